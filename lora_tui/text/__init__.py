@@ -1,0 +1,18 @@
+"""What a person reads: translations, number formats, and the cleaning of outside text."""
+
+from lora_tui.text.formats import bytes_text, count, duration, number
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import N_, _, language, ngettext, set_language
+
+__all__ = [
+    "N_",
+    "_",
+    "bytes_text",
+    "count",
+    "duration",
+    "language",
+    "ngettext",
+    "number",
+    "plain",
+    "set_language",
+]
