@@ -1,0 +1,29 @@
+"""Model families. ``facts`` are light and serve plan, form and tools; ``model`` needs torch and serves the trainer."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from lora_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from lora_tui.families.protocol import Facts
+
+FAMILIES = ("sd15",)
+
+
+def facts_for(name: str) -> Facts:
+    """The facts of family ``name``; imports no torch.
+
+    Raises:
+        UserError: there is no such family.
+    """
+    if name not in FAMILIES:
+        raise UserError(
+            f"there is no model family {name!r}.",
+            place="model.family",
+            remedy=f"Choose one of: {', '.join(FAMILIES)}.",
+            code="model.family",
+        )
+    return cast("Facts", import_module(f"lora_tui.families.{name}.facts").FACTS)
