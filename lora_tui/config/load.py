@@ -1,0 +1,179 @@
+"""Reading a configuration: from a TOML file, from plain data, from one ``key=value``.
+
+Nothing passes silently: an unknown key, a wrong type and a value out of range are errors, all of them
+reported at once. Writing is :mod:`lora_tui.config.write`, offered here as well.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from lora_tui.config.fields import FieldSpec, field_for
+from lora_tui.config.mistakes import ConfigErrors, unknown_key, validated, wrong_value
+from lora_tui.config.paths import absolute, map_places
+from lora_tui.config.schema import SCHEMA_VERSION, Config, as_plain
+from lora_tui.config.write import dump_config, save_config
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+__all__ = ["ConfigErrors", "dump_config", "load_config", "parse_config", "save_config", "set_value"]
+
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in the TOML file ``path``; relative places count from the file's folder.
+
+    Raises:
+        UserError: the file is missing, unreadable, no TOML, or from a newer version.
+        ConfigErrors: keys are unknown or values wrong.
+    """
+    place = plain(str(path))
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(
+            _("There is no such file."),
+            place=place,
+            remedy=_("lora-tui config new makes a configuration."),
+            code="config.missing",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            _("The file is not UTF-8 text (byte {position}).").format(position=error.start),
+            place=place,
+            remedy=_("Save it as UTF-8."),
+            code="config.encoding",
+        ) from error
+    except OSError as error:
+        raise UserError(
+            _("The file cannot be read: {reason}.").format(reason=error.strerror or error),
+            place=place,
+            code="config.unreadable",
+        ) from error
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(
+            _("The file is not valid TOML: {reason}.").format(reason=plain(str(error), limit=120)),
+            place=place,
+            remedy=_("Texts need quotes, each setting its own line."),
+            code="config.syntax",
+        ) from error
+    return parse_config(data, base=path.parent, place=place)
+
+
+def parse_config(data: Mapping[str, Any], *, base: Path | None = None, place: str = "") -> Config:
+    """The configuration in plain ``data`` (what a TOML reader gives); what is left out has its default.
+
+    ``base`` is the folder that relative places count from (None leaves them), ``place`` names the file
+    in errors.
+
+    Raises:
+        UserError: ``data`` is from a newer version.
+        ConfigErrors: keys are unknown or values wrong.
+    """
+    _check_version(data.get("schema_version", SCHEMA_VERSION), place)
+    own = deepcopy(dict(data))
+    if base is not None:
+        folder = base
+        map_places(own, lambda text, model: absolute(text, folder, model=model))
+    return validated(own, place)
+
+
+def set_value(config: Config, key: str, text: str, *, base: Path | None = None) -> Config:
+    """``config`` with the setting ``key`` read from ``text``, as in ``--set network.rank=64``.
+
+    List entries are counted from 0 (``samples.0.prompt``); the number after the last adds an entry. Texts
+    of a list are separated by commas. Relative places count from ``base``, else from the current folder.
+
+    Raises:
+        UserError: the key is unknown, the entry is not there, or the value is not allowed.
+    """
+    spec = field_for(key)
+    parts = key.split(".")
+    if spec is None or len(parts) != (3 if spec.repeated else 2):
+        raise unknown_key(key) if spec is None else _needs_number(spec, key)
+    value = _read(spec, key, text)
+    if spec.option.path:
+        value = absolute(str(value), base or Path.cwd(), model=spec.option.path == "model")
+    data = as_plain(config)
+    table = data[spec.section]
+    if spec.repeated:
+        table = _entry(table, spec, key, int(parts[1]))
+    table[spec.name] = value
+    return validated(data)
+
+
+def _check_version(version: object, place: str) -> None:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UserError(
+            _("schema_version must be a whole number from 1 to {newest}.").format(newest=SCHEMA_VERSION),
+            place=place,
+            code="config.version",
+        )
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            _("The configuration is from a newer version of lora-tui (format {found}, known up to {known}).").format(
+                found=version, known=SCHEMA_VERSION
+            ),
+            place=place,
+            remedy=_("Upgrade lora-tui."),
+            code="config.newer_version",
+        )
+
+
+def _needs_number(spec: FieldSpec, key: str) -> UserError:
+    return UserError(
+        _("{section} is a list; say which entry.").format(section=spec.section)
+        if spec.repeated
+        else _("{section} is no list.").format(section=spec.section),
+        place=plain(key, limit=120),
+        remedy=_("Write {example}.").format(
+            example=f"{spec.section}.0.{spec.name}" if spec.repeated else spec.key,
+        ),
+        code="config.entry",
+    )
+
+
+def _entry(entries: list[dict[str, Any]], spec: FieldSpec, key: str, number: int) -> dict[str, Any]:
+    if number > len(entries):
+        raise UserError(
+            _("There is no entry {number}; the next new one is {next}.").format(number=number, next=len(entries)),
+            place=key,
+            code="config.entry",
+        )
+    if number == len(entries):
+        entries.append({})
+    return entries[number]
+
+
+def _read(spec: FieldSpec, key: str, text: str) -> Any:
+    stripped = text.strip()
+    try:
+        if spec.kind == "int":
+            return int(stripped)
+        if spec.kind == "float":
+            return float(stripped)
+        if spec.kind == "bool":
+            return _read_bool(stripped)
+        if spec.kind == "choice":
+            return next(choice for choice in spec.choices if str(choice) == stripped)
+    except (ValueError, StopIteration) as error:
+        raise ConfigErrors([wrong_value(spec, key, text)]) from error
+    if spec.kind == "list":
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _read_bool(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError(text)

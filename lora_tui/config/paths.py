@@ -1,0 +1,58 @@
+"""Places in a configuration: relative ones made absolute when read, and short again when written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from lora_tui.config.fields import fields
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether ``text`` has the form ``owner/model`` and cannot be a model file."""
+    return _HUB_NAME.fullmatch(text) is not None and not text.lower().endswith(_FILE_SUFFIXES)
+
+
+def absolute(text: str, base: Path, *, model: bool) -> str:
+    """``text`` against the folder ``base``, ``~`` expanded; a hub name stays unless it is there as a folder."""
+    if not text:
+        return text
+    full = os.path.abspath(os.path.join(base, os.path.expanduser(text)))  # noqa: PTH100, PTH111, PTH118 - no links resolved
+    if model and is_hub_name(text) and not os.path.lexists(full):
+        return text
+    return full
+
+
+def shortened(text: str, base: Path, *, model: bool) -> str:
+    """``text`` relative to ``base`` when it lies in it or beside it, so that a project can be moved."""
+    if not text.startswith("/") or os.path.normpath(text) != text:
+        return text
+    folder = os.path.abspath(base)  # noqa: PTH100 - no links resolved
+    parent = os.path.dirname(folder)  # noqa: PTH120
+    if (
+        text != folder
+        and not text.startswith(folder.rstrip("/") + "/")
+        and not text.startswith(parent.rstrip("/") + "/")
+    ):
+        return text
+    if parent == "/" and not text.startswith(folder.rstrip("/") + "/"):
+        return text
+    short = os.path.relpath(text, folder)
+    return f"./{short}" if (model or short.startswith("~")) and not short.startswith("..") else short
+
+
+def map_places(data: MutableMapping[str, Any], change: Callable[[str, bool], str]) -> None:
+    """Replace each place in plain ``data`` by ``change(text, model)``; what has another type is let be."""
+    for spec in fields():
+        if not spec.option.path:
+            continue
+        found = data.get(spec.section)
+        for entry in found if isinstance(found, list) else [found]:
+            if isinstance(entry, dict) and isinstance(entry.get(spec.name), str):
+                entry[spec.name] = change(entry[spec.name], spec.option.path == "model")

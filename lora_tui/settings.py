@@ -1,0 +1,271 @@
+"""The user's settings, and where configuration, cache, data and state live on this machine.
+
+``LORA_TUI_HOME`` moves all four folders under one; ``LORA_TUI_CONFIG`` names another settings file.
+Otherwise the XDG folders hold. Knows nothing of projects, runs or screens.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+from lora_tui.text import _, plain
+
+APP = "lora-tui"
+IMAGE_MODES = ("auto", "half", "off")
+RECENT_LIMIT = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person has chosen for every project. Empty text leaves the choice to the environment.
+
+    Attributes:
+        language: ``en``, ``zh_CN`` or empty (the locale decides).
+        theme: name of a theme, or empty for the default.
+        ascii: draw with ASCII characters only.
+        slow: repaint sparingly, for a slow link.
+        images: ``auto``, ``half`` (half cells) or ``off`` (no pictures in the terminal).
+        keys: action id to its keys, replacing the keys that the action has by default.
+    """
+
+    language: str = ""
+    theme: str = ""
+    ascii: bool = False
+    slow: bool = False
+    images: str = "auto"
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def config_dir() -> Path:
+    """The folder of settings, themes and keymaps; made when it is missing."""
+    return _folder("config")
+
+
+def cache_dir() -> Path:
+    """The folder of what can be computed again: latents, text embeddings, thumbnails, hashes."""
+    return _folder("cache")
+
+
+def data_dir() -> Path:
+    """The folder of what a person put there for every project, such as tag lists."""
+    return _folder("data")
+
+
+def state_dir() -> Path:
+    """The folder of what the program remembers: living jobs, recent projects, crash files."""
+    return _folder("state")
+
+
+def settings_file() -> Path:
+    """The settings file: ``LORA_TUI_CONFIG``, else ``settings.toml`` in :func:`config_dir`."""
+    named = os.environ.get("LORA_TUI_CONFIG", "")
+    return Path(named).expanduser() if named else config_dir() / "settings.toml"
+
+
+def load_settings() -> Settings:
+    """The settings from their file; the defaults when there is none.
+
+    Raises:
+        UserError: the file cannot be read, is no TOML, or holds an unknown key or a wrong value.
+    """
+    path = settings_file()
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return Settings()
+    except UnicodeDecodeError as error:
+        raise _bad_file(path, _("it is not UTF-8 text"), "settings.encoding") from error
+    except OSError as error:
+        raise _bad_file(path, error.strerror or str(error), "settings.unreadable") from error
+    return _parse(text, path)
+
+
+def save_settings(settings: Settings) -> None:
+    """Write ``settings``, keeping the comments and the order of an existing file.
+
+    Raises:
+        UserError: the existing file cannot be understood (it is left as it is) or cannot be written.
+    """
+    path = settings_file()
+    old = load_settings()
+    try:
+        text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, _edited(text, old, settings, path).encode())
+    except OSError as error:
+        raise UserError(
+            _("The settings cannot be written: {reason}.").format(reason=error.strerror or error),
+            place=plain(str(path)),
+            remedy=_("Check the folder's permissions and free space."),
+            code="settings.write",
+        ) from error
+
+
+def recent_projects() -> tuple[Path, ...]:
+    """Folders of recently opened projects that still exist, newest first."""
+    try:
+        names = json.loads((state_dir() / "recent.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(names, list):
+        return ()
+    return tuple(Path(name) for name in names if isinstance(name, str) and Path(name).is_dir())
+
+
+def remember_project(folder: Path) -> None:
+    """Put ``folder`` in front of :func:`recent_projects`; a state folder that cannot be written is let be."""
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - a link to a project keeps its own name
+    others = [path for path in recent_projects() if path != folder]
+    names = [os.fsencode(path).decode("utf-8", "replace") for path in [folder, *others][:RECENT_LIMIT]]
+    try:
+        write_atomic(state_dir() / "recent.json", json.dumps(names, ensure_ascii=False).encode(), durable=False)
+    except OSError:
+        return
+
+
+def _folder(kind: str) -> Path:
+    home = os.environ.get("LORA_TUI_HOME", "")
+    if home:
+        path = Path(home).expanduser().absolute() / kind
+    else:
+        import platformdirs  # only here: the moved home needs nothing of it
+
+        path = Path(getattr(platformdirs, f"user_{kind}_path")(APP))
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            _("The folder cannot be made: {reason}.").format(reason=error.strerror or error),
+            place=plain(str(path)),
+            remedy=_("Set LORA_TUI_HOME to a folder that can be written."),
+            code="settings.folder",
+        ) from error
+    return path
+
+
+def _parse(text: str, path: Path) -> Settings:
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _bad_file(path, plain(str(error)), "settings.syntax") from error
+    known = {item.name: item for item in fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            raise _unknown(name, known, path)
+        values[name] = _checked(name, value, path)
+    return Settings(**values)
+
+
+def _checked(name: str, value: object, path: Path) -> object:
+    if name in ("ascii", "slow"):
+        if isinstance(value, bool):
+            return value
+        raise _wrong(name, value, _("true or false"), path)
+    if name == "keys":
+        return _checked_keys(value, path)
+    if not isinstance(value, str):
+        raise _wrong(name, value, _("a text"), path)
+    if name == "images" and value not in IMAGE_MODES:
+        raise _wrong(name, value, _("one of {choices}").format(choices=", ".join(IMAGE_MODES)), path)
+    if name == "language" and value not in ("", "en", "zh_CN"):
+        raise _wrong(name, value, _("one of {choices}").format(choices="en, zh_CN"), path)
+    return value
+
+
+def _checked_keys(value: object, path: Path) -> dict[str, tuple[str, ...]]:
+    expected = _('a table of action = "key" or action = ["key", "key"]')
+    if not isinstance(value, dict):
+        raise _wrong("keys", value, expected, path)
+    keys: dict[str, tuple[str, ...]] = {}
+    for action, given in value.items():
+        listed = [given] if isinstance(given, str) else given
+        if not isinstance(listed, list) or not all(isinstance(key, str) and key for key in listed):
+            raise _wrong(f"keys.{action}", given, expected, path)
+        keys[action] = tuple(listed)
+    return keys
+
+
+def _edited(text: str, old: Settings, new: Settings, path: Path) -> str:
+    """``text`` with the changed settings in place; written anew only when an edit would not read back."""
+    changed = {item.name for item in fields(Settings) if getattr(old, item.name) != getattr(new, item.name)}
+    edited = text
+    for name in changed - {"keys"}:
+        edited = _with_line(edited, name, getattr(new, name))
+    if changed and "keys" not in changed and _parse(edited, path) == new:
+        return edited
+    return text if not changed else _written(new)
+
+
+def _with_line(text: str, name: str, value: object) -> str:
+    line = _assignment(name, value)
+    head, table, rest = _split_at_first_table(text)
+    pattern = re.compile(rf"^[ \t]*{re.escape(name)}[ \t]*=[^\n#]*", re.MULTILINE)
+    if pattern.search(head):
+        return (
+            pattern.sub(lambda found: line + (" " if found.group().endswith(" ") else ""), head, count=1) + table + rest
+        )
+    if head and not head.endswith("\n"):
+        head += "\n"
+    return f"{head}{line}\n{table}{rest}"
+
+
+def _split_at_first_table(text: str) -> tuple[str, str, str]:
+    found = re.search(r"^[ \t]*\[", text, re.MULTILINE)
+    return (text, "", "") if not found else (text[: found.start()], found.group(), text[found.end() :])
+
+
+def _assignment(name: str, value: object) -> str:
+    import tomli_w  # only where something is written
+
+    return tomli_w.dumps({name: value}).rstrip("\n")
+
+
+def _written(settings: Settings) -> str:
+    import tomli_w
+
+    data = asdict(settings)
+    data["keys"] = {action: list(keys) for action, keys in settings.keys.items()}
+    default = asdict(Settings())
+    return tomli_w.dumps({name: value for name, value in data.items() if value != default[name]})
+
+
+def _bad_file(path: Path, reason: str, code: str) -> UserError:
+    return UserError(
+        _("The settings cannot be read: {reason}.").format(reason=reason),
+        place=plain(str(path)),
+        remedy=_("Mend the file or move it away; it is left as it is."),
+        code=code,
+    )
+
+
+def _wrong(name: str, value: object, expected: str, path: Path) -> UserError:
+    return UserError(
+        _("{value} is not allowed; it must be {expected}.").format(
+            value=plain(repr(value), limit=80), expected=expected
+        ),
+        place=f"{plain(str(path))}: {plain(name)}",
+        code="settings.value",
+    )
+
+
+def _unknown(name: str, known: Mapping[str, object], path: Path) -> UserError:
+    close = difflib.get_close_matches(name, known, n=1)
+    return UserError(
+        _("This setting is not known."),
+        place=f"{plain(str(path))}: {plain(name)}",
+        remedy=_("Did you mean {name}?").format(name=close[0])
+        if close
+        else _("Known are {names}.").format(names=", ".join(known)),
+        code="settings.unknown_key",
+    )
