@@ -1,0 +1,164 @@
+"""The dispatcher: which command was meant, its errors as one line, its exit status.
+
+Only the module of the chosen command is imported, so that ``lora-tui --version`` and the status line of a
+terminal cost what Python itself costs. A command is a module with ``build(parser)`` and ``run(args) -> int``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lora_tui import __version__
+from lora_tui.errors import UserError
+from lora_tui.text.translate import N_, _, set_language
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "new": ("lora_tui.cli.project", N_("make a project in a folder")),
+    "demo": ("lora_tui.cli.demo", N_("make a small complete project and open it")),
+    "doctor": ("lora_tui.cli.doctor", N_("look at this machine and say what is missing")),
+    "dataset": ("lora_tui.cli.dataset", N_("check a folder of images, show its buckets")),
+    "config": ("lora_tui.cli.config", N_("make, check and plan a configuration")),
+    "train": ("lora_tui.cli.train", N_("start or resume a training")),
+    "runs": ("lora_tui.cli.runs", N_("list runs, show one, ask it to stop, pause, save …")),
+    "watch": ("lora_tui.cli.watch", N_("follow a run as lines, or as one status line")),
+    "attach": ("lora_tui.cli.attach", N_("open the app on a running training")),
+    "lora": ("lora_tui.cli.lora", N_("look into LoRA files")),
+    "bench": ("lora_tui.cli.bench", N_("measure this machine")),
+}
+"""Name of each command: the module that has it, and one line of help."""
+
+DONE, FAILED, WRONG, PROBLEMS = 0, 1, 2, 3
+"""Exit statuses: done; it failed while running; the input is wrong; a check found problems."""
+
+INTERRUPTED, NO_READER = 130, 141
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ours: one line, no usage dump, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message, remedy=_("See: {command} --help").format(command=self.prog), code="usage")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line ``argv`` (without the program's name); return the exit status. Never raises."""
+    try:
+        set_language(_wanted_language())
+        return _dispatch(list(argv))
+    except SystemExit as leaving:  # --help and --version have printed what was asked for
+        return leaving.code if isinstance(leaving.code, int) else DONE
+    except UserError as error:
+        _report(error.as_dict(), str(error), argv)
+        return WRONG
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return NO_READER
+    except Exception as error:
+        return _crashed(error, argv)
+
+
+def _dispatch(argv: list[str]) -> int:
+    if argv and argv[0] in COMMANDS:
+        name, module = argv[0], importlib.import_module(COMMANDS[argv[0]][0])
+        parser = Parser(prog=f"lora-tui {name}", description=_(COMMANDS[name][1]))
+        module.build(parser)
+        return _finish(int(module.run(parser.parse_args(argv[1:]))))
+    parser = Parser(
+        prog="lora-tui",
+        description=_("A terminal studio for the whole life of an image LoRA."),
+        epilog=_command_list(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lora-tui {__version__}")
+    parser.add_argument("directory", nargs="?", metavar="DIR", help=_("project or folder of images to open"))
+    args = parser.parse_args(argv)
+    return open_app(Path(args.directory or "."), given=args.directory)
+
+
+def open_app(directory: Path, *, given: str | None = None, screen: str = "home", run: Path | None = None) -> int:
+    """Open the app on a folder; with ``run`` on that run's screen.
+
+    Raises:
+        UserError: ``app.directory`` when there is no such folder.
+    """
+    if not directory.is_dir():
+        raise UserError(
+            _("there is no such folder, and no command of this name"),
+            place=given or str(directory),
+            remedy=_("Name a folder, or see: lora-tui --help"),
+            code="app.directory",
+        )
+    from lora_tui.tui.app import run_app
+
+    return int(run_app(directory.resolve(), screen=screen, run=run))
+
+
+def _finish(status: int) -> int:
+    sys.stdout.flush()
+    return status
+
+
+def _command_list() -> str:
+    lines = [_("commands:")]
+    lines += [f"  {name:<10} {_(text)}" for name, (_module, text) in COMMANDS.items()]
+    return "\n".join([*lines, "", _("Each has --help. Without a command the app opens on DIR, or here.")])
+
+
+def _wanted_language() -> str:
+    """The language of the user's settings; a settings file that cannot be read is no reason to stop a command."""
+    if os.environ.get("LORA_TUI_LANG"):
+        return ""
+    try:
+        from lora_tui.settings import load_settings
+
+        return load_settings().language
+    except (UserError, OSError):
+        return ""
+
+
+def _report(error: dict[str, str], line: str, argv: Sequence[str]) -> None:
+    from lora_tui.cli.output import note, print_json
+    from lora_tui.text.plain import plain
+
+    if "--json" in argv:
+        print_json({"error": error})
+    else:
+        note(plain(f"lora-tui: {line}"))
+
+
+def _crashed(error: Exception, argv: Sequence[str]) -> int:
+    """A defect of ours: one line and a file with the traceback, which a person can send."""
+    message = f"{type(error).__name__}: {error}"
+    place = ""
+    with contextlib.suppress(Exception):
+        from lora_tui.settings import state_dir
+
+        file = state_dir() / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        text = f"lora-tui {__version__}  {sys.version}\n{list(argv)}\n\n{traceback.format_exc()}"
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        place = str(file)
+    known = UserError(
+        _("an error inside lora-tui: {message}").format(message=message),
+        remedy=_("Please report it with {file}.").format(file=place) if place else "",
+        code="internal",
+    )
+    with contextlib.suppress(Exception):
+        _report(known.as_dict(), str(known), argv)
+    return FAILED
+
+
+def _silence_stdout() -> None:
+    """Nobody reads stdout any more; keep the interpreter from complaining when it flushes at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,236 @@
+"""The event stream of a run: one JSON object a line, appended by the trainer and its keeper, read by all.
+
+A line is written by one system call, so two writers never mix. Readers are tolerant: a torn last line waits
+for its rest, a bad line is counted and passed over, a file that was replaced or cut is read anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from lora_tui.text.translate import _
+
+Event = dict[str, Any]
+
+MAX_LINE = 1 << 20
+"""Bytes of one line at most; what is longer is not ours and is counted as bad, not kept in memory."""
+
+CHUNK = 1 << 20
+"""Bytes that one poll reads at most unless told otherwise: about 4,000 steps, some 15 ms of parsing."""
+
+
+class EventWriter:
+    """Appends events to a file. Safe between threads; several processes may write to one file.
+
+    A write that fails (disk full) does not raise, because a number for a curve must never end a run: it is
+    counted in ``lost``, and a ``warning`` with code ``events.lost`` is written once the disk takes lines again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lost = 0
+        self._guard = threading.Lock()
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._torn = _ends_torn(path)
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Write one event: ``t`` (unix seconds), ``kind`` and ``fields``. NaN and infinities become strings."""
+        with self._guard:
+            if self.lost and self._write(_encode("warning", self._loss())):
+                self.lost = 0
+            if not self._write(_encode(kind, fields)):
+                self.lost += 1
+
+    def close(self) -> None:
+        """Close the file; further events are lost."""
+        with self._guard:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _loss(self) -> Event:
+        message = _("{count} events could not be written").format(count=self.lost)
+        return {"code": "events.lost", "message": message, "remedy": _("Make room on the disk."), "count": self.lost}
+
+    def _write(self, line: bytes) -> bool:
+        """One line in one call. A line that the disk took only in part is closed before the next one."""
+        data = b"\n" + line if self._torn else line
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError:
+            return False
+        self._torn = 0 < written < len(data) or (self._torn and written == 0)
+        return written == len(data)
+
+
+class EventReader:
+    """Reads events as they come. Never raises for what the file holds.
+
+    Attributes:
+        bad_lines: lines passed over so far, because they were no JSON object or too long.
+        restarted: the last poll found another file, or a shorter one, and began at its start.
+        offset: bytes of the file that complete lines and polls have used up.
+        offsets: for each event of the last poll, where its line starts in the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bad_lines = 0
+        self.restarted = False
+        self.offset = 0
+        self.offsets: list[int] = []
+        self._tail = b""
+        self._skipping = False
+        self._identity: tuple[int, int] | None = None
+        self._at_end = False
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last poll reached what was then the end of the file."""
+        return self._at_end
+
+    def poll(self, max_bytes: int = CHUNK) -> list[Event]:
+        """The next events, from at most ``max_bytes`` of the file; an empty list when there are none yet."""
+        self.restarted = False
+        self.offsets = []
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                size = self._recognise(file.fileno())
+                file.seek(self.offset)
+                data = file.read(max_bytes)
+        except OSError:
+            self._at_end = True
+            return []
+        start = self.offset - len(self._tail)
+        self.offset += len(data)
+        self._at_end = self.offset >= size or not data
+        return self._parse(self._tail + data, start)
+
+    def _recognise(self, descriptor: int) -> int:
+        """Notice a replaced or shortened file and go back to its start; return its size."""
+        status = os.fstat(descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if self._identity not in (None, identity) or status.st_size < self.offset:
+            self.restarted = True
+            self.offset, self._tail, self._skipping = 0, b"", False
+        self._identity = identity
+        return status.st_size
+
+    def _parse(self, data: bytes, start: int) -> list[Event]:
+        end = data.rfind(b"\n") + 1
+        self._tail = data[end:]
+        lines: list[bytes] = data[:end].split(b"\n")[:-1] if end else []
+        starts = _starts(lines, start)
+        if self._skipping and lines:
+            self._skipping = False
+            del lines[0], starts[0]
+        if len(self._tail) > MAX_LINE:
+            self._tail = b""
+            self.bad_lines += 0 if self._skipping else 1
+            self._skipping = True
+        events = parse_together(lines)
+        if events is None:
+            events = self._parse_singly(lines, starts)
+        else:
+            self.offsets = starts
+        return events
+
+    def _parse_singly(self, lines: list[bytes], starts: list[int]) -> list[Event]:
+        events = []
+        for line, start in zip(lines, starts, strict=True):
+            event = parse_line(line)
+            if event is not None:
+                events.append(event)
+                self.offsets.append(start)
+            elif line.strip(b"\0\r\t "):
+                self.bad_lines += 1
+        return events
+
+
+def parse_line(line: bytes) -> Event | None:
+    """One line as an event, or none when it is no JSON object (torn, foreign, too deep, too long)."""
+    if len(line) > MAX_LINE:
+        return None
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def parse_together(lines: list[bytes]) -> list[Event] | None:
+    """All lines in one call of the parser, twice as fast as one by one; none when any of them is bad."""
+    if not lines:
+        return []
+    try:
+        values = json.loads((b"[" + b",".join(lines) + b"]").decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if len(values) != len(lines) or set(map(type, values)) != {dict}:
+        return None
+    return values  # type: ignore[no-any-return]
+
+
+def as_number(value: Any) -> float | None:
+    """A measured value of an event as a float: numbers and the texts ``nan``, ``inf``, ``-inf``; else none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)) or value in ("nan", "inf", "-inf"):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return None
+
+
+def _starts(lines: list[bytes], start: int) -> list[int]:
+    starts = []
+    for line in lines:
+        starts.append(start)
+        start += len(line) + 1
+    return starts
+
+
+def _ends_torn(path: Path) -> bool:
+    """Whether an earlier life of the run left a last line without its end."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return False
+        file.seek(size - 1)
+        return file.read(1) != b"\n"
+
+
+def _encode(kind: str, fields: Event) -> bytes:
+    event = {"t": round(time.time(), 3), "kind": kind, **fields}
+    try:
+        text = json.dumps(event, separators=(",", ":"), allow_nan=False, default=_unusual)
+    except ValueError:
+        text = json.dumps(_finite(event), separators=(",", ":"), allow_nan=False, default=str)
+    return text.encode("ascii") + b"\n"
+
+
+def _unusual(value: Any) -> Any:
+    """Scalars of numpy and torch as numbers, paths and everything else as text."""
+    item = getattr(value, "item", None)
+    if callable(item):
+        return item()
+    return str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if callable(getattr(value, "item", None)):
+        return _finite(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value

@@ -1,0 +1,228 @@
+"""The folder of a run: where everything lies in it, how one is made, and how one is found by what a person types."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import _
+
+FORMAT = 1
+"""Version of the run folder's layout, written into its record. A newer one is shown but not touched."""
+
+
+@dataclass(frozen=True, order=True)
+class RunFolder:
+    """One run on disk. Holds no state: every question is answered from the folder."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, ``yyyymmdd-hhmmss-name``."""
+        return self.root.name
+
+    @property
+    def config_path(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def record_path(self) -> Path:
+        return self.root / "record.json"
+
+    @property
+    def events_path(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def job_path(self) -> Path:
+        return self.root / "job.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.root / "trainer.log"
+
+    @property
+    def keeper_log_path(self) -> Path:
+        return self.root / "keeper.log"
+
+    @property
+    def control_dir(self) -> Path:
+        return self.root / "control"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def keeper_lock_path(self) -> Path:
+        return self.root / "keeper.lock"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def state_dir(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def samples_dir(self) -> Path:
+        return self.root / "samples"
+
+    @property
+    def number(self) -> int:
+        """The run's number within its project, from its record; 0 when that does not say."""
+        number = read_json(self.record_path).get("number")
+        return number if isinstance(number, int) and not isinstance(number, bool) else 0
+
+    @classmethod
+    def create(cls, runs_dir: Path, name: str, config_text: str, record: dict[str, Any]) -> RunFolder:
+        """Make a new run folder with its configuration and record, complete or not at all.
+
+        The record gets ``format``, ``number`` (one above the highest of ``runs_dir``) and ``created``.
+
+        Raises:
+            UserError: ``run.create`` when the folder cannot be written.
+        """
+        try:
+            runs_dir.mkdir(parents=True, exist_ok=True)
+            run = cls(_new_folder(runs_dir, name))
+            for folder in (run.control_dir, run.checkpoints_dir, run.state_dir, run.samples_dir):
+                folder.mkdir()
+            number = 1 + max((other.number for other in list_runs(runs_dir) if other != run), default=0)
+            full = {"format": FORMAT, "number": number, "created": round(time.time(), 3), **record}
+            write_json(run.record_path, full)
+            write_atomic(run.config_path, config_text.encode("utf-8"))
+        except OSError as error:
+            raise UserError(
+                _("the run folder cannot be made: {reason}").format(reason=error.strerror),
+                place=str(runs_dir),
+                remedy=_("Make the folder writable and leave room on the disk."),
+                code="run.create",
+            ) from error
+        return run
+
+    def exists(self) -> bool:
+        """Whether this is a run folder at all: it has a configuration or a job."""
+        return self.config_path.is_file() or self.job_path.is_file()
+
+    def require_known_format(self) -> None:
+        """Refuse a folder that a newer version made.
+
+        Raises:
+            UserError: ``run.newer``.
+        """
+        written = read_json(self.record_path).get("format", FORMAT)
+        if isinstance(written, int) and written > FORMAT:
+            raise UserError(
+                _("this run was made by a newer version of lora-tui (format {found}, known up to {known})").format(
+                    found=written, known=FORMAT
+                ),
+                place=str(self.root),
+                remedy=_("Update lora-tui: pip install --upgrade lora-tui"),
+                code="run.newer",
+            )
+
+
+def list_runs(project_runs_dir: Path) -> list[RunFolder]:
+    """The runs of a project, oldest first. A folder that is missing or cannot be read has none."""
+    try:
+        with os.scandir(project_runs_dir) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    except OSError:
+        return []
+    runs = (RunFolder(project_runs_dir / name) for name in sorted(names))
+    return [run for run in runs if run.exists()]
+
+
+def find_run(text: str, base: Path) -> RunFolder:
+    """The run that ``text`` means: a path, a folder's name, a run's number, or a part of one name only.
+
+    ``base`` is a project, its ``runs`` folder, or a run; an empty ``text`` means the newest run there.
+
+    Raises:
+        UserError: ``run.not_found`` or ``run.ambiguous``.
+    """
+    if text:
+        direct = [Path(text).expanduser(), base / text, base / "runs" / text]
+        for path in direct:
+            run = RunFolder(Path(os.path.abspath(path)))  # noqa: PTH100 - links stay as the person wrote them
+            if run.exists():
+                return run
+    elif RunFolder(base).exists():
+        return RunFolder(base)
+    runs = list_runs(base / "runs") or list_runs(base)
+    found = _matching(text, runs)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UserError(
+            _("no run is called {text}").format(text=plain(text)) if text else _("there is no run here"),
+            place=str(base),
+            remedy=_("See: lora-tui runs list"),
+            code="run.not_found",
+        )
+    names = ", ".join(plain(run.name) for run in found[:4]) + (" …" if len(found) > 4 else "")
+    raise UserError(
+        _("{text} could be {names}").format(text=plain(text), names=names),
+        remedy=_("Name one of them."),
+        code="run.ambiguous",
+    )
+
+
+def _matching(text: str, runs: list[RunFolder]) -> list[RunFolder]:
+    if not text:
+        return runs[-1:]
+    if text.isascii() and text.isdigit() and len(text) < 8:
+        numbered = [run for run in runs if run.number == int(text)]
+        if numbered:
+            return numbered
+    return [run for run in runs if text.casefold() in run.name.casefold()]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON object from a file; empty when it is missing, unreadable or something else."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> None:
+    """Replace a small JSON file at once.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; the old content is untouched.
+    """
+    write_atomic(
+        path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n", durable=durable
+    )
+
+
+def _new_folder(runs_dir: Path, name: str) -> Path:
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{folder_name(name)}"
+    for attempt in range(1, 1000):
+        path = runs_dir / (stem if attempt == 1 else f"{stem}-{attempt}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise FileExistsError(17, "too many runs in one second", str(runs_dir))
+
+
+def folder_name(name: str) -> str:
+    """``name`` as a part of a folder's name: letters, digits, ``.``, ``_`` and ``-``, at most 80 bytes."""
+    kept = unicodedata.normalize("NFC", name)
+    kept = re.sub(r"[^\w.-]+", "-", kept).strip("-.")
+    return kept.encode("utf-8", "ignore")[:80].decode("utf-8", "ignore") or "run"
