@@ -1,0 +1,223 @@
+"""The plan of batches: which image is shown when, at which size. Plan, preview and trainer use the same.
+
+Everything is keyed by (seed, epoch), never by the order in which a folder was listed or by what ran
+before, so a resumed run continues in the middle of an epoch with exactly the batches it would have had.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
+from lora_tui.dataset.scan import DatasetImage, Scan, natural_key
+from lora_tui.errors import UserError
+from lora_tui.keyed import keyed_random, keyed_seed
+from lora_tui.text import _
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
+
+#: Below this many images, ``auto`` holds none out: the set is too small to spare any.
+AUTO_VALIDATION_FROM = 20
+MIN_VALIDATION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """An image and how it becomes a training image."""
+
+    image: DatasetImage
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One showing of an image: its index in :attr:`DataPlan.train` and which repeat of the epoch, from 0."""
+
+    index: int
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Showings of images of one size, at most as many as the batch size."""
+
+    bucket: Size
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """All that a run will show, in order.
+
+    Attributes:
+        train: the images that are trained, in natural order of their names.
+        validation: the images held out, in the same order.
+        batch_size: images shown at once; the last batch of a bucket may be smaller.
+        accumulation: batches added up before one update.
+        seed: names the order.
+        epochs: as configured.
+        max_steps: as configured; 0 for all epochs.
+        flip: mirror images at random.
+    """
+
+    train: tuple[PlannedImage, ...]
+    validation: tuple[PlannedImage, ...]
+    batch_size: int
+    accumulation: int
+    seed: int
+    epochs: int
+    max_steps: int
+    flip: bool = False
+
+    @property
+    def items_per_epoch(self) -> int:
+        """Images shown in one epoch, repeats included."""
+        return sum(planned.image.repeats for planned in self.train)
+
+    @property
+    def bucket_counts(self) -> tuple[tuple[Size, int, int], ...]:
+        """For each bucket in use, sorted: its size, its images without repeats, its batches an epoch."""
+        images: Counter[Size] = Counter()
+        shown: Counter[Size] = Counter()
+        for planned in self.train:
+            images[planned.fit.bucket] += 1
+            shown[planned.fit.bucket] += planned.image.repeats
+        return tuple((size, images[size], math.ceil(shown[size] / self.batch_size)) for size in sorted(images))
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return sum(batches for _size, _images, batches in self.bucket_counts)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in one epoch; the last one of an epoch may add up fewer batches than the others."""
+        return math.ceil(self.batches_per_epoch / self.accumulation)
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in the whole run."""
+        return self.max_steps or self.epochs * self.steps_per_epoch
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs that are begun: fewer or more than configured when a number of steps is asked for."""
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    def epoch(self, number: int) -> tuple[Batch, ...]:
+        """The batches of an epoch, from 0, in order: images shuffled within buckets, then batches shuffled.
+
+        Every (image, repeat) comes exactly once; short batches are kept.
+        """
+        showings: defaultdict[Size, list[Item]] = defaultdict(list)
+        for index, planned in enumerate(self.train):
+            bucket = showings[planned.fit.bucket]
+            bucket.extend(Item(index, repeat) for repeat in range(planned.image.repeats))
+        batches: list[Batch] = []
+        for size in sorted(showings):
+            items = showings[size]
+            keyed_random("images of an epoch", self.seed, number, size.width, size.height).shuffle(items)
+            for start in range(0, len(items), self.batch_size):
+                batches.append(Batch(size, tuple(items[start : start + self.batch_size])))
+        keyed_random("batches of an epoch", self.seed, number).shuffle(batches)
+        return tuple(batches)
+
+    def flipped(self, epoch: int, item: Item) -> bool:
+        """Whether this showing is mirrored left to right."""
+        if not self.flip:
+            return False
+        uid = self.train[item.index].image.uid
+        return bool(keyed_seed("flip", self.seed, epoch, uid, item.repeat) & 1)
+
+
+def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = None) -> DataPlan:
+    """The plan of a run over the images of a scan. The same whatever the order of the scan.
+
+    Args:
+        groups: near-duplicate group of each image by uid (an image without one stands alone). None finds
+            them when images are held out for validation, which decodes images that are not in the cache
+            of fingerprints yet: do that outside an interface thread.
+
+    Raises:
+        UserError: there is no image (``dataset.empty``).
+    """
+    images = sorted(scan.images, key=lambda image: (image.dataset, natural_key(image.relative)))
+    if not images:
+        raise UserError(
+            _("There is no image to train on."),
+            place=", ".join(entry.path for entry in config.datasets),
+            remedy=_("Put images into the folder, or choose another one."),
+            code="dataset.empty",
+        )
+    held_out = _held_out(config, images, groups)
+    fit = _fitter(config)
+    planned = [PlannedImage(image, fit(image.facts.width, image.facts.height)) for image in images]
+    return DataPlan(
+        train=tuple(one for one in planned if one.image.uid not in held_out),
+        validation=tuple(one for one in planned if one.image.uid in held_out),
+        batch_size=config.steps.batch_size,
+        accumulation=config.steps.gradient_accumulation,
+        seed=config.steps.seed,
+        epochs=config.steps.epochs,
+        max_steps=config.steps.max_steps,
+        flip=config.data.flip,
+    )
+
+
+def validation_count(images: int, mode: str, share: float) -> int:
+    """How many of ``images`` to hold out: none when off, or in ``auto`` for a small set; else the share, at least 2."""
+    if mode == "off" or (mode == "auto" and images < AUTO_VALIDATION_FROM):
+        return 0
+    return min(max(math.floor(images * share + 0.5), MIN_VALIDATION), images - 1)
+
+
+def _held_out(config: Config, images: list[DatasetImage], groups: Mapping[str, int] | None) -> frozenset[str]:
+    wanted = validation_count(len(images), config.validation.mode, config.validation.share)
+    if wanted < 1:
+        return frozenset()
+    if groups is None:
+        from lora_tui.dataset.similar import image_groups
+
+        groups = image_groups(images)
+    together: defaultdict[tuple[int, str], list[DatasetImage]] = defaultdict(list)
+    for image in images:
+        group = groups.get(image.uid)
+        together[(0, image.uid) if group is None else (1, str(group))].append(image)
+    seed = config.steps.seed
+    ordered = sorted(together.values(), key=lambda members: _draw(seed, members))
+    taken: list[DatasetImage] = []
+    for members in ordered:
+        if len(taken) + len(members) <= wanted:
+            taken.extend(members)
+    if len(taken) < MIN_VALIDATION:
+        taken.extend(_smallest_rest(ordered, taken, len(images)))
+    return frozenset(image.uid for image in taken)
+
+
+def _smallest_rest(ordered: list[list[DatasetImage]], taken: list[DatasetImage], total: int) -> list[DatasetImage]:
+    """The smallest group not taken yet, when at most half of all images are then held out; else nothing."""
+    rest = [members for members in ordered if members[0] not in taken]
+    smallest = min(rest, key=len, default=[])
+    return smallest if 2 * (len(taken) + len(smallest)) <= total else []
+
+
+def _draw(seed: int, members: list[DatasetImage]) -> int:
+    """A group's place in the draw: by its content's names and sizes, not by its place in the list of datasets."""
+    return min(keyed_seed("validation", seed, image.relative, image.facts.size) for image in members)
+
+
+def _fitter(config: Config) -> Callable[[int, int], Fit]:
+    buckets = buckets_for(config.data)
+    known: dict[tuple[int, int], Fit] = {}
+
+    def fit(width: int, height: int) -> Fit:
+        found = known.get((width, height))
+        if found is None:
+            found = known[(width, height)] = fit_image(width, height, config.data, buckets)
+        return found
+
+    return fit

@@ -1,0 +1,322 @@
+"""The facts of an image, read from its header alone: no pixel is decoded.
+
+PNG, JPEG, WebP and GIF are read by small parsers here, which need one open and a few reads; every
+other format goes through Pillow, which reads headers lazily but costs several times more.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, plain
+
+#: Pixels beyond which an image is refused: the limit at which Pillow refuses to decode, too.
+MAX_PIXELS = 178_956_970
+
+_FIRST_READ = 4096
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+_SWAPPED = frozenset({5, 6, 7, 8})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the header of an image says.
+
+    Attributes:
+        width: px, after EXIF orientation is applied; ``height`` likewise.
+        format: ``PNG``, ``JPEG``, ``WEBP``, ``GIF``, or Pillow's name for another format.
+        alpha: the image can have transparent pixels.
+        animated: it has several frames; the first one is used.
+        orientation: EXIF orientation, 1 to 8.
+        size: of the file, bytes.
+        mtime_ns: when the file was last changed, ns since 1970.
+    """
+
+    width: int
+    height: int
+    format: str
+    alpha: bool
+    animated: bool
+    orientation: int
+    size: int
+    mtime_ns: int
+
+
+class _Unreadable(Exception):
+    """The header does not make sense; the message says why, untranslated, for the cause of the error."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    width: int
+    height: int
+    format: str
+    alpha: bool = False
+    animated: bool = False
+    orientation: int = 1
+
+
+def read_facts(path: Path) -> ImageFacts:
+    """The facts of an image file, from its header.
+
+    Raises:
+        UserError: the file cannot be opened (``image.unreadable``), is empty (``image.empty``), is no
+            image (``image.invalid``), or is larger than any training image (``image.too_large``).
+    """
+    place = plain(str(path))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            head = os.read(descriptor, _FIRST_READ)
+            header = _read_header(path, descriptor, head)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UserError(
+            _("The image cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=place,
+            remedy=_("Check the file and its permissions."),
+            code="image.unreadable",
+        ) from error
+    except _Unreadable as error:
+        raise _refused(place, empty=not head) from error
+    if header.width * header.height > MAX_PIXELS:
+        raise UserError(
+            _("The image says it has {width} x {height} pixels, more than {limit} million.").format(
+                width=count(header.width), height=count(header.height), limit=MAX_PIXELS // 1_000_000
+            ),
+            place=place,
+            remedy=_("Shrink it, or move it away if it is damaged."),
+            code="image.too_large",
+        )
+    turned = header.orientation in _SWAPPED
+    return ImageFacts(
+        width=header.height if turned else header.width,
+        height=header.width if turned else header.height,
+        format=header.format,
+        alpha=header.alpha,
+        animated=header.animated,
+        orientation=header.orientation,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+    )
+
+
+def _refused(place: str, *, empty: bool) -> UserError:
+    if empty:
+        return UserError(
+            _("The image file is empty."), place=place, remedy=_("Copy it again or remove it."), code="image.empty"
+        )
+    return UserError(
+        _("This is not an image that can be read, or its header is damaged."),
+        place=place,
+        remedy=_("Open and save it again in another program, or remove it."),
+        code="image.invalid",
+    )
+
+
+def _read_header(path: Path, descriptor: int, head: bytes) -> _Header:
+    header = _parse(path, descriptor, head)
+    if header.width < 1 or header.height < 1:
+        raise _Unreadable("no pixels")
+    if not 1 <= header.orientation <= 8:
+        return _Header(header.width, header.height, header.format, header.alpha, header.animated)
+    return header
+
+
+def _parse(path: Path, descriptor: int, head: bytes) -> _Header:
+    reader = _Reader(descriptor, head)
+    try:
+        if head.startswith(_PNG):
+            return _png(reader)
+        if head.startswith(b"\xff\xd8\xff"):
+            return _jpeg(reader)
+        if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+            return _webp(reader)
+        if head[:6] in (b"GIF87a", b"GIF89a"):
+            return _gif(reader)
+    except (struct.error, IndexError) as error:
+        raise _Unreadable("header ends early") from error
+    if not head:
+        raise _Unreadable("empty")
+    return _through_pillow(path)
+
+
+class _Reader:
+    """Bytes of a file at any offset, from the first block when they lie there."""
+
+    def __init__(self, descriptor: int, head: bytes) -> None:
+        self._descriptor = descriptor
+        self._block = head
+        self._start = 0
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``; fewer at the end of the file."""
+        begin = offset - self._start
+        if begin < 0 or begin + length > len(self._block):
+            self._block = os.pread(self._descriptor, max(length, _FIRST_READ), offset)
+            self._start, begin = offset, 0
+        return self._block[begin : begin + length]
+
+    def exactly(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``; struct.error when the file ends before."""
+        found = self.at(offset, length)
+        if len(found) < length:
+            raise struct.error("file ends")
+        return found
+
+
+def _png(reader: _Reader) -> _Header:
+    """PNG chunks up to the first image data (PNG specification, third edition)."""
+    width, height, _depth, color = struct.unpack(">IIBB", reader.exactly(16, 10))
+    if reader.at(12, 4) != b"IHDR":
+        raise _Unreadable("no IHDR")
+    alpha, animated, orientation, offset = color in (4, 6), False, 1, 33
+    while True:
+        head = reader.at(offset, 8)
+        if len(head) < 8:
+            raise _Unreadable("no image data")
+        length, kind = struct.unpack(">I4s", head)
+        if kind in (b"IDAT", b"IEND"):
+            return _Header(width, height, "PNG", alpha, animated, orientation)
+        if kind == b"tRNS":
+            alpha = True
+        elif kind == b"acTL":
+            animated = struct.unpack(">I", reader.exactly(offset + 8, 4))[0] > 1
+        elif kind == b"eXIf":
+            orientation = _orientation(reader.at(offset + 8, min(length, 65536)))
+        offset += 12 + length
+
+
+def _jpeg(reader: _Reader) -> _Header:
+    """JPEG marker segments up to the frame header (ITU T.81 annex B)."""
+    offset, orientation = 2, 1
+    while True:
+        lead, marker = reader.exactly(offset, 2)
+        if lead != 0xFF:
+            raise _Unreadable("lost between JPEG markers")
+        if marker == 0xFF:
+            offset += 1
+            continue
+        if marker in _JPEG_BARE:
+            offset += 2
+            continue
+        if marker in (0xD9, 0xDA):
+            raise _Unreadable("no frame header")
+        length = struct.unpack(">H", reader.exactly(offset + 2, 2))[0]
+        if marker in _JPEG_SIZES:
+            height, width = struct.unpack(">HH", reader.exactly(offset + 5, 4))
+            return _Header(width, height, "JPEG", orientation=orientation)
+        if marker == 0xE1 and orientation == 1 and reader.at(offset + 4, 6) == b"Exif\0\0":
+            orientation = _orientation(reader.at(offset + 10, length - 8))
+        offset += 2 + length
+
+
+def _webp(reader: _Reader) -> _Header:
+    """The first chunk of a WebP container, and its EXIF chunk when it announces one (RFC 9649)."""
+    kind = reader.exactly(12, 4)
+    if kind == b"VP8 ":
+        data = reader.exactly(20, 10)
+        if data[3:6] != b"\x9d\x01\x2a":
+            raise _Unreadable("no VP8 frame")
+        width, height = struct.unpack("<HH", data[6:10])
+        return _Header(width & 0x3FFF, height & 0x3FFF, "WEBP")
+    if kind == b"VP8L":
+        bits = struct.unpack("<I", reader.exactly(21, 4))[0]
+        return _Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, "WEBP", alpha=bool(bits >> 28 & 1))
+    if kind != b"VP8X":
+        raise _Unreadable("unknown WebP chunk")
+    data = reader.exactly(20, 10)
+    flags = data[0]
+    width = int.from_bytes(data[4:7], "little") + 1
+    height = int.from_bytes(data[7:10], "little") + 1
+    orientation = _webp_orientation(reader) if flags & 0x08 else 1
+    return _Header(width, height, "WEBP", bool(flags & 0x10), bool(flags & 0x02), orientation)
+
+
+def _webp_orientation(reader: _Reader) -> int:
+    offset = 30
+    while len(head := reader.at(offset, 8)) == 8:
+        kind, length = struct.unpack("<4sI", head)
+        if kind == b"EXIF":
+            data = reader.at(offset + 8, min(length, 65536))
+            return _orientation(data)
+        offset += 8 + length + (length & 1)
+    return 1
+
+
+def _gif(reader: _Reader) -> _Header:
+    """GIF blocks until a second image, or the end, is found (GIF89a specification)."""
+    width, height, flags = struct.unpack("<HHB", reader.exactly(6, 5))
+    offset = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    images, alpha = 0, False
+    while images < 2 and (kind := reader.at(offset, 1)) in (b"!", b","):
+        if kind == b"!":
+            label = reader.exactly(offset + 1, 1)[0]
+            if label == 0xF9 and images == 0:
+                alpha = bool(reader.exactly(offset + 3, 1)[0] & 1)
+            offset = _after_sub_blocks(reader, offset + 2)
+        else:
+            images += 1
+            local = reader.exactly(offset + 9, 1)[0]
+            table = 3 << (local & 7) + 1 if local & 0x80 else 0
+            offset = _after_sub_blocks(reader, offset + 11 + table)
+    if images == 0:
+        raise _Unreadable("no image in GIF")
+    return _Header(width, height, "GIF", alpha, images > 1)
+
+
+def _after_sub_blocks(reader: _Reader, offset: int) -> int:
+    while length := (reader.at(offset, 1) or b"\0")[0]:
+        offset += 1 + length
+    return offset + 1
+
+
+def _orientation(exif: bytes) -> int:
+    """The orientation tag (0x0112) of the first directory of EXIF data, 1 when it has none or is damaged."""
+    if exif.startswith(b"Exif\0\0"):
+        exif = exif[6:]
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return 1
+    try:
+        start = struct.unpack_from(order + "I", exif, 4)[0]
+        entries = struct.unpack_from(order + "H", exif, start)[0]
+        for index in range(entries):
+            tag, kind = struct.unpack_from(order + "HH", exif, start + 2 + 12 * index)
+            if tag == 0x0112:
+                form = {1: "B", 3: "H", 4: "I"}.get(kind, "H")
+                value = int(struct.unpack_from(order + form, exif, start + 2 + 12 * index + 8)[0])
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        return 1
+    return 1
+
+
+def _through_pillow(path: Path) -> _Header:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                alpha = "A" in image.getbands() or "transparency" in image.info
+                animated = bool(getattr(image, "is_animated", False))
+                orientation = int(image.getexif().get(0x0112, 1) or 1)
+                return _Header(image.width, image.height, image.format or "?", alpha, animated, orientation)
+    except Image.DecompressionBombError:
+        return _Header(MAX_PIXELS, 2, "?")
+    except (UnidentifiedImageError, ValueError, SyntaxError, TypeError, struct.error, IndexError, EOFError) as error:
+        raise _Unreadable("Pillow does not read it") from error

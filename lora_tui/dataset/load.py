@@ -1,0 +1,140 @@
+"""Pixels for training: one image file to an RGB image of exactly its bucket's size. The one place that does it."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.dataset.batches import PlannedImage
+from lora_tui.dataset.buckets import Fit, Size
+from lora_tui.dataset.facts import read_facts
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+WHITE = (255, 255, 255)
+
+
+def load_image(
+    image: PlannedImage | Path, fit: Fit, *, flip: bool = False, background: tuple[int, int, int] = WHITE
+) -> Image.Image:
+    """The image as it is trained: turned upright, without transparency, scaled, cut, and mirrored if asked.
+
+    Shrinking averages over areas (Hamming window), enlarging uses Lanczos. Of an animated image the
+    first frame is used. 16-bit grey is brought to 8 bits, CMYK and palettes to RGB.
+
+    Args:
+        image: what a plan holds, or a file.
+        fit: how to scale and cut; its sizes are those after EXIF orientation.
+        background: RGB colour below transparent pixels.
+
+    Returns:
+        An RGB image of ``fit.bucket``'s size.
+
+    Raises:
+        UserError: the file cannot be read, is damaged or cut short (``image.damaged``), or is far too large.
+    """
+    import PIL.Image
+
+    upright = open_upright(image.image.path if isinstance(image, PlannedImage) else image, background=background)
+    resized = upright
+    if upright.size != (fit.resize.width, fit.resize.height):
+        shrinks = fit.resize.width <= upright.width and fit.resize.height <= upright.height
+        window = PIL.Image.Resampling.HAMMING if shrinks else PIL.Image.Resampling.LANCZOS
+        resized = upright.resize((fit.resize.width, fit.resize.height), window)
+    left, top, bucket = fit.crop_left, fit.crop_top, fit.bucket
+    cut = resized.crop((left, top, left + bucket.width, top + bucket.height))
+    return cut.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if flip else cut
+
+
+def open_upright(path: Path, *, background: tuple[int, int, int] = WHITE, at_least: Size | None = None) -> Image.Image:
+    """The whole image as RGB, turned upright by its EXIF orientation, transparency laid over ``background``.
+
+    Args:
+        at_least: for a preview: a JPEG may be decoded at a fraction of its size that still covers this.
+
+    Raises:
+        UserError: as :func:`load_image`.
+    """
+    from PIL import Image
+
+    facts = read_facts(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as opened:
+                if at_least is not None:
+                    opened.draft("RGB", (at_least.width, at_least.height))
+                opened.load()
+                flat = _flatten(opened, background)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
+        raise UserError(
+            _("The image is damaged or cut short: {reason}.").format(reason=plain(str(error), limit=120)),
+            place=plain(str(path)),
+            remedy=_("Copy it again, open and save it in another program, or remove it."),
+            code="image.damaged",
+        ) from error
+    turn = _turns().get(facts.orientation)
+    return flat if turn is None else flat.transpose(turn)
+
+
+def content_hash(path: Path) -> str:
+    """BLAKE2b (20 bytes, hexadecimal) of the file's bytes: the name of its content in caches and records.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    except OSError as error:
+        raise UserError(
+            _("The image cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=plain(str(path)),
+            remedy=_("Check the file and its permissions."),
+            code="image.unreadable",
+        ) from error
+
+
+def _turns() -> dict[int, Image.Transpose]:
+    """What brings each EXIF orientation upright."""
+    from PIL.Image import Transpose
+
+    return {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+
+
+def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    from PIL import Image
+
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
+    if image.mode == "F":
+        return _grey_from_floats(image)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        with_alpha = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (*background, 255))
+        return Image.alpha_composite(ground, with_alpha).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_from_floats(image: Image.Image) -> Image.Image:
+    """A float image stretched to its own range: such files state no white."""
+    lowest, highest = (float(bound) for bound in image.getextrema())  # type: ignore[arg-type]
+    scale = 255.0 / (highest - lowest) if highest > lowest else 0.0
+    return image.point(lambda value: value * scale - lowest * scale).convert("L").convert("RGB")

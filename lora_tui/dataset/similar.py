@@ -1,0 +1,156 @@
+"""Near-duplicates: images that show nearly the same picture, so that validation never sees a trained one.
+
+A fingerprint is the picture as 17 x 16 grey cells. Two pictures are near-duplicates when few of the
+comparisons between neighbouring cells differ (difference hash, 256 bits) and the cells also correlate
+strongly; the second test keeps figures apart that merely share a plain background.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+from lora_tui.dataset.buckets import Size
+from lora_tui.dataset.fingerprints import FingerprintStore
+from lora_tui.dataset.load import open_upright
+from lora_tui.dataset.scan import DatasetImage, Progress, Stop
+from lora_tui.errors import UserError
+
+COLUMNS, ROWS = 17, 16
+BITS = (COLUMNS - 1) * ROWS
+#: Bits that may differ; re-encoding and resizing change under 10, different pictures differ in about 100.
+MAX_DISTANCE = 20
+MIN_CORRELATION = 0.95
+#: Grey levels by which a cell must be brighter than its neighbour to count, so that noise does not.
+NOISE = 1
+
+_CHUNK = 64
+
+
+def image_groups(
+    images: Sequence[DatasetImage], on_progress: Progress | None = None, should_stop: Stop | None = None
+) -> dict[str, int]:
+    """A group number for each image by uid; near-duplicates share one, others stand alone.
+
+    Decodes each image once; fingerprints are kept on disk by path, size and time of change. An image that
+    cannot be decoded stands alone. The numbers depend on the set of images only, not on its order.
+
+    Args:
+        on_progress: called with the number of images done.
+        should_stop: asked now and then; once it says yes, the images not looked at yet stand alone.
+    """
+    ordered = sorted(images, key=lambda image: image.uid)
+    prints = _fingerprints(ordered, on_progress, should_stop)
+    parent = list(range(len(ordered)))
+    for left, right in _near_pairs(prints):
+        _join(parent, left, right)
+    numbers: dict[int, int] = {}
+    return {image.uid: numbers.setdefault(_root(parent, index), len(numbers)) for index, image in enumerate(ordered)}
+
+
+def fingerprint(image: DatasetImage) -> bytes | None:
+    """The picture as 17 x 16 grey cells, row after row; none when it cannot be decoded."""
+    from PIL import Image
+
+    try:
+        upright = open_upright(image.path, at_least=Size(4 * COLUMNS, 4 * ROWS))
+    except UserError:
+        return None
+    return upright.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX).tobytes()
+
+
+def difference_hash(cells: bytes) -> int:
+    """256 bits: whether each cell is darker than the one to its right."""
+    bits = 0
+    for row in range(ROWS):
+        line = cells[row * COLUMNS : (row + 1) * COLUMNS]
+        for left, right in pairwise(line):
+            bits = bits << 1 | (right > left + NOISE)
+    return bits
+
+
+def correlation(first: bytes, second: bytes) -> float:
+    """Pearson correlation of two fingerprints; 1 for two flat pictures of nearly one grey, else 0 when one is flat."""
+    count = len(first)
+    mean_first, mean_second = sum(first) / count, sum(second) / count
+    across = sum((a - mean_first) * (b - mean_second) for a, b in zip(first, second, strict=True))
+    spread_first = sum((a - mean_first) ** 2 for a in first)
+    spread_second = sum((b - mean_second) ** 2 for b in second)
+    if spread_first < count and spread_second < count:
+        return 1.0 if abs(mean_first - mean_second) < 8 else 0.0
+    spread = (spread_first * spread_second) ** 0.5
+    return float(across / spread) if spread else 0.0
+
+
+def _fingerprints(
+    images: Sequence[DatasetImage], on_progress: Progress | None, should_stop: Stop | None
+) -> list[bytes | None]:
+    with FingerprintStore() as store:
+        found = store.get_many(images)
+        missing = [index for index, data in enumerate(found) if data is None]
+        done = len(images) - len(missing)
+        if on_progress is not None:
+            on_progress(done)
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(missing), _CHUNK):
+                if should_stop is not None and should_stop():
+                    break
+                chunk = missing[start : start + _CHUNK]
+                fresh = list(pool.map(fingerprint, [images[index] for index in chunk]))
+                for index, data in zip(chunk, fresh, strict=True):
+                    found[index] = data
+                store.put_many((images[index], data) for index, data in zip(chunk, fresh, strict=True) if data)
+                done += len(chunk)
+                if on_progress is not None:
+                    on_progress(done)
+    return found
+
+
+def _near_pairs(prints: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
+    """Pairs of indices that are near-duplicates; equal fingerprints only with their first."""
+    first: dict[bytes, int] = {}
+    for index, cells in enumerate(prints):
+        if cells is None:
+            continue
+        known = first.setdefault(cells, index)
+        if known != index:
+            yield known, index
+    hashes = {index: difference_hash(cells) for cells, index in first.items()}
+    for left, right in _candidates(hashes):
+        if (hashes[left] ^ hashes[right]).bit_count() <= MAX_DISTANCE:
+            one, other = prints[left], prints[right]
+            if one is not None and other is not None and correlation(one, other) >= MIN_CORRELATION:
+                yield left, right
+
+
+def _candidates(hashes: dict[int, int]) -> Iterable[tuple[int, int]]:
+    """Pairs that agree in at least one of MAX_DISTANCE + 1 bands: two hashes within the distance always do."""
+    bands = MAX_DISTANCE + 1
+    seen: set[tuple[int, int]] = set()
+    for band in range(bands):
+        low, high = band * BITS // bands, (band + 1) * BITS // bands
+        mask = (1 << high - low) - 1
+        together: defaultdict[int, list[int]] = defaultdict(list)
+        for index, value in hashes.items():
+            together[value >> low & mask].append(index)
+        for members in together.values():
+            for position, left in enumerate(members):
+                for right in members[position + 1 :]:
+                    if (left, right) not in seen:
+                        seen.add((left, right))
+                        yield left, right
+
+
+def _root(parent: list[int], index: int) -> int:
+    while parent[index] != index:
+        parent[index] = parent[parent[index]]
+        index = parent[index]
+    return index
+
+
+def _join(parent: list[int], left: int, right: int) -> None:
+    one, other = _root(parent, left), _root(parent, right)
+    parent[max(one, other)] = min(one, other)
