@@ -1,0 +1,1 @@
+"""The names that layers have in LoRA files, one table a family. The only place that knows them."""

@@ -1,0 +1,110 @@
+"""A folder of files named by what they were computed from, so that an entry can be missing but never stale.
+
+Many processes share a store. An entry appears by a rename, so it is whole or absent. Users hold a shared lock
+while they work; pruning needs the exclusive one and is skipped while anybody has the store in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_tui.files import write_atomic
+from lora_tui.keyed import keyed_seed
+
+DEFAULT_CAP_BYTES = 50_000_000_000
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How much a store holds."""
+
+    entries: int
+    size: int  # bytes
+
+
+class ContentStore:
+    """Entries of one kind (``latents``, ``text``) under ``root``; keys are hexadecimal digests."""
+
+    def __init__(self, root: Path, kind: str, *, suffix: str = ".safetensors") -> None:
+        self.folder = root / kind
+        self.suffix = suffix
+
+    def path(self, key: str) -> Path:
+        """Where the entry ``key`` is or would be."""
+        return self.folder / key[:2] / f"{key}{self.suffix}"
+
+    def has(self, key: str) -> bool:
+        """Whether the entry is there; marks it as used now."""
+        try:
+            os.utime(self.path(key))
+        except OSError:
+            return False
+        return True
+
+    def put(self, key: str, data: bytes) -> Path:
+        """Store ``data`` under ``key``.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data, durable=False)
+        return path
+
+    def discard(self, key: str) -> None:
+        """Forget an entry that turned out to be unreadable."""
+        self.path(key).unlink(missing_ok=True)
+
+    def usage(self) -> Usage:
+        """Entries and bytes on disk now."""
+        sizes = [size for _, size, _ in self._entries()]
+        return Usage(len(sizes), sum(sizes))
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Hold the store so that nobody prunes it meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a") as lock:
+            with contextlib.suppress(OSError):  # a file system without locks: pruning is skipped there, too
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    def prune(self, cap: int = DEFAULT_CAP_BYTES) -> int:
+        """Remove the entries unused for longest until at most ``cap`` bytes are left; return the bytes freed.
+
+        Does nothing while another process has the store in use.
+        """
+        if not self.folder.is_dir():
+            return 0
+        with (self.folder / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return 0
+            entries = sorted(self._entries())
+            excess = sum(size for _, size, _ in entries) - cap
+            freed = 0
+            for _, size, path in entries:
+                if freed >= excess:
+                    break
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    freed += size
+            return freed
+
+    def _entries(self) -> Iterator[tuple[float, int, Path]]:
+        for path in self.folder.glob(f"??/*{self.suffix}"):
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                yield stat.st_mtime, stat.st_size, path
+
+
+def key_of(*parts: str | int) -> str:
+    """A key of 32 hexadecimal digits for ``parts``."""
+    return f"{keyed_seed('a', *parts):016x}{keyed_seed('b', *parts):016x}"

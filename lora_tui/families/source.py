@@ -1,0 +1,117 @@
+"""Where a base model comes from: a single file, a diffusers folder, or a hub name that is fetched once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+SINGLE_FILES = (".safetensors",)
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A base model on this machine: what kind of thing it is and where."""
+
+    kind: Literal["folder", "file", "pickle"]
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def resolve(base: str, *, place: str = "model.base", allow_pickle: bool = False) -> Source:
+    """The model that ``base`` names; a hub name is downloaded (or found in the hub's cache) first.
+
+    Raises:
+        UserError: nothing is there, it is a pickle and those are not allowed, or the download failed.
+    """
+    if not base:
+        raise UserError(
+            _("no base model is set."), place=place, remedy=_("Give a .safetensors file, a diffusers folder or a "
+            "hub name."), code="model.missing"
+        )  # fmt: skip
+    path = Path(base).expanduser()
+    if path.is_dir():
+        return _folder(path, place)
+    if path.is_file():
+        return _file(path, place, allow_pickle)
+    if _HUB_NAME.match(base) and not path.is_absolute():
+        return _folder(_download(base, place), place)
+    raise UserError(
+        _("there is no file or folder {path}.").format(path=plain(str(path))),
+        place=place,
+        remedy=_("Check the path, or give a hub name such as owner/model."),
+        code="model.missing",
+    )
+
+
+def _folder(path: Path, place: str) -> Source:
+    if (path / "model_index.json").is_file():
+        return Source("folder", path)
+    raise UserError(
+        _("the folder {path} is no diffusers model: it has no model_index.json.").format(path=plain(str(path))),
+        place=place,
+        remedy=_("Choose the folder that holds model_index.json, or a single .safetensors file."),
+        code="model.not_diffusers",
+    )
+
+
+def _file(path: Path, place: str, allow_pickle: bool) -> Source:
+    if path.suffix.lower() in SINGLE_FILES:
+        return Source("file", path)
+    if path.suffix.lower() in PICKLES:
+        if allow_pickle:
+            return Source("pickle", path)
+        raise UserError(
+            _("{name} is a pickled checkpoint, and opening a pickle can run programs hidden in it.").format(
+                name=plain(path.name)
+            ),
+            place=place,
+            remedy=_("Use a .safetensors version of it, or set model.allow_pickle = true to read its tensors only."),
+            code="model.pickle",
+        )
+    raise UserError(
+        _("{name} is no model file that can be read here.").format(name=plain(path.name)),
+        place=place,
+        remedy=_("Give a .safetensors file or a diffusers folder."),
+        code="model.unknown_file",
+    )
+
+
+def _download(name: str, place: str) -> Path:
+    """The hub's snapshot of ``name``: configuration, tokenizer, and the smaller of its safetensors variants."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    parts = ("unet", "text_encoder", "vae")
+    patterns = ["model_index.json", "*/*.json", "*/*.txt", "*/*.model"]
+    try:
+        try:
+            files = HfApi().list_repo_files(name)
+        except (OSError, ValueError) as error:
+            if isinstance(error, HfHubHTTPError):
+                raise
+            return Path(snapshot_download(name, local_files_only=True))
+        for part in parts:
+            weights = [f for f in files if f.startswith(f"{part}/") and f.endswith(".safetensors")]
+            plain_ones = [f for f in weights if ".fp16." not in f and ".non_ema." not in f]
+            half = [f for f in weights if ".fp16." in f and ".non_ema." not in f]
+            patterns += plain_ones or half
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        raise UserError(
+            _("{name} could not be fetched from the hub: {reason}").format(
+                name=plain(name), reason=plain(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            ),
+            place=place,
+            remedy=_("Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN opens gated models)."),
+            code="model.download",
+        ) from None

@@ -1,0 +1,71 @@
+"""Reading tensors from files, and giving them to a module so that nothing is missing or left over unseen."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from lora_tui.errors import UserError
+
+
+def read_tensors(path: Path, *, prefix: str = "", pickled: bool = False) -> dict[str, Tensor]:
+    """The tensors of a file whose names begin with ``prefix``, on the CPU.
+
+    Raises:
+        UserError: the file is torn, no safetensors, or (``pickled``) holds more than tensors.
+    """
+    if pickled:
+        return {name: tensor for name, tensor in _read_pickle(path).items() if name.startswith(prefix)}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"it cannot be read: {error}.",
+            place=str(path),
+            remedy="The file may be incomplete; fetch it again.",
+            code="model.torn",
+        ) from None
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+        raise UserError(
+            f"it was not read: {str(error).splitlines()[0]}",
+            place=str(path),
+            remedy="It holds more than tensors or is torn; use a .safetensors version of it.",
+            code="model.pickle",
+        ) from None
+    data = data.get("state_dict", data) if isinstance(data, dict) else {}
+    return {str(name): value for name, value in data.items() if isinstance(value, Tensor)}
+
+
+def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_prefix: str, place: str) -> None:
+    """Load ``tensors`` into ``module``: every parameter must be there, of the right shape.
+
+    ``optional_prefix`` is one that some versions of a library put before each name and others do not.
+
+    Raises:
+        UserError: a tensor is missing, or one is of another shape.
+    """
+    own = module.state_dict()
+    prefixed = any(name.startswith(optional_prefix) for name in own)
+    renamed = {(optional_prefix + name if prefixed else name): tensor for name, tensor in tensors.items()}
+    missing = [name for name in own if name not in renamed and not name.endswith("position_ids")]
+    wrong = [name for name in own if name in renamed and own[name].shape != renamed[name].shape]
+    if missing or wrong:
+        what = f"{len(missing)} tensors are missing" if missing else f"{len(wrong)} tensors have another shape"
+        raise UserError(
+            f"{what}, {(missing or wrong)[0]} for one.",
+            place=place,
+            remedy="The file is incomplete or of another family.",
+            code="model.incomplete",
+        )
+    module.load_state_dict({name: renamed[name] for name in own if name in renamed}, strict=False)

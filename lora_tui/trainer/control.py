@@ -1,0 +1,104 @@
+"""What a person asks of a living run, honoured at the next safe point of whatever it is doing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from lora_tui.jobs.control import ControlInbox
+from lora_tui.jobs.events import EventWriter
+
+POLL_SECONDS = 0.1  # how often the folder is looked at, however many safe points pass
+WISHES = ("save", "sample", "validate")
+
+
+class StopRun(Exception):
+    """The run is to end; ``now`` gives up what was done since the last state."""
+
+    def __init__(self, *, now: bool) -> None:
+        super().__init__("stop now" if now else "stop")
+        self.now = now
+
+
+class Controls:
+    """Reads requests and acts on them. ``park`` and ``unpark`` free the device and take it again."""
+
+    def __init__(self, inbox: ControlInbox, events: EventWriter) -> None:
+        self._inbox = inbox
+        self._events = events
+        self._looked = 0.0
+        self._terminated = threading.Event()
+        self.wishes: list[str] = []
+        self.park: Callable[[], None] = lambda: None
+        self.unpark: Callable[[], None] = lambda: None
+
+    def listen_to_signals(self) -> None:
+        """SIGTERM and SIGINT stop the run as the request does: it saves first."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._terminated.set()
+
+    def safe_point(self) -> None:
+        """Call where the run may stop or wait.
+
+        Raises:
+            StopRun: a stop was asked for.
+        """
+        if self._terminated.is_set():
+            raise StopRun(now=False)
+        now = time.monotonic()
+        if now - self._looked < POLL_SECONDS:
+            return
+        self._looked = now
+        paused = False
+        for request in self._inbox.poll():
+            paused = self._take(request.kind, paused)
+        if paused:
+            self._wait_while_paused()
+
+    def _take(self, kind: str, paused: bool) -> bool:
+        """Note one request; return whether the run is paused after it."""
+        if kind in WISHES:
+            if kind not in self.wishes:
+                self.wishes.append(kind)
+            self.answer(kind, "accepted")
+        elif kind in ("stop", "stop_now"):
+            self.answer(kind, "accepted")
+            raise StopRun(now=kind == "stop_now")
+        elif kind == "pause":
+            self.answer(kind, "accepted")
+            return True
+        elif kind == "resume":
+            self.answer(kind, "done" if paused else "rejected", "" if paused else "the run is not paused")
+            return False
+        else:
+            self.answer(kind, "rejected", "there is no such request")
+        return paused
+
+    def _wait_while_paused(self) -> None:
+        self.park()
+        self.answer("pause", "done")
+        self._events.emit("phase", phase="paused", done=0, total=0, detail="")
+        try:
+            paused = True
+            while paused:
+                if self._terminated.wait(0.2):
+                    raise StopRun(now=False)
+                for request in self._inbox.poll():
+                    paused = self._take(request.kind, paused)
+        finally:
+            self.unpark()
+
+    def answer(self, request: str, status: str, detail: str = "") -> None:
+        """Tell whoever asked."""
+        self._events.emit("control", request=request, status=status, detail=detail)
+
+    def take_wishes(self) -> list[str]:
+        """The wishes noted since the last call, in the order in which they came."""
+        taken, self.wishes = self.wishes, []
+        return taken

@@ -1,0 +1,152 @@
+"""The caching passes: every image to its latent, every caption to its embedding, once, one at a time.
+
+One at a time, so that no result depends on what else was in a batch; an entry is complete or absent, so a pass
+that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lora_tui.caches.store import key_of
+from lora_tui.dataset.batches import PlannedImage
+from lora_tui.dataset.load import content_hash, load_image
+from lora_tui.errors import UserError
+from lora_tui.trainer.data.tensors import TensorStore, weights_id
+from lora_tui.trainer.objectives.noise import fixed_noise
+
+Progress = Callable[[int, int], None]  # (done, total); also the place where a pass may be stopped
+LAYOUT = 1  # version of what a cache entry holds
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """An RGB image as [3, height, width] float32 in -1..1."""
+    array = np.asarray(image, dtype=np.float32).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(array)) / 127.5 - 1.0
+
+
+@dataclass
+class Latents:
+    """Latents of planned images by (uid, flipped).
+
+    Attributes:
+        keys: where each lies in the store.
+        failed: uid -> why the image could not be used.
+        hashes: uid -> digest of the file's bytes.
+    """
+
+    store: TensorStore
+    keys: dict[tuple[str, bool], str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def get(self, uid: str, flipped: bool) -> Tensor:
+        """[channels, height, width] float32 on the CPU.
+
+        Raises:
+            UserError: the cache entry was removed while the run was going.
+        """
+        try:
+            return self.store.get(self.keys[uid, flipped])["latent"]
+        except KeyError:
+            raise UserError(
+                "its cached latent is gone.",
+                place=uid,
+                remedy="Somebody emptied the cache during the run; resume the run to encode it again.",
+                code="cache.gone",
+            ) from None
+
+
+def cache_latents(
+    images: Sequence[PlannedImage], model: Any, store: TensorStore, *, flips: bool, progress: Progress
+) -> Latents:
+    """Encode the images that the store does not have; unreadable ones are noted, not fatal.
+
+    The posterior is drawn with noise keyed by the file's content and its crop, so a latent is the same whichever
+    run encodes it.
+    """
+    latents = Latents(store)
+    identity = ""
+    total = len(images) * (2 if flips else 1)
+    for done, planned in enumerate(images):
+        uid = planned.image.uid
+        for flipped in (False, True) if flips else (False,):
+            progress(done * (2 if flips else 1) + int(flipped), total)
+            identity = identity or weights_id(model.vae)
+            try:
+                digest = latents.hashes.setdefault(uid, "") or content_hash(planned.image.path)
+                latents.hashes[uid] = digest
+                key = _latent_key(planned, digest, flipped, identity)
+                if not store.has(key):
+                    store.put(key, {"latent": _encode(planned, digest, flipped, model)})
+                latents.keys[uid, flipped] = key
+            except UserError as error:
+                latents.failed[uid] = str(error)
+    progress(total, total)
+    return latents
+
+
+def _latent_key(planned: PlannedImage, digest: str, flipped: bool, identity: str) -> str:
+    fit = planned.fit
+    return key_of(
+        "latent", LAYOUT, identity, digest, fit.resize.width, fit.resize.height, fit.bucket.width, fit.bucket.height,
+        fit.crop_left, fit.crop_top, int(flipped),
+    )  # fmt: skip
+
+
+def _encode(planned: PlannedImage, digest: str, flipped: bool, model: Any) -> Tensor:
+    pixels = to_pixels(load_image(planned.image.path, planned.fit, flip=flipped))
+    facts, bucket = model.facts, planned.fit.bucket
+    shape = (facts.latent_channels, bucket.height // facts.latent_factor, bucket.width // facts.latent_factor)
+    noise = fixed_noise(shape, "posterior", digest, bucket.width, bucket.height, int(flipped))
+    latent: Tensor = model.encode_image(pixels[None], noise[None])[0]
+    return latent.to(torch.float32)
+
+
+@dataclass
+class Texts:
+    """Embeddings by caption text."""
+
+    store: TensorStore
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def get(self, text: str) -> dict[str, Tensor]:
+        """The conditioning of one caption without the batch dimension, on the CPU.
+
+        Raises:
+            UserError: the cache entry was removed while the run was going.
+        """
+        try:
+            return self.store.get(self.keys[text])
+        except KeyError:
+            raise UserError(
+                "a cached text embedding is gone.",
+                remedy="Somebody emptied the cache during the run; resume the run to encode it again.",
+                code="cache.gone",
+            ) from None
+
+
+def cache_texts(
+    texts: Iterable[str], model: Any, store: TensorStore, *, chunks: int, clip_skip: int, progress: Progress
+) -> Texts:
+    """Encode the captions that the store does not have."""
+    wanted = sorted(set(texts))
+    identity = "+".join(weights_id(encoder) for encoder in model.text_encoders().values())
+    found = Texts(store)
+    for done, text in enumerate(wanted):
+        progress(done, len(wanted))
+        key = key_of("text", LAYOUT, identity, str(model.dtype), clip_skip, chunks, text)
+        if not store.has(key):
+            with torch.no_grad():
+                encoded = model.encode_text([text], chunks=chunks)
+            store.put(key, {name: tensor[0] for name, tensor in encoded.items()})
+        found.keys[text] = key
+    progress(len(wanted), len(wanted))
+    return found

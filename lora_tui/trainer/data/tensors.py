@@ -1,0 +1,85 @@
+"""Cached tensors: one small safetensors file an entry on disk, the recent ones in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from lora_tui.caches import ContentStore
+
+MEMORY_CAP_BYTES = 4_000_000_000
+
+
+class TensorStore:
+    """Named tensors by key, through a :class:`~lora_tui.caches.ContentStore`."""
+
+    def __init__(self, store: ContentStore, *, memory_cap: int = MEMORY_CAP_BYTES) -> None:
+        self.store = store
+        self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._held = 0
+        self._cap = memory_cap
+
+    def has(self, key: str) -> bool:
+        """Whether the entry is there and whole; a torn one is forgotten."""
+        if key in self._memory:
+            return True
+        return self.store.has(key) and self._read(key) is not None
+
+    def put(self, key: str, tensors: Mapping[str, Tensor]) -> None:
+        """Store ``tensors`` (moved to the CPU).
+
+        Raises:
+            OSError: the disk is full.
+        """
+        kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+        self.store.put(key, save(kept))
+        self._keep(key, kept)
+
+    def get(self, key: str) -> dict[str, Tensor]:
+        """The entry's tensors, on the CPU.
+
+        Raises:
+            KeyError: it is not there (any more).
+        """
+        held = self._memory.get(key)
+        if held is None:
+            held = self._read(key)
+            if held is None:
+                raise KeyError(key)
+        return held
+
+    def _read(self, key: str) -> dict[str, Tensor] | None:
+        try:
+            tensors = load(self.store.path(key).read_bytes())
+        except (OSError, SafetensorError):
+            self.store.discard(key)
+            return None
+        self._keep(key, tensors)
+        return tensors
+
+    def _keep(self, key: str, tensors: dict[str, Tensor]) -> None:
+        self._held += _size(tensors) - _size(self._memory.pop(key, {}))
+        self._memory[key] = tensors
+        while self._held > self._cap and len(self._memory) > 1:
+            _, oldest = self._memory.popitem(last=False)
+            self._held -= _size(oldest)
+
+
+def _size(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+@torch.no_grad()
+def weights_id(module: nn.Module) -> str:
+    """A digest of a module's parameters and buffers: the identity of a model in cache keys (32 hex digits)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

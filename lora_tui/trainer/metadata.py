@@ -1,0 +1,182 @@
+"""What a LoRA file says of itself: sd-scripts' ``ss_`` keys and ModelSpec 1.0.1, all strings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lora_tui import __version__
+from lora_tui.captions.document import split_tags
+from lora_tui.config.schema import Config
+from lora_tui.dataset.batches import DataPlan
+from lora_tui.families.protocol import Facts
+from lora_tui.weights.lora_file import as_text
+
+
+class RunMetadata:
+    """Metadata of one run; only steps and times differ between its files."""
+
+    def __init__(
+        self, config: Config, plan: DataPlan, facts: Facts, captions: Mapping[str, str], *, session: str, started: float
+    ) -> None:
+        self._config = config
+        self._plan = plan
+        self._facts = facts
+        self._started = started
+        self._fixed = {**self._run(session), **self._model(), **self._data(captions)}
+
+    def at(self, step: int, epoch: int, *, finished: bool) -> dict[str, str]:
+        """The metadata of a file saved after ``step`` updates in ``epoch`` (from 1)."""
+        now = time.time()
+        values = dict(self._fixed)
+        values.update(
+            ss_steps=step,
+            ss_epoch=epoch,
+            ss_training_finished_at=now if finished else None,
+        )
+        spec = self._modelspec(now)
+        return {name: as_text(value) for name, value in {**values, **spec}.items()}
+
+    def _run(self, session: str) -> dict[str, Any]:
+        config, plan = self._config, self._plan
+        learning, optimizer = config.learning, config.optimizer
+        return {
+            "ss_session_id": session,
+            "ss_training_started_at": self._started,
+            "ss_output_name": config.saving.name,
+            "ss_training_comment": config.saving.comment or None,
+            "ss_seed": config.steps.seed,
+            "ss_num_epochs": plan.total_epochs,
+            "ss_max_train_steps": plan.total_steps,
+            "ss_learning_rate": learning.unet_lr,
+            "ss_unet_lr": learning.unet_lr,
+            "ss_text_encoder_lr": learning.text_encoder_lr if config.network.text_encoder else None,
+            "ss_optimizer": f"torch.optim.adamw.AdamW(weight_decay={optimizer.weight_decay},"
+            f"betas=({optimizer.beta1}, {optimizer.beta2}),eps={optimizer.eps})",
+            "ss_lr_scheduler": learning.schedule,
+            "ss_lr_warmup_steps": learning.warmup,
+            "ss_max_grad_norm": optimizer.max_grad_norm,
+            "ss_gradient_accumulation_steps": config.steps.gradient_accumulation,
+            "ss_gradient_checkpointing": config.memory.gradient_checkpointing,
+            "ss_mixed_precision": {"fp32": "no"}.get(config.memory.precision, config.memory.precision),
+            "ss_full_fp16": False,
+            "ss_cache_latents": config.memory.cache_latents,
+            "ss_lowram": False,
+            "ss_noise_offset": config.noise.noise_offset or None,
+            "ss_min_snr_gamma": config.noise.min_snr_gamma or None,
+            "ss_zero_terminal_snr": False,
+            "ss_loss_type": "l2",
+            "ss_prior_loss_weight": 1.0,
+        }
+
+    def _model(self) -> dict[str, Any]:
+        config = self._config
+        base = Path(config.model.base)
+        values: dict[str, Any] = {
+            "ss_v2": False,
+            "ss_base_model_version": self._facts.model_version,
+            "ss_sd_model_name": base.name,
+            "ss_clip_skip": config.model.clip_skip,
+            "ss_max_token_length": config.captions.max_tokens,
+            "ss_network_module": "networks.lora",
+            "ss_network_dim": config.network.rank,
+            "ss_network_alpha": config.network.alpha,
+            "ss_network_dropout": None,
+            "ss_network_args": {},
+            "ss_scale_weight_norms": None,
+        }
+        if base.is_file():
+            full, legacy = model_hashes(base)
+            values.update(ss_new_sd_model_hash=full, ss_sd_model_hash=legacy)
+        if config.model.vae:
+            values["ss_vae_name"] = Path(config.model.vae).name
+        return values
+
+    def _data(self, captions: Mapping[str, str]) -> dict[str, Any]:
+        config, plan = self._config, self._plan
+        frequency: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        repeats: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        for planned in plan.train:
+            folder = planned.image.path.parent.name
+            frequency[folder].update(split_tags(captions.get(planned.image.uid, "")))
+            repeats[folder] = planned.image.repeats
+            counts[folder] += 1
+        tags = {folder: dict(found) for folder, found in frequency.items()}
+        directories = {folder: {"n_repeats": repeats[folder], "img_count": counts[folder]} for folder in counts}
+        buckets = {
+            str(number): {"resolution": [size.width, size.height], "count": images}
+            for number, (size, images, _) in enumerate(plan.bucket_counts)
+        }
+        side = config.data.resolution
+        dataset = {
+            "is_dreambooth": True,
+            "batch_size_per_device": config.steps.batch_size,
+            "num_train_images": plan.items_per_epoch,
+            "num_reg_images": 0,
+            "resolution": [side, side],
+            "enable_bucket": config.data.buckets,
+            "min_bucket_reso": config.data.bucket_min,
+            "max_bucket_reso": config.data.bucket_max,
+            "bucket_no_upscale": not config.data.upscale,
+            "tag_frequency": tags,
+            "bucket_info": {"buckets": buckets},
+        }
+        return {
+            "ss_datasets": [dataset],
+            "ss_tag_frequency": tags,
+            "ss_dataset_dirs": directories,
+            "ss_reg_dataset_dirs": {},
+            "ss_bucket_info": {"buckets": buckets},
+            "ss_num_train_images": plan.items_per_epoch,
+            "ss_num_reg_images": 0,
+            "ss_num_validation_images": len(plan.validation),
+            "ss_num_batches_per_epoch": plan.batches_per_epoch,
+            "ss_batch_size_per_device": config.steps.batch_size,
+            "ss_total_batch_size": config.steps.batch_size * config.steps.gradient_accumulation,
+            "ss_resolution": f"({side}, {side})",
+            "ss_enable_bucket": config.data.buckets,
+            "ss_min_bucket_reso": config.data.bucket_min,
+            "ss_max_bucket_reso": config.data.bucket_max,
+            "ss_bucket_no_upscale": not config.data.upscale,
+            "ss_flip_aug": config.data.flip,
+            "ss_color_aug": False,
+            "ss_random_crop": False,
+            "ss_shuffle_caption": config.captions.shuffle,
+            "ss_keep_tokens": config.captions.keep_tokens,
+            "ss_caption_dropout_rate": config.captions.dropout,
+        }
+
+    def _modelspec(self, now: float) -> dict[str, Any]:
+        config = self._config
+        side = config.data.resolution
+        spec = {
+            "modelspec.sai_model_spec": "1.0.1",
+            "modelspec.architecture": f"{self._facts.architecture}/lora",
+            "modelspec.implementation": "https://github.com/Stability-AI/StableDiffusion",
+            "modelspec.title": config.saving.title or config.saving.name,
+            "modelspec.resolution": f"{side}x{side}",
+            "modelspec.date": datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+            "modelspec.prediction_type": "epsilon",
+            "modelspec.encoder_layer": str(config.model.clip_skip),
+            "modelspec.author": config.saving.author,
+            "modelspec.description": config.saving.comment,
+            "modelspec.trigger_phrase": config.saving.trigger,
+            "software": json.dumps({"name": "lora-tui", "version": __version__}),
+        }
+        return {name: value for name, value in spec.items() if value}
+
+
+def model_hashes(path: Path) -> tuple[str, str]:
+    """sha256 of a file and sd-scripts' old 8-digit hash (sha256 of 64 KiB at offset 1 MiB)."""
+    with path.open("rb") as file:
+        full = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0x100000)
+        legacy = hashlib.sha256(file.read(0x10000)).hexdigest()[:8]
+    return full, legacy

@@ -1,0 +1,78 @@
+"""Numbers of a step on their way from the device to the events file, without the step waiting for them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BEHIND = 64  # steps that may be on their way before the oldest is waited for
+
+
+@dataclass
+class _Pending:
+    values: Tensor  # [loss, norm, skipped] on the CPU once ``ready`` says so
+    ready: Any  # a CUDA event, or none where the copy is already done
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StepNumbers:
+    """A step's numbers, arrived."""
+
+    loss: float
+    grad_norm: float
+    skipped: bool
+    fields: dict[str, Any]
+
+
+class Drain:
+    """Collects each step's tensors and hands the numbers on, in order, once they have arrived."""
+
+    def __init__(self, device: torch.device, deliver: Callable[[StepNumbers], None]) -> None:
+        self._cuda = device.type == "cuda"
+        self._deliver = deliver
+        self._pending: deque[_Pending] = deque()
+
+    def push(self, loss: Tensor, norm: Tensor, skipped: Tensor, fields: dict[str, Any]) -> None:
+        """Start the way of one step's numbers; ``fields`` go with them."""
+        values = torch.stack([loss.detach().float(), norm.detach().float(), skipped.detach().float()])
+        ready = None
+        if self._cuda:
+            host = torch.empty(3, dtype=torch.float32, pin_memory=True)
+            host.copy_(values, non_blocking=True)
+            ready = torch.cuda.Event()
+            ready.record()
+            values = host
+        self._pending.append(_Pending(values, ready, fields))
+        self.collect()
+
+    def collect(self, *, wait: bool = False) -> None:
+        """Deliver what has arrived; ``wait`` delivers everything."""
+        while self._pending:
+            first = self._pending[0]
+            if first.ready is not None and not first.ready.query():
+                if not wait and len(self._pending) <= BEHIND:
+                    return
+                first.ready.synchronize()
+            self._pending.popleft()
+            loss, norm, skipped = first.values.tolist()
+            self._deliver(StepNumbers(loss, norm, skipped > 0, first.fields))
+
+
+class Stopwatch:
+    """Seconds between calls."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last lap, or since the beginning."""
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return seconds

@@ -1,0 +1,1 @@
+"""What a step learns from: noise schedules, noise, targets and weights. Pure functions on tensors."""

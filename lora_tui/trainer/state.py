@@ -1,0 +1,194 @@
+"""Everything that an exact resume needs, written so that a reader finds a whole state or none.
+
+A state is a folder ``state/step-00001234`` that appears by a rename after its files are on disk: ``adapter``,
+``optimizer`` and ``random`` as safetensors, ``state.json`` with the rest. Nothing pickled is written or read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lora_tui.errors import UserError
+from lora_tui.files import sync_folder
+
+VERSION = 1
+_PREFIX = "step-"
+
+
+@dataclass
+class Position:
+    """Where a run is: updates done, and the place of the next batch (epoch and index from 0)."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+
+
+@dataclass
+class Snapshot:
+    """A state in memory.
+
+    Attributes:
+        plan: digest of the plan of batches, to notice a dataset that changed since.
+        notes: small facts that go on with the run, such as the best validation loss.
+    """
+
+    position: Position
+    adapter: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    plan: str
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def write_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
+    """Write ``snapshot`` under ``folder`` and remove states older than the newest ``keep``.
+
+    Raises:
+        OSError: the disk is full or cannot be written; earlier states are untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder)
+    final = folder / f"{_PREFIX}{snapshot.position.step:08d}"
+    temporary = folder / f".writing-{final.name}"
+    try:
+        temporary.mkdir()
+        tensors: dict[str, Tensor] = {}
+        plain = _flatten(snapshot.optimizer, "", tensors)
+        manifest = {
+            "version": VERSION,
+            "position": asdict(snapshot.position),
+            "plan": snapshot.plan,
+            "optimizer": plain,
+            "scaler": snapshot.scaler,
+            "notes": snapshot.notes,
+        }
+        _write(temporary / "adapter.safetensors", save(snapshot.adapter))
+        _write(temporary / "optimizer.safetensors", save(tensors))
+        _write(temporary / "random.safetensors", save(_random_state()))
+        _write(temporary / "state.json", json.dumps(manifest, indent=1).encode())
+        sync_folder(temporary)
+        if final.exists():  # the same step again, after a resume: equal content
+            shutil.rmtree(final)
+        temporary.rename(final)
+        sync_folder(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for old in states(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def states(folder: Path) -> list[Path]:
+    """The states under ``folder``, oldest first."""
+    found = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix(_PREFIX)))
+
+
+def read_newest(folder: Path) -> tuple[Snapshot, Path] | None:
+    """The newest state that reads whole, its random generators put back; none when there is none.
+
+    Raises:
+        UserError: the newest was written by a later version of the program.
+    """
+    for path in reversed(states(folder)):
+        snapshot = _read(path)
+        if snapshot is not None:
+            return snapshot, path
+    return None
+
+
+def _read(path: Path) -> Snapshot | None:
+    try:
+        manifest = json.loads((path / "state.json").read_text("utf-8"))
+        if manifest["version"] > VERSION:
+            raise UserError(
+                "this state was written by a newer version.",
+                place=str(path),
+                remedy="Resume with that version, or start a new run.",
+                code="state.newer",
+            )
+        adapter = load((path / "adapter.safetensors").read_bytes())
+        tensors = load((path / "optimizer.safetensors").read_bytes())
+        random = load((path / "random.safetensors").read_bytes())
+        snapshot = Snapshot(
+            position=Position(**manifest["position"]),
+            adapter=adapter,
+            optimizer=_unflatten(manifest["optimizer"], tensors),
+            scaler=manifest["scaler"],
+            plan=manifest["plan"],
+            notes=manifest.get("notes", {}),
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+    _restore_random(random)
+    return snapshot
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in folder.glob(".writing-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _random_state() -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        for index, tensor in enumerate(torch.cuda.get_rng_state_all()):
+            state[f"cuda.{index}"] = tensor
+    return state
+
+
+def _restore_random(state: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            if f"cuda.{index}" in state:
+                torch.cuda.set_rng_state(state[f"cuda.{index}"], index)
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """``value`` with every tensor replaced by ``{"$": name}`` and put into ``tensors``; keys keep their types."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().to("cpu").contiguous().clone()
+        return {"$": path}
+    if isinstance(value, dict):
+        return {"d": [[key, _flatten(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        items = [_flatten(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+        return {"t" if isinstance(value, tuple) else "l": items}
+    return {"v": value}
+
+
+def _unflatten(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    ((kind, content),) = value.items()
+    match kind:
+        case "$":
+            return tensors[content]
+        case "d":
+            return {key: _unflatten(item, tensors) for key, item in content}
+        case "l":
+            return [_unflatten(item, tensors) for item in content]
+        case "t":
+            return tuple(_unflatten(item, tensors) for item in content)
+        case "v":
+            return content
+    raise ValueError(f"unknown entry {kind!r}")

@@ -1,0 +1,92 @@
+"""Writing LoRA files: kohya's layout with the true alpha, complete metadata, read back after writing."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def kohya_tensors(
+    family: str, layers: Mapping[tuple[str, str], tuple[Tensor, Tensor]], *, alpha: float, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """Tensors of a kohya file from (part, path) -> (down [rank, in(,1,1)], up [out, rank(,1,1)])."""
+    names = importlib.import_module(f"lora_tui.weights.names.{family}")
+    tensors: dict[str, Tensor] = {}
+    for (part, path), (down, up) in layers.items():
+        name = names.kohya_name(part, path)
+        tensors[f"{name}.lora_down.weight"] = down.detach().to("cpu", dtype).contiguous()
+        tensors[f"{name}.lora_up.weight"] = up.detach().to("cpu", dtype).contiguous()
+        tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=dtype)
+    return tensors
+
+
+def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:
+    """Write a LoRA file atomically with its hashes in the metadata, read it back, return its size in bytes.
+
+    ``sshs_model_hash`` is the sha256 of the tensors' bytes and ``sshs_legacy_hash`` the first 8 digits of that of
+    64 KiB at offset 1 MiB, both over a serialisation with only ``ss_`` keys, as sd-scripts computes them.
+
+    Raises:
+        OSError: the disk is full or cannot be written; an older file of this name is untouched.
+        UserError: the file does not read back as it was written.
+    """
+    hashed = _hashes(tensors, metadata)
+    data = save(dict(tensors), metadata={**metadata, **hashed})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
+    _verify(path, tensors)
+    return len(data)
+
+
+def _hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in metadata.items() if name.startswith("ss_")}
+    data = save(dict(tensors), metadata=kept)
+    start = 8 + int.from_bytes(data[:8], "little")
+    return {
+        "sshs_model_hash": hashlib.sha256(data[start:]).hexdigest(),
+        "sshs_legacy_hash": hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8],
+    }
+
+
+def _verify(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        same = names == set(tensors) and all(_equal(file.get_tensor(name), tensors[name]) for name in names)
+    if not same:
+        raise UserError(
+            "the file does not read back as it was written.",
+            place=str(path),
+            remedy="The disk may be failing; copy the run elsewhere and resume it there.",
+            code="weights.verify",
+        )
+
+
+def _equal(read: Tensor, written: Tensor) -> bool:
+    """Bit for bit; NaN equals itself."""
+    return read.dtype == written.dtype and read.shape == written.shape and torch.equal(
+        read.reshape(-1).view(torch.uint8), written.reshape(-1).view(torch.uint8)
+    )  # fmt: skip
+
+
+def as_text(value: object) -> str:
+    """A metadata value as sd-scripts writes it: text as it is, none as ``None``, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "None"
+    if isinstance(value, bool | int | float):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,18 @@
+"""Names of SD1.x layers in kohya's layout: ``lora_unet_`` and ``lora_te_`` with dots as underscores.
+
+Read by A1111, Forge, ComfyUI, sd-scripts and diffusers. The text encoder's names keep ``text_model_`` as the
+original CLIP has it, whether or not the library at hand nests the module so.
+"""
+
+from __future__ import annotations
+
+PREFIXES = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
+
+
+def kohya_name(part: str, path: str) -> str:
+    """The layer at dotted ``path`` of ``part`` as a kohya prefix, without ``.lora_down.weight`` and the like.
+
+    Raises:
+        KeyError: the family has no such part.
+    """
+    return PREFIXES[part] + path.removeprefix("text_model.").replace(".", "_")
