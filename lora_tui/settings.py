@@ -215,9 +215,9 @@ def _with_line(text: str, name: str, value: object) -> str:
         return (
             pattern.sub(lambda found: line + (" " if found.group().endswith(" ") else ""), head, count=1) + table + rest
         )
-    if head and not head.endswith("\n"):
-        head += "\n"
-    return f"{head}{line}\n{table}{rest}"
+    kept = head.rstrip()
+    gap = head[len(kept) :].lstrip("\n") or ("\n" if table else "")
+    return f"{kept}\n{line}\n{gap}{table}{rest}".lstrip("\n")
 
 
 def _split_at_first_table(text: str) -> tuple[str, str, str]:

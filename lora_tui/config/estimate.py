@@ -1,0 +1,130 @@
+"""What a run takes: the size of its LoRA file, its memory by part, its room on disk. Knows no torch.
+
+Constants that belong to a family (parameters, kept activations) are in the family's facts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lora_tui.config.schema import Config
+from lora_tui.families import facts_for
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.batches import DataPlan
+    from lora_tui.families.protocol import TargetModule
+
+VALUE_BYTES: Mapping[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}
+TRAINED_BYTES = 4  # the adapter, its gradients and each of AdamW's two averages are kept in fp32
+METADATA_BYTES = 6_000  # ss_* and modelspec keys of a usual run
+STATE_EXTRA_BYTES = 200_000  # names, random states, counters of a resume state
+PNG_BYTES_PER_PIXEL = 1.6  # drawn and photographed images, as PNG files of 8 bits turn out
+LATENT_VALUES = 2  # mean and spread of each latent value are kept
+LATENT_VALUE_BYTES = 4
+
+_DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
+_PREFIXES: Mapping[str, str] = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
+
+
+def trained_parameters(config: Config) -> int:
+    """Values that the run trains."""
+    facts = facts_for(config.model.family)
+    return facts.lora_parameters(config.network.rank, config.model.base, text_encoder=config.network.text_encoder)
+
+
+def lora_bytes(config: Config) -> int:
+    """Size of one LoRA file: tensors and alphas exactly, the header from the tensors' names and shapes."""
+    targets = facts_for(config.model.family).targets(config.model.base, text_encoder=config.network.text_encoder)
+    width = VALUE_BYTES[config.saving.precision]
+    data = sum(target.parameters(config.network.rank) for target in targets) * width + len(targets) * width
+    header = sum(_header_bytes(target, config, len(str(data))) for target in targets)
+    return data + header + METADATA_BYTES
+
+
+def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
+    """Bytes on the device at the largest training step, by part; what the driver itself takes is not in it.
+
+    Parts: ``weights`` (what of the base stays while training, in its precision), ``adapter``,
+    ``gradients``, ``optimizer`` (AdamW's two averages), ``activations`` (kept for the backward pass).
+    """
+    trained = trained_parameters(config) * TRAINED_BYTES
+    return {
+        "weights": _weights(config),
+        "adapter": trained,
+        "gradients": trained,
+        "optimizer": 2 * trained,
+        "activations": _activations(config, data),
+    }
+
+
+def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, drawn: int) -> dict[str, int]:
+    """Bytes on disk at most, by part: ``checkpoints``, ``states``, ``samples`` and ``caches``.
+
+    Args:
+        checkpoints: LoRA files that the run writes; the setting "keep last" is taken into account here.
+        drawn: times that all prompts are drawn.
+    """
+    kept = min(checkpoints, config.saving.keep_last + 1) if config.saving.keep_last else checkpoints
+    state = 3 * trained_parameters(config) * TRAINED_BYTES + STATE_EXTRA_BYTES
+    pixels = sum(sample.width * sample.height for sample in config.samples)
+    return {
+        "checkpoints": kept * lora_bytes(config),
+        "states": (config.saving.keep_states + 1) * state,
+        "samples": int(drawn * pixels * PNG_BYTES_PER_PIXEL),
+        "caches": _latent_bytes(config, data) if config.memory.cache_latents else 0,
+    }
+
+
+def _weights(config: Config) -> int:
+    parts = facts_for(config.model.family).part_parameters(config.model.base)
+    stays = {"unet": True, "text_encoder": config.network.text_encoder, "vae": not config.memory.cache_latents}
+    return sum(count for part, count in parts.items() if stays.get(part, True)) * VALUE_BYTES[config.memory.precision]
+
+
+def _activations(config: Config, data: DataPlan) -> int:
+    facts = facts_for(config.model.family)
+    shown: Counter[tuple[int, int]] = Counter()
+    for planned in data.train:
+        shown[planned.fit.bucket.width, planned.fit.bucket.height] += planned.image.repeats
+    return max(
+        (
+            facts.activation_bytes(
+                width,
+                height,
+                min(data.batch_size, images),
+                bytes_per_value=VALUE_BYTES[config.memory.precision],
+                checkpointing=config.memory.gradient_checkpointing,
+                base=config.model.base,
+            )
+            for (width, height), images in shown.items()
+        ),
+        default=0,
+    )
+
+
+def _latent_bytes(config: Config, data: DataPlan) -> int:
+    facts = facts_for(config.model.family)
+    pixels = sum(one.fit.bucket.width * one.fit.bucket.height for one in (*data.train, *data.validation))
+    values = pixels // facts.latent_factor**2 * facts.latent_channels * LATENT_VALUES
+    return values * LATENT_VALUE_BYTES * (2 if config.data.flip else 1)
+
+
+def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
+    """Length of the header's three entries for one layer, offsets counted as ``digits`` digits."""
+    name = _PREFIXES.get(target.part, f"lora_{target.part}_") + target.path.replace(".", "_")
+    rank, ones = config.network.rank, [1, 1] if target.convolution else []
+    shapes = {
+        "alpha": [],
+        "lora_down.weight": [rank, target.inputs, *ones],
+        "lora_up.weight": [target.outputs, rank, *ones],
+    }
+    length = 0
+    for tensor, shape in shapes.items():
+        sides = ",".join(str(side) for side in shape)
+        entry = (
+            f'"{name}.{tensor}":{{"dtype":"{_DTYPES[config.saving.precision]}","shape":[{sides}],"data_offsets":[,]}},'
+        )
+        length += len(entry) + 2 * digits
+    return length

@@ -1,0 +1,266 @@
+"""What a run will do and take, told before it starts: steps, files, memory, disk, time, money.
+
+The arithmetic of steps is the data plan's own (:mod:`lora_tui.dataset.batches`), the moments are those of
+:mod:`lora_tui.config.cadence`, both of which the trainer follows, so that plan and run cannot differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Cadence, cadences, due_at
+from lora_tui.config.estimate import disk_parts, lora_bytes, memory_parts, trained_parameters
+from lora_tui.config.schema import Config
+from lora_tui.text import _, count, ngettext
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.batches import DataPlan
+    from lora_tui.dataset.scan import Scan
+
+# Beyond this ratio of work a run of the past says little about a new one.
+COMPARABLE_WORK = 8.0
+CHECKPOINTING_TIME = 4 / 3  # the forward pass is done twice, of forward and backward that cost 1 : 2
+TEXT_ENCODER_TIME = 1.1
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """What an earlier run teaches about time: its name, its configuration, its seconds per step."""
+
+    name: str
+    config: Config
+    step_seconds: float
+
+
+@dataclass(frozen=True)
+class BucketPlan:
+    """One size in use: pixels, images without repeats, batches an epoch."""
+
+    width: int
+    height: int
+    images: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class Due:
+    """What happens after one step; step 0 is before the first."""
+
+    step: int
+    epoch: int
+    epoch_end: bool
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The whole of a run before it starts.
+
+    Attributes:
+        images: all that were found, held out ones included.
+        train_images, validation_images: how they are split.
+        repeats_total: images shown in one epoch, repeats counted.
+        epochs: epochs that are begun (``steps.max_steps`` can make them more or fewer).
+        checkpoints, sample_steps, validation_steps, state_steps: the steps after which it happens.
+        prompts: images drawn at each of ``sample_steps``.
+        parameters: values that are trained.
+        lora_bytes: size of one LoRA file.
+        disk_bytes, memory_bytes: by part, see :mod:`lora_tui.config.estimate`.
+        step_seconds, seconds, cost: None when no earlier run says; ``cost`` also without a price.
+        source: name of the run that the time is taken from, empty when unknown.
+        arithmetic: how the steps come about, one line in the current language.
+    """
+
+    images: int
+    train_images: int
+    validation_images: int
+    repeats_total: int
+    batches_per_epoch: int
+    steps_per_epoch: int
+    epochs: int
+    total_steps: int
+    buckets: tuple[BucketPlan, ...]
+    checkpoints: tuple[int, ...]
+    sample_steps: tuple[int, ...]
+    prompts: int
+    validation_steps: tuple[int, ...]
+    state_steps: tuple[int, ...]
+    parameters: int
+    lora_bytes: int
+    disk_bytes: dict[str, int]
+    memory_bytes: dict[str, int]
+    step_seconds: float | None
+    seconds: float | None
+    cost: float | None
+    source: str
+    arithmetic: str
+
+    @property
+    def samples(self) -> int:
+        """Images drawn in the whole run."""
+        return len(self.sample_steps) * self.prompts
+
+    @property
+    def disk_total(self) -> int:
+        """Bytes on disk at most."""
+        return sum(self.disk_bytes.values())
+
+    @property
+    def memory_total(self) -> int:
+        """Bytes on the device at the largest step."""
+        return sum(self.memory_bytes.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as plain data for ``--json``."""
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        data["buckets"] = [
+            {"width": b.width, "height": b.height, "images": b.images, "batches": b.batches} for b in self.buckets
+        ]
+        for name in ("checkpoints", "sample_steps", "validation_steps", "state_steps"):
+            data[name] = list(data[name])
+        return {**data, "samples": self.samples, "disk_total": self.disk_total, "memory_total": self.memory_total}
+
+
+def plan_run(
+    config: Config,
+    scan: Scan,
+    data_plan: DataPlan | None = None,
+    *,
+    history: Sequence[PastRun] = (),
+    price_per_hour: float = 0.0,
+) -> RunPlan:
+    """The plan of the run that ``config`` describes over the images of ``scan``.
+
+    Args:
+        data_plan: the batches, when they are known already; else they are planned here, which may decode
+            images to keep near-duplicates together.
+        history: earlier runs on this machine, newest first.
+        price_per_hour: of the machine, in any currency; 0 leaves the cost open.
+
+    Raises:
+        UserError: there is no image.
+    """
+    if data_plan is None:
+        from lora_tui.dataset.batches import make_plan
+
+        data_plan = make_plan(config, scan)
+    events = events_due(config, data_plan)
+    at = {
+        kind: tuple(due.step for due in events if kind in due.kinds) for kind in (CHECKPOINT, SAMPLE, VALIDATION, STATE)
+    }
+    total = data_plan.total_steps
+    step_seconds, source = expected_step_seconds(config, history)
+    seconds = None if step_seconds is None else step_seconds * total
+    return RunPlan(
+        images=len(data_plan.train) + len(data_plan.validation),
+        train_images=len(data_plan.train),
+        validation_images=len(data_plan.validation),
+        repeats_total=data_plan.items_per_epoch,
+        batches_per_epoch=data_plan.batches_per_epoch,
+        steps_per_epoch=data_plan.steps_per_epoch,
+        epochs=data_plan.total_epochs,
+        total_steps=total,
+        buckets=tuple(BucketPlan(size.width, size.height, n, batches) for size, n, batches in data_plan.bucket_counts),
+        checkpoints=at[CHECKPOINT],
+        sample_steps=at[SAMPLE],
+        prompts=len(config.samples),
+        validation_steps=at[VALIDATION],
+        state_steps=at[STATE],
+        parameters=trained_parameters(config),
+        lora_bytes=lora_bytes(config),
+        disk_bytes=disk_parts(config, data_plan, checkpoints=len(at[CHECKPOINT]), drawn=len(at[SAMPLE])),
+        memory_bytes=memory_parts(config, data_plan),
+        step_seconds=step_seconds,
+        seconds=seconds,
+        cost=None if seconds is None or price_per_hour <= 0 else seconds / 3600 * price_per_hour,
+        source=source,
+        arithmetic=arithmetic_text(data_plan),
+    )
+
+
+def events_due(config: Config, data_plan: DataPlan) -> tuple[Due, ...]:
+    """Every step after which something happens, in order, and what; validation only where images are held out."""
+    per_epoch, total = data_plan.steps_per_epoch, data_plan.total_steps
+    steps = {0, total}
+    for cadence in cadences(config).values():
+        steps.update(_multiples(cadence, per_epoch, total))
+    found = []
+    for step in sorted(steps):
+        kinds = due_at(config, step, per_epoch, total)
+        if not data_plan.validation:
+            kinds -= {VALIDATION}
+        if kinds:
+            epoch_end = step > 0 and step % per_epoch == 0
+            found.append(Due(step, math.ceil(step / per_epoch), epoch_end, kinds))
+    return tuple(found)
+
+
+def expected_step_seconds(config: Config, history: Sequence[PastRun]) -> tuple[float | None, str]:
+    """Seconds per step by the most similar of the earlier runs, scaled by the work, and that run's name.
+
+    Runs of another family, precision or device are left out, and so are those of a very different size.
+    """
+    best: tuple[float, float, str] | None = None
+    for past in history:
+        same = (
+            past.config.model.family == config.model.family and past.config.memory.precision == config.memory.precision
+        )
+        if not same or past.config.memory.device != config.memory.device or not past.step_seconds > 0:
+            continue
+        ratio = _work(config) / _work(past.config)
+        distance = abs(math.log(ratio))
+        if distance <= math.log(COMPARABLE_WORK) and (best is None or distance < best[0]):
+            best = (distance, past.step_seconds * ratio, past.name)
+    return (best[1], best[2]) if best else (None, "")
+
+
+def arithmetic_text(data_plan: DataPlan) -> str:
+    """How the steps come about: ``212 images x 10 = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps``."""
+    plan = data_plan
+    images, shown = len(plan.train), plan.items_per_epoch
+    repeats = {planned.image.repeats for planned in plan.train}
+    parts = [ngettext("{count} image", "{count} images", images).format(count=count(images))]
+    if plan.validation:
+        parts.append(_("({count} held out)").format(count=count(len(plan.validation))))
+    if len(repeats) == 1:
+        parts.append(f"x {count(repeats.pop())} = {count(shown)}")
+    else:
+        parts.append(_("with their repeats = {count}").format(count=count(shown)))
+    batches, steps, total = plan.batches_per_epoch, plan.steps_per_epoch, plan.total_steps
+    parts.append(
+        "-> "
+        + ngettext("{count} batch of {size}", "{count} batches of {size}", batches).format(
+            count=count(batches), size=plan.batch_size
+        )
+    )
+    if plan.accumulation > 1:
+        parts.append(
+            ngettext("/ {size} = {count} step", "/ {size} = {count} steps", steps).format(
+                size=plan.accumulation, count=count(steps)
+            )
+        )
+    if plan.max_steps:
+        ending = _("an epoch; stop at step {total} in epoch {epoch}")
+        parts.append(ending.format(total=count(total), epoch=count(plan.total_epochs)))
+    else:
+        parts.append(ngettext("x {count} epoch", "x {count} epochs", plan.epochs).format(count=count(plan.epochs)))
+        parts.append(ngettext("= {count} step", "= {count} steps", total).format(count=count(total)))
+    return " ".join(parts)
+
+
+def _multiples(cadence: Cadence, per_epoch: int, total: int) -> set[int]:
+    steps: set[int] = set()
+    for every in (cadence.every_steps, cadence.every_epochs * per_epoch):
+        if every > 0:
+            steps.update(range(every, total + 1, every))
+    return steps
+
+
+def _work(config: Config) -> float:
+    """What a step costs compared with others of the family: pixels through forward and backward."""
+    pixels = config.data.resolution**2 * config.steps.batch_size * config.steps.gradient_accumulation
+    checkpointing = CHECKPOINTING_TIME if config.memory.gradient_checkpointing else 1.0
+    return pixels * checkpointing * (TEXT_ENCODER_TIME if config.network.text_encoder else 1.0)

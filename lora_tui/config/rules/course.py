@@ -1,0 +1,196 @@
+"""The course of a run: what happens when, whether it happens at all, and what the dataset makes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lora_tui.config.cadence import CHECKPOINT, SAMPLE, VALIDATION, cadences
+from lora_tui.config.findings import Finding, error, note, warning
+from lora_tui.config.schema import Config
+from lora_tui.text import _, count, ngettext
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.batches import DataPlan
+    from lora_tui.dataset.buckets import Size
+    from lora_tui.dataset.scan import Scan
+
+# More files than anyone compares; each is tens of megabytes.
+MANY_CHECKPOINTS = 200
+
+
+def sampling(config: Config) -> Iterator[Finding]:
+    """Prompts without a time to draw them, and the other way round."""
+    section = config.sampling
+    wanted = section.every_epochs > 0 or section.every_steps > 0
+    if not config.samples and wanted:
+        yield note(
+            "samples",
+            _("There is no prompt: no samples are drawn."),
+            _("Add one to see what the LoRA learns: samples.0.prompt"),
+            "samples.none",
+        )
+    if config.samples and not wanted and not section.at_start:
+        yield warning(
+            "sampling.every_epochs",
+            _("There are prompts, but no time to draw them."),
+            _("Set sampling.every_epochs to 1."),
+            "sampling.never",
+        )
+
+
+def validation(config: Config) -> Iterator[Finding]:
+    """Images held out but never measured."""
+    if config.validation.mode != "off" and not cadences(config)[VALIDATION].on:
+        yield warning(
+            "validation.every_epochs",
+            _("Images are held out for validation, but never measured."),
+            _("Set validation.every_epochs to 1, or validation.mode to off."),
+            "validation.never",
+        )
+
+
+def saving(config: Config) -> Iterator[Finding]:
+    """Nothing saved before the end, and files kept that are never written."""
+    on = cadences(config)[CHECKPOINT].on
+    if not on:
+        yield note(
+            "saving.every_epochs",
+            _("Only the final LoRA is saved: there will be no earlier one to compare or fall back to."),
+            _("Set saving.every_epochs to 1."),
+            "saving.only_final",
+        )
+    if not on and config.saving.keep_last:
+        yield warning(
+            "saving.keep_last",
+            _("keep last has no effect: only the final LoRA is saved."),
+            _("Set saving.every_epochs, or set keep last back to 0."),
+            "config.no_effect",
+        )
+
+
+def restarts(config: Config) -> Iterator[Finding]:
+    """A schedule with restarts that has none."""
+    if config.learning.schedule == "cosine_with_restarts" and config.learning.restarts == 1:
+        yield note(
+            "learning.restarts",
+            _("One restart is the plain cosine."),
+            _("Raise learning.restarts, or choose cosine."),
+            "learning.one_restart",
+        )
+
+
+def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
+    """What the scan found: no images at all, unreadable ones, missing captions."""
+    broken = sum(problem.severity == "error" for problem in scan.problems)
+    if not scan.images:
+        yield error(
+            "datasets",
+            _("There is no image that can be read in the dataset folders."),
+            _("Put images with their captions there; lora-tui dataset check says what was found."),
+            "datasets.no_images",
+        )
+        return
+    if broken:
+        yield warning(
+            "datasets",
+            ngettext("{count} file cannot be used.", "{count} files cannot be used.", broken).format(
+                count=count(broken)
+            ),
+            _("lora-tui dataset check names them; a run goes on without them."),
+            "datasets.problems",
+        )
+    bare = sum(image.caption_path is None for image in scan.images)
+    if bare == len(scan.images):
+        yield warning(
+            "captions.extensions",
+            _("No image has a caption file ending in {endings}.").format(endings=", ".join(config.captions.extensions)),
+            _("Write captions, or list the ending that they have."),
+            "captions.none",
+        )
+    elif bare:
+        yield warning(
+            "datasets",
+            ngettext("{count} image has no caption.", "{count} images have no caption.", bare).format(
+                count=count(bare)
+            ),
+            _("It is trained with an empty caption; write one beside it."),
+            "captions.missing",
+        )
+
+
+def plan(config: Config, data: DataPlan) -> Iterator[Finding]:
+    """What the plan of batches makes of warm-up, cadence and validation."""
+    total = data.total_steps
+    if config.learning.warmup >= total:
+        yield warning(
+            "learning.warmup",
+            _("The warm-up of {warmup} steps is not over when the run ends at step {total}.").format(
+                warmup=count(config.learning.warmup), total=count(total)
+            ),
+            _("Use about a twentieth of the run: {steps} steps.").format(steps=max(total // 20, 1)),
+            "learning.long_warmup",
+        )
+    if config.validation.mode == "on" and not data.validation:
+        yield warning(
+            "validation.mode",
+            _("There are too few images to hold any out: nothing is validated."),
+            _("Add images, or set validation.mode to auto."),
+            "validation.too_few",
+        )
+    yield from _saves(config, data)
+    if config.steps.gradient_accumulation > data.batches_per_epoch:
+        yield warning(
+            "steps.gradient_accumulation",
+            _("An epoch has {batches} batches, fewer than are added up for one step.").format(
+                batches=data.batches_per_epoch
+            ),
+            _("Use at most {batches}.").format(batches=data.batches_per_epoch),
+            "steps.accumulation",
+        )
+    shown: Counter[Size] = Counter()
+    for planned in data.train:
+        shown[planned.fit.bucket] += planned.image.repeats
+    largest = max(shown.values(), default=0)
+    if largest < config.steps.batch_size:
+        yield note(
+            "steps.batch_size",
+            _("No bucket fills a batch of {size}; the largest has {largest} images.").format(
+                size=config.steps.batch_size, largest=largest
+            ),
+            _("Lower the batch size, raise the repeats, or use fewer buckets."),
+            "steps.batch_not_filled",
+        )
+
+
+def _saves(config: Config, data: DataPlan) -> Iterator[Finding]:
+    from lora_tui.config.plan import events_due
+
+    events = events_due(config, data)
+    saves = sum(CHECKPOINT in due.kinds for due in events)
+    if saves == 1 and cadences(config)[CHECKPOINT].on:
+        yield note(
+            "saving.every_epochs",
+            _("The run ends before the first save is due: only the final LoRA is saved."),
+            _("Save more often to have earlier ones to compare."),
+            "saving.only_final",
+        )
+    if saves > MANY_CHECKPOINTS and not config.saving.keep_last:
+        yield warning(
+            "saving.every_steps",
+            _("The run writes {count} LoRA files.").format(count=count(saves)),
+            _("Save less often, or set saving.keep_last."),
+            "saving.many",
+        )
+    draws = sum(SAMPLE in due.kinds for due in events)
+    if draws > MANY_CHECKPOINTS:
+        yield warning(
+            "sampling.every_steps",
+            _("Samples are drawn {count} times, which takes long.").format(count=count(draws)),
+            _("Draw less often."),
+            "sampling.many",
+        )
+
+
+RULES = (sampling, validation, saving, restarts)

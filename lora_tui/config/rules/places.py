@@ -1,0 +1,195 @@
+"""Files and folders that a configuration names: whether they are there and are what they should be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from lora_tui.config.findings import Finding, error, note, warning
+from lora_tui.config.paths import is_hub_name
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.families import facts_for
+from lora_tui.text import _, plain
+
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+
+
+def base_model(config: Config) -> Iterator[Finding]:
+    """The base model: there, of the family, and not a pickle unless those are allowed."""
+    base = config.model.base
+    if not base:
+        yield error(
+            "model.base",
+            _("No base model is set."),
+            _("Give a .safetensors file, a diffusers folder, or a hub name such as owner/model."),
+            "model.missing",
+        )
+        return
+    path = Path(base).expanduser()
+    if not path.exists():
+        yield _absent_model("model.base", base)
+        return
+    yield from _pickle(config, "model.base", path)
+    if path.suffix.lower() not in PICKLES:
+        yield from _family(config, path)
+
+
+def separate_vae(config: Config) -> Iterator[Finding]:
+    """The VAE that replaces the model's own."""
+    if not config.model.vae:
+        return
+    path = Path(config.model.vae).expanduser()
+    if not path.exists():
+        yield _absent_model("model.vae", config.model.vae)
+        return
+    yield from _pickle(config, "model.vae", path)
+    if path.is_dir() or path.suffix.lower() in PICKLES:
+        return
+    kind, problem = _kind_of(path)
+    if problem:
+        yield _unreadable("model.vae", problem)
+    elif kind[1] not in ("vae", "checkpoint"):
+        yield error(
+            "model.vae",
+            _("{name} holds no VAE.").format(name=plain(path.name)),
+            _("Choose a VAE file, or leave the setting empty to use the base model's own."),
+            "model.no_vae",
+        )
+
+
+def folders(config: Config) -> Iterator[Finding]:
+    """The dataset folders: at least one, each there once."""
+    if not config.datasets:
+        yield error(
+            "datasets",
+            _("No dataset folder is set."),
+            _("Add a folder of images: datasets.0.path"),
+            "datasets.missing",
+        )
+    seen: dict[str, int] = {}
+    for number, entry in enumerate(config.datasets):
+        key = f"datasets.{number}.path"
+        problem = _folder_problem(entry.path)
+        if problem:
+            yield error(key, problem, _("Give a folder of images with their captions."), "datasets.path")
+            continue
+        real = os.path.realpath(os.path.expanduser(entry.path))  # noqa: PTH111 - a text, possibly not UTF-8
+        for other, first in seen.items():
+            if real == other or real.startswith(other.rstrip("/") + "/") or other.startswith(real.rstrip("/") + "/"):
+                yield warning(
+                    key,
+                    _("This folder and datasets.{number} hold the same images: they are shown twice as often.").format(
+                        number=first
+                    ),
+                    _("Remove one of them, or raise the repeats instead."),
+                    "datasets.twice",
+                )
+                break
+        seen.setdefault(real, number)
+
+
+def _folder_problem(text: str) -> str:
+    if not text:
+        return _("The folder is empty text.")
+    path = Path(text).expanduser()
+    if not path.exists():
+        return _("There is no folder {path}.").format(path=plain(text))
+    if not path.is_dir():
+        return _("{path} is a file, not a folder.").format(path=plain(text))
+    if not os.access(path, os.R_OK | os.X_OK):
+        return _("The folder {path} may not be read.").format(path=plain(text))
+    return ""
+
+
+def _absent_model(key: str, text: str) -> Finding:
+    if is_hub_name(text):
+        return note(
+            key,
+            _("{name} is no file or folder here; it is taken as a hub name.").format(name=plain(text)),
+            _("It is downloaded at the start unless the hub's cache has it."),
+            "model.hub_name",
+        )
+    return error(
+        key,
+        _("There is no file or folder {path}.").format(path=plain(text)),
+        _("Check the path; relative ones count from the configuration's folder."),
+        "model.not_found",
+    )
+
+
+def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
+    if path.is_file() and path.suffix.lower() in PICKLES and not config.model.allow_pickle:
+        yield error(
+            key,
+            _("{name} is a pickled checkpoint, and opening one can run a program hidden in it.").format(
+                name=plain(path.name)
+            ),
+            _("Use a .safetensors version, or set model.allow_pickle to true to read only its tensors."),
+            "model.pickle",
+        )
+
+
+def _family(config: Config, path: Path) -> Iterator[Finding]:
+    (family, kind), problem = _kind_of(path)
+    wanted = facts_for(config.model.family)
+    if problem:
+        yield _unreadable("model.base", problem)
+    elif kind == "lora":
+        yield error(
+            "model.base",
+            _("{name} is a LoRA file, not a base model.").format(name=plain(path.name)),
+            _("Choose the checkpoint that the LoRA is trained on."),
+            "model.is_lora",
+        )
+    elif family == "unknown":
+        yield error(
+            "model.base",
+            _("{name} is no checkpoint that is known here.").format(name=plain(path.name)),
+            _("Choose a {family} checkpoint.").format(family=wanted.title),
+            "model.unknown",
+        )
+    elif family != config.model.family:
+        yield error(
+            "model.base",
+            _("{name} is a {found} model, but the family is set to {wanted}.").format(
+                name=plain(path.name), found=family, wanted=wanted.title
+            ),
+            _("Choose a {family} checkpoint.").format(family=wanted.title),
+            "model.family",
+        )
+    elif kind not in ("checkpoint", "diffusers"):
+        yield error(
+            "model.base",
+            _("{name} holds only a part of a model ({part}).").format(name=plain(path.name), part=kind),
+            _("Choose a complete checkpoint with UNet, text encoder and VAE."),
+            "model.part",
+        )
+
+
+def _unreadable(key: str, problem: str) -> Finding:
+    return error(key, problem, _("Choose another file, or download it again."), "model.unreadable")
+
+
+def _kind_of(path: Path) -> tuple[tuple[str, str], str]:
+    """(family, kind) of a model file or folder and what kept it from being read, from headers alone."""
+    stat = path.stat()
+    return _kind_at(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _kind_at(path: str, size: int, mtime_ns: int) -> tuple[tuple[str, str], str]:
+    from lora_tui.weights.header import identify_model
+
+    try:
+        found = identify_model(Path(path))
+    except UserError as problem:
+        return ("unknown", "unknown"), problem.message
+    except OSError as problem:
+        return ("unknown", "unknown"), problem.strerror or str(problem)
+    return (found.family, found.kind), ""
+
+
+RULES = (base_model, separate_vae, folders)

@@ -1,0 +1,283 @@
+"""Values that are allowed one by one but contradict each other or can hardly be meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lora_tui.config.fields import FieldSpec, applies, fields
+from lora_tui.config.findings import Finding, error, note, warning
+from lora_tui.config.mistakes import shown
+from lora_tui.config.schema import Config
+from lora_tui.families import facts_for
+from lora_tui.text import _, plain
+
+# Above this AdamW burns a LoRA within a few hundred steps; ten times the usual 1e-4.
+HIGH_RATE = 1e-3
+HIGH_NOISE_OFFSET = 0.15
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def network(config: Config) -> Iterator[Finding]:
+    """Alpha against rank."""
+    rank, alpha = config.network.rank, config.network.alpha
+    if alpha > rank:
+        yield warning(
+            "network.alpha",
+            _("alpha {alpha} is above rank {rank}: every update is scaled by {scale}, like a higher rate.").format(
+                alpha=f"{alpha:g}", rank=rank, scale=f"{alpha / rank:.3g}"
+            ),
+            _("Set alpha to {rank} or below, or lower the learning rate.").format(rank=rank),
+            "network.alpha_above_rank",
+        )
+
+
+def learning(config: Config) -> Iterator[Finding]:
+    """Learning rates that train nothing, or burn."""
+    unet, text = config.learning.unet_lr, config.learning.text_encoder_lr
+    trains_text = config.network.text_encoder
+    if unet == 0 and not (trains_text and text > 0):
+        yield error(
+            "learning.unet_lr",
+            _("Every learning rate is 0: nothing would be trained."),
+            _("Set learning.unet_lr to 1e-4."),
+            "learning.all_zero",
+        )
+        return
+    if unet == 0:
+        yield warning(
+            "learning.unet_lr",
+            _("The learning rate of the image model is 0: only the text encoder is trained."),
+            _("Set learning.unet_lr to 1e-4 unless that is meant."),
+            "learning.unet_zero",
+        )
+    if trains_text and text == 0:
+        yield warning(
+            "learning.text_encoder_lr",
+            _("The text encoder is to be trained, but its rate is 0."),
+            _("Set network.text_encoder to false (faster, less memory) or give it a rate such as 1e-5."),
+            "learning.text_encoder_zero",
+        )
+    for key, rate in (("learning.unet_lr", unet), ("learning.text_encoder_lr", text if trains_text else 0.0)):
+        if rate > HIGH_RATE:
+            yield warning(
+                key,
+                _("{rate} is far above the usual 1e-4: images burn or fall apart soon.").format(rate=f"{rate:g}"),
+                _("Lower it to {rate}.").format(rate="1e-4"),
+                "learning.high_rate",
+            )
+
+
+def noise(config: Config) -> Iterator[Finding]:
+    """Noise levels and loss weights."""
+    section = config.noise
+    if section.min_timestep >= section.max_timestep:
+        yield error(
+            "noise.min_timestep",
+            _("The lowest timestep {low} is not below the highest, {high}: no noise level is left.").format(
+                low=section.min_timestep, high=section.max_timestep
+            ),
+            _("Set noise.min_timestep below noise.max_timestep; 0 and 1000 train all."),
+            "noise.empty_range",
+        )
+    if section.noise_offset > HIGH_NOISE_OFFSET:
+        yield warning(
+            "noise.noise_offset",
+            _("A noise offset of {value} washes contrast out.").format(value=f"{section.noise_offset:g}"),
+            _("Use at most 0.1."),
+            "noise.high_offset",
+        )
+    if 0 < section.min_snr_gamma < 1:
+        yield warning(
+            "noise.min_snr_gamma",
+            _("A gamma below 1 leaves hardly any weight to fine detail."),
+            _("Use 5, or 0 to turn it off."),
+            "noise.low_gamma",
+        )
+
+
+def captions(config: Config) -> Iterator[Finding]:
+    """Caption files and what is done to captions."""
+    section = config.captions
+    if not section.extensions:
+        yield error(
+            "captions.extensions",
+            _("No ending of caption files is listed: no caption would be read."),
+            _('Set captions.extensions to [".txt", ".caption"].'),
+            "captions.no_extension",
+        )
+    for extension in section.extensions:
+        if not re.fullmatch(r"\.[^/\x00]+", extension):
+            yield error(
+                "captions.extensions",
+                _("{text} is no file ending.").format(text=shown(extension)),
+                _("An ending starts with a dot: .txt"),
+                "captions.extension",
+            )
+    if section.dropout >= 1:
+        yield warning(
+            "captions.dropout",
+            _("Every caption is dropped: the LoRA learns nothing of the words."),
+            _("Use 0 to 0.1."),
+            "captions.all_dropped",
+        )
+    elif section.dropout > 0.5:
+        yield warning(
+            "captions.dropout",
+            _("More than half of the captions are dropped."),
+            _("Use 0 to 0.1."),
+            "captions.high_dropout",
+        )
+
+
+def samples(config: Config) -> Iterator[Finding]:
+    """Prompts drawn during training."""
+    multiple = facts_for(config.model.family).size_multiple
+    usual = facts_for(config.model.family).resolution
+    for number, sample in enumerate(config.samples):
+        for side in ("width", "height"):
+            size = getattr(sample, side)
+            if size % multiple:
+                yield error(
+                    f"samples.{number}.{side}",
+                    _("{size} px is no multiple of {multiple}.").format(size=size, multiple=multiple),
+                    _("Use {lower} or {upper}.").format(
+                        lower=max(size - size % multiple, multiple), upper=size - size % multiple + multiple
+                    ),
+                    "samples.size",
+                )
+        if sample.width * sample.height > 4 * usual * usual:
+            yield warning(
+                f"samples.{number}.width",
+                _("{width} x {height} is far above the family's {usual} px: figures double and memory grows.").format(
+                    width=sample.width, height=sample.height, usual=usual
+                ),
+                _("Stay near {usual} x {usual}.").format(usual=usual),
+                "samples.large",
+            )
+        if not sample.prompt.strip():
+            yield warning(
+                f"samples.{number}.prompt",
+                _("The prompt is empty."),
+                _("Write what to draw, with the trigger word."),
+                "samples.empty_prompt",
+            )
+
+
+def data(config: Config) -> Iterator[Finding]:
+    """Resolution and the limits of buckets."""
+    section, facts = config.data, facts_for(config.model.family)
+    if not section.buckets and section.resolution % facts.size_multiple:
+        yield error(
+            "data.resolution",
+            _("{size} px is no multiple of {multiple}.").format(size=section.resolution, multiple=facts.size_multiple),
+            _("Use {size}.").format(size=max(section.resolution - section.resolution % facts.size_multiple, 64)),
+            "data.resolution_multiple",
+        )
+    if section.buckets:
+        yield from _buckets(config)
+    ratio = section.resolution / facts.resolution
+    if ratio > 2 or ratio < 0.5:
+        yield warning(
+            "data.resolution",
+            _("{size} px is far from the {usual} px that {family} learned at.").format(
+                size=section.resolution, usual=facts.resolution, family=facts.title
+            ),
+            _("Use {low} to {high} px.").format(low=facts.resolution, high=facts.resolution * 3 // 2),
+            "data.resolution_far",
+        )
+
+
+def _buckets(config: Config) -> Iterator[Finding]:
+    section = config.data
+    if section.bucket_min > section.bucket_max:
+        yield error(
+            "data.bucket_min",
+            _("The smallest side {low} px is above the largest, {high} px.").format(
+                low=section.bucket_min, high=section.bucket_max
+            ),
+            _("Set data.bucket_min below data.bucket_max."),
+            "data.bucket_limits",
+        )
+        return
+    if not section.bucket_min <= section.resolution <= section.bucket_max:
+        key = "data.bucket_min" if section.bucket_min > section.resolution else "data.bucket_max"
+        yield warning(
+            key,
+            _("The resolution of {size} px lies outside the sides of {low} to {high} px: no square bucket.").format(
+                size=section.resolution, low=section.bucket_min, high=section.bucket_max
+            ),
+            _("Usual are half the resolution and twice the resolution."),
+            "data.bucket_outside",
+        )
+    for key, size in (("data.bucket_min", section.bucket_min), ("data.bucket_max", section.bucket_max)):
+        if size % section.bucket_step:
+            yield note(
+                key,
+                _("{size} px is no multiple of the step {step} and is rounded inwards.").format(
+                    size=size, step=section.bucket_step
+                ),
+                "",
+                "data.bucket_rounded",
+            )
+
+
+def memory(config: Config) -> Iterator[Finding]:
+    """Device and number formats."""
+    device = config.memory.device
+    if not _DEVICE.fullmatch(device):
+        yield error(
+            "memory.device",
+            _("{text} is no device.").format(text=shown(device)),
+            _("Use auto, cpu, cuda, or cuda:0 for the first GPU."),
+            "memory.device",
+        )
+    elif device == "cpu" and config.memory.precision == "fp16":
+        yield warning(
+            "memory.precision",
+            _("fp16 on the CPU is slow and loses gradients."),
+            _("Use bf16 or fp32."),
+            "memory.fp16_cpu",
+        )
+
+
+def name(config: Config) -> Iterator[Finding]:
+    """The name of the files."""
+    text = config.saving.name
+    if not text.strip():
+        problem = _("The name is empty.")
+    elif plain(text) != text or "/" in text or "\\" in text:
+        problem = _("{text} cannot be a file name.").format(text=shown(text))
+    elif text.startswith(".") or text != text.strip() or len(text.encode("utf-8", "replace")) > 150:
+        problem = _("{text} makes no good file name.").format(text=shown(text))
+    else:
+        return
+    yield error("saving.name", problem, _("Use letters, digits, - and _, such as hat-girl-v1."), "saving.name")
+
+
+def without_effect(config: Config) -> Iterator[Finding]:
+    """Settings that were changed although nothing reads them as things are."""
+    for spec in fields():
+        if spec.repeated or applies(spec, config):
+            continue
+        value = getattr(getattr(config, spec.section), spec.name)
+        if value != spec.default:
+            yield _no_effect(spec, config)
+
+
+def _no_effect(spec: FieldSpec, config: Config) -> Finding:
+    title = _(spec.option.title)
+    if spec.option.families and config.model.family not in spec.option.families:
+        message = _("{title} has no effect on {family}.").format(
+            title=title, family=facts_for(config.model.family).title
+        )
+    else:
+        assert spec.option.when is not None
+        message = _("{title} has no effect: it counts only when {rule}.").format(
+            title=title, rule=_(spec.option.when.text)
+        )
+    remedy = _("Set it back to {value}, or change what it depends on.").format(value=shown(spec.default))
+    return warning(spec.key, message, remedy, "config.no_effect")
+
+
+RULES = (network, learning, noise, captions, samples, data, memory, name, without_effect)
