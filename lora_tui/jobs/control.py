@@ -37,7 +37,9 @@ def request(run_dir: Path, kind: str, **fields: Any) -> Path:
         UserError: ``control.kind`` for an unknown kind, ``control.write`` when the folder cannot be written.
     """
     if kind not in KINDS:
-        raise UserError(_("no such request: {kind}").format(kind=kind), code="control.kind")
+        raise UserError(
+            _("There is no request called {kind}.").format(kind=kind), remedy=", ".join(KINDS), code="control.kind"
+        )
     folder = run_dir / "control"
     try:
         folder.mkdir(exist_ok=True)
@@ -46,7 +48,7 @@ def request(run_dir: Path, kind: str, **fields: Any) -> Path:
         write_atomic(path, json.dumps({"kind": kind, **fields}).encode() + b"\n", durable=False)
     except OSError as error:
         raise UserError(
-            _("the request cannot be written: {reason}").format(reason=error.strerror),
+            _("The request cannot be written: {reason}.").format(reason=error.strerror),
             place=str(folder),
             remedy=_("The job listens to files in this folder; make it writable."),
             code="control.write",

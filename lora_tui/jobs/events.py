@@ -47,6 +47,10 @@ class EventWriter:
             if not self._write(_encode(kind, fields)):
                 self.lost += 1
 
+    def size(self) -> int:
+        """Bytes in the file now, which is where the next event will stand or one byte before it."""
+        return os.fstat(self._descriptor).st_size
+
     def close(self) -> None:
         """Close the file; further events are lost."""
         with self._guard:
@@ -151,6 +155,23 @@ class EventReader:
             elif line.strip(b"\0\r\t "):
                 self.bad_lines += 1
         return events
+
+
+def tail_events(path: Path, max_bytes: int = 1 << 16, *, start: int = 0) -> list[Event]:
+    """The last events of a file, from its last ``max_bytes`` but not from before byte ``start``; oldest first."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = max(size - max_bytes, start, 0)
+            file.seek(max(begin - 1, 0))
+            data = file.read(size - begin + 1)
+    except OSError:
+        return []
+    lines = data.split(b"\n")
+    if begin > 0:
+        del lines[0]  # the end of a line that began before, or nothing when a line begins exactly here
+    events = parse_together([line for line in lines if line])
+    return events if events is not None else [event for line in lines if (event := parse_line(line)) is not None]
 
 
 def parse_line(line: bytes) -> Event | None:

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lora_tui.errors import UserError
-from lora_tui.jobs.process import host, identity, is_alive, own_identity
+from lora_tui.jobs.process import host, is_alive, own_identity
 from lora_tui.text.translate import _
 
 FRESH = 30.0
@@ -62,7 +62,7 @@ class RunLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise UserError(
-                _("the run's lock cannot be opened: {reason}").format(reason=error.strerror),
+                _("The run's lock cannot be opened: {reason}.").format(reason=error.strerror),
                 place=str(path),
                 remedy=_("Make the folder writable, or copy it to a place that is."),
                 code="run.lock",
@@ -82,6 +82,7 @@ class RunLock:
             return
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
+        _give(self._descriptor)
         self._forget()
 
     def _forget(self) -> None:
@@ -147,6 +148,15 @@ def _take(descriptor: int) -> bool:
     return True
 
 
+def _give(descriptor: int) -> None:
+    """Unlock by name and not by closing: a child just forked may still hold a copy of the descriptor."""
+    if _HAS_OFD:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def _held_elsewhere(path: Path, text: dict[str, Any]) -> bool:
     """Whether a process on another machine, whose locks a network disk may not show us, gave a sign of life lately."""
     if not text or text.get("host") in ("", None, host()) or not _on_network(path):
@@ -190,7 +200,7 @@ def _locked(path: Path) -> UserError:
     else:
         who = _("process {pid} on {host}").format(pid=pid, host=where)
     return UserError(
-        _("this run is already being trained by {who}").format(who=who),
+        _("This run is already being trained by {who}.").format(who=who),
         place=str(path.parent),
         remedy=_("Stop it first, or start a new run."),
         code="run.locked",
@@ -218,5 +228,3 @@ def _close_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_close_in_child)
-
-__all__ = ["FRESH", "UNKNOWN", "RunLock", "holder", "identity", "last_sign"]

@@ -106,7 +106,7 @@ class RunFolder:
             write_atomic(run.config_path, config_text.encode("utf-8"))
         except OSError as error:
             raise UserError(
-                _("the run folder cannot be made: {reason}").format(reason=error.strerror),
+                _("The run folder cannot be made: {reason}.").format(reason=error.strerror),
                 place=str(runs_dir),
                 remedy=_("Make the folder writable and leave room on the disk."),
                 code="run.create",
@@ -126,7 +126,7 @@ class RunFolder:
         written = read_json(self.record_path).get("format", FORMAT)
         if isinstance(written, int) and written > FORMAT:
             raise UserError(
-                _("this run was made by a newer version of lora-tui (format {found}, known up to {known})").format(
+                _("This run was made by a newer version of lora-tui (format {found}, known up to {known}).").format(
                     found=written, known=FORMAT
                 ),
                 place=str(self.root),
@@ -168,14 +168,14 @@ def find_run(text: str, base: Path) -> RunFolder:
         return found[0]
     if not found:
         raise UserError(
-            _("no run is called {text}").format(text=plain(text)) if text else _("there is no run here"),
+            _("No run is called {text}.").format(text=plain(text)) if text else _("There is no run here."),
             place=str(base),
             remedy=_("See: lora-tui runs list"),
             code="run.not_found",
         )
     names = ", ".join(plain(run.name) for run in found[:4]) + (" …" if len(found) > 4 else "")
     raise UserError(
-        _("{text} could be {names}").format(text=plain(text), names=names),
+        _("{text} could be {names}.").format(text=plain(text), names=names),
         remedy=_("Name one of them."),
         code="run.ambiguous",
     )

@@ -1,0 +1,125 @@
+"""The keeper's word about its job: ``job.json`` of a run folder, as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lora_tui.files import write_atomic
+from lora_tui.jobs.lock import FRESH, holder, last_sign
+from lora_tui.jobs.process import host as this_host
+from lora_tui.jobs.process import is_alive
+
+FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was started in a run folder and how it fares.
+
+    Attributes:
+        pid: the keeper's process, with its ``identity`` on that machine.
+        child_pid: the trainer's process (0 before it is started), with its identity ``child_started``.
+        command: the command line of the trainer.
+        started, heartbeat, ended: unix seconds; ``ended`` is none while it lives.
+        exit_status: of the trainer when it ended by itself; ``signal`` when a signal ended it.
+        host: the machine.
+        attempt: 1 for the first life of the run, one more for each resume.
+        log_offset: bytes of ``trainer.log`` that belong to earlier lives.
+    """
+
+    pid: int = 0
+    identity: str = ""
+    child_pid: int = 0
+    child_started: str = ""
+    command: tuple[str, ...] = ()
+    started: float = 0.0
+    heartbeat: float = 0.0
+    ended: float | None = None
+    exit_status: int | None = None
+    signal: int | None = None
+    host: str = ""
+    attempt: int = 0
+    log_offset: int = 0
+
+
+def read_job(run_dir: Path) -> Job | None:
+    """The job of a run folder; none when nothing was ever started there or the file is damaged."""
+    try:
+        value = json.loads((run_dir / FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return _from_plain(value) if isinstance(value, dict) else None
+
+
+def write_job(run_dir: Path, job: Job) -> None:
+    """Replace the file at once. On a full disk the file's own block is overwritten, so that an end is still told.
+
+    Raises:
+        OSError: the folder is gone or cannot be written.
+    """
+    data = json.dumps({**asdict(job), "command": list(job.command)}).encode() + b"\n"
+    path = run_dir / FILE
+    try:
+        write_atomic(path, data, durable=False)
+    except OSError:
+        with path.open("r+b") as file:
+            file.write(data)
+            file.truncate()
+
+
+def keeper_alive(run_dir: Path, job: Job | None) -> bool:
+    """Whether the job's keeper lives: by its lock here, by its heartbeat on another machine."""
+    if job is None or job.ended is not None:
+        return holder(run_dir / "keeper.lock") is not None
+    if job.host == this_host():
+        return is_alive(job.pid, job.identity)
+    return holder(run_dir / "keeper.lock") is not None or time.time() - job.heartbeat < FRESH
+
+
+def trainer_alive(run_dir: Path, job: Job | None) -> bool:
+    """Whether the trainer lives: it holds the run's lock, or it is on its way to taking it."""
+    if holder(run_dir / "lock") is not None:
+        return True
+    if job is None or job.ended is not None or not job.child_pid:
+        return False
+    if job.host == this_host():
+        return is_alive(job.child_pid, job.child_started)
+    return time.time() - last_sign(run_dir) < FRESH
+
+
+def _from_plain(value: dict[str, Any]) -> Job:
+    """Fields of the right kind from a file that may be older, newer or damaged."""
+    kept: dict[str, Any] = {}
+    for field in fields(Job):
+        found = value.get(field.name)
+        if field.name == "command":
+            kept["command"] = tuple(str(part) for part in found) if isinstance(found, list) else ()
+        elif isinstance(found, str) and field.type == "str":
+            kept[field.name] = found
+        elif isinstance(found, (int, float)) and not isinstance(found, bool) and field.type != "str":
+            kept[field.name] = float(found) if "float" in str(field.type) else int(found)
+    return Job(**kept)
+
+
+def pid_text(job: Job) -> str:
+    """The keeper's and the trainer's pids for a person."""
+    return f"{job.pid}, {job.child_pid}" if job.child_pid else str(job.pid)
+
+
+def environment() -> dict[str, str]:
+    """The environment for a job's processes: ours, with output as UTF-8 at once and a trace on a native crash."""
+    from lora_tui.text.translate import language
+
+    env = dict(os.environ)
+    env.update(PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8:backslashreplace", PYTHONFAULTHANDLER="1")
+    env["LORA_TUI_LANG"] = language()
+    package = str(Path(__file__).resolve().parents[2])
+    paths = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if "site-packages" not in package and package not in paths:
+        env["PYTHONPATH"] = os.pathsep.join([*paths, package])
+    return env

@@ -1,0 +1,90 @@
+"""Starting a job so that it outlives the terminal, the app and the connection that started it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lora_tui.errors import UserError
+from lora_tui.jobs import control
+from lora_tui.jobs.explain import last_lines, read_tail
+from lora_tui.jobs.job import Job, environment, keeper_alive, read_job
+from lora_tui.jobs.lock import RunLock, holder
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import _
+
+
+def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Sequence[str] | None = None) -> Job:
+    """Start the keeper of ``run_dir``, which starts the trainer; return when it has said so.
+
+    Requests to an earlier life of the run are forgotten. The keeper is started by ``Popen`` in a new session and
+    leaves its starter at once, so neither a closed terminal nor the end of this process reaches it.
+
+    Args:
+        resume: go on from the run's last state.
+        wait: seconds to wait for the keeper's word.
+        command: another program in the trainer's place; the run folder (and ``--resume``) is appended to it.
+
+    Raises:
+        UserError: ``run.locked`` while the run is being trained, ``job.start`` when the keeper cannot be started.
+    """
+    run_dir = run_dir.absolute()
+    for name in ("lock", "keeper.lock"):
+        if holder(run_dir / name) is not None:
+            RunLock.acquire(run_dir / name).release()  # says who has it, unless it has just ended
+    earlier = read_job(run_dir)
+    attempt = earlier.attempt if earlier else 0
+    control.clear(run_dir)
+    log = run_dir / "keeper.log"
+    offset = log.stat().st_size if log.exists() else 0
+    status = _spawn(run_dir, resume, command)
+    deadline = time.monotonic() + wait
+    while status == 0 and time.monotonic() < deadline:
+        job = read_job(run_dir)
+        if job is not None and job.attempt > attempt and (job.child_pid or job.ended is not None):
+            return job
+        time.sleep(0.01)
+    raise _not_started(run_dir, offset)
+
+
+def _spawn(run_dir: Path, resume: bool, command: Sequence[str] | None) -> int:
+    line = [sys.executable, "-P", "-m", "lora_tui.jobs.keeper", str(run_dir), "--detach"]
+    if resume:
+        line.append("--resume")
+    if command is not None:
+        line += ["--command-json", json.dumps([str(part) for part in command])]
+    try:
+        with (run_dir / "keeper.log").open("ab") as log:
+            process = subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                close_fds=True,
+                env=environment(),
+            )
+    except OSError as error:
+        raise UserError(
+            _("The job cannot be started: {reason}.").format(reason=error.strerror or error),
+            place=str(run_dir),
+            remedy=_("Make the run folder writable and leave room on the disk."),
+            code="job.start",
+        ) from error
+    return process.wait()
+
+
+def _not_started(run_dir: Path, offset: int) -> UserError:
+    lines = last_lines(read_tail(run_dir / "keeper.log", offset), 1)
+    alive = keeper_alive(run_dir, read_job(run_dir))
+    reason = plain(lines[0], limit=400) if lines else (_("it does not answer") if alive else _("it ended at once"))
+    return UserError(
+        _("The keeper of the run did not start: {reason}.").format(reason=reason.rstrip(".")),
+        place=str(run_dir / "keeper.log"),
+        remedy=_("Look at that file; lora-tui doctor checks the installation."),
+        code="job.start",
+    )

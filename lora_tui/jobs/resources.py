@@ -1,0 +1,157 @@
+"""What the machine is doing: GPUs, processor, memory and disk, as the numbers of one ``resources`` event."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+_CGROUP = Path("/sys/fs/cgroup")
+_UNLIMITED = 1 << 60
+"""Limits of version 1 control groups above this mean no limit."""
+
+
+class Sampler:
+    """Takes samples. GPUs through NVML when the driver is there, the rest through psutil."""
+
+    def __init__(self, run_dir: Path) -> None:
+        import psutil  # type: ignore[import-untyped]
+
+        self._psutil = psutil
+        self._run_dir = run_dir
+        self._nvml: Any = _nvml()
+        psutil.cpu_percent(None)  # the first call only starts the measurement
+
+    def sample(self) -> dict[str, Any]:
+        """The fields of a ``resources`` event: bytes, per cent, degrees Celsius, watts; what is unknown is none."""
+        used, total = self.memory()
+        return {
+            "gpus": self._gpus(),
+            "cpu_percent": self._psutil.cpu_percent(None),
+            "ram_used": used,
+            "ram_total": total,
+            "disk_free": disk_free(self._run_dir),
+        }
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes of memory used and there, within the container's limit where it has one."""
+        machine = self._psutil.virtual_memory()
+        used, total = int(machine.total - machine.available), int(machine.total)
+        limit = _group_memory()
+        if limit is not None and limit[1] < total:
+            return limit
+        return used, total
+
+    def _gpus(self) -> list[dict[str, Any]]:
+        if self._nvml is None:
+            return []
+        found = []
+        with contextlib.suppress(self._nvml.NVMLError):
+            for index in range(self._nvml.nvmlDeviceGetCount()):
+                handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
+                if _visible(index, _text(self._ask("nvmlDeviceGetUUID", handle))):
+                    found.append(self._gpu(index, handle))
+        return found
+
+    def _gpu(self, index: int, handle: Any) -> dict[str, Any]:
+        memory = self._ask("nvmlDeviceGetMemoryInfo", handle)
+        rates = self._ask("nvmlDeviceGetUtilizationRates", handle)
+        power = self._ask("nvmlDeviceGetPowerUsage", handle)
+        return {
+            "index": index,
+            "name": _text(self._ask("nvmlDeviceGetName", handle)),
+            "utilization": None if rates is None else int(rates.gpu),
+            "memory_used": None if memory is None else int(memory.used),
+            "memory_total": None if memory is None else int(memory.total),
+            "temperature": self._ask("nvmlDeviceGetTemperature", handle, 0),
+            "power": None if power is None else power / 1000,
+        }
+
+    def _ask(self, name: str, *args: Any) -> Any:
+        """One number of NVML; none where this GPU does not have it."""
+        try:
+            return getattr(self._nvml, name)(*args)
+        except (self._nvml.NVMLError, OSError):
+            return None
+
+
+def disk_free(folder: Path) -> int | None:
+    """Bytes free for us on the disk of ``folder``; none when it is gone."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def oom_kills() -> int:
+    """Processes that the kernel has killed for want of memory, in our control group and on this machine."""
+    total = 0
+    for path in (_group("memory.events"), Path("/proc/vmstat")):
+        if path is None:
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            for line in path.read_text().splitlines():
+                name, _space, value = line.partition(" ")
+                if name == "oom_kill":
+                    total += int(value)
+    return total
+
+
+def _nvml() -> Any:
+    try:
+        import pynvml  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except (pynvml.NVMLError, OSError):
+        return None
+    return pynvml
+
+
+def _visible(index: int, uuid: str) -> bool:
+    """Whether the environment lets the trainer see this GPU."""
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return True
+    names = [name.strip() for name in wanted.split(",")]
+    return str(index) in names or any(name and name.startswith("GPU-") and uuid.startswith(name) for name in names)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+
+
+def _group(name: str) -> Path | None:
+    """A file of our control group (version 2), inside or outside of a container."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    own = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), "")
+    for path in (_CGROUP / own / name, _CGROUP / name):
+        if path.is_file():
+            return path
+    return None
+
+
+def _group_memory() -> tuple[int, int] | None:
+    """Memory used and allowed in our control group, file cache that can be dropped left out; none without a limit."""
+    limit_file = _group("memory.max")
+    with contextlib.suppress(OSError, ValueError):
+        if limit_file is not None:
+            limit = int(limit_file.read_text())
+            used = int(limit_file.with_name("memory.current").read_text())
+            stat = limit_file.with_name("memory.stat").read_text()
+            droppable = "inactive_file"
+        else:
+            old = _CGROUP / "memory"
+            limit = int((old / "memory.limit_in_bytes").read_text())
+            used = int((old / "memory.usage_in_bytes").read_text())
+            stat = (old / "memory.stat").read_text()
+            droppable = "total_inactive_file"
+        cached = next((int(line.split()[1]) for line in stat.splitlines() if line.startswith(droppable + " ")), 0)
+        return (max(used - cached, 0), limit) if 0 < limit < _UNLIMITED else None
+    return None

@@ -1,0 +1,255 @@
+"""How a run fares, from the ends of its files: cheap enough to ask for a thousand runs at once."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from lora_tui.jobs.events import Event, as_number, parse_line, tail_events
+from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
+from lora_tui.jobs.job import Job, keeper_alive, read_job, trainer_alive
+from lora_tui.runs.folder import FORMAT, RunFolder, read_json
+from lora_tui.text.translate import N_, _
+
+STATES = {
+    "starting": N_("starting"),
+    "running": N_("running"),
+    "paused": N_("paused"),
+    "stopped": N_("stopped"),
+    "finished": N_("finished"),
+    "failed": N_("failed"),
+    "died": N_("died"),
+    "orphaned": N_("running without its keeper"),
+}
+"""What a run can be. ``failed``: the trainer said why; ``died``: it ended without a word of its own."""
+
+LIVING = frozenset({"starting", "running", "paused", "orphaned"})
+
+_HEAD = 1 << 13
+_TAILS = (1 << 14, 1 << 17, 1 << 20)
+"""Bytes of the event file's end to look at: what is wanted nearly always lies in the first."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run at a glance. Times are unix seconds, durations seconds; none where nothing is known.
+
+    Attributes:
+        run: the folder.
+        number: the run's number within its project, 0 if it has none.
+        state: one of :data:`STATES`.
+        step, total_steps, epoch, epochs: how far it is.
+        phase: what the trainer is at (loading, caching, training …), with ``phase_done`` of ``phase_total``.
+        loss: of the last step.
+        eta: seconds that are left while it trains.
+        code, message, advice: why it ended, when that needs words.
+        can_resume: whether ``resume_run`` would take it.
+        newer: a newer version made the folder, so it is shown only.
+    """
+
+    run: RunFolder
+    number: int = 0
+    state: str = "died"
+    step: int = 0
+    total_steps: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    phase: str = ""
+    phase_done: int = 0
+    phase_total: int = 0
+    loss: float | None = None
+    step_seconds: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    eta: float | None = None
+    code: str = ""
+    message: str = ""
+    advice: str = ""
+    can_resume: bool = False
+    newer: bool = False
+    attempt: int = 0
+    pid: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether its trainer lives."""
+        return self.state in LIVING
+
+    @property
+    def share(self) -> float:
+        """How much of its steps is done, 0 to 1."""
+        return min(self.step / self.total_steps, 1.0) if self.total_steps else 0.0
+
+
+@dataclass
+class _Findings:
+    """What the end of the event stream tells, read backwards up to the start of the trainer's last life."""
+
+    terminal: Event | None = None
+    step: Event | None = None
+    phase: Event | None = None
+    run: Event | None = None
+    resumed: Event | None = None
+    said_something: bool = False
+    life_found: bool = False
+
+
+def inspect(run: RunFolder) -> RunStatus:
+    """The run's state and progress. Never raises: a damaged or vanished folder has a state, too."""
+    record = read_json(run.record_path)
+    job = read_job(run.root)
+    alive, kept = _alive(run, job)
+    found, recent = _findings(run)
+    head = found.run or _head(run)
+    state, told = _state(run, job, found, alive, kept)
+    step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
+    total = _whole(head, "total_steps")
+    seconds = _pace(recent)
+    living = state in LIVING
+    newer = isinstance(record.get("format"), int) and record["format"] > FORMAT
+    phase = found.phase or {}
+    return RunStatus(
+        run=run,
+        number=_whole(record, "number"),
+        state=state,
+        step=step,
+        total_steps=total,
+        epoch=_whole(found.step, "epoch"),
+        epochs=_whole(head, "epochs"),
+        phase=str(phase.get("phase", ""))[:40] if living else "",
+        phase_done=_whole(phase, "done"),
+        phase_total=_whole(phase, "total"),
+        loss=as_number((found.step or {}).get("loss")),
+        step_seconds=seconds,
+        started=_started(record, job),
+        ended=None if living else _ended(job, found),
+        eta=(total - step) * seconds if living and seconds is not None and total > step else None,
+        code=told.code,
+        message=told.message,
+        advice=told.advice,
+        can_resume=not living and state != "finished" and not newer and run.config_path.is_file(),
+        newer=newer,
+        attempt=job.attempt if job else 0,
+        pid=job.child_pid if job and living else 0,
+    )
+
+
+def state_word(state: str) -> str:
+    """A state as a person reads it."""
+    return _(STATES.get(state, state))
+
+
+def _alive(run: RunFolder, job: Job | None) -> tuple[bool, bool]:
+    """Whether the trainer and its keeper live; a job that has ended is not asked about twice."""
+    trainer = trainer_alive(run.root, job)
+    kept = keeper_alive(run.root, job) if job is None or job.ended is None else False
+    return trainer, kept
+
+
+def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept: bool) -> tuple[str, Explanation]:
+    nothing = Explanation("", "", "")
+    if found.terminal is not None and not (alive and found.terminal.get("by") == "keeper"):
+        return _terminal(found.terminal)
+    if alive or (kept and job is not None and job.ended is None):
+        if alive and not kept:
+            return "orphaned", nothing
+        if not found.said_something:
+            return "starting", nothing
+        paused = found.phase is not None and found.phase.get("phase") == "paused"
+        return ("paused" if paused else "running"), nothing
+    if not run.root.is_dir():
+        return "died", Explanation("gone", _("The run folder is gone."), "")
+    if job is None and not found.said_something:
+        return "died", Explanation("never", _("It was never started."), _("Resume it to start it."))
+    log = read_tail(run.log_path, job.log_offset if job else 0)
+    told = explain(Death(job.exit_status if job else None, job.signal if job else None, log))
+    return "died", told
+
+
+def _terminal(event: Event) -> tuple[str, Explanation]:
+    if event.get("kind") == "finished":
+        reason = str(event.get("reason", "completed"))
+        return ("finished" if reason == "completed" else "stopped"), Explanation(reason, "", "")
+    told = Explanation(*(str(event.get(name, ""))[:2000] for name in ("code", "message", "advice")))
+    return ("died" if event.get("by") == "keeper" else "failed"), told
+
+
+def _findings(run: RunFolder) -> tuple[_Findings, list[Event]]:
+    """What the last life says, from as little of the file's end as holds it; also its last steps."""
+    found, recent = _Findings(), []
+    try:
+        size = run.events_path.stat().st_size
+    except OSError:
+        return found, recent
+    for length in _TAILS:
+        events = tail_events(run.events_path, length)
+        found, recent = _read_backwards(events)
+        if length >= size or (found.step and (found.terminal or found.phase)) or found.life_found:
+            break
+    return found, recent
+
+
+def _read_backwards(events: list[Event]) -> tuple[_Findings, list[Event]]:
+    found = _Findings()
+    recent: list[Event] = []
+    for event in reversed(events):
+        kind = event.get("kind")
+        if kind == "step" and found.resumed is None:
+            recent.append(event)
+            found.step = found.step or event
+        elif kind == "resumed" and found.resumed is None:
+            found.resumed = event
+        if found.life_found:
+            if found.step or found.resumed:
+                break
+            continue
+        found.said_something = found.said_something or kind not in ("resources", "attempt")
+        if kind in ("finished", "failed"):
+            found.terminal = found.terminal or event
+        elif kind == "phase":
+            found.phase = found.phase or event
+        elif kind == "run":
+            found.run = found.run or event
+        found.life_found = kind in ("attempt", "run")
+    return found, recent[:64]
+
+
+def _head(run: RunFolder) -> Event | None:
+    """The ``run`` event from the start of the file."""
+    try:
+        with run.events_path.open("rb", buffering=0) as file:
+            lines = file.read(_HEAD).split(b"\n")[:-1]
+    except OSError:
+        return None
+    for line in lines:
+        event = parse_line(line) if b'"run"' in line else None
+        if event is not None and event.get("kind") == "run":
+            return event
+    return None
+
+
+def _pace(recent: list[Event]) -> float | None:
+    """Seconds a step, the median of the last ones."""
+    times = [as_number(event.get("step_seconds")) for event in recent]
+    known = [time for time in times if time is not None and 0 < time < 1e9]
+    return statistics.median(known) if known else None
+
+
+def _started(record: dict[str, Any], job: Job | None) -> float | None:
+    created = as_number(record.get("created"))
+    return created if created is not None else (job.started if job else None)
+
+
+def _ended(job: Job | None, found: _Findings) -> float | None:
+    if job is not None and job.ended is not None:
+        return job.ended
+    if found.terminal is not None:
+        return as_number(found.terminal.get("t"))
+    return job.heartbeat if job else None
+
+
+def _whole(event: Event | None, name: str) -> int:
+    """A count from an event; 0 for anything that is none."""
+    value = (event or {}).get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else 0
