@@ -114,6 +114,18 @@ def read_facts(path: Path) -> ImageFacts:
     )
 
 
+def quiet_pillow() -> None:
+    """Silence Pillow's warnings, for good: limits and damage are reported as errors of ours.
+
+    Done once and not around each use, because warning filters are shared by all threads.
+    """
+    from PIL import Image
+
+    if ("ignore", None, Image.DecompressionBombWarning, None, 0) not in warnings.filters:
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 def _refused(place: str, *, empty: bool) -> UserError:
     if empty:
         return UserError(
@@ -308,14 +320,13 @@ def _orientation(exif: bytes) -> int:
 def _through_pillow(path: Path) -> _Header:
     from PIL import Image, UnidentifiedImageError
 
+    quiet_pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                alpha = "A" in image.getbands() or "transparency" in image.info
-                animated = bool(getattr(image, "is_animated", False))
-                orientation = int(image.getexif().get(0x0112, 1) or 1)
-                return _Header(image.width, image.height, image.format or "?", alpha, animated, orientation)
+        with Image.open(path) as image:
+            alpha = "A" in image.getbands() or "transparency" in image.info
+            animated = bool(getattr(image, "is_animated", False))
+            orientation = int(image.getexif().get(0x0112, 1) or 1)
+            return _Header(image.width, image.height, image.format or "?", alpha, animated, orientation)
     except Image.DecompressionBombError:
         return _Header(MAX_PIXELS, 2, "?")
     except (UnidentifiedImageError, ValueError, SyntaxError, TypeError, struct.error, IndexError, EOFError) as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.buckets import Fit, Size
-from lora_tui.dataset.facts import read_facts
+from lora_tui.dataset.facts import ImageFacts, quiet_pillow, read_facts
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -36,11 +37,14 @@ def load_image(
         An RGB image of ``fit.bucket``'s size.
 
     Raises:
-        UserError: the file cannot be read, is damaged or cut short (``image.damaged``), or is far too large.
+        UserError: the file cannot be read, is damaged or cut short (``image.damaged``), is far too large, or has
+            another size than its plan says (``image.changed``).
     """
     import PIL.Image
 
     upright = open_upright(image.image.path if isinstance(image, PlannedImage) else image, background=background)
+    if isinstance(image, PlannedImage):
+        _must_be_as_scanned(image.image.path, image.image.facts, upright)
     resized = upright
     if upright.size != (fit.resize.width, fit.resize.height):
         shrinks = fit.resize.width <= upright.width and fit.resize.height <= upright.height
@@ -60,17 +64,40 @@ def open_upright(path: Path, *, background: tuple[int, int, int] = WHITE, at_lea
     Raises:
         UserError: as :func:`load_image`.
     """
+    facts = read_facts(path)
+    with _decoding(path) as opened:
+        if at_least is not None:
+            opened.draft("RGB", (at_least.width, at_least.height))
+        opened.load()
+        flat = _flatten(opened, background)
+    turn = _turns().get(facts.orientation)
+    return flat if turn is None else flat.transpose(turn)
+
+
+def is_transparent(path: Path) -> bool:
+    """Whether any pixel of the image is not fully opaque.
+
+    Raises:
+        UserError: as :func:`load_image`.
+    """
+    read_facts(path)
+    with _decoding(path) as opened:
+        opened.load()
+        if "A" not in opened.getbands() and "transparency" not in opened.info:
+            return False
+        lowest = opened.convert("RGBA").getchannel("A").getextrema()[0]
+        return int(lowest) < 255  # type: ignore[arg-type]
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[Image.Image]:
+    """An opened image; whatever goes wrong inside becomes an error that names the file."""
     from PIL import Image
 
-    facts = read_facts(path)
+    quiet_pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as opened:
-                if at_least is not None:
-                    opened.draft("RGB", (at_least.width, at_least.height))
-                opened.load()
-                flat = _flatten(opened, background)
+        with Image.open(path) as opened:
+            yield opened
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
@@ -80,8 +107,6 @@ def open_upright(path: Path, *, background: tuple[int, int, int] = WHITE, at_lea
             remedy=_("Copy it again, open and save it in another program, or remove it."),
             code="image.damaged",
         ) from error
-    turn = _turns().get(facts.orientation)
-    return flat if turn is None else flat.transpose(turn)
 
 
 def content_hash(path: Path) -> str:
@@ -100,6 +125,16 @@ def content_hash(path: Path) -> str:
             remedy=_("Check the file and its permissions."),
             code="image.unreadable",
         ) from error
+
+
+def _must_be_as_scanned(path: Path, facts: ImageFacts, upright: Image.Image) -> None:
+    if upright.size != (facts.width, facts.height):
+        raise UserError(
+            _("The image has another size than when the dataset was read."),
+            place=plain(str(path)),
+            remedy=_("Start again; do not change images during a run."),
+            code="image.changed",
+        )
 
 
 def _turns() -> dict[int, Image.Transpose]:

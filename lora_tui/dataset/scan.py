@@ -21,6 +21,19 @@ from lora_tui.text import N_, _, plain
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
 
+__all__ = [
+    "CAPTION_EXTENSIONS",
+    "IMAGE_SUFFIXES",
+    "DatasetImage",
+    "ImageFacts",
+    "Problem",
+    "Scan",
+    "natural_key",
+    "read_facts",
+    "scan_datasets",
+    "scan_folder",
+]
+
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 #: Pictures that are not read, named so that they are not left out in silence.
 OTHER_SUFFIXES = frozenset({".heic", ".heif", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw"})

@@ -1,0 +1,295 @@
+"""``lora-tui dataset``: check a folder of images, show the buckets it falls into."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.text import _
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
+    from lora_tui.dataset.scan import Problem, Scan
+    from lora_tui.project import Project
+
+PROBLEMS = 3
+_SHOWN_PER_KIND = 5
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help=_("say what is wrong with a dataset, and how to mend it"))
+    _add_source(check)
+    check.add_argument("--purpose", default="", metavar="P", help=_("what the LoRA is for; a project knows it"))
+    check.add_argument("--trigger", default="", metavar="W", help=_("a word that every caption should have"))
+    check.add_argument("--quick", action="store_true", help=_("read headers and captions only, decode no image"))
+    check.add_argument("--all", action="store_true", help=_("list every file, not only the first few of each kind"))
+    check.set_defaults(action=_check)
+    buckets = commands.add_parser("buckets", help=_("show the sizes that the images are trained at"))
+    _add_source(buckets)
+    buckets.add_argument("--batch-size", type=int, metavar="N", help=_("images shown at once"))
+    buckets.set_defaults(action=_buckets)
+
+
+def run(args: argparse.Namespace) -> int:
+    return int(args.action(args))
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images, or a project"))
+    parser.add_argument("--config", type=Path, metavar="FILE", help=_("take the settings of this configuration"))
+    parser.add_argument("--resolution", type=int, metavar="PX", help=_("training size: side of a square of its area"))
+    parser.add_argument("--min", type=int, metavar="PX", help=_("smallest side of a bucket"))
+    parser.add_argument("--max", type=int, metavar="PX", help=_("largest side of a bucket"))
+    parser.add_argument("--step", type=int, metavar="PX", help=_("sides of buckets are multiples of this"))
+    parser.add_argument("--no-upscale", action="store_true", help=_("never enlarge a small image"))
+    parser.add_argument("--no-buckets", action="store_true", help=_("crop every image to a square"))
+    parser.add_argument("--repeats", type=int, metavar="N", help=_("repeats, instead of those of N_name folders"))
+    parser.add_argument("--extensions", metavar="LIST", help=_("endings of caption files, such as .txt,.caption"))
+    parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
+
+
+def _check(args: argparse.Namespace) -> int:
+    from lora_tui.dataset.checks import check_dataset
+    from lora_tui.project import checked_purpose
+
+    project = _project_of(args.directory)
+    config, scan = _scan(args, project)
+    purpose = checked_purpose(args.purpose) if args.purpose else (project.purpose if project else "")
+    trigger = args.trigger or (project.trigger if project else "")
+    with _progress(_("checking"), len(scan.images), args.json) as progress:
+        problems = check_dataset(
+            scan,
+            config=config,
+            purpose=purpose,
+            trigger=trigger,
+            decode=not args.quick,
+            on_progress=progress.update,
+        )
+    if args.json:
+        _print_check(args, scan, problems, purpose, trigger)
+    else:
+        _say_check(scan, problems, args.directory, everything=args.all)
+    return PROBLEMS if problems else 0
+
+
+def _buckets(args: argparse.Namespace) -> int:
+    from lora_tui.dataset.batches import make_plan
+
+    config, scan = _scan(args, _project_of(args.directory))
+    if args.config is None:
+        config.validation.mode = "off"
+    plan = make_plan(config, scan)
+    rows = _bucket_rows(plan.train, plan.batch_size)
+    totals: dict[str, Any] = {
+        "images": len(plan.train),
+        "validation_images": len(plan.validation),
+        "shown": plan.items_per_epoch,
+        "batch_size": plan.batch_size,
+        "batches_per_epoch": plan.batches_per_epoch,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "unreadable": sum(1 for problem in scan.problems if problem.severity == "error"),
+    }
+    if args.json:
+        from lora_tui.cli.output import print_json
+
+        print_json({"resolution": config.data.resolution, **totals, "buckets": rows})
+    else:
+        _say_buckets(rows, totals)
+    return 0
+
+
+def _bucket_rows(planned: Any, batch_size: int) -> list[dict[str, Any]]:
+    """One row for each bucket in use, sorted by size."""
+    from collections import defaultdict
+
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for one in planned:
+        groups[one.fit.bucket].append(one)
+    rows = []
+    for size in sorted(groups):
+        members = groups[size]
+        shown = sum(one.image.repeats for one in members)
+        cuts = [1 - size.width * size.height / (one.fit.resize.width * one.fit.resize.height) for one in members]
+        rows.append(
+            {
+                "width": size.width,
+                "height": size.height,
+                "images": len(members),
+                "shown": shown,
+                "batches": -(-shown // batch_size),
+                "mean_cut": round(sum(cuts) / len(cuts), 4),
+                "enlarged": sum(1 for one in members if one.fit.resize.width > one.image.facts.width),
+            }
+        )
+    return rows
+
+
+def _project_of(directory: Path) -> Project | None:
+    from lora_tui.project import Project
+
+    return Project.find(directory)
+
+
+def _scan(args: argparse.Namespace, project: Project | None) -> tuple[Config, Scan]:
+    """The settings that were asked for, and the images of the folder, or of all datasets of a project."""
+    from lora_tui.config.schema import DatasetEntry
+    from lora_tui.dataset.scan import scan_datasets
+
+    config = _config(args)
+    repeats = 0 if args.repeats is None else args.repeats
+    if project is not None and project.file.parent == args.directory.absolute():
+        entries = [
+            (entry.path, args.repeats if args.repeats is not None else entry.repeats) for entry in project.datasets
+        ]
+    else:
+        entries = [(args.directory.absolute(), repeats)]
+    config.datasets = [DatasetEntry(path=str(path), repeats=times) for path, times in entries]
+    with _progress(_("reading"), 0, args.json) as progress:
+        return config, scan_datasets(config, on_progress=progress.update)
+
+
+def _config(args: argparse.Namespace) -> Config:
+    from pydantic import ValidationError
+
+    from lora_tui.config.load import load_config
+    from lora_tui.config.schema import Config
+    from lora_tui.errors import UserError
+
+    config = load_config(args.config) if args.config else Config()
+    wanted: dict[str, tuple[Any, str, Any]] = {
+        "--resolution": (config.data, "resolution", args.resolution),
+        "--min": (config.data, "bucket_min", args.min),
+        "--max": (config.data, "bucket_max", args.max),
+        "--step": (config.data, "bucket_step", args.step),
+        "--no-upscale": (config.data, "upscale", False if args.no_upscale else None),
+        "--no-buckets": (config.data, "buckets", False if args.no_buckets else None),
+        "--batch-size": (config.steps, "batch_size", getattr(args, "batch_size", None)),
+    }
+    for flag, (section, name, value) in wanted.items():
+        if value is None:
+            continue
+        try:
+            setattr(section, name, value)
+        except ValidationError as error:
+            raise UserError(error.errors()[0]["msg"], place=f"{flag} {value}", code="usage") from error
+    if args.repeats is not None and not 1 <= args.repeats <= 10_000:
+        raise UserError(_("Repeats are from 1 to 10,000."), place=f"--repeats {args.repeats}", code="usage")
+    if args.extensions:
+        config.captions.extensions = [part.strip() for part in args.extensions.split(",") if part.strip()]
+    return config
+
+
+def _progress(label: str, total: int, json: bool) -> Any:
+    from lora_tui.cli.output import Progress
+
+    return Progress(label, total, quiet=json)
+
+
+def _print_check(
+    args: argparse.Namespace, scan: Scan, problems: tuple[Problem, ...], purpose: str, trigger: str
+) -> None:
+    from lora_tui.cli.output import print_json
+
+    print_json(
+        {
+            "folder": args.directory.absolute(),
+            "images": len(scan.images),
+            "shown": sum(image.repeats for image in scan.images),
+            "captions": sum(1 for image in scan.images if image.caption_path is not None),
+            "purpose": purpose,
+            "trigger": trigger,
+            "counts": dict(sorted(Counter(problem.code for problem in problems).items())),
+            "problems": [
+                {
+                    "path": problem.path,
+                    "code": problem.code,
+                    "severity": problem.severity,
+                    "message": problem.message,
+                    "remedy": problem.remedy,
+                }
+                for problem in problems
+            ],
+        }
+    )
+
+
+def _say_check(scan: Scan, problems: tuple[Problem, ...], folder: Path, *, everything: bool) -> None:
+    from lora_tui.cli.output import say
+    from lora_tui.text import count, ngettext
+
+    captions = sum(1 for image in scan.images if image.caption_path is not None)
+    images = len(scan.images)
+    text = ngettext("{images} image, {captions} with a caption", "{images} images, {captions} with a caption", images)
+    say(text.format(images=count(images), captions=count(captions)))
+    if not problems:
+        say(_("No problem found."))
+        return
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.code, []).append(problem)
+    for members in kinds.values():
+        say()
+        _say_kind(members, folder, everything=everything)
+
+
+def _say_kind(members: list[Problem], folder: Path, *, everything: bool) -> None:
+    from lora_tui.cli.output import say
+    from lora_tui.text import count
+
+    first = members[0]
+    mark = "×" if first.severity == "error" else "!"
+    shown = members if everything else members[:_SHOWN_PER_KIND]
+    same = all(problem.message == first.message for problem in members)
+    if same:
+        say(f"{mark} {first.message}" + (f" ({count(len(members))})" if len(members) > 1 else ""))
+    else:
+        say(f"{mark} {first.code} ({count(len(members))})")
+    for problem in shown:
+        name = _short(problem.path, folder)
+        say(f"    {name}" if same else f"    {name}: {problem.message}")
+    if len(shown) < len(members):
+        say(_("    and {number} more; --all lists them").format(number=count(len(members) - len(shown))))
+    if first.remedy:
+        say(f"  {first.remedy}")
+
+
+def _short(path: Path, folder: Path) -> str:
+    from lora_tui.text import plain
+
+    root = folder.absolute()
+    return plain(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))
+
+
+def _say_buckets(rows: list[dict[str, Any]], totals: dict[str, Any]) -> None:
+    from lora_tui.cli.output import say, table
+    from lora_tui.text import count
+
+    cells = [
+        (
+            f"{row['width']} x {row['height']}",
+            count(row["images"]),
+            count(row["shown"]),
+            count(row["batches"]),
+            f"{row['mean_cut']:.0%}",
+            count(row["enlarged"]),
+        )
+        for row in rows
+    ]
+    headings = (_("bucket"), _("images"), _("shown"), _("batches"), _("cut away"), _("enlarged"))
+    say(table(cells, headings, right=range(6)))
+    say()
+    say(
+        _("{images} images, {shown} shown an epoch in {batches} batches of {size}").format(
+            images=count(totals["images"]),
+            shown=count(totals["shown"]),
+            batches=count(totals["batches_per_epoch"]),
+            size=totals["batch_size"],
+        )
+    )
+    if totals["validation_images"]:
+        say(_("{images} more are held out for validation").format(images=count(totals["validation_images"])))
+    if totals["unreadable"]:
+        say(_("{files} files cannot be used; see: lora-tui dataset check").format(files=count(totals["unreadable"])))

@@ -1,0 +1,144 @@
+"""The checks of a dataset's captions: missing, empty, in the wrong encoding, shared, without an image."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from lora_tui.captions.document import CaptionDocument, problem_text
+from lora_tui.captions.files import read_caption, sidecar_names
+from lora_tui.dataset.scan import IMAGE_SUFFIXES, DatasetImage, Problem
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+#: Endings that people give to captions, to say which file was perhaps meant.
+_CAPTION_SUFFIXES = frozenset({".txt", ".caption", ".cap", ".tags", ".json"})
+_ENCODINGS = (("gb18030", "GB18030 (GBK)"), ("cp932", "Shift-JIS"), ("cp1252", "Windows-1252"))
+
+
+class CaptionChecks:
+    """Checks captions image by image; lists each folder once.
+
+    Args:
+        extensions: endings of caption files, in order.
+        trigger: a word that every caption should have, or empty.
+    """
+
+    def __init__(self, extensions: Sequence[str], trigger: str = "") -> None:
+        self._extensions = tuple(extensions)
+        self._trigger = trigger.strip()
+        self._listings: dict[Path, frozenset[str]] = {}
+
+    def check(self, image: DatasetImage) -> Iterator[Problem]:
+        """The problems of one image's caption."""
+        if image.caption_path is None:
+            yield self._missing(image)
+            return
+        try:
+            document = read_caption(image.caption_path)
+        except UserError as error:
+            yield Problem(image.caption_path, error.code, error.message, error.remedy)
+            return
+        yield from _document_problems(image.caption_path, document)
+        if self._trigger and document.first_line:
+            yield from self._trigger_problems(image.caption_path, document.first_line)
+
+    def check_folders(self, images: Sequence[DatasetImage]) -> Iterator[Problem]:
+        """Captions that several images share, and captions beside which there is no image."""
+        shared: defaultdict[Path, list[Path]] = defaultdict(list)
+        for image in images:
+            if image.caption_path is not None:
+                shared[image.caption_path].append(image.path)
+        for caption, paths in shared.items():
+            if len(paths) > 1:
+                names = ", ".join(plain(path.name) for path in paths)
+                message = _("Several images have this one caption: {names}.").format(names=names)
+                remedy = _("Rename one of them if they show different things.")
+                yield Problem(caption, "caption.shared", message, remedy, "warning")
+        for folder in dict.fromkeys(image.path.parent for image in images):
+            yield from self._orphans(folder)
+
+    def _missing(self, image: DatasetImage) -> Problem:
+        meant = self._perhaps_meant(image.path)
+        if meant:
+            message = _("The image has no caption that is read; {name} lies beside it.").format(name=plain(meant))
+            remedy = _("Rename that file, or add its ending to the caption files of the configuration.")
+            return Problem(image.path, "caption.other_ending", message, remedy, "warning")
+        wanted = sidecar_names(image.path, self._extensions)[:1]
+        remedy = _("Write one into {name}.").format(name=plain(wanted[0])) if wanted else ""
+        return Problem(image.path, "caption.missing", _("The image has no caption."), remedy, "warning")
+
+    def _perhaps_meant(self, path: Path) -> str:
+        stem = path.stem.casefold()
+        for name in sorted(self._names(path.parent)):
+            other = PurePath(name)
+            if other.suffix.lower() in _CAPTION_SUFFIXES and other.stem.casefold() in (stem, path.name.casefold()):
+                return name
+        return ""
+
+    def _trigger_problems(self, path: Path, line: str) -> Iterator[Problem]:
+        if self._trigger in line:
+            return
+        if self._trigger.casefold() in line.casefold():
+            message = _("The trigger word is written in another case: {trigger} is wanted.")
+            code, remedy = "trigger.case", _("Write it the same way everywhere.")
+        else:
+            message = _("The trigger word {trigger} is missing.")
+            code, remedy = "trigger.missing", _("Put it first in the caption.")
+        yield Problem(path, code, message.format(trigger=plain(self._trigger)), remedy, "warning")
+
+    def _orphans(self, folder: Path) -> Iterator[Problem]:
+        names = self._names(folder)
+        stems = {PurePath(name).stem for name in names if PurePath(name).suffix.lower() in IMAGE_SUFFIXES}
+        for name in sorted(names):
+            ending = next((ending for ending in self._extensions if name.endswith(ending)), "")
+            stem = name[: len(name) - len(ending)]
+            if ending and stem and stem not in stems:
+                remedy = _("Rename it like its image, or move it away.")
+                message = _("There is no image for this caption.")
+                yield Problem(folder / name, "caption.orphan", message, remedy, "warning")
+
+    def _names(self, folder: Path) -> frozenset[str]:
+        names = self._listings.get(folder)
+        if names is None:
+            try:
+                with os.scandir(folder) as entries:
+                    names = frozenset(entry.name for entry in entries if not entry.name.startswith("."))
+            except OSError:
+                names = frozenset()
+            self._listings[folder] = names
+        return names
+
+
+def guess_encoding(raw: bytes) -> str:
+    """The encoding, in a person's words, that bytes which are no UTF-8 are likely in; empty when none fits."""
+    for codec, name in _ENCODINGS:
+        try:
+            text = raw.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        if all(char.isprintable() or char in "\r\n\t" for char in text):
+            return name
+    return ""
+
+
+def _document_problems(path: Path, document: CaptionDocument) -> Iterator[Problem]:
+    remedies = {
+        "undecodable": _("Save it as UTF-8."),
+        "bom": _("Save it as UTF-8 without a byte order mark."),
+        "wide": _("Save it as UTF-8."),
+        "nul": _("Save it as UTF-8."),
+        "empty": _("Write a caption, or remove the file."),
+        "more_lines": _("Join the lines if all of it should be trained."),
+        "mixed_newlines": _("Save it with line ends of one kind."),
+    }
+    for code in document.problems:
+        message, remedy = problem_text(code), remedies[code]
+        guess = guess_encoding(document.raw) if code == "undecodable" else ""
+        if guess:
+            remedy = _("It looks like {encoding}. Save it as UTF-8.").format(encoding=guess)
+        yield Problem(
+            path, f"caption.{code}", message, remedy, "error" if code in ("undecodable", "nul") else "warning"
+        )

@@ -1,0 +1,151 @@
+"""What a person should know about a dataset before training on it: each finding with its remedy.
+
+The checks read captions and headers; with ``decode`` they also decode every image, which finds damaged
+files, images that really are transparent, and near-duplicates.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.dataset.buckets import Fit, buckets_for, fit_image
+from lora_tui.dataset.caption_checks import CaptionChecks
+from lora_tui.dataset.pixel_checks import check_pixels
+from lora_tui.dataset.scan import CAPTION_EXTENSIONS, DatasetImage, Problem, Progress, Scan, Stop, natural_key
+from lora_tui.project import CONCRETE, GENERAL, PURPOSES
+from lora_tui.text import N_, _, count
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
+
+#: Usual numbers of images: (least, most) for concrete things, least for general impressions.
+CONCRETE_RANGE = (20, 50)
+GENERAL_LEAST = 50
+#: An image enlarged more than this loses so much sharpness that the LoRA learns the blur.
+MAX_ENLARGEMENT = 1.25
+#: Share of an image that may be cut away by its bucket before it is worth a word.
+MAX_CUT = 0.25
+#: Repeats beyond this are more likely a year in a folder's name than a wish.
+USUAL_REPEATS = 500
+
+_CHUNK = 64
+
+
+def check_dataset(
+    scan: Scan,
+    *,
+    config: Config | None = None,
+    purpose: str = "",
+    trigger: str = "",
+    extensions: Sequence[str] = CAPTION_EXTENSIONS,
+    decode: bool = False,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+) -> tuple[Problem, ...]:
+    """Everything found, the scan's own problems included: errors first, then by file.
+
+    Args:
+        config: gives the sizes to train at and the caption endings; without it, the defaults.
+        purpose: a key of :data:`lora_tui.project.PURPOSES`; decides how many images are usual.
+        trigger: a word that every caption should have.
+        extensions: endings of caption files, when there is no ``config``.
+        decode: also decode every image.
+        on_progress: called with the number of images done.
+        should_stop: asked now and then; once it says yes, what was found so far is returned.
+    """
+    from lora_tui.config.schema import Config as Defaults
+
+    endings = tuple(config.captions.extensions) if config is not None else tuple(extensions)
+    data = (config or Defaults()).data
+    buckets = buckets_for(data)
+    found = list(scan.problems)
+    found.extend(_set_problems(scan, purpose))
+    captions = CaptionChecks(endings, trigger)
+    for number, image in enumerate(scan.images):
+        if number % _CHUNK == 0:
+            if should_stop is not None and should_stop():
+                break
+            if on_progress is not None and not decode:
+                on_progress(number)
+        found.extend(_image_problems(image, decode=decode))
+        found.extend(_fit_problems(image, fit_image(image.facts.width, image.facts.height, data, buckets)))
+        found.extend(captions.check(image))
+    found.extend(captions.check_folders(scan.images))
+    if decode:
+        found.extend(check_pixels(scan.images, on_progress, should_stop))
+    return tuple(sorted(found, key=_order))
+
+
+def _order(problem: Problem) -> tuple[bool, object, str]:
+    return problem.severity != "error", natural_key(os.fspath(problem.path)), problem.code
+
+
+def _warning(path: Path, code: str, message: str, remedy: str) -> Problem:
+    return Problem(path, code, message, remedy, "warning")
+
+
+def _set_problems(scan: Scan, purpose: str) -> Iterator[Problem]:
+    images = len(scan.images)
+    folder = _common_folder(scan)
+    if not images:
+        message = _("There is no image to train on.")
+        yield Problem(folder, "dataset.empty", message, _("Put images into the folder."))
+        return
+    kind = PURPOSES[purpose][0] if purpose in PURPOSES else ""
+    title = _(PURPOSES[purpose][1]) if kind else ""
+    low, high = CONCRETE_RANGE
+    if kind == CONCRETE and not low <= images <= high:
+        many = images > high
+        text = (
+            N_("{images} images is many for this purpose ({purpose}): {low} to {high} is usual.")
+            if many
+            else N_("{images} images is few for this purpose ({purpose}): {low} to {high} is usual.")
+        )
+        remedy = N_("Keep the best and most different ones.") if many else N_("Add different views of it.")
+        message = _(text).format(images=count(images), purpose=title, low=low, high=high)
+        yield _warning(folder, "dataset.many" if many else "dataset.few", message, _(remedy))
+    if kind == GENERAL and images < GENERAL_LEAST:
+        message = _("{images} images is few for this purpose ({purpose}): {low} and more is usual.").format(
+            images=count(images), purpose=title, low=GENERAL_LEAST
+        )
+        yield _warning(folder, "dataset.few", message, _("Add images of other subjects in the same manner."))
+
+
+def _common_folder(scan: Scan) -> Path:
+    paths = [os.fspath(image.path.parent) for image in scan.images]
+    paths += [os.fspath(problem.path.parent) for problem in scan.problems]
+    return Path(os.path.commonpath(paths)) if paths else Path()
+
+
+def _image_problems(image: DatasetImage, *, decode: bool) -> Iterator[Problem]:
+    if image.facts.alpha and not decode:
+        message = _("The image may have transparent areas, which become white.")
+        yield _warning(image.path, "image.alpha", message, _("Put it on the background you want."))
+    if image.facts.animated:
+        message = _("The image is animated; only its first frame is trained.")
+        yield _warning(image.path, "image.animated", message, _("Save the frame you mean as PNG."))
+    if any("\ud800" <= char <= "\udfff" for char in os.fspath(image.path)):
+        message = _("The file's name is not valid UTF-8.")
+        yield _warning(image.path, "image.name", message, _("Rename it, together with its caption."))
+    if image.repeats > USUAL_REPEATS:
+        message = _("The image is shown {repeats} times in one epoch.").format(repeats=count(image.repeats))
+        yield _warning(image.path, "image.repeats", message, _("If the folder's number is a date, rename the folder."))
+
+
+def _fit_problems(image: DatasetImage, fit: Fit) -> Iterator[Problem]:
+    scale, cut = fit.resize.width / image.facts.width, _cut_share(fit)
+    if scale > MAX_ENLARGEMENT:
+        message = _("The image is small ({width} x {height}): it is enlarged {scale:.1f} times.").format(
+            width=image.facts.width, height=image.facts.height, scale=scale
+        )
+        yield _warning(image.path, "image.small", message, _("Use a larger original, or train at a smaller size."))
+    if cut > MAX_CUT:
+        message = _("{share:.0%} of the image is cut away to fit its bucket.").format(share=cut)
+        yield _warning(image.path, "image.cut", message, _("Crop it yourself, so that what matters stays."))
+
+
+def _cut_share(fit: Fit) -> float:
+    return 1 - fit.bucket.width * fit.bucket.height / (fit.resize.width * fit.resize.height)

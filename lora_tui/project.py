@@ -1,0 +1,385 @@
+"""A project: a folder with ``lora-tui.toml``, which says what is trained, on which images, on which model.
+
+Beside that file lie ``configs/``, ``runs/`` and ``grids/``. A folder of images without the file can be
+opened, too: :meth:`Project.adopt` makes a project of it in memory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from lora_tui.dataset.scan import IMAGE_SUFFIXES
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+from lora_tui.text import N_, _, plain
+
+FILE_NAME = "lora-tui.toml"
+SCHEMA_VERSION = 1
+#: Where a new project expects its images when it has none yet.
+IMAGES_FOLDER = "images"
+
+CONCRETE, GENERAL = "concrete", "general"
+
+#: What a LoRA can be for: the kind, which decides how many images are usual, and the words for it.
+PURPOSES: Mapping[str, tuple[str, str]] = {
+    "character": (CONCRETE, N_("character")),
+    "object": (CONCRETE, N_("object, vehicle")),
+    "clothing": (CONCRETE, N_("clothing")),
+    "pose": (CONCRETE, N_("pose")),
+    "element": (CONCRETE, N_("element, such as eyes or hands")),
+    "style": (GENERAL, N_("style")),
+    "scene": (GENERAL, N_("scene")),
+    "colour": (GENERAL, N_("colour")),
+    "lighting": (GENERAL, N_("lighting")),
+    "concept-concrete": (CONCRETE, N_("concept: a concrete thing")),
+    "concept-general": (GENERAL, N_("concept: a general impression")),
+}
+
+_LOOSE_NAMES = {"color": "colour", "vehicle": "object", "clothes": "clothing", "light": "lighting"}
+_OWN_FOLDERS = frozenset({"runs", "configs", "grids"})
+_LOOK_AT_MOST = 20_000
+
+_TEXTS = ("name", "purpose", "trigger", "base_model", "currency")
+_KEYS = ("schema_version", *_TEXTS, "price_per_hour", "datasets")
+
+
+@dataclass
+class ProjectDataset:
+    """One folder of images: its absolute path, and its repeats (0: from a folder named ``N_name``, else 1)."""
+
+    path: Path
+    repeats: int = 0
+
+
+@dataclass
+class Project:
+    """What ``lora-tui.toml`` says.
+
+    Attributes:
+        root: the project's folder, absolute.
+        name: shown in the header and in new configurations.
+        purpose: a key of :data:`PURPOSES`, or empty.
+        trigger: the word that calls up what is trained, or empty.
+        datasets: the folders of images.
+        base_model: file, folder or hub name of the model to train on; a file's path is absolute.
+        price_per_hour: of the machine, 0 when it costs nothing.
+        currency: shown with costs.
+    """
+
+    root: Path
+    name: str = ""
+    purpose: str = ""
+    trigger: str = ""
+    datasets: list[ProjectDataset] = field(default_factory=list)
+    base_model: str = ""
+    price_per_hour: float = 0.0
+    currency: str = ""
+
+    @property
+    def file(self) -> Path:
+        return self.root / FILE_NAME
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the project's file exists; an adopted folder has none until :meth:`save`."""
+        return self.file.exists()
+
+    @property
+    def configs(self) -> Path:
+        return self.root / "configs"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def grids(self) -> Path:
+        return self.root / "grids"
+
+    @property
+    def kind(self) -> str:
+        """``concrete`` or ``general``; empty when the purpose is not said."""
+        return PURPOSES[self.purpose][0] if self.purpose in PURPOSES else ""
+
+    @property
+    def purpose_title(self) -> str:
+        """The purpose in words, in the current language."""
+        return _(PURPOSES[self.purpose][1]) if self.purpose in PURPOSES else ""
+
+    @classmethod
+    def load(cls, directory: Path) -> Project:
+        """The project in ``directory``.
+
+        Raises:
+            UserError: there is no project file, it cannot be read, or something in it is wrong.
+        """
+        root = _absolute(directory)
+        file = root / FILE_NAME
+        try:
+            data = tomllib.loads(file.read_bytes().decode("utf-8"))
+        except FileNotFoundError as error:
+            raise _wrong(
+                file, _("There is no project here."), _("Make one with: lora-tui new DIR"), "project.missing"
+            ) from error
+        except OSError as error:
+            reason = plain(error.strerror or str(error))
+            message = _("The project file cannot be read: {reason}.").format(reason=reason)
+            raise _wrong(file, message, _("Check its permissions."), "project.unreadable") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            message = _("The project file is not valid TOML: {reason}.").format(reason=plain(str(error)))
+            raise _wrong(file, message, _("Mend that line."), "project.invalid") from error
+        return _from_data(root, file, data)
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        *,
+        purpose: str = "",
+        trigger: str = "",
+        name: str = "",
+        datasets: Sequence[Path] = (),
+        base_model: str = "",
+        price_per_hour: float = 0.0,
+        currency: str = "",
+    ) -> Project:
+        """Make a project in ``directory``, which may exist: writes its file and ``configs/``.
+
+        Without ``datasets``, folders of images in ``directory`` are taken; without any, an empty
+        ``images/`` is made.
+
+        Raises:
+            UserError: there is a project already, the purpose is none, or the folder cannot be written.
+        """
+        root = _absolute(directory)
+        if (root / FILE_NAME).exists():
+            raise _wrong(root, _("There is a project here already."), _("Open it, or choose another folder."), "exists")
+        purpose = checked_purpose(purpose) if purpose else ""
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            found = [_absolute(path) for path in datasets] or _image_folders(root)
+            if not found:
+                found = [root / IMAGES_FOLDER]
+                found[0].mkdir(exist_ok=True)
+            project = cls(
+                root=root,
+                name=name or root.name,
+                purpose=purpose,
+                trigger=trigger.strip(),
+                datasets=[ProjectDataset(path) for path in found],
+                base_model=base_model,
+                price_per_hour=price_per_hour,
+                currency=currency,
+            )
+            project.configs.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritable(root, error) from error
+        project.save()
+        return project
+
+    @classmethod
+    def adopt(cls, directory: Path) -> Project:
+        """A project in memory for a folder without a project file; nothing is written until :meth:`save`.
+
+        Its dataset is the folder itself when images lie in it or in ``N_name`` folders of it, else each of
+        its folders that holds images somewhere; none when there are no images at all.
+        """
+        root = _absolute(directory)
+        return cls(root=root, name=root.name, datasets=[ProjectDataset(path) for path in _image_folders(root)])
+
+    @classmethod
+    def find(cls, start: Path) -> Project | None:
+        """The project of the nearest folder, from ``start`` upwards, that has a project file.
+
+        Raises:
+            UserError: that file is wrong.
+        """
+        here = _absolute(start)
+        for folder in (here, *here.parents):
+            if (folder / FILE_NAME).is_file():
+                return cls.load(folder)
+        return None
+
+    def save(self) -> None:
+        """Write the project's file; one that already says the same is left as it is, comments included.
+
+        Raises:
+            UserError: the file cannot be written, or says something that would be lost.
+        """
+        if self.is_saved and Project.load(self.root) == self:
+            return
+        try:
+            write_atomic(self.file, self._as_toml().encode("utf-8"))
+        except OSError as error:
+            raise _unwritable(self.file, error) from error
+
+    def _as_toml(self) -> str:
+        import tomli_w
+
+        data: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        data |= {key: getattr(self, key) for key in _TEXTS}
+        data["base_model"] = _relative(self.root, self.base_model) if _is_place(self.base_model) else self.base_model
+        data["price_per_hour"] = self.price_per_hour
+        data["datasets"] = [
+            {"path": _relative(self.root, os.fspath(entry.path)), "repeats": entry.repeats} for entry in self.datasets
+        ]
+        return tomli_w.dumps(data)
+
+
+def checked_purpose(text: str) -> str:
+    """The purpose that ``text`` means.
+
+    Raises:
+        UserError: it is none; ``concept`` must say which kind.
+    """
+    wanted = text.strip().lower().replace("_", "-").replace(" ", "-")
+    wanted = _LOOSE_NAMES.get(wanted, wanted)
+    if wanted in PURPOSES:
+        return wanted
+    if wanted == "concept":
+        remedy = _("Say concept-concrete for a thing, or concept-general for an impression such as a style.")
+        raise UserError(
+            _("A concept is of one of two kinds."), place=plain(text), remedy=remedy, code="project.purpose"
+        )
+    near = difflib.get_close_matches(wanted, PURPOSES, n=1)
+    remedy = _("Did you mean {name}?").format(name=near[0]) if near else _("One of: ") + ", ".join(PURPOSES)
+    raise UserError(_("This purpose is not known."), place=plain(text), remedy=remedy, code="project.purpose")
+
+
+def _from_data(root: Path, file: Path, data: dict[str, Any]) -> Project:
+    version = data.get("schema_version", SCHEMA_VERSION)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        message = _("The project was written by a newer version of lora-tui.")
+        raise _wrong(file, message, _("Update lora-tui."), "project.newer")
+    for key in data:
+        if key not in _KEYS:
+            raise _unknown_key(file, key, _KEYS)
+    texts = {key: _typed(file, data, key, str, "") for key in _TEXTS}
+    price = _typed(file, data, "price_per_hour", (int, float), 0.0)
+    if not 0 <= price < float("inf"):
+        raise _wrong(file, _("price_per_hour must be 0 or more."), "", "project.value")
+    if texts["purpose"]:
+        try:
+            texts["purpose"] = checked_purpose(texts["purpose"])
+        except UserError as error:
+            raise _wrong(file, f"purpose: {error.message}", error.remedy, error.code) from error
+    base = texts.pop("base_model")
+    return Project(
+        root=root,
+        datasets=[_dataset(root, file, entry) for entry in _typed(file, data, "datasets", list, [])],
+        base_model=resolved_model(root, base),
+        price_per_hour=float(price),
+        **(texts | {"name": texts["name"] or root.name}),
+    )
+
+
+def _dataset(root: Path, file: Path, entry: Any) -> ProjectDataset:
+    if not isinstance(entry, dict):
+        raise _wrong(file, _("Each of datasets must be a table with path."), _("Write [[datasets]]."), "project.value")
+    for key in entry:
+        if key not in ("path", "repeats"):
+            raise _unknown_key(file, f"datasets.{key}", ("path", "repeats"))
+    path = _typed(file, entry, "path", str, "")
+    repeats = _typed(file, entry, "repeats", int, 0)
+    if not path or not 0 <= repeats <= 10_000:
+        message = _("A dataset needs a path, and repeats from 0 to 10,000.")
+        raise _wrong(file, message, "", "project.value")
+    return ProjectDataset(_resolve(root, path), repeats)
+
+
+def _typed(file: Path, data: dict[str, Any], key: str, kind: type | tuple[type, ...], default: Any) -> Any:
+    value = data.get(key, default)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        message = _("{key} has a value of the wrong type: {value}.").format(key=key, value=plain(repr(value), limit=60))
+        raise _wrong(file, message, "", "project.value")
+    return value
+
+
+def _unknown_key(file: Path, key: str, known: Sequence[str]) -> UserError:
+    near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
+    remedy = _("Did you mean {name}?").format(name=near[0]) if near else _("Remove it.")
+    message = _("There is no setting {key} in a project.").format(key=plain(key))
+    return _wrong(file, message, remedy, "project.unknown_key")
+
+
+def _wrong(place: Path, message: str, remedy: str, code: str) -> UserError:
+    full = code if code.startswith("project.") else f"project.{code}"
+    return UserError(message, place=plain(str(place)), remedy=remedy, code=full)
+
+
+def _unwritable(place: Path, error: OSError) -> UserError:
+    message = _("The project cannot be written: {reason}.").format(reason=plain(error.strerror or str(error)))
+    return _wrong(place, message, _("Check the folder's permissions and the space on the disk."), "project.unwritable")
+
+
+def _absolute(path: Path) -> Path:
+    """Absolute without following links, so that a linked project stays where a person sees it."""
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - see above
+
+
+def _resolve(root: Path, text: str) -> Path:
+    return Path(os.path.normpath(root / Path(text).expanduser()))
+
+
+def resolved_model(base: Path, model: str) -> str:
+    """A model on this disk as an absolute path, taken from ``base``; a hub name or nothing as it is."""
+    is_local = bool(model) and (_is_place(model) or (base / model).exists())
+    return os.fspath(_resolve(base, model)) if is_local else model
+
+
+def _is_place(model: str) -> bool:
+    """Whether the text is a path for sure: ``owner/model`` may be a hub name or a folder."""
+    return model.startswith(("/", "./", "../", "~")) or PurePath(model).suffix in (".safetensors", ".ckpt", ".pt")
+
+
+def _relative(root: Path, path: str) -> str:
+    """A path for the file: relative when it lies in the project, so that the project can be moved."""
+    absolute = _resolve(root, path)
+    if absolute == root:
+        return "."
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else os.fspath(absolute)
+
+
+def _image_folders(root: Path) -> list[Path]:
+    """The folders below ``root`` that are datasets: itself, or those of its folders that hold images."""
+    try:
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    folders = [entry for entry in entries if _is_dataset_folder(entry)]
+    if any(_is_image(entry.name) and entry.is_file() for entry in entries):
+        return [root]
+    with_images = [entry for entry in folders if _holds_image(Path(entry.path))]
+    if any(entry.name.partition("_")[0].isdecimal() and "_" in entry.name for entry in with_images):
+        return [root]
+    return [root / entry.name for entry in with_images]
+
+
+def _is_dataset_folder(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.name not in _OWN_FOLDERS and entry.is_dir()
+
+
+def _is_image(name: str) -> bool:
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+
+
+def _holds_image(folder: Path) -> bool:
+    """Whether an image lies somewhere below, looking at a bounded number of names."""
+    for looked_at, name in enumerate(_names_below(folder)):
+        if _is_image(name):
+            return True
+        if looked_at >= _LOOK_AT_MOST:
+            return False
+    return False
+
+
+def _names_below(folder: Path) -> Iterator[str]:
+    for _path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from files
