@@ -1,0 +1,350 @@
+"""``lora-tui config``: make a configuration, check it, plan its run, list presets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.errors import UserError
+from lora_tui.text.translate import N_, _, ngettext
+
+if TYPE_CHECKING:
+    from lora_tui.config.findings import Finding
+    from lora_tui.config.plan import RunPlan
+    from lora_tui.config.schema import Config
+    from lora_tui.dataset.batches import DataPlan
+    from lora_tui.dataset.scan import Scan
+    from lora_tui.project import Project
+
+MARKS = {"error": "×", "warning": "!", "note": "·"}
+WORDS = {"error": N_("error"), "warning": N_("warning"), "note": N_("note")}
+SHOWN_STEPS = 6
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="new|check|plan|presets")
+    new = commands.add_parser("new", help=_("write a configuration, for the project around it if there is one"))
+    new.add_argument(
+        "path",
+        nargs="?",
+        type=Path,
+        metavar="PATH",
+        help=_("default: configs/NAME.toml of the project, else config.toml"),
+    )
+    new.add_argument(
+        "--preset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=_("start from a preset; several are applied in order, such as: --preset character --preset 8gb"),
+    )
+    new.add_argument("--force", action="store_true", help=_("replace an existing file"))
+    check = commands.add_parser("check", help=_("say what is wrong or doubtful; exit status 3 on errors"))
+    plan = commands.add_parser("plan", help=_("say what a run would do and take: steps, files, memory, disk, time"))
+    for command in (check, plan):
+        command.add_argument("file", type=Path, metavar="FILE")
+    for command in (new, check, plan):
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="values",
+            help=_("change a setting, such as: --set network.rank=64 --set samples.0.prompt='a cat'"),
+        )
+    presets = commands.add_parser("presets", help=_("list the presets"))
+    for command in (new, check, plan, presets):
+        command.add_argument("--json", action="store_true", help=_("one JSON document on stdout"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked."""
+    return {"new": _new, "check": _check, "plan": _plan, "presets": _presets}[args.action](args)
+
+
+def with_values(config: Config, values: Sequence[str]) -> Config:
+    """``config`` with each ``key=value`` of ``--set`` in order.
+
+    Raises:
+        UserError: a text has no ``=``, the key is unknown, or the value is not allowed.
+    """
+    from lora_tui.config.load import set_value
+
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(
+                _("{text} is no KEY=VALUE.").format(text=text),
+                place="--set",
+                remedy=_("Write it like this: --set network.rank=64"),
+                code="usage",
+            )
+        config = set_value(config, key.strip(), value)
+    return config
+
+
+def _new(args: argparse.Namespace) -> int:
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.config.fresh import file_stem, new_config
+    from lora_tui.config.load import save_config
+    from lora_tui.config.presets import find_preset
+    from lora_tui.project import Project
+    from lora_tui.text.plain import plain
+
+    near = args.path.absolute().parent if args.path else Path.cwd()
+    project = Project.find(near)
+    path = args.path or (project.configs / f"{file_stem(project.name)}.toml" if project else Path("config.toml"))
+    if path.exists() and not args.force:
+        raise UserError(
+            _("The file is there already."),
+            place=plain(str(path)),
+            remedy=_("Name another, or replace it with --force."),
+            code="config.exists",
+        )
+    presets = [find_preset(name) for name in args.preset]
+    config = with_values(new_config(project, presets), args.values)
+    save_config(config, path)
+    if args.json:
+        print_json(
+            {"path": path.absolute(), "presets": [preset.name for preset in presets], "changed": _changed(config)}
+        )
+        return 0
+    say(_("Wrote {path}").format(path=plain(str(path))))
+    for key, value in _changed(config).items():
+        say(f"  {key} = {plain(str(value), limit=100)}")
+    say(_("Next: lora-tui config check {path}").format(path=plain(str(path))))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.config.findings import Finding
+    from lora_tui.config.load import ConfigErrors, load_config
+    from lora_tui.config.validate import check_config
+
+    try:
+        config = with_values(load_config(args.file), args.values)
+    except ConfigErrors as wrong:
+        place = f"{args.file}: "
+        findings: tuple[Finding, ...] = tuple(
+            Finding("error", item.place.removeprefix(place), item.message, item.remedy, item.code)
+            for item in wrong.errors
+        )
+    else:
+        quick = check_config(config)
+        scan = plan = None
+        if not any(finding.severity == "error" and finding.field.startswith("datasets") for finding in quick):
+            scan, plan = _look(config, quiet=args.json)
+        findings = check_config(config, scan=scan, plan=plan)
+    if args.json:
+        print_json({"file": args.file.absolute(), "findings": [finding.as_dict() for finding in findings]})
+    else:
+        for line in _finding_lines(findings):
+            say(line)
+    return 3 if any(finding.severity == "error" for finding in findings) else 0
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.config.history import past_runs
+    from lora_tui.config.load import load_config
+    from lora_tui.config.plan import plan_run
+    from lora_tui.project import Project
+
+    config = with_values(load_config(args.file), args.values)
+    if not config.datasets:
+        raise UserError(
+            _("No dataset folder is set."),
+            place=f"{args.file}: datasets",
+            remedy=_("Add one: --set datasets.0.path=FOLDER"),
+            code="datasets.missing",
+        )
+    project = Project.find(args.file.absolute().parent)
+    scan, data = _look(config, quiet=args.json)
+    if data is None:
+        raise UserError(
+            _("There is no image to train on."),
+            place=", ".join(entry.path for entry in config.datasets),
+            remedy=_("See: lora-tui dataset check DIR"),
+            code="dataset.empty",
+        )
+    history = past_runs(project.runs) if project else ()
+    plan = plan_run(config, scan, data, history=history, price_per_hour=project.price_per_hour if project else 0.0)
+    free = _free_bytes(args.file.absolute().parent)
+    if args.json:
+        print_json({"file": args.file.absolute(), **plan.as_dict(), "disk_free": free})
+        return 0
+    for line in _plan_lines(plan, free, project):
+        say(line)
+    return 0
+
+
+def _presets(args: argparse.Namespace) -> int:
+    from lora_tui.cli.output import note, print_json, say, table
+    from lora_tui.config.presets import list_presets, load_presets
+
+    presets, failed = list_presets(), load_presets()[1]
+    if args.json:
+        listed = [
+            {
+                "name": preset.name,
+                "title": preset.title,
+                "description": preset.description,
+                "kind": preset.kind,
+                "family": preset.family,
+                "purposes": preset.purposes,
+                "memory_gb": preset.memory_gb,
+                "settings": preset.values,
+            }
+            for preset in presets
+        ]
+        print_json({"presets": listed, "failed": [error.as_dict() for error in failed]})
+        return 0
+    say(table([(p.name, p.title, p.description) for p in presets], (_("preset"), _("title"), _("what it is for"))))
+    for error in failed:
+        note(str(error))
+    return 0
+
+
+def _look(config: Config, *, quiet: bool) -> tuple[Scan, DataPlan | None]:
+    """The images and the batches, with progress on stderr; no batches without images."""
+    from lora_tui.cli.output import Progress
+    from lora_tui.dataset.batches import make_plan, validation_count
+    from lora_tui.dataset.scan import scan_datasets
+
+    with Progress(_("reading images"), quiet=quiet) as progress:
+        scan = scan_datasets(config, on_progress=progress.update)
+    images = len(scan.images)
+    if not images:
+        return scan, None
+    groups: dict[str, int] = {}
+    if validation_count(images, config.validation.mode, config.validation.share):
+        from lora_tui.dataset.similar import image_groups
+
+        with Progress(_("comparing images"), images, quiet=quiet) as progress:
+            groups = image_groups(scan.images, on_progress=progress.update)
+    return scan, make_plan(config, scan, groups=groups)
+
+
+def _changed(config: Config) -> dict[str, Any]:
+    """What differs from a configuration with defaults, by dotted key; entries of lists in full."""
+    from lora_tui.config.fields import sections
+
+    changed: dict[str, Any] = {}
+    for section in sections():
+        values = getattr(config, section.name)
+        if section.repeated:
+            changed.update(
+                (f"{section.name}.{number}.{spec.name}", getattr(entry, spec.name))
+                for number, entry in enumerate(values)
+                for spec in section.fields
+                if getattr(entry, spec.name) != spec.default
+            )
+            continue
+        changed.update(
+            (spec.key, getattr(values, spec.name))
+            for spec in section.fields
+            if getattr(values, spec.name) != spec.default
+        )
+    return changed
+
+
+def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        mark = f"{MARKS[finding.severity]} {_(WORDS[finding.severity])}"
+        yield f"{mark}  {finding.field}: {finding.message}" if finding.field else f"{mark}  {finding.message}"
+        if finding.remedy:
+            yield f"    {finding.remedy}"
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
+    if errors:
+        yield ngettext(
+            "{count} error: a run would not start.", "{count} errors: a run would not start.", errors
+        ).format(count=errors)
+    elif warnings:
+        yield ngettext("Ready, with {count} warning.", "Ready, with {count} warnings.", warnings).format(count=warnings)
+    else:
+        yield _("Ready.")
+
+
+def _plan_lines(plan: RunPlan, free: int, project: Project | None) -> Iterator[str]:
+    from lora_tui.cli.output import width
+
+    rows = [*_course_rows(plan), *_cost_rows(plan, free, project)]
+    room = max(width(label) for label, _value in rows)
+    for label, value in rows:
+        yield f"{label}{' ' * (room - width(label))}  {value}"
+
+
+def _course_rows(plan: RunPlan) -> Iterator[tuple[str, str]]:
+    from lora_tui.text.formats import bytes_text, count
+
+    yield _("steps"), plan.arithmetic
+    sizes = [f"{bucket.width}x{bucket.height} ({count(bucket.images)})" for bucket in plan.buckets]
+    yield _("buckets"), ", ".join(sizes)
+    saves = ngettext("{count} LoRA file of {size}", "{count} LoRA files of {size}", len(plan.checkpoints))
+    files = saves.format(count=count(len(plan.checkpoints)), size=bytes_text(plan.lora_bytes))
+    yield _("saved"), _("{files} after steps {steps}").format(files=files, steps=_some(plan.checkpoints))
+    if plan.samples:
+        drawn = ngettext("{count} image", "{count} images", plan.samples).format(count=count(plan.samples))
+        yield _("samples"), _("{images} at steps {steps}").format(images=drawn, steps=_some(plan.sample_steps))
+    if plan.validation_steps:
+        held = ngettext("{count} image", "{count} images", plan.validation_images).format(count=plan.validation_images)
+        yield _("validation"), _("{images} at steps {steps}").format(images=held, steps=_some(plan.validation_steps))
+
+
+def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tuple[str, str]]:
+    from lora_tui.text.formats import bytes_text, duration, number
+
+    yield _("memory"), f"{bytes_text(plan.memory_total)}  {_parts(plan.memory_bytes)}"
+    disk = _("{size} of {free} free").format(size=bytes_text(plan.disk_total), free=bytes_text(free))
+    yield _("disk"), f"{disk}  {_parts(plan.disk_bytes)}"
+    if plan.seconds is None or plan.step_seconds is None:
+        yield _("time"), _("not known before the first run of this size here")
+    else:
+        told = _("about {time} ({seconds} s a step, as in {run})")
+        yield (
+            _("time"),
+            told.format(time=duration(plan.seconds), seconds=number(plan.step_seconds, 2), run=plan.source),
+        )
+    if plan.cost is not None and project is not None:
+        told = _("about {cost} {currency} at {price} an hour")
+        text = told.format(cost=f"{plan.cost:.2f}", currency=project.currency, price=f"{project.price_per_hour:.2f}")
+        yield _("cost"), " ".join(text.split())
+
+
+_PARTS = {
+    "weights": N_("weights"),
+    "adapter": N_("adapter"),
+    "gradients": N_("gradients"),
+    "optimizer": N_("optimizer"),
+    "activations": N_("activations"),
+    "checkpoints": N_("LoRA files"),
+    "states": N_("states"),
+    "samples": N_("samples"),
+    "caches": N_("caches"),
+}
+
+
+def _parts(parts: dict[str, int]) -> str:
+    from lora_tui.text.formats import bytes_text
+
+    return ", ".join(f"{_(_PARTS.get(name, name))} {bytes_text(size)}" for name, size in parts.items() if size)
+
+
+def _some(steps: Sequence[int]) -> str:
+    from lora_tui.text.formats import count
+
+    if len(steps) <= SHOWN_STEPS:
+        return ", ".join(count(step) for step in steps)
+    return ", ".join(count(step) for step in steps[: SHOWN_STEPS - 1]) + f" … {count(steps[-1])}"
+
+
+def _free_bytes(folder: Path) -> int:
+    """Room on the disk of ``folder`` for a person without special rights."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
