@@ -119,7 +119,7 @@ class DataSection(Section):
         N_("smallest side"),
         N_("No bucket has a side below this."),
         unit="px",
-        ge=64,
+        ge=16,
         le=4096,
         expert=True,
         when=Rule(lambda c: c.data.buckets, N_("buckets are on")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lora_tui.errors import UserError
 
@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from lora_tui.families.protocol import Facts
 
 FAMILIES = ("sd15",)
+
+
+def load_family(name: str) -> Any:
+    """The ``model`` module of family ``name``, which imports torch; its ``open_model`` is the door.
+
+    Raises:
+        UserError: there is no such family.
+    """
+    facts_for(name)
+    return import_module(f"lora_tui.families.{name}.model")
 
 
 def facts_for(name: str) -> Facts:

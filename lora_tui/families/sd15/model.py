@@ -125,6 +125,25 @@ class Sd15Model:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def enable_checkpointing(self, *, text_encoder: bool) -> None:
+        """Compute activations again in the backward pass instead of keeping them."""
+        self.unet.enable_gradient_checkpointing()
+        if text_encoder:
+            self.text_encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self.text_encoder.train()  # transformers checkpoints only in training mode; CLIP has no dropout
+
+    def park(self) -> None:
+        """Move what is loaded to the CPU, freeing the GPU."""
+        for part in self.loaded():
+            part.to("cpu")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def unpark(self) -> None:
+        """Move what is loaded back."""
+        for part in self.loaded():
+            part.to(self.device)
+
     def loaded(self) -> list[nn.Module]:
         """The parts in memory now."""
         return [part for part in (self._unet, self._text_encoder, self._vae) if part is not None]

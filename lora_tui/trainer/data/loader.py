@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -115,7 +115,7 @@ class Loader:
         self._pin = pin
         self.waited = 0.0
 
-    def batches(self, epoch: int, start: int) -> Iterator[Prepared]:
+    def batches(self, epoch: int, start: int) -> Generator[Prepared, None, None]:
         """The batches of ``epoch`` from index ``start`` on.
 
         Raises:

@@ -1,0 +1,71 @@
+"""``python -m lora_tui.trainer RUN_DIR [--resume]``: take the lock, read the settings, train, explain a death."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from pathlib import Path
+
+from lora_tui.config.load import load_config
+from lora_tui.errors import UserError
+from lora_tui.jobs.control import clear
+from lora_tui.jobs.events import EventWriter
+from lora_tui.jobs.lock import RunLock
+from lora_tui.runs.folder import RunFolder
+
+
+def main() -> int:
+    """Run one training; exit status 0 finished or stopped, 1 failed, 2 the input is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m lora_tui.trainer", description="Train in a run folder.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--resume", action="store_true", help="continue from the newest state")
+    arguments = parser.parse_args()
+    folder = RunFolder(arguments.run.resolve())
+    try:
+        lock = RunLock.acquire(folder.lock_path)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with lock:
+        clear(folder.root)
+        events = EventWriter(folder.events_path)
+        try:
+            return _train(folder, events, resume=arguments.resume)
+        finally:
+            events.close()
+
+
+def _train(folder: RunFolder, events: EventWriter, *, resume: bool) -> int:
+    events.emit("phase", phase="loading", done=0, total=0, detail="libraries")
+    try:
+        from lora_tui.trainer.life import live
+    except ImportError as error:
+        _report_missing(events, error)
+        return 2
+    from lora_tui.trainer.failures import explain
+
+    try:
+        folder.require_known_format()
+        return live(folder, load_config(folder.config_path), events, resume=resume)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        failure = explain(error)
+        print(f"failed: {failure.message} {failure.advice}", file=sys.stderr, flush=True)
+        events.emit("failed", code=failure.code, message=failure.message, advice=failure.advice)
+        return failure.status
+
+
+def _report_missing(events: EventWriter, error: ImportError) -> None:
+    traceback.print_exc()
+    events.emit(
+        "failed",
+        code="missing.train",
+        message=f"a library for training is missing: {error.name or error}.",
+        advice="pip install 'lora-tui[train]'",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""One life of a run: device, ears and voice set up, the training in the middle, its end told."""
+
+from __future__ import annotations
+
+import logging
+
+import diffusers
+import torch
+import transformers
+
+from lora_tui.config.schema import Config
+from lora_tui.jobs.control import ControlInbox
+from lora_tui.jobs.events import EventWriter
+from lora_tui.runs.folder import RunFolder
+from lora_tui.trainer.control import Controls, StopRun
+from lora_tui.trainer.failures import explain
+from lora_tui.trainer.loop import Outcome
+from lora_tui.trainer.record import record_result
+from lora_tui.trainer.run import train
+from lora_tui.trainer.session import Session, choose_device, choose_dtype, use_threads
+
+
+def live(folder: RunFolder, config: Config, events: EventWriter, *, resume: bool) -> int:
+    """Train and tell how it ended; return the exit status.
+
+    Raises:
+        UserError, OSError, RuntimeError: it failed.
+    """
+    _quiet_libraries()
+    use_threads(config.memory.threads)
+    torch.manual_seed(config.steps.seed)
+    device = choose_device(config.memory.device)
+    controls = Controls(ControlInbox(folder.root), events)
+    controls.listen_to_signals()
+    session = Session(folder, config, events, controls, device, choose_dtype(config.memory.precision, device))
+    try:
+        outcome = train(session, resume=resume)
+    except StopRun as stop:
+        outcome = Outcome("stopped_now" if stop.now else "stopped", 0, None)
+    except Exception as error:
+        record_result(session, reason="failed", code=explain(error).code)
+        raise
+    path = outcome.path.relative_to(folder.root).as_posix() if outcome.path else ""
+    record_result(session, reason=outcome.reason, step=outcome.step, path=path)
+    if outcome.detail:
+        session.warn("stopped_now", outcome.detail)
+    events.emit("finished", reason=outcome.reason, step=outcome.step, path=path)
+    return 0
+
+
+def _quiet_libraries() -> None:
+    """The log of a run is for its own words and for real errors."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    logging.getLogger("httpx").setLevel(logging.ERROR)

@@ -1,0 +1,304 @@
+"""The training loop: updates in the plan's order, and what is due after each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lora_tui import __version__
+from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_at
+from lora_tui.dataset.batches import Batch
+from lora_tui.errors import UserError
+from lora_tui.sampling import Renderer
+from lora_tui.trainer.control import StopRun
+from lora_tui.trainer.data.loader import Prepared
+from lora_tui.trainer.material import Material
+from lora_tui.trainer.metadata import RunMetadata
+from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
+from lora_tui.trainer.outputs import Checkpoints, Samples
+from lora_tui.trainer.session import Session
+from lora_tui.trainer.state import Position, read_newest, write_state
+from lora_tui.trainer.trainee import Trainee
+from lora_tui.trainer.validation import Validator
+
+WISHED = {"save": (CHECKPOINT, STATE), "sample": (SAMPLE,), "validate": (VALIDATION,)}
+#: Updates in a row that NaN or Inf may turn into nothing before the run gives up.
+LOST_UPDATES = 25
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: ``completed``, ``stopped`` or ``stopped_now``, where, and its newest LoRA file."""
+
+    reason: str
+    step: int
+    path: Path | None
+    detail: str = ""
+
+
+class Loop:
+    """One life of the loop; :meth:`run` is its whole story."""
+
+    def __init__(self, session: Session, material: Material, trainee: Trainee) -> None:
+        self.session = session
+        self.material = material
+        self.trainee = trainee
+        self.plan = material.data.plan
+        self.step = material.step()
+        self.loader = material.loader()
+        self.position = Position()
+        self.notes: dict[str, Any] = {}
+        self.saved_state = -1  # the step of the newest state on disk
+        self.newest: Path | None = None
+        self.lost = 0  # updates in a row that came to nothing
+        self.drain = Drain(session.device, self._deliver)
+        self.watch = Stopwatch()
+        config = session.config
+        metadata = RunMetadata(
+            config, self.plan, material.model.facts, material.data.captions, session=session.identity,
+            started=session.started,
+        )  # fmt: skip
+        self.checkpoints = Checkpoints(session, trainee.adapter, metadata)
+        renderer = Renderer(material.model, session.device, session.dtype)
+        self.samples = Samples(session, renderer, trainee.adapter, material.prompt, self._release_vae)
+        self.validator = Validator(self.plan.validation, self.step, material.latent, material.conditioning)
+        self.digest = material.data.digest()
+
+    # -- the story -----------------------------------------------------------------------------------------------
+
+    def run(self, *, resume: bool) -> Outcome:
+        """Take up the newest state, train to the end or to a stop, save.
+
+        Raises:
+            UserError: nothing but NaN was learned.
+            OSError, RuntimeError: the machine failed.
+        """
+        self._announce()
+        try:
+            self._begin(resume)
+            while self.position.step < self.plan.total_steps:
+                self._epoch()
+        except StopRun as stop:
+            return self._stop(stop)
+        return self._finish()
+
+    def _begin(self, resume: bool) -> None:
+        """Put the newest state back, or draw the first samples of a run that begins."""
+        if resume:
+            self._restore()
+            self.session.events.emit("resumed", step=self.position.step, epoch=self._epoch_number())
+        step = self.position.step
+        if SAMPLE in self._due(step):
+            missing = self.samples.missing(step)
+            if missing:
+                self.samples.draw(step, self._epoch_number(), missing)
+        if step == 0 and self.plan.validation and self.session.config.validation.mode != "off":
+            self._validate()
+
+    def _epoch(self) -> None:
+        """From the present position to the end of its epoch or of the run."""
+        self.session.phase("training", "")
+        self.watch.lap()
+        self.loader.take_waited()
+        groups = self._groups(self.plan.epoch(self.position.epoch))
+        with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
+            for group in groups:
+                self._update(group, batches)
+                if self.position.batch >= self.plan.batches_per_epoch:
+                    self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+                self._after_update()
+                if self.position.step >= self.plan.total_steps or self.position.batch == 0:
+                    return
+
+    def _groups(self, batches: tuple[Batch, ...]) -> Iterator[tuple[Batch, ...]]:
+        """Batches that make one update each, from the present position on."""
+        size = self.plan.accumulation
+        for start in range(self.position.batch, len(batches), size):
+            yield batches[start : start + size]
+
+    def _update(self, group: tuple[Batch, ...], batches: Iterator[Prepared]) -> None:
+        """One update: the mean over all images of its batches, whatever their number."""
+        config = self.session.config
+        rates = self.trainee.set_rates(config, self.position.step, self.plan.total_steps)
+        images = sum(len(batch.items) for batch in group)
+        losses: list[Tensor] = []
+        try:
+            for _ in group:
+                self.session.controls.safe_point()
+                error = self.step.losses(next(batches)).sum() / images
+                self.trainee.stepper.backward(error)
+                losses.append(error.detach())
+        except BaseException:
+            self.trainee.stepper.discard()
+            raise
+        update = self.trainee.stepper.update()
+        epoch = self._epoch_number()
+        self.position.step += 1
+        self.position.batch += len(group)
+        seconds = self.watch.lap()
+        fields = {
+            "step": self.position.step,
+            "epoch": epoch,
+            "lr": rates,
+            "step_seconds": round(seconds, 5),
+            "data_wait": round(self.loader.take_waited(), 5),
+            "images_per_second": round(images / seconds, 3) if seconds > 0 else None,
+            **self.session.memory(),
+        }
+        self.drain.push(torch.stack(losses).sum(), update.norm, update.skipped, fields)
+
+    def _after_update(self) -> None:
+        """Whatever the plan or a person wants after this update."""
+        due = set(self._due(self.position.step))
+        wishes = self.session.controls.take_wishes()
+        for wish in wishes:
+            due.update(WISHED[wish])
+        if not due:
+            return
+        self.drain.collect(wait=True)
+        final = self.position.step >= self.plan.total_steps
+        if VALIDATION in due and self.plan.validation:
+            self._validate()
+        if CHECKPOINT in due and not final:
+            self._save()
+        if STATE in due:
+            self._write_state()
+        if SAMPLE in due and self.session.config.samples:
+            self.samples.draw(self.position.step, self._epoch_number(done=True))
+        self._answer(wishes)
+        self.session.phase("training", "")
+        self.watch.lap()
+
+    def _finish(self) -> Outcome:
+        self.drain.collect(wait=True)
+        self._save(final=True)
+        if self.saved_state != self.position.step:
+            self._write_state()
+        return Outcome("completed", self.position.step, self.newest)
+
+    def _stop(self, stop: StopRun) -> Outcome:
+        """End before the last step: save what was learned, unless ``now`` gives it up."""
+        self.drain.collect(wait=True)
+        step = self.position.step
+        if stop.now:
+            since = max(self.saved_state, 0)
+            detail = f"{step - since} steps since the state at step {since} are given up." if step > since else ""
+            return Outcome("stopped_now", step, self.newest, detail)
+        if step > 0:
+            self._save()
+            if self.saved_state != step:
+                self._write_state()
+        return Outcome("stopped", step, self.newest)
+
+    # -- what is due ---------------------------------------------------------------------------------------------
+
+    def _due(self, step: int) -> frozenset[str]:
+        return due_at(self.session.config, step, self.plan.steps_per_epoch, self.plan.total_steps)
+
+    def _validate(self) -> None:
+        loss = self.validator.measure(self.session.phase("validating", ""))
+        best = self.notes.get("best_validation")
+        if best is None or loss < best[0]:
+            self.notes["best_validation"] = [loss, self.position.step]
+        self.session.events.emit("validation", step=self.position.step, epoch=self._epoch_number(done=True), loss=loss)
+        self._release_vae()
+
+    def _save(self, *, final: bool = False) -> None:
+        self.session.phase("saving", "LoRA")
+        self.newest = self.checkpoints.save(self.position.step, self._epoch_number(done=True), final=final)
+
+    def _write_state(self) -> None:
+        self.session.phase("saving", "state")
+        snapshot = self.trainee.snapshot(self.position, self.digest, self.notes)
+        path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
+        self.saved_state = self.position.step
+        relative = path.relative_to(self.session.folder.root).as_posix()
+        self.session.events.emit("state", step=self.position.step, epoch=self._epoch_number(done=True), path=relative)
+
+    def _answer(self, wishes: list[str]) -> None:
+        for wish in wishes:
+            if wish == "validate" and not self.plan.validation:
+                self.session.controls.answer(wish, "rejected", "no image is held out for validation")
+            elif wish == "sample" and not self.session.config.samples:
+                self.session.controls.answer(wish, "rejected", "the configuration has no sample prompts")
+            else:
+                self.session.controls.answer(wish, "done")
+
+    # -- state and numbers ---------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        found = read_newest(self.session.folder.state_dir)
+        if found is None:
+            return
+        snapshot, path = found
+        try:
+            self.trainee.restore(snapshot)
+        except (KeyError, RuntimeError, ValueError):
+            raise UserError(
+                "the saved state does not fit this configuration.",
+                place=str(path),
+                remedy="Rank, optimizer or trained parts were changed; start a new run instead.",
+                code="state.mismatch",
+            ) from None
+        self.position, self.notes = snapshot.position, snapshot.notes
+        self.saved_state = snapshot.position.step
+        if snapshot.plan != self.digest:
+            self.session.warn(
+                "resume.changed",
+                "the dataset or batch settings changed since this state was written.",
+                "The run goes on with the new plan; it is no longer the exact continuation.",
+            )
+            self.position.batch -= self.position.batch % self.plan.accumulation
+            if self.position.batch >= self.plan.batches_per_epoch:
+                self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+
+    def _announce(self) -> None:
+        plan, session = self.plan, self.session
+        session.events.emit(
+            "run",
+            version=__version__,
+            name=session.folder.name,
+            family=session.config.model.family,
+            device=str(session.device),
+            pid=os.getpid(),
+            prompts=len(session.config.samples),
+            total_steps=plan.total_steps,
+            epochs=plan.total_epochs,
+            batches_per_epoch=plan.batches_per_epoch,
+            steps_per_epoch=plan.steps_per_epoch,
+            images=len(plan.train),
+            validation_images=len(plan.validation),
+        )
+
+    def _deliver(self, numbers: StepNumbers) -> None:
+        """Numbers of a step have arrived from the device."""
+        self.session.events.emit("step", loss=numbers.loss, grad_norm=numbers.grad_norm, **numbers.fields)
+        self.lost = self.lost + 1 if numbers.skipped else 0
+        step = numbers.fields["step"]
+        growing = self.trainee.stepper.scaler is not None  # fp16 finds its scale by losing a few updates
+        if self.lost == 1 and not growing:
+            self.session.warn("nan", f"the update of step {step} had NaN or Inf in it and was left out.")
+        if self.lost >= LOST_UPDATES:
+            raise UserError(
+                f"{self.lost} updates in a row were NaN or Inf, up to step {step}.",
+                place="learning",
+                remedy="Lower the learning rate, or use bf16 or fp32. The last good state is kept.",
+                code="nan",
+            )
+
+    def _epoch_number(self, *, done: bool = False) -> int:
+        """The epoch from 1; ``done``: the one that the last update belonged to."""
+        if done and self.position.step > 0 and self.position.batch == 0:
+            return self.position.epoch
+        return self.position.epoch + 1
+
+    def _release_vae(self) -> None:
+        if self.session.config.memory.cache_latents:
+            self.material.model.release("vae")

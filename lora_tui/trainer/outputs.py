@@ -1,0 +1,142 @@
+"""What a run leaves behind while it trains: LoRA files and sample images, each announced by an event."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from lora_tui.config.schema import SamplePrompt
+from lora_tui.files import write_atomic
+from lora_tui.sampling import Renderer, RenderRequest
+from lora_tui.trainer.adapters import Adapter
+from lora_tui.trainer.metadata import RunMetadata
+from lora_tui.trainer.session import Session
+from lora_tui.weights.lora_file import DTYPES, kohya_tensors, write_lora
+
+Conditioning = dict[str, Tensor]
+
+
+@dataclass
+class Checkpoints:
+    """Writes ``checkpoints/name-001500.safetensors`` and, at the end, ``checkpoints/name.safetensors``."""
+
+    session: Session
+    adapter: Adapter
+    metadata: RunMetadata
+
+    def path(self, step: int, *, final: bool) -> Path:
+        name = self.session.config.saving.name
+        stem = name if final else f"{name}-{step:06d}"
+        return self.session.folder.checkpoints_dir / f"{stem}.safetensors"
+
+    def save(self, step: int, epoch: int, *, final: bool = False) -> Path:
+        """Write the adapter as it is now (``epoch`` from 1).
+
+        Raises:
+            OSError: the disk is full; earlier files are untouched.
+        """
+        config = self.session.config
+        layers = {
+            key: (layer.lora_A["default"].weight, layer.lora_B["default"].weight)
+            for key, layer in self.adapter.layers.items()
+        }
+        tensors = kohya_tensors(
+            config.model.family, layers, alpha=self.adapter.alpha, dtype=DTYPES[config.saving.precision]
+        )
+        path = self.path(step, final=final)
+        size = write_lora(path, tensors, self.metadata.at(step, epoch, finished=final))
+        relative = path.relative_to(self.session.folder.root).as_posix()
+        self.session.events.emit("checkpoint", step=step, epoch=epoch, path=relative, bytes=size)
+        self._remove_old()
+        return path
+
+    def _remove_old(self) -> None:
+        keep, name = self.session.config.saving.keep_last, self.session.config.saving.name
+        if keep <= 0:
+            return
+        folder = self.session.folder.checkpoints_dir
+        numbered = sorted(
+            path for path in folder.glob("*.safetensors")
+            if path.stem.startswith(f"{name}-") and path.stem.removeprefix(f"{name}-").isdigit()
+        )  # fmt: skip
+        for path in numbered[:-keep]:
+            path.unlink(missing_ok=True)
+
+
+@dataclass
+class Samples:
+    """Draws the configured prompts into ``samples/001500-00.png``.
+
+    ``encode`` gives the conditioning of a prompt and its negative (equal lengths) under the adapter's present
+    strength.
+    """
+
+    session: Session
+    renderer: Renderer
+    adapter: Adapter
+    encode: Callable[[SamplePrompt], tuple[Conditioning, Conditioning]]
+    release: Callable[[], None]
+
+    def path(self, step: int, number: int) -> Path:
+        return self.session.folder.samples_dir / f"{step:06d}-{number:02d}.png"
+
+    def missing(self, step: int) -> list[int]:
+        """Numbers of the prompts that have no image at ``step``."""
+        prompts = self.session.config.samples
+        return [number for number in range(len(prompts)) if not self.path(step, number).is_file()]
+
+    def draw(self, step: int, epoch: int, numbers: Iterable[int] | None = None) -> None:
+        """Draw the prompts (all, or those in ``numbers``) with the adapter as it is now.
+
+        Raises:
+            StopRun: a stop was asked for between two denoising steps.
+            OSError: the disk is full.
+        """
+        prompts = self.session.config.samples
+        chosen = list(range(len(prompts)) if numbers is None else numbers)
+        total = sum(prompts[number].steps for number in chosen)
+        phase, done = self.session.phase("sampling", f"{len(chosen)} images"), 0
+        finished: list[tuple[int, Tensor]] = []
+        for number in chosen:
+            prompt = prompts[number]
+            with self.adapter.at_strength(prompt.strength):
+                positive, negative = self.encode(prompt)
+                request = RenderRequest(prompt, positive, negative)
+                begun = done
+                latents = self.renderer.latents(request, lambda at, _, begun=begun: phase(begun + at, total))  # type: ignore[misc]
+            done += prompt.steps
+            finished.append((number, latents))
+        for number, latents in finished:
+            phase(total, total, "decoding")
+            self._write(step, epoch, number, latents)
+        self.release()
+
+    def _write(self, step: int, epoch: int, number: int, latents: Tensor) -> None:
+        prompt = self.session.config.samples[number]
+        info = PngInfo()
+        info.add_itxt("parameters", describe(prompt))
+        info.add_itxt("lora-tui", f"step {step}, epoch {epoch}, {self.session.folder.name}")
+        buffer = io.BytesIO()
+        self.renderer.image(latents).save(buffer, "PNG", pnginfo=info)
+        path = self.path(step, number)
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, buffer.getvalue(), durable=False)
+        relative = path.relative_to(self.session.folder.root).as_posix()
+        self.session.events.emit("sample", step=step, epoch=epoch, prompt=number, path=relative, text=prompt.prompt)
+
+
+def describe(prompt: SamplePrompt) -> str:
+    """The settings in the form that A1111 writes into its PNGs and other programs read."""
+    lines = [prompt.prompt]
+    if prompt.negative:
+        lines.append(f"Negative prompt: {prompt.negative}")
+    lines.append(
+        f"Steps: {prompt.steps}, Sampler: {prompt.sampler}, CFG scale: {prompt.guidance:g}, Seed: {prompt.seed}, "
+        f"Size: {prompt.width}x{prompt.height}"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,196 @@
+"""From the configuration to cached data: scan, plan, captions, then the two caching passes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lora_tui.caches import ContentStore
+from lora_tui.captions.as_trained import CaptionRules, caption_text, possible_captions, rules_for
+from lora_tui.captions.files import read_caption
+from lora_tui.config.schema import SamplePrompt
+from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
+from lora_tui.dataset.load import load_image
+from lora_tui.dataset.scan import Scan, scan_datasets
+from lora_tui.dataset.similar import image_groups
+from lora_tui.errors import UserError
+from lora_tui.settings import cache_dir
+from lora_tui.text import plain
+from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_texts
+from lora_tui.trainer.data.tensors import TensorStore
+from lora_tui.trainer.session import Session
+
+NAMED = 3  # files that a warning names before it only counts
+
+
+@dataclass
+class Data:
+    """What a run trains on. ``captions`` maps uid -> caption text."""
+
+    scan: Scan
+    plan: DataPlan
+    captions: dict[str, str]
+    rules: CaptionRules
+
+    def digest(self) -> str:
+        """Names the plan of batches: equal digests mean the same showings in the same order."""
+        value = hashlib.blake2b(digest_size=16)
+        plan = self.plan
+        value.update(repr((plan.batch_size, plan.accumulation, plan.seed, plan.flip)).encode())
+        for planned in plan.train:
+            image = planned.image
+            value.update(repr((image.uid, image.repeats, planned.fit, self.captions.get(image.uid))).encode())
+        return value.hexdigest()
+
+
+def prepare_data(session: Session) -> Data:
+    """Scan the datasets, plan the batches and read the captions; what is wrong with files is warned of.
+
+    Raises:
+        UserError: no image is left to train on.
+        StopRun: a stop was asked for.
+    """
+    phase = session.phase("loading", "dataset")
+    config = session.config
+    scan = scan_datasets(config, on_progress=lambda done: phase(done, 0))
+    _report_problems(session, scan)
+    captions = _read_captions(session, scan)
+    data = Data(scan, _plan(session, scan), captions, rules_for(config))
+    if not data.plan.train:
+        raise UserError("every image is held out for validation.", place="validation.share", code="dataset.empty")
+    return data
+
+
+def _plan(session: Session, scan: Scan) -> DataPlan:
+    validation = session.config.validation
+    groups: dict[str, int] = {}
+    if validation_count(len(scan.images), validation.mode, validation.share):
+        phase = session.phase("loading", "near-duplicates")
+        groups = image_groups(scan.images, on_progress=lambda done: phase(done, len(scan.images)))
+    return make_plan(session.config, scan, groups=groups)
+
+
+def without(session: Session, data: Data, failed: dict[str, str]) -> Data:
+    """``data`` planned anew without the images that turned out unreadable; each is named in a warning.
+
+    Raises:
+        UserError: none is left.
+    """
+    _warn_files(session, "image.unreadable", "{count} images cannot be read and are skipped", failed.values())
+    images = tuple(image for image in data.scan.images if image.uid not in failed)
+    scan = replace(data.scan, images=images)
+    return replace(data, scan=scan, plan=_plan(session, scan))
+
+
+def encode_images(session: Session, data: Data, model: Any) -> tuple[Data, Latents]:
+    """Cache the latents of every image and let the VAE go.
+
+    Raises:
+        UserError: no image can be read.
+        StopRun: a stop was asked for.
+    """
+    phase = session.phase("caching", "latents")
+    store = TensorStore(latent_store())
+    planned = [*data.plan.train, *data.plan.validation]
+    latents = cache_latents(planned, model, store, flips=session.config.data.flip, progress=phase)
+    model.release("vae")
+    return (without(session, data, latents.failed) if latents.failed else data), latents
+
+
+def check_images(session: Session, data: Data) -> Data:
+    """Decode every image once, for runs that encode in the step: the unreadable ones are left out beforehand."""
+    phase = session.phase("caching", "checking images")
+    planned = [*data.plan.train, *data.plan.validation]
+    failed: dict[str, str] = {}
+    for done, one in enumerate(planned):
+        phase(done, len(planned))
+        try:
+            load_image(one.image.path, one.fit)
+        except UserError as error:
+            failed[one.image.uid] = str(error)
+    return without(session, data, failed) if failed else data
+
+
+def latent_store() -> ContentStore:
+    """Where latents of all runs lie."""
+    return ContentStore(cache_dir(), "latents")
+
+
+def text_store() -> ContentStore:
+    """Where text embeddings of all runs lie."""
+    return ContentStore(cache_dir(), "text")
+
+
+def encode_texts(session: Session, data: Data, model: Any, chunks: int) -> Texts:
+    """Cache the embeddings of every caption that the run can show, and let the text encoder go."""
+    phase = session.phase("caching", "text embeddings")
+    return cache_texts(
+        _all_texts(data), model, TensorStore(text_store()), chunks=chunks, clip_skip=session.config.model.clip_skip,
+        progress=phase,
+    )  # fmt: skip
+
+
+def count_chunks(session: Session, data: Data, model: Any) -> int:
+    """Chunks of 75 tokens for this run's captions; captions beyond the limit are warned of."""
+    limit = session.config.captions.max_tokens
+    long = {uid: count for uid, text in data.captions.items() if (count := model.token_count(text)) > limit}
+    if long:
+        session.warn(
+            "caption.long",
+            f"{len(long)} captions are longer than {limit} tokens and are cut, {plain(next(iter(long)))} for one.",
+            "Shorten them, or raise captions.max_tokens (up to 225).",
+        )
+    return int(model.chunks_needed(data.captions.values()))
+
+
+def prompt_texts(prompts: Iterable[SamplePrompt]) -> list[str]:
+    """Prompts and negative prompts."""
+    return [text for prompt in prompts for text in (prompt.prompt, prompt.negative)]
+
+
+def _all_texts(data: Data) -> set[str]:
+    seed = data.plan.seed
+    found: set[str] = set()
+    for planned in data.plan.train:
+        uid = planned.image.uid
+        found.update(possible_captions(data.captions.get(uid, ""), data.rules, seed=seed, uid=uid))
+    found.update(data.captions.get(planned.image.uid, "") for planned in data.plan.validation)
+    return found
+
+
+def _read_captions(session: Session, scan: Scan) -> dict[str, str]:
+    captions: dict[str, str] = {}
+    missing, unreadable, odd = [], [], []
+    for image in scan.images:
+        text = ""
+        if image.caption_path is None:
+            missing.append(image.relative)
+        else:
+            try:
+                document = read_caption(image.caption_path)
+            except UserError as error:
+                unreadable.append(str(error))
+            else:
+                if document.encoding == "undecodable":
+                    odd.append(image.relative)
+                text = caption_text(document).encode("utf-8", "replace").decode("utf-8")
+        captions[image.uid] = text
+    _warn_files(session, "caption.missing", "{count} images have no caption and are trained without one", missing)
+    _warn_files(session, "caption.unreadable", "{count} captions cannot be read and count as empty", unreadable)
+    _warn_files(session, "caption.encoding", "{count} captions are not UTF-8; unknown characters become ?", odd)
+    return captions
+
+
+def _report_problems(session: Session, scan: Scan) -> None:
+    errors = [f"{problem.path.name}: {problem.message}" for problem in scan.problems if problem.severity == "error"]
+    _warn_files(session, "image.unreadable", "{count} files cannot be read as images and are skipped", errors)
+
+
+def _warn_files(session: Session, code: str, message: str, names: Iterable[str]) -> None:
+    found = [plain(name, limit=200) for name in names]
+    if not found:
+        return
+    shown = "; ".join(found[:NAMED]) + ("; …" if len(found) > NAMED else "")
+    session.warn(code, f"{message.format(count=len(found))}: {shown}", "lora-tui dataset check names them all.")

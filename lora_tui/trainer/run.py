@@ -1,0 +1,66 @@
+"""A training run from its folder to its LoRA file. Reads from top to bottom as what happens."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from lora_tui.families import load_family
+from lora_tui.trainer.loop import Loop, Outcome
+from lora_tui.trainer.material import Material
+from lora_tui.trainer.prepare import (
+    check_images,
+    count_chunks,
+    encode_images,
+    encode_texts,
+    latent_store,
+    prepare_data,
+    text_store,
+)
+from lora_tui.trainer.record import record_inputs
+from lora_tui.trainer.session import Session
+from lora_tui.trainer.trainee import build_trainee
+
+
+def train(session: Session, *, resume: bool) -> Outcome:
+    """Prepare, cache, train, finish.
+
+    With ``resume`` the newest whole state is taken up; without one the run begins again, which gives the same
+    result since nothing had been learned.
+
+    Raises:
+        UserError: the input is wrong; nothing was lost.
+        StopRun: a stop was asked for before there was anything to save.
+        OSError, RuntimeError: the machine failed; what was saved before is whole.
+    """
+    config = session.config
+    with contextlib.ExitStack() as held:
+        for store in (latent_store(), text_store()):
+            store.prune()
+            held.enter_context(store.in_use())
+
+        data = prepare_data(session)
+        session.phase("loading", "base model")
+        model: Any = load_family(config.model.family).open_model(
+            config.model, config.captions, device=session.device, dtype=session.dtype
+        )
+        session.controls.park, session.controls.unpark = model.park, model.unpark
+
+        latents = texts = None
+        if config.memory.cache_latents:
+            data, latents = encode_images(session, data, model)
+        else:
+            data = check_images(session, data)
+        chunks = count_chunks(session, data, model)
+        if not config.network.text_encoder:
+            texts = encode_texts(session, data, model, chunks)
+        material = Material(session, data, model, latents, texts, chunks)
+        if texts is not None:
+            material.encode_prompts()
+            model.release("text_encoder")
+        record_inputs(session, data, latents)
+
+        session.phase("loading", "network")
+        trainee = build_trainee(session, model)
+        session.controls.park, session.controls.unpark = trainee.park, trainee.unpark
+        return Loop(session, material, trainee).run(resume=resume)
