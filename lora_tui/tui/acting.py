@@ -1,0 +1,65 @@
+"""The one door between a key and what it does: bindings from the table of actions, refusals with a reason."""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.binding import Binding, BindingsMap
+from textual.dom import DOMNode
+
+from lora_tui.tui.actions import DIALOG_ACTIONS, LIST_ACTIONS, Action, Actions
+from lora_tui.tui.keymap import Keymap
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+_BARE = Keymap(Actions((*LIST_ACTIONS, *DIALOG_ACTIONS)))
+"""What a widget uses in an app that has no keymap of its own, such as the small ones in tests."""
+
+
+class Acting:
+    """A widget, screen or app whose keys come from the table: :attr:`ACTS` names its context there."""
+
+    ACTS: ClassVar[str] = ""
+
+    def refusal(self, action_id: str) -> str:
+        """Why the action cannot be done now, as a sentence for the status line; empty when it can."""
+        return ""
+
+    async def action_act(self, action_id: str) -> None:
+        """Do an action of this context, or say on the status line why not."""
+        node = cast(DOMNode, self)
+        action = keymap_of(node.app).actions[action_id]
+        why = self.refusal(action_id)
+        if why:
+            tell = getattr(node.app, "tell", None)
+            if tell is not None:
+                tell(why, "warning")
+            return
+        done = getattr(self, action.method)()
+        if isawaitable(done):
+            await done
+
+    def take_keys(self) -> None:
+        """Bind the keys of this context; again after the keymap or the language changed."""
+        node = cast(DOMNode, self)
+        keymap = keymap_of(node.app)
+        # Textual reads bindings from the class, before anybody's keymap is known; the instance's map
+        # is the only place where keys can differ between two apps in one process.
+        inherited = type(node)._merged_bindings
+        bindings = inherited.copy() if inherited is not None else BindingsMap()
+        for action in keymap.actions.of(self.ACTS):
+            for key in keymap.keys(action.id):
+                bindings.key_to_bindings[key] = [_binding(action, key)]
+        node._bindings = bindings
+
+
+def _binding(action: Action, key: str) -> Binding:
+    return Binding(key, f"act('{action.id}')", action.title, show=False, priority=action.priority, id=None)
+
+
+def keymap_of(app: App[Any]) -> Keymap:
+    """The keymap of an app."""
+    keymap = getattr(app, "keymap", None)
+    return keymap if isinstance(keymap, Keymap) else _BARE

@@ -1,0 +1,130 @@
+"""What a person can do: one table that makes bindings, footer, help and palette.
+
+An action is declared once, as data. The screens' own actions stand in ``screens/NAME_actions.py`` and
+come in through the table of screens. Knows no widget: only ids, keys, words and where they apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from lora_tui.text import N_
+
+APP = "app"
+LIST = "list"
+DIALOG = "dialog"
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that a person can do.
+
+    Attributes:
+        id: ``context.name``; the widget or screen of that context has a method ``action_name``.
+        keys: Textual's names of the keys (``ctrl+p``, ``question_mark``) or single characters.
+        title: a few words for footer and palette.
+        help: a sentence for help and palette.
+        show: whether the footer names it.
+        priority: works even while a text field or a dialog has the focus.
+        palette: whether the palette offers it; moving a cursor by its name helps nobody.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    title: str
+    help: str
+    show: bool = True
+    priority: bool = False
+    palette: bool = True
+
+    @property
+    def context(self) -> str:
+        """Where it applies: ``app``, ``list``, ``dialog`` or the name of a screen."""
+        return self.id.partition(".")[0]
+
+    @property
+    def method(self) -> str:
+        """The name of the method that does it."""
+        return "action_" + self.id.partition(".")[2].replace("-", "_").replace(".", "_")
+
+
+APP_ACTIONS: tuple[Action, ...] = (
+    Action("app.back", ("escape", "q"), N_("back"), N_("One level back; from any screen to the start."), show=False),
+    Action("app.palette", ("ctrl+p",), N_("commands"), N_("Find a command by its name.")),
+    Action("app.keys", ("?",), N_("keys"), N_("All keys, searchable.")),
+    Action(
+        "app.open-project",
+        ("ctrl+o",),
+        N_("open project"),
+        N_("Open another project or a folder of images."),
+        show=False,
+    ),
+    Action("app.choose-theme", (), N_("choose theme"), N_("Choose the colours; shown at once."), show=False),
+    Action(
+        "app.choose-language",
+        (),
+        N_("choose language"),
+        N_("Choose the language of the program: English or Chinese."),
+        show=False,
+    ),
+    Action(
+        "app.rescan",
+        ("ctrl+l",),
+        N_("read again"),
+        N_("Read the project, its images and its runs again from disk, and repaint."),
+        show=False,
+    ),
+    Action(
+        "app.suspend-program",
+        ("ctrl+z",),
+        N_("to the shell"),
+        N_("Leave the program asleep in the background; fg brings it back."),
+        show=False,
+    ),
+    Action(
+        "app.quit",
+        ("ctrl+q",),
+        N_("quit"),
+        N_("Leave the program. A running training goes on."),
+        priority=True,
+    ),
+)
+
+LIST_ACTIONS: tuple[Action, ...] = (
+    Action("list.up", ("up", "k"), N_("up"), N_("One row up."), show=False, palette=False),
+    Action("list.down", ("down", "j"), N_("down"), N_("One row down."), show=False, palette=False),
+    Action("list.page-up", ("pageup", "ctrl+b"), N_("page up"), N_("One page up."), show=False, palette=False),
+    Action("list.page-down", ("pagedown", "ctrl+f"), N_("page down"), N_("One page down."), show=False, palette=False),
+    Action("list.first", ("home", "g"), N_("first"), N_("To the first row."), show=False, palette=False),
+    Action("list.last", ("end", "G"), N_("last"), N_("To the last row."), show=False, palette=False),
+)
+
+DIALOG_ACTIONS: tuple[Action, ...] = (
+    Action("dialog.accept", ("enter",), N_("apply"), N_("Take what the dialog shows."), palette=False),
+    Action("dialog.cancel", ("escape",), N_("cancel"), N_("Close the dialog; nothing changes."), palette=False),
+)
+
+
+class Actions:
+    """All actions of the program by id and by context, in the order of their declaration."""
+
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self._by_id: dict[str, Action] = {}
+        for action in actions:
+            if action.id in self._by_id:
+                raise ValueError(f"declared twice: {action.id}")
+            self._by_id[action.id] = action
+
+    def __iter__(self) -> Iterator[Action]:
+        return iter(self._by_id.values())
+
+    def __contains__(self, action_id: str) -> bool:
+        return action_id in self._by_id
+
+    def __getitem__(self, action_id: str) -> Action:
+        return self._by_id[action_id]
+
+    def of(self, context: str) -> tuple[Action, ...]:
+        """The actions of one context."""
+        return tuple(action for action in self._by_id.values() if action.context == context)

@@ -1,0 +1,258 @@
+"""The app: screens on function keys over one workspace, themes, keys, and an orderly end.
+
+Screens come from the table in ``screens``; what it does in the background is in ``work``; the terminal
+itself is in ``terminal``.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from textual.app import App
+from textual.scrollbar import ScrollBar
+
+from lora_tui.errors import UserError
+from lora_tui.settings import Settings, load_settings
+from lora_tui.text import plain, set_language
+from lora_tui.tui import terminal
+from lora_tui.tui.acting import Acting
+from lora_tui.tui.actions import APP
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.keymap import Keymap
+from lora_tui.tui.marks import ASCII, UNICODE
+from lora_tui.tui.road import header_run, road_cells
+from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
+from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.theme import DEFAULT_THEME, load_themes
+from lora_tui.tui.widgets.header import HeaderText
+from lora_tui.tui.work import RUNS_SECONDS, Work
+from lora_tui.tui.workspace import Change, Workspace
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from lora_tui.runs.folder import RunFolder
+
+HANGUP_SECONDS = 1.0
+"""How often the app looks whether its terminal is still there."""
+
+
+class LoraTuiApp(Acting, Work, App[int], inherit_bindings=False):
+    """The app on one project."""
+
+    ACTS = APP
+    TITLE = "lora-tui"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = "VirtualList"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        screen: str = "home",
+        run: RunFolder | None = None,
+        settings: Settings | None = None,
+        ascii_only: bool = False,
+    ) -> None:
+        """``run`` is the run that the training screen shows first."""
+        # Textual reads the first mode while it makes itself
+        self.DEFAULT_MODE = screen if entry_of(screen) else "home"  # type: ignore[misc]
+        super().__init__()
+        self.settings = settings if settings is not None else Settings()
+        self.ascii_only = self.settings.ascii or ascii_only
+        self.marks = ASCII if self.ascii_only else UNICODE
+        self.keymap = Keymap(all_actions(), self.settings.keys)
+        self.workspace = Workspace(directory, run=run)
+        self.themes, self.theme_failures = load_themes()
+        self._crashed = False
+        for entry in SCREENS:
+            self.add_mode(entry.name, partial(_make, entry))
+        for spec in self.themes.values():
+            self.register_theme(spec.textual())
+        self.theme = self._theme_to_use()
+        self.set_class(self.ascii_only, "-ascii")
+
+    # -- what screens use
+
+    def show_screen(self, name: str) -> None:
+        """Go to a screen of the table."""
+        if entry_of(name) is not None:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+            self.switch_mode(name)
+
+    def open_run(self, run: RunFolder) -> None:
+        """Show a run on the training screen."""
+        self.use_run(run)
+        self.show_screen("training")
+
+    def tell(self, text: str, tone: str = "") -> None:
+        """Say on the status line what just happened."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BaseScreen):
+                screen.tell(text, tone)
+                return
+
+    def notify_plain(self, text: str, severity: Any = "information") -> None:
+        """A notice over the screen, for what happened in the background; markup in it is shown, not obeyed."""
+        self.notify(plain(text, newlines=True), severity=severity, markup=False)
+
+    def changed(self, *changes: Change) -> None:
+        """Tell every screen what changed in the workspace; hidden ones take it in when they are shown."""
+        told = frozenset(changes)
+        text = self.header_text()
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if isinstance(screen, BaseScreen):
+                    screen.show_header(text)
+                    screen.take_change(told)
+
+    def perform(self, action_id: str) -> None:
+        """Do an action by its id: the palette, the help and a click on the footer come through here."""
+        action = self.keymap.actions[action_id]
+        node: Any = self if action.context == APP else self.screen
+        if action.context not in (APP, getattr(self.screen, "ACTS", "")):
+            return
+        self.call_later(node.action_act, action_id)
+
+    def header_text(self) -> HeaderText:
+        """What the top line says."""
+        work = self.workspace
+        purpose = work.project.purpose if work.project else ""
+        title = [Cell(work.title, "strong")]
+        if purpose:
+            title.append(Cell(f" {self.marks.dot} {plain(purpose)}", "muted"))
+        road = () if self.current_mode == "home" else road_cells(work, self.marks)
+        return HeaderText(tuple(title), road, header_run(work.living, self.marks))
+
+    @property
+    def behind(self) -> bool:
+        """Whether the terminal has not yet taken the last frames; then drawing can wait."""
+        return terminal.frames_waiting(self) > terminal.BEHIND_FRAMES
+
+    # -- life
+
+    def on_mount(self) -> None:
+        self.take_keys()
+        if not self.is_headless:
+            terminal.on_ending_signals(self.leave)
+            self.set_interval(HANGUP_SECONDS, self._look_for_terminal)
+        self.set_interval(RUNS_SECONDS, self.poll_runs)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.open_directory(self.workspace.directory, run=self.workspace.run)
+        failures = [str(error) for error in self.theme_failures]
+        failures += [f"{plain(problem.action)}: {problem.message}" for problem in self.keymap.problems]
+        for failure in failures:
+            self.notify_plain(failure, "warning")
+
+    def leave(self, number: int) -> None:
+        """End because of a signal, with the terminal as it was."""
+        status = 128 + number
+        terminal.end_if_stuck(status)
+        self.stop_work()
+        self.exit(return_code=status)
+
+    def _look_for_terminal(self) -> None:
+        if terminal.hung_up():
+            self.leave(signal.SIGHUP)
+
+    def on_unmount(self) -> None:
+        self.stop_work()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Textual's hook for an error of our own: a crash file and two lines instead of a screen of traceback."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        if self._crashed:
+            return
+        self._crashed = True
+        self._return_code = 1
+        self.stop_work()
+        self.panic(Text(terminal.crash_message(error, terminal.write_crash_file(error))))
+
+    # -- actions
+
+    async def action_act(self, action_id: str) -> None:
+        if action_id.startswith("app.show-"):
+            self.show_screen(action_id.removeprefix("app.show-"))
+            return
+        await super().action_act(action_id)
+
+    async def run_action(self, *args: Any, **kwargs: Any) -> bool:
+        """After anything was done, the line of keys may read differently."""
+        done = await super().run_action(*args, **kwargs)
+        if done and self.screen_stack and isinstance(self.screen, BaseScreen):
+            self.screen.refresh_keys()
+        return done
+
+    async def action_back(self) -> None:
+        screen = self.screen
+        if isinstance(screen, BaseScreen) and screen.go_back():
+            return
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self.current_mode != "home":
+            self.show_screen("home")
+
+    def action_rescan(self) -> None:
+        self.open_directory(self.workspace.directory, run=self.workspace.run)
+        self.refresh(repaint=True, layout=True)
+
+    def action_suspend_program(self) -> None:
+        self.action_suspend_process()
+
+    async def action_quit(self) -> None:
+        self.stop_work()
+        self.exit(0)
+
+    def _theme_to_use(self) -> str:
+        wanted = self.settings.theme
+        if wanted in self.themes:
+            return wanted
+        few = self.console.color_system in ("standard", "windows", None)
+        if few and "sixteen" in self.themes:
+            return "sixteen"
+        return DEFAULT_THEME if DEFAULT_THEME in self.themes else "textual-dark"
+
+
+def _make(entry: ScreenEntry) -> Screen[Any]:
+    return load_screen(entry)()
+
+
+def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -> int:
+    """Open the app on ``directory`` and stay until it is left; the exit status.
+
+    Raises:
+        UserError: there is no terminal to draw on, or the settings file is wrong.
+    """
+    terminal.check_terminal()
+    settings = load_settings()
+    set_language(settings.language)
+    ascii_only = settings.ascii or not terminal.draws_unicode()
+    if ascii_only:
+        from lora_tui.tui.scrollbar import AsciiScrollBarRender
+
+        ScrollBar.renderer = AsciiScrollBarRender
+    folder = None
+    if run is not None:
+        from lora_tui.runs.folder import RunFolder
+
+        folder = RunFolder(run)
+    try:
+        app = LoraTuiApp(directory, screen=screen, run=folder, settings=settings, ascii_only=ascii_only)
+        app.run()
+    except UserError:
+        raise
+    except Exception as error:
+        print(terminal.crash_message(error, terminal.write_crash_file(error)), file=sys.stderr)
+        return 1
+    return app.return_code or 0

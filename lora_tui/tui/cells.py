@@ -1,0 +1,125 @@
+"""Text in terminal cells: width, cutting and padding, with wide characters counted as two."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+
+Align = Literal["left", "right"]
+Cut = Literal["end", "middle"]
+
+
+class Cell(NamedTuple):
+    """A piece of text and its tone: empty, ``muted``, ``accent``, ``running``, ``success``, ``warning``, ``error``."""
+
+    text: str
+    tone: str = ""
+
+
+TONES = ("muted", "accent", "running", "success", "warning", "error", "strong")
+
+
+def fit(text: str, width: int, *, align: Align = "left", cut: Cut = "end", ellipsis: str = "…") -> str:
+    """``text`` in exactly ``width`` cells: cut with an ellipsis, or padded on the side away from ``align``.
+
+    Right-aligned text is a number as a rule: one that does not fit shows its ellipsis in front.
+    """
+    if width <= 0:
+        return ""
+    length = cell_len(text)
+    if length > width:
+        text = _cut(text, width, align, cut, ellipsis)
+        length = cell_len(text)
+    padding = " " * (width - length)
+    return padding + text if align == "right" else text + padding
+
+
+def _cut(text: str, width: int, align: Align, cut: Cut, ellipsis: str) -> str:
+    room = width - cell_len(ellipsis)
+    if room <= 0:
+        return set_cell_size(ellipsis, width)
+    if align == "right":
+        return ellipsis + tail(text, room)
+    if cut == "middle" and room >= 8:
+        last = room // 3
+        return set_cell_size(text, room - last).rstrip() + ellipsis + tail(text, last)
+    return _head(text, room) + ellipsis
+
+
+def _head(text: str, width: int) -> str:
+    used = 0
+    for position, character in enumerate(text):
+        used += cell_len(character)
+        if used > width:
+            return text[:position]
+    return text
+
+
+def tail(text: str, width: int) -> str:
+    """The end of ``text`` in at most ``width`` cells."""
+    used = 0
+    for position in range(len(text) - 1, -1, -1):
+        used += cell_len(text[position])
+        if used > width:
+            return text[position + 1 :]
+    return text
+
+
+def wrap(text: str, width: int, lines: int = 0) -> list[str]:
+    """``text`` broken at spaces into lines of at most ``width`` cells; long words are cut.
+
+    Text without spaces (Chinese) breaks anywhere. With ``lines`` the last one ends in an ellipsis
+    when more would follow.
+    """
+    width = max(width, 1)
+    found: list[str] = []
+    for paragraph in text.split("\n"):
+        found.extend(_wrapped(paragraph, width))
+    if lines and len(found) > lines:
+        found = found[:lines]
+        found[-1] = (
+            fit(found[-1] + "…", width).rstrip()
+            if cell_len(found[-1]) < width
+            else _cut(found[-1] + " ", width, "left", "end", "…")
+        )
+    return found
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    line = ""
+    for word in _words(text):
+        if cell_len(line) + cell_len(word.rstrip()) <= width:
+            line += word
+            continue
+        if line.strip():
+            lines.append(line.rstrip())
+        line = word.lstrip()
+        while cell_len(line.rstrip()) > width:
+            head = _head(line, width)
+            lines.append(head)
+            line = line[len(head) :]
+    if line.strip() or not lines:
+        lines.append(line.rstrip())
+    return lines
+
+
+def _words(text: str) -> list[str]:
+    """Words with the spaces after them; a wide character is a word of its own."""
+    words: list[str] = []
+    current = ""
+    for character in text:
+        if cell_len(character) == 2:
+            if current:
+                words.append(current)
+            words.append(character)
+            current = ""
+        elif current.endswith(" ") and character != " ":
+            words.append(current)
+            current = character
+        else:
+            current += character
+    if current:
+        words.append(current)
+    return words

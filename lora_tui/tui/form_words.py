@@ -1,0 +1,59 @@
+"""How a setting and its value are written for a person, and what the search finds it by."""
+
+from __future__ import annotations
+
+from lora_tui.config.fields import FieldSpec
+from lora_tui.text import _, plain
+
+
+def number_text(value: object) -> str:
+    """A value as a person writes it: ``1e-4``, ``32``, ``0.05``, ``true``; reading it back gives the same value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, float):
+        return str(value)
+    text = repr(value)
+    if 0 < abs(value) < 1e-3:
+        mantissa, _e, exponent = f"{value:e}".partition("e")
+        short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+        return short if float(short) == value else text
+    return text.removesuffix(".0")
+
+
+def value_text(spec: FieldSpec, value: object) -> str:
+    """A value as the form shows it, safe to show."""
+    if spec.kind == "bool":
+        return _("on") if value else _("off")
+    if spec.kind == "choice":
+        return plain(spec.label(value))
+    if isinstance(value, list):
+        return plain(" ".join(str(item) for item in value))
+    return plain(number_text(value))
+
+
+def rule_text(spec: FieldSpec) -> str:
+    """When the setting has an effect, as words; empty when always."""
+    return _(spec.option.when.text) if spec.option.when else ""
+
+
+def help_text(spec: FieldSpec) -> tuple[str, str]:
+    """What the setting does, and its other names: (help with default and rule, names in the file and elsewhere)."""
+    parts = [_(spec.option.help)]
+    if spec.option.when is not None:
+        parts.append(_("Only when {rule}.").format(rule=rule_text(spec)))
+    default = spec.default
+    if default not in ("", [], None) and not isinstance(default, list):
+        parts.append(_("Default {value}.").format(value=value_text(spec, default)))
+    names = [spec.key]
+    others = [name for name in spec.option.peers if name != spec.name]
+    if others:
+        names.append(_("elsewhere: {names}").format(names=", ".join(others)))
+    return " ".join(part for part in parts if part), "  ".join(names)
+
+
+def haystack(spec: FieldSpec) -> str:
+    """What the search looks through: our words, the key, and the names in other programs."""
+    option = spec.option
+    labels = [_(label) for _value, label in option.labels]
+    words = [spec.key, *option.peers, _(option.title), option.title, _(option.help), *labels]
+    return " ".join(words).casefold()

@@ -1,0 +1,179 @@
+"""The road from pictures to a LoRA as one look at the workspace: each step's mark, and one line about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lora_tui.text import _, count, duration, ngettext, number, plain
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.marks import Marks
+from lora_tui.tui.screens import SCREENS
+from lora_tui.tui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lora_tui.runs.status import RunStatus
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the road.
+
+    Attributes:
+        screen: name of its screen.
+        mark: a field of :class:`Marks`: ``done``, ``needs``, ``todo``, ``running``, ``empty``, ``failed``, ``paused``.
+        text: what is so, or what belongs there.
+    """
+
+    screen: str
+    mark: str
+    text: str
+
+    @property
+    def tone(self) -> str:
+        """The tone of the mark."""
+        return TONE_OF_MARK.get(self.mark, "")
+
+
+TONE_OF_MARK = {
+    "done": "success",
+    "needs": "warning",
+    "todo": "muted",
+    "running": "running",
+    "empty": "warning",
+    "failed": "error",
+    "paused": "warning",
+}
+
+MARK_OF_STATE = {
+    "starting": "running",
+    "running": "running",
+    "paused": "paused",
+    "orphaned": "running",
+    "stopped": "todo",
+    "finished": "done",
+    "failed": "failed",
+    "died": "failed",
+}
+
+
+def state_words(state: str) -> str:
+    """The state of a run in the current language."""
+    from lora_tui.runs.status import STATES  # loaded already wherever there is a run to speak of
+
+    return _(STATES[state]) if state in STATES else plain(state)
+
+
+def dataset_step(workspace: Workspace) -> Step:
+    """How the dataset stands."""
+    if workspace.images is None:
+        if workspace.scanned > 0:
+            return Step("dataset", "todo", _("reading images: {count} so far").format(count=count(workspace.scanned)))
+        if workspace.scanned == 0 or workspace.project is None:
+            return Step("dataset", "todo", _("reading images"))
+        return Step("dataset", "needs", _("no images could be read"))
+    images = workspace.images.scan.images
+    errors = sum(problem.severity == "error" for problem in workspace.images.problems)
+    if not images:
+        return Step("dataset", "empty", _("no images yet: put pictures and captions into the folder"))
+    folders = len({image.dataset for image in images})
+    parts = [
+        ngettext("{count} image", "{count} images", len(images)).format(count=count(len(images)))
+        + " "
+        + ngettext("in {folders} folder", "in {folders} folders", folders).format(folders=folders)
+    ]
+    repeats = {image.repeats for image in images}
+    if repeats != {1}:
+        low, high = min(repeats), max(repeats)
+        parts.append(_("repeats {number}").format(number=low if low == high else f"{low}-{high}"))
+    without = sum(image.caption_path is None for image in images)
+    if without:
+        parts.append(_("{count} without a caption").format(count=count(without)))
+    if errors:
+        parts.append(ngettext("{count} problem", "{count} problems", errors).format(count=count(errors)))
+    return Step("dataset", "needs" if errors or without else "done", _(", ").join(parts))
+
+
+def parameters_step(workspace: Workspace) -> Step:
+    """How the configuration stands."""
+    config = workspace.config
+    if config is None:
+        return Step("parameters", "todo", "")
+    head = [config.model.family, _("rank {rank}").format(rank=config.network.rank), f"{config.data.resolution} px"]
+    planned = workspace.planned
+    errors = [finding for finding in planned.findings if finding.severity == "error"] if planned else []
+    plan = workspace.plan
+    if plan is not None:
+        tail = ngettext("{count} epoch", "{count} epochs", plan.epochs).format(count=count(plan.epochs))
+        tail += " = " + ngettext("{count} step", "{count} steps", plan.total_steps).format(
+            count=count(plan.total_steps)
+        )
+        if plan.seconds is not None:
+            tail += _(", ") + _("about {time}").format(time=duration(plan.seconds))
+        head.append(tail)
+    if errors:
+        return Step("parameters", "needs", plain(errors[0].message))
+    if planned is not None and planned.error is not None:
+        return Step("parameters", "needs", plain(planned.error.message))
+    return Step("parameters", "done" if plan is not None else "todo", " · ".join(head))
+
+
+def training_step(workspace: Workspace) -> Step:
+    """How training stands: the living run, else the newest."""
+    living = workspace.living
+    if living is not None:
+        return Step("training", MARK_OF_STATE[living.state], run_line(living))
+    if not workspace.runs:
+        return Step("training", "todo", _("no run yet"))
+    newest = workspace.runs[0]
+    return Step("training", MARK_OF_STATE.get(newest.state, "todo"), run_line(newest))
+
+
+def run_line(status: RunStatus) -> str:
+    """One line about a run: where it is and its loss."""
+    text = _("run {number} {state}").format(number=status.number, state=state_words(status.state))
+    if status.step:
+        text += _(", ") + _("step {step} of {total}").format(
+            step=count(status.step), total=count(max(status.total_steps, status.step))
+        )
+    if status.loss is not None:
+        text += _(", ") + _("loss {loss}").format(loss=number(status.loss))
+    return text
+
+
+def header_run(status: RunStatus | None, marks: Marks) -> tuple[tuple[Cell, ...], ...]:
+    """The living run for the top line, longest form first."""
+    if status is None:
+        return ()
+    mark = getattr(marks, MARK_OF_STATE.get(status.state, "running"))
+    lead = Cell(f"{mark} ", "running")
+    name = _("run {number}").format(number=status.number)
+    share = f"{100 * status.step // status.total_steps:3d}%" if status.total_steps else ""
+    words = share or state_words(status.state)
+    eta = duration(status.eta) if status.eta is not None else ""
+    forms: list[tuple[Cell, ...]] = []
+    if eta:
+        forms.append((lead, Cell(f"{name} {words}  "), Cell(_("ETA {time}").format(time=eta), "muted")))
+        forms.append((lead, Cell(f"{words} "), Cell(eta.split()[0], "muted")))
+    forms.append((lead, Cell(f"{name} {words}")))
+    forms.append((lead, Cell(words)))
+    return tuple(forms)
+
+
+def road_cells(workspace: Workspace, marks: Marks) -> tuple[Cell, ...]:
+    """The road for the top line: each step's mark and short name."""
+    cells: list[Cell] = []
+    for entry in SCREENS:
+        if not entry.road:
+            continue
+        step = step_of(entry.name, workspace)
+        if cells:
+            cells.append(Cell(" "))
+        cells.append(Cell(getattr(marks, step.mark), step.tone))
+        cells.append(Cell(_(entry.road), "muted"))
+    return tuple(cells)
+
+
+def step_of(screen: str, workspace: Workspace) -> Step:
+    """How the step of a screen stands."""
+    return {"dataset": dataset_step, "parameters": parameters_step, "training": training_step}[screen](workspace)

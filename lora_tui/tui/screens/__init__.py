@@ -1,0 +1,78 @@
+"""The table of screens. A screen that is not in it has no key, no place in the palette and no help.
+
+To add one: its class in ``NAME.py``, its style sheet in ``NAME.tcss``, its actions in
+``NAME_actions.py``, and an entry here. Classes are loaded when their screen is first shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from lora_tui.text import N_
+from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, LIST_ACTIONS, Action, Actions
+from lora_tui.tui.screens.home_actions import HOME_ACTIONS
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.base import BaseScreen
+
+
+@dataclass(frozen=True)
+class ScreenEntry:
+    """One screen.
+
+    Attributes:
+        name: the context of its actions and its name everywhere (``training``).
+        key: the key that shows it; empty for none.
+        title: what a person reads.
+        help: a sentence.
+        place: ``module:Class`` below this package.
+        actions: what can be done there.
+        road: its short name on the road in the header; empty when it is no step of it.
+    """
+
+    name: str
+    key: str
+    title: str
+    help: str
+    place: str
+    actions: tuple[Action, ...] = ()
+    road: str = ""
+
+    @property
+    def action(self) -> Action:
+        """The action that shows it."""
+        keys = (self.key,) if self.key else ()
+        return Action(f"app.show-{self.name}", keys, self.title, self.help, show=False)
+
+
+SCREENS: tuple[ScreenEntry, ...] = (
+    ScreenEntry(
+        "home",
+        "",
+        N_("Start"),
+        N_("The road from pictures to a LoRA: what is done, what is missing, what to do next."),
+        "home:HomeScreen",
+        HOME_ACTIONS,
+    ),
+)
+
+
+def entry_of(name: str) -> ScreenEntry | None:
+    """The entry of a screen, none when there is no such screen."""
+    return next((entry for entry in SCREENS if entry.name == name), None)
+
+
+def load_screen(entry: ScreenEntry) -> type[BaseScreen]:
+    """The class of a screen."""
+    module, _colon, name = entry.place.partition(":")
+    found: type[BaseScreen] = getattr(import_module(f"{__name__}.{module}"), name)
+    return found
+
+
+def all_actions() -> Actions:
+    """Every action of the program: the app's, its screens', the list's and the dialogs'."""
+    shows = tuple(entry.action for entry in SCREENS)
+    own = tuple(action for entry in SCREENS for action in entry.actions)
+    return Actions((*shows, *APP_ACTIONS, *own, *LIST_ACTIONS, *DIALOG_ACTIONS))

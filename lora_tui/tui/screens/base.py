@@ -1,0 +1,178 @@
+"""What every screen has: the line on top, its own body, the status and the keys at the bottom.
+
+A screen composes its body and reads the workspace; the app tells it what changed. It can be thrown away
+and made again at any time (a change of language does), so what must last belongs into the workspace.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Static
+
+from lora_tui.text import _
+from lora_tui.tui.acting import Acting, keymap_of
+from lora_tui.tui.actions import APP
+from lora_tui.tui.keymap import is_printable, key_text
+from lora_tui.tui.widgets.footer import KeyHint, Keys, Status
+from lora_tui.tui.widgets.header import Header, HeaderText
+from lora_tui.tui.workspace import EVERYTHING, Change, Workspace
+
+if TYPE_CHECKING:
+    from lora_tui.tui.app import LoraTuiApp
+
+TOLD_SECONDS = 12.0
+"""How long the status line says what was just done."""
+
+LEAST_WIDTH, LEAST_HEIGHT = 60, 15
+"""Below this a notice stands in for the screen."""
+
+
+class BaseScreen(Acting, Screen[None]):
+    """A screen of the app. Subclasses set :attr:`ACTS` to their name in the table of screens."""
+
+    ACTS: ClassVar[str] = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (160, "-very-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
+    AUTO_FOCUS = "VirtualList"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._missed: set[Change] = set(EVERYTHING)
+        self._told: Timer | None = None
+
+    # -- for subclasses
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between header and status."""
+        return ()
+
+    def workspace_changed(self, changed: frozenset[Change]) -> None:
+        """Read the workspace again. Called on the visible screen only, and with all that it missed when shown."""
+
+    def go_back(self) -> bool:
+        """Leave an inner state (a filter, a zoom); false when there is none, and the app goes to the start."""
+        return False
+
+    @property
+    def shell(self) -> LoraTuiApp:
+        """The app, with its own type."""
+        return cast("LoraTuiApp", self.app)
+
+    @property
+    def workspace(self) -> Workspace:
+        """What is open."""
+        return self.shell.workspace
+
+    def set_status(self, text: str, right: str = "") -> None:
+        """Say what is so on the status line: scope, filter, counts."""
+        self.query_one(Status).show(text, right)
+
+    def tell(self, text: str, tone: str = "") -> None:
+        """Say on the status line what just happened; it stays for a while. ``tone`` as in ``cells.TONES``."""
+        self.query_one(Status).tell(text, tone)
+        if self._told is not None:
+            self._told.stop()
+        self._told = self.set_timer(TOLD_SECONDS, self.query_one(Status).forget)
+
+    def refresh_keys(self) -> None:
+        """Draw the line of keys again: what can be done has changed."""
+        if self.is_mounted and (found := self.query(Keys)):
+            found.first(Keys).show(self.key_hints())
+
+    # -- the frame
+
+    def compose(self) -> ComposeResult:
+        yield Header(self.shell.header_text())
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        yield Status()
+        yield Keys()
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        self.take_keys()
+        self.refresh_keys()
+
+    @on(events.ScreenResume)
+    def _shown(self) -> None:
+        self.call_after_refresh(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Take in what changed while the screen was not seen, once its widgets are there."""
+        if not self.is_current or not self.query(Header):
+            return
+        self.show_header(self.shell.header_text())
+        if self._missed:
+            missed = frozenset(self._missed)
+            self._missed.clear()
+            self.workspace_changed(missed)
+        self.refresh_keys()
+
+    def take_change(self, changed: frozenset[Change]) -> None:
+        """The app's door: pass a change on now, or keep it until the screen is shown again."""
+        if self.is_current and self.is_mounted and not self._missed:
+            self.workspace_changed(changed)
+            self.refresh_keys()
+        else:
+            self._missed |= changed
+
+    def show_header(self, text: HeaderText) -> None:
+        """Say something else on the top line."""
+        if found := self.query(Header):
+            found.first(Header).show(text)
+
+    def on_descendant_focus(self) -> None:
+        self.refresh_keys()
+
+    def on_descendant_blur(self) -> None:
+        self.refresh_keys()
+
+    @on(Keys.Pressed)
+    def _hint_pressed(self, event: Keys.Pressed) -> None:
+        event.stop()
+        self.shell.perform(event.action)
+
+    def key_hints(self) -> list[KeyHint]:
+        """The keys that work here now, in the order of use: the screen's own, then the app's."""
+        keymap = keymap_of(self.app)
+        focused = self.focused
+        typing = focused is not None and focused.check_consume_key("a", "a")
+        ascii_only = self.shell.ascii_only
+        hints = []
+        for action in (*keymap.actions.of(self.ACTS), *keymap.actions.of(APP)):
+            keys = [key for key in keymap.keys(action.id) if not (typing and is_printable(key))]
+            if not action.show or not keys:
+                continue
+            own = action.context == self.ACTS
+            possible = not (own and self.refusal(action.id))
+            kept = action.id in ("app.keys", "app.palette")
+            hints.append(KeyHint(action.id, key_text(keys[0], ascii_only=ascii_only), _(action.title), possible, kept))
+        return hints
+
+
+class TooSmall(Static):
+    """A notice over everything while the terminal is too small to use."""
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False)
+
+    def on_mount(self) -> None:
+        self.display = False
+        self.watch_size(self.app.size.width, self.app.size.height)
+
+    def watch_size(self, width: int, height: int) -> None:
+        """Show or hide the notice for a terminal of this size."""
+        small = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        if small:
+            self.update(
+                _("The terminal is {width}x{height}; at least {least_width}x{least_height} is needed.").format(
+                    width=width, height=height, least_width=LEAST_WIDTH, least_height=LEAST_HEIGHT
+                )
+            )
+        self.display = small

@@ -1,0 +1,128 @@
+"""The terminal under the app: whether there is one, whether it is still there, and leaving it in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lora_tui import __version__
+from lora_tui.errors import UserError
+from lora_tui.settings import state_dir
+from lora_tui.text import _
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+STUCK_SECONDS = 4.0
+"""How long a closing app may wait for a terminal that takes no more output."""
+
+BEHIND_FRAMES = 2
+"""Frames that may wait for the terminal before drawing pauses: more, and what is seen is seconds old."""
+
+
+def check_terminal() -> None:
+    """Refuse to start where nothing could be seen or pressed.
+
+    Raises:
+        UserError: input or output is no terminal, or the terminal cannot move its cursor.
+    """
+    remedy = _("Run it in a terminal; lora-tui --help lists the commands that need none.")
+    if not (sys.__stdin__ and sys.__stdin__.isatty()):
+        raise UserError(_("The app needs a terminal to read keys from."), remedy=remedy, code="terminal.input")
+    if not (sys.__stderr__ and sys.__stderr__.isatty() and sys.__stdout__ and sys.__stdout__.isatty()):
+        raise UserError(_("The app needs a terminal to draw on."), remedy=remedy, code="terminal.output")
+    if os.environ.get("TERM", "") in ("", "dumb", "unknown"):
+        raise UserError(
+            _("This terminal cannot move its cursor (TERM is {term}).").format(term=os.environ.get("TERM") or "''"),
+            remedy=_("Set TERM to what it is, such as xterm-256color, or use the commands of lora-tui --help."),
+            code="terminal.dumb",
+        )
+
+
+def draws_unicode() -> bool:
+    """Whether the locale of the terminal is UTF-8; output is made UTF-8 in any case.
+
+    Textual draws on standard error. Python may have chosen another encoding for it, which would show
+    escapes such as ``\\u2502`` in place of lines.
+    """
+    named = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "")
+    encoding = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "")
+    if encoding != "utf8" and sys.__stderr__ is not None:
+        with contextlib.suppress(AttributeError, OSError):
+            sys.__stderr__.reconfigure(encoding="utf-8")
+    lowered = named.lower().replace("-", "")
+    legacy = "." in lowered and "utf8" not in lowered
+    return not legacy
+
+
+def hung_up() -> bool:
+    """Whether the terminal is gone: reading from it would give nothing for ever."""
+    try:
+        poll = select.poll()
+        poll.register(0, 0)
+        return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _fd, event in poll.poll(0))
+    except OSError:
+        return True
+
+
+def on_ending_signals(leave: Callable[[int], None]) -> None:
+    """Call ``leave`` with the signal's number on the running event loop instead of dying in raw mode."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    for number in ENDING_SIGNALS:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, leave, int(number))
+
+
+def end_if_stuck(status: int) -> None:
+    """End the process after a while, whatever it waits for: a dead terminal must not keep it."""
+
+    def end() -> None:
+        time.sleep(STUCK_SECONDS)
+        os._exit(status)
+
+    threading.Thread(target=end, daemon=True, name="end-if-stuck").start()
+
+
+def frames_waiting(app: Any) -> int:
+    """Frames that the terminal has not taken yet; 0 when that cannot be known."""
+    try:
+        return int(app._driver._writer_thread._queue.qsize())
+    except AttributeError:
+        return 0
+
+
+def write_crash_file(error: BaseException) -> Path | None:
+    """Keep the traceback for a report; none when no folder can be written."""
+    text = "".join(traceback.format_exception(error))
+    head = f"lora-tui {__version__}, Python {sys.version.split()[0]}, TERM={os.environ.get('TERM', '')}\n\n"
+    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    try:
+        folder = state_dir() / "crashes"
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        path.write_text(head + text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, UserError):
+        return None
+    return path
+
+
+def crash_message(error: BaseException, path: Path | None) -> str:
+    """What a person reads after a crash: one line of what, one of where."""
+    from lora_tui.text import plain
+
+    cause = error.__cause__ if type(error).__name__ == "WorkerFailed" and error.__cause__ else error
+    what = _("lora-tui ended because of an error of its own: {name}: {text}").format(
+        name=type(cause).__name__, text=plain(str(cause), limit=300)
+    )
+    if path is None:
+        return what
+    return what + "\n" + _("The details are in {path}; please send them with a report.").format(path=plain(str(path)))

@@ -1,0 +1,376 @@
+"""Questions over a screen: confirm, choose from a list, type a text, name a path. Escape changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from lora_tui.text import _, plain
+from lora_tui.tui.acting import Acting, keymap_of
+from lora_tui.tui.actions import DIALOG
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.keymap import key_text
+from lora_tui.tui.widgets.footer import KeyHint, Keys
+from lora_tui.tui.widgets.text_field import TextField
+from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+
+T = TypeVar("T")
+
+FILTER_FROM = 10
+"""A choice of at least so many options gets a field to search in."""
+
+LISTED = 2000
+"""Entries of a folder that the path dialog lists at most."""
+
+
+class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
+    """A box in the middle: title, body, keys. Dismissed with a value, or None when it was left."""
+
+    ACTS = DIALOG
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > #box {
+        width: 72; max-width: 96%; height: auto; max-height: 90%;
+        border: round $rule; background: $surface; padding: 0 1;
+    }
+    Dialog #title { text-style: bold; height: auto; }
+    Dialog #detail { color: $muted; height: auto; }
+    Dialog #problem { color: $error; height: auto; }
+    Dialog VirtualList { background: $surface; height: auto; max-height: 16; }
+    Dialog Keys { background: $surface; margin-top: 1; }
+    """
+
+    accept_words = ""
+    """The word for Enter in the line of keys; the action's own when empty."""
+
+    def __init__(self, title: str, detail: str = "") -> None:
+        """``title`` and ``detail`` are shown as they are: outside text in them has gone through ``plain``."""
+        super().__init__()
+        self._title = title
+        self._detail = detail
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(self._title, id="title", markup=False)
+            if self._detail:
+                yield Static(self._detail, id="detail", markup=False)
+            yield from self.compose_body()
+            yield Keys()
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between text and keys."""
+        return ()
+
+    def on_mount(self) -> None:
+        self.take_keys()
+        self.query_one(Keys).show(self.hints())
+
+    def hints(self) -> list[KeyHint]:
+        """The line of keys."""
+        keymap = keymap_of(self.app)
+        ascii_only = bool(getattr(self.app, "ascii_only", False))
+        found = []
+        for action in keymap.actions.of(self.ACTS):
+            words = self.accept_words if action.id == "dialog.accept" and self.accept_words else _(action.title)
+            keys = keymap.keys(action.id)
+            if keys:
+                found.append(KeyHint(action.id, key_text(keys[0], ascii_only=ascii_only), words))
+        return found
+
+    @on(Keys.Pressed)
+    async def _hint_pressed(self, event: Keys.Pressed) -> None:
+        event.stop()
+        if event.action == "dialog.accept":
+            self.action_accept()
+        else:
+            self.action_cancel()
+
+    def action_accept(self) -> None:
+        """Enter."""
+
+    def action_cancel(self) -> None:
+        """Escape: nothing changes."""
+        self.dismiss(None)
+
+
+class Confirm(Dialog[bool]):
+    """Yes or no, for what cannot be undone. The question names the object; ``yes`` is the verb.
+
+    Dismissed with True, or None.
+    """
+
+    BINDINGS = [("y", "accept"), ("n", "cancel")]
+
+    def __init__(self, question: str, detail: str = "", *, yes: str = "") -> None:
+        super().__init__(question, detail)
+        self.accept_words = yes
+
+    def action_accept(self) -> None:
+        self.dismiss(True)
+
+
+@dataclass(frozen=True)
+class Choice(Generic[T]):
+    """One option: its value, its words, and a remark; outside text has gone through ``plain``."""
+
+    value: T
+    label: str
+    remark: str = ""
+
+
+class Choose(Dialog[T]):
+    """One of several. ``on_move`` sees each option as the cursor comes to it, for a live preview."""
+
+    accept_words = ""
+
+    def __init__(
+        self,
+        title: str,
+        choices: Sequence[Choice[T]],
+        *,
+        detail: str = "",
+        current: T | None = None,
+        on_move: Callable[[T], None] | None = None,
+        accept: str = "",
+    ) -> None:
+        super().__init__(title, detail)
+        self._all = tuple(choices)
+        self._shown = list(choices)
+        self._current = current
+        self._on_move = on_move
+        self.accept_words = accept
+
+    def compose_body(self) -> ComposeResult:
+        remarks = any(choice.remark for choice in self._all)
+        widest = max((len(choice.label) for choice in self._all), default=10)
+        label = Column(min(widest, 32), share=0 if remarks else 1)
+        columns = [label, Column(10, share=1)] if remarks else [label]
+        rows = VirtualList(columns, self._row, count=len(self._shown), empty=_("Nothing fits."))
+        if len(self._all) >= FILTER_FROM:
+            yield TextField(placeholder=_("type to search"), list=rows)
+        yield rows
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        here = next((i for i, choice in enumerate(self._shown) if choice.value == self._current), 0)
+        self.query_one(VirtualList).cursor = here
+        fields = self.query(TextField)
+        (fields.first() if fields else self.query_one(VirtualList)).focus()
+
+    def _row(self, index: int) -> tuple[Cell, Cell]:
+        choice = self._shown[index]
+        chosen = choice.value == self._current
+        return Cell(choice.label, "strong" if chosen else ""), Cell(choice.remark, "muted")
+
+    @on(TextField.Changed)
+    def _searched(self, event: TextField.Changed) -> None:
+        words = event.value.casefold().split()
+        self._shown = [
+            choice for choice in self._all if all(w in f"{choice.label} {choice.remark}".casefold() for w in words)
+        ]
+        self.query_one(VirtualList).set_count(len(self._shown), cursor=0)
+
+    @on(VirtualList.Moved)
+    def _moved(self, event: VirtualList.Moved) -> None:
+        event.stop()
+        if self._on_move is not None and 0 <= event.index < len(self._shown):
+            self._on_move(self._shown[event.index].value)
+
+    @on(VirtualList.Chosen)
+    def _chosen(self, event: VirtualList.Chosen) -> None:
+        event.stop()
+        self.action_accept()
+
+    @on(TextField.Submitted)
+    def _submitted(self, event: TextField.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        index = self.query_one(VirtualList).cursor
+        if 0 <= index < len(self._shown):
+            self.dismiss(self._shown[index].value)
+
+
+class AskText(Dialog[str]):
+    """One line of text. ``check`` gives the reason why a text will not do, or nothing."""
+
+    def __init__(
+        self,
+        title: str,
+        value: str = "",
+        *,
+        detail: str = "",
+        placeholder: str = "",
+        check: Callable[[str], str] | None = None,
+        accept: str = "",
+    ) -> None:
+        super().__init__(title, detail)
+        self._value = value
+        self._placeholder = placeholder
+        self._check = check
+        self.accept_words = accept
+
+    def compose_body(self) -> ComposeResult:
+        yield TextField(self._value, placeholder=self._placeholder)
+        yield Static("", id="problem", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(TextField).focus()
+        self.query_one("#problem").display = False
+
+    @on(TextField.Changed)
+    def _changed(self, event: TextField.Changed) -> None:
+        self._say("")
+
+    @on(TextField.Submitted)
+    def _submitted(self, event: TextField.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    def _say(self, problem: str) -> None:
+        line = self.query_one("#problem", Static)
+        line.update(problem)
+        line.display = bool(problem)
+
+    def action_accept(self) -> None:
+        value = self.query_one(TextField).value
+        problem = self._check(value) if self._check else ""
+        if problem:
+            self._say(problem)
+        else:
+            self.dismiss(value)
+
+
+class AskPath(Dialog[Path]):
+    """A file or a folder: typed, or found by walking the list below. Tab completes to the row under the cursor."""
+
+    BINDINGS = [("tab", "complete")]
+
+    def __init__(
+        self,
+        title: str,
+        start: Path,
+        *,
+        detail: str = "",
+        folders_only: bool = False,
+        suffixes: Sequence[str] = (),
+        must_exist: bool = True,
+        accept: str = "",
+    ) -> None:
+        """``start`` is shown first; relative paths count from it. ``suffixes`` (lower case) limit the files listed."""
+        super().__init__(title, detail)
+        self._start = Path(os.path.abspath(start))  # noqa: PTH100 - a link keeps its own name
+        self._folders_only = folders_only
+        self._suffixes = tuple(suffixes)
+        self._must_exist = must_exist
+        self._entries: list[tuple[str, bool]] = []
+        self._base = self._start
+        self.accept_words = accept
+
+    def compose_body(self) -> ComposeResult:
+        rows = VirtualList([Column(10, share=1, cut="middle")], self._row, empty=_("Nothing here."))
+        rows.can_focus = False
+        yield TextField(_with_separator(self._start), list=rows)
+        yield rows
+        yield Static("", id="problem", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(TextField).focus()
+        self.query_one("#problem").display = False
+
+    def hints(self) -> list[KeyHint]:
+        found = super().hints()
+        found.insert(1, KeyHint("dialog.complete", "Tab", _("complete")))
+        return found
+
+    def _row(self, index: int) -> tuple[Cell]:
+        name, folder = self._entries[index]
+        return (Cell(plain(name) + ("/" if folder else ""), "" if folder else "muted"),)
+
+    @on(TextField.Changed)
+    def _typed(self, event: TextField.Changed) -> None:
+        self.query_one("#problem").display = False
+        self.run_worker(self._list(event.value), group="list", exclusive=True)
+
+    async def _list(self, text: str) -> None:
+        typed = self._path(text)
+        base, prefix = (typed, "") if text.endswith(("/", "..")) or not text else (typed.parent, typed.name)
+        entries = await asyncio.to_thread(_entries, base, prefix, self._folders_only, self._suffixes)
+        self._base, self._entries = base, entries
+        self.query_one(VirtualList).set_count(len(entries), cursor=0)
+
+    def _path(self, text: str) -> Path:
+        return Path(os.path.abspath(self._start / Path(text).expanduser()))  # noqa: PTH100
+
+    def action_complete(self) -> None:
+        """Tab: take the row under the cursor."""
+        index = self.query_one(VirtualList).cursor
+        if 0 <= index < len(self._entries):
+            name, folder = self._entries[index]
+            field = self.query_one(TextField)
+            path = self._base / name
+            field.value = _with_separator(path) if folder else str(path)
+            field.cursor_position = len(field.value)
+
+    @on(VirtualList.Chosen)
+    def _clicked(self, event: VirtualList.Chosen) -> None:
+        event.stop()
+        self.action_complete()
+
+    @on(TextField.Submitted)
+    def _submitted(self, event: TextField.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        path = self._path(self.query_one(TextField).value)
+        problem = ""
+        if self._must_exist and not path.exists():
+            problem = _("There is no {path}.").format(path=plain(str(path)))
+        elif self._folders_only and path.exists() and not path.is_dir():
+            problem = _("{path} is not a folder.").format(path=plain(str(path)))
+        if problem:
+            line = self.query_one("#problem", Static)
+            line.update(problem)
+            line.display = True
+        else:
+            self.dismiss(path)
+
+
+def _with_separator(path: Path) -> str:
+    text = str(path)
+    return text if text.endswith("/") else text + "/"
+
+
+def _entries(base: Path, prefix: str, folders_only: bool, suffixes: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """Folders first, then files, by name; hidden ones only when the prefix asks for them."""
+    folders: list[str] = []
+    files: list[str] = []
+    try:
+        with os.scandir(base) as found:
+            for entry in found:
+                name = entry.name
+                if not name.casefold().startswith(prefix.casefold()) or (name[0] == "." and prefix[:1] != "."):
+                    continue
+                if entry.is_dir():
+                    folders.append(name)
+                elif not folders_only and (not suffixes or name.lower().endswith(suffixes)):
+                    files.append(name)
+                if len(folders) + len(files) >= LISTED:
+                    break
+    except OSError:
+        return []
+    return [(name, True) for name in sorted(folders)] + [(name, False) for name in sorted(files)]

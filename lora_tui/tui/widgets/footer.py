@@ -1,0 +1,140 @@
+"""The two lines at the bottom of every screen: what is so (status), and the keys that work here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lora_tui.tui.cells import TONES, fit
+from lora_tui.tui.marks import marks_of
+
+
+@dataclass(frozen=True)
+class KeyHint:
+    """One entry of the line of keys: the action, its key and words as shown, and whether it can be done now."""
+
+    action: str
+    key: str
+    title: str
+    possible: bool = True
+    kept: bool = False
+
+    @property
+    def width(self) -> int:
+        """Cells of key, space and words."""
+        return cell_len(self.key) + 1 + cell_len(self.title)
+
+
+class Status(Widget):
+    """One line. What was just done covers what is so until the next call of :meth:`show`."""
+
+    COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES}
+    DEFAULT_CSS = "Status { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lasting = ""
+        self._passing = ""
+        self._tone = ""
+        self._right = ""
+
+    @property
+    def text(self) -> str:
+        """What the line says now."""
+        return self._passing or self._lasting
+
+    def show(self, text: str, right: str = "") -> None:
+        """Say what is so: scope, filter, counts; ``right`` stands at the end of the line."""
+        self._lasting, self._right, self._passing, self._tone = text, right, "", ""
+        self.refresh()
+
+    def tell(self, text: str, tone: str = "") -> None:
+        """Say what just happened, over what is so."""
+        self._passing, self._tone = text, tone
+        self.refresh()
+
+    def forget(self) -> None:
+        """Show again what is so."""
+        if self._passing:
+            self._passing = ""
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        base = self.rich_style
+        muted = base + self.get_component_rich_style("tone--muted", partial=True)
+        style = muted
+        if self._passing:
+            style = base + self.get_component_rich_style(f"tone--{self._tone}", partial=True) if self._tone else base
+        right = "" if self._passing else self._right
+        room = width - (cell_len(right) + 2 if right else 0)
+        ellipsis = marks_of(self.app).ellipsis
+        segments = [Segment(fit(self.text, room, cut="middle", ellipsis=ellipsis), style)]
+        if right:
+            segments += [Segment("  ", base), Segment(right, muted)]
+        return Strip(segments).adjust_cell_length(width, base)
+
+
+class Keys(Widget):
+    """One line of keys in the order of use; those that do not fit give way, the ``kept`` ones last."""
+
+    COMPONENT_CLASSES = {"keys--key", "keys--title", "keys--off"}
+    DEFAULT_CSS = "Keys { height: 1; }"
+
+    class Pressed(Message):
+        """A hint was clicked."""
+
+        def __init__(self, action: str) -> None:
+            super().__init__()
+            self.action = action
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hints: tuple[KeyHint, ...] = ()
+
+    @property
+    def hints(self) -> tuple[KeyHint, ...]:
+        """Every hint, also those that the width leaves out."""
+        return self._hints
+
+    def show(self, hints: Sequence[KeyHint]) -> None:
+        """Show other keys; repaints only when they differ."""
+        if tuple(hints) != self._hints:
+            self._hints = tuple(hints)
+            self.refresh()
+
+    def fitting(self, width: int) -> list[KeyHint]:
+        """The hints that ``width`` cells hold."""
+        chosen = list(self._hints)
+        while chosen and sum(hint.width + 2 for hint in chosen) - 2 > width:
+            droppable = [hint for hint in chosen if not hint.kept] or chosen
+            chosen.remove(droppable[-1])
+        return chosen
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        key = base + self.get_component_rich_style("keys--key", partial=True)
+        title = base + self.get_component_rich_style("keys--title", partial=True)
+        off = base + self.get_component_rich_style("keys--off", partial=True)
+        segments: list[Segment] = []
+        for hint in self.fitting(self.size.width):
+            if segments:
+                segments.append(Segment("  ", base))
+            segments.append(Segment(hint.key, key if hint.possible else off))
+            segments.append(Segment(" " + hint.title, title if hint.possible else off))
+        return Strip(segments).adjust_cell_length(self.size.width, base)
+
+    def on_click(self, event: events.Click) -> None:
+        left = 0
+        for hint in self.fitting(self.size.width):
+            if left <= event.x < left + hint.width:
+                self.post_message(self.Pressed(hint.action))
+                return
+            left += hint.width + 2

@@ -1,0 +1,90 @@
+"""The line on top of every screen: project, the road with its state, the living run; below it a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lora_tui.tui.cells import TONES, Cell, fit
+from lora_tui.tui.marks import marks_of
+
+
+@dataclass(frozen=True)
+class HeaderText:
+    """What the line says; outside text in it has gone through ``plain``.
+
+    Attributes:
+        title: the project and its purpose.
+        road: the steps, each with its mark; left out where there is no room.
+        run: the living run in its forms, longest first; the first that fits is shown.
+    """
+
+    title: Sequence[Cell] = ()
+    road: Sequence[Cell] = ()
+    run: Sequence[Sequence[Cell]] = ()
+
+
+class Header(Widget):
+    """Two lines: the text and a rule."""
+
+    COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES} | {"header--rule"}
+    DEFAULT_CSS = "Header { height: 2; dock: top; }"
+
+    def __init__(self, text: HeaderText | None = None) -> None:
+        super().__init__()
+        self._text = text or HeaderText()
+
+    def show(self, text: HeaderText) -> None:
+        """Say something else; repaints only when it differs."""
+        if text != self._text:
+            self._text = text
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        base = self.rich_style
+        if y == 1:
+            rule = self.get_component_rich_style("header--rule", partial=True)
+            return Strip([Segment(marks_of(self.app).rule * width, base + rule)], width)
+        left = list(self._text.title)
+        title = _length(left)
+        road = _length(self._text.road)
+        run: Sequence[Cell] = ()
+        for form in self._text.run:
+            if min(title, width // 3) + 2 + _length(form) <= width:
+                run = form
+                break
+        right = _length(run)
+        with_road = bool(road) and min(title, width // 3) + 4 + road + 3 + right <= width
+        room = width - right - (road + 3 if with_road else 0) - 2
+        segments = self._segments(left, room, base)
+        if with_road:
+            segments += self._segments(self._text.road, road, base)
+        used = sum(segment.cell_length for segment in segments)
+        segments.append(Segment(" " * max(width - used - right, 0), base))
+        segments += self._segments(run, right, base)
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _segments(self, cells: Sequence[Cell], width: int, base: Style) -> list[Segment]:
+        """The cells in exactly ``width``, the last one cut."""
+        segments: list[Segment] = []
+        left = width
+        for text, tone in cells:
+            if left <= 0:
+                break
+            shown = text if cell_len(text) <= left else fit(text, left, ellipsis=marks_of(self.app).ellipsis)
+            style = base + self.get_component_rich_style(f"tone--{tone}", partial=True) if tone else base
+            segments.append(Segment(shown, style))
+            left -= cell_len(shown)
+        segments.append(Segment(" " * max(left, 0), base))
+        return segments
+
+
+def _length(cells: Sequence[Cell]) -> int:
+    return sum(cell_len(cell.text) for cell in cells)

@@ -1,0 +1,371 @@
+"""The one list of the interface: draws only the rows on screen, so a hundred thousand open at once.
+
+Takes a number of rows and a function from row number to cells; posts :class:`VirtualList.Moved` when the
+cursor moves and :class:`VirtualList.Chosen` when a row is clicked twice. Enter belongs to the screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from lora_tui.text import _
+from lora_tui.tui.acting import Acting
+from lora_tui.tui.actions import LIST
+from lora_tui.tui.cells import TONES, Align, Cell, Cut, fit, wrap
+from lora_tui.tui.marks import marks_of
+
+Row = Sequence[Cell | str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        width: cells; with ``share`` the least it may have.
+        title: heading, shown when any column of the list has one; a message id, translated when drawn.
+        align: numbers go to the right.
+        share: part of the cells that are left over; 0 keeps ``width``.
+        since: the list's width from which the column is shown.
+        cut: where text that does not fit loses its middle or its end.
+        most: the greatest width of a sharing column; 0 has no bound.
+    """
+
+    width: int
+    title: str = ""
+    align: Align = "left"
+    share: int = 0
+    since: int = 0
+    cut: Cut = "end"
+    most: int = 0
+
+
+class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
+    """Rows drawn on demand, with a cursor."""
+
+    ACTS = LIST
+    COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES} | {
+        "virtual-list--cursor",
+        "virtual-list--cursor-blurred",
+        "virtual-list--title",
+    }
+    DEFAULT_CSS = """
+    VirtualList {
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        height: 1fr;
+    }
+    """
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+
+    class Moved(Message):
+        """The cursor is on another row (or on none: -1); stale ones are dropped."""
+
+        def __init__(self, sender: VirtualList, index: int) -> None:
+            super().__init__()
+            self.list = sender
+            self.index = index
+
+        @property
+        def control(self) -> VirtualList:
+            return self.list
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, VirtualList.Moved) and message.list is self.list
+
+    class Chosen(Message):
+        """A row was clicked while the cursor was on it."""
+
+        def __init__(self, sender: VirtualList, index: int) -> None:
+            super().__init__()
+            self.list = sender
+            self.index = index
+
+        @property
+        def control(self) -> VirtualList:
+            return self.list
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        row: Callable[[int], Row],
+        *,
+        count: int = 0,
+        empty: str = "",
+        gap: int = 2,
+        marker: bool = True,
+        id: str | None = None,  # noqa: A002 - Textual's own name
+        classes: str | None = None,
+    ) -> None:
+        """``row(index)`` gives the cells of a row, already safe to show; ``empty`` is said when there is none."""
+        super().__init__(id=id, classes=classes)
+        self.columns = tuple(columns)
+        self._row = row
+        self._count = count
+        self._empty = empty
+        self._gap = gap
+        self._marker = marker
+        self._strips: dict[int, Strip] = {}
+        self._widths: tuple[tuple[int, int], ...] = ()
+        self.set_reactive(VirtualList.cursor, 0 if count else -1)
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return self._count
+
+    @property
+    def _titles(self) -> int:
+        return int(any(column.title for column in self.columns))
+
+    def compose(self) -> ComposeResult:
+        return ()
+
+    def on_mount(self) -> None:
+        self.take_keys()
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self.reload())
+        self._resize_content()
+
+    # -- data
+
+    def set_count(self, count: int, *, cursor: int | None = None, empty: str | None = None) -> None:
+        """Show ``count`` rows; the cursor goes to ``cursor``, or stays as near as it can."""
+        self._count = count
+        if empty is not None:
+            self._empty = empty
+        wanted = self.cursor if cursor is None else cursor
+        self._strips.clear()
+        self._resize_content()
+        target = min(max(wanted, 0), count - 1)
+        moved = target != self.cursor
+        self.cursor = target
+        if not moved:
+            self._keep_in_view()
+            self.post_message(self.Moved(self, target))
+        self.refresh()
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Use other columns."""
+        self.columns = tuple(columns)
+        self.reload()
+
+    def reload(self) -> None:
+        """Ask for every visible row again: their content changed, their number did not."""
+        self._strips.clear()
+        self._widths = ()
+        self.refresh()
+
+    def reload_row(self, index: int) -> None:
+        """Ask for one row again."""
+        self._strips.pop(index, None)
+        self._refresh_row(index)
+
+    def set_empty(self, text: str) -> None:
+        """What to say when there are no rows."""
+        if text != self._empty:
+            self._empty = text
+            self.refresh()
+
+    # -- cursor
+
+    def validate_cursor(self, value: int) -> int:
+        return min(max(value, 0), self._count - 1)
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        self._strips.pop(old, None)
+        self._strips.pop(new, None)
+        self._refresh_row(old)
+        self._refresh_row(new)
+        self._keep_in_view()
+        self.post_message(self.Moved(self, new))
+
+    def action_up(self) -> None:
+        self.cursor -= 1
+
+    def action_down(self) -> None:
+        self.cursor += 1
+
+    def action_page_up(self) -> None:
+        self.cursor -= max(self._page - 1, 1)
+
+    def action_page_down(self) -> None:
+        self.cursor += max(self._page - 1, 1)
+
+    def action_first(self) -> None:
+        self.cursor = 0
+
+    def action_last(self) -> None:
+        self.cursor = self._count - 1
+
+    def on_click(self, event: events.Click) -> None:
+        index = self._index_at(event.y)
+        if index is None:
+            return
+        if index == self.cursor and event.chain >= 2:
+            self.post_message(self.Chosen(self, index))
+        self.cursor = index
+
+    def on_focus(self) -> None:
+        self._repaint_cursor()
+
+    def on_blur(self) -> None:
+        self._repaint_cursor()
+
+    # -- drawing
+
+    def on_resize(self) -> None:
+        self._widths = ()
+        self._strips.clear()
+        self._resize_content()
+        self._keep_in_view()
+
+    def notify_style_update(self) -> None:
+        self._strips.clear()
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        base = self.rich_style
+        if y < self._titles:
+            return self._title_strip(width)
+        index = self._index_at(y)
+        if index is None:
+            return self._empty_strip(y - self._titles, width) if not self._count else Strip.blank(width, base)
+        strip = self._strips.get(index)
+        if strip is None:
+            strip = self._row_strip(index, width)
+            if len(self._strips) > 512:
+                self._strips.clear()
+            self._strips[index] = strip
+        return strip
+
+    def _row_strip(self, index: int, width: int) -> Strip:
+        base = self.rich_style
+        here = index == self.cursor
+        marks = marks_of(self.app)
+        if here:
+            name = "virtual-list--cursor" if self.has_focus else "virtual-list--cursor-blurred"
+            base += self.get_component_rich_style(name, partial=True)
+        segments: list[Segment] = []
+        used = 0
+        if self._marker:
+            mark = marks.cursor if here else " "
+            tone = "accent" if self.has_focus else "muted"
+            segments.append(Segment(mark + " ", base + self._tone(tone)))
+            used = 2
+        cells = self._row(index)
+        for position, (number, cell_width) in enumerate(self._layout(width)):
+            if position:
+                segments.append(Segment(" " * self._gap, base))
+                used += self._gap
+            column = self.columns[number]
+            cell = cells[number] if number < len(cells) else ""
+            text, tone = (cell, "") if isinstance(cell, str) else cell
+            shown = fit(text, cell_width, align=column.align, cut=column.cut, ellipsis=marks.ellipsis)
+            segments.append(Segment(shown, base + self._tone(tone) if tone else base))
+            used += cell_width
+        return Strip(segments, used).adjust_cell_length(width, base)
+
+    def _title_strip(self, width: int) -> Strip:
+        style = self.rich_style + self.get_component_rich_style("virtual-list--title", partial=True)
+        parts = ["  "] if self._marker else []
+        for position, (number, cell_width) in enumerate(self._layout(width)):
+            if position:
+                parts.append(" " * self._gap)
+            column = self.columns[number]
+            parts.append(fit(_(column.title), cell_width, align=column.align))
+        text = "".join(parts)
+        return Strip([Segment(text, style)]).adjust_cell_length(width, style)
+
+    def _empty_strip(self, y: int, width: int) -> Strip:
+        base = self.rich_style
+        margin = 2 if self._marker else 0
+        lines = wrap(self._empty, width - margin) if self._empty else []
+        text = " " * margin + lines[y] if 0 <= y < len(lines) else ""
+        return Strip([Segment(text, base + self._tone("muted"))]).adjust_cell_length(width, base)
+
+    def _tone(self, tone: str) -> Style:
+        return self.get_component_rich_style(f"tone--{tone}", partial=True)
+
+    def _layout(self, width: int) -> tuple[tuple[int, int], ...]:
+        """The columns shown in ``width`` cells: (number of the column, its width)."""
+        if not self._widths:
+            self._widths = lay_out(self.columns, width - (2 if self._marker else 0), self._gap)
+        return self._widths
+
+    # -- geometry
+
+    @property
+    def _page(self) -> int:
+        return max(self.size.height - self._titles, 1)
+
+    def _index_at(self, y: int) -> int | None:
+        index = self.scroll_offset.y + y - self._titles
+        return index if y >= self._titles and 0 <= index < self._count else None
+
+    def _resize_content(self) -> None:
+        self.virtual_size = Size(max(self.size.width, 1), self._count + self._titles)
+
+    def _keep_in_view(self) -> None:
+        if self.cursor < 0 or not self.size.height:
+            return
+        top = self.scroll_offset.y
+        if self.cursor < top:
+            wanted = self.cursor
+        elif self.cursor >= top + self._page:
+            wanted = self.cursor - self._page + 1
+        else:
+            return
+        self.scroll_to(y=wanted, animate=False, immediate=True, force=True)
+
+    def _refresh_row(self, index: int) -> None:
+        y = index - self.scroll_offset.y + self._titles
+        if index >= 0 and 0 <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    def _repaint_cursor(self) -> None:
+        self._strips.pop(self.cursor, None)
+        self._refresh_row(self.cursor)
+
+
+def lay_out(columns: Sequence[Column], width: int, gap: int) -> tuple[tuple[int, int], ...]:
+    """Which columns fit in ``width`` cells and how wide each is: (number, width) in order.
+
+    Sharing columns divide what fixed ones leave; when even that is too little, the last columns go first.
+    """
+    shown = [number for number, column in enumerate(columns) if width >= column.since]
+    while len(shown) > 1 and sum(columns[n].width for n in shown) + gap * (len(shown) - 1) > width:
+        fixed = [n for n in shown if not columns[n].share]
+        shown.remove(fixed[-1] if fixed else shown[-1])
+    widths = {n: columns[n].width for n in shown}
+    spare = width - sum(widths.values()) - gap * max(len(shown) - 1, 0)
+    sharing = [n for n in shown if columns[n].share]
+    while spare > 0 and sharing:
+        total = sum(columns[n].share for n in sharing)
+        given = 0
+        for n in sharing:
+            part = max(spare * columns[n].share // total, 0)
+            if columns[n].most:
+                part = min(part, columns[n].most - widths[n])
+            widths[n] += part
+            given += part
+        spare -= given
+        sharing = [n for n in sharing if not columns[n].most or widths[n] < columns[n].most]
+        if not given:
+            if sharing:
+                widths[sharing[0]] += spare
+            break
+    return tuple((n, max(min(widths[n], width), 0)) for n in shown)

@@ -1,0 +1,207 @@
+"""The app's work behind the screens: opening, scanning, planning and watching runs, all in threads.
+
+Every result comes back to the event loop, is put into the workspace there, and the visible screen is
+told what changed. Nothing here draws.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.worker import Worker
+
+from lora_tui.errors import UserError
+from lora_tui.text import plain
+from lora_tui.tui import workspace as reading
+from lora_tui.tui.threads import in_thread
+from lora_tui.tui.workspace import Change, Images, Planned, Workspace
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from lora_tui.config.schema import Config
+    from lora_tui.runs.folder import RunFolder
+
+RUNS_SECONDS = 2.0
+"""How often the states of runs are read; the training screen reads its own run more often."""
+
+FOLDERS_EVERY = 5
+"""The datasets' folders are looked at in every so-many-th look at the runs."""
+
+PLAN_DELAY = 0.15
+"""Seconds after a change of the configuration before it is planned: typing does not plan every letter."""
+
+
+class Work:
+    """Mixin of the app: fills :attr:`workspace`."""
+
+    workspace: Workspace
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stop_scan = threading.Event()
+        self._stop_plan = threading.Event()
+        self._grouped: tuple[Images | None, dict[str, int]] = (None, {})
+        self._polling = False
+        self._polls = 0
+
+    @property
+    def _app(self) -> App[int]:
+        return cast("App[int]", self)
+
+    # -- for screens
+
+    def open_directory(self, directory: Path, *, run: RunFolder | None = None) -> None:
+        """Open a project, or a folder of images as one."""
+        self.workspace = Workspace(directory, run=run)
+        self.changed(*reading.EVERYTHING)
+        self._start(self._open(), "open")
+
+    def rescan(self) -> None:
+        """Read the images again."""
+        self._start(self._scan(), "scan")
+
+    def use_config(self, config: Config, path: Path | None = None, *, changed: bool = True) -> None:
+        """Take another configuration, or the edited one; ``changed`` says that it differs from its file."""
+        work = self.workspace
+        folders_differ = work.config is None or work.config.datasets != config.datasets
+        work.config, work.config_changed = config, changed
+        if path is not None:
+            work.config_path = path
+        self.changed("config")
+        if folders_differ:
+            self.rescan()
+        else:
+            self.replan()
+
+    def replan(self) -> None:
+        """Plan the current configuration again."""
+        self._start(self._plan(), "plan")
+
+    def use_run(self, run: RunFolder | None) -> None:
+        """Make ``run`` the one that the training screen shows."""
+        self.workspace.run = run
+        self.changed("run")
+
+    def poll_runs(self) -> None:
+        """Look at the runs now; a look that is still going on is enough."""
+        if not self._polling:
+            self._polling = True
+            self._start(self._poll(), "runs")
+
+    # -- to be given by the app
+
+    def changed(self, *changes: Change) -> None:
+        """Tell the screens."""
+        raise NotImplementedError
+
+    def tell(self, text: str, tone: str = "") -> None:
+        """Say something on the status line."""
+        raise NotImplementedError
+
+    # -- the work
+
+    def _start(self, job: Any, group: str) -> Worker[None]:
+        return self._app.run_worker(job, group=group, exclusive=True)
+
+    def stop_work(self) -> None:
+        """Ask threads to end soon: the process cannot end before them."""
+        self._stop_scan.set()
+        self._stop_plan.set()
+
+    async def _open(self) -> None:
+        work = self.workspace
+        try:
+            opened = await in_thread(reading.open_project, work.directory)
+        except UserError as error:
+            work.trouble = (error,)
+            work.scanned = -1
+            self.tell(plain(str(error)), "error")
+            self.changed("project")
+            return
+        work.project, work.saved = opened.project, opened.saved
+        work.config, work.config_path, work.trouble = opened.config, opened.config_path, opened.errors
+        work.config_changed = False
+        if opened.errors:
+            self.tell(plain(str(opened.errors[0])), "error")
+        self.changed("project", "config")
+        self.rescan()
+        self.poll_runs()
+        from lora_tui.settings import remember_project
+
+        await in_thread(remember_project, opened.project.root)
+
+    async def _scan(self) -> None:
+        work = self.workspace
+        if work.config is None:
+            return
+        self._stop_scan.set()
+        stop = self._stop_scan = threading.Event()
+        work.scanned = 0
+        app, config, project = self._app, work.config, work.project
+
+        def progress(found: int) -> None:
+            app.call_later(self._scanned, work, found)
+
+        try:
+            images = await in_thread(reading.read_images, config.model_copy(deep=True), project, progress, stop.is_set)
+        except UserError as error:
+            work.images, work.scanned = None, -1
+            work.trouble = (error,)
+            self.tell(plain(str(error)), "error")
+        else:
+            if stop.is_set():
+                return
+            work.images, work.scanned = images, -1
+        self.changed("scan")
+        self.replan()
+
+    def _scanned(self, work: Workspace, found: int) -> None:
+        if work is self.workspace and work.scanned >= 0 and work.images is None:
+            work.scanned = found
+            self.changed("scan")
+
+    async def _plan(self) -> None:
+        await asyncio.sleep(PLAN_DELAY)
+        work = self.workspace
+        if work.config is None:
+            return
+        price = float(work.project.price_per_hour) if work.project else 0.0
+        config, images = work.config.model_copy(deep=True), work.images
+        self._stop_plan.set()
+        stop = self._stop_plan = threading.Event()
+
+        def plan(groups: dict[str, int]) -> Planned:
+            return reading.make_planned(config, images, work.runs or (), price_per_hour=price, groups=groups)
+
+        work.planned = await in_thread(plan, self._groups_of(images))
+        self.changed("plan")
+        if images is not None and images is not self._grouped[0]:
+            groups = await in_thread(reading.near_duplicates, config, images, stop.is_set)
+            if not stop.is_set() and images is work.images:
+                self._grouped = (images, groups)
+                work.planned = await in_thread(plan, groups)
+                self.changed("plan")
+
+    def _groups_of(self, images: Images | None) -> dict[str, int]:
+        return self._grouped[1] if images is not None and images is self._grouped[0] else {}
+
+    async def _poll(self) -> None:
+        work = self.workspace
+        try:
+            runs = await in_thread(reading.read_runs, work.runs_dir)
+            if work is self.workspace and runs != work.runs:
+                work.runs = runs
+                if work.run is None and work.living is not None:
+                    work.run = work.living.run
+                self.changed("runs")
+            self._polls += 1
+            if self._polls % FOLDERS_EVERY == 0 and work.images is not None and work.config is not None:
+                stamp = await in_thread(reading.folder_stamp, work.config)
+                if work is self.workspace and stamp != work.images.stamp:
+                    self.rescan()
+        finally:
+            self._polling = False

@@ -1,0 +1,291 @@
+"""What is open: the project with its configuration, images, plan and runs. Screens read it, the app fills it.
+
+Knows no widget. The functions here read from disk, block, and are called in threads; what they return is
+frozen, and the app puts it into the :class:`Workspace` on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+if TYPE_CHECKING:
+    from lora_tui.config.findings import Finding
+    from lora_tui.config.plan import PastRun, RunPlan
+    from lora_tui.config.schema import Config
+    from lora_tui.dataset.scan import Problem, Scan
+    from lora_tui.project import Project
+    from lora_tui.runs.folder import RunFolder
+    from lora_tui.runs.status import RunStatus
+
+Change = Literal["project", "config", "scan", "plan", "runs", "run"]
+EVERYTHING: frozenset[Change] = frozenset(("project", "config", "scan", "plan", "runs", "run"))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What opening a folder found."""
+
+    project: Project
+    saved: bool
+    config: Config
+    config_path: Path | None
+    errors: tuple[UserError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of the project, what is wrong with them, and the folders' state when they were read."""
+
+    scan: Scan
+    problems: tuple[Problem, ...]
+    stamp: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run with the current configuration would be, what speaks against it, or why it cannot be said."""
+
+    plan: RunPlan | None = None
+    findings: tuple[Finding, ...] = ()
+    error: UserError | None = None
+
+
+@dataclass
+class Workspace:
+    """What is open now. Only the app changes it, and tells the screens.
+
+    Attributes:
+        directory: the folder that the app was opened on.
+        project: none until it is read.
+        saved: whether the project has a file of its own, or is just a folder of images.
+        config_path: the file of the configuration, none while it has none.
+        config_changed: whether the configuration differs from its file.
+        scanned: images found so far while a scan is going on, else -1.
+        runs: newest first.
+        run: the run that the training screen shows.
+        trouble: what went wrong while opening, one sentence each.
+    """
+
+    directory: Path
+    project: Project | None = None
+    saved: bool = False
+    config: Config | None = None
+    config_path: Path | None = None
+    config_changed: bool = False
+    images: Images | None = None
+    scanned: int = -1
+    planned: Planned | None = None
+    runs: tuple[RunStatus, ...] | None = None
+    run: RunFolder | None = None
+    trouble: tuple[UserError, ...] = ()
+    revision: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def scan(self) -> Scan | None:
+        """The images, none until they are read."""
+        return self.images.scan if self.images else None
+
+    @property
+    def plan(self) -> RunPlan | None:
+        """The plan of a run with the current configuration, none when there is none."""
+        return self.planned.plan if self.planned else None
+
+    @property
+    def title(self) -> str:
+        """The project's name, safe to show."""
+        return plain(self.project.name if self.project else self.directory.name or str(self.directory), limit=60)
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.project.root if self.project else self.directory
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where the project's runs are."""
+        return self.root / "runs"
+
+    @property
+    def living(self) -> RunStatus | None:
+        """The newest run that a process is at work on."""
+        return next((status for status in self.runs or () if status.alive), None)
+
+    def status_of(self, run: RunFolder | None) -> RunStatus | None:
+        """How a run fared at the last look."""
+        return next((status for status in self.runs or () if run is not None and status.run.root == run.root), None)
+
+
+def open_project(directory: Path) -> Opened:
+    """Read the project that ``directory`` belongs to, or take the folder itself for one.
+
+    The newest file in ``configs/`` becomes the configuration; one that is wrong is reported, and the
+    defaults stand in for it.
+
+    Raises:
+        UserError: the folder is missing, cannot be read, or its project file is wrong.
+    """
+    from lora_tui.project import Project
+
+    if not directory.is_dir():
+        raise UserError(
+            _("There is no such folder."),
+            place=plain(str(directory)),
+            remedy=_("Name a project or a folder of images."),
+            code="project.missing",
+        )
+    project = Project.find(directory)
+    saved = project is not None
+    if project is None:
+        project = Project.adopt(directory)
+    errors: list[UserError] = []
+    for path in _newest_first(project.root / "configs"):
+        from lora_tui.config.load import load_config
+
+        try:
+            return Opened(project, saved, load_config(path), path, tuple(errors))
+        except UserError as error:
+            errors.append(error)
+    return Opened(project, saved, starting_config(project), None, tuple(errors))
+
+
+def starting_config(project: Project) -> Config:
+    """The defaults with what the project knows: its datasets, base model, trigger and name."""
+    from lora_tui.config.schema import Config, DatasetEntry
+
+    config = Config()
+    config.datasets = [DatasetEntry(path=str(entry.path), repeats=entry.repeats) for entry in project.datasets]
+    if project.base_model:
+        config.model.base = project.base_model
+    if project.trigger:
+        config.saving.trigger = project.trigger
+    config.saving.name = _file_stem(project.name) or config.saving.name
+    return config
+
+
+def read_images(
+    config: Config,
+    project: Project | None,
+    on_progress: Callable[[int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Images:
+    """Scan the datasets of ``config`` and check what was found.
+
+    Raises:
+        UserError: a dataset folder is missing or cannot be read.
+    """
+    from lora_tui.dataset.checks import check_dataset
+    from lora_tui.dataset.scan import scan_datasets
+
+    stamp = folder_stamp(config)
+    scan = scan_datasets(config, on_progress=on_progress, should_stop=should_stop)
+    problems = check_dataset(
+        scan,
+        config=config,
+        purpose=project.purpose if project else "",
+        trigger=project.trigger if project else "",
+        should_stop=should_stop,
+    )
+    return Images(scan, problems, stamp)
+
+
+def folder_stamp(config: Config) -> tuple[tuple[str, int], ...]:
+    """The change times of the datasets' folders and their direct subfolders, to notice files that come or go."""
+    found: list[tuple[str, int]] = []
+    for entry in config.datasets:
+        root = Path(entry.path)
+        try:
+            folders = [root, *(child for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))]
+        except OSError:
+            continue
+        for folder in folders:
+            try:
+                found.append((str(folder), folder.stat().st_mtime_ns))
+            except OSError:
+                continue
+    return tuple(sorted(found))
+
+
+def make_planned(
+    config: Config,
+    images: Images | None,
+    runs: tuple[RunStatus, ...] = (),
+    *,
+    price_per_hour: float = 0.0,
+    groups: dict[str, int] | None = None,
+) -> Planned:
+    """The plan of a run and what speaks against it.
+
+    Args:
+        groups: near-duplicate group of each image by uid, see :func:`near_duplicates`.
+    """
+    from lora_tui.config.plan import plan_run
+    from lora_tui.config.validate import check_config
+    from lora_tui.dataset.batches import make_plan
+
+    scan = images.scan if images else None
+    if scan is None or not scan.images:
+        return Planned(findings=check_config(config, scan=scan))
+    try:
+        data_plan = make_plan(config, scan, groups=groups or {})
+        plan = plan_run(config, scan, data_plan, history=past_runs(runs), price_per_hour=price_per_hour)
+    except UserError as error:
+        return Planned(findings=check_config(config, scan=scan), error=error)
+    return Planned(plan, check_config(config, scan=scan, plan=data_plan))
+
+
+def near_duplicates(
+    config: Config, images: Images | None, should_stop: Callable[[], bool] | None = None
+) -> dict[str, int]:
+    """The near-duplicate groups that decide which images validation may hold out; empty when none is held out.
+
+    Decodes images that are not in the cache of fingerprints yet, which takes a while.
+    """
+    if images is None or config.validation.mode == "off":
+        return {}
+    from lora_tui.dataset.similar import image_groups
+
+    return image_groups(images.scan.images, should_stop=should_stop)
+
+
+def read_runs(runs_dir: Path) -> tuple[RunStatus, ...]:
+    """The project's runs, newest first, each with its state now."""
+    from lora_tui.runs.folder import list_runs
+    from lora_tui.runs.status import inspect
+
+    folders = sorted(list_runs(runs_dir), key=lambda run: run.name, reverse=True)
+    return tuple(inspect(folder) for folder in folders)
+
+
+def past_runs(runs: tuple[RunStatus, ...], most: int = 5) -> list[PastRun]:
+    """What the newest runs teach about time."""
+    from lora_tui.config.load import load_config
+    from lora_tui.config.plan import PastRun
+
+    found: list[PastRun] = []
+    for status in runs:
+        if status.step_seconds and len(found) < most:
+            try:
+                config = load_config(status.run.config_path)
+            except UserError:
+                continue
+            found.append(PastRun(_("run {number}").format(number=status.number), config, status.step_seconds))
+    return found
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    try:
+        paths = [path for path in folder.glob("*.toml") if path.is_file() and not path.name.startswith(".")]
+        return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    except OSError:
+        return []
+
+
+def _file_stem(name: str) -> str:
+    kept = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
+    return kept.strip("-.")[:80]
