@@ -2,7 +2,7 @@
 
 from lora_tui.captions.as_trained import CaptionRules, caption_for, caption_text, possible_captions, rules_for
 from lora_tui.captions.document import CaptionDocument, problem_text
-from lora_tui.captions.files import find_sidecar, pick_sidecar, read_caption
+from lora_tui.captions.files import find_sidecar, read_caption
 
 __all__ = [
     "CaptionDocument",
@@ -10,7 +10,6 @@ __all__ = [
     "caption_for",
     "caption_text",
     "find_sidecar",
-    "pick_sidecar",
     "possible_captions",
     "problem_text",
     "read_caption",

@@ -15,12 +15,24 @@ MAX_BYTES = 1 << 20
 
 def sidecar_names(image: PurePath, extensions: Sequence[str]) -> tuple[str, ...]:
     """The names that a caption of ``image`` may have, in the order in which they are tried."""
-    return tuple(image.stem + (ending if ending.startswith(".") else f".{ending}") for ending in extensions)
+    return tuple(image.stem + ending for ending in with_dots(extensions))
 
 
-def pick_sidecar(image: Path, names: Collection[str], extensions: Sequence[str]) -> Path | None:
-    """The caption of ``image`` among ``names``, the files of its folder: the first ending that exists."""
-    return next((image.parent / name for name in sidecar_names(image, extensions) if name in names), None)
+def with_dots(extensions: Sequence[str]) -> tuple[str, ...]:
+    """Endings as they stand in file names: ``txt`` means ``.txt``."""
+    return tuple(ending if ending.startswith(".") else f".{ending}" for ending in extensions)
+
+
+def pick_sidecar(stem: str, names: Collection[str], endings: Sequence[str]) -> str | None:
+    """The name of the caption for an image's stem among ``names``, the files of its folder.
+
+    Args:
+        endings: as :func:`with_dots` gives them; the first that exists wins.
+    """
+    for ending in endings:
+        if stem + ending in names:
+            return stem + ending
+    return None
 
 
 def find_sidecar(image: Path, extensions: Sequence[str]) -> Path | None:

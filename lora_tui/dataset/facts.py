@@ -21,6 +21,7 @@ from lora_tui.text import _, count, plain
 MAX_PIXELS = 178_956_970
 
 _FIRST_READ = 4096
+_LARGE_READ = 65536
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -36,7 +37,7 @@ class ImageFacts:
         format: ``PNG``, ``JPEG``, ``WEBP``, ``GIF``, or Pillow's name for another format.
         alpha: the image can have transparent pixels.
         animated: it has several frames; the first one is used.
-        orientation: EXIF orientation, 1 to 8.
+        orientation: EXIF orientation, 1 to 8; 1 where decoding applies it by itself (TIFF).
         size: of the file, bytes.
         mtime_ns: when the file was last changed, ns since 1970.
     """
@@ -72,7 +73,6 @@ def read_facts(path: Path) -> ImageFacts:
         UserError: the file cannot be opened (``image.unreadable``), is empty (``image.empty``), is no
             image (``image.invalid``), or is larger than any training image (``image.too_large``).
     """
-    place = plain(str(path))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -86,18 +86,18 @@ def read_facts(path: Path) -> ImageFacts:
     except OSError as error:
         raise UserError(
             _("The image cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
-            place=place,
+            place=plain(str(path)),
             remedy=_("Check the file and its permissions."),
             code="image.unreadable",
         ) from error
     except _Unreadable as error:
-        raise _refused(place, empty=not head) from error
+        raise _refused(plain(str(path)), empty=not head) from error
     if header.width * header.height > MAX_PIXELS:
         raise UserError(
             _("The image says it has {width} x {height} pixels, more than {limit} million.").format(
                 width=count(header.width), height=count(header.height), limit=MAX_PIXELS // 1_000_000
             ),
-            place=place,
+            place=plain(str(path)),
             remedy=_("Shrink it, or move it away if it is damaged."),
             code="image.too_large",
         )
@@ -291,9 +291,18 @@ def _gif(reader: _Reader) -> _Header:
 
 
 def _after_sub_blocks(reader: _Reader, offset: int) -> int:
-    while length := (reader.at(offset, 1) or b"\0")[0]:
-        offset += 1 + length
-    return offset + 1
+    """The offset after a chain of sub-blocks, each with its length in front, that ends with an empty one."""
+    while True:
+        block = reader.at(offset, _LARGE_READ)
+        if not block:
+            return offset
+        position = 0
+        while position < len(block):
+            length = block[position]
+            position += 1 + length
+            if length == 0:
+                return offset + position
+        offset += position
 
 
 def _orientation(exif: bytes) -> int:
@@ -325,7 +334,8 @@ def _through_pillow(path: Path) -> _Header:
         with Image.open(path) as image:
             alpha = "A" in image.getbands() or "transparency" in image.info
             animated = bool(getattr(image, "is_animated", False))
-            orientation = int(image.getexif().get(0x0112, 1) or 1)
+            turned_when_loaded = image.format == "TIFF"
+            orientation = 1 if turned_when_loaded else int(image.getexif().get(0x0112, 1) or 1)
             return _Header(image.width, image.height, image.format or "?", alpha, animated, orientation)
     except Image.DecompressionBombError:
         return _Header(MAX_PIXELS, 2, "?")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
-from lora_tui.captions.files import pick_sidecar
+from lora_tui.captions.files import pick_sidecar, with_dots
 from lora_tui.dataset.facts import ImageFacts, read_facts
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
@@ -142,15 +142,16 @@ def scan_folder(
     """
     images: list[DatasetImage] = []
     problems: list[Problem] = []
+    endings = with_dots(extensions)
     seen = 0
     for found in _walk(folder, repeats, problems):
         names = frozenset(found.files)
         for name in found.files:
-            path = found.path / name
-            suffix = path.suffix.lower()
-            if suffix in OTHER_SUFFIXES:
-                problems.append(_unsupported(path))
-            if suffix not in IMAGE_SUFFIXES:
+            stem, dot, suffix = name.rpartition(".")
+            kind = dot + suffix.lower()
+            if kind in OTHER_SUFFIXES:
+                problems.append(_unsupported(found.path / name))
+            if kind not in IMAGE_SUFFIXES:
                 continue
             if seen % 64 == 0:
                 if should_stop is not None and should_stop():
@@ -158,13 +159,16 @@ def scan_folder(
                 if on_progress is not None:
                     on_progress(seen)
             seen += 1
+            path = found.path / name
             try:
                 facts = read_facts(path)
             except UserError as error:
                 problems.append(_as_problem(path, error))
                 continue
-            caption = pick_sidecar(path, names, extensions)
-            images.append(DatasetImage(path, found.relative + _clean(name), dataset, found.repeats, facts, caption))
+            caption = pick_sidecar(stem, names, endings)
+            caption_path = None if caption is None else found.path / caption
+            relative = found.relative + _clean(name)
+            images.append(DatasetImage(path, relative, dataset, found.repeats, facts, caption_path))
     if on_progress is not None:
         on_progress(seen)
     return _sorted_scan(images, problems)
