@@ -349,20 +349,19 @@ def _relative(root: Path, path: str) -> str:
 def _image_folders(root: Path) -> list[Path]:
     """The folders below ``root`` that are datasets: itself, or those of its folders that hold images."""
     try:
-        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+        entries = sorted(root.iterdir())
     except OSError:
         return []
-    folders = [entry for entry in entries if _is_dataset_folder(entry)]
     if any(_is_image(entry.name) and entry.is_file() for entry in entries):
         return [root]
-    with_images = [entry for entry in folders if _holds_image(Path(entry.path))]
-    if any(entry.name.partition("_")[0].isdecimal() and "_" in entry.name for entry in with_images):
+    folders = [entry for entry in entries if _may_be_dataset(entry) and _holds_image(entry)]
+    if any(entry.name.partition("_")[0].isdecimal() and "_" in entry.name for entry in folders):
         return [root]
-    return [root / entry.name for entry in with_images]
+    return folders
 
 
-def _is_dataset_folder(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.name not in _OWN_FOLDERS and entry.is_dir()
+def _may_be_dataset(folder: Path) -> bool:
+    return not folder.name.startswith(".") and folder.name not in _OWN_FOLDERS and folder.is_dir()
 
 
 def _is_image(name: str) -> bool:

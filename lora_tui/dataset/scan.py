@@ -224,11 +224,13 @@ def _walk(folder: Path, repeats: int, problems: list[Problem]) -> Iterator[_Fold
             continue
         if times:
             yield _Folder(path, relative, times, files)
-        for name, is_link in reversed(folders):
+        inside: list[tuple[Path, str, int]] = []
+        for name, is_link in folders:
             child = path / name
             named = repeats or _repeats_of(name, child, problems)
             entry = (child, f"{relative}{_clean(name)}/", times if named is None else named)
-            (linked if is_link else pending).append(entry)
+            (linked if is_link else inside).append(entry)
+        pending.extend(reversed(inside))
 
 
 def _must_list(folder: Path) -> None:
@@ -252,14 +254,25 @@ def _entries(folder: Path, problems: list[Problem]) -> tuple[tuple[str, ...], li
             name = entry.name
             if name.startswith("."):
                 continue
-            if entry.is_file():
+            kind = _kind(entry)
+            if kind == "file":
                 files.append(name)
-            elif entry.is_dir():
+            elif kind == "folder":
                 if name not in _SKIPPED_FOLDERS:
                     folders.append((name, entry.is_symlink()))
             elif PurePath(name).suffix.lower() in IMAGE_SUFFIXES:
                 problems.append(_no_file(folder / name, broken=entry.is_symlink()))
     return tuple(sorted(files)), sorted(folders)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """``file`` or ``folder``, links followed; empty for anything else, such as a link that leads to itself."""
+    try:
+        if entry.is_file():
+            return "file"
+        return "folder" if entry.is_dir() else ""
+    except OSError:
+        return ""
 
 
 def _repeats_of(name: str, folder: Path, problems: list[Problem]) -> int | None:
