@@ -1,0 +1,14 @@
+"""Measurements of this machine. Each runs in a process of its own: ``python -m lora_tui.bench NAME``.
+
+A measurement is a module with ``build(parser)`` for its options and ``measure(args)`` that returns
+:class:`~lora_tui.bench.common.Measure` objects.
+"""
+
+from lora_tui.text.translate import N_
+
+BENCHES: dict[str, tuple[str, str]] = {
+    "start": ("lora_tui.bench.start", N_("first paint of the app, and what it loads")),
+    "dashboard": ("lora_tui.bench.dashboard", N_("the training screen on a long and on a living run")),
+    "train": ("lora_tui.bench.train", N_("a training step and its memory against a bare loop")),
+}
+"""Name of each measurement: the module that has it, and one line of help."""

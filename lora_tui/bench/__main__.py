@@ -1,0 +1,55 @@
+"""``python -m lora_tui.bench NAME``: run one measurement in this process and print it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from lora_tui.bench import BENCHES
+from lora_tui.bench.common import Measure
+from lora_tui.errors import UserError
+from lora_tui.text.translate import _, set_language
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the figures of the measurement named first in ``argv``; 3 with ``--check`` when a bar is missed."""
+    set_language()
+    parser = argparse.ArgumentParser(prog="lora-tui bench")
+    commands = parser.add_subparsers(dest="bench", required=True, metavar="NAME")
+    module = importlib.import_module(BENCHES[argv[0]][0]) if argv and argv[0] in BENCHES else None
+    for name, (_module, text) in BENCHES.items():
+        command = commands.add_parser(name, help=_(text), description=_(text))
+        command.add_argument("--json", action="store_true", help=_("one JSON document"))
+        command.add_argument("--check", action="store_true", help=_("exit with 3 when a bar is missed"))
+        if module is not None and name == argv[0]:
+            module.build(command)
+    args = parser.parse_args(argv)
+    if module is None:
+        return 2
+    try:
+        measures = list(module.measure(args))
+    except UserError as error:
+        print(f"lora-tui: {error}", file=sys.stderr)
+        return 2
+    _print(args.bench, measures, as_json=args.json)
+    return 3 if args.check and not all(measure.holds for measure in measures) else 0
+
+
+def _print(name: str, measures: Sequence[Measure], *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps({"bench": name, "measures": [measure.as_dict() for measure in measures]}, indent=1))
+        return
+    rows = [measure.cells() for measure in measures]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
+    for row, measure in zip(rows, measures, strict=True):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if measure.detail:
+            print(f"    {measure.detail}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""What measurements share: figures with the bar they are held to, paired timing, and their table.
+
+Times vary from minute to minute on a shared machine, so two things are compared in interleaved pairs, and the
+median of the ratios is given with an interval that holds it with 95% or more, whatever the distribution.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from lora_tui.text.formats import bytes_text, duration, number
+from lora_tui.text.translate import _
+
+Unit = Literal["s", "ms", "bytes", "ratio", "bytes/s", "share", "count"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure.
+
+    Attributes:
+        name: what was measured, translated.
+        value: the figure in ``unit`` (``share`` is a fraction of one).
+        unit: how it is shown.
+        bar: what it is held to; none when there is no bar.
+        least: the bar is a lower one.
+        low, high: interval of the value, when it has one.
+        detail: how it was measured, in words.
+    """
+
+    name: str
+    value: float
+    unit: Unit
+    bar: float | None = None
+    least: bool = False
+    low: float | None = None
+    high: float | None = None
+    detail: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the figure keeps its bar; true without one."""
+        if self.bar is None:
+            return True
+        return self.value >= self.bar if self.least else self.value <= self.bar
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "holds": self.holds}
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """Name, value with its interval, bar and verdict, for a table."""
+        value = amount(self.value, self.unit)
+        if self.low is not None and self.high is not None:
+            value += f" ({amount(self.low, self.unit)} - {amount(self.high, self.unit)})"
+        if self.bar is None:
+            return self.name, value, "", ""
+        limit = _("at least {value}") if self.least else _("at most {value}")
+        verdict = _("holds") if self.holds else _("MISSED")
+        return self.name, value, limit.format(value=amount(self.bar, self.unit)), verdict
+
+
+def amount(value: float, unit: Unit) -> str:
+    """``value`` with its unit as a person reads it."""
+    if not math.isfinite(value):
+        return number(value)
+    if unit == "s":
+        return f"{value:.2f} s" if value < 60 else duration(value)
+    if unit == "ms":
+        return f"{value:.1f} ms"
+    if unit == "bytes":
+        return bytes_text(value)
+    if unit == "bytes/s":
+        return f"{bytes_text(value)}/s"
+    if unit == "share":
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if unit == "count" else f"{value:.3f}x"
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that ``work`` takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def paired_ratios(ours: Callable[[], object], theirs: Callable[[], object], pairs: int = 15) -> list[float]:
+    """Ratios of the times of ``ours`` to ``theirs``, measured in turns; who goes first alternates."""
+    ratios = []
+    for pair in range(pairs):
+        if pair % 2:
+            other, own = timed(theirs), timed(ours)
+        else:
+            own, other = timed(ours), timed(theirs)
+        ratios.append(own / other)
+    return ratios
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median and the order statistics around it that hold the true median with 95% or more.
+
+    The chance that it lies outside the k-th smallest and k-th largest is twice the binomial tail
+    P(X < k) with p = 1/2 (the sign test). With fewer than six values the interval is their range.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        raise ValueError("no values")
+    ordered = sorted(values)
+    total = len(ordered)
+    outside, keep = 0.0, 0
+    for k in range(total // 2):
+        outside += math.comb(total, k) * 0.5**total
+        if 2 * outside > 0.05:
+            break
+        keep = k
+    return statistics.median(ordered), ordered[keep], ordered[total - 1 - keep]
+
+
+def ratio_measure(name: str, ratios: Sequence[float], *, bar: float | None, detail: str = "") -> Measure:
+    """The median of paired ratios as a figure with its interval."""
+    median, low, high = median_interval(ratios)
+    return Measure(name, median, "ratio", bar=bar, low=low, high=high, detail=detail)

@@ -1,0 +1,25 @@
+"""``bench``: measure this machine, in a process of its own so that what is measured is not this one."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+from lora_tui.text.translate import _
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments: a name and whatever that measurement takes."""
+    from lora_tui.bench import BENCHES
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    names = [f"  {name:<10} {_(text)}" for name, (_module, text) in BENCHES.items()]
+    parser.epilog = "\n".join([_("measurements:"), *names, "", _("Each has --help, --json and --check.")])
+    parser.add_argument("name", choices=list(BENCHES), metavar="NAME", help=_("what to measure"))
+    parser.add_argument("options", nargs=argparse.REMAINDER, help=_("options of the measurement"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the measurement and pass on its exit status."""
+    return subprocess.run([sys.executable, "-m", "lora_tui.bench", args.name, *args.options], check=False).returncode

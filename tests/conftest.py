@@ -1,0 +1,40 @@
+"""Every test starts from the same environment, in a user's folder of its own, and without a network."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+_OURS_AND_THE_TERMINALS = ("LORA_TUI_", "TEXTUAL", "TMUX", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "STY", "SSH_")
+
+_scratch = tempfile.TemporaryDirectory(prefix="lora-tui-tests-")  # goes with the process
+
+for _name in [name for name in os.environ if name.startswith(_OURS_AND_THE_TERMINALS)]:
+    del os.environ[_name]
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    LANG="C.UTF-8",
+    LC_ALL="C.UTF-8",
+    LORA_TUI_HOME=_scratch.name,
+    TERM="xterm-256color",
+    TEXTUAL_ANIMATIONS="none",  # read when textual is imported
+)
+
+
+@pytest.fixture(autouse=True)
+def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, caches and the registry of jobs of one test are no other's."""
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("user")))
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """A test that changes the language leaves it as it was."""
+    from lora_tui.text import set_language
+
+    set_language("en")
+    yield
+    set_language("en")
