@@ -91,7 +91,7 @@ def load_settings() -> Settings:
 
 
 def save_settings(settings: Settings) -> None:
-    """Write ``settings``, keeping the comments and the order of an existing file.
+    """Write ``settings``, keeping the comments and the order of an existing file unless its keys changed.
 
     Raises:
         UserError: the existing file cannot be understood (it is left as it is) or cannot be written.
@@ -197,14 +197,19 @@ def _checked_keys(value: object, path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _edited(text: str, old: Settings, new: Settings, path: Path) -> str:
-    """``text`` with the changed settings in place; written anew only when an edit would not read back."""
+    """``text`` with the changed settings in place; written anew when keys changed or an edit would not read back."""
     changed = {item.name for item in fields(Settings) if getattr(old, item.name) != getattr(new, item.name)}
+    if not changed:
+        return text
+    if "keys" in changed:
+        return _written(new)
     edited = text
-    for name in changed - {"keys"}:
+    for name in sorted(changed):
         edited = _with_line(edited, name, getattr(new, name))
-    if changed and "keys" not in changed and _parse(edited, path) == new:
-        return edited
-    return text if not changed else _written(new)
+    try:
+        return edited if _parse(edited, path) == new else _written(new)
+    except UserError:
+        return _written(new)
 
 
 def _with_line(text: str, name: str, value: object) -> str:

@@ -91,6 +91,7 @@ def _new(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.fresh import file_stem, new_config
     from lora_tui.config.load import save_config
+    from lora_tui.config.mistakes import shown
     from lora_tui.config.presets import find_preset
     from lora_tui.project import Project
     from lora_tui.text.plain import plain
@@ -115,7 +116,7 @@ def _new(args: argparse.Namespace) -> int:
         return 0
     say(_("Wrote {path}").format(path=plain(str(path))))
     for key, value in _changed(config).items():
-        say(f"  {key} = {plain(str(value), limit=100)}")
+        say(f"  {key} = {shown(value)}")
     say(_("Next: lora-tui config check {path}").format(path=plain(str(path))))
     return 0
 

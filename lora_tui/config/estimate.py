@@ -5,8 +5,10 @@ Constants that belong to a family (parameters, kept activations) are in the fami
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lora_tui.config.schema import Config
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
 
 VALUE_BYTES: Mapping[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}
 TRAINED_BYTES = 4  # the adapter, its gradients and each of AdamW's two averages are kept in fp32
-METADATA_BYTES = 6_000  # ss_* and modelspec keys of a usual run
+METADATA_BYTES = 5_000  # ss_* and modelspec keys of a usual run, without its tags
+TAGS_OF_ONE_IMAGE, TAG_BYTES = 30, 44  # each tag of the dataset stands in the metadata twice, with its count
 STATE_EXTRA_BYTES = 200_000  # names, random states, counters of a resume state
 PNG_BYTES_PER_PIXEL = 1.6  # drawn and photographed images, as PNG files of 8 bits turn out
-LATENT_VALUES = 2  # mean and spread of each latent value are kept
-LATENT_VALUE_BYTES = 4
+CACHED_VALUE_BYTES = 4  # latents and text embeddings are kept in fp32
+TEXT_TOKENS = 77  # of a caption that fits into one chunk
 
 _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
-_PREFIXES: Mapping[str, str] = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
 
 
 def trained_parameters(config: Config) -> int:
@@ -34,13 +36,16 @@ def trained_parameters(config: Config) -> int:
     return facts.lora_parameters(config.network.rank, config.model.base, text_encoder=config.network.text_encoder)
 
 
-def lora_bytes(config: Config) -> int:
-    """Size of one LoRA file: tensors and alphas exactly, the header from the tensors' names and shapes."""
+def lora_bytes(config: Config, images: int = 0) -> int:
+    """Size of one LoRA file: tensors and alphas exactly, the header from the tensors' names and shapes.
+
+    The metadata is a guess from the number of ``images``: a vocabulary grows with the root of the dataset.
+    """
     targets = facts_for(config.model.family).targets(config.model.base, text_encoder=config.network.text_encoder)
     width = VALUE_BYTES[config.saving.precision]
     data = sum(target.parameters(config.network.rank) for target in targets) * width + len(targets) * width
     header = sum(_header_bytes(target, config, len(str(data))) for target in targets)
-    return data + header + METADATA_BYTES
+    return data + header + METADATA_BYTES + int(TAGS_OF_ONE_IMAGE * TAG_BYTES * math.sqrt(images))
 
 
 def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
@@ -59,21 +64,23 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
     }
 
 
-def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, drawn: int) -> dict[str, int]:
+def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int, drawn: int) -> dict[str, int]:
     """Bytes on disk at most, by part: ``checkpoints``, ``states``, ``samples`` and ``caches``.
 
     Args:
-        checkpoints: LoRA files that the run writes; the setting "keep last" is taken into account here.
+        checkpoints: LoRA files that the run writes; how many of them are kept is taken into account here.
+        states: resume states that the run writes, likewise.
         drawn: times that all prompts are drawn.
     """
+    images = len(data.train) + len(data.validation)
     kept = min(checkpoints, config.saving.keep_last + 1) if config.saving.keep_last else checkpoints
     state = 3 * trained_parameters(config) * TRAINED_BYTES + STATE_EXTRA_BYTES
     pixels = sum(sample.width * sample.height for sample in config.samples)
     return {
-        "checkpoints": kept * lora_bytes(config),
-        "states": (config.saving.keep_states + 1) * state,
+        "checkpoints": kept * lora_bytes(config, images),
+        "states": min(states, config.saving.keep_states + 1) * state,
         "samples": int(drawn * pixels * PNG_BYTES_PER_PIXEL),
-        "caches": _latent_bytes(config, data) if config.memory.cache_latents else 0,
+        "caches": _cached_latents(config, data) + _cached_texts(config, images),
     }
 
 
@@ -104,16 +111,28 @@ def _activations(config: Config, data: DataPlan) -> int:
     )
 
 
-def _latent_bytes(config: Config, data: DataPlan) -> int:
+def _cached_latents(config: Config, data: DataPlan) -> int:
+    if not config.memory.cache_latents:
+        return 0
     facts = facts_for(config.model.family)
     pixels = sum(one.fit.bucket.width * one.fit.bucket.height for one in (*data.train, *data.validation))
-    values = pixels // facts.latent_factor**2 * facts.latent_channels * LATENT_VALUES
-    return values * LATENT_VALUE_BYTES * (2 if config.data.flip else 1)
+    values = pixels // facts.latent_factor**2 * facts.latent_channels
+    return values * CACHED_VALUE_BYTES * (2 if config.data.flip else 1)
+
+
+def _cached_texts(config: Config, images: int) -> int:
+    """Embeddings of captions, which are kept when nothing trains the text encoder."""
+    if config.network.text_encoder:
+        return 0
+    targets = facts_for(config.model.family).targets(config.model.base)
+    width = next((target.inputs for target in targets if target.part == "text_encoder"), 0)
+    texts = images * (config.captions.variants if config.captions.shuffle else 1)
+    return texts * TEXT_TOKENS * width * CACHED_VALUE_BYTES
 
 
 def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
     """Length of the header's three entries for one layer, offsets counted as ``digits`` digits."""
-    name = _PREFIXES.get(target.part, f"lora_{target.part}_") + target.path.replace(".", "_")
+    name = import_module(f"lora_tui.weights.names.{config.model.family}").kohya_name(target.part, target.path)
     rank, ones = config.network.rank, [1, 1] if target.convolution else []
     shapes = {
         "alpha": [],

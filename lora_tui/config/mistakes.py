@@ -123,11 +123,17 @@ def _meant(section: str, name: str) -> str:
     for spec in [*here, *fields()]:
         if lower in (spec.name, *spec.option.peers):
             return spec.key
-    tables = [] if section else [spec.name for spec in sections()]
-    names = {spec.name: spec.key for spec in reversed(fields())} | {spec.name: spec.key for spec in here}
-    names |= {table: f"[{table}]" for table in tables}
-    for candidates in ([spec.name for spec in here] + tables, list(names)):
-        close = difflib.get_close_matches(lower, candidates, n=1, cutoff=0.7)
+    own, all_names = _names(here), _names(fields())
+    if not section:
+        own |= {spec.name: f"[{spec.name}]" for spec in sections()}
+    for names in (own, own | {name: key for name, key in all_names.items() if name not in own}):
+        close = difflib.get_close_matches(lower, names, n=1, cutoff=0.7)
         if close:
             return names[close[0]]
     return ""
+
+
+def _names(specs: Sequence[FieldSpec]) -> dict[str, str]:
+    """Every name that the settings go by, here and elsewhere; a setting's own name wins over another's peer."""
+    peers = {peer: spec.key for spec in reversed(specs) for peer in spec.option.peers}
+    return peers | {spec.name: spec.key for spec in reversed(specs)}

@@ -35,16 +35,14 @@ def shortened(text: str, base: Path, *, model: bool) -> str:
         return text
     folder = os.path.abspath(base)  # noqa: PTH100 - no links resolved
     parent = os.path.dirname(folder)  # noqa: PTH120
-    if (
-        text != folder
-        and not text.startswith(folder.rstrip("/") + "/")
-        and not text.startswith(parent.rstrip("/") + "/")
-    ):
-        return text
-    if parent == "/" and not text.startswith(folder.rstrip("/") + "/"):
+    if not _within(text, folder) and (parent == "/" or not _within(text, parent)):
         return text
     short = os.path.relpath(text, folder)
     return f"./{short}" if (model or short.startswith("~")) and not short.startswith("..") else short
+
+
+def _within(text: str, folder: str) -> bool:
+    return text == folder or text.startswith(folder.rstrip("/") + "/")
 
 
 def map_places(data: MutableMapping[str, Any], change: Callable[[str, bool], str]) -> None:

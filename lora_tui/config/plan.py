@@ -170,8 +170,10 @@ def plan_run(
         validation_steps=at[VALIDATION],
         state_steps=at[STATE],
         parameters=trained_parameters(config),
-        lora_bytes=lora_bytes(config),
-        disk_bytes=disk_parts(config, data_plan, checkpoints=len(at[CHECKPOINT]), drawn=len(at[SAMPLE])),
+        lora_bytes=lora_bytes(config, len(data_plan.train) + len(data_plan.validation)),
+        disk_bytes=disk_parts(
+            config, data_plan, checkpoints=len(at[CHECKPOINT]), states=len(at[STATE]), drawn=len(at[SAMPLE])
+        ),
         memory_bytes=memory_parts(config, data_plan),
         step_seconds=step_seconds,
         seconds=seconds,

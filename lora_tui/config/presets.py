@@ -62,7 +62,7 @@ def list_presets(*, family: str = "", purpose: str = "") -> tuple[Preset, ...]:
         for preset in load_presets()[0]
         if (not family or preset.family == family) and (not purpose or purpose in preset.purposes)
     ]
-    return tuple(sorted(found, key=lambda preset: (KINDS.index(preset.kind), preset.memory_gb, preset.title)))
+    return tuple(sorted(found, key=lambda preset: (KINDS.index(preset.kind), preset.memory_gb, preset.name)))
 
 
 def load_presets() -> tuple[tuple[Preset, ...], tuple[UserError, ...]]:

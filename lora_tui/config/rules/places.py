@@ -48,10 +48,10 @@ def separate_vae(config: Config) -> Iterator[Finding]:
     yield from _pickle(config, "model.vae", path)
     if path.is_dir() or path.suffix.lower() in PICKLES:
         return
-    kind, problem = _kind_of(path)
+    (_found, kind, _detail), problem = _kind_of(path)
     if problem:
         yield _unreadable("model.vae", problem)
-    elif kind[1] not in ("vae", "checkpoint"):
+    elif kind not in ("vae", "checkpoint"):
         yield error(
             "model.vae",
             _("{name} holds no VAE.").format(name=plain(path.name)),
@@ -133,7 +133,7 @@ def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
 
 
 def _family(config: Config, path: Path) -> Iterator[Finding]:
-    (family, kind), problem = _kind_of(path)
+    (family, kind, detail), problem = _kind_of(path)
     wanted = facts_for(config.model.family)
     if problem:
         yield _unreadable("model.base", problem)
@@ -167,29 +167,36 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             _("Choose a complete checkpoint with UNet, text encoder and VAE."),
             "model.part",
         )
+    elif kind == "checkpoint" and detail:
+        yield error(
+            "model.base",
+            _("{name} is {what}, which is not trained here.").format(name=plain(path.name), what=detail),
+            _("Choose the plain {family} checkpoint.").format(family=wanted.title),
+            "model.special",
+        )
 
 
 def _unreadable(key: str, problem: str) -> Finding:
     return error(key, problem, _("Choose another file, or download it again."), "model.unreadable")
 
 
-def _kind_of(path: Path) -> tuple[tuple[str, str], str]:
-    """(family, kind) of a model file or folder and what kept it from being read, from headers alone."""
+def _kind_of(path: Path) -> tuple[tuple[str, str, str], str]:
+    """(family, kind, detail) of a model file or folder and what kept it from being read, from headers alone."""
     stat = path.stat()
     return _kind_at(str(path), stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _kind_at(path: str, size: int, mtime_ns: int) -> tuple[tuple[str, str], str]:
+def _kind_at(path: str, size: int, mtime_ns: int) -> tuple[tuple[str, str, str], str]:
     from lora_tui.weights.header import identify_model
 
     try:
         found = identify_model(Path(path))
     except UserError as problem:
-        return ("unknown", "unknown"), problem.message
+        return ("unknown", "unknown", ""), problem.message
     except OSError as problem:
-        return ("unknown", "unknown"), problem.strerror or str(problem)
-    return (found.family, found.kind), ""
+        return ("unknown", "unknown", ""), problem.strerror or str(problem)
+    return (found.family, found.kind, found.detail), ""
 
 
 RULES = (base_model, separate_vae, folders)

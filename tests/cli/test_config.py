@@ -1,0 +1,140 @@
+"""``lora-tui config`` as a person and a script use it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lora_tui.cli.main import run
+from lora_tui.config.load import load_config
+from lora_tui.project import Project
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LORA_TUI_LANG", "en")
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A project with six images and their captions, on a model of the hub."""
+    folder = tmp_path / "hat" / "images"
+    folder.mkdir(parents=True)
+    for number in range(6):
+        Image.new("RGB", (64, 64), (number * 40, 10, 200 - number * 30)).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text("hatgirl, hat")
+    Project.create(tmp_path / "hat", purpose="style", trigger="hatgirl", base_model="owner/model", price_per_hour=0.4)
+    return tmp_path / "hat"
+
+
+def answer(capsys) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_new_makes_the_projects_configuration(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    assert run(["config", "new", "--preset", "8gb", "--set", "steps.epochs=3", "--json"]) == 0
+    told = answer(capsys)
+    config = load_config(Path(told["path"]))
+    assert Path(told["path"]) == project / "configs" / "hat.toml"
+    assert config.model.base == "owner/model"
+    assert [entry.path for entry in config.datasets] == [str(project / "images")]
+    assert config.network.rank == 128  # the preset for the project's purpose
+    assert config.steps.epochs == 3 and told["changed"]["steps.epochs"] == 3
+    assert config.saving.trigger == "hatgirl" and "hatgirl" in config.samples[0].prompt
+
+
+def test_new_never_replaces_a_file_unasked(tmp_path, capsys):
+    path = tmp_path / "own.toml"
+    assert run(["config", "new", str(path), "--preset", "character"]) == 0
+    before = path.read_bytes()
+    assert run(["config", "new", str(path), "--preset", "style"]) == 2
+    assert path.read_bytes() == before
+    assert "--force" in capsys.readouterr().err
+    assert run(["config", "new", str(path), "--preset", "style", "--force"]) == 0
+    assert load_config(path).network.rank == 128
+
+
+@pytest.mark.parametrize("arguments", [["--preset", "charakter"], ["--set", "network.rnk=1"], ["--set", "rank"]])
+def test_new_with_a_wrong_word_writes_nothing(tmp_path, arguments, capsys):
+    assert run(["config", "new", str(tmp_path / "x.toml"), *arguments]) == 2
+    assert not (tmp_path / "x.toml").exists()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_check_of_a_sound_configuration_ends_with_0(project, capsys):
+    path = project / "configs" / "hat.toml"
+    assert run(["config", "new", str(path)]) == 0
+    capsys.readouterr()
+    assert run(["config", "check", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Ready")
+
+
+def test_check_finds_problems_and_ends_with_3(project, capsys):
+    path = project / "configs" / "hat.toml"
+    run(["config", "new", str(path)])
+    capsys.readouterr()
+    values = ["--set", "samples.0.width=500", "--set", "network.alpha=999"]
+    assert run(["config", "check", str(path), *values, "--json"]) == 3
+    found = {item["code"]: item for item in answer(capsys)["findings"]}
+    assert found["samples.size"]["severity"] == "error"
+    assert found["network.alpha_above_rank"]["field"] == "network.alpha"
+
+
+def test_check_lists_every_wrong_value_of_a_file(tmp_path, capsys):
+    path = tmp_path / "x.toml"
+    path.write_text("[network]\nrank = 0\nrnk = 3\n")
+    assert run(["config", "check", str(path), "--json"]) == 3
+    assert {item["field"] for item in answer(capsys)["findings"]} == {"network.rank", "network.rnk"}
+    assert run(["config", "check", str(path)]) == 3
+    assert "network.rank" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", [None, "[network", "schema_version = 99\n"])
+def test_check_of_what_cannot_be_read_ends_with_2(tmp_path, text, capsys):
+    path = tmp_path / "x.toml"
+    if text is not None:
+        path.write_text(text)
+    assert run(["config", "check", str(path), "--json"]) == 2
+    assert answer(capsys)["error"]["code"].startswith("config.")
+
+
+def test_plan_tells_steps_files_memory_and_room(project, capsys):
+    path = project / "configs" / "hat.toml"
+    run(["config", "new", str(path), "--set", "steps.epochs=2", "--set", "steps.batch_size=4"])
+    capsys.readouterr()
+    assert run(["config", "plan", str(path), "--json"]) == 0
+    plan = answer(capsys)
+    assert (plan["total_steps"], plan["steps_per_epoch"], plan["images"]) == (4, 2, 6)
+    assert plan["checkpoints"] == [2, 4]
+    assert plan["memory_total"] == sum(plan["memory_bytes"].values()) > 1_700_000_000
+    assert plan["seconds"] is None and plan["cost"] is None and plan["disk_free"] > 0
+    assert run(["config", "plan", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("6 images x 1 = 6 -> 2 batches of 4 x 2 epochs = 4 steps")
+
+
+@pytest.mark.parametrize("value", ["datasets.0.path=/nowhere", "datasets.0.path=configs"])
+def test_plan_without_images_says_so(project, monkeypatch, value, capsys):
+    monkeypatch.chdir(project)
+    run(["config", "new"])
+    capsys.readouterr()
+    assert run(["config", "plan", "configs/hat.toml", "--set", value, "--json"]) == 2
+    assert answer(capsys)["error"]["code"].startswith("dataset.")
+
+
+def test_plan_without_a_folder_says_how_to_add_one(tmp_path, capsys):
+    run(["config", "new", str(tmp_path / "x.toml")])
+    capsys.readouterr()
+    assert run(["config", "plan", str(tmp_path / "x.toml")]) == 2
+    assert "datasets.0.path" in capsys.readouterr().err
+
+
+def test_presets_are_listed(capsys):
+    assert run(["config", "presets", "--json"]) == 0
+    names = [preset["name"] for preset in answer(capsys)["presets"]]
+    assert "sd15-character" in names and "sd15-8gb" in names
+    assert run(["config", "presets"]) == 0
+    assert "sd15-style" in capsys.readouterr().out

@@ -1,0 +1,32 @@
+"""The size of a LoRA file, told beforehand, against a file that was written."""
+
+import json
+
+import pytest
+import torch
+from config_samples import config_with
+from safetensors.torch import save_file
+
+from lora_tui.config.estimate import lora_bytes, trained_parameters
+from lora_tui.families import facts_for
+from lora_tui.weights.lora_file import DTYPES, kohya_tensors
+
+
+@pytest.mark.parametrize(
+    ("rank", "precision", "text_encoder"), [(4, "fp16", True), (16, "bf16", False), (8, "fp32", True)]
+)
+def test_a_written_file_has_the_size_that_was_told(tmp_path, rank, precision, text_encoder):
+    config = config_with(network={"rank": rank, "text_encoder": text_encoder}, saving={"precision": precision})
+    layers = {}
+    for target in facts_for("sd15").targets(text_encoder=text_encoder):
+        ones = (1, 1) if target.convolution else ()
+        down, up = torch.zeros(rank, target.inputs, *ones), torch.zeros(target.outputs, rank, *ones)
+        layers[target.part, target.path] = (down, up)
+    tensors = kohya_tensors("sd15", layers, alpha=1.0, dtype=DTYPES[precision])
+    tags = {f"a usual tag {number}": number for number in range(150)}
+    metadata = {f"ss_some_setting_{number}": "a usual value" for number in range(80)}
+    metadata |= {"ss_tag_frequency": json.dumps(tags), "ss_datasets": json.dumps(tags)}
+    save_file(tensors, tmp_path / "x.safetensors", metadata=metadata)
+    assert lora_bytes(config, images=25) == pytest.approx((tmp_path / "x.safetensors").stat().st_size, rel=0.02)
+    values = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith(".alpha"))
+    assert trained_parameters(config) == values

@@ -1,0 +1,122 @@
+"""Presets: those that ship, a person's own, and what applying them does."""
+
+import itertools
+
+import pytest
+from config_samples import config_with, configs
+from hypothesis import given
+
+from lora_tui.config.presets import SHIPPED, apply_preset, find_preset, list_presets, load_presets, read_preset
+from lora_tui.config.schema import Config
+from lora_tui.config.validate import check_config
+from lora_tui.errors import UserError
+from lora_tui.project import PURPOSES
+from lora_tui.text import set_language
+
+SHIPPED_PRESETS = tuple(read_preset(path) for path in sorted(SHIPPED.glob("*.toml")))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("preset", SHIPPED_PRESETS, ids=lambda preset: preset.name)
+def test_a_shipped_preset_makes_a_configuration_without_contradictions(preset):
+    found = check_config(apply_preset(Config(), preset))
+    about_places = {"model.missing", "datasets.missing", "samples.none"}
+    assert {finding.code for finding in found} <= about_places
+
+
+def test_there_is_a_preset_for_every_purpose():
+    for purpose in PURPOSES:
+        assert list_presets(family="sd15", purpose=purpose), purpose
+
+
+@given(configs())
+def test_presets_of_one_kind_replace_each_other_whatever_was_there(config):
+    for kind in ("purpose", "memory"):
+        for first, last in itertools.pairwise(preset for preset in SHIPPED_PRESETS if preset.kind == kind):
+            both = apply_preset(apply_preset(config, first), last)
+            assert both == apply_preset(config, last)
+
+
+@given(configs())
+def test_a_purpose_and_a_card_do_not_touch_each_other(config):
+    purpose, card = find_preset("style"), find_preset("4gb")
+    assert apply_preset(apply_preset(config, purpose), card) == apply_preset(apply_preset(config, card), purpose)
+
+
+@given(configs())
+def test_only_what_a_preset_names_changes(config):
+    preset = find_preset("character")
+    before, after = config.model_dump(), apply_preset(config, preset).model_dump()
+    for section, table in preset.settings.items():
+        for name, value in table.items():
+            assert after[section].pop(name) == value
+            before[section].pop(name)
+    assert before == after
+
+
+def test_larger_cards_come_later_and_names_work_without_their_family():
+    cards = [preset.memory_gb for preset in list_presets() if preset.kind == "memory"]
+    assert cards == sorted(cards) and len(cards) >= 4
+    assert find_preset("8gb").name == find_preset("sd15-8gb").name == "sd15-8gb"
+
+
+def test_an_unknown_name_lists_those_that_exist():
+    with pytest.raises(UserError) as caught:
+        find_preset("charakter")
+    assert "sd15-character" in caught.value.remedy
+
+
+def test_titles_come_in_chinese():
+    set_language("zh_CN")
+    try:
+        for preset in list_presets():
+            assert not preset.description.isascii(), preset.name
+    finally:
+        set_language("en")
+
+
+def test_a_persons_own_preset_is_offered_and_replaces_a_shipped_one_of_its_name(home):
+    folder = home / "config" / "presets"
+    folder.mkdir(parents=True)
+    text = 'title = "Mine"\ndescription = "x"\nkind = "purpose"\nfamily = "sd15"\n[settings.network]\nrank = 7\n'
+    (folder / "mine.toml").write_text(text)
+    (folder / "sd15-style.toml").write_text(text)
+    assert apply_preset(Config(), find_preset("mine")).network.rank == 7
+    assert find_preset("style").own
+    assert find_preset("character").own is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "title = ",
+        'title = "x"\n',
+        'title = "x"\ndescription = "x"\nkind = "other"\nfamily = "sd15"\n',
+        'title = "x"\ndescription = "x"\nkind = "purpose"\nfamily = "sd15"\n[settings.network]\nrnk = 1\n',
+        'title = "x"\ndescription = "x"\nkind = "purpose"\nfamily = "sd15"\n[settings.network]\nrank = 0\n',
+        'title = "x"\ndescription = "x"\nkind = "purpose"\nfamily = "sd15"\n[[settings.samples]]\nprompt = "x"\n',
+        'title = "x"\ndescription = "x"\nkind = "purpose"\nfamily = "sd15"\npurposes = "style"\n',
+        'title = "x"\ndescription = "x"\nkind = "memory"\nfamily = "sd15"\nmemory_gb = "8"\n',
+        'title = "x"\ndescription = "x"\nkind = "purpose"\nfamily = "sd15"\nextra = 1\n',
+    ],
+)
+def test_a_bad_preset_is_named_and_spoils_no_other(home, text):
+    folder = home / "config" / "presets"
+    folder.mkdir(parents=True)
+    (folder / "bad.toml").write_text(text)
+    loaded, failed = load_presets()
+    assert len(loaded) == len(SHIPPED_PRESETS)
+    assert [str(folder / "bad.toml") in error.place for error in failed] == [True]
+
+
+def test_a_preset_of_another_family_is_refused(tmp_path):
+    path = tmp_path / "xl.toml"
+    path.write_text('title = "x"\ndescription = "x"\nkind = "purpose"\nfamily = "sdxl"\n')
+    with pytest.raises(UserError) as caught:
+        apply_preset(config_with(), read_preset(path))
+    assert caught.value.code == "preset.family"

@@ -1,0 +1,243 @@
+"""What a check says of a configuration."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from config_samples import config_with, configs, image, plan_of, scan_of, squares
+from hypothesis import given
+
+from lora_tui.config.fields import field_for, sections
+from lora_tui.config.findings import SEVERITIES
+from lora_tui.config.schema import Config
+from lora_tui.config.validate import check_config
+
+PROMPT = [{"prompt": "a cat"}]
+
+
+def codes(config: Config, **given_) -> set[str]:
+    return {finding.code for finding in check_config(config, **given_)}
+
+
+@pytest.fixture
+def ready(tmp_path) -> dict[str, object]:
+    """Sections of a configuration that has nothing to be said against it, but for its prompts."""
+    images = tmp_path / "images"
+    images.mkdir()
+    return {"model": {"base": "owner/model"}, "datasets": [{"path": str(images)}], "samples": PROMPT}
+
+
+@given(configs())
+def test_a_check_never_fails_and_its_findings_name_settings(config):
+    names = {section.name for section in sections()}
+    for finding in check_config(config):
+        assert finding.severity in SEVERITIES
+        assert finding.message and finding.code
+        assert finding.remedy or finding.severity == "note"
+        assert field_for(finding.field) is not None or finding.field in names
+
+
+def test_a_sound_configuration_has_only_a_note_on_its_hub_name(ready):
+    found = check_config(config_with(**ready), scan=squares(30), plan=plan_of(config_with(**ready), squares(30)))
+    assert [finding.code for finding in found] == ["model.hub_name"]
+
+
+def test_errors_come_first_and_in_the_order_of_the_file():
+    found = check_config(
+        config_with(network={"rank": 8}, saving={"name": ""}, noise={"min_timestep": 900, "max_timestep": 5})
+    )
+    severities = [SEVERITIES.index(finding.severity) for finding in found]
+    assert severities == sorted(severities)
+    errors = [finding.field for finding in found if finding.severity == "error"]
+    assert errors == ["model.base", "datasets", "noise.min_timestep", "saving.name"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        ({"network": {"rank": 8, "alpha": 16.0}}, "network.alpha_above_rank", "network.alpha"),
+        ({"learning": {"unet_lr": 0.0}, "network": {"text_encoder": False}}, "learning.all_zero", "learning.unet_lr"),
+        ({"learning": {"unet_lr": 0.0}}, "learning.unet_zero", "learning.unet_lr"),
+        ({"learning": {"text_encoder_lr": 0.0}}, "learning.text_encoder_zero", "learning.text_encoder_lr"),
+        ({"learning": {"unet_lr": 0.1}}, "learning.high_rate", "learning.unet_lr"),
+        ({"learning": {"schedule": "cosine_with_restarts"}}, "learning.one_restart", "learning.restarts"),
+        ({"noise": {"min_timestep": 500, "max_timestep": 500}}, "noise.empty_range", "noise.min_timestep"),
+        ({"noise": {"noise_offset": 0.5}}, "noise.high_offset", "noise.noise_offset"),
+        ({"noise": {"min_snr_gamma": 0.5}}, "noise.low_gamma", "noise.min_snr_gamma"),
+        ({"captions": {"extensions": []}}, "captions.no_extension", "captions.extensions"),
+        ({"captions": {"extensions": ["txt"]}}, "captions.extension", "captions.extensions"),
+        ({"captions": {"dropout": 1.0}}, "captions.all_dropped", "captions.dropout"),
+        ({"captions": {"dropout": 0.7}}, "captions.high_dropout", "captions.dropout"),
+        ({"data": {"buckets": False, "resolution": 510}}, "data.resolution_multiple", "data.resolution"),
+        ({"data": {"bucket_min": 1024, "bucket_max": 256}}, "data.bucket_limits", "data.bucket_min"),
+        ({"data": {"bucket_min": 640}}, "data.bucket_outside", "data.bucket_min"),
+        ({"data": {"bucket_max": 448}}, "data.bucket_outside", "data.bucket_max"),
+        ({"data": {"bucket_max": 1000}}, "data.bucket_rounded", "data.bucket_max"),
+        ({"data": {"resolution": 1536, "bucket_max": 2048}}, "data.resolution_far", "data.resolution"),
+        ({"memory": {"device": "gpu"}}, "memory.device", "memory.device"),
+        ({"memory": {"device": "cpu", "precision": "fp16"}}, "memory.fp16_cpu", "memory.precision"),
+        ({"samples": [{"prompt": "x", "width": 500}]}, "samples.size", "samples.0.width"),
+        ({"samples": [{"prompt": "x", "width": 2048, "height": 2048}]}, "samples.large", "samples.0.width"),
+        ({"samples": [{"prompt": " "}]}, "samples.empty_prompt", "samples.0.prompt"),
+        ({"samples": []}, "samples.none", "samples"),
+        (
+            {"sampling": {"at_start": False, "every_epochs": 0}},
+            "sampling.never",
+            "sampling.every_epochs",
+        ),
+        ({"validation": {"every_epochs": 0}}, "validation.never", "validation.every_epochs"),
+        ({"saving": {"every_epochs": 0}}, "saving.only_final", "saving.every_epochs"),
+        ({"saving": {"every_epochs": 0, "keep_last": 2}}, "config.no_effect", "saving.keep_last"),
+        ({"saving": {"name": "a/b"}}, "saving.name", "saving.name"),
+        ({"saving": {"name": " "}}, "saving.name", "saving.name"),
+        ({"saving": {"name": ".hidden"}}, "saving.name", "saving.name"),
+        ({"saving": {"name": "a\x1b"}}, "saving.name", "saving.name"),
+        ({"learning": {"power": 2.0}}, "config.no_effect", "learning.power"),
+        ({"captions": {"keep_tokens": 1}}, "config.no_effect", "captions.keep_tokens"),
+        ({"data": {"buckets": False, "bucket_max": 768}}, "config.no_effect", "data.bucket_max"),
+        ({"model": {"base": ""}}, "model.missing", "model.base"),
+        ({"model": {"base": "/nowhere/x.safetensors"}}, "model.not_found", "model.base"),
+        ({"datasets": []}, "datasets.missing", "datasets"),
+        ({"datasets": [{"path": "/nowhere"}]}, "datasets.path", "datasets.0.path"),
+    ],
+)
+def test_each_mistake_is_named_with_its_field(ready, changes, code, field):
+    assert code not in codes(config_with(**ready))
+    found = [finding for finding in check_config(config_with(**{**ready, **changes})) if finding.code == code]
+    assert [finding.field for finding in found] == [field]
+
+
+def test_a_setting_without_effect_that_still_has_its_default_is_nothing_to_say(ready):
+    assert "config.no_effect" not in codes(config_with(**ready, data={"buckets": False}))
+
+
+def test_a_size_gets_the_nearest_sizes_that_work(ready):
+    ready["samples"] = [{"prompt": "x", "width": 515}]
+    (finding,) = (item for item in check_config(config_with(**ready)) if item.code == "samples.size")
+    assert "512" in finding.remedy and "520" in finding.remedy
+
+
+def test_two_dataset_folders_with_the_same_images_are_noticed(ready, tmp_path):
+    inner = tmp_path / "images" / "10_hat"
+    inner.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(inner)
+    for other in (str(tmp_path / "images"), str(inner), str(link)):
+        ready["datasets"] = [{"path": str(tmp_path / "images")}, {"path": other}]
+        assert "datasets.twice" in codes(config_with(**ready))
+    beside = tmp_path / "images2"
+    beside.mkdir()
+    ready["datasets"] = [{"path": str(tmp_path / "images")}, {"path": str(beside)}]
+    assert "datasets.twice" not in codes(config_with(**ready))
+
+
+def test_a_file_in_place_of_a_dataset_folder_is_an_error(ready, tmp_path):
+    file = tmp_path / "file.png"
+    file.write_bytes(b"")
+    ready["datasets"] = [{"path": str(file)}]
+    assert "datasets.path" in codes(config_with(**ready))
+
+
+def safetensors(path: Path, tensors: dict[str, list[int]]) -> str:
+    """A file whose header names ``tensors`` (fp16) with empty content of the right length."""
+    header, offset = {}, 0
+    for name, shape in tensors.items():
+        size = 2
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    data = json.dumps(header).encode()
+    path.write_bytes(len(data).to_bytes(8, "little") + data + bytes(offset))
+    return str(path)
+
+
+def test_a_lora_in_place_of_the_base_model_is_an_error(ready, tmp_path):
+    name = "lora_unet_down_blocks_0_attentions_0_proj_in"
+    tensors = {
+        f"{name}.lora_down.weight": [4, 320, 1, 1],
+        f"{name}.lora_up.weight": [320, 4, 1, 1],
+        f"{name}.alpha": [],
+    }
+    ready["model"] = {"base": safetensors(tmp_path / "lora.safetensors", tensors)}
+    assert "model.is_lora" in codes(config_with(**ready))
+
+
+UNET = "model.diffusion_model."
+
+
+def checkpoint(path: Path, *, text: str, channels: int = 4) -> str:
+    """The few tensors that tell what a single-file checkpoint is."""
+    return safetensors(path, {f"{UNET}input_blocks.0.0.weight": [8, channels, 3, 3], f"{text}.weight": [8]})
+
+
+def test_a_model_of_another_family_or_another_task_is_an_error(ready, tmp_path):
+    plain = {"base": checkpoint(tmp_path / "sd15.safetensors", text="cond_stage_model.transformer")}
+    larger = {"base": checkpoint(tmp_path / "xl.safetensors", text="conditioner.embedders.1")}
+    inpaint = {"base": checkpoint(tmp_path / "in.safetensors", text="cond_stage_model.transformer", channels=9)}
+    part = {"base": safetensors(tmp_path / "unet.safetensors", {f"{UNET}input_blocks.0.0.weight": [8, 4, 3, 3]})}
+    assert not {code for code in codes(config_with(**{**ready, "model": plain})) if code.startswith("model.")}
+    assert "model.family" in codes(config_with(**{**ready, "model": larger}))
+    assert "model.special" in codes(config_with(**{**ready, "model": inpaint}))
+    assert codes(config_with(**{**ready, "model": part})) & {"model.part", "model.unknown"}
+
+
+def test_a_diffusers_folder_is_known_by_its_index(ready, tmp_path):
+    folder = tmp_path / "xl"
+    folder.mkdir()
+    ready["model"] = {"base": str(folder)}
+    assert "model.unknown" in codes(config_with(**ready))
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    later = folder.stat().st_mtime_ns + 10**9
+    os.utime(folder, ns=(later, later))
+    assert "model.family" in codes(config_with(**ready))
+
+
+def test_a_file_that_is_no_model_and_a_pickle_are_errors(ready, tmp_path):
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(b"hello")
+    ready["model"] = {"base": str(torn)}
+    assert "model.unreadable" in codes(config_with(**ready))
+    pickle = tmp_path / "old.ckpt"
+    pickle.write_bytes(b"\x80\x02}.")
+    ready["model"] = {"base": str(pickle)}
+    assert "model.pickle" in codes(config_with(**ready))
+    ready["model"] = {"base": str(pickle), "allow_pickle": True}
+    assert "model.pickle" not in codes(config_with(**ready))
+
+
+def test_a_vae_must_hold_a_vae(ready, tmp_path):
+    ready["model"] = {"base": "owner/model", "vae": safetensors(tmp_path / "x.safetensors", {"weight": [2]})}
+    assert "model.no_vae" in codes(config_with(**ready))
+    ready["model"] = {"base": "owner/model", "vae": "/nowhere/vae.safetensors"}
+    assert "model.not_found" in codes(config_with(**ready))
+
+
+def test_what_the_scan_found_is_told(ready):
+    config = config_with(**ready)
+    assert "datasets.no_images" in codes(config, scan=scan_of())
+    assert "captions.none" in codes(config, scan=scan_of(image(1, caption=False)))
+    assert "captions.missing" in codes(config, scan=scan_of(image(1), image(2, caption=False)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "images", "code"),
+    [
+        ({"learning": {"warmup": 100}, "steps": {"max_steps": 100}}, 30, "learning.long_warmup"),
+        ({"validation": {"mode": "on"}}, 1, "validation.too_few"),
+        ({"steps": {"gradient_accumulation": 9}}, 8, "steps.accumulation"),
+        ({"steps": {"batch_size": 9}}, 8, "steps.batch_not_filled"),
+        ({"steps": {"max_steps": 5}}, 30, "saving.only_final"),
+        ({"saving": {"every_steps": 1}, "steps": {"epochs": 50}}, 30, "saving.many"),
+        ({"sampling": {"every_steps": 1}, "steps": {"epochs": 50}}, 30, "sampling.many"),
+    ],
+)
+def test_what_the_plan_of_batches_shows_is_told(ready, changes, images, code):
+    config = config_with(**{**ready, **changes})
+    plan = plan_of(config, squares(images))
+    assert code in codes(config, plan=plan)
+
+
+def test_a_deep_check_looks_into_the_folders_itself(ready):
+    assert "datasets.no_images" in codes(config_with(**ready), deep=True)
