@@ -210,6 +210,7 @@ def _walk(folder: Path, repeats: int, problems: list[Problem]) -> Iterator[_Fold
     own = repeats or _repeats_of(Path(os.path.abspath(folder)).name, folder, problems)  # noqa: PTH100 - links stay
     pending = [(folder, "", 1 if own is None else own)]
     linked: list[tuple[Path, str, int]] = []
+    above = frozenset(os.fspath(parent) for parent in folder.resolve().parents)
     visited: set[tuple[int, int]] = set()
     while pending or linked:
         path, relative, times = pending.pop() if pending else linked.pop(0)
@@ -227,6 +228,9 @@ def _walk(folder: Path, repeats: int, problems: list[Problem]) -> Iterator[_Fold
         inside: list[tuple[Path, str, int]] = []
         for name, is_link in folders:
             child = path / name
+            if is_link and os.path.realpath(child) in above:
+                problems.append(_leads_up(child))
+                continue
             named = repeats or _repeats_of(name, child, problems)
             entry = (child, f"{relative}{_clean(name)}/", times if named is None else named)
             (linked if is_link else inside).append(entry)
@@ -341,6 +345,16 @@ def _no_file(path: Path, *, broken: bool) -> Problem:
         message, remedy = N_("The link leads nowhere."), N_("Restore what it points to, or remove the link.")
         return _problem(path, "image.broken_link", message, remedy)
     return _problem(path, "image.no_file", N_("This is not a file that can be read."), N_("Remove it."))
+
+
+def _leads_up(link: Path) -> Problem:
+    return _problem(
+        link,
+        "folder.leads_up",
+        N_("The link leads to a folder around the dataset and is not followed."),
+        N_("Link to the images' own folder."),
+        "warning",
+    )
 
 
 def _no_listing(folder: Path, error: OSError) -> Problem:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,16 @@ def test_links_to_folders_are_followed_once_and_loops_end(make_image: MakeImage,
     assert names(scan) == ["deep/a.png", "linked/b.png"]
 
 
+def test_a_link_to_a_folder_around_the_dataset_is_not_followed(make_image: MakeImage, tmp_path: Path) -> None:
+    make_image("set/a.png")
+    make_image("private/b.png")
+    (tmp_path / "set" / "up").symlink_to("..")
+    (tmp_path / "set" / "root").symlink_to("/")
+    scan = scan_folder(tmp_path / "set")
+    assert names(scan) == ["a.png"]
+    assert codes(scan) == ["folder.leads_up", "folder.leads_up"]
+
+
 def test_a_link_to_an_image_is_an_image(make_image: MakeImage, tmp_path: Path) -> None:
     original = make_image("outside/a.png")
     (tmp_path / "set").mkdir()
@@ -155,6 +167,44 @@ def test_a_name_that_is_no_utf8_gets_a_name_that_can_be_written(tmp_path: Path) 
     assert image.relative == "\\xc3(\\xff.png"
     assert keyed_seed(image.uid) >= 0
     assert os.fsencode(image.path) == raw
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything, so the test goes on as nobody; another user stays who it is."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
+@pytest.fixture
+def folder_with_secrets(draw: Callable[..., Image.Image]) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="lora-tui-test-"))
+    folder.chmod(0o755)
+    for name, mode in (("good.png", 0o644), ("secret.png", 0)):
+        draw().save(folder / name)
+        (folder / name).chmod(mode)
+    (folder / "locked").mkdir(mode=0)
+    try:
+        yield folder
+    finally:
+        (folder / "locked").chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def test_files_without_permission_are_named_and_the_rest_is_found(
+    folder_with_secrets: Path, ordinary_user: None
+) -> None:
+    scan = scan_folder(folder_with_secrets)
+    assert names(scan) == ["good.png"]
+    assert {problem.path.name: problem.code for problem in scan.problems} == {
+        "locked": "folder.unreadable",
+        "secret.png": "image.unreadable",
+    }
 
 
 def test_several_datasets_keep_their_order_and_repeats(make_image: MakeImage, tmp_path: Path) -> None:
