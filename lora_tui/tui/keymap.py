@@ -26,9 +26,9 @@ _LOST = {
 }
 """Keys that a terminal sends as another key, and which one."""
 
-_NAMED = frozenset(
-    ("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "insert", "delete")
-) | frozenset(("backspace", "enter", "escape", "tab", "space", *(f"f{number}" for number in range(1, 25))))
+_FUNCTION_KEYS = frozenset(f"f{number}" for number in range(1, 25))
+_MOVING = ("up", "down", "left", "right", "home", "end", "pageup", "pagedown")
+_NAMED = frozenset((*_FUNCTION_KEYS, *_MOVING, "insert", "delete", "backspace", "enter", "escape", "tab", "space"))
 
 _SHOWN = {
     "escape": "Esc",
@@ -221,7 +221,7 @@ def key_text(name: str, *, ascii_only: bool = False) -> str:
         return _SHOWN[name]
     modifiers, _plus, last = name.rpartition("+")
     if last in _NAMED:
-        shown = _SHOWN.get(last, last.upper() if last[0] == "f" and last[1:].isdigit() else last)
+        shown = _SHOWN.get(last, last.upper() if last in _FUNCTION_KEYS else last)
     else:
         shown = _character(last) or last
     if modifiers == "ctrl":

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from lora_tui.text import N_
 from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, LIST_ACTIONS, Action, Actions
+from lora_tui.tui.screens.dataset_actions import DATASET_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
+from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.base import BaseScreen
@@ -55,6 +57,24 @@ SCREENS: tuple[ScreenEntry, ...] = (
         N_("The road from pictures to a LoRA: what is done, what is missing, what to do next."),
         "home:HomeScreen",
         HOME_ACTIONS,
+    ),
+    ScreenEntry(
+        "dataset",
+        "f2",
+        N_("Dataset"),
+        N_("The images with their facts, pictures, captions and problems."),
+        "dataset:DatasetScreen",
+        DATASET_ACTIONS,
+        N_("Data"),
+    ),
+    ScreenEntry(
+        "parameters",
+        "f4",
+        N_("Parameters"),
+        N_("Every setting of a run with its help, checked as it is typed, and the plan that follows."),
+        "parameters:ParametersScreen",
+        PARAMETERS_ACTIONS,
+        road=N_("Params"),
     ),
 )
 

@@ -14,6 +14,8 @@ from textual.widget import Widget
 from lora_tui.tui.cells import TONES, Cell, fit
 from lora_tui.tui.marks import marks_of
 
+GAP = 3
+
 
 @dataclass(frozen=True)
 class HeaderText:
@@ -61,14 +63,13 @@ class Header(Widget):
                 run = form
                 break
         right = _length(run)
-        with_road = bool(road) and min(title, width // 3) + 4 + road + 3 + right <= width
-        room = width - right - (road + 3 if with_road else 0) - 2
+        with_road = bool(road) and min(title, width // 3) + GAP + road + GAP + right <= width
+        ends = [*([(self._text.road, road)] if with_road else []), *([(run, right)] if right else [])]
+        room = width - sum(length + GAP for _cells, length in ends)
         segments = self._segments(left, room, base)
-        if with_road:
-            segments += self._segments(self._text.road, road, base)
-        used = sum(segment.cell_length for segment in segments)
-        segments.append(Segment(" " * max(width - used - right, 0), base))
-        segments += self._segments(run, right, base)
+        for cells, length in ends:
+            segments.append(Segment(" " * GAP, base))
+            segments += self._segments(cells, length, base)
         return Strip(segments).adjust_cell_length(width, base)
 
     def _segments(self, cells: Sequence[Cell], width: int, base: Style) -> list[Segment]:

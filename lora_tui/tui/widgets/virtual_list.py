@@ -64,6 +64,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     VirtualList {
         overflow-x: hidden;
         overflow-y: auto;
+        scrollbar-gutter: stable;
         scrollbar-size-vertical: 1;
         height: 1fr;
     }
@@ -237,7 +238,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self._inner_width
         base = self.rich_style
         if y < self._titles:
             return self._title_strip(width)
@@ -309,6 +310,11 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     # -- geometry
 
     @property
+    def _inner_width(self) -> int:
+        """Cells beside the scrollbar, whose place is kept free so that columns never move."""
+        return self.scrollable_content_region.width
+
+    @property
     def _page(self) -> int:
         return max(self.size.height - self._titles, 1)
 
@@ -317,7 +323,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         return index if y >= self._titles and 0 <= index < self._count else None
 
     def _resize_content(self) -> None:
-        self.virtual_size = Size(max(self.size.width, 1), self._count + self._titles)
+        self.virtual_size = Size(max(self._inner_width, 1), self._count + self._titles)
 
     def _keep_in_view(self) -> None:
         if self.cursor < 0 or not self.size.height:
@@ -334,7 +340,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     def _refresh_row(self, index: int) -> None:
         y = index - self.scroll_offset.y + self._titles
         if index >= 0 and 0 <= y < self.size.height:
-            self.refresh(Region(0, y, self.size.width, 1))
+            self.refresh(Region(0, y, self._inner_width, 1))
 
     def _repaint_cursor(self) -> None:
         self._strips.pop(self.cursor, None)

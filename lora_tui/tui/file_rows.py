@@ -1,0 +1,114 @@
+"""The rows of the dataset screen: images and whatever else has a problem, ordered and filtered. No widget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.text import N_, plain
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.scan import DatasetImage, Problem
+    from lora_tui.tui.workspace import Images
+
+ORDERS: tuple[tuple[str, str], ...] = (
+    ("name", N_("by name")),
+    ("size", N_("smallest first")),
+    ("problems", N_("problems first")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One row: an image, or a file or folder that is only here because of its problems.
+
+    Attributes:
+        name: path below its dataset, safe to show.
+        key: the name in lower case, to search in.
+    """
+
+    path: Path
+    name: str
+    key: str
+    image: DatasetImage | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def mark(self) -> str:
+        """Its mark as a field of ``Marks``; empty when all is well."""
+        if any(problem.severity == "error" for problem in self.problems):
+            return "failed"
+        if self.image is not None and self.image.caption_path is None:
+            return "empty"
+        return "needs" if self.problems else ""
+
+    @property
+    def area(self) -> int:
+        """Pixels; what is no image counts as none."""
+        return self.image.facts.width * self.image.facts.height if self.image else 0
+
+
+def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
+    """All rows: problems of folders first, then images in their natural order with the problem files among them."""
+    from lora_tui.dataset.scan import natural_key
+
+    by_path: dict[Path, list[Problem]] = {}
+    for problem in images.problems:
+        by_path.setdefault(problem.path, []).append(problem)
+    rows: list[FileRow] = []
+    several = len({image.dataset for image in images.scan.images}) > 1
+    cut = 0 if several else len(common_folder(images))
+    for image in images.scan.images:
+        found = by_path.pop(image.path, [])
+        if image.caption_path is not None:
+            found = found + by_path.pop(image.caption_path, [])
+        name = plain(f"{image.dataset + 1}: {image.relative}" if several else image.relative[cut:])
+        rows.append(FileRow(image.path, name, name.casefold(), image, tuple(found)))
+    folder = common_folder(images)
+    bases = [*(_base(image, folder) for image in images.scan.images[:1] if not several), root]
+    others = [_other(path, tuple(found), bases) for path, found in by_path.items()]
+    files = [row for row in others if not row.name.endswith("/")]
+    if files:
+        rows = sorted([*rows, *files], key=lambda row: natural_key(row.name))
+    folders = sorted((row for row in others if row.name.endswith("/")), key=lambda row: row.name)
+    return (*folders, *rows)
+
+
+def common_folder(images: Images) -> str:
+    """The folder below its dataset that all images are in, with a slash at its end; empty when there is none."""
+    folders = {image.relative.rpartition("/")[0] for image in images.scan.images}
+    if len(folders) != 1:
+        return ""
+    folder = folders.pop()
+    return folder + "/" if folder else ""
+
+
+def _base(image: DatasetImage, folder: str) -> Path:
+    """The folder from which the names of images count."""
+    depth = image.relative.count("/") - folder.count("/")
+    return image.path.parents[depth]
+
+
+def _other(path: Path, problems: tuple[Problem, ...], bases: Sequence[Path]) -> FileRow:
+    base = next((base for base in bases if base in path.parents), None)
+    relative = str(path.relative_to(base)) if base else path.name or str(path)
+    name = plain(relative) + ("/" if path.is_dir() else "")
+    return FileRow(path, name, name.casefold(), None, problems)
+
+
+def select(rows: Sequence[FileRow], *, words: str = "", only_problems: bool = False, order: str = "name") -> list[int]:
+    """The numbers of the rows whose name has every one of ``words``, in ``order``."""
+    wanted = words.casefold().split()
+    found = [
+        number
+        for number, row in enumerate(rows)
+        if (not only_problems or row.problems) and all(word in row.key for word in wanted)
+    ]
+    if order == "size":
+        found.sort(key=lambda number: rows[number].area)
+    elif order == "problems":
+        rank = {"failed": 0, "needs": 1, "empty": 1, "": 2}
+        found.sort(key=lambda number: rank[rows[number].mark])
+    return found

@@ -1,0 +1,324 @@
+"""The images of the project: a list with the facts that decide, the picture, its caption and its problems."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from lora_tui.errors import UserError
+from lora_tui.text import N_, _, bytes_text, count, ngettext, plain
+from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.file_rows import ORDERS, FileRow, build_rows, select
+from lora_tui.tui.road import TONE_OF_MARK
+from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.threads import in_thread
+from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.text_field import TextField
+from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.workspace import Change, Images
+
+CAPTION_REST_SECONDS = 0.03
+"""How long the cursor rests before the caption is read: a held key reads few."""
+
+CAPTION_SHOWN = 4000
+"""Characters of a caption that are shown; files that are no captions can be long."""
+
+COLUMNS = (
+    Column(1),
+    Column(12, N_("file"), share=1, cut="middle"),
+    Column(9, N_("size"), align="right"),
+    Column(5, N_("shown"), align="right", since=52),
+    Column(9, N_("bucket"), align="right", since=66),
+    Column(5, N_("type"), since=76),
+    Column(7, N_("bytes"), align="right", since=84),
+)
+
+
+class DatasetScreen(BaseScreen):
+    """Files at the left, the one under the cursor at the right."""
+
+    ACTS = "dataset"
+    CSS_PATH = "dataset.tcss"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._images: Images | None = None
+        self._rows: tuple[FileRow, ...] = ()
+        self._visible: list[int] = []
+        self._words = ""
+        self._only_problems = False
+        self._order = 0
+        self._caption: tuple[Path, str, tuple[str, ...]] | None = None
+
+    # -- composing
+
+    def compose_body(self) -> ComposeResult:
+        files = VirtualList(COLUMNS, self._cells, gap=1, id="files")
+        field = TextField(placeholder=_("words in the file name"), list=files, id="filter")
+        field.display = False
+        with Horizontal():
+            with Vertical(id="left"):
+                yield field
+                yield files
+            with Vertical(id="right"):
+                yield ImageView(id="picture")
+                yield Lines(id="facts")
+
+    def workspace_changed(self, changed: frozenset[Change]) -> None:
+        if changed & {"scan", "project", "config"}:
+            if self.workspace.images is not None and self.workspace.images is not self._images:
+                self.run_worker(self._take(self.workspace.images), group="rows", exclusive=True)
+            elif self.workspace.images is None:
+                self._images, self._rows = None, ()
+                self._select()
+            self._say()
+
+    async def _take(self, images: Images) -> None:
+        """Make the rows in a thread; the cursor stays on its file."""
+        rows = await in_thread(build_rows, images, self.workspace.root)
+        here = self._here
+        self._images, self._rows = images, rows
+        self._select(here.path if here else None)
+
+    # -- the list
+
+    @property
+    def _list(self) -> VirtualList:
+        return self.query_one("#files", VirtualList)
+
+    @property
+    def _here(self) -> FileRow | None:
+        index = self._list.cursor
+        return self._rows[self._visible[index]] if 0 <= index < len(self._visible) else None
+
+    def _select(self, path: Path | None = None) -> None:
+        """Order and filter; the cursor goes to ``path`` if it is still there."""
+        if path is None and self._here is not None:
+            path = self._here.path
+        self._visible = select(
+            self._rows, words=self._words, only_problems=self._only_problems, order=ORDERS[self._order][0]
+        )
+        cursor = next((at for at, number in enumerate(self._visible) if self._rows[number].path == path), 0)
+        self._list.set_count(len(self._visible), cursor=cursor, empty=self._empty_words())
+        self._list.reload()
+        self._say()
+        self.refresh_keys()
+
+    def _empty_words(self) -> str:
+        work = self.workspace
+        if self._rows:
+            return _("No file fits. Esc shows all again.")
+        if work.images is None:
+            return _("Reading images.") if work.scanned >= 0 or work.project is None else _("No images could be read.")
+        folders = ", ".join(plain(entry.path) for entry in work.config.datasets) if work.config else ""
+        return _("No images yet. Put pictures into {folder}, each with a caption of the same name beside it.").format(
+            folder=folders or plain(str(work.root))
+        )
+
+    def _cells(self, index: int) -> list[Cell]:
+        row = self._rows[self._visible[index]]
+        mark = row.mark
+        cells = [Cell(getattr(self.shell.marks, mark) if mark else " ", TONE_OF_MARK.get(mark, "")), Cell(row.name)]
+        if row.image is None:
+            return cells
+        facts = row.image.facts
+        cells += [
+            Cell(f"{facts.width}x{facts.height}", "muted"),
+            Cell(f"{row.image.repeats}{self.shell.marks.times}" if row.image.repeats != 1 else "", "muted"),
+            Cell(self._bucket(row), "muted"),
+            Cell(facts.format, "muted"),
+            Cell(bytes_text(facts.size), "muted"),
+        ]
+        return cells
+
+    def _bucket(self, row: FileRow) -> str:
+        if row.image is None or self.workspace.config is None:
+            return ""
+        from lora_tui.dataset.buckets import buckets_for, fit_image
+
+        data = self.workspace.config.data
+        fit = fit_image(row.image.facts.width, row.image.facts.height, data, buckets_for(data))
+        return f"{fit.bucket.width}x{fit.bucket.height}"
+
+    def _say(self) -> None:
+        """The status line: how many, which of them, in what order."""
+        work = self.workspace
+        images = sum(self._rows[number].image is not None for number in self._visible)
+        total = len(self._images.scan.images) if self._images else 0
+        if self._images is None:
+            text = self._empty_words()
+            if work.scanned > 0:
+                text = _("reading images: {count} so far").format(count=count(work.scanned))
+        else:
+            text = ngettext("{count} image", "{count} images", total).format(count=count(total))
+            if images != total:
+                text = _("{shown} of {total} images").format(shown=count(images), total=count(total))
+            wrong = sum(bool(row.problems) for row in self._rows)
+            if wrong:
+                text += _(", ") + ngettext("{count} file with problems", "{count} files with problems", wrong).format(
+                    count=count(wrong)
+                )
+        right = []
+        if self._words.strip():
+            right.append(_("filter: {words}").format(words=plain(self._words.strip(), limit=30)))
+        if self._only_problems:
+            right.append(_("only problems"))
+        if self._order:
+            right.append(_(ORDERS[self._order][1]))
+        self.set_status(text, _(", ").join(right))
+
+    # -- the file under the cursor
+
+    @on(VirtualList.Moved, "#files")
+    def _moved(self) -> None:
+        row = self._here
+        picture = self.query_one(ImageView)
+        if row is None or row.image is None:
+            picture.show(None)
+        else:
+            picture.show(row.path, (row.image.facts.mtime_ns, row.image.facts.size))
+        if self._caption is None or row is None or self._caption[0] != row.path:
+            self._caption = None
+            self.run_worker(self._read_caption(row), group="caption", exclusive=True)
+        self._show_facts()
+
+    async def _read_caption(self, row: FileRow | None) -> None:
+        if row is None or row.image is None or row.image.caption_path is None:
+            return
+        await asyncio.sleep(CAPTION_REST_SECONDS)
+        text, tags = await in_thread(_caption_of, row.image.caption_path)
+        if row is self._here:
+            self._caption = (row.path, text, tags)
+            self._show_facts()
+
+    def _show_facts(self) -> None:
+        panel = self.query_one("#facts", Lines)
+        row = self._here
+        width, height = panel.size.width, panel.size.height
+        if row is None or not width:
+            panel.show([])
+            return
+        lines: list[list[Cell]] = [[Cell(row.name, "strong")]]
+        lines += [[Cell(text, "muted")] for text in self._fact_lines(row)]
+        for problem in row.problems:
+            tone = "error" if problem.severity == "error" else "warning"
+            words = plain(f"{problem.message} {problem.remedy}")
+            for number, line in enumerate(wrap(words, width - 2, lines=3)):
+                lead = Cell(f"{self.shell.marks.needs} ", tone) if number == 0 else Cell("  ")
+                lines.append([lead, Cell(line, tone if number == 0 else "")])
+        lines += [[Cell(text)] for text in self._caption_lines(row, width, max(height - len(lines), 1))]
+        panel.show(lines)
+
+    def _fact_lines(self, row: FileRow) -> list[str]:
+        if row.image is None or self.workspace.config is None:
+            return []
+        from lora_tui.dataset.buckets import buckets_for, fit_image
+
+        facts, data = row.image.facts, self.workspace.config.data
+        dot = f" {self.shell.marks.dot} "
+        first = [f"{facts.width} x {facts.height} px", facts.format, bytes_text(facts.size)]
+        if facts.alpha:
+            first.append(_("transparency"))
+        if facts.animated:
+            first.append(_("animated"))
+        fit = fit_image(facts.width, facts.height, data, buckets_for(data))
+        kept = fit.bucket.width * fit.bucket.height / max(fit.resize.width * fit.resize.height, 1)
+        second = [_("bucket {width}x{height}").format(width=fit.bucket.width, height=fit.bucket.height)]
+        if kept < 0.995:
+            second.append(_("{share}% cut").format(share=max(round(100 * (1 - kept)), 1)))
+        repeats = row.image.repeats
+        second.append(ngettext("{count} repeat", "{count} repeats", repeats).format(count=count(repeats)))
+        return [dot.join(first), dot.join(second)]
+
+    def _caption_lines(self, row: FileRow, width: int, room: int) -> list[str]:
+        if row.image is None:
+            return []
+        if row.image.caption_path is None:
+            return [_("No caption file.")]
+        if self._caption is None or self._caption[0] != row.path:
+            return []
+        _path, text, tags = self._caption
+        head = ngettext("caption, {count} tag", "caption, {count} tags", len(tags)).format(count=len(tags))
+        return [f"{head}:", *wrap(text or _("(empty)"), width, lines=max(room - 1, 1))]
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_facts)
+
+    # -- actions
+
+    def refusal(self, action_id: str) -> str:
+        if action_id == "dataset.next-problem" and not any(self._rows[n].problems for n in self._visible):
+            return _("No file in the list has a problem.")
+        if action_id == "dataset.zoom" and (self._here is None or self._here.image is None):
+            return _("There is no picture here.")
+        return ""
+
+    def action_zoom(self) -> None:
+        self.toggle_class("-zoom")
+        self.call_after_refresh(self._show_facts)
+
+    def action_filter(self) -> None:
+        field = self.query_one("#filter", TextField)
+        field.display = True
+        field.focus()
+
+    @on(TextField.Changed, "#filter")
+    def _typed(self, event: TextField.Changed) -> None:
+        event.stop()
+        self._words = event.value
+        self._select()
+
+    @on(TextField.Submitted, "#filter")
+    def _done(self, event: TextField.Submitted) -> None:
+        event.stop()
+        if not event.value.strip():
+            self.query_one("#filter", TextField).display = False
+        self._list.focus()
+
+    def action_problems(self) -> None:
+        self._only_problems = not self._only_problems
+        self._select()
+
+    def action_next_problem(self) -> None:
+        start = self._list.cursor
+        for step in range(1, len(self._visible) + 1):
+            at = (start + step) % len(self._visible)
+            if self._rows[self._visible[at]].problems:
+                self._list.cursor = at
+                return
+
+    def action_order(self) -> None:
+        self._order = (self._order + 1) % len(ORDERS)
+        self._select()
+
+    def go_back(self) -> bool:
+        field = self.query_one("#filter", TextField)
+        if self.has_class("-zoom"):
+            self.action_zoom()
+        elif field.display:
+            field.value = ""
+            field.display = False
+            self._list.focus()
+        elif self._only_problems:
+            self.action_problems()
+        else:
+            return False
+        return True
+
+
+def _caption_of(path: Path) -> tuple[str, tuple[str, ...]]:
+    """A caption's text as it is trained, and its tags, both safe to show."""
+    from lora_tui.captions.as_trained import caption_text
+    from lora_tui.captions.files import read_caption
+
+    try:
+        document = read_caption(path)
+    except UserError as error:
+        return plain(error.message), ()
+    text = caption_text(document)
+    return plain(text, limit=CAPTION_SHOWN), document.tags

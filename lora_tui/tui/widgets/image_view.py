@@ -1,0 +1,248 @@
+"""A picture in the terminal, decoded and drawn in a thread; the newest request wins.
+
+Finished pictures are kept (:class:`PictureCache`), so going back to one costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lora_tui.drawing.picture import Depth, draw, fit_cells
+from lora_tui.errors import UserError
+from lora_tui.tui.cells import TONES, wrap
+from lora_tui.tui.threads import in_thread
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+REST_SECONDS = 0.04
+"""How long a cursor rests on an image before it is decoded; a held key then skips most of them."""
+
+SLOW_REST_SECONDS = 0.6
+"""The same on a slow link, where a picture is worth a second of the line."""
+
+KEPT = 96
+"""Pictures kept drawn: at 80x40 cells about 1 MB each at the worst."""
+
+AT_ONCE = 2
+"""Images decoded at once in the whole app: more would slow the keys down."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One drawing of one file: two that are equal look the same."""
+
+    path: Path
+    stamp: tuple[int, int]
+    columns: int
+    rows: int
+    depth: Depth
+    ascii_only: bool
+    dark: bool
+    ground: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished picture, or why there is none."""
+
+    strips: tuple[Strip, ...] = ()
+    columns: int = 0
+    problem: str = ""
+
+
+class PictureCache:
+    """The most recently drawn pictures."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._drawn: OrderedDict[Wanted, Drawn] = OrderedDict()
+        self.gate = asyncio.Semaphore(AT_ONCE)
+
+    def get(self, wanted: Wanted) -> Drawn | None:
+        """The picture, none when it is not drawn yet."""
+        found = self._drawn.get(wanted)
+        if found is not None:
+            self._drawn.move_to_end(wanted)
+        return found
+
+    def put(self, wanted: Wanted, drawn: Drawn) -> None:
+        """Keep a picture; the one used longest ago gives way."""
+        self._drawn[wanted] = drawn
+        self._drawn.move_to_end(wanted)
+        while len(self._drawn) > self._kept:
+            self._drawn.popitem(last=False)
+
+
+class ImageView(Widget):
+    """Shows one image file as large as it fits, in its own shape."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES}
+    DEFAULT_CSS = "ImageView { height: 1fr; }"
+
+    def __init__(
+        self,
+        *,
+        align: Literal["left", "center"] = "left",
+        id: str | None = None,  # noqa: A002 - Textual's own name
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._align = align
+        self._path: Path | None = None
+        self._stamp = (0, 0)
+        self._drawn = Drawn()
+        self._shown: Wanted | None = None
+        self._drawing = False
+
+    @property
+    def path(self) -> Path | None:
+        """The file that is, or is about to be, shown."""
+        return self._path
+
+    @property
+    def shown(self) -> Path | None:
+        """The file whose picture is on screen now."""
+        return self._shown.path if self._shown is not None and not self._drawn.problem else None
+
+    @property
+    def problem(self) -> str:
+        """Why there is no picture; empty when there is one."""
+        return self._drawn.problem
+
+    def show(self, path: Path | None, stamp: tuple[int, int] = (0, 0)) -> None:
+        """Show another file. ``stamp`` (change time in ns, bytes) tells two contents of one file apart."""
+        if (path, stamp) == (self._path, self._stamp):
+            return
+        self._path, self._stamp = path, stamp
+        self._ask()
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._ask())
+
+    def on_resize(self) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        wanted = self._wanted()
+        if wanted is None:
+            self._put(None, Drawn())
+            return
+        drawn = _cache_of(self.app).get(wanted)
+        if drawn is not None:
+            self._put(wanted, drawn)
+        elif not self._drawing and wanted != self._shown:
+            self._drawing = True
+            self.run_worker(self._draw_until_content(), group="picture", exit_on_error=True)
+
+    async def _draw_until_content(self) -> None:
+        """Draw what is wanted until that is what is shown: one image at a time, the newest wish next."""
+        cache = _cache_of(self.app)
+        slow = bool(getattr(getattr(self.app, "settings", None), "slow", False))
+        try:
+            while (wanted := self._wanted()) is not None and wanted != self._shown:
+                await asyncio.sleep(SLOW_REST_SECONDS if slow else REST_SECONDS)
+                if wanted != self._wanted():
+                    continue
+                drawn = cache.get(wanted)
+                if drawn is None:
+                    async with cache.gate:
+                        drawn = await in_thread(render, wanted)
+                    cache.put(wanted, drawn)
+                if wanted == self._wanted():
+                    self._put(wanted, drawn)
+        finally:
+            self._drawing = False
+
+    def _put(self, wanted: Wanted | None, drawn: Drawn) -> None:
+        self._shown, self._drawn = wanted, drawn
+        self.refresh()
+
+    def _wanted(self) -> Wanted | None:
+        app = self.app
+        settings = getattr(app, "settings", None)
+        if self._path is None or not self.size or (settings is not None and settings.images == "off"):
+            return None
+        ground = self.background_colors[1]
+        return Wanted(
+            self._path,
+            self._stamp,
+            self.size.width,
+            self.size.height,
+            depth_of(app),
+            bool(getattr(app, "ascii_only", False)),
+            app.current_theme.dark,
+            (0, 0, 0) if ground.ansi is not None else ground.rgb,
+        )
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        base = self.rich_style
+        if self._drawn.problem:
+            lines = wrap(self._drawn.problem, width)
+            style = base + self.get_component_rich_style("tone--muted", partial=True)
+            text = lines[y] if y < len(lines) else ""
+            return Strip([Segment(text, style)]).adjust_cell_length(width, base)
+        if y >= len(self._drawn.strips):
+            return Strip.blank(width, base)
+        strip = self._drawn.strips[y]
+        margin = (width - self._drawn.columns) // 2 if self._align == "center" else 0
+        if margin:
+            strip = Strip([Segment(" " * margin, base), *strip], margin + self._drawn.columns)
+        return strip.adjust_cell_length(width, base)
+
+
+def render(wanted: Wanted) -> Drawn:
+    """Decode and draw; an image that cannot be read becomes a sentence."""
+    from lora_tui.dataset.buckets import Size
+    from lora_tui.dataset.load import open_upright
+
+    try:
+        least = Size(wanted.columns, wanted.rows * 2)
+        image = open_upright(wanted.path, background=wanted.ground, at_least=least)
+    except UserError as error:
+        return Drawn(problem=error.message)
+    columns, rows = fit_cells(image.width, image.height, wanted.columns, wanted.rows)
+    style: Literal["half", "ascii"] = "ascii" if wanted.ascii_only else "half"
+    picture = draw(image, columns, rows, depth=wanted.depth, style=style, dark=wanted.dark)
+    styles: dict[tuple[object, object], Style] = {}
+    strips = []
+    for row in picture.rows:
+        segments = []
+        for run in row:
+            key = (run.front, run.back)
+            look = styles.get(key)
+            if look is None:
+                back = Color.from_rgb(*run.back) if run.back is not None else None
+                look = styles[key] = Style(color=Color.from_rgb(*run.front), bgcolor=back)
+            segments.append(Segment(run.text, look))
+        strips.append(Strip(segments, picture.columns))
+    return Drawn(tuple(strips), picture.columns)
+
+
+def depth_of(app: App[object]) -> Depth:
+    """How many colours the terminal has."""
+    system = app.console.color_system
+    if system == "truecolor":
+        return "truecolor"
+    return "256" if system == "256" else "16"
+
+
+def _cache_of(app: App[object]) -> PictureCache:
+    found = getattr(app, "pictures", None)
+    if isinstance(found, PictureCache):
+        return found
+    cache = PictureCache()
+    app.pictures = cache  # type: ignore[attr-defined]  # one cache an app, made with its first picture
+    return cache
