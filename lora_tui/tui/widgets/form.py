@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events, on
 from textual.app import ComposeResult
@@ -20,24 +21,23 @@ from lora_tui.tui.marks import marks_of
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 
-TITLE_WIDTH = 20
-VALUE_WIDTH = 18
-_LEFT = 4
-"""Cells before the title: the cursor's mark and the mark of a changed setting, each with a space."""
+TITLE_WIDTH = 22
+VALUE_WIDTH = 14
+_LEFT = 3
+"""Cells before the title: the cursor's mark, the mark of a changed setting, a space."""
 
 
 @dataclass(frozen=True)
 class FieldRow:
     """One row: its name, its value, what stands beside it, and whether the value was changed.
 
-    A ``wide`` value (a path, a prompt) takes the whole row when there is nothing to say beside it.
+    A value that is long takes the room of a note that only describes; one that warns keeps its place.
     """
 
     title: Cell
     value: Cell
     note: Cell
     changed: bool = False
-    wide: bool = False
 
 
 class FormList(VirtualList):
@@ -51,9 +51,8 @@ class FormList(VirtualList):
 
     def place_of_value(self, width: int) -> tuple[int, int]:
         """Where values begin and how wide they are in ``width`` cells."""
-        title = TITLE_WIDTH if width < 90 else TITLE_WIDTH + 4
-        value = max(VALUE_WIDTH, (width - _LEFT - title - 4) * 2 // 5)
-        return _LEFT + title + 1, value
+        start = _LEFT + TITLE_WIDTH + 1
+        return start, max(VALUE_WIDTH, (width - start) * 2 // 5)
 
     def _row_strip(self, index: int, width: int) -> Strip:
         field, marks = self._field(index), marks_of(self.app)
@@ -63,13 +62,16 @@ class FormList(VirtualList):
             name = "virtual-list--cursor" if self.has_focus else "virtual-list--cursor-blurred"
             base += self.get_component_rich_style(name, partial=True)
         start, value_width = self.place_of_value(width)
-        rest = max(width - start - value_width - 2, 0)
-        if field.wide and not field.note.text:
-            value_width, rest = width - start, 0
+        room = max(width - start, 0)
+        if field.note.tone not in ("error", "warning"):
+            value_width = min(max(value_width, cell_len(field.value.text)), room)
+        rest = max(room - value_width - 2, 0) if field.note.text else 0
+        if not rest:
+            value_width = room
         pieces = [
-            Cell((marks.cursor if here else " ") + " ", "accent" if self.has_focus else "muted"),
+            Cell(marks.cursor if here else " ", "accent" if self.has_focus else "muted"),
             Cell("* " if field.changed else "  ", "accent"),
-            Cell(fit(field.title.text, start - _LEFT - 1, ellipsis=marks.ellipsis) + " ", field.title.tone),
+            Cell(fit(field.title.text, TITLE_WIDTH, ellipsis=marks.ellipsis) + " ", field.title.tone),
             Cell(fit(field.value.text, value_width, cut="middle", ellipsis=marks.ellipsis), field.value.tone),
         ]
         if rest:
@@ -116,8 +118,7 @@ class FormPane(Container):
     DEFAULT_CSS = """
     FormPane { layers: rows editor; height: 1fr; }
     FormPane FormList { layer: rows; }
-    FormPane FieldEditor { layer: editor; display: none; background: $panel; padding: 0; }
-    FormPane.-editing FieldEditor { display: block; }
+    FormPane FieldEditor { layer: editor; }
     """
 
     class Typed(Message):
@@ -139,6 +140,7 @@ class FormPane(Container):
         super().__init__()
         self._rows = FormList(row, empty=empty)
         self._editor = FieldEditor()
+        self._editor.display = False
         self._narrow = True
 
     def compose(self) -> ComposeResult:
@@ -153,7 +155,7 @@ class FormPane(Container):
     @property
     def editing(self) -> bool:
         """Whether the editor is open."""
-        return self.has_class("-editing")
+        return bool(self._editor.display)
 
     @property
     def text(self) -> str:
@@ -166,23 +168,28 @@ class FormPane(Container):
         with self.prevent(TextField.Changed):
             self._editor.value = text
         self._editor.cursor_position = len(text)
-        self.add_class("-editing")
+        self._editor.display = True
         self._place()
-        self._editor.focus()
+        # At once and not by a message: keys that are typed ahead belong into the editor.
+        self.screen.set_focus(self._editor)
         if not fresh:
             self._editor.select_all()
+
+    def insert(self, text: str) -> None:
+        """Put text at the editor's cursor, over what is selected."""
+        self._editor.replace(text, *self._editor.selection)
 
     def close(self) -> None:
         """Close the editor; the rows have the focus again."""
         if self.editing:
-            self.remove_class("-editing")
-            self._rows.focus()
+            self._editor.display = False
+            self.screen.set_focus(self._rows)
 
     def _place(self) -> None:
         width = self._rows.size.width
         start, value = self._rows.place_of_value(width)
-        self._editor.styles.offset = (start, self._rows.row_on_screen)
-        self._editor.styles.width = value if self._narrow else width - start
+        self._editor.styles.offset = (start - 1, self._rows.row_on_screen)
+        self._editor.styles.width = (value if self._narrow else width - start) + 2
 
     @on(events.Resize)
     def _resized(self) -> None:
@@ -194,6 +201,13 @@ class FormPane(Container):
         event.stop()
         if self.editing:
             self.post_message(self.Typed(event.value))
+
+    @on(TextField.Submitted)
+    def _submitted(self, event: TextField.Submitted) -> None:
+        """Enter that was typed ahead comes as the input's own message."""
+        event.stop()
+        if self.editing:
+            self.post_message(self.Done(self._editor.value, FieldEditor.Left(accept=True)))
 
     @on(FieldEditor.Left)
     def _left(self, event: FieldEditor.Left) -> None:

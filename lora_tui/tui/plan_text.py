@@ -1,0 +1,151 @@
+"""The plan of a run in a few lines: steps, time, files, memory, money; and what a check found, in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lora_tui.config.findings import Finding
+from lora_tui.config.plan import RunPlan
+from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
+from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.workspace import Planned, Workspace
+
+LEAD = 6
+"""Cells of the word PLAN and the space after it; the lines below are as far in."""
+
+Line = tuple[Cell, ...]
+
+
+def plan_lines(workspace: Workspace, width: int, *, disk_free: int | None = None) -> list[Line]:
+    """The plan in at most four lines of ``width`` cells, or what stands in its way."""
+    planned = workspace.planned
+    plan = planned.plan if planned else None
+    if plan is None:
+        return [_led(wrap(_why_not(workspace, planned), width - LEAD, 2)[0], "muted")]
+    steps = wrap(plan.arithmetic, width - LEAD, 2)
+    lines = [_led(steps[0], "strong"), *(_indented(text, "strong") for text in steps[1:])]
+    lines.append(_indented("  ".join(_time_and_files(plan, disk_free))))
+    lines.append(_indented("  ".join(_memory(plan))))
+    money = _money(plan, workspace)
+    if money:
+        lines.append(_indented(money))
+    return lines[:4]
+
+
+def bucket_lines(plan: RunPlan) -> list[Line]:
+    """The sizes in use with their images and batches, largest groups first."""
+    lines: list[Line] = [(Cell(_("BUCKETS"), "muted"),)]
+    for bucket in sorted(plan.buckets, key=lambda bucket: -bucket.images):
+        size = f"{bucket.width}x{bucket.height}"
+        images = ngettext("{count} image", "{count} images", bucket.images).format(count=count(bucket.images))
+        batches = ngettext("{count} batch", "{count} batches", bucket.batches).format(count=count(bucket.batches))
+        lines.append((Cell(f"{size:>9}  {images:>12}  "), Cell(f"{batches:>12}", "muted")))
+    return lines
+
+
+def moment_lines(plan: RunPlan) -> list[Line]:
+    """When the run saves, draws, validates and writes its state."""
+    moments = (
+        (_("LoRA files"), plan.checkpoints),
+        (_("samples"), plan.sample_steps if plan.prompts else ()),
+        (_("validation"), plan.validation_steps),
+        (_("states"), plan.state_steps),
+    )
+    lines: list[Line] = [(Cell(_("AT STEP"), "muted"),)]
+    for name, steps in moments:
+        lines.append((Cell(f"{name:<12}", "muted"), Cell(_steps_text(steps))))
+    return lines
+
+
+def finding_line(findings: Sequence[Finding], key: str) -> Line:
+    """How many errors and warnings there are, the first of them, and the key that goes to it."""
+    serious = [finding for finding in findings if finding.severity != "note"]
+    if not serious:
+        return (Cell(_("nothing speaks against this run"), "success"),) if findings is not None else ()
+    errors = sum(finding.severity == "error" for finding in serious)
+    warnings = len(serious) - errors
+    heads = []
+    if errors:
+        heads.append(ngettext("{count} error", "{count} errors", errors).format(count=errors))
+    if warnings:
+        heads.append(ngettext("{count} warning", "{count} warnings", warnings).format(count=warnings))
+    first = serious[0]
+    tone = "error" if errors else "warning"
+    words = plain(f"{first.message} {first.remedy}".strip())
+    return (Cell(f"! {', '.join(heads)} ", tone), Cell(f"({key})  ", "muted"), Cell(words))
+
+
+def start_question(plan: RunPlan, workspace: Workspace) -> tuple[str, str]:
+    """What to ask before a run starts: the question, and what it will cost."""
+    steps = ngettext("{count} step", "{count} steps", plan.total_steps).format(count=count(plan.total_steps))
+    details = [plan.arithmetic, "  ".join(_time_and_files(plan, None)), "  ".join(_memory(plan))]
+    money = _money(plan, workspace)
+    if money:
+        details.append(money)
+    return _("Start a training of {steps}?").format(steps=steps), "\n".join(details)
+
+
+def _led(text: str, tone: str = "") -> Line:
+    return (Cell(f"{_('PLAN'):<{LEAD}}", "muted"), Cell(text, tone))
+
+
+def _indented(text: str, tone: str = "") -> Line:
+    return (Cell(" " * LEAD), Cell(text, tone))
+
+
+def _why_not(workspace: Workspace, planned: Planned | None) -> str:
+    if planned is not None and planned.error is not None:
+        return plain(str(planned.error))
+    if workspace.scanned >= 0:
+        return _("reading images: {count} so far").format(count=count(max(workspace.scanned, 0)))
+    if workspace.config is not None and not workspace.config.datasets:
+        return _("no dataset yet: add a folder of images under Dataset")
+    if workspace.images is not None and not workspace.images.scan.images:
+        return _("no images in the dataset folders yet")
+    return _("the steps follow from the images; none could be read") if planned else _("planning")
+
+
+def _time_and_files(plan: RunPlan, disk_free: int | None) -> list[str]:
+    if plan.seconds is None or not plan.step_seconds:
+        parts = [_("time unknown yet")]
+    else:
+        pace = f"{1 / plan.step_seconds:.2f} it/s"
+        source = f", {plain(plan.source, limit=24)}" if plan.source else ""
+        parts = [_("time about {time}").format(time=duration(plan.seconds)) + f" ({pace}{source})"]
+    size = bytes_text(plan.lora_bytes)
+    parts.append(_("file {size} x {files}").format(size=size, files=count(len(plan.checkpoints))))
+    disk = bytes_text(plan.disk_total)
+    if disk_free is not None:
+        disk = _("{needed} of {free}").format(needed=disk, free=bytes_text(disk_free))
+    parts.append(_("disk {size}").format(size=disk))
+    if plan.prompts:
+        parts.append(_("samples {count}").format(count=count(plan.samples)))
+    return parts
+
+
+def _memory(plan: RunPlan) -> list[str]:
+    """The total, then its parts in the same unit; what is trained (values, gradients, averages) as one."""
+    parts = dict(plan.memory_bytes)
+    trained = sum(parts.pop(name, 0) for name in ("adapter", "gradients", "optimizer"))
+    names = {"weights": _("weights"), "activations": _("activations")}
+    total = plan.memory_total
+    divisor = 1e9 if total >= 1e9 else 1e6
+    said = [_("memory {size}").format(size=bytes_text(total)) + " "]
+    said += [f"{names.get(name, name)} {size / divisor:.2f}" for name, size in parts.items()]
+    return [*said, _("adapter and optimizer {size}").format(size=f"{trained / divisor:.2f}")]
+
+
+def _money(plan: RunPlan, workspace: Workspace) -> str:
+    project = workspace.project
+    if plan.cost is None or project is None:
+        return ""
+    price = f"{float(project.price_per_hour):.2f} {plain(project.currency)}".strip()
+    return _("cost about {cost} at {price} an hour").format(cost=f"{plan.cost:.2f}", price=price)
+
+
+def _steps_text(steps: Sequence[int]) -> str:
+    if not steps:
+        return _("never")
+    if len(steps) <= 4:
+        return ", ".join(count(step) for step in steps)
+    return f"{', '.join(count(step) for step in steps[:2])} … {count(steps[-1])} ({count(len(steps))})"

@@ -1,0 +1,42 @@
+"""What can be done on the parameter form."""
+
+from __future__ import annotations
+
+from lora_tui.text import N_
+from lora_tui.tui.actions import Action
+
+PARAMETERS_ACTIONS: tuple[Action, ...] = (
+    Action("parameters.edit", ("enter",), N_("edit"), N_("Change the setting, open the entry, or add one.")),
+    Action("parameters.next-group", ("tab",), N_("group"), N_("To the next group of settings.")),
+    Action("parameters.previous-group", ("shift+tab",), N_("group before"), N_("To the group before."), show=False),
+    Action(
+        "parameters.turn-on",
+        ("right", "space"),
+        N_("next value"),
+        N_("The next value of a switch or a choice; opens an entry of a list."),
+        show=False,
+        palette=False,
+    ),
+    Action(
+        "parameters.turn-back",
+        ("left",),
+        N_("value before"),
+        N_("The value before, of a switch or a choice."),
+        show=False,
+        palette=False,
+    ),
+    Action("parameters.start", ("ctrl+r",), N_("start"), N_("Save, check, and start the run that the form describes.")),
+    Action("parameters.save", ("ctrl+s",), N_("save"), N_("Write the configuration to its file.")),
+    Action("parameters.undo", ("u",), N_("undo"), N_("Take the last change of the form back.")),
+    Action("parameters.search", ("/",), N_("find"), N_("Find a setting by its name here or in other programs.")),
+    Action("parameters.preset", ("p",), N_("preset"), N_("Take the settings of a preset; undo takes them back.")),
+    Action("parameters.expert", ("e",), N_("expert"), N_("Show or hide the settings that few need.")),
+    Action("parameters.next-problem", ("n",), N_("problem"), N_("Go to the next setting that the check speaks of.")),
+    Action("parameters.toml", ("t",), "TOML", N_("Look at the configuration as it is written to its file.")),
+    Action("parameters.load", ("o",), N_("load"), N_("Load another configuration file; undo brings this one back.")),
+    Action("parameters.redo", ("U",), N_("redo"), N_("Do again what was taken back."), show=False),
+    Action("parameters.reset", ("d",), N_("default"), N_("Back to the default of this setting."), show=False),
+    Action("parameters.browse", ("b",), N_("browse"), N_("Choose the file or folder on disk."), show=False),
+    Action("parameters.add", ("a",), N_("add entry"), N_("Add a dataset folder or a sample prompt."), show=False),
+    Action("parameters.remove", ("x",), N_("remove entry"), N_("Remove this entry of the list."), show=False),
+)
