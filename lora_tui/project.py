@@ -218,6 +218,9 @@ class Project:
             write_atomic(self.file, self._as_toml().encode("utf-8"))
         except OSError as error:
             raise _unwritable(self.file, error) from error
+        except UnicodeEncodeError as error:
+            message = _("A name in the project is not valid UTF-8 and cannot be written.")
+            raise _wrong(self.file, message, _("Rename that folder."), "project.unwritable") from error
 
     def _as_toml(self) -> str:
         import tomli_w

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 from lora_tui.dataset.scan import DatasetImage
@@ -37,12 +38,27 @@ class FingerprintStore:
         from lora_tui.settings import cache_dir
 
         with suppress(OSError, sqlite3.Error):
-            database = sqlite3.connect(cache_dir() / f"fingerprints-{_VERSION}.sqlite", timeout=5.0)
-            self._database = database
-            database.execute("pragma journal_mode = wal")
-            database.execute("pragma synchronous = normal")
-            database.execute(_TABLE)
+            file = cache_dir() / f"fingerprints-{_VERSION}.sqlite"
+            try:
+                self._open(file)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:  # damaged: everything in it can be computed again
+                self._close()
+                file.unlink(missing_ok=True)
+                self._open(file)
         return self
+
+    def _open(self, file: Path) -> None:
+        self._database = sqlite3.connect(file, timeout=5.0)
+        self._database.execute("pragma journal_mode = wal")
+        self._database.execute("pragma synchronous = normal")
+        self._database.execute(_TABLE)
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -50,8 +66,7 @@ class FingerprintStore:
         if self._database is not None:
             with suppress(sqlite3.Error):
                 self._prune(self._database)
-            self._database.close()
-            self._database = None
+        self._close()
 
     def get_many(self, images: Sequence[DatasetImage]) -> list[bytes | None]:
         """The stored cells of each image, none where there are none for its present size and time."""

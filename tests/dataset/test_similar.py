@@ -98,6 +98,9 @@ def test_a_damaged_store_is_no_obstacle(make_image: MakeImage, tmp_path: Path) -
     for file in cache_dir().glob("fingerprints-*"):
         file.write_bytes(b"this is no database" * 100)
     assert grouped(scan) == [{"a.png", "b.png"}]
+    for image in scan.images:
+        image.path.unlink()
+    assert grouped(scan) == [{"a.png", "b.png"}], "the store was made anew"
 
 
 def test_the_store_is_an_ordinary_database(make_image: MakeImage, tmp_path: Path) -> None:

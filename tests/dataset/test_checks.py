@@ -1,0 +1,170 @@
+"""The checks of a dataset: what each finds, and that it leaves a good dataset alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lora_tui.config.schema import Config
+from lora_tui.dataset.caption_checks import guess_encoding
+from lora_tui.dataset.checks import check_dataset
+from lora_tui.dataset.scan import Problem, Scan, scan_folder
+
+MakeImage = Callable[..., Path]
+Draw = Callable[..., Image.Image]
+
+
+def small_config() -> Config:
+    config = Config()
+    config.data.resolution = 64
+    config.data.bucket_min = 64
+    return config
+
+
+def found(folder: Path, **options: object) -> dict[str, str]:
+    """Name of the file and code of each problem, with images trained at 64 px."""
+    problems = check_dataset(scan_folder(folder), config=small_config(), **options)  # type: ignore[arg-type]
+    assert all(problem.message and problem.remedy for problem in problems)
+    return {problem.path.name: problem.code for problem in problems}
+
+
+def one(problems: tuple[Problem, ...], code: str) -> Problem:
+    (problem,) = [problem for problem in problems if problem.code == code]
+    return problem
+
+
+@pytest.fixture
+def good(make_image: MakeImage, tmp_path: Path) -> Path:
+    for number in range(3):
+        make_image(f"set/{number}.png", 64, 64, seed=number, caption="hatgirl, smile")
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_good_dataset_has_no_problem(good: Path, decode: bool) -> None:
+    assert found(good, decode=decode, trigger="hatgirl") == {}
+
+
+def test_captions_missing_empty_or_elsewhere(good: Path) -> None:
+    (good / "0.txt").unlink()
+    (good / "1.txt").write_text(" \n")
+    (good / "2.txt").rename(good / "2.TXT")
+    assert found(good) == {"0.png": "caption.missing", "1.txt": "caption.empty", "2.png": "caption.other_ending"}
+
+
+def test_caption_encodings_and_lines(good: Path) -> None:
+    (good / "0.txt").write_bytes("帽子女孩, 微笑".encode("gb18030"))
+    (good / "1.txt").write_bytes(b"\xef\xbb\xbfhatgirl")
+    (good / "2.txt").write_text("hatgirl\nsecond")
+    problems = check_dataset(scan_folder(good), config=small_config())
+    assert {problem.path.name: problem.code for problem in problems} == {
+        "0.txt": "caption.undecodable",
+        "1.txt": "caption.bom",
+        "2.txt": "caption.more_lines",
+    }
+    assert problems[0].severity == "error", "errors come first"
+    assert "GB18030" in problems[0].remedy
+
+
+def test_the_trigger_word(good: Path) -> None:
+    (good / "1.txt").write_text("Hatgirl, smile")
+    (good / "2.txt").write_text("smile")
+    assert found(good, trigger="hatgirl") == {"1.txt": "trigger.case", "2.txt": "trigger.missing"}
+
+
+def test_captions_shared_and_without_an_image(good: Path, draw: Draw) -> None:
+    draw(64, 64, 9).save(good / "0.jpg")
+    (good / "gone.txt").write_text("x")
+    assert found(good) == {"0.txt": "caption.shared", "gone.txt": "caption.orphan"}
+
+
+def test_a_caption_of_an_unreadable_image_is_no_orphan(good: Path) -> None:
+    (good / "0.png").write_bytes(b"")
+    assert found(good) == {"0.png": "image.empty"}
+
+
+def test_small_cut_animated_and_transparent_images(make_image: MakeImage, tmp_path: Path, draw: Draw) -> None:
+    make_image("small.png", 20, 20, caption="x")
+    make_image("long.png", 640, 64, caption="x")
+    draw(64, 64, 1).save(tmp_path / "moves.gif", save_all=True, append_images=[draw(64, 64, 2)])
+    (tmp_path / "moves.txt").write_text("x")
+    clear = draw(64, 64, 3).convert("RGBA")
+    clear.save(tmp_path / "opaque.png")
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    clear.save(tmp_path / "clear.png")
+    for name in ("clear", "opaque"):
+        (tmp_path / f"{name}.txt").write_text("x")
+    common = {"small.png": "image.small", "long.png": "image.cut", "moves.gif": "image.animated"}
+    assert found(tmp_path) == {**common, "clear.png": "image.alpha", "opaque.png": "image.alpha"}
+    decoded = check_dataset(scan_folder(tmp_path), config=small_config(), decode=True)
+    assert {problem.path.name: problem.code for problem in decoded if problem.code != "image.similar"} == {
+        **common,
+        "clear.png": "image.alpha",
+    }
+
+
+def test_a_damaged_image_is_found_by_decoding(good: Path) -> None:
+    path = good / "0.png"
+    path.write_bytes(path.read_bytes()[:-60])
+    assert found(good) == {}
+    assert found(good, decode=True) == {"0.png": "image.damaged"}
+
+
+def test_near_duplicates_are_named(good: Path, draw: Draw) -> None:
+    draw(64, 64, 0).save(good / "copy.jpg", quality=80)
+    (good / "copy.txt").write_text("hatgirl")
+    problem = one(check_dataset(scan_folder(good), config=small_config(), decode=True), "image.similar")
+    assert problem.path.name == "0.png"
+    assert "copy.jpg" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("purpose", "images", "code"),
+    [
+        ("character", 3, "dataset.few"),
+        ("character", 30, ""),
+        ("character", 60, "dataset.many"),
+        ("style", 30, "dataset.few"),
+        ("style", 200, ""),
+        ("", 3, ""),
+    ],
+)
+def test_the_number_of_images_by_purpose(good: Path, purpose: str, images: int, code: str) -> None:
+    scan = scan_folder(good)
+    many = Scan((scan.images * images)[:images])
+    problems = check_dataset(many, config=small_config(), purpose=purpose)
+    assert [problem.code for problem in problems if problem.code.startswith("dataset.")] == ([code] if code else [])
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    (problem,) = check_dataset(scan_folder(tmp_path))
+    assert (problem.code, problem.severity) == ("dataset.empty", "error")
+
+
+def test_repeats_that_look_like_a_year(make_image: MakeImage, tmp_path: Path) -> None:
+    make_image("2024_holiday/a.png", 64, 64, caption="x")
+    assert found(tmp_path) == {"a.png": "image.repeats"}
+
+
+def test_hostile_names_and_texts_are_shown_as_symbols(make_image: MakeImage, tmp_path: Path) -> None:
+    make_image("a\x1b[2J\n[bold].png", 64, 64)
+    (tmp_path / "a\x1b[2J\n[bold].json").write_text("{}")
+    (problem,) = check_dataset(scan_folder(tmp_path), config=small_config(), trigger="\x1b[31m")
+    assert "\x1b" not in problem.message + problem.remedy
+    assert "\n" not in problem.message + problem.remedy
+
+
+def test_checking_can_be_watched_and_stopped(good: Path) -> None:
+    done: list[int] = []
+    check_dataset(scan_folder(good), config=small_config(), decode=True, on_progress=done.append)
+    assert done[-1] == 3
+    (good / "0.txt").unlink()
+    assert check_dataset(scan_folder(good), config=small_config(), should_stop=lambda: True) == ()
+
+
+@pytest.mark.parametrize(("text", "codec", "name"), [("帽子女孩", "gb18030", "GB"), ("café", "cp1252", "Windows")])
+def test_encodings_are_guessed(text: str, codec: str, name: str) -> None:
+    assert name in guess_encoding(text.encode(codec))
