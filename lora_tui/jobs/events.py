@@ -73,14 +73,14 @@ class EventWriter:
         return written == len(data)
 
 
-class EventReader:
-    """Reads events as they come. Never raises for what the file holds.
+class LineReader:
+    """Reads whole lines of a growing file in blocks. Never raises for what the file is or holds.
 
     Attributes:
-        bad_lines: lines passed over so far, because they were no JSON object or too long.
-        restarted: the last poll found another file, or a shorter one, and began at its start.
-        offset: bytes of the file that complete lines and polls have used up.
-        offsets: for each event of the last poll, where its line starts in the file.
+        bad_lines: lines passed over so far, because they were too long or (by a subclass) could not be parsed.
+        restarted: the last read found another file, or a shorter one, and began at its start.
+        offset: bytes of the file that have been read.
+        at_end: the last read reached what was then the end of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,33 +88,25 @@ class EventReader:
         self.bad_lines = 0
         self.restarted = False
         self.offset = 0
-        self.offsets: list[int] = []
+        self.at_end = False
         self._tail = b""
         self._skipping = False
         self._identity: tuple[int, int] | None = None
-        self._at_end = False
 
-    @property
-    def at_end(self) -> bool:
-        """Whether the last poll reached what was then the end of the file."""
-        return self._at_end
-
-    def poll(self, max_bytes: int = CHUNK) -> list[Event]:
-        """The next events, from at most ``max_bytes`` of the file; an empty list when there are none yet."""
+    def block(self, max_bytes: int = CHUNK) -> bytes:
+        """The next lines, each with its end, from at most ``max_bytes`` more of the file; empty if there are none."""
         self.restarted = False
-        self.offsets = []
         try:
             with self.path.open("rb", buffering=0) as file:
                 size = self._recognise(file.fileno())
                 file.seek(self.offset)
                 data = file.read(max_bytes)
         except OSError:
-            self._at_end = True
-            return []
-        start = self.offset - len(self._tail)
+            self.at_end = True
+            return b""
         self.offset += len(data)
-        self._at_end = self.offset >= size or not data
-        return self._parse(self._tail + data, start)
+        self.at_end = self.offset >= size or not data
+        return self._whole_lines(self._tail + data if self._tail else data)
 
     def _recognise(self, descriptor: int) -> int:
         """Notice a replaced or shortened file and go back to its start; return its size."""
@@ -126,35 +118,45 @@ class EventReader:
         self._identity = identity
         return status.st_size
 
-    def _parse(self, data: bytes, start: int) -> list[Event]:
+    def _whole_lines(self, data: bytes) -> bytes:
+        """Cut off the unfinished last line and keep it for later; drop lines longer than :data:`MAX_LINE`."""
         end = data.rfind(b"\n") + 1
         self._tail = data[end:]
-        lines: list[bytes] = data[:end].split(b"\n")[:-1] if end else []
-        starts = _starts(lines, start)
-        if self._skipping and lines:
+        begin = 0
+        if self._skipping and end:
+            begin = data.find(b"\n") + 1
             self._skipping = False
-            del lines[0], starts[0]
         if len(self._tail) > MAX_LINE:
             self._tail = b""
             self.bad_lines += 0 if self._skipping else 1
             self._skipping = True
-        events = parse_together(lines)
-        if events is None:
-            events = self._parse_singly(lines, starts)
-        else:
-            self.offsets = starts
+        return data[begin:end]
+
+
+class EventReader(LineReader):
+    """Reads events as they come; what is no event is counted in ``bad_lines``."""
+
+    def poll(self, max_bytes: int = CHUNK) -> list[Event]:
+        """The next events, from at most ``max_bytes`` of the file; an empty list when there are none yet."""
+        events, bad = parse_lines(self.block(max_bytes))
+        self.bad_lines += bad
         return events
 
-    def _parse_singly(self, lines: list[bytes], starts: list[int]) -> list[Event]:
-        events = []
-        for line, start in zip(lines, starts, strict=True):
-            event = parse_line(line)
-            if event is not None:
-                events.append(event)
-                self.offsets.append(start)
-            elif line.strip(b"\0\r\t "):
-                self.bad_lines += 1
-        return events
+
+def parse_lines(block: bytes) -> tuple[list[Event], int]:
+    """The events of whole lines, and how many lines were none. Empty lines and blocks of zeros do not count."""
+    lines = [line for line in block.split(b"\n") if line]
+    together = _parse_together(lines)
+    if together is not None:
+        return together, 0
+    events, bad = [], 0
+    for line in lines:
+        event = parse_line(line)
+        if event is not None:
+            events.append(event)
+        elif line.strip(b"\0\r\t "):
+            bad += 1
+    return events, bad
 
 
 def tail_events(path: Path, max_bytes: int = 1 << 16, *, start: int = 0) -> list[Event]:
@@ -167,11 +169,9 @@ def tail_events(path: Path, max_bytes: int = 1 << 16, *, start: int = 0) -> list
             data = file.read(size - begin + 1)
     except OSError:
         return []
-    lines = data.split(b"\n")
-    if begin > 0:
-        del lines[0]  # the end of a line that began before, or nothing when a line begins exactly here
-    events = parse_together([line for line in lines if line])
-    return events if events is not None else [event for line in lines if (event := parse_line(line)) is not None]
+    if begin > 0:  # what precedes the first line end belongs to a line that began before
+        data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
+    return parse_lines(data)[0]
 
 
 def parse_line(line: bytes) -> Event | None:
@@ -185,7 +185,7 @@ def parse_line(line: bytes) -> Event | None:
     return value if isinstance(value, dict) else None
 
 
-def parse_together(lines: list[bytes]) -> list[Event] | None:
+def _parse_together(lines: list[bytes]) -> list[Event] | None:
     """All lines in one call of the parser, twice as fast as one by one; none when any of them is bad."""
     if not lines:
         return []
@@ -208,14 +208,6 @@ def as_number(value: Any) -> float | None:
         except OverflowError:
             return None
     return None
-
-
-def _starts(lines: list[bytes], start: int) -> list[int]:
-    starts = []
-    for line in lines:
-        starts.append(start)
-        start += len(line) + 1
-    return starts
 
 
 def _ends_torn(path: Path) -> bool:

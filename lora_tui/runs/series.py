@@ -43,15 +43,13 @@ class Series:
         not_finite: how many values were NaN or infinite.
     """
 
-    __slots__ = ("_count", "_index", "_sum", "first", "high", "last", "last_steps", "low", "not_finite", "steps") + (
-        "version",
-        "width",
-    )
-
     def __init__(self) -> None:
         self.width = 1
         self.version = 0
         self.not_finite = 0
+        self._clear()
+
+    def _clear(self) -> None:
         self.steps = array("q")
         self.last_steps = array("q")
         self.first = array("d")
@@ -96,27 +94,38 @@ class Series:
         if self.steps:
             while position < end and steps[position] <= self.last_steps[-1]:
                 position += 1
-        while position < end:
-            stop = self._run_end(steps, position)
-            self._add(steps, values, position, stop)
-            position = stop
+        if position < end:
+            self._make_room(steps, position)
+        if end - position == steps[-1] - steps[position] + 1 and self.width >= 8:
+            self._add_dense(steps, values, position)
+        else:
+            self._add_singly(steps, values, position)
         self.version += 1
 
-    def _run_end(self, steps: Sequence[int], position: int) -> int:
-        """Where the steps that share a bucket with ``steps[position]`` end, or where they stop rising."""
-        limit = (steps[position] // self.width + 1) * self.width
-        stop = min(position + self.width, len(steps))
-        if steps[stop - 1] - steps[position] == stop - 1 - position and steps[stop - 1] < limit:
-            return stop  # the usual case: no gap
-        stop = position + 1
-        while stop < len(steps) and steps[stop - 1] < steps[stop] < limit:
-            stop += 1
-        return stop
+    def _add_dense(self, steps: Sequence[int], values: Sequence[float], position: int) -> None:
+        """Steps without gaps: a bucket's share of them at a time."""
+        while position < len(steps):
+            stop = min(position + self.width - steps[position] % self.width, len(steps))
+            self._add(steps, values, position, stop)
+            position = stop
+
+    def _add_singly(self, steps: Sequence[int], values: Sequence[float], position: int) -> None:
+        """Steps with gaps, or few to a bucket."""
+        for step, value in zip(steps[position:], values[position:], strict=True):
+            if self.steps and step <= self.last_steps[-1]:
+                continue
+            if math.isfinite(value):
+                low, total, count = value, value, 1
+            else:
+                low, total, count = _NAN, 0.0, 0
+                self.not_finite += 1
+            if step // self.width == self._index:
+                self._join(step, low, low, value, total, count)
+            else:
+                self._open(step, step, (value, low, low, value, total), count)
 
     def _add(self, steps: Sequence[int], values: Sequence[float], start: int, stop: int) -> None:
         """Put ``values[start:stop]``, which belong to one bucket, into it."""
-        if self.steps and steps[start] <= self.last_steps[-1]:
-            return
         part = values[start:stop]
         total = sum(part)
         if math.isfinite(total):
@@ -126,24 +135,21 @@ class Series:
             self.not_finite += len(part) - len(finite)
             low, high = (min(finite), max(finite)) if finite else (_NAN, _NAN)
             total, count = math.fsum(finite), len(finite)
-        index = steps[start] // self.width
-        if index == self._index:
+        if steps[start] // self.width == self._index:
             self._join(steps[stop - 1], low, high, part[-1], total, count)
-            return
-        if len(self.steps) >= MOST:
-            self._halve()
-            index = steps[start] // self.width
-            if index == self._index:
-                self._join(steps[stop - 1], low, high, part[-1], total, count)
-                return
-        self._index = index
-        self.steps.append(steps[start])
-        self.last_steps.append(steps[stop - 1])
-        self.first.append(part[0])
-        self.low.append(low)
-        self.high.append(high)
-        self.last.append(part[-1])
-        self._sum.append(total)
+        else:
+            self._open(steps[start], steps[stop - 1], (part[0], low, high, part[-1], total), count)
+
+    def _open(self, step: int, last_step: int, numbers: tuple[float, float, float, float, float], count: int) -> None:
+        """Begin a bucket; ``numbers`` are first, low, high, last and sum."""
+        self._index = step // self.width
+        self.steps.append(step)
+        self.last_steps.append(last_step)
+        self.first.append(numbers[0])
+        self.low.append(numbers[1])
+        self.high.append(numbers[2])
+        self.last.append(numbers[3])
+        self._sum.append(numbers[4])
         self._count.append(count)
 
     def _join(self, step: int, low: float, high: float, last: float, total: float, count: int) -> None:
@@ -154,38 +160,40 @@ class Series:
         self._sum[-1] += total
         self._count[-1] += count
 
-    def _halve(self) -> None:
-        """Double the width and merge buckets until at most half of the room is used."""
-        points = list(zip(self.steps, self.last_steps, self.first, self.low, self.high, self.last, strict=True))
+    def _make_room(self, steps: Sequence[int], position: int) -> None:
+        """Widen the buckets until ``steps[position:]`` fit: to the least power of two that all steps allow."""
+        width = self.width
+        span = steps[-1] // width - steps[position] // width + 1
+        if len(self.steps) + min(len(steps) - position, max(span, 1)) <= MOST:
+            return
+        numbers = {step // width for step in self.steps} | {step // width for step in steps[position:]}
+        while len(numbers) > MOST:
+            width *= 2
+            numbers = {number // 2 for number in numbers}
+        if width > self.width:
+            self._widen(width)
+
+    def _widen(self, width: int) -> None:
+        """Merge the buckets that fall together at ``width``."""
+        old = list(zip(self.steps, self.last_steps, self.first, self.low, self.high, self.last, strict=True))
         sums, counts = self._sum, self._count
-        while len(points) > MOST // 2:
-            self.width *= 2
-            merged: list[tuple[int, int, float, float, float, float]] = []
-            new_sums, new_counts = array("d"), array("q")
-            for point, total, count in zip(points, sums, counts, strict=True):
-                if merged and merged[-1][0] // self.width == point[0] // self.width:
-                    step, _end, first, low, high, _last = merged[-1]
-                    merged[-1] = (step, point[1], first, _lesser(low, point[3]), _greater(high, point[4]), point[5])
-                    new_sums[-1] += total
-                    new_counts[-1] += count
-                else:
-                    merged.append(point)
-                    new_sums.append(total)
-                    new_counts.append(count)
-            points, sums, counts = merged, new_sums, new_counts
-        columns = list(zip(*points, strict=True))
-        self.steps, self.last_steps = array("q", columns[0]), array("q", columns[1])
-        self.first, self.low = array("d", columns[2]), array("d", columns[3])
-        self.high, self.last = array("d", columns[4]), array("d", columns[5])
-        self._sum, self._count = sums, counts
-        self._index = self.steps[-1] // self.width
+        self._clear()
+        self.width = width
+        for (step, last_step, first, low, high, last), total, count in zip(old, sums, counts, strict=True):
+            if step // width == self._index:
+                self._join(last_step, low, high, last, total, count)
+            else:
+                self._open(step, last_step, (first, low, high, last, total), count)
+
+    def _columns(self) -> tuple[array[float], ...]:
+        return self.first, self.low, self.high, self.last, self._sum
 
     def truncate(self, step: int) -> None:
         """Take away everything after ``step``; a bucket that reaches beyond it stays and ends there."""
         keep = len(self.steps)
         while keep and self.steps[keep - 1] > step:
             keep -= 1
-        for column in (self.first, self.low, self.high, self.last, self._sum):
+        for column in self._columns():
             del column[keep:]
         for whole in (self.steps, self.last_steps, self._count):
             del whole[keep:]

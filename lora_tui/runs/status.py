@@ -149,7 +149,7 @@ def _alive(run: RunFolder, job: Job | None) -> tuple[bool, bool]:
 
 def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept: bool) -> tuple[str, Explanation]:
     nothing = Explanation("", "", "")
-    if found.terminal is not None and not (alive and found.terminal.get("by") == "keeper"):
+    if found.terminal is not None:
         return _terminal(found.terminal)
     if alive or (kept and job is not None and job.ended is None):
         if alive and not kept:
@@ -177,7 +177,8 @@ def _terminal(event: Event) -> tuple[str, Explanation]:
 
 def _findings(run: RunFolder) -> tuple[_Findings, list[Event]]:
     """What the last life says, from as little of the file's end as holds it; also its last steps."""
-    found, recent = _Findings(), []
+    found = _Findings()
+    recent: list[Event] = []
     try:
         size = run.events_path.stat().st_size
     except OSError:
