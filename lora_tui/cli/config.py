@@ -151,7 +151,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
-    from lora_tui.config.history import past_runs
+    from lora_tui.config.history import past_runs_in
     from lora_tui.config.load import load_config
     from lora_tui.config.plan import plan_run
     from lora_tui.project import Project
@@ -173,7 +173,7 @@ def _plan(args: argparse.Namespace) -> int:
             remedy=_("See: lora-tui dataset check DIR"),
             code="dataset.empty",
         )
-    history = past_runs(project.runs) if project else ()
+    history = past_runs_in(project.runs) if project else ()
     plan = plan_run(config, scan, data, history=history, price_per_hour=project.price_per_hour if project else 0.0)
     free = _free_bytes(args.file.absolute().parent)
     if args.json:

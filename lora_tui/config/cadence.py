@@ -54,13 +54,15 @@ def cadences(config: Config) -> dict[str, Cadence]:
 def due_at(config: Config, step: int, steps_per_epoch: int, total_steps: int) -> frozenset[str]:
     """What happens after ``step``: any of ``checkpoint``, ``sample``, ``validation``, ``state``.
 
-    Step 0 draws samples when ``sampling.at_start`` asks for them. The last step always has checkpoint
-    and state, and sample and validation when their cadence is on at all. Whether there are images to
-    validate on is the data plan's to say, not this function's.
+    Step 0 draws samples when ``sampling.at_start`` asks for them, and validates when validation is on, so
+    that there is something to compare with. The last step always has checkpoint and state, and sample and
+    validation when their cadence is on at all. Whether there are images to validate on is the data plan's
+    to say, not this function's.
     """
-    if step <= 0:
-        return frozenset({SAMPLE} if config.sampling.at_start and config.samples else ())
     wanted = cadences(config)
+    if step <= 0:
+        first = {SAMPLE} if config.sampling.at_start and config.samples else set()
+        return frozenset(first | ({VALIDATION} if wanted[VALIDATION].on else set()))
     due = {kind for kind, cadence in wanted.items() if cadence.falls_on(step, steps_per_epoch)}
     if step >= total_steps:
         due |= {CHECKPOINT, STATE}

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_tui.config.load import load_config
 from lora_tui.config.plan import PastRun
 from lora_tui.errors import UserError
+from lora_tui.text import _
+
+if TYPE_CHECKING:
+    from lora_tui.runs.status import RunStatus
 
 LOOK_BACK = 20
 
 
-def past_runs(runs_dir: Path) -> tuple[PastRun, ...]:
-    """The last runs of a project that came as far as measured steps, newest first."""
+def past_runs(statuses: Iterable[RunStatus], most: int = LOOK_BACK) -> tuple[PastRun, ...]:
+    """Of runs in the order given (newest first), at most ``most`` that came as far as measured steps."""
+    found: list[PastRun] = []
+    for status in statuses:
+        if len(found) >= most:
+            break
+        if not status.step_seconds:
+            continue
+        try:
+            config = load_config(status.run.config_path)
+        except UserError:
+            continue  # made by a newer version or edited by hand: it teaches nothing here
+        name = _("run {number}").format(number=status.number) if status.number else status.run.name
+        found.append(PastRun(name=name, config=config, step_seconds=status.step_seconds))
+    return tuple(found)
+
+
+def past_runs_in(runs_dir: Path) -> tuple[PastRun, ...]:
+    """The same for the newest runs of a project's ``runs`` folder."""
     from lora_tui.runs.folder import list_runs
     from lora_tui.runs.status import inspect
 
-    found = []
-    for run in reversed(list_runs(runs_dir)[-LOOK_BACK:]):
-        seconds = inspect(run).step_seconds
-        if not seconds:
-            continue
-        try:
-            config = load_config(run.config_path)
-        except UserError:
-            continue  # made by a newer version or edited by hand: it teaches nothing here
-        name = f"run {run.number}" if run.number else run.name
-        found.append(PastRun(name=name, config=config, step_seconds=seconds))
-    return tuple(found)
+    return past_runs(inspect(run) for run in reversed(list_runs(runs_dir)[-2 * LOOK_BACK :]))

@@ -45,7 +45,9 @@ def test_a_run_that_ends_within_an_epoch_still_samples_and_validates_at_its_end(
     assert due_at(config, 5, 10, 5) == {"checkpoint", "state", "sample", "validation"}
 
 
-def test_step_zero_only_draws_samples_and_only_when_asked():
-    assert due_at(config_with(samples=PROMPT), 0, 10, 100) == {"sample"}
-    assert due_at(config_with(), 0, 10, 100) == frozenset()
-    assert due_at(config_with(samples=PROMPT, sampling={"at_start": False}), 0, 10, 100) == frozenset()
+def test_step_zero_draws_samples_when_asked_and_validates_to_compare_with():
+    quiet = {"mode": "off"}
+    assert due_at(config_with(samples=PROMPT), 0, 10, 100) == {"sample", "validation"}
+    assert due_at(config_with(samples=PROMPT, validation=quiet), 0, 10, 100) == {"sample"}
+    assert due_at(config_with(validation=OFF), 0, 10, 100) == frozenset()
+    assert due_at(config_with(samples=PROMPT, sampling={"at_start": False}, validation=OFF), 0, 10, 100) == frozenset()
