@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual.app import App
+from textual.screen import Screen
 from textual.scrollbar import ScrollBar
 
 from lora_tui.errors import UserError
@@ -25,6 +26,7 @@ from lora_tui.tui.actions import APP
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import Keymap
 from lora_tui.tui.marks import ASCII, UNICODE
+from lora_tui.tui.questions import Questions
 from lora_tui.tui.road import header_run, road_cells
 from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
 from lora_tui.tui.screens.base import BaseScreen
@@ -34,15 +36,13 @@ from lora_tui.tui.work import RUNS_SECONDS, Work
 from lora_tui.tui.workspace import Change, Workspace
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
     from lora_tui.runs.folder import RunFolder
 
 HANGUP_SECONDS = 1.0
 """How often the app looks whether its terminal is still there."""
 
 
-class LoraTuiApp(Acting, Work, App[int], inherit_bindings=False):
+class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
     """The app on one project."""
 
     ACTS = APP
@@ -136,6 +136,26 @@ class LoraTuiApp(Acting, Work, App[int], inherit_bindings=False):
         """Whether the terminal has not yet taken the last frames; then drawing can wait."""
         return terminal.frames_waiting(self) > terminal.BEHIND_FRAMES
 
+    def make_screens_anew(self) -> None:
+        """Throw the screens away and make them again: every word is in another language now."""
+        self.run_worker(self._make_screens_anew(), group="screens", exclusive=True)
+
+    async def _make_screens_anew(self) -> None:
+        here = str(self.current_mode)
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        holder = "anew"
+        self.add_mode(holder, Screen)
+        await self.switch_mode(holder)
+        for entry in SCREENS:
+            await self.remove_mode(entry.name)
+            self.add_mode(entry.name, partial(_make, entry))
+        await self.switch_mode(here)
+        await self.remove_mode(holder)
+        self.take_keys()
+        # checks and plans hold sentences of the old language
+        self.rescan()
+
     # -- life
 
     def on_mount(self) -> None:
@@ -210,7 +230,8 @@ class LoraTuiApp(Acting, Work, App[int], inherit_bindings=False):
     def action_suspend_program(self) -> None:
         self.action_suspend_process()
 
-    async def action_quit(self) -> None:
+    def leave_quietly(self) -> None:
+        """End, with nothing to say."""
         self.stop_work()
         self.exit(0)
 

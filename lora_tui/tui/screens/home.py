@@ -1,48 +1,192 @@
-"""Where the app starts: the road with what is done and what is missing."""
+"""Where the app starts: the road with what is done and what is missing, advice, and what happened lately."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
+import time
 
-from lora_tui.text import _
+from textual import on
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from lora_tui.settings import recent_projects
+from lora_tui.text import _, ngettext, plain
+from lora_tui.tui.advice import Advice, Recent, advice_for, recent_for
 from lora_tui.tui.cells import Cell
-from lora_tui.tui.road import step_of
-from lora_tui.tui.screens import SCREENS
+from lora_tui.tui.road import TONE_OF_MARK, state_words, step_of
+from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change
 
+PARTS = ("road", "advice", "recent")
+
 
 class HomeScreen(BaseScreen):
-    """The road."""
+    """Three short lists, one below the other; the cursor walks from each into the next."""
 
     ACTS = "home"
     CSS_PATH = "home.tcss"
+    AUTO_FOCUS = "#road"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries = tuple(entry for entry in SCREENS if entry.name != self.ACTS)
+        self._advice: tuple[Advice, ...] = ()
+        self._recent: tuple[Recent, ...] = ()
 
     def compose_body(self) -> ComposeResult:
-        self._entries = [entry for entry in SCREENS if entry.name != "home"]
-        yield VirtualList([Column(1), Column(3), Column(10), Column(20, share=1)], self._row, count=len(self._entries))
-
-    def _row(self, index: int) -> list[Cell]:
-        entry = self._entries[index]
-        key = self.shell.keymap.shown(entry.action.id)
-        if not entry.road:
-            return [Cell(" "), Cell(key, "accent"), Cell(_(entry.title)), Cell("")]
-        step = step_of(entry.name, self.workspace)
-        return [
-            Cell(getattr(self.shell.marks, step.mark), step.tone),
-            Cell(key, "accent"),
-            Cell(_(entry.title)),
-            Cell(step.text),
-        ]
+        road = (Column(1), Column(3), Column(11), Column(20, share=1))
+        yield VirtualList(road, self._road_row, count=len(self._entries), gap=1, quiet=True, id="road")
+        yield Static(_("Advice"), classes="heading", markup=False)
+        advice = (Column(1), Column(20, share=1))
+        yield VirtualList(advice, self._advice_row, gap=1, quiet=True, id="advice")
+        yield Static(_("Recent"), classes="heading", id="recent-heading", markup=False)
+        recent = (Column(1), Column(5), Column(20, share=1, cut="middle"))
+        yield VirtualList(recent, self._recent_row, gap=1, quiet=True, id="recent")
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
-        self.query_one(VirtualList).reload()
+        self.query_one("#road", VirtualList).reload()
+        self._advice = advice_for(self.workspace)
+        busy = self.workspace.planned is None and not self.workspace.trouble
+        empty = _("Reading the project.") if busy else _("Nothing stands in the way.")
+        self.query_one("#advice", VirtualList).set_count(len(self._advice), empty=empty)
+        if changed & {"runs", "project"}:
+            self.run_worker(self._find_recent(), group="recent", exclusive=True)
+        self._say()
+
+    def on_resize(self) -> None:
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Give the lists their lines: the road all of them, what happened lately a few, advice the rest."""
+        room = self.query_one("#body").size.height - len(self._entries) - 2
+        lately = min(len(self._recent), max(room // 3 - 2, 2))
+        self.query_one("#recent", VirtualList).styles.max_height = max(lately, 1)
+        self.query_one("#advice", VirtualList).styles.max_height = max(room - (lately + 2 if lately else 0), 1)
+
+    async def _find_recent(self) -> None:
+        projects = await in_thread(recent_projects)
+        self._recent = recent_for(self.workspace, projects, time.time())
+        rows = self.query_one("#recent", VirtualList)
+        rows.set_count(len(self._recent))
+        rows.display = self.query_one("#recent-heading").display = bool(self._recent)
+        self._share_out()
+
+    # -- rows
+
+    def _road_row(self, index: int) -> list[Cell]:
+        entry = self._entries[index]
+        marks = self.shell.marks
+        key = self.shell.keymap.shown(entry.action.id, ascii_only=self.shell.ascii_only)
+        if entry.road:
+            step = step_of(entry.name, self.workspace)
+            mark, tone, text = step.mark, step.tone, step.text
+        else:
+            mark, text = self._runs_words() if entry.name == "runs" else ("", _(entry.help))
+            tone = TONE_OF_MARK.get(mark, "")
+        return [Cell(getattr(marks, mark) if mark else "", tone), Cell(key, "accent"), Cell(_(entry.title)), Cell(text)]
+
+    def _runs_words(self) -> tuple[str, str]:
+        runs = self.workspace.runs
+        if not runs:
+            return "", _("none yet") if runs is not None else ""
+        newest = runs[0]
+        text = ngettext("{count} run", "{count} runs", len(runs)).format(count=len(runs))
+        return "", text + _(", ") + _("the newest {state}").format(state=state_words(newest.state))
+
+    def _advice_row(self, index: int) -> list[Cell]:
+        one = self._advice[index]
+        text = f"{one.text} {one.remedy}" if self.size.width >= 110 else one.text
+        return [Cell(getattr(self.shell.marks, one.mark), one.tone), Cell(text.rstrip())]
+
+    def _recent_row(self, index: int) -> list[Cell]:
+        one = self._recent[index]
+        mark = getattr(self.shell.marks, one.mark) if one.mark else ""
+        return [Cell(mark, TONE_OF_MARK.get(one.mark, "")), Cell(one.when, "muted"), Cell(one.text)]
+
+    # -- moving and opening
+
+    @property
+    def _part(self) -> VirtualList | None:
+        focused = self.focused
+        return focused if isinstance(focused, VirtualList) else None
+
+    @on(VirtualList.Edge)
+    def _edge(self, event: VirtualList.Edge) -> None:
+        event.stop()
+        here = PARTS.index(event.list.id or "road")
+        order = range(here + 1, len(PARTS)) if event.down else range(here - 1, -1, -1)
+        for number in order:
+            rows = self.query_one(f"#{PARTS[number]}", VirtualList)
+            if rows.count:
+                rows.cursor = 0 if event.down else rows.count - 1
+                rows.focus()
+                return
+
+    def action_next_part(self) -> None:
+        here = PARTS.index(self._part.id or "road") if self._part else 0
+        for step in range(1, len(PARTS) + 1):
+            rows = self.query_one(f"#{PARTS[(here + step) % len(PARTS)]}", VirtualList)
+            if rows.count:
+                rows.focus()
+                return
+
+    @on(VirtualList.Moved)
+    def _moved(self) -> None:
+        self._say()
+
+    def on_descendant_focus(self) -> None:
+        super().on_descendant_focus()
+        self._say()
+
+    @on(VirtualList.Chosen)
+    def _chosen(self) -> None:
+        self.action_open()
+
+    def _say(self) -> None:
+        """The remedy of the advice under the cursor, else where the project is."""
+        part = self._part
+        if part is not None and part.id == "advice" and 0 <= part.cursor < len(self._advice):
+            one = self._advice[part.cursor]
+            self.set_status(one.remedy or one.text)
+            return
+        work = self.workspace
+        place = work.project.file if work.project and work.saved else work.root
+        self.set_status(plain(str(place)))
+
+    def refusal(self, action_id: str) -> str:
+        if action_id == "home.open" and not self._target():
+            return _("This row leads nowhere.")
+        return ""
+
+    def _target(self) -> str:
+        part = self._part
+        if part is None or part.cursor < 0:
+            return ""
+        if part.id == "road":
+            return self._entries[part.cursor].name
+        if part.id == "advice":
+            name = self._advice[part.cursor].screen
+            return name if entry_of(name) else ""
+        return "recent"
 
     def action_open(self) -> None:
-        index = self.query_one(VirtualList).cursor
-        if index >= 0:
-            self.shell.show_screen(self._entries[index].name)
+        target = self._target()
+        if target != "recent":
+            self.shell.show_screen(target)
+            return
+        part = self._part
+        one = self._recent[part.cursor] if part else None
+        if one is not None and one.project is not None:
+            self.shell.open_directory(one.project)
+        elif one is not None and one.run is not None:
+            from lora_tui.runs.folder import RunFolder
+
+            self.shell.open_run(RunFolder(one.run))
 
     def action_new_project(self) -> None:
-        """Ask for folder, purpose and trigger word."""
+        self.shell.ask_new_project()
+
+    async def action_open_project(self) -> None:
+        self.shell.action_open_project()

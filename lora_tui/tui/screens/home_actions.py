@@ -6,6 +6,8 @@ from lora_tui.text import N_
 from lora_tui.tui.actions import Action
 
 HOME_ACTIONS: tuple[Action, ...] = (
-    Action("home.open", ("enter",), N_("open"), N_("Go to the step, or do what the advice says.")),
-    Action("home.new-project", ("n",), N_("new project"), N_("Make a project in a folder: purpose, trigger word.")),
+    Action("home.open", ("enter",), N_("open"), N_("Go where the row under the cursor leads.")),
+    Action("home.new-project", ("n",), N_("new project"), N_("Make a project: its folder, purpose and trigger word.")),
+    Action("home.open-project", ("o",), N_("open"), N_("Open another project or a folder of images."), palette=False),
+    Action("home.next-part", ("tab",), N_("next part"), N_("From the road to the advice and on."), show=False),
 )

@@ -66,6 +66,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         overflow-y: auto;
         scrollbar-gutter: stable;
         scrollbar-size-vertical: 1;
+        scrollbar-size-horizontal: 0;
         height: 1fr;
     }
     """
@@ -99,6 +100,18 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         def control(self) -> VirtualList:
             return self.list
 
+    class Edge(Message):
+        """The cursor was moved beyond the first or the last row."""
+
+        def __init__(self, sender: VirtualList, *, down: bool) -> None:
+            super().__init__()
+            self.list = sender
+            self.down = down
+
+        @property
+        def control(self) -> VirtualList:
+            return self.list
+
     def __init__(
         self,
         columns: Sequence[Column],
@@ -108,10 +121,19 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         empty: str = "",
         gap: int = 2,
         marker: bool = True,
+        quiet: bool = False,
         id: str | None = None,  # noqa: A002 - Textual's own name
         classes: str | None = None,
     ) -> None:
-        """``row(index)`` gives the cells of a row, already safe to show; ``empty`` is said when there is none."""
+        """Set up the list.
+
+        Args:
+            row: gives the cells of a row, already safe to show.
+            empty: said when there is no row.
+            gap: cells between columns.
+            marker: whether the cursor's row begins with a mark.
+            quiet: draw the cursor only while the list has the focus.
+        """
         super().__init__(id=id, classes=classes)
         self.columns = tuple(columns)
         self._row = row
@@ -119,6 +141,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self._empty = empty
         self._gap = gap
         self._marker = marker
+        self._quiet = quiet
         self._strips: dict[int, Strip] = {}
         self._widths: tuple[tuple[int, int], ...] = ()
         self.set_reactive(VirtualList.cursor, 0 if count else -1)
@@ -194,9 +217,13 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Moved(self, new))
 
     def action_up(self) -> None:
+        if self.cursor <= 0:
+            self.post_message(self.Edge(self, down=False))
         self.cursor -= 1
 
     def action_down(self) -> None:
+        if self.cursor >= self._count - 1:
+            self.post_message(self.Edge(self, down=True))
         self.cursor += 1
 
     def action_page_up(self) -> None:
@@ -255,7 +282,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _row_strip(self, index: int, width: int) -> Strip:
         base = self.rich_style
-        here = index == self.cursor
+        here = index == self.cursor and (self.has_focus or not self._quiet)
         marks = marks_of(self.app)
         if here:
             name = "virtual-list--cursor" if self.has_focus else "virtual-list--cursor-blurred"

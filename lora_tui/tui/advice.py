@@ -1,0 +1,124 @@
+"""What the start screen says: advice drawn from checks and findings, and what happened lately. No widget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
+from lora_tui.tui.workspace import Workspace
+
+LATELY = 5
+"""Runs and other projects that the start screen names."""
+
+
+TOLD_BY_CHECKS = frozenset(("datasets.problems", "captions.missing", "captions.none"))
+"""Findings on the configuration that the checks of the images tell in more detail."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing that needs a person.
+
+    Attributes:
+        mark: a field of ``Marks``.
+        text: what is so.
+        remedy: what to do; may be empty.
+        screen: where it is done; empty when no screen helps.
+    """
+
+    mark: str
+    text: str
+    remedy: str = ""
+    screen: str = ""
+
+    @property
+    def tone(self) -> str:
+        """The tone of the mark."""
+        return TONE_OF_MARK.get(self.mark, "")
+
+
+@dataclass(frozen=True)
+class Recent:
+    """One thing that happened, or another project: when, what, and where it leads."""
+
+    when: str
+    mark: str
+    text: str
+    run: Path | None = None
+    project: Path | None = None
+
+
+def advice_for(workspace: Workspace) -> tuple[Advice, ...]:
+    """What needs a person, the gravest first; each kind of problem once, with how many files have it."""
+    found = [Advice("failed", plain(str(error))) for error in workspace.trouble]
+    planned = workspace.planned
+    if planned is not None:
+        if planned.error is not None:
+            found.append(Advice("failed", plain(planned.error.message), plain(planned.error.remedy), "dataset"))
+        for finding in planned.findings:
+            if finding.severity != "note" and finding.code not in TOLD_BY_CHECKS:
+                mark = "failed" if finding.severity == "error" else "needs"
+                found.append(Advice(mark, plain(finding.message), plain(finding.remedy), "parameters"))
+    found += _of_images(workspace)
+    if workspace.project is not None and not workspace.saved:
+        found.append(
+            Advice(
+                "todo",
+                _("This folder is no project yet; it opened as one."),
+                _("n writes a project file: purpose, trigger word."),
+            )
+        )
+    order = {"failed": 0, "needs": 1, "empty": 1, "todo": 2}
+    unique: dict[tuple[str, str], Advice] = {}
+    for one in found:
+        unique.setdefault((one.text, one.screen), one)
+    return tuple(sorted(unique.values(), key=lambda one: order.get(one.mark, 1)))
+
+
+def _of_images(workspace: Workspace) -> list[Advice]:
+    if workspace.images is None:
+        return []
+    kinds: dict[str, list[int]] = {}
+    problems = workspace.images.problems
+    for number, problem in enumerate(problems):
+        kinds.setdefault(problem.code, []).append(number)
+    found = []
+    for numbers in kinds.values():
+        first = problems[numbers[0]]
+        text = plain(first.message)
+        if len(numbers) == 1 and first.path.suffix:
+            text = f"{plain(first.path.name, limit=40)}: {text}"
+        if len(numbers) > 1:
+            text += " " + ngettext("({count} file)", "({count} files)", len(numbers)).format(count=count(len(numbers)))
+        mark = "failed" if first.severity == "error" else "needs"
+        found.append(Advice(mark, text, plain(first.remedy), "dataset"))
+    return found
+
+
+def recent_for(workspace: Workspace, projects: Sequence[Path], now: float) -> tuple[Recent, ...]:
+    """The runs that ended last, and the projects that were open before."""
+    ended = [status for status in workspace.runs or () if status.ended is not None and not status.alive]
+    ended.sort(key=lambda status: status.ended or 0.0, reverse=True)
+    found = []
+    for status in ended[:LATELY]:
+        text = _("run {number} {state}").format(number=status.number, state=state_words(status.state))
+        if status.step:
+            text += _(", ") + ngettext("{count} step", "{count} steps", status.step).format(count=count(status.step))
+        if status.message:
+            text += ": " + plain(status.message, limit=200)
+        mark = MARK_OF_STATE.get(status.state, "todo")
+        found.append(Recent(when(status.ended or now, now), mark, text, run=status.run.root))
+    others = [path for path in projects if path != workspace.root][:LATELY]
+    found += [Recent("", "", plain(str(path)), project=path) for path in others]
+    return tuple(found)
+
+
+def when(moment: float, now: float) -> str:
+    """The time of a moment of today, the day of an earlier one."""
+    then, today = time.localtime(moment), time.localtime(now)
+    same = then[:3] == today[:3]
+    return time.strftime("%H:%M", then) if same else time.strftime("%m-%d", then)

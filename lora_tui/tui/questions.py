@@ -1,0 +1,160 @@
+"""The app's own questions: which project, which theme, which language, whether to leave what is not saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lora_tui.errors import UserError
+from lora_tui.settings import Settings, save_settings
+from lora_tui.text import _, language, plain, set_language
+from lora_tui.text.translate import LANGUAGES
+from lora_tui.tui.threads import in_thread
+from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm
+
+if TYPE_CHECKING:
+    from lora_tui.tui.app import LoraTuiApp
+
+LANGUAGE_NAMES = {"en": "English", "zh_CN": "简体中文"}
+
+
+class Questions:
+    """Mixin of the app: actions that ask before they act."""
+
+    @property
+    def _shell(self) -> LoraTuiApp:
+        return cast("LoraTuiApp", self)
+
+    # -- project
+
+    def action_open_project(self) -> None:
+        """Ask for a folder and open it."""
+        start = self._shell.workspace.root.parent
+
+        def opened(path: Path | None) -> None:
+            if path is not None:
+                self._shell.open_directory(path)
+                self._shell.show_screen("home")
+
+        self._shell.push_screen(
+            AskPath(_("Open a project or a folder of images"), start, folders_only=True, accept=_("open")), opened
+        )
+
+    def ask_new_project(self) -> None:
+        """Ask for folder, purpose and trigger word, then make the project."""
+        self._shell.run_worker(self._new_project(), group="ask", exclusive=True)
+
+    async def _new_project(self) -> None:
+        from lora_tui.project import PURPOSES, Project
+
+        shell = self._shell
+        work = shell.workspace
+        title = _("New project")
+        start = work.root if not work.saved else work.root.parent
+        folder = await shell.push_screen_wait(
+            AskPath(
+                title,
+                start,
+                detail=_("The folder: one with images in it, or a new one."),
+                folders_only=True,
+                must_exist=False,
+                accept=_("next"),
+            )
+        )
+        if folder is None:
+            return
+        choices = [Choice(key, _(words)) for key, (_kind, words) in PURPOSES.items()]
+        purpose = await shell.push_screen_wait(
+            Choose(title, choices, detail=_("What is the LoRA to learn?"), accept=_("next"))
+        )
+        if purpose is None:
+            return
+        trigger = await shell.push_screen_wait(
+            AskText(
+                title,
+                detail=_("The trigger word that calls it up: a new word, such as hatgirl. May stay empty."),
+                accept=_("make it"),
+            )
+        )
+        if trigger is None:
+            return
+
+        def create() -> Project:
+            return Project.create(folder, purpose=purpose, trigger=trigger)
+
+        try:
+            project = await in_thread(create)
+        except UserError as error:
+            shell.tell(plain(str(error)), "error")
+            return
+        shell.open_directory(project.root)
+        shell.tell(_("Made {file}.").format(file=plain(str(project.file))), "success")
+
+    # -- look and words
+
+    def action_choose_theme(self) -> None:
+        """Choose a theme; each is shown as the cursor comes to it."""
+        shell = self._shell
+        before = shell.theme
+        choices = [Choice(spec.name, _(spec.title)) for spec in shell.themes.values()]
+
+        def preview(name: str) -> None:
+            shell.theme = name
+
+        def chosen(name: str | None) -> None:
+            shell.theme = name or before
+            if name is not None:
+                self.keep(theme=name)
+
+        shell.push_screen(Choose(_("Theme"), choices, current=before, on_move=preview), chosen)
+
+    def action_choose_language(self) -> None:
+        """Choose the language; the screens are made anew in it."""
+        choices = [Choice("", _("as the system says")), *(Choice(code, LANGUAGE_NAMES[code]) for code in LANGUAGES)]
+
+        def chosen(code: str | None) -> None:
+            if code is not None:
+                self.keep(language=code)
+                before = language()
+                if set_language(code) != before:
+                    self._shell.make_screens_anew()
+
+        shell = self._shell
+        shell.push_screen(Choose(_("Language"), choices, current=shell.settings.language), chosen)
+
+    def keep(self, **changes: Any) -> None:
+        """Change settings now and in the file; a file that cannot be written is said and left alone."""
+        shell = self._shell
+        shell.settings = settings = replace(shell.settings, **changes)
+        shell.run_worker(self._write(settings), group="settings")
+
+    async def _write(self, settings: Settings) -> None:
+        try:
+            await in_thread(save_settings, settings)
+        except UserError as error:
+            self._shell.tell(plain(str(error)), "error")
+
+    # -- leaving
+
+    async def action_quit(self) -> None:
+        """Leave; asks only when the configuration has changes that are in no file."""
+        shell = self._shell
+        if not shell.workspace.config_changed:
+            shell.leave_quietly()
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                shell.leave_quietly()
+
+        path = shell.workspace.config_path
+        name = plain(path.name) if path else _("The new configuration")
+        shell.push_screen(
+            Confirm(
+                _("{name} has changes that are not saved.").format(name=name),
+                _("Leave without them? A running training goes on either way."),
+                yes=_("leave"),
+            ),
+            answered,
+        )
