@@ -42,11 +42,19 @@ DONE, FAILED, WRONG, PROBLEMS = 0, 1, 2, 3
 INTERRUPTED, NO_READER = 130, 141
 
 
+class Usage(UserError):
+    """The command line itself is wrong."""
+
+    def __init__(self, message: str, *, command: str) -> None:
+        remedy = _("See: {command} --help").format(command=f"lora-tui {command}".strip())
+        super().__init__(message, remedy=remedy, code="usage")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ours: one line, no usage dump, exit status 2."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(message, remedy=_("See: {command} --help").format(command=self.prog), code="usage")
+        raise Usage(f"{message}.", command=self.prog.removeprefix("lora-tui").strip())
 
 
 def run(argv: Sequence[str]) -> int:
@@ -94,7 +102,7 @@ def open_app(directory: Path, *, given: str | None = None, screen: str = "home",
     """
     if not directory.is_dir():
         raise UserError(
-            _("there is no such folder, and no command of this name"),
+            _("There is no such folder, and no command of this name."),
             place=given or str(directory),
             remedy=_("Name a folder, or see: lora-tui --help"),
             code="app.directory",
@@ -149,7 +157,7 @@ def _crashed(error: Exception, argv: Sequence[str]) -> int:
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
         place = str(file)
     known = UserError(
-        _("an error inside lora-tui: {message}").format(message=message),
+        _("An error inside lora-tui: {message}.").format(message=message),
         remedy=_("Please report it with {file}.").format(file=place) if place else "",
         code="internal",
     )

@@ -100,8 +100,17 @@ class Progress:
         self._shown_at = 0.0
         self._shown = ""
 
-    def update(self, done: int, total: int | None = None, detail: str = "", eta: float | None = None) -> None:
+    def update(
+        self,
+        done: int,
+        total: int | None = None,
+        detail: str = "",
+        eta: float | None = None,
+        *,
+        label: str | None = None,
+    ) -> None:
         """Show how far it is. ``eta`` in seconds overrides the estimate from the time so far."""
+        self.label = self.label if label is None else label
         if total is not None:
             self.total = total
         now = time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
+from lora_tui.jobs.job import read_job
 from lora_tui.text.translate import _
 
 KINDS = ("stop", "stop_now", "save", "sample", "validate", "pause", "resume")
@@ -57,7 +58,13 @@ def request(run_dir: Path, kind: str, **fields: Any) -> Path:
 
 
 def clear(run_dir: Path) -> None:
-    """Forget requests to an earlier life of the job, so that a resumed run does not obey an old stop."""
+    """Forget requests to an earlier life of the job, so that a resumed run does not obey an old stop.
+
+    Does nothing in a job that a keeper started: the keeper did it before, and what was asked since then counts.
+    """
+    job = read_job(run_dir)
+    if job is not None and job.ended is None and job.child_pid == os.getpid():
+        return
     for path in _waiting(run_dir / "control"):
         with contextlib.suppress(OSError):
             path.unlink()

@@ -83,11 +83,11 @@ class LineReader:
         at_end: the last read reached what was then the end of the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, start: int = 0) -> None:
         self.path = path
         self.bad_lines = 0
         self.restarted = False
-        self.offset = 0
+        self.offset = start
         self.at_end = False
         self._tail = b""
         self._skipping = False

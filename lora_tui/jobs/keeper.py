@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lora_tui.errors import UserError
-from lora_tui.jobs import registry
+from lora_tui.jobs import control, registry
 from lora_tui.jobs.events import EventWriter, tail_events
 from lora_tui.jobs.explain import Death, explain, read_tail
 from lora_tui.jobs.job import Job, environment, read_job, write_job
@@ -211,6 +211,7 @@ def keep(run_dir: Path, command: Sequence[str], *, resume: bool = False) -> int:
     with RunLock.acquire(run_dir / "keeper.lock"):
         if holder(run_dir / "lock") is not None:
             RunLock.acquire(run_dir / "lock").release()  # says who has it, unless it has just ended
+        control.clear(run_dir)
         keeper = Keeper(run_dir, command, resume=resume)
         signal.signal(signal.SIGTERM, lambda number, _frame: keeper.pass_on(number))
         return keeper.run()

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lora_tui.errors import UserError
-from lora_tui.jobs import control
 from lora_tui.jobs.explain import last_lines, read_tail
 from lora_tui.jobs.job import Job, environment, keeper_alive, read_job
 from lora_tui.jobs.lock import RunLock, holder
@@ -38,7 +37,6 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Seq
             RunLock.acquire(run_dir / name).release()  # says who has it, unless it has just ended
     earlier = read_job(run_dir)
     attempt = earlier.attempt if earlier else 0
-    control.clear(run_dir)
     log = run_dir / "keeper.log"
     offset = log.stat().st_size if log.exists() else 0
     status = _spawn(run_dir, resume, command)

@@ -77,6 +77,21 @@ class Sampler:
             return None
 
 
+def gpu_list() -> list[dict[str, Any]]:
+    """The GPUs of this machine: ``name``, ``memory_total`` (bytes) and ``driver``; empty without an NVIDIA driver."""
+    nvml = _nvml()
+    found = []
+    if nvml is not None:
+        with contextlib.suppress(nvml.NVMLError):
+            driver = _text(nvml.nvmlSystemGetDriverVersion())
+            for index in range(nvml.nvmlDeviceGetCount()):
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+                name = _text(nvml.nvmlDeviceGetName(handle))
+                found.append({"name": name, "memory_total": int(memory.total), "driver": driver})
+    return found
+
+
 def disk_free(folder: Path) -> int | None:
     """Bytes free for us on the disk of ``folder``; none when it is gone."""
     try:

@@ -1,0 +1,235 @@
+"""Following a run as lines: what ``train`` and ``watch`` print while it goes on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from lora_tui.cli.output import Progress, progress_text
+from lora_tui.jobs.events import Event, EventReader, as_number
+from lora_tui.jobs.job import read_job, trainer_alive
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import RunStatus, inspect, state_word
+from lora_tui.text.formats import bytes_text, count, duration, number
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import N_, _
+
+POLL = 0.25
+"""Seconds between looks at the event file."""
+
+PHASES = {
+    "loading": N_("loading"),
+    "caching": N_("caching"),
+    "training": N_("training"),
+    "sampling": N_("sampling"),
+    "validating": N_("validating"),
+    "saving": N_("saving"),
+    "paused": N_("paused"),
+}
+
+MARKS = {
+    "starting": "·",
+    "running": "●",
+    "paused": "‖",
+    "orphaned": "●",
+    "stopped": "■",
+    "finished": "✓",
+    "failed": "×",
+    "died": "×",
+}
+
+
+@dataclass
+class _Place:
+    """How far the events that were read so far have come."""
+
+    step: int = 0
+    total: int = 0
+    loss: float | None = None
+    phase: str = ""
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def eta(self) -> float | None:
+        if not self.seconds or not self.total or self.step >= self.total:
+            return None
+        return (self.total - self.step) * sum(self.seconds) / len(self.seconds)
+
+
+def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunStatus:
+    """Show a run's events until it ends; return how it ended. ``history`` begins at its first event."""
+    status = inspect(run)
+    start = 0 if history or not run.events_path.exists() else run.events_path.stat().st_size
+    reader = EventReader(run.events_path, start=start)
+    place = _Place(status.step, status.total_steps, status.loss, status.phase)
+    checked = 0.0
+    while True:
+        for event in reader.poll():
+            line = _take(event, place)
+            if line:
+                screen.line(line)
+        _show(screen, place)
+        if not reader.at_end:
+            continue
+        if time.monotonic() - checked >= 1.0:
+            checked = time.monotonic()
+            status = inspect(run)
+            if not status.alive and not trainer_alive(run.root, read_job(run.root)):
+                break
+        time.sleep(POLL)
+    for event in reader.poll():
+        line = _take(event, place)
+        if line:
+            screen.line(line)
+    _show(screen, place)
+    return inspect(run)
+
+
+def wait_for_end(run: RunFolder, screen: Progress, label: str) -> RunStatus:
+    """Wait until the trainer's process is gone, showing what it is at."""
+    while True:
+        status = inspect(run)
+        if not status.alive and not trainer_alive(run.root, read_job(run.root)):
+            return status
+        screen.update(status.phase_done, status.phase_total, phase_word(status.phase) or label)
+        time.sleep(POLL)
+
+
+def status_line(status: RunStatus) -> str:
+    """A run in one short line, for the status bar of tmux."""
+    parts = [f"{MARKS.get(status.state, '?')} {plain(status.run.name.split('-', 2)[-1], limit=24)}"]
+    if status.state == "running" and status.phase not in ("", "training"):
+        parts.append(phase_word(status.phase))
+    elif status.state != "running":
+        parts.append(state_word(status.state))
+    if status.total_steps:
+        parts.append(f"{status.share:.0%}")
+        parts.append(f"{count(status.step)}/{count(status.total_steps)}")
+    if status.loss is not None:
+        parts.append(_("loss {value}").format(value=number(status.loss, 3)))
+    if status.alive and status.step_seconds:
+        parts.append(_("{rate} it/s").format(rate=number(1 / status.step_seconds, 2)))
+    if status.eta is not None:
+        parts.append(_("ETA {time}").format(time=duration(status.eta)))
+    return " ".join(parts)
+
+
+def status_lines(status: RunStatus) -> list[str]:
+    """A run in a few lines: where it stands, when it ends or why it ended, what to do."""
+    lines = [f"{plain(status.run.name)}  {state_word(status.state)}"]
+    if status.total_steps or status.step:
+        lines.append(progress_text(_("step"), status.step, status.total_steps, eta=status.eta))
+    if status.phase and status.phase != "training":
+        lines.append(progress_text(phase_word(status.phase), status.phase_done, status.phase_total))
+    if status.loss is not None:
+        lines.append(_("loss {value}").format(value=number(status.loss)))
+    lines += ending_lines(status)
+    return lines
+
+
+def ending_lines(status: RunStatus) -> list[str]:
+    """Why a run ended, and what to do; nothing while it lives."""
+    lines = []
+    if status.message:
+        lines.append(plain(status.message, limit=600))
+    if status.advice:
+        lines.append(plain(status.advice, limit=600))
+    if status.can_resume:
+        lines.append(_("Go on with it: lora-tui runs resume {run}").format(run=plain(status.run.name)))
+    if status.state == "orphaned":
+        lines.append(_("Its keeper was killed; the training goes on without heartbeat and without GPU samples."))
+    if status.newer:
+        lines.append(_("It was made by a newer version of lora-tui and can only be looked at."))
+    return lines
+
+
+def status_json(status: RunStatus) -> dict[str, Any]:
+    """A run's state for scripts."""
+    names = (
+        *("number", "state", "step", "total_steps", "epoch", "epochs", "phase", "phase_done", "phase_total", "loss"),
+        *("step_seconds", "started", "ended", "eta", "code", "message", "advice", "can_resume", "newer", "attempt"),
+    )
+    values: dict[str, Any] = {"run": status.run.root, "name": status.run.name, "alive": status.alive}
+    values.update({name: getattr(status, name) for name in names})
+    values["pid"] = status.pid or None
+    return values
+
+
+def phase_word(name: str) -> str:
+    """A phase as a person reads it."""
+    return _(PHASES[name]) if name in PHASES else plain(name)
+
+
+def _take(event: Event, place: _Place) -> str:
+    """Note what an event says; return a lasting line if it deserves one."""
+    kind = event.get("kind")
+    if kind == "step":
+        _take_step(event, place)
+        return ""
+    if kind == "run":
+        place.total = _whole(event, "total_steps") or place.total
+    elif kind == "resumed":
+        place.step = _whole(event, "step")
+        place.seconds.clear()
+    text = _line(event, place)
+    when = as_number(event.get("t"))
+    clock = time.strftime("%H:%M:%S", time.localtime(when)) if when is not None and 0 <= when < 1e11 else ""
+    return f"{clock}  {text}".strip() if text else ""
+
+
+def _take_step(event: Event, place: _Place) -> None:
+    place.step = _whole(event, "step") or place.step
+    place.loss = as_number(event.get("loss"))
+    seconds = as_number(event.get("step_seconds"))
+    if seconds is not None and 0 < seconds < 1e9:
+        place.seconds = [*place.seconds[-49:], seconds]
+
+
+def _line(event: Event, place: _Place) -> str:
+    step = count(_whole(event, "step") or place.step)
+    kind = event.get("kind")
+    if kind == "phase":
+        name = str(event.get("phase", ""))
+        changed, place.phase = name != place.phase, name
+        return phase_word(name) if changed else ""
+    if kind == "validation":
+        return _("validation loss {value} at step {step}").format(value=number(as_number(event.get("loss"))), step=step)
+    if kind == "sample":
+        return _("sample {path}").format(path=_text(event, "path"))
+    if kind == "checkpoint":
+        size = bytes_text(as_number(event.get("bytes")))
+        return _("saved {path} ({size}) at step {step}").format(path=_text(event, "path"), size=size, step=step)
+    if kind == "state":
+        return _("state saved at step {step}").format(step=step)
+    if kind == "warning":
+        return _("warning: {message} {remedy}").format(message=_text(event, "message"), remedy=_text(event, "remedy"))
+    if kind == "control":
+        return _("{request}: {status} {detail}").format(
+            **{name: _text(event, name) for name in ("request", "status", "detail")}
+        )
+    if kind == "resumed":
+        return _("resumed at step {step}").format(step=step)
+    return ""
+
+
+def _show(screen: Progress, place: _Place) -> None:
+    """The line that changes."""
+    if place.step or place.phase in ("", "training"):
+        detail = _("loss {value}").format(value=number(place.loss)) if place.loss is not None else ""
+        if place.seconds:
+            rate = len(place.seconds) / sum(place.seconds)
+            detail += "  " + _("{rate} it/s").format(rate=number(rate, 2))
+        screen.update(place.step, place.total, detail, place.eta, label=_("step"))
+    else:
+        screen.update(0, 0, label=phase_word(place.phase))
+
+
+def _whole(event: Event, name: str) -> int:
+    value = event.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else 0
+
+
+def _text(event: Event, name: str) -> str:
+    value = event.get(name)
+    return plain(value, limit=500) if isinstance(value, str) else ""

@@ -1,0 +1,208 @@
+"""``runs``: the runs of a project, and what can be asked of one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.errors import UserError
+from lora_tui.text.translate import N_, _
+
+if TYPE_CHECKING:
+    from lora_tui.runs.folder import RunFolder
+    from lora_tui.runs.status import RunStatus
+
+ASKED = {
+    "stop": N_("save the state and end"),
+    "pause": N_("free the GPU until it is resumed"),
+    "resume": N_("go on after a pause, a stop or a death"),
+    "save": N_("save a LoRA file now"),
+    "sample": N_("draw the sample images now"),
+    "validate": N_("measure the validation loss now"),
+}
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help=_("the runs of a project"))
+    listing.add_argument("dir", nargs="?", default=".", metavar="DIR", help=_("project or its runs folder"))
+    listing.add_argument("--living", action="store_true", help=_("the living runs of this machine, of all projects"))
+    showing = commands.add_parser("show", help=_("one run: how it stands, its files, why it ended"))
+    asking = {name: commands.add_parser(name, help=_(text)) for name, text in ASKED.items()}
+    for command in (showing, *asking.values()):
+        command.add_argument(
+            "run", nargs="?", default="", metavar="RUN", help=_("folder, name or number; else the newest living run")
+        )
+        command.add_argument("--dir", default=".", help=_("the project to look in"))
+    for command in (listing, showing, *asking.values()):
+        command.add_argument("--json", action="store_true", help=_("the result as JSON"))
+    asking["stop"].add_argument("--now", action="store_true", help=_("do not save; the last state stays"))
+    asking["stop"].add_argument("--no-wait", action="store_true", help=_("return at once, not when it has ended"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    if args.action == "list":
+        return _list(args)
+    from lora_tui.runs.choose import choose_run
+
+    chosen = choose_run(args.run, Path(args.dir))
+    if args.action == "show":
+        return _show(chosen, as_json=args.json)
+    if args.action == "resume":
+        return _resume(chosen, as_json=args.json)
+    if args.action == "stop":
+        return _stop(chosen, args)
+    return _ask(chosen, args.action, as_json=args.json)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from lora_tui.cli.follow import status_json
+    from lora_tui.cli.output import note, print_json, say, table
+    from lora_tui.runs.choose import living_runs
+    from lora_tui.runs.folder import list_runs
+    from lora_tui.runs.status import inspect
+
+    base = Path(args.dir).absolute()
+    if not args.living and not base.is_dir():
+        raise UserError(_("There is no such folder."), place=str(base), code="runs.directory")
+    found = living_runs() if args.living else list_runs(base / "runs") or list_runs(base)
+    statuses = [inspect(folder) for folder in reversed(found)]
+    if args.json:
+        print_json({"runs": [status_json(status) for status in statuses]})
+    elif statuses:
+        headings = ("", "#", _("run"), _("state"), _("step"), "%", _("loss"), _("time"))
+        say(table([_row(status) for status in statuses], headings, right=(1, 4, 5, 6, 7)))
+    else:
+        note(_("There are no runs here. Start one: lora-tui train CONFIG"))
+    return 0
+
+
+def _row(status: RunStatus) -> tuple[str, ...]:
+    from lora_tui.cli.follow import MARKS
+    from lora_tui.runs.status import state_word
+    from lora_tui.text.formats import count, duration, number
+
+    if status.eta is not None:
+        span = _("{time} left").format(time=duration(status.eta))
+    elif status.started and status.ended:
+        span = duration(status.ended - status.started)
+    else:
+        span = "-"
+    return (
+        MARKS.get(status.state, "?"),
+        str(status.number or "-"),
+        status.run.name,
+        state_word(status.state),
+        count(status.step),
+        f"{status.share:.0%}" if status.total_steps else "-",
+        number(status.loss),
+        span,
+    )
+
+
+def _show(chosen: RunFolder, *, as_json: bool) -> int:
+    from lora_tui.cli.follow import status_json, status_lines
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.cli.train import checkpoints
+    from lora_tui.runs.record import read_record
+    from lora_tui.runs.status import inspect
+    from lora_tui.text.formats import bytes_text
+
+    status, files = inspect(chosen), checkpoints(chosen)
+    if as_json:
+        record = {name: value for name, value in read_record(chosen).items() if name != "dataset"}
+        extra: dict[str, Any] = {
+            "config": chosen.config_path,
+            "log": chosen.log_path,
+            "checkpoints": [{"path": path, "bytes": path.stat().st_size} for path in files],
+            "states": _names(chosen.state_dir),
+            "samples": _names(chosen.samples_dir),
+            "record": record,
+        }
+        print_json({**status_json(status), **extra})
+        return 0
+    for line in status_lines(status):
+        say(line)
+    say(str(chosen.root))
+    for path in files:
+        say(f"  {path.relative_to(chosen.root)}  {bytes_text(path.stat().st_size)}")
+    return 0
+
+
+def _names(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _ask(chosen: RunFolder, kind: str, *, as_json: bool) -> int:
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.jobs.control import request
+
+    _require_alive(chosen)
+    path = request(chosen.root, kind)
+    if as_json:
+        print_json({"run": chosen.root, "request": kind, "file": path})
+    else:
+        say(_("Asked {run} to {request}; it does so at its next safe point.").format(run=chosen.name, request=kind))
+    return 0
+
+
+def _stop(chosen: RunFolder, args: argparse.Namespace) -> int:
+    from lora_tui.cli.follow import status_json, status_lines, wait_for_end
+    from lora_tui.cli.output import Progress, print_json, say
+    from lora_tui.jobs.control import request
+
+    kind = "stop_now" if args.now else "stop"
+    if args.no_wait:
+        return _ask(chosen, kind, as_json=args.json)
+    _require_alive(chosen)
+    request(chosen.root, kind)
+    with Progress(_("stopping")) as screen:
+        status = wait_for_end(chosen, screen, _("stopping"))
+    if args.json:
+        print_json(status_json(status))
+    else:
+        for line in status_lines(status):
+            say(line)
+    return 0 if status.state in ("stopped", "finished") else 1
+
+
+def _resume(chosen: RunFolder, *, as_json: bool) -> int:
+    from lora_tui.cli.follow import status_json
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.runs.start import resume_run
+    from lora_tui.runs.status import inspect
+
+    if inspect(chosen).state == "paused":
+        return _ask(chosen, "resume", as_json=as_json)
+    resume_run(chosen)
+    if as_json:
+        print_json(status_json(inspect(chosen)))
+    else:
+        say(_("{run} goes on. See it: lora-tui attach {run}").format(run=chosen.name))
+    return 0
+
+
+def _require_alive(chosen: RunFolder) -> None:
+    """Refuse to ask a run that nobody would answer for.
+
+    Raises:
+        UserError: ``run.not_running``.
+    """
+    from lora_tui.runs.status import inspect, state_word
+
+    status = inspect(chosen)
+    if status.alive:
+        return
+    remedy = _("Go on with it: lora-tui runs resume {run}").format(run=chosen.name) if status.can_resume else ""
+    raise UserError(
+        _("The run is not at work: {state}.").format(state=state_word(status.state)),
+        place=chosen.name,
+        remedy=remedy,
+        code="run.not_running",
+    )

@@ -1,0 +1,143 @@
+"""``train``: start a training, or resume one, and follow it until it ends or the person leaves."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.text.translate import _
+
+if TYPE_CHECKING:
+    from lora_tui.runs.folder import RunFolder
+    from lora_tui.runs.status import RunStatus
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help=_("a TOML file; see: lora-tui config new"))
+    parser.add_argument("--detach", action="store_true", help=_("start it and return at once"))
+    parser.add_argument("--resume", metavar="RUN", default="", help=_("go on with a run instead of starting one"))
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="values", help=_("change a setting, repeatable")
+    )
+    parser.add_argument("--runs", metavar="DIR", default="", help=_("where run folders go; else the project's runs/"))
+    parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout, progress on stderr"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start or resume, then follow."""
+    from lora_tui.cli.main import Usage
+
+    if bool(args.config) == bool(args.resume):
+        raise Usage(_("Name a configuration, or a run with --resume."), command="train")
+    if args.resume and args.values:
+        raise Usage(_("--set changes a new run; a resumed one keeps its settings."), command="train")
+    started = _resume(args) if args.resume else _start(args)
+    if args.detach:
+        return _detached(started, as_json=args.json)
+    return _follow(started, as_json=args.json)
+
+
+def _start(args: argparse.Namespace) -> RunFolder:
+    from lora_tui.config.load import load_config, set_value
+    from lora_tui.runs.start import start_run
+
+    path = Path(args.config)
+    config = load_config(path)
+    for pair in args.values:
+        key, _equals, value = pair.partition("=")
+        config = set_value(config, key.strip(), value, base=Path.cwd())
+    runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
+    return start_run(config, runs_dir.absolute())
+
+
+def _resume(args: argparse.Namespace) -> RunFolder:
+    from lora_tui.runs.choose import choose_run
+    from lora_tui.runs.start import resume_run
+
+    return resume_run(choose_run(args.resume, Path.cwd()))
+
+
+def runs_dir_for(config: Path) -> Path:
+    """The ``runs`` folder for a configuration: of its project, of the run it lies in, else beside the file."""
+    from lora_tui.project import Project
+
+    folder = config.absolute().parent
+    project = Project.find(folder)
+    if project is not None:
+        return Path(project.root) / "runs"
+    if (folder / "record.json").is_file():
+        return folder.parent
+    return folder / "runs"
+
+
+def _detached(started: RunFolder, *, as_json: bool) -> int:
+    from lora_tui.cli.follow import status_json
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.runs.status import inspect
+
+    if as_json:
+        print_json(status_json(inspect(started)))
+    else:
+        say(_("Started {run}").format(run=started.root))
+        say(_how_to(started))
+    return 0
+
+
+def _follow(started: RunFolder, *, as_json: bool) -> int:
+    from lora_tui.cli.follow import ending_lines, follow
+    from lora_tui.cli.output import Progress, note, print_json, say
+
+    stream = sys.stderr if as_json else sys.stdout
+    try:
+        with Progress(_("step"), stream=stream) as screen:
+            screen.line(str(started.root))
+            status = follow(started, screen, history=True)
+    except KeyboardInterrupt:
+        note("")
+        note(_("You have left; the training goes on."))
+        note(_how_to(started))
+        return 0
+    if as_json:
+        print_json(result_json(status))
+    else:
+        for line in [_ended_text(status), *ending_lines(status)]:
+            say(line)
+    return 0 if status.state in ("finished", "stopped") else 1
+
+
+def result_json(status: RunStatus) -> dict[str, Any]:
+    """What a training came to: its state, the LoRA files with the newest last, and the final one."""
+    from lora_tui.cli.follow import status_json
+
+    files = checkpoints(status.run)
+    return {**status_json(status), "lora": files[-1] if files else None, "checkpoints": files}
+
+
+def checkpoints(run_folder: RunFolder) -> list[Path]:
+    """The LoRA files of a run that are still there, oldest first."""
+    try:
+        files = [path for path in run_folder.checkpoints_dir.iterdir() if path.suffix == ".safetensors"]
+    except OSError:
+        return []
+    return sorted((path for path in files if not path.name.startswith(".")), key=lambda path: path.stat().st_mtime_ns)
+
+
+def _ended_text(status: RunStatus) -> str:
+    from lora_tui.runs.status import state_word
+    from lora_tui.text.formats import count
+
+    text = _("{state} at step {step}").format(state=state_word(status.state), step=count(status.step))
+    files = checkpoints(status.run)
+    return f"{text}: {files[-1]}" if files else text
+
+
+def _how_to(started: RunFolder) -> str:
+    from lora_tui.text.plain import plain
+
+    name = plain(started.name)
+    stop = _("stop it:  lora-tui runs stop {run}").format(run=name)
+    see = _("see it:   lora-tui attach {run}").format(run=name)
+    return f"{stop}\n{see}"

@@ -1,0 +1,48 @@
+"""Which run a command means when a person names one, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lora_tui.errors import UserError
+from lora_tui.jobs import registry
+from lora_tui.runs.folder import RunFolder, find_run, list_runs
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import _
+
+
+def choose_run(text: str, base: Path) -> RunFolder:
+    """The run called ``text`` in ``base`` or among the living ones of this machine; without a name the living one.
+
+    Without a name: the newest living run of ``base``, else the newest living run anywhere, else the newest of
+    ``base``.
+
+    Raises:
+        UserError: ``run.not_found`` or ``run.ambiguous``.
+    """
+    base = base.absolute()
+    living = living_runs()
+    if text:
+        try:
+            return find_run(text, base)
+        except UserError as error:
+            named = [run for run in living if text.casefold() in run.name.casefold()]
+            if error.code != "run.not_found" or len(named) != 1:
+                raise
+            return named[0]
+    here = {run.root for run in [*list_runs(base / "runs"), *list_runs(base), RunFolder(base)]}
+    for run in sorted(living, key=lambda run: run.root not in here):
+        return run
+    try:
+        return find_run("", base)
+    except UserError:
+        raise UserError(
+            _("No run is living on this machine, and there is none in {folder}.").format(folder=plain(str(base))),
+            remedy=_("Name its folder, or see: lora-tui runs list"),
+            code="run.not_found",
+        ) from None
+
+
+def living_runs() -> list[RunFolder]:
+    """The living runs of this machine, newest first."""
+    return [RunFolder(info.run_dir) for info in registry.living()]

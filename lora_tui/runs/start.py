@@ -1,0 +1,102 @@
+"""Starting a training from its configuration, and going on with one that ended early."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.errors import UserError
+from lora_tui.jobs import launch
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.record import first_record
+from lora_tui.runs.status import inspect, state_word
+from lora_tui.text.translate import _, ngettext
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
+    from lora_tui.config.validate import Finding
+    from lora_tui.dataset.scan import Scan
+
+
+def start_run(
+    config: Config,
+    runs_dir: Path,
+    *,
+    record_extra: dict[str, Any] | None = None,
+    scan: Scan | None = None,
+    command: Sequence[str] | None = None,
+) -> RunFolder:
+    """Check ``config``, make a run folder for it, and start its training in a process of its own.
+
+    Args:
+        record_extra: more entries for the run's record.
+        scan: the datasets of ``config`` if they have been scanned already.
+        command: another program in the trainer's place.
+
+    Raises:
+        UserError: the configuration has an error, the folder cannot be made, or the job does not start.
+    """
+    from lora_tui.config.load import dump_config
+
+    _check(config, scan)
+    record = {**first_record(), **(record_extra or {})}
+    run = RunFolder.create(runs_dir, config.saving.name, dump_config(config, comments=True), record)
+    launch.start(run.root, command=command)
+    return run
+
+
+def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFolder:
+    """Go on with a run from its newest state; one that has none yet starts anew in its folder.
+
+    Raises:
+        UserError: it is at work, it is complete, its folder is from a newer version or no run, or the job does
+            not start.
+    """
+    if not run.config_path.is_file():
+        raise UserError(
+            _("This is no run folder: it has no config.toml."),
+            place=str(run.root),
+            remedy=_("See: lora-tui runs list"),
+            code="run.not_found",
+        )
+    run.require_known_format()
+    status = inspect(run)
+    if status.alive:
+        raise UserError(
+            _("The run is at work: {state}.").format(state=state_word(status.state)),
+            place=run.name,
+            remedy=_("Watch it: lora-tui watch {run}").format(run=run.name),
+            code="run.locked",
+        )
+    if status.state == "finished":
+        raise UserError(
+            _("The run is complete."),
+            place=run.name,
+            remedy=_("Start a new one from its config.toml, with more epochs if you like."),
+            code="run.complete",
+        )
+    launch.start(run.root, resume=True, command=command)
+    return run
+
+
+def _check(config: Config, scan: Scan | None) -> None:
+    from lora_tui.config.validate import check_config
+
+    _refuse(check_config(config))
+    if scan is None:
+        from lora_tui.dataset.scan import scan_datasets
+
+        scan = scan_datasets(config)
+    _refuse(check_config(config, scan=scan))
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    first, more = errors[0], len(errors) - 1
+    message = first.message
+    if more:
+        message += " " + ngettext("({count} more error)", "({count} more errors)", more).format(count=more)
+    raise UserError(message, place=first.field, remedy=first.remedy, code=first.code)
