@@ -10,6 +10,8 @@ from lora_tui.errors import UserError
 from lora_tui.settings import Settings, save_settings
 from lora_tui.text import _, language, plain, set_language
 from lora_tui.text.translate import LANGUAGES
+from lora_tui.tui.acting import Acting
+from lora_tui.tui.actions import APP
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm
 
@@ -90,6 +92,36 @@ class Questions:
             return
         shell.open_directory(project.root)
         shell.tell(_("Made {file}.").format(file=plain(str(project.file))), "success")
+
+    # -- finding
+
+    def action_palette(self) -> None:
+        """Offer every action that applies here by its name."""
+        from lora_tui.tui.screens.palette import Entry, Palette
+
+        shell = self._shell
+        screen = shell.screen
+        here = screen.ACTS if isinstance(screen, Acting) else ""
+        entries = []
+        for action in (*shell.keymap.actions.of(here), *shell.keymap.actions.of(APP)):
+            if action.palette and action.id != "app.palette":
+                own = isinstance(screen, Acting) and action.context == here
+                refusal = screen.refusal(action.id) if own and isinstance(screen, Acting) else ""
+                key = shell.keymap.shown(action.id, ascii_only=shell.ascii_only)
+                entries.append(Entry(action, key, refusal))
+        shell.push_screen(Palette(entries), self._do)
+
+    def action_keys(self) -> None:
+        """Show all keys."""
+        from lora_tui.tui.screens.help import HelpScreen
+
+        shell = self._shell
+        here = getattr(shell.screen, "ACTS", "")
+        shell.push_screen(HelpScreen(shell.keymap, here, ascii_only=shell.ascii_only), self._do)
+
+    def _do(self, action_id: str | None) -> None:
+        if action_id is not None:
+            self._shell.perform(action_id)
 
     # -- look and words
 

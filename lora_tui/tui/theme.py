@@ -15,12 +15,23 @@ from textual.color import Color, ColorParseError
 
 from lora_tui.errors import UserError
 from lora_tui.settings import config_dir
-from lora_tui.text import _, plain
+from lora_tui.text import N_, _, plain
 
 if TYPE_CHECKING:
     from textual.theme import Theme
 
 DEFAULT_THEME = "dusk"
+
+SHIPPED_TITLES = (
+    N_("Dusk"),
+    N_("Paper"),
+    N_("High contrast"),
+    N_("Clear (colour-blind safe)"),
+    N_("Ember"),
+    N_("Sixteen (the terminal's own)"),
+    N_("Mono"),
+)
+"""Titles of the themes that come with the program, here so that they are translated."""
 
 NEEDED = ("background", "foreground", "accent")
 COLOURS = (

@@ -46,8 +46,8 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
     Dialog #title { text-style: bold; height: auto; }
     Dialog #detail { color: $muted; height: auto; }
     Dialog #problem { color: $error; height: auto; }
-    Dialog VirtualList { background: $surface; height: auto; max-height: 16; }
-    Dialog Keys { background: $surface; margin-top: 1; }
+    Dialog VirtualList { height: auto; min-height: 1; max-height: 16; }
+    Dialog Keys { margin-top: 1; }
     """
 
     accept_words = ""
@@ -281,7 +281,7 @@ class AskPath(Dialog[Path]):
 
     def compose_body(self) -> ComposeResult:
         rows = VirtualList([Column(10, share=1, cut="middle")], self._row, empty=_("Nothing here."))
-        rows.can_focus = False
+        rows.driven = True
         yield TextField(_with_separator(self._start), list=rows)
         yield rows
         yield Static("", id="problem", markup=False)

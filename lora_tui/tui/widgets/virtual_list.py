@@ -128,7 +128,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         """Set up the list.
 
         Args:
-            row: gives the cells of a row, already safe to show.
+            row: gives the cells of a row, already safe to show; a single cell runs through all columns.
             empty: said when there is no row.
             gap: cells between columns.
             marker: whether the cursor's row begins with a mark.
@@ -142,6 +142,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self._gap = gap
         self._marker = marker
         self._quiet = quiet
+        self._driven = False
         self._strips: dict[int, Strip] = {}
         self._widths: tuple[tuple[int, int], ...] = ()
         self.set_reactive(VirtualList.cursor, 0 if count else -1)
@@ -150,6 +151,22 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     def count(self) -> int:
         """The number of rows."""
         return self._count
+
+    @property
+    def driven(self) -> bool:
+        """Whether a text field moves the cursor: it then looks as with the focus, and never takes it."""
+        return self._driven
+
+    @driven.setter
+    def driven(self, value: bool) -> None:
+        self._driven = value
+        self.can_focus = not value
+        self._strips.clear()
+        self.refresh()
+
+    @property
+    def _live(self) -> bool:
+        return self.has_focus or self._driven
 
     @property
     def _titles(self) -> int:
@@ -282,19 +299,21 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _row_strip(self, index: int, width: int) -> Strip:
         base = self.rich_style
-        here = index == self.cursor and (self.has_focus or not self._quiet)
+        here = index == self.cursor and (self._live or not self._quiet)
         marks = marks_of(self.app)
         if here:
-            name = "virtual-list--cursor" if self.has_focus else "virtual-list--cursor-blurred"
+            name = "virtual-list--cursor" if self._live else "virtual-list--cursor-blurred"
             base += self.get_component_rich_style(name, partial=True)
         segments: list[Segment] = []
         used = 0
         if self._marker:
             mark = marks.cursor if here else " "
-            tone = "accent" if self.has_focus else "muted"
+            tone = "accent" if self._live else "muted"
             segments.append(Segment(mark + " ", base + self._tone(tone)))
             used = 2
         cells = self._row(index)
+        if len(cells) == 1 and len(self.columns) > 1:
+            return self._whole_row(cells[0], segments, width, base)
         for position, (number, cell_width) in enumerate(self._layout(width)):
             if position:
                 segments.append(Segment(" " * self._gap, base))
@@ -306,6 +325,12 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
             segments.append(Segment(shown, base + self._tone(tone) if tone else base))
             used += cell_width
         return Strip(segments, used).adjust_cell_length(width, base)
+
+    def _whole_row(self, cell: Cell | str, lead: list[Segment], width: int, base: Style) -> Strip:
+        """A row of a single cell runs through all columns: a heading, a remark."""
+        text, tone = (cell, "") if isinstance(cell, str) else cell
+        shown = fit(text, width - (2 if self._marker else 0), ellipsis=marks_of(self.app).ellipsis)
+        return Strip([*lead, Segment(shown, base + self._tone(tone) if tone else base)], width)
 
     def _title_strip(self, width: int) -> Strip:
         style = self.rich_style + self.get_component_rich_style("virtual-list--title", partial=True)
