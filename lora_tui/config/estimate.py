@@ -103,6 +103,7 @@ def _activations(config: Config, data: DataPlan) -> int:
                 min(data.batch_size, images),
                 bytes_per_value=VALUE_BYTES[config.memory.precision],
                 checkpointing=config.memory.gradient_checkpointing,
+                text_encoder=config.network.text_encoder,
                 base=config.model.base,
             )
             for (width, height), images in shown.items()

@@ -60,6 +60,7 @@ class Facts(Protocol):
         *,
         bytes_per_value: int,
         checkpointing: bool,
+        text_encoder: bool = False,
         base: str | Path = "",
     ) -> int:
         """Estimate of what one training step keeps for its backward pass, in bytes on the device."""

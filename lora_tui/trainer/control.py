@@ -31,6 +31,7 @@ class Controls:
         self._events = events
         self._looked = 0.0
         self._terminated = threading.Event()
+        self._stopping = False  # a stop was raised: what saves afterwards is not to be stopped itself
         self.wishes: list[str] = []
         self.park: Callable[[], None] = lambda: None
         self.unpark: Callable[[], None] = lambda: None
@@ -49,8 +50,10 @@ class Controls:
         Raises:
             StopRun: a stop was asked for.
         """
+        if self._stopping:
+            return
         if self._terminated.is_set():
-            raise StopRun(now=False)
+            raise self._stop(now=False)
         now = time.monotonic()
         if now - self._looked < POLL_SECONDS:
             return
@@ -69,7 +72,7 @@ class Controls:
             self.answer(kind, "accepted")
         elif kind in ("stop", "stop_now"):
             self.answer(kind, "accepted")
-            raise StopRun(now=kind == "stop_now")
+            raise self._stop(now=kind == "stop_now")
         elif kind == "pause":
             self.answer(kind, "accepted")
             return True
@@ -80,6 +83,10 @@ class Controls:
             self.answer(kind, "rejected", "there is no such request")
         return paused
 
+    def _stop(self, *, now: bool) -> StopRun:
+        self._stopping = True
+        return StopRun(now=now)
+
     def _wait_while_paused(self) -> None:
         self.park()
         self.answer("pause", "done")
@@ -88,7 +95,7 @@ class Controls:
             paused = True
             while paused:
                 if self._terminated.wait(0.2):
-                    raise StopRun(now=False)
+                    raise self._stop(now=False)
                 for request in self._inbox.poll():
                     paused = self._take(request.kind, paused)
         finally:

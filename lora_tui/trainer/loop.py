@@ -99,7 +99,7 @@ class Loop:
             missing = self.samples.missing(step)
             if missing:
                 self.samples.draw(step, self._epoch_number(), missing)
-        if step == 0 and self.plan.validation and self.session.config.validation.mode != "off":
+        if step == 0 and VALIDATION in self._due(0) and self.plan.validation:
             self._validate()
 
     def _epoch(self) -> None:

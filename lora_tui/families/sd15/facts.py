@@ -13,6 +13,16 @@ UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2",
 #: The same for the text encoder (72 modules at full size).
 TEXT_ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
+#: Widths of input to all adapted layers of one transformer: proj_in, q k v, out, q, out, gate, 4 x for the
+#: feed-forward's second layer, proj_out.
+INPUTS_OF_TRANSFORMER = 13
+ADAPTER_BYTES = 4  # the adapter works in float32
+#: Bytes that autograd keeps for each input value of an adapted layer besides the base model's own, measured
+#: with half precision: most inputs are also kept as float32 copies.
+KEPT_INPUT_BYTES = 3.0
+#: Maps that a layer of the text encoder keeps for its backward pass, and its float32 copies in half precision.
+CLIP_MAPS, CLIP_COPIES = 20.0, 6.2
+
 
 @dataclass(frozen=True)
 class Sd15Facts:
@@ -53,10 +63,19 @@ class Sd15Facts:
         *,
         bytes_per_value: int,
         checkpointing: bool,
+        text_encoder: bool = False,
         base: str | Path = "",
     ) -> int:
-        values = _unet_activations(shape_of(base), width // 8, height // 8, checkpointing)
-        return int(values * batch * bytes_per_value)
+        shape = shape_of(base)
+        latent = (width // 8, height // 8)
+        kept = _unet_activations(shape, *latent, checkpointing) * bytes_per_value
+        if bytes_per_value < ADAPTER_BYTES and not checkpointing:
+            kept += KEPT_INPUT_BYTES * _adapter_inputs(shape, *latent)
+        if text_encoder:
+            values = shape.clip_layers * shape.positions * shape.clip_width
+            copies = CLIP_COPIES * ADAPTER_BYTES if bytes_per_value < ADAPTER_BYTES else 0
+            kept += values * (CLIP_MAPS * bytes_per_value + copies)
+        return int(kept * batch)
 
 
 def _transformers(shape: Shape) -> list[tuple[str, int]]:
@@ -171,19 +190,29 @@ def _vae_parameters(shape: Shape) -> int:
 
 
 def _unet_activations(shape: Shape, width: int, height: int, checkpointing: bool) -> float:
-    """Values kept for the backward pass of one image: what each layer saves, counted by kind.
+    """Values kept for the backward pass of one image of ``width`` x ``height`` latent cells.
 
-    A resnet saves about 8 maps of its width, a transformer about 30 (inputs of norms, projections, attention,
-    feed-forward of 8x width with its gate); checkpointing keeps one map a layer and the largest block's inside.
+    Counted by kind: a resnet keeps about 8.5 maps of its width, a transformer about 32 (inputs of norms,
+    projections, attention, a feed-forward of 8x width with its gate). Measured on the full model at 512 px:
+    467 million values. Checkpointing keeps two maps a layer and the inside of the largest block.
     """
     total, largest = 0.0, 0.0
     for block, channels in enumerate(shape.unet_channels):
         area = (width >> block) * (height >> block)
         layers = 2 * LAYERS + 1
-        inside = 8.0 * channels * area + (30.0 * channels * area if block < 3 else 0.0)
+        inside = 8.5 * channels * area + (31.9 * channels * area if block < 3 else 0.0)
         total += layers * (channels * area * 2.0 if checkpointing else inside)
         largest = max(largest, inside)
     return total + (largest if checkpointing else 0.0)
+
+
+def _adapter_inputs(shape: Shape, width: int, height: int) -> int:
+    """Values that go into the UNet's adapted layers for one image; text is small beside them and left out."""
+    widths = shape.unet_channels
+    layers = 2 * LAYERS + 1
+    levels = [(layers, widths[b], (width >> b) * (height >> b)) for b in range(3)]
+    levels.append((1, widths[3], (width >> 3) * (height >> 3)))
+    return sum(count * channels * area * INPUTS_OF_TRANSFORMER for count, channels, area in levels)
 
 
 FACTS = Sd15Facts()

@@ -1,0 +1,100 @@
+"""Requests to a living run: each is answered, and does what it says."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lives import events, micro_config, new_run, start
+from support import until
+
+from lora_tui.jobs.control import request
+from lora_tui.runs.folder import RunFolder
+
+
+@pytest.fixture
+def living(base: Path, data: Path, tmp_path: Path) -> Iterator[tuple[RunFolder, subprocess.Popen[bytes]]]:
+    """A run that would go on for long, with its first steps done."""
+    quiet = {"every_epochs": 0, "every_steps": 0}
+    config = micro_config(
+        base, data, steps={"epochs": 5000}, sampling={**quiet, "at_start": False}, validation=quiet,
+        saving={"every_epochs": 0, "state_every_epochs": 0},
+    )  # fmt: skip
+    run = new_run(tmp_path, config)
+    life = start(run)
+    try:
+        until(lambda: life.poll() is not None or len(events(run, "step")) >= 2, 90)
+        yield run, life
+    finally:
+        life.kill()
+        life.wait()
+
+
+def _answered(run: RunFolder, kind: str, status: str) -> bool:
+    return any(e["request"] == kind and e["status"] == status for e in events(run, "control"))
+
+
+def test_save_sample_validate_pause_and_stop(living: tuple[RunFolder, subprocess.Popen[bytes]]) -> None:
+    run, life = living
+    for kind in ("save", "sample", "validate"):
+        request(run.root, kind)
+        until(lambda kind=kind: _answered(run, kind, "done"), 60)  # type: ignore[misc]
+    saved = events(run, "checkpoint")[-1]
+    assert (run.root / saved["path"]).is_file()
+    assert events(run, "state")[-1]["step"] == saved["step"]
+    assert (run.root / events(run, "sample")[-1]["path"]).is_file()
+    assert len(events(run, "validation")) == 2  # before the first step, and now
+
+    request(run.root, "pause")
+    until(lambda: events(run)[-1].get("phase") == "paused", 30)
+    steps = len(events(run, "step"))
+    request(run.root, "resume")
+    until(lambda: len(events(run, "step")) > steps, 30)
+
+    request(run.root, "stop")
+    assert life.wait(60) == 0, run.log_path.read_text()
+    end = events(run)[-1]
+    assert (end["kind"], end["reason"]) == ("finished", "stopped")
+    assert events(run, "state")[-1]["step"] == end["step"] == events(run, "step")[-1]["step"]
+
+
+def test_stop_now_keeps_the_last_state_and_says_what_is_lost(
+    living: tuple[RunFolder, subprocess.Popen[bytes]],
+) -> None:
+    run, life = living
+    request(run.root, "save")
+    until(lambda: _answered(run, "save", "done"), 60)
+    saved = events(run, "state")[-1]["step"]
+    until(lambda: events(run, "step")[-1]["step"] > saved + 1, 30)
+    request(run.root, "stop_now")
+    assert life.wait(60) == 0
+    end = events(run)[-1]
+    assert end["reason"] == "stopped_now"
+    assert events(run, "state")[-1]["step"] == saved
+    assert f"since the state at step {saved}" in events(run, "warning")[-1]["message"]
+
+
+def test_a_second_trainer_is_refused(living: tuple[RunFolder, subprocess.Popen[bytes]]) -> None:
+    run, life = living
+    second = start(run)
+    assert second.wait(60) == 2
+    assert str(life.pid) in run.log_path.read_text()
+    steps = len(events(run, "step"))
+    until(lambda: len(events(run, "step")) > steps, 30)
+    assert not events(run, "failed")
+
+
+def test_a_stop_while_images_are_encoded(base: Path, data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(base, data))
+    life = start(run)
+    try:
+        until(lambda: events(run), 60)
+        request(run.root, "stop")
+        assert life.wait(90) == 0, run.log_path.read_text()
+    finally:
+        life.kill()
+        life.wait()
+    assert events(run)[-1]["reason"] == "stopped"
+    assert _answered(run, "stop", "accepted")

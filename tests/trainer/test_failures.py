@@ -1,0 +1,117 @@
+"""Bad input and failing machines: named, explained, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lives import draw_dataset, events, live_here, micro_config, new_run, start
+
+from lora_tui.errors import UserError
+
+
+def test_unreadable_images_are_named_skipped_and_counted(base: Path, tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", 6)
+    whole = (data / "002.png").read_bytes()
+    (data / "002.png").write_bytes(whole[: len(whole) // 2])  # a whole header, half a picture
+    (data / "003.png").write_bytes(b"no picture")
+    (data / "004.txt").unlink()
+    run = new_run(tmp_path / "runs", micro_config(base, data, samples=[], steps={"epochs": 1}))
+    assert live_here(run) == 0
+    warnings = {event["code"]: event["message"] for event in events(run, "warning")}
+    assert "004.png" in warnings["caption.missing"]
+    messages = " ".join(event["message"] for event in events(run, "warning"))
+    assert "002.png" in messages
+    assert "003.png" in messages
+    assert sum(len(event["lr"]) > 0 for event in events(run, "step")) == events(run, "run")[0]["total_steps"]
+    assert events(run, "run")[0]["images"] == 4
+
+
+def test_no_readable_image_at_all_is_an_error(base: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "one.png").write_bytes(b"no picture")
+    run = new_run(tmp_path / "runs", micro_config(base, data))
+    with pytest.raises(UserError) as caught:
+        live_here(run)
+    assert caught.value.code == "dataset.empty"
+
+
+def test_a_caption_that_is_not_utf8_is_said(base: Path, tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", 3)
+    (data / "001.txt").write_bytes(b"disc, \xff\xfe\x80 broken")
+    run = new_run(tmp_path / "runs", micro_config(base, data, samples=[], steps={"epochs": 1}))
+    assert live_here(run) == 0
+    assert "caption.encoding" in [event["code"] for event in events(run, "warning")]
+
+
+def test_a_missing_base_model_fails_with_status_2(data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(tmp_path / "nothing.safetensors", data))
+    life = start(run)
+    assert life.wait(60) == 2
+    failed = events(run, "failed")[0]
+    assert failed["code"] == "model.missing"
+    assert "nothing.safetensors" in failed["message"]
+    assert "Traceback" not in run.log_path.read_text()
+
+
+def test_a_run_that_learns_only_nan_stops_and_says_why(base: Path, data: Path, tmp_path: Path) -> None:
+    config = micro_config(
+        base, data, samples=[], steps={"epochs": 200}, learning={"unet_lr": 10.0, "schedule": "constant"},
+        network={"alpha": 1024.0}, optimizer={"max_grad_norm": 0.0, "weight_decay": 10.0},
+        validation={"mode": "off"},
+    )  # fmt: skip
+    run = new_run(tmp_path, config)
+    with pytest.raises(UserError) as caught:
+        live_here(run)
+    assert caught.value.code == "nan"
+    assert "learning rate" in caught.value.remedy
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount the small disk")
+def test_a_full_disk_keeps_the_earlier_checkpoints(base: Path, data: Path, tmp_path: Path, small_disk: Path) -> None:
+    from lora_tui.weights.header import lora_info
+
+    config = micro_config(
+        base, data, samples=[], network={"rank": 8},
+        saving={"every_steps": 2, "state_every_epochs": 0, "precision": "fp32"}, steps={"epochs": 20},
+    )  # fmt: skip
+    run = new_run(small_disk, config)
+    life = start(run, LORA_TUI_HOME=str(tmp_path / "home"))
+    assert life.wait(90) == 1
+    kept = sorted(run.checkpoints_dir.glob("*.safetensors"))
+    assert kept
+    assert all(lora_info(path).modules > 0 for path in kept)
+    assert not list(run.checkpoints_dir.glob(".*"))
+    (small_disk / "room").unlink(missing_ok=True)
+    log = run.log_path.read_text()
+    assert "disk is full" in log
+
+
+def test_a_run_of_a_newer_version_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(base, data))
+    run.record_path.write_text('{"format": 99}', "utf-8")
+    life = start(run)
+    assert life.wait(60) == 2
+    assert events(run, "failed")[0]["code"] == "run.newer"
+
+
+def test_the_trainer_is_imported_by_nobody() -> None:
+    """Its public door is the process; importing the light side of the program does not pull it in."""
+    code = "import sys, lora_tui.jobs.launch, lora_tui.runs.status; print('lora_tui.trainer' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

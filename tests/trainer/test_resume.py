@@ -1,0 +1,176 @@
+"""A run that is killed anywhere and resumed ends with the bits of a run that was not."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lives import events, live_here, lora, micro_config, new_run, same_tensors, start
+from support import until
+
+from lora_tui.config.schema import Config
+from lora_tui.runs.folder import RunFolder
+
+Moment = Callable[[RunFolder, int], bool]
+
+
+def _config(base: Path, data: Path) -> Config:
+    """Every phase there is: two caches, validation, samples, checkpoints and states every few steps."""
+    return micro_config(
+        base,
+        data,
+        network={"text_encoder": False},
+        captions={"shuffle": True, "variants": 4, "dropout": 0.1},
+        data={"flip": True},
+        steps={"epochs": 3, "gradient_accumulation": 2},
+        saving={"every_steps": 2, "state_every_steps": 2, "state_every_epochs": 0, "precision": "fp32"},
+        sampling={"every_steps": 3},
+        validation={"every_steps": 2},
+    )
+
+
+def _phase(name: str, detail: str = "") -> Moment:
+    """This life is in the phase."""
+
+    def reached(run: RunFolder, since: int) -> bool:
+        newest = [event for event in events(run)[since:] if event["kind"] == "phase"][-1:]
+        return bool(newest) and newest[0]["phase"] == name and detail in newest[0]["detail"]
+
+    return reached
+
+
+def _step(number: int) -> Moment:
+    """This life has done the step, or gone beyond it."""
+
+    def reached(run: RunFolder, since: int) -> bool:
+        return any(event["kind"] == "step" and event["step"] >= number for event in events(run)[since:])
+
+    return reached
+
+
+def _temporary(folder: str, pattern: str) -> Moment:
+    """A file is being written: its temporary is there."""
+
+    def reached(run: RunFolder, since: int) -> bool:
+        return any((run.root / folder).glob(pattern))
+
+    return reached
+
+
+MOMENTS: list[Moment] = [
+    _phase("loading", "dataset"),
+    _phase("caching", "latents"),
+    _phase("caching", "text embeddings"),
+    _phase("caching", "sample prompts"),
+    _phase("sampling"),
+    _phase("validating"),
+    _step(1),
+    _temporary("checkpoints", ".*.tmp"),
+    _step(3),
+    _temporary("state", ".writing-*"),
+    _phase("saving", "state"),
+    _step(6),
+    _phase("saving", "LoRA"),
+]
+
+
+def test_killed_a_dozen_times_and_still_bit_equal(base: Path, data: Path, tmp_path: Path) -> None:
+    reference = new_run(tmp_path / "reference", _config(base, data))
+    assert live_here(reference) == 0
+
+    run = new_run(tmp_path / "killed", _config(base, data))
+    rng = random.Random(os.environ.get("LORA_TUI_TEST_SEED", "5"))
+    home = str(tmp_path / "home")  # an empty cache, so that the caching phases have work to do
+    killed = 0
+    for moment in MOMENTS:
+        if _live_until(run, moment, rng, home, resume=killed > 0):
+            break
+        killed += 1
+    assert killed >= 10
+    last = start(run, "--resume", LORA_TUI_HOME=home)
+    assert last.wait(120) == 0, run.log_path.read_text()
+    assert same_tensors(lora(reference), lora(run))
+    newest = sorted(run.state_dir.iterdir())[-1]
+    expected = reference.state_dir / newest.name
+    for name in ("adapter.safetensors", "optimizer.safetensors"):
+        assert (newest / name).read_bytes() == (expected / name).read_bytes()
+
+
+def _live_until(run: RunFolder, moment: Moment, rng: random.Random, home: str, *, resume: bool) -> bool:
+    """Start a life and kill it a random instant after ``moment``; true when it finished before."""
+    since = len(events(run))
+    life = start(run, *(["--resume"] if resume else []), LORA_TUI_HOME=home)
+    try:
+        until(lambda: life.poll() is not None or moment(run, since), 90, every=0.002)
+        threading.Event().wait(rng.uniform(0, 0.05))
+        if life.poll() is not None:
+            assert life.returncode == 0, run.log_path.read_text()
+            return True
+    finally:
+        life.send_signal(signal.SIGKILL)
+        life.wait()
+    return False
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: RunFolder) -> None:
+    before = lora(finished)
+    assert live_here(finished, resume=True) == 0
+    assert same_tensors(before, lora(finished))
+
+
+def test_a_torn_state_falls_back_to_the_one_before(base: Path, data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(base, data, samples=[]))
+    assert live_here(run) == 0
+    before = lora(run)
+    newest = sorted(run.state_dir.iterdir())[-1]
+    adapter = newest / "adapter.safetensors"
+    adapter.write_bytes(adapter.read_bytes()[:-100])
+    (run.checkpoints_dir / "blob.safetensors").unlink()
+    assert live_here(run, resume=True) == 0
+    assert events(run, "resumed")[-1]["step"] == 12
+    assert same_tensors(before, lora(run))
+
+
+def test_a_changed_dataset_is_said(base: Path, data: Path, tmp_path: Path) -> None:
+    from lives import draw_dataset
+
+    own = draw_dataset(tmp_path / "own", 8)
+    run = new_run(tmp_path / "runs", micro_config(base, own, samples=[], steps={"epochs": 2}))
+    assert live_here(run) == 0
+    (own / "003.txt").write_text("something else", "utf-8")
+    assert live_here(run, resume=True) == 0
+    assert [event["code"] for event in events(run, "warning")] == ["resume.changed"]
+
+
+def test_a_state_of_another_rank_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
+    from lora_tui.config.load import dump_config
+    from lora_tui.errors import UserError
+
+    run = new_run(tmp_path, micro_config(base, data, samples=[], steps={"epochs": 1}))
+    assert live_here(run) == 0
+    run.config_path.write_text(dump_config(micro_config(base, data, network={"rank": 8})), "utf-8")
+    with pytest.raises(UserError, match="does not fit"):
+        live_here(run, resume=True)
+
+
+def test_sigterm_saves_first(base: Path, data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(base, data, steps={"epochs": 500}, sampling={"every_epochs": 0}))
+    life: subprocess.Popen[bytes] = start(run)
+    try:
+        until(lambda: len(events(run, "step")) >= 2, 90)
+        life.terminate()
+        assert life.wait(60) == 0, run.log_path.read_text()
+    finally:
+        life.kill()
+        life.wait()
+    end = events(run)[-1]
+    assert end["kind"] == "finished"
+    assert end["reason"] == "stopped"
+    assert (run.root / end["path"]).is_file()
+    assert sorted(run.state_dir.iterdir())[-1].name == f"step-{end['step']:08d}"

@@ -1,0 +1,123 @@
+"""A whole run: what it leaves on disk and what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from lives import draw_dataset, events, live_here, lora, micro_config, new_run, same_tensors
+from PIL import Image
+
+from lora_tui.config.schema import Config
+from lora_tui.dataset.batches import make_plan
+from lora_tui.dataset.scan import scan_datasets
+from lora_tui.runs.folder import RunFolder
+from lora_tui.weights.header import lora_info
+
+
+def test_it_learns_saves_samples_and_validates(finished: RunFolder) -> None:
+    steps = events(finished, "step")
+    announced = events(finished, "run")[0]
+    assert [event["step"] for event in steps] == list(range(1, announced["total_steps"] + 1))
+    validation = events(finished, "validation")
+    assert [event["step"] for event in validation] == [0, 6, 12, 18]
+    assert validation[-1]["loss"] < 0.95 * validation[0]["loss"]
+    assert [event["step"] for event in events(finished, "checkpoint")] == [6, 12, 18]
+    assert events(finished)[-1]["reason"] == "completed"
+    for event in events(finished, "checkpoint") + events(finished, "sample"):
+        assert (finished.root / event["path"]).is_file()
+    with Image.open(finished.samples_dir / "000018-00.png") as picture:
+        assert picture.size == (64, 64)
+        assert "Steps: 3, Sampler: euler_a" in picture.text["parameters"]  # type: ignore[attr-defined]
+
+
+def test_the_plan_says_what_the_trainer_does(finished: RunFolder, base: Path, data: Path) -> None:
+    config = micro_config(base, data)
+    plan = make_plan(config, scan_datasets(config))
+    announced = events(finished, "run")[0]
+    assert announced["total_steps"] == plan.total_steps == len(events(finished, "step"))
+    assert announced["batches_per_epoch"] == plan.batches_per_epoch
+    assert announced["validation_images"] == len(plan.validation) == 2
+
+
+def test_the_file_names_its_rank_alpha_and_origin(finished: RunFolder) -> None:
+    info = lora_info(finished.checkpoints_dir / "blob.safetensors")
+    assert info.family == "sd15"
+    assert info.layout == "kohya"
+    assert dict(info.ranks) == {4: info.modules}
+    assert dict(info.alphas) == {2.0: info.modules}
+    metadata = info.metadata
+    assert metadata["ss_network_dim"] == "4"
+    assert metadata["ss_network_alpha"] == "2.0"
+    assert metadata["ss_base_model_version"] == "sd_v1"
+    assert metadata["modelspec.architecture"] == "stable-diffusion-v1/lora"
+    assert json.loads(metadata["ss_tag_frequency"])["discs"]["blob"] == 22
+    assert len(metadata["sshs_model_hash"]) == 64
+
+
+def test_the_record_has_inputs_and_result(finished: RunFolder) -> None:
+    record = json.loads(finished.record_path.read_text("utf-8"))
+    assert record["result"] == {"reason": "completed", "step": 18, "path": "checkpoints/blob.safetensors"}
+    assert record["dataset"]["images"] == 22
+    assert record["versions"]["torch"]
+    assert len(record["dataset"]["files"]["0/000.png"]["hash"]) >= 32
+
+
+def test_the_same_settings_give_the_same_bits(finished: RunFolder, base: Path, data: Path, tmp_path: Path) -> None:
+    again = new_run(tmp_path, micro_config(base, data))
+    assert live_here(again) == 0
+    assert same_tensors(lora(finished), lora(again))
+
+
+VARIANTS = {
+    "no text encoder, shuffled from cache": {
+        "network": {"text_encoder": False},
+        "captions": {"shuffle": True, "variants": 3, "dropout": 0.2, "keep_tokens": 1},
+    },
+    "bf16, accumulated, flipped": {
+        "memory": {"precision": "bf16"},
+        "steps": {"gradient_accumulation": 2},
+        "data": {"flip": True},
+    },
+    "fp16, checkpointed": {"memory": {"precision": "fp16", "gradient_checkpointing": True}},
+    "encoding in the step": {"memory": {"cache_latents": False}, "data": {"flip": True}},
+    "weighted loss, offset noise": {"noise": {"min_snr_gamma": 5.0, "noise_offset": 0.1}},
+    "squares, no validation": {"data": {"buckets": False}, "validation": {"mode": "off"}},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_way_of_training_learns(name: str, base: Path, data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(base, data, **VARIANTS[name]))
+    assert live_here(run) == 0
+    losses = [event["loss"] for event in events(run, "step")]
+    assert len(losses) == events(run, "run")[0]["total_steps"]
+    validation = [event["loss"] for event in events(run, "validation")]
+    if validation:  # losses of single steps jump with the noise level; with fixed noise it must fall
+        assert min(validation[1:]) < validation[0]
+
+
+def test_accumulated_batches_equal_a_larger_batch(base: Path, tmp_path: Path) -> None:
+    """Two batches of two, added up, move the weights as one batch of four does."""
+    data = draw_dataset(tmp_path / "four", 4)
+    common = {"data": {"buckets": False}, "validation": {"mode": "off"}, "samples": []}
+    small = {"steps": {"epochs": 1, "batch_size": 2, "gradient_accumulation": 2}}
+    runs = []
+    for changes in (small, {"steps": {"epochs": 1, "batch_size": 4}}):
+        run = new_run(tmp_path / "runs", micro_config(base, data, **common, **changes, saving={"precision": "fp32"}))
+        assert live_here(run) == 0
+        runs.append(run)
+    losses = [events(run, "step")[0]["loss"] for run in runs]
+    norms = [events(run, "step")[0]["grad_norm"] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+def test_only_the_newest_files_are_kept(base: Path, data: Path, tmp_path: Path) -> None:
+    config: Config = micro_config(base, data, saving={"name": "blob", "every_steps": 2, "keep_last": 2}, samples=[])
+    run = new_run(tmp_path, config)
+    assert live_here(run) == 0
+    names = sorted(path.name for path in run.checkpoints_dir.iterdir())
+    assert names == ["blob-000014.safetensors", "blob-000016.safetensors", "blob.safetensors"]
+    assert len(list(run.state_dir.iterdir())) == 2
