@@ -66,7 +66,7 @@ def tail(text: str, width: int) -> str:
     return text
 
 
-def wrap(text: str, width: int, lines: int = 0) -> list[str]:
+def wrap(text: str, width: int, lines: int = 0, *, ellipsis: str = "…") -> list[str]:
     """``text`` broken at spaces into lines of at most ``width`` cells; long words are cut.
 
     Text without spaces (Chinese) breaks anywhere. With ``lines`` the last one ends in an ellipsis
@@ -78,11 +78,7 @@ def wrap(text: str, width: int, lines: int = 0) -> list[str]:
         found.extend(_wrapped(paragraph, width))
     if lines and len(found) > lines:
         found = found[:lines]
-        found[-1] = (
-            fit(found[-1] + "…", width).rstrip()
-            if cell_len(found[-1]) < width
-            else _cut(found[-1] + " ", width, "left", "end", "…")
-        )
+        found[-1] = _head(found[-1], width - cell_len(ellipsis)).rstrip() + ellipsis
     return found
 
 

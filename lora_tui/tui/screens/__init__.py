@@ -15,6 +15,8 @@ from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, LIST_ACTIONS, Acti
 from lora_tui.tui.screens.dataset_actions import DATASET_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
+from lora_tui.tui.screens.runs_actions import RUNS_ACTIONS
+from lora_tui.tui.screens.training_actions import TRAINING_ACTIONS
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.base import BaseScreen
@@ -75,6 +77,23 @@ SCREENS: tuple[ScreenEntry, ...] = (
         "parameters:ParametersScreen",
         PARAMETERS_ACTIONS,
         road=N_("Params"),
+    ),
+    ScreenEntry(
+        "training",
+        "f5",
+        N_("Training"),
+        N_("A run as it goes: curves, numbers, samples, log; stop, save, sample, pause and resume."),
+        "training:TrainingScreen",
+        TRAINING_ACTIONS,
+        road=N_("Train"),
+    ),
+    ScreenEntry(
+        "runs",
+        "f8",
+        N_("Runs"),
+        N_("All runs of the project: state, steps, loss, files; open one, or go on with it."),
+        "runs:RunsScreen",
+        RUNS_ACTIONS,
     ),
 )
 

@@ -127,6 +127,10 @@ class BaseScreen(Acting, Screen[None]):
         if found := self.query(Header):
             found.first(Header).show(text)
 
+    @on(events.Resize)
+    def _resized(self, event: events.Resize) -> None:
+        self.query_one(TooSmall).fit(event.size.width, event.size.height)
+
     def on_descendant_focus(self) -> None:
         self.refresh_keys()
 
@@ -163,10 +167,9 @@ class TooSmall(Static):
         super().__init__("", markup=False)
 
     def on_mount(self) -> None:
-        self.display = False
-        self.watch_size(self.app.size.width, self.app.size.height)
+        self.fit(self.app.size.width, self.app.size.height)
 
-    def watch_size(self, width: int, height: int) -> None:
+    def fit(self, width: int, height: int) -> None:
         """Show or hide the notice for a terminal of this size."""
         small = width < LEAST_WIDTH or height < LEAST_HEIGHT
         if small:

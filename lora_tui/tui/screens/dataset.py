@@ -208,7 +208,7 @@ class DatasetScreen(BaseScreen):
         for problem in row.problems:
             tone = "error" if problem.severity == "error" else "warning"
             words = plain(f"{problem.message} {problem.remedy}")
-            for number, line in enumerate(wrap(words, width - 2, lines=3)):
+            for number, line in enumerate(wrap(words, width - 2, lines=3, ellipsis=self.shell.marks.ellipsis)):
                 lead = Cell(f"{self.shell.marks.needs} ", tone) if number == 0 else Cell("  ")
                 lines.append([lead, Cell(line, tone if number == 0 else "")])
         lines += [[Cell(text)] for text in self._caption_lines(row, width, max(height - len(lines), 1))]
@@ -244,7 +244,10 @@ class DatasetScreen(BaseScreen):
             return []
         _path, text, tags = self._caption
         head = ngettext("caption, {count} tag", "caption, {count} tags", len(tags)).format(count=len(tags))
-        return [f"{head}:", *wrap(text or _("(empty)"), width, lines=max(room - 1, 1))]
+        return [
+            f"{head}:",
+            *wrap(text or _("(empty)"), width, lines=max(room - 1, 1), ellipsis=self.shell.marks.ellipsis),
+        ]
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_facts)
