@@ -152,33 +152,26 @@ def _scan(args: argparse.Namespace, project: Project | None) -> tuple[Config, Sc
 
 
 def _config(args: argparse.Namespace) -> Config:
-    from pydantic import ValidationError
-
-    from lora_tui.config.load import load_config
+    from lora_tui.config.load import load_config, set_value
     from lora_tui.config.schema import Config
     from lora_tui.errors import UserError
 
     config = load_config(args.config) if args.config else Config()
-    wanted: dict[str, tuple[Any, str, Any]] = {
-        "--resolution": (config.data, "resolution", args.resolution),
-        "--min": (config.data, "bucket_min", args.min),
-        "--max": (config.data, "bucket_max", args.max),
-        "--step": (config.data, "bucket_step", args.step),
-        "--no-upscale": (config.data, "upscale", False if args.no_upscale else None),
-        "--no-buckets": (config.data, "buckets", False if args.no_buckets else None),
-        "--batch-size": (config.steps, "batch_size", getattr(args, "batch_size", None)),
+    wanted = {
+        "data.resolution": args.resolution,
+        "data.bucket_min": args.min,
+        "data.bucket_max": args.max,
+        "data.bucket_step": args.step,
+        "data.upscale": "false" if args.no_upscale else None,
+        "data.buckets": "false" if args.no_buckets else None,
+        "steps.batch_size": getattr(args, "batch_size", None),
+        "captions.extensions": args.extensions,
     }
-    for flag, (section, name, value) in wanted.items():
-        if value is None:
-            continue
-        try:
-            setattr(section, name, value)
-        except ValidationError as error:
-            raise UserError(error.errors()[0]["msg"], place=f"{flag} {value}", code="usage") from error
+    for key, value in wanted.items():
+        if value is not None:
+            config = set_value(config, key, str(value))
     if args.repeats is not None and not 1 <= args.repeats <= 10_000:
         raise UserError(_("Repeats are from 1 to 10,000."), place=f"--repeats {args.repeats}", code="usage")
-    if args.extensions:
-        config.captions.extensions = [part.strip() for part in args.extensions.split(",") if part.strip()]
     return config
 
 

@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
@@ -79,7 +80,7 @@ class DataPlan:
         """Images shown in one epoch, repeats included."""
         return sum(planned.image.repeats for planned in self.train)
 
-    @property
+    @cached_property
     def bucket_counts(self) -> tuple[tuple[Size, int, int], ...]:
         """For each bucket in use, sorted: its size, its images without repeats, its batches an epoch."""
         images: Counter[Size] = Counter()
@@ -89,8 +90,9 @@ class DataPlan:
             shown[planned.fit.bucket] += planned.image.repeats
         return tuple((size, images[size], math.ceil(shown[size] / self.batch_size)) for size in sorted(images))
 
-    @property
+    @cached_property
     def batches_per_epoch(self) -> int:
+        """Batches in one epoch, the short last ones of the buckets counted."""
         return sum(batches for _size, _images, batches in self.bucket_counts)
 
     @property

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from lora_tui.dataset.buckets import Size
 from lora_tui.dataset.fingerprints import FingerprintStore
@@ -28,6 +28,7 @@ MIN_CORRELATION = 0.95
 NOISE = 1
 
 _CHUNK = 64
+_LARGEST_BLOCK = 64
 
 
 def image_groups(
@@ -45,8 +46,7 @@ def image_groups(
     ordered = sorted(images, key=lambda image: image.uid)
     prints = _fingerprints(ordered, on_progress, should_stop)
     parent = list(range(len(ordered)))
-    for left, right in _near_pairs(prints):
-        _join(parent, left, right)
+    _join_near(prints, parent)
     numbers: dict[int, int] = {}
     return {image.uid: numbers.setdefault(_root(parent, index), len(numbers)) for index, image in enumerate(ordered)}
 
@@ -70,6 +70,12 @@ def difference_hash(cells: bytes) -> int:
         for left, right in pairwise(line):
             bits = bits << 1 | (right > left + NOISE)
     return bits
+
+
+def close(first: int, second: int) -> bool:
+    """Whether few bits differ, both in number and against the edges that the two pictures have at all."""
+    differ = (first ^ second).bit_count()
+    return differ <= MAX_DISTANCE and 4 * differ <= (first | second).bit_count() + 16
 
 
 def correlation(first: bytes, second: bytes) -> float:
@@ -109,39 +115,51 @@ def _fingerprints(
     return found
 
 
-def _near_pairs(prints: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
-    """Pairs of indices that are near-duplicates; equal fingerprints only with their first."""
+def _join_near(prints: Sequence[bytes | None], parent: list[int]) -> None:
+    """Join the indices of near-duplicates in ``parent``, a forest of indices."""
     first: dict[bytes, int] = {}
     for index, cells in enumerate(prints):
-        if cells is None:
-            continue
-        known = first.setdefault(cells, index)
-        if known != index:
-            yield known, index
+        if cells is not None:
+            known = first.setdefault(cells, index)
+            if known != index:
+                _join(parent, known, index)
     hashes = {index: difference_hash(cells) for cells, index in first.items()}
     for left, right in _candidates(hashes):
-        if (hashes[left] ^ hashes[right]).bit_count() <= MAX_DISTANCE:
-            one, other = prints[left], prints[right]
-            if one is not None and other is not None and correlation(one, other) >= MIN_CORRELATION:
-                yield left, right
+        if not close(hashes[left], hashes[right]) or _root(parent, left) == _root(parent, right):
+            continue
+        one, other = prints[left], prints[right]
+        if one is not None and other is not None and correlation(one, other) >= MIN_CORRELATION:
+            _join(parent, left, right)
 
 
-def _candidates(hashes: dict[int, int]) -> Iterable[tuple[int, int]]:
-    """Pairs that agree in at least one of MAX_DISTANCE + 1 bands: two hashes within the distance always do."""
-    bands = MAX_DISTANCE + 1
-    seen: set[tuple[int, int]] = set()
-    for band in range(bands):
-        low, high = band * BITS // bands, (band + 1) * BITS // bands
-        mask = (1 << high - low) - 1
-        together: defaultdict[int, list[int]] = defaultdict(list)
-        for index, value in hashes.items():
-            together[value >> low & mask].append(index)
-        for members in together.values():
-            for position, left in enumerate(members):
-                for right in members[position + 1 :]:
-                    if (left, right) not in seen:
-                        seen.add((left, right))
-                        yield left, right
+def _candidates(hashes: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """Pairs that agree in at least one of MAX_DISTANCE + 1 bands: two hashes within the distance always do.
+
+    Where very many hashes agree in a band (plain backgrounds), further bands must agree, too, so that the
+    number of pairs stays in proportion to the number of images; a pair may then be missed, or come twice.
+    """
+    bands = [sum(1 << bit for bit in range(start, BITS, MAX_DISTANCE + 1)) for start in range(MAX_DISTANCE + 1)]
+    for number in range(len(bands)):
+        order = bands[number:] + bands[:number]
+        for block in _blocks(list(hashes), hashes, order):
+            yield from combinations(block, 2)
+
+
+def _blocks(members: list[int], hashes: dict[int, int], bands: Sequence[int]) -> Iterator[list[int]]:
+    """The members that agree in the first band; a block that is too large is divided by the next band, and so on."""
+    if not bands:
+        members.sort(key=lambda index: hashes[index])
+        for start in range(0, len(members), _LARGEST_BLOCK // 2):
+            yield members[start : start + _LARGEST_BLOCK]
+        return
+    together: defaultdict[int, list[int]] = defaultdict(list)
+    for index in members:
+        together[hashes[index] & bands[0]].append(index)
+    for block in together.values():
+        if len(block) > _LARGEST_BLOCK:
+            yield from _blocks(block, hashes, bands[1:])
+        elif len(block) > 1:
+            yield block
 
 
 def _root(parent: list[int], index: int) -> int:

@@ -161,6 +161,23 @@ def test_a_preview_may_be_decoded_smaller(tmp_path: Path, draw: Draw) -> None:
     assert small.width >= 100 and small.height >= 50
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_preview_of_a_turned_photograph_still_covers_the_size(tmp_path: Path, draw: Draw, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    draw(1600, 400).save(tmp_path / "a.jpg", exif=exif)
+    wanted = Size(800, 200) if orientation == 1 else Size(200, 800)
+    small = open_upright(tmp_path / "a.jpg", at_least=wanted)
+    assert small.size == (wanted.width, wanted.height)
+
+
+def test_a_large_photograph_loads_as_if_it_were_decoded_whole(tmp_path: Path, draw: Draw) -> None:
+    draw(2000, 1500, 4).save(tmp_path / "a.jpg", quality=92)
+    with Image.open(tmp_path / "a.jpg") as image:
+        whole_image = image.convert("RGB").resize((400, 300), Image.Resampling.HAMMING)
+    assert difference(load_image(tmp_path / "a.jpg", whole(400, 300)), whole_image) < 1.0
+
+
 def test_transparency_counts_only_where_pixels_have_it(tmp_path: Path, draw: Draw) -> None:
     opaque = draw(16, 16).convert("RGBA")
     opaque.save(tmp_path / "a.png")
