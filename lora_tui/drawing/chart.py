@@ -329,7 +329,7 @@ def _x_axis(view: View, width: int, rail: Iterable[RailMark]) -> tuple[tuple[Spa
     cells, roles = ["-" if plain else "─"] * width, ["axis"] * width
     numbers = [" "] * (width + GUTTER)
     busy_until = -1
-    for tick in linear_ticks(view.x_min, view.x_max, max(2, width // 10), whole=True):
+    for tick in linear_ticks(view.x_min, view.x_max, max(2, width // 9), whole=True):
         column = _cell_of(tick, view, width)
         cells[column] = "+" if plain else "┴"
         label = tick_text(tick, 1.0)

@@ -215,7 +215,7 @@ class ParametersScreen(ParametersEdit):
             return None
 
     @on(events.Resize)
-    def _resized(self) -> None:
+    def _size_changed(self) -> None:
         self.call_after_refresh(self._show_plan)
 
     # -- moving

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.segment import Segment
@@ -44,17 +43,7 @@ class LineChart(Widget):
 
     COMPONENT_CLASSES = {f"chart--{role}" for role in ROLES} | {"tone--muted"}
     DEFAULT_CSS = """
-    LineChart {
-        height: 1fr;
-        .chart--axis { color: $foreground-muted; }
-        .chart--cursor { color: $accent; }
-        .chart--raw { color: $foreground-muted 60%; }
-        .chart--smooth { color: $primary; }
-        .chart--validation { color: $warning; }
-        .chart--other { color: $secondary; }
-        .chart--saved { color: $success; }
-        .chart--event { color: $warning; }
-    }
+    LineChart { height: 1fr; }
     """
 
     class Pointed(Message):
@@ -154,14 +143,3 @@ def window(first: float, last: float, zoom: int, at: float | None) -> tuple[floa
         return first + span - width, first + span
     left = min(max(at - width / 2, first), first + span - width)
     return left, left + width
-
-
-def values_at(curves: Sequence[Curve], step: float) -> list[float | None]:
-    """The last value of each curve at or before ``step``, None where it had none yet."""
-    from bisect import bisect_right
-
-    found: list[float | None] = []
-    for curve in curves:
-        place = bisect_right(curve.start, step) - 1
-        found.append(curve.last[place] if place >= 0 else None)
-    return found

@@ -1,0 +1,161 @@
+"""What the list of runs shows of the run under its cursor: settings, files, the newest sample, the loss.
+
+Reads from disk and blocks: called in a thread, gives frozen data.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_tui.errors import UserError
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import RunStatus
+from lora_tui.runs.story import RunStory
+from lora_tui.text import _, bytes_text, count, duration, number, plain
+from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
+
+CURVE_BYTES = 48 << 20
+"""Event files up to this size are read for the curve: half a second of a thread, some 200,000 steps."""
+
+LISTED = 2000
+"""Files of a run folder that are listed at most."""
+
+Line = tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """One run, looked at closely.
+
+    Attributes:
+        settings: the settings that say most, as one line each.
+        files: the LoRA files, oldest first, with their sizes in bytes.
+        sample: the newest sample image.
+        story: its events, none when there are too many to read in passing.
+    """
+
+    run: RunFolder
+    settings: tuple[str, ...] = ()
+    files: tuple[tuple[Path, int], ...] = ()
+    sample: Path | None = None
+    story: RunStory | None = None
+
+
+def read_details(run: RunFolder) -> RunDetails:
+    """Look at a run; what cannot be read is left out."""
+    story = None
+    try:
+        if run.events_path.stat().st_size <= CURVE_BYTES:
+            story = RunStory(run)
+            story.update(2.0)
+    except OSError:
+        story = None
+    return RunDetails(run, _settings(run), _files(run.checkpoints_dir, ".safetensors"), _newest(run), story)
+
+
+def list_files(run: RunFolder) -> list[str]:
+    """Every file of the run folder with its size, the LoRA files first."""
+    found: list[tuple[int, str, int]] = []
+    for path in sorted(run.root.rglob("*")):
+        try:
+            if path.is_file():
+                place = path.relative_to(run.root)
+                found.append((0 if place.parts[0] == "checkpoints" else 1, str(place), path.stat().st_size))
+        except OSError:
+            continue
+        if len(found) >= LISTED:
+            break
+    return [f"{bytes_text(size):>9}  {name}" for _order, name, size in sorted(found)]
+
+
+def when_text(status: RunStatus, now: float) -> str:
+    """When the run began: the time of today, else the day."""
+    if not status.started:
+        return "-"
+    began = time.localtime(status.started)
+    today = time.localtime(now)
+    same_day = (began.tm_year, began.tm_yday) == (today.tm_year, today.tm_yday)
+    return time.strftime("%H:%M" if same_day else "%Y-%m-%d", began)
+
+
+def detail_lines(status: RunStatus, details: RunDetails | None, mark: str, width: int) -> list[Line]:
+    """The facts of a run."""
+    tone = TONE_OF_MARK.get(MARK_OF_STATE.get(status.state, "todo"), "")
+    name = _("run {number}").format(number=status.number) if status.number else ""
+    lines: list[Line] = [
+        (Cell(f"{mark} ", tone), Cell(name, "strong"), Cell("  " + plain(status.run.name), "muted")),
+        (Cell(state_words(status.state), tone), Cell(_took(status), "muted")),
+        (Cell(_steps(status)),),
+    ]
+    if status.loss is not None:
+        lines.append((Cell(f"{_('loss'):<10}", "muted"), Cell(number(status.loss))))
+    for text, shade in ((status.message, "error"), (status.advice, "")):
+        lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3) if text]
+    if details is not None and details.run == status.run:
+        lines += [(Cell(line, "muted"),) for line in details.settings]
+        lines += _file_lines(details)
+    return lines
+
+
+def _steps(status: RunStatus) -> str:
+    if not status.total_steps:
+        return _("no step yet")
+    text = _("step {step} of {total}").format(step=count(status.step), total=count(status.total_steps))
+    return text + "  " + _("epoch {epoch}/{epochs}").format(epoch=status.epoch, epochs=status.epochs)
+
+
+def _took(status: RunStatus) -> str:
+    if not status.started:
+        return ""
+    began = time.strftime("  %Y-%m-%d %H:%M", time.localtime(status.started))
+    if status.ended is None or status.ended < status.started:
+        return began
+    return began + _(", took {time}").format(time=duration(status.ended - status.started))
+
+
+def _file_lines(details: RunDetails) -> list[Line]:
+    if not details.files:
+        return [(Cell(_("no LoRA file yet"), "muted"),)]
+    path, size = details.files[-1]
+    first = Cell(plain(path.name), "strong"), Cell(f"  {bytes_text(size)}", "muted")
+    if len(details.files) == 1:
+        return [first]
+    return [first, (Cell(_("and {count} before it").format(count=count(len(details.files) - 1)), "muted"),)]
+
+
+def _settings(run: RunFolder) -> tuple[str, ...]:
+    from lora_tui.config.load import load_config
+
+    try:
+        config = load_config(run.config_path)
+    except UserError as error:
+        return (plain(error.message),)
+    network = _("{family}, rank {rank}, alpha {alpha}, {size} px").format(
+        family=config.model.family,
+        rank=config.network.rank,
+        alpha=f"{config.network.alpha:g}",
+        size=config.data.resolution,
+    )
+    rates = _("lr {rate}, {schedule}, batch {batch}, {epochs} epochs").format(
+        rate=f"{config.learning.unet_lr:g}",
+        schedule=config.learning.schedule,
+        batch=config.steps.batch_size,
+        epochs=config.steps.epochs,
+    )
+    return (network, rates, plain(config.model.base)) if config.model.base else (network, rates)
+
+
+def _files(folder: Path, suffix: str) -> tuple[tuple[Path, int], ...]:
+    try:
+        found = [(path.stat().st_mtime_ns, path, path.stat().st_size) for path in folder.glob(f"*{suffix}")]
+    except OSError:
+        return ()
+    return tuple((path, size) for _time, path, size in sorted(found))
+
+
+def _newest(run: RunFolder) -> Path | None:
+    pictures = _files(run.samples_dir, ".png")
+    return pictures[-1][0] if pictures else None

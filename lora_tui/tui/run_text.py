@@ -1,0 +1,335 @@
+"""What the training screen says about a run, line by line. Numbers keep their width, so that nothing jumps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.cells import cell_len
+
+from lora_tui.runs.facts import Ending
+from lora_tui.runs.status import RunStatus
+from lora_tui.runs.story import RunStory
+from lora_tui.text import _, bytes_text, count, duration, number, plain
+from lora_tui.tui.cells import Cell, fit
+from lora_tui.tui.curves import Curves, Look
+from lora_tui.tui.marks import Marks
+from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
+
+Line = tuple[Cell, ...]
+
+ETA_WIDTH = 18
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the lines are made of: the run as its files tell it, and how it is looked at."""
+
+    story: RunStory
+    curves: Curves
+    look: Look
+    status: RunStatus | None
+    now: float
+    marks: Marks
+
+    @property
+    def state(self) -> str:
+        """The state in one word, by the events first: they are read more often than the rest."""
+        if self.story.ending is not None:
+            words = {"completed": "finished", "failed": "failed", "died": "died"}
+            return words.get(self.story.ending.reason, "stopped")
+        if self.status is None:
+            return "starting"
+        if self.status.alive and self.story.phase is not None and self.story.phase.name == "paused":
+            return "paused"
+        return self.status.state
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests would be heard."""
+        return self.status is not None and self.status.alive and self.story.ending is None
+
+    @property
+    def step(self) -> float:
+        """The step that is looked at."""
+        return self.look.at if self.look.at is not None else float(self.story.step)
+
+
+def run_line(seen: Seen, width: int) -> Line:
+    """Which run, what it is at, and how far it is."""
+    story, status = seen.story, seen.status
+    mark = MARK_OF_STATE.get(seen.state, "todo")
+    name = _("run {number}").format(number=status.number) if status is not None and status.number else ""
+    left = [
+        Cell(getattr(seen.marks, mark) + " ", TONE_OF_MARK.get(mark, "")),
+        Cell(name, "strong"),
+        Cell("  " + plain(story.run.name), "muted"),
+        Cell("  " + activity(seen)),
+    ]
+    total = max(story.total_steps, story.step)
+    digits = len(count(total))
+    step = _("step {step} of {total}").format(step=f"{count(story.step):>{digits}}", total=count(total))
+    share = f"{100 * story.step // total if total else 0:3d}%"
+    epochs = story.info.epochs if story.info else 0
+    epoch = _("epoch {epoch}/{epochs}").format(epoch=f"{story.epoch:>{len(str(epochs))}}", epochs=epochs)
+    right = f"{step}  {share}  {epoch}"
+    room = width - cell_len(right) - 1
+    return (*_fitted(left, room, seen.marks.ellipsis), Cell(" "), Cell(right))
+
+
+def activity(seen: Seen) -> str:
+    """What the run is at: its phase while it lives, else its state."""
+    phase = seen.story.phase
+    if not seen.alive or phase is None or seen.state == "paused":
+        return state_words(seen.state)
+    words = {
+        "loading": _("loading"),
+        "caching": _("caching"),
+        "training": _("training"),
+        "sampling": _("drawing samples"),
+        "validating": _("validating"),
+        "saving": _("saving"),
+    }
+    text = words.get(phase.name, plain(phase.name))
+    if phase.total and phase.name != "training":
+        text += f" {count(phase.done)}/{count(phase.total)}"
+    return text
+
+
+def bar_line(seen: Seen, width: int) -> Line:
+    """The share of the steps that is done, as a bar, and the time that is left."""
+    story = seen.story
+    total = max(story.total_steps, story.step)
+    share = story.step / total if total else 0.0
+    eta = story.eta_seconds if seen.alive else None
+    if eta is not None:
+        text = _("ETA {time}").format(time=duration(eta))
+    elif story.first_time is not None and story.last_time is not None:
+        text = _("took {time}").format(time=duration(story.last_time - story.first_time)) if not seen.alive else ""
+    else:
+        text = ""
+    room = max(width - ETA_WIDTH, 4)
+    tone = "running" if seen.alive else "muted"
+    return (*meter(share, room, seen.marks, tone), Cell(f"{fit(text, ETA_WIDTH, align='right')}"))
+
+
+def meter(share: float, width: int, marks: Marks, tone: str) -> tuple[Cell, Cell]:
+    """A bar of ``width`` cells, filled by eighths of a cell (whole cells in ASCII)."""
+    share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
+    if marks.rule == "-":
+        full = round(share * width)
+        return Cell("#" * full, tone), Cell("." * (width - full), "muted")
+    eighths = int(share * width * 8)
+    full, rest = divmod(eighths, 8)
+    part = _EIGHTHS[rest] if rest and full < width else ""
+    return Cell("█" * full + part, tone), Cell(" " * (width - full - len(part)))
+
+
+def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
+    """What the chart shows and how; with the cursor on a step, the values there."""
+    look, story = seen.look, seen.story
+    cells = [Cell(f"{look.title}  ", "muted")]
+    if look.at is not None:
+        cells.append(Cell(f"@{count(round(look.at))}  ", "accent"))
+        cells.append(Cell(value_text(seen.curves.value_at(look.name, look.at))))
+        if look.name == "loss" and look.weight:
+            cells.append(Cell(_("  smooth {value}").format(value=_smooth_text(seen))))
+    else:
+        if look.name == "loss":
+            shown = f"{look.weight:g}".lstrip("0") if look.weight else _("off")
+            cells.append(Cell(_("smooth {weight}").format(weight=f"{shown:<4}"), "muted"))
+        cells.append(Cell(_("  log axis") if look.log else "", "muted"))
+    zoom = _("  zoom {level}").format(level=f"1/{2**look.zoom}") if look.zoom else ""
+    cells.append(Cell(zoom, "muted"))
+    cells.append(Cell("  " + (_("follow") if look.at is None else ""), "muted"))
+    if clipped:
+        cells.append(Cell(_("  peaks cut"), "muted"))
+    if not story.complete:
+        cells.append(Cell(_("  reading {share}").format(share=f"{story.read_share:4.0%}"), "warning"))
+    return _fitted(cells, width, seen.marks.ellipsis)
+
+
+def fact_lines(seen: Seen, width: int, height: int) -> list[Line]:
+    """The numbers beside the chart, the most important first."""
+    saved = _saved(seen)
+    facts = [*_learning(seen), *_machine(seen, width)]
+    # At the height of a small terminal, where the files are matters more than the last facts of the machine.
+    return [*facts[: max(height - 1, 0)], *saved][:height]
+
+
+def _learning(seen: Seen) -> list[Line]:
+    curves, step = seen.curves, seen.step
+    text_rate = curves.value_at("lr.text_encoder", step)
+    best = curves.best("validation")
+    validation = curves.value_at("validation", step)
+    pace = seen.story.it_per_second
+    return [
+        _fact(
+            _("loss"), value_text(curves.value_at("loss", step)), _("smooth {value}").format(value=_smooth_text(seen))
+        ),
+        _fact(_("val"), value_text(validation), _("best @{step}").format(step=count(best[0])) if best else ""),
+        _fact("it/s", f"{pace:6.2f}" if pace is not None and pace < 1000 else value_text(pace), _per_image(seen)),
+        _fact(
+            "lr",
+            rate_text(curves.value_at("lr.unet", step)),
+            _("te {rate}").format(rate=rate_text(text_rate)) if text_rate is not None else "",
+        ),
+        _fact(_("grad"), value_text(curves.value_at("grad_norm", step)), ""),
+    ]
+
+
+def _per_image(seen: Seen) -> str:
+    images = seen.curves.value_at("images_per_second", seen.step)
+    return _("{number} images/s").format(number=f"{images:.1f}") if images is not None and math.isfinite(images) else ""
+
+
+def _machine(seen: Seen, width: int) -> list[Line]:
+    resources = seen.story.resources
+    gpus = resources.get("gpus")
+    lines: list[Line] = []
+    for gpu in gpus if isinstance(gpus, list) else []:
+        if isinstance(gpu, dict):
+            lines += _gpu(gpu, seen, width)
+    if not lines:
+        used, total = _number(resources, "ram_used"), _number(resources, "ram_total")
+        lines += _memory(_("RAM"), used, total, seen, width)
+        cpu = _number(resources, "cpu_percent")
+        if cpu is not None:
+            lines.append(_fact("CPU", f"{cpu:5.0f}%", ""))
+    wait = seen.story.data_wait
+    if wait is not None:
+        lines.append(_fact(_("data wait"), f"{wait:6.0%}", ""))
+    return lines
+
+
+def _gpu(gpu: Mapping[str, Any], seen: Seen, width: int) -> list[Line]:
+    lines = _memory(_("memory"), _number(gpu, "memory_used"), _number(gpu, "memory_total"), seen, width)
+    parts = []
+    heat, power, use = _number(gpu, "temperature"), _number(gpu, "power"), _number(gpu, "utilization")
+    if heat is not None:
+        parts.append(f"{heat:3.0f} C")
+    if power is not None:
+        parts.append(f"{power:4.0f} W")
+    if use is not None or parts:
+        lines.append(_fact("GPU", f"{use:5.0f}%" if use is not None else "", "  ".join(parts)))
+    return lines
+
+
+def _memory(name: str, used: float | None, total: float | None, seen: Seen, width: int) -> list[Line]:
+    if used is None or not total:
+        return []
+    text = f"{used / 1e9:6.1f}"
+    rest = f"/ {total / 1e9:.1f} GB"
+    room = width - 10 - 7 - 2 - len(rest) - 2
+    line = _fact(name, text, rest)
+    if room < 4:
+        return [line]
+    return [(*line, Cell("  "), *meter(used / total, min(room, 10), seen.marks, "muted"))]
+
+
+def _saved(seen: Seen) -> list[Line]:
+    story = seen.story
+    saved = f"@{count(story.checkpoints[-1].step)}" if story.checkpoints else "-"
+    state = _("state @{step}").format(step=count(story.states[-1].step)) if story.states else ""
+    lines = [_fact(_("saved"), f"{saved:>6}", state)]
+    if story.warnings:
+        newest = story.warnings[-1]
+        lines.append((Cell(f"! {plain(newest.message)}", "warning"),))
+    free = _number(story.resources, "disk_free")
+    if free is not None:
+        lines.append(_fact(_("disk"), f"{bytes_text(free):>6}", _("free")))
+    if story.info is not None and story.info.device:
+        lines.append(_fact(_("device"), plain(story.info.device, limit=20), ""))
+    if story.first_time and story.last_time:
+        lines.append(_fact(_("elapsed"), duration(story.last_time - story.first_time), ""))
+    return lines
+
+
+def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
+    """How the run ended and what to do now; empty while it lives."""
+    if seen.alive or seen.state == "starting":
+        return []
+    ending = seen.story.ending or _from_status(seen)
+    if ending is None:
+        return []
+    resume = ""
+    if seen.status is not None and seen.status.can_resume:
+        states = seen.story.states
+        step = count(states[-1].step) if states else "0"
+        resume = _("{key} resumes it from step {step}.").format(key=resume_key, step=step)
+    at = _("at step {step}").format(step=count(ending.step))
+    if ending.reason == "completed":
+        file = _name(seen, ending)
+        return [(Cell(f"{seen.marks.done} ", "success"), Cell(_("finished {at}").format(at=at)), Cell(file, "strong"))]
+    if ending.reason in ("stopped", "stopped_now"):
+        words = _("stopped {at}").format(at=at)
+        return [(Cell(f"{words}{_name(seen, ending)}. ", "strong"), Cell(resume))]
+    head = _("died {at}: ") if ending.reason == "died" else _("failed {at}: ")
+    said = plain(ending.message) or _("it did not say why.")
+    lines: list[Line] = [
+        (Cell(f"{seen.marks.failed} ", "error"), Cell(head.format(at=at), "error"), Cell(said, "strong"))
+    ]
+    remedy = " ".join(part for part in (plain(ending.advice), resume) if part)
+    return [*lines, (Cell("  " + fit(remedy, width - 2).rstrip()),)] if remedy else lines
+
+
+def _name(seen: Seen, ending: Ending) -> str:
+    path = ending.path or (seen.story.checkpoints[-1].path if seen.story.checkpoints else None)
+    if path is None:
+        return ""
+    try:
+        shown = path.relative_to(seen.story.run.root)
+    except ValueError:
+        shown = path
+    return ": " + plain(str(shown))
+
+
+def _from_status(seen: Seen) -> Ending | None:
+    """The ending as the files beside the events tell it: a trainer that died without a word."""
+    status = seen.status
+    if status is None or status.alive:
+        return None
+    reason = {"finished": "completed"}.get(status.state, status.state)
+    return Ending(reason, seen.story.step, status.ended or 0.0, status.code, status.message, status.advice)
+
+
+def value_text(value: float | None) -> str:
+    """A measured value in six cells."""
+    return f"{number(value):>6}"
+
+
+def rate_text(value: float | None) -> str:
+    """A learning rate in seven cells."""
+    return "-" if value is None else f"{value:.1e}"
+
+
+def _smooth_text(seen: Seen) -> str:
+    weight = seen.look.weight or 0.99
+    return value_text(seen.curves.smoothed_at("loss", weight, seen.step))
+
+
+def _fact(name: str, value: str, rest: str) -> Line:
+    return Cell(f"{fit(name, 10)}", "muted"), Cell(f"{value:>7}"), Cell(f"  {rest}", "muted")
+
+
+def _number(source: Mapping[str, Any], name: str) -> float | None:
+    value = source.get(name)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _fitted(cells: list[Cell], width: int, ellipsis: str) -> Line:
+    """The cells in exactly ``width``, the end cut or padded."""
+    found: list[Cell] = []
+    left = max(width, 0)
+    for text, tone in cells:
+        size = cell_len(text)
+        if size > left:
+            found.append(Cell(fit(text, left, ellipsis=ellipsis), tone))
+            left = 0
+            break
+        found.append(Cell(text, tone))
+        left -= size
+    return (*found, Cell(" " * left))

@@ -1,0 +1,442 @@
+"""The training dashboard: curves, numbers, samples and what happened, of a living run or a finished one.
+
+Reads the run folder alone. Files are polled four times a second, drawing happens twice a second and only
+where something changed; while the terminal is behind, a frame is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+
+from lora_tui.runs.facts import Sample
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import inspect
+from lora_tui.runs.story import RunStory
+from lora_tui.text import _, count, plain
+from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.curves import METRICS, SMOOTHING, ZOOMS, Curves, Look
+from lora_tui.tui.run_moments import Moments
+from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, run_line
+from lora_tui.tui.screens.training_work import TrainingWork
+from lora_tui.tui.threads import in_thread
+from lora_tui.tui.widgets.chart import LineChart
+from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.log_view import LogView
+from lora_tui.tui.widgets.sample_strip import SampleStrip, StripItem
+from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.workspace import Change
+
+POLL_SECONDS = 0.25
+DRAW_SECONDS = 0.5
+SLOW_DRAW_SECONDS = 1.0
+STATUS_SECONDS = 2.0
+"""How often it is asked whether the run's processes live."""
+
+READ_SECONDS = 0.04
+"""Reading an event file blocks keys for this long at most."""
+
+SMALL_CHARTS = ("lr.unet", "grad_norm", "memory_allocated")
+
+
+class TrainingScreen(TrainingWork):
+    """One run."""
+
+    ACTS = "training"
+    CSS_PATH = "training.tcss"
+    AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = Look()
+        self.prompt = 0
+        self._curves: Curves | None = None
+        self._moments: Moments | None = None
+        self._dirty = True
+        self._looked = 0.0
+        self._ticks: list[Timer] = []
+
+    def compose_body(self) -> ComposeResult:
+        yield Lines(id="run")
+        yield Lines(id="bar")
+        yield Lines(id="ending")
+        with Horizontal(id="upper"):
+            with Vertical(id="curves"):
+                yield Lines(id="chart-line")
+                yield LineChart(id="chart")
+            yield Lines(id="facts")
+        with Horizontal(id="more"):
+            for number, name in enumerate(SMALL_CHARTS):
+                with Vertical():
+                    yield Lines(id=f"small-line-{number}")
+                    yield LineChart(id=f"small-{number}", classes=name.replace(".", "-"))
+        yield Lines(id="strip-line")
+        yield SampleStrip(id="strip")
+        yield Lines(id="moments")
+        with Vertical(id="full"):
+            yield Lines(id="full-line")
+            yield ImageView(align="center", id="full-image")
+            yield Lines(id="full-text")
+        with Vertical(id="logs"):
+            moment_columns = [Column(8), Column(9, align="right"), Column(20, share=1)]
+            yield VirtualList(moment_columns, self._moment_cells, empty=_("Nothing yet."), id="log-moments")
+            yield Lines(id="log-title")
+            yield LogView(empty=_("The trainer printed nothing."), id="log-file")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        slow = self.shell.settings.slow
+        self._ticks = [
+            self.set_interval(POLL_SECONDS, self.poll),
+            self.set_interval(SLOW_DRAW_SECONDS if slow else DRAW_SECONDS, self._draw_if_due),
+        ]
+
+    @on(events.ScreenSuspend)
+    def _hidden(self) -> None:
+        for timer in self._ticks:
+            timer.pause()
+
+    @on(events.ScreenResume)
+    def _visible(self) -> None:
+        self._dirty = True
+        for timer in self._ticks:
+            timer.resume()
+
+    # -- which run
+
+    def workspace_changed(self, changed: frozenset[Change]) -> None:
+        if not changed & {"run", "runs", "project"}:
+            return
+        work = self.workspace
+        run = work.run or (work.runs[0].run if work.runs else None)
+        if run is not None and (self.story is None or self.story.run.root != run.root):
+            self.open_run(run)
+        elif run is None or "run" in changed:
+            self._dirty = True
+            self._draw_if_due()
+
+    def open_run(self, run: RunFolder) -> None:
+        """Watch another run."""
+        self.run_worker(self._open(RunStory(run)), group="story", exclusive=True)
+
+    async def _open(self, story: RunStory) -> None:
+        """The first part is read before anything is shown, so that the first frame says something."""
+        await in_thread(story.update, READ_SECONDS)
+        self.status = await in_thread(inspect, story.run)
+        self.story, self._curves, self._moments = story, Curves(story), Moments(story)
+        self.look, self.prompt, self._asked = Look(log=self.look.log, smoothing=self.look.smoothing), 0, []
+        self._looked = time.monotonic()
+        self.query_one("#log-file", LogView).open(story.run.log_path)
+        self.draw()
+        self.refresh_keys()
+        while not story.complete and story is self.story:
+            story.update(READ_SECONDS)
+            self._dirty = True
+            await asyncio.sleep(0)  # keys and frames come first
+
+    # -- reading
+
+    async def poll(self) -> None:
+        """Read what is new."""
+        story = self.story
+        if story is None or not self.is_current:
+            return
+        if story.complete and story.update(READ_SECONDS):
+            self._dirty = True
+        if self._in_view("-logs"):
+            self.query_one("#log-file", LogView).poll()
+        if time.monotonic() - self._looked >= STATUS_SECONDS:
+            self._looked = time.monotonic()
+            status = await in_thread(inspect, story.run)
+            if story is self.story and status != self.status:
+                self.status = status
+                self._dirty = True
+                self.refresh_keys()
+
+    def look_soon(self) -> None:
+        self._looked = 0.0
+
+    @property
+    def seen(self) -> Seen | None:
+        if self.story is None or self._curves is None:
+            return None
+        return Seen(self.story, self._curves, self.look, self.status, time.time(), self.shell.marks)
+
+    # -- drawing
+
+    def _draw_if_due(self) -> None:
+        if self._dirty and self.is_current and not self.shell.behind:
+            self.draw()
+
+    def draw(self) -> None:
+        if not self.is_mounted:
+            return
+        self._dirty = False
+        seen = self.seen
+        if seen is None:
+            self._draw_nothing()
+            return
+        if self._in_view("-logs"):
+            self._draw_log()
+        elif self._in_view("-full"):
+            self._draw_full(seen)
+        else:
+            self._draw_dashboard(seen)
+        self.show_requests()
+
+    def _draw_nothing(self) -> None:
+        loading = self.workspace.runs is None
+        words = (
+            _("Reading the runs.") if loading else _("No run yet. Describe one under Parameters and start it there.")
+        )
+        self.query_one("#run", Lines).show([(Cell(words, "muted"),)])
+        self.query_one("#body").add_class("-no-samples")
+
+    def _draw_dashboard(self, seen: Seen) -> None:
+        width = self.size.width
+        self.query_one("#run", Lines).show([run_line(seen, width)])
+        self.query_one("#bar", Lines).show([bar_line(seen, width)])
+        ending = self.query_one("#ending", Lines)
+        lines = ending_lines(seen, self.shell.keymap.shown("training.resume"), width)
+        ending.show(lines)
+        if ending.styles.height is None or ending.styles.height.value != len(lines):
+            ending.styles.height = len(lines)
+        chart = self.query_one("#chart", LineChart)
+        empty = _("No step yet.") if self.look.metric == 0 else _("Not measured in this run.")
+        chart.show(self._pictures.picture(self.look, seen.marks, empty=empty))
+        line = self.query_one("#chart-line", Lines)
+        line.show([chart_line(seen, line.size.width, clipped=chart.clipped)])
+        facts = self.query_one("#facts", Lines)
+        facts.show(fact_lines(seen, facts.size.width, facts.size.height))
+        self._draw_more()
+        self._draw_strip(seen)
+        moments = self.query_one("#moments", Lines)
+        moments.show(self._moment_lines(moments.size.height))
+
+    @property
+    def _pictures(self) -> Curves:
+        assert self._curves is not None
+        return self._curves
+
+    def _draw_more(self) -> None:
+        if not self.query_one("#more").display:
+            return
+        titles = dict(METRICS)
+        for number, name in enumerate(SMALL_CHARTS):
+            chart = self.query_one(f"#small-{number}", LineChart)
+            if chart.size.width:
+                self.query_one(f"#small-line-{number}", Lines).show([(Cell(_(titles[name]), "muted"),)])
+                chart.show(self._pictures.small(name, self.look))
+
+    def _moment_lines(self, height: int) -> list[tuple[Cell, ...]]:
+        found = self._moments.all() if self._moments else ()
+        lead = _("LOG")
+        lines: list[tuple[Cell, ...]] = []
+        for moment in found[-height:] if height else ():
+            head = Cell(f"{lead:<5}" if not lines else " " * 5, "muted")
+            place = Cell(f"@{count(moment.step):<8}", "muted")
+            lines.append((head, place, Cell(moment.text, moment.tone)))
+        return lines
+
+    # -- samples
+
+    @property
+    def _samples(self) -> list[Sample]:
+        """The samples of the prompt in view, one a step: the newest where a step was drawn twice."""
+        by_step = (
+            {sample.step: sample for sample in self.story.samples if sample.prompt == self.prompt} if self.story else {}
+        )
+        return [by_step[step] for step in sorted(by_step)]
+
+    @property
+    def _current(self) -> int:
+        """The number of the sample at the step that is looked at; -1 when there is none."""
+        samples = self._samples
+        if self.look.at is None:
+            return len(samples) - 1
+        return sum(sample.step <= self.look.at for sample in samples) - 1
+
+    def _prompts(self) -> int:
+        story = self.story
+        if story is None:
+            return 0
+        drawn = max((sample.prompt for sample in story.samples), default=-1) + 1
+        return max(drawn, story.info.prompts if story.info else 0)
+
+    def _draw_strip(self, seen: Seen) -> None:
+        self.query_one("#body").set_class(not self.has_prompts(seen), "-no-samples")
+        samples = self._samples
+        strip = self.query_one(SampleStrip)
+        items = [
+            StripItem(sample.path, count(sample.step), _("epoch {n}").format(n=sample.epoch)) for sample in samples
+        ]
+        strip.show(items, self._current)
+        self.query_one("#strip-line", Lines).show([self._strip_line(samples)])
+
+    def _strip_line(self, samples: list[Sample]) -> tuple[Cell, ...]:
+        head = Cell(_("SAMPLES  "), "muted")
+        if not samples:
+            return head, Cell(_("none drawn yet"), "muted")
+        place = _("prompt {number} of {total}").format(number=self.prompt + 1, total=max(self._prompts(), 1))
+        return head, Cell(f"{place}  "), Cell(plain(samples[self._current].text), "muted")
+
+    def _draw_full(self, seen: Seen) -> None:
+        samples = self._samples
+        image = self.query_one("#full-image", ImageView)
+        if not samples or self._current < 0:
+            image.show(None)
+            self.query_one("#full-line", Lines).show([(Cell(_("No sample of this prompt yet."), "muted"),)])
+            self.query_one("#full-text", Lines).show([])
+            return
+        sample = samples[self._current]
+        image.show(sample.path)
+        where = _("step {step}  epoch {epoch}  prompt {prompt} of {prompts}").format(
+            step=f"{count(sample.step):>{len(count(max(seen.story.total_steps, sample.step)))}}",
+            epoch=sample.epoch,
+            prompt=self.prompt + 1,
+            prompts=max(self._prompts(), 1),
+        )
+        number = f"{self._current + 1}/{len(samples)}"
+        self.query_one("#full-line", Lines).show([(Cell(where, "strong"), Cell(f"  {number}", "muted"))])
+        text = wrap(plain(sample.text), max(self.size.width, 20), 3)
+        self.query_one("#full-text", Lines).show([(Cell(line, "muted"),) for line in text])
+
+    # -- the log
+
+    def _draw_log(self) -> None:
+        found = self.query_one("#log-moments", VirtualList)
+        moments = self._moments.all() if self._moments else ()
+        if found.count != len(moments):
+            following = found.cursor >= found.count - 1
+            found.set_count(len(moments), cursor=len(moments) - 1 if following else None)
+        run = self.story.run if self.story else None
+        name = plain(str(run.log_path)) if run else ""
+        self.query_one("#log-title", Lines).show([(Cell(_("PRINTED  "), "muted"), Cell(name, "muted"))])
+
+    def _moment_cells(self, index: int) -> tuple[Cell, ...]:
+        moment = self._moments.all()[index] if self._moments else None
+        if moment is None:
+            return ()
+        return Cell(moment.clock, "muted"), Cell(f"@{count(moment.step)}", "muted"), Cell(moment.text, moment.tone)
+
+    # -- looking
+
+    def _in_view(self, name: str) -> bool:
+        return self.query_one("#body").has_class(name)
+
+    def _show_view(self, name: str) -> None:
+        body = self.query_one("#body")
+        for other in ("-full", "-logs"):
+            body.set_class(other == name, other)
+        self.call_after_refresh(self.draw)
+
+    def _set(self, look: Look) -> None:
+        self.look = look
+        self.draw()
+
+    def go_back(self) -> bool:
+        if self._in_view("-full") or self._in_view("-logs"):
+            self.set_focus(None)
+            self._show_view("")
+            return True
+        if self.look.at is not None:
+            self._set(replace(self.look, at=None))
+            return True
+        return False
+
+    def action_full(self) -> None:
+        self._show_view("" if self._in_view("-full") else "-full")
+
+    def action_logs(self) -> None:
+        if self._in_view("-logs"):
+            self.go_back()
+            return
+        self.query_one("#log-file", LogView).poll()
+        self._show_view("-logs")
+        self.call_after_refresh(self.query_one("#log-moments").focus)
+
+    def action_earlier(self) -> None:
+        self._scrub(-1)
+
+    def action_later(self) -> None:
+        self._scrub(1)
+
+    def _scrub(self, by: int) -> None:
+        """To the next sample; without samples, a little along the curves."""
+        steps = [sample.step for sample in self._samples]
+        if not steps:
+            self._move_cursor(by)
+            return
+        place = self._current + by
+        if by > 0 and place >= len(steps):
+            self._set(replace(self.look, at=None))
+        else:
+            self._set(replace(self.look, at=float(steps[max(place, 0)])))
+
+    def action_cursor_back(self) -> None:
+        self._move_cursor(-1)
+
+    def action_cursor_on(self) -> None:
+        self._move_cursor(1)
+
+    def _move_cursor(self, by: int) -> None:
+        if self.story is None:
+            return
+        chart = self.query_one("#chart", LineChart)
+        picture, newest = chart.picture, float(self.story.step)
+        stride = max((picture.last - picture.first) / max(chart.size.width - 8, 1), 1.0)
+        at = (self.look.at if self.look.at is not None else newest) + by * stride
+        self._set(replace(self.look, at=None if at >= newest else max(float(round(at)), 0.0)))
+
+    @on(LineChart.Pointed)
+    def _pointed(self, event: LineChart.Pointed) -> None:
+        event.stop()
+        self._set(replace(self.look, at=float(round(event.step))))
+
+    @on(SampleStrip.Picked)
+    def _picked(self, event: SampleStrip.Picked) -> None:
+        event.stop()
+        if event.place == self._current:
+            self.action_full()
+        else:
+            self._set(replace(self.look, at=float(self._samples[event.place].step)))
+
+    @on(SampleStrip.Resized)
+    @on(events.Resize)
+    def _size_changed(self) -> None:
+        self.call_after_refresh(self.draw)
+
+    def action_follow(self) -> None:
+        self._set(replace(self.look, at=None))
+
+    def action_next_prompt(self) -> None:
+        self._turn_prompt(1)
+
+    def action_previous_prompt(self) -> None:
+        self._turn_prompt(-1)
+
+    def _turn_prompt(self, by: int) -> None:
+        self.prompt = (self.prompt + by) % max(self._prompts(), 1)
+        self.draw()
+
+    def action_zoom_in(self) -> None:
+        self._set(replace(self.look, zoom=min(self.look.zoom + 1, ZOOMS - 1)))
+
+    def action_zoom_out(self) -> None:
+        self._set(replace(self.look, zoom=max(self.look.zoom - 1, 0)))
+
+    def action_log_axis(self) -> None:
+        self._set(replace(self.look, log=not self.look.log))
+
+    def action_smoothing(self) -> None:
+        self._set(replace(self.look, smoothing=(self.look.smoothing + 1) % len(SMOOTHING)))
+
+    def action_curve(self) -> None:
+        self._set(replace(self.look, metric=(self.look.metric + 1) % len(METRICS)))

@@ -1,0 +1,34 @@
+"""What can be done while watching a run."""
+
+from __future__ import annotations
+
+from lora_tui.text import N_
+from lora_tui.tui.actions import Action
+
+TRAINING_ACTIONS: tuple[Action, ...] = (
+    Action("training.stop", ("s",), N_("stop+save"), N_("Save everything and end; the run can be resumed exactly.")),
+    Action("training.save", ("w",), N_("save now"), N_("Write a LoRA file at the next step.")),
+    Action("training.sample", ("i",), N_("sample now"), N_("Draw the sample prompts at the next step.")),
+    Action("training.validate", ("v",), N_("validate"), N_("Measure the validation loss at the next step.")),
+    Action("training.earlier", ("left",), N_("scrub"), N_("To the samples before; the curves show that step.")),
+    Action("training.zoom-in", ("z",), N_("zoom"), N_("Show half as many steps.")),
+    Action("training.pause", ("p",), N_("pause"), N_("Free the GPU and wait, or go on after that.")),
+    Action("training.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
+    Action("training.full", ("enter",), N_("full view"), N_("The sample of this step as large as it fits.")),
+    Action("training.log-axis", ("l",), N_("log axis"), N_("A logarithmic axis, or back.")),
+    Action("training.smoothing", ("m",), N_("smoothing"), N_("How much the loss is smoothed.")),
+    Action("training.curve", ("c",), N_("curve"), N_("Another curve: loss, learning rate, gradient, time, memory.")),
+    Action("training.logs", ("t",), N_("log"), N_("What happened, and what the trainer printed.")),
+    Action("training.stop-now", ("S",), N_("stop now"), N_("End at once; what came after the last state is lost.")),
+    Action(
+        "training.later", ("right",), N_("scrub"), N_("To the samples after; from the last on, follow."), show=False
+    ),
+    Action("training.follow", ("f",), N_("follow"), N_("Follow the newest step again."), show=False),
+    Action(
+        "training.cursor-back", ("[",), N_("cursor back"), N_("The cursor of the curves a little back."), show=False
+    ),
+    Action("training.cursor-on", ("]",), N_("cursor on"), N_("The cursor of the curves a little on."), show=False),
+    Action("training.next-prompt", ("n",), N_("next prompt"), N_("The samples of the next prompt."), show=False),
+    Action("training.previous-prompt", ("N",), N_("prompt before"), N_("Those of the prompt before."), show=False),
+    Action("training.zoom-out", ("Z",), N_("zoom out"), N_("Show twice as many steps."), show=False),
+)

@@ -1,0 +1,209 @@
+"""What the training screen asks of a run: requests with what became of them, stop, pause, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from lora_tui.errors import UserError
+from lora_tui.jobs.control import request
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import RunStatus
+from lora_tui.runs.story import RunStory
+from lora_tui.text import _, count, plain
+from lora_tui.tui.run_moments import request_word, status_word
+from lora_tui.tui.run_text import Seen
+from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.threads import in_thread
+from lora_tui.tui.widgets.dialog import Confirm
+
+_REQUESTS = {
+    "training.stop": "stop",
+    "training.stop-now": "stop_now",
+    "training.save": "save",
+    "training.sample": "sample",
+    "training.validate": "validate",
+    "training.pause": "pause",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was made here: its kind, its file, and how many answers to it there were before."""
+
+    kind: str
+    path: Path
+    before: int
+
+
+class TrainingWork(BaseScreen):
+    """The part of the training screen that acts on the run."""
+
+    trainer_command: ClassVar[Sequence[str] | None] = None
+    """Another program in the trainer's place, for trials without one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story: RunStory | None = None
+        self.status: RunStatus | None = None
+        self._asked: list[Asked] = []
+
+    @property
+    def seen(self) -> Seen | None:
+        """The run as it is seen now."""
+        raise NotImplementedError
+
+    def draw(self) -> None:
+        """Show what is so."""
+        raise NotImplementedError
+
+    def look_soon(self) -> None:
+        """Read the state of the run again as soon as possible."""
+        raise NotImplementedError
+
+    # -- what cannot be done, and why
+
+    def refusal(self, action_id: str) -> str:
+        seen = self.seen
+        if seen is None:
+            return _("There is no run to watch yet.")
+        if action_id in _REQUESTS and not seen.alive:
+            return _("The run is not at work.")
+        if action_id == "training.resume":
+            if seen.alive:
+                return _("The run is at work.")
+            if seen.state == "finished":
+                return _("The run is complete.")
+            if seen.status is None or not seen.status.can_resume:
+                return _("This run cannot be resumed.")
+        if action_id == "training.validate" and seen.story.info is not None and not seen.story.info.validation_images:
+            return _("No images are held out for validation.")
+        if action_id in ("training.sample", "training.full") and not self.has_prompts(seen):
+            return _("The run has no sample prompts.")
+        return ""
+
+    @staticmethod
+    def has_prompts(seen: Seen) -> bool:
+        """Whether the run draws samples at all."""
+        info = seen.story.info
+        return bool(seen.story.samples) or info is None or info.prompts > 0
+
+    # -- requests
+
+    def ask(self, kind: str) -> None:
+        """Put a request into the run's control folder and follow what becomes of it."""
+        story = self.story
+        if story is None:
+            return
+        try:
+            path = request(story.run.root, kind)
+        except UserError as error:
+            self.tell(plain(str(error)), "error")
+            return
+        self._asked.append(Asked(kind, path, len(self._answers(kind))))
+        self.show_requests()
+
+    def _answers(self, kind: str) -> list[str]:
+        """What the run has said to requests of a kind, oldest first."""
+        markers = self.story.markers if self.story else []
+        found = [marker.text.split(" ") for marker in markers if marker.kind == "control"]
+        return [words[-1] for words in found if words[0] == kind]
+
+    def show_requests(self) -> None:
+        """Say how far each request is: asked, accepted, done."""
+        seen = self.seen
+        alive = seen is not None and seen.alive
+        waiting: list[str] = []
+        told: list[tuple[str, str]] = []
+        for asked in list(self._asked):
+            answers = self._answers(asked.kind)[asked.before :]
+            name = request_word(asked.kind)
+            if alive and "done" not in answers and "rejected" not in answers:
+                waiting.append(f"{name}: {_('asked -> accepted') if 'accepted' in answers else _('asked')}")
+                continue
+            self._asked.remove(asked)
+            if "done" in answers or asked.kind in ("stop", "stop_now"):
+                told.append((f"{name}: {status_word('done')}", "success"))
+            else:
+                told.append((f"{name}: {status_word('rejected')}", "warning"))
+        resting = _("leaving this screen does not stop the run") if alive else ""
+        self.set_status_once("   ".join(waiting) or resting)
+        for text, tone in told:
+            self.tell(text, tone)
+
+    def set_status_once(self, text: str) -> None:
+        """Say something on the status line, unless it says that already; what was just told stays."""
+        if text != getattr(self, "_status_said", None):
+            self._status_said = text
+            self.set_status(text)
+
+    def action_stop(self) -> None:
+        self.ask("stop")
+
+    def action_save(self) -> None:
+        self.ask("save")
+
+    def action_sample(self) -> None:
+        self.ask("sample")
+
+    def action_validate(self) -> None:
+        self.ask("validate")
+
+    def action_pause(self) -> None:
+        seen = self.seen
+        if seen is not None:
+            self.ask("resume" if seen.state == "paused" else "pause")
+
+    def action_stop_now(self) -> None:
+        story = self.story
+        if story is None:
+            return
+        state = story.states[-1].step if story.states else 0
+        if state:
+            detail = _("The last state is of step {state}; {lost} steps after it are lost.").format(
+                state=count(state), lost=count(max(story.step - state, 0))
+            )
+        else:
+            detail = _("No state was written yet: all {lost} steps are lost.").format(lost=count(story.step))
+        detail += "\n" + _("Stop and save loses nothing.")
+        question = _("Stop {run} now?").format(run=plain(story.run.name))
+        self.app.push_screen(Confirm(question, detail, yes=_("stop now")), self._stop_now)
+
+    def _stop_now(self, sure: bool | None) -> None:
+        if sure:
+            self.ask("stop_now")
+
+    def action_resume(self) -> None:
+        story = self.story
+        if story is None:
+            return
+        state = story.states[-1].step if story.states else 0
+        left = max(story.total_steps - state, 0)
+        detail = _("It goes on from step {state}; {left} steps are left.").format(state=count(state), left=count(left))
+        question = _("Resume {run}?").format(run=plain(story.run.name))
+        run = story.run
+        self.app.push_screen(Confirm(question, detail, yes=_("resume")), lambda sure: self._resume(run, sure))
+
+    def _resume(self, run: RunFolder, sure: bool | None) -> None:
+        if sure:
+            self.tell(_("starting"))
+            self.run_worker(self._resuming(run), group="resume", exclusive=True)
+
+    async def _resuming(self, run: RunFolder) -> None:
+        try:
+            await in_thread(resume, run, self.trainer_command)
+        except UserError as error:
+            self.tell(plain(str(error)), "error")
+            return
+        self.tell(_("resumed"), "success")
+        self.shell.poll_runs()
+        self.look_soon()
+
+
+def resume(run: RunFolder, command: Sequence[str] | None) -> None:
+    """Start the run's keeper again."""
+    from lora_tui.runs.start import resume_run
+
+    resume_run(run, command=command)
