@@ -1,0 +1,106 @@
+"""Noise, weights and schedules against diffusers' own functions and plain arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import compute_snr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.config.schema import LearningSection
+from lora_tui.trainer.objectives.noise import NoiseRules, draw, fixed_noise
+from lora_tui.trainer.objectives.schedule import DiscreteSchedule, min_snr_weights
+from lora_tui.trainer.optim.schedules import rate_factor
+
+CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+CPU = torch.device("cpu")
+
+
+def test_noise_is_added_as_diffusers_adds_it() -> None:
+    theirs = DDPMScheduler(**CONFIG)
+    latents, noise = torch.randn(5, 4, 8, 8), torch.randn(5, 4, 8, 8)
+    timesteps = torch.tensor([0, 1, 500, 998, 999])
+    ours = DiscreteSchedule(CONFIG, CPU).add_noise(latents, noise, timesteps)
+    assert torch.allclose(ours, theirs.add_noise(latents, noise, timesteps), atol=1e-6)
+
+
+def test_snr_and_its_weights() -> None:
+    timesteps = torch.arange(0, 1000, 37)
+    schedule = DiscreteSchedule(CONFIG, CPU)
+    theirs = compute_snr(DDPMScheduler(**CONFIG), timesteps)
+    assert torch.allclose(schedule.snr(timesteps), theirs, rtol=1e-4)
+    expected = torch.stack([theirs, torch.full_like(theirs, 5.0)], dim=1).min(dim=1)[0] / theirs
+    assert torch.allclose(min_snr_weights(schedule.snr(timesteps), 5.0), expected, rtol=1e-4)
+
+
+def test_an_unknown_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="squaredcos"):
+        DiscreteSchedule({**CONFIG, "beta_schedule": "squaredcos_cap_v2"}, CPU)
+
+
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"])
+def test_schedules_equal_those_of_diffusers(name: str) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = get_scheduler(name, optimizer, num_warmup_steps=0, num_training_steps=50, num_cycles=3, power=2.0)
+    if name == "cosine":  # here num_cycles counts waves: one half of one is the usual fall
+        theirs = get_scheduler(name, optimizer, num_warmup_steps=0, num_training_steps=50, num_cycles=0.5)
+    learning = LearningSection(schedule=name, restarts=3, power=2.0)  # type: ignore[arg-type]
+    for step in range(50):
+        # polynomial of diffusers ends at 1e-7 of the rate instead of 0
+        assert rate_factor(learning, step, 50) == pytest.approx(theirs.get_last_lr()[0], abs=1e-6)
+        optimizer.step()
+        theirs.step()
+
+
+@given(
+    schedule=st.sampled_from(["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]),
+    warmup=st.integers(0, 60),
+    total=st.integers(1, 200),
+    final=st.floats(0, 1),
+)
+def test_rates_stay_between_zero_and_one_and_rise_in_the_warm_up(
+    schedule: str, warmup: int, total: int, final: float
+) -> None:
+    learning = LearningSection(schedule=schedule, warmup=warmup, final=final)  # type: ignore[arg-type]
+    rates = [rate_factor(learning, step, total) for step in range(total)]
+    assert all(0 <= rate <= 1 for rate in rates)
+    rising = rates[: min(warmup, total - 1)]
+    assert rising == sorted(rising)
+    assert rates[0] > 0 or schedule == "linear"
+    if schedule != "constant" and total > warmup + 1:
+        assert min(rates[warmup:]) >= final - 1e-9
+
+
+def test_noise_is_named_not_counted() -> None:
+    rules = NoiseRules(seed=3, lowest=100, highest=200)
+    first = draw(rules, (4, 8, 8), epoch=2, uid="0/a.png", repeat=1)
+    draw(rules, (4, 8, 8), epoch=0, uid="0/b.png", repeat=0)
+    again = draw(rules, (4, 8, 8), epoch=2, uid="0/a.png", repeat=1)
+    assert torch.equal(first[0], again[0])
+    assert first[1] == again[1]
+    others = [draw(rules, (4, 8, 8), epoch=e, uid=u, repeat=r) for e, u, r in ((3, "0/a.png", 1), (2, "0/a.png", 0))]
+    assert all(not torch.equal(first[0], other[0]) for other in others)
+
+
+def test_timesteps_cover_their_range_evenly() -> None:
+    rules = NoiseRules(seed=1, lowest=100, highest=300)
+    drawn = [draw(rules, (1, 1, 1), epoch=0, uid=str(number), repeat=0)[1] for number in range(4000)]
+    assert min(drawn) >= 100
+    assert max(drawn) < 300
+    assert sum(drawn) / len(drawn) == pytest.approx(199.5, abs=4 * (200 / math.sqrt(12)) / math.sqrt(4000))
+
+
+def test_noise_is_standard_normal_and_the_offset_shifts_channels() -> None:
+    noise = fixed_noise((4, 64, 64), "x")
+    assert noise.mean().item() == pytest.approx(0, abs=0.05)
+    assert noise.std().item() == pytest.approx(1, abs=0.05)
+    plain = draw(NoiseRules(seed=1), (4, 64, 64), epoch=0, uid="a", repeat=0)[0]
+    shifted = draw(NoiseRules(seed=1, offset=0.5), (4, 64, 64), epoch=0, uid="a", repeat=0)[0]
+    difference = shifted - plain
+    assert difference.std(dim=(1, 2)).max() < 1e-5
+    assert difference.mean(dim=(1, 2)).abs().max() > 0.05
