@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,14 +140,12 @@ def _scan(args: argparse.Namespace, project: Project | None) -> tuple[Config, Sc
     from lora_tui.dataset.scan import scan_datasets
 
     config = _config(args)
-    repeats = 0 if args.repeats is None else args.repeats
-    if project is not None and project.file.parent == args.directory.absolute():
-        entries = [
-            (entry.path, args.repeats if args.repeats is not None else entry.repeats) for entry in project.datasets
-        ]
-    else:
-        entries = [(args.directory.absolute(), repeats)]
-    config.datasets = [DatasetEntry(path=str(path), repeats=times) for path, times in entries]
+    directory = Path(os.path.abspath(args.directory))  # noqa: PTH100 - a link stays what a person named
+    known = {entry.path: entry.repeats for entry in project.datasets} if project is not None else {}
+    if project is None or project.root != directory:
+        known = {directory: known.get(directory, 0)}
+    entries = [(path, repeats if args.repeats is None else args.repeats) for path, repeats in known.items()]
+    config.datasets = [DatasetEntry(path=str(path), repeats=repeats) for path, repeats in entries]
     with _progress(_("reading"), 0, args.json) as progress:
         return config, scan_datasets(config, on_progress=progress.update)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
@@ -71,10 +72,10 @@ class CaptionChecks:
         return Problem(image.path, "caption.missing", _("The image has no caption."), remedy, "warning")
 
     def _perhaps_meant(self, path: Path) -> str:
-        stem = path.stem.casefold()
+        wanted = (_loosely(path.stem), _loosely(path.name))
         for name in sorted(self._names(path.parent)):
             other = PurePath(name)
-            if other.suffix.lower() in _CAPTION_SUFFIXES and other.stem.casefold() in (stem, path.name.casefold()):
+            if other.suffix.lower() in _CAPTION_SUFFIXES and _loosely(other.stem) in wanted:
                 return name
         return ""
 
@@ -110,6 +111,11 @@ class CaptionChecks:
                 names = frozenset()
             self._listings[folder] = names
         return names
+
+
+def _loosely(name: str) -> str:
+    """A name without what file systems disagree on: case, and how accents are composed."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def guess_encoding(raw: bytes) -> str:

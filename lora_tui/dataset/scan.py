@@ -1,7 +1,7 @@
 """Finding the images of datasets with their facts, repeats and captions. Reads headers, decodes nothing.
 
 Understood: plain folders, nested folders, and kohya's ``N_name`` folders. Hidden files and folders are
-skipped, ``.lora-tui`` among them. Links to folders are followed, each real folder once.
+skipped, ``.lora-tui`` among them, and the folders of runs. Links to folders are followed, each real folder once.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ CAPTION_EXTENSIONS = (".txt", ".caption")
 MAX_REPEATS = 10_000
 
 _SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
+#: A folder with these is a run's; the samples it drew are no images to train on.
+_RUN_FILES = frozenset({"config.toml", "record.json"})
 _REPEAT_FOLDER = re.compile(r"(\d{1,18})_")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -222,6 +224,8 @@ def _walk(folder: Path, repeats: int, problems: list[Problem]) -> Iterator[_Fold
             files, folders = _entries(path, problems)
         except OSError as error:
             problems.append(_no_listing(path, error))
+            continue
+        if _RUN_FILES.issubset(files):
             continue
         if times:
             yield _Folder(path, relative, times, files)

@@ -43,12 +43,18 @@ def image_groups(
         on_progress: called with the number of images done.
         should_stop: asked now and then; once it says yes, the images not looked at yet stand alone.
     """
-    ordered = sorted(images, key=lambda image: image.uid)
-    prints = _fingerprints(ordered, on_progress, should_stop)
-    parent = list(range(len(ordered)))
-    _join_near(prints, parent)
+    return group(images, fingerprints(images, on_progress, should_stop))
+
+
+def group(images: Sequence[DatasetImage], prints: Sequence[bytes | None]) -> dict[str, int]:
+    """Group numbers by uid from fingerprints, one for each image; images without one stand alone."""
+    known = sorted(zip(images, prints, strict=True), key=lambda pair: pair[0].uid)
+    parent = list(range(len(known)))
+    _join_near([cells for _image, cells in known], parent)
     numbers: dict[int, int] = {}
-    return {image.uid: numbers.setdefault(_root(parent, index), len(numbers)) for index, image in enumerate(ordered)}
+    return {
+        image.uid: numbers.setdefault(_root(parent, index), len(numbers)) for index, (image, _cells) in enumerate(known)
+    }
 
 
 def fingerprint(image: DatasetImage) -> bytes | None:
@@ -91,9 +97,13 @@ def correlation(first: bytes, second: bytes) -> float:
     return float(across / spread) if spread else 0.0
 
 
-def _fingerprints(
-    images: Sequence[DatasetImage], on_progress: Progress | None, should_stop: Stop | None
+def fingerprints(
+    images: Sequence[DatasetImage], on_progress: Progress | None = None, should_stop: Stop | None = None
 ) -> list[bytes | None]:
+    """The fingerprint of each image; none for one that cannot be decoded or was not reached.
+
+    Arguments as for :func:`image_groups`.
+    """
     with FingerprintStore() as store:
         found = store.get_many(images)
         missing = [index for index, data in enumerate(found) if data is None]

@@ -55,6 +55,13 @@ def test_captions_missing_empty_or_elsewhere(good: Path) -> None:
     assert found(good) == {"0.png": "caption.missing", "1.txt": "caption.empty", "2.png": "caption.other_ending"}
 
 
+def test_a_caption_with_accents_composed_differently_is_pointed_out(good: Path) -> None:
+    (good / "0.png").rename(good / "e\u0301.png")
+    (good / "0.txt").rename(good / "\u00e9.txt")
+    codes = found(good)
+    assert codes == {"e\u0301.png": "caption.other_ending", "\u00e9.txt": "caption.orphan"}
+
+
 def test_caption_encodings_and_lines(good: Path) -> None:
     (good / "0.txt").write_bytes("帽子女孩, 微笑".encode("gb18030"))
     (good / "1.txt").write_bytes(b"\xef\xbb\xbfhatgirl")
@@ -111,6 +118,13 @@ def test_a_damaged_image_is_found_by_decoding(good: Path) -> None:
     path.write_bytes(path.read_bytes()[:-60])
     assert found(good) == {}
     assert found(good, decode=True) == {"0.png": "image.damaged"}
+
+
+def test_a_photograph_cut_short_is_found_by_decoding(good: Path, draw: Draw) -> None:
+    draw(640, 640, 8).save(good / "0.jpg")
+    (good / "0.png").unlink()
+    (good / "0.jpg").write_bytes((good / "0.jpg").read_bytes()[:-500])
+    assert found(good, decode=True) == {"0.jpg": "image.damaged"}
 
 
 def test_near_duplicates_are_named(good: Path, draw: Draw) -> None:

@@ -96,6 +96,14 @@ def test_hidden_files_and_our_own_folder_are_skipped(make_image: MakeImage, tmp_
     assert not scan.problems
 
 
+def test_the_samples_of_runs_are_not_trained(make_image: MakeImage, tmp_path: Path) -> None:
+    make_image("a.png")
+    make_image("runs/20260101-120000-hat/samples/b.png")
+    for name in ("config.toml", "record.json"):
+        (tmp_path / "runs" / "20260101-120000-hat" / name).write_text("")
+    assert names(scan_folder(tmp_path)) == ["a.png"]
+
+
 def test_links_to_folders_are_followed_once_and_loops_end(make_image: MakeImage, tmp_path: Path) -> None:
     outside = make_image("outside/b.png").parent
     make_image("set/deep/a.png")
