@@ -239,7 +239,7 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         wanted = self.settings.theme
         if wanted in self.themes:
             return wanted
-        few = self.console.color_system in ("standard", "windows", None)
+        few = self.console.color_system in ("standard", "windows")
         if few and "sixteen" in self.themes:
             return "sixteen"
         return DEFAULT_THEME if DEFAULT_THEME in self.themes else "textual-dark"

@@ -43,6 +43,7 @@ COLOURS = (
     "muted",
     "rule",
     "cursor",
+    "cursor_text",
     "cursor_blurred",
     "running",
     "success",
@@ -80,11 +81,19 @@ class ThemeSpec:
         """The style sheet's variables that this theme sets."""
         found = {
             name.replace("_", "-"): self.colours[name]
-            for name in ("muted", "rule", "cursor", "cursor_blurred", "running")
+            for name in ("muted", "rule", "cursor", "cursor_text", "cursor_blurred", "running")
         }
         for number in range(CHART_COLOURS):
             found[f"chart-{number + 1}"] = self.charts[number % len(self.charts)]
         colours = self.colours
+        if self.ansi:  # names that Textual's own style sheets use and its ansi colour system leaves open
+            found |= {
+                "ansi-background": colours["background"],
+                "ansi-foreground": colours["foreground"],
+                "input-cursor-text-style": "reverse",
+                "screen-selection-background": colours["cursor"],
+                "screen-selection-foreground": colours["foreground"],
+            }
         return found | {
             "border": colours["accent"],
             "border-blurred": colours["rule"],
@@ -221,6 +230,7 @@ def _completed(colours: dict[str, str], ansi: bool) -> dict[str, str]:
             "muted": "ansi_bright_black",
             "rule": "ansi_bright_black",
             "cursor": "ansi_blue",
+            "cursor_text": "ansi_bright_white",
             "cursor_blurred": background,
             "success": "ansi_green",
             "warning": "ansi_yellow",
@@ -233,6 +243,7 @@ def _completed(colours: dict[str, str], ansi: bool) -> dict[str, str]:
             "muted": between(0.6),
             "rule": between(0.25),
             "cursor": between(0.2),
+            "cursor_text": foreground,
             "cursor_blurred": between(0.08),
             "success": "#5fb070",
             "warning": "#d0a040",

@@ -244,10 +244,8 @@ class DatasetScreen(BaseScreen):
             return []
         _path, text, tags = self._caption
         head = ngettext("caption, {count} tag", "caption, {count} tags", len(tags)).format(count=len(tags))
-        return [
-            f"{head}:",
-            *wrap(text or _("(empty)"), width, lines=max(room - 1, 1), ellipsis=self.shell.marks.ellipsis),
-        ]
+        lines = wrap(text, width, lines=max(room - 1, 1), ellipsis=self.shell.marks.ellipsis) if text else []
+        return [f"{head}:" if lines else head, *lines]
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_facts)

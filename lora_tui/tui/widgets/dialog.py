@@ -46,7 +46,7 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
     Dialog #title { text-style: bold; height: auto; }
     Dialog #detail { color: $muted; height: auto; }
     Dialog #problem { color: $error; height: auto; }
-    Dialog VirtualList { height: auto; min-height: 1; max-height: 16; }
+    Dialog VirtualList { height: auto; min-height: 1; max-height: 55vh; }
     Dialog Keys { margin-top: 1; }
     """
 

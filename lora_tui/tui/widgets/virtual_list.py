@@ -301,6 +301,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         base = self.rich_style
         here = index == self.cursor and (self._live or not self._quiet)
         marks = marks_of(self.app)
+        sixteen = self.app.current_theme.ansi
         if here:
             name = "virtual-list--cursor" if self._live else "virtual-list--cursor-blurred"
             base += self.get_component_rich_style(name, partial=True)
@@ -322,6 +323,8 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
             cell = cells[number] if number < len(cells) else ""
             text, tone = (cell, "") if isinstance(cell, str) else cell
             shown = fit(text, cell_width, align=column.align, cut=column.cut, ellipsis=marks.ellipsis)
+            if here and tone == "muted" and sixteen:
+                tone = ""  # grey on the cursor's colour cannot be read there
             segments.append(Segment(shown, base + self._tone(tone) if tone else base))
             used += cell_width
         return Strip(segments, used).adjust_cell_length(width, base)
