@@ -7,18 +7,30 @@ other format goes through Pillow, which reads headers lazily but costs several t
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import stat
 import struct
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, plain
 
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
 #: Pixels beyond which an image is refused: the limit at which Pillow refuses to decode, too.
 MAX_PIXELS = 178_956_970
+
+#: All that Pillow may try: a file that is something else by content (PostScript, which would start another
+#: program) is no image here, whatever its name says.
+_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF")
+_PILLOW_PLUGINS = ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Avif")
 
 _FIRST_READ = 4096
 _LARGE_READ = 65536
@@ -114,7 +126,26 @@ def read_facts(path: Path) -> ImageFacts:
     )
 
 
-def quiet_pillow() -> None:
+def open_with_pillow(path: Path) -> ImageFile:
+    """The image as Pillow opens it, of the formats that are images here only. Raises what Pillow raises."""
+    from PIL import Image
+
+    _quiet_pillow()
+    return Image.open(path, formats=_formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of the formats that this build of Pillow reads."""
+    from PIL import Image
+
+    for plugin in _PILLOW_PLUGINS:
+        with suppress(ImportError):
+            importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    return tuple(name for name in _PILLOW_FORMATS if name in Image.OPEN)
+
+
+def _quiet_pillow() -> None:
     """Silence Pillow's warnings, for good: limits and damage are reported as errors of ours.
 
     Done once and not around each use, because warning filters are shared by all threads.
@@ -327,11 +358,10 @@ def _orientation(exif: bytes) -> int:
 
 
 def _through_pillow(path: Path) -> _Header:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    quiet_pillow()
     try:
-        with Image.open(path) as image:
+        with open_with_pillow(path) as image:
             alpha = "A" in image.getbands() or "transparency" in image.info
             animated = bool(getattr(image, "is_animated", False))
             turned_when_loaded = image.format == "TIFF"
@@ -339,5 +369,9 @@ def _through_pillow(path: Path) -> _Header:
             return _Header(image.width, image.height, image.format or "?", alpha, animated, orientation)
     except Image.DecompressionBombError:
         return _Header(MAX_PIXELS, 2, "?")
-    except (UnidentifiedImageError, ValueError, SyntaxError, TypeError, struct.error, IndexError, EOFError) as error:
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _Unreadable("Pillow does not read it") from error
+    except (ValueError, SyntaxError, TypeError, struct.error, IndexError, EOFError, OverflowError) as error:
         raise _Unreadable("Pillow does not read it") from error

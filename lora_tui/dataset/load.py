@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.buckets import Fit, Size
-from lora_tui.dataset.facts import ImageFacts, quiet_pillow, read_facts
+from lora_tui.dataset.facts import ImageFacts, open_with_pillow, read_facts
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -106,11 +106,8 @@ def is_transparent(path: Path) -> bool:
 @contextmanager
 def _decoding(path: Path) -> Iterator[Image.Image]:
     """An opened image; whatever goes wrong inside becomes an error that names the file."""
-    from PIL import Image
-
-    quiet_pillow()
     try:
-        with Image.open(path) as opened:
+        with open_with_pillow(path) as opened:
             yield opened
     except MemoryError:
         raise

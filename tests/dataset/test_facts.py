@@ -163,6 +163,8 @@ BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
     ("html", lambda path: path.write_text("<!doctype html><title>404</title>"), "image.invalid"),
     ("only a signature", lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "image.invalid"),
     ("only a marker", lambda path: path.write_bytes(b"\xff\xd8\xff\xe0"), "image.invalid"),
+    ("postscript", lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "image.invalid"),
+    ("portable pixmap", lambda path: path.write_bytes(b"P6 1 1 255\n\0\0\0"), "image.invalid"),
     ("riff", lambda path: path.write_bytes(b"RIFF\0\0\0\0WEBPVP9 \0\0\0\0\0\0\0\0\0\0"), "image.invalid"),
     ("folder", lambda path: path.mkdir(), "image.unreadable"),
     ("fifo", make_fifo, "image.unreadable"),

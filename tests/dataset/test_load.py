@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,26 @@ def test_a_file_cut_short_is_named(tmp_path: Path, draw: Draw, name: str) -> Non
     assert caught.value.code in ("image.damaged", "image.invalid")
     assert str(path) in caught.value.place
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.gif", "a.bmp", "a.tif"])
+def test_any_damage_gives_pixels_or_a_clear_error(tmp_path: Path, draw: Draw, name: str) -> None:
+    path = tmp_path / name
+    draw(48, 40).save(path)
+    data = path.read_bytes()
+    chance = random.Random(name)
+    for _ in range(60):
+        damaged = bytearray(data)
+        for _ in range(chance.randrange(1, 6)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path.write_bytes(bytes(damaged[: chance.randrange(1, len(damaged) + 1)]))
+        try:
+            loaded = load_image(path, whole(32, 32))
+        except UserError as error:
+            assert error.code in ("image.damaged", "image.invalid", "image.too_large")
+            assert str(path) in error.place
+        else:
+            assert (loaded.mode, loaded.size) == ("RGB", (32, 32))
 
 
 def test_an_image_changed_since_the_scan_is_an_error(make_image: MakeImage, tmp_path: Path, draw: Draw) -> None:
