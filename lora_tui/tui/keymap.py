@@ -157,7 +157,7 @@ class Keymap:
 
 def key_name(key: str) -> str:
     """A key as a person writes it (``F5``, ``Ctrl+S``, ``/``) in Textual's form."""
-    key = key.strip()
+    key = key if key == " " else key.strip()
     head, plus, last = key.rpartition("+")
     if plus and not last:  # the key is the plus sign itself
         head, last = head.removesuffix("+"), "+"
@@ -182,15 +182,15 @@ def _character(name: str) -> str:
     """The character behind a name such as ``question_mark``; empty when there is none."""
     if len(name) == 1:
         return name
-    for own, textuals in _REPLACED.items():
-        if name == textuals:
-            name = own
-    for spelling in (name.replace("_", " "), name.replace("_", "-"), "HYPHEN-MINUS" if name == "hyphen_minus" else ""):
-        try:
-            return unicodedata.lookup(spelling.upper())
-        except KeyError:
-            continue
-    return ""
+    if name in _ASCII:
+        return _ASCII[name]
+    try:
+        return unicodedata.lookup(name.replace("_", " ").upper())
+    except KeyError:
+        return ""
+
+
+_ASCII = {_character_name(chr(code)): chr(code) for code in range(0x20, 0x7F)}
 
 
 def is_key(name: str) -> bool:

@@ -1,0 +1,50 @@
+"""Driving the app in tests: start it, wait for what it reads, see what it shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+from textual.pilot import Pilot
+
+from lora_tui.settings import Settings
+from lora_tui.tui.app import LoraTuiApp
+
+
+async def soon(pilot: Pilot[Any], predicate: Callable[[], object], seconds: float = 15.0) -> None:
+    """Let the app run until ``predicate`` is true; fail with the screen after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not predicate():
+        if time.monotonic() > end:
+            raise AssertionError(f"still not so after {seconds} s; the screen:\n{screen_text(pilot.app)}")
+        await pilot.pause(0.01)
+    await pilot.pause()
+
+
+def screen_text(app: App[Any]) -> str:
+    """What is on the screen, line by line."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+@asynccontextmanager
+async def running(
+    directory: Path, *, size: tuple[int, int] = (80, 24), settings: Settings | None = None, screen: str = "home"
+) -> AsyncIterator[tuple[LoraTuiApp, Pilot[int | None]]]:
+    """The app on a project, once it has read images, plan and runs (or found that it cannot)."""
+    app = LoraTuiApp(directory, screen=screen, settings=settings)
+    async with app.run_test(size=size) as pilot:
+        await soon(pilot, lambda: settled(app))
+        yield app, pilot
+
+
+def settled(app: LoraTuiApp) -> bool:
+    """Whether everything that is read in the background has been read."""
+    work = app.workspace
+    if work.project is None:
+        return bool(work.trouble)
+    return work.scanned < 0 and work.planned is not None and work.runs is not None

@@ -1,0 +1,52 @@
+"""The table of actions is complete: every action can be found, pressed and done."""
+
+from __future__ import annotations
+
+import pytest
+
+from lora_tui.tui.actions import APP, DIALOG, LIST, Action, Actions
+from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.keymap import Keymap, is_key, key_name
+from lora_tui.tui.screens import SCREENS, all_actions, entry_of, load_screen
+from lora_tui.tui.widgets.dialog import Dialog
+from lora_tui.tui.widgets.virtual_list import VirtualList
+
+ACTIONS = list(all_actions())
+
+
+def owner_of(action: Action) -> type:
+    if action.context == APP:
+        return LoraTuiApp
+    if action.context == LIST:
+        return VirtualList
+    if action.context == DIALOG:
+        return Dialog
+    entry = entry_of(action.context)
+    assert entry is not None
+    return load_screen(entry)
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=[action.id for action in ACTIONS])
+def test_every_action_is_described_and_has_someone_to_do_it(action: Action) -> None:
+    assert action.title
+    assert action.help.endswith(".")
+    if not action.id.startswith("app.show-"):
+        assert callable(getattr(owner_of(action), action.method))
+    assert all(is_key(key_name(key)) for key in action.keys)
+    assert action.keys or action.palette
+
+
+def test_no_two_actions_claim_a_key_where_both_apply() -> None:
+    assert Keymap(all_actions()).clashes() == ()
+
+
+def test_every_screen_knows_its_place_in_the_table() -> None:
+    for entry in SCREENS:
+        assert entry.name == load_screen(entry).ACTS
+        assert all(action.context == entry.name for action in entry.actions)
+
+
+def test_an_id_can_be_declared_only_once() -> None:
+    one = Action("app.one", ("x",), "one", "One.")
+    with pytest.raises(ValueError, match=r"app\.one"):
+        Actions([one, one])

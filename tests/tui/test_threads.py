@@ -1,0 +1,53 @@
+"""Work in threads comes back, fails as it failed, and never keeps the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from lora_tui.tui.threads import in_thread
+
+
+async def test_the_result_comes_back_from_another_thread() -> None:
+    here = threading.current_thread()
+    there = await in_thread(threading.current_thread)
+    assert there is not here
+    assert there.daemon
+
+
+async def test_an_error_is_raised_where_it_was_waited_for() -> None:
+    def fail() -> None:
+        raise ValueError("of the thread")
+
+    with pytest.raises(ValueError, match="of the thread"):
+        await in_thread(fail)
+
+
+async def test_a_cancelled_wait_lets_the_thread_end_alone() -> None:
+    go, gone = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        go.wait(10)
+        gone.set()
+
+    task = asyncio.create_task(in_thread(wait))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go.set()
+    assert gone.wait(10)
+
+
+def test_a_loop_ends_while_a_thread_still_works() -> None:
+    go = threading.Event()
+
+    async def main() -> None:
+        task = asyncio.create_task(in_thread(go.wait, 30))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(main())  # would wait for the thread if it were one of the loop's own
+    go.set()
