@@ -30,7 +30,7 @@ NARROW_POSTERIOR = -12.0
 """Log-variance of the VAE's posterior: next to none, as in a trained VAE."""
 
 
-def write_model(folder: Path, *, seed: int = 0) -> Path:
+def write_model(folder: Path, *, seed: int = 0, widths: tuple[int, ...] = WIDTHS) -> Path:
     """Write the model to ``folder`` as a diffusers folder in fp16 (about 12 MB) and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are
@@ -40,17 +40,17 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        parts = {"unet": _unet(), "vae": _vae(), "text_encoder": _text_encoder()}
+        parts = {"unet": _unet(widths), "vae": _vae(), "text_encoder": _text_encoder()}
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         part.half().save_pretrained(folder / name)
-    shutil.copyfile(ASSETS / "model_index.json", folder / "model_index.json")
     for name, files in (("scheduler", ("scheduler_config.json",)), ("tokenizer", TOKENIZER_FILES)):
         (folder / name).mkdir(exist_ok=True)
         for file in files:
             shutil.copyfile(ASSETS / name / file, folder / name / file)
     for path in folder.rglob("*.safetensors"):
         path.chmod(default_mode())  # safetensors writes files that only their owner may read
+    shutil.copyfile(ASSETS / "model_index.json", folder / "model_index.json")  # last: its presence means complete
     return folder
 
 
@@ -59,11 +59,11 @@ def _asset(name: str, **changed: Any) -> dict[str, Any]:
     return {**json.loads((ASSETS / name / "config.json").read_text(encoding="utf-8")), **changed}
 
 
-def _unet() -> Any:
+def _unet(widths: tuple[int, ...]) -> Any:
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel.from_config(
-        _asset("unet", block_out_channels=WIDTHS, cross_attention_dim=TEXT_WIDTH, sample_size=8)
+        _asset("unet", block_out_channels=widths, cross_attention_dim=TEXT_WIDTH, sample_size=8)
     )
 
 
