@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,15 +65,18 @@ class Keeper:
         self._life = self.events.size()
         self._watch = _Watch(run_dir, self.events)
 
-    def run(self) -> int:
-        """Start the job, keep it, and say how it ended."""
+    def run(self, started: Callable[[], None] = lambda: None) -> int:
+        """Start the job, keep it, and say how it ended; ``started`` is called once the folder tells of it."""
         self.events.emit("attempt", number=self.job.attempt, pid=self.job.pid, command=list(self.command))
         self._write()
         registry.register(self.run_dir)
         try:
             self._start()
         except OSError as error:
-            return self._not_started(error)
+            status = self._not_started(error)
+            started()
+            return status
+        started()
         self._watch.start()
         while not self._wait(BEAT):
             self._watch.look()
@@ -202,8 +205,10 @@ class _Watch:
                 return
 
 
-def keep(run_dir: Path, command: Sequence[str], *, resume: bool = False) -> int:
-    """Keep a job in ``run_dir`` from start to end; return its exit status.
+def keep(
+    run_dir: Path, command: Sequence[str], *, resume: bool = False, started: Callable[[], None] = lambda: None
+) -> int:
+    """Keep a job in ``run_dir`` from start to end; return its exit status. ``started`` is called when it has begun.
 
     Raises:
         UserError: ``run.locked`` when another keeper or a living trainer has the run.
@@ -214,7 +219,27 @@ def keep(run_dir: Path, command: Sequence[str], *, resume: bool = False) -> int:
         control.clear(run_dir)
         keeper = Keeper(run_dir, command, resume=resume)
         signal.signal(signal.SIGTERM, lambda number, _frame: keeper.pass_on(number))
-        return keeper.run()
+        return keeper.run(started)
+
+
+def _detach() -> Callable[[], None]:
+    """Go on as nobody's child. The process that was started stays until the job has begun, and fails if it has not.
+
+    Returns:
+        What to call when the job has begun.
+    """
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(writer)
+        os._exit(0 if os.read(reader, 1) else 2)
+    os.close(reader)
+
+    def started() -> None:
+        with contextlib.suppress(OSError):
+            os.write(writer, b"1")
+        os.close(writer)
+
+    return started
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -225,14 +250,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--detach", action="store_true", help="go on in the background")
     parser.add_argument("--command-json", default="", help="another job: its command line as a JSON list")
     args = parser.parse_args(argv)
-    if args.detach and os.fork():
-        os._exit(0)
+    started = _detach() if args.detach else lambda: None
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # not SIG_IGN: the job would inherit that
     set_language()
     command = [str(part) for part in json.loads(args.command_json)] if args.command_json else trainer_command()
     try:
-        return keep(args.run_dir.absolute(), command, resume=args.resume)
+        return keep(args.run_dir.absolute(), command, resume=args.resume, started=started)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.explain import last_lines, read_tail
-from lora_tui.jobs.job import Job, environment, keeper_alive, read_job
+from lora_tui.jobs.job import Job, environment, read_job
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -25,7 +24,7 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Seq
 
     Args:
         resume: go on from the run's last state.
-        wait: seconds to wait for the keeper's word.
+        wait: seconds to wait until the trainer's process is there.
         command: another program in the trainer's place; the run folder (and ``--resume``) is appended to it.
 
     Raises:
@@ -35,21 +34,16 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Seq
     for name in ("lock", "keeper.lock"):
         if holder(run_dir / name) is not None:
             RunLock.acquire(run_dir / name).release()  # says who has it, unless it has just ended
-    earlier = read_job(run_dir)
-    attempt = earlier.attempt if earlier else 0
     log = run_dir / "keeper.log"
     offset = log.stat().st_size if log.exists() else 0
-    status = _spawn(run_dir, resume, command)
-    deadline = time.monotonic() + wait
-    while status == 0 and time.monotonic() < deadline:
-        job = read_job(run_dir)
-        if job is not None and job.attempt > attempt and (job.child_pid or job.ended is not None):
-            return job
-        time.sleep(0.01)
-    raise _not_started(run_dir, offset)
+    job = read_job(run_dir) if _spawn(run_dir, resume, wait, command) else None
+    if job is None:
+        raise _not_started(run_dir, offset)
+    return job
 
 
-def _spawn(run_dir: Path, resume: bool, command: Sequence[str] | None) -> int:
+def _spawn(run_dir: Path, resume: bool, wait: float, command: Sequence[str] | None) -> bool:
+    """Start the keeper, which leaves us once the job has begun; whether it has."""
     line = [sys.executable, "-P", "-m", "lora_tui.jobs.keeper", str(run_dir), "--detach"]
     if resume:
         line.append("--resume")
@@ -73,13 +67,17 @@ def _spawn(run_dir: Path, resume: bool, command: Sequence[str] | None) -> int:
             remedy=_("Make the run folder writable and leave room on the disk."),
             code="job.start",
         ) from error
-    return process.wait()
+    try:
+        return process.wait(wait) == 0
+    except subprocess.TimeoutExpired:
+        process.kill()  # only the one that waits: a keeper that is merely slow goes on
+        process.wait()
+        return False
 
 
 def _not_started(run_dir: Path, offset: int) -> UserError:
     lines = last_lines(read_tail(run_dir / "keeper.log", offset), 1)
-    alive = keeper_alive(run_dir, read_job(run_dir))
-    reason = plain(lines[0], limit=400) if lines else (_("it does not answer") if alive else _("it ended at once"))
+    reason = plain(lines[0], limit=400) if lines else _("it does not answer")
     return UserError(
         _("The keeper of the run did not start: {reason}.").format(reason=reason.rstrip(".")),
         place=str(run_dir / "keeper.log"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
 from lora_tui.jobs import launch
+from lora_tui.jobs.lock import holder
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import first_record
 from lora_tui.runs.status import inspect, state_word
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from lora_tui.config.schema import Config
     from lora_tui.config.validate import Finding
     from lora_tui.dataset.scan import Scan
+
+
+LEAVING = 20.0
+"""Seconds that a process which has ended its work may take to leave before a resume gives up on it."""
 
 
 def start_run(
@@ -76,8 +82,18 @@ def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFo
             remedy=_("Start a new one from its config.toml, with more epochs if you like."),
             code="run.complete",
         )
+    _wait_until_gone(run)
     launch.start(run.root, resume=True, command=command)
     return run
+
+
+def _wait_until_gone(run: RunFolder) -> None:
+    """Let a process that has said its last word leave; it takes its time when it frees a GPU."""
+    deadline = time.monotonic() + LEAVING
+    while time.monotonic() < deadline:
+        if holder(run.lock_path) is None and holder(run.keeper_lock_path) is None:
+            return
+        time.sleep(0.05)
 
 
 def _check(config: Config, scan: Scan | None) -> None:
