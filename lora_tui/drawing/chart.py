@@ -8,16 +8,30 @@ with a *role* each (``axis``, ``cursor``, the role of a curve); who shows them c
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lora_tui.drawing.dots import GLYPHS, Dots, DotStyle
+from lora_tui.drawing.dots import GLYPHS, Dots
+from lora_tui.drawing.strokes import Curve, Stroke, View, merge
 from lora_tui.drawing.ticks import linear_bounds, linear_ticks, log_ticks, tick_text
 
+__all__ = [
+    "GUTTER",
+    "MIN_HEIGHT",
+    "MIN_WIDTH",
+    "Curve",
+    "Marker",
+    "Plot",
+    "RailMark",
+    "Span",
+    "View",
+    "draw",
+    "step_at",
+]
+
 GUTTER = 7
-"""Cells at the left for the numbers of the y axis: wide enough for ``1.2e-05``, so that it never changes."""
+"""Cells at the left for the numbers of the y axis: wide enough for ``1.2e-5``, so that it never changes."""
 
 RESERVED_ROWS = 2
 """Rows below the curves: the rail with its marks, and the numbers of the x axis."""
@@ -26,29 +40,6 @@ MIN_WIDTH, MIN_HEIGHT = GUTTER + 6, RESERVED_ROWS + 2
 
 _ROBUST_FROM = 40
 _ROBUST_SHARE = 0.02
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A series in buckets, sorted by step; NaN in a bucket is a gap in the line.
-
-    ``start`` and ``end`` are the first and last step of each bucket; all six sequences have one
-    length. A ``robust`` curve does not let its rare extremes stretch the y axis.
-    """
-
-    role: str
-    start: Sequence[float]
-    end: Sequence[float]
-    first: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    last: Sequence[float]
-    robust: bool = False
-
-    @classmethod
-    def through(cls, role: str, steps: Sequence[float], values: Sequence[float], *, robust: bool = False) -> Curve:
-        """A curve through single points."""
-        return cls(role, steps, steps, values, values, values, values, robust)
 
 
 class Marker(NamedTuple):
@@ -66,17 +57,6 @@ class RailMark(NamedTuple):
     x: float
     char: str
     role: str
-
-
-@dataclass(frozen=True)
-class View:
-    """Which part is shown and how. ``x_max`` at or below ``x_min`` shows one step's width."""
-
-    x_min: float
-    x_max: float
-    log: bool = False
-    cursor: float | None = None
-    style: DotStyle = "braille"
 
 
 class Span(NamedTuple):
@@ -147,7 +127,7 @@ def draw(
     plot_width, plot_height = width - GUTTER, height - RESERVED_ROWS
     wanted = max(2, (plot_height + 1) // 2)
     columns = plot_width * GLYPHS[view.style].across
-    merged = [_merge(curve, view, columns) for curve in curves]
+    merged = [merge(curve, view, columns) for curve in curves]
     low, high, clipped, empty = _bounds(zip(curves, merged, strict=True), markers, view, wanted)
     cells = [[" "] * plot_width for _row in range(plot_height)]
     roles = [["axis"] * plot_width for _row in range(plot_height)]
@@ -166,55 +146,11 @@ def draw(
     return Plot(tuple(joined), low, high, clipped, empty)
 
 
-# --- buckets of steps become strokes of columns ------------------------------------------------------------------
-
-
-class _Stroke(NamedTuple):
-    """What a curve does in one or more columns of dots; a ``pause`` before it is a gap in the line."""
-
-    left: int
-    right: int
-    first: float
-    low: float
-    high: float
-    last: float
-    pause: bool
-
-
-def _merge(curve: Curve, view: View, columns: int) -> list[_Stroke]:
-    """The visible buckets, those of one column joined: at most one stroke a column (and one beyond each edge)."""
-    begin, stop = bisect_left(curve.end, view.x_min), bisect_right(curve.start, view.x_max)
-    # One bucket beyond each edge lets the line run out of the picture instead of ending inside it.
-    begin, stop = max(begin - 1, 0), min(stop + 1, len(curve.start))
-    factor = (columns - 1) / ((view.x_max - view.x_min) or 1.0)
-    strokes: list[_Stroke] = []
-    pause = True
-    log, x_min = view.log, view.x_min
-    for start, end, first, low, high, last in zip(
-        curve.start[begin:stop],
-        curve.end[begin:stop],
-        curve.first[begin:stop],
-        curve.low[begin:stop],
-        curve.high[begin:stop],
-        curve.last[begin:stop],
-        strict=True,
-    ):
-        if not (math.isfinite(high) and math.isfinite(low)) or (log and high <= 0):
-            pause = True
-            continue
-        left, right = round((start - x_min) * factor), round((end - x_min) * factor)
-        before = strokes[-1] if strokes else None
-        if before is not None and not pause and left == right == before.left == before.right:
-            low, high = min(before.low, low), max(before.high, high)
-            strokes[-1] = _Stroke(left, right, before.first, low, high, last, before.pause)
-        else:
-            strokes.append(_Stroke(left, right, first, low, high, last, pause))
-        pause = not (math.isfinite(last) and (last > 0 or not log))
-    return strokes
+# --- the scale ---------------------------------------------------------------------------------------------------
 
 
 def _bounds(
-    curves: Iterable[tuple[Curve, list[_Stroke]]], markers: Sequence[Marker], view: View, wanted: int
+    curves: Iterable[tuple[Curve, list[Stroke]]], markers: Sequence[Marker], view: View, wanted: int
 ) -> tuple[float, float, bool, bool]:
     """Lower and upper end of the y axis, whether extremes fall outside, and whether there is nothing to show."""
     firm: list[float] = [mark.y for mark in markers if math.isfinite(mark.y) and (mark.y > 0 or not view.log)]
@@ -242,7 +178,10 @@ def _bounds(
     return low, high, clipped, False
 
 
-def _trace(strokes: Iterable[_Stroke], scale: _Scale, dots: Dots) -> None:
+# --- the curves --------------------------------------------------------------------------------------------------
+
+
+def _trace(strokes: Iterable[Stroke], scale: _Scale, dots: Dots) -> None:
     """Put one curve on its dots: the range of each stroke, joined by straight lines unless a gap lies between."""
     pen: tuple[int, int] | None = None
     for stroke in strokes:

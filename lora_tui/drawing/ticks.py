@@ -65,14 +65,15 @@ def log_ticks(low: float, high: float, wanted: int) -> tuple[float, ...]:
 
 
 def tick_text(value: float, step: float) -> str:
-    """``value`` with as many decimals as ``step`` needs: ``0.04``, ``1,500``, ``2e-05``."""
+    """``value`` with as many decimals as ``step`` needs: ``0.04``, ``1,500``, ``2e-5``."""
     if not math.isfinite(value):
         return str(value)
     size = max(abs(value), abs(step))
     if value == 0 and size < 1e5:
         return "0"
     if size >= 1e7 or size < 1e-3:
-        return f"{value:.1e}".replace(".0e", "e")
+        mantissa, _e, exponent = f"{value:.1e}".partition("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
     decimals = 0
     while decimals < 6 and abs(round(step, decimals) - step) > abs(step) * 1e-6:
         decimals += 1

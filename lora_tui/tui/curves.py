@@ -152,7 +152,7 @@ class Curves:
 
     def _smooth_curve(self, name: str, series: Series, weight: float) -> Curve:
         values = self._smooth(name, series, weight)
-        return Curve("smooth", series.steps, series.last_steps, values, values, values, values)
+        return Curve("smooth", series.steps[:], series.last_steps[:], values, values, values, values)
 
     def _validation(self, marks: Marks) -> tuple[Marker, ...]:
         series = self.story.series.get("validation")
@@ -179,12 +179,12 @@ class Curves:
 
 
 def curve_of(series: Series, role: str, *, robust: bool = False, scale: float = 1.0) -> Curve:
-    """A series as a curve."""
-    columns: list[Sequence[float]] = [series.first, series.low, series.high, series.last]
+    """A series as a curve: a copy, because a chart may draw it again while the series grows."""
+    columns: list[Sequence[float]] = [series.first[:], series.low[:], series.high[:], series.last[:]]
     if scale != 1.0:
         columns = [[value * scale for value in column] for column in columns]
     first, low, high, last = columns
-    return Curve(role, series.steps, series.last_steps, first, low, high, last, robust)
+    return Curve(role, series.steps[:], series.last_steps[:], first, low, high, last, robust)
 
 
 def at_step(steps: Sequence[int], values: Sequence[float], step: float) -> float | None:

@@ -66,13 +66,14 @@ class FormRow:
     """One row of the form.
 
     Attributes:
-        kind: a setting, an entry of a list, or the place where an entry is added.
-        key: ``network.rank``, ``samples.0.prompt``; of an entry ``samples.0``, of an adding row ``samples``.
+        kind: a setting, an entry of a list, the place where an entry is added, or the heading of a group.
+        key: ``network.rank``, ``samples.0.prompt``; of an entry ``samples.0``, of an adding row ``samples``,
+            of a heading the group's name in brackets.
         group: the number of its group.
         spec: the setting, none for the other kinds.
     """
 
-    kind: Literal["field", "entry", "add"]
+    kind: Literal["field", "entry", "add", "head"]
     key: str
     group: int
     spec: FieldSpec | None = None
@@ -102,6 +103,7 @@ class Form:
         config: as it is now.
         group: number of the group that is shown.
         expert: whether the settings that few need are shown too.
+        whole: whether all groups are shown one below the other.
         query: what is searched for; empty shows the group.
         findings: what a check said of the configuration, none before the first.
         base: folder that relative places count from.
@@ -112,6 +114,7 @@ class Form:
         self.base = base
         self.group = 0
         self.expert = False
+        self.whole = False
         self.query = ""
         self.findings: tuple[Finding, ...] | None = None
         self._undo: list[_Past] = []
@@ -125,7 +128,12 @@ class Form:
         """The rows to show: of the group, or of all groups what the query finds."""
         if self.query:
             return tuple(row for number in range(len(groups())) for row in self._found(number))
-        return tuple(self._rows_of(self.group))
+        if not self.whole:
+            return tuple(self._rows_of(self.group))
+        rows: list[FormRow] = []
+        for number, group in enumerate(groups()):
+            rows += (FormRow("head", f"[{group.name}]", number), *self._rows_of(number))
+        return tuple(rows)
 
     def _rows_of(self, number: int, *, everything: bool = False) -> Iterable[FormRow]:
         for section in groups()[number].sections:
@@ -203,10 +211,12 @@ class Form:
             return ("  " if row.entry >= 0 else "") + _(row.spec.option.title)
         if row.kind == "entry":
             return f"{_(_ENTRY_NAMES[row.section])} {row.entry + 1}"
-        return "+"
+        return _(groups()[row.group].title) if row.kind == "head" else "+"
 
     def value(self, row: FormRow) -> Cell:
         """What the row holds, safe to show."""
+        if row.kind == "head":
+            return Cell("")
         if row.kind == "add":
             return Cell(_(_ADD_NAMES[row.section]), "muted")
         if row.spec is None:
@@ -327,6 +337,7 @@ class Form:
         key = f"{section}.{len(entries) - 1}"
         self._open.add(key)
         self._take(config, _(_ADD_NAMES[section]))
+        self.group = next(number for number, group in enumerate(groups()) if spec in group.sections)
         return FormRow("field", f"{key}.{spec.fields[0].name}", self.group, spec.fields[0])
 
     def remove(self, row: FormRow) -> bool:

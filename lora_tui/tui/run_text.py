@@ -57,6 +57,25 @@ class Seen:
         """The step that is looked at."""
         return self.look.at if self.look.at is not None else float(self.story.step)
 
+    @property
+    def newest(self) -> int:
+        """The step that the run has come to; while its events are still being read, the status knows better."""
+        told = self.status.step if self.status is not None and not self.story.complete else 0
+        return max(self.story.step, told)
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        told = self.status.total_steps if self.status is not None else 0
+        return max(self.story.total_steps or told, self.newest)
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The epoch that the run is in, and how many there are."""
+        status, info = self.status, self.story.info
+        epoch = self.story.epoch or (status.epoch if status else 0)
+        return epoch, (info.epochs if info else 0) or (status.epochs if status else 0)
+
 
 def run_line(seen: Seen, width: int) -> Line:
     """Which run, what it is at, and how far it is."""
@@ -69,12 +88,11 @@ def run_line(seen: Seen, width: int) -> Line:
         Cell("  " + plain(story.run.name), "muted"),
         Cell("  " + activity(seen)),
     ]
-    total = max(story.total_steps, story.step)
+    total, (epoch_now, epochs) = seen.total, seen.epochs
     digits = len(count(total))
-    step = _("step {step} of {total}").format(step=f"{count(story.step):>{digits}}", total=count(total))
-    share = f"{100 * story.step // total if total else 0:3d}%"
-    epochs = story.info.epochs if story.info else 0
-    epoch = _("epoch {epoch}/{epochs}").format(epoch=f"{story.epoch:>{len(str(epochs))}}", epochs=epochs)
+    step = _("step {step} of {total}").format(step=f"{count(seen.newest):>{digits}}", total=count(total))
+    share = f"{100 * seen.newest // total if total else 0:3d}%"
+    epoch = _("epoch {epoch}/{epochs}").format(epoch=f"{epoch_now:>{len(str(epochs))}}", epochs=epochs)
     right = f"{step}  {share}  {epoch}"
     room = width - cell_len(right) - 1
     return (*_fitted(left, room, seen.marks.ellipsis), Cell(" "), Cell(right))
@@ -102,8 +120,7 @@ def activity(seen: Seen) -> str:
 def bar_line(seen: Seen, width: int) -> Line:
     """The share of the steps that is done, as a bar, and the time that is left."""
     story = seen.story
-    total = max(story.total_steps, story.step)
-    share = story.step / total if total else 0.0
+    share = seen.newest / seen.total if seen.total else 0.0
     eta = story.eta_seconds if seen.alive else None
     if eta is not None:
         text = _("ETA {time}").format(time=duration(eta))
@@ -293,7 +310,7 @@ def _from_status(seen: Seen) -> Ending | None:
     if status is None or status.alive:
         return None
     reason = {"finished": "completed"}.get(status.state, status.state)
-    return Ending(reason, seen.story.step, status.ended or 0.0, status.code, status.message, status.advice)
+    return Ending(reason, seen.newest, status.ended or 0.0, status.code, status.message, status.advice)
 
 
 def value_text(value: float | None) -> str:

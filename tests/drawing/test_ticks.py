@@ -44,5 +44,5 @@ def test_tick_text_has_the_decimals_of_its_step():
     assert tick_text(0.1, 0.05) == "0.10"
     assert tick_text(1500, 500) == "1,500"
     assert tick_text(0, 0.05) == "0"
-    assert tick_text(0.00002, 0.00001) == "2e-05"
+    assert tick_text(0.00002, 0.00001) == "2e-5"
     assert tick_text(2.5, 2.5) == "2.5"

@@ -24,6 +24,9 @@ from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change
 
+WHOLE_HEIGHT = 40
+"""From this height of the terminal on, all groups are shown one below the other."""
+
 _MARK_OF = {"error": ("needs", "error"), "warning": ("needs", "warning"), "done": ("done", "success")}
 
 
@@ -40,6 +43,7 @@ class ParametersScreen(ParametersEdit):
         self._quick: frozenset[Finding] = frozenset()
         self._rows: tuple[FormRow, ...] = ()
         self._presets: tuple[Preset, ...] = ()
+        self._place = 0
 
     def compose_body(self) -> ComposeResult:
         yield Lines(id="head")
@@ -67,8 +71,9 @@ class ParametersScreen(ParametersEdit):
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         work = self.workspace
         if changed & {"config", "project"} and work.config is not None and work.config is not self.form.config:
+            view = self.form.expert, self.form.group, self.form.whole
             self.form = Form(work.config, base=work.config_path.parent if work.config_path else work.root)
-            self.form.expert, self.form.group = self._old_view()
+            self.form.expert, self.form.group, self.form.whole = view
             self.saved = None if work.config_changed else work.config
             self._check()
             self.show_rows()
@@ -78,9 +83,6 @@ class ParametersScreen(ParametersEdit):
             self.reload()
         if changed & {"plan", "scan", "project"}:
             self._show_plan()
-
-    def _old_view(self) -> tuple[bool, int]:
-        return self.form.expert, self.form.group
 
     # -- what is shown
 
@@ -103,11 +105,7 @@ class ParametersScreen(ParametersEdit):
         if not self.is_mounted:
             return
         self.pane.rows.reload()
-        found = self.query_one("#groups", VirtualList)
-        with self.prevent(VirtualList.Moved):
-            found.cursor = self.form.group
-        found.reload()
-        self._show_head()
+        self._show_groups()
         self.show_detail()
         key = self.shell.keymap.shown("parameters.next-problem", ascii_only=self.shell.ascii_only)
         findings = self.form.findings
@@ -122,7 +120,7 @@ class ParametersScreen(ParametersEdit):
         if self.form.query and row.spec is not None:
             title = f"{title.strip()} ({_(groups()[row.group].title)})"
         return FieldRow(
-            Cell(title, "muted" if row.kind == "add" else ""),
+            Cell(title, {"add": "muted", "head": "strong"}.get(row.kind, "")),
             self.form.value(row),
             note,
             changed=row.spec is not None and not row.spec.repeated and self.form.is_changed(row.key, row.spec),
@@ -147,6 +145,7 @@ class ParametersScreen(ParametersEdit):
             head.append(Cell(_("  expert"), "accent"))
         self.query_one("#head", Lines).show([head])
         title = _("Found") if self.form.query else _(groups()[self.form.group].title)
+        title = _("All settings") if self.form.whole and not self.form.query else title
         key = self.shell.keymap.shown("parameters.search")
         self.query_one("#group-title", Lines).show(
             [[Cell(title, "strong"), Cell(_("   {key} find a setting").format(key=key), "muted")]]
@@ -215,7 +214,12 @@ class ParametersScreen(ParametersEdit):
             return None
 
     @on(events.Resize)
-    def _size_changed(self) -> None:
+    def _size_changed(self, event: events.Resize) -> None:
+        whole = event.size.height >= WHOLE_HEIGHT
+        if whole != self.form.whole:
+            row = self.row
+            self.form.whole = whole
+            self.show_rows(row or self._first())
         self.call_after_refresh(self._show_plan)
 
     # -- moving
@@ -225,9 +229,25 @@ class ParametersScreen(ParametersEdit):
         event.stop()
         if event.list.id == "groups":
             self._go_to_group(event.index)
-        else:
-            self.show_detail()
-            self.refresh_keys()
+            return
+        row = self.row
+        if row is not None and row.kind == "head":
+            # Headings are passed over, in the direction of the movement; the first one only downward.
+            self.pane.rows.cursor += -1 if event.index < self._place and event.index > 0 else 1
+            return
+        self._place = event.index
+        if row is not None and row.group != self.form.group and not self.form.query:
+            self.form.group = row.group
+            self._show_groups()
+        self.show_detail()
+        self.refresh_keys()
+
+    def _show_groups(self) -> None:
+        found = self.query_one("#groups", VirtualList)
+        with self.prevent(VirtualList.Moved):
+            found.cursor = self.form.group
+        found.reload()
+        self._show_head()
 
     @on(VirtualList.Chosen)
     async def _chosen(self, event: VirtualList.Chosen) -> None:
@@ -241,8 +261,10 @@ class ParametersScreen(ParametersEdit):
         self.show_rows(self._first())
 
     def _first(self) -> FormRow | None:
-        rows = self.form.rows()
-        return rows[0] if rows else None
+        """The first row of the group in view, or of what was found."""
+        rows = [row for row in self.form.rows() if row.kind != "head"]
+        here = [row for row in rows if row.group == self.form.group]
+        return next(iter(rows if self.form.query else here), None)
 
     def action_next_group(self) -> None:
         self._go_to_group(self.form.group + 1)

@@ -127,19 +127,27 @@ class TrainingScreen(TrainingWork):
         self.run_worker(self._open(RunStory(run)), group="story", exclusive=True)
 
     async def _open(self, story: RunStory) -> None:
-        """The first part is read before anything is shown, so that the first frame says something."""
-        await in_thread(story.update, READ_SECONDS)
+        """Show what the ends of the files tell at once, then the first part of the events, then all of them."""
         self.status = await in_thread(inspect, story.run)
-        self.story, self._curves, self._moments = story, Curves(story), Moments(story)
-        self.look, self.prompt, self._asked = Look(log=self.look.log, smoothing=self.look.smoothing), 0, []
+        self._take(RunStory(story.run))
+        # In a thread: a long file is searched for resumes before its first part can be read.
+        await in_thread(story.update, READ_SECONDS)
+        self._take(story)
         self._looked = time.monotonic()
-        self.query_one("#log-file", LogView).open(story.run.log_path)
-        self.draw()
-        self.refresh_keys()
         while not story.complete and story is self.story:
             story.update(READ_SECONDS)
             self._dirty = True
             await asyncio.sleep(0)  # keys and frames come first
+
+    def _take(self, story: RunStory) -> None:
+        """Watch this story from now on."""
+        other = self.story is None or self.story.run != story.run
+        self.story, self._curves, self._moments = story, Curves(story), Moments(story)
+        if other:
+            self.look, self.prompt, self._asked = Look(log=self.look.log, smoothing=self.look.smoothing), 0, []
+            self.query_one("#log-file", LogView).open(story.run.log_path)
+        self.draw()
+        self.refresh_keys()
 
     # -- reading
 
@@ -210,6 +218,7 @@ class TrainingScreen(TrainingWork):
             ending.styles.height = len(lines)
         chart = self.query_one("#chart", LineChart)
         empty = _("No step yet.") if self.look.metric == 0 else _("Not measured in this run.")
+        empty = empty if seen.story.complete else _("Reading the events.")
         chart.show(self._pictures.picture(self.look, seen.marks, empty=empty))
         line = self.query_one("#chart-line", Lines)
         line.show([chart_line(seen, line.size.width, clipped=chart.clipped)])
