@@ -122,7 +122,7 @@ class DataSection(Section):
         ge=16,
         le=4096,
         expert=True,
-        when=Rule(lambda c: c.data.buckets, N_("buckets are on")),
+        when=Rule(lambda c: c.data.buckets and c.data.upscale, N_("buckets are on and small images are enlarged")),
         peers=("min_bucket_reso",),
     )
     bucket_max: int = option(
@@ -133,7 +133,7 @@ class DataSection(Section):
         ge=64,
         le=8192,
         expert=True,
-        when=Rule(lambda c: c.data.buckets, N_("buckets are on")),
+        when=Rule(lambda c: c.data.buckets and c.data.upscale, N_("buckets are on and small images are enlarged")),
         peers=("max_bucket_reso",),
     )
     bucket_step: Literal[8, 16, 32, 64, 128] = option(

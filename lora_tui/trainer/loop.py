@@ -83,8 +83,8 @@ class Loop:
         self._announce()
         try:
             self._begin(resume)
-            while self.position.step < self.plan.total_steps:
-                self._epoch()
+            for _ in self.updates():
+                self._after_update()
         except StopRun as stop:
             return self._stop(stop)
         return self._finish()
@@ -102,20 +102,19 @@ class Loop:
         if step == 0 and VALIDATION in self._due(0) and self.plan.validation:
             self._validate()
 
-    def _epoch(self) -> None:
-        """From the present position to the end of its epoch or of the run."""
-        self.session.phase("training", "")
-        self.watch.lap()
-        self.loader.take_waited()
-        groups = self._groups(self.plan.epoch(self.position.epoch))
-        with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
-            for group in groups:
-                self._update(group, batches)
-                if self.position.batch >= self.plan.batches_per_epoch:
-                    self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-                self._after_update()
-                if self.position.step >= self.plan.total_steps or self.position.batch == 0:
-                    return
+    def updates(self) -> Iterator[None]:
+        """Take the remaining updates of the run, one for each value asked for."""
+        while self.position.step < self.plan.total_steps:
+            self.session.phase("training", "")
+            self.watch.lap()
+            self.loader.take_waited()
+            groups = self._groups(self.plan.epoch(self.position.epoch))
+            with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
+                for group in groups:
+                    self._update(group, batches)
+                    yield
+                    if self.position.batch == 0 or self.position.step >= self.plan.total_steps:
+                        break
 
     def _groups(self, batches: tuple[Batch, ...]) -> Iterator[tuple[Batch, ...]]:
         """Batches that make one update each, from the present position on."""
@@ -142,6 +141,8 @@ class Loop:
         epoch = self._epoch_number()
         self.position.step += 1
         self.position.batch += len(group)
+        if self.position.batch >= self.plan.batches_per_epoch:
+            self.position.epoch, self.position.batch = self.position.epoch + 1, 0
         seconds = self.watch.lap()
         fields = {
             "step": self.position.step,

@@ -19,7 +19,7 @@ from lora_tui.trainer.prepare import (
 )
 from lora_tui.trainer.record import record_inputs
 from lora_tui.trainer.session import Session
-from lora_tui.trainer.trainee import build_trainee
+from lora_tui.trainer.trainee import Trainee, build_trainee
 
 
 def train(session: Session, *, resume: bool) -> Outcome:
@@ -33,34 +33,42 @@ def train(session: Session, *, resume: bool) -> Outcome:
         StopRun: a stop was asked for before there was anything to save.
         OSError, RuntimeError: the machine failed; what was saved before is whole.
     """
-    config = session.config
     with contextlib.ExitStack() as held:
         for store in (latent_store(), text_store()):
             store.prune()
             held.enter_context(store.in_use())
-
-        data = prepare_data(session)
-        session.phase("loading", "base model")
-        model: Any = load_family(config.model.family).open_model(
-            config.model, config.captions, device=session.device, dtype=session.dtype
-        )
-        session.controls.park, session.controls.unpark = model.park, model.unpark
-
-        latents = texts = None
-        if config.memory.cache_latents:
-            data, latents = encode_images(session, data, model)
-        else:
-            data = check_images(session, data)
-        chunks = count_chunks(session, data, model)
-        if not config.network.text_encoder:
-            texts = encode_texts(session, data, model, chunks)
-        material = Material(session, data, model, latents, texts, chunks)
-        if texts is not None:
-            material.encode_prompts()
-            model.release("text_encoder")
-        record_inputs(session, data, latents)
-
-        session.phase("loading", "network")
-        trainee = build_trainee(session, model)
-        session.controls.park, session.controls.unpark = trainee.park, trainee.unpark
+        material, trainee = prepare(session)
         return Loop(session, material, trainee).run(resume=resume)
+
+
+def prepare(session: Session) -> tuple[Material, Trainee]:
+    """Everything before the first step: data, base model, the caching passes, the adapter.
+
+    Each part of the base model is loaded for its pass and let go of after it, unless it is trained.
+    """
+    config = session.config
+    data = prepare_data(session)
+    session.phase("loading", "base model")
+    model: Any = load_family(config.model.family).open_model(
+        config.model, config.captions, device=session.device, dtype=session.dtype
+    )
+    session.controls.park, session.controls.unpark = model.park, model.unpark
+
+    latents = texts = None
+    if config.memory.cache_latents:
+        data, latents = encode_images(session, data, model)
+    else:
+        data = check_images(session, data)
+    chunks = count_chunks(session, data, model)
+    if not config.network.text_encoder:
+        texts = encode_texts(session, data, model, chunks)
+    material = Material(session, data, model, latents, texts, chunks)
+    if texts is not None:
+        material.encode_prompts()
+        model.release("text_encoder")
+    record_inputs(session, data, latents)
+
+    session.phase("loading", "network")
+    trainee = build_trainee(session, model)
+    session.controls.park, session.controls.unpark = trainee.park, trainee.unpark
+    return material, trainee
