@@ -263,8 +263,8 @@ class Form:
     def _summary(self, row: FormRow) -> str:
         entry = getattr(self.config, row.section)[row.entry]
         if isinstance(entry, SamplePrompt):
-            size = f"{entry.width}x{entry.height} · {entry.sampler} {entry.steps} · {entry.guidance:g}"
-            return f"{size} · {plain(entry.prompt) or _('no prompt')}"
+            size = f"{entry.width}x{entry.height}  {entry.sampler} {entry.steps}  {entry.guidance:g}"
+            return f"{size}  {plain(entry.prompt) or _('no prompt')}"
         path = plain(str(entry.path)) or _("no folder")
         repeats = entry.repeats
         return path if not repeats else _("{path}, repeats {count}").format(path=path, count=repeats)

@@ -16,13 +16,13 @@ LEAD = 6
 Line = tuple[Cell, ...]
 
 
-def plan_lines(workspace: Workspace, width: int, *, disk_free: int | None = None) -> list[Line]:
+def plan_lines(workspace: Workspace, width: int, *, disk_free: int | None = None, ellipsis: str = "…") -> list[Line]:
     """The plan in at most four lines of ``width`` cells, or what stands in its way."""
     planned = workspace.planned
     plan = planned.plan if planned else None
     if plan is None:
-        return [_led(wrap(_why_not(workspace, planned), width - LEAD, 2)[0], "muted")]
-    steps = wrap(plan.arithmetic, width - LEAD, 2)
+        return [_led(wrap(_why_not(workspace, planned), width - LEAD, 2, ellipsis=ellipsis)[0], "muted")]
+    steps = wrap(plan.arithmetic, width - LEAD, 2, ellipsis=ellipsis)
     lines = [_led(steps[0], "strong"), *(_indented(text, "strong") for text in steps[1:])]
     lines.append(_indented("  ".join(_time_and_files(plan, disk_free))))
     lines.append(_indented("  ".join(_memory(plan))))
@@ -148,4 +148,4 @@ def _steps_text(steps: Sequence[int]) -> str:
         return _("never")
     if len(steps) <= 4:
         return ", ".join(count(step) for step in steps)
-    return f"{', '.join(count(step) for step in steps[:2])} … {count(steps[-1])} ({count(len(steps))})"
+    return f"{', '.join(count(step) for step in steps[:2])} .. {count(steps[-1])} ({count(len(steps))})"

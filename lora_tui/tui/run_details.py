@@ -15,6 +15,7 @@ from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, count, duration, number, plain
 from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 
 CURVE_BYTES = 48 << 20
@@ -81,9 +82,10 @@ def when_text(status: RunStatus, now: float) -> str:
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d", began)
 
 
-def detail_lines(status: RunStatus, details: RunDetails | None, mark: str, width: int) -> list[Line]:
+def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, width: int) -> list[Line]:
     """The facts of a run."""
-    tone = TONE_OF_MARK.get(MARK_OF_STATE.get(status.state, "todo"), "")
+    name_of_mark = MARK_OF_STATE.get(status.state, "todo")
+    mark, tone = getattr(marks, name_of_mark), TONE_OF_MARK.get(name_of_mark, "")
     name = _("run {number}").format(number=status.number) if status.number else ""
     lines: list[Line] = [
         (Cell(f"{mark} ", tone), Cell(name, "strong"), Cell("  " + plain(status.run.name), "muted")),
@@ -93,7 +95,7 @@ def detail_lines(status: RunStatus, details: RunDetails | None, mark: str, width
     if status.loss is not None:
         lines.append((Cell(f"{_('loss'):<10}", "muted"), Cell(number(status.loss))))
     for text, shade in ((status.message, "error"), (status.advice, "")):
-        lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3) if text]
+        lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3, ellipsis=marks.ellipsis) if text]
     if details is not None and details.run == status.run:
         lines += [(Cell(line, "muted"),) for line in details.settings]
         lines += _file_lines(details)

@@ -167,15 +167,17 @@ class ParametersScreen(ParametersEdit):
         self.query_one("#detail", Lines).show(self._detail_lines(width, height))
 
     def _detail_lines(self, width: int, height: int) -> list[Line]:
-        row = self.row
+        row, ellipsis = self.row, self.shell.marks.ellipsis
         lines: list[Line] = []
         if row is not None and row.spec is not None:
             text, names = help_text(row.spec)
             said = self.live or self._said(row)
             if said is not None:
-                lines += [(Cell(line, said.tone),) for line in wrap(said.text, width, max(height - 2, 1))]
+                lines += [
+                    (Cell(line, said.tone),) for line in wrap(said.text, width, max(height - 2, 1), ellipsis=ellipsis)
+                ]
             room = max(height - 1 - len(lines), 0)
-            words = wrap(text, width, room) if room else []
+            words = wrap(text, width, room, ellipsis=ellipsis) if room else []
             lines += [(Cell(word),) for word in words]
             lines = [*lines[: height - 1], (Cell(plain(names), "muted"),)]
         elif row is not None:
@@ -201,7 +203,14 @@ class ParametersScreen(ParametersEdit):
         if not self.is_mounted:
             return
         plan = self.query_one("#plan", Lines)
-        plan.show(plan_lines(self.workspace, plan.size.width or self.size.width, disk_free=self._disk_free()))
+        plan.show(
+            plan_lines(
+                self.workspace,
+                plan.size.width or self.size.width,
+                disk_free=self._disk_free(),
+                ellipsis=self.shell.marks.ellipsis,
+            )
+        )
         self.show_detail()
 
     def _disk_free(self) -> int | None:

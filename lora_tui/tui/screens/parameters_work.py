@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from lora_tui.config.load import dump_config, load_config, save_config
 from lora_tui.config.presets import Preset, apply_preset, list_presets
@@ -14,6 +15,7 @@ from lora_tui.text import _, plain
 from lora_tui.tui.form import Form, FormRow
 from lora_tui.tui.plan_text import start_question
 from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskPath, Choice, Choose, Confirm
 from lora_tui.tui.widgets.text_view import TextView
 
@@ -22,6 +24,8 @@ class ParametersWork(BaseScreen):
     """The part of the form's screen that reaches outside. The screen gives it :attr:`form` and :meth:`edited`."""
 
     form: Form
+    trainer_command: ClassVar[Sequence[str] | None] = None
+    """Another program in the trainer's place, for trials without one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +172,7 @@ class ParametersWork(BaseScreen):
 
     async def _launch(self, config: Config) -> None:
         try:
-            run = await asyncio.to_thread(_start_run, config, self.workspace.runs_dir)
+            run = await in_thread(_start_run, config, self.workspace.runs_dir, self.trainer_command)
         except UserError as error:
             self.tell(plain(str(error)), "error")
             return
@@ -178,10 +182,10 @@ class ParametersWork(BaseScreen):
         self.shell.open_run(run)
 
 
-def _start_run(config: Config, runs_dir: Path) -> RunFolder:
+def _start_run(config: Config, runs_dir: Path, command: Sequence[str] | None) -> RunFolder:
     from lora_tui.runs.start import start_run
 
-    return start_run(config, runs_dir)
+    return start_run(config, runs_dir, command=command)
 
 
 def free_path(folder: Path, name: str) -> Path:

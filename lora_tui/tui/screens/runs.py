@@ -132,8 +132,7 @@ class RunsScreen(BaseScreen):
             self.query_one("#run-chart", LineChart).show(Picture())
             self.query_one("#run-sample", ImageView).show(None)
             return
-        mark = getattr(self.shell.marks, MARK_OF_STATE.get(status.state, "todo"))
-        facts.show(detail_lines(status, self._details, mark, max(facts.size.width, 20)))
+        facts.show(detail_lines(status, self._details, self.shell.marks, max(facts.size.width, 20)))
         if self._details is None or self._details.run != status.run or status.alive:
             self.run_worker(self._look(status.run), group="details", exclusive=True)
         else:
@@ -147,8 +146,7 @@ class RunsScreen(BaseScreen):
             return
         self._details = details
         facts = self.query_one("#run-facts", Lines)
-        mark = getattr(self.shell.marks, MARK_OF_STATE.get(status.state, "todo"))
-        facts.show(detail_lines(status, details, mark, max(facts.size.width, 20)))
+        facts.show(detail_lines(status, details, self.shell.marks, max(facts.size.width, 20)))
         self._show_details(details)
 
     def _show_details(self, details: RunDetails) -> None:

@@ -314,7 +314,7 @@ class TrainingScreen(TrainingWork):
         )
         number = f"{self._current + 1}/{len(samples)}"
         self.query_one("#full-line", Lines).show([(Cell(where, "strong"), Cell(f"  {number}", "muted"))])
-        text = wrap(plain(sample.text), max(self.size.width, 20), 3)
+        text = wrap(plain(sample.text), max(self.size.width, 20), 3, ellipsis=seen.marks.ellipsis)
         self.query_one("#full-text", Lines).show([(Cell(line, "muted"),) for line in text])
 
     # -- the log

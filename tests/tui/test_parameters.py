@@ -1,0 +1,261 @@
+"""The parameter form through its keys: editing, checking, searching, saving, starting."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from tui.projects import make_dataset
+from tui.screens import app_on, screen_text, sees, settled, text_of
+from weights import files
+
+from lora_tui.config.load import load_config
+from lora_tui.project import Project
+from lora_tui.runs.folder import list_runs
+from lora_tui.runs.status import inspect
+from lora_tui.tui.screens.parameters import ParametersScreen
+
+FAKE_TRAINER = Path(__file__).resolve().parent.parent / "fake_trainer.py"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    make_dataset(tmp_path / "data")
+    Project.create(tmp_path, purpose="character", trigger="hatgirl", name="hat", datasets=[tmp_path / "data"])
+    return tmp_path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A file that is a model of the right family as far as its header tells."""
+    unet = "model.diffusion_model."
+    shapes = {
+        f"{unet}input_blocks.0.0.weight": (32, 4, 3, 3),
+        f"{unet}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (32, 768),
+        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (10, 4),
+    }
+    return files.model(tmp_path / "base.safetensors", shapes)
+
+
+def form_of(pilot: Pilot[int]) -> ParametersScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, ParametersScreen)
+    return screen
+
+
+async def opened(pilot: Pilot[int]) -> ParametersScreen:
+    await settled(pilot, lambda: form_of(pilot).workspace.plan is not None)
+    return form_of(pilot)
+
+
+async def go_to(pilot: Pilot[int], key: str) -> None:
+    """Find a setting by its name and put the cursor on it."""
+    await pilot.press("slash", *key, "enter", "escape")
+    row = form_of(pilot).row
+    assert row is not None and row.key == key, row
+
+
+async def test_the_form_shows_groups_rows_help_and_plan_at_80x24(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("tab", "tab", "tab", "down")
+        text = screen_text(pilot)
+        for words in ("Model", "Saving", "rank", "from 1 to 320", "network_dim", "PLAN", "6 images", "= 120"):
+            assert words in text, f"{words!r} is not in\n{text}"
+        assert all(len(line) <= 80 for line in text.splitlines())
+
+
+async def test_an_edit_is_checked_while_it_is_typed_and_planned_when_it_is_done(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "steps.epochs")
+        await pilot.press("enter", "0")
+        assert "! a whole number, from 1 to 100000" in screen_text(pilot)
+        await pilot.press("enter")
+        assert screen.pane.editing and screen.form.config.steps.epochs == 10
+        await pilot.press("backspace", "3", "enter")
+        assert screen.form.config.steps.epochs == 3 and not screen.pane.editing
+        await sees(pilot, "x 3 epochs = 36 steps")
+
+
+async def test_a_digit_begins_a_new_value_and_escape_leaves_the_old_one(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "network.rank")
+        await pilot.press("6", "4")
+        assert screen.pane.text == "64"
+        await pilot.press("escape")
+        assert screen.form.config.network.rank == 32 and not screen.pane.editing
+        await pilot.press("6", "4", "enter")
+        assert screen.form.config.network.rank == 64
+        await pilot.press("u")
+        assert screen.form.config.network.rank == 32
+        await pilot.press("U")
+        assert screen.form.config.network.rank == 64
+
+
+async def test_tab_accepts_and_goes_on_editing_in_the_next_row(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "network.rank")
+        await pilot.press("enter", "8", "tab")
+        assert screen.form.config.network.rank == 8
+        assert screen.pane.editing and screen.row is not None and screen.row.key == "network.alpha"
+        await pilot.press("4", "enter")
+        assert screen.form.config.network.alpha == 4
+
+
+async def test_switches_turn_and_choices_are_chosen(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "captions.shuffle")
+        await pilot.press("space")
+        assert screen.form.config.captions.shuffle
+        assert "captions.keep_tokens" in [row.key for row in screen.form.rows()]
+        await go_to(pilot, "learning.schedule")
+        await pilot.press("right")
+        assert screen.form.config.learning.schedule == "cosine_with_restarts"
+        await pilot.press("enter")
+        await sees(pilot, "polynomial")
+        await pilot.press("home", "enter")
+        await settled(pilot, lambda: screen.form.config.learning.schedule == "constant")
+
+
+async def test_warnings_mark_the_group_and_n_goes_to_them(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "network.alpha")
+        await pilot.press("9", "6", "enter")
+        assert any("Network" in line and "!" in line for line in text_of(screen.query_one("#groups")))
+        await pilot.press("home", "n")
+        assert screen.row is not None and screen.row.key == "model.base"
+        await pilot.press("n")
+        assert screen.row is not None and screen.row.key == "network.alpha"
+
+
+async def test_sample_prompts_are_added_filled_in_and_removed(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        screen.form.row_of("sampling.at_start")
+        await go_to(pilot, "sampling.at_start")
+        await pilot.press("a")
+        await settled(pilot, lambda: screen.pane.editing)
+        await pilot.press(*"a hat", "enter")
+        assert [sample.prompt for sample in screen.form.config.samples] == ["a hat"]
+        await pilot.press("x")
+        assert screen.form.config.samples == []
+        await pilot.press("u")
+        assert [sample.prompt for sample in screen.form.config.samples] == ["a hat"]
+
+
+async def test_markup_in_a_prompt_is_shown_and_not_obeyed(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        screen.form.add("samples", prompt="[/b] [red]x\x1b[31m")
+        screen.edited()
+        await go_to(pilot, "sampling.at_start")
+        await pilot.press("tab", "shift+tab")
+        await sees(pilot, "[/b] [red]x␛[31m")
+
+
+async def test_saving_writes_a_file_that_reads_back_equal_and_loading_brings_it(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "network.rank")
+        await pilot.press("1", "6", "enter", "ctrl+s")
+        path = project / "configs" / "hat.toml"
+        assert load_config(path) == screen.form.config
+        assert not screen.unsaved and "hat.toml" in screen_text(pilot)
+        await pilot.press("8", "enter")
+        assert screen.unsaved and "hat.toml *" in screen_text(pilot)
+        await pilot.press("o")
+        await sees(pilot, "another file")
+        await pilot.press("enter")
+        await settled(pilot, lambda: screen.form.config.network.rank == 16)
+        assert not screen.unsaved
+        await pilot.press("u")
+        assert screen.form.config.network.rank == 8
+
+
+async def test_an_open_editor_is_taken_in_before_saving(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await go_to(pilot, "network.rank")
+        await pilot.press("2", "4", "ctrl+s")
+        await settled(pilot, (project / "configs" / "hat.toml").exists)
+        assert load_config(project / "configs" / "hat.toml").network.rank == 24
+
+
+async def test_a_preset_is_taken_and_undone(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        before = screen.form.config
+        await pilot.press("p")
+        await sees(pilot, "Take the settings of a preset")
+        await pilot.press("enter")
+        await settled(pilot, lambda: screen.form.config != before)
+        await pilot.press("u")
+        assert screen.form.config == before
+
+
+async def test_a_run_does_not_start_while_something_is_wrong_and_the_cursor_shows_what(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("tab", "tab", "ctrl+r")
+        assert screen.row is not None and screen.row.key == "model.base"
+        assert "No base model is set" in screen_text(pilot)
+        assert list_runs(project / "runs") == []
+
+
+async def test_start_saves_asks_and_opens_the_run(project: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ParametersScreen, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        screen.form.set(screen.form.row_of("model.base"), str(model))
+        screen.edited()
+        await settled(pilot, lambda: not [f for f in screen.form.findings or () if f.severity == "error"])
+        await settled(pilot, lambda: screen.workspace.plan is not None)
+        await pilot.press("ctrl+r")
+        await sees(pilot, "Start a training of 120 steps?")
+        await pilot.press("enter")
+        await sees(pilot, "LOSS", 30)
+        (run,) = list_runs(project / "runs")
+        await settled(pilot, lambda: inspect(run).state == "finished", 30)
+        assert load_config(run.config_path).model.base == str(model)
+        assert (project / "configs" / "hat.toml").is_file()
+
+
+async def test_on_a_tall_terminal_all_groups_stand_below_each_other(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(200, 50)) as pilot:
+        screen = await opened(pilot)
+        text = screen_text(pilot)
+        assert "base model" in text and "learning rate" in text and "batch size" in text
+        for _press in range(4):
+            await pilot.press("down")
+        assert screen.row is not None and screen.row.kind != "head"
+        assert screen.form.group == screen.row.group == 1
+        await pilot.press("tab")
+        assert screen.row is not None and screen.row.key == "captions.shuffle"
+
+
+async def test_ascii_mode_draws_ascii_alone(project: Path) -> None:
+    app = app_on(project, "parameters", ascii_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        assert screen_text(pilot).isascii(), [c for c in screen_text(pilot) if not c.isascii()]
