@@ -47,7 +47,7 @@ def step_line(step: int, **fields: Any) -> str:
         "data_wait": 0.05,
         "memory_allocated": 1000 + step,
     }
-    return event_line("step", T0 + step / 2, **{**values, **fields})
+    return event_line("step", **{"t": T0 + step / 2, **values, **fields})
 
 
 def add_lines(run: RunFolder, lines: Iterable[str]) -> None:

@@ -102,16 +102,8 @@ def disk_free(folder: Path) -> int | None:
 
 def oom_kills() -> int:
     """Processes that the kernel has killed for want of memory, in our control group and on this machine."""
-    total = 0
-    for path in (_group("memory.events"), Path("/proc/vmstat")):
-        if path is None:
-            continue
-        with contextlib.suppress(OSError, ValueError):
-            for line in path.read_text().splitlines():
-                name, _space, value = line.partition(" ")
-                if name == "oom_kill":
-                    total += int(value)
-    return total
+    files = (_group("memory.events"), _group("memory.oom_control", "memory"), Path("/proc/vmstat"))
+    return sum(_counter(path, "oom_kill") for path in files if path is not None)
 
 
 def _nvml() -> Any:
@@ -139,34 +131,43 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
 
 
-def _group(name: str) -> Path | None:
-    """A file of our control group (version 2), inside or outside of a container."""
+def _group(name: str, controller: str = "") -> Path | None:
+    """A file of our control group, seen from inside or outside of a container.
+
+    ``controller`` is empty for version 2 and ``memory`` for the separate tree of version 1.
+    """
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return None
-    own = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), "")
-    for path in (_CGROUP / own / name, _CGROUP / name):
-        if path.is_file():
-            return path
-    return None
+    own = next(
+        (path for _id, kinds, path in (line.split(":", 2) for line in lines) if controller in kinds.split(",")), ""
+    )
+    root = _CGROUP / controller
+    return next((path for path in (root / own.lstrip("/") / name, root / name) if path.is_file()), None)
 
 
 def _group_memory() -> tuple[int, int] | None:
     """Memory used and allowed in our control group, file cache that can be dropped left out; none without a limit."""
-    limit_file = _group("memory.max")
+    new, old = _group("memory.max"), _group("memory.limit_in_bytes", "memory")
     with contextlib.suppress(OSError, ValueError):
-        if limit_file is not None:
-            limit = int(limit_file.read_text())
-            used = int(limit_file.with_name("memory.current").read_text())
-            stat = limit_file.with_name("memory.stat").read_text()
-            droppable = "inactive_file"
+        if new is not None:
+            limit, used = int(new.read_text()), int(new.with_name("memory.current").read_text())
+            dropped = _counter(new.with_name("memory.stat"), "inactive_file")
+        elif old is not None:
+            limit, used = int(old.read_text()), int(old.with_name("memory.usage_in_bytes").read_text())
+            dropped = _counter(old.with_name("memory.stat"), "total_inactive_file")
         else:
-            old = _CGROUP / "memory"
-            limit = int((old / "memory.limit_in_bytes").read_text())
-            used = int((old / "memory.usage_in_bytes").read_text())
-            stat = (old / "memory.stat").read_text()
-            droppable = "total_inactive_file"
-        cached = next((int(line.split()[1]) for line in stat.splitlines() if line.startswith(droppable + " ")), 0)
-        return (max(used - cached, 0), limit) if 0 < limit < _UNLIMITED else None
+            return None
+        return (max(used - dropped, 0), limit) if 0 < limit < _UNLIMITED else None
     return None
+
+
+def _counter(path: Path, name: str) -> int:
+    """A number from a file of lines ``name number``; 0 when it is not there."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in path.read_text().splitlines():
+            key, _space, value = line.partition(" ")
+            if key == name:
+                return int(value)
+    return 0

@@ -94,8 +94,9 @@ class Series:
         if self.steps:
             while position < end and steps[position] <= self.last_steps[-1]:
                 position += 1
-        if position < end:
-            self._make_room(steps, position)
+        if position == end:
+            return
+        self._make_room(steps, position)
         if end - position == steps[-1] - steps[position] + 1 and self.width >= 8:
             self._add_dense(steps, values, position)
         else:

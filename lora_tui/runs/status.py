@@ -209,7 +209,8 @@ def _read_backwards(events: list[Event]) -> tuple[_Findings, list[Event]]:
         if kind in ("finished", "failed"):
             found.terminal = found.terminal or event
         elif kind == "phase":
-            found.phase = found.phase or event
+            over = event.get("phase") == "paused" and found.step is not None  # a step after it: it goes on
+            found.phase = found.phase or ({"phase": "training"} if over else event)
         elif kind == "run":
             found.run = found.run or event
         found.life_found = kind in ("attempt", "run")

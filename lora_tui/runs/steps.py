@@ -6,12 +6,10 @@ a regular expression that cuts a block of lines into columns; whatever does not 
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lora_tui.jobs.events import Event, parse_line, parse_lines
 
@@ -39,12 +37,10 @@ class StepBatch:
     lines: Sequence[str | Event]
 
     def event(self, index: int) -> Event:
-        """One of the steps with all its fields."""
+        """One of the steps with all its fields; with its number alone when its line is no good after all."""
         line = self.lines[index]
-        if isinstance(line, str):
-            value: Any = json.loads(line)
-            return value if isinstance(value, dict) else {}
-        return line
+        event = parse_line(line.encode("ascii")) if isinstance(line, str) else line
+        return {**(event or {}), "step": self.steps[index]}
 
     def only(self, indices: list[int]) -> StepBatch:
         """Some of the steps."""

@@ -241,6 +241,8 @@ class RunStory:
         waits = [_share(event) for event in read]
         seconds = batch.columns.get("step_seconds", array("d"))
         self._pace.steps(first_time, last_time, seconds, [share for share in waits if share is not None])
+        if self.phase is not None and self.phase.name == "paused":
+            self.phase = Phase("training", time=last_time)
         self.step = batch.steps[-1]
         self.epoch = facts.whole(last, "epoch") or self.epoch
         self.ending = None

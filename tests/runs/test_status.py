@@ -1,0 +1,159 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+from run_builders import T0, add_lines, event_line, make_run, step_line
+
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import STATES, inspect, state_word
+
+JOB = {"pid": 1, "child_pid": 2, "started": T0, "heartbeat": T0 + 9, "ended": T0 + 10, "exit_status": 0, "attempt": 1}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    made = make_run(tmp_path)
+    made.job_path.write_text(json.dumps(JOB))
+    return made
+
+
+def lived(run: RunFolder, *lines: str, steps: int = 10, total: int = 20) -> None:
+    add_lines(run, [event_line("attempt", number=1), event_line("run", total_steps=total, epochs=2)])
+    add_lines(run, [event_line("phase", phase="training", done=0, total=total)])
+    add_lines(run, [step_line(step) for step in range(1, steps + 1)])
+    add_lines(run, lines)
+
+
+def test_a_finished_run(run: RunFolder) -> None:
+    lived(run, event_line("finished", T0 + 9, reason="completed", step=10), steps=10, total=10)
+    status = inspect(run)
+    assert (status.state, status.step, status.total_steps, status.epochs) == ("finished", 10, 10, 2)
+    assert (status.loss, status.share, status.can_resume, status.alive) == (0.1, 1.0, False, False)
+    assert (status.started, status.ended, status.eta, status.number) == (T0, T0 + 10, None, 1)
+
+
+@pytest.mark.parametrize("reason", ["stopped", "stopped_now"])
+def test_a_stopped_run_can_go_on(run: RunFolder, reason: str) -> None:
+    lived(run, event_line("finished", reason=reason, step=10))
+    status = inspect(run)
+    assert (status.state, status.code, status.can_resume) == ("stopped", reason, True)
+
+
+def test_a_failure_carries_its_words(run: RunFolder) -> None:
+    lived(run, event_line("failed", code="nan", message="it is NaN", advice="lower it"))
+    status = inspect(run)
+    assert (status.state, status.code, status.message, status.advice) == ("failed", "nan", "it is NaN", "lower it")
+
+
+def test_a_death_without_a_word_is_explained_from_the_log(run: RunFolder) -> None:
+    lived(run)
+    run.job_path.unlink()
+    run.log_path.write_text("Traceback (most recent call last):\nOSError: [Errno 28] No space left on device\n")
+    status = inspect(run)
+    assert (status.state, status.code) == ("died", "disk.full")
+
+
+def test_an_end_of_an_earlier_life_is_not_the_end(run: RunFolder) -> None:
+    lived(run, event_line("finished", reason="stopped", step=10))
+    add_lines(run, [event_line("attempt", number=2), event_line("run", total_steps=20)])
+    assert inspect(run).state == "died"
+    add_lines(run, [event_line("resumed", step=8), step_line(9, loss=0.5)])
+    status = inspect(run)
+    assert (status.state, status.step, status.loss) == ("died", 9, 0.5)
+
+
+def test_after_going_back_the_step_is_the_one_it_went_back_to(run: RunFolder) -> None:
+    lived(run, event_line("attempt", number=2), event_line("run", total_steps=20), event_line("resumed", step=4))
+    assert inspect(run).step == 4
+
+
+def test_progress_is_found_behind_many_samples_of_the_machine(run: RunFolder) -> None:
+    lived(run)
+    add_lines(run, [event_line("resources", gpus=[], ram_used=1, text="x" * 200) for _ in range(2000)])
+    assert inspect(run).step == 10
+
+
+def test_the_plan_is_found_at_the_start_of_a_long_file(run: RunFolder) -> None:
+    lived(run, steps=5000, total=9000)
+    status = inspect(run)
+    assert (status.step, status.total_steps, status.step_seconds) == (5000, 9000, 0.5)
+
+
+def test_a_run_that_was_never_started(tmp_path: Path) -> None:
+    status = inspect(make_run(tmp_path))
+    assert (status.state, status.code, status.step, status.can_resume) == ("died", "never", 0, True)
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    status = inspect(RunFolder(tmp_path / "none"))
+    assert (status.state, status.code, status.can_resume) == ("died", "gone", False)
+
+
+def test_a_run_of_a_newer_version_is_shown_but_does_not_resume(tmp_path: Path) -> None:
+    run = make_run(tmp_path, format=99)
+    lived(run, event_line("finished", reason="stopped", step=10))
+    status = inspect(run)
+    assert (status.state, status.newer, status.can_resume) == ("stopped", True, False)
+
+
+def test_a_folder_that_can_only_be_read(run: RunFolder) -> None:
+    lived(run, event_line("finished", reason="stopped", step=10))
+    for path in (run.root, run.events_path):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert inspect(run).state == "stopped"
+    finally:
+        run.root.chmod(0o755)
+
+
+def test_a_clock_that_went_back_gives_no_nonsense(run: RunFolder) -> None:
+    lived(run, event_line("finished", T0 - 1000, reason="completed", step=10))
+    run.job_path.write_text(json.dumps({**JOB, "ended": T0 - 1000}))
+    status = inspect(run)
+    assert (status.state, status.ended) == ("finished", T0 - 1000)
+
+
+HOSTILE = [
+    b"\xff\xff\n[]\n{}\n",
+    b'{"kind":"step","step":"x","loss":{}}\n',
+    b'{"kind":"step","step":-5}\n{"kind":"run","total_steps":1e300,"epochs":true}\n',
+    b'{"kind":"finished","reason":["x"],"step":{}}\n',
+    b'{"kind":["step"]}\n{"kind":"failed","message":' + b'"x"' + b',"code":7}\n',
+    b'{"kind":"phase","phase":{"a":1},"done":"x"}\n',
+    b"x" * 3_000_000,
+    b'{"kind":"step","step":99999999999999999999999}\n',
+]
+
+
+@pytest.mark.parametrize("data", HOSTILE, ids=range(len(HOSTILE)))
+def test_nothing_in_the_files_makes_it_fail(run: RunFolder, data: bytes) -> None:
+    for path in (run.events_path, run.job_path, run.record_path, run.lock_path, run.log_path):
+        path.write_bytes(data)
+    status = inspect(run)
+    assert status.state in STATES and state_word(status.state)
+
+
+def test_a_job_file_with_wrong_types_counts_as_far_as_it_is_right(run: RunFolder) -> None:
+    run.job_path.write_text(json.dumps({"pid": "x", "child_pid": None, "ended": [], "host": 5, "attempt": 3.0}))
+    assert inspect(run).attempt == 3
+
+
+def test_a_thousand_runs_are_looked_at_quickly(tmp_path: Path) -> None:
+    runs = []
+    for number in range(200):
+        made = make_run(tmp_path, f"20260101-{number:06d}-x", number=number)
+        made.job_path.write_text(json.dumps(JOB))
+        lived(made, event_line("finished", reason="completed", step=50), steps=50, total=50)
+        runs.append(made)
+    begun = time.process_time()
+    states = {inspect(made).state for made in runs}
+    assert states == {"finished"}
+    assert time.process_time() - begun < 0.5  # a fifth of them, at five times the time that holds
+
+
+def test_looking_changes_nothing(run: RunFolder) -> None:
+    lived(run)
+    before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*")}
+    inspect(run)
+    assert {path: path.stat().st_mtime_ns for path in run.root.rglob("*")} == before
