@@ -88,7 +88,7 @@ def draw(
     """An RGB image in exactly ``columns`` x ``rows`` cells; :func:`fit_cells` keeps its shape.
 
     Args:
-        depth: colours of the terminal. Fewer than all are chosen by error diffusion, which keeps shades.
+        depth: colours of the terminal.
         style: half blocks, or ASCII characters in the image's colours.
         dark: whether the ground is dark, which turns the ASCII ramp around.
     """
@@ -109,7 +109,9 @@ def _limited(image: Image.Image, depth: Depth) -> list[RGB]:
 
         palette = PIL.Image.new("P", (1, 1))
         palette.putpalette([channel for colour in _palette(depth) for channel in colour])
-        image = image.quantize(palette=palette, dither=PIL.Image.Dither.FLOYDSTEINBERG).convert("RGB")
+        # in sixteen colours only error diffusion keeps shades; in 256 it would be noise that costs bytes
+        dither = PIL.Image.Dither.FLOYDSTEINBERG if depth == "16" else PIL.Image.Dither.NONE
+        image = image.quantize(palette=palette, dither=dither).convert("RGB")
     data = image.tobytes()
     return list(zip(data[0::3], data[1::3], data[2::3], strict=True))
 

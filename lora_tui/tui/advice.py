@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 from lora_tui.tui.workspace import Workspace
@@ -54,7 +55,7 @@ class Recent:
 
 def advice_for(workspace: Workspace) -> tuple[Advice, ...]:
     """What needs a person, the gravest first; each kind of problem once, with how many files have it."""
-    found = [Advice("failed", plain(str(error))) for error in workspace.trouble]
+    found = [_of_error(error) for error in workspace.trouble]
     planned = workspace.planned
     if planned is not None:
         if planned.error is not None:
@@ -77,6 +78,13 @@ def advice_for(workspace: Workspace) -> tuple[Advice, ...]:
     for one in found:
         unique.setdefault((one.text, one.screen), one)
     return tuple(sorted(unique.values(), key=lambda one: order.get(one.mark, 1)))
+
+
+def _of_error(error: UserError) -> Advice:
+    """The end of the place says which file; the whole of it is in the remedy."""
+    name = error.place.rpartition("/")[2]
+    text = f"{name}: {error.message}" if name else error.message
+    return Advice("failed", plain(text), plain(f"{error.place} {error.remedy}".strip()))
 
 
 def _of_images(workspace: Workspace) -> list[Advice]:

@@ -208,7 +208,9 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         await super().action_act(action_id)
 
     async def run_action(self, *args: Any, **kwargs: Any) -> bool:
-        """After anything was done, the line of keys may read differently."""
+        """What was said last is old now; and after anything was done, the line of keys may read differently."""
+        if self.screen_stack and isinstance(self.screen, BaseScreen):
+            self.screen.forget_told()
         done = await super().run_action(*args, **kwargs)
         if done and self.screen_stack and isinstance(self.screen, BaseScreen):
             self.screen.refresh_keys()

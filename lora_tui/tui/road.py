@@ -69,6 +69,8 @@ def dataset_step(workspace: Workspace) -> Step:
     if workspace.images is None:
         if workspace.scanned > 0:
             return Step("dataset", "todo", _("reading images: {count} so far").format(count=count(workspace.scanned)))
+        if workspace.project is None and workspace.trouble:
+            return Step("dataset", "failed", _("the project cannot be read"))
         if workspace.scanned == 0 or workspace.project is None:
             return Step("dataset", "todo", _("reading images"))
         return Step("dataset", "needs", _("no images could be read"))

@@ -37,7 +37,7 @@ async def running(
 ) -> AsyncIterator[tuple[LoraTuiApp, Pilot[int | None]]]:
     """The app on a project, once it has read images, plan and runs (or found that it cannot)."""
     app = LoraTuiApp(directory, screen=screen, settings=settings)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await soon(pilot, lambda: settled(app))
         yield app, pilot
 

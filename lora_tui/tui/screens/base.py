@@ -74,11 +74,21 @@ class BaseScreen(Acting, Screen[None]):
         self.query_one(Status).show(text, right)
 
     def tell(self, text: str, tone: str = "") -> None:
-        """Say on the status line what just happened; it stays for a while. ``tone`` as in ``cells.TONES``."""
+        """Say on the status line what just happened; it stays until the next key, or for a while.
+
+        ``tone`` is one of ``cells.TONES``.
+        """
         self.query_one(Status).tell(text, tone)
         if self._told is not None:
             self._told.stop()
-        self._told = self.set_timer(TOLD_SECONDS, self.query_one(Status).forget)
+        self._told = self.set_timer(TOLD_SECONDS, self.forget_told)
+
+    def forget_told(self) -> None:
+        """Say again what is so: the next key was pressed."""
+        if self._told is not None:
+            self._told.stop()
+            self._told = None
+            self.query_one(Status).forget()
 
     def refresh_keys(self) -> None:
         """Draw the line of keys again: what can be done has changed."""

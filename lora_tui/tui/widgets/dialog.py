@@ -41,11 +41,10 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
     Dialog { align: center middle; background: $background 60%; }
     Dialog > #box {
         width: 72; max-width: 96%; height: auto; max-height: 90%;
-        border: round $rule; background: $surface; padding: 0 1;
+        border: round $foreground; background: $surface; padding: 0 1;
     }
     Dialog #title { text-style: bold; height: auto; }
-    Dialog #detail { color: $muted; height: auto; }
-    Dialog #problem { color: $error; height: auto; }
+    Dialog #detail, Dialog #problem { height: auto; }
     Dialog VirtualList { height: auto; min-height: 1; max-height: 55vh; }
     Dialog Keys { margin-top: 1; }
     """

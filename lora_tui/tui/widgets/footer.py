@@ -33,7 +33,7 @@ class KeyHint:
 
 
 class Status(Widget):
-    """One line. What was just done covers what is so until the next call of :meth:`show`."""
+    """One line. What was just done covers what is so until :meth:`forget`."""
 
     COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES}
     DEFAULT_CSS = "Status { height: 1; }"
@@ -52,8 +52,9 @@ class Status(Widget):
 
     def show(self, text: str, right: str = "") -> None:
         """Say what is so: scope, filter, counts; ``right`` stands at the end of the line."""
-        self._lasting, self._right, self._passing, self._tone = text, right, "", ""
-        self.refresh()
+        if (text, right) != (self._lasting, self._right):
+            self._lasting, self._right = text, right
+            self.refresh()
 
     def tell(self, text: str, tone: str = "") -> None:
         """Say what just happened, over what is so."""

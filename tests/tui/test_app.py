@@ -1,0 +1,191 @@
+"""The frame: screens on keys, commands by name, settings that stay, and an end that asks when it must."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+
+from lora_tui.project import Project
+from lora_tui.settings import Settings, load_settings
+from lora_tui.tui.screens import SCREENS
+
+SIZES = ((60, 15), (80, 24), (200, 50))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "hat-girl")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_screen_shows_header_status_and_keys_at_every_size(project: Path, size: tuple[int, int]) -> None:
+    async with running(project, size=size) as (app, pilot):
+        for entry in SCREENS:
+            app.show_screen(entry.name)
+            await soon(pilot, lambda entry=entry: app.current_mode == entry.name and app.screen.is_mounted)
+            await soon(pilot, lambda: "^p commands" in screen_text(app).splitlines()[-1])
+            lines = screen_text(app).splitlines()
+            assert len(lines) == size[1]
+            assert lines[0].startswith("hat-girl")
+            assert set(lines[1]) == {"─"}
+
+
+async def test_function_keys_lead_to_screens_and_escape_back_to_the_start(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        for entry in SCREENS:
+            if entry.key:
+                await pilot.press(entry.key)
+                assert app.current_mode == entry.name
+                await pilot.press("escape")
+                await soon(pilot, lambda: app.current_mode == "home")
+        await pilot.press("f2", "q")
+        assert app.current_mode == "home"
+
+
+async def test_the_header_names_project_and_purpose_with_markup_shown(tmp_path: Path) -> None:
+    Project.create(make_dataset(tmp_path), name="[/b] hats \x1b[31m", purpose="character")
+    async with running(tmp_path) as (app, _pilot):
+        assert screen_text(app).startswith("[/b] hats ␛[31m · character")
+
+
+async def test_the_palette_does_what_is_typed(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        await pilot.press("ctrl+p")
+        await pilot.press(*"datas")
+        await soon(pilot, lambda: "▌ Dataset" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: app.current_mode == "dataset")
+
+
+async def test_the_palette_says_why_something_cannot_be_done(project: Path) -> None:
+    for caption in (project / "4_hat").glob("*.txt"):
+        caption.write_text("hatgirl")
+    async with running(project, size=(120, 30)) as (app, pilot):
+        await pilot.press("f2")
+        await soon(pilot, lambda: "0000.png" in screen_text(app))
+        await pilot.press("slash", *"zzzz", "enter")
+        await soon(pilot, lambda: "No file fits" in screen_text(app))
+        await pilot.press("ctrl+p", *"large")
+        await soon(pilot, lambda: "There is no picture here." in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "There is no picture here." in screen_text(app).splitlines()[-2])
+
+
+async def test_help_lists_the_keys_of_this_screen_first_and_can_be_searched(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        await pilot.press("f2", "question_mark")
+        await soon(pilot, lambda: "search keys" in screen_text(app))
+        assert "Dataset" in screen_text(app).splitlines()[3]
+        await pilot.press(*"theme")
+        await soon(pilot, lambda: "▌" in screen_text(app) and "filter" not in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "Sixteen" in screen_text(app))
+
+
+async def test_a_theme_is_shown_while_choosing_kept_when_taken_and_given_back_on_escape(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        before = app.theme
+        app.perform("app.choose-theme")
+        await soon(pilot, lambda: "Theme" in screen_text(app))
+        await pilot.press("end")
+        await soon(pilot, lambda: app.theme != before)
+        await pilot.press("escape")
+        await soon(pilot, lambda: app.theme == before)
+        assert load_settings().theme == ""
+        app.perform("app.choose-theme")
+        await soon(pilot, lambda: "Theme" in screen_text(app))
+        await pilot.press("home", "enter")
+        await soon(pilot, lambda: load_settings().theme == app.theme != before)
+
+
+async def test_the_language_changes_at_once_and_stays(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        await pilot.press("f2")
+        await soon(pilot, lambda: "0000.png" in screen_text(app))
+        app.perform("app.choose-language")
+        await soon(pilot, lambda: "简体中文" in screen_text(app))
+        await pilot.press("end", "enter")
+        await soon(pilot, lambda: load_settings().language == "zh_CN")
+        await soon(pilot, lambda: app.current_mode == "dataset" and "0000.png" in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: app.current_mode == "home")
+
+
+async def test_keys_from_the_settings_work_and_are_shown(project: Path) -> None:
+    settings = Settings(keys={"app.show-dataset": ("f9",), "dataset.filter": ("f",), "home.open": ("ctrl+i",)})
+    async with running(project, settings=settings, size=(120, 30)) as (app, pilot):
+        assert "F9" in screen_text(app)
+        await soon(pilot, lambda: "sends ctrl+i as Tab" in screen_text(app))
+        await pilot.press("f2")
+        assert app.current_mode == "home"
+        await pilot.press("f9")
+        assert app.current_mode == "dataset"
+        await soon(pilot, lambda: "f filter" in screen_text(app))
+        await pilot.press("f", *"0003")
+        await soon(pilot, lambda: "filter: 0003" in screen_text(app))
+
+
+async def test_leaving_asks_only_when_something_would_be_lost(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        await pilot.press("ctrl+q")
+        await soon(pilot, lambda: app.return_code == 0)
+    async with running(project) as (app, pilot):
+        config = app.workspace.config
+        assert config is not None
+        changed = config.model_copy(deep=True)
+        changed.network.rank = 5
+        app.use_config(changed)
+        await pilot.press("ctrl+q")
+        await soon(pilot, lambda: "not saved" in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: "not saved" not in screen_text(app))
+        assert app.return_code is None
+        await pilot.press("ctrl+q", "y")
+        await soon(pilot, lambda: app.return_code == 0)
+
+
+async def test_too_small_a_window_says_so_and_comes_back(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        focused = app.screen.focused
+        await pilot.resize_terminal(59, 24)
+        await soon(pilot, lambda: "at least 60x15" in screen_text(app))
+        await pilot.resize_terminal(80, 24)
+        await soon(pilot, lambda: "6 images" in screen_text(app))
+        assert app.screen.focused is focused
+
+
+async def test_a_project_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    (tmp_path / "lora-tui.toml").write_text("purpose = 3")
+    async with running(tmp_path) as (app, pilot):
+        await soon(pilot, lambda: "lora-tui.toml" in screen_text(app))
+        await pilot.press("f2", "f4", "f5", "f8", "escape")
+
+
+async def test_images_that_come_are_found_without_asking(project: Path) -> None:
+    async with running(project) as (app, pilot):
+        make_dataset(project, 9)
+        for _look in range(6):
+            app.poll_runs()
+            await soon(pilot, lambda: not app._polling)
+        await soon(pilot, lambda: "9 images" in screen_text(app))
+
+
+def test_first_paint_needs_neither_torch_nor_pillow_nor_pydantic() -> None:
+    code = (
+        "import sys, asyncio; from pathlib import Path\n"
+        "from lora_tui.tui.app import LoraTuiApp\n"
+        "app = LoraTuiApp(Path('.'))\n"
+        "app._begin = lambda: None\n"
+        "async def main():\n"
+        "    async with app.run_test() as pilot:\n"
+        "        await pilot.pause()\n"
+        "asyncio.run(main())\n"
+        "print(sorted({'torch', 'PIL', 'pydantic', 'numpy', 'psutil', 'diffusers'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,146 @@
+"""Pictures come from threads, the newest wish wins, and what cannot be read is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.color import Color
+from textual.app import App, ComposeResult
+from tui.driving import screen_text, soon
+
+from lora_tui.settings import Settings
+from lora_tui.tui.widgets.image_view import ImageView
+
+
+@pytest.fixture(autouse=True)
+def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+
+class PictureApp(App[None]):
+    def __init__(self, **settings: object) -> None:
+        super().__init__()
+        self.settings = Settings(**settings)  # type: ignore[arg-type]
+        self.ascii_only = bool(settings.get("ascii"))
+
+    def compose(self) -> ComposeResult:
+        yield ImageView()
+
+    @property
+    def view(self) -> ImageView:
+        return self.query_one(ImageView)
+
+
+def colours_of(view: ImageView) -> set[tuple[int, int, int]]:
+    found = set()
+    for y in range(view.size.height):
+        for segment in view.render_line(y):
+            colour = segment.style.bgcolor if segment.style else None
+            if isinstance(colour, Color) and colour.triplet:
+                found.add(tuple(colour.triplet))
+    return found
+
+
+def image(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)) -> Path:
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+async def test_shows_an_image_as_large_as_it_fits(tmp_path: Path) -> None:
+    app = PictureApp()
+    path = image(tmp_path / "red.png", (200, 0, 0))
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.show(path)
+        await soon(pilot, lambda: app.view.shown == path)
+        assert (200, 0, 0) in colours_of(app.view)
+        widths = [
+            sum(len(s.text) for s in app.view.render_line(y) if s.style and str(s.style.bgcolor).find("c80000") >= 0)
+            for y in range(10)
+        ]
+        assert widths == [20] * 10
+
+
+async def test_the_newest_wish_wins(tmp_path: Path) -> None:
+    paths = [image(tmp_path / f"{n}.png", (10 * n, 99, 0)) for n in range(20)]
+    app = PictureApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        for path in paths:
+            app.view.show(path)
+        await soon(pilot, lambda: app.view.shown == paths[-1])
+        assert (190, 99, 0) in colours_of(app.view)
+
+
+async def test_a_file_that_changed_is_drawn_again(tmp_path: Path) -> None:
+    app = PictureApp()
+    path = image(tmp_path / "one.png", (200, 0, 0))
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.show(path, (1, 1))
+        await soon(pilot, lambda: (200, 0, 0) in colours_of(app.view))
+        image(path, (0, 0, 200))
+        app.view.show(path, (2, 1))
+        await soon(pilot, lambda: (0, 0, 200) in colours_of(app.view))
+
+
+async def test_a_kept_picture_comes_back_at_once(tmp_path: Path) -> None:
+    app = PictureApp()
+    one, two = image(tmp_path / "1.png", (200, 0, 0)), image(tmp_path / "2.png", (0, 200, 0))
+    async with app.run_test(size=(40, 10)) as pilot:
+        for path in (one, two):
+            app.view.show(path)
+            await soon(pilot, lambda path=path: app.view.shown == path)
+        app.view.show(one)
+        assert app.view.shown == one
+
+
+async def test_what_is_no_image_is_said_and_nothing_breaks(tmp_path: Path) -> None:
+    app = PictureApp()
+    bad = tmp_path / "[bad] \x1b[31m.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    good = image(tmp_path / "good.png", (0, 200, 0))
+    async with app.run_test(size=(40, 10)) as pilot:
+        for path in (bad, tmp_path / "missing.png"):
+            app.view.show(path)
+            await soon(pilot, lambda path=path: app.view.path == path and app.view.problem)
+            assert screen_text(app).strip()
+        app.view.show(good)
+        await soon(pilot, lambda: app.view.shown == good)
+        app.view.show(None)
+        await soon(pilot, lambda: not screen_text(app).strip())
+
+
+async def test_a_new_size_draws_anew(tmp_path: Path) -> None:
+    app = PictureApp()
+    path = image(tmp_path / "wide.png", (200, 0, 0), (300, 100))
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.view.show(path)
+        await soon(pilot, lambda: app.view.shown == path)
+        await pilot.resize_terminal(60, 20)
+        await soon(pilot, lambda: any(s.cell_length >= 58 for s in app.view.render_line(0)))
+
+
+async def test_ascii_pictures_are_ascii_and_off_is_off(tmp_path: Path) -> None:
+    path = tmp_path / "noise.png"
+    Image.effect_noise((64, 64), 120).convert("RGB").save(path)
+    app = PictureApp(ascii=True)
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.show(path)
+        await soon(pilot, lambda: app.view.shown == path)
+        assert screen_text(app).isascii()
+        assert screen_text(app).strip()
+    app = PictureApp(images="off")
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.show(path)
+        await pilot.pause()
+        assert not screen_text(app).strip()
+
+
+async def test_transparent_parts_show_the_ground(tmp_path: Path) -> None:
+    path = tmp_path / "clear.png"
+    Image.new("RGBA", (32, 32), (255, 255, 255, 0)).save(path)
+    app = PictureApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.show(path)
+        await soon(pilot, lambda: app.view.shown == path)
+        assert (255, 255, 255) not in colours_of(app.view)

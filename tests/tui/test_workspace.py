@@ -1,0 +1,89 @@
+"""What is read from disk for the screens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tui.projects import make_dataset
+
+from lora_tui.config.load import save_config
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.project import Project
+from lora_tui.tui.workspace import folder_stamp, make_planned, open_project, read_images, read_runs
+
+
+def test_a_folder_of_images_opens_as_a_project_with_a_fitting_configuration(tmp_path: Path) -> None:
+    opened = open_project(make_dataset(tmp_path / "hat girl!"))
+    assert not opened.saved
+    assert opened.config_path is None
+    assert [entry.path for entry in opened.config.datasets] == [str(tmp_path / "hat girl!")]
+    assert opened.config.saving.name == "hat-girl"
+
+
+def test_a_project_gives_its_trigger_and_model(tmp_path: Path) -> None:
+    Project.create(make_dataset(tmp_path), trigger="hatgirl", base_model="owner/model", name="hats")
+    opened = open_project(tmp_path)
+    assert opened.saved
+    assert opened.config.saving.trigger == "hatgirl"
+    assert opened.config.model.base == "owner/model"
+    assert opened.config.saving.name == "hats"
+
+
+def test_the_newest_configuration_is_taken_and_a_wrong_one_is_said(tmp_path: Path) -> None:
+    project = Project.create(make_dataset(tmp_path))
+    old, new, wrong = (project.configs / name for name in ("old.toml", "new.toml", "wrong.toml"))
+    for path, rank in ((old, 4), (new, 8)):
+        config = Config()
+        config.network.rank = rank
+        save_config(config, path)
+    wrong.write_text("rank = 3")
+    for age, path in enumerate((wrong, new, old)):
+        os.utime(path, ns=(10**18 - age * 10**9,) * 2)
+    opened = open_project(tmp_path)
+    assert opened.config_path == new
+    assert opened.config.network.rank == 8
+    assert ["wrong.toml" in str(error) for error in opened.errors] == [True]
+
+
+def test_a_missing_folder_and_a_wrong_project_file_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        open_project(tmp_path / "nowhere")
+    (tmp_path / "lora-tui.toml").write_text("purpose = 3")
+    with pytest.raises(UserError) as caught:
+        open_project(tmp_path)
+    assert "lora-tui.toml" in caught.value.place
+
+
+def test_images_are_read_with_their_problems_and_planned(tmp_path: Path) -> None:
+    opened = open_project(make_dataset(tmp_path, 5))
+    (tmp_path / "4_hat" / "broken.png").write_bytes(b"no image")
+    images = read_images(opened.config, opened.project)
+    assert len(images.scan.images) == 5
+    assert any(problem.path.name == "broken.png" for problem in images.problems)
+    planned = make_planned(opened.config, images)
+    assert planned.plan is not None
+    assert planned.plan.images == 5
+    assert any(finding.field == "model.base" for finding in planned.findings)
+
+
+def test_nothing_to_plan_without_images(tmp_path: Path) -> None:
+    opened = open_project(tmp_path)
+    planned = make_planned(opened.config, None)
+    assert planned.plan is None
+    assert planned.error is None
+
+
+def test_the_stamp_changes_when_files_come(tmp_path: Path) -> None:
+    config = open_project(make_dataset(tmp_path)).config
+    before = folder_stamp(config)
+    assert folder_stamp(config) == before
+    (tmp_path / "4_hat" / "new.png").write_bytes(b"")
+    os.utime(tmp_path / "4_hat", ns=(10**18, 10**18))
+    assert folder_stamp(config) != before
+
+
+def test_no_runs_folder_is_no_run(tmp_path: Path) -> None:
+    assert read_runs(tmp_path / "runs") == ()
