@@ -1,0 +1,113 @@
+"""The whole road in a real terminal: fill in, start, watch, lose the terminal, come back, stop, hold a LoRA."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from lives import draw_dataset, events, micro_config
+from support import until
+from terminal import LORA_TUI, Terminal
+
+from lora_tui.config.load import save_config
+from lora_tui.jobs.lock import holder
+from lora_tui.project import Project
+from lora_tui.runs.folder import RunFolder, list_runs
+from lora_tui.weights.header import lora_info
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A captioned folder, a micro base model and a configuration that trains for long."""
+    from lora_tui.demo.model import write_model
+
+    root = tmp_path / "discs"
+    Project.create(root, name="Discs", purpose="character", trigger="blob", datasets=[Path("pictures")])
+    draw_dataset(root / "pictures")
+    config = micro_config(
+        write_model(root / "base", seed=1),
+        root / "pictures",
+        steps={"epochs": 20_000, "batch_size": 4},
+        sampling={"every_epochs": 10},
+        saving={"every_epochs": 0, "state_every_epochs": 0, "name": "blob"},
+    )
+    (root / "configs").mkdir(exist_ok=True)
+    save_config(config, root / "configs" / "blob.toml")
+    return root
+
+
+def _run(project: Path) -> RunFolder:
+    runs = until(lambda: list_runs(project / "runs"), 30)
+    return runs[0]
+
+
+def _shown_loss(screen: str) -> str:
+    found = re.search(r"loss +([0-9]\.[0-9]+)", screen)
+    return found.group(1) if found else ""
+
+
+def test_start_lose_the_terminal_come_back_and_stop(project: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Terminal(home, {"HF_HUB_OFFLINE": "1"}) as terminal:
+        terminal.start([*LORA_TUI, str(project)])
+        terminal.wait_for("Dataset")
+        terminal.send("F4")
+        terminal.wait_for("PARAMETERS", 15)
+        terminal.wait_for("batches of", 15)
+        terminal.send("C-r")
+        terminal.wait_for("Start a training of", 15)
+        terminal.send("Enter")
+        run = _run(project)
+        terminal.wait_for("step ", 60)
+        until(lambda: _shown_loss(terminal.screen()), 90)
+        first = _shown_loss(terminal.screen())
+        until(lambda: _shown_loss(terminal.screen()) not in ("", first), 60)
+        terminal.kill(signal.SIGKILL)
+
+    trainer = holder(run.lock_path)
+    assert trainer is not None
+    steps = len(events(run, "step"))
+    until(lambda: len(events(run, "step")) > steps + 3, 60)
+    assert holder(run.lock_path) == trainer
+
+    with Terminal(home, {"HF_HUB_OFFLINE": "1"}) as terminal:
+        terminal.start([*LORA_TUI, "attach"])
+        until(lambda: _shown_loss(terminal.screen()), 30)
+        terminal.send("s")
+        until(lambda: any(event["kind"] == "finished" for event in events(run)), 60)
+        terminal.wait_for("stopped", 30)
+
+    end = events(run, "finished")[-1]
+    assert end["reason"] == "stopped"
+    assert (run.state_dir / f"step-{end['step']:08d}" / "state.json").is_file()
+    assert lora_info(run.root / end["path"]).family == "sd15"
+    until(lambda: holder(run.lock_path) is None, 20)
+
+
+def test_the_keeper_dies_and_the_run_ends_well(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    from lives import new_run
+
+    from lora_tui.config.load import load_config, set_value
+    from lora_tui.jobs.launch import start
+    from lora_tui.runs.status import inspect
+
+    config = set_value(load_config(project / "configs" / "blob.toml"), "steps.epochs", "8")
+    run = new_run(project / "runs", config)
+    start(run.root)
+    keeper = int(json.loads(run.job_path.read_text())["pid"])
+    until(lambda: len(events(run, "step")) >= 2, 90)
+    os.kill(keeper, signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(keeper) or psutil.Process(keeper).status() == psutil.STATUS_ZOMBIE, 10)
+    until(lambda: inspect(run).state == "orphaned" or events(run, "finished"), 30)
+    until(lambda: events(run, "finished"), 90)
+    assert events(run, "finished")[-1]["reason"] == "completed"
+    until(lambda: inspect(run).state == "finished", 15)
+    assert lora_info(run.checkpoints_dir / "blob.safetensors").modules > 0
