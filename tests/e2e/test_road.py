@@ -42,8 +42,11 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
-def _run(project: Path) -> RunFolder:
-    runs = until(lambda: list_runs(project / "runs"), 30)
+def _run(project: Path, terminal: Terminal) -> RunFolder:
+    try:
+        runs = until(lambda: list_runs(project / "runs"), 30)
+    except AssertionError:
+        raise AssertionError(f"no run was made; the screen:\n{terminal.screen()}") from None
     return runs[0]
 
 
@@ -63,7 +66,7 @@ def test_start_lose_the_terminal_come_back_and_stop(project: Path, tmp_path: Pat
         terminal.send("C-r")
         terminal.wait_for("Start a training of", 15)
         terminal.send("Enter")
-        run = _run(project)
+        run = _run(project, terminal)
         terminal.wait_for("step ", 60)
         until(lambda: _shown_loss(terminal.screen()), 90)
         first = _shown_loss(terminal.screen())
