@@ -64,6 +64,10 @@ def status_word(status: str) -> str:
     return {"accepted": _("accepted"), "done": _("done"), "rejected": _("rejected")}.get(status, plain(status))
 
 
+def _end_word(reason: str) -> str:
+    return _("finished") if reason == "completed" else _("stopped")
+
+
 def _moments(story: RunStory) -> list[Moment]:
     found = [_saved(story, item, _("saved {file}")) for item in story.checkpoints]
     found += [_saved(story, item, _("resume state {file}")) for item in story.states]
@@ -83,7 +87,7 @@ def _moments(story: RunStory) -> list[Moment]:
     if story.ending is not None:
         ending = story.ending
         tone = "error" if ending.reason in ("failed", "died") else ""
-        text = plain(f"{ending.message} {ending.advice}".strip()) or _("the end")
+        text = plain(f"{ending.message} {ending.advice}".strip()) or _end_word(ending.reason)
         found.append(Moment(ending.step, 9, ending.time, text, tone))
     return found
 

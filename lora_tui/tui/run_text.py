@@ -13,7 +13,7 @@ from lora_tui.runs.facts import Ending
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, count, duration, number, plain
-from lora_tui.tui.cells import Cell, fit
+from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
@@ -85,8 +85,8 @@ def run_line(seen: Seen, width: int) -> Line:
     left = [
         Cell(getattr(seen.marks, mark) + " ", TONE_OF_MARK.get(mark, "")),
         Cell(name, "strong"),
-        Cell("  " + plain(story.run.name), "muted"),
         Cell("  " + activity(seen)),
+        Cell("  " + plain(story.run.name), "muted"),
     ]
     total, (epoch_now, epochs) = seen.total, seen.epochs
     digits = len(count(total))
@@ -290,7 +290,8 @@ def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
         (Cell(f"{seen.marks.failed} ", "error"), Cell(head.format(at=at), "error"), Cell(said, "strong"))
     ]
     remedy = " ".join(part for part in (plain(ending.advice), resume) if part)
-    return [*lines, (Cell("  " + fit(remedy, width - 2).rstrip()),)] if remedy else lines
+    told = wrap(remedy, width - 2, 2, ellipsis=seen.marks.ellipsis) if remedy else []
+    return [*lines, *((Cell("  " + line),) for line in told)]
 
 
 def _name(seen: Seen, ending: Ending) -> str:

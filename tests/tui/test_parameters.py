@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from tui.driving import screen_text, soon
 from tui.projects import make_dataset
-from tui.screens import app_on, screen_text, sees, settled, text_of
+from tui.seeing import app_on, sees, text_of
 from weights import files
 
 from lora_tui.config.load import load_config
@@ -46,7 +47,7 @@ def form_of(pilot: Pilot[int]) -> ParametersScreen:
 
 
 async def opened(pilot: Pilot[int]) -> ParametersScreen:
-    await settled(pilot, lambda: form_of(pilot).workspace.plan is not None)
+    await soon(pilot, lambda: form_of(pilot).workspace.plan is not None)
     return form_of(pilot)
 
 
@@ -62,7 +63,7 @@ async def test_the_form_shows_groups_rows_help_and_plan_at_80x24(project: Path) 
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("tab", "tab", "tab", "down")
-        text = screen_text(pilot)
+        text = screen_text(pilot.app)
         for words in ("Model", "Saving", "rank", "from 1 to 320", "network_dim", "PLAN", "6 images", "= 120"):
             assert words in text, f"{words!r} is not in\n{text}"
         assert all(len(line) <= 80 for line in text.splitlines())
@@ -74,7 +75,7 @@ async def test_an_edit_is_checked_while_it_is_typed_and_planned_when_it_is_done(
         screen = await opened(pilot)
         await go_to(pilot, "steps.epochs")
         await pilot.press("enter", "0")
-        assert "! a whole number, from 1 to 100000" in screen_text(pilot)
+        assert "! a whole number, from 1 to 100000" in screen_text(pilot.app)
         await pilot.press("enter")
         assert screen.pane.editing and screen.form.config.steps.epochs == 10
         await pilot.press("backspace", "3", "enter")
@@ -125,7 +126,7 @@ async def test_switches_turn_and_choices_are_chosen(project: Path) -> None:
         await pilot.press("enter")
         await sees(pilot, "polynomial")
         await pilot.press("home", "enter")
-        await settled(pilot, lambda: screen.form.config.learning.schedule == "constant")
+        await soon(pilot, lambda: screen.form.config.learning.schedule == "constant")
 
 
 async def test_warnings_mark_the_group_and_n_goes_to_them(project: Path) -> None:
@@ -148,7 +149,7 @@ async def test_sample_prompts_are_added_filled_in_and_removed(project: Path) -> 
         screen.form.row_of("sampling.at_start")
         await go_to(pilot, "sampling.at_start")
         await pilot.press("a")
-        await settled(pilot, lambda: screen.pane.editing)
+        await soon(pilot, lambda: screen.pane.editing)
         await pilot.press(*"a hat", "enter")
         assert [sample.prompt for sample in screen.form.config.samples] == ["a hat"]
         await pilot.press("x")
@@ -176,13 +177,13 @@ async def test_saving_writes_a_file_that_reads_back_equal_and_loading_brings_it(
         await pilot.press("1", "6", "enter", "ctrl+s")
         path = project / "configs" / "hat.toml"
         assert load_config(path) == screen.form.config
-        assert not screen.unsaved and "hat.toml" in screen_text(pilot)
+        assert not screen.unsaved and "hat.toml" in screen_text(pilot.app)
         await pilot.press("8", "enter")
-        assert screen.unsaved and "hat.toml *" in screen_text(pilot)
+        assert screen.unsaved and "hat.toml *" in screen_text(pilot.app)
         await pilot.press("o")
         await sees(pilot, "another file")
         await pilot.press("enter")
-        await settled(pilot, lambda: screen.form.config.network.rank == 16)
+        await soon(pilot, lambda: screen.form.config.network.rank == 16)
         assert not screen.unsaved
         await pilot.press("u")
         assert screen.form.config.network.rank == 8
@@ -194,7 +195,7 @@ async def test_an_open_editor_is_taken_in_before_saving(project: Path) -> None:
         await opened(pilot)
         await go_to(pilot, "network.rank")
         await pilot.press("2", "4", "ctrl+s")
-        await settled(pilot, (project / "configs" / "hat.toml").exists)
+        await soon(pilot, (project / "configs" / "hat.toml").exists)
         assert load_config(project / "configs" / "hat.toml").network.rank == 24
 
 
@@ -206,7 +207,7 @@ async def test_a_preset_is_taken_and_undone(project: Path) -> None:
         await pilot.press("p")
         await sees(pilot, "Take the settings of a preset")
         await pilot.press("enter")
-        await settled(pilot, lambda: screen.form.config != before)
+        await soon(pilot, lambda: screen.form.config != before)
         await pilot.press("u")
         assert screen.form.config == before
 
@@ -217,7 +218,7 @@ async def test_a_run_does_not_start_while_something_is_wrong_and_the_cursor_show
         screen = await opened(pilot)
         await pilot.press("tab", "tab", "ctrl+r")
         assert screen.row is not None and screen.row.key == "model.base"
-        assert "No base model is set" in screen_text(pilot)
+        assert "No base model is set" in screen_text(pilot.app)
         assert list_runs(project / "runs") == []
 
 
@@ -228,14 +229,14 @@ async def test_start_saves_asks_and_opens_the_run(project: Path, model: Path, mo
         screen = await opened(pilot)
         screen.form.set(screen.form.row_of("model.base"), str(model))
         screen.edited()
-        await settled(pilot, lambda: not [f for f in screen.form.findings or () if f.severity == "error"])
-        await settled(pilot, lambda: screen.workspace.plan is not None)
+        await soon(pilot, lambda: not [f for f in screen.form.findings or () if f.severity == "error"])
+        await soon(pilot, lambda: screen.workspace.plan is not None)
         await pilot.press("ctrl+r")
         await sees(pilot, "Start a training of 120 steps?")
         await pilot.press("enter")
         await sees(pilot, "LOSS", 30)
         (run,) = list_runs(project / "runs")
-        await settled(pilot, lambda: inspect(run).state == "finished", 30)
+        await soon(pilot, lambda: inspect(run).state == "finished", 30)
         assert load_config(run.config_path).model.base == str(model)
         assert (project / "configs" / "hat.toml").is_file()
 
@@ -244,7 +245,7 @@ async def test_on_a_tall_terminal_all_groups_stand_below_each_other(project: Pat
     app = app_on(project, "parameters")
     async with app.run_test(size=(200, 50)) as pilot:
         screen = await opened(pilot)
-        text = screen_text(pilot)
+        text = screen_text(pilot.app)
         assert "base model" in text and "learning rate" in text and "batch size" in text
         for _press in range(4):
             await pilot.press("down")
@@ -258,4 +259,4 @@ async def test_ascii_mode_draws_ascii_alone(project: Path) -> None:
     app = app_on(project, "parameters", ascii_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        assert screen_text(pilot).isascii(), [c for c in screen_text(pilot) if not c.isascii()]
+        assert screen_text(pilot.app).isascii(), [c for c in screen_text(pilot.app) if not c.isascii()]

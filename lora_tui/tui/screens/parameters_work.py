@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from textual import work
+
 from lora_tui.config.load import dump_config, load_config, save_config
 from lora_tui.config.presets import Preset, apply_preset, list_presets
 from lora_tui.config.schema import Config
@@ -168,8 +170,9 @@ class ParametersWork(BaseScreen):
         if sure:
             self._starting = True
             self.tell(_("starting"))
-            self.run_worker(self._launch(self.form.config.model_copy(deep=True)), group="start", exclusive=True)
+            self._launch(self.form.config.model_copy(deep=True))
 
+    @work(group="start", exclusive=True)
     async def _launch(self, config: Config) -> None:
         try:
             run = await in_thread(_start_run, config, self.workspace.runs_dir, self.trainer_command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
@@ -129,15 +129,16 @@ class RunsScreen(BaseScreen):
         facts = self.query_one("#run-facts", Lines)
         if status is None:
             facts.show([])
-            self.query_one("#run-chart", LineChart).show(Picture())
+            self.query_one("#run-chart").display = False
             self.query_one("#run-sample", ImageView).show(None)
             return
         facts.show(detail_lines(status, self._details, self.shell.marks, max(facts.size.width, 20)))
         if self._details is None or self._details.run != status.run or status.alive:
-            self.run_worker(self._look(status.run), group="details", exclusive=True)
+            self._look(status.run)
         else:
             self._show_details(self._details)
 
+    @work(group="details", exclusive=True)
     async def _look(self, run: RunFolder) -> None:
         await asyncio.sleep(REST_SECONDS)
         details = await in_thread(read_details, run)
@@ -151,6 +152,7 @@ class RunsScreen(BaseScreen):
 
     def _show_details(self, details: RunDetails) -> None:
         chart = self.query_one("#run-chart", LineChart)
+        chart.display = True
         if details.story is None:
             chart.show(Picture(empty=_("Enter shows the curves.")))
         else:
@@ -195,8 +197,9 @@ class RunsScreen(BaseScreen):
     def _resume(self, run: RunFolder, sure: bool | None) -> None:
         if sure:
             self.tell(_("starting"))
-            self.run_worker(self._resuming(run), group="resume", exclusive=True)
+            self._resuming(run)
 
+    @work(group="resume", exclusive=True)
     async def _resuming(self, run: RunFolder) -> None:
         try:
             await in_thread(resume, run, TrainingWork.trainer_command)
@@ -209,8 +212,9 @@ class RunsScreen(BaseScreen):
     def action_files(self) -> None:
         status = self.chosen
         if status is not None:
-            self.run_worker(self._list_files(status.run), group="files", exclusive=True)
+            self._list_files(status.run)
 
+    @work(group="files", exclusive=True)
     async def _list_files(self, run: RunFolder) -> None:
         lines = await in_thread(list_files, run)
         self.app.push_screen(TextView(plain(str(run.root)), lines))
@@ -218,8 +222,9 @@ class RunsScreen(BaseScreen):
     def action_settings(self) -> None:
         status = self.chosen
         if status is not None:
-            self.run_worker(self._read_settings(status.run), group="files", exclusive=True)
+            self._read_settings(status.run)
 
+    @work(group="files", exclusive=True)
     async def _read_settings(self, run: RunFolder) -> None:
         try:
             text = await in_thread(run.config_path.read_text, "utf-8", "replace")

@@ -10,7 +10,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
@@ -42,6 +42,9 @@ STATUS_SECONDS = 2.0
 
 READ_SECONDS = 0.04
 """Reading an event file blocks keys for this long at most."""
+
+LOW = 20
+"""Below this height of the terminal the samples give their room to the curves; Enter still shows them."""
 
 SMALL_CHARTS = ("lr.unet", "grad_norm", "memory_allocated")
 
@@ -124,8 +127,9 @@ class TrainingScreen(TrainingWork):
 
     def open_run(self, run: RunFolder) -> None:
         """Watch another run."""
-        self.run_worker(self._open(RunStory(run)), group="story", exclusive=True)
+        self._open(RunStory(run))
 
+    @work(group="story", exclusive=True)
     async def _open(self, story: RunStory) -> None:
         """Show what the ends of the files tell at once, then the first part of the events, then all of them."""
         self.status = await in_thread(inspect, story.run)
@@ -344,7 +348,9 @@ class TrainingScreen(TrainingWork):
         body = self.query_one("#body")
         for other in ("-full", "-logs"):
             body.set_class(other == name, other)
-        self.call_after_refresh(self.draw)
+        # The widgets have their sizes only after the layout that the first refresh makes.
+        self.call_after_refresh(self.call_after_refresh, self.draw)
+        self._dirty = True
 
     def _set(self, look: Look) -> None:
         self.look = look
@@ -420,6 +426,7 @@ class TrainingScreen(TrainingWork):
     @on(SampleStrip.Resized)
     @on(events.Resize)
     def _size_changed(self) -> None:
+        self.query_one("#body").set_class(self.size.height < LOW, "-low")
         self.call_after_refresh(self.draw)
 
     def action_follow(self) -> None:

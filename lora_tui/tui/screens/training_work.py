@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from textual import work
+
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
 from lora_tui.runs.folder import RunFolder
@@ -189,8 +191,9 @@ class TrainingWork(BaseScreen):
     def _resume(self, run: RunFolder, sure: bool | None) -> None:
         if sure:
             self.tell(_("starting"))
-            self.run_worker(self._resuming(run), group="resume", exclusive=True)
+            self._resuming(run)
 
+    @work(group="resume", exclusive=True)
     async def _resuming(self, run: RunFolder) -> None:
         try:
             await in_thread(resume, run, self.trainer_command)
