@@ -28,6 +28,9 @@ PHASES = {
     "paused": N_("paused"),
 }
 
+BRIEF = ("sampling", "validating", "saving")
+"""Phases that end with a line of their own, so that their beginning needs none."""
+
 MARKS = {
     "starting": "·",
     "running": "●",
@@ -62,7 +65,7 @@ def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunSta
     status = inspect(run)
     start = 0 if history or not run.events_path.exists() else run.events_path.stat().st_size
     reader = EventReader(run.events_path, start=start)
-    place = _Place(status.step, status.total_steps, status.loss, status.phase)
+    place = _Place() if history else _Place(status.step, status.total_steps, status.loss, status.phase)
     checked = 0.0
     while True:
         for event in reader.poll():
@@ -192,7 +195,8 @@ def _line(event: Event, place: _Place) -> str:
     if kind == "phase":
         name = str(event.get("phase", ""))
         changed, place.phase = name != place.phase, name
-        return phase_word(name) if changed else ""
+        expected = name in BRIEF or (name == "training" and place.step > 0)
+        return phase_word(name) if changed and not expected else ""
     if kind == "validation":
         return _("validation loss {value} at step {step}").format(value=number(as_number(event.get("loss"))), step=step)
     if kind == "sample":

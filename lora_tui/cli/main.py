@@ -61,9 +61,9 @@ def run(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name); return the exit status. Never raises."""
     try:
         set_language(_wanted_language())
-        return _dispatch(list(argv))
-    except SystemExit as leaving:  # --help and --version have printed what was asked for
-        return leaving.code if isinstance(leaving.code, int) else DONE
+        status = _dispatch(list(argv))
+        sys.stdout.flush()
+        return status
     except UserError as error:
         _report(error.as_dict(), str(error), argv)
         return WRONG
@@ -81,7 +81,8 @@ def _dispatch(argv: list[str]) -> int:
         name, module = argv[0], importlib.import_module(COMMANDS[argv[0]][0])
         parser = Parser(prog=f"lora-tui {name}", description=_(COMMANDS[name][1]))
         module.build(parser)
-        return _finish(int(module.run(parser.parse_args(argv[1:]))))
+        args = _parse(parser, argv[1:])
+        return DONE if args is None else int(module.run(args))
     parser = Parser(
         prog="lora-tui",
         description=_("A terminal studio for the whole life of an image LoRA."),
@@ -90,8 +91,16 @@ def _dispatch(argv: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"lora-tui {__version__}")
     parser.add_argument("directory", nargs="?", metavar="DIR", help=_("project or folder of images to open"))
-    args = parser.parse_args(argv)
-    return open_app(Path(args.directory or "."), given=args.directory)
+    args = _parse(parser, argv)
+    return DONE if args is None else open_app(Path(args.directory or "."), given=args.directory)
+
+
+def _parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace | None:
+    """The arguments; none when ``--help`` or ``--version`` has printed what was asked for."""
+    try:
+        return parser.parse_args(argv)
+    except SystemExit:
+        return None
 
 
 def open_app(directory: Path, *, given: str | None = None, screen: str = "home", run: Path | None = None) -> int:
@@ -110,11 +119,6 @@ def open_app(directory: Path, *, given: str | None = None, screen: str = "home",
     from lora_tui.tui.app import run_app
 
     return int(run_app(directory.resolve(), screen=screen, run=run))
-
-
-def _finish(status: int) -> int:
-    sys.stdout.flush()
-    return status
 
 
 def _command_list() -> str:

@@ -106,7 +106,7 @@ def inspect(run: RunFolder) -> RunStatus:
     step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
     total = _whole(head, "total_steps")
     seconds = _pace(recent)
-    living = state in LIVING
+    living, going = state in LIVING, state in ("running", "orphaned")
     newer = isinstance(record.get("format"), int) and record["format"] > FORMAT
     phase = found.phase or {}
     return RunStatus(
@@ -124,7 +124,7 @@ def inspect(run: RunFolder) -> RunStatus:
         step_seconds=seconds,
         started=_started(record, job),
         ended=None if living else _ended(job, found),
-        eta=(total - step) * seconds if living and seconds is not None and total > step else None,
+        eta=(total - step) * seconds if going and seconds is not None and total > step else None,
         code=told.code,
         message=told.message,
         advice=told.advice,

@@ -1,0 +1,126 @@
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lora_tui import __version__
+from lora_tui.cli.main import COMMANDS, run
+from lora_tui.settings import settings_file, state_dir
+from lora_tui.text import _
+
+
+def program(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lora_tui", *args]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+
+def test_the_version_is_told() -> None:
+    result = program("--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"lora-tui {__version__}\n", "")
+
+
+def test_help_names_every_command() -> None:
+    result = program("--help")
+    assert result.returncode == 0
+    assert all(f"  {name} " in result.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_is_there_and_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(COMMANDS[name][0])
+    assert callable(module.build) and callable(module.run)
+    assert run([name, "--help"]) == 0
+    assert f"lora-tui {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--nonsense"], ["runs"], ["runs", "explode"], ["train"], ["watch", "--once", "--follow"], ["train", "a", "b"]],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(args) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("lora-tui: ") and told.err.count("\n") == 1
+    assert "--help" in told.err
+
+
+def test_an_error_is_json_where_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs", "show", "none", "--json"]) == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["error"]["code"] == "run.not_found"
+    assert told.err == ""
+
+
+def test_a_folder_that_is_not_there_is_no_command_either(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tarin"]) == 2
+    assert "tarin" in capsys.readouterr().err
+
+
+def test_escape_sequences_of_a_name_are_shown_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["\x1b[2Jx"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_the_language_of_the_environment_and_the_settings_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings_file().parent.mkdir(parents=True, exist_ok=True)
+    settings_file().write_text('language = "zh_CN"\n')
+    run(["--version"])
+    from lora_tui.text import language
+
+    assert language() == "zh_CN"
+    monkeypatch.setenv("LORA_TUI_LANG", "en")
+    run(["--version"])
+    assert language() == "en"
+
+
+def test_a_broken_settings_file_stops_no_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    settings_file().parent.mkdir(parents=True, exist_ok=True)
+    settings_file().write_text("language = [broken")
+    assert run(["runs", "list", str(tmp_path)]) == 0
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    code = "import sys; from lora_tui.cli.main import run; sys.exit(run(['runs', 'list', '--living', '--json']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    _out, err = child.communicate()
+    assert (child.returncode, err) == (141, b"")
+
+
+def test_a_defect_of_ours_is_one_line_and_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken_command.py"
+    broken.write_text("def build(parser): pass\ndef run(args): raise ZeroDivisionError('why')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(COMMANDS, "broken", ("broken_command", "breaks"))
+    assert run(["broken"]) == 1
+    (file,) = state_dir().glob("crash-*.txt")
+    assert "ZeroDivisionError: why" in file.read_text()
+
+
+def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "slow_command.py").write_text("def build(parser): pass\ndef run(args): raise KeyboardInterrupt\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(COMMANDS, "slow", ("slow_command", "is slow"))
+    assert run(["slow"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_the_helps_of_commands_are_marked_for_translation() -> None:
+    assert all(_(text) for _module, text in COMMANDS.values())
+
+
+def test_watching_loads_no_screen_no_schema_and_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from lora_tui.cli.main import run\n"
+        "status = run(['runs', 'list', sys.argv[1]]), run(['watch', '--line'])\n"
+        "assert status == (0, 0), status\n"
+        "print([name for name in sys.modules if name.partition('.')[0] in ('torch', 'pydantic', 'textual', 'PIL')])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

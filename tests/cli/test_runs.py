@@ -1,0 +1,207 @@
+"""``runs``, ``watch`` and ``train`` as a person and a script use them, on small real jobs."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_builders import T0, add_lines, ended, event_line, events, kill, launched, make_run, step_line, training
+from support import until
+
+from lora_tui.cli.main import run as command
+from lora_tui.jobs.control import request
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import inspect
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "project"
+    (folder / "runs").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def done(project: Path) -> RunFolder:
+    """A run that ended a while ago."""
+    run = make_run(project / "runs", "20260101-000000-done", number=1)
+    add_lines(run, [event_line("run", total_steps=4), *[step_line(step) for step in range(1, 5)]])
+    add_lines(run, [event_line("finished", T0 + 60, reason="completed", step=4)])
+    (run.checkpoints_dir / "x.safetensors").write_bytes(b"x" * 1000)
+    return run
+
+
+@pytest.fixture
+def living(project: Path) -> RunFolder:
+    """A run at work."""
+    run = make_run(project / "runs", "20260102-000000-living", number=2)
+    launched(run, "--steps", "100000")
+    training(run)
+    return run
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    yield
+    for path in tmp_path.rglob("job.json"):
+        run = RunFolder(path.parent)
+        status = inspect(run)
+        if status.alive and status.pid:
+            kill(status.pid)
+            until(lambda run=run: not inspect(run).alive)
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_list_shows_the_newest_first(
+    done: RunFolder, living: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["runs", "list"]) == 0
+    heading, first, second = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert "state" in heading
+    assert "living" in first and "running" in first and "left" in first
+    assert "done" in second and "finished" in second and "100%" in second
+
+
+def test_the_list_as_json(done: RunFolder, living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "list", "--json"]) == 0
+    first, second = answer(capsys)["runs"]
+    assert (first["number"], first["state"], first["alive"], first["total_steps"]) == (2, "running", True, 100_000)
+    assert (second["run"], second["state"], second["step"], second["pid"]) == (str(done.root), "finished", 4, None)
+
+
+def test_the_living_of_all_projects(done: RunFolder, living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "list", "--living", "--json"]) == 0
+    assert [item["name"] for item in answer(capsys)["runs"]] == [living.name]
+
+
+def test_a_place_without_runs_says_what_to_do(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "list"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "" and "lora-tui train" in told.err
+    assert command(["runs", "list", "--json"]) == 0
+    assert answer(capsys) == {"runs": []}
+    assert command(["runs", "list", "none"]) == 2
+
+
+def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "show", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "finished" in text and "checkpoints/x.safetensors" in text and "1 kB" in text
+    assert command(["runs", "show", "done", "--json"]) == 0
+    shown = answer(capsys)
+    assert shown["checkpoints"] == [{"path": str(done.checkpoints_dir / "x.safetensors"), "bytes": 1000}]
+    assert (shown["config"], shown["record"]["number"]) == (str(done.config_path), 1)
+
+
+@pytest.mark.parametrize("kind", ["save", "sample", "validate"])
+def test_a_living_run_is_asked(living: RunFolder, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", kind, "living", "--json"]) == 0
+    assert answer(capsys)["request"] == kind
+    until(lambda: any(event["request"] == kind for event in events(living, "control")))
+
+
+def test_pause_and_resume(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "pause"]) == 0
+    until(lambda: inspect(living).state == "paused")
+    assert inspect(living).eta is None
+    assert command(["runs", "resume"]) == 0
+    until(lambda: inspect(living).state == "running")
+
+
+def test_stop_waits_until_it_has_ended(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "stop", "--json"]) == 0
+    assert answer(capsys)["state"] == "stopped"
+    assert not inspect(living).alive
+    assert events(living, "state")
+
+
+def test_a_run_that_ended_is_not_asked(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in ("stop", "save", "pause"):
+        assert command(["runs", kind, "done"]) == 2
+        assert "not at work" in capsys.readouterr().err
+    assert list(done.control_dir.iterdir()) == []
+    assert command(["runs", "resume", "done"]) == 2
+    assert "complete" in capsys.readouterr().err
+
+
+def test_a_running_run_does_not_resume(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "resume", "living"]) == 2
+    assert "at work" in capsys.readouterr().err
+
+
+def test_watch_once_and_as_one_line(done: RunFolder, living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["watch", "--line"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith("● living 0% ") and "it/s" in line and "ETA" in line and line.count("\n") == 1
+    assert command(["watch", "done", "--line"]) == 0
+    assert capsys.readouterr().out == "✓ done finished 100% 4/4 loss 0.250\n"
+    assert command(["watch", "done", "--once"]) == 0
+    assert "4 of 4" in capsys.readouterr().out
+    assert command(["watch", "--json"]) == 0
+    assert answer(capsys)["name"] == living.name
+
+
+def test_nothing_to_watch_is_an_empty_status_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["watch", "--line"]) == 0
+    assert capsys.readouterr().out == ""
+    assert command(["watch"]) == 2
+
+
+def program(*args: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "lora_tui", *args]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_watching_goes_on_to_the_end(project: Path) -> None:
+    run = make_run(project / "runs", "20260102-000000-short", number=1)
+    launched(run, "--steps", "200")
+    training(run)
+    watcher = program("watch", "short")
+    out, err = watcher.communicate(timeout=60)
+    assert watcher.returncode == 0, err
+    assert "state saved at step 200" in out and "finished" in out
+
+
+def test_a_run_that_dies_while_watched_is_explained(living: RunFolder) -> None:
+    watcher = program("watch", "living")
+    kill(inspect(living).pid)
+    out, err = watcher.communicate(timeout=60)
+    assert watcher.returncode == 1, err
+    assert "SIGKILL" in out and "lora-tui runs resume" in out
+
+
+def test_a_folder_that_vanishes_while_watched_ends_the_watch(living: RunFolder) -> None:
+    watcher = program("watch", "living")
+    pid = inspect(living).pid
+    shutil.rmtree(living.root, ignore_errors=True)
+    kill(pid)
+    out, _err = watcher.communicate(timeout=60)
+    assert watcher.returncode in (1, 2)
+    assert "Traceback" not in out + _err
+
+
+def test_ctrl_c_leaves_the_watch_and_not_the_run(living: RunFolder) -> None:
+    watcher = program("watch", "living", "--line", "--follow")
+    assert watcher.stdout is not None and "living" in watcher.stdout.readline()
+    watcher.send_signal(signal.SIGINT)
+    watcher.communicate(timeout=30)
+    assert watcher.returncode == 0
+    assert inspect(living).alive
+
+
+def test_many_may_watch_one_run(living: RunFolder) -> None:
+    watchers = [program("watch", "living") for _ in range(3)]
+    request(living.root, "stop")
+    ended(living)
+    for watcher in watchers:
+        out, err = watcher.communicate(timeout=60)
+        assert (watcher.returncode, "stopped" in out) == (0, True), err
+    assert not any(living.control_dir.iterdir())

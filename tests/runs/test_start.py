@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from run_builders import ended, events, kill, launched, make_run, small, training
+from support import until
+
+from lora_tui.config.load import load_config
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.jobs.control import request
+from lora_tui.jobs.job import read_job
+from lora_tui.runs.choose import choose_run
+from lora_tui.runs.record import read_record, update_record
+from lora_tui.runs.start import resume_run, start_run
+from lora_tui.runs.status import inspect
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A configuration without an error: a model of the hub, and images that are there."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64), (number * 50, 0, 0)).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text("word")
+    made = Config()
+    made.model.base = "owner/model"
+    made.datasets = [{"path": str(folder), "repeats": 1}]  # type: ignore[list-item]
+    made.saving.name = "hat girl"
+    return made
+
+
+def test_a_start_makes_the_folder_and_the_job(config: Config, tmp_path: Path) -> None:
+    run = start_run(config, tmp_path / "runs", record_extra={"project": "p"}, command=small("--steps", "3"))
+    assert run.name.endswith("-hat-girl") and run.root.parent == tmp_path / "runs"
+    assert ended(run).exit_status == 0
+    assert load_config(run.config_path) == config
+    record = read_record(run)
+    assert (record["number"], record["project"]) == (1, "p")
+    assert record["versions"]["lora-tui"] and record["host"] and isinstance(record["gpus"], list)
+    update_record(run, note="good")
+    assert read_record(run) == {**record, "note": "good"}
+
+
+def test_an_error_in_the_configuration_stops_before_anything_is_made(config: Config, tmp_path: Path) -> None:
+    config.model.base = str(tmp_path / "none.safetensors")
+    with pytest.raises(UserError) as caught:
+        start_run(config, tmp_path / "runs", command=small())
+    assert caught.value.place == "model.base"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dataset_without_images_stops_too(config: Config, tmp_path: Path) -> None:
+    for image in (tmp_path / "images").glob("*.png"):
+        image.unlink()
+    with pytest.raises(UserError) as caught:
+        start_run(config, tmp_path / "runs", command=small())
+    assert caught.value.place.startswith("datasets")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_stopped_run_resumes(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    launched(run, "--steps", "100000")
+    training(run, 3)
+    request(run.root, "stop")
+    until(lambda: inspect(run).state == "stopped")
+    resume_run(run, command=small("--steps", "100000"))
+    until(lambda: events(run, "resumed"))
+    job = read_job(run.root)
+    assert job is not None and job.attempt == 2
+    with pytest.raises(UserError) as caught:
+        resume_run(run, command=small())
+    assert caught.value.code == "run.locked"
+    request(run.root, "stop")
+    ended(run)
+
+
+def test_what_cannot_resume_says_why(tmp_path: Path) -> None:
+    done = make_run(tmp_path, "20260101-000000-done")
+    launched(done, "--steps", "1")
+    ended(done)
+    newer = make_run(tmp_path, "20260101-000001-newer", format=99)
+    for run, code in ((done, "run.complete"), (newer, "run.newer")):
+        with pytest.raises(UserError) as caught:
+            resume_run(run, command=small())
+        assert caught.value.code == code
+    done.config_path.unlink()
+    with pytest.raises(UserError) as caught:
+        resume_run(done)
+    assert caught.value.code == "run.not_found"
+
+
+def test_a_run_that_died_before_its_first_step_resumes(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    job = launched(run, "--before-lock", "60")
+    kill(job.child_pid)
+    ended(run)
+    resume_run(run, command=small("--steps", "2"))
+    ended(run)
+    assert inspect(run).state == "finished"
+
+
+def test_without_a_name_the_living_run_is_meant(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    old = make_run(here / "runs", "20260101-000000-old", number=1)
+    living = make_run(there / "runs", "20260101-000001-living", number=1)
+    assert choose_run("", here) == old
+    launched(living, "--steps", "100000")
+    training(living)
+    assert choose_run("", here) == living
+    assert choose_run("living", here) == living
+    assert choose_run("1", here) == old
+    near = make_run(here / "runs", "20260101-000002-near", number=2)
+    launched(near, "--steps", "100000")
+    training(near)
+    assert choose_run("", here) == near
+    assert choose_run("", there) == living
+    for run in (near, living):
+        request(run.root, "stop")
+        ended(run)
+
+
+def test_where_nothing_is_the_error_says_so(tmp_path: Path) -> None:
+    for text in ("", "x"):
+        with pytest.raises(UserError) as caught:
+            choose_run(text, tmp_path)
+        assert caught.value.code == "run.not_found"
