@@ -10,6 +10,7 @@ from pathlib import Path
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
+from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Workspace
 
 LATELY = 5
@@ -81,10 +82,8 @@ def advice_for(workspace: Workspace) -> tuple[Advice, ...]:
 
 
 def _of_error(error: UserError) -> Advice:
-    """The end of the place says which file; the whole of it is in the remedy."""
-    name = error.place.rpartition("/")[2]
-    text = f"{name}: {error.message}" if name else error.message
-    return Advice("failed", plain(text), plain(f"{error.place} {error.remedy}".strip()))
+    """The end of the place says which file; the whole of it stands with the remedy."""
+    return Advice("failed", error_words(error), plain(f"{error.place} {error.remedy}".strip()))
 
 
 def _of_images(workspace: Workspace) -> list[Advice]:

@@ -92,8 +92,10 @@ def _base(image: DatasetImage, folder: str) -> Path:
 
 
 def _other(path: Path, problems: tuple[Problem, ...], bases: Sequence[Path]) -> FileRow:
+    if path == Path():  # a problem of the whole dataset, which has no image to say where it is
+        path = bases[-1]
     base = next((base for base in bases if base in path.parents), None)
-    relative = str(path.relative_to(base)) if base else path.name or str(path)
+    relative = str(path.relative_to(base)) if base is not None else path.name or str(path)
     name = plain(relative) + ("/" if path.is_dir() else "")
     return FileRow(path, name, name.casefold(), None, problems)
 

@@ -14,6 +14,7 @@ from lora_tui.tui.acting import Acting
 from lora_tui.tui.actions import APP
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm
+from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.app import LoraTuiApp
@@ -88,7 +89,7 @@ class Questions:
         try:
             project = await in_thread(create)
         except UserError as error:
-            shell.tell(plain(str(error)), "error")
+            shell.tell(error_words(error), "error")
             return
         shell.open_directory(project.root)
         shell.tell(_("Made {file}.").format(file=plain(str(project.file))), "success")
@@ -165,7 +166,7 @@ class Questions:
         try:
             await in_thread(save_settings, settings)
         except UserError as error:
-            self._shell.tell(plain(str(error)), "error")
+            self._shell.tell(error_words(error), "error")
 
     # -- leaving
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.worker import Worker
 
 from lora_tui.errors import UserError
-from lora_tui.text import plain
 from lora_tui.tui import workspace as reading
 from lora_tui.tui.threads import in_thread
+from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change, Images, Planned, Workspace
 
 if TYPE_CHECKING:
@@ -119,14 +119,14 @@ class Work:
         except UserError as error:
             work.trouble = (error,)
             work.scanned = -1
-            self.tell(plain(str(error)), "error")
+            self.tell(error_words(error), "error")
             self.changed("project")
             return
         work.project, work.saved = opened.project, opened.saved
         work.config, work.config_path, work.trouble = opened.config, opened.config_path, opened.errors
         work.config_changed = False
         if opened.errors:
-            self.tell(plain(str(opened.errors[0])), "error")
+            self.tell(error_words(opened.errors[0]), "error")
         self.changed("project", "config")
         self.rescan()
         self.poll_runs()
@@ -151,7 +151,7 @@ class Work:
         except UserError as error:
             work.images, work.scanned = None, -1
             work.trouble = (error,)
-            self.tell(plain(str(error)), "error")
+            self.tell(error_words(error), "error")
         else:
             if stop.is_set():
                 return

@@ -160,7 +160,7 @@ class DatasetScreen(BaseScreen):
                 text = _("{shown} of {total} images").format(shown=count(images), total=count(total))
             wrong = sum(bool(row.problems) for row in self._rows)
             if wrong:
-                text += _(", ") + ngettext("{count} file with problems", "{count} files with problems", wrong).format(
+                text += _(", ") + ngettext("{count} has problems", "{count} have problems", wrong).format(
                     count=count(wrong)
                 )
         right = []

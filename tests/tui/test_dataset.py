@@ -1,0 +1,139 @@
+"""The dataset screen: what is there, what it looks like, what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+
+from lora_tui.settings import Settings
+from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.virtual_list import VirtualList
+
+
+def files(app: LoraTuiApp) -> VirtualList:
+    return app.screen.query_one("#files", VirtualList)
+
+
+def picture(app: LoraTuiApp) -> ImageView:
+    return app.screen.query_one(ImageView)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+async def test_shows_the_file_under_the_cursor_with_picture_facts_and_caption(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async with running(make_dataset(tmp_path, 6), size=size, screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 6)
+        await pilot.press("down", "down")
+        await soon(pilot, lambda: picture(app).shown == tmp_path / "4_hat" / "0002.png")
+        await soon(pilot, lambda: "hatgirl, hat, number 2" in screen_text(app))
+        screen = screen_text(app)
+        assert "80 x 80 px · PNG" in screen
+        assert "bucket 512x512" in screen
+        assert "4 repeats" in screen
+        assert "caption, 3 tags" in screen
+        assert "6 images" in screen.splitlines()[-2]
+
+
+async def test_problems_are_marked_listed_alone_and_explained(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 6)
+    folder = tmp_path / "4_hat"
+    for number in range(6):
+        Image.new("RGB", (512, 512), (number, 40, 9)).save(folder / f"{number:04d}.png")
+    (folder / "0001.txt").unlink()
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    async with running(tmp_path, screen="dataset", size=(100, 30)) as (app, pilot):
+        await soon(pilot, lambda: files(app).count >= 7)
+        screen = screen_text(app)
+        assert "∅ 0001.png" in screen
+        assert "× broken.png" in screen
+        await pilot.press("p")
+        await soon(pilot, lambda: "only problems" in screen_text(app))
+        assert "0000.png" not in screen_text(app)
+        await pilot.press("p")
+        await pilot.press("g", "n")
+        await soon(pilot, lambda: "has no caption" in screen_text(app))
+        await pilot.press("n")
+        await soon(pilot, lambda: "not an image" in screen_text(app))
+        assert picture(app).path is None
+
+
+async def test_filter_by_words_and_back(tmp_path: Path) -> None:
+    async with running(make_dataset(tmp_path, 12), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 12)
+        await pilot.press("end", "slash", *"001")
+        await soon(pilot, lambda: files(app).count == 3)
+        assert "3 of 12 images" in screen_text(app)
+        await pilot.press("down", "enter")
+        await soon(pilot, lambda: app.screen.focused is files(app))
+        assert files(app).count == 3
+        await pilot.press("escape")
+        await soon(pilot, lambda: files(app).count == 12)
+        assert app.current_mode == "dataset"
+        await pilot.press("escape")
+        await soon(pilot, lambda: app.current_mode == "home")
+
+
+async def test_order_by_size_keeps_the_file_under_the_cursor(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    Image.new("RGB", (600, 600)).save(tmp_path / "4_hat" / "0000.png")
+    async with running(tmp_path, screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 3)
+        await pilot.press("s")
+        await soon(pilot, lambda: "smallest first" in screen_text(app))
+        assert files(app).cursor == 2
+        await soon(pilot, lambda: picture(app).shown == tmp_path / "4_hat" / "0000.png")
+
+
+async def test_a_large_picture_and_back(tmp_path: Path) -> None:
+    async with running(make_dataset(tmp_path, 3), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: picture(app).shown is not None)
+        before = picture(app).size
+        await pilot.press("enter")
+        await soon(pilot, lambda: picture(app).size.area > 1.5 * before.area)
+        await pilot.press("down")
+        await soon(pilot, lambda: picture(app).shown == tmp_path / "4_hat" / "0001.png")
+        await pilot.press("escape")
+        await soon(pilot, lambda: picture(app).size == before)
+        assert app.current_mode == "dataset"
+
+
+async def test_images_that_come_keep_the_cursor_on_its_file(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 5)
+    async with running(tmp_path, screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 5)
+        await pilot.press("down", "down", "down")
+        Image.new("RGB", (64, 64)).save(tmp_path / "4_hat" / "0000-new.png")
+        app.rescan()
+        await soon(pilot, lambda: files(app).count == 6)
+        assert files(app).cursor == 4
+        await soon(pilot, lambda: picture(app).shown == tmp_path / "4_hat" / "0003.png")
+
+
+async def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    async with running(tmp_path, screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: "Put" in screen_text(app))
+        await pilot.press("down", "enter", "n", "p", "s", "slash", "escape")
+
+
+async def test_captions_are_data(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    (tmp_path / "4_hat" / "0000.txt").write_bytes("[/x], [red]tag[/], \x1b[2J, 帽子, \ud83d".encode("utf-8", "replace"))
+    (tmp_path / "4_hat" / "0001.txt").write_bytes(b"\xff\xfe\x00broken \x9b31m")
+    async with running(tmp_path, screen="dataset", size=(120, 40)) as (app, pilot):
+        await soon(pilot, lambda: "[/x], [red]tag[/], ␛[2J, 帽子" in screen_text(app))
+        await pilot.press("down")
+        await soon(pilot, lambda: "0001.png" in screen_text(app))
+
+
+async def test_without_pictures_the_facts_remain(tmp_path: Path) -> None:
+    settings = Settings(images="off")
+    async with running(make_dataset(tmp_path, 2), screen="dataset", settings=settings) as (app, pilot):
+        await soon(pilot, lambda: "64 x 96 px" in screen_text(app))
+        assert picture(app).shown is None

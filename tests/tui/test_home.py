@@ -1,0 +1,157 @@
+"""The start says where the project stands, what to do next, and leads there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from PIL import Image
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+
+from lora_tui.jobs.events import EventWriter
+from lora_tui.project import Project
+from lora_tui.runs.folder import RunFolder
+from lora_tui.settings import recent_projects, remember_project
+from lora_tui.tui.advice import when
+
+
+def finished_run(project: Path, steps: int = 12) -> RunFolder:
+    run = RunFolder.create(project / "runs", "hats", "schema_version = 1\n", {"number": 1})
+    events = EventWriter(run.events_path)
+    events.emit("run", total_steps=steps, epochs=1, steps_per_epoch=steps, batches_per_epoch=steps, name="hats")
+    events.emit("step", step=steps, epoch=1, loss=0.08, step_seconds=0.5)
+    events.emit("finished", reason="completed", step=steps, path="checkpoints/hats.safetensors")
+    return run
+
+
+async def test_an_empty_folder_says_what_belongs_there(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, _pilot):
+        screen = screen_text(app)
+        assert "no images yet" in screen
+        assert "no run yet" in screen
+
+
+async def test_the_road_says_how_far_the_project_is(tmp_path: Path) -> None:
+    Project.create(make_dataset(tmp_path, 6), purpose="character", trigger="hatgirl", base_model="owner/model")
+    finished_run(tmp_path)
+    async with running(tmp_path, size=(120, 30)) as (app, pilot):
+        await soon(pilot, lambda: "run 1 finished, step 12 of 12, loss 0.0800" in screen_text(app))
+        screen = screen_text(app)
+        assert "6 images in 1 folder, repeats 4" in screen
+        assert "rank 32 · 512 px" in screen
+        assert "10 epochs" in screen
+        assert "run 1 finished, 12 steps" in screen
+
+
+async def test_advice_names_what_is_wrong_and_its_remedy_under_the_cursor(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 4)
+    (tmp_path / "4_hat" / "0001.txt").unlink()
+    (tmp_path / "4_hat" / "0002.txt").write_text("")
+    async with running(tmp_path) as (app, pilot):
+        screen = screen_text(app)
+        assert "No base model is set." in screen
+        assert "0001.png: The image has no caption." in screen
+        assert screen.count("has no caption") == 1
+        for _step in range(4):
+            await pilot.press("down")
+        await soon(pilot, lambda: "hub name" in screen_text(app).splitlines()[-2])
+        await pilot.press("enter")
+        await soon(pilot, lambda: app.current_mode == "parameters")
+
+
+async def test_one_kind_of_problem_is_said_once(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 9)
+    for caption in (tmp_path / "4_hat").glob("000[1-5].txt"):
+        caption.unlink()
+    async with running(tmp_path) as (app, _pilot):
+        assert "The image has no caption. (5 files)" in screen_text(app)
+
+
+async def test_the_cursor_walks_through_all_parts_and_back(tmp_path: Path) -> None:
+    Project.create(make_dataset(tmp_path, 3))
+    finished_run(tmp_path)
+    async with running(tmp_path) as (app, pilot):
+        await soon(pilot, lambda: "Recent" in screen_text(app))
+        parts = [app.screen.focused.id]  # type: ignore[union-attr]
+        for _step in range(40):
+            await pilot.press("down")
+            parts.append(app.screen.focused.id)  # type: ignore[union-attr]
+        assert list(dict.fromkeys(parts)) == ["road", "advice", "recent"]
+        for _step in range(40):
+            await pilot.press("up")
+        assert app.screen.focused.id == "road"  # type: ignore[union-attr]
+        await pilot.press("tab", "tab", "enter")
+        await soon(pilot, lambda: app.current_mode == "training")
+        assert app.workspace.run is not None
+
+
+async def test_enter_opens_the_step_under_the_cursor(tmp_path: Path) -> None:
+    async with running(make_dataset(tmp_path)) as (app, pilot):
+        await pilot.press("enter")
+        await soon(pilot, lambda: app.current_mode == "dataset")
+
+
+async def test_other_projects_are_offered_and_open(tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", 3)
+    remember_project(other)
+    here = make_dataset(tmp_path / "here", 2)
+    async with running(here) as (app, pilot):
+        await soon(pilot, lambda: str(other)[-12:] in screen_text(app))
+        await pilot.press("tab", "tab", "enter")
+        await soon(pilot, lambda: app.workspace.root == other and "3 images" in screen_text(app))
+        await soon(pilot, lambda: recent_projects()[:2] == (other, here))
+
+
+async def test_a_new_project_is_made_by_three_answers(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path) as (app, pilot):
+        await pilot.press("n")
+        await soon(pilot, lambda: "The folder" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "What is the LoRA to learn" in screen_text(app))
+        await pilot.press(*"style", "enter")
+        await soon(pilot, lambda: "trigger word" in screen_text(app))
+        await pilot.press(*"inkstyle", "enter")
+        await soon(pilot, lambda: app.workspace.saved)
+        project = Project.load(tmp_path)
+        assert (project.purpose, project.trigger) == ("style", "inkstyle")
+        await soon(pilot, lambda: "· style" in screen_text(app).splitlines()[0])
+
+
+async def test_a_project_that_is_there_already_is_not_made_again(tmp_path: Path) -> None:
+    Project.create(make_dataset(tmp_path / "a", 3), trigger="first")
+    async with running(tmp_path) as (app, pilot):
+        await pilot.press("n")
+        await soon(pilot, lambda: "a/" in screen_text(app))
+        await pilot.press("tab", "enter")
+        await soon(pilot, lambda: "to learn" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "trigger word" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "project here already" in screen_text(app))
+        assert Project.load(tmp_path / "a").trigger == "first"
+
+
+async def test_names_from_outside_are_shown_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "[red]x[bold] \x1b[31m"
+    make_dataset(folder, 2)
+    (folder / "4_hat" / "[b]\x1b]0;t\x07.png").write_bytes(b"nothing")
+    async with running(folder, size=(120, 24)) as (app, _pilot):
+        screen = screen_text(app)
+        assert screen.startswith("[red]x[bold] ␛[31m")
+        assert "[b]␛]0;t␇.png" in screen
+
+
+def test_times_are_hours_today_and_days_before() -> None:
+    now = time.mktime((2026, 3, 4, 15, 30, 0, 0, 0, -1))
+    assert when(now - 3600, now) == "14:30"
+    assert when(now - 86400, now) == "03-03"
+
+
+async def test_images_held_by_a_stubborn_format_do_not_stop_the_start(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    Image.new("RGBA", (64, 64), (1, 2, 3, 0)).save(tmp_path / "4_hat" / "alpha.webp")
+    Image.new("I;16", (64, 64)).save(tmp_path / "4_hat" / "deep.png")
+    async with running(tmp_path) as (app, _pilot):
+        assert "3 images" in screen_text(app)
