@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from lora_tui import __version__
-from lora_tui.runs.folder import read_json, write_json
+from lora_tui.runs.record import read_record, update_record
 from lora_tui.trainer.data.passes import Latents
 from lora_tui.trainer.prepare import Data
 from lora_tui.trainer.session import Session
@@ -24,8 +24,8 @@ LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy
 def record_inputs(session: Session, data: Data, latents: Latents | None) -> None:
     """Note versions, device, base model and dataset before the first step."""
     config = session.config
-    _update(
-        session,
+    update_record(
+        session.folder,
         versions={"lora-tui": __version__, "python": platform.python_version(), **_versions()},
         device={
             "type": str(session.device),
@@ -46,14 +46,9 @@ def record_inputs(session: Session, data: Data, latents: Latents | None) -> None
 def record_result(session: Session, **values: Any) -> None:
     """Note how this life of the run ended."""
     seconds = round(time.time() - session.started, 3)
-    lives = read_json(session.folder.record_path).get("lives", [])
+    lives = read_record(session.folder).get("lives", [])
     life = {"started": round(session.started, 3), "seconds": seconds, **values}
-    _update(session, lives=[*(lives if isinstance(lives, list) else []), life], result=values)
-
-
-def _update(session: Session, **values: Any) -> None:
-    record = read_json(session.folder.record_path)
-    write_json(session.folder.record_path, {**record, **values})
+    update_record(session.folder, lives=[*(lives if isinstance(lives, list) else []), life], result=values)
 
 
 def _versions() -> dict[str, str]:
