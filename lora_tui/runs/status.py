@@ -27,8 +27,8 @@ STATES = {
 LIVING = frozenset({"starting", "running", "paused", "orphaned"})
 
 _HEAD = 1 << 13
-_TAILS = (1 << 14, 1 << 17, 1 << 20)
-"""Bytes of the event file's end to look at: what is wanted nearly always lies in the first."""
+_TAILS = (1 << 12, 1 << 14, 1 << 17, 1 << 20)
+"""Bytes of the event file's end to look at, until they hold what is wanted: nearly always the first or second."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def inspect(run: RunFolder) -> RunStatus:
     seconds = _pace(recent)
     living, going = state in LIVING, state in ("running", "orphaned")
     newer = isinstance(record.get("format"), int) and record["format"] > FORMAT
-    phase = found.phase or {}
+    phase = found.phase or ({"phase": "training"} if found.step and found.said_something else {})
     return RunStatus(
         run=run,
         number=_whole(record, "number"),
@@ -186,7 +186,10 @@ def _findings(run: RunFolder) -> tuple[_Findings, list[Event]]:
     for length in _TAILS:
         events = tail_events(run.events_path, length)
         found, recent = _read_backwards(events)
-        if length >= size or (found.step and (found.terminal or found.phase)) or found.life_found:
+        placed = found.step or found.resumed
+        if length >= size or (placed and (found.terminal or found.life_found)):
+            break
+        if (placed and length >= _TAILS[1]) or ((found.phase or found.life_found) and length >= _TAILS[2]):
             break
     return found, recent
 
