@@ -106,6 +106,14 @@ class _Scale:
             y = math.log10(y)
         return (1.0 - (y - self._origin) / self._size) * (self.lines - 1)
 
+    def dot(self, y: float) -> int | None:
+        """The dot line of a value, moved to the edge when it lies outside; none for what the axis cannot show."""
+        line = self.line(y)
+        if line != line:
+            return None
+        last = self.lines - 1
+        return 0 if line <= 0 else last if line >= last else round(line)
+
 
 def draw(
     curves: Sequence[Curve],
@@ -184,16 +192,15 @@ def _bounds(
 def _trace(strokes: Iterable[Stroke], scale: _Scale, dots: Dots) -> None:
     """Put one curve on its dots: the range of each stroke, joined by straight lines unless a gap lies between."""
     pen: tuple[int, int] | None = None
-    for stroke in strokes:
-        first, last = scale.line(stroke.first), scale.line(stroke.last)
-        if pen is not None and not stroke.pause and math.isfinite(first):
-            _join(pen, (stroke.left, _clamp(first, dots.lines)), dots)
-        bottom = scale.line(stroke.low)
-        top_dot = _clamp(scale.line(stroke.high), dots.lines)
-        bottom_dot = _clamp(bottom, dots.lines) if math.isfinite(bottom) else dots.lines - 1
-        for column in range(max(stroke.left, 0), min(stroke.right, dots.columns - 1) + 1):
-            dots.column(column, top_dot, bottom_dot)
-        pen = (stroke.right, _clamp(last, dots.lines)) if math.isfinite(last) else None
+    dot, bottom = scale.dot, dots.lines - 1
+    for left, right, first, low, high, last, pause in strokes:
+        start, end = dot(first), dot(last)
+        if pen is not None and start is not None and not pause:
+            _join(pen, (left, start), dots)
+        top, under = dot(high), dot(low)
+        for column in range(max(left, 0), min(right, dots.columns - 1) + 1):
+            dots.column(column, 0 if top is None else top, bottom if under is None else under)
+        pen = (right, end) if end is not None else None
 
 
 def _join(start: tuple[int, int], end: tuple[int, int], dots: Dots) -> None:
@@ -210,10 +217,6 @@ def _join(start: tuple[int, int], end: tuple[int, int], dots: Dots) -> None:
         toward = (before > here) - (before < here)
         dots.column(column, here, before - toward if before != here else here)
         before = here
-
-
-def _clamp(line: float, lines: int) -> int:
-    return min(max(round(line), 0), lines - 1)
 
 
 def _stamp(dots: Dots, role: str, cells: list[list[str]], roles: list[list[str]]) -> None:
@@ -237,10 +240,10 @@ def _draw_cursor(scale: _Scale, cells: list[list[str]], roles: list[list[str]]) 
 
 def _draw_markers(markers: Iterable[Marker], scale: _Scale, cells: list[list[str]], roles: list[list[str]]) -> None:
     for mark in markers:
-        line = scale.line(mark.y)
-        if not math.isfinite(line):
+        dot = scale.dot(mark.y)
+        if dot is None:
             continue
-        row = _clamp(line, scale.lines) * len(cells) // scale.lines
+        row = dot * len(cells) // scale.lines
         column = _cell_of(mark.x, scale.view, len(cells[0]))
         cells[row][column] = mark.char
         roles[row][column] = mark.role

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DotStyle = Literal["braille", "blocks", "ascii"]
@@ -23,6 +23,21 @@ class Glyphs:
     down: int
     bits: tuple[tuple[int, ...], ...]
     chars: str
+    spans: tuple[tuple[tuple[int, ...], ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """``spans[side][top][bottom]`` is the mask of a column's dots from ``top`` to ``bottom`` within a cell."""
+        lines = range(self.down)
+        object.__setattr__(
+            self,
+            "spans",
+            tuple(
+                tuple(
+                    tuple(sum(self.bits[y][side] for y in range(top, bottom + 1)) for bottom in lines) for top in lines
+                )
+                for side in range(self.across)
+            ),
+        )
 
 
 GLYPHS: dict[str, Glyphs] = {
@@ -50,10 +65,21 @@ class Dots:
             return
         if top > bottom:
             top, bottom = bottom, top
-        across, down, bits = self.glyphs.across, self.glyphs.down, self.glyphs.bits
-        cell, side = divmod(x, across)
-        for y in range(max(top, 0), min(bottom, self.lines - 1) + 1):
-            self._cells[y // down][cell] |= bits[y % down][side]
+        top, bottom = max(top, 0), min(bottom, self.lines - 1)
+        if top > bottom:
+            return
+        down = self.glyphs.down
+        cell, side = divmod(x, self.glyphs.across)
+        spans = self.glyphs.spans[side]
+        first, start = divmod(top, down)
+        last, end = divmod(bottom, down)
+        if first == last:
+            self._cells[first][cell] |= spans[start][end]
+            return
+        self._cells[first][cell] |= spans[start][down - 1]
+        for row in range(first + 1, last):
+            self._cells[row][cell] |= spans[0][down - 1]
+        self._cells[last][cell] |= spans[0][end]
 
     def mask(self, row: int) -> bytearray:
         """The bit masks of one row of cells; 0 where there is no dot."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.geometry import Size
 from textual.timer import Timer
 
 from lora_tui.runs.facts import Sample
@@ -65,6 +66,8 @@ class TrainingScreen(TrainingWork):
         self._dirty = True
         self._looked = 0.0
         self._ticks: list[Timer] = []
+        self._small_drawn: dict[int, tuple[Look, Size, int]] = {}
+        self._turn = 0
 
     def compose_body(self) -> ComposeResult:
         yield Lines(id="run")
@@ -147,6 +150,7 @@ class TrainingScreen(TrainingWork):
         """Watch this story from now on."""
         other = self.story is None or self.story.run != story.run
         self.story, self._curves, self._moments = story, Curves(story), Moments(story)
+        self._small_drawn.clear()
         if other:
             self.look, self.prompt, self._asked = Look(log=self.look.log, smoothing=self.look.smoothing), 0, []
             self.query_one("#log-file", LogView).open(story.run.log_path)
@@ -239,14 +243,22 @@ class TrainingScreen(TrainingWork):
         return self._curves
 
     def _draw_more(self) -> None:
+        """The small charts, one a frame: they say little that is new twice a second, and cost as much."""
         if not self.query_one("#more").display:
             return
         titles = dict(METRICS)
+        look, step = self.look, self.story.step if self.story else 0
         for number, name in enumerate(SMALL_CHARTS):
             chart = self.query_one(f"#small-{number}", LineChart)
-            if chart.size.width:
-                self.query_one(f"#small-line-{number}", Lines).show([(Cell(_(titles[name]), "muted"),)])
-                chart.show(self._pictures.small(name, self.look))
+            drawn = self._small_drawn.get(number)
+            if not chart.size.width or drawn == (look, chart.size, step):
+                continue
+            if drawn is not None and drawn[:2] == (look, chart.size) and number != self._turn % len(SMALL_CHARTS):
+                continue
+            self._small_drawn[number] = (look, chart.size, step)
+            self.query_one(f"#small-line-{number}", Lines).show([(Cell(_(titles[name]), "muted"),)])
+            chart.show(self._pictures.small(name, look))
+        self._turn += 1
 
     def _moment_lines(self, height: int) -> list[tuple[Cell, ...]]:
         found = self._moments.all() if self._moments else ()

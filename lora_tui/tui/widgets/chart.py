@@ -63,6 +63,7 @@ class LineChart(Widget):
         self._picture = Picture()
         self._rows: tuple[tuple[Span, ...], ...] = ()
         self._plot: Plot | None = None
+        self._styles: tuple[Style, dict[str, Style]] | None = None
 
     @property
     def picture(self) -> Picture:
@@ -84,7 +85,7 @@ class LineChart(Widget):
         self._redraw()
 
     def notify_style_update(self) -> None:
-        self._rows = ()
+        self._rows, self._styles = (), None
         super().notify_style_update()
         if self.is_attached:
             self._redraw()
@@ -94,10 +95,10 @@ class LineChart(Widget):
             self.post_message(self.Pointed(self, step_at(self._view(), event.x, self.size.width)))
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
+        base, styles = self._look()
         if not 0 <= y < len(self._rows):
             return Strip.blank(self.size.width, base)
-        segments = [Segment(span.text, base + self._style(span.role)) for span in self._rows[y]]
+        segments = [Segment(span.text, styles[span.role]) for span in self._rows[y]]
         return Strip(segments, sum(len(span.text) for span in self._rows[y])).adjust_cell_length(self.size.width, base)
 
     def _redraw(self) -> int:
@@ -119,8 +120,13 @@ class LineChart(Widget):
         picture = self._picture
         return View(picture.first, picture.last, log=picture.log, cursor=picture.cursor, style=style)
 
-    def _style(self, role: str) -> Style:
-        return self.get_component_rich_style(f"chart--{role}", partial=True)
+    def _look(self) -> tuple[Style, dict[str, Style]]:
+        """The style of the ground and of each role; asked for once, not for each row of each frame."""
+        if self._styles is None:
+            base = self.rich_style
+            roles = {role: base + self.get_component_rich_style(f"chart--{role}", partial=True) for role in ROLES}
+            self._styles = base, roles
+        return self._styles
 
 
 def _with_words(plot: Plot, words: str, width: int) -> tuple[tuple[Span, ...], ...]:

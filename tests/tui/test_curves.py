@@ -1,0 +1,142 @@
+"""From a run's story to pictures, lines and moments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import run_folders as writing
+from run_folders import new_run, write_run
+
+from lora_tui.runs.status import inspect
+from lora_tui.runs.story import RunStory
+from lora_tui.tui.curves import Curves, Look
+from lora_tui.tui.marks import ASCII, UNICODE
+from lora_tui.tui.run_moments import Moments
+from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, meter, run_line
+from lora_tui.tui.widgets.chart import window
+
+
+def story_of(run) -> RunStory:
+    story = RunStory(run)
+    story.update(10)
+    return story
+
+
+def seen(story: RunStory, look: Look | None = None) -> Seen:
+    return Seen(story, Curves(story), look or Look(), inspect(story.run), 0.0, UNICODE)
+
+
+def text(line) -> str:
+    return "".join(cell.text for cell in line)
+
+
+def test_the_window_keeps_the_tail_or_the_step_that_is_looked_at() -> None:
+    assert window(0, 1000, 0, None) == (0, 1000)
+    assert window(0, 1000, 2, None) == (750, 1000)
+    assert window(0, 1000, 2, 500) == (375, 625)
+    assert window(0, 1000, 2, 10) == (0, 250)
+    assert window(0, 1000, 2, 990) == (750, 1000)
+    assert window(0, 4, 7, None) == (0, 4)
+
+
+def test_the_loss_is_drawn_raw_and_smoothed_with_validations_and_saved_files(tmp_path: Path) -> None:
+    story = story_of(write_run(tmp_path, steps=174))
+    picture = Curves(story).picture(Look(), UNICODE)
+    assert [curve.role for curve in picture.curves] == ["raw", "smooth"]
+    assert [mark.x for mark in picture.markers] == [50, 100, 150]
+    assert {mark.x for mark in picture.rail if mark.char == "▲"} == {50, 100, 150}
+    assert (picture.first, picture.last) == (0, 174)
+    plain = Curves(story).picture(Look(smoothing=0), ASCII)
+    assert [curve.role for curve in plain.curves] == ["smooth"]
+    assert all(mark.char.isascii() for mark in (*plain.rail, *plain.markers))
+
+
+def test_many_validations_become_a_line(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    events = writing.begin(run)
+    for step in range(1, 41):
+        writing.step(events, step)
+        events.emit("validation", step=step, epoch=1, loss=0.1)
+    picture = Curves(story_of(run)).picture(Look(), UNICODE)
+    assert picture.markers == () and picture.curves[-1].role == "validation"
+
+
+def test_a_picture_does_not_change_while_the_run_goes_on(tmp_path: Path) -> None:
+    run = write_run(tmp_path, steps=50)
+    story = story_of(run)
+    picture = Curves(story).picture(Look(), UNICODE)
+    lengths = [len(curve.start) for curve in picture.curves]
+    events = writing.EventWriter(run.events_path)
+    for step in range(51, 90):
+        writing.step(events, step)
+    story.update(10)
+    assert [len(curve.start) for curve in picture.curves] == lengths == [len(c.last) for c in picture.curves]
+
+
+def test_values_are_those_of_the_step_that_is_looked_at(tmp_path: Path) -> None:
+    curves = Curves(story_of(write_run(tmp_path, steps=174)))
+    assert curves.value_at("loss", 100) == writing.loss_at(100)
+    assert curves.value_at("loss", 100.7) == writing.loss_at(100)
+    assert curves.value_at("validation", 49) is None
+    assert curves.best("validation") is not None and curves.best("validation")[0] == 150
+    assert curves.value_at("nothing", 5) is None and curves.best("nothing") is None
+
+
+def test_every_line_has_the_width_that_it_is_given(tmp_path: Path) -> None:
+    story = story_of(write_run(tmp_path, steps=174, ending="died"))
+    for width in (40, 60, 80, 200):
+        now = seen(story, Look(at=100.0, zoom=2, log=True))
+        for line in (run_line(now, width), bar_line(now, width), chart_line(now, width, clipped=True)):
+            assert len(text(line)) == width
+
+
+def test_numbers_keep_their_places_while_they_change(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    events = writing.begin(run, total=4240)
+    story = RunStory(run)
+    places = set()
+    for step in range(1, 1200):
+        writing.step(events, step)
+        if step in (1, 99, 1001):
+            story.update(10)
+            line = text(run_line(seen(story), 90))
+            facts = [text(fact) for fact in fact_lines(seen(story), 34, 10)]
+            places.add((line.index(" of "), line.index("%"), facts[0].index("smooth"), facts[3].index("te ")))
+    assert len(places) == 1
+
+
+def test_the_facts_fit_their_height_and_keep_what_was_saved(tmp_path: Path) -> None:
+    story = story_of(write_run(tmp_path, steps=174))
+    for height in range(1, 20):
+        lines = [text(line) for line in fact_lines(seen(story), 34, height)]
+        assert len(lines) <= height
+        assert any(line.startswith("saved") for line in lines)
+
+
+def test_a_meter_is_as_wide_as_asked_in_every_style() -> None:
+    for marks in (UNICODE, ASCII):
+        for share in (-1, 0, 0.01, 0.5, 0.999, 1, 7, float("nan")):
+            assert len(text(meter(share, 10, marks, ""))) == 10
+    assert text(meter(0.5, 10, ASCII, "")) == "#####....."
+
+
+def test_an_ending_is_told_only_when_there_is_one(tmp_path: Path) -> None:
+    alive = seen(story_of(write_run(tmp_path, steps=10)))
+    status = inspect(alive.story.run)
+    living = replace(alive, status=replace(status, state="running"))
+    assert ending_lines(living, "R", 80) == []
+    assert "died at step 10" in text(ending_lines(alive, "R", 80)[0])
+
+
+def test_moments_come_in_the_order_of_their_steps_and_outside_text_is_made_safe(tmp_path: Path) -> None:
+    run = write_run(tmp_path, steps=120)
+    events = writing.EventWriter(run.events_path)
+    events.emit("warning", code="x", message="odd \x1b[31m thing", remedy="Look.")
+    events.emit("control", request="save", status="done", detail="")
+    moments = Moments(story_of(run)).all()
+    assert [moment.step for moment in moments] == sorted(moment.step for moment in moments)
+    texts = [moment.text for moment in moments]
+    assert "saved checkpoints/hat-girl-000100.safetensors (37.9 MB)" in texts
+    assert "! odd ␛[31m thing Look." in texts
+    assert "save now: done" in texts and "drew 2 samples" in texts
