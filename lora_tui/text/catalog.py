@@ -61,6 +61,9 @@ def updated(language: str, strings: Catalog) -> Catalog:
     catalog.update(strings, no_fuzzy_matching=True)
     catalog.obsolete.clear()
     catalog.fuzzy = False
+    catalog.header_comment = f"# lora-tui in {language}; written by: make i18n"
+    catalog.project, catalog.version = "lora-tui", "1"
+    catalog.msgid_bugs_address = catalog.last_translator = catalog.language_team = ""
     catalog.creation_date = catalog.revision_date = _SOME_DAY
     return catalog
 
