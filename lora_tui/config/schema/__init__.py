@@ -1,0 +1,38 @@
+"""The configuration of a run: every setting, declared once. Knows no torch, no screen and no file."""
+
+from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
+from lora_tui.config.schema.learning import (
+    LearningSection,
+    NetworkSection,
+    NoiseSection,
+    OptimizerSection,
+    StepSection,
+    ValidationSection,
+)
+from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
+from lora_tui.config.schema.section import Precision, Sampler, Schedule, Section
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "CaptionSection",
+    "Config",
+    "DataSection",
+    "DatasetEntry",
+    "LearningSection",
+    "MemorySection",
+    "ModelSection",
+    "NetworkSection",
+    "NoiseSection",
+    "OptimizerSection",
+    "Precision",
+    "SamplePrompt",
+    "Sampler",
+    "SamplingSection",
+    "SavingSection",
+    "Schedule",
+    "Section",
+    "StepSection",
+    "ValidationSection",
+    "as_plain",
+]

@@ -1,0 +1,46 @@
+"""All settings of a run together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lora_tui.config.option import option
+from lora_tui.config.schema.learning import (
+    LearningSection,
+    NetworkSection,
+    NoiseSection,
+    OptimizerSection,
+    StepSection,
+    ValidationSection,
+)
+from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
+from lora_tui.config.schema.section import Section
+from lora_tui.text.translate import N_
+
+SCHEMA_VERSION = 1
+
+
+class Config(Section):
+    """A complete run. ``datasets`` and ``samples`` are lists, everything else is one section a group."""
+
+    schema_version: int = option(SCHEMA_VERSION, N_("schema version"), N_("Version of this file's format."))
+    model: ModelSection = option(None, N_("Model"), "", factory=ModelSection)
+    datasets: list[DatasetEntry] = option(None, N_("Folders"), "", factory=list)
+    data: DataSection = option(None, N_("Dataset"), "", factory=DataSection)
+    captions: CaptionSection = option(None, N_("Captions"), "", factory=CaptionSection)
+    network: NetworkSection = option(None, N_("Network"), "", factory=NetworkSection)
+    learning: LearningSection = option(None, N_("Learning"), "", factory=LearningSection)
+    optimizer: OptimizerSection = option(None, N_("Optimizer"), "", factory=OptimizerSection)
+    steps: StepSection = option(None, N_("Steps"), "", factory=StepSection)
+    samples: list[SamplePrompt] = option(None, N_("Prompts"), "", factory=list)
+    sampling: SamplingSection = option(None, N_("Samples"), "", factory=SamplingSection)
+    noise: NoiseSection = option(None, N_("Noise, loss"), "", factory=NoiseSection)
+    validation: ValidationSection = option(None, N_("Validation"), "", factory=ValidationSection)
+    memory: MemorySection = option(None, N_("Memory"), "", factory=MemorySection)
+    saving: SavingSection = option(None, N_("Saving"), "", factory=SavingSection)
+
+
+def as_plain(config: Config) -> dict[str, Any]:
+    """The configuration as plain dictionaries, lists and scalars, in the order of the schema."""
+    return config.model_dump(mode="python")

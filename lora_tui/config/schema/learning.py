@@ -1,0 +1,276 @@
+"""How it learns: network, rates, optimizer, length, noise, validation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.section import Schedule, Section
+from lora_tui.text.translate import N_
+
+
+class NetworkSection(Section):
+    """Network"""
+
+    type: Literal["lora"] = option(
+        "lora",
+        N_("type"),
+        N_("What is trained: LoRA adds two thin matrices to each chosen layer."),
+        labels=(("lora", "LoRA"),),
+        peers=("network_module", "lora_type"),
+    )
+    rank: int = option(
+        32,
+        N_("rank"),
+        N_(
+            "Directions each layer may learn (dim). Higher keeps more detail and makes a larger file. Characters "
+            "usually 32 or 64, styles up to 128."
+        ),
+        ge=1,
+        le=320,
+        peers=("network_dim", "linear", "lora_rank", "dim"),
+    )
+    alpha: float = option(
+        32.0,
+        N_("alpha"),
+        N_("The update is multiplied by alpha / rank. Above rank it acts like a higher learning rate."),
+        gt=0,
+        le=1024,
+        peers=("network_alpha", "linear_alpha", "lora_alpha"),
+    )
+    text_encoder: bool = option(
+        True,
+        N_("train text encoder"),
+        N_(
+            "Also adapt how words are understood. Helps a new trigger word; off saves memory and time, and lets text "
+            "embeddings be cached."
+        ),
+        peers=("network_train_unet_only", "train_text_encoder"),
+    )
+
+
+class LearningSection(Section):
+    """Learning"""
+
+    unet_lr: float = option(
+        1e-4,
+        N_("learning rate"),
+        N_("Step size for the image model. 1e-4 is usual for LoRA; too high burns, too low learns nothing."),
+        ge=0,
+        le=10,
+        peers=("unet_lr", "learning_rate", "lr"),
+    )
+    text_encoder_lr: float = option(
+        1e-5,
+        N_("text encoder rate"),
+        N_("Step size for the text encoder, usually a tenth to a half of the other."),
+        ge=0,
+        le=10,
+        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        peers=("text_encoder_lr",),
+    )
+    schedule: Schedule = option(
+        "cosine",
+        N_("schedule"),
+        N_("How the learning rate changes over the run. Cosine falls smoothly to the end."),
+        peers=("lr_scheduler",),
+    )
+    warmup: int = option(
+        0,
+        N_("warm-up"),
+        N_("Steps in which the learning rate rises from zero at the start."),
+        unit="steps",
+        ge=0,
+        peers=("lr_warmup_steps",),
+    )
+    restarts: int = option(
+        1,
+        N_("restarts"),
+        N_("How many times the cosine begins anew."),
+        ge=1,
+        le=100,
+        when=Rule(lambda c: c.learning.schedule == "cosine_with_restarts", N_("schedule is cosine_with_restarts")),
+        peers=("lr_scheduler_num_cycles",),
+    )
+    power: float = option(
+        1.0,
+        N_("power"),
+        N_("Exponent of the polynomial; 1 falls in a straight line."),
+        gt=0,
+        le=10,
+        expert=True,
+        when=Rule(lambda c: c.learning.schedule == "polynomial", N_("schedule is polynomial")),
+        peers=("lr_scheduler_power",),
+    )
+    final: float = option(
+        0.0,
+        N_("final share"),
+        N_("Share of the learning rate that is left at the end of the schedule."),
+        ge=0.0,
+        le=1.0,
+        expert=True,
+        when=Rule(lambda c: c.learning.schedule != "constant", N_("schedule is not constant")),
+        peers=("lr_scheduler_min_lr_ratio",),
+    )
+
+
+class OptimizerSection(Section):
+    """Optimizer"""
+
+    type: Literal["adamw"] = option(
+        "adamw",
+        N_("optimizer"),
+        N_("AdamW of torch, fused where the device has it."),
+        labels=(("adamw", "AdamW"),),
+        peers=("optimizer_type", "optimizer"),
+    )
+    weight_decay: float = option(
+        0.01,
+        N_("weight decay"),
+        N_("Pulls the adapter's weights towards zero a little at each step."),
+        ge=0,
+        le=10,
+        expert=True,
+        peers=("weight_decay",),
+    )
+    beta1: float = option(0.9, N_("beta 1"), N_("Memory of the gradient's mean."), ge=0.0, le=0.9999, expert=True)
+    beta2: float = option(0.999, N_("beta 2"), N_("Memory of the gradient's square."), ge=0.0, le=0.99999, expert=True)
+    eps: float = option(1e-8, N_("epsilon"), N_("Keeps the division stable."), gt=0, le=1, expert=True)
+    max_grad_norm: float = option(
+        1.0,
+        N_("clip gradients"),
+        N_("A gradient longer than this is shortened to it. 0 leaves gradients as they are."),
+        ge=0,
+        le=1e6,
+        expert=True,
+        peers=("max_grad_norm",),
+    )
+
+
+class StepSection(Section):
+    """Steps"""
+
+    epochs: int = option(
+        10,
+        N_("epochs"),
+        N_("How often the whole dataset, repeats included, is shown."),
+        ge=1,
+        le=100_000,
+        peers=("max_train_epochs",),
+    )
+    max_steps: int = option(
+        0,
+        N_("stop at step"),
+        N_("End at this step even within an epoch; 0 trains all epochs. More steps than the epochs give add epochs."),
+        unit="steps",
+        ge=0,
+        peers=("max_train_steps", "steps"),
+    )
+    batch_size: int = option(
+        2,
+        N_("batch size"),
+        N_("Images shown at once. Larger is steadier, faster per image and needs more memory."),
+        ge=1,
+        le=1024,
+        peers=("train_batch_size", "batch_size"),
+    )
+    gradient_accumulation: int = option(
+        1,
+        N_("gradient accumulation"),
+        N_("Batches added up before one update: the effect of a larger batch without its memory."),
+        ge=1,
+        le=1024,
+        expert=True,
+        peers=("gradient_accumulation_steps",),
+    )
+    seed: int = option(
+        42,
+        N_("seed"),
+        N_("Names the random numbers of the run: the same seed repeats it."),
+        ge=0,
+        le=2**32 - 1,
+        peers=("seed",),
+    )
+
+
+class NoiseSection(Section):
+    """Noise, loss"""
+
+    min_snr_gamma: float = option(
+        0.0,
+        N_("min-SNR gamma"),
+        N_("Weighs easy timesteps down so that learning is steadier; 5 is usual, 0 is off."),
+        ge=0,
+        le=100,
+        peers=("min_snr_gamma", "snr_gamma"),
+    )
+    noise_offset: float = option(
+        0.0,
+        N_("noise offset"),
+        N_("Helps very dark and very bright images; up to 0.1, 0 is off."),
+        ge=0,
+        le=1,
+        expert=True,
+        peers=("noise_offset",),
+    )
+    min_timestep: int = option(
+        0,
+        N_("lowest timestep"),
+        N_("Noise levels below this are not trained. Low timesteps are fine detail."),
+        ge=0,
+        le=999,
+        expert=True,
+        peers=("min_timestep",),
+    )
+    max_timestep: int = option(
+        1000,
+        N_("highest timestep"),
+        N_("Noise levels from this on are not trained. High timesteps are composition."),
+        ge=1,
+        le=1000,
+        expert=True,
+        peers=("max_timestep",),
+    )
+
+
+class ValidationSection(Section):
+    """Validation"""
+
+    mode: Literal["auto", "on", "off"] = option(
+        "auto",
+        N_("validation"),
+        N_(
+            "Keep some images out of training and measure the loss on them with fixed noise: it turns up when the run "
+            "overfits. Auto holds images out from 20 images on."
+        ),
+        labels=(("auto", N_("auto (from 20 images)")), ("on", N_("on")), ("off", N_("off"))),
+        peers=("validation_split",),
+    )
+    share: float = option(
+        0.05,
+        N_("share held out"),
+        N_("Share of the images kept for validation, at least 2. Near-duplicates stay on one side."),
+        gt=0,
+        le=0.5,
+        expert=True,
+        when=Rule(lambda c: c.validation.mode != "off", N_("validation is not off")),
+        peers=("validation_split",),
+    )
+    every_epochs: int = option(
+        1,
+        N_("every epochs"),
+        N_("Measure after this many epochs; 0 never."),
+        unit="epochs",
+        ge=0,
+        when=Rule(lambda c: c.validation.mode != "off", N_("validation is not off")),
+        peers=("validate_every_n_epochs",),
+    )
+    every_steps: int = option(
+        0,
+        N_("every steps"),
+        N_("Measure after this many steps; 0 never."),
+        unit="steps",
+        ge=0,
+        when=Rule(lambda c: c.validation.mode != "off", N_("validation is not off")),
+        peers=("validate_every_n_steps",),
+    )

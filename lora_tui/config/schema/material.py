@@ -1,0 +1,208 @@
+"""What is trained on: the base model, the images, the captions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.section import Section
+from lora_tui.text.translate import N_
+
+
+class ModelSection(Section):
+    """Model"""
+
+    base: str = option(
+        "",
+        N_("base model"),
+        N_(
+            "The checkpoint the LoRA is trained on: a .safetensors file, a diffusers folder, or a hub name such as "
+            "owner/model. A LoRA works best on the model it was trained on and on its relatives."
+        ),
+        path="model",
+        peers=("pretrained_model_name_or_path", "base_model_name"),
+    )
+    family: Literal["sd15"] = option(
+        "sd15",
+        N_("family"),
+        N_("The architecture of the base model. A file of another family is refused before anything loads."),
+        labels=(("sd15", "Stable Diffusion 1.5"),),
+        peers=("model_train_type", "v2", "arch"),
+    )
+    vae: str = option(
+        "",
+        N_("separate VAE"),
+        N_("A VAE file or folder that replaces the one in the base model. Empty uses the base model's own."),
+        expert=True,
+        path="model",
+        peers=("vae",),
+    )
+    clip_skip: int = option(
+        2,
+        N_("clip skip"),
+        N_(
+            "Which layer of the text encoder is read, counted from the end: 1 is the last, 2 the one before it. "
+            "Use what the base model is used with; 2 is usual for SD1.5."
+        ),
+        ge=1,
+        le=12,
+        families=("sd15",),
+        peers=("clip_skip",),
+    )
+    allow_pickle: bool = option(
+        False,
+        N_("allow .ckpt files"),
+        N_(
+            "Pickled checkpoints can carry programs. When on, such a file is read through torch's weights-only "
+            "reader, which refuses everything but tensors. Prefer .safetensors."
+        ),
+        expert=True,
+    )
+
+
+class DatasetEntry(Section):
+    """One folder of images."""
+
+    path: str = option(
+        "",
+        N_("folder"),
+        N_("A folder of images with captions beside them; folders named N_name repeat their images N times."),
+        path="folder",
+        peers=("train_data_dir", "image_dir", "folder_path"),
+    )
+    repeats: int = option(
+        0,
+        N_("repeats"),
+        N_("How often each image is shown in one epoch. 0 takes the number from a folder named N_name, else 1."),
+        ge=0,
+        le=10_000,
+        peers=("num_repeats",),
+    )
+
+
+class DataSection(Section):
+    """Dataset"""
+
+    resolution: int = option(
+        512,
+        N_("resolution"),
+        N_(
+            "Training size: the area of a square with this side. SD1.5 learned at 512; larger needs more memory "
+            "and time, smaller loses detail."
+        ),
+        unit="px",
+        ge=64,
+        le=4096,
+        peers=("resolution", "max_resolution"),
+    )
+    buckets: bool = option(
+        True,
+        N_("buckets"),
+        N_("Group images by shape so that little is cut away. Off crops every image to a square at its centre."),
+        peers=("enable_bucket", "aspect_ratio_bucketing"),
+    )
+    bucket_min: int = option(
+        256,
+        N_("smallest side"),
+        N_("No bucket has a side below this."),
+        unit="px",
+        ge=16,
+        le=4096,
+        expert=True,
+        when=Rule(lambda c: c.data.buckets and c.data.upscale, N_("buckets are on and small images are enlarged")),
+        peers=("min_bucket_reso",),
+    )
+    bucket_max: int = option(
+        1024,
+        N_("largest side"),
+        N_("No bucket has a side above this."),
+        unit="px",
+        ge=64,
+        le=8192,
+        expert=True,
+        when=Rule(lambda c: c.data.buckets and c.data.upscale, N_("buckets are on and small images are enlarged")),
+        peers=("max_bucket_reso",),
+    )
+    bucket_step: Literal[8, 16, 32, 64, 128] = option(
+        64,
+        N_("bucket step"),
+        N_("The sides of buckets are multiples of this. Smaller steps cut less away and make more buckets."),
+        unit="px",
+        expert=True,
+        when=Rule(lambda c: c.data.buckets, N_("buckets are on")),
+        peers=("bucket_reso_steps",),
+    )
+    upscale: bool = option(
+        True,
+        N_("enlarge small images"),
+        N_("Enlarge images below the training size. Off trains them in smaller buckets of their own size."),
+        expert=True,
+        when=Rule(lambda c: c.data.buckets, N_("buckets are on")),
+        peers=("bucket_no_upscale",),
+    )
+    flip: bool = option(
+        False,
+        N_("random flip"),
+        N_("Mirror images left to right at random. Leave off for anything with a left and a right."),
+        peers=("flip_aug",),
+    )
+
+
+class CaptionSection(Section):
+    """Captions"""
+
+    extensions: list[str] = option(
+        None,
+        N_("caption files"),
+        N_("Endings of caption files, in order; the first that exists beside an image is read."),
+        factory=lambda: [".txt", ".caption"],
+        expert=True,
+        peers=("caption_extension",),
+    )
+    shuffle: bool = option(
+        False,
+        N_("shuffle tags"),
+        N_("Another order of the comma-separated tags each time. Suits tags, not sentences."),
+        peers=("shuffle_caption",),
+    )
+    keep_tokens: int = option(
+        0,
+        N_("keep first tags"),
+        N_("This many tags stay in front when tags are shuffled. 1 keeps the trigger word first."),
+        ge=0,
+        le=255,
+        when=Rule(lambda c: c.captions.shuffle, N_("tags are shuffled")),
+        peers=("keep_tokens",),
+    )
+    dropout: float = option(
+        0.0,
+        N_("caption dropout"),
+        N_("Share of the time that a caption is left empty, which keeps guidance working. 0 to 0.1 is usual."),
+        ge=0.0,
+        le=1.0,
+        peers=("caption_dropout_rate",),
+    )
+    max_tokens: Literal[75, 150, 225] = option(
+        225,
+        N_("token limit"),
+        N_("Captions longer than this many tokens are cut, and a warning says how many. Costs little."),
+        unit="tokens",
+        expert=True,
+        families=("sd15",),
+        peers=("max_token_length",),
+    )
+    variants: int = option(
+        16,
+        N_("cached orders"),
+        N_(
+            "How many shuffled orders of each caption are kept when text embeddings are cached; the text encoder "
+            "need not stay in memory for them."
+        ),
+        ge=1,
+        le=1000,
+        expert=True,
+        when=Rule(
+            lambda c: c.captions.shuffle and not c.network.text_encoder,
+            N_("tags are shuffled and the text encoder is not trained"),
+        ),
+    )

@@ -1,0 +1,169 @@
+"""What it takes and what it leaves: memory, files, sample images."""
+
+from __future__ import annotations
+
+from lora_tui.config.option import option
+from lora_tui.config.schema.section import Precision, Sampler, Section
+from lora_tui.text.translate import N_
+
+
+class SamplingSection(Section):
+    """Samples"""
+
+    at_start: bool = option(
+        True,
+        N_("at the start"),
+        N_("Also draw the samples before the first step, to compare with."),
+        peers=("sample_at_first",),
+    )
+    every_epochs: int = option(
+        1,
+        N_("every epochs"),
+        N_("Draw the samples after this many epochs; 0 never."),
+        unit="epochs",
+        ge=0,
+        peers=("sample_every_n_epochs",),
+    )
+    every_steps: int = option(
+        0,
+        N_("every steps"),
+        N_("Draw the samples after this many steps; 0 never."),
+        unit="steps",
+        ge=0,
+        peers=("sample_every_n_steps", "sample_every"),
+    )
+
+
+class SamplePrompt(Section):
+    """One image drawn during training."""
+
+    prompt: str = option("", N_("prompt"), N_("What to draw."))
+    negative: str = option("", N_("negative prompt"), N_("What to avoid."))
+    width: int = option(512, N_("width"), N_("Width of the image, a multiple of 8."), unit="px", ge=64, le=4096)
+    height: int = option(512, N_("height"), N_("Height of the image, a multiple of 8."), unit="px", ge=64, le=4096)
+    steps: int = option(20, N_("steps"), N_("Denoising steps; 20 to 30 are usual."), ge=1, le=1000)
+    guidance: float = option(7.0, N_("guidance"), N_("How closely the prompt is followed (CFG)."), ge=0, le=100)
+    seed: int = option(42, N_("seed"), N_("The same seed draws comparable images."), ge=0, le=2**32 - 1)
+    sampler: Sampler = option("euler_a", N_("sampler"), N_("The method of denoising."))
+    strength: float = option(1.0, N_("strength"), N_("Weight of the LoRA in this image."), ge=-10, le=10)
+
+
+class MemorySection(Section):
+    """Memory"""
+
+    precision: Precision = option(
+        "bf16",
+        N_("precision"),
+        N_(
+            "Number format of the base model and its arithmetic; the adapter itself is kept in fp32. bf16 on cards "
+            "from 2020 on, fp16 on older ones, fp32 for exactness."
+        ),
+        peers=("mixed_precision", "dtype"),
+    )
+    gradient_checkpointing: bool = option(
+        False,
+        N_("gradient checkpointing"),
+        N_("Computes activations again instead of keeping them: much less memory, about a third more time."),
+        peers=("gradient_checkpointing",),
+    )
+    cache_latents: bool = option(
+        True,
+        N_("cache latents"),
+        N_("Encode each image once and keep the result on disk; the VAE then leaves memory. Almost always faster."),
+        expert=True,
+        peers=("cache_latents", "cache_latents_to_disk"),
+    )
+    device: str = option(
+        "auto",
+        N_("device"),
+        N_("auto takes the GPU with most free memory, else the CPU; cuda:1 or cpu names one."),
+        expert=True,
+        peers=("gpu_ids", "device"),
+    )
+    threads: int = option(
+        0,
+        N_("CPU threads"),
+        N_("Threads for arithmetic on the CPU; 0 uses all cores. Bit-equal repeats need the same number."),
+        ge=0,
+        le=1024,
+        expert=True,
+    )
+
+
+class SavingSection(Section):
+    """Saving"""
+
+    name: str = option(
+        "lora",
+        N_("name"),
+        N_("The stem of the LoRA files; also part of the run folder's name."),
+        peers=("output_name",),
+    )
+    every_epochs: int = option(
+        1,
+        N_("every epochs"),
+        N_("Save the LoRA after this many epochs; 0 saves only at the end."),
+        unit="epochs",
+        ge=0,
+        peers=("save_every_n_epochs",),
+    )
+    every_steps: int = option(
+        0,
+        N_("every steps"),
+        N_("Save the LoRA after this many steps; 0 never."),
+        unit="steps",
+        ge=0,
+        peers=("save_every_n_steps", "save_every"),
+    )
+    keep_last: int = option(
+        0,
+        N_("keep last"),
+        N_("Delete older LoRA files of the run beyond this many; 0 keeps all. The final file always stays."),
+        ge=0,
+        expert=True,
+        peers=("save_last_n_epochs", "max_step_saves_to_keep"),
+    )
+    precision: Precision = option(
+        "fp16",
+        N_("file precision"),
+        N_("Number format in the LoRA file. fp16 is read everywhere and half the size of fp32."),
+        peers=("save_precision",),
+    )
+    state_every_steps: int = option(
+        0,
+        N_("state every steps"),
+        N_("Write everything that an exact resume needs after this many steps; 0 leaves it to epochs."),
+        unit="steps",
+        ge=0,
+        expert=True,
+        peers=("save_state",),
+    )
+    state_every_epochs: int = option(
+        1,
+        N_("state every epochs"),
+        N_("Write the resume state after this many epochs; 0 writes it only when the run stops."),
+        unit="epochs",
+        ge=0,
+        expert=True,
+        peers=("save_state",),
+    )
+    keep_states: int = option(
+        2,
+        N_("keep states"),
+        N_("How many resume states stay on disk; older ones are removed."),
+        ge=1,
+        le=100,
+        expert=True,
+        peers=("save_last_n_epochs_state",),
+    )
+    title: str = option("", N_("title"), N_("Title in the file's metadata; empty takes the name."), expert=True)
+    author: str = option("", N_("author"), N_("Author in the file's metadata."), expert=True)
+    comment: str = option(
+        "", N_("comment"), N_("A note kept in the file's metadata."), expert=True, peers=("training_comment",)
+    )
+    trigger: str = option(
+        "",
+        N_("trigger word"),
+        N_("Written into the file's metadata, so that other programs can show it."),
+        peers=("trigger_word", "class_tokens"),
+    )

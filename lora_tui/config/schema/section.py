@@ -1,0 +1,17 @@
+"""What every group of settings shares, and the values that several of them allow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Precision = Literal["bf16", "fp16", "fp32"]
+Schedule = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]
+Sampler = Literal["euler_a", "euler", "dpmpp_2m_karras", "dpmpp_2m", "ddim", "unipc", "heun"]
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown keys are errors; values are checked on assignment, too."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
