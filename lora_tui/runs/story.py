@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lora_tui.jobs.events import CHUNK, Event, LineReader, as_number, parse_line
+from lora_tui.jobs.events import Event, LineReader, as_number, parse_line
 from lora_tui.jobs.job import read_job
 from lora_tui.runs import facts
 from lora_tui.runs.facts import Ending, Marker, Notice, Phase, RunInfo, Sample, Saved
@@ -29,6 +29,9 @@ DENSE_BITS = 12
 """Secondary fields and rates change slowly: they are read of every step up to 4,095, then of every 2nd, from 8,192 on
 of every 4th and so on, which is as fine as the buckets of a series. It makes a long run several times faster to read.
 """
+
+BLOCK = 1 << 18
+"""Bytes that are read at a time: some 800 steps, which with all their columns stay in a processor's cache."""
 
 MOST_NOTICES = 1000
 """Warnings and markers that are kept; older ones give way."""
@@ -132,7 +135,7 @@ class RunStory:
         before = self.version
         self._look_ahead()
         while True:
-            block = self._reader.block(CHUNK // 2)
+            block = self._reader.block(BLOCK)
             if self._reader.restarted:
                 self._start_over(keep_cuts=False)
             if block:

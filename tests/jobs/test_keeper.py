@@ -14,6 +14,7 @@ from support import until
 from lora_tui.errors import UserError
 from lora_tui.jobs import launch
 from lora_tui.jobs.control import request
+from lora_tui.jobs.events import EventReader
 from lora_tui.jobs.job import keeper_alive, read_job, trainer_alive
 from lora_tui.jobs.lock import holder
 from lora_tui.jobs.process import identity
@@ -110,6 +111,14 @@ def test_a_death_without_a_word_is_explained(run: RunFolder, how: str, code: str
         assert (job.signal, job.exit_status) == (int(how[7:]), None)
     status = inspect(run)
     assert (status.state, status.code, status.can_resume, status.step) == ("died", code, True, 2)
+
+
+def test_a_job_killed_within_a_line_is_explained_on_a_line_of_its_own(run: RunFolder) -> None:
+    launched(run, "--steps", "2", "--end", "torn")
+    ended(run)
+    reader = EventReader(run.events_path)
+    assert reader.poll()[-1]["code"] == "killed"
+    assert reader.bad_lines == 1
 
 
 def test_a_program_that_is_not_there_is_a_told_failure(run: RunFolder) -> None:

@@ -1,0 +1,111 @@
+"""The real app in a pseudo-terminal of its own: what it paints, what it sends, and what it costs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lora_tui.errors import UserError
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import _
+
+_ESCAPES = re.compile(rb"\x1b(\[[0-9;?<>=]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>78])")
+_KEPT = 400_000
+"""Bytes of output that are looked through for what is waited for."""
+
+
+class Terminal:
+    """A program on a terminal of ``columns`` by ``rows``; use as a context manager, which ends it."""
+
+    def __init__(self, arguments: Sequence[str], home: Path, *, columns: int = 120, rows: int = 36) -> None:
+        self.received = 0
+        self.closed = False
+        self.begun = time.perf_counter()
+        self._output = b""
+        command = [sys.executable, "-m", "lora_tui", *arguments]
+        variables = {"TERM": "xterm-256color", "LORA_TUI_HOME": str(home), "LORA_TUI_LANG": "en", "LANG": "C.UTF-8"}
+        environment = {name: value for name, value in os.environ.items() if name not in ("TMUX", "NO_COLOR")}
+        self.pid, self._descriptor = pty.fork()
+        if self.pid == 0:
+            os.execve(command[0], command, {**environment, **variables})
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self, seconds: float) -> None:
+        """Take in what it paints for this long."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            if not select.select([self._descriptor], [], [], min(left, 0.02))[0]:
+                continue
+            try:
+                data = os.read(self._descriptor, 65536)
+            except OSError:
+                self.closed = True
+                return
+            self.received += len(data)
+            self._output = (self._output + data)[-_KEPT:]
+
+    def wait_for(self, pattern: str, timeout: float = 30.0) -> float:
+        """Seconds from the start until text that matches ``pattern`` was painted.
+
+        Raises:
+            UserError: it was not painted in time.
+        """
+        while time.perf_counter() - self.begun < timeout and not self.closed:
+            self.read(0.02)
+            if re.search(pattern, self.text(), re.DOTALL):
+                return time.perf_counter() - self.begun
+        last = plain(self.text()[-400:])
+        raise UserError(_("The app did not paint what was waited for: {text}").format(text=last), code="bench.paint")
+
+    def wait_until_at_rest(self, timeout: float = 60.0) -> float:
+        """Seconds from the start until it used less than a fifth of a core for half a second."""
+        while time.perf_counter() - self.begun < timeout:
+            before, at = self.cpu_seconds(), time.perf_counter()
+            self.read(0.5)
+            if self.cpu_seconds() - before < 0.1:
+                return at - self.begun
+        return time.perf_counter() - self.begun
+
+    def text(self) -> str:
+        """The end of what it painted, without escape sequences."""
+        return _ESCAPES.sub(b"", self._output).decode("utf-8", "replace")
+
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used, in its own code and in the system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory(self) -> int:
+        """Bytes of memory at its highest."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+        end = time.perf_counter() + 5
+        while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+            self.read(0.05)
+            if time.perf_counter() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                break
+        os.close(self._descriptor)
