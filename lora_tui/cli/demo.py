@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -86,7 +88,7 @@ def _train(demo: Demo, *, as_json: bool) -> int:
     except KeyboardInterrupt:
         note("")
         note(_("You have left; the training goes on."))
-        note(_("See it with: {command}").format(command=f"lora-tui attach {started.root}"))
+        note(_("See it with: {command}").format(command=_command("attach", started.root)))
         return 0
     return _report(demo, status, time.monotonic() - begun, as_json=as_json)
 
@@ -135,7 +137,20 @@ def _good_news(demo: Demo, status: RunStatus, lora: Path, told: Losses, seconds:
         ),
         _("LoRA   {path} ({size})").format(path=plain(str(lora)), size=size),
         _("run    {path}").format(path=plain(str(status.run.root))),
-        _("open   {command}").format(command=f"lora-tui attach {plain(str(status.run.root))}"),
-        _("files  {command}").format(command=f"lora-tui lora info {plain(str(lora))}"),
-        _("edit   {command}").format(command=f"lora-tui {plain(str(demo.root))}"),
+        _("open   {command}").format(command=_command("attach", status.run.root)),
+        _("files  {command}").format(command=_command("lora", "info", lora)),
+        _("edit   {command}").format(command=_command(demo.root)),
     ]
+
+
+def _command(*words: str | Path) -> str:
+    """A command line to copy: with the plain name where the shell finds this very program by it, else with its path."""
+    from lora_tui.text.plain import plain
+
+    own = Path(sys.executable).parent / "lora-tui"
+    found = shutil.which("lora-tui")
+    if own.exists() and (found is None or not own.samefile(found)):
+        program = own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own
+    else:
+        program = Path("lora-tui")
+    return plain(shlex.join(map(str, (program, *words))))

@@ -27,11 +27,9 @@ def test_every_marked_string_is_translated(wanted: str, strings: catalog.Catalog
 
 
 @pytest.mark.parametrize("wanted", catalog.TRANSLATED)
-def test_the_files_are_fresh(wanted: str, strings: catalog.Catalog) -> None:
-    current = catalog.updated(wanted, strings)
-    path = catalog.po_path(wanted)
-    assert path.read_bytes() == catalog.as_po(current), "run: make i18n"
-    assert path.with_suffix(".mo").read_bytes() == catalog.as_mo(current), "run: make i18n"
+def test_the_compiled_file_is_fresh(wanted: str, strings: catalog.Catalog) -> None:
+    compiled = catalog.po_path(wanted).with_suffix(".mo").read_bytes()
+    assert compiled == catalog.as_mo(catalog.updated(wanted, strings)), "run: make i18n"
 
 
 def test_the_program_reads_the_compiled_file() -> None:
