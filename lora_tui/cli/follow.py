@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,8 @@ MARKS = {
     "failed": "×",
     "died": "×",
 }
+ASCII_MARKS = {**dict.fromkeys(MARKS, "*"), "starting": ".", "paused": "=", "stopped": "-", "finished": "+"}
+ASCII_MARKS.update(failed="x", died="x")
 
 
 @dataclass
@@ -101,7 +104,7 @@ def wait_for_end(run: RunFolder, screen: Progress, label: str) -> RunStatus:
 
 def status_line(status: RunStatus) -> str:
     """A run in one short line, for the status bar of tmux."""
-    parts = [f"{MARKS.get(status.state, '?')} {plain(status.run.name.split('-', 2)[-1], limit=24)}"]
+    parts = [f"{mark(status.state)} {plain(status.run.name.split('-', 2)[-1], limit=24)}"]
     if status.state == "running" and status.phase not in ("", "training"):
         parts.append(phase_word(status.phase))
     elif status.state != "running":
@@ -157,6 +160,16 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     values.update({name: getattr(status, name) for name in names})
     values["pid"] = status.pid or None
     return values
+
+
+def mark(state: str) -> str:
+    """The sign of a state, as far as stdout's encoding has it."""
+    sign = MARKS.get(state, "?")
+    try:
+        sign.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return ASCII_MARKS.get(state, "?")
+    return sign
 
 
 def phase_word(name: str) -> str:

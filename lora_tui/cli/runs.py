@@ -81,7 +81,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _row(status: RunStatus) -> tuple[str, ...]:
-    from lora_tui.cli.follow import MARKS
+    from lora_tui.cli.follow import mark
     from lora_tui.runs.status import state_word
     from lora_tui.text.formats import count, duration, number
 
@@ -92,7 +92,7 @@ def _row(status: RunStatus) -> tuple[str, ...]:
     else:
         span = "-"
     return (
-        MARKS.get(status.state, "?"),
+        mark(status.state),
         str(status.number or "-"),
         status.run.name,
         state_word(status.state),

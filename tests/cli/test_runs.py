@@ -1,6 +1,7 @@
 """``runs``, ``watch`` and ``train`` as a person and a script use them, on small real jobs."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -147,6 +148,13 @@ def test_watch_once_and_as_one_line(done: RunFolder, living: RunFolder, capsys: 
     assert "4 of 4" in capsys.readouterr().out
     assert command(["watch", "--json"]) == 0
     assert answer(capsys)["name"] == living.name
+
+
+def test_a_terminal_without_unicode_gets_plain_signs(done: RunFolder) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    line = [sys.executable, "-m", "lora_tui", "watch", "done", "--line"]
+    result = subprocess.run(line, capture_output=True, check=True, env=environment)
+    assert result.stdout == b"+ done finished 100% 4/4 loss 0.250\n"
 
 
 def test_nothing_to_watch_is_an_empty_status_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
