@@ -31,6 +31,7 @@ from lora_tui.tui.road import header_run, road_cells
 from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.theme import DEFAULT_THEME, load_themes
+from lora_tui.tui.threads import favour_the_loop
 from lora_tui.tui.widgets.header import HeaderText
 from lora_tui.tui.work import RUNS_SECONDS, Work
 from lora_tui.tui.workspace import Change, Workspace
@@ -260,6 +261,7 @@ def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -
     terminal.check_terminal()
     settings = load_settings()
     set_language(settings.language)
+    favour_the_loop()
     ascii_only = settings.ascii or not terminal.draws_unicode()
     if ascii_only:
         from lora_tui.tui.scrollbar import AsciiScrollBarRender

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from textual.worker import Worker
 
 from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.threads import in_thread, keep_from_collection
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change, Images, Planned, Workspace
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from lora_tui.config.schema import Config
+    from lora_tui.dataset.scan import Scan
     from lora_tui.runs.folder import RunFolder
 
 RUNS_SECONDS = 2.0
@@ -30,6 +32,9 @@ RUNS_SECONDS = 2.0
 
 FOLDERS_EVERY = 5
 """The datasets' folders are looked at in every so-many-th look at the runs."""
+
+PROGRESS_SECONDS = 0.2
+"""How often a scan says how far it is."""
 
 PLAN_DELAY = 0.15
 """Seconds after a change of the configuration before it is planned: typing does not plan every letter."""
@@ -44,7 +49,8 @@ class Work:
         super().__init__(*args, **kwargs)
         self._stop_scan = threading.Event()
         self._stop_plan = threading.Event()
-        self._grouped: tuple[Images | None, dict[str, int]] = (None, {})
+        self._grouped: tuple[Scan | None, dict[str, int]] = (None, {})
+        self._runs_reader = reading.RunsReader()
         self._polling = False
         self._polls = 0
 
@@ -143,21 +149,37 @@ class Work:
         work.scanned = 0
         app, config, project = self._app, work.config, work.project
 
-        def progress(found: int) -> None:
-            app.call_later(self._scanned, work, found)
+        said = time.monotonic()
 
+        def progress(found: int) -> None:
+            nonlocal said
+            if (now := time.monotonic()) - said >= PROGRESS_SECONDS:
+                said = now
+                app.call_later(self._scanned, work, found)
+
+        copy = config.model_copy(deep=True)
         try:
-            images = await in_thread(reading.read_images, config.model_copy(deep=True), project, progress, stop.is_set)
+            images = await in_thread(reading.read_images, copy, progress, stop.is_set)
         except UserError as error:
             work.images, work.scanned = None, -1
             work.trouble = (error,)
             self.tell(error_words(error), "error")
-        else:
-            if stop.is_set():
-                return
-            work.images, work.scanned = images, -1
-        self.changed("scan")
-        self.replan()
+            self.changed("scan")
+            self.replan()
+            return
+        if stop.is_set():
+            return
+        old, work.scanned = work.images, -1
+        if old is None or old.scan != images.scan:  # else the old problems stand until the new ones are known
+            work.images = images
+            keep_from_collection()
+            self.changed("scan")
+            self.replan()
+        checked = await in_thread(reading.check_images, copy, project, images, stop.is_set)
+        if not stop.is_set():
+            work.images = checked
+            self.changed("scan")
+            self.replan()
 
     def _scanned(self, work: Workspace, found: int) -> None:
         if work is self.workspace and work.scanned >= 0 and work.images is None:
@@ -179,20 +201,20 @@ class Work:
 
         work.planned = await in_thread(plan, self._groups_of(images))
         self.changed("plan")
-        if images is not None and images is not self._grouped[0]:
+        if images is not None and images.scan is not self._grouped[0]:
             groups = await in_thread(reading.near_duplicates, config, images, stop.is_set)
-            if not stop.is_set() and images is work.images:
-                self._grouped = (images, groups)
+            if not stop.is_set() and work.images is not None and images.scan is work.images.scan:
+                self._grouped = (images.scan, groups)
                 work.planned = await in_thread(plan, groups)
                 self.changed("plan")
 
     def _groups_of(self, images: Images | None) -> dict[str, int]:
-        return self._grouped[1] if images is not None and images is self._grouped[0] else {}
+        return self._grouped[1] if images is not None and images.scan is self._grouped[0] else {}
 
     async def _poll(self) -> None:
         work = self.workspace
         try:
-            runs = await in_thread(reading.read_runs, work.runs_dir)
+            runs = await in_thread(self._runs_reader.read, work.runs_dir)
             if work is self.workspace and runs != work.runs:
                 work.runs = runs
                 if work.run is None and work.living is not None:

@@ -7,7 +7,7 @@ frozen, and the app puts it into the :class:`Workspace` on the event loop's thre
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +27,10 @@ Change = Literal["project", "config", "scan", "plan", "runs", "run"]
 EVERYTHING: frozenset[Change] = frozenset(("project", "config", "scan", "plan", "runs", "run"))
 
 
+GROUPED_AT_MOST = 5_000
+"""Images whose near-duplicates are looked for while the app plans: of more, the plan only counts."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """What opening a folder found."""
@@ -40,11 +44,16 @@ class Opened:
 
 @dataclass(frozen=True)
 class Images:
-    """The images of the project, what is wrong with them, and the folders' state when they were read."""
+    """The images of the project, what is wrong with them, and the folders' state when they were read.
+
+    Attributes:
+        checked: whether captions and sizes were checked as well; before that, problems are the scan's alone.
+    """
 
     scan: Scan
     problems: tuple[Problem, ...]
     stamp: tuple[tuple[str, int], ...] = ()
+    checked: bool = True
 
 
 @dataclass(frozen=True)
@@ -170,28 +179,35 @@ def starting_config(project: Project) -> Config:
 
 def read_images(
     config: Config,
-    project: Project | None,
     on_progress: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Images:
-    """Scan the datasets of ``config`` and check what was found.
+    """Scan the datasets of ``config``; the captions are not read yet, see :func:`check_images`.
 
     Raises:
         UserError: a dataset folder is missing or cannot be read.
     """
-    from lora_tui.dataset.checks import check_dataset
     from lora_tui.dataset.scan import scan_datasets
 
     stamp = folder_stamp(config)
     scan = scan_datasets(config, on_progress=on_progress, should_stop=should_stop)
+    return Images(scan, scan.problems, stamp, checked=False)
+
+
+def check_images(
+    config: Config, project: Project | None, images: Images, should_stop: Callable[[], bool] | None = None
+) -> Images:
+    """The same images with all their problems."""
+    from lora_tui.dataset.checks import check_dataset
+
     problems = check_dataset(
-        scan,
+        images.scan,
         config=config,
         purpose=project.purpose if project else "",
         trigger=project.trigger if project else "",
         should_stop=should_stop,
     )
-    return Images(scan, problems, stamp)
+    return replace(images, problems=problems, checked=True)
 
 
 def folder_stamp(config: Config) -> tuple[tuple[str, int], ...]:
@@ -246,20 +262,47 @@ def near_duplicates(
 
     Decodes images that are not in the cache of fingerprints yet, which takes a while.
     """
-    if images is None or config.validation.mode == "off":
+    if images is None or config.validation.mode == "off" or len(images.scan.images) > GROUPED_AT_MOST:
         return {}
     from lora_tui.dataset.similar import image_groups
 
     return image_groups(images.scan.images, should_stop=should_stop)
 
 
-def read_runs(runs_dir: Path) -> tuple[RunStatus, ...]:
-    """The project's runs, newest first, each with its state now."""
-    from lora_tui.runs.folder import list_runs
-    from lora_tui.runs.status import inspect
+class RunsReader:
+    """Reads the states of runs again and again; one that has ended is read only when its files changed."""
 
-    folders = sorted(list_runs(runs_dir), key=lambda run: run.name, reverse=True)
-    return tuple(inspect(folder) for folder in folders)
+    def __init__(self) -> None:
+        self._ended: dict[Path, tuple[tuple[int, ...], RunStatus]] = {}
+
+    def read(self, runs_dir: Path) -> tuple[RunStatus, ...]:
+        """The project's runs, newest first, each with its state now."""
+        from lora_tui.runs.folder import list_runs
+
+        folders = sorted(list_runs(runs_dir), key=lambda run: run.name, reverse=True)
+        return tuple(self._status(folder) for folder in folders)
+
+    def _status(self, run: RunFolder) -> RunStatus:
+        from lora_tui.runs.status import inspect
+
+        stamp = tuple(_stamp_of(path) for path in (run.events_path, run.job_path, run.record_path))
+        known = self._ended.get(run.root)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        status = inspect(run)
+        if status.alive:
+            self._ended.pop(run.root, None)
+        else:
+            self._ended[run.root] = (stamp, status)
+        return status
+
+
+def _stamp_of(path: Path) -> int:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return hash((found.st_mtime_ns, found.st_size, found.st_ino))
 
 
 def past_runs(runs: tuple[RunStatus, ...], most: int = 5) -> list[PastRun]:

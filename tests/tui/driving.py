@@ -47,4 +47,5 @@ def settled(app: LoraTuiApp) -> bool:
     work = app.workspace
     if work.project is None:
         return bool(work.trouble)
-    return work.scanned < 0 and work.planned is not None and work.runs is not None
+    checked = work.images is None or work.images.checked
+    return work.scanned < 0 and checked and work.planned is not None and work.runs is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from tui.projects import make_dataset
 from lora_tui.config.load import save_config
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
+from lora_tui.jobs.events import EventWriter
 from lora_tui.project import Project
-from lora_tui.tui.workspace import folder_stamp, make_planned, open_project, read_images, read_runs
+from lora_tui.runs.folder import RunFolder
+from lora_tui.tui.workspace import RunsReader, check_images, folder_stamp, make_planned, open_project, read_images
 
 
 def test_a_folder_of_images_opens_as_a_project_with_a_fitting_configuration(tmp_path: Path) -> None:
@@ -60,7 +63,7 @@ def test_a_missing_folder_and_a_wrong_project_file_are_said(tmp_path: Path) -> N
 def test_images_are_read_with_their_problems_and_planned(tmp_path: Path) -> None:
     opened = open_project(make_dataset(tmp_path, 5))
     (tmp_path / "4_hat" / "broken.png").write_bytes(b"no image")
-    images = read_images(opened.config, opened.project)
+    images = check_images(opened.config, opened.project, read_images(opened.config))
     assert len(images.scan.images) == 5
     assert any(problem.path.name == "broken.png" for problem in images.problems)
     planned = make_planned(opened.config, images)
@@ -86,4 +89,35 @@ def test_the_stamp_changes_when_files_come(tmp_path: Path) -> None:
 
 
 def test_no_runs_folder_is_no_run(tmp_path: Path) -> None:
-    assert read_runs(tmp_path / "runs") == ()
+    assert RunsReader().read(tmp_path / "runs") == ()
+
+
+def run_with(project: Path, number: int) -> RunFolder:
+    run = RunFolder.create(project / "runs", f"run{number}", "schema_version = 1\n", {"number": number})
+    EventWriter(run.events_path).emit("run", total_steps=10, epochs=1)
+    EventWriter(run.events_path).emit("step", step=4, epoch=1, loss=0.5)
+    return run
+
+
+def test_runs_are_read_newest_first_and_again_when_they_changed(tmp_path: Path) -> None:
+    runs = [run_with(tmp_path, number) for number in (1, 2)]
+    reader = RunsReader()
+    first = reader.read(tmp_path / "runs")
+    assert {status.run for status in first} == set(runs)
+    assert [status.run.name for status in first] == sorted((run.name for run in runs), reverse=True)
+    again = reader.read(tmp_path / "runs")
+    assert all(one is two for one, two in zip(first, again, strict=True))
+    EventWriter(runs[0].events_path).emit("finished", reason="completed", step=10, path="")
+    changed = {status.run: status.state for status in reader.read(tmp_path / "runs")}
+    assert changed[runs[0]] == "finished"
+
+
+@pytest.mark.bench
+def test_a_thousand_ended_runs_are_looked_at_in_a_moment(tmp_path: Path) -> None:
+    for number in range(1000):
+        run_with(tmp_path, number)
+    reader = RunsReader()
+    reader.read(tmp_path / "runs")
+    start = time.process_time()
+    reader.read(tmp_path / "runs")
+    assert time.process_time() - start < 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -21,6 +22,9 @@ from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change, Images
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.buckets import Fit, Size
 
 CAPTION_REST_SECONDS = 0.03
 """How long the cursor rests before the caption is read: a held key reads few."""
@@ -50,9 +54,11 @@ class DatasetScreen(BaseScreen):
         self._images: Images | None = None
         self._rows: tuple[FileRow, ...] = ()
         self._visible: list[int] = []
+        self._wrong = self._wrong_here = self._images_here = 0
         self._words = ""
         self._only_problems = False
         self._order = 0
+        self._buckets: tuple[Size, ...] | None = None
         self._caption: tuple[Path, str, tuple[str, ...]] | None = None
 
     # -- composing
@@ -71,11 +77,15 @@ class DatasetScreen(BaseScreen):
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if changed & {"scan", "project", "config"}:
+            self._buckets = None
             if self.workspace.images is not None and self.workspace.images is not self._images:
                 self.run_worker(self._take(self.workspace.images), group="rows", exclusive=True)
             elif self.workspace.images is None:
                 self._images, self._rows = None, ()
                 self._select()
+            elif "config" in changed:  # other buckets
+                self._list.reload()
+                self._show_facts()
             self._say()
 
     async def _take(self, images: Images) -> None:
@@ -83,6 +93,7 @@ class DatasetScreen(BaseScreen):
         rows = await in_thread(build_rows, images, self.workspace.root)
         here = self._here
         self._images, self._rows = images, rows
+        self._wrong = sum(bool(row.problems) for row in rows)
         self._select(here.path if here else None)
 
     # -- the list
@@ -104,6 +115,8 @@ class DatasetScreen(BaseScreen):
             self._rows, words=self._words, only_problems=self._only_problems, order=ORDERS[self._order][0]
         )
         cursor = next((at for at, number in enumerate(self._visible) if self._rows[number].path == path), 0)
+        self._images_here = sum(self._rows[number].image is not None for number in self._visible)
+        self._wrong_here = sum(bool(self._rows[number].problems) for number in self._visible)
         self._list.set_count(len(self._visible), cursor=cursor, empty=self._empty_words())
         self._list.reload()
         self._say()
@@ -136,19 +149,24 @@ class DatasetScreen(BaseScreen):
         ]
         return cells
 
-    def _bucket(self, row: FileRow) -> str:
+    def _fit(self, row: FileRow) -> Fit | None:
+        """How an image is brought to its bucket."""
         if row.image is None or self.workspace.config is None:
-            return ""
+            return None
         from lora_tui.dataset.buckets import buckets_for, fit_image
 
         data = self.workspace.config.data
-        fit = fit_image(row.image.facts.width, row.image.facts.height, data, buckets_for(data))
-        return f"{fit.bucket.width}x{fit.bucket.height}"
+        if self._buckets is None:
+            self._buckets = buckets_for(data)
+        return fit_image(row.image.facts.width, row.image.facts.height, data, self._buckets)
+
+    def _bucket(self, row: FileRow) -> str:
+        fit = self._fit(row)
+        return f"{fit.bucket.width}x{fit.bucket.height}" if fit else ""
 
     def _say(self) -> None:
         """The status line: how many, which of them, in what order."""
         work = self.workspace
-        images = sum(self._rows[number].image is not None for number in self._visible)
         total = len(self._images.scan.images) if self._images else 0
         if self._images is None:
             text = self._empty_words()
@@ -156,10 +174,12 @@ class DatasetScreen(BaseScreen):
                 text = _("reading images: {count} so far").format(count=count(work.scanned))
         else:
             text = ngettext("{count} image", "{count} images", total).format(count=count(total))
-            if images != total:
-                text = _("{shown} of {total} images").format(shown=count(images), total=count(total))
-            wrong = sum(bool(row.problems) for row in self._rows)
-            if wrong:
+            if self._images_here != total:
+                text = _("{shown} of {total} images").format(shown=count(self._images_here), total=count(total))
+            wrong = self._wrong
+            if not self._images.checked:
+                text += _(", ") + _("checking captions and sizes")
+            elif wrong:
                 text += _(", ") + ngettext("{count} has problems", "{count} have problems", wrong).format(
                     count=count(wrong)
                 )
@@ -215,18 +235,16 @@ class DatasetScreen(BaseScreen):
         panel.show(lines)
 
     def _fact_lines(self, row: FileRow) -> list[str]:
-        if row.image is None or self.workspace.config is None:
+        fit = self._fit(row)
+        if row.image is None or fit is None:
             return []
-        from lora_tui.dataset.buckets import buckets_for, fit_image
-
-        facts, data = row.image.facts, self.workspace.config.data
+        facts = row.image.facts
         dot = f" {self.shell.marks.dot} "
         first = [f"{facts.width} x {facts.height} px", facts.format, bytes_text(facts.size)]
         if facts.alpha:
             first.append(_("transparency"))
         if facts.animated:
             first.append(_("animated"))
-        fit = fit_image(facts.width, facts.height, data, buckets_for(data))
         kept = fit.bucket.width * fit.bucket.height / max(fit.resize.width * fit.resize.height, 1)
         second = [_("bucket {width}x{height}").format(width=fit.bucket.width, height=fit.bucket.height)]
         if kept < 0.995:
@@ -253,7 +271,7 @@ class DatasetScreen(BaseScreen):
     # -- actions
 
     def refusal(self, action_id: str) -> str:
-        if action_id == "dataset.next-problem" and not any(self._rows[n].problems for n in self._visible):
+        if action_id == "dataset.next-problem" and not self._wrong_here:
             return _("No file in the list has a problem.")
         if action_id == "dataset.zoom" and (self._here is None or self._here.image is None):
             return _("There is no picture here.")
