@@ -88,9 +88,11 @@ def _refuse_other_folders(root: Path) -> None:
 def _need_libraries() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
+        from lora_tui.doctor.software import install_command
+
         raise UserError(
             _("Training needs {names}, which are not installed.").format(names=", ".join(missing)),
-            remedy=_("Install them with: {command}").format(command="pip install 'lora-tui[train]'"),
+            remedy=_("Install them with: {command}").format(command=install_command("train")),
             code="demo.libraries",
         )
 
