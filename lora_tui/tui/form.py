@@ -337,7 +337,7 @@ class Form:
         key = f"{section}.{len(entries) - 1}"
         self._open.add(key)
         self._take(config, _(_ADD_NAMES[section]))
-        self.group = next(number for number, group in enumerate(groups()) if spec in group.sections)
+        self.group, self.query = next(at for at, group in enumerate(groups()) if spec in group.sections), ""
         return FormRow("field", f"{key}.{spec.fields[0].name}", self.group, spec.fields[0])
 
     def remove(self, row: FormRow) -> bool:

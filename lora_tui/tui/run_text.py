@@ -122,7 +122,10 @@ def bar_line(seen: Seen, width: int) -> Line:
     story = seen.story
     share = seen.newest / seen.total if seen.total else 0.0
     eta = story.eta_seconds if seen.alive else None
-    if eta is not None:
+    phase = story.phase
+    if seen.alive and not seen.newest and phase is not None and phase.total:
+        share, text = phase.done / phase.total, activity(seen)
+    elif eta is not None:
         text = _("ETA {time}").format(time=duration(eta))
     elif story.first_time is not None and story.last_time is not None:
         text = _("took {time}").format(time=duration(story.last_time - story.first_time)) if not seen.alive else ""

@@ -146,9 +146,7 @@ async def test_sample_prompts_are_added_filled_in_and_removed(project: Path) -> 
     app = app_on(project, "parameters")
     async with app.run_test(size=(100, 30)) as pilot:
         screen = await opened(pilot)
-        screen.form.row_of("sampling.at_start")
-        await go_to(pilot, "sampling.at_start")
-        await pilot.press("a")
+        await pilot.press("slash", *"sample_at", "enter", "a")
         await soon(pilot, lambda: screen.pane.editing)
         await pilot.press(*"a hat", "enter")
         assert [sample.prompt for sample in screen.form.config.samples] == ["a hat"]

@@ -245,7 +245,7 @@ class ParametersScreen(ParametersEdit):
             self.pane.rows.cursor += -1 if event.index < self._place and event.index > 0 else 1
             return
         self._place = event.index
-        if row is not None and row.group != self.form.group and not self.form.query:
+        if row is not None and row.group != self.form.group:
             self.form.group = row.group
             self._show_groups()
         self.show_detail()
@@ -266,7 +266,7 @@ class ParametersScreen(ParametersEdit):
 
     def _go_to_group(self, number: int) -> None:
         self.form.group, self.form.query = number % len(groups()), ""
-        self._close_search()
+        self.close_search()
         self.show_rows(self._first())
 
     def _first(self) -> FormRow | None:
@@ -287,7 +287,7 @@ class ParametersScreen(ParametersEdit):
         place = next((index for index, finding in enumerate(findings) if finding.field == here), -1)
         row = self.form.row_of(findings[(place + 1) % len(findings)].field) if findings else None
         if row is not None:
-            self._close_search()
+            self.close_search()
             self.show_rows(row)
 
     def action_expert(self) -> None:
@@ -302,7 +302,7 @@ class ParametersScreen(ParametersEdit):
         self.query_one("#group-title").display = False
         field.focus()
 
-    def _close_search(self) -> None:
+    def close_search(self) -> None:
         field = self.query_one("#search", TextField)
         if field.has_class("-open"):
             field.remove_class("-open")
@@ -329,7 +329,7 @@ class ParametersScreen(ParametersEdit):
         self.form.query = ""
         if row is not None:
             self.form.row_of(row.key)
-        self._close_search()
+        self.close_search()
         self.show_rows(row)
         return True
 

@@ -40,6 +40,10 @@ class ParametersEdit(ParametersWork):
         """Show the rows again, with the cursor on ``row``."""
         raise NotImplementedError
 
+    def close_search(self) -> None:
+        """Put the field of the search away."""
+        raise NotImplementedError
+
     def show_detail(self) -> None:
         """Draw the help of the row again."""
         raise NotImplementedError
@@ -203,7 +207,9 @@ class ParametersEdit(ParametersWork):
 
     def action_add(self) -> None:
         row = self.row
-        repeated = [section.name for section in groups()[self.form.group].sections if section.repeated]
+        repeated = [
+            section.name for section in groups()[row.group if row else self.form.group].sections if section.repeated
+        ]
         section = (
             row.section if row is not None and row.section in ("datasets", "samples") else next(iter(repeated), "")
         )
@@ -220,9 +226,14 @@ class ParametersEdit(ParametersWork):
             self._added(self.form.add("datasets", path=str(path)))
 
     def _added(self, row: FormRow) -> None:
+        self.close_search()
         self.edited(row)
         if row.section == "samples":
-            self.call_after_refresh(self.action_edit)
+            self.call_after_refresh(self._edit_row, row)
+
+    def _edit_row(self, row: FormRow) -> None:
+        if self.row is not None and self.row.key == row.key:
+            self.action_edit()
 
     def action_remove(self) -> None:
         if self.row is not None and self.form.remove(self.row):

@@ -47,6 +47,8 @@ READ_SECONDS = 0.04
 LOW = 20
 """Below this height of the terminal the samples give their room to the curves; Enter still shows them."""
 
+VIEWS = ("dash", "full", "logs")
+
 SMALL_CHARTS = ("lr.unet", "grad_norm", "memory_allocated")
 
 
@@ -70,22 +72,23 @@ class TrainingScreen(TrainingWork):
         self._turn = 0
 
     def compose_body(self) -> ComposeResult:
-        yield Lines(id="run")
-        yield Lines(id="bar")
-        yield Lines(id="ending")
-        with Horizontal(id="upper"):
-            with Vertical(id="curves"):
-                yield Lines(id="chart-line")
-                yield LineChart(id="chart")
-            yield Lines(id="facts")
-        with Horizontal(id="more"):
-            for number, name in enumerate(SMALL_CHARTS):
-                with Vertical():
-                    yield Lines(id=f"small-line-{number}")
-                    yield LineChart(id=f"small-{number}", classes=name.replace(".", "-"))
-        yield Lines(id="strip-line")
-        yield SampleStrip(id="strip")
-        yield Lines(id="moments")
+        with Vertical(id="dash"):
+            yield Lines(id="run")
+            yield Lines(id="bar")
+            yield Lines(id="ending")
+            with Horizontal(id="upper"):
+                with Vertical(id="curves"):
+                    yield Lines(id="chart-line")
+                    yield LineChart(id="chart")
+                yield Lines(id="facts")
+            with Horizontal(id="more"):
+                for number, name in enumerate(SMALL_CHARTS):
+                    with Vertical():
+                        yield Lines(id=f"small-line-{number}")
+                        yield LineChart(id=f"small-{number}", classes=name.replace(".", "-"))
+            yield Lines(id="strip-line")
+            yield SampleStrip(id="strip")
+            yield Lines(id="moments")
         with Vertical(id="full"):
             yield Lines(id="full-line")
             yield ImageView(align="center", id="full-image")
@@ -98,6 +101,8 @@ class TrainingScreen(TrainingWork):
 
     def on_mount(self) -> None:
         super().on_mount()
+        for name in VIEWS[1:]:
+            self.query_one(f"#{name}").display = False
         slow = self.shell.settings.slow
         self._ticks = [
             self.set_interval(POLL_SECONDS, self.poll),
@@ -166,7 +171,7 @@ class TrainingScreen(TrainingWork):
             return
         if story.complete and story.update(READ_SECONDS):
             self._dirty = True
-        if self._in_view("-logs"):
+        if self._in_view("logs"):
             self.query_one("#log-file", LogView).poll()
         if time.monotonic() - self._looked >= STATUS_SECONDS:
             self._looked = time.monotonic()
@@ -199,9 +204,9 @@ class TrainingScreen(TrainingWork):
         if seen is None:
             self._draw_nothing()
             return
-        if self._in_view("-logs"):
+        if self._in_view("logs"):
             self._draw_log()
-        elif self._in_view("-full"):
+        elif self._in_view("full"):
             self._draw_full(seen)
         else:
             self._draw_dashboard(seen)
@@ -213,7 +218,7 @@ class TrainingScreen(TrainingWork):
             _("Reading the runs.") if loading else _("No run yet. Describe one under Parameters and start it there.")
         )
         self.query_one("#run", Lines).show([(Cell(words, "muted"),)])
-        self.query_one("#body").add_class("-no-samples")
+        self._show_strip(False)
 
     def _draw_dashboard(self, seen: Seen) -> None:
         width = self.size.width
@@ -296,7 +301,8 @@ class TrainingScreen(TrainingWork):
         return max(drawn, story.info.prompts if story.info else 0)
 
     def _draw_strip(self, seen: Seen) -> None:
-        self.query_one("#body").set_class(not self.has_prompts(seen), "-no-samples")
+        if not self._show_strip(self.has_prompts(seen) and self.size.height >= LOW):
+            return
         samples = self._samples
         strip = self.query_one(SampleStrip)
         items = [
@@ -304,6 +310,13 @@ class TrainingScreen(TrainingWork):
         ]
         strip.show(items, self._current)
         self.query_one("#strip-line", Lines).show([self._strip_line(samples)])
+
+    def _show_strip(self, shown: bool) -> bool:
+        """Give the samples their rows, or give them to the curves."""
+        for widget in (self.query_one("#strip-line"), self.query_one("#strip")):
+            if widget.display != shown:
+                widget.display = shown
+        return shown
 
     def _strip_line(self, samples: list[Sample]) -> tuple[Cell, ...]:
         head = Cell(_("SAMPLES  "), "muted")
@@ -329,7 +342,16 @@ class TrainingScreen(TrainingWork):
             prompts=max(self._prompts(), 1),
         )
         number = f"{self._current + 1}/{len(samples)}"
-        self.query_one("#full-line", Lines).show([(Cell(where, "strong"), Cell(f"  {number}", "muted"))])
+        key = self.shell.keymap.shown
+        keys = _("{left} {right} steps  {prompt} prompt  {back} back").format(
+            left=key("training.earlier", ascii_only=self.shell.ascii_only),
+            right=key("training.later", ascii_only=self.shell.ascii_only),
+            prompt=key("training.next-prompt"),
+            back=key("training.full"),
+        )
+        self.query_one("#full-line", Lines).show(
+            [(Cell(where, "strong"), Cell(f"  {number:<9}", "muted"), Cell(keys, "muted"))]
+        )
         text = wrap(plain(sample.text), max(self.size.width, 20), 3, ellipsis=seen.marks.ellipsis)
         self.query_one("#full-text", Lines).show([(Cell(line, "muted"),) for line in text])
 
@@ -354,12 +376,12 @@ class TrainingScreen(TrainingWork):
     # -- looking
 
     def _in_view(self, name: str) -> bool:
-        return self.query_one("#body").has_class(name)
+        return bool(self.query_one(f"#{name}").display)
 
     def _show_view(self, name: str) -> None:
-        body = self.query_one("#body")
-        for other in ("-full", "-logs"):
-            body.set_class(other == name, other)
+        """Show the dashboard, the full view or the log. Not by a class: that would style every widget anew."""
+        for other in VIEWS:
+            self.query_one(f"#{other}").display = other == name
         # The widgets have their sizes only after the layout that the first refresh makes.
         self.call_after_refresh(self.call_after_refresh, self.draw)
         self._dirty = True
@@ -369,9 +391,9 @@ class TrainingScreen(TrainingWork):
         self.draw()
 
     def go_back(self) -> bool:
-        if self._in_view("-full") or self._in_view("-logs"):
+        if self._in_view("full") or self._in_view("logs"):
             self.set_focus(None)
-            self._show_view("")
+            self._show_view("dash")
             return True
         if self.look.at is not None:
             self._set(replace(self.look, at=None))
@@ -379,14 +401,14 @@ class TrainingScreen(TrainingWork):
         return False
 
     def action_full(self) -> None:
-        self._show_view("" if self._in_view("-full") else "-full")
+        self._show_view("dash" if self._in_view("full") else "full")
 
     def action_logs(self) -> None:
-        if self._in_view("-logs"):
+        if self._in_view("logs"):
             self.go_back()
             return
         self.query_one("#log-file", LogView).poll()
-        self._show_view("-logs")
+        self._show_view("logs")
         self.call_after_refresh(self.query_one("#log-moments").focus)
 
     def action_earlier(self) -> None:
@@ -438,7 +460,6 @@ class TrainingScreen(TrainingWork):
     @on(SampleStrip.Resized)
     @on(events.Resize)
     def _size_changed(self) -> None:
-        self.query_one("#body").set_class(self.size.height < LOW, "-low")
         self.call_after_refresh(self.draw)
 
     def action_follow(self) -> None:

@@ -22,7 +22,7 @@ from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 
 TITLE_WIDTH = 22
-VALUE_WIDTH = 14
+VALUE_WIDTH = 12
 _LEFT = 3
 """Cells before the title: the cursor's mark, the mark of a changed setting, a space."""
 
@@ -52,7 +52,7 @@ class FormList(VirtualList):
     def place_of_value(self, width: int) -> tuple[int, int]:
         """Where values begin and how wide they are in ``width`` cells."""
         start = _LEFT + TITLE_WIDTH + 1
-        return start, max(VALUE_WIDTH, (width - start) * 2 // 5)
+        return start, max(VALUE_WIDTH, (width - start) // 3)
 
     def _row_strip(self, index: int, width: int) -> Strip:
         field, marks = self._field(index), marks_of(self.app)

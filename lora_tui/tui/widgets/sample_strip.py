@@ -50,7 +50,7 @@ class SampleSlot(Horizontal):
 
     def show(self, item: StripItem | None, current: bool) -> None:
         """Show another picture, or nothing."""
-        if (item, current) == (self._item, self._current):
+        if (item, current) == (self._item, self._current) or not self.is_mounted:
             return
         self._item, self._current = item, current
         self.query_one(ImageView).show(item.path if item else None, _stamp(item.path) if item else (0, 0))
@@ -86,10 +86,6 @@ class SampleStrip(Horizontal):
         self._first = 0
         self._capacity = 0
 
-    def compose(self) -> ComposeResult:
-        for _number in range(MOST):
-            yield SampleSlot()
-
     @property
     def capacity(self) -> int:
         """How many pictures fit."""
@@ -107,14 +103,21 @@ class SampleStrip(Horizontal):
         self._lay_out()
 
     def _lay_out(self) -> None:
+        """Have as many places as fit: a widget costs more to make than to keep, so none is made before it is seen."""
         wide = max(self.size.height * 2, 4) + LABEL
         capacity = min(max(self.size.width // wide, 1), MOST) if self.size.width else 0
-        for number, slot in enumerate(self.query(SampleSlot)):
+        slots = list(self.query(SampleSlot))
+        for number, slot in enumerate(slots):
             slot.display = number < capacity
             slot.styles.width = wide
-        if capacity != self._capacity:
-            self._capacity = capacity
-            self.post_message(self.Resized())
+        if capacity == self._capacity:
+            return
+        self._capacity = capacity
+        new = [SampleSlot() for _number in range(capacity - len(slots))]
+        for slot in new:
+            slot.styles.width = wide
+        self.mount_all(new)
+        self.call_after_refresh(self.post_message, self.Resized())
 
     def show(self, items: Sequence[StripItem], current: int) -> None:
         """Show ``items`` around number ``current`` (-1 for none): as many as fit, the current one among them."""
