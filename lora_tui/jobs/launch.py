@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Seq
         UserError: ``run.locked`` while the run is being trained, ``job.start`` when the keeper cannot be started.
     """
     run_dir = run_dir.absolute()
+    _let_the_old_keeper_go(run_dir)
     for name in ("lock", "keeper.lock"):
         if holder(run_dir / name) is not None:
             RunLock.acquire(run_dir / name).release()  # says who has it, unless it has just ended
@@ -40,6 +42,16 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Seq
     if job is None:
         raise _not_started(run_dir, offset)
     return job
+
+
+def _let_the_old_keeper_go(run_dir: Path) -> None:
+    """A keeper that has told the end of its job is about to leave; it is no reason to refuse a start."""
+    job = read_job(run_dir)
+    deadline = time.monotonic() + 5
+    while job is not None and job.ended is not None and time.monotonic() < deadline:
+        if holder(run_dir / "keeper.lock") is None:
+            return
+        time.sleep(0.01)
 
 
 def _spawn(run_dir: Path, resume: bool, wait: float, command: Sequence[str] | None) -> bool:

@@ -222,7 +222,7 @@ def test_of_two_starts_at_once_one_wins(run: RunFolder) -> None:
     training(run)
     loser = until(lambda: next((keeper for keeper in keepers if keeper.poll() is not None), None), 20)
     assert loser is not None and loser.returncode == 2
-    assert b"already being trained by process" in loser.communicate()[1]
+    assert b"already being trained by" in loser.communicate()[1]
     request(run.root, "stop")
     winner = next(keeper for keeper in keepers if keeper is not loser)
     winner.communicate(timeout=30)

@@ -11,6 +11,7 @@ from run_builders import T0, add_lines, event_line, launched, make_run, step_lin
 from support import until
 
 from lora_tui.jobs.control import request
+from lora_tui.jobs.lock import holder
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.story import RunStory, find_rewinds
 
@@ -323,7 +324,7 @@ def test_a_real_job_is_followed_live_through_a_resume(run: RunFolder) -> None:
     until(lambda: (story.update(), story.ending)[1])
     stopped = story.step
     run.state_dir.joinpath("step.txt").write_text(str(stopped - 2))
-    until(lambda: not run.lock_path.read_bytes() and not run.keeper_lock_path.read_bytes())
+    until(lambda: holder(run.lock_path) is None and holder(run.keeper_lock_path) is None)
     launched(run, "--steps", str(stopped + 10), resume=True)
     until(lambda: (story.update(), story.ending)[1] and story.step == stopped + 10)
     training(run, stopped + 10)
