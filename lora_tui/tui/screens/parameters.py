@@ -69,6 +69,8 @@ class ParametersScreen(ParametersEdit):
     # -- from the workspace
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
+        if not self.query("#panes"):
+            return  # the app is being left: its last threads come back to a screen that is being taken down
         work = self.workspace
         if changed & {"config", "project"} and work.config is not None and work.config is not self.form.config:
             view = self.form.expert, self.form.group, self.form.whole
@@ -102,8 +104,6 @@ class ParametersScreen(ParametersEdit):
 
     def reload(self) -> None:
         """Draw everything that depends on values and findings."""
-        if not self.is_mounted:
-            return
         self.pane.rows.reload()
         self._show_groups()
         self.show_detail()
@@ -200,7 +200,7 @@ class ParametersScreen(ParametersEdit):
         return Cell(plain(f"{finding.message} {finding.remedy}".strip()), tone)
 
     def _show_plan(self) -> None:
-        if not self.is_mounted:
+        if not self.query("#plan"):
             return
         plan = self.query_one("#plan", Lines)
         plan.show(

@@ -65,7 +65,7 @@ class RunsScreen(BaseScreen):
     # -- the list
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
-        if not changed & {"runs", "project"}:
+        if not changed & {"runs", "project"} or not self.query("#run-list"):
             return
         here = self.chosen
         self._runs = self.workspace.runs or ()
@@ -142,6 +142,8 @@ class RunsScreen(BaseScreen):
     async def _look(self, run: RunFolder) -> None:
         await asyncio.sleep(REST_SECONDS)
         details = await in_thread(read_details, run)
+        if not self.query("#run-list"):
+            return  # the app is being left
         status = self.chosen
         if status is None or status.run != run:
             return

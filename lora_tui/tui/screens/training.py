@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -22,10 +21,10 @@ from lora_tui.runs.status import inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell, wrap
-from lora_tui.tui.curves import METRICS, SMOOTHING, ZOOMS, Curves, Look
+from lora_tui.tui.curves import METRICS, Curves, Look
 from lora_tui.tui.run_moments import Moments
 from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, run_line
-from lora_tui.tui.screens.training_work import TrainingWork
+from lora_tui.tui.screens.training_look import VIEWS, TrainingLook
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.chart import LineChart
 from lora_tui.tui.widgets.image_view import ImageView
@@ -47,12 +46,10 @@ READ_SECONDS = 0.04
 LOW = 20
 """Below this height of the terminal the samples give their room to the curves; Enter still shows them."""
 
-VIEWS = ("dash", "full", "logs")
-
 SMALL_CHARTS = ("lr.unet", "grad_norm", "memory_allocated")
 
 
-class TrainingScreen(TrainingWork):
+class TrainingScreen(TrainingLook):
     """One run."""
 
     ACTS = "training"
@@ -61,11 +58,8 @@ class TrainingScreen(TrainingWork):
 
     def __init__(self) -> None:
         super().__init__()
-        self.look = Look()
-        self.prompt = 0
         self._curves: Curves | None = None
         self._moments: Moments | None = None
-        self._dirty = True
         self._looked = 0.0
         self._ticks: list[Timer] = []
         self._small_drawn: dict[int, tuple[Look, Size, int]] = {}
@@ -116,7 +110,7 @@ class TrainingScreen(TrainingWork):
 
     @on(events.ScreenResume)
     def _visible(self) -> None:
-        self._dirty = True
+        self.dirty = True
         for timer in self._ticks:
             timer.resume()
 
@@ -130,7 +124,7 @@ class TrainingScreen(TrainingWork):
         if run is not None and (self.story is None or self.story.run.root != run.root):
             self.open_run(run)
         elif run is None or "run" in changed:
-            self._dirty = True
+            self.dirty = True
             self._draw_if_due()
 
     def open_run(self, run: RunFolder) -> None:
@@ -148,7 +142,7 @@ class TrainingScreen(TrainingWork):
         self._looked = time.monotonic()
         while not story.complete and story is self.story:
             story.update(READ_SECONDS)
-            self._dirty = True
+            self.dirty = True
             await asyncio.sleep(0)  # keys and frames come first
 
     def _take(self, story: RunStory) -> None:
@@ -156,7 +150,7 @@ class TrainingScreen(TrainingWork):
         other = self.story is None or self.story.run != story.run
         self.story, self._curves, self._moments = story, Curves(story), Moments(story)
         self._small_drawn.clear()
-        if other:
+        if other and self.query("#log-file"):
             self.look, self.prompt, self._asked = Look(log=self.look.log, smoothing=self.look.smoothing), 0, []
             self.query_one("#log-file", LogView).open(story.run.log_path)
         self.draw()
@@ -167,18 +161,18 @@ class TrainingScreen(TrainingWork):
     async def poll(self) -> None:
         """Read what is new."""
         story = self.story
-        if story is None or not self.is_current:
+        if story is None or not self.is_current or not self.query("#dash"):
             return
         if story.complete and story.update(READ_SECONDS):
-            self._dirty = True
-        if self._in_view("logs"):
+            self.dirty = True
+        if self.in_view("logs"):
             self.query_one("#log-file", LogView).poll()
         if time.monotonic() - self._looked >= STATUS_SECONDS:
             self._looked = time.monotonic()
             status = await in_thread(inspect, story.run)
             if story is self.story and status != self.status:
                 self.status = status
-                self._dirty = True
+                self.dirty = True
                 self.refresh_keys()
 
     def look_soon(self) -> None:
@@ -193,20 +187,20 @@ class TrainingScreen(TrainingWork):
     # -- drawing
 
     def _draw_if_due(self) -> None:
-        if self._dirty and self.is_current and not self.shell.behind:
+        if self.dirty and self.is_current and not self.shell.behind:
             self.draw()
 
     def draw(self) -> None:
-        if not self.is_mounted:
-            return
-        self._dirty = False
+        if not self.query("#dash"):
+            return  # the app is being left, and the screen is being taken down
+        self.dirty = False
         seen = self.seen
         if seen is None:
             self._draw_nothing()
             return
-        if self._in_view("logs"):
+        if self.in_view("logs"):
             self._draw_log()
-        elif self._in_view("full"):
+        elif self.in_view("full"):
             self._draw_full(seen)
         else:
             self._draw_dashboard(seen)
@@ -277,38 +271,15 @@ class TrainingScreen(TrainingWork):
 
     # -- samples
 
-    @property
-    def _samples(self) -> list[Sample]:
-        """The samples of the prompt in view, one a step: the newest where a step was drawn twice."""
-        by_step = (
-            {sample.step: sample for sample in self.story.samples if sample.prompt == self.prompt} if self.story else {}
-        )
-        return [by_step[step] for step in sorted(by_step)]
-
-    @property
-    def _current(self) -> int:
-        """The number of the sample at the step that is looked at; -1 when there is none."""
-        samples = self._samples
-        if self.look.at is None:
-            return len(samples) - 1
-        return sum(sample.step <= self.look.at for sample in samples) - 1
-
-    def _prompts(self) -> int:
-        story = self.story
-        if story is None:
-            return 0
-        drawn = max((sample.prompt for sample in story.samples), default=-1) + 1
-        return max(drawn, story.info.prompts if story.info else 0)
-
     def _draw_strip(self, seen: Seen) -> None:
         if not self._show_strip(self.has_prompts(seen) and self.size.height >= LOW):
             return
-        samples = self._samples
+        samples = self.samples
         strip = self.query_one(SampleStrip)
         items = [
             StripItem(sample.path, count(sample.step), _("epoch {n}").format(n=sample.epoch)) for sample in samples
         ]
-        strip.show(items, self._current)
+        strip.show(items, self.current)
         self.query_one("#strip-line", Lines).show([self._strip_line(samples)])
 
     def _show_strip(self, shown: bool) -> bool:
@@ -322,26 +293,26 @@ class TrainingScreen(TrainingWork):
         head = Cell(_("SAMPLES  "), "muted")
         if not samples:
             return head, Cell(_("none drawn yet"), "muted")
-        place = _("prompt {number} of {total}").format(number=self.prompt + 1, total=max(self._prompts(), 1))
-        return head, Cell(f"{place}  "), Cell(plain(samples[self._current].text), "muted")
+        place = _("prompt {number} of {total}").format(number=self.prompt + 1, total=max(self.prompts(), 1))
+        return head, Cell(f"{place}  "), Cell(plain(samples[self.current].text), "muted")
 
     def _draw_full(self, seen: Seen) -> None:
-        samples = self._samples
+        samples = self.samples
         image = self.query_one("#full-image", ImageView)
-        if not samples or self._current < 0:
+        if not samples or self.current < 0:
             image.show(None)
             self.query_one("#full-line", Lines).show([(Cell(_("No sample of this prompt yet."), "muted"),)])
             self.query_one("#full-text", Lines).show([])
             return
-        sample = samples[self._current]
+        sample = samples[self.current]
         image.show(sample.path)
         where = _("step {step}  epoch {epoch}  prompt {prompt} of {prompts}").format(
             step=f"{count(sample.step):>{len(count(max(seen.story.total_steps, sample.step)))}}",
             epoch=sample.epoch,
             prompt=self.prompt + 1,
-            prompts=max(self._prompts(), 1),
+            prompts=max(self.prompts(), 1),
         )
-        number = f"{self._current + 1}/{len(samples)}"
+        number = f"{self.current + 1}/{len(samples)}"
         key = self.shell.keymap.shown
         keys = _("{left} {right} steps  {prompt} prompt  {back} back").format(
             left=key("training.earlier", ascii_only=self.shell.ascii_only),
@@ -373,119 +344,7 @@ class TrainingScreen(TrainingWork):
             return ()
         return Cell(moment.clock, "muted"), Cell(f"@{count(moment.step)}", "muted"), Cell(moment.text, moment.tone)
 
-    # -- looking
-
-    def _in_view(self, name: str) -> bool:
-        return bool(self.query_one(f"#{name}").display)
-
-    def _show_view(self, name: str) -> None:
-        """Show the dashboard, the full view or the log. Not by a class: that would style every widget anew."""
-        for other in VIEWS:
-            self.query_one(f"#{other}").display = other == name
-        # The widgets have their sizes only after the layout that the first refresh makes.
-        self.call_after_refresh(self.call_after_refresh, self.draw)
-        self._dirty = True
-
-    def _set(self, look: Look) -> None:
-        self.look = look
-        self.draw()
-
-    def go_back(self) -> bool:
-        if self._in_view("full") or self._in_view("logs"):
-            self.set_focus(None)
-            self._show_view("dash")
-            return True
-        if self.look.at is not None:
-            self._set(replace(self.look, at=None))
-            return True
-        return False
-
-    def action_full(self) -> None:
-        self._show_view("dash" if self._in_view("full") else "full")
-
-    def action_logs(self) -> None:
-        if self._in_view("logs"):
-            self.go_back()
-            return
-        self.query_one("#log-file", LogView).poll()
-        self._show_view("logs")
-        self.call_after_refresh(self.query_one("#log-moments").focus)
-
-    def action_earlier(self) -> None:
-        self._scrub(-1)
-
-    def action_later(self) -> None:
-        self._scrub(1)
-
-    def _scrub(self, by: int) -> None:
-        """To the next sample; without samples, a little along the curves."""
-        steps = [sample.step for sample in self._samples]
-        if not steps:
-            self._move_cursor(by)
-            return
-        place = self._current + by
-        if by > 0 and place >= len(steps):
-            self._set(replace(self.look, at=None))
-        else:
-            self._set(replace(self.look, at=float(steps[max(place, 0)])))
-
-    def action_cursor_back(self) -> None:
-        self._move_cursor(-1)
-
-    def action_cursor_on(self) -> None:
-        self._move_cursor(1)
-
-    def _move_cursor(self, by: int) -> None:
-        if self.story is None:
-            return
-        chart = self.query_one("#chart", LineChart)
-        picture, newest = chart.picture, float(self.story.step)
-        stride = max((picture.last - picture.first) / max(chart.size.width - 8, 1), 1.0)
-        at = (self.look.at if self.look.at is not None else newest) + by * stride
-        self._set(replace(self.look, at=None if at >= newest else max(float(round(at)), 0.0)))
-
-    @on(LineChart.Pointed)
-    def _pointed(self, event: LineChart.Pointed) -> None:
-        event.stop()
-        self._set(replace(self.look, at=float(round(event.step))))
-
-    @on(SampleStrip.Picked)
-    def _picked(self, event: SampleStrip.Picked) -> None:
-        event.stop()
-        if event.place == self._current:
-            self.action_full()
-        else:
-            self._set(replace(self.look, at=float(self._samples[event.place].step)))
-
     @on(SampleStrip.Resized)
     @on(events.Resize)
     def _size_changed(self) -> None:
         self.call_after_refresh(self.draw)
-
-    def action_follow(self) -> None:
-        self._set(replace(self.look, at=None))
-
-    def action_next_prompt(self) -> None:
-        self._turn_prompt(1)
-
-    def action_previous_prompt(self) -> None:
-        self._turn_prompt(-1)
-
-    def _turn_prompt(self, by: int) -> None:
-        self.prompt = (self.prompt + by) % max(self._prompts(), 1)
-        self.draw()
-
-    def action_zoom_in(self) -> None:
-        self._set(replace(self.look, zoom=min(self.look.zoom + 1, ZOOMS - 1)))
-
-    def action_zoom_out(self) -> None:
-        self._set(replace(self.look, zoom=max(self.look.zoom - 1, 0)))
-
-    def action_log_axis(self) -> None:
-        self._set(replace(self.look, log=not self.look.log))
-
-    def action_smoothing(self) -> None:
-        self._set(replace(self.look, smoothing=(self.look.smoothing + 1) % len(SMOOTHING)))
-
-    def action_curve(self) -> None:
-        self._set(replace(self.look, metric=(self.look.metric + 1) % len(METRICS)))

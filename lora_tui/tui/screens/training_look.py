@@ -1,0 +1,162 @@
+"""How a run is looked at: step, zoom, axis, smoothing, prompt, and which of the three views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from textual import on
+
+from lora_tui.runs.facts import Sample
+from lora_tui.tui.curves import METRICS, SMOOTHING, ZOOMS, Look
+from lora_tui.tui.screens.training_work import TrainingWork
+from lora_tui.tui.widgets.chart import LineChart
+from lora_tui.tui.widgets.log_view import LogView
+from lora_tui.tui.widgets.sample_strip import SampleStrip
+
+VIEWS = ("dash", "full", "logs")
+"""The dashboard, one sample as large as it fits, the log: ids of containers, one of which is shown."""
+
+
+class TrainingLook(TrainingWork):
+    """The part of the training screen that changes what of the run is seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = Look()
+        self.prompt = 0
+        self.dirty = True
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples of the prompt in view, one a step: the newest where a step was drawn twice."""
+        by_step = (
+            {sample.step: sample for sample in self.story.samples if sample.prompt == self.prompt} if self.story else {}
+        )
+        return [by_step[step] for step in sorted(by_step)]
+
+    @property
+    def current(self) -> int:
+        """The number of the sample at the step that is looked at; -1 when there is none."""
+        samples = self.samples
+        if self.look.at is None:
+            return len(samples) - 1
+        return sum(sample.step <= self.look.at for sample in samples) - 1
+
+    def prompts(self) -> int:
+        story = self.story
+        if story is None:
+            return 0
+        drawn = max((sample.prompt for sample in story.samples), default=-1) + 1
+        return max(drawn, story.info.prompts if story.info else 0)
+
+    # -- looking
+
+    def in_view(self, name: str) -> bool:
+        return bool(self.query_one(f"#{name}").display)
+
+    def show_view(self, name: str) -> None:
+        """Show the dashboard, the full view or the log. Not by a class: that would style every widget anew."""
+        for other in VIEWS:
+            self.query_one(f"#{other}").display = other == name
+        # The widgets have their sizes only after the layout that the first refresh makes.
+        self.call_after_refresh(self.call_after_refresh, self.draw)
+        self.dirty = True
+
+    def _set(self, look: Look) -> None:
+        self.look = look
+        self.draw()
+
+    def go_back(self) -> bool:
+        if self.in_view("full") or self.in_view("logs"):
+            self.set_focus(None)
+            self.show_view("dash")
+            return True
+        if self.look.at is not None:
+            self._set(replace(self.look, at=None))
+            return True
+        return False
+
+    def action_full(self) -> None:
+        self.show_view("dash" if self.in_view("full") else "full")
+
+    def action_logs(self) -> None:
+        if self.in_view("logs"):
+            self.go_back()
+            return
+        self.query_one("#log-file", LogView).poll()
+        self.show_view("logs")
+        self.call_after_refresh(self.query_one("#log-moments").focus)
+
+    def action_earlier(self) -> None:
+        self._scrub(-1)
+
+    def action_later(self) -> None:
+        self._scrub(1)
+
+    def _scrub(self, by: int) -> None:
+        """To the next sample; without samples, a little along the curves."""
+        steps = [sample.step for sample in self.samples]
+        if not steps:
+            self._move_cursor(by)
+            return
+        place = self.current + by
+        if by > 0 and place >= len(steps):
+            self._set(replace(self.look, at=None))
+        else:
+            self._set(replace(self.look, at=float(steps[max(place, 0)])))
+
+    def action_cursor_back(self) -> None:
+        self._move_cursor(-1)
+
+    def action_cursor_on(self) -> None:
+        self._move_cursor(1)
+
+    def _move_cursor(self, by: int) -> None:
+        if self.story is None:
+            return
+        chart = self.query_one("#chart", LineChart)
+        picture, newest = chart.picture, float(self.story.step)
+        stride = max((picture.last - picture.first) / max(chart.size.width - 8, 1), 1.0)
+        at = (self.look.at if self.look.at is not None else newest) + by * stride
+        self._set(replace(self.look, at=None if at >= newest else max(float(round(at)), 0.0)))
+
+    @on(LineChart.Pointed)
+    def _pointed(self, event: LineChart.Pointed) -> None:
+        event.stop()
+        self._set(replace(self.look, at=float(round(event.step))))
+
+    @on(SampleStrip.Picked)
+    def _picked(self, event: SampleStrip.Picked) -> None:
+        event.stop()
+        if event.place == self.current:
+            self.action_full()
+        else:
+            self._set(replace(self.look, at=float(self.samples[event.place].step)))
+
+    def action_follow(self) -> None:
+        self._set(replace(self.look, at=None))
+
+    def action_next_prompt(self) -> None:
+        self._turn_prompt(1)
+
+    def action_previous_prompt(self) -> None:
+        self._turn_prompt(-1)
+
+    def _turn_prompt(self, by: int) -> None:
+        self.prompt = (self.prompt + by) % max(self.prompts(), 1)
+        self.draw()
+
+    def action_zoom_in(self) -> None:
+        self._set(replace(self.look, zoom=min(self.look.zoom + 1, ZOOMS - 1)))
+
+    def action_zoom_out(self) -> None:
+        self._set(replace(self.look, zoom=max(self.look.zoom - 1, 0)))
+
+    def action_log_axis(self) -> None:
+        self._set(replace(self.look, log=not self.look.log))
+
+    def action_smoothing(self) -> None:
+        self._set(replace(self.look, smoothing=(self.look.smoothing + 1) % len(SMOOTHING)))
+
+    def action_curve(self) -> None:
+        self._set(replace(self.look, metric=(self.look.metric + 1) % len(METRICS)))
