@@ -15,6 +15,7 @@ from support import until
 from lora_tui.jobs import launch
 from lora_tui.jobs.job import Job, read_job
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import inspect
 
 SMALL_TRAINER = Path(__file__).with_name("small_trainer.py")
 T0 = 1_700_000_000.0
@@ -94,3 +95,13 @@ def training(run: RunFolder, step: int = 1) -> None:
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Send a signal to a process of ours."""
     os.kill(pid, number)
+
+
+def end_all(folder: Path) -> None:
+    """Kill what a failed test has left running in the runs under ``folder``."""
+    for path in folder.rglob("job.json"):
+        run = RunFolder(path.parent)
+        status = inspect(run)
+        if status.alive and status.pid:
+            kill(status.pid)
+            until(lambda run=run: not inspect(run).alive)

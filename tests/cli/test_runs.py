@@ -6,11 +6,24 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_builders import T0, add_lines, ended, event_line, events, kill, launched, make_run, step_line, training
+from run_builders import (
+    T0,
+    add_lines,
+    end_all,
+    ended,
+    event_line,
+    events,
+    kill,
+    launched,
+    make_run,
+    step_line,
+    training,
+)
 from support import until
 
 from lora_tui.cli.main import run as command
@@ -47,14 +60,10 @@ def living(project: Path) -> RunFolder:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+def nothing_left_behind(tmp_path: Path) -> Iterator[None]:
+    """What a test leaves running is ended."""
     yield
-    for path in tmp_path.rglob("job.json"):
-        run = RunFolder(path.parent)
-        status = inspect(run)
-        if status.alive and status.pid:
-            kill(status.pid)
-            until(lambda run=run: not inspect(run).alive)
+    end_all(tmp_path)
 
 
 def answer(capsys: pytest.CaptureFixture[str]) -> Any:
