@@ -83,6 +83,14 @@ APP_ACTIONS: tuple[Action, ...] = (
         show=False,
     ),
     Action(
+        "app.how-to-leave",
+        ("ctrl+c",),
+        N_("how to leave"),
+        N_("Says which key leaves the program, for hands that press this one."),
+        show=False,
+        palette=False,
+    ),
+    Action(
         "app.quit",
         ("ctrl+q",),
         N_("quit"),

@@ -19,7 +19,7 @@ from textual.scrollbar import ScrollBar
 
 from lora_tui.errors import UserError
 from lora_tui.settings import Settings, load_settings
-from lora_tui.text import plain, set_language
+from lora_tui.text import _, plain, set_language
 from lora_tui.tui import terminal
 from lora_tui.tui.acting import Acting
 from lora_tui.tui.actions import APP
@@ -31,7 +31,7 @@ from lora_tui.tui.road import header_run, road_cells
 from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.theme import DEFAULT_THEME, load_themes
-from lora_tui.tui.threads import favour_the_loop
+from lora_tui.tui.threads import favour_the_loop, start_job
 from lora_tui.tui.widgets.header import HeaderText
 from lora_tui.tui.work import RUNS_SECONDS, Work
 from lora_tui.tui.workspace import Change, Workspace
@@ -125,7 +125,7 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
     def header_text(self) -> HeaderText:
         """What the top line says."""
         work = self.workspace
-        purpose = work.project.purpose if work.project else ""
+        purpose = work.project.purpose_title if work.project else ""
         title = [Cell(work.title, "strong")]
         if purpose:
             title.append(Cell(f" {self.marks.dot} {plain(purpose)}", "muted"))
@@ -139,7 +139,7 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
 
     def make_screens_anew(self) -> None:
         """Throw the screens away and make them again: every word is in another language now."""
-        self.run_worker(self._make_screens_anew(), group="screens", exclusive=True)
+        start_job(self, self._make_screens_anew, "screens")
 
     async def _make_screens_anew(self) -> None:
         here = str(self.current_mode)
@@ -225,6 +225,12 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
             self.pop_screen()
         elif self.current_mode != "home":
             self.show_screen("home")
+        else:
+            self.action_how_to_leave()
+
+    def action_how_to_leave(self) -> None:
+        key = self.keymap.shown("app.quit", ascii_only=self.ascii_only)
+        self.tell(_("{key} leaves the program; a running training goes on.").format(key=key), "muted")
 
     def action_rescan(self) -> None:
         self.open_directory(self.workspace.directory, run=self.workspace.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,7 @@ from lora_tui.text import _, language, plain, set_language
 from lora_tui.text.translate import LANGUAGES
 from lora_tui.tui.acting import Acting
 from lora_tui.tui.actions import APP
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm
 from lora_tui.tui.wording import error_words
 
@@ -46,7 +47,7 @@ class Questions:
 
     def ask_new_project(self) -> None:
         """Ask for folder, purpose and trigger word, then make the project."""
-        self._shell.run_worker(self._new_project(), group="ask", exclusive=True)
+        start_job(self._shell, self._new_project, "ask")
 
     async def _new_project(self) -> None:
         from lora_tui.project import PURPOSES, Project
@@ -160,7 +161,7 @@ class Questions:
         """Change settings now and in the file; a file that cannot be written is said and left alone."""
         shell = self._shell
         shell.settings = settings = replace(shell.settings, **changes)
-        shell.run_worker(self._write(settings), group="settings")
+        start_job(shell, partial(self._write, settings), "settings", alone=False)
 
     async def _write(self, settings: Settings) -> None:
         try:

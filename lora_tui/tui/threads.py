@@ -7,8 +7,11 @@ import contextvars
 import gc
 import sys
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from textual.dom import DOMNode
 
 T = TypeVar("T")
 
@@ -29,6 +32,15 @@ def favour_the_loop() -> None:
 def keep_from_collection() -> None:
     """Never look through what is alive now for cycles again: called after much was read."""
     gc.freeze()
+
+
+def start_job(node: DOMNode, job: Callable[[], Coroutine[Any, Any, None]], group: str, *, alone: bool = True) -> None:
+    """Run an asynchronous job of a node; ``alone`` cancels the node's earlier one of the same group.
+
+    The job is given as a function, so that one that is cancelled before it begins leaves no coroutine behind.
+    """
+    work: Any = job  # Textual's own annotation admits no coroutine of this kind
+    node.run_worker(work, group=group, exclusive=alone)
 
 
 async def in_thread(function: Callable[..., T], *args: object) -> T:

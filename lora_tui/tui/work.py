@@ -12,11 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from textual.worker import Worker
-
 from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
-from lora_tui.tui.threads import in_thread, keep_from_collection
+from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change, Images, Planned, Workspace
 
@@ -64,11 +62,11 @@ class Work:
         """Open a project, or a folder of images as one."""
         self.workspace = Workspace(directory, run=run)
         self.changed(*reading.EVERYTHING)
-        self._start(self._open(), "open")
+        start_job(self._app, self._open, "open")
 
     def rescan(self) -> None:
         """Read the images again."""
-        self._start(self._scan(), "scan")
+        start_job(self._app, self._scan, "scan")
 
     def use_config(self, config: Config, path: Path | None = None, *, changed: bool = True) -> None:
         """Take another configuration, or the edited one; ``changed`` says that it differs from its file."""
@@ -85,7 +83,7 @@ class Work:
 
     def replan(self) -> None:
         """Plan the current configuration again."""
-        self._start(self._plan(), "plan")
+        start_job(self._app, self._plan, "plan")
 
     def use_run(self, run: RunFolder | None) -> None:
         """Make ``run`` the one that the training screen shows."""
@@ -96,7 +94,7 @@ class Work:
         """Look at the runs now; a look that is still going on is enough."""
         if not self._polling:
             self._polling = True
-            self._start(self._poll(), "runs")
+            start_job(self._app, self._poll, "runs")
 
     # -- to be given by the app
 
@@ -109,9 +107,6 @@ class Work:
         raise NotImplementedError
 
     # -- the work
-
-    def _start(self, job: Any, group: str) -> Worker[None]:
-        return self._app.run_worker(job, group=group, exclusive=True)
 
     def stop_work(self) -> None:
         """Ask threads to end soon: the process cannot end before them."""

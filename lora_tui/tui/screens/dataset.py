@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.file_rows import ORDERS, FileRow, build_rows, select
 from lora_tui.tui.road import TONE_OF_MARK
 from lora_tui.tui.screens.base import BaseScreen
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
@@ -79,7 +80,7 @@ class DatasetScreen(BaseScreen):
         if changed & {"scan", "project", "config"}:
             self._buckets = None
             if self.workspace.images is not None and self.workspace.images is not self._images:
-                self.run_worker(self._take(self.workspace.images), group="rows", exclusive=True)
+                start_job(self, partial(self._take, self.workspace.images), "rows")
             elif self.workspace.images is None:
                 self._images, self._rows = None, ()
                 self._select()
@@ -204,7 +205,7 @@ class DatasetScreen(BaseScreen):
             picture.show(row.path, (row.image.facts.mtime_ns, row.image.facts.size))
         if self._caption is None or row is None or self._caption[0] != row.path:
             self._caption = None
-            self.run_worker(self._read_caption(row), group="caption", exclusive=True)
+            start_job(self, partial(self._read_caption, row), "caption")
         self._show_facts()
 
     async def _read_caption(self, row: FileRow | None) -> None:

@@ -9,7 +9,8 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from lora_tui.text import N_, _
+from lora_tui.settings import settings_file
+from lora_tui.text import N_, _, plain
 from lora_tui.tui.actions import APP, DIALOG, LIST, Action
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import Keymap
@@ -37,7 +38,8 @@ class HelpScreen(Dialog[str]):
 
     def __init__(self, keymap: Keymap, here: str, *, ascii_only: bool = False) -> None:
         """``here`` is the context of the screen below."""
-        super().__init__(_("Keys"))
+        file = plain(str(settings_file()))
+        super().__init__(_("Keys"), _("Your own go into {file}, table [keys].").format(file=file))
         self.accept_words = _("do it")
         self._keymap = keymap
         self._here = here
@@ -66,7 +68,10 @@ class HelpScreen(Dialog[str]):
 
     def _about(self, index: int) -> str:
         line = self._lines[index] if 0 <= index < len(self._lines) else Line()
-        return _(line.action.help) if line.action else line.problem
+        if line.action is None:
+            return line.problem
+        # the id is what the settings file calls it
+        return f"{_(line.action.help)}  {line.action.id}"
 
     @on(TextField.Changed)
     def _typed(self, event: TextField.Changed) -> None:

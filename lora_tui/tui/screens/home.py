@@ -15,7 +15,7 @@ from lora_tui.tui.cells import Cell
 from lora_tui.tui.road import TONE_OF_MARK, state_words, step_of
 from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.screens.base import BaseScreen
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change
 
@@ -52,7 +52,7 @@ class HomeScreen(BaseScreen):
         empty = _("Reading the project.") if busy else _("Nothing stands in the way.")
         self.query_one("#advice", VirtualList).set_count(len(self._advice), empty=empty)
         if changed & {"runs", "project"}:
-            self.run_worker(self._find_recent(), group="recent", exclusive=True)
+            start_job(self, self._find_recent, "recent")
         self._say()
 
     def on_resize(self) -> None:

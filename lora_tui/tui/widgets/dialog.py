@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -20,6 +20,7 @@ from lora_tui.tui.acting import Acting, keymap_of
 from lora_tui.tui.actions import DIALOG
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import key_text
+from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.footer import KeyHint, Keys
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
@@ -302,12 +303,12 @@ class AskPath(Dialog[Path]):
     @on(TextField.Changed)
     def _typed(self, event: TextField.Changed) -> None:
         self.query_one("#problem").display = False
-        self.run_worker(self._list(event.value), group="list", exclusive=True)
+        start_job(self, partial(self._list, event.value), "list")
 
     async def _list(self, text: str) -> None:
         typed = self._path(text)
         base, prefix = (typed, "") if text.endswith(("/", "..")) or not text else (typed.parent, typed.name)
-        entries = await asyncio.to_thread(_entries, base, prefix, self._folders_only, self._suffixes)
+        entries = await in_thread(_entries, base, prefix, self._folders_only, self._suffixes)
         self._base, self._entries = base, entries
         self.query_one(VirtualList).set_count(len(entries), cursor=0)
 

@@ -20,7 +20,7 @@ from textual.widget import Widget
 from lora_tui.drawing.picture import Depth, draw, fit_cells
 from lora_tui.errors import UserError
 from lora_tui.tui.cells import TONES, wrap
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.threads import in_thread, start_job
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -144,7 +144,7 @@ class ImageView(Widget):
             self._put(wanted, drawn)
         elif not self._drawing and wanted != self._shown:
             self._drawing = True
-            self.run_worker(self._draw_until_content(), group="picture", exit_on_error=True)
+            start_job(self, self._draw_until_content, "picture", alone=False)
 
     async def _draw_until_content(self) -> None:
         """Draw what is wanted until that is what is shown: one image at a time, the newest wish next."""
