@@ -14,8 +14,8 @@ from support import until
 
 from lora_tui.jobs import launch
 from lora_tui.jobs.job import Job, read_job
+from lora_tui.jobs.process import is_alive
 from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.status import inspect
 
 SMALL_TRAINER = Path(__file__).with_name("small_trainer.py")
 T0 = 1_700_000_000.0
@@ -98,10 +98,9 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 
 def end_all(folder: Path) -> None:
-    """Kill what a failed test has left running in the runs under ``folder``."""
+    """Kill what a failed test has left running in the runs under ``folder``: jobs of real keepers only."""
     for path in folder.rglob("job.json"):
-        run = RunFolder(path.parent)
-        status = inspect(run)
-        if status.alive and status.pid:
-            kill(status.pid)
-            until(lambda run=run: not inspect(run).alive)
+        job = read_job(path.parent)
+        if job is not None and is_alive(job.child_pid, job.child_started):
+            kill(job.child_pid)
+            until(lambda job=job: not is_alive(job.child_pid, job.child_started))
