@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from tui.driving import screen_text, soon
 from tui.projects import make_dataset
@@ -258,3 +259,36 @@ async def test_ascii_mode_draws_ascii_alone(project: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         assert screen_text(pilot.app).isascii(), [c for c in screen_text(pilot.app) if not c.isascii()]
+
+
+async def test_keys_typed_ahead_of_the_editor_are_not_lost(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "network.rank")
+        for key in ("enter", "6", "4", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else "\r"))
+        await soon(pilot, lambda: screen.form.config.network.rank == 64)
+        assert not screen.pane.editing
+
+
+async def test_a_folder_is_chosen_on_disk(project: Path) -> None:
+    (project / "more").mkdir()
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("tab", "a")
+        await sees(pilot, "Add a folder of images")
+        await pilot.press(*"more", "enter")
+        await soon(pilot, lambda: len(screen.form.config.datasets) == 2)
+        assert screen.form.config.datasets[1].path == str(project / "more")
+
+
+async def test_the_file_as_it_will_be_written_can_be_read(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await opened(pilot)
+        await pilot.press("t")
+        await sees(pilot, "[model]")
+        await pilot.press("escape")
+        await sees(pilot, "PLAN")

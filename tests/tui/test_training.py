@@ -21,7 +21,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
 from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.chart import LineChart
-from lora_tui.tui.widgets.sample_strip import SampleStrip
+from lora_tui.tui.widgets.sample_strip import SampleSlot, SampleStrip
 
 FAKE_TRAINER = [sys.executable, str(Path(__file__).resolve().parent.parent / "fake_trainer.py")]
 
@@ -338,3 +338,27 @@ async def test_a_killed_trainer_is_explained_on_screen(tmp_path: Path, living: R
         os.kill(inspect(living).pid, signal.SIGKILL)
         await sees(pilot, "died at step")
         await sees(pilot, "R resumes it from step")
+
+
+async def test_a_click_on_the_curve_and_on_a_picture_goes_to_that_step(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs")
+    app = app_on(tmp_path, "training", run=run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await read(pilot)
+        await pilot.click("#chart", offset=(20, 3))
+        assert screen.look.at is not None and 30 < screen.look.at < 90
+        await pilot.click(screen.query(SampleSlot).first())
+        assert screen.look.at == 0
+        await pilot.click(screen.query(SampleSlot).first())
+        await sees(pilot, "step   0  epoch 0  prompt 1 of 2")
+
+
+async def test_another_run_is_shown_when_it_is_opened(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "runs", steps=60, name="one")
+    second = write_run(tmp_path / "runs", steps=90, name="two")
+    app = app_on(tmp_path, "training", run=first)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await read(pilot)
+        await sees(pilot, "step  60 of 400")
+        app.open_run(second)
+        await sees(pilot, "step  90 of 400")
