@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
-from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.workspace import Planned, Workspace
 
 LEAD = 6
@@ -39,7 +39,9 @@ def bucket_lines(plan: RunPlan) -> list[Line]:
         size = f"{bucket.width}x{bucket.height}"
         images = ngettext("{count} image", "{count} images", bucket.images).format(count=count(bucket.images))
         batches = ngettext("{count} batch", "{count} batches", bucket.batches).format(count=count(bucket.batches))
-        lines.append((Cell(f"{size:>9}  {images:>12}  "), Cell(f"{batches:>12}", "muted")))
+        lines.append(
+            (Cell(f"{size:>9}  {fit(images, 12, align='right')}  "), Cell(fit(batches, 12, align="right"), "muted"))
+        )
     return lines
 
 
@@ -53,7 +55,7 @@ def moment_lines(plan: RunPlan) -> list[Line]:
     )
     lines: list[Line] = [(Cell(_("AT STEP"), "muted"),)]
     for name, steps in moments:
-        lines.append((Cell(f"{name:<12}", "muted"), Cell(_steps_text(steps))))
+        lines.append((Cell(fit(name, 12), "muted"), Cell(_steps_text(steps))))
     return lines
 
 
@@ -86,7 +88,7 @@ def start_question(plan: RunPlan, workspace: Workspace) -> tuple[str, str]:
 
 
 def _led(text: str, tone: str = "") -> Line:
-    return (Cell(f"{_('PLAN'):<{LEAD}}", "muted"), Cell(text, tone))
+    return (Cell(fit(_("PLAN"), LEAD), "muted"), Cell(text, tone))
 
 
 def _indented(text: str, tone: str = "") -> Line:

@@ -14,7 +14,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, count, duration, number, plain
-from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 
@@ -93,7 +93,7 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
         (Cell(_steps(status)),),
     ]
     if status.loss is not None:
-        lines.append((Cell(f"{_('loss'):<10}", "muted"), Cell(number(status.loss))))
+        lines.append((Cell(fit(_("loss"), 10), "muted"), Cell(number(status.loss))))
     for text, shade in ((status.message, "error"), (status.advice, "")):
         lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3, ellipsis=marks.ellipsis) if text]
     if details is not None and details.run == status.run:

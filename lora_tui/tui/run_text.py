@@ -160,7 +160,7 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
     else:
         if look.name == "loss":
             shown = f"{look.weight:g}".lstrip("0") if look.weight else _("off")
-            cells.append(Cell(_("smooth {weight}").format(weight=f"{shown:<4}"), "muted"))
+            cells.append(Cell(_("smooth {weight}").format(weight=fit(shown, 4)), "muted"))
         cells.append(Cell(_("  log axis") if look.log else "", "muted"))
     zoom = _("  zoom {level}").format(level=f"1/{2**look.zoom}") if look.zoom else ""
     cells.append(Cell(zoom, "muted"))

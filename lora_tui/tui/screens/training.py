@@ -20,7 +20,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, count, plain
-from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import METRICS, Curves, Look
 from lora_tui.tui.run_moments import Moments
 from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, run_line
@@ -264,7 +264,7 @@ class TrainingScreen(TrainingLook):
         lead = _("LOG")
         lines: list[tuple[Cell, ...]] = []
         for moment in found[-height:] if height else ():
-            head = Cell(f"{lead:<5}" if not lines else " " * 5, "muted")
+            head = Cell(fit(lead if not lines else "", 5), "muted")
             place = Cell(f"@{count(moment.step):<8}", "muted")
             lines.append((head, place, Cell(moment.text, moment.tone)))
         return lines
