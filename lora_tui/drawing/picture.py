@@ -25,6 +25,12 @@ RAMP = " .,:;i1tfLCG08@"
 CELL_RATIO = 2.0
 """Height of a terminal cell over its width; fonts lie between 1.8 and 2.2."""
 
+BAYER = (0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5)
+"""The order in which the cells of a 4 x 4 pattern fill (Bayer 1973)."""
+
+PATTERN_STRENGTH = 64
+"""Height of that pattern: about the distance of two of the sixteen colours."""
+
 SIXTEEN: tuple[RGB, ...] = (
     (0, 0, 0),
     (170, 0, 0),
@@ -107,13 +113,30 @@ def _limited(image: Image.Image, depth: Depth) -> list[RGB]:
     if depth != "truecolor":
         import PIL.Image
 
+        if depth == "16":
+            image = _with_pattern(image)
         palette = PIL.Image.new("P", (1, 1))
         palette.putpalette([channel for colour in _palette(depth) for channel in colour])
-        # in sixteen colours only error diffusion keeps shades; in 256 it would be noise that costs bytes
-        dither = PIL.Image.Dither.FLOYDSTEINBERG if depth == "16" else PIL.Image.Dither.NONE
-        image = image.quantize(palette=palette, dither=dither).convert("RGB")
+        image = image.quantize(palette=palette, dither=PIL.Image.Dither.NONE).convert("RGB")
     data = image.tobytes()
     return list(zip(data[0::3], data[1::3], data[2::3], strict=True))
+
+
+def _with_pattern(image: Image.Image) -> Image.Image:
+    """The image with a fine regular pattern added, so that shades between two of few colours become a mixture.
+
+    Error diffusion would turn a picture of this size into noise.
+    """
+    import PIL.Image
+    import PIL.ImageChops
+
+    tile = PIL.Image.new("L", (4, 4))
+    tile.putdata([step * PATTERN_STRENGTH // 15 for step in BAYER])
+    pattern = PIL.Image.new("L", image.size)
+    for x in range(0, image.width, 4):
+        for y in range(0, image.height, 4):
+            pattern.paste(tile, (x, y))
+    return PIL.ImageChops.add(image, pattern.convert("RGB"), 1.0, -PATTERN_STRENGTH // 2)
 
 
 @cache
