@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from lora_tui.errors import UserError
+from lora_tui.text import _, plain
 
 if TYPE_CHECKING:
     from lora_tui.families.protocol import Facts
@@ -31,9 +32,9 @@ def facts_for(name: str) -> Facts:
     """
     if name not in FAMILIES:
         raise UserError(
-            f"there is no model family {name!r}.",
+            _("there is no model family {name}.").format(name=plain(name)),
             place="model.family",
-            remedy=f"Choose one of: {', '.join(FAMILIES)}.",
+            remedy=_("Use one of: {names}.").format(names=", ".join(FAMILIES)),
             code="model.family",
         )
     return cast("Facts", import_module(f"lora_tui.families.{name}.facts").FACTS)

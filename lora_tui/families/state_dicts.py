@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lora_tui.errors import UserError
+from lora_tui.text import _, plain
 
 
 def read_tensors(path: Path, *, prefix: str = "", pickled: bool = False) -> dict[str, Tensor]:
@@ -26,9 +27,9 @@ def read_tensors(path: Path, *, prefix: str = "", pickled: bool = False) -> dict
             return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"it cannot be read: {error}.",
+            _("it cannot be read: {reason}.").format(reason=plain(str(error))),
             place=str(path),
-            remedy="The file may be incomplete; fetch it again.",
+            remedy=_("The file may be incomplete; fetch it again."),
             code="model.torn",
         ) from None
 
@@ -38,9 +39,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
         raise UserError(
-            f"it was not read: {str(error).splitlines()[0]}",
+            _("it was not read: {reason}").format(reason=plain(str(error).splitlines()[0] if str(error) else "")),
             place=str(path),
-            remedy="It holds more than tensors or is torn; use a .safetensors version of it.",
+            remedy=_("It holds more than tensors or is torn; use a .safetensors version of it."),
             code="model.pickle",
         ) from None
     data = data.get("state_dict", data) if isinstance(data, dict) else {}
@@ -61,11 +62,15 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_p
     missing = [name for name in own if name not in renamed and not name.endswith("position_ids")]
     wrong = [name for name in own if name in renamed and own[name].shape != renamed[name].shape]
     if missing or wrong:
-        what = f"{len(missing)} tensors are missing" if missing else f"{len(wrong)} tensors have another shape"
+        what = (
+            _("{count} tensors are missing, {name} for one.")
+            if missing
+            else _("{count} tensors have another shape, {name} for one.")
+        )
         raise UserError(
-            f"{what}, {(missing or wrong)[0]} for one.",
+            what.format(count=len(missing or wrong), name=plain((missing or wrong)[0])),
             place=place,
-            remedy="The file is incomplete or of another family.",
+            remedy=_("The file is incomplete or of another family."),
             code="model.incomplete",
         )
     module.load_state_dict({name: renamed[name] for name in own if name in renamed}, strict=False)

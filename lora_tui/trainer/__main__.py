@@ -12,6 +12,7 @@ from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
+from lora_tui.text import _, set_language
 
 
 def main() -> int:
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true", help="continue from the newest state")
     arguments = parser.parse_args()
+    set_language()
     folder = RunFolder(arguments.run.resolve())
     try:
         lock = RunLock.acquire(folder.lock_path)
@@ -50,7 +52,7 @@ def _train(folder: RunFolder, events: EventWriter, *, resume: bool) -> int:
         if not isinstance(error, UserError):
             traceback.print_exc()
         failure = explain(error)
-        print(f"failed: {failure.message} {failure.advice}", file=sys.stderr, flush=True)
+        print(_("failed:"), failure.message, failure.advice, file=sys.stderr, flush=True)
         events.emit("failed", code=failure.code, message=failure.message, advice=failure.advice)
         return failure.status
 
@@ -60,7 +62,7 @@ def _report_missing(events: EventWriter, error: ImportError) -> None:
     events.emit(
         "failed",
         code="missing.train",
-        message=f"a library for training is missing: {error.name or error}.",
+        message=_("a library for training is missing: {name}.").format(name=error.name or error),
         advice="pip install 'lora-tui[train]'",
     )
 

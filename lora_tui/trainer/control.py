@@ -10,6 +10,7 @@ from types import FrameType
 
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
+from lora_tui.text import _
 
 POLL_SECONDS = 0.1  # how often the folder is looked at, however many safe points pass
 WISHES = ("save", "sample", "validate")
@@ -77,10 +78,10 @@ class Controls:
             self.answer(kind, "accepted")
             return True
         elif kind == "resume":
-            self.answer(kind, "done" if paused else "rejected", "" if paused else "the run is not paused")
+            self.answer(kind, "done" if paused else "rejected", "" if paused else _("the run is not paused"))
             return False
         else:
-            self.answer(kind, "rejected", "there is no such request")
+            self.answer(kind, "rejected", _("there is no such request"))
         return paused
 
     def _stop(self, *, now: bool) -> StopRun:

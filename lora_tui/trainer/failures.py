@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from lora_tui.errors import UserError
-from lora_tui.text import plain
+from lora_tui.text import _, plain
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,20 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return Failure(
             "memory.gpu",
-            "the GPU ran out of memory.",
-            "Turn gradient checkpointing on, lower the batch size or resolution, or train without the text encoder.",
+            _("the GPU ran out of memory."),
+            _("Turn gradient checkpointing on, lower the batch size or resolution, or train without the text encoder."),
         )
     if isinstance(error, MemoryError):
-        return Failure("memory.host", "the machine ran out of memory.", "Close other programs or use a smaller batch.")
+        return Failure(
+            "memory.host", _("the machine ran out of memory."), _("Close other programs or use a smaller batch.")
+        )
     if isinstance(error, OSError):
         return _of_system(error)
     last = plain(str(error).strip().splitlines()[-1] if str(error).strip() else "", limit=300)
     return Failure(
         "crash",
         f"{type(error).__name__}: {last}" if last else type(error).__name__,
-        "The whole story is in trainer.log of the run. What was saved before is whole; resume continues from there.",
+        _("The whole story is in trainer.log of the run. What was saved before is whole; resume continues from there."),
     )
 
 
@@ -49,9 +51,9 @@ def _of_system(error: OSError) -> Failure:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure(
             "disk.full",
-            f"{place}the disk is full.",
-            "Free some space and resume the run; the files saved before are whole.",
+            place + _("the disk is full."),
+            _("Free some space and resume the run; the files saved before are whole."),
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return Failure("disk.readonly", f"{place}it cannot be written.", "Make it writable and resume the run.")
-    return Failure("system", f"{place}{error.strerror or error}.", "See trainer.log of the run.")
+        return Failure("disk.readonly", place + _("it cannot be written."), _("Make it writable and resume the run."))
+    return Failure("system", f"{place}{error.strerror or error}.", _("See trainer.log of the run."))

@@ -17,6 +17,7 @@ from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_a
 from lora_tui.dataset.batches import Batch
 from lora_tui.errors import UserError
 from lora_tui.sampling import Renderer
+from lora_tui.text import _
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.data.loader import Prepared
 from lora_tui.trainer.material import Material
@@ -190,7 +191,10 @@ class Loop:
         step = self.position.step
         if stop.now:
             since = max(self.saved_state, 0)
-            detail = f"{step - since} steps since the state at step {since} are given up." if step > since else ""
+            lost = _("{count} steps since the state at step {step} are given up.").format(
+                count=step - since, step=since
+            )
+            detail = lost if step > since else ""
             return Outcome("stopped_now", step, self.newest, detail)
         if step > 0:
             self._save()
@@ -226,9 +230,9 @@ class Loop:
     def _answer(self, wishes: list[str]) -> None:
         for wish in wishes:
             if wish == "validate" and not self.plan.validation:
-                self.session.controls.answer(wish, "rejected", "no image is held out for validation")
+                self.session.controls.answer(wish, "rejected", _("no image is held out for validation"))
             elif wish == "sample" and not self.session.config.samples:
-                self.session.controls.answer(wish, "rejected", "the configuration has no sample prompts")
+                self.session.controls.answer(wish, "rejected", _("the configuration has no sample prompts"))
             else:
                 self.session.controls.answer(wish, "done")
 
@@ -243,9 +247,9 @@ class Loop:
             self.trainee.restore(snapshot)
         except (KeyError, RuntimeError, ValueError):
             raise UserError(
-                "the saved state does not fit this configuration.",
+                _("the saved state does not fit this configuration."),
                 place=str(path),
-                remedy="Rank, optimizer or trained parts were changed; start a new run instead.",
+                remedy=_("Rank, optimizer or trained parts were changed; start a new run instead."),
                 code="state.mismatch",
             ) from None
         self.position, self.notes = snapshot.position, snapshot.notes
@@ -253,8 +257,8 @@ class Loop:
         if snapshot.plan != self.digest:
             self.session.warn(
                 "resume.changed",
-                "the dataset or batch settings changed since this state was written.",
-                "The run goes on with the new plan; it is no longer the exact continuation.",
+                _("the dataset or batch settings changed since this state was written."),
+                _("The run goes on with the new plan; it is no longer the exact continuation."),
             )
             self.position.batch -= self.position.batch % self.plan.accumulation
             if self.position.batch >= self.plan.batches_per_epoch:
@@ -285,12 +289,13 @@ class Loop:
         step = numbers.fields["step"]
         growing = self.trainee.stepper.scaler is not None  # fp16 finds its scale by losing a few updates
         if self.lost == 1 and not growing:
-            self.session.warn("nan", f"the update of step {step} had NaN or Inf in it and was left out.")
+            text = _("the update of step {step} had NaN or Inf in it and was left out.").format(step=step)
+            self.session.warn("nan", text)
         if self.lost >= LOST_UPDATES:
             raise UserError(
-                f"{self.lost} updates in a row were NaN or Inf, up to step {step}.",
+                _("{count} updates in a row were NaN or Inf, up to step {step}.").format(count=self.lost, step=step),
                 place="learning",
-                remedy="Lower the learning rate, or use bf16 or fp32. The last good state is kept.",
+                remedy=_("Lower the learning rate, or use bf16 or fp32. The last good state is kept."),
                 code="nan",
             )
 

@@ -17,7 +17,7 @@ from lora_tui.dataset.scan import Scan, scan_datasets
 from lora_tui.dataset.similar import image_groups
 from lora_tui.errors import UserError
 from lora_tui.settings import cache_dir
-from lora_tui.text import plain
+from lora_tui.text import _, plain
 from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_texts
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.session import Session
@@ -59,7 +59,12 @@ def prepare_data(session: Session) -> Data:
     captions = _read_captions(session, scan)
     data = Data(scan, _plan(session, scan), captions, rules_for(config))
     if not data.plan.train:
-        raise UserError("every image is held out for validation.", place="validation.share", code="dataset.empty")
+        raise UserError(
+            _("every image is held out for validation."),
+            place="validation.share",
+            remedy=_("Lower validation.share, or turn validation off."),
+            code="dataset.empty",
+        )
     return data
 
 
@@ -78,7 +83,7 @@ def without(session: Session, data: Data, failed: dict[str, str]) -> Data:
     Raises:
         UserError: none is left.
     """
-    _warn_files(session, "image.unreadable", "{count} images cannot be read and are skipped", failed.values())
+    _warn_files(session, "image.unreadable", _("{count} images cannot be read and are skipped"), failed.values())
     images = tuple(image for image in data.scan.images if image.uid not in failed)
     scan = replace(data.scan, images=images)
     return replace(data, scan=scan, plan=_plan(session, scan))
@@ -139,8 +144,10 @@ def count_chunks(session: Session, data: Data, model: Any) -> int:
     if long:
         session.warn(
             "caption.long",
-            f"{len(long)} captions are longer than {limit} tokens and are cut, {plain(next(iter(long)))} for one.",
-            "Shorten them, or raise captions.max_tokens (up to 225).",
+            _("{count} captions are longer than {limit} tokens and are cut, {name} for one.").format(
+                count=len(long), limit=limit, name=plain(next(iter(long)))
+            ),
+            _("Shorten them, or raise captions.max_tokens (up to 225)."),
         )
     return int(model.chunks_needed(data.captions.values()))
 
@@ -177,15 +184,15 @@ def _read_captions(session: Session, scan: Scan) -> dict[str, str]:
                     odd.append(image.relative)
                 text = caption_text(document).encode("utf-8", "replace").decode("utf-8")
         captions[image.uid] = text
-    _warn_files(session, "caption.missing", "{count} images have no caption and are trained without one", missing)
-    _warn_files(session, "caption.unreadable", "{count} captions cannot be read and count as empty", unreadable)
-    _warn_files(session, "caption.encoding", "{count} captions are not UTF-8; unknown characters become ?", odd)
+    _warn_files(session, "caption.missing", _("{count} images have no caption and are trained without one"), missing)
+    _warn_files(session, "caption.unreadable", _("{count} captions cannot be read and count as empty"), unreadable)
+    _warn_files(session, "caption.encoding", _("{count} captions are not UTF-8; unknown characters become ?"), odd)
     return captions
 
 
 def _report_problems(session: Session, scan: Scan) -> None:
     errors = [f"{problem.path.name}: {problem.message}" for problem in scan.problems if problem.severity == "error"]
-    _warn_files(session, "image.unreadable", "{count} files cannot be read as images and are skipped", errors)
+    _warn_files(session, "image.unreadable", _("{count} files cannot be read as images and are skipped"), errors)
 
 
 def _warn_files(session: Session, code: str, message: str, names: Iterable[str]) -> None:
@@ -193,4 +200,4 @@ def _warn_files(session: Session, code: str, message: str, names: Iterable[str])
     if not found:
         return
     shown = "; ".join(found[:NAMED]) + ("; …" if len(found) > NAMED else "")
-    session.warn(code, f"{message.format(count=len(found))}: {shown}", "lora-tui dataset check names them all.")
+    session.warn(code, f"{message.format(count=len(found))}: {shown}", _("lora-tui dataset check names them all."))

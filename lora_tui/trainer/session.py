@@ -14,6 +14,7 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
+from lora_tui.text import _, plain
 from lora_tui.trainer.control import Controls
 from lora_tui.weights.lora_file import DTYPES
 
@@ -46,7 +47,7 @@ class Session:
     def warn(self, code: str, message: str, remedy: str = "") -> None:
         """Tell what a person should know; the run goes on."""
         self.events.emit("warning", code=code, message=message, remedy=remedy)
-        print(f"warning: {message} {remedy}".rstrip(), flush=True)
+        print(_("warning:"), message, remedy, flush=True)
 
     def memory(self) -> dict[str, int | None]:
         """Bytes in use: by torch on a GPU, by the process on a CPU."""
@@ -101,9 +102,9 @@ def choose_device(wanted: str) -> torch.device:
         device = None
     if device is None or device.type not in ("cpu", "cuda") or not _exists(device):
         raise UserError(
-            f"there is no device {wanted!r} here.",
+            _("there is no device {name} here.").format(name=plain(wanted)),
             place="memory.device",
-            remedy=f"Use auto, cpu{_gpus()}.",
+            remedy=_("Use one of: {names}.").format(names="auto, cpu" + _gpus()),
             code="device.missing",
         )
     return device
@@ -122,9 +123,9 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         and not torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         raise UserError(
-            f"{torch.cuda.get_device_name(device)} has no bf16.",
+            _("{gpu} has no bf16.").format(gpu=torch.cuda.get_device_name(device)),
             place="memory.precision",
-            remedy="Set memory.precision to fp16.",
+            remedy=_("Set memory.precision to fp16."),
             code="precision.missing",
         )
     return dtype

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder
+from lora_tui.text import _
 
 VERSION = 1
 _PREFIX = "step-"
@@ -115,9 +116,9 @@ def _read(path: Path) -> Snapshot | None:
         manifest = json.loads((path / "state.json").read_text("utf-8"))
         if manifest["version"] > VERSION:
             raise UserError(
-                "this state was written by a newer version.",
+                _("this state was written by a newer version."),
                 place=str(path),
-                remedy="Resume with that version, or start a new run.",
+                remedy=_("Resume with that version, or start a new run."),
                 code="state.newer",
             )
         adapter = load((path / "adapter.safetensors").read_bytes())

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
+from lora_tui.text import _
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -67,9 +68,9 @@ def _verify(path: Path, tensors: Mapping[str, Tensor]) -> None:
         same = names == set(tensors) and all(_equal(file.get_tensor(name), tensors[name]) for name in names)
     if not same:
         raise UserError(
-            "the file does not read back as it was written.",
+            _("the file does not read back as it was written."),
             place=str(path),
-            remedy="The disk may be failing; copy the run elsewhere and resume it there.",
+            remedy=_("The disk may be failing; copy the run elsewhere and resume it there."),
             code="weights.verify",
         )
 

@@ -24,6 +24,7 @@ from lora_tui.families.sd15.shape import CLIP_PREFIX, Shape, shape_of_tensors
 from lora_tui.families.source import Source, resolve
 from lora_tui.families.state_dicts import load_exactly, read_tensors
 from lora_tui.families.text_chunks import CHUNK, chunk_ids, join_chunks
+from lora_tui.text import _, plain
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "sd15"
 
@@ -103,9 +104,11 @@ class Sd15Model:
             known = self.text_encoder.config.vocab_size if self._text_encoder is not None else words
             if words > known:
                 raise UserError(
-                    f"the tokenizer has {words} entries, the text encoder only {known}.",
+                    _("the tokenizer has {words} entries, the text encoder only {known}.").format(
+                        words=words, known=known
+                    ),
                     place=str(folder / "tokenizer"),
-                    remedy="Use the tokenizer that belongs to this model.",
+                    remedy=_("Use the tokenizer that belongs to this model."),
                     code="model.tokenizer",
                 )
         return self._tokenizer
@@ -221,9 +224,9 @@ class Sd15Model:
         names = [p.name for p in (self.source.path / part).glob("*.safetensors")]
         if not names:
             raise UserError(
-                f"{part} has no .safetensors weights.",
+                _("{part} has no .safetensors weights.").format(part=part),
                 place=str(self.source.path / part),
-                remedy="Convert the folder with diffusers, or use a single .safetensors file.",
+                remedy=_("Convert the folder with diffusers, or use a single .safetensors file."),
                 code="model.pickle",
             )
         return {"variant": "fp16"} if all(".fp16." in name for name in names) else {}
@@ -255,9 +258,9 @@ class Sd15Model:
             return shape_of_tensors(tensor_shapes(self.source.path))
         except KeyError as error:
             raise UserError(
-                f"a part of Stable Diffusion 1.x is missing in it: {error.args[0]}.",
+                _("a part of Stable Diffusion 1.x is missing in it: {name}.").format(name=plain(str(error.args[0]))),
                 place=str(self.source.path),
-                remedy="Use a complete checkpoint (UNet, text encoder and VAE in one file).",
+                remedy=_("Use a complete checkpoint (UNet, text encoder and VAE in one file)."),
                 code="model.incomplete",
             ) from None
 
@@ -313,8 +316,8 @@ def _refuse_other_families(source: Source) -> None:
     kind = identify_model(source.path)
     if kind.family != "sd15" or kind.kind not in ("checkpoint", "diffusers"):
         raise UserError(
-            f"it is no Stable Diffusion 1.5 checkpoint but {kind.detail or kind.kind}.",
+            _("it is no Stable Diffusion 1.5 checkpoint but {found}.").format(found=kind.detail or kind.kind),
             place=str(source.path),
-            remedy="Choose a base model of the family that model.family names.",
+            remedy=_("Choose a base model of the family that model.family names."),
             code="model.family",
         )

@@ -19,6 +19,7 @@ from lora_tui.caches.store import key_of
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import content_hash, load_image
 from lora_tui.errors import UserError
+from lora_tui.text import _
 from lora_tui.trainer.data.tensors import TensorStore, weights_id
 from lora_tui.trainer.objectives.noise import fixed_noise
 
@@ -57,9 +58,9 @@ class Latents:
             return self.store.get(self.keys[uid, flipped])["latent"]
         except KeyError:
             raise UserError(
-                "its cached latent is gone.",
+                _("its cached latent is gone."),
                 place=uid,
-                remedy="Somebody emptied the cache during the run; resume the run to encode it again.",
+                remedy=_("Somebody emptied the cache during the run; resume the run to encode it again."),
                 code="cache.gone",
             ) from None
 
@@ -127,8 +128,8 @@ class Texts:
             return self.store.get(self.keys[text])
         except KeyError:
             raise UserError(
-                "a cached text embedding is gone.",
-                remedy="Somebody emptied the cache during the run; resume the run to encode it again.",
+                _("a cached text embedding is gone."),
+                remedy=_("Somebody emptied the cache during the run; resume the run to encode it again."),
                 code="cache.gone",
             ) from None
 
