@@ -84,7 +84,7 @@ class Loop:
         self._announce()
         try:
             self._begin(resume)
-            for _ in self.updates():
+            for _update in self.updates():
                 self._after_update()
         except StopRun as stop:
             return self._stop(stop)
@@ -130,7 +130,7 @@ class Loop:
         images = sum(len(batch.items) for batch in group)
         losses: list[Tensor] = []
         try:
-            for _ in group:
+            for _batch in group:
                 self.session.controls.safe_point()
                 error = self.step.losses(next(batches)).sum() / images
                 self.trainee.stepper.backward(error)
