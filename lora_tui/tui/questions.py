@@ -63,14 +63,14 @@ class Questions:
                 detail=_("The folder: one with images in it, or a new one."),
                 folders_only=True,
                 must_exist=False,
-                accept=_("next"),
+                accept=_("continue"),
             )
         )
         if folder is None:
             return
         choices = [Choice(key, _(words)) for key, (_kind, words) in PURPOSES.items()]
         purpose = await shell.push_screen_wait(
-            Choose(title, choices, detail=_("What is the LoRA to learn?"), accept=_("next"))
+            Choose(title, choices, detail=_("What is the LoRA to learn?"), accept=_("continue"))
         )
         if purpose is None:
             return

@@ -74,26 +74,23 @@ def dataset_step(workspace: Workspace) -> Step:
         if workspace.scanned == 0 or workspace.project is None:
             return Step("dataset", "todo", _("reading images"))
         return Step("dataset", "needs", _("no images could be read"))
-    images = workspace.images.scan.images
-    errors = sum(problem.severity == "error" for problem in workspace.images.problems)
-    if not images:
+    tally = workspace.images.tally
+    if not tally.images:
         return Step("dataset", "empty", _("no images yet: put pictures and captions into the folder"))
-    folders = len({image.dataset for image in images})
     parts = [
-        ngettext("{count} image", "{count} images", len(images)).format(count=count(len(images)))
-        + " "
-        + ngettext("in {folders} folder", "in {folders} folders", folders).format(folders=folders)
+        _("{images} in {folders}").format(
+            images=ngettext("{count} image", "{count} images", tally.images).format(count=count(tally.images)),
+            folders=ngettext("{count} folder", "{count} folders", tally.folders).format(count=count(tally.folders)),
+        )
     ]
-    repeats = {image.repeats for image in images}
-    if repeats != {1}:
-        low, high = min(repeats), max(repeats)
+    low, high = tally.least_repeats, tally.most_repeats
+    if (low, high) != (1, 1):
         parts.append(_("repeats {number}").format(number=low if low == high else f"{low}-{high}"))
-    without = sum(image.caption_path is None for image in images)
-    if without:
-        parts.append(_("{count} without a caption").format(count=count(without)))
-    if errors:
-        parts.append(ngettext("{count} problem", "{count} problems", errors).format(count=count(errors)))
-    return Step("dataset", "needs" if errors or without else "done", _(", ").join(parts))
+    if tally.bare:
+        parts.append(_("{count} without a caption").format(count=count(tally.bare)))
+    if tally.errors:
+        parts.append(ngettext("{count} problem", "{count} problems", tally.errors).format(count=count(tally.errors)))
+    return Step("dataset", "needs" if tally.errors or tally.bare else "done", _(", ").join(parts))
 
 
 def parameters_step(workspace: Workspace) -> Step:

@@ -7,7 +7,7 @@ frozen, and the app puts it into the :class:`Workspace` on the event loop's thre
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -43,6 +43,18 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Numbers about the images: how many, their folders and repeats, those without a caption, grave problems."""
+
+    images: int
+    folders: int
+    least_repeats: int
+    most_repeats: int
+    bare: int
+    errors: int
+
+
+@dataclass(frozen=True)
 class Images:
     """The images of the project, what is wrong with them, and the folders' state when they were read.
 
@@ -52,8 +64,25 @@ class Images:
 
     scan: Scan
     problems: tuple[Problem, ...]
-    stamp: tuple[tuple[str, int], ...] = ()
-    checked: bool = True
+    tally: Tally
+    stamp: tuple[tuple[str, int], ...]
+    checked: bool
+
+    @classmethod
+    def of(
+        cls, scan: Scan, problems: tuple[Problem, ...], stamp: tuple[tuple[str, int], ...] = (), *, checked: bool = True
+    ) -> Images:
+        """With their tally, which a hundred thousand images make a matter of a moment."""
+        repeats = {image.repeats for image in scan.images} or {1}
+        tally = Tally(
+            images=len(scan.images),
+            folders=len({image.dataset for image in scan.images}),
+            least_repeats=min(repeats),
+            most_repeats=max(repeats),
+            bare=sum(image.caption_path is None for image in scan.images),
+            errors=sum(problem.severity == "error" for problem in problems),
+        )
+        return cls(scan, problems, tally, stamp, checked)
 
 
 @dataclass(frozen=True)
@@ -191,7 +220,7 @@ def read_images(
 
     stamp = folder_stamp(config)
     scan = scan_datasets(config, on_progress=on_progress, should_stop=should_stop)
-    return Images(scan, scan.problems, stamp, checked=False)
+    return Images.of(scan, scan.problems, stamp, checked=False)
 
 
 def check_images(
@@ -207,7 +236,7 @@ def check_images(
         trigger=project.trigger if project else "",
         should_stop=should_stop,
     )
-    return replace(images, problems=problems, checked=True)
+    return Images.of(images.scan, problems, images.stamp)
 
 
 def folder_stamp(config: Config) -> tuple[tuple[str, int], ...]:
