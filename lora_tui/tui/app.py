@@ -176,13 +176,12 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
 
     def leave(self, number: int) -> None:
         """End because of a signal, with the terminal as it was."""
-        status = 128 + number
-        terminal.end_if_stuck(status)
         self.stop_work()
-        self.exit(return_code=status)
+        self.exit(return_code=128 + number)
 
     def _look_for_terminal(self) -> None:
         if terminal.hung_up():
+            terminal.end_if_stuck(128 + signal.SIGHUP)
             self.leave(signal.SIGHUP)
 
     def on_unmount(self) -> None:

@@ -73,13 +73,22 @@ def hung_up() -> bool:
 
 
 def on_ending_signals(leave: Callable[[int], None]) -> None:
-    """Call ``leave`` with the signal's number on the running event loop instead of dying in raw mode."""
+    """Call ``leave`` with the signal's number on the running event loop instead of dying in raw mode.
+
+    Handlers of the loop itself would never run while the loop waits for a terminal that takes no output;
+    these do, and see to it that the process ends all the same.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
+
+    def received(number: int, _frame: object) -> None:
+        end_if_stuck(128 + number)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it is ending already
+            loop.call_soon_threadsafe(leave, number)
+
     for number in ENDING_SIGNALS:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, leave, int(number))
+        signal.signal(number, received)
 
 
 def end_if_stuck(status: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -213,3 +214,32 @@ def test_hostile_names_are_shown_and_not_obeyed(terminal: Callable[..., Terminal
         t.send("k")
     t.wait_for("[/x] tag, ␛[2J")
     assert len(t.screen().splitlines()) == 24
+
+
+def test_a_terminal_that_takes_no_output_cannot_keep_it(project: Path) -> None:
+    """Nobody reads the other side: the queue to the terminal fills, drawing blocks, and a signal still ends it."""
+    master, slave = os.openpty()
+    app = subprocess.Popen([*LORA_TUI, str(project)], stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    shown = bytearray()
+
+    def painted() -> bool:
+        shown.extend(os.read(master, 65536))
+        return b"3 images" in shown
+
+    presses = itertools.count()
+
+    def pressed_enough() -> bool:
+        """One more screen to draw: 2 MB in all, where the kernel keeps some kilobytes and the app 30 frames."""
+        number = next(presses)
+        os.write(master, b"q" if number % 2 else b"\x1bOQ")
+        return number >= 150
+
+    try:
+        until(painted)
+        until(pressed_enough, every=0.05)
+        app.send_signal(signal.SIGTERM)
+        assert app.wait(20) == 128 + signal.SIGTERM
+    finally:
+        app.kill()
+        os.close(master)
