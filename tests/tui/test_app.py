@@ -113,6 +113,7 @@ async def test_the_language_changes_at_once_and_stays(project: Path) -> None:
         await pilot.press("end", "enter")
         await soon(pilot, lambda: load_settings().language == "zh_CN")
         await soon(pilot, lambda: app.current_mode == "dataset" and "0000.png" in screen_text(app))
+        await soon(pilot, lambda: "图片" in screen_text(app).splitlines()[-2])
         await pilot.press("escape")
         await soon(pilot, lambda: app.current_mode == "home")
 

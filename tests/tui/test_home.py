@@ -103,6 +103,17 @@ async def test_other_projects_are_offered_and_open(tmp_path: Path) -> None:
         await soon(pilot, lambda: recent_projects()[:2] == (other, here))
 
 
+async def test_lists_share_the_lines_of_the_screen(tmp_path: Path) -> None:
+    for number in range(5):
+        remember_project(make_dataset(tmp_path / f"other{number}", 1))
+    here = make_dataset(tmp_path / "here", 2)
+    async with running(here) as (app, pilot):
+        await soon(pilot, lambda: all(f"other{number}" in screen_text(app) for number in range(5)))
+        assert "No base model is set." in screen_text(app)
+        await pilot.resize_terminal(60, 15)
+        await soon(pilot, lambda: "other4" in screen_text(app) and "No base model" in screen_text(app))
+
+
 async def test_a_new_project_is_made_by_three_answers(tmp_path: Path) -> None:
     make_dataset(tmp_path, 3)
     async with running(tmp_path) as (app, pilot):

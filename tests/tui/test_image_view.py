@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from rich.color import Color
 from textual.app import App, ComposeResult
+from textual.strip import Strip
 from tui.driving import screen_text, soon
 
 from lora_tui.settings import Settings
-from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.image_view import Drawn, ImageView, PictureCache, Wanted
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +145,16 @@ async def test_transparent_parts_show_the_ground(tmp_path: Path) -> None:
         app.view.show(path)
         await soon(pilot, lambda: app.view.shown == path)
         assert (255, 255, 255) not in colours_of(app.view)
+
+
+def test_the_cache_holds_so_many_cells_and_gives_up_the_oldest() -> None:
+    cache = PictureCache(kept_cells=100)
+    strips = tuple(Strip.blank(10) for _line in range(4))
+
+    def wanted(number: int) -> Wanted:
+        return Wanted(Path(f"{number}.png"), (0, 0), 10, 4, "truecolor", False, True, (0, 0, 0))
+
+    for number in range(3):
+        cache.put(wanted(number), Drawn(strips, 10))
+        assert cache.get(wanted(0)) is not None or number == 2
+    assert [number for number in range(3) if cache.get(wanted(number))] == [0, 2]

@@ -51,6 +51,7 @@ class HomeScreen(BaseScreen):
         busy = self.workspace.planned is None and not self.workspace.trouble
         empty = _("Reading the project.") if busy else _("Nothing stands in the way.")
         self.query_one("#advice", VirtualList).set_count(len(self._advice), empty=empty)
+        self._share_out()
         if changed & {"runs", "project"}:
             start_job(self, self._find_recent, "recent")
         self._say()
@@ -59,11 +60,14 @@ class HomeScreen(BaseScreen):
         self._share_out()
 
     def _share_out(self) -> None:
-        """Give the lists their lines: the road all of them, what happened lately a few, advice the rest."""
-        room = self.query_one("#body").size.height - len(self._entries) - 2
-        lately = min(len(self._recent), max(room // 3 - 2, 2))
+        """Give the lists their lines: the road all of them, advice what it needs, then what happened lately."""
+        headings = 2
+        room = self.query_one("#body").size.height - len(self._entries) - headings
+        spare = room - max(len(self._advice), 1) - headings
+        lately = min(len(self._recent), max(spare, room // 3 - headings, 2))
         self.query_one("#recent", VirtualList).styles.max_height = max(lately, 1)
-        self.query_one("#advice", VirtualList).styles.max_height = max(room - (lately + 2 if lately else 0), 1)
+        taken = lately + headings if lately else 0
+        self.query_one("#advice", VirtualList).styles.max_height = max(room - taken, 1)
 
     async def _find_recent(self) -> None:
         projects = await in_thread(recent_projects)

@@ -31,8 +31,8 @@ REST_SECONDS = 0.04
 SLOW_REST_SECONDS = 0.6
 """The same on a slow link, where a picture is worth a second of the line."""
 
-KEPT = 96
-"""Pictures kept drawn: at 80x40 cells about 1 MB each at the worst."""
+KEPT_CELLS = 150_000
+"""Cells of finished pictures that are kept: about 40 MB at the worst, 80 pictures of half a screen."""
 
 AT_ONCE = 2
 """Images decoded at once in the whole app: more would slow the keys down."""
@@ -60,12 +60,18 @@ class Drawn:
     columns: int = 0
     problem: str = ""
 
+    @property
+    def cells(self) -> int:
+        """Its size; a problem counts as one."""
+        return max(self.columns * len(self.strips), 1)
+
 
 class PictureCache:
     """The most recently drawn pictures."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+    def __init__(self, kept_cells: int = KEPT_CELLS) -> None:
+        self._kept_cells = kept_cells
+        self._cells = 0
         self._drawn: OrderedDict[Wanted, Drawn] = OrderedDict()
         self.gate = asyncio.Semaphore(AT_ONCE)
 
@@ -77,11 +83,13 @@ class PictureCache:
         return found
 
     def put(self, wanted: Wanted, drawn: Drawn) -> None:
-        """Keep a picture; the one used longest ago gives way."""
+        """Keep a picture; those used longest ago give way."""
+        old = self._drawn.pop(wanted, None)
         self._drawn[wanted] = drawn
-        self._drawn.move_to_end(wanted)
-        while len(self._drawn) > self._kept:
-            self._drawn.popitem(last=False)
+        self._cells += drawn.cells - (old.cells if old is not None else 0)
+        while self._cells > self._kept_cells and len(self._drawn) > 1:
+            _gone, given_up = self._drawn.popitem(last=False)
+            self._cells -= given_up.cells
 
 
 class ImageView(Widget):
