@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import tempfile
+import time
 from pathlib import Path
+
+_ENDING = ".lora-tui.tmp"
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}" + re.escape(_ENDING), re.DOTALL)  # as mkstemp fills it in
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace ``path`` by ``data``: temporary file in the same folder, then rename.
 
     A symbolic link is resolved first, so the link stays. The mode of an existing file is kept; a new
-    file gets the umask's mode. With ``durable`` the content is flushed to disk before the rename.
+    file gets the umask's mode. With ``durable`` the content is flushed to disk before the rename. What a
+    killed process leaves is removed by :func:`sweep_temporaries`.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; the old content is untouched.
     """
     target = Path(os.path.realpath(path))
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=_ENDING, dir=target.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -32,6 +39,24 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         sync_folder(target.parent)
+
+
+def sweep_temporaries(folder: Path, older_than: float = 60.0) -> int:
+    """Remove what killed processes left of :func:`write_atomic` in ``folder`` (not below it); return how many.
+
+    Files younger than ``older_than`` seconds may still be written and stay, as does what cannot be removed.
+    """
+    removed = 0
+    try:
+        found = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
+    except OSError:
+        return 0
+    for path in found:
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > older_than:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def sync_folder(folder: Path) -> None:
@@ -49,10 +74,25 @@ def sync_folder(folder: Path) -> None:
 
 
 def default_mode() -> int:
-    """The mode that a newly created file gets under the current umask."""
-    mask = os.umask(0)
+    """The mode that a newly created file gets under the umask that the program was started with."""
+    return 0o666 & ~_UMASK
+
+
+def _umask() -> int:
+    """The process's umask: from Linux as it tells it, elsewhere by setting it for a moment and setting it back."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+    except OSError:
+        status = ""
+    if found := re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE):
+        return int(found[1], 8)
+    mask = os.umask(0o077)
     os.umask(mask)
-    return 0o666 & ~mask
+    return mask
+
+
+#: Read once, while there are no other threads: setting it, even for a moment, changes the files of all of them.
+_UMASK = _umask()
 
 
 def _mode_for(target: Path) -> int:

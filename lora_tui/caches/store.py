@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.files import write_atomic
+from lora_tui.files import sweep_temporaries, write_atomic
 from lora_tui.keyed import keyed_seed
 
 DEFAULT_CAP_BYTES = 50_000_000_000
@@ -78,7 +78,8 @@ class ContentStore:
     def prune(self, cap: int = DEFAULT_CAP_BYTES) -> int:
         """Remove the entries unused for longest until at most ``cap`` bytes are left; return the bytes freed.
 
-        Does nothing while another process has the store in use.
+        Unfinished entries of processes that were killed are removed, too. Does nothing while another process
+        has the store in use.
         """
         if not self.folder.is_dir():
             return 0
@@ -87,6 +88,8 @@ class ContentStore:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return 0
+            for folder in (self.folder, *self.folder.glob("??")):
+                sweep_temporaries(folder)
             entries = sorted(self._entries())
             excess = sum(size for _, size, _ in entries) - cap
             freed = 0
