@@ -23,14 +23,17 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 def kohya_tensors(
     family: str, layers: Mapping[tuple[str, str], tuple[Tensor, Tensor]], *, alpha: float, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """Tensors of a kohya file from (part, path) -> (down [rank, in(,1,1)], up [out, rank(,1,1)])."""
+    """Tensors of a kohya file from (part, path) -> (down [rank, in(,1,1)], up [out, rank(,1,1)]).
+
+    The weights are stored in ``dtype``; alpha always in float32, since a half would round it (0.3 to 0.30078).
+    """
     names = importlib.import_module(f"lora_tui.weights.names.{family}")
     tensors: dict[str, Tensor] = {}
     for (part, path), (down, up) in layers.items():
         name = names.kohya_name(part, path)
         tensors[f"{name}.lora_down.weight"] = down.detach().to("cpu", dtype).contiguous()
         tensors[f"{name}.lora_up.weight"] = up.detach().to("cpu", dtype).contiguous()
-        tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=dtype)
+        tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=torch.float32)
     return tensors
 
 
