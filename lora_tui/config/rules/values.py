@@ -15,7 +15,7 @@ from lora_tui.text import _, plain
 # Above this AdamW burns a LoRA within a few hundred steps; ten times the usual 1e-4.
 HIGH_RATE = 1e-3
 HIGH_NOISE_OFFSET = 0.15
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def network(config: Config) -> Iterator[Finding]:
