@@ -35,10 +35,8 @@ class Facts(Protocol):
     size_multiple: int  # px, sides of training and sample images are multiples of it
     latent_factor: int  # image side / latent side
     latent_channels: int
-    timesteps: int
     model_version: str  # ss_base_model_version
     architecture: str  # modelspec.architecture, without the /lora suffix
-    single_file_examples: tuple[str, ...]
 
     def targets(self, base: str | Path = "", *, text_encoder: bool = True) -> tuple[TargetModule, ...]:
         """The layers a LoRA attaches to for the model at ``base`` (full size when it cannot be read)."""

@@ -34,10 +34,8 @@ class Sd15Facts:
     size_multiple: int = 8
     latent_factor: int = 8
     latent_channels: int = 4
-    timesteps: int = 1000
     model_version: str = "sd_v1"
     architecture: str = "stable-diffusion-v1"
-    single_file_examples: tuple[str, ...] = ("v1-5-pruned-emaonly.safetensors",)
 
     def targets(self, base: str | Path = "", *, text_encoder: bool = True) -> tuple[TargetModule, ...]:
         shape = shape_of(base)
