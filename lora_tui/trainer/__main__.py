@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lora_tui.config.load import load_config
 from lora_tui.errors import UserError
+from lora_tui.jobs.control import clear
 from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
@@ -29,6 +30,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     with lock:
+        clear(folder.root)
         events = EventWriter(folder.events_path)
         try:
             return _train(folder, events, resume=arguments.resume)

@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+import torch
+
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
 from lora_tui.text import _
 
 POLL_SECONDS = 0.1  # how often the folder is looked at, however many safe points pass
+PAUSED_SECONDS = 0.2  # the same while paused
 WISHES = ("save", "sample", "validate")
 
 
@@ -25,14 +28,18 @@ class StopRun(Exception):
 
 
 class Controls:
-    """Reads requests and acts on them. ``park`` and ``unpark`` free the device and take it again."""
+    """Reads requests and acts on them.
+
+    ``park`` makes what was learned safe and frees the device, ``unpark`` takes it again. A run that is stopped
+    while it is paused stays off the device and saves from where it is.
+    """
 
     def __init__(self, inbox: ControlInbox, events: EventWriter) -> None:
         self._inbox = inbox
         self._events = events
         self._looked = 0.0
         self._terminated = threading.Event()
-        self._stopping = False  # a stop was raised: what saves afterwards is not to be stopped itself
+        self._deaf = False  # within a pause, or once a stop was raised: saving is not to be stopped itself
         self.wishes: list[str] = []
         self.park: Callable[[], None] = lambda: None
         self.unpark: Callable[[], None] = lambda: None
@@ -51,7 +58,7 @@ class Controls:
         Raises:
             StopRun: a stop was asked for.
         """
-        if self._stopping:
+        if self._deaf:
             return
         if self._terminated.is_set():
             raise self._stop(now=False)
@@ -59,21 +66,28 @@ class Controls:
         if now - self._looked < POLL_SECONDS:
             return
         self._looked = now
-        paused = False
-        for request in self._inbox.poll():
-            paused = self._take(request.kind, paused)
-        if paused:
+        if self._read(paused=False):
             self._wait_while_paused()
 
+    def _read(self, *, paused: bool) -> bool:
+        """Take what was asked; return whether the run is paused after it. A stop is acted on last of all."""
+        stop: bool | None = None
+        for request in self._inbox.poll():
+            if request.kind in ("stop", "stop_now"):
+                self.answer(request.kind, "accepted")
+                stop = bool(stop) or request.kind == "stop_now"
+            else:
+                paused = self._take(request.kind, paused)
+        if stop is not None:
+            raise self._stop(now=stop)
+        return paused
+
     def _take(self, kind: str, paused: bool) -> bool:
-        """Note one request; return whether the run is paused after it."""
+        """Note one request that is no stop; return whether the run is paused after it."""
         if kind in WISHES:
             if kind not in self.wishes:
                 self.wishes.append(kind)
             self.answer(kind, "accepted")
-        elif kind in ("stop", "stop_now"):
-            self.answer(kind, "accepted")
-            raise self._stop(now=kind == "stop_now")
         elif kind == "pause":
             self.answer(kind, "accepted")
             return True
@@ -85,22 +99,27 @@ class Controls:
         return paused
 
     def _stop(self, *, now: bool) -> StopRun:
-        self._stopping = True
+        self._deaf = True
         return StopRun(now=now)
 
     def _wait_while_paused(self) -> None:
+        self._deaf = True  # parking saves, and saving has safe points
         self.park()
         self.answer("pause", "done")
         self._events.emit("phase", phase="paused", done=0, total=0, detail="")
-        try:
-            paused = True
-            while paused:
-                if self._terminated.wait(0.2):
-                    raise self._stop(now=False)
-                for request in self._inbox.poll():
-                    paused = self._take(request.kind, paused)
-        finally:
-            self.unpark()
+        while True:
+            if self._terminated.wait(PAUSED_SECONDS):
+                raise self._stop(now=False)
+            if self._read(paused=True):
+                continue
+            try:
+                self.unpark()
+            except torch.OutOfMemoryError:
+                self.park()
+                self.answer("resume", "rejected", _("the GPU has no room for it now"))
+                continue
+            self._deaf = False
+            return
 
     def answer(self, request: str, status: str, detail: str = "") -> None:
         """Tell whoever asked."""
@@ -110,3 +129,9 @@ class Controls:
         """The wishes noted since the last call, in the order in which they came."""
         taken, self.wishes = self.wishes, []
         return taken
+
+    def close(self) -> None:
+        """Answer what can no longer be done."""
+        waiting = [*self.take_wishes(), *(request.kind for request in self._inbox.poll())]
+        for kind in waiting:
+            self.answer(kind, "rejected", _("the run has ended"))

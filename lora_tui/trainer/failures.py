@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import errno
+import traceback
 from dataclasses import dataclass
 
-import torch
-
 from lora_tui.errors import UserError
-from lora_tui.text import _, plain
+from lora_tui.jobs import explain as deaths
+from lora_tui.text import plain
+
+#: Errors of the run itself that a person can mend; every other one says that the input is wrong.
+RUN_FAILURES = frozenset({"nan", "cache.gone", "weights.verify", "image.damaged", "image.changed"})
 
 
 @dataclass(frozen=True)
@@ -22,38 +24,11 @@ class Failure:
 
 
 def explain(error: BaseException) -> Failure:
-    """The failure that ``error`` amounts to."""
+    """The failure that ``error`` amounts to; causes are told by the same table that explains a silent death."""
     if isinstance(error, UserError):
         place = f"{error.place}: " if error.place else ""
-        return Failure(error.code, plain(place + error.message), plain(error.remedy), status=2)
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return Failure(
-            "memory.gpu",
-            _("the GPU ran out of memory."),
-            _("Turn gradient checkpointing on, lower the batch size or resolution, or train without the text encoder."),
-        )
-    if isinstance(error, MemoryError):
-        return Failure(
-            "memory.host", _("the machine ran out of memory."), _("Close other programs or use a smaller batch.")
-        )
-    if isinstance(error, OSError):
-        return _of_system(error)
-    last = plain(str(error).strip().splitlines()[-1] if str(error).strip() else "", limit=300)
-    return Failure(
-        "crash",
-        f"{type(error).__name__}: {last}" if last else type(error).__name__,
-        _("The whole story is in trainer.log of the run. What was saved before is whole; resume continues from there."),
-    )
-
-
-def _of_system(error: OSError) -> Failure:
-    place = plain(str(error.filename)) + ": " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(
-            "disk.full",
-            place + _("the disk is full."),
-            _("Free some space and resume the run; the files saved before are whole."),
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return Failure("disk.readonly", place + _("it cannot be written."), _("Make it writable and resume the run."))
-    return Failure("system", f"{place}{error.strerror or error}.", _("See trainer.log of the run."))
+        status = 1 if error.code in RUN_FAILURES else 2
+        return Failure(error.code, plain(place + error.message), plain(error.remedy), status)
+    text = "".join(traceback.format_exception(error))
+    found = deaths.explain(deaths.Death(exit_status=1, signal=None, log=text))
+    return Failure(found.code, plain(found.message), plain(found.advice))

@@ -18,6 +18,7 @@ from lora_tui.trainer.loop import Outcome
 from lora_tui.trainer.record import record_result
 from lora_tui.trainer.run import train
 from lora_tui.trainer.session import Session, choose_device, choose_dtype, use_threads
+from lora_tui.trainer.state import states, step_of
 
 
 def live(folder: RunFolder, config: Config, events: EventWriter, *, resume: bool) -> int:
@@ -29,23 +30,46 @@ def live(folder: RunFolder, config: Config, events: EventWriter, *, resume: bool
     _quiet_libraries()
     use_threads(config.memory.threads)
     torch.manual_seed(config.steps.seed)
+    _sweep(folder)
     device = choose_device(config.memory.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # events, pinning and memory figures mean the current device
     controls = Controls(ControlInbox(folder.root), events)
     controls.listen_to_signals()
     session = Session(folder, config, events, controls, device, choose_dtype(config.memory.precision, device))
     try:
         outcome = train(session, resume=resume)
     except StopRun as stop:
-        outcome = Outcome("stopped_now" if stop.now else "stopped", 0, None)
+        outcome = _before(folder, stop)
     except Exception as error:
         record_result(session, reason="failed", code=explain(error).code)
         raise
+    finally:
+        controls.close()
     path = outcome.path.relative_to(folder.root).as_posix() if outcome.path else ""
     record_result(session, reason=outcome.reason, step=outcome.step, path=path)
     if outcome.detail:
         session.warn("stopped_now", outcome.detail)
     events.emit("finished", reason=outcome.reason, step=outcome.step, path=path)
     return 0
+
+
+def _before(folder: RunFolder, stop: StopRun) -> Outcome:
+    """A stop before this life had learned anything: what the earlier lives left is what there is."""
+    saved = states(folder.state_dir)
+    files = sorted(folder.checkpoints_dir.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    return Outcome(
+        "stopped_now" if stop.now else "stopped",
+        step_of(saved[-1]) if saved else 0,
+        files[-1] if files else None,
+    )
+
+
+def _sweep(folder: RunFolder) -> None:
+    """Remove what a killed life was writing; this life holds the lock, so nobody else is."""
+    for place in (folder.checkpoints_dir, folder.samples_dir):
+        for path in place.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _quiet_libraries() -> None:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
 from lora_tui.trainer.outputs import Checkpoints, Samples
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import Position, read_newest, write_state
-from lora_tui.trainer.trainee import Trainee
+from lora_tui.trainer.trainee import MismatchError, Trainee
 from lora_tui.trainer.validation import Validator
 
 WISHED = {"save": (CHECKPOINT, STATE), "sample": (SAMPLE,), "validate": (VALIDATION,)}
@@ -55,9 +54,10 @@ class Loop:
         self.step = material.step()
         self.loader = material.loader()
         self.position = Position()
-        self.notes: dict[str, Any] = {}
+        self.owed: set[str] = set()  # what the plan wants at this step and a stop may keep from being done
         self.saved_state = -1  # the step of the newest state on disk
         self.newest: Path | None = None
+        self.complete = False  # the final file is written
         self.lost = 0  # updates in a row that came to nothing
         self.drain = Drain(session.device, self._deliver)
         self.watch = Stopwatch()
@@ -70,7 +70,7 @@ class Loop:
         renderer = Renderer(material.model, session.device, session.dtype)
         self.samples = Samples(session, renderer, trainee.adapter, material.prompt, self._release_vae)
         self.validator = Validator(self.plan.validation, self.step, material.latent, material.conditioning)
-        self.digest = material.data.digest()
+        self.digest = material.data.digest(session.config)
 
     # -- the story -----------------------------------------------------------------------------------------------
 
@@ -86,9 +86,9 @@ class Loop:
             self._begin(resume)
             for _update in self.updates():
                 self._after_update()
+            return self._finish()
         except StopRun as stop:
             return self._stop(stop)
-        return self._finish()
 
     def _begin(self, resume: bool) -> None:
         """Put the newest state back, or draw the first samples of a run that begins."""
@@ -96,12 +96,13 @@ class Loop:
             self._restore()
             self.session.events.emit("resumed", step=self.position.step, epoch=self._epoch_number())
         step = self.position.step
-        if SAMPLE in self._due(step):
-            missing = self.samples.missing(step)
-            if missing:
-                self.samples.draw(step, self._epoch_number(), missing)
-        if step == 0 and VALIDATION in self._due(0) and self.plan.validation:
+        self.owed |= self._due(0) if step == 0 else set()
+        missing = self.samples.missing(step)
+        if SAMPLE in (self.owed | self._due(step)) and missing:
+            self.samples.draw(step, self._epoch_number(done=True), missing)
+        if VALIDATION in self.owed and self.plan.validation:
             self._validate()
+        self.owed.clear()
 
     def updates(self) -> Iterator[None]:
         """Take the remaining updates of the run, one for each value asked for."""
@@ -166,29 +167,35 @@ class Loop:
             return
         self.drain.collect(wait=True)
         final = self.position.step >= self.plan.total_steps
+        self.owed = due & {VALIDATION, SAMPLE}  # a stop from here on leaves these to the resumed run
         if VALIDATION in due and self.plan.validation:
             self._validate()
-        if CHECKPOINT in due and not final:
-            self._save()
+        self.owed.discard(VALIDATION)
+        if CHECKPOINT in due:
+            self._save(final=final)
         if STATE in due:
             self._write_state()
         if SAMPLE in due and self.session.config.samples:
             self.samples.draw(self.position.step, self._epoch_number(done=True))
+        self.owed.clear()
         self._answer(wishes)
         self.session.phase("training", "")
         self.watch.lap()
 
     def _finish(self) -> Outcome:
         self.drain.collect(wait=True)
-        self._save(final=True)
+        if not self.complete:
+            self._save(final=True)
         if self.saved_state != self.position.step:
             self._write_state()
         return Outcome("completed", self.position.step, self.newest)
 
     def _stop(self, stop: StopRun) -> Outcome:
-        """End before the last step: save what was learned, unless ``now`` gives it up."""
+        """Save what was learned, unless ``now`` gives it up; a stop after the last update changes nothing."""
         self.drain.collect(wait=True)
         step = self.position.step
+        if step >= self.plan.total_steps:
+            return self._finish()
         if stop.now:
             since = max(self.saved_state, 0)
             lost = _("{count} steps since the state at step {step} are given up.").format(
@@ -209,19 +216,17 @@ class Loop:
 
     def _validate(self) -> None:
         loss = self.validator.measure(self.session.phase("validating", ""))
-        best = self.notes.get("best_validation")
-        if best is None or loss < best[0]:
-            self.notes["best_validation"] = [loss, self.position.step]
         self.session.events.emit("validation", step=self.position.step, epoch=self._epoch_number(done=True), loss=loss)
         self._release_vae()
 
     def _save(self, *, final: bool = False) -> None:
-        self.session.phase("saving", "LoRA")
+        self.session.phase("saving", _("LoRA file"))
         self.newest = self.checkpoints.save(self.position.step, self._epoch_number(done=True), final=final)
+        self.complete = final
 
     def _write_state(self) -> None:
-        self.session.phase("saving", "state")
-        snapshot = self.trainee.snapshot(self.position, self.digest, self.notes)
+        self.session.phase("saving", _("state"))
+        snapshot = self.trainee.snapshot(self.position, self.digest, {"owed": sorted(self.owed)})
         path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
         self.saved_state = self.position.step
         relative = path.relative_to(self.session.folder.root).as_posix()
@@ -239,20 +244,20 @@ class Loop:
     # -- state and numbers ---------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        found = read_newest(self.session.folder.state_dir)
+        found = read_newest(self.session.folder.state_dir, self._passed_over)
         if found is None:
             return
         snapshot, path = found
         try:
             self.trainee.restore(snapshot)
-        except (KeyError, RuntimeError, ValueError):
+        except MismatchError:
             raise UserError(
                 _("the saved state does not fit this configuration."),
                 place=str(path),
                 remedy=_("Rank, optimizer or trained parts were changed; start a new run instead."),
                 code="state.mismatch",
             ) from None
-        self.position, self.notes = snapshot.position, snapshot.notes
+        self.position, self.owed = snapshot.position, set(snapshot.notes.get("owed", ()))
         self.saved_state = snapshot.position.step
         if snapshot.plan != self.digest:
             self.session.warn(
@@ -263,6 +268,22 @@ class Loop:
             self.position.batch -= self.position.batch % self.plan.accumulation
             if self.position.batch >= self.plan.batches_per_epoch:
                 self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+
+    def _passed_over(self, path: Path) -> None:
+        text = _("the state {name} is damaged and is passed over.").format(name=path.name)
+        self.session.warn("state.damaged", text, _("The run continues from the one before it."))
+
+    def park(self) -> None:
+        """Make the last update safe on disk and leave the device."""
+        if self.position.step > max(self.saved_state, 0):
+            self._write_state()
+        self.trainee.park()
+
+    def unpark(self) -> None:
+        """Take the device again; the time away counts for no step."""
+        self.trainee.unpark()
+        self.session.phase("training", "")
+        self.watch.lap()
 
     def _announce(self) -> None:
         plan, session = self.plan, self.session

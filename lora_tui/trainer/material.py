@@ -11,12 +11,13 @@ from torch import Tensor
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import load_image
+from lora_tui.text import _
 from lora_tui.trainer.data.loader import Loader, Preparation
 from lora_tui.trainer.data.passes import Latents, Texts, to_pixels
 from lora_tui.trainer.objectives.noise import NoiseRules, fixed_noise
 from lora_tui.trainer.objectives.schedule import DiscreteSchedule
 from lora_tui.trainer.prepare import Data
-from lora_tui.trainer.session import Session
+from lora_tui.trainer.session import Session, autocast
 from lora_tui.trainer.step import StepFunction
 
 Conditioning = dict[str, Tensor]
@@ -43,7 +44,7 @@ class Material:
         preparation = Preparation(
             self.data.plan, self.model.facts, self.data.captions, self.data.rules, noise, self.latents, self.texts
         )
-        return Loader(preparation, pin=self.session.device.type == "cuda")
+        return Loader(preparation, self.session.device)
 
     def step(self) -> StepFunction:
         """Losses under the run's settings."""
@@ -57,7 +58,7 @@ class Material:
             return self.latents.get(planned.image.uid, False).to(self.session.device)
         bucket, facts = planned.fit.bucket, self.model.facts
         shape = (facts.latent_channels, bucket.height // facts.latent_factor, bucket.width // facts.latent_factor)
-        pixels = to_pixels(load_image(planned.image.path, planned.fit))
+        pixels = to_pixels(load_image(planned, planned.fit))
         noise = fixed_noise(shape, "posterior", "validation", planned.image.relative)
         encoded: Tensor = self.model.encode_image(pixels[None], noise[None])[0]
         return encoded
@@ -71,7 +72,7 @@ class Material:
 
     def encode_prompts(self) -> None:
         """Encode the sample prompts while the text encoder is still there."""
-        phase, prompts = self.session.phase("caching", "sample prompts"), self.session.config.samples
+        phase, prompts = self.session.phase("caching", _("sample prompts")), self.session.config.samples
         for done, prompt in enumerate(prompts):
             phase(done, len(prompts))
             self._prompts[prompt.prompt, prompt.negative] = self._encode_prompt(prompt)
@@ -87,6 +88,6 @@ class Material:
 
     @torch.no_grad()
     def _encode(self, texts: list[str], chunks: int) -> Conditioning:
-        with self.step().autocast():
+        with autocast(self.session.device, self.session.dtype):
             encoded: Conditioning = self.model.encode_text(texts, chunks=chunks)
         return encoded

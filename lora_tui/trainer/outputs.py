@@ -13,9 +13,11 @@ from torch import Tensor
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.files import write_atomic
 from lora_tui.sampling import Renderer, RenderRequest
+from lora_tui.sampling.samplers import A1111_NAMES
+from lora_tui.text import _, ngettext
 from lora_tui.trainer.adapters import Adapter
 from lora_tui.trainer.metadata import RunMetadata
-from lora_tui.trainer.session import Session
+from lora_tui.trainer.session import Phase, Session
 from lora_tui.weights.lora_file import DTYPES, kohya_tensors, write_lora
 
 Conditioning = dict[str, Tensor]
@@ -41,12 +43,11 @@ class Checkpoints:
             OSError: the disk is full; earlier files are untouched.
         """
         config = self.session.config
-        layers = {
-            key: (layer.lora_A["default"].weight, layer.lora_B["default"].weight)
-            for key, layer in self.adapter.layers.items()
-        }
         tensors = kohya_tensors(
-            config.model.family, layers, alpha=self.adapter.alpha, dtype=DTYPES[config.saving.precision]
+            config.model.family,
+            self.adapter.matrices(),
+            alpha=self.adapter.alpha,
+            dtype=DTYPES[config.saving.precision],
         )
         path = self.path(step, final=final)
         size = write_lora(path, tensors, self.metadata.at(step, epoch, finished=final))
@@ -56,14 +57,16 @@ class Checkpoints:
         return path
 
     def _remove_old(self) -> None:
+        """Leave the newest of the numbered files by time of writing: after a resume, numbers begin again lower."""
         keep, name = self.session.config.saving.keep_last, self.session.config.saving.name
         if keep <= 0:
             return
-        folder = self.session.folder.checkpoints_dir
-        numbered = sorted(
-            path for path in folder.glob("*.safetensors")
+        numbered = [
+            path
+            for path in self.session.folder.checkpoints_dir.glob("*.safetensors")
             if path.stem.startswith(f"{name}-") and path.stem.removeprefix(f"{name}-").isdigit()
-        )  # fmt: skip
+        ]
+        numbered.sort(key=lambda path: (path.stat().st_mtime_ns, int(path.stem.removeprefix(f"{name}-"))))
         for path in numbered[:-keep]:
             path.unlink(missing_ok=True)
 
@@ -100,19 +103,20 @@ class Samples:
         prompts = self.session.config.samples
         chosen = list(range(len(prompts)) if numbers is None else numbers)
         total = sum(prompts[number].steps for number in chosen)
-        phase, done = self.session.phase("sampling", f"{len(chosen)} images"), 0
+        count = ngettext("{n} image", "{n} images", len(chosen)).format(n=len(chosen))
+        phase, done = self.session.phase("sampling", count), 0
         finished: list[tuple[int, Tensor]] = []
         for number in chosen:
             prompt = prompts[number]
             with self.adapter.at_strength(prompt.strength):
                 positive, negative = self.encode(prompt)
                 request = RenderRequest(prompt, positive, negative)
-                begun = done
-                latents = self.renderer.latents(request, lambda at, _, begun=begun: phase(begun + at, total))  # type: ignore[misc]
+                share = _share_of(phase, done, prompt.steps, total)
+                latents = self.renderer.latents(request, share)
             done += prompt.steps
             finished.append((number, latents))
         for number, latents in finished:
-            phase(total, total, "decoding")
+            phase(total, total, _("decoding"))
             self._write(step, epoch, number, latents)
         self.release()
 
@@ -130,13 +134,18 @@ class Samples:
         self.session.events.emit("sample", step=step, epoch=epoch, prompt=number, path=relative, text=prompt.prompt)
 
 
+def _share_of(phase: Phase, done: int, steps: int, total: int) -> Callable[[int, int], None]:
+    """Progress of one image within all: some samplers take more calls than the steps that were asked for."""
+    return lambda at, calls: phase(done + at * steps // max(calls, 1), total)
+
+
 def describe(prompt: SamplePrompt) -> str:
     """The settings in the form that A1111 writes into its PNGs and other programs read."""
     lines = [prompt.prompt]
     if prompt.negative:
         lines.append(f"Negative prompt: {prompt.negative}")
     lines.append(
-        f"Steps: {prompt.steps}, Sampler: {prompt.sampler}, CFG scale: {prompt.guidance:g}, Seed: {prompt.seed}, "
-        f"Size: {prompt.width}x{prompt.height}"
+        f"Steps: {prompt.steps}, Sampler: {A1111_NAMES[prompt.sampler]}, CFG scale: {prompt.guidance:g}, "
+        f"Seed: {prompt.seed}, Size: {prompt.width}x{prompt.height}"
     )
     return "\n".join(lines)

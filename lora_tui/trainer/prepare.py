@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_tui.caches import ContentStore
 from lora_tui.captions.as_trained import CaptionRules, caption_text, possible_captions, rules_for
 from lora_tui.captions.files import read_caption
-from lora_tui.config.schema import SamplePrompt
+from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
-from lora_tui.dataset.load import load_image
+from lora_tui.dataset.load import content_hash, load_image
 from lora_tui.dataset.scan import Scan, scan_datasets
 from lora_tui.dataset.similar import image_groups
 from lora_tui.errors import UserError
@@ -22,26 +23,32 @@ from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_te
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.session import Session
 
+#: Sections of the configuration that decide what a step learns.
+DECISIVE = ("model", "data", "captions", "network", "learning", "optimizer", "steps", "noise")
 NAMED = 3  # files that a warning names before it only counts
 
 
 @dataclass
 class Data:
-    """What a run trains on. ``captions`` maps uid -> caption text."""
+    """What a run trains on. By uid: ``captions`` has the texts, ``hashes`` the digests of the files' bytes."""
 
     scan: Scan
     plan: DataPlan
     captions: dict[str, str]
     rules: CaptionRules
+    hashes: dict[str, str] = field(default_factory=dict)
 
-    def digest(self) -> str:
-        """Names the plan of batches: equal digests mean the same showings in the same order."""
+    def digest(self, config: Config) -> str:
+        """Names what decides the outcome of a step: equal digests mean an exact continuation."""
         value = hashlib.blake2b(digest_size=16)
-        plan = self.plan
-        value.update(repr((plan.batch_size, plan.accumulation, plan.seed, plan.flip)).encode())
-        for planned in plan.train:
+        settings = config.model_dump(include=set(DECISIVE))
+        for name in ("epochs", "max_steps"):  # a longer run goes on with the same steps
+            settings["steps"].pop(name)
+        value.update(json.dumps([settings, config.memory.precision], sort_keys=True).encode())
+        for planned in self.plan.train:
             image = planned.image
-            value.update(repr((image.uid, image.repeats, planned.fit, self.captions.get(image.uid))).encode())
+            facts = (image.uid, image.repeats, planned.fit, self.captions.get(image.uid), self.hashes.get(image.uid))
+            value.update(repr(facts).encode())
         return value.hexdigest()
 
 
@@ -52,7 +59,7 @@ def prepare_data(session: Session) -> Data:
         UserError: no image is left to train on.
         StopRun: a stop was asked for.
     """
-    phase = session.phase("loading", "dataset")
+    phase = session.phase("loading", _("dataset"))
     config = session.config
     scan = scan_datasets(config, on_progress=lambda done: phase(done, 0))
     _report_problems(session, scan)
@@ -72,7 +79,7 @@ def _plan(session: Session, scan: Scan) -> DataPlan:
     validation = session.config.validation
     groups: dict[str, int] = {}
     if validation_count(len(scan.images), validation.mode, validation.share):
-        phase = session.phase("loading", "near-duplicates")
+        phase = session.phase("loading", _("near-duplicates"))
         groups = image_groups(scan.images, on_progress=lambda done: phase(done, len(scan.images)))
     return make_plan(session.config, scan, groups=groups)
 
@@ -96,7 +103,7 @@ def encode_images(session: Session, data: Data, model: Any) -> tuple[Data, Laten
         UserError: no image can be read.
         StopRun: a stop was asked for.
     """
-    phase = session.phase("caching", "latents")
+    phase = session.phase("caching", _("latents"))
     store = TensorStore(latent_store())
     planned = [*data.plan.train, *data.plan.validation]
     latents = cache_latents(planned, model, store, flips=session.config.data.flip, progress=phase)
@@ -106,16 +113,22 @@ def encode_images(session: Session, data: Data, model: Any) -> tuple[Data, Laten
 
 def check_images(session: Session, data: Data) -> Data:
     """Decode every image once, for runs that encode in the step: the unreadable ones are left out beforehand."""
-    phase = session.phase("caching", "checking images")
+    phase = session.phase("caching", _("checking images"))
     planned = [*data.plan.train, *data.plan.validation]
     failed: dict[str, str] = {}
     for done, one in enumerate(planned):
         phase(done, len(planned))
         try:
-            load_image(one.image.path, one.fit)
+            load_image(one, one.fit)
         except UserError as error:
             failed[one.image.uid] = str(error)
     return without(session, data, failed) if failed else data
+
+
+def content_hashes(data: Data) -> dict[str, str]:
+    """Digests of the images' bytes by uid."""
+    planned = (*data.plan.train, *data.plan.validation)
+    return {one.image.uid: content_hash(one.image.path) for one in planned}
 
 
 def latent_store() -> ContentStore:
@@ -129,8 +142,8 @@ def text_store() -> ContentStore:
 
 
 def encode_texts(session: Session, data: Data, model: Any, chunks: int) -> Texts:
-    """Cache the embeddings of every caption that the run can show, and let the text encoder go."""
-    phase = session.phase("caching", "text embeddings")
+    """Cache the embeddings of every caption that the run can show."""
+    phase = session.phase("caching", _("text embeddings"))
     return cache_texts(
         _all_texts(data), model, TensorStore(text_store()), chunks=chunks, clip_skip=session.config.model.clip_skip,
         progress=phase,
@@ -150,11 +163,6 @@ def count_chunks(session: Session, data: Data, model: Any) -> int:
             _("Shorten them, or raise captions.max_tokens (up to 225)."),
         )
     return int(model.chunks_needed(data.captions.values()))
-
-
-def prompt_texts(prompts: Iterable[SamplePrompt]) -> list[str]:
-    """Prompts and negative prompts."""
-    return [text for prompt in prompts for text in (prompt.prompt, prompt.negative)]
 
 
 def _all_texts(data: Data) -> set[str]:

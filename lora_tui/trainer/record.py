@@ -13,15 +13,17 @@ from typing import Any
 import torch
 
 from lora_tui import __version__
+from lora_tui.captions.document import split_tags
 from lora_tui.runs.record import read_record, update_record
-from lora_tui.trainer.data.passes import Latents
+from lora_tui.text import _
+from lora_tui.trainer.metadata import model_hashes
 from lora_tui.trainer.prepare import Data
 from lora_tui.trainer.session import Session
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy", "pillow")
 
 
-def record_inputs(session: Session, data: Data, latents: Latents | None) -> None:
+def record_inputs(session: Session, data: Data) -> None:
     """Note versions, device, base model and dataset before the first step."""
     config = session.config
     update_record(
@@ -35,11 +37,11 @@ def record_inputs(session: Session, data: Data, latents: Latents | None) -> None
         memory_policy={
             "precision": config.memory.precision,
             "gradient_checkpointing": config.memory.gradient_checkpointing,
-            "cached_latents": latents is not None,
+            "cached_latents": config.memory.cache_latents,
             "cached_text": not config.network.text_encoder,
         },
-        base_model={"name": Path(config.model.base).name, "source": config.model.base},
-        dataset=_fingerprint(data, latents),
+        base_model={"name": Path(config.model.base).name, "source": config.model.base, "hash": _model_hash(session)},
+        dataset=_fingerprint(data),
     )
 
 
@@ -48,7 +50,18 @@ def record_result(session: Session, **values: Any) -> None:
     seconds = round(time.time() - session.started, 3)
     lives = read_record(session.folder).get("lives", [])
     life = {"started": round(session.started, 3), "seconds": seconds, **values}
-    update_record(session.folder, lives=[*(lives if isinstance(lives, list) else []), life], result=values)
+    before = lives if isinstance(lives, list) else []
+    try:
+        update_record(session.folder, lives=[*before, life], result=values)
+    except OSError as error:  # how the run ended matters more than where that is written
+        session.warn("record.write", _("the record cannot be written: {reason}").format(reason=error.strerror))
+
+
+def _model_hash(session: Session) -> str:
+    """sha256 of the file that holds the denoiser; empty when it cannot be told."""
+    base = Path(session.config.model.base)
+    files = [base] if base.is_file() else sorted((base / "unet").glob("*.safetensors"))
+    return model_hashes(files[0])[0] if files else ""
 
 
 def _versions() -> dict[str, str]:
@@ -61,13 +74,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _fingerprint(data: Data, latents: Latents | None) -> dict[str, Any]:
+def _fingerprint(data: Data) -> dict[str, Any]:
     """Files with their content's digest and caption, and the counts that a comparison shows first."""
     plan = data.plan
-    hashes = latents.hashes if latents is not None else {}
     files = {
         planned.image.uid: {
-            "hash": hashes.get(planned.image.uid, ""),
+            "hash": data.hashes.get(planned.image.uid, ""),
             "caption": data.captions.get(planned.image.uid, ""),
             "repeats": planned.image.repeats,
         }
@@ -75,7 +87,7 @@ def _fingerprint(data: Data, latents: Latents | None) -> dict[str, Any]:
     }
     tags: Counter[str] = Counter()
     for planned in plan.train:
-        tags.update(tag.strip() for tag in data.captions.get(planned.image.uid, "").split(",") if tag.strip())
+        tags.update(split_tags(data.captions.get(planned.image.uid, "")))
     digest = hashlib.blake2b(repr(sorted(files.items())).encode(), digest_size=16).hexdigest()
     return {
         "digest": digest,

@@ -6,10 +6,12 @@ import contextlib
 from typing import Any
 
 from lora_tui.families import load_family
+from lora_tui.text import _
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.prepare import (
     check_images,
+    content_hashes,
     count_chunks,
     encode_images,
     encode_texts,
@@ -38,7 +40,9 @@ def train(session: Session, *, resume: bool) -> Outcome:
             store.prune()
             held.enter_context(store.in_use())
         material, trainee = prepare(session)
-        return Loop(session, material, trainee).run(resume=resume)
+        loop = Loop(session, material, trainee)
+        session.controls.park, session.controls.unpark = loop.park, loop.unpark
+        return loop.run(resume=resume)
 
 
 def prepare(session: Session) -> tuple[Material, Trainee]:
@@ -48,7 +52,7 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     """
     config = session.config
     data = prepare_data(session)
-    session.phase("loading", "base model")
+    session.phase("loading", _("base model"))
     model: Any = load_family(config.model.family).open_model(
         config.model, config.captions, device=session.device, dtype=session.dtype
     )
@@ -66,9 +70,8 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     if texts is not None:
         material.encode_prompts()
         model.release("text_encoder")
-    record_inputs(session, data, latents)
+    data.hashes = latents.hashes if latents is not None else content_hashes(data)
+    record_inputs(session, data)
 
-    session.phase("loading", "network")
-    trainee = build_trainee(session, model)
-    session.controls.park, session.controls.unpark = trainee.park, trainee.unpark
-    return material, trainee
+    session.phase("loading", _("network"))
+    return material, build_trainee(session, model)

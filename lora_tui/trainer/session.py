@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 import torch
@@ -18,6 +20,7 @@ from lora_tui.text import _, plain
 from lora_tui.trainer.control import Controls
 from lora_tui.weights.lora_file import DTYPES
 
+BF16_CAPABILITY = (8, 0)  # the first generation of NVIDIA GPUs with bf16: Ampere
 REPORT_SECONDS = 0.5  # a phase's progress is reported at most this often
 
 
@@ -94,7 +97,7 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
+        free = [_free_bytes(index) for index in range(torch.cuda.device_count())]
         return torch.device("cuda", free.index(max(free)))
     try:
         device = torch.device(wanted)
@@ -117,11 +120,7 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         UserError: the GPU cannot do it.
     """
     dtype = DTYPES[precision]
-    if (
-        dtype == torch.bfloat16
-        and device.type == "cuda"
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
+    if dtype == torch.bfloat16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < BF16_CAPABILITY:
         raise UserError(
             _("{gpu} has no bf16.").format(gpu=torch.cuda.get_device_name(device)),
             place="memory.precision",
@@ -142,6 +141,25 @@ def _exists(device: torch.device) -> bool:
     if device.type == "cpu":
         return True
     return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+
+
+def _free_bytes(index: int) -> int:
+    """Free memory of a GPU by NVML, which opens no context on it; by CUDA where NVML does not know it."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}".encode())
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+    except (AttributeError, pynvml.NVMLError):
+        return int(torch.cuda.mem_get_info(index)[0])
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """Arithmetic in ``dtype`` where it is a half precision; what is kept in float32 stays so."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
 
 
 def _gpus() -> str:

@@ -6,10 +6,11 @@ A state is a folder ``state/step-00001234`` that appears by a rename after its f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Snapshot:
 
     Attributes:
         plan: digest of the plan of batches, to notice a dataset that changed since.
-        notes: small facts that go on with the run, such as the best validation loss.
+        notes: small facts that go on with the run: ``owed`` lists what is still to be done at this step.
     """
 
     position: Position
@@ -80,14 +81,16 @@ def write_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
         _write(temporary / "random.safetensors", save(_random_state()))
         _write(temporary / "state.json", json.dumps(manifest, indent=1).encode())
         sync_folder(temporary)
-        if final.exists():  # the same step again, after a resume: equal content
-            shutil.rmtree(final)
+        older = folder / f".writing-old-{final.name}"
+        if final.exists():  # the same step again, after a resume
+            final.rename(older)
         temporary.rename(final)
         sync_folder(folder)
+        shutil.rmtree(older, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in states(folder)[:-keep]:
+    for old in [path for path in states(folder) if path != final][: -(keep - 1) or None]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -95,11 +98,18 @@ def write_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
 def states(folder: Path) -> list[Path]:
     """The states under ``folder``, oldest first."""
     found = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix(_PREFIX)))
+    return sorted(found, key=step_of)
 
 
-def read_newest(folder: Path) -> tuple[Snapshot, Path] | None:
+def step_of(path: Path) -> int:
+    """The step of a state's folder."""
+    return int(path.name.removeprefix(_PREFIX))
+
+
+def read_newest(folder: Path, passed_over: Callable[[Path], None]) -> tuple[Snapshot, Path] | None:
     """The newest state that reads whole, its random generators put back; none when there is none.
+
+    A state that does not read is renamed to ``*.bad`` and told to ``passed_over``.
 
     Raises:
         UserError: the newest was written by a later version of the program.
@@ -108,6 +118,9 @@ def read_newest(folder: Path) -> tuple[Snapshot, Path] | None:
         snapshot = _read(path)
         if snapshot is not None:
             return snapshot, path
+        with contextlib.suppress(OSError):
+            path.rename(path.with_name(f"{path.name}.bad"))
+        passed_over(path)
     return None
 
 

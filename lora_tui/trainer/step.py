@@ -12,6 +12,7 @@ from torch import Tensor
 from lora_tui.config.schema import NoiseSection
 from lora_tui.trainer.data.loader import Prepared
 from lora_tui.trainer.objectives.schedule import DiscreteSchedule, min_snr_weights
+from lora_tui.trainer.session import autocast
 
 
 @dataclass
@@ -30,9 +31,7 @@ class StepFunction:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Arithmetic in the run's precision; the adapter's own weights stay float32."""
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
+        return autocast(self.device, self.dtype)
 
     def losses(self, batch: Prepared) -> Tensor:
         """Weighted squared error of each image: [batch], float32, with gradients."""
@@ -56,7 +55,7 @@ class StepFunction:
         if batch.latents is not None:
             return self._to_device(batch.latents)
         assert batch.pixels is not None and batch.posterior is not None
-        encoded: Tensor = self.model.encode_image(batch.pixels, batch.posterior)
+        encoded: Tensor = self.model.encode_image(self._to_device(batch.pixels), self._to_device(batch.posterior))
         return encoded
 
     def _conditioning(self, batch: Prepared) -> dict[str, Tensor]:

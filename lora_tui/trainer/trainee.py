@@ -17,6 +17,10 @@ from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import Position, Snapshot
 
 
+class MismatchError(Exception):
+    """A saved state is of another adapter or optimizer."""
+
+
 @dataclass
 class Trainee:
     """The learning parts of a run.
@@ -46,11 +50,19 @@ class Trainee:
     def restore(self, snapshot: Snapshot) -> None:
         """Become what :meth:`snapshot` described.
 
+        The learning rate and the optimizer's other settings stay those of the configuration.
+
         Raises:
-            KeyError, RuntimeError, ValueError: the snapshot is of another adapter or optimizer.
+            MismatchError: the snapshot is of another adapter or optimizer.
         """
+        optimizer = self.stepper.optimizer
+        if not self.adapter.fits(snapshot.adapter) or not _same_groups(optimizer, snapshot.optimizer):
+            raise MismatchError
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
         self.adapter.load(snapshot.adapter)
-        self.stepper.optimizer.load_state_dict(snapshot.optimizer)
+        optimizer.load_state_dict(snapshot.optimizer)
+        for group, wanted in zip(optimizer.param_groups, settings, strict=True):
+            group.update(wanted)
         if self.stepper.scaler and snapshot.scaler:
             self.stepper.scaler.load_state_dict(snapshot.scaler)
 
@@ -71,6 +83,11 @@ class Trainee:
             for name, value in state.items():
                 if isinstance(value, Tensor):
                     state[name] = value.to(device)
+
+
+def _same_groups(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> bool:
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    return sizes == [len(group["params"]) for group in saved.get("param_groups", ())]
 
 
 def build_trainee(session: Session, model: Any) -> Trainee:

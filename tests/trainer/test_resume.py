@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lives import events, live_here, lora, micro_config, new_run, same_tensors, start
@@ -174,3 +175,111 @@ def test_sigterm_saves_first(base: Path, data: Path, tmp_path: Path) -> None:
     assert end["reason"] == "stopped"
     assert (run.root / end["path"]).is_file()
     assert sorted(run.state_dir.iterdir())[-1].name == f"step-{end['step']:08d}"
+
+
+def test_what_a_stop_kept_from_being_done_is_done_by_the_resumed_run(base: Path, data: Path, tmp_path: Path) -> None:
+    """Stopped within the validation after step 6: the resumed run measures step 6, too."""
+    from lora_tui.jobs.control import request
+
+    run = new_run(tmp_path, micro_config(base, data, samples=[]))
+    life = start(run)
+    try:
+        until(lambda: _phase("validating")(run, 0) and len(events(run, "step")) >= 6, 90, every=0.001)
+        request(run.root, "stop")
+        assert life.wait(60) == 0, run.log_path.read_text()
+    finally:
+        life.kill()
+        life.wait()
+    assert live_here(run, resume=True) == 0
+    assert sorted({event["step"] for event in events(run, "validation")}) == [0, 6, 12, 18]
+
+
+def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
+    base: Path, data: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    config = micro_config(
+        base, data, samples=[], validation={"mode": "off"},
+        saving={"name": "blob", "every_steps": 2, "keep_last": 2, "state_every_epochs": 1},
+    )  # fmt: skip
+    run = new_run(tmp_path, config)
+    assert live_here(run) == 0
+    for state in sorted(run.state_dir.iterdir())[1:]:
+        shutil.rmtree(state)  # the newest states are lost: the run goes back
+    assert live_here(run, resume=True) == 0
+    names = sorted(path.name for path in run.checkpoints_dir.iterdir())
+    written = [Path(event["path"]).name for event in events(run, "checkpoint")]
+    assert names == sorted([*written[-3:-1], "blob.safetensors"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"memory": {"precision": "fp16"}},
+        {"memory": {"cache_latents": False}, "steps": {"gradient_accumulation": 2}},
+    ],
+    ids=["text encoder trained", "fp16", "encoding in the step"],
+)
+def test_other_ways_of_training_resume_bit_equal(
+    changes: dict[str, Any], base: Path, data: Path, tmp_path: Path
+) -> None:
+    """Stopped in the middle of an epoch by SIGTERM, once, and resumed."""
+    config = micro_config(base, data, samples=[], validation={"mode": "off"}, **changes)
+    reference = new_run(tmp_path / "reference", config)
+    assert live_here(reference) == 0
+    run = new_run(tmp_path / "stopped", config)
+    life = start(run)
+    try:
+        until(lambda: life.poll() is not None or len(events(run, "step")) >= 2, 90, every=0.002)
+        life.terminate()
+        assert life.wait(60) == 0, run.log_path.read_text()
+    finally:
+        life.kill()
+        life.wait()
+    assert live_here(run, resume=True) == 0
+    assert same_tensors(lora(reference), lora(run))
+
+
+def test_a_stop_after_the_last_update_still_finishes(base: Path, data: Path, tmp_path: Path) -> None:
+    """The request comes while the last step's samples are drawn: the run is complete, file and all."""
+    from lora_tui.jobs.control import request
+
+    config = micro_config(
+        base, data, validation={"mode": "off"}, steps={"epochs": 1}, sampling={"at_start": False},
+        samples=[{"prompt": "blob", "width": 64, "height": 64, "steps": 200}],
+    )  # fmt: skip
+    run = new_run(tmp_path, config)
+    life = start(run)
+    try:
+        until(lambda: _phase("sampling")(run, 0), 90, every=0.005)
+        request(run.root, "stop")
+        assert life.wait(60) == 0, run.log_path.read_text()
+    finally:
+        life.kill()
+        life.wait()
+    assert events(run, "finished")[-1]["reason"] == "completed"
+    assert (run.checkpoints_dir / "blob.safetensors").is_file()
+    assert not list(run.samples_dir.iterdir())
+
+
+def test_stopped_while_paused_and_nothing_is_lost(base: Path, data: Path, tmp_path: Path) -> None:
+    from lora_tui.jobs.control import request
+
+    run = new_run(tmp_path, micro_config(base, data, steps={"epochs": 500}, sampling={"every_epochs": 0}))
+    life = start(run)
+    try:
+        until(lambda: len(events(run, "step")) >= 2, 90)
+        request(run.root, "pause")
+        until(lambda: events(run)[-1].get("phase") == "paused", 30)
+        done = events(run, "step")[-1]["step"]
+        assert events(run, "state")[-1]["step"] == done  # safe before it waits
+        life.terminate()
+        assert life.wait(60) == 0, run.log_path.read_text()
+    finally:
+        life.kill()
+        life.wait()
+    end = events(run, "finished")[-1]
+    assert (end["reason"], end["step"]) == ("stopped", done)
+    assert (run.root / end["path"]).is_file()

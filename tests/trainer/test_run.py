@@ -29,7 +29,7 @@ def test_it_learns_saves_samples_and_validates(finished: RunFolder) -> None:
         assert (finished.root / event["path"]).is_file()
     with Image.open(finished.samples_dir / "000018-00.png") as picture:
         assert picture.size == (64, 64)
-        assert "Steps: 3, Sampler: euler_a" in picture.text["parameters"]  # type: ignore[attr-defined]
+        assert "Steps: 3, Sampler: Euler a" in picture.text["parameters"]  # type: ignore[attr-defined]
 
 
 def test_the_plan_says_what_the_trainer_does(finished: RunFolder, base: Path, data: Path) -> None:

@@ -49,15 +49,19 @@ class Adapter:
         return groups
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put saved ``tensors`` back, by the names of :meth:`tensors`.
-
-        Raises:
-            KeyError: one is missing.
-            RuntimeError: one has another shape.
-        """
+        """Put saved ``tensors`` back, by the names of :meth:`tensors`; they must fit."""
         with torch.no_grad():
             for name, parameter in self.tensors().items():
                 parameter.copy_(tensors[name])
+
+    def fits(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether ``tensors`` are those of an adapter like this one: the same names and shapes."""
+        own = self.tensors()
+        return own.keys() == tensors.keys() and all(own[name].shape == tensors[name].shape for name in own)
+
+    def matrices(self) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+        """(part, path) -> (down [rank, in(, 1, 1)], up [out, rank(, 1, 1)])."""
+        return {key: (layer.lora_A[NAME].weight, layer.lora_B[NAME].weight) for key, layer in self.layers.items()}
 
     @contextlib.contextmanager
     def at_strength(self, strength: float) -> Iterator[None]:

@@ -101,7 +101,7 @@ class Preparation:
 
     def _pixels(self, epoch: int, item: Item) -> Tensor:
         planned = self.plan.train[item.index]
-        return to_pixels(load_image(planned.image.path, planned.fit, flip=self.plan.flipped(epoch, item)))
+        return to_pixels(load_image(planned, planned.fit, flip=self.plan.flipped(epoch, item)))
 
 
 class Loader:
@@ -110,9 +110,10 @@ class Loader:
     ``waited`` is the time in seconds that the consumer stood still for data since it was last read.
     """
 
-    def __init__(self, preparation: Preparation, *, pin: bool) -> None:
+    def __init__(self, preparation: Preparation, device: torch.device) -> None:
         self._preparation = preparation
-        self._pin = pin
+        self._device = device
+        self._pin = device.type == "cuda"
         self.waited = 0.0
 
     def batches(self, epoch: int, start: int) -> Generator[Prepared, None, None]:
@@ -152,6 +153,8 @@ class Loader:
             return False
 
         try:
+            if self._device.type == "cuda":
+                torch.cuda.set_device(self._device)  # a thread of its own begins on the first GPU
             for index, batch in enumerate(self._preparation.plan.epoch(epoch)):
                 if index < start:
                     continue

@@ -24,7 +24,7 @@ from lora_tui.trainer.data.tensors import TensorStore, weights_id
 from lora_tui.trainer.objectives.noise import fixed_noise
 
 Progress = Callable[[int, int], None]  # (done, total); also the place where a pass may be stopped
-LAYOUT = 1  # version of what a cache entry holds
+LAYOUT = 2  # version of what a cache entry holds
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -80,9 +80,9 @@ def cache_latents(
         uid = planned.image.uid
         for flipped in (False, True) if flips else (False,):
             progress(done * (2 if flips else 1) + int(flipped), total)
-            identity = identity or weights_id(model.vae)
+            identity = identity or f"{weights_id(model.vae)}*{float(model.vae.config.scaling_factor)!r}"
             try:
-                digest = latents.hashes.setdefault(uid, "") or content_hash(planned.image.path)
+                digest = latents.hashes.get(uid) or content_hash(planned.image.path)
                 latents.hashes[uid] = digest
                 key = _latent_key(planned, digest, flipped, identity)
                 if not store.has(key):
@@ -103,7 +103,7 @@ def _latent_key(planned: PlannedImage, digest: str, flipped: bool, identity: str
 
 
 def _encode(planned: PlannedImage, digest: str, flipped: bool, model: Any) -> Tensor:
-    pixels = to_pixels(load_image(planned.image.path, planned.fit, flip=flipped))
+    pixels = to_pixels(load_image(planned, planned.fit, flip=flipped))
     facts, bucket = model.facts, planned.fit.bucket
     shape = (facts.latent_channels, bucket.height // facts.latent_factor, bucket.width // facts.latent_factor)
     noise = fixed_noise(shape, "posterior", digest, bucket.width, bucket.height, int(flipped))
@@ -137,13 +137,18 @@ class Texts:
 def cache_texts(
     texts: Iterable[str], model: Any, store: TensorStore, *, chunks: int, clip_skip: int, progress: Progress
 ) -> Texts:
-    """Encode the captions that the store does not have."""
+    """Encode the captions that the store does not have.
+
+    An embedding is filed under the token ids that go into the text encoder, so a model with the same weights and
+    another tokenizer finds none of them.
+    """
     wanted = sorted(set(texts))
     identity = "+".join(weights_id(encoder) for encoder in model.text_encoders().values())
     found = Texts(store)
     for done, text in enumerate(wanted):
         progress(done, len(wanted))
-        key = key_of("text", LAYOUT, identity, str(model.dtype), clip_skip, chunks, text)
+        ids = ",".join(str(number) for number in model.token_ids([text], chunks=chunks).flatten().tolist())
+        key = key_of("text", LAYOUT, identity, str(model.dtype), clip_skip, chunks, ids)
         if not store.has(key):
             with torch.no_grad():
                 encoded = model.encode_text([text], chunks=chunks)
