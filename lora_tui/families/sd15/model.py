@@ -162,6 +162,15 @@ class Sd15Model:
         longest = max((self.token_count(text) for text in texts), default=0)
         return min(max(1, -(-longest // CHUNK)), self.captions.max_tokens // CHUNK)
 
+    def token_ids(self, texts: list[str], *, chunks: int = 0) -> Tensor:
+        """What the text encoder reads of ``texts``: [batch, chunks, 77]; ``chunks`` as for :meth:`encode_text`."""
+        tokenizer = self.tokenizer
+        chunks = chunks or self.chunks_needed(texts)
+        rows = [tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
+        start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+        assert start is not None and end is not None
+        return chunk_ids(rows, chunks, start=start, end=end, pad=end if pad is None else pad)
+
     def encode_text(self, texts: list[str], *, chunks: int = 0) -> dict[str, Tensor]:
         """Embeddings of ``texts``: ``{"text": [batch, positions, width]}`` in the model's dtype.
 
@@ -169,18 +178,14 @@ class Sd15Model:
         ``chunks`` fixes their number (0: what the longest text needs). The layer is the one that clip skip
         names, passed through the final norm.
         """
-        encoder, tokenizer = self.text_encoder, self.tokenizer
-        chunks = chunks or self.chunks_needed(texts)
-        rows = [tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
-        start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
-        assert start is not None and end is not None
-        ids = chunk_ids(rows, chunks, start=start, end=end, pad=end if pad is None else pad).to(self.device)
+        encoder = self.text_encoder
+        ids = self.token_ids(texts, chunks=chunks).to(self.device)
         output = encoder(ids.flatten(0, 1), output_hidden_states=True)
         layers = output.hidden_states
         skip = min(self.section.clip_skip, len(layers) - 1)
         norm = getattr(encoder, "text_model", encoder).final_layer_norm
         states = output.last_hidden_state if skip == 1 else norm(layers[-skip])
-        return {"text": join_chunks(states.unflatten(0, (len(texts), chunks)))}
+        return {"text": join_chunks(states.unflatten(0, ids.shape[:2]))}
 
     # -- images --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,148 @@
+"""Cached tensors: in memory within bounds, by any thread, and never those of another model or image."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+import torch
+from PIL import Image
+
+from lora_tui.caches import ContentStore
+from lora_tui.config.schema import CaptionSection, Config, DataSection, DatasetEntry, ModelSection
+from lora_tui.dataset.batches import PlannedImage, make_plan
+from lora_tui.dataset.scan import scan_datasets
+from lora_tui.families.sd15.model import open_model
+from lora_tui.trainer.data.passes import cache_latents, cache_texts
+from lora_tui.trainer.data.tensors import MEMORY_CAP_BYTES, TensorStore, default_cap
+
+KEYS = [f"{number:032x}" for number in range(8)]
+
+
+def _store(folder: Path, **options: Any) -> TensorStore:
+    return TensorStore(ContentStore(folder, "latents"), **options)
+
+
+def test_what_was_used_last_stays_in_memory(tmp_path: Path) -> None:
+    store = _store(tmp_path, memory_cap=1000)
+    for key in KEYS[:2]:
+        store.put(key, {"x": torch.zeros(100)})
+    store.get(KEYS[0])
+    store.put(KEYS[2], {"x": torch.zeros(100)})
+    shutil.rmtree(tmp_path)
+    assert store.has(KEYS[0])
+    assert store.has(KEYS[2])
+    assert not store.has(KEYS[1])
+
+
+def test_threads_share_a_store(tmp_path: Path) -> None:
+    store = _store(tmp_path, memory_cap=1000)
+    for number, key in enumerate(KEYS):
+        store.put(key, {"x": torch.full((100,), float(number))})
+    errors: list[BaseException] = []
+
+    def use(offset: int) -> None:
+        try:
+            for turn in range(600):
+                number = (turn * (offset + 1)) % len(KEYS)
+                assert store.get(KEYS[number])["x"][0] == number
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=use, args=(offset,)) for offset in range(6)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors
+    assert store._held == sum(tensors["x"].nbytes for tensors in store._memory.values()) <= 1000
+
+
+def test_a_small_machine_keeps_less(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    free = psutil.virtual_memory()
+    for available, cap in ((8_000_000, 2_000_000), (10**12, MEMORY_CAP_BYTES)):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda a=available: free._replace(available=a))
+        assert default_cap() == cap
+        assert _store(tmp_path)._cap == cap
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from lora_tui.demo.model import write_model
+
+    return write_model(tmp_path_factory.mktemp("model") / "base", seed=4)
+
+
+def _model(base: Path) -> Any:
+    return open_model(ModelSection(base=str(base)), CaptionSection(), device=torch.device("cpu"), dtype=torch.float32)
+
+
+def _changed(base: Path, folder: Path, file: str, **values: Any) -> Path:
+    """A copy of the model whose configuration ``file`` says something else."""
+    shutil.copytree(base, folder)
+    path = folder / file
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
+    return folder
+
+
+def _planned(folder: Path) -> tuple[PlannedImage, ...]:
+    folder.mkdir()
+    for number in range(2):
+        Image.new("RGB", (64, 64), (number * 90, 40, 200)).save(folder / f"{number}.png")
+    config = Config()
+    config.datasets = [DatasetEntry(path=str(folder))]
+    config.data = DataSection(resolution=64, bucket_min=32, bucket_max=128, bucket_step=8)
+    return tuple(make_plan(config, scan_datasets(config)).train)
+
+
+def _quiet(done: int, total: int) -> None:
+    pass
+
+
+def _text_keys(model: Any, store: TensorStore) -> dict[str, str]:
+    return cache_texts(["a disc"], model, store, chunks=1, clip_skip=1, progress=_quiet).keys
+
+
+def test_another_tokenizer_has_embeddings_of_its_own(base: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    path = other / "tokenizer" / "vocab.json"
+    words = json.loads(path.read_text("utf-8"))
+    words["disc</w>"], words["cat</w>"] = words["cat</w>"], words["disc</w>"]
+    path.write_text(json.dumps(words), "utf-8")
+    store = _store(tmp_path)
+    assert _text_keys(_model(base), store) == _text_keys(_model(base), store)
+    assert _text_keys(_model(base), store) != _text_keys(_model(other), store)
+
+
+def test_another_scaling_factor_has_latents_of_its_own(base: Path, tmp_path: Path) -> None:
+    other = _changed(base, tmp_path / "other", "vae/config.json", scaling_factor=0.5)
+    images, store = _planned(tmp_path / "set"), _store(tmp_path)
+    one, again, scaled = (
+        cache_latents(images, _model(folder), store, flips=False, progress=_quiet) for folder in (base, base, other)
+    )
+    assert one.keys == again.keys
+    for place in one.keys:
+        assert torch.allclose(scaled.get(*place), one.get(*place) * (0.5 / 0.18215), rtol=1e-4)
+
+
+def test_an_image_that_changed_or_broke_is_noted(base: Path, tmp_path: Path) -> None:
+    images = _planned(tmp_path / "set")
+    changed, broken = images
+    Image.new("RGB", (200, 20)).save(changed.image.path)
+    broken.image.path.write_bytes(b"no image")
+    latents = cache_latents(images, _model(base), _store(tmp_path), flips=True, progress=_quiet)
+    assert set(latents.failed) == {changed.image.uid, broken.image.uid}
+    assert "another size" in latents.failed[changed.image.uid]
+    assert not latents.keys
