@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
@@ -126,11 +127,20 @@ class BaseScreen(Acting, Screen[None]):
 
     def take_change(self, changed: frozenset[Change]) -> None:
         """The app's door: pass a change on now, or keep it until the screen is shown again."""
-        if self.is_current and self.is_mounted and not self._missed:
-            self.workspace_changed(changed)
-            self.refresh_keys()
-        else:
+        if not (self.is_current and self.is_mounted) or self._missed:
             self._missed |= changed
+            return
+        try:
+            self.workspace_changed(changed)
+        except NoMatches:
+            if not self._being_taken_down():
+                raise
+            return
+        self.refresh_keys()
+
+    def _being_taken_down(self) -> bool:
+        """Whether the screen or the app is closing: some of the widgets are gone then, and nobody looks."""
+        return self._pruning or self._closing or not self.app.is_running or not self.is_running
 
     def show_header(self, text: HeaderText) -> None:
         """Say something else on the top line."""
