@@ -38,11 +38,11 @@ def _config(base: Path, data: Path) -> Config:
 
 
 def _phase(name: str, detail: str = "") -> Moment:
-    """This life is in the phase."""
+    """This life has begun the phase."""
 
     def reached(run: RunFolder, since: int) -> bool:
-        newest = [event for event in events(run)[since:] if event["kind"] == "phase"][-1:]
-        return bool(newest) and newest[0]["phase"] == name and detail in newest[0]["detail"]
+        begun = [event for event in events(run)[since:] if event["kind"] == "phase"]
+        return any(event["phase"] == name and detail in event["detail"] for event in begun)
 
     return reached
 
@@ -178,6 +178,12 @@ def test_sigterm_saves_first(base: Path, data: Path, tmp_path: Path) -> None:
     assert sorted(run.state_dir.iterdir())[-1].name == f"step-{end['step']:08d}"
 
 
+def _begun_after_step(run: RunFolder, phase: str, step: int) -> bool:
+    """The newest phase is ``phase``, and the step is done."""
+    newest = events(run, "phase")[-1:]
+    return bool(newest) and newest[0]["phase"] == phase and len(events(run, "step")) >= step
+
+
 def test_what_a_stop_kept_from_being_done_is_done_by_the_resumed_run(base: Path, data: Path, tmp_path: Path) -> None:
     """Stopped within the validation after step 6: the resumed run measures step 6, too."""
     from lora_tui.jobs.control import request
@@ -185,7 +191,7 @@ def test_what_a_stop_kept_from_being_done_is_done_by_the_resumed_run(base: Path,
     run = new_run(tmp_path, micro_config(base, data, samples=[]))
     life = start(run)
     try:
-        until(lambda: _phase("validating")(run, 0) and len(events(run, "step")) >= 6, 90, every=0.001)
+        until(lambda: _begun_after_step(run, "validating", 6), 90, every=0.001)
         request(run.root, "stop")
         assert life.wait(60) == 0, run.log_path.read_text()
     finally:
