@@ -1,9 +1,8 @@
-"""Reading tensors from files, and giving them to a module so that nothing is missing or left over unseen."""
+"""Reading tensors from files, and giving them to a module so that none of its own is missing unseen."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -36,8 +35,12 @@ def read_tensors(path: Path, *, prefix: str = "", pickled: bool = False) -> dict
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+        with path.open("rb") as file:
+            zipped = file.read(4) == b"PK\x03\x04"  # since torch 1.6; what is older cannot be mapped into memory
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except MemoryError:
+        raise
+    except Exception as error:  # a torn pickle raises nearly everything
         raise UserError(
             _("it was not read: {reason}").format(reason=plain(str(error).splitlines()[0] if str(error) else "")),
             place=str(path),
@@ -48,8 +51,32 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return {str(name): value for name, value in data.items() if isinstance(value, Tensor)}
 
 
+def require_whole(module: nn.Module, place: str, missing: Collection[str] = ()) -> None:
+    """Refuse a module that a library loaded with gaps: tensors it reports ``missing``, or ones still on ``meta``.
+
+    Raises:
+        UserError: there is such a tensor.
+    """
+    bare = {name for name, tensor in module.state_dict().items() if tensor.is_meta}
+    gaps = sorted({name for name in missing if not name.endswith("position_ids")} | bare)
+    if gaps:
+        raise incomplete(len(gaps), gaps[0], place)
+
+
+def incomplete(count: int, name: str, place: str) -> UserError:
+    """The error for a model that lacks ``count`` tensors, ``name`` among them."""
+    return UserError(
+        _("{count} tensors are missing, {name} for one.").format(count=count, name=plain(name)),
+        place=place,
+        remedy=_("The file is incomplete or of another family."),
+        code="model.incomplete",
+    )
+
+
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_prefix: str, place: str) -> None:
     """Load ``tensors`` into ``module``: every parameter must be there, of the right shape.
+
+    Tensors that the module has no place for are left out: field files carry a projection or a logit scale along.
 
     ``optional_prefix`` is one that some versions of a library put before each name and others do not.
 
@@ -61,14 +88,11 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_p
     renamed = {(optional_prefix + name if prefixed else name): tensor for name, tensor in tensors.items()}
     missing = [name for name in own if name not in renamed and not name.endswith("position_ids")]
     wrong = [name for name in own if name in renamed and own[name].shape != renamed[name].shape]
-    if missing or wrong:
-        what = (
-            _("{count} tensors are missing, {name} for one.")
-            if missing
-            else _("{count} tensors have another shape, {name} for one.")
-        )
+    if missing:
+        raise incomplete(len(missing), missing[0], place)
+    if wrong:
         raise UserError(
-            what.format(count=len(missing or wrong), name=plain((missing or wrong)[0])),
+            _("{count} tensors have another shape, {name} for one.").format(count=len(wrong), name=plain(wrong[0])),
             place=place,
             remedy=_("The file is incomplete or of another family."),
             code="model.incomplete",

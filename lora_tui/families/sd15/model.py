@@ -9,20 +9,33 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.errors import UserError
+from lora_tui.families.sd15.checks import check_shapes, check_source, read_json
 from lora_tui.families.sd15.facts import FACTS
-from lora_tui.families.sd15.shape import CLIP_PREFIX, Shape, shape_of_tensors
+from lora_tui.families.sd15.layout import ldm_name
+from lora_tui.families.sd15.shape import (
+    CLIP_PREFIX,
+    FULL,
+    VAE_PREFIX,
+    Shape,
+    shape_of,
+    shape_of_tensors,
+    tensor_shapes,
+    vae_channels,
+)
 from lora_tui.families.source import Source, resolve
-from lora_tui.families.state_dicts import load_exactly, read_tensors
+from lora_tui.families.state_dicts import incomplete, load_exactly, read_tensors, require_whole
 from lora_tui.families.text_chunks import CHUNK, chunk_ids, join_chunks
 from lora_tui.text import _, plain
 
@@ -37,21 +50,24 @@ class Sd15Model:
     def __init__(
         self, section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
     ) -> None:
-        """Resolve the source; nothing large is read yet.
+        """Resolve the source and look at its headers; nothing large is read yet (of old pickles all is).
 
         Raises:
-            UserError: the base model is missing, pickled or of another family.
+            UserError: the base model is missing, pickled, of another family, or one that would be trained wrongly.
         """
         self.section = section
         self.captions = captions
         self.device = device
         self.dtype = dtype
         self.source = resolve(section.base, allow_pickle=section.allow_pickle)
-        _refuse_other_families(self.source)
+        check_source(self.source)
+        if self.source.kind == "pickle":
+            check_shapes(_shapes(self.source), self.source.path)
         self._unet: UNet2DConditionModel | None = None
         self._text_encoder: CLIPTextModel | None = None
         self._vae: AutoencoderKL | None = None
         self._tokenizer: CLIPTokenizer | None = None
+        self._known_shape: Shape | None = None
         self._configs: Path | None = None
         self._holder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -61,18 +77,9 @@ class Sd15Model:
     def unet(self) -> UNet2DConditionModel:
         if self._unet is None:
             if self.source.kind == "folder":
-                unet = UNet2DConditionModel.from_pretrained(
-                    self.source.path,
-                    subfolder="unet",
-                    torch_dtype=self.dtype,
-                    local_files_only=True,
-                    **self._variant("unet"),
-                )
+                unet = self._part_of_folder(UNet2DConditionModel, "unet", torch_dtype=self.dtype)
             else:
-                unet = UNet2DConditionModel.from_single_file(
-                    self._single(), config=str(self._config_folder()), subfolder="unet", torch_dtype=self.dtype,
-                    local_files_only=True,
-                )  # fmt: skip
+                unet = self._part_of_file(UNet2DConditionModel, "unet", torch_dtype=self.dtype)
             self._unet = _frozen(unet).to(self.device)
         return self._unet
 
@@ -80,10 +87,7 @@ class Sd15Model:
     def text_encoder(self) -> CLIPTextModel:
         if self._text_encoder is None:
             if self.source.kind == "folder":
-                encoder = CLIPTextModel.from_pretrained(
-                    self.source.path, subfolder="text_encoder", dtype=self.dtype, local_files_only=True,
-                    **self._variant("text_encoder"),
-                )  # fmt: skip
+                encoder = self._part_of_folder(CLIPTextModel, "text_encoder", dtype=self.dtype)
             else:
                 encoder = self._text_encoder_of_file().to(self.dtype)
             self._text_encoder = _frozen(encoder).to(self.device)
@@ -99,9 +103,8 @@ class Sd15Model:
     def tokenizer(self) -> CLIPTokenizer:
         if self._tokenizer is None:
             folder = self.source.path if self.source.kind == "folder" else ASSETS
-            self._tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-            words = len(self._tokenizer)
-            known = self.text_encoder.config.vocab_size if self._text_encoder is not None else words
+            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+            words, known = len(tokenizer), self._shape().vocabulary
             if words > known:
                 raise UserError(
                     _("the tokenizer has {words} entries, the text encoder only {known}.").format(
@@ -111,6 +114,7 @@ class Sd15Model:
                     remedy=_("Use the tokenizer that belongs to this model."),
                     code="model.tokenizer",
                 )
+            self._tokenizer = tokenizer
         return self._tokenizer
 
     def denoiser(self) -> nn.Module:
@@ -219,22 +223,18 @@ class Sd15Model:
         if self.source.kind == "folder":
             path = self.source.path / "scheduler" / "scheduler_config.json"
             if path.is_file():
-                return dict(json.loads(path.read_text("utf-8")))
+                return read_json(path)
         return dict(json.loads((ASSETS / "scheduler" / "scheduler_config.json").read_text("utf-8")))
 
     # -- loading -------------------------------------------------------------------------------------------------
 
-    def _variant(self, part: str) -> dict[str, str]:
-        """``variant="fp16"`` when the folder has nothing else."""
-        names = [p.name for p in (self.source.path / part).glob("*.safetensors")]
-        if not names:
-            raise UserError(
-                _("{part} has no .safetensors weights.").format(part=part),
-                place=str(self.source.path / part),
-                remedy=_("Convert the folder with diffusers, or use a single .safetensors file."),
-                code="model.pickle",
-            )
-        return {"variant": "fp16"} if all(".fp16." in name for name in names) else {}
+    def _part_of_folder(self, kind: Any, part: str, **options: Any) -> Any:
+        """A part of a diffusers folder, loaded by its class."""
+        return _from_folder(kind, self.source.path / part, pickles=False, **options)
+
+    def _part_of_file(self, kind: Any, part: str, **options: Any) -> Any:
+        """A part of a single file, loaded by diffusers' class with the configuration that the shapes tell."""
+        return _from_file(kind, self._single(), self._config_folder(), part, str(self.source.path), **options)
 
     def _single(self) -> Any:
         """What diffusers' single-file loader takes: the path, or tensors read without running a pickle."""
@@ -249,19 +249,20 @@ class Sd15Model:
             shape = self._shape()
             self._holder = tempfile.TemporaryDirectory(prefix="lora-tui-")
             self._configs = Path(self._holder.name)
-            for part, config in (("unet", shape.unet_config()), ("vae", shape.vae_config())):
-                (self._configs / part).mkdir()
-                (self._configs / part / "config.json").write_text(json.dumps(config), "utf-8")
+            _write_configs(self._configs, unet=shape.unet_config(), vae=shape.vae_config())
         return self._configs
 
     def _shape(self) -> Shape:
-        from lora_tui.families.sd15.shape import tensor_shapes
+        if self._known_shape is None:
+            self._known_shape = self._read_shape()
+        return self._known_shape
 
+    def _read_shape(self) -> Shape:
+        if self.source.kind == "folder":
+            return shape_of(self.source.path)
         try:
-            if self.source.kind == "pickle":
-                return shape_of_tensors({name: tuple(t.shape) for name, t in self._tensors().items()})
-            return shape_of_tensors(tensor_shapes(self.source.path))
-        except KeyError as error:
+            return shape_of_tensors(_shapes(self.source))
+        except (KeyError, IndexError, ValueError) as error:
             raise UserError(
                 _("a part of Stable Diffusion 1.x is missing in it: {name}.").format(name=plain(str(error.args[0]))),
                 place=str(self.source.path),
@@ -282,23 +283,11 @@ class Sd15Model:
         return encoder
 
     def _load_vae(self) -> AutoencoderKL:
-        options: dict[str, Any] = {"torch_dtype": torch.float32, "local_files_only": True}
         if self.section.vae:
-            source = resolve(self.section.vae, place="model.vae", allow_pickle=self.section.allow_pickle) if not Path(
-                self.section.vae
-            ).is_dir() else Source("folder", Path(self.section.vae))  # fmt: skip
-            if source.kind == "folder":
-                nested = (source.path / "vae").is_dir()
-                return AutoencoderKL.from_pretrained(source.path, subfolder="vae" if nested else "", **options)
-            single: Any = str(source.path)
-            if source.kind == "pickle":
-                single = read_tensors(source.path, pickled=True)
-            return AutoencoderKL.from_single_file(single, config=str(ASSETS), subfolder="vae", **options)
+            return _separate_vae(self.section.vae, allow_pickle=self.section.allow_pickle)
         if self.source.kind == "folder":
-            return AutoencoderKL.from_pretrained(self.source.path, subfolder="vae", **options, **self._variant("vae"))
-        return AutoencoderKL.from_single_file(
-            self._single(), config=str(self._config_folder()), subfolder="vae", **options
-        )
+            return self._part_of_folder(AutoencoderKL, "vae", torch_dtype=torch.float32)
+        return self._part_of_file(AutoencoderKL, "vae", torch_dtype=torch.float32)
 
 
 def open_model(
@@ -313,16 +302,109 @@ def _frozen(module: nn.Module) -> Any:
     return module.eval()
 
 
-def _refuse_other_families(source: Source) -> None:
-    from lora_tui.weights.header import identify_model
+def _separate_vae(text: str, *, allow_pickle: bool) -> AutoencoderKL:
+    """The VAE that ``model.vae`` names: a folder of its own or of a whole model, or a file of any layout."""
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        source = resolve(text, place="model.vae", allow_pickle=allow_pickle)
+        if source.kind != "folder":
+            return _vae_of_file(source)
+        path = source.path
+    folder = path / "vae" if (path / "vae").is_dir() else path
+    read_json(folder / "config.json")
+    return _from_folder(AutoencoderKL, folder, pickles=allow_pickle, torch_dtype=torch.float32)
 
-    if source.kind == "pickle":
-        return
-    kind = identify_model(source.path)
-    if kind.family != "sd15" or kind.kind not in ("checkpoint", "diffusers"):
+
+def _vae_of_file(source: Source) -> AutoencoderKL:
+    """A VAE in a file of its own, or the one of a whole checkpoint; its widths are read from its tensors."""
+    place = str(source.path)
+    shapes = _shapes(source)
+    prefix = VAE_PREFIX if any(name.startswith(VAE_PREFIX) for name in shapes) else ""
+    try:
+        config = replace(FULL, vae_channels=vae_channels(shapes, prefix)).vae_config()
+    except (KeyError, IndexError) as error:
+        raise incomplete(1, str(error.args[0]), place) from None
+    single: Any = read_tensors(source.path, prefix=prefix, pickled=True) if source.kind == "pickle" else place
+    with tempfile.TemporaryDirectory(prefix="lora-tui-") as holder:
+        _write_configs(Path(holder), vae=config)
+        return _from_file(AutoencoderKL, single, Path(holder), "vae", place, torch_dtype=torch.float32)
+
+
+def _from_folder(kind: Any, folder: Path, *, pickles: bool, **options: Any) -> Any:
+    """``kind`` from a folder of its configuration and weights.
+
+    Safetensors are preferred, and plain weights to those in half precision; a pickle only where ``pickles`` allows.
+
+    Raises:
+        UserError: there are no such weights, or a tensor is missing in them.
+    """
+    safe = sorted(path.name for path in folder.glob("*.safetensors"))
+    names = safe or (sorted(path.name for path in folder.glob("*.bin")) if pickles else [])
+    if not names:
         raise UserError(
-            _("it is no Stable Diffusion 1.5 checkpoint but {found}.").format(found=kind.detail or kind.kind),
-            place=str(source.path),
-            remedy=_("Choose a base model of the family that model.family names."),
-            code="model.family",
+            _("{part} has no .safetensors weights.").format(part=plain(folder.name)),
+            place=str(folder),
+            remedy=_("Convert the folder with diffusers, or use a single .safetensors file."),
+            code="model.pickle",
         )
+    if all(".fp16." in name or ".fp16-" in name for name in names):
+        options["variant"] = "fp16"
+    try:
+        module, report = kind.from_pretrained(
+            folder, use_safetensors=bool(safe), local_files_only=True, output_loading_info=True, **options
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise _unloadable(error, str(folder)) from error
+    require_whole(module, str(folder), report["missing_keys"])
+    return module
+
+
+def _from_file(kind: Any, single: Any, configs: Path, part: str, place: str, **options: Any) -> Any:
+    """``kind`` from a single file (or its tensors) with the configuration in the folder ``part`` of ``configs``.
+
+    Raises:
+        UserError: a tensor is missing, or one has another shape.
+    """
+    try:
+        module = kind.from_single_file(single, config=str(configs), subfolder=part, local_files_only=True, **options)
+    except KeyError as error:  # the converters of diffusers take some tensors for granted
+        raise incomplete(1, str(error.args[0]), place) from None
+    except NotImplementedError:  # a module with a gap cannot be put on a device, and diffusers does not say which
+        gaps = _gaps(kind, single, configs / part, part) or [part]
+        raise incomplete(len(gaps), gaps[0], place) from None
+    except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
+        raise _unloadable(error, place) from error
+    require_whole(module, place)
+    return module
+
+
+def _gaps(kind: Any, single: Any, configs: Path, part: str) -> list[str]:
+    """Tensors of ``part`` that a single file (or its tensors) lacks, as the file would name them."""
+    there = set(single if isinstance(single, dict) else tensor_shapes(Path(single)))
+    with torch.device("meta"):
+        wanted = list(kind.from_config(read_json(configs / "config.json")).state_dict())
+    if not any(".down_blocks." in name for name in there):
+        wanted = [ldm_name(part, name) for name in wanted]
+    return [name for name in wanted if name not in there and name.removeprefix(VAE_PREFIX) not in there]
+
+
+def _unloadable(error: Exception, place: str) -> UserError:
+    return UserError(
+        _("it cannot be loaded: {reason}").format(reason=plain(str(error), limit=200)),
+        place=place,
+        remedy=_("The model is damaged or of another family; fetch it again."),
+        code="model.torn",
+    )
+
+
+def _shapes(source: Source) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a single file."""
+    if source.kind == "pickle":
+        return {name: tuple(tensor.shape) for name, tensor in read_tensors(source.path, pickled=True).items()}
+    return tensor_shapes(source.path)
+
+
+def _write_configs(folder: Path, **configs: dict[str, Any]) -> None:
+    for part, config in configs.items():
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text(json.dumps(config), "utf-8")

@@ -165,7 +165,6 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]]) -> Shape:
         depth += 1
     first = shapes[f"{clip}encoder.layers.0.mlp.fc1.weight"]
     vocabulary, width = shapes[f"{clip}embeddings.token_embedding.weight"]
-    vae = tuple(shapes[f"{VAE_PREFIX}encoder.down.{block}.block.0.conv2.weight"][0] for block in range(4))
     return Shape(
         unet_channels=tuple(channels),
         cross_width=shapes[attention][1],
@@ -174,9 +173,21 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]]) -> Shape:
         clip_inner=first[0],
         vocabulary=vocabulary,
         positions=shapes[f"{clip}embeddings.position_embedding.weight"][0],
-        vae_channels=vae,
+        vae_channels=vae_channels(shapes, VAE_PREFIX),
         latent_channels=shapes[f"{UNET_PREFIX}input_blocks.0.0.weight"][1],
     )
+
+
+def vae_channels(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> tuple[int, ...]:
+    """The widths of the VAE whose tensors' names begin with ``prefix``, in the original layout or in diffusers'.
+
+    Raises:
+        KeyError: a tensor that every such VAE has is missing.
+    """
+    middle = (
+        "down.{}.block.0" if f"{prefix}encoder.down.0.block.0.conv2.weight" in shapes else "down_blocks.{}.resnets.0"
+    )
+    return tuple(shapes[f"{prefix}encoder.{middle.format(block)}.conv2.weight"][0] for block in range(4))
 
 
 def _clip_prefix(shapes: Mapping[str, tuple[int, ...]]) -> str:
