@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def resolve(base: str, *, place: str = "model.base", allow_pickle: bool = False)
             _("no base model is set."), place=place, remedy=_("Give a .safetensors file, a diffusers folder or a "
             "hub name."), code="model.missing"
         )  # fmt: skip
-    path = Path(base).expanduser()
+    path = expand(base)
     if path.is_dir():
         return _folder(path, place)
     if path.is_file():
@@ -51,6 +52,11 @@ def resolve(base: str, *, place: str = "model.base", allow_pickle: bool = False)
         remedy=_("Check the path, or give a hub name such as owner/model."),
         code="model.missing",
     )
+
+
+def expand(text: str | Path) -> Path:
+    """``text`` as a path with ``~`` filled in; unchanged where it names a user that is not there."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's own raises for an unknown user
 
 
 def _folder(path: Path, place: str) -> Source:

@@ -15,7 +15,7 @@ from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.errors import UserError
 from lora_tui.families.sd15.model import open_model
 from lora_tui.families.sd15.model_file import write_single_file
-from lora_tui.families.sd15.shape import UNET_PREFIX, VAE_PREFIX
+from lora_tui.families.sd15.shape import UNET_PREFIX, VAE_PREFIX, shape_of
 from lora_tui.families.state_dicts import load_exactly, read_tensors, require_whole
 
 CPU = torch.device("cpu")
@@ -228,6 +228,16 @@ def test_a_vae_folder_in_half_precision_below_the_home_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _is(_open(folder, vae="~/vae"), vae)
     assert _is(_open(folder, vae=str(vae.parent)), vae)
+
+
+def test_paths_below_the_home_folder_are_found(folder: Path, single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    for name in ("~/base", "~/single.safetensors"):
+        assert shape_of(name).unet_channels == (32, 32, 64, 64)
+        assert _open(Path(name)).source.path.parent == folder.parent
+    _refused("model.missing", Path("~no-such-user/model.safetensors"))
+    with pytest.raises(UserError):
+        _ = _open(folder, vae="~no-such-user").vae
 
 
 def test_a_pickled_vae_folder_is_read_only_when_allowed(folder: Path, vae: Path, tmp_path: Path) -> None:

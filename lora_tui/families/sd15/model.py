@@ -34,7 +34,7 @@ from lora_tui.families.sd15.shape import (
     tensor_shapes,
     vae_channels,
 )
-from lora_tui.families.source import Source, resolve
+from lora_tui.families.source import Source, expand, resolve
 from lora_tui.families.state_dicts import incomplete, load_exactly, read_tensors, require_whole
 from lora_tui.families.text_chunks import CHUNK, chunk_ids, join_chunks
 from lora_tui.text import _, plain
@@ -304,7 +304,7 @@ def _frozen(module: nn.Module) -> Any:
 
 def _separate_vae(text: str, *, allow_pickle: bool) -> AutoencoderKL:
     """The VAE that ``model.vae`` names: a folder of its own or of a whole model, or a file of any layout."""
-    path = Path(text).expanduser()
+    path = expand(text)
     if not path.is_dir():
         source = resolve(text, place="model.vae", allow_pickle=allow_pickle)
         if source.kind != "folder":
@@ -354,6 +354,8 @@ def _from_folder(kind: Any, folder: Path, *, pickles: bool, **options: Any) -> A
             folder, use_safetensors=bool(safe), local_files_only=True, output_loading_info=True, **options
         )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        if _is_memory(error):
+            raise
         raise _unloadable(error, str(folder)) from error
     require_whole(module, str(folder), report["missing_keys"])
     return module
@@ -373,6 +375,8 @@ def _from_file(kind: Any, single: Any, configs: Path, part: str, place: str, **o
         gaps = _gaps(kind, single, configs / part, part) or [part]
         raise incomplete(len(gaps), gaps[0], place) from None
     except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
+        if _is_memory(error):
+            raise
         raise _unloadable(error, place) from error
     require_whole(module, place)
     return module
@@ -386,6 +390,11 @@ def _gaps(kind: Any, single: Any, configs: Path, part: str) -> list[str]:
     if not any(".down_blocks." in name for name in there):
         wanted = [ldm_name(part, name) for name in wanted]
     return [name for name in wanted if name not in there and name.removeprefix(VAE_PREFIX) not in there]
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory, which is no fault of the model."""
+    return isinstance(error, RuntimeError) and "memory" in str(error)
 
 
 def _unloadable(error: Exception, place: str) -> UserError:

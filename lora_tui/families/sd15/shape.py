@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families.source import expand
+
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
 CLIP_PREFIX = "cond_stage_model.transformer."
@@ -96,7 +98,7 @@ FULL = Shape()
 
 def shape_of(base: str | Path) -> Shape:
     """The shape of the model at ``base``; the published model's where nothing can be read (a hub name, say)."""
-    path = Path(base) if str(base) else None
+    path = expand(base) if str(base) else None
     if path is None or not path.exists():
         return FULL
     stamp = path.stat().st_mtime_ns
