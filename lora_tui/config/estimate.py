@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lora_tui.dataset.batches import DataPlan
     from lora_tui.families.protocol import TargetModule
 
+ALPHA_BYTES = 4  # alphas are float32 whatever the file's precision
 VALUE_BYTES: Mapping[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}
 TRAINED_BYTES = 4  # the adapter, its gradients and each of AdamW's two averages are kept in fp32
 METADATA_BYTES = 5_000  # ss_* and modelspec keys of a usual run, without its tags
@@ -43,7 +44,7 @@ def lora_bytes(config: Config, images: int = 0) -> int:
     """
     targets = facts_for(config.model.family).targets(config.model.base, text_encoder=config.network.text_encoder)
     width = VALUE_BYTES[config.saving.precision]
-    data = sum(target.parameters(config.network.rank) for target in targets) * width + len(targets) * width
+    data = sum(target.parameters(config.network.rank) for target in targets) * width + len(targets) * ALPHA_BYTES
     header = sum(_header_bytes(target, config, len(str(data))) for target in targets)
     return data + header + METADATA_BYTES + int(TAGS_OF_ONE_IMAGE * TAG_BYTES * math.sqrt(images))
 

@@ -12,6 +12,7 @@ from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
+from lora_tui.families.source import expand
 from lora_tui.text import _, plain
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -28,7 +29,7 @@ def base_model(config: Config) -> Iterator[Finding]:
             "model.missing",
         )
         return
-    path = Path(base).expanduser()
+    path = expand(base)
     if not path.exists():
         yield _absent_model("model.base", base)
         return
@@ -41,7 +42,7 @@ def separate_vae(config: Config) -> Iterator[Finding]:
     """The VAE that replaces the model's own."""
     if not config.model.vae:
         return
-    path = Path(config.model.vae).expanduser()
+    path = expand(config.model.vae)
     if not path.exists():
         yield _absent_model("model.vae", config.model.vae)
         return
@@ -94,7 +95,7 @@ def folders(config: Config) -> Iterator[Finding]:
 def _folder_problem(text: str) -> str:
     if not text:
         return _("The folder is empty text.")
-    path = Path(text).expanduser()
+    path = expand(text)
     if not path.exists():
         return _("There is no folder {path}.").format(path=plain(text))
     if not path.is_dir():
