@@ -41,6 +41,7 @@ test: lint
 	$(BIN)/python -m pytest $(TESTS)
 
 test-slow: setup
+	$(PIP) install -q -c constraints.txt -e '.[slow]'
 	$(BIN)/python -m pytest -m slow $(TESTS)
 
 test-gpu: setup
