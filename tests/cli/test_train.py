@@ -1,5 +1,6 @@
 """``train`` with the real trainer and a micro model, in processes of their own."""
 
+import functools
 import json
 import os
 import pty
@@ -77,7 +78,10 @@ def test_ctrl_c_leaves_it_training_and_says_how_to_stop_it(config: Path) -> None
     """On a real terminal, where Ctrl+C reaches all processes of the foreground."""
     main, side = pty.openpty()
     line = [sys.executable, "-m", "lora_tui", "train", "blob.toml", "--set", "steps.epochs=100000"]
-    process = subprocess.Popen(line, stdin=side, stdout=side, stderr=side, start_new_session=True)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(  # whoever runs the tests may ignore Ctrl+C, and children inherit that
+        line, stdin=side, stdout=side, stderr=side, start_new_session=True, preexec_fn=heard
+    )
     os.close(side)
     until(lambda: list_runs(config.parent / "runs"), 60)
     run = only_run(config)
