@@ -12,6 +12,7 @@ from lora_tui.config.schema import Config
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
+from lora_tui.text import _
 from lora_tui.trainer.control import Controls, StopRun
 from lora_tui.trainer.failures import explain
 from lora_tui.trainer.loop import Outcome
@@ -28,7 +29,7 @@ def live(folder: RunFolder, config: Config, events: EventWriter, *, resume: bool
         UserError, OSError, RuntimeError: it failed.
     """
     _quiet_libraries()
-    use_threads(config.memory.threads)
+    threads = use_threads(config.memory.threads)
     torch.manual_seed(config.steps.seed)
     _sweep(folder)
     device = choose_device(config.memory.device)
@@ -37,6 +38,9 @@ def live(folder: RunFolder, config: Config, events: EventWriter, *, resume: bool
     controls = Controls(ControlInbox(folder.root), events)
     controls.listen_to_signals()
     session = Session(folder, config, events, controls, device, choose_dtype(config.memory.precision, device))
+    if config.memory.threads > threads:
+        text = _("memory.threads is {wanted}, but there are {cores} cores; {cores} threads are used.")
+        session.warn("threads", text.format(wanted=config.memory.threads, cores=threads))
     try:
         outcome = train(session, resume=resume)
     except StopRun as stop:

@@ -131,8 +131,12 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def use_threads(count: int) -> int:
-    """Set the number of arithmetic threads (0: the cores this process may use) and return it."""
-    threads = count or len(os.sched_getaffinity(0))
+    """Set the number of arithmetic threads and return it: ``count``, at most the cores this process may use (0: all).
+
+    More threads than cores only wait for each other; hundreds of them bring a machine to a halt.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads = min(count, cores) if count else cores
     torch.set_num_threads(threads)
     return threads
 
