@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Cadence, cadences, due_at
+from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Moments, moments
 from lora_tui.config.estimate import disk_parts, lora_bytes, memory_parts, trained_parameters
 from lora_tui.config.schema import Config
 from lora_tui.text import _, count, ngettext
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMPARABLE_WORK = 8.0
 CHECKPOINTING_TIME = 4 / 3  # the forward pass is done twice, of forward and backward that cost 1 : 2
 TEXT_ENCODER_TIME = 1.1
+LISTED_AT_MOST = 1000  # steps of one kind that ``--json`` writes out
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,6 @@ class BucketPlan:
     height: int
     images: int
     batches: int
-
-
-@dataclass(frozen=True)
-class Due:
-    """What happens after one step; step 0 is before the first."""
-
-    step: int
-    epoch: int
-    epoch_end: bool
-    kinds: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -83,11 +74,11 @@ class RunPlan:
     epochs: int
     total_steps: int
     buckets: tuple[BucketPlan, ...]
-    checkpoints: tuple[int, ...]
-    sample_steps: tuple[int, ...]
+    checkpoints: Moments
+    sample_steps: Moments
     prompts: int
-    validation_steps: tuple[int, ...]
-    state_steps: tuple[int, ...]
+    validation_steps: Moments
+    state_steps: Moments
     parameters: int
     lora_bytes: int
     disk_bytes: dict[str, int]
@@ -114,13 +105,15 @@ class RunPlan:
         return sum(self.memory_bytes.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """The plan as plain data for ``--json``."""
+        """The plan as plain data for ``--json``; ``counts`` tells how long a list of steps is that was cut."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         data["buckets"] = [
             {"width": b.width, "height": b.height, "images": b.images, "batches": b.batches} for b in self.buckets
         ]
-        for name in ("checkpoints", "sample_steps", "validation_steps", "state_steps"):
-            data[name] = list(data[name])
+        lists = ("checkpoints", "sample_steps", "validation_steps", "state_steps")
+        data["counts"] = {name: len(data[name]) for name in lists}
+        for name in lists:
+            data[name] = _listed(data[name])
         return {**data, "samples": self.samples, "disk_total": self.disk_total, "memory_total": self.memory_total}
 
 
@@ -147,10 +140,7 @@ def plan_run(
         from lora_tui.dataset.batches import make_plan
 
         data_plan = make_plan(config, scan)
-    events = events_due(config, data_plan)
-    at = {
-        kind: tuple(due.step for due in events if kind in due.kinds) for kind in (CHECKPOINT, SAMPLE, VALIDATION, STATE)
-    }
+    at = planned_moments(config, data_plan)
     total = data_plan.total_steps
     step_seconds, source = expected_step_seconds(config, history)
     seconds = None if step_seconds is None else step_seconds * total
@@ -183,21 +173,10 @@ def plan_run(
     )
 
 
-def events_due(config: Config, data_plan: DataPlan) -> tuple[Due, ...]:
-    """Every step after which something happens, in order, and what; validation only where images are held out."""
-    per_epoch, total = data_plan.steps_per_epoch, data_plan.total_steps
-    steps = {0, total}
-    for cadence in cadences(config).values():
-        steps.update(_multiples(cadence, per_epoch, total))
-    found = []
-    for step in sorted(steps):
-        kinds = due_at(config, step, per_epoch, total)
-        if not data_plan.validation:
-            kinds -= {VALIDATION}
-        if kinds:
-            epoch_end = step > 0 and step % per_epoch == 0
-            found.append(Due(step, math.ceil(step / per_epoch), epoch_end, kinds))
-    return tuple(found)
+def planned_moments(config: Config, data_plan: DataPlan) -> dict[str, Moments]:
+    """The moments of each kind over the whole run; validation only where images are held out."""
+    found = moments(config, data_plan.steps_per_epoch, data_plan.total_steps)
+    return found if data_plan.validation else {**found, VALIDATION: Moments()}
 
 
 def expected_step_seconds(config: Config, history: Sequence[PastRun]) -> tuple[float | None, str]:
@@ -253,12 +232,9 @@ def arithmetic_text(data_plan: DataPlan) -> str:
     return " ".join(parts)
 
 
-def _multiples(cadence: Cadence, per_epoch: int, total: int) -> set[int]:
-    steps: set[int] = set()
-    for every in (cadence.every_steps, cadence.every_epochs * per_epoch):
-        if every > 0:
-            steps.update(range(every, total + 1, every))
-    return steps
+def _listed(steps: Moments) -> list[int]:
+    """All steps, or the first ones and the last."""
+    return list(steps) if len(steps) <= LISTED_AT_MOST else [*steps[: LISTED_AT_MOST - 1], steps[-1]]
 
 
 def _work(config: Config) -> float:

@@ -58,7 +58,7 @@ def test_ranges_read_as_words():
     assert shown == {
         "network.rank": "from 1 to 320",
         "network.alpha": "above 0, up to 1024",
-        "steps.max_steps": "at least 0",
+        "steps.max_steps": "from 0 to 10000000",
     }
 
 

@@ -147,6 +147,14 @@ def test_odd_values_are_no_numbers(value):
     assert set(mistakes({"learning": {"unet_lr": value}})) == {"learning.unet_lr"}
 
 
+@pytest.mark.parametrize(
+    "key", ["steps.max_steps", "steps.epochs", "learning.warmup", "saving.every_steps", "sampling.every_epochs"]
+)
+def test_a_number_of_steps_or_epochs_has_a_limit_that_is_told(key):
+    with pytest.raises(ConfigErrors, match=r"1000000000 is not allowed; .* must be a whole number, from [01] to 10"):
+        set_value(Config(), key, "1000000000")
+
+
 def test_a_file_from_a_newer_version_is_refused_before_its_keys_are_looked_at(tmp_path):
     path = written(tmp_path, f"schema_version = {SCHEMA_VERSION + 1}\n[future]\nx = 1\n")
     with pytest.raises(UserError) as caught:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lora_tui.config.cadence import due_at
 from lora_tui.config.estimate import lora_bytes, memory_parts
-from lora_tui.config.plan import PastRun, events_due, plan_run
+from lora_tui.config.plan import LISTED_AT_MOST, PastRun, plan_run, planned_moments
+from lora_tui.config.validate import check_config
 from lora_tui.dataset.batches import Batch, DataPlan
 
 PROMPTS = [{"prompt": "a"}, {"prompt": "b"}]
@@ -52,24 +53,27 @@ def test_the_events_are_those_of_asking_at_every_step(config, images):
     config.steps.max_steps = min(config.steps.max_steps, 300)
     config.steps.epochs = min(config.steps.epochs, 20)
     data = plan_of(config, squares(images))
-    found = {due.step: due.kinds for due in events_due(config, data)}
-    for step in range(data.total_steps + 1):
-        due = due_at(config, step, data.steps_per_epoch, data.total_steps)
-        expected = due if data.validation else due - {"validation"}
-        assert found.get(step, frozenset()) == expected
+    found = planned_moments(config, data)
+    kinds = set(found) if data.validation else set(found) - {"validation"}
+    asked = [due_at(config, step, data.steps_per_epoch, data.total_steps) for step in range(data.total_steps + 1)]
+    for kind in found:
+        expected = [step for step, due in enumerate(asked) if kind in due and kind in kinds]
+        steps = found[kind]
+        assert list(steps) == expected and len(steps) == len(expected)
+        assert [steps[place] for place in range(len(steps))] == expected
+        assert steps[-3:] == tuple(expected[-3:])
 
 
-def test_an_event_knows_its_epoch():
-    config = config_with(steps={"batch_size": 2, "epochs": 3}, saving={"every_steps": 3})
-    events = events_due(config, plan_of(config, squares(8)))
-    assert [(due.step, due.epoch, due.epoch_end) for due in events] == [
-        (3, 1, False),
-        (4, 1, True),
-        (6, 2, False),
-        (8, 2, True),
-        (9, 3, False),
-        (12, 3, True),
-    ]
+@settings(deadline=2000)
+@given(configs(), st.integers(1, 25))
+def test_a_plan_of_any_length_is_counted_and_not_walked_through(config, images):
+    data = plan_of(config, squares(images, repeats=10_000))
+    plan = plan_run(config, squares(images), data)
+    told = plan.as_dict()
+    for name, steps in told["counts"].items():
+        assert steps == len(getattr(plan, name)) and len(told[name]) == min(steps, LISTED_AT_MOST)
+    assert told["checkpoints"][-1] == plan.total_steps
+    assert all(finding.code for finding in check_config(config, scan=squares(images), plan=data))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_the_arithmetic_is_shown(config, scan, words):
 def test_samples_are_prompts_times_moments():
     config = config_with(samples=PROMPTS, steps={"epochs": 3, "batch_size": 2})
     plan = plan_run(config, squares(8), plan_of(config, squares(8)))
-    assert plan.sample_steps == (0, 4, 8, 12)
+    assert list(plan.sample_steps) == [0, 4, 8, 12]
     assert plan.samples == 8
 
 

@@ -239,5 +239,19 @@ def test_what_the_plan_of_batches_shows_is_told(ready, changes, images, code):
     assert code in codes(config, plan=plan)
 
 
+@pytest.mark.parametrize(
+    ("changes", "repeats", "code"),
+    [
+        ({"steps": {"epochs": 100_000}}, 10_000, "steps.too_many"),
+        ({"steps": {"max_steps": 1}}, 300_000, "datasets.long_epoch"),
+        ({"steps": {"max_steps": 10_000_000}}, 10_000, ""),
+    ],
+)
+def test_a_run_that_nobody_can_have_meant_is_refused_before_it_is_counted(ready, changes, repeats, code):
+    config = config_with(**{**ready, **changes})
+    found = {finding.code for finding in check_config(config, scan=squares(40, repeats=repeats))}
+    assert found & {"steps.too_many", "datasets.long_epoch"} == ({code} if code else set())
+
+
 def test_a_deep_check_looks_into_the_folders_itself(ready):
     assert "datasets.no_images" in codes(config_with(**ready), deep=True)

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lora_tui.config.cadence import CHECKPOINT, SAMPLE, VALIDATION, cadences
+from lora_tui.config.cadence import CHECKPOINT, SAMPLE, VALIDATION, cadences, moments
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.schema import Config
+from lora_tui.config.schema.section import MOST_STEPS
 from lora_tui.text import _, count, ngettext
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # More files than anyone compares; each is tens of megabytes.
 MANY_CHECKPOINTS = 200
+# The order of an epoch is held in memory, a hundred bytes a showing.
+MOST_SHOWINGS = 10_000_000
 
 
 def sampling(config: Config) -> Iterator[Finding]:
@@ -82,7 +85,7 @@ def restarts(config: Config) -> Iterator[Finding]:
 
 
 def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
-    """What the scan found: no images at all, unreadable ones, missing captions."""
+    """What the scan found: no images at all, unreadable ones, missing captions; and far too much of it."""
     broken = sum(problem.severity == "error" for problem in scan.problems)
     if not scan.images:
         yield error(
@@ -101,6 +104,7 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
             _("lora-tui dataset check names them; a run goes on without them."),
             "datasets.problems",
         )
+    yield from _length(config, scan)
     bare = sum(image.caption_path is None for image in scan.images)
     if bare == len(scan.images):
         yield warning(
@@ -117,6 +121,31 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
             ),
             _("It is trained with an empty caption; write one beside it."),
             "captions.missing",
+        )
+
+
+def _length(config: Config, scan: Scan) -> Iterator[Finding]:
+    """An epoch or a run that nobody can have meant; how images are held out and grouped changes little here."""
+    showings = sum(image.repeats for image in scan.images)
+    shape = config.steps
+    steps = shape.max_steps or showings * shape.epochs // (shape.batch_size * shape.gradient_accumulation)
+    if showings > MOST_SHOWINGS:
+        yield error(
+            "datasets",
+            _("The repeats make an epoch of {count} images, and {most} is the limit.").format(
+                count=count(showings), most=count(MOST_SHOWINGS)
+            ),
+            _("Lower the repeats and raise the epochs."),
+            "datasets.long_epoch",
+        )
+    elif steps > MOST_STEPS:
+        yield error(
+            "steps.epochs",
+            _("The run would have about {count} steps, and {most} is the limit.").format(
+                count=count(steps), most=count(MOST_STEPS)
+            ),
+            _("Lower the epochs or the repeats, or set steps.max_steps."),
+            "steps.too_many",
         )
 
 
@@ -165,10 +194,8 @@ def plan(config: Config, data: DataPlan) -> Iterator[Finding]:
 
 
 def _saves(config: Config, data: DataPlan) -> Iterator[Finding]:
-    from lora_tui.config.plan import events_due
-
-    events = events_due(config, data)
-    saves = sum(CHECKPOINT in due.kinds for due in events)
+    at = moments(config, data.steps_per_epoch, data.total_steps)
+    saves = len(at[CHECKPOINT])
     if saves == 1 and cadences(config)[CHECKPOINT].on:
         yield note(
             "saving.every_epochs",
@@ -183,7 +210,7 @@ def _saves(config: Config, data: DataPlan) -> Iterator[Finding]:
             _("Save less often, or set saving.keep_last."),
             "saving.many",
         )
-    draws = sum(SAMPLE in due.kinds for due in events)
+    draws = len(at[SAMPLE])
     if draws > MANY_CHECKPOINTS:
         yield warning(
             "sampling.every_steps",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
-from lora_tui.config.schema.section import Schedule, Section
+from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Schedule, Section
 from lora_tui.text.translate import N_
 
 
@@ -81,6 +81,7 @@ class LearningSection(Section):
         N_("Steps in which the learning rate rises from zero at the start."),
         unit="steps",
         ge=0,
+        le=MOST_STEPS,
         peers=("lr_warmup_steps",),
     )
     restarts: int = option(
@@ -155,7 +156,7 @@ class StepSection(Section):
         N_("epochs"),
         N_("How often the whole dataset, repeats included, is shown."),
         ge=1,
-        le=100_000,
+        le=MOST_EPOCHS,
         peers=("max_train_epochs",),
     )
     max_steps: int = option(
@@ -164,6 +165,7 @@ class StepSection(Section):
         N_("End at this step even within an epoch; 0 trains all epochs. More steps than the epochs give add epochs."),
         unit="steps",
         ge=0,
+        le=MOST_STEPS,
         peers=("max_train_steps", "steps"),
     )
     batch_size: int = option(
@@ -262,6 +264,7 @@ class ValidationSection(Section):
         N_("Measure after this many epochs; 0 never."),
         unit="epochs",
         ge=0,
+        le=MOST_EPOCHS,
         when=Rule(lambda c: c.validation.mode != "off", N_("validation is not off")),
         peers=("validate_every_n_epochs",),
     )
@@ -271,6 +274,7 @@ class ValidationSection(Section):
         N_("Measure after this many steps; 0 never."),
         unit="steps",
         ge=0,
+        le=MOST_STEPS,
         when=Rule(lambda c: c.validation.mode != "off", N_("validation is not off")),
         peers=("validate_every_n_steps",),
     )

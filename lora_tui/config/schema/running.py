@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.config.option import option
-from lora_tui.config.schema.section import Precision, Sampler, Section
+from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Precision, Sampler, Section
 from lora_tui.text.translate import N_
 
 
@@ -22,6 +22,7 @@ class SamplingSection(Section):
         N_("Draw the samples after this many epochs; 0 never."),
         unit="epochs",
         ge=0,
+        le=MOST_EPOCHS,
         peers=("sample_every_n_epochs",),
     )
     every_steps: int = option(
@@ -30,6 +31,7 @@ class SamplingSection(Section):
         N_("Draw the samples after this many steps; 0 never."),
         unit="steps",
         ge=0,
+        le=MOST_STEPS,
         peers=("sample_every_n_steps", "sample_every"),
     )
 
@@ -105,6 +107,7 @@ class SavingSection(Section):
         N_("Save the LoRA after this many epochs; 0 saves only at the end."),
         unit="epochs",
         ge=0,
+        le=MOST_EPOCHS,
         peers=("save_every_n_epochs",),
     )
     every_steps: int = option(
@@ -113,6 +116,7 @@ class SavingSection(Section):
         N_("Save the LoRA after this many steps; 0 never."),
         unit="steps",
         ge=0,
+        le=MOST_STEPS,
         peers=("save_every_n_steps", "save_every"),
     )
     keep_last: int = option(
@@ -120,6 +124,7 @@ class SavingSection(Section):
         N_("keep last"),
         N_("Delete older LoRA files of the run beyond this many; 0 keeps all. The final file always stays."),
         ge=0,
+        le=MOST_STEPS,
         expert=True,
         peers=("save_last_n_epochs", "max_step_saves_to_keep"),
     )
@@ -135,6 +140,7 @@ class SavingSection(Section):
         N_("Write everything that an exact resume needs after this many steps; 0 leaves it to epochs."),
         unit="steps",
         ge=0,
+        le=MOST_STEPS,
         expert=True,
         peers=("save_state",),
     )
@@ -144,6 +150,7 @@ class SavingSection(Section):
         N_("Write the resume state after this many epochs; 0 writes it only when the run stops."),
         unit="epochs",
         ge=0,
+        le=MOST_EPOCHS,
         expert=True,
         peers=("save_state",),
     )

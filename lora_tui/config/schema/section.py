@@ -10,6 +10,10 @@ Precision = Literal["bf16", "fp16", "fp32"]
 Schedule = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 Sampler = Literal["euler_a", "euler", "dpmpp_2m_karras", "dpmpp_2m", "ddim", "unipc", "heun"]
 
+MOST_STEPS = 10_000_000
+"""No run is longer: at ten steps a second it takes twelve days."""
+MOST_EPOCHS = 100_000
+
 
 class Section(BaseModel):
     """A group of settings. Unknown keys are errors; values are checked on assignment, too."""
