@@ -11,7 +11,6 @@ import json
 import math
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any
 
 from lora_tui.bench.common import Measure
 from lora_tui.bench.terminal import Terminal
+from lora_tui.python import python_command
 from lora_tui.runs.folder import FORMAT, RunFolder, write_json
 from lora_tui.text.translate import _
 
@@ -75,7 +75,7 @@ def measure_living(root: Path, home: Path) -> Iterator[Measure]:
 
     run = build_run(root, 20_000)
     run.job_path.unlink()
-    launch.start(run.root, command=[sys.executable, "-c", _LIVING])
+    launch.start(run.root, command=python_command("-c", _LIVING))
     try:
         with Terminal(["attach", str(run.root)], home) as app:
             app.wait_for(CURVE)
@@ -244,6 +244,6 @@ def _line(time: float, kind: str, **fields: Any) -> str:
 
 
 def _in_process(code: str, argument: str) -> dict[str, float]:
-    result = subprocess.run([sys.executable, "-c", code, argument], check=True, capture_output=True, text=True)
+    result = subprocess.run(python_command("-c", code, argument), check=True, capture_output=True, text=True)
     values = json.loads(result.stdout)
     return {str(name): float(value) for name, value in values.items()}

@@ -15,7 +15,6 @@ import re
 import select
 import statistics
 import struct
-import sys
 import tempfile
 import termios
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from lora_tui.bench.common import Measure
 from lora_tui.errors import UserError
+from lora_tui.python import python_command
 from lora_tui.text.translate import _
 
 FIRST_PAINT_SECONDS = 0.5
@@ -91,7 +91,7 @@ def start_once(project: Path, home: Path) -> Start:
     """
     report = home / "modules.json"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-c", PROGRAM, str(project), str(report)]
+    command = python_command("-c", PROGRAM, str(project), str(report))
     environment = {**os.environ, "TERM": "xterm-256color", "LORA_TUI_HOME": str(home / "user"), "LANG": "C.UTF-8"}
     begun = time.perf_counter()
     pid, terminal = pty.fork()

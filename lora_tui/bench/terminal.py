@@ -9,7 +9,6 @@ import re
 import select
 import signal
 import struct
-import sys
 import termios
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from lora_tui.errors import UserError
+from lora_tui.python import python_command
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
@@ -34,7 +34,7 @@ class Terminal:
         self.closed = False
         self.begun = time.perf_counter()
         self._output = b""
-        command = [sys.executable, "-m", "lora_tui", *arguments]
+        command = python_command("-m", "lora_tui", *arguments)
         variables = {"TERM": "xterm-256color", "LORA_TUI_HOME": str(home), "LORA_TUI_LANG": "en", "LANG": "C.UTF-8"}
         environment = {name: value for name, value in os.environ.items() if name not in ("TMUX", "NO_COLOR")}
         self.pid, self._descriptor = pty.fork()

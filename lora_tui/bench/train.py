@@ -12,7 +12,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from lora_tui.bench.common import Measure, paired_ratios, ratio_measure, timed
 from lora_tui.errors import UserError
+from lora_tui.python import python_command
 from lora_tui.text.translate import _
 
 STEP_BAR = 1.05
@@ -212,7 +212,7 @@ def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
         "--size", args.size, "--resolution", str(args.resolution), "--batch-size", str(args.batch_size),
         "--rank", str(args.rank), "--precision", args.precision, "--peak", which, "--json",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "lora_tui.bench", "train", *options]
+    command = python_command("-m", "lora_tui.bench", "train", *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = done.stderr.strip().splitlines()

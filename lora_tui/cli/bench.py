@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 
+from lora_tui.python import python_command
 from lora_tui.text.translate import _
 
 
@@ -22,4 +22,4 @@ def build(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the measurement and pass on its exit status."""
-    return subprocess.run([sys.executable, "-m", "lora_tui.bench", args.name, *args.options], check=False).returncode
+    return subprocess.run(python_command("-m", "lora_tui.bench", args.name, *args.options), check=False).returncode

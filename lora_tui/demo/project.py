@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.demo.dataset import IMAGES, TRIGGER, write_dataset
 from lora_tui.errors import UserError
+from lora_tui.python import python_command
 from lora_tui.text import _, plain
 
 MARK = ".lora-tui-demo"
@@ -99,7 +99,7 @@ def _need_libraries() -> None:
 
 def _write_model(folder: Path) -> None:
     """In a process of its own: this one stays free of torch."""
-    command = [sys.executable, "-m", "lora_tui.demo.model", str(folder), "--seed", str(SEED)]
+    command = python_command("-m", "lora_tui.demo.model", str(folder), "--seed", str(SEED))
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode:

@@ -14,6 +14,7 @@ from typing import Any
 
 from lora_tui import __version__
 from lora_tui.doctor.check import ERROR, NOTE, OK, WARNING, Check
+from lora_tui.python import python_command
 from lora_tui.text import _, plain
 
 BASE = ("textual", "pydantic", "pillow", "tomli-w", "platformdirs", "psutil", "nvidia-ml-py")
@@ -77,7 +78,7 @@ def training_checks(*, gpus: int) -> Iterator[Check]:
 
 def probe_torch() -> dict[str, Any]:
     """What ``lora_tui.doctor.probe`` says in a process of its own; ``error`` when it fails."""
-    command = [sys.executable, "-m", "lora_tui.doctor.probe"]
+    command = python_command("-m", "lora_tui.doctor.probe")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     try:
         result = subprocess.run(

@@ -30,6 +30,7 @@ from lora_tui.jobs.job import Job, environment, read_job, write_job
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.jobs.process import host, identity, own_identity
 from lora_tui.jobs.resources import Sampler, disk_free, oom_kills
+from lora_tui.python import python_command
 from lora_tui.text.translate import _, set_language
 
 BEAT = 2.0
@@ -38,7 +39,7 @@ BEAT = 2.0
 
 def trainer_command() -> list[str]:
     """The command of a training, without the run folder: this Python, undisturbed by files of the current folder."""
-    return [sys.executable, "-P", "-m", "lora_tui.trainer"]
+    return python_command("-m", "lora_tui.trainer")
 
 
 class Keeper:

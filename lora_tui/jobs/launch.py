@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from lora_tui.errors import UserError
 from lora_tui.jobs.explain import last_lines, read_tail
 from lora_tui.jobs.job import Job, environment, read_job
 from lora_tui.jobs.lock import RunLock, holder
+from lora_tui.python import python_command
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
@@ -56,7 +56,7 @@ def _let_the_old_keeper_go(run_dir: Path) -> None:
 
 def _spawn(run_dir: Path, resume: bool, wait: float, command: Sequence[str] | None) -> bool:
     """Start the keeper, which leaves us once the job has begun; whether it has."""
-    line = [sys.executable, "-P", "-m", "lora_tui.jobs.keeper", str(run_dir), "--detach"]
+    line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), "--detach")
     if resume:
         line.append("--resume")
     if command is not None:

@@ -11,7 +11,12 @@ from lora_tui.doctor import software
 from lora_tui.doctor.probe import supports
 
 
-def test_this_installation_is_whole() -> None:
+def test_this_installation_is_whole_whatever_lies_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("torch", "json", "peft"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
     assert {check.status for check in software.base_checks()} == {"ok"}
     checks = list(software.training_checks(gpus=0))
     assert {check.name: check.status for check in checks} == {"torch": "ok", "libraries": "ok"}
