@@ -63,8 +63,7 @@ def _merges_for(words: list[str], merges: list[tuple[str, str]]) -> set[tuple[st
         parts = [*word[:-1], word[-1] + "</w>"]
         while len(parts) > 1:
             pairs = [
-                (rank.get((left, right), len(merges)), at)
-                for at, (left, right) in enumerate(itertools.pairwise(parts))
+                (rank.get((left, right), len(merges)), at) for at, (left, right) in enumerate(itertools.pairwise(parts))
             ]
             best, at = min(pairs)
             if best == len(merges):
