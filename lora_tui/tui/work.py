@@ -16,14 +16,13 @@ from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
 from lora_tui.tui.wording import error_words
-from lora_tui.tui.workspace import Change, Images, Planned, Workspace
+from lora_tui.tui.workspace import Images, Planned, Workspace
 
 if TYPE_CHECKING:
-    from textual.app import App
-
     from lora_tui.config.schema import Config
     from lora_tui.dataset.scan import Scan
     from lora_tui.runs.folder import RunFolder
+    from lora_tui.tui.app import LoraTuiApp
 
 RUNS_SECONDS = 2.0
 """How often the states of runs are read; the training screen reads its own run more often."""
@@ -49,19 +48,26 @@ class Work:
         self._stop_plan = threading.Event()
         self._grouped: tuple[Scan | None, dict[str, int]] = (None, {})
         self._runs_reader = reading.RunsReader()
+        self._planned_for: Config | None = None
         self._polling = False
         self._polls = 0
 
     @property
-    def _app(self) -> App[int]:
-        return cast("App[int]", self)
+    def _app(self) -> LoraTuiApp:
+        return cast("LoraTuiApp", self)
 
     # -- for screens
+
+    @property
+    def plan_ready(self) -> bool:
+        """Whether what is planned is of the images and the configuration as they are now, and not of those before."""
+        work = self.workspace
+        return work.planned is not None and work.scanned < 0 and self._planned_for is work.config
 
     def open_directory(self, directory: Path, *, run: RunFolder | None = None) -> None:
         """Open a project, or a folder of images as one."""
         self.workspace = Workspace(directory, run=run)
-        self.changed(*reading.EVERYTHING)
+        self._app.changed(*reading.EVERYTHING)
         start_job(self._app, self._open, "open")
 
     def rescan(self) -> None:
@@ -72,39 +78,31 @@ class Work:
         """Take another configuration, or the edited one; ``changed`` says that it differs from its file."""
         work = self.workspace
         folders_differ = work.config is None or work.config.datasets != config.datasets
+        known = self.plan_ready and config is work.config
         work.config, work.config_changed = config, changed
         if path is not None:
             work.config_path = path
-        self.changed("config")
+        self._app.changed("config")
         if folders_differ:
             self.rescan()
-        else:
+        elif not known:
             self.replan()
 
     def replan(self) -> None:
         """Plan the current configuration again."""
+        self._planned_for = None
         start_job(self._app, self._plan, "plan")
 
     def use_run(self, run: RunFolder | None) -> None:
         """Make ``run`` the one that the training screen shows."""
         self.workspace.run = run
-        self.changed("run")
+        self._app.changed("run")
 
     def poll_runs(self) -> None:
         """Look at the runs now; a look that is still going on is enough."""
         if not self._polling:
             self._polling = True
             start_job(self._app, self._poll, "runs")
-
-    # -- to be given by the app
-
-    def changed(self, *changes: Change) -> None:
-        """Tell the screens."""
-        raise NotImplementedError
-
-    def tell(self, text: str, tone: str = "") -> None:
-        """Say something on the status line."""
-        raise NotImplementedError
 
     # -- the work
 
@@ -120,15 +118,15 @@ class Work:
         except UserError as error:
             work.trouble = (error,)
             work.scanned = -1
-            self.tell(error_words(error), "error")
-            self.changed("project")
+            self._app.tell(error_words(error), "error")
+            self._app.changed("project")
             return
         work.project, work.saved = opened.project, opened.saved
         work.config, work.config_path, work.trouble = opened.config, opened.config_path, opened.errors
         work.config_changed = False
         if opened.errors:
-            self.tell(error_words(opened.errors[0]), "error")
-        self.changed("project", "config")
+            self._app.tell(error_words(opened.errors[0]), "error")
+        self._app.changed("project", "config")
         self.rescan()
         self.poll_runs()
         from lora_tui.settings import remember_project
@@ -158,8 +156,8 @@ class Work:
         except UserError as error:
             work.images, work.scanned = None, -1
             work.trouble = (error,)
-            self.tell(error_words(error), "error")
-            self.changed("scan")
+            self._app.tell(error_words(error), "error")
+            self._app.changed("scan")
             self.replan()
             return
         if stop.is_set():
@@ -168,18 +166,18 @@ class Work:
         if old is None or old.scan != images.scan:  # else the old problems stand until the new ones are known
             work.images = images
             keep_from_collection()
-            self.changed("scan")
+            self._app.changed("scan")
             self.replan()
         checked = await in_thread(reading.check_images, copy, project, images, stop.is_set)
         if not stop.is_set():
             work.images = checked
-            self.changed("scan")
+            self._app.changed("scan")
             self.replan()
 
     def _scanned(self, work: Workspace, found: int) -> None:
         if work is self.workspace and work.scanned >= 0 and work.images is None:
             work.scanned = found
-            self.changed("scan")
+            self._app.changed("scan")
 
     async def _plan(self) -> None:
         await asyncio.sleep(PLAN_DELAY)
@@ -187,7 +185,8 @@ class Work:
         if work.config is None:
             return
         price = float(work.project.price_per_hour) if work.project else 0.0
-        config, images = work.config.model_copy(deep=True), work.images
+        source, images = work.config, work.images
+        config = source.model_copy(deep=True)
         self._stop_plan.set()
         stop = self._stop_plan = threading.Event()
 
@@ -195,13 +194,14 @@ class Work:
             return reading.make_planned(config, images, work.runs or (), price_per_hour=price, groups=groups)
 
         work.planned = await in_thread(plan, self._groups_of(images))
-        self.changed("plan")
+        self._planned_for = source
+        self._app.changed("plan")
         if images is not None and images.scan is not self._grouped[0]:
             groups = await in_thread(reading.near_duplicates, config, images, stop.is_set)
             if not stop.is_set() and work.images is not None and images.scan is work.images.scan:
                 self._grouped = (images.scan, groups)
                 work.planned = await in_thread(plan, groups)
-                self.changed("plan")
+                self._app.changed("plan")
 
     def _groups_of(self, images: Images | None) -> dict[str, int]:
         return self._grouped[1] if images is not None and images.scan is self._grouped[0] else {}
@@ -214,7 +214,7 @@ class Work:
                 work.runs = runs
                 if work.run is None and work.living is not None:
                     work.run = work.living.run
-                self.changed("runs")
+                self._app.changed("runs")
             self._polls += 1
             if self._polls % FOLDERS_EVERY == 0 and work.images is not None and work.config is not None:
                 stamp = await in_thread(reading.folder_stamp, work.config)
