@@ -5,25 +5,64 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import tempfile
 import time
 from pathlib import Path
 
+from lora_tui.errors import UserError
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import N_, _
+
 _ENDING = ".lora-tui.tmp"
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}" + re.escape(_ENDING), re.DOTALL)  # as mkstemp fills it in
+
+_KINDS = (
+    (stat.S_ISDIR, N_("a folder")),
+    (stat.S_ISFIFO, N_("a named pipe")),
+    (stat.S_ISSOCK, N_("a socket")),
+    (stat.S_ISLNK, N_("a link that leads to itself")),
+    (stat.S_ISBLK, N_("a device")),
+    (stat.S_ISCHR, N_("a device")),
+)
+
+
+class NotAFileError(UserError, OSError):
+    """Something else stands where a file is to be written: a folder, a device, a pipe.
+
+    Also an ``OSError``, so that whoever goes on without a file that the disk refuses goes on without this one.
+    """
+
+    def __init__(self, path: Path, kind: str) -> None:
+        super().__init__(
+            _("It is {kind}, not a file, and is left as it is.").format(kind=kind),
+            place=plain(str(path)),
+            remedy=_("Name another place."),
+            code="file.not_regular",
+        )
+
+
+def kind_of(mode: int) -> str:
+    """What a ``st_mode`` stands for when it is no regular file, in a person's words; empty for a regular file."""
+    return "" if stat.S_ISREG(mode) else next((_(name) for test, name in _KINDS if test(mode)), _("something unusual"))
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace ``path`` by ``data``: temporary file in the same folder, then rename.
 
-    A symbolic link is resolved first, so the link stays. The mode of an existing file is kept; a new
+    A symbolic link is resolved first, so the link stays. What is there and is no regular file is never replaced: the
+    rename would put a file in the place of a device. The mode of an existing file is kept; a new
     file gets the umask's mode. With ``durable`` the content is flushed to disk before the rename. What a
     killed process leaves is removed by :func:`sweep_temporaries`.
 
     Raises:
+        NotAFileError: a folder, a device, a pipe or a socket has this name.
         OSError: the folder cannot be written or the disk is full; the old content is untouched.
     """
     target = Path(os.path.realpath(path))
+    with contextlib.suppress(FileNotFoundError):
+        if kind := kind_of(target.lstat().st_mode):
+            raise NotAFileError(path, kind)
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=_ENDING, dir=target.parent)
     temporary = Path(name)
     try:

@@ -216,6 +216,8 @@ class Project:
             return
         try:
             write_atomic(self.file, self._as_toml().encode("utf-8"))
+        except UserError:
+            raise
         except OSError as error:
             raise _unwritable(self.file, error) from error
         except UnicodeEncodeError as error:

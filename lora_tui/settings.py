@@ -102,6 +102,8 @@ def save_settings(settings: Settings) -> None:
         text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, _edited(text, old, settings, path).encode())
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(
             _("The settings cannot be written: {reason}.").format(reason=error.strerror or error),

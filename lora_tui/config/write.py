@@ -53,6 +53,8 @@ def save_config(config: Config, path: Path, comments: bool = True) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text.encode())
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(
             _("The configuration cannot be written: {reason}.").format(reason=error.strerror or error),

@@ -1,0 +1,82 @@
+"""Writing files: what may be replaced, and what is left as it is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from lora_tui.cli.main import WRONG, run
+from lora_tui.config.load import save_config
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+
+
+def make(kind: str, path: Path) -> None:
+    """Something that is no regular file at ``path``."""
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a link that leads to itself":
+        path.symlink_to(path)
+    else:
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(os.path.relpath(path))  # their names are short
+        listening.close()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("kind", ["a folder", "a named pipe", "a socket", "a link that leads to itself"])
+def test_what_is_no_file_is_never_replaced(tmp_path, kind, linked):
+    path = tmp_path / "there"
+    make(kind, path)
+    before = path.lstat()
+    if linked:
+        (tmp_path / "link").symlink_to(path)
+        path = tmp_path / "link"
+    with pytest.raises(UserError, match=f"It is {kind}, not a file") as caught:
+        write_atomic(path, b"new")
+    assert (caught.value.place, caught.value.code) == (str(path), "file.not_regular")
+    assert (tmp_path / "there").lstat() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["link", "there"] if linked else ["there"])
+
+
+def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path):
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "target").chmod(0o640)
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "link of a link").symlink_to("link")
+    write_atomic(tmp_path / "link of a link", b"new")
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o640
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "link of a link").is_symlink()
+
+
+def test_a_link_that_leads_nowhere_yet_gets_its_target(tmp_path):
+    (tmp_path / "link").symlink_to("target")
+    write_atomic(tmp_path / "link", b"new")
+    assert (tmp_path / "target").read_bytes() == b"new" and (tmp_path / "link").is_symlink()
+
+
+def test_a_configuration_does_not_replace_a_pipe_even_when_forced(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        assert run(["config", "new", str(tmp_path / name), "--force"]) == WRONG
+        assert capsys.readouterr().err == (
+            f"lora-tui: {tmp_path / name}: It is a named pipe, not a file, and is left as it is. Name another place.\n"
+        )
+    assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode)
+
+
+def test_those_who_go_on_without_a_file_go_on_without_this_one(tmp_path):
+    """It is an ``OSError``, too."""
+    with pytest.raises(OSError):
+        write_atomic(tmp_path, b"")
+    with pytest.raises(UserError, match="It is a folder"):
+        save_config(Config(), tmp_path)
