@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from lora_tui.jobs.events import Event, as_number, parse_line, tail_events
+from lora_tui.jobs.backwards import newest_first
+from lora_tui.jobs.events import Event, as_number
 from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
 from lora_tui.jobs.job import Job, keeper_alive, read_job, trainer_alive
 from lora_tui.runs.folder import FORMAT, RunFolder, read_json
+from lora_tui.runs.totals import find_totals
 from lora_tui.text.translate import N_, _
 
 STATES = {
@@ -26,9 +28,8 @@ STATES = {
 
 LIVING = frozenset({"starting", "running", "paused", "orphaned"})
 
-_HEAD = 1 << 13
-_TAILS = (1 << 12, 1 << 14, 1 << 17, 1 << 20)
-"""Bytes of the event file's end to look at, until they hold what is wanted: nearly always the first or second."""
+RECENT = 10
+"""Steps that the speed is told from."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class RunStatus:
 
 @dataclass
 class _Findings:
-    """What the end of the event stream tells, read backwards up to the start of the trainer's last life."""
+    """What the events tell, taken in from the newest on until the start of the trainer's last life."""
 
     terminal: Event | None = None
     step: Event | None = None
@@ -93,6 +94,36 @@ class _Findings:
     resumed: Event | None = None
     said_something: bool = False
     life_found: bool = False
+    recent: list[Event] = field(default_factory=list)
+
+    @property
+    def enough(self) -> bool:
+        """Whether what is older can add nothing."""
+        placed = self.step is not None or self.resumed is not None
+        return placed and (self.life_found or len(self.recent) >= RECENT)
+
+    def take(self, event: Event) -> None:
+        """Take in the next older event; an earlier life tells its step alone."""
+        kind = event.get("kind")
+        if kind == "step" and self.resumed is not None:
+            self.life_found = True  # a life before the one that began with the resume
+        elif kind == "step":
+            self.step = self.step or event
+        elif kind == "resumed":
+            self.resumed = self.resumed or event
+        if self.life_found:
+            return
+        self.said_something = self.said_something or kind not in ("resources", "attempt")
+        if kind == "step":
+            self.recent.append(event)
+        elif kind in ("finished", "failed"):
+            self.terminal = self.terminal or event
+        elif kind == "phase":
+            over = event.get("phase") == "paused" and self.step is not None  # a step after it: it goes on
+            self.phase = self.phase or ({"phase": "training"} if over else event)
+        elif kind == "run":
+            self.run = event
+        self.life_found = kind in ("attempt", "run")
 
 
 def inspect(run: RunFolder) -> RunStatus:
@@ -100,12 +131,12 @@ def inspect(run: RunFolder) -> RunStatus:
     record = read_json(run.record_path)
     job = read_job(run.root)
     alive, kept = _alive(run, job)
-    found, recent = _findings(run)
-    head = found.run or _head(run)
+    found = _findings(run)
+    plan = found.run or find_totals(run, record)
     state, told = _state(run, job, found, alive, kept)
     step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
-    total = _whole(head, "total_steps")
-    seconds = _pace(recent)
+    total = _whole(plan, "total_steps")
+    seconds = _pace(found.recent)
     living, going = state in LIVING, state in ("running", "orphaned")
     newer = isinstance(record.get("format"), int) and record["format"] > FORMAT
     phase = found.phase or ({"phase": "training"} if found.step and found.said_something else {})
@@ -116,7 +147,7 @@ def inspect(run: RunFolder) -> RunStatus:
         step=step,
         total_steps=total,
         epoch=_whole(found.step, "epoch"),
-        epochs=_whole(head, "epochs"),
+        epochs=_whole(plan, "epochs"),
         phase=str(phase.get("phase", ""))[:40] if living else "",
         phase_done=_whole(phase, "done"),
         phase_total=_whole(phase, "total"),
@@ -175,63 +206,17 @@ def _terminal(event: Event) -> tuple[str, Explanation]:
     return ("died" if event.get("by") == "keeper" else "failed"), told
 
 
-def _findings(run: RunFolder) -> tuple[_Findings, list[Event]]:
-    """What the last life says, from as little of the file's end as holds it; also its last steps."""
+def _findings(run: RunFolder) -> _Findings:
+    """What the last life says, from as little of the file's end as holds it."""
     found = _Findings()
-    recent: list[Event] = []
-    try:
-        size = run.events_path.stat().st_size
-    except OSError:
-        return found, recent
-    for length in _TAILS:
-        events = tail_events(run.events_path, length)
-        found, recent = _read_backwards(events)
-        placed = found.step or found.resumed
-        if length >= size or (placed and (found.terminal or found.life_found)):
+    needless = ["resources"]
+    for event in newest_first(run.events_path, needless):
+        found.take(event)
+        if found.enough:
             break
-        if (placed and length >= _TAILS[1]) or ((found.phase or found.life_found) and length >= _TAILS[2]):
-            break
-    return found, recent
-
-
-def _read_backwards(events: list[Event]) -> tuple[_Findings, list[Event]]:
-    found = _Findings()
-    recent: list[Event] = []
-    for event in reversed(events):
-        kind = event.get("kind")
-        if kind == "step" and found.resumed is None:
-            recent.append(event)
-            found.step = found.step or event
-        elif kind == "resumed" and found.resumed is None:
-            found.resumed = event
-        if found.life_found:
-            if found.step or found.resumed:
-                break
-            continue
-        found.said_something = found.said_something or kind not in ("resources", "attempt")
-        if kind in ("finished", "failed"):
-            found.terminal = found.terminal or event
-        elif kind == "phase":
-            over = event.get("phase") == "paused" and found.step is not None  # a step after it: it goes on
-            found.phase = found.phase or ({"phase": "training"} if over else event)
-        elif kind == "run":
-            found.run = found.run or event
-        found.life_found = kind in ("attempt", "run")
-    return found, recent[:64]
-
-
-def _head(run: RunFolder) -> Event | None:
-    """The ``run`` event from the start of the file."""
-    try:
-        with run.events_path.open("rb", buffering=0) as file:
-            lines = file.read(_HEAD).split(b"\n")[:-1]
-    except OSError:
-        return None
-    for line in lines:
-        event = parse_line(line) if b'"run"' in line else None
-        if event is not None and event.get("kind") == "run":
-            return event
-    return None
+        if found.phase is not None and len(needless) == 1:
+            needless.append("phase")  # only the newest counts, and hours of caching tell thousands
+    return found
 
 
 def _pace(recent: list[Event]) -> float | None:

@@ -23,6 +23,7 @@ from lora_tui.trainer.material import Material
 from lora_tui.trainer.metadata import RunMetadata
 from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
 from lora_tui.trainer.outputs import Checkpoints, Samples
+from lora_tui.trainer.record import record_totals
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import Position, read_newest, write_state
 from lora_tui.trainer.trainee import MismatchError, Trainee
@@ -287,6 +288,7 @@ class Loop:
 
     def _announce(self) -> None:
         plan, session = self.plan, self.session
+        record_totals(session, total_steps=plan.total_steps, epochs=plan.total_epochs)
         session.events.emit(
             "run",
             version=__version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import platform
 import time
@@ -15,6 +16,7 @@ import torch
 from lora_tui import __version__
 from lora_tui.captions.document import split_tags
 from lora_tui.runs.record import read_record, update_record
+from lora_tui.runs.totals import ENTRY
 from lora_tui.text import _
 from lora_tui.trainer.metadata import model_hashes
 from lora_tui.trainer.prepare import Data
@@ -43,6 +45,12 @@ def record_inputs(session: Session, data: Data) -> None:
         base_model={"name": Path(config.model.base).name, "source": config.model.base, "hash": _model_hash(session)},
         dataset=_fingerprint(data),
     )
+
+
+def record_totals(session: Session, **totals: int) -> None:
+    """Note the steps and epochs that this life counts up to, for readers that do not read every event."""
+    with contextlib.suppress(OSError):  # the ``run`` event says it, too
+        update_record(session.folder, **{ENTRY: totals})
 
 
 def record_result(session: Session, **values: Any) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from run_builders import T0, add_lines, event_line, make_run, step_line
 
+from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import STATES, inspect, state_word
 
@@ -78,6 +79,47 @@ def test_the_plan_is_found_at_the_start_of_a_long_file(run: RunFolder) -> None:
     lived(run, steps=5000, total=9000)
     status = inspect(run)
     assert (status.step, status.total_steps, status.step_seconds) == (5000, 9000, 0.5)
+
+
+def cached_for_hours(run: RunFolder, items: int = 40_000) -> None:
+    """A life whose caching said so much that its plan stands megabytes behind the start of the file."""
+    machine = event_line("resources", gpus=[], ram_used=1)
+    add_lines(run, [event_line("attempt", number=1)])
+    add_lines(run, [event_line("phase", phase="caching", done=done, total=items) + machine for done in range(items)])
+
+
+def test_the_plan_is_found_behind_hours_of_caching(run: RunFolder) -> None:
+    cached_for_hours(run)
+    assert (inspect(run).step, inspect(run).total_steps) == (0, 0)
+    add_lines(run, [event_line("run", total_steps=90_000, epochs=3)])
+    add_lines(run, [step_line(step) for step in range(1, 5000)])
+    status = inspect(run)
+    assert (status.step, status.total_steps, status.epochs) == (4999, 90_000, 3)
+
+
+def test_the_plan_of_the_record_needs_no_search(run: RunFolder) -> None:
+    run.record_path.write_text(json.dumps({"format": 1, "totals": {"total_steps": 700, "epochs": 7}}))
+    add_lines(run, [step_line(step) for step in range(1, 100)])
+    status = inspect(run)
+    assert (status.step, status.total_steps, status.epochs) == (99, 700, 7)
+
+
+def test_a_replaced_event_file_has_its_own_plan(run: RunFolder) -> None:
+    lived(run, steps=200, total=300)
+    assert inspect(run).total_steps == 300
+    run.events_path.unlink()
+    lived(run, steps=200, total=400)
+    assert inspect(run).total_steps == 400
+
+
+def test_a_pause_of_hours_is_still_a_pause(run: RunFolder) -> None:
+    """What a paused run said last stands before thousands of samples of the machine."""
+    lived(run, event_line("phase", phase="paused"), steps=10)
+    add_lines(run, [event_line("resources", gpus=[], ram_used=1, text="x" * 400) for _ in range(8000)])
+    run.job_path.unlink()
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        status = inspect(run)
+    assert (status.state, status.step) == ("paused", 10)
 
 
 def test_a_run_that_was_never_started(tmp_path: Path) -> None:

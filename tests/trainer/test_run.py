@@ -59,6 +59,7 @@ def test_the_file_names_its_rank_alpha_and_origin(finished: RunFolder) -> None:
 def test_the_record_has_inputs_and_result(finished: RunFolder) -> None:
     record = json.loads(finished.record_path.read_text("utf-8"))
     assert record["result"] == {"reason": "completed", "step": 18, "path": "checkpoints/blob.safetensors"}
+    assert record["totals"] == {"total_steps": 18, "epochs": events(finished, "run")[0]["epochs"]}
     assert record["dataset"]["images"] == 22
     assert record["versions"]["torch"]
     assert len(record["dataset"]["files"]["0/000.png"]["hash"]) >= 32
