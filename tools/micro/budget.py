@@ -1,0 +1,33 @@
+"""How long each part is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tools.micro.layout import SIDE
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Steps of the stages; the UNet's stages with the number of their scenes."""
+
+    vae: int
+    text: int
+    small: int
+    small_scenes: int
+    whole: int
+    whole_scenes: int
+    encoder: int
+
+    def unet(self) -> Iterator[tuple[str, int, int, int, int, float, float, float]]:
+        """The UNet's stages: name, side in px, scenes, steps, batch, learning rate, plateau, share of high noise."""
+        yield "unet-64", SIDE // 2, self.small_scenes, self.small, 64, 2e-3, 0.4, 0.0
+        yield "unet-128", SIDE, self.whole_scenes, self.whole, 16, 1.5e-3, 0.25, 0.35
+
+
+BUDGETS = {
+    "full": Budget(vae=4500, text=1200, small=2500, small_scenes=40_000, whole=4000, whole_scenes=30_000, encoder=1500),
+    "tiny": Budget(vae=12, text=12, small=6, small_scenes=32, whole=4, whole_scenes=16, encoder=4),
+}
+"""``full`` is what ships; ``tiny`` walks the same road in a minute."""
