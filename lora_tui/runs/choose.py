@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.jobs import registry
-from lora_tui.runs.folder import RunFolder, find_run, list_runs
+from lora_tui.runs.folder import RunFolder, find_run, list_runs, matching, the_one
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
@@ -26,10 +26,10 @@ def choose_run(text: str, base: Path) -> RunFolder:
         try:
             return find_run(text, base)
         except UserError as error:
-            named = [run for run in living if text.casefold() in run.name.casefold()]
-            if error.code != "run.not_found" or len(named) != 1:
+            named = [] if text.isdecimal() else matching(text, living)  # a number belongs to a project
+            if error.code != "run.not_found" or not named:
                 raise
-            return named[0]
+            return the_one(text, named)
     here = {run.root for run in [*list_runs(base / "runs"), *list_runs(base), RunFolder(base)]}
     for run in sorted(living, key=lambda run: run.root not in here):
         return run

@@ -8,6 +8,7 @@ import os
 import re
 import time
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
+
+MOST_NAMED = 8
+"""Runs that a question which of them is meant names."""
 
 FORMAT = 1
 """Version of the run folder's layout, written into its record. A newer one is shown but not touched."""
@@ -115,7 +119,7 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Whether this is a run folder at all: it has a configuration or a job."""
-        return self.config_path.is_file() or self.job_path.is_file()
+        return any(os.path.isfile(path) for path in (self.config_path, self.job_path))  # noqa: PTH113 - never raises
 
     def require_known_format(self) -> None:
         """Refuse a folder that a newer version made.
@@ -149,13 +153,14 @@ def list_runs(project_runs_dir: Path) -> list[RunFolder]:
 def find_run(text: str, base: Path) -> RunFolder:
     """The run that ``text`` means: a path, a folder's name, a run's number, or a part of one name only.
 
+    Digits alone mean a number (or a whole folder's name) and never a part of a name, which begins with a date.
     ``base`` is a project, its ``runs`` folder, or a run; an empty ``text`` means the newest run there.
 
     Raises:
         UserError: ``run.not_found`` or ``run.ambiguous``.
     """
     if text:
-        direct = [Path(text).expanduser(), base / text, base / "runs" / text]
+        direct = [Path(os.path.expanduser(text)), base / text, base / "runs" / text]  # noqa: PTH111 - never raises
         for path in direct:
             run = RunFolder(Path(os.path.abspath(path)))  # noqa: PTH100 - links stay as the person wrote them
             if run.exists():
@@ -163,9 +168,7 @@ def find_run(text: str, base: Path) -> RunFolder:
     elif RunFolder(base).exists():
         return RunFolder(base)
     runs = list_runs(base / "runs") or list_runs(base)
-    found = _matching(text, runs)
-    if len(found) == 1:
-        return found[0]
+    found = matching(text, runs) if text else runs[-1:]
     if not found:
         raise UserError(
             _("No run is called {text}.").format(text=plain(text)) if text else _("There is no run here."),
@@ -173,7 +176,20 @@ def find_run(text: str, base: Path) -> RunFolder:
             remedy=_("See: lora-tui runs list"),
             code="run.not_found",
         )
-    names = ", ".join(plain(run.name) for run in found[:4]) + (" …" if len(found) > 4 else "")
+    return the_one(text, found)
+
+
+def the_one(text: str, found: Sequence[RunFolder]) -> RunFolder:
+    """The only one of the runs that ``text`` could mean.
+
+    Raises:
+        UserError: ``run.ambiguous``, naming them.
+    """
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(plain(run.name) for run in found[:MOST_NAMED])
+    if len(found) > MOST_NAMED:
+        names += _(" and {count} more").format(count=len(found) - MOST_NAMED)
     raise UserError(
         _("{text} could be {names}.").format(text=plain(text), names=names),
         remedy=_("Name one of them."),
@@ -181,13 +197,11 @@ def find_run(text: str, base: Path) -> RunFolder:
     )
 
 
-def _matching(text: str, runs: list[RunFolder]) -> list[RunFolder]:
-    if not text:
-        return runs[-1:]
-    if text.isascii() and text.isdigit() and len(text) < 8:
-        numbered = [run for run in runs if run.number == int(text)]
-        if numbered:
-            return numbered
+def matching(text: str, runs: Sequence[RunFolder]) -> list[RunFolder]:
+    """The runs that have ``text`` as their number, if it is digits alone, else as a part of their name."""
+    if text.isdecimal():
+        number = int(text) if len(text) < 16 else 0
+        return [run for run in runs if run.name == text or run.number == number > 0]
     return [run for run in runs if text.casefold() in run.name.casefold()]
 
 

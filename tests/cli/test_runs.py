@@ -142,6 +142,14 @@ def test_a_run_that_ended_is_not_asked(done: RunFolder, capsys: pytest.CaptureFi
     assert "complete" in capsys.readouterr().err
 
 
+def test_a_number_that_no_run_has_touches_none(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for args in (["runs", "stop", "1"], ["runs", "stop", "--now", "26"], ["runs", "pause", "0"], ["runs", "show", "7"]):
+        assert command(args) == 2
+        assert f"No run is called {args[-1]}" in capsys.readouterr().err
+    assert not any(living.control_dir.iterdir()) and events(living, "control") == []
+    assert command(["runs", "save", "2"]) == 0
+
+
 def test_a_running_run_does_not_resume(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["runs", "resume", "living"]) == 2
     assert "at work" in capsys.readouterr().err

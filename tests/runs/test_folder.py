@@ -77,7 +77,7 @@ def test_a_run_is_found_by_what_a_person_types(tmp_path: Path) -> None:
     project = tmp_path / "project"
     one = make_run(project / "runs", "20260101-000000-hat", number=1)
     two = make_run(project / "runs", "20260102-000000-shoe", number=2)
-    for text in ("hat", "1", one.name, str(one.root), f"runs/{one.name}", "0101"):
+    for text in ("hat", "1", one.name, str(one.root), f"runs/{one.name}", "-000000-HAT", "01"):
         assert find_run(text, project) == one
     assert find_run("SHOE", project / "runs") == two
     assert find_run("", project) == two
@@ -85,7 +85,18 @@ def test_a_run_is_found_by_what_a_person_types(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("2026", "run.ambiguous"), ("none", "run.not_found"), ("9", "run.not_found")]
+    ("text", "code"),
+    [
+        ("2026010", "run.not_found"),
+        ("202601", "run.not_found"),
+        ("0", "run.not_found"),
+        ("9" * 5000, "run.not_found"),
+        ("-0000", "run.ambiguous"),
+        ("none", "run.not_found"),
+        ("~nobody-of-this-name", "run.not_found"),
+        ("a\0b", "run.not_found"),
+        ("9", "run.not_found"),
+    ],
 )
 def test_what_means_no_run_or_several_is_an_error(tmp_path: Path, text: str, code: str) -> None:
     make_run(tmp_path / "runs", "20260101-000000-a", number=1)
@@ -93,6 +104,27 @@ def test_what_means_no_run_or_several_is_an_error(tmp_path: Path, text: str, cod
     with pytest.raises(UserError) as caught:
         find_run(text, tmp_path)
     assert caught.value.code == code
+
+
+def test_digits_mean_a_number_and_never_a_part_of_a_date(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "20260102-000000-a", number=1)
+    for text in ("2", "7", "02", "20260102"):
+        with pytest.raises(UserError, match=f"No run is called {text}") as caught:
+            find_run(text, tmp_path)
+        assert caught.value.code == "run.not_found"
+    named = make_run(tmp_path / "runs", "2024", number=3)
+    assert find_run("2024", tmp_path) == named
+
+
+def test_what_could_be_several_names_them(tmp_path: Path) -> None:
+    for second in range(10):
+        make_run(tmp_path / "runs", f"20260101-00000{second}-a", number=second // 2 + 1)
+    with pytest.raises(UserError) as caught:
+        find_run("-a", tmp_path)
+    assert "20260101-000000-a, 20260101-000001-a" in caught.value.message and "and 2 more" in caught.value.message
+    with pytest.raises(UserError) as caught:
+        find_run("2", tmp_path)
+    assert caught.value.message == "2 could be 20260101-000002-a, 20260101-000003-a."
 
 
 def test_an_empty_place_has_no_newest_run(tmp_path: Path) -> None:

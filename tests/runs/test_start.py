@@ -112,6 +112,8 @@ def test_without_a_name_the_living_run_is_meant(tmp_path: Path) -> None:
     assert choose_run("", here) == living
     assert choose_run("living", here) == living
     assert choose_run("1", here) == old
+    with pytest.raises(UserError, match="No run is called 2"):
+        choose_run("2", here)  # neither a date nor the number of another project's run
     near = make_run(here / "runs", "20260101-000002-near", number=2)
     launched(near, "--steps", "100000")
     training(near)
