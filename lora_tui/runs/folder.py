@@ -189,7 +189,7 @@ def the_one(text: str, found: Sequence[RunFolder]) -> RunFolder:
         return found[0]
     names = ", ".join(plain(run.name) for run in found[:MOST_NAMED])
     if len(found) > MOST_NAMED:
-        names += _(" and {count} more").format(count=len(found) - MOST_NAMED)
+        names = _("{names} and {count} more").format(names=names, count=len(found) - MOST_NAMED)
     raise UserError(
         _("{text} could be {names}.").format(text=plain(text), names=names),
         remedy=_("Name one of them."),
