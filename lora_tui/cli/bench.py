@@ -21,5 +21,11 @@ def build(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the measurement and pass on its exit status."""
-    return subprocess.run(python_command("-m", "lora_tui.bench", args.name, *args.options), check=False).returncode
+    """Run the measurement, print what it printed, and pass on its exit status."""
+    from lora_tui.cli.output import say
+
+    command = python_command("-m", "lora_tui.bench", args.name, *args.options)
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", check=False)
+    if result.stdout:
+        say(result.stdout.rstrip("\n"))
+    return result.returncode

@@ -56,22 +56,45 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message}.", command=self.prog.removeprefix("lora-tui").strip())
 
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Help and version, by the way of everything that is printed: argparse's own hides that it failed."""
+        from lora_tui.cli.output import note, say
+
+        (say if file is sys.stdout else note)(message.rstrip("\n"))
+
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name); return the exit status. Never raises."""
+    from lora_tui.cli.output import OutputError, finish, hold_streams, let_go, note
+
+    hold_streams()
+    try:
+        status = _run(argv)
+        finish()
+        return status
+    except BrokenPipeError:
+        let_go(sys.stdout)
+        return NO_READER
+    except OutputError as error:
+        let_go(sys.stdout)
+        told = _("Nothing can be written to standard output: {reason}.").format(reason=error)
+        note(f"lora-tui: {told}")
+        return FAILED
+
+
+def _run(argv: Sequence[str]) -> int:
+    from lora_tui.cli.output import OutputError
+
     try:
         set_language(_wanted_language())
-        status = _dispatch(list(argv))
-        sys.stdout.flush()
-        return status
+        return _dispatch(list(argv))
+    except (BrokenPipeError, OutputError):
+        raise
     except UserError as error:
         _report(error.as_dict(), str(error), argv)
         return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        _silence_stdout()
-        return NO_READER
     except Exception as error:
         return _crashed(error, argv)
 
@@ -168,9 +191,3 @@ def _crashed(error: Exception, argv: Sequence[str]) -> int:
     with contextlib.suppress(Exception):
         _report(known.as_dict(), str(known), argv)
     return FAILED
-
-
-def _silence_stdout() -> None:
-    """Nobody reads stdout any more; keep the interpreter from complaining when it flushes at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -19,24 +21,65 @@ PLAIN_EVERY = 10.0
 """Seconds between progress lines where stderr is no terminal."""
 
 
+class OutputError(OSError):
+    """Standard output takes nothing more: its disk is full, or it was closed. A reader that left is no such error."""
+
+
+def hold_streams() -> None:
+    """Give back to standard input, output and error their numbers where the caller closed them.
+
+    Else the next file that is opened gets the number, and what a library or a child prints lands in it. What is
+    written to a standard output that was closed fails; what is written to standard error is lost, as was asked for.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program lives
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def let_go(stream: TextIO) -> None:
+    """Nothing can be written to ``stream`` any more; keep the interpreter from trying again when it exits."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def finish() -> None:
+    """Write out what standard output still holds back.
+
+    Raises:
+        OutputError, BrokenPipeError: it takes nothing more.
+    """
+    _write(sys.stdout, "")
+
+
 def print_json(value: Any) -> None:
-    """The one JSON document of a command, on stdout. Paths become text, NaN and infinities become null."""
-    text = json.dumps(_jsonable(value), ensure_ascii=False, indent=1, allow_nan=False)
-    try:
-        sys.stdout.write(text + "\n")
-    except UnicodeEncodeError:
-        sys.stdout.write(json.dumps(_jsonable(value), indent=1, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    """The one JSON document of a command, on stdout, valid UTF-8 in every locale.
+
+    Paths become text, NaN and infinities become null. A name that is no Unicode stands as Python reads it: each byte
+    that does not fit is a lone surrogate, escaped as ``\\udcXX`` (PEP 383), so that ``os.fsencode`` of the loaded
+    text gives the bytes back.
+    """
+    plain_value = _jsonable(value)
+    text = json.dumps(plain_value, ensure_ascii=False, indent=1, allow_nan=False)
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    if encoding != "utf8" or any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(plain_value, indent=1, allow_nan=False)
+    _write(sys.stdout, text + "\n")
 
 
 def say(text: str = "") -> None:
     """A line of result on stdout."""
-    _write(sys.stdout, text)
+    _write(sys.stdout, text + "\n")
 
 
 def note(text: str) -> None:
     """A line of progress or advice on stderr, which ``--json`` leaves untouched."""
-    _write(sys.stderr, text)
+    _write(sys.stderr, text + "\n")
 
 
 def table(rows: Iterable[Sequence[Any]], headings: Sequence[str], *, right: Iterable[int] = ()) -> str:
@@ -127,9 +170,9 @@ class Progress:
             return
         if self._terminal:
             room = shutil.get_terminal_size().columns - 1
-            _write(self._stream, "\r\x1b[K" + clip(text, room), end="")
+            _write(self._stream, "\r\x1b[K" + clip(text, room))
         else:
-            _write(self._stream, text)
+            _write(self._stream, text + "\n")
         self._shown = text
 
     def line(self, text: str) -> None:
@@ -137,15 +180,15 @@ class Progress:
         if self._quiet:
             return
         if self._terminal:
-            _write(self._stream, "\r\x1b[K" + text)
-            _write(self._stream, self._shown, end="")
+            _write(self._stream, "\r\x1b[K" + text + "\n")
+            _write(self._stream, self._shown)
         else:
-            _write(self._stream, text)
+            _write(self._stream, text + "\n")
 
     def finish(self) -> None:
         """Leave the last line standing and go to the next."""
         if self._terminal and self._shown:
-            _write(self._stream, "")
+            _write(self._stream, "\n")
         self._shown = ""
 
     def __enter__(self) -> Progress:
@@ -174,13 +217,24 @@ def progress_text(label: str, done: int, total: int, detail: str = "", eta: floa
     return "  ".join(part for part in parts if part)
 
 
-def _write(stream: TextIO, text: str, end: str = "\n") -> None:
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush. A standard error that takes nothing more fails no command: there is nobody to tell."""
     try:
-        stream.write(text + end)
-    except UnicodeEncodeError:
-        encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + end)
-    stream.flush()
+        if text:  # an unbuffered stream would try to write nothing, and fail
+            try:
+                stream.write(text)
+            except UnicodeEncodeError:
+                encoding = stream.encoding or "ascii"
+                stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError) as error:
+        if stream is sys.stderr:
+            let_go(stream)
+        elif isinstance(error, BrokenPipeError):
+            raise
+        else:
+            reason = error.strerror if isinstance(error, OSError) else ""
+            raise OutputError(reason or str(error)) from error
 
 
 def _jsonable(value: Any) -> Any:

@@ -93,6 +93,54 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (child.returncode, err) == (141, b"")
 
 
+def redirected(redirection: str, *args: str, unbuffered: str = "") -> subprocess.CompletedProcess[str]:
+    """The program with a redirection as a shell does it, such as ``>&-``; what it then still tells."""
+    line = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "lora_tui", *args]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("args", [["--version"], ["config", "presets"], ["tarin", "--json"]])
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+def test_an_output_that_takes_nothing_is_one_honest_line_and_status_1(redirection, reason, args, unbuffered) -> None:
+    told = redirected(redirection, *args, unbuffered=unbuffered)
+    expected = f"lora-tui: Nothing can be written to standard output: {reason}.\n"
+    assert (told.returncode, told.stdout, told.stderr) == (1, "", expected)
+    assert redirected(f"{redirection} 2>&-", *args, unbuffered=unbuffered).returncode == 1
+    assert not list(state_dir().glob("crash-*"))
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&- 2>&-"])
+def test_a_command_does_its_work_when_nobody_hears_of_its_progress(tmp_path, redirection, unbuffered) -> None:
+    told = redirected(redirection, "dataset", "check", str(tmp_path), "--json", unbuffered=unbuffered)
+    assert (told.returncode, [item["code"] for item in json.loads(told.stdout)["problems"]]) == (3, ["dataset.empty"])
+    assert redirected(redirection, "tarin", unbuffered=unbuffered).returncode == 2
+    assert redirected(f"{redirection} >/dev/full", "runs", "list", str(tmp_path), unbuffered=unbuffered).returncode == 0
+
+
+def test_the_number_of_a_closed_stream_is_given_to_no_file(tmp_path) -> None:
+    code = "from lora_tui.cli.output import hold_streams; hold_streams(); raise SystemExit(open(sys.argv[1]).fileno())"
+    line = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", f"import sys; {code}", __file__]
+    assert subprocess.run(line, check=False).returncode > 2
+
+
+@pytest.mark.parametrize("variables", [{"LC_ALL": "C"}, {"LC_ALL": "C.UTF-8"}, {"PYTHONIOENCODING": "gbk"}])
+def test_json_is_utf8_in_every_locale_and_names_keep_their_bytes(tmp_path, variables) -> None:
+    names = {"caf\udce9.png", "帽子.png"}
+    for name in names:
+        (tmp_path / name).write_bytes(b"no image")
+    line = [sys.executable, "-m", "lora_tui", "dataset", "check", str(tmp_path), "--json"]
+    told = subprocess.run(line, capture_output=True, check=False, env={**os.environ, **variables})
+    problems = json.loads(told.stdout.decode("utf-8"))["problems"]
+    assert {os.fsencode(Path(item["path"]).name) for item in problems if item["code"] == "image.invalid"} == {
+        os.fsencode(name) for name in names
+    }
+
+
 def test_a_defect_of_ours_is_one_line_and_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "broken_command.py"
     broken.write_text("def build(parser): pass\ndef run(args): raise ZeroDivisionError('why')\n")
