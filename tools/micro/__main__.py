@@ -19,6 +19,7 @@ from tools.micro.encoder import trained as trained_encoder
 from tools.micro.examine import examine
 from tools.micro.layout import SIDE, make_unet
 from tools.micro.package import write_encoder, write_pipeline
+from tools.micro.stage import SAVE_SECONDS, Stage
 from tools.micro.text import TextStage
 from tools.micro.tokens import Words, write_tokenizer
 from tools.micro.unet import Latents, UnetStage
@@ -72,10 +73,14 @@ def main() -> int:
     parser.add_argument("--budget", choices=BUDGETS, default="full")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save-seconds", type=float, default=SAVE_SECONDS, help="how often the state is saved")
     parser.add_argument("--judge", type=int, default=200, metavar="N", help="held-out captions for the examination")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    Stage.save_seconds = options.save_seconds
     modules = train(options.folder, BUDGETS[options.budget], seed=options.seed)
+    if not options.judge:
+        return 0
     figures = examine(modules, modules["words"], side=SIDE, count=options.judge)
     with (options.folder / "figures.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"stage": "examination", "captions": options.judge, **figures}) + "\n")

@@ -19,6 +19,7 @@ from tools.micro.muon import Muon
 
 SAVE_SECONDS = 120.0
 LOG_EVERY = 50
+"""Steps between two lines of the log; short stages write eight lines."""
 
 
 class Stage(ABC):
@@ -31,6 +32,7 @@ class Stage(ABC):
         warm: steps of warm-up.
         plateau: the share of the steps before the rate begins to fall along a half cosine.
         average: how much of the moving average each step keeps.
+        save_seconds: how often its state is saved.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Stage(ABC):
     warm: int = 100
     plateau: float = 0.25
     average: float = 0.998
+
+    save_seconds: float = SAVE_SECONDS
 
     def __init__(self, folder: Path, modules: Mapping[str, nn.Module], *, steps: int, seed: int) -> None:
         self.folder = folder
@@ -79,11 +83,11 @@ class Stage(ABC):
             self._optimizer.step(self._rate_at(self.step))
             self._average()
             self.step += 1
-            if self.step % LOG_EVERY == 0 or self.step == self.steps:
+            if self.step % min(LOG_EVERY, max(self.steps // 8, 1)) == 0 or self.step == self.steps:
                 now = time.monotonic()
                 self.seconds, begun = self.seconds + now - begun, now
                 self._log({"loss": loss.item(), **{name: value.item() for name, value in figures.items()}})
-            if time.monotonic() - saved > SAVE_SECONDS:
+            if time.monotonic() - saved > self.save_seconds:
                 self._save(state)
                 saved = time.monotonic()
         self._save(state)
@@ -94,7 +98,11 @@ class Stage(ABC):
     def _rate_at(self, step: int) -> float:
         share = step / self.steps
         fall = 0.0 if share < self.plateau else (share - self.plateau) / (1 - self.plateau)
-        return self.rate * min(1.0, (step + 1) / self.warm) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
+        return (
+            self.rate
+            * min(1.0, (step + 1) / min(self.warm, self.steps // 4 + 1))
+            * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
+        )
 
     @torch.no_grad()
     def _average(self) -> None:
