@@ -12,7 +12,7 @@ from typing import Any
 from lora_tui.files import write_atomic
 from lora_tui.jobs.lock import FRESH, holder, last_sign
 from lora_tui.jobs.process import host as this_host
-from lora_tui.jobs.process import is_alive
+from lora_tui.jobs.process import is_alive, is_place
 
 FILE = "job.json"
 
@@ -30,6 +30,7 @@ class Job:
         host: the machine.
         attempt: 1 for the first life of the run, one more for each resume.
         log_offset: bytes of ``trainer.log`` that belong to earlier lives.
+        folder: the run folder it was started in, with its ``place``: a copy of the folder holds the same file.
     """
 
     pid: int = 0
@@ -45,6 +46,8 @@ class Job:
     host: str = ""
     attempt: int = 0
     log_offset: int = 0
+    folder: str = ""
+    place: str = ""
 
 
 def read_job(run_dir: Path) -> Job | None:
@@ -72,9 +75,14 @@ def write_job(run_dir: Path, job: Job) -> None:
             file.truncate()
 
 
+def is_of(run_dir: Path, job: Job) -> bool:
+    """Whether the job was started in this folder, and not in one that this is a copy of."""
+    return is_place(run_dir, job.place, job.host)
+
+
 def keeper_alive(run_dir: Path, job: Job | None) -> bool:
     """Whether the job's keeper lives: by its lock here, by its heartbeat on another machine."""
-    if job is None or job.ended is not None:
+    if job is None or job.ended is not None or not is_of(run_dir, job):
         return holder(run_dir / "keeper.lock") is not None
     if job.host == this_host():
         return is_alive(job.pid, job.identity)
@@ -85,7 +93,7 @@ def trainer_alive(run_dir: Path, job: Job | None) -> bool:
     """Whether the trainer lives: it holds the run's lock, or it is on its way to taking it."""
     if holder(run_dir / "lock") is not None:
         return True
-    if job is None or job.ended is not None or not job.child_pid:
+    if job is None or job.ended is not None or not job.child_pid or not is_of(run_dir, job):
         return False
     if job.host == this_host():
         return is_alive(job.child_pid, job.child_started)

@@ -28,7 +28,7 @@ from lora_tui.jobs.events import EventWriter, tail_events
 from lora_tui.jobs.explain import Death, explain, read_tail
 from lora_tui.jobs.job import Job, environment, read_job, write_job
 from lora_tui.jobs.lock import RunLock, holder
-from lora_tui.jobs.process import host, identity, own_identity
+from lora_tui.jobs.process import host, identity, own_identity, place_of
 from lora_tui.jobs.resources import Sampler, disk_free, oom_kills
 from lora_tui.python import python_command
 from lora_tui.text.translate import _, set_language
@@ -62,6 +62,8 @@ class Keeper:
             host=host(),
             attempt=1 + (earlier.attempt if earlier else 0),
             log_offset=log.stat().st_size if log.exists() else 0,
+            folder=str(run_dir),
+            place=place_of(run_dir),
         )
         self._passed = 0
         self._life = self.events.size()

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lora_tui.errors import UserError
-from lora_tui.jobs.process import host, is_alive, own_identity
+from lora_tui.jobs.process import host, is_alive, is_place, own_identity, place_of
 from lora_tui.text.translate import _
 
 FRESH = 30.0
@@ -70,7 +70,8 @@ class RunLock:
         try:
             if not _take(descriptor) or _held_elsewhere(path, _read_text(path)):
                 raise _locked(path)
-            _write_text(descriptor, {"pid": os.getpid(), "host": host(), "identity": own_identity()})
+            text = {"pid": os.getpid(), "host": host(), "identity": own_identity(), "place": place_of(path)}
+            _write_text(descriptor, text)
         except BaseException:
             os.close(descriptor)
             raise
@@ -112,6 +113,8 @@ def holder(path: Path) -> int | None:
     text = _read_text(path)
     if held:
         return int(text.get("pid", UNKNOWN))
+    if not is_place(path, str(text.get("place", "")), str(text.get("host", ""))):
+        return None  # a copy of a lock that is held elsewhere
     if held is None and text.get("host") == host() and is_alive(int(text["pid"]), str(text.get("identity", ""))):
         return int(text["pid"])
     return int(text["pid"]) if _held_elsewhere(path, text) else None
@@ -160,6 +163,8 @@ def _give(descriptor: int) -> None:
 def _held_elsewhere(path: Path, text: dict[str, Any]) -> bool:
     """Whether a process on another machine, whose locks a network disk may not show us, gave a sign of life lately."""
     if not text or text.get("host") in ("", None, host()) or not _on_network(path):
+        return False
+    if not is_place(path, str(text.get("place", "")), str(text["host"])):
         return False
     return time.time() - last_sign(path.parent) < FRESH
 

@@ -43,6 +43,25 @@ def is_alive(pid: int, known: str) -> bool:
     return bool(known) and identity(pid) == known
 
 
+def place_of(path: Path) -> str:
+    """A text that tells a folder or file from any copy of it, wherever it is moved; empty when it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def is_place(path: Path, known: str, where: str) -> bool:
+    """Whether ``path`` is what had the :func:`place_of` ``known`` on the machine ``where``; yes if that is unknown."""
+    if not known:
+        return True
+    found = place_of(path)
+    if where == host():
+        return found == known
+    return found.rpartition(":")[2] == known.rpartition(":")[2]  # machines number their disks differently
+
+
 def own_identity() -> str:
     """The :func:`identity` of this process."""
     return identity(os.getpid())

@@ -9,7 +9,7 @@ from typing import Any
 from lora_tui.jobs.backwards import newest_first
 from lora_tui.jobs.events import Event, as_number
 from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
-from lora_tui.jobs.job import Job, keeper_alive, read_job, trainer_alive
+from lora_tui.jobs.job import Job, is_of, keeper_alive, read_job, trainer_alive
 from lora_tui.runs.folder import FORMAT, RunFolder, read_json
 from lora_tui.runs.totals import find_totals
 from lora_tui.text.translate import N_, _
@@ -193,9 +193,16 @@ def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept:
         return "died", Explanation("gone", _("The run folder is gone."), "")
     if job is None and not found.said_something:
         return "died", Explanation("never", _("It was never started."), _("Resume it to start it."))
+    if job is not None and job.ended is None and not is_of(run.root, job):
+        return "died", _copied(job)
     log = read_tail(run.log_path, job.log_offset if job else 0)
     told = explain(Death(job.exit_status if job else None, job.signal if job else None, log))
     return "died", told
+
+
+def _copied(job: Job) -> Explanation:
+    message = _("This folder was copied while the run was at work in {folder}.").format(folder=job.folder)
+    return Explanation("copied", message, _("Resume it to go on here from the last state that was copied."))
 
 
 def _terminal(event: Event) -> tuple[str, Explanation]:

@@ -150,6 +150,13 @@ def test_a_number_that_no_run_has_touches_none(living: RunFolder, capsys: pytest
     assert command(["runs", "save", "2"]) == 0
 
 
+def test_a_copy_of_a_living_run_is_not_asked(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(living.root, living.root.with_name("copy"))
+    assert command(["runs", "stop", "copy"]) == 2
+    assert "not at work" in capsys.readouterr().err
+    assert inspect(living).alive
+
+
 def test_a_running_run_does_not_resume(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["runs", "resume", "living"]) == 2
     assert "at work" in capsys.readouterr().err

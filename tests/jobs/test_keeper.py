@@ -252,6 +252,36 @@ def test_the_folder_may_vanish_under_a_living_job(run: RunFolder) -> None:
     until(lambda: living() == [])
 
 
+def test_a_copy_of_a_living_run_is_not_at_work(run: RunFolder) -> None:
+    job = launched(run, "--steps", "100000")
+    training(run)
+    copy = RunFolder(run.root.with_name("20260101-000000-copy"))
+    shutil.copytree(run.root, copy.root)
+    copied = read_job(copy.root)
+    assert copied is not None and copied.child_pid == job.child_pid
+    assert not trainer_alive(copy.root, copied) and not keeper_alive(copy.root, copied)
+    status = inspect(copy)
+    assert (status.state, status.code, status.can_resume) == ("died", "copied", True)
+    assert str(run.root) in status.message
+    assert inspect(run).state == "running"
+    launched(copy, "--steps", "3", resume=True)
+    ended(copy)
+    assert inspect(copy).state == "finished" and inspect(run).alive
+    request(run.root, "stop")
+    ended(run)
+
+
+def test_a_run_that_is_known_by_its_process_alone_is_not_its_copy(run: RunFolder) -> None:
+    """Before it has the lock, or where there are no locks, the pid and the folder decide."""
+    job = launched(run, "--before-lock", "60")
+    moved = RunFolder(run.root.with_name("20260101-000000-copy"))
+    shutil.copytree(run.root, moved.root)
+    assert trainer_alive(run.root, read_job(run.root))
+    assert not inspect(moved).alive
+    kill(job.child_pid)
+    ended(run)
+
+
 def test_a_folder_that_can_not_be_written_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         launch.start(tmp_path / "none", command=small())
