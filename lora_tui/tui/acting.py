@@ -23,6 +23,10 @@ class Acting:
 
     ACTS: ClassVar[str] = ""
 
+    def doers(self) -> tuple[object, ...]:
+        """Who has the methods of the actions: itself first, then the parts that it leaves some of them to."""
+        return (self,)
+
     def refusal(self, action_id: str) -> str:
         """Why the action cannot be done now, as a sentence for the status line; empty when it can."""
         return ""
@@ -37,7 +41,8 @@ class Acting:
             if tell is not None:
                 tell(why, "warning")
             return
-        done = getattr(self, action.method)()
+        doer = next((doer for doer in self.doers() if hasattr(doer, action.method)), self)
+        done = getattr(doer, action.method)()
         if isawaitable(done):
             await done
 

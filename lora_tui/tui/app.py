@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import App
@@ -51,6 +52,8 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     AUTO_FOCUS = "VirtualList"
+    trainer_command: ClassVar[Sequence[str] | None] = None
+    """Another program in the trainer's place, for trials without one."""
 
     def __init__(
         self,

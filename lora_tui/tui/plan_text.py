@@ -8,7 +8,7 @@ from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
 from lora_tui.tui.cells import Cell, fit, wrap
-from lora_tui.tui.workspace import Planned, Workspace
+from lora_tui.tui.workspace import Workspace
 
 LEAD = 6
 """Cells of the word PLAN and the space after it; the lines below are as far in."""
@@ -21,7 +21,7 @@ def plan_lines(workspace: Workspace, width: int, *, disk_free: int | None = None
     planned = workspace.planned
     plan = planned.plan if planned else None
     if plan is None:
-        return [_led(wrap(_why_not(workspace, planned), width - LEAD, 2, ellipsis=ellipsis)[0], "muted")]
+        return [_led(wrap(why_not(workspace), width - LEAD, 2, ellipsis=ellipsis)[0], "muted")]
     steps = wrap(plan.arithmetic, width - LEAD, 2, ellipsis=ellipsis)
     lines = [_led(steps[0], "strong"), *(_indented(text, "strong") for text in steps[1:])]
     lines.append(_indented("  ".join(_time_and_files(plan, disk_free))))
@@ -95,7 +95,9 @@ def _indented(text: str, tone: str = "") -> Line:
     return (Cell(" " * LEAD), Cell(text, tone))
 
 
-def _why_not(workspace: Workspace, planned: Planned | None) -> str:
+def why_not(workspace: Workspace) -> str:
+    """Why there is no plan, or not yet."""
+    planned = workspace.planned
     if planned is not None and planned.error is not None:
         return plain(str(planned.error))
     if workspace.scanned >= 0:

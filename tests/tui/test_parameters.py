@@ -17,6 +17,7 @@ from lora_tui.config.load import load_config
 from lora_tui.project import Project
 from lora_tui.runs.folder import list_runs
 from lora_tui.runs.status import inspect
+from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.parameters import ParametersScreen
 
 FAKE_TRAINER = Path(__file__).resolve().parent.parent / "fake_trainer.py"
@@ -222,7 +223,7 @@ async def test_a_run_does_not_start_while_something_is_wrong_and_the_cursor_show
 
 
 async def test_start_saves_asks_and_opens_the_run(project: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ParametersScreen, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
+    monkeypatch.setattr(LoraTuiApp, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
     app = app_on(project, "parameters")
     async with app.run_test(size=(100, 30)) as pilot:
         screen = await opened(pilot)
@@ -238,6 +239,71 @@ async def test_start_saves_asks_and_opens_the_run(project: Path, model: Path, mo
         await soon(pilot, lambda: inspect(run).state == "finished", 30)
         assert load_config(run.config_path).model.base == str(model)
         assert (project / "configs" / "hat.toml").is_file()
+
+
+async def ready_to_start(pilot: Pilot[int], model: Path) -> ParametersScreen:
+    """The form with nothing against a start."""
+    screen = await opened(pilot)
+    screen.form.set(screen.form.row_of("model.base"), str(model))
+    screen.edited()
+    await soon(pilot, lambda: screen.shell.plan_ready)
+    assert not [f for f in screen.form.findings or () if f.severity == "error"]
+    return screen
+
+
+async def test_a_start_before_the_plan_is_ready_waits_for_it(
+    project: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LoraTuiApp, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await ready_to_start(pilot, model)
+        await go_to(pilot, "steps.epochs")
+        await pilot.press("3", "enter")
+        app.workspace.scanned = 0  # as while images are read
+        await pilot.press("ctrl+r")
+        await sees(pilot, "Starts when the plan is ready.")
+        await pilot.press("enter")
+        await sees(pilot, "Starts when the plan is ready. Esc cancels.")
+        app.workspace.scanned = -1
+        await sees(pilot, "LOSS", 30)
+        (run,) = list_runs(project / "runs")
+        assert load_config(run.config_path).steps.epochs == 3
+        await soon(pilot, lambda: inspect(run).state == "finished", 30)
+        assert not screen.start.waiting
+
+
+async def test_the_question_says_the_plan_when_it_comes(project: Path, model: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ready_to_start(pilot, model)
+        await go_to(pilot, "steps.epochs")
+        await pilot.press("3", "enter")
+        app.workspace.scanned = 0  # as while images are read
+        await pilot.press("ctrl+r")
+        await sees(pilot, "Start this training?")
+        app.workspace.scanned = -1
+        await sees(pilot, "Start a training of 36 steps?")
+        await pilot.press("escape")
+        assert list_runs(project / "runs") == []
+
+
+@pytest.mark.parametrize("key", ["escape", "u"])
+async def test_a_waiting_start_ends_by_escape_and_by_a_change(project: Path, model: Path, key: str) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await ready_to_start(pilot, model)
+        await go_to(pilot, "steps.epochs")
+        await pilot.press("3", "enter")
+        app.workspace.scanned = 0  # as while images are read
+        await pilot.press("ctrl+r", "enter")
+        await sees(pilot, "Starts when the plan is ready. Esc cancels.")
+        await pilot.press(key)
+        await soon(pilot, lambda: not screen.start.waiting)
+        assert "not started" in screen_text(pilot.app)
+        app.workspace.scanned = -1
+        await soon(pilot, lambda: not [worker for worker in app.workers if worker.group == "start"])
+        assert list_runs(project / "runs") == []
 
 
 async def test_on_a_tall_terminal_all_groups_stand_below_each_other(project: Path) -> None:

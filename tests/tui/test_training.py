@@ -19,6 +19,7 @@ from lora_tui.jobs import launch
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
+from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.chart import LineChart
 from lora_tui.tui.widgets.sample_strip import SampleSlot, SampleStrip
@@ -104,21 +105,21 @@ async def test_scrubbing_moves_cursor_numbers_and_picture_together(tmp_path: Pat
     app = app_on(tmp_path, "training", run=run)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await read(pilot)
-        assert screen.look.at is None and "follow" in screen_text(pilot.app)
+        assert screen.looking.look.at is None and "follow" in screen_text(pilot.app)
         await pilot.press("left")
-        assert screen.look.at == 100
+        assert screen.looking.look.at == 100
         text = screen_text(pilot.app)
         assert "@100" in text and "▌100" in text and f"{writing.loss_at(100):.4f}" in text
         chart = screen.query_one("#chart", LineChart)
         assert chart.picture.cursor == 100
         await pilot.press("right")
-        assert screen.look.at == 150
+        assert screen.looking.look.at == 150
         await pilot.press("right")
-        assert screen.look.at is None
+        assert screen.looking.look.at is None
         await pilot.press("left", "left", "left", "left", "left")
-        assert screen.look.at == 0
+        assert screen.looking.look.at == 0
         await pilot.press("escape")
-        assert screen.look.at is None
+        assert screen.looking.look.at is None
 
 
 async def test_the_cursor_moves_finely_and_zoom_follows_it(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ async def test_the_cursor_moves_finely_and_zoom_follows_it(tmp_path: Path) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await read(pilot)
         await pilot.press("left_square_bracket")
-        first = screen.look.at
+        first = screen.looking.look.at
         assert first is not None and 380 < first < 400
         await pilot.press("z", "z")
         picture = screen.query_one("#chart", LineChart).picture
@@ -298,7 +299,7 @@ async def test_pause_and_go_on(tmp_path: Path, living: RunFolder) -> None:
 async def test_stop_saves_ends_and_resume_goes_on(
     tmp_path: Path, living: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TrainingScreen, "trainer_command", [*FAKE_TRAINER, "--steps", "100000"])
+    monkeypatch.setattr(LoraTuiApp, "trainer_command", [*FAKE_TRAINER, "--steps", "100000"])
     app = app_on(tmp_path, "training")
     async with app.run_test(size=(120, 30)) as pilot:
         screen = await at_work(pilot)
@@ -346,9 +347,9 @@ async def test_a_click_on_the_curve_and_on_a_picture_goes_to_that_step(tmp_path:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await read(pilot)
         await pilot.click("#chart", offset=(20, 3))
-        assert screen.look.at is not None and 30 < screen.look.at < 90
+        assert screen.looking.look.at is not None and 30 < screen.looking.look.at < 90
         await pilot.click(screen.query(SampleSlot).first())
-        assert screen.look.at == 0
+        assert screen.looking.look.at == 0
         await pilot.click(screen.query(SampleSlot).first())
         await sees(pilot, "step   0  epoch 0  prompt 1 of 2")
 

@@ -72,14 +72,17 @@ class BaseScreen(Acting, Screen[None]):
 
     def set_status(self, text: str, right: str = "") -> None:
         """Say what is so on the status line: scope, filter, counts."""
-        self.query_one(Status).show(text, right)
+        if found := self.query(Status):  # none any more while the app is being left
+            found.first(Status).show(text, right)
 
     def tell(self, text: str, tone: str = "") -> None:
         """Say on the status line what just happened; it stays until the next key, or for a while.
 
         ``tone`` is one of ``cells.TONES``.
         """
-        self.query_one(Status).tell(text, tone)
+        if not (found := self.query(Status)):
+            return
+        found.first(Status).tell(text, tone)
         if self._told is not None:
             self._told.stop()
         self._told = self.set_timer(TOLD_SECONDS, self.forget_told)

@@ -17,7 +17,10 @@ from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_words import help_text
 from lora_tui.tui.plan_text import bucket_lines, finding_line, moment_lines, plan_lines
-from lora_tui.tui.screens.parameters_edit import ParametersEdit
+from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.parameters_edit import FormEditing
+from lora_tui.tui.screens.parameters_files import FormFiles
+from lora_tui.tui.screens.parameters_start import RunStart
 from lora_tui.tui.widgets.form import FieldRow, FormPane
 from lora_tui.tui.widgets.lines import Line, Lines
 from lora_tui.tui.widgets.text_field import TextField
@@ -30,7 +33,7 @@ WHOLE_HEIGHT = 40
 _MARK_OF = {"error": ("needs", "error"), "warning": ("needs", "warning"), "done": ("done", "success")}
 
 
-class ParametersScreen(ParametersEdit):
+class ParametersScreen(BaseScreen):
     """Groups at the left, settings at the right, the plan below."""
 
     ACTS = "parameters"
@@ -40,10 +43,17 @@ class ParametersScreen(ParametersEdit):
     def __init__(self) -> None:
         super().__init__()
         self.form = Form(Config())
+        self.editing, self.files, self.start = FormEditing(self), FormFiles(self), RunStart(self)
         self._quick: frozenset[Finding] = frozenset()
         self._rows: tuple[FormRow, ...] = ()
         self._presets: tuple[Preset, ...] = ()
         self._place = 0
+
+    def doers(self) -> tuple[object, ...]:
+        return self, self.editing, self.files, self.start
+
+    def refusal(self, action_id: str) -> str:
+        return self.editing.refusal(action_id)
 
     def compose_body(self) -> ComposeResult:
         yield Lines(id="head")
@@ -76,7 +86,7 @@ class ParametersScreen(ParametersEdit):
             view = self.form.expert, self.form.group, self.form.whole
             self.form = Form(work.config, base=work.config_path.parent if work.config_path else work.root)
             self.form.expert, self.form.group, self.form.whole = view
-            self.saved = None if work.config_changed else work.config
+            self.files.saved = None if work.config_changed else work.config
             self._check()
             self.show_rows()
         if "plan" in changed and work.planned is not None:
@@ -87,6 +97,16 @@ class ParametersScreen(ParametersEdit):
             self._show_plan()
 
     # -- what is shown
+
+    @property
+    def pane(self) -> FormPane:
+        """The rows and their editor."""
+        return self.query_one(FormPane)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the configuration differs from its file, or has none."""
+        return self.files.unsaved
 
     @property
     def row(self) -> FormRow | None:
@@ -114,8 +134,8 @@ class ParametersScreen(ParametersEdit):
     def _field(self, index: int) -> FieldRow:
         row = self._rows[index]
         note = self.form.note(row)
-        if self.live is not None and index == self.pane.rows.cursor:
-            note = self.live
+        if self.editing.live is not None and index == self.pane.rows.cursor:
+            note = self.editing.live
         title = self.form.title(row)
         if self.form.query and row.spec is not None:
             title = f"{title.strip()} ({_(groups()[row.group].title)})"
@@ -171,7 +191,7 @@ class ParametersScreen(ParametersEdit):
         lines: list[Line] = []
         if row is not None and row.spec is not None:
             text, names = help_text(row.spec)
-            said = self.live or self._said(row)
+            said = self.editing.live or self._said(row)
             if said is not None:
                 lines += [
                     (Cell(line, said.tone),) for line in wrap(said.text, width, max(height - 2, 1), ellipsis=ellipsis)
@@ -231,6 +251,10 @@ class ParametersScreen(ParametersEdit):
             self.show_rows(row or self._first())
         self.call_after_refresh(self._show_plan)
 
+    def say(self) -> None:
+        """The status line: what waits."""
+        self.set_status(_("Starts when the plan is ready. Esc cancels.") if self.start.waiting else "")
+
     # -- moving
 
     @on(VirtualList.Moved)
@@ -262,7 +286,7 @@ class ParametersScreen(ParametersEdit):
     async def _chosen(self, event: VirtualList.Chosen) -> None:
         event.stop()
         if event.list.id != "groups":
-            self.action_edit()
+            self.editing.action_edit()
 
     def _go_to_group(self, number: int) -> None:
         self.form.group, self.form.query = number % len(groups()), ""
@@ -323,6 +347,9 @@ class ParametersScreen(ParametersEdit):
         self.pane.rows.focus()
 
     def go_back(self) -> bool:
+        if self.start.waiting:
+            self.start.cancel()
+            return True
         if not self.form.query and not self.query_one("#search").has_class("-open"):
             return False
         row = self.row
@@ -333,7 +360,20 @@ class ParametersScreen(ParametersEdit):
         self.show_rows(row)
         return True
 
-    # -- after an edit
+    # -- editing
+
+    def on_key(self, event: events.Key) -> None:
+        self.editing.take_key(event)
+
+    @on(FormPane.Typed)
+    def _typed(self, event: FormPane.Typed) -> None:
+        event.stop()
+        self.editing.judge(event.text)
+
+    @on(FormPane.Done)
+    def _done(self, event: FormPane.Done) -> None:
+        event.stop()
+        self.editing.done(event)
 
     def edited(self, row: FormRow | None = None) -> None:
         """The configuration was changed: check, show, and let the app plan it."""

@@ -9,7 +9,6 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
 from lora_tui.text import N_, _, count, ngettext, number, plain
@@ -18,10 +17,9 @@ from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 from lora_tui.tui.run_details import RunDetails, detail_lines, list_files, read_details, when_text
 from lora_tui.tui.screens.base import BaseScreen
-from lora_tui.tui.screens.training_work import TrainingWork, resume
+from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.chart import LineChart, Picture
-from lora_tui.tui.widgets.dialog import Confirm
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_view import TextView
@@ -53,6 +51,7 @@ class RunsScreen(BaseScreen):
         super().__init__()
         self._runs: tuple[RunStatus, ...] = ()
         self._details: RunDetails | None = None
+        self._resuming = Resuming(self, lambda run: self.shell.open_run(run))
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
@@ -188,28 +187,10 @@ class RunsScreen(BaseScreen):
 
     def action_resume(self) -> None:
         status = self.chosen
-        if status is None:
-            return
-        left = max(status.total_steps - status.step, 0)
-        detail = _("It goes on from its last state; about {left} steps are left.").format(left=count(left))
-        question = _("Resume {run}?").format(run=plain(status.run.name))
-        run = status.run
-        self.app.push_screen(Confirm(question, detail, yes=_("resume")), lambda sure: self._resume(run, sure))
-
-    def _resume(self, run: RunFolder, sure: bool | None) -> None:
-        if sure:
-            self.tell(_("starting"))
-            self._resuming(run)
-
-    @work(group="resume", exclusive=True)
-    async def _resuming(self, run: RunFolder) -> None:
-        try:
-            await in_thread(resume, run, TrainingWork.trainer_command)
-        except UserError as error:
-            self.tell(plain(str(error)), "error")
-            return
-        self.shell.poll_runs()
-        self.shell.open_run(run)
+        if status is not None:
+            story = self._details.story if self._details is not None and self._details.run == status.run else None
+            state = story.states[-1].step if story is not None and story.states else None
+            self._resuming.ask(status.run, state=state, step=status.step, total=status.total_steps)
 
     def action_files(self) -> None:
         status = self.chosen

@@ -17,14 +17,16 @@ from textual.timer import Timer
 
 from lora_tui.runs.facts import Sample
 from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.status import inspect
+from lora_tui.runs.status import RunStatus, inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import METRICS, Curves, Look
 from lora_tui.tui.run_moments import Moments
 from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, run_line
-from lora_tui.tui.screens.training_look import VIEWS, TrainingLook
+from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.training_look import VIEWS, Looking
+from lora_tui.tui.screens.training_requests import Requests
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.chart import LineChart
 from lora_tui.tui.widgets.image_view import ImageView
@@ -49,7 +51,7 @@ LOW = 20
 SMALL_CHARTS = ("lr.unet", "grad_norm", "memory_allocated")
 
 
-class TrainingScreen(TrainingLook):
+class TrainingScreen(BaseScreen):
     """One run."""
 
     ACTS = "training"
@@ -58,12 +60,25 @@ class TrainingScreen(TrainingLook):
 
     def __init__(self) -> None:
         super().__init__()
+        self.story: RunStory | None = None
+        self.status: RunStatus | None = None
+        self.dirty = True
+        self.looking, self.requests = Looking(self), Requests(self)
         self._curves: Curves | None = None
         self._moments: Moments | None = None
         self._looked = 0.0
         self._ticks: list[Timer] = []
         self._small_drawn: dict[int, tuple[Look, Size, int]] = {}
         self._turn = 0
+
+    def doers(self) -> tuple[object, ...]:
+        return self, self.looking, self.requests
+
+    def refusal(self, action_id: str) -> str:
+        return self.requests.refusal(action_id)
+
+    def go_back(self) -> bool:
+        return self.looking.go_back()
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="dash"):
@@ -151,7 +166,8 @@ class TrainingScreen(TrainingLook):
         self.story, self._curves, self._moments = story, Curves(story), Moments(story)
         self._small_drawn.clear()
         if other and self.query("#log-file"):
-            self.look, self.prompt, self._asked = Look(log=self.look.log, smoothing=self.look.smoothing), 0, []
+            self.looking.begin()
+            self.requests.forget()
             self.query_one("#log-file", LogView).open(story.run.log_path)
         self.draw()
         self.refresh_keys()
@@ -165,7 +181,7 @@ class TrainingScreen(TrainingLook):
             return
         if story.complete and story.update(READ_SECONDS):
             self.dirty = True
-        if self.in_view("logs"):
+        if self.looking.in_view("logs"):
             self.query_one("#log-file", LogView).poll()
         if time.monotonic() - self._looked >= STATUS_SECONDS:
             self._looked = time.monotonic()
@@ -176,13 +192,15 @@ class TrainingScreen(TrainingLook):
                 self.refresh_keys()
 
     def look_soon(self) -> None:
+        """Read the state of the run again as soon as possible."""
         self._looked = 0.0
 
     @property
     def seen(self) -> Seen | None:
+        """The run as it is seen now."""
         if self.story is None or self._curves is None:
             return None
-        return Seen(self.story, self._curves, self.look, self.status, time.time(), self.shell.marks)
+        return Seen(self.story, self._curves, self.looking.look, self.status, time.time(), self.shell.marks)
 
     # -- drawing
 
@@ -191,6 +209,7 @@ class TrainingScreen(TrainingLook):
             self.draw()
 
     def draw(self) -> None:
+        """Show what is so."""
         if not self.query("#dash"):
             return  # the app is being left, and the screen is being taken down
         self.dirty = False
@@ -198,13 +217,13 @@ class TrainingScreen(TrainingLook):
         if seen is None:
             self._draw_nothing()
             return
-        if self.in_view("logs"):
+        if self.looking.in_view("logs"):
             self._draw_log()
-        elif self.in_view("full"):
+        elif self.looking.in_view("full"):
             self._draw_full(seen)
         else:
             self._draw_dashboard(seen)
-        self.show_requests()
+        self.requests.show()
 
     def _draw_nothing(self) -> None:
         loading = self.workspace.runs is None
@@ -224,9 +243,9 @@ class TrainingScreen(TrainingLook):
         if ending.styles.height is None or ending.styles.height.value != len(lines):
             ending.styles.height = len(lines)
         chart = self.query_one("#chart", LineChart)
-        empty = _("No step yet.") if self.look.metric == 0 else _("Not measured in this run.")
+        empty = _("No step yet.") if self.looking.look.metric == 0 else _("Not measured in this run.")
         empty = empty if seen.story.complete else _("Reading the events.")
-        chart.show(self._pictures.picture(self.look, seen.marks, empty=empty))
+        chart.show(self._pictures.picture(self.looking.look, seen.marks, empty=empty))
         line = self.query_one("#chart-line", Lines)
         line.show([chart_line(seen, line.size.width, clipped=chart.clipped)])
         facts = self.query_one("#facts", Lines)
@@ -246,7 +265,7 @@ class TrainingScreen(TrainingLook):
         if not self.query_one("#more").display:
             return
         titles = dict(METRICS)
-        look, step = self.look, self.story.step if self.story else 0
+        look, step = self.looking.look, self.story.step if self.story else 0
         for number, name in enumerate(SMALL_CHARTS):
             chart = self.query_one(f"#small-{number}", LineChart)
             drawn = self._small_drawn.get(number)
@@ -272,14 +291,14 @@ class TrainingScreen(TrainingLook):
     # -- samples
 
     def _draw_strip(self, seen: Seen) -> None:
-        if not self._show_strip(self.has_prompts(seen) and self.size.height >= LOW):
+        if not self._show_strip(self.requests.has_prompts(seen) and self.size.height >= LOW):
             return
-        samples = self.samples
+        samples = self.looking.samples
         strip = self.query_one(SampleStrip)
         items = [
             StripItem(sample.path, count(sample.step), _("epoch {n}").format(n=sample.epoch)) for sample in samples
         ]
-        strip.show(items, self.current)
+        strip.show(items, self.looking.current)
         self.query_one("#strip-line", Lines).show([self._strip_line(samples)])
 
     def _show_strip(self, shown: bool) -> bool:
@@ -293,26 +312,28 @@ class TrainingScreen(TrainingLook):
         head = Cell(_("SAMPLES  "), "muted")
         if not samples:
             return head, Cell(_("none drawn yet"), "muted")
-        place = _("prompt {number} of {total}").format(number=self.prompt + 1, total=max(self.prompts(), 1))
-        return head, Cell(f"{place}  "), Cell(plain(samples[self.current].text), "muted")
+        place = _("prompt {number} of {total}").format(
+            number=self.looking.prompt + 1, total=max(self.looking.prompts, 1)
+        )
+        return head, Cell(f"{place}  "), Cell(plain(samples[self.looking.current].text), "muted")
 
     def _draw_full(self, seen: Seen) -> None:
-        samples = self.samples
+        samples = self.looking.samples
         image = self.query_one("#full-image", ImageView)
-        if not samples or self.current < 0:
+        if not samples or self.looking.current < 0:
             image.show(None)
             self.query_one("#full-line", Lines).show([(Cell(_("No sample of this prompt yet."), "muted"),)])
             self.query_one("#full-text", Lines).show([])
             return
-        sample = samples[self.current]
+        sample = samples[self.looking.current]
         image.show(sample.path)
         where = _("step {step}  epoch {epoch}  prompt {prompt} of {prompts}").format(
             step=f"{count(sample.step):>{len(count(max(seen.story.total_steps, sample.step)))}}",
             epoch=sample.epoch,
-            prompt=self.prompt + 1,
-            prompts=max(self.prompts(), 1),
+            prompt=self.looking.prompt + 1,
+            prompts=max(self.looking.prompts, 1),
         )
-        number = f"{self.current + 1}/{len(samples)}"
+        number = f"{self.looking.current + 1}/{len(samples)}"
         key = self.shell.keymap.shown
         keys = _("{left} {right} steps  {prompt} prompt  {back} back").format(
             left=key("training.earlier", ascii_only=self.shell.ascii_only),
@@ -343,6 +364,18 @@ class TrainingScreen(TrainingLook):
         if moment is None:
             return ()
         return Cell(moment.clock, "muted"), Cell(f"@{count(moment.step)}", "muted"), Cell(moment.text, moment.tone)
+
+    # -- the mouse
+
+    @on(LineChart.Pointed)
+    def _pointed(self, event: LineChart.Pointed) -> None:
+        event.stop()
+        self.looking.point(event.step)
+
+    @on(SampleStrip.Picked)
+    def _picked(self, event: SampleStrip.Picked) -> None:
+        event.stop()
+        self.looking.pick(event.place)
 
     @on(SampleStrip.Resized)
     @on(events.Resize)

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
-from textual import on
+from typing import TYPE_CHECKING
 
 from lora_tui.runs.facts import Sample
 from lora_tui.tui.curves import METRICS, SMOOTHING, ZOOMS, Look
-from lora_tui.tui.screens.training_work import TrainingWork
 from lora_tui.tui.widgets.chart import LineChart
 from lora_tui.tui.widgets.log_view import LogView
-from lora_tui.tui.widgets.sample_strip import SampleStrip
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.training import TrainingScreen
 
 VIEWS = ("dash", "full", "logs")
 """The dashboard, one sample as large as it fits, the log: ids of containers, one of which is shown."""
 
 
-class TrainingLook(TrainingWork):
-    """The part of the training screen that changes what of the run is seen."""
+class Looking:
+    """The part of the training screen that changes what of the run is seen.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Attributes:
+        look: how the curves are looked at.
+        prompt: number of the sample prompt in view.
+    """
+
+    def __init__(self, screen: TrainingScreen) -> None:
+        self._screen = screen
         self.look = Look()
         self.prompt = 0
-        self.dirty = True
+
+    def begin(self) -> None:
+        """Another run is shown: from its newest step and first prompt; axis and smoothing stay."""
+        self.look, self.prompt = Look(log=self.look.log, smoothing=self.look.smoothing), 0
 
     @property
     def samples(self) -> list[Sample]:
         """The samples of the prompt in view, one a step: the newest where a step was drawn twice."""
-        by_step = (
-            {sample.step: sample for sample in self.story.samples if sample.prompt == self.prompt} if self.story else {}
-        )
+        story = self._screen.story
+        drawn = story.samples if story is not None else ()
+        by_step = {sample.step: sample for sample in drawn if sample.prompt == self.prompt}
         return [by_step[step] for step in sorted(by_step)]
 
     @property
@@ -42,8 +50,10 @@ class TrainingLook(TrainingWork):
             return len(samples) - 1
         return sum(sample.step <= self.look.at for sample in samples) - 1
 
+    @property
     def prompts(self) -> int:
-        story = self.story
+        """How many sample prompts the run has."""
+        story = self._screen.story
         if story is None:
             return 0
         drawn = max((sample.prompt for sample in story.samples), default=-1) + 1
@@ -52,23 +62,25 @@ class TrainingLook(TrainingWork):
     # -- looking
 
     def in_view(self, name: str) -> bool:
-        return bool(self.query_one(f"#{name}").display)
+        """Whether a view is shown."""
+        return bool(self._screen.query_one(f"#{name}").display)
 
     def show_view(self, name: str) -> None:
         """Show the dashboard, the full view or the log. Not by a class: that would style every widget anew."""
         for other in VIEWS:
-            self.query_one(f"#{other}").display = other == name
+            self._screen.query_one(f"#{other}").display = other == name
         # The widgets have their sizes only after the layout that the first refresh makes.
-        self.call_after_refresh(self.call_after_refresh, self.draw)
-        self.dirty = True
+        self._screen.call_after_refresh(self._screen.call_after_refresh, self._screen.draw)
+        self._screen.dirty = True
 
     def _set(self, look: Look) -> None:
         self.look = look
-        self.draw()
+        self._screen.draw()
 
     def go_back(self) -> bool:
+        """Leave an inner view, then a step that is looked at; false when there is neither."""
         if self.in_view("full") or self.in_view("logs"):
-            self.set_focus(None)
+            self._screen.set_focus(None)
             self.show_view("dash")
             return True
         if self.look.at is not None:
@@ -83,9 +95,9 @@ class TrainingLook(TrainingWork):
         if self.in_view("logs"):
             self.go_back()
             return
-        self.query_one("#log-file", LogView).poll()
+        self._screen.query_one("#log-file", LogView).poll()
         self.show_view("logs")
-        self.call_after_refresh(self.query_one("#log-moments").focus)
+        self._screen.call_after_refresh(self._screen.query_one("#log-moments").focus)
 
     def action_earlier(self) -> None:
         self._scrub(-1)
@@ -112,26 +124,24 @@ class TrainingLook(TrainingWork):
         self._move_cursor(1)
 
     def _move_cursor(self, by: int) -> None:
-        if self.story is None:
+        if self._screen.story is None:
             return
-        chart = self.query_one("#chart", LineChart)
-        picture, newest = chart.picture, float(self.story.step)
+        chart = self._screen.query_one("#chart", LineChart)
+        picture, newest = chart.picture, float(self._screen.story.step)
         stride = max((picture.last - picture.first) / max(chart.size.width - 8, 1), 1.0)
         at = (self.look.at if self.look.at is not None else newest) + by * stride
         self._set(replace(self.look, at=None if at >= newest else max(float(round(at)), 0.0)))
 
-    @on(LineChart.Pointed)
-    def _pointed(self, event: LineChart.Pointed) -> None:
-        event.stop()
-        self._set(replace(self.look, at=float(round(event.step))))
+    def point(self, step: float) -> None:
+        """Look at a step that was clicked."""
+        self._set(replace(self.look, at=float(round(step))))
 
-    @on(SampleStrip.Picked)
-    def _picked(self, event: SampleStrip.Picked) -> None:
-        event.stop()
-        if event.place == self.current:
+    def pick(self, place: int) -> None:
+        """Look at the sample that was clicked; the one that is looked at already, large."""
+        if place == self.current:
             self.action_full()
         else:
-            self._set(replace(self.look, at=float(self.samples[event.place].step)))
+            self._set(replace(self.look, at=float(self.samples[place].step)))
 
     def action_follow(self) -> None:
         self._set(replace(self.look, at=None))
@@ -143,8 +153,8 @@ class TrainingLook(TrainingWork):
         self._turn_prompt(-1)
 
     def _turn_prompt(self, by: int) -> None:
-        self.prompt = (self.prompt + by) % max(self.prompts(), 1)
-        self.draw()
+        self.prompt = (self.prompt + by) % max(self.prompts, 1)
+        self._screen.draw()
 
     def action_zoom_in(self) -> None:
         self._set(replace(self.look, zoom=min(self.look.zoom + 1, ZOOMS - 1)))

@@ -115,6 +115,12 @@ class Confirm(Dialog[bool]):
         super().__init__(question, detail)
         self.accept_words = yes
 
+    def say(self, question: str, detail: str) -> None:
+        """Ask something else; only a dialog that began with a detail has room for one."""
+        self.query_one("#title", Static).update(question)
+        if self.query("#detail"):
+            self.query_one("#detail", Static).update(detail)
+
     def action_accept(self) -> None:
         self.dismiss(True)
 

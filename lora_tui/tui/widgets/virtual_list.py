@@ -51,6 +51,27 @@ class Column:
     most: int = 0
 
 
+class FromList(Message):
+    """Something happened in a list."""
+
+    def __init__(self, sender: VirtualList) -> None:
+        super().__init__()
+        self.list = sender
+
+    @property
+    def control(self) -> VirtualList:
+        """The list, for handlers that name it by its id."""
+        return self.list
+
+
+class AtRow(FromList):
+    """Something happened at a row of a list."""
+
+    def __init__(self, sender: VirtualList, index: int) -> None:
+        super().__init__(sender)
+        self.index = index
+
+
 class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     """Rows drawn on demand, with a cursor."""
 
@@ -73,44 +94,21 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    class Moved(Message):
+    class Moved(AtRow):
         """The cursor is on another row (or on none: -1); stale ones are dropped."""
-
-        def __init__(self, sender: VirtualList, index: int) -> None:
-            super().__init__()
-            self.list = sender
-            self.index = index
-
-        @property
-        def control(self) -> VirtualList:
-            return self.list
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, VirtualList.Moved) and message.list is self.list
 
-    class Chosen(Message):
+    class Chosen(AtRow):
         """A row was clicked while the cursor was on it."""
 
-        def __init__(self, sender: VirtualList, index: int) -> None:
-            super().__init__()
-            self.list = sender
-            self.index = index
-
-        @property
-        def control(self) -> VirtualList:
-            return self.list
-
-    class Edge(Message):
+    class Edge(FromList):
         """The cursor was moved beyond the first or the last row."""
 
         def __init__(self, sender: VirtualList, *, down: bool) -> None:
-            super().__init__()
-            self.list = sender
+            super().__init__(sender)
             self.down = down
-
-        @property
-        def control(self) -> VirtualList:
-            return self.list
 
     def __init__(
         self,

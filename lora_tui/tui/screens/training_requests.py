@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
-
-from textual import work
+from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
-from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.status import RunStatus
-from lora_tui.runs.story import RunStory
 from lora_tui.text import _, count, plain
 from lora_tui.tui.run_moments import request_word, status_word
 from lora_tui.tui.run_text import Seen
-from lora_tui.tui.screens.base import BaseScreen
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.widgets.dialog import Confirm
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.training import TrainingScreen
 
 _REQUESTS = {
     "training.stop": "stop",
@@ -40,35 +36,24 @@ class Asked:
     before: int
 
 
-class TrainingWork(BaseScreen):
+class Requests:
     """The part of the training screen that acts on the run."""
 
-    trainer_command: ClassVar[Sequence[str] | None] = None
-    """Another program in the trainer's place, for trials without one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.story: RunStory | None = None
-        self.status: RunStatus | None = None
+    def __init__(self, screen: TrainingScreen) -> None:
+        self._screen = screen
+        self._resuming = Resuming(screen, lambda _run: screen.look_soon())
         self._asked: list[Asked] = []
+        self._said: str | None = None
 
-    @property
-    def seen(self) -> Seen | None:
-        """The run as it is seen now."""
-        raise NotImplementedError
-
-    def draw(self) -> None:
-        """Show what is so."""
-        raise NotImplementedError
-
-    def look_soon(self) -> None:
-        """Read the state of the run again as soon as possible."""
-        raise NotImplementedError
+    def forget(self) -> None:
+        """Another run is shown: what was asked of the one before is not followed any more."""
+        self._asked = []
 
     # -- what cannot be done, and why
 
     def refusal(self, action_id: str) -> str:
-        seen = self.seen
+        """Why something cannot be asked of the run now; empty when it can."""
+        seen = self._screen.seen
         if seen is None:
             return _("There is no run to watch yet.")
         if action_id in _REQUESTS and not seen.alive:
@@ -96,26 +81,26 @@ class TrainingWork(BaseScreen):
 
     def ask(self, kind: str) -> None:
         """Put a request into the run's control folder and follow what becomes of it."""
-        story = self.story
+        story = self._screen.story
         if story is None:
             return
         try:
             path = request(story.run.root, kind)
         except UserError as error:
-            self.tell(plain(str(error)), "error")
+            self._screen.tell(plain(str(error)), "error")
             return
         self._asked.append(Asked(kind, path, len(self._answers(kind))))
-        self.show_requests()
+        self.show()
 
     def _answers(self, kind: str) -> list[str]:
         """What the run has said to requests of a kind, oldest first."""
-        markers = self.story.markers if self.story else []
+        markers = self._screen.story.markers if self._screen.story else []
         found = [marker.text.split(" ") for marker in markers if marker.kind == "control"]
         return [words[-1] for words in found if words[0] == kind]
 
-    def show_requests(self) -> None:
+    def show(self) -> None:
         """Say how far each request is: asked, accepted, done."""
-        seen = self.seen
+        seen = self._screen.seen
         alive = seen is not None and seen.alive
         waiting: list[str] = []
         told: list[tuple[str, str]] = []
@@ -131,15 +116,12 @@ class TrainingWork(BaseScreen):
             else:
                 told.append((f"{name}: {status_word('rejected')}", "warning"))
         resting = _("leaving this screen does not stop the run") if alive else ""
-        self.set_status_once("   ".join(waiting) or resting)
+        said = "   ".join(waiting) or resting
+        if said != self._said:  # what was just told stays
+            self._said = said
+            self._screen.set_status(said)
         for text, tone in told:
-            self.tell(text, tone)
-
-    def set_status_once(self, text: str) -> None:
-        """Say something on the status line, unless it says that already; what was just told stays."""
-        if text != getattr(self, "_status_said", None):
-            self._status_said = text
-            self.set_status(text)
+            self._screen.tell(text, tone)
 
     def action_stop(self) -> None:
         self.ask("stop")
@@ -154,12 +136,12 @@ class TrainingWork(BaseScreen):
         self.ask("validate")
 
     def action_pause(self) -> None:
-        seen = self.seen
+        seen = self._screen.seen
         if seen is not None:
             self.ask("resume" if seen.state == "paused" else "pause")
 
     def action_stop_now(self) -> None:
-        story = self.story
+        story = self._screen.story
         if story is None:
             return
         state = story.states[-1].step if story.states else 0
@@ -171,42 +153,14 @@ class TrainingWork(BaseScreen):
             detail = _("No state was written yet: all {lost} steps are lost.").format(lost=count(story.step))
         detail += "\n" + _("Stop and save loses nothing.")
         question = _("Stop {run} now?").format(run=plain(story.run.name))
-        self.app.push_screen(Confirm(question, detail, yes=_("stop now")), self._stop_now)
+        self._screen.app.push_screen(Confirm(question, detail, yes=_("stop now")), self._stop_now)
 
     def _stop_now(self, sure: bool | None) -> None:
         if sure:
             self.ask("stop_now")
 
     def action_resume(self) -> None:
-        story = self.story
-        if story is None:
-            return
-        state = story.states[-1].step if story.states else 0
-        left = max(story.total_steps - state, 0)
-        detail = _("It goes on from step {state}; {left} steps are left.").format(state=count(state), left=count(left))
-        question = _("Resume {run}?").format(run=plain(story.run.name))
-        run = story.run
-        self.app.push_screen(Confirm(question, detail, yes=_("resume")), lambda sure: self._resume(run, sure))
-
-    def _resume(self, run: RunFolder, sure: bool | None) -> None:
-        if sure:
-            self.tell(_("starting"))
-            self._resuming(run)
-
-    @work(group="resume", exclusive=True)
-    async def _resuming(self, run: RunFolder) -> None:
-        try:
-            await in_thread(resume, run, self.trainer_command)
-        except UserError as error:
-            self.tell(plain(str(error)), "error")
-            return
-        self.tell(_("resumed"), "success")
-        self.shell.poll_runs()
-        self.look_soon()
-
-
-def resume(run: RunFolder, command: Sequence[str] | None) -> None:
-    """Start the run's keeper again."""
-    from lora_tui.runs.start import resume_run
-
-    resume_run(run, command=command)
+        story = self._screen.story
+        if story is not None:
+            state = story.states[-1].step if story.states else 0
+            self._resuming.ask(story.run, state=state, step=story.step, total=story.total_steps)

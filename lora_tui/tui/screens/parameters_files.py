@@ -1,0 +1,145 @@
+"""The files of the parameter form: save, load, presets, and the file as it will be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.config.load import dump_config, load_config, save_config
+from lora_tui.config.presets import Preset, apply_preset, list_presets
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+from lora_tui.tui.widgets.dialog import AskPath, Choice, Choose
+from lora_tui.tui.widgets.text_view import TextView
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.parameters import ParametersScreen
+
+
+class FormFiles:
+    """The part of the form's screen that reads and writes configurations.
+
+    Attributes:
+        saved: the configuration as it is in its file, none while it has none.
+    """
+
+    def __init__(self, screen: ParametersScreen) -> None:
+        self._screen = screen
+        self.saved: Config | None = None
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the configuration differs from its file, or has none."""
+        return self.saved is None or self._screen.form.config != self.saved
+
+    def action_save(self) -> None:
+        if self._screen.editing.commit():
+            self.save()
+
+    def save(self) -> bool:
+        """Write the configuration; false, and said why, when it cannot be."""
+        screen = self._screen
+        work = screen.workspace
+        path = work.config_path or free_path(work.root / "configs", screen.form.config.saving.name)
+        try:
+            save_config(screen.form.config, path)
+        except UserError as error:
+            screen.tell(plain(str(error)), "error")
+            return False
+        self.saved = screen.form.config
+        screen.form.base = path.parent
+        screen.shell.use_config(screen.form.config, path, changed=False)
+        screen.edited()
+        screen.tell(_("saved {path}").format(path=plain(str(path))), "success")
+        return True
+
+    def action_load(self) -> None:
+        screen = self._screen
+        if not screen.editing.commit():
+            return
+        folder = screen.workspace.root / "configs"
+        paths = sorted(folder.glob("*.toml"))
+        if not paths:
+            self._ask_file(folder)
+            return
+        current = screen.workspace.config_path or Path()
+        choices = [Choice(path, plain(path.name)) for path in paths] + [Choice(Path(), _("another file"))]
+        dialog = Choose(_("Load a configuration"), choices, current=current)
+        screen.app.push_screen(dialog, self._loaded_or_other)
+
+    def _loaded_or_other(self, path: Path | None) -> None:
+        if path == Path():
+            self._ask_file(self._screen.workspace.root)
+        elif path is not None:
+            self._load(path)
+
+    def _ask_file(self, start: Path) -> None:
+        start = start if start.is_dir() else self._screen.workspace.root
+        self._screen.app.push_screen(AskPath(_("Load a configuration"), start, suffixes=(".toml",)), self._load)
+
+    def _load(self, path: Path | None) -> None:
+        screen = self._screen
+        if path is None:
+            return
+        try:
+            config = load_config(path)
+        except UserError as error:
+            screen.tell(plain(str(error)), "error")
+            return
+        screen.form.replace(config, _("load {name}").format(name=plain(path.name)))
+        screen.form.base = path.parent
+        self.saved = screen.form.config = config
+        screen.shell.use_config(config, path, changed=False)
+        screen.edited()
+        screen.tell(_("loaded {path}").format(path=plain(str(path))), "success")
+
+    def action_toml(self) -> None:
+        screen = self._screen
+        path = screen.workspace.config_path
+        try:
+            text = dump_config(screen.form.config, comments=True, base=path.parent if path else None)
+        except UserError as error:
+            screen.tell(plain(str(error)), "error")
+            return
+        screen.app.push_screen(TextView(plain(path.name) if path else _("not saved yet"), text.splitlines()))
+
+    def action_preset(self) -> None:
+        screen = self._screen
+        if not screen.editing.commit():
+            return
+        project = screen.workspace.project
+        fitting = {p.name for p in list_presets(purpose=project.purpose)} if project and project.purpose else set()
+        presets = sorted(list_presets(family=screen.form.config.model.family), key=lambda p: p.name not in fitting)
+        choices = [Choice(preset, plain(preset.title), plain(preset.description)) for preset in presets]
+        dialog = Choose(
+            _("Take the settings of a preset"),
+            choices,
+            detail=_("Only the settings that it names change; undo takes them back."),
+        )
+        screen.app.push_screen(dialog, self._take_preset)
+
+    def _take_preset(self, preset: Preset | None) -> None:
+        screen = self._screen
+        if preset is None:
+            return
+        try:
+            config = apply_preset(screen.form.config, preset)
+        except UserError as error:
+            screen.tell(plain(str(error)), "error")
+            return
+        name = _("preset {name}").format(name=plain(preset.title))
+        if screen.form.replace(config, name):
+            screen.edited()
+        screen.tell(name, "success")
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """A file in ``folder`` that is not there yet, called after ``name``."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.") or "config"
+    path = folder / f"{stem}.toml"
+    number = 2
+    while path.exists():
+        path = folder / f"{stem}-{number}.toml"
+        number += 1
+    return path

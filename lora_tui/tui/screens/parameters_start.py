@@ -1,0 +1,130 @@
+"""Starting the run that the form describes: its cost is asked for first, and a plan that is being made is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.runs.folder import RunFolder
+from lora_tui.text import _, plain
+from lora_tui.tui.plan_text import start_question, why_not
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.dialog import Confirm
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.parameters import ParametersScreen
+
+LOOK_SECONDS = 0.1
+"""How often it is looked whether the plan has come."""
+
+
+class RunStart:
+    """The part of the form's screen that starts a run."""
+
+    def __init__(self, screen: ParametersScreen) -> None:
+        self._screen = screen
+        self._busy = False
+        self._wanted = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a run is to start as soon as its plan is ready."""
+        return self._wanted
+
+    def cancel(self) -> None:
+        """Do not start the run that waits for its plan."""
+        self._wanted = False
+        self._screen.say()
+        self._screen.tell(_("not started"))
+
+    def action_start(self) -> None:
+        if not self._busy and self._screen.editing.commit() and not self._refused():
+            start_job(self._screen, self._start, "start")
+
+    async def _start(self) -> None:
+        self._busy = True
+        try:
+            config = self._screen.form.config
+            if await self._agreed() and await self._planned(config) and not self._refused() and self._saved():
+                await self._launch(config.model_copy(deep=True))
+        finally:
+            self._busy = self._wanted = False
+            self._screen.say()
+
+    def _refused(self) -> bool:
+        """Whether something speaks against the run; then it is said, and the cursor is on the setting."""
+        screen = self._screen
+        error = next((found for found in screen.form.findings or () if found.severity == "error"), None)
+        if error is not None:
+            screen.edited(screen.form.row_of(error.field))
+            screen.shell.tell(plain(f"{error.message} {error.remedy}".strip()), "error")
+            return True
+        if screen.shell.plan_ready and screen.workspace.plan is None:
+            screen.shell.tell(why_not(screen.workspace), "error")
+            return True
+        return False
+
+    async def _agreed(self) -> bool:
+        """Ask; the question may be answered before the plan is there that it is about."""
+        shell = self._screen.shell
+        ready = shell.plan_ready
+        dialog = Confirm(*self._question(), yes=_("start"))
+        answer = shell.push_screen(dialog, wait_for_dismiss=True)
+        while not ready and not answer.done():
+            await asyncio.sleep(LOOK_SECONDS)
+            if shell.plan_ready and not answer.done():
+                ready = True
+                if self._screen.workspace.plan is None:
+                    dialog.dismiss(None)
+                    self._refused()
+                else:
+                    dialog.say(*self._question())
+        return bool(await answer)
+
+    def _question(self) -> tuple[str, str]:
+        work = self._screen.workspace
+        if self._screen.shell.plan_ready and work.plan is not None:
+            question, details = start_question(work.plan, work)
+        else:
+            question, details = _("Start this training?"), _("Starts when the plan is ready.")
+        living = work.living
+        if living is not None:
+            details += "\n" + _("Run {number} is still at work; both share the machine.").format(number=living.number)
+        return question, details
+
+    async def _planned(self, config: Config) -> bool:
+        """Wait for the plan; false when that was ended, or the form is no longer what was agreed to."""
+        screen = self._screen
+        self._wanted = True
+        while not screen.shell.plan_ready and self._wanted:
+            screen.say()
+            if screen.form.config is not config:
+                screen.shell.tell(_("not started: the settings were changed"), "warning")
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        return self._wanted
+
+    def _saved(self) -> bool:
+        files = self._screen.files
+        return not (files.unsaved or self._screen.workspace.config_path is None) or files.save()
+
+    async def _launch(self, config: Config) -> None:
+        screen = self._screen
+        screen.shell.tell(_("starting"))
+        try:
+            run = await in_thread(_start_run, config, screen.workspace.runs_dir, screen.shell.trainer_command)
+        except UserError as error:
+            screen.shell.tell(plain(str(error)), "error")
+            return
+        screen.shell.poll_runs()
+        screen.shell.open_run(run)
+
+
+def _start_run(config: Config, runs_dir: Path, command: Sequence[str] | None) -> RunFolder:
+    from lora_tui.runs.start import start_run
+
+    return start_run(config, runs_dir, command=command)

@@ -1,0 +1,57 @@
+"""Resuming a run: asked first, started in a thread, and said how it went. Part of the screens that show runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lora_tui.errors import UserError
+from lora_tui.runs.folder import RunFolder
+from lora_tui.text import _, count, plain
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.dialog import Confirm
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.base import BaseScreen
+
+
+class Resuming:
+    """Resumes runs for a screen; ``resumed`` is called when a keeper is at work again."""
+
+    def __init__(self, screen: BaseScreen, resumed: Callable[[RunFolder], None]) -> None:
+        self._screen = screen
+        self._resumed = resumed
+
+    def ask(self, run: RunFolder, *, state: int | None, step: int, total: int) -> None:
+        """Ask whether to go on from the step of the last state, or about from ``step`` where that is not known."""
+        left = count(max(total - (step if state is None else state), 0))
+        if state is None:
+            detail = _("It goes on from its last state; about {left} steps are left.").format(left=left)
+        else:
+            detail = _("It goes on from step {state}; {left} steps are left.").format(state=count(state), left=left)
+        question = _("Resume {run}?").format(run=plain(run.name))
+        dialog = Confirm(question, detail, yes=_("resume"))
+        self._screen.app.push_screen(dialog, lambda sure: self._answered(run, sure))
+
+    def _answered(self, run: RunFolder, sure: bool | None) -> None:
+        if sure:
+            self._screen.tell(_("starting"))
+            start_job(self._screen, partial(self._resume, run), "resume")
+
+    async def _resume(self, run: RunFolder) -> None:
+        shell = self._screen.shell
+        try:
+            await in_thread(_resume_run, run, shell.trainer_command)
+        except UserError as error:
+            shell.tell(plain(str(error)), "error")
+            return
+        shell.tell(_("resumed"), "success")
+        shell.poll_runs()
+        self._resumed(run)
+
+
+def _resume_run(run: RunFolder, command: Sequence[str] | None) -> None:
+    from lora_tui.runs.start import resume_run
+
+    resume_run(run, command=command)
