@@ -1,10 +1,11 @@
-"""The checks of a dataset's captions: missing, empty, in the wrong encoding, shared, without an image."""
+"""The checks of a dataset's captions: missing, empty, in the wrong encoding, badly separated, without an image."""
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
@@ -16,6 +17,9 @@ from lora_tui.text import _, plain
 
 #: Endings that people give to captions, to say which file was perhaps meant.
 _CAPTION_SUFFIXES = frozenset({".txt", ".caption", ".cap", ".tags", ".json"})
+#: What Chinese and Japanese keyboards give for a comma.
+WIDE_COMMAS = "，、"
+_STRAY_BLANKS = re.compile(rf"\s[,{WIDE_COMMAS}]|\S\s\s+\S")
 _ENCODINGS = (("gb18030", "GB18030 (GBK)"), ("cp932", "Shift-JIS"), ("cp1252", "Windows-1252"))
 
 
@@ -43,6 +47,7 @@ class CaptionChecks:
             yield Problem(image.caption_path, error.code, error.message, error.remedy)
             return
         yield from _document_problems(image.caption_path, document)
+        yield from _tag_problems(image.caption_path, document)
         if self._trigger and document.first_line:
             yield from self._trigger_problems(image.caption_path, document.first_line)
 
@@ -111,6 +116,21 @@ class CaptionChecks:
                 names = frozenset()
             self._listings[folder] = names
         return names
+
+
+def _tag_problems(path: Path, document: CaptionDocument) -> Iterator[Problem]:
+    """Commas that are none to a trainer, blanks that are part of tags, tags that come twice."""
+    line = document.first_line
+    if any(comma in line for comma in WIDE_COMMAS):
+        message = _("Full-width commas (，、) separate no tags.")
+        yield Problem(path, "caption.comma", message, _("Write a comma and a blank between tags."), "warning")
+    if _STRAY_BLANKS.search(line):
+        message = _("There are stray blanks between the tags.")
+        yield Problem(path, "caption.blanks", message, _("Write a comma and a blank between tags."), "warning")
+    doubled = [tag for tag, times in Counter(tag.casefold() for tag in document.tags).items() if times > 1]
+    if doubled:
+        message = _("Tags come twice: {tags}.").format(tags=plain(", ".join(doubled), limit=200))
+        yield Problem(path, "caption.doubled", message, _("Keep one of each."), "warning")
 
 
 def _loosely(name: str) -> str:

@@ -19,7 +19,7 @@ from lora_tui.dataset.scan import DatasetImage
 #: Rows kept; about 400 bytes each. The ones stored longest ago are removed first.
 MAX_ROWS = 200_000
 
-_VERSION = 1
+_VERSION = 2
 _TABLE = (
     "create table if not exists fingerprints ("
     "path blob primary key, size integer not null, mtime_ns integer not null, "

@@ -1,4 +1,4 @@
-"""The checks of a dataset that need pixels: damaged files, real transparency, near-duplicates."""
+"""The checks of a dataset that need pixels: damaged files, real transparency, blur, near-duplicates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from lora_tui.dataset.blur import is_blurred
 from lora_tui.dataset.load import is_transparent, open_upright
 from lora_tui.dataset.scan import DatasetImage, Problem, Progress, Stop
-from lora_tui.dataset.similar import fingerprints, group
+from lora_tui.dataset.similar import CELLS, fingerprints, group
 from lora_tui.errors import UserError
 from lora_tui.text import _, ngettext, plain
 
@@ -17,7 +18,7 @@ from lora_tui.text import _, ngettext, plain
 def check_pixels(
     images: Sequence[DatasetImage], on_progress: Progress | None = None, should_stop: Stop | None = None
 ) -> Iterator[Problem]:
-    """Say which images are damaged or transparent, and which are near-duplicates.
+    """Say which images are damaged, transparent or blurred, and which are near-duplicates.
 
     An image whose fingerprint is known for its present size and time was decoded before, and is not again.
 
@@ -33,6 +34,11 @@ def check_pixels(
         for problem in pool.map(_decoded, doubtful):
             if problem is not None:
                 yield problem
+    for image, cells in zip(images, prints, strict=True):
+        if cells is not None and is_blurred(cells[CELLS]):
+            message = _("The image is blurred: it has no sharp edge.")
+            remedy = _('Use a sharp one, or tag it with "blurry" so that the LoRA does not learn the blur.')
+            yield Problem(image.path, "image.blurred", message, remedy, "warning")
     yield from _near_duplicates(images, group(images, prints))
 
 

@@ -1,8 +1,8 @@
 """Near-duplicates: images that show nearly the same picture, so that validation never sees a trained one.
 
-A fingerprint is the picture as 17 x 16 grey cells. Two pictures are near-duplicates when few of the
-comparisons between neighbouring cells differ (difference hash, 256 bits) and the cells also correlate
-strongly; the second test keeps figures apart that merely share a plain background.
+A fingerprint is the picture as 17 x 16 grey cells, and a byte more that tells how sharp it is. Two pictures
+are near-duplicates when few of the comparisons between neighbouring cells differ (difference hash, 256 bits)
+and the cells also correlate strongly; the second test keeps figures apart that merely share a plain background.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
 
+from lora_tui.dataset.blur import SIDE, sharpness
 from lora_tui.dataset.buckets import Size
 from lora_tui.dataset.fingerprints import FingerprintStore
 from lora_tui.dataset.load import open_upright
@@ -20,6 +21,7 @@ from lora_tui.dataset.scan import DatasetImage, Progress, Stop
 from lora_tui.errors import UserError
 
 COLUMNS, ROWS = 17, 16
+CELLS = COLUMNS * ROWS
 BITS = (COLUMNS - 1) * ROWS
 #: Bits that may differ; re-encoding and resizing change under 10, different pictures differ in about 100.
 MAX_DISTANCE = 20
@@ -50,7 +52,7 @@ def group(images: Sequence[DatasetImage], prints: Sequence[bytes | None]) -> dic
     """Group numbers by uid from fingerprints, one for each image; images without one stand alone."""
     known = sorted(zip(images, prints, strict=True), key=lambda pair: pair[0].uid)
     parent = list(range(len(known)))
-    _join_near([cells for _image, cells in known], parent)
+    _join_near([cells and cells[:CELLS] for _image, cells in known], parent)
     numbers: dict[int, int] = {}
     return {
         image.uid: numbers.setdefault(_root(parent, index), len(numbers)) for index, (image, _cells) in enumerate(known)
@@ -58,14 +60,15 @@ def group(images: Sequence[DatasetImage], prints: Sequence[bytes | None]) -> dic
 
 
 def fingerprint(image: DatasetImage) -> bytes | None:
-    """The picture as 17 x 16 grey cells, row after row; none when it cannot be decoded."""
+    """The picture as 17 x 16 grey cells, row after row, then its sharpness; none when it cannot be decoded."""
     from PIL import Image
 
     try:
-        upright = open_upright(image.path, at_least=Size(4 * COLUMNS, 4 * ROWS))
+        upright = open_upright(image.path, at_least=Size(SIDE, SIDE))
     except UserError:
         return None
-    return upright.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX).tobytes()
+    cells = upright.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX).tobytes()
+    return cells + bytes((sharpness(upright),))
 
 
 def difference_hash(cells: bytes) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from lora_tui.config.schema import Config
+from lora_tui.dataset.blur import is_blurred, sharpness
 from lora_tui.dataset.caption_checks import guess_encoding
 from lora_tui.dataset.checks import check_dataset
 from lora_tui.dataset.scan import Problem, Scan, scan_folder
@@ -82,6 +83,17 @@ def test_the_trigger_word(good: Path) -> None:
     assert found(good, trigger="hatgirl") == {"1.txt": "trigger.case", "2.txt": "trigger.missing"}
 
 
+def test_captions_that_are_badly_separated(good: Path) -> None:
+    (good / "0.txt").write_text("hatgirl, smile, Smile, day")
+    (good / "1.txt").write_text("hatgirl， smile、day")
+    (good / "2.txt").write_text("hatgirl ,  smile")
+    assert found(good) == {"0.txt": "caption.doubled", "1.txt": "caption.comma", "2.txt": "caption.blanks"}
+    (good / "0.txt").write_text("hatgirl, a smile, and a second smile ")
+    (good / "1.txt").write_text("hatgirl,smile,, day,")
+    (good / "2.txt").write_text("hatgirl, o_o, :, ;d")
+    assert found(good) == {}
+
+
 def test_captions_shared_and_without_an_image(good: Path, draw: Draw) -> None:
     draw(64, 64, 9).save(good / "0.jpg")
     (good / "gone.txt").write_text("x")
@@ -133,6 +145,22 @@ def test_near_duplicates_are_named(good: Path, draw: Draw) -> None:
     problem = one(check_dataset(scan_folder(good), config=small_config(), decode=True), "image.similar")
     assert problem.path.name == "0.png"
     assert "copy.jpg" in problem.message
+
+
+def _blurred(picture: Image.Image, radius: float) -> Image.Image:
+    return picture.filter(ImageFilter.GaussianBlur(radius))
+
+
+def test_blurred_images_are_named(tmp_path: Path, draw: Draw) -> None:
+    for number, side in enumerate((200, 384, 900)):
+        sharp = draw(side, side, number)
+        sharp.save(tmp_path / f"sharp{number}.png")
+        _blurred(sharp, max(side, 384) / 80).save(tmp_path / f"blurred{number}.png")
+    Image.new("RGB", (200, 200), "gray").save(tmp_path / "flat.png")
+    problems = check_dataset(scan_folder(tmp_path), config=small_config(), decode=True)
+    named = [problem.path.name for problem in problems if problem.code == "image.blurred"]
+    assert named == ["blurred0.png", "blurred1.png", "blurred2.png"]
+    assert all(not is_blurred(sharpness(_blurred(draw(300, 300, seed), 0.7))) for seed in range(12))
 
 
 @pytest.mark.parametrize(
