@@ -25,7 +25,7 @@ from lora_tui.demo.world.scene import COLOURS, FACELESS, PATTERNS, SHAPES, Colou
 STYLES: dict[str, Style] = {
     "flat": FLAT,
     "outlined": Style(line=0.02),
-    "hatched": Style(line=0.012, hatch=0.05, paper=(240, 230, 200)),
+    "hatched": Style(line=0.02, hatch=0.09, paper=(240, 230, 200)),
     "shaded": Style(shade=0.7),
 }
 
@@ -50,12 +50,10 @@ def any_colour(chance: random.Random) -> Colour:
 
 def soup(side: int, chance: random.Random) -> Image:
     """A picture of random parts, so that the autoencoder can show what the world has never seen."""
-    style = chance.choice((FLAT, FLAT, STYLES["outlined"], STYLES["shaded"], STYLES["hatched"]))
-    pen = Pen(
-        side,
-        any_colour(chance),
-        Style(style.line, any_colour(chance), style.hatch, style.shade, style.paper and any_colour(chance)),
-    )
+    style = chance.choice((FLAT, FLAT, *STYLES.values()))
+    hatch = style.hatch and chance.uniform(0.06, 0.14)
+    paper = style.paper and any_colour(chance)
+    pen = Pen(side, any_colour(chance), Style(style.line, any_colour(chance), hatch, style.shade, paper))
     if chance.random() < 0.7:
         draw_background(pen, chance.choice(PATTERNS), any_colour(chance), any_colour(chance), chance)
     for _part in range(chance.randint(1, 7)):
