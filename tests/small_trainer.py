@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--pause", type=float, default=0.01, help="seconds a step")
     parser.add_argument("--before-lock", type=float, default=0.0)
+    parser.add_argument("--parking", type=float, default=0.0, help="seconds on the way into a pause")
     parser.add_argument("--end", default="finished")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -58,19 +59,29 @@ class Job:
             )
             if self.terminated:
                 return self.stop("stopped")
-            for request in self.inbox.poll():
-                if request.kind == "stop":
-                    return self.stop("stopped")
-                self.events.emit("control", request=request.kind, status="done", detail="")
-                if request.kind == "pause":
-                    self.wait()
+            if self.stopped():
+                return self.stop("stopped")
         return self.end(self.args.end)
 
-    def wait(self) -> None:
-        self.events.emit("phase", phase="paused", done=0, total=0, detail="")
-        while not any(request.kind == "resume" for request in self.inbox.poll()):
+    def stopped(self) -> bool:
+        """Do what was asked for, waiting through a pause; whether that was to stop."""
+        paused = False
+        while True:
+            for request in self.inbox.poll():
+                if request.kind == "stop":
+                    return True
+                if request.kind == "pause":
+                    self.events.emit("control", request="pause", status="accepted", detail="")
+                    time.sleep(self.args.parking)
+                    paused = True
+                    self.events.emit("phase", phase="paused", done=0, total=0, detail="")
+                elif request.kind == "resume" and paused:
+                    paused = False
+                    self.events.emit("phase", phase="training", done=self.step, total=self.args.steps, detail="")
+                self.events.emit("control", request=request.kind, status="done", detail="")
+            if not paused:
+                return False
             time.sleep(0.01)
-        self.events.emit("phase", phase="training", done=self.step, total=self.args.steps, detail="")
 
     def stop(self, reason: str) -> int:
         self.state.parent.mkdir(exist_ok=True)

@@ -143,7 +143,7 @@ def ending_lines(status: RunStatus) -> list[str]:
         lines.append(plain(status.advice, limit=600))
     if status.can_resume:
         lines.append(_("Go on with it: lora-tui runs resume {run}").format(run=plain(status.run.name)))
-    if status.state == "orphaned":
+    if status.orphaned:
         lines.append(_("Its keeper was killed; the training goes on without heartbeat and without GPU samples."))
     if status.newer:
         lines.append(_("It was made by a newer version of lora-tui and can only be looked at."))
@@ -154,7 +154,7 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     """A run's state for scripts."""
     names = (
         *("number", "state", "step", "total_steps", "epoch", "epochs", "phase", "phase_done", "phase_total", "loss"),
-        *("step_seconds", "started", "ended", "eta", "code", "message", "advice", "can_resume", "newer", "attempt"),
+        *("step_seconds", "started", "ended", "eta", "code", "message", "advice", "can_resume", "newer", "attempt", "orphaned"),
     )
     values: dict[str, Any] = {"run": status.run.root, "name": status.run.name, "alive": status.alive}
     values.update({name: getattr(status, name) for name in names})

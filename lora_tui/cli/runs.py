@@ -178,7 +178,7 @@ def _resume(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.runs.start import resume_run
     from lora_tui.runs.status import inspect
 
-    if inspect(chosen).state == "paused":
+    if inspect(chosen).waits:
         return _ask(chosen, "resume", as_json=as_json)
     resume_run(chosen)
     if as_json:

@@ -57,6 +57,12 @@ def request(run_dir: Path, kind: str, **fields: Any) -> Path:
     return path
 
 
+def waiting(run_dir: Path) -> list[str]:
+    """The kinds of the requests that the job has not taken yet, oldest first."""
+    kinds = (path.name.partition("-")[2].removesuffix(".json") for path in _waiting(run_dir / "control"))
+    return [kind for kind in kinds if kind in KINDS]
+
+
 def clear(run_dir: Path) -> None:
     """Forget requests to an earlier life of the job, so that a resumed run does not obey an old stop.
 

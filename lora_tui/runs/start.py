@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
-from lora_tui.jobs import launch
+from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import first_record
@@ -53,7 +53,9 @@ def start_run(
 
 
 def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFolder:
-    """Go on with a run from its newest state; one that has none yet starts anew in its folder.
+    """Go on with a run: a paused one is asked to, any other starts from its newest state.
+
+    A run without a state starts anew in its folder.
 
     Raises:
         UserError: it is at work, it is complete, its folder is from a newer version or no run, or the job does
@@ -68,6 +70,9 @@ def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFo
         )
     run.require_known_format()
     status = inspect(run)
+    if status.waits:
+        control.request(run.root, "resume")
+        return run
     if status.alive:
         raise UserError(
             _("The run is at work: {state}.").format(state=state_word(status.state)),

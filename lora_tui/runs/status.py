@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
+from lora_tui.jobs import control
 from lora_tui.jobs.backwards import newest_first
 from lora_tui.jobs.events import Event, as_number
 from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
@@ -47,6 +48,8 @@ class RunStatus:
         code, message, advice: why it ended, when that needs words.
         can_resume: whether ``resume_run`` would take it.
         newer: a newer version made the folder, so it is shown only.
+        orphaned: its trainer lives and its keeper does not.
+        waits: it is paused or about to be, so a request resumes it.
     """
 
     run: RunFolder
@@ -71,6 +74,8 @@ class RunStatus:
     newer: bool = False
     attempt: int = 0
     pid: int = 0
+    orphaned: bool = False
+    waits: bool = False
 
     @property
     def alive(self) -> bool:
@@ -92,9 +97,15 @@ class _Findings:
     phase: Event | None = None
     run: Event | None = None
     resumed: Event | None = None
+    answer: Event | None = None
     said_something: bool = False
     life_found: bool = False
     recent: list[Event] = field(default_factory=list)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the last thing it came to was a pause."""
+        return self.phase is not None and self.phase.get("phase") == "paused"
 
     @property
     def enough(self) -> bool:
@@ -121,6 +132,8 @@ class _Findings:
         elif kind == "phase":
             over = event.get("phase") == "paused" and self.step is not None  # a step after it: it goes on
             self.phase = self.phase or ({"phase": "training"} if over else event)
+        elif kind == "control" and event.get("request") in ("pause", "resume"):
+            self.answer = self.answer or event
         elif kind == "run":
             self.run = event
         self.life_found = kind in ("attempt", "run")
@@ -163,6 +176,8 @@ def inspect(run: RunFolder) -> RunStatus:
         newer=newer,
         attempt=job.attempt if job else 0,
         pid=job.child_pid if job and living else 0,
+        orphaned=living and not kept,
+        waits=living and _waits(run, found),
     )
 
 
@@ -178,17 +193,25 @@ def _alive(run: RunFolder, job: Job | None) -> tuple[bool, bool]:
     return trainer, kept
 
 
+def _waits(run: RunFolder, found: _Findings) -> bool:
+    """Whether it is paused once it has done what it was asked for so far."""
+    asked = [kind for kind in control.waiting(run.root) if kind in ("pause", "resume")]
+    if asked:
+        return asked[-1] == "pause"
+    answered = found.answer or {}
+    return found.paused or (answered.get("request") == "pause" and answered.get("status") == "accepted")
+
+
 def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept: bool) -> tuple[str, Explanation]:
     nothing = Explanation("", "", "")
     if found.terminal is not None:
         return _terminal(found.terminal)
     if alive or (kept and job is not None and job.ended is None):
+        if found.paused:
+            return "paused", nothing
         if alive and not kept:
             return "orphaned", nothing
-        if not found.said_something:
-            return "starting", nothing
-        paused = found.phase is not None and found.phase.get("phase") == "paused"
-        return ("paused" if paused else "running"), nothing
+        return ("running" if found.said_something else "starting"), nothing
     if not run.root.is_dir():
         return "died", Explanation("gone", _("The run folder is gone."), "")
     if job is None and not found.said_something:

@@ -28,6 +28,7 @@ from support import until
 
 from lora_tui.cli.main import run as command
 from lora_tui.jobs.control import request
+from lora_tui.jobs.job import read_job
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
 
@@ -124,6 +125,27 @@ def test_pause_and_resume(living: RunFolder, capsys: pytest.CaptureFixture[str])
     assert inspect(living).eta is None
     assert command(["runs", "resume"]) == 0
     until(lambda: inspect(living).state == "running")
+
+
+def test_a_paused_run_whose_keeper_died_goes_on(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    job = read_job(living.root)
+    assert job is not None and command(["runs", "pause"]) == 0
+    until(lambda: inspect(living).state == "paused")
+    kill(job.pid)
+    until(lambda: inspect(living).orphaned)
+    assert inspect(living).state == "paused"
+    assert command(["runs", "resume"]) == 0
+    until(lambda: inspect(living).state == "orphaned")
+    training(living, inspect(living).step + 2)
+
+
+def test_a_pause_is_taken_back_before_it_has_come(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(5):
+        assert command(["runs", "pause"]) == 0
+        assert command(["runs", "resume"]) == 0
+    until(lambda: not any(living.control_dir.iterdir()))
+    until(lambda: inspect(living).state == "running")
+    training(living, inspect(living).step + 2)
 
 
 def test_stop_waits_until_it_has_ended(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,25 @@ def test_a_stopped_run_resumes(tmp_path: Path) -> None:
     ended(run)
 
 
+def test_a_run_on_its_way_into_a_pause_is_asked_to_go_on(tmp_path: Path) -> None:
+    """The request is taken and nothing of the pause is done yet: seconds, where a model leaves a GPU."""
+    run = make_run(tmp_path)
+    launched(run, "--steps", "100000", "--parking", "1")
+    training(run)
+    assert not inspect(run).waits
+    request(run.root, "pause")
+    assert inspect(run).waits
+    until(lambda: events(run, "control"))
+    assert inspect(run).state == "running" and inspect(run).waits
+    resume_run(run)
+    assert not inspect(run).waits
+    until(lambda: [event["request"] for event in events(run, "control")][-1] == "resume")
+    training(run, inspect(run).step + 2)
+    assert inspect(run).state == "running" and not inspect(run).waits
+    request(run.root, "stop")
+    ended(run)
+
+
 def test_what_cannot_resume_says_why(tmp_path: Path) -> None:
     done = make_run(tmp_path, "20260101-000000-done")
     launched(done, "--steps", "1")
