@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lora_tui.drawing.dots import GLYPHS, Dots
-from lora_tui.drawing.strokes import Curve, Stroke, View, merge
+from lora_tui.drawing.strokes import LEAST, Curve, Stroke, View, drawable, merge
 from lora_tui.drawing.ticks import linear_bounds, linear_ticks, log_ticks, tick_text
 
 __all__ = [
@@ -101,7 +101,7 @@ class _Scale:
     def line(self, y: float) -> float:
         """The dot line of a value, 0 at the top; may lie outside. NaN for what the axis cannot show."""
         if self.view.log:
-            if not y > 0:
+            if not y >= LEAST:
                 return math.nan
             y = math.log10(y)
         return (1.0 - (y - self._origin) / self._size) * (self.lines - 1)
@@ -161,10 +161,10 @@ def _bounds(
     curves: Iterable[tuple[Curve, list[Stroke]]], markers: Sequence[Marker], view: View, wanted: int
 ) -> tuple[float, float, bool, bool]:
     """Lower and upper end of the y axis, whether extremes fall outside, and whether there is nothing to show."""
-    firm: list[float] = [mark.y for mark in markers if math.isfinite(mark.y) and (mark.y > 0 or not view.log)]
+    firm: list[float] = [mark.y for mark in markers if drawable(mark.y, view.log)]
     extremes: list[float] = []
     for curve, strokes in curves:
-        lows = [stroke.low for stroke in strokes if stroke.low > 0 or not view.log]
+        lows = [stroke.low for stroke in strokes if stroke.low >= LEAST or not view.log]
         highs = [stroke.high for stroke in strokes]
         if not lows:
             continue
@@ -240,7 +240,7 @@ def _draw_cursor(scale: _Scale, cells: list[list[str]], roles: list[list[str]]) 
 
 def _draw_markers(markers: Iterable[Marker], scale: _Scale, cells: list[list[str]], roles: list[list[str]]) -> None:
     for mark in markers:
-        dot = scale.dot(mark.y)
+        dot = scale.dot(mark.y) if drawable(mark.y, scale.view.log) else None
         if dot is None:
             continue
         row = dot * len(cells) // scale.lines

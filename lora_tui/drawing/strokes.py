@@ -13,6 +13,10 @@ from lora_tui.drawing.dots import DotStyle
 CROWDED = 2
 """From so many buckets a column on, columns are taken as a whole instead of bucket by bucket."""
 
+MOST, LEAST = 1e100, 1e-100
+"""Values beyond these bounds are drawn as gaps, like those that are not finite: an axis could not compute with them.
+The lower one holds on a logarithmic axis alone."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -84,14 +88,14 @@ def _column(curve: Curve, view: View, factor: float, column: int, begin: int, st
     """Join the buckets of one column at once; one by one where a gap or the logarithm asks for care."""
     lows, highs = curve.low[begin:stop], curve.high[begin:stop]
     first, last = curve.first[begin], curve.last[stop - 1]
-    whole = math.isfinite(sum(lows) + sum(highs) + first + last)
-    low = min(lows)
-    if not whole or (view.log and low <= 0):
+    low, high = min(lows), max(highs)
+    whole = math.isfinite(sum(lows) + sum(highs) + first + last) and low >= -MOST and high <= MOST
+    if not whole or (view.log and low < LEAST):
         _each(curve, view, factor, begin, stop, strokes)
         return
     before = strokes[-1] if strokes else None
-    pause = before is None or not drawable(before.last, view.log) or not math.isfinite(curve.high[begin - 1])
-    strokes.append(Stroke(column, column, first, low, max(highs), last, pause))
+    pause = before is None or not drawable(before.last, view.log) or not _finite(curve.high[begin - 1])
+    strokes.append(Stroke(column, column, first, low, high, last, pause))
 
 
 def _each(curve: Curve, view: View, factor: float, begin: int, stop: int, strokes: list[Stroke]) -> None:
@@ -99,7 +103,7 @@ def _each(curve: Curve, view: View, factor: float, begin: int, stop: int, stroke
     log, x_min = view.log, view.x_min
     for index in range(begin, stop):
         low, high, last = curve.low[index], curve.high[index], curve.last[index]
-        if not (math.isfinite(high) and math.isfinite(low)) or (log and high <= 0):
+        if not (_finite(high) and _finite(low)) or (log and high < LEAST):
             continue
         left, right = round((curve.start[index] - x_min) * factor), round((curve.end[index] - x_min) * factor)
         before = strokes[-1] if strokes else None
@@ -113,4 +117,8 @@ def _each(curve: Curve, view: View, factor: float, begin: int, stop: int, stroke
 
 def drawable(value: float, log: bool) -> bool:
     """Whether an axis can show a value."""
-    return math.isfinite(value) and (value > 0 or not log)
+    return _finite(value) and (value >= LEAST or not log)
+
+
+def _finite(value: float) -> bool:
+    return -MOST <= value <= MOST

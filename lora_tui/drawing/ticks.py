@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 _ROUND_WHOLE = (1.0, 2.0, 5.0, 10.0)
@@ -12,7 +13,7 @@ def nice_step(span: float, wanted: int, *, whole: bool = False) -> float:
     """The smallest round step that divides ``span`` into at most ``wanted`` parts; ``whole`` allows integers only."""
     if not math.isfinite(span) or span <= 0:
         return 1.0
-    raw = span / max(wanted, 1)
+    raw = max(span / max(wanted, 1), sys.float_info.min)  # a part of the smallest numbers would be 0
     power = 10.0 ** math.floor(math.log10(raw))
     for factor in _ROUND_WHOLE if whole else _ROUND:
         if factor * power >= raw * (1 - 1e-9):
@@ -23,7 +24,7 @@ def nice_step(span: float, wanted: int, *, whole: bool = False) -> float:
 
 def linear_ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> tuple[float, ...]:
     """Multiples of a round step within ``low`` to ``high``, both included, at most ``wanted + 1`` of them."""
-    if not high > low:
+    if not high > low or not math.isfinite(high - low):
         return (low,)
     step = nice_step(high - low, wanted, whole=whole)
     first = math.ceil(low / step - 1e-9)

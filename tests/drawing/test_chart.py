@@ -28,7 +28,7 @@ def columns_with_ink(plot: Plot) -> set[int]:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    values=st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=60),
+    values=st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=60),
     width=st.integers(0, 90),
     height=st.integers(0, 24),
     style=st.sampled_from(STYLES),
@@ -41,6 +41,15 @@ def test_every_row_has_the_asked_width_whatever_the_data(values, width, height, 
     plot = draw([curve], view, width, height, markers=[Marker(3, 1.0, "o", "val")], rail=[RailMark(2, "^", "saved")])
     assert len(plot.rows) == height
     assert {len(line) for line in lines(plot)} <= {width}
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_values_beyond_all_measure_are_gaps(log: bool) -> None:
+    values = [1.0, 2.0, 1.7e308, 2.0, -1.7e308, 3.0, 5e-324, 1.0]
+    curve = Curve.through("loss", [float(i) for i in range(len(values))], values)
+    plot = draw([curve], View(0, 7, log=log), 60, 12, markers=[Marker(3, 1e308, "o", "val")])
+    assert not plot.empty and plot.y_high <= 10
+    assert "o" not in "".join(body(plot))
 
 
 def test_a_falling_line_falls():
