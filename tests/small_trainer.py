@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.01, help="seconds a step")
     parser.add_argument("--before-lock", type=float, default=0.0)
     parser.add_argument("--parking", type=float, default=0.0, help="seconds on the way into a pause")
+    parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM")
     parser.add_argument("--end", default="finished")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -43,7 +44,7 @@ class Job:
         signal.signal(signal.SIGTERM, self.on_term)
 
     def on_term(self, *_args: object) -> None:
-        self.terminated = True
+        self.terminated = not self.args.deaf
 
     def run(self) -> int:
         self.events.emit("run", total_steps=self.args.steps, epochs=1, name="small", pid=os.getpid())
@@ -84,6 +85,8 @@ class Job:
             time.sleep(0.01)
 
     def stop(self, reason: str) -> int:
+        if not self.args.run.is_dir():
+            return 0
         self.state.parent.mkdir(exist_ok=True)
         self.state.write_text(str(self.step))
         self.events.emit("state", step=self.step, epoch=1, path="state/step.txt")

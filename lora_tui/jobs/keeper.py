@@ -2,7 +2,8 @@
 
 ``python -m lora_tui.jobs.keeper RUN_DIR [--resume]``. It imports no torch, no pydantic and no textual, so it
 costs some 20 MB for as long as the run lasts. The job is in a session of its own with its output straight to
-``trainer.log``: it goes on if the keeper is killed. SIGTERM is passed on to the job; SIGHUP is ignored.
+``trainer.log``: it goes on if the keeper is killed. SIGTERM is passed on to the job; SIGHUP is ignored. A job whose
+run folder is deleted or moved away is ended: nobody could see or ask it any more, and it could save nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lora_tui.errors import UserError
 from lora_tui.jobs import control, registry
 from lora_tui.jobs.events import EventWriter, tail_events
 from lora_tui.jobs.explain import Death, explain, read_tail
+from lora_tui.jobs.ground import Ground
 from lora_tui.jobs.job import Job, environment, read_job, write_job
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.jobs.process import host, identity, own_identity, place_of
@@ -35,6 +37,10 @@ from lora_tui.text.translate import _, set_language
 
 BEAT = 2.0
 """Seconds between heartbeats and between samples of the machine."""
+
+
+GRACE = 5.0
+"""Seconds that a job without a folder has to end by itself."""
 
 
 def trainer_command() -> list[str]:
@@ -49,6 +55,7 @@ class Keeper:
         self.run_dir = run_dir
         self.command = (*command, str(run_dir), *(["--resume"] if resume else []))
         self.child: subprocess.Popen[bytes] | None = None
+        self.ground = Ground(run_dir)
         self.events = EventWriter(run_dir / "events.jsonl")
         earlier = read_job(run_dir)
         log = run_dir / "trainer.log"
@@ -66,6 +73,7 @@ class Keeper:
             place=place_of(run_dir),
         )
         self._passed = 0
+        self._abandoned = False
         self._life = self.events.size()
         self._watch = _Watch(run_dir, self.events)
 
@@ -82,8 +90,13 @@ class Keeper:
             return status
         started()
         self._watch.start()
+        missed = 0
         while not self._wait(BEAT):
             self._watch.look()
+            missed = missed + 1 if self.ground.lost() else 0
+            if missed > 1 or (missed and self.ground.deleted()):
+                self._abandon()
+                break
             self._write(heartbeat=time.time())
         self._watch.stop()
         return self._ended()
@@ -126,12 +139,27 @@ class Keeper:
             os.close(descriptor)
         return child.poll() is not None
 
+    def _abandon(self) -> None:
+        """End the job, which has no folder to work in: first so that it can let go of its device in order."""
+        self._abandoned = True
+        registry.unregister(self.run_dir)
+        child = self.child
+        assert child is not None
+        child.send_signal(signal.SIGTERM)
+        if not self._wait(GRACE):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # its session is its own: nobody else is in the group
+            child.wait()
+        message = _("The run folder was deleted or moved away while the run was at work.")
+        advice = _("If it was moved, resume it where it lies now.")
+        self.events.emit("failed", code="folder.lost", message=message, advice=advice, by="keeper")
+
     def _ended(self) -> int:
         child = self.child
         assert child is not None
         code = child.returncode
         number = -code if code < 0 else None
-        if not self._said_its_end():
+        if not self._abandoned and not self._said_its_end():
             self._explain(code if number is None else None, number)
         self._write(ended=time.time(), exit_status=code if number is None else None, signal=number)
         registry.unregister(self.run_dir)
@@ -171,10 +199,10 @@ class Keeper:
         return 127
 
     def _write(self, **changes: object) -> None:
-        """Tell the folder; that it is gone or full is no reason to leave the job alone."""
+        """Tell the folder, wherever it lies; that it is full is no reason to leave the job alone."""
         self.job = replace(self.job, **changes)  # type: ignore[arg-type]
         with contextlib.suppress(OSError):
-            write_job(self.run_dir, self.job)
+            write_job(self.ground.place(), self.job)
 
 
 class _Watch:

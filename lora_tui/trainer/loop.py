@@ -197,7 +197,7 @@ class Loop:
         step = self.position.step
         if step >= self.plan.total_steps:
             return self._finish()
-        if stop.now:
+        if stop.now or not self.session.folder.root.is_dir():  # a folder that was deleted is not made again
             since = max(self.saved_state, 0)
             lost = _("{count} steps since the state at step {step} are given up.").format(
                 count=step - since, step=since

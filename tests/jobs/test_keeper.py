@@ -21,6 +21,7 @@ from lora_tui.jobs.process import identity
 from lora_tui.jobs.registry import living
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
+from lora_tui.settings import state_dir
 
 
 @pytest.fixture
@@ -35,8 +36,9 @@ def test_a_job_runs_to_its_end_and_the_folder_tells_all(run: RunFolder) -> None:
     assert (job.exit_status, job.signal, job.attempt) == (0, None, 1)
     assert job.command[-1] == str(run.root)
     assert job.started <= job.heartbeat <= (job.ended or 0)
-    kinds = [event["kind"] for event in events(run)]
-    assert kinds[0] == "attempt" and kinds[-1] == "finished" and "resources" in kinds and "failed" not in kinds
+    assert events(run, "resources")
+    kinds = [event["kind"] for event in events(run) if event["kind"] != "resources"]
+    assert kinds[0] == "attempt" and kinds[-1] == "finished" and "failed" not in kinds
     assert inspect(run).state == "finished"
     assert living() == []
 
@@ -242,14 +244,31 @@ def test_two_trainers_on_one_folder_the_second_is_refused(run: RunFolder) -> Non
     assert inspect(run).state == "stopped"
 
 
-def test_the_folder_may_vanish_under_a_living_job(run: RunFolder) -> None:
-    job = launched(run, "--steps", "100", "--pause", "0.03")
+@pytest.mark.parametrize("options", [(), ("--deaf",)], ids=["obedient", "deaf"])
+def test_a_deleted_folder_ends_the_job_and_its_keeper(run: RunFolder, options: tuple[str, ...]) -> None:
+    job = launched(run, "--steps", "1000000", *options)
     training(run)
-    shutil.rmtree(run.root, ignore_errors=True)
-    shutil.rmtree(run.root, ignore_errors=True)
+    until(lambda: (shutil.rmtree(run.root, ignore_errors=True), not run.root.exists())[1])
     until(lambda: identity(job.pid) == "" and identity(job.child_pid) == "", 30)
-    assert inspect(run).state == "died"
-    until(lambda: living() == [])
+    assert inspect(run).state == "died" and not run.root.exists()
+    assert list((state_dir() / "jobs").iterdir()) == []
+
+
+def test_a_replaced_folder_is_not_written_into(run: RunFolder) -> None:
+    job = launched(run, "--steps", "1000000")
+    training(run)
+    moved = RunFolder(run.root.with_name("moved"))
+    run.root.rename(moved.root)
+    run.root.mkdir()
+    until(lambda: identity(job.pid) == "" and identity(job.child_pid) == "", 30)
+    assert not run.job_path.exists() and not run.events_path.exists()
+    status = inspect(moved)
+    assert (status.state, status.code, status.can_resume) == ("died", "folder.lost", True)
+    told = read_job(moved.root)
+    assert told is not None and told.ended is not None
+    launched(moved, "--steps", "3", resume=True)
+    ended(moved)
+    assert inspect(moved).state == "finished"
 
 
 def test_a_copy_of_a_living_run_is_not_at_work(run: RunFolder) -> None:
