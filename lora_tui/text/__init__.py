@@ -1,6 +1,6 @@
 """What a person reads: translations, number formats, and the cleaning of outside text."""
 
-from lora_tui.text.formats import bytes_text, count, duration, number
+from lora_tui.text.formats import bytes_text, clock, count, duration, number, percent
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import N_, _, language, ngettext, set_language
 
@@ -8,11 +8,13 @@ __all__ = [
     "N_",
     "_",
     "bytes_text",
+    "clock",
     "count",
     "duration",
     "language",
     "ngettext",
     "number",
+    "percent",
     "plain",
     "set_language",
 ]

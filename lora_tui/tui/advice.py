@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.errors import UserError
-from lora_tui.text import _, count, ngettext, plain
+from lora_tui.text import _, clock, count, ngettext, plain
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Workspace
@@ -126,6 +125,5 @@ def recent_for(workspace: Workspace, projects: Sequence[Path], now: float) -> tu
 
 def when(moment: float, now: float) -> str:
     """The time of a moment of today, the day of an earlier one."""
-    then, today = time.localtime(moment), time.localtime(now)
-    same = then[:3] == today[:3]
-    return time.strftime("%H:%M", then) if same else time.strftime("%m-%d", then)
+    same = clock(moment, "%Y-%m-%d") == clock(now, "%Y-%m-%d")
+    return clock(moment, "%H:%M" if same else "%m-%d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lora_tui.text import _, count, duration, ngettext, number, plain
+from lora_tui.text import _, count, duration, ngettext, number, percent, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.screens import SCREENS
@@ -147,7 +147,7 @@ def header_run(status: RunStatus | None, marks: Marks) -> tuple[tuple[Cell, ...]
     mark = getattr(marks, MARK_OF_STATE.get(status.state, "running"))
     lead = Cell(f"{mark} ", "running")
     name = _("run {number}").format(number=status.number)
-    share = f"{100 * status.step // status.total_steps:3d}%" if status.total_steps else ""
+    share = f"{percent(status.step, status.total_steps):>4}" if status.total_steps else ""
     words = share or state_words(status.state)
     eta = duration(status.eta) if status.eta is not None else ""
     forms: list[tuple[Cell, ...]] = []

@@ -5,7 +5,6 @@ Reads from disk and blocks: called in a thread, gives frozen data.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
-from lora_tui.text import _, bytes_text, count, duration, number, plain
+from lora_tui.text import _, bytes_text, clock, count, duration, number, plain
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
@@ -74,12 +73,8 @@ def list_files(run: RunFolder) -> list[str]:
 
 def when_text(status: RunStatus, now: float) -> str:
     """When the run began: the time of today, else the day."""
-    if not status.started:
-        return "-"
-    began = time.localtime(status.started)
-    today = time.localtime(now)
-    same_day = (began.tm_year, began.tm_yday) == (today.tm_year, today.tm_yday)
-    return time.strftime("%H:%M" if same_day else "%Y-%m-%d", began)
+    day = clock(status.started, "%Y-%m-%d") if status.started else ""
+    return (clock(status.started, "%H:%M") if day == clock(now, "%Y-%m-%d") else day) or "-"
 
 
 def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, width: int) -> list[Line]:
@@ -112,7 +107,7 @@ def _steps(status: RunStatus) -> str:
 def _took(status: RunStatus) -> str:
     if not status.started:
         return ""
-    began = time.strftime("  %Y-%m-%d %H:%M", time.localtime(status.started))
+    began = clock(status.started, "  %Y-%m-%d %H:%M")
     if status.ended is None or status.ended < status.started:
         return began
     return began + _(", took {time}").format(time=duration(status.ended - status.started))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from itertools import groupby
 
 from lora_tui.runs.facts import Saved
 from lora_tui.runs.story import RunStory
-from lora_tui.text import _, bytes_text, ngettext, plain
+from lora_tui.text import _, bytes_text, clock, ngettext, plain
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Moment:
     @property
     def clock(self) -> str:
         """The time of day in eight cells, blank when unknown."""
-        return time.strftime("%H:%M:%S", time.localtime(self.time)) if self.time else " " * 8
+        return (clock(self.time) if self.time else "") or " " * 8
 
 
 class Moments:

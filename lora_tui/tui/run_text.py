@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.cells import cell_len
 
+from lora_tui.jobs.events import as_number
 from lora_tui.runs.facts import Ending
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
-from lora_tui.text import _, bytes_text, count, duration, number, plain
+from lora_tui.text import _, bytes_text, count, duration, number, percent, plain
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.marks import Marks
@@ -91,7 +92,7 @@ def run_line(seen: Seen, width: int) -> Line:
     total, (epoch_now, epochs) = seen.total, seen.epochs
     digits = len(count(total))
     step = _("step {step} of {total}").format(step=f"{count(seen.newest):>{digits}}", total=count(total))
-    share = f"{100 * seen.newest // total if total else 0:3d}%"
+    share = f"{percent(seen.newest, total or 1):>4}"
     epoch = _("epoch {epoch}/{epochs}").format(epoch=f"{epoch_now:>{len(str(epochs))}}", epochs=epochs)
     right = f"{step}  {share}  {epoch}"
     room = width - cell_len(right) - 1
@@ -120,11 +121,11 @@ def activity(seen: Seen) -> str:
 def bar_line(seen: Seen, width: int) -> Line:
     """The share of the steps that is done, as a bar, and the time that is left."""
     story = seen.story
-    share = seen.newest / seen.total if seen.total else 0.0
+    share = _share(seen.newest, seen.total)
     eta = story.eta_seconds if seen.alive else None
     phase = story.phase
     if seen.alive and not seen.newest and phase is not None and phase.total:
-        share, text = phase.done / phase.total, activity(seen)
+        share, text = _share(phase.done, phase.total), activity(seen)
     elif eta is not None:
         text = _("ETA {time}").format(time=duration(eta))
     elif story.first_time is not None and story.last_time is not None:
@@ -337,8 +338,17 @@ def _fact(name: str, value: str, rest: str) -> Line:
 
 
 def _number(source: Mapping[str, Any], name: str) -> float | None:
-    value = source.get(name)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """A number of the last sample of the machine; none where it has none that can be meant."""
+    return as_number(source.get(name))
+
+
+def _share(done: float, total: float) -> float:
+    """How much is done, 0 to 1, whatever the numbers are."""
+    try:
+        share = done / total
+    except (ZeroDivisionError, OverflowError):
+        return 0.0
+    return min(max(share, 0.0), 1.0)
 
 
 def _fitted(cells: list[Cell], width: int, ellipsis: str) -> Line:

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
-from lora_tui.text import N_, _, count, ngettext, number, plain
+from lora_tui.text import N_, _, count, ngettext, number, percent, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
@@ -92,7 +92,7 @@ class RunsScreen(BaseScreen):
         status = self._runs[index]
         mark = MARK_OF_STATE.get(status.state, "todo")
         steps = f"{count(status.step)}/{count(status.total_steps)}" if status.total_steps else "-"
-        share = f"{100 * status.step // status.total_steps}%" if status.total_steps else ""
+        share = percent(status.step, status.total_steps) if status.total_steps else ""
         return [
             Cell(getattr(self.shell.marks, mark), TONE_OF_MARK.get(mark, "")),
             Cell(str(status.number or "")),
