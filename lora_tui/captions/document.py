@@ -34,7 +34,7 @@ PROBLEM_TEXTS: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CaptionDocument:
     """One caption file.
 
@@ -58,6 +58,8 @@ class CaptionDocument:
     @classmethod
     def parse(cls, raw: bytes) -> CaptionDocument:
         """Read any bytes; never raises. What cannot be decoded is kept and reported."""
+        if raw.isascii() and not raw.isspace() and raw and not any(mark in raw for mark in (b"\n", b"\r", b"\0")):
+            return cls(raw, "utf-8", b"", raw.decode("ascii"), "", ())  # what most are, and there may be 100,000
         encoding, bom, text = _decode(raw)
         newlines = _count_newlines(text)
         newline = max(newlines, key=lambda kind: newlines[kind]) if any(newlines.values()) else ""

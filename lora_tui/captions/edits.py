@@ -1,0 +1,173 @@
+"""Edits of a caption through its view: each gives a new text and touches nothing but what it must.
+
+Blanks, brackets, weights and line ends stay, and a new tag is set off as its neighbours are. All take the view of
+exactly the text that they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from lora_tui.captions.profile import Profile
+from lora_tui.captions.view import Item, View
+
+Side = Literal["before", "after"]
+
+
+def with_replaced(text: str, view: View, index: int, tag: str) -> str:
+    """Another name for one tag; its weight stays."""
+    item = view.items[index]
+    return text[: item.name_start] + tag + text[item.name_end :]
+
+
+def with_each_replaced(text: str, view: View, names: dict[int, str]) -> str:
+    """Other names for several tags at once, by their index."""
+    parts, position = [], 0
+    for index in sorted(names):
+        item = view.items[index]
+        parts += [text[position : item.name_start], names[index]]
+        position = item.name_end
+    return "".join([*parts, text[position:]])
+
+
+def without(text: str, view: View, indices: Collection[int], profile: Profile) -> str:
+    """The text without some tags and without the separators that they leave over."""
+    gone = set(indices)
+    if not gone:
+        return text
+    kept_parts: list[str] = []
+    position = 0
+    for first, last in _runs(view.items, gone):
+        left = view.items[first - 1] if first and _same_line(view.items[first - 1], view.items[first]) else None
+        right = view.items[last + 1] if last + 1 < len(view.items) else None
+        if right is not None and not _same_line(view.items[last], right):
+            right = None
+        start, end, filling = _hole(text, view.items[first], view.items[last], left, right, profile)
+        kept_parts += [text[position:start], filling]
+        position = end
+    return "".join([*kept_parts, text[position:]])
+
+
+def with_inserted(
+    text: str, view: View, index: int, tag: str, profile: Profile, *, side: Side | None = None
+) -> str:
+    """The text with a tag before the one that has this index, or after the last one.
+
+    Args:
+        side: at a border of zones, whether the tag goes ``before`` the tag of this index or ``after`` the one in front
+            of it; by default before the first and after the others.
+    """
+    items = view.items
+    if not items:
+        return _into_nothing(text, tag, profile)
+    index = min(max(index, 0), len(items))
+    if side is None:
+        side = "before" if index == 0 else "after"
+    gap = style(text, view, profile)
+    if index == 0 or (side == "before" and index < len(items)):
+        place = items[index].start
+        return text[:place] + tag + gap + text[place:]
+    place = items[index - 1].end
+    return text[:place] + gap + tag + text[place:]
+
+
+def with_order(text: str, view: View, order: Sequence[int]) -> str:
+    """The same tags in another order: what stands between them stays, what is tied to a unit moves as a whole.
+
+    Args:
+        order: every index of the view's items once. A unit goes where the first of its tags goes.
+    """
+    units: dict[int, list[Item]] = {}
+    for item in view.items:
+        units.setdefault(item.unit, []).append(item)
+    wanted = list(dict.fromkeys(view.items[index].unit for index in order))
+    parts, position = [], 0
+    for slot, unit in zip(units.values(), wanted, strict=True):
+        parts += [text[position : slot[0].start], text[units[unit][0].start : units[unit][-1].end]]
+        position = slot[-1].end
+    return "".join([*parts, text[position:]])
+
+
+def style(text: str, view: View, profile: Profile) -> str:
+    """What stands between two tags of this text: the first plain gap, else the separator and a blank."""
+    for before, after in zip(view.items, view.items[1:], strict=False):
+        gap = text[before.end : after.start]
+        if gap.strip(" ") == profile.separator:
+            return gap
+    return profile.separator + " "
+
+
+def _runs(items: Sequence[Item], gone: set[int]) -> list[tuple[int, int]]:
+    """First and last index of each run of neighbours on one line that go."""
+    runs: list[tuple[int, int]] = []
+    for index in sorted(gone):
+        if runs and runs[-1][1] == index - 1 and _same_line(items[index - 1], items[index]):
+            runs[-1] = (runs[-1][0], index)
+        else:
+            runs.append((index, index))
+    return runs
+
+
+def _same_line(one: Item, other: Item) -> bool:
+    return one.line == other.line
+
+
+def _hole(
+    text: str, first: Item, last: Item, left: Item | None, right: Item | None, profile: Profile
+) -> tuple[int, int, str]:
+    """Start and end of what goes with a run of tags, and what comes in its place."""
+    if left is None and right is None:
+        return _emptied(text, first, last, profile)
+    if right is None:
+        assert left is not None
+        gap = text[left.end : first.start]
+        if _has_zone(gap, profile):
+            return first.start - (len(gap) - len(gap.rstrip())), last.end, ""
+        return left.end, last.end, ""
+    after = text[last.end : right.start]
+    if left is None:
+        if _has_zone(after, profile):
+            return first.start, right.start, _from_zone(after, profile)
+        return first.start, right.start, ""
+    before = text[left.end : first.start]
+    if _has_zone(before, profile) and _has_zone(after, profile):
+        return left.end, right.start, before + after.lstrip()
+    return left.end, right.start, _stronger(before, after, profile)
+
+
+def _emptied(text: str, first: Item, last: Item, profile: Profile) -> tuple[int, int, str]:
+    """The hole where a line loses its only tags: its separators go, too."""
+    start = max(text.rfind("\n", 0, first.start), text.rfind("\r", 0, first.start)) + 1
+    ends = [place for mark in "\r\n" if (place := text.find(mark, last.end)) >= 0]
+    end = min(ends, default=len(text))
+    around = (text[start : first.start] + text[last.end : end]).strip()
+    if around.replace(profile.separator, "").strip():
+        return first.start, last.end, ""
+    return start, end, ""
+
+
+def _stronger(before: str, after: str, profile: Profile) -> str:
+    """Which of the two gaps around a hole stays: the border of a zone, else what separates tags, else what ties them."""
+    for gap in (before, after):
+        if _has_zone(gap, profile):
+            return gap
+    for gap in (before, after):
+        if profile.separator in gap or not profile.secondary_separator or profile.secondary_separator not in gap:
+            return gap
+    return before
+
+
+def _from_zone(gap: str, profile: Profile) -> str:
+    return gap[gap.index(profile.keep_separator) :]
+
+
+def _has_zone(gap: str, profile: Profile) -> bool:
+    return bool(profile.keep_separator) and profile.keep_separator in gap
+
+
+def _into_nothing(text: str, tag: str, profile: Profile) -> str:
+    """A tag for a text that has none: in front of what is there, and apart from it."""
+    rest = text.lstrip()
+    glued = rest and not rest.startswith(profile.separator) and len(rest) == len(text)
+    return tag + (" " if glued else "") + text
