@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lora_tui.cli.output import Progress, progress_text
-from lora_tui.jobs.events import Event, EventReader, as_number
+from lora_tui.jobs.events import Event, EventReader, as_count, as_number, as_time
 from lora_tui.jobs.job import read_job, trainer_alive
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus, inspect, state_word
@@ -145,6 +145,8 @@ def ending_lines(status: RunStatus) -> list[str]:
         lines.append(_("Go on with it: lora-tui runs resume {run}").format(run=plain(status.run.name)))
     if status.orphaned:
         lines.append(_("Its keeper was killed; the training goes on without heartbeat and without GPU samples."))
+    for name in status.damaged:
+        lines.append(_("{file} is damaged: what it should tell is unknown.").format(file=name))
     if status.newer:
         lines.append(_("It was made by a newer version of lora-tui and can only be looked at."))
     return lines
@@ -155,7 +157,7 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     names = (
         *("number", "state", "step", "total_steps", "epoch", "epochs", "phase", "phase_done", "phase_total", "loss"),
         *("step_seconds", "started", "ended", "eta", "code", "message", "advice", "can_resume", "newer", "attempt"),
-        "orphaned",
+        *("orphaned", "damaged"),
     )
     values: dict[str, Any] = {"run": status.run.root, "name": status.run.name, "alive": status.alive}
     values.update({name: getattr(status, name) for name in names})
@@ -190,8 +192,8 @@ def _take(event: Event, place: _Place) -> str:
         place.step = _whole(event, "step")
         place.seconds.clear()
     text = _line(event, place)
-    when = as_number(event.get("t"))
-    clock = time.strftime("%H:%M:%S", time.localtime(when)) if when is not None and 0 <= when < 1e11 else ""
+    when = as_time(event.get("t"))
+    clock = time.strftime("%H:%M:%S", time.localtime(when)) if when is not None else ""
     return f"{clock}  {text}".strip() if text else ""
 
 
@@ -244,8 +246,7 @@ def _show(screen: Progress, place: _Place) -> None:
 
 
 def _whole(event: Event, name: str) -> int:
-    value = event.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else 0
+    return as_count(event.get(name))
 
 
 def _text(event: Event, name: str) -> str:

@@ -95,7 +95,7 @@ def _row(status: RunStatus) -> tuple[str, ...]:
         mark(status.state),
         str(status.number or "-"),
         status.run.name,
-        state_word(status.state),
+        _("{state}, damaged").format(state=state_word(status.state)) if status.damaged else state_word(status.state),
         count(status.step),
         f"{status.share:.0%}" if status.total_steps else "-",
         number(status.loss),

@@ -25,6 +25,10 @@ CHUNK = 1 << 20
 """Bytes that one poll reads at most unless told otherwise: about 4,000 steps, some 15 ms of parsing."""
 
 
+LAST_MOMENT = 1e11
+"""Unix seconds (in the year 5138) from which on a number is no moment that anybody meant."""
+
+
 class EventWriter:
     """Appends events to a file. Safe between threads; several processes may write to one file.
 
@@ -208,6 +212,19 @@ def as_number(value: Any) -> float | None:
         except OverflowError:
             return None
     return None
+
+
+def as_count(value: Any, most: int = 1 << 53) -> int:
+    """A whole number from 0 to ``most``; 0 for anything that is none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else 0
+
+
+def as_time(value: Any) -> float | None:
+    """A moment in unix seconds, within the years that calendars know; none for anything that is none."""
+    number = as_number(value)
+    return number if number is not None and 0 < number < LAST_MOMENT else None
 
 
 def _ends_torn(path: Path) -> bool:

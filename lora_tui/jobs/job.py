@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lora_tui.files import write_atomic
-from lora_tui.jobs.lock import FRESH, holder, last_sign
+from lora_tui.jobs.events import as_count, as_time
+from lora_tui.jobs.lock import FRESH, MOST_PID, holder, last_sign
 from lora_tui.jobs.process import host as this_host
 from lora_tui.jobs.process import is_alive, is_place
 
@@ -52,11 +54,21 @@ class Job:
 
 def read_job(run_dir: Path) -> Job | None:
     """The job of a run folder; none when nothing was ever started there or the file is damaged."""
+    return read_job_file(run_dir)[0]
+
+
+def read_job_file(run_dir: Path) -> tuple[Job | None, bool]:
+    """The job as :func:`read_job` gives it, and whether the file is there and says what cannot be."""
     try:
         value = json.loads((run_dir / FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return _from_plain(value) if isinstance(value, dict) else None
+    except OSError:
+        return None, False
+    except (ValueError, RecursionError):
+        return None, True
+    if not isinstance(value, dict):
+        return None, True
+    job = _from_plain(value)
+    return job, any(value.get(name) not in (None, getattr(job, name)) for name in _NUMBERS)
 
 
 def write_job(run_dir: Path, job: Job) -> None:
@@ -100,17 +112,32 @@ def trainer_alive(run_dir: Path, job: Job | None) -> bool:
     return time.time() - last_sign(run_dir) < FRESH
 
 
+_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "pid": lambda value: as_count(value, MOST_PID),
+    "child_pid": lambda value: as_count(value, MOST_PID),
+    "started": lambda value: as_time(value) or 0.0,
+    "heartbeat": lambda value: as_time(value) or 0.0,
+    "ended": as_time,
+    "exit_status": lambda value: _among(value, 0, 255),
+    "signal": lambda value: _among(value, 1, 64),
+    "attempt": as_count,
+    "log_offset": as_count,
+}
+"""How each number of the file is read."""
+
+
+def _among(value: Any, least: int, most: int) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
+
+
 def _from_plain(value: dict[str, Any]) -> Job:
-    """Fields of the right kind from a file that may be older, newer or damaged."""
-    kept: dict[str, Any] = {}
-    for field in fields(Job):
-        found = value.get(field.name)
-        if field.name == "command":
-            kept["command"] = tuple(str(part) for part in found) if isinstance(found, list) else ()
-        elif isinstance(found, str) and field.type == "str":
-            kept[field.name] = found
-        elif isinstance(found, (int, float)) and not isinstance(found, bool) and field.type != "str":
-            kept[field.name] = float(found) if "float" in str(field.type) else int(found)
+    """Fields from a file that may be older, newer or damaged: what cannot be is as if it were not there."""
+    kept: dict[str, Any] = {name: read(value[name]) for name, read in _NUMBERS.items() if value.get(name) is not None}
+    for name in ("identity", "child_started", "host", "folder", "place"):
+        if isinstance(value.get(name), str):
+            kept[name] = value[name]
+    command = value.get("command")
+    kept["command"] = tuple(str(part) for part in command) if isinstance(command, list) else ()
     return Job(**kept)
 
 

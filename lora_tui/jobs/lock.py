@@ -32,6 +32,9 @@ FRESH = 30.0
 UNKNOWN = -1
 """The holder's pid where the lock is held and the file does not say by whom."""
 
+MOST_PID = (1 << 31) - 1
+"""The largest number that any system gives a process."""
+
 _FLOCK = struct.Struct("hhqqi0q")
 """``struct flock`` of 64-bit Linux: type, whence, start, length, pid."""
 
@@ -215,7 +218,8 @@ def _locked(path: Path) -> UserError:
 def _read_text(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes()[:4096] or b"{}")
-        return value if isinstance(value, dict) and isinstance(value.get("pid"), int) else {}
+        pid = value.get("pid") if isinstance(value, dict) else None
+        return value if isinstance(pid, int) and 0 < pid <= MOST_PID else {}
     except (OSError, ValueError, RecursionError):
         return {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.jobs.events import Event, as_number
+from lora_tui.jobs.events import Event, as_count, as_time
 
 LONGEST_TEXT = 4000
 """Characters of a text from an event that are kept."""
@@ -96,8 +96,7 @@ class Ending:
 
 def whole(event: Event, name: str) -> int:
     """A count from an event; 0 for anything that is none."""
-    value = event.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else 0
+    return as_count(event.get(name))
 
 
 def words(event: Event, name: str) -> str:
@@ -108,7 +107,7 @@ def words(event: Event, name: str) -> str:
 
 def moment(event: Event) -> float:
     """When the event was written, unix seconds; 0 when it does not say."""
-    return as_number(event.get("t")) or 0.0
+    return as_time(event.get("t")) or 0.0
 
 
 def inside(root: Path, event: Event) -> Path | None:

@@ -15,11 +15,15 @@ from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
+from lora_tui.jobs.events import as_count
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
 MOST_NAMED = 8
 """Runs that a question which of them is meant names."""
+
+MOST_NUMBER = 10**9
+"""The largest number of a run; what is larger stands in a damaged record."""
 
 FORMAT = 1
 """Version of the run folder's layout, written into its record. A newer one is shown but not touched."""
@@ -87,8 +91,7 @@ class RunFolder:
     @property
     def number(self) -> int:
         """The run's number within its project, from its record; 0 when that does not say."""
-        number = read_json(self.record_path).get("number")
-        return number if isinstance(number, int) and not isinstance(number, bool) else 0
+        return as_count(read_json(self.record_path).get("number"), MOST_NUMBER)
 
     @classmethod
     def create(cls, runs_dir: Path, name: str, config_text: str, record: dict[str, Any]) -> RunFolder:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lora_tui.jobs import control
 from lora_tui.jobs.backwards import newest_first
-from lora_tui.jobs.events import Event, as_number
+from lora_tui.jobs.events import Event, as_count, as_number, as_time
 from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
-from lora_tui.jobs.job import Job, is_of, keeper_alive, read_job, trainer_alive
-from lora_tui.runs.folder import FORMAT, RunFolder, read_json
+from lora_tui.jobs.job import Job, is_of, keeper_alive, read_job_file, trainer_alive
+from lora_tui.runs.folder import FORMAT, MOST_NUMBER, RunFolder, read_json
 from lora_tui.runs.totals import find_totals
 from lora_tui.text.translate import N_, _
 
@@ -50,6 +51,7 @@ class RunStatus:
         newer: a newer version made the folder, so it is shown only.
         orphaned: its trainer lives and its keeper does not.
         waits: it is paused or about to be, so a request resumes it.
+        damaged: names of its files that say what cannot be; what they should tell is unknown.
     """
 
     run: RunFolder
@@ -76,6 +78,7 @@ class RunStatus:
     pid: int = 0
     orphaned: bool = False
     waits: bool = False
+    damaged: tuple[str, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -142,7 +145,8 @@ class _Findings:
 def inspect(run: RunFolder) -> RunStatus:
     """The run's state and progress. Never raises: a damaged or vanished folder has a state, too."""
     record = read_json(run.record_path)
-    job = read_job(run.root)
+    job, job_damaged = read_job_file(run.root)
+    doubts = {run.record_path.name: not _believable(run, record), run.job_path.name: job_damaged}
     alive, kept = _alive(run, job)
     found = _findings(run)
     plan = found.run or find_totals(run, record)
@@ -155,7 +159,7 @@ def inspect(run: RunFolder) -> RunStatus:
     phase = found.phase or ({"phase": "training"} if found.step and found.said_something else {})
     return RunStatus(
         run=run,
-        number=_whole(record, "number"),
+        number=as_count(record.get("number"), MOST_NUMBER),
         state=state,
         step=step,
         total_steps=total,
@@ -178,6 +182,7 @@ def inspect(run: RunFolder) -> RunStatus:
         pid=job.child_pid if job and living else 0,
         orphaned=living and not kept,
         waits=living and _waits(run, found),
+        damaged=tuple(name for name, doubtful in doubts.items() if doubtful),
     )
 
 
@@ -191,6 +196,14 @@ def _alive(run: RunFolder, job: Job | None) -> tuple[bool, bool]:
     trainer = trainer_alive(run.root, job)
     kept = keeper_alive(run.root, job) if job is None or job.ended is None else False
     return trainer, kept
+
+
+def _believable(run: RunFolder, record: Mapping[str, Any]) -> bool:
+    """Whether the record, if there is one, says what can be."""
+    if not record:
+        return not run.record_path.exists()
+    number = record.get("number", 0)
+    return as_time(record.get("created", 1)) is not None and as_count(number, MOST_NUMBER) == number
 
 
 def _waits(run: RunFolder, found: _Findings) -> bool:
@@ -215,6 +228,9 @@ def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept:
     if not run.root.is_dir():
         return "died", Explanation("gone", _("The run folder is gone."), "")
     if job is None and not found.said_something:
+        if run.job_path.exists():
+            message = _("{file} is damaged: whether it was ever started is unknown.").format(file=run.job_path.name)
+            return "died", Explanation("damaged", message, _("Resume it to start it."))
         return "died", Explanation("never", _("It was never started."), _("Resume it to start it."))
     if job is not None and job.ended is None and not is_of(run.root, job):
         return "died", _copied(job)
@@ -257,19 +273,17 @@ def _pace(recent: list[Event]) -> float | None:
 
 
 def _started(record: dict[str, Any], job: Job | None) -> float | None:
-    created = as_number(record.get("created"))
-    return created if created is not None else (job.started if job else None)
+    return as_time(record.get("created")) or (job.started if job and job.started else None)
 
 
 def _ended(job: Job | None, found: _Findings) -> float | None:
     if job is not None and job.ended is not None:
         return job.ended
     if found.terminal is not None:
-        return as_number(found.terminal.get("t"))
-    return job.heartbeat if job else None
+        return as_time(found.terminal.get("t"))
+    return job.heartbeat if job and job.heartbeat else None
 
 
-def _whole(event: Event | None, name: str) -> int:
+def _whole(event: Mapping[str, Any] | None, name: str) -> int:
     """A count from an event; 0 for anything that is none."""
-    value = (event or {}).get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else 0
+    return as_count((event or {}).get(name))

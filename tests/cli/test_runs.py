@@ -102,6 +102,23 @@ def test_a_place_without_runs_says_what_to_do(project: Path, capsys: pytest.Capt
     assert command(["runs", "list", "none"]) == 2
 
 
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1" + "0" * 400, '"x"', "[]", "1e308"])
+def test_a_broken_run_is_shown_as_such_and_the_others_as_ever(
+    done: RunFolder, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = make_run(done.root.parent, "20260103-000000-broken")
+    for path in (broken.record_path, broken.job_path):
+        path.write_text('{"created": %s, "number": %s, "pid": %s, "ended": %s, "started": %s}' % ((number,) * 5))
+    assert command(["runs", "list"]) == 0
+    first, second = capsys.readouterr().out.rstrip("\n").split("\n")[1:]
+    assert "broken" in first and "damaged" in first
+    assert "finished" in second and "damaged" not in second
+    assert command(["runs", "show", "broken"]) == 0
+    assert "record.json is damaged" in capsys.readouterr().out
+    assert command(["runs", "list", "--json"]) == 0
+    assert answer(capsys)["runs"][0]["damaged"] == ["record.json", "job.json"]
+
+
 def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["runs", "show", "1"]) == 0
     text = capsys.readouterr().out

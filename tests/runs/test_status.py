@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from run_builders import T0, add_lines, event_line, make_run, step_line
 
+from lora_tui.jobs.events import LAST_MOMENT
+from lora_tui.jobs.job import read_job
 from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import STATES, inspect, state_word
@@ -174,6 +176,47 @@ def test_nothing_in_the_files_makes_it_fail(run: RunFolder, data: bytes) -> None
         path.write_bytes(data)
     status = inspect(run)
     assert status.state in STATES and state_word(status.state)
+
+
+NONSENSE = (
+    "Infinity",
+    "-Infinity",
+    "NaN",
+    "1e308",
+    "1" + "0" * 400,
+    "1" + "0" * 5000,
+    '"x"',
+    "[1]",
+    "{}",
+    "-5",
+    "true",
+)
+
+
+@pytest.mark.parametrize("text", NONSENSE, ids=range(len(NONSENSE)))
+def test_numbers_that_cannot_be_are_unknown(run: RunFolder, text: str) -> None:
+    lived(run, '{"t":%s,"kind":"step","step":%s,"loss":%s,"epoch":%s,"step_seconds":%s}\n' % ((text,) * 5))
+    for file in (run.job_path, run.record_path, run.lock_path, run.keeper_lock_path):
+        names = [*JOB, "pid", "child_pid", "log_offset", "signal", "number", "created", "format", "totals"]
+        file.write_text("{" + ",".join(f'"{name}":{text}' for name in names) + "}")
+    status = inspect(run)
+    numbers = (status.number, status.attempt, status.pid, status.step, status.total_steps, status.epoch)
+    assert set(numbers) <= {0, 10, 20, 1} and status.state in STATES
+    for moment in (status.started, status.ended, status.eta):
+        assert moment is None or 0 <= moment < LAST_MOMENT
+    assert status.damaged == ("record.json", "job.json")
+    assert run.number == 0
+    read_job(run.root)
+
+
+def test_what_is_not_damaged_is_not_called_so(run: RunFolder) -> None:
+    assert inspect(run).damaged == ()
+    run.job_path.unlink()
+    run.record_path.unlink()
+    assert inspect(run).damaged == ()
+    run.job_path.write_text("{")
+    status = inspect(run)
+    assert (status.damaged, status.code, status.can_resume) == (("job.json",), "damaged", True)
 
 
 def test_a_job_file_with_wrong_types_counts_as_far_as_it_is_right(run: RunFolder) -> None:

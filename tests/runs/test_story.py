@@ -11,6 +11,7 @@ from run_builders import T0, add_lines, event_line, launched, make_run, step_lin
 from support import until
 
 from lora_tui.jobs.control import request
+from lora_tui.jobs.events import LAST_MOMENT
 from lora_tui.jobs.lock import holder
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.story import RunStory, find_rewinds
@@ -260,6 +261,9 @@ HOSTILE = [
     '{"kind":"unknown","x":1}\n',
     '{"t":"noon","kind":"warning","message":{"a":1}}\n',
     "resumed\n",
+    '{"t":1e308,"kind":"warning","message":"x"}\n',
+    '{"t":Infinity,"kind":"step","step":21,"loss":Infinity,"step_seconds":1e308}\n',
+    '{"kind":"step","step":21,"t":1' + "0" * 400 + ',"loss":1' + "0" * 400 + "}\n",
     '{"kind":"step","step":21,"loss":[1],"lr":5,"grad_norm":{"a":1},"step_seconds":"soon","t":[]}\n',
     '{"kind":"validation","step":20,"loss":"x"}\n',
     "[" * 50_000 + "\n",
@@ -276,6 +280,8 @@ def test_hostile_lines_hurt_nothing(run: RunFolder, line: str) -> None:
         if "resumed" not in line:
             assert story.step in (20, 21)
             assert steps_of(story)[:20] == list(range(1, 21))
+        moments = [story.first_time, story.last_time, *(marker.time for marker in story.markers)]
+        assert all(moment is None or 0 <= moment < LAST_MOMENT for moment in moments)
 
 
 def test_step_lines_of_a_known_shape_with_hostile_values_hurt_nothing(run: RunFolder) -> None:
