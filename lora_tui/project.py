@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -17,7 +16,9 @@ from typing import Any
 from lora_tui.dataset.scan import IMAGE_SUFFIXES
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
+from lora_tui.places import absolute, exists, expand, flaw, is_file
 from lora_tui.text import N_, _, plain
+from lora_tui.toml_files import TomlError, read_toml
 
 FILE_NAME = "lora-tui.toml"
 SCHEMA_VERSION = 1
@@ -119,10 +120,10 @@ class Project:
         Raises:
             UserError: there is no project file, it cannot be read, or something in it is wrong.
         """
-        root = _absolute(directory)
+        root = absolute(directory)
         file = root / FILE_NAME
         try:
-            data = tomllib.loads(file.read_bytes().decode("utf-8"))
+            data = read_toml(file)
         except FileNotFoundError as error:
             raise _wrong(
                 file, _("There is no project here."), _("Make one with: lora-tui new DIR"), "project.missing"
@@ -131,7 +132,7 @@ class Project:
             reason = plain(error.strerror or str(error))
             message = _("The project file cannot be read: {reason}.").format(reason=reason)
             raise _wrong(file, message, _("Check its permissions."), "project.unreadable") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (TomlError, UnicodeDecodeError) as error:
             message = _("The project file is not valid TOML: {reason}.").format(reason=plain(str(error)))
             raise _wrong(file, message, _("Mend that line."), "project.invalid") from error
         return _from_data(root, file, data)
@@ -157,13 +158,13 @@ class Project:
         Raises:
             UserError: there is a project already, the purpose is none, or the folder cannot be written.
         """
-        root = _absolute(directory)
-        if (root / FILE_NAME).exists():
+        root = absolute(directory)
+        if exists(root / FILE_NAME):
             raise _wrong(root, _("There is a project here already."), _("Open it, or choose another folder."), "exists")
         purpose = checked_purpose(purpose) if purpose else ""
         try:
             root.mkdir(parents=True, exist_ok=True)
-            found = [_absolute(path) for path in datasets] or _image_folders(root)
+            found = [absolute(path) for path in datasets] or _image_folders(root)
             if not found:
                 found = [root / IMAGES_FOLDER]
                 found[0].mkdir(exist_ok=True)
@@ -190,7 +191,7 @@ class Project:
         Its dataset is the folder itself when images lie in it or in ``N_name`` folders of it, else each of
         its folders that holds images somewhere; none when there are no images at all.
         """
-        root = _absolute(directory)
+        root = absolute(directory)
         return cls(root=root, name=root.name, datasets=[ProjectDataset(path) for path in _image_folders(root)])
 
     @classmethod
@@ -200,9 +201,9 @@ class Project:
         Raises:
             UserError: that file is wrong.
         """
-        here = _absolute(start)
+        here = absolute(start)
         for folder in (here, *here.parents):
-            if (folder / FILE_NAME).is_file():
+            if is_file(folder / FILE_NAME):
                 return cls.load(folder)
         return None
 
@@ -275,6 +276,8 @@ def _from_data(root: Path, file: Path, data: dict[str, Any]) -> Project:
         except UserError as error:
             raise _wrong(file, f"purpose: {error.message}", error.remedy, error.code) from error
     base = texts.pop("base_model")
+    if message := flaw(base):
+        raise _wrong(file, f"base_model: {message}", _("Give another path."), "project.path")
     return Project(
         root=root,
         datasets=[_dataset(root, file, entry) for entry in _typed(file, data, "datasets", list, [])],
@@ -295,6 +298,8 @@ def _dataset(root: Path, file: Path, entry: Any) -> ProjectDataset:
     if not path or not 0 <= repeats <= 10_000:
         message = _("A dataset needs a path, and repeats from 0 to 10,000.")
         raise _wrong(file, message, "", "project.value")
+    if message := flaw(path):
+        raise _wrong(file, f"datasets.path: {message}", _("Give another path."), "project.path")
     return ProjectDataset(_resolve(root, path), repeats)
 
 
@@ -323,18 +328,13 @@ def _unwritable(place: Path, error: OSError) -> UserError:
     return _wrong(place, message, _("Check the folder's permissions and the space on the disk."), "project.unwritable")
 
 
-def _absolute(path: Path) -> Path:
-    """Absolute without following links, so that a linked project stays where a person sees it."""
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - see above
-
-
 def _resolve(root: Path, text: str) -> Path:
-    return Path(os.path.normpath(root / Path(text).expanduser()))
+    return Path(os.path.normpath(root / expand(text)))
 
 
 def resolved_model(base: Path, model: str) -> str:
     """A model on this disk as an absolute path, taken from ``base``; a hub name or nothing as it is."""
-    is_local = bool(model) and (_is_place(model) or (base / model).exists())
+    is_local = bool(model) and (_is_place(model) or exists(base / model))
     return os.fspath(_resolve(base, model)) if is_local else model
 
 

@@ -10,15 +10,16 @@ import difflib
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
-from lora_tui.files import write_atomic
+from lora_tui.files import kind_of, write_atomic
+from lora_tui.places import absolute
 from lora_tui.text import _, plain
+from lora_tui.toml_files import TomlError, parse_toml, read_toml
 
 APP = "lora-tui"
 IMAGE_MODES = ("auto", "half", "off")
@@ -69,7 +70,7 @@ def state_dir() -> Path:
 def settings_file() -> Path:
     """The settings file: ``LORA_TUI_CONFIG``, else ``settings.toml`` in :func:`config_dir`."""
     named = os.environ.get("LORA_TUI_CONFIG", "")
-    return Path(named).expanduser() if named else config_dir() / "settings.toml"
+    return absolute(named, "LORA_TUI_CONFIG") if named else config_dir() / "settings.toml"
 
 
 def load_settings() -> Settings:
@@ -80,14 +81,20 @@ def load_settings() -> Settings:
     """
     path = settings_file()
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        if kind := kind_of(path.stat().st_mode):
+            raise _bad_file(path, _("it is {kind}").format(kind=kind), "settings.unreadable")
+        data = read_toml(path)
     except FileNotFoundError:
         return Settings()
     except UnicodeDecodeError as error:
         raise _bad_file(path, _("it is not UTF-8 text"), "settings.encoding") from error
+    except TomlError as error:
+        raise _bad_file(path, str(error), "settings.syntax") from error
+    except UserError:
+        raise
     except OSError as error:
         raise _bad_file(path, error.strerror or str(error), "settings.unreadable") from error
-    return _parse(text, path)
+    return _of(data, path)
 
 
 def save_settings(settings: Settings) -> None:
@@ -138,7 +145,7 @@ def remember_project(folder: Path) -> None:
 def _folder(kind: str) -> Path:
     home = os.environ.get("LORA_TUI_HOME", "")
     if home:
-        path = Path(home).expanduser().absolute() / kind
+        path = absolute(home, "LORA_TUI_HOME") / kind
     else:
         import platformdirs  # only here: the moved home needs nothing of it
 
@@ -155,11 +162,7 @@ def _folder(kind: str) -> Path:
     return path
 
 
-def _parse(text: str, path: Path) -> Settings:
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise _bad_file(path, plain(str(error)), "settings.syntax") from error
+def _of(data: Mapping[str, Any], path: Path) -> Settings:
     known = {item.name: item for item in fields(Settings)}
     values: dict[str, Any] = {}
     for name, value in data.items():
@@ -209,8 +212,8 @@ def _edited(text: str, old: Settings, new: Settings, path: Path) -> str:
     for name in sorted(changed):
         edited = _with_line(edited, name, getattr(new, name))
     try:
-        return edited if _parse(edited, path) == new else _written(new)
-    except UserError:
+        return edited if _of(parse_toml(edited), path) == new else _written(new)
+    except (UserError, TomlError):
         return _written(new)
 
 

@@ -120,6 +120,12 @@ def test_a_folder_without_a_project_is_adopted(tmp_path: Path, files: list[str],
         ("datasets = ['x']", "project.value", "[[datasets]]"),
         ("schema_version = 99", "project.newer", "newer"),
         ("name = 'x", "project.invalid", "TOML"),
+        ("price_per_hour = " + "9" * 5000, "project.invalid", "line 1"),
+        ("price_per_hour = 1" + "0" * 400, "project.invalid", "price_per_hour is beyond 64 bits"),
+        ("name = " + "[" * 5000, "project.invalid", "line 1"),
+        ('base_model = "a\\u0000b"', "project.path", "base_model: A path cannot contain the character NUL."),
+        ('[[datasets]]\npath = "~\\u0000"', "project.path", "datasets.path: A path cannot contain"),
+        ('[[datasets]]\npath = "' + "x" * 300 + '"', "project.path", "longer than 255 bytes"),
     ],
 )
 def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, code: str, says: str) -> None:
@@ -128,6 +134,19 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, code: str, sa
     assert caught.value.code == code
     assert FILE_NAME in caught.value.place
     assert says in str(caught.value)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b'\xef\xbb\xbfname = "x"\r\n')
+    assert Project.load(tmp_path).name == "x"
+
+
+def test_a_folder_below_the_home_of_nobody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for make in (Project.create, Project.adopt, Project.load):
+        with pytest.raises(UserError, match="There is no user"):
+            make(Path("~no such user/x"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_a_file_is_no_project(tmp_path: Path) -> None:

@@ -170,3 +170,33 @@ def test_reading_settings_needs_no_heavy_library():
         "sys.exit(bool({'pydantic', 'textual', 'torch', 'PIL'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("theme = " + "9" * 5000, "line 1"),
+        ("\ntheme = " + "[" * 5000, "line 2"),
+        ("theme = 1" + "0" * 400, "theme is beyond 64 bits"),
+    ],
+)
+def test_what_no_toml_reader_takes_is_named_with_its_place(text, reason):
+    path = put(text)
+    with pytest.raises(UserError, match=reason) as caught:
+        load_settings()
+    assert (caught.value.place, caught.value.code) == (str(path), "settings.syntax")
+
+
+def test_a_settings_file_may_begin_with_a_byte_order_mark():
+    put('\ufefftheme = "light"\n')
+    assert load_settings().theme == "light"
+
+
+@pytest.mark.parametrize("name", ["LORA_TUI_HOME", "LORA_TUI_CONFIG"])
+def test_a_home_of_nobody_is_refused_and_makes_no_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, "~no such user/x")
+    with pytest.raises(UserError, match="There is no user") as caught:
+        load_settings()
+    assert caught.value.place == name
+    assert not list(tmp_path.glob("~*"))

@@ -93,13 +93,14 @@ def _new(args: argparse.Namespace) -> int:
     from lora_tui.config.load import save_config
     from lora_tui.config.mistakes import shown
     from lora_tui.config.presets import find_preset
+    from lora_tui.places import exists
     from lora_tui.project import Project
     from lora_tui.text.plain import plain
 
     near = args.path.absolute().parent if args.path else Path.cwd()
     project = Project.find(near)
     path = args.path or (project.configs / f"{file_stem(project.name)}.toml" if project else Path("config.toml"))
-    if path.exists() and not args.force:
+    if exists(path) and not args.force:
         raise UserError(
             _("The file is there already."),
             place=plain(str(path)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 from lora_tui import __version__
 from lora_tui.errors import UserError
+from lora_tui.text.plain import plain
 from lora_tui.text.translate import N_, _, set_language
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -95,6 +97,14 @@ def _run(argv: Sequence[str]) -> int:
         return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # a word of the command line that was taken for a path
+            return _crashed(error, argv)
+        told = UserError(
+            _("The name is too long for a file or folder."), place=plain(str(error.filename), limit=200), code="usage"
+        )
+        _report(told.as_dict(), str(told), argv)
+        return WRONG
     except Exception as error:
         return _crashed(error, argv)
 
@@ -132,10 +142,12 @@ def open_app(directory: Path, *, given: str | None = None, screen: str = "home",
     Raises:
         UserError: ``app.directory`` when there is no such folder.
     """
-    if not directory.is_dir():
+    from lora_tui.places import is_folder
+
+    if not is_folder(directory):
         raise UserError(
             _("There is no such folder, and no command of this name."),
-            place=given or str(directory),
+            place=plain(given or str(directory), limit=200),
             remedy=_("Name a folder, or see: lora-tui --help"),
             code="app.directory",
         )
@@ -164,7 +176,6 @@ def _wanted_language() -> str:
 
 def _report(error: dict[str, str], line: str, argv: Sequence[str]) -> None:
     from lora_tui.cli.output import note, print_json
-    from lora_tui.text.plain import plain
 
     if "--json" in argv:
         print_json({"error": error})

@@ -36,13 +36,14 @@ def build(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.errors import UserError
+    from lora_tui.places import is_folder
     from lora_tui.project import Project, resolved_model
     from lora_tui.text import plain
 
     if not 0 <= args.price < float("inf"):
         raise UserError(_("The price must be 0 or more."), place="--price", code="usage")
     for folder in args.dataset:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise UserError(
                 _("There is no such folder."),
                 place=plain(str(folder)),

@@ -6,19 +6,19 @@ reported at once. Writing is :mod:`lora_tui.config.write`, offered here as well.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from lora_tui.config.fields import FieldSpec, field_for
-from lora_tui.config.mistakes import ConfigErrors, unknown_key, validated, wrong_value
-from lora_tui.config.paths import absolute, map_places
+from lora_tui.config.mistakes import ConfigErrors, joined, unknown_key, validated, wrong_value
+from lora_tui.config.paths import absolute, flaws, map_places
 from lora_tui.config.schema import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.write import dump_config, save_config
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.toml_files import TomlError, read_toml
 
 __all__ = ["ConfigErrors", "dump_config", "load_config", "parse_config", "save_config", "set_value"]
 
@@ -35,7 +35,7 @@ def load_config(path: Path) -> Config:
     """
     place = plain(str(path))
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = read_toml(path)
     except FileNotFoundError as error:
         raise UserError(
             _("There is no such file."),
@@ -50,20 +50,18 @@ def load_config(path: Path) -> Config:
             remedy=_("Save it as UTF-8."),
             code="config.encoding",
         ) from error
+    except TomlError as error:
+        raise UserError(
+            _("The file is not valid TOML: {reason}.").format(reason=error),
+            place=place,
+            remedy=_("Texts need quotes, each setting its own line."),
+            code="config.syntax",
+        ) from error
     except OSError as error:
         raise UserError(
             _("The file cannot be read: {reason}.").format(reason=error.strerror or error),
             place=place,
             code="config.unreadable",
-        ) from error
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(
-            _("The file is not valid TOML: {reason}.").format(reason=plain(str(error), limit=120)),
-            place=place,
-            remedy=_("Texts need quotes, each setting its own line."),
-            code="config.syntax",
         ) from error
     return parse_config(data, base=path.parent, place=place)
 
@@ -83,7 +81,7 @@ def parse_config(data: Mapping[str, Any], *, base: Path | None = None, place: st
     if base is not None:
         folder = base
         map_places(own, lambda text, model: absolute(text, folder, model=model))
-    return validated(own, place)
+    return _placed(validated(own, place), place)
 
 
 def set_value(config: Config, key: str, text: str, *, base: Path | None = None) -> Config:
@@ -107,7 +105,18 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
     if spec.repeated:
         table = _entry(table, spec, key, int(parts[1]))
     table[spec.name] = value
-    return validated(data)
+    return _placed(validated(data))
+
+
+def _placed(config: Config, place: str = "") -> Config:
+    """``config`` when its places can exist at all; whether they do is for the check to say."""
+    errors = [
+        UserError(message, place=joined(place, key), remedy=_("Give another path."), code="config.path")
+        for key, message in flaws(as_plain(config))
+    ]
+    if errors:
+        raise ConfigErrors(errors, place=place)
+    return config
 
 
 def _check_version(version: object, place: str) -> None:

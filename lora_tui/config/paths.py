@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from lora_tui.config.fields import fields
+from lora_tui.places import expand, flaw
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -23,7 +24,7 @@ def absolute(text: str, base: Path, *, model: bool) -> str:
     """``text`` against the folder ``base``, ``~`` expanded; a hub name stays unless it is there as a folder."""
     if not text:
         return text
-    full = os.path.abspath(os.path.join(base, os.path.expanduser(text)))  # noqa: PTH100, PTH111, PTH118 - no links resolved
+    full = os.path.abspath(base / expand(text))  # noqa: PTH100 - no links resolved
     if model and is_hub_name(text) and not os.path.lexists(full):
         return text
     return full
@@ -54,3 +55,12 @@ def map_places(data: MutableMapping[str, Any], change: Callable[[str, bool], str
         for entry in found if isinstance(found, list) else [found]:
             if isinstance(entry, dict) and isinstance(entry.get(spec.name), str):
                 entry[spec.name] = change(entry[spec.name], spec.option.path == "model")
+
+
+def flaws(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and sentence for each place in plain ``data`` that no file or folder can have."""
+    for spec in fields():
+        found = data.get(spec.section) if spec.option.path else None
+        for number, entry in enumerate(found if isinstance(found, list) else [found]):
+            if isinstance(entry, dict) and isinstance(entry.get(spec.name), str) and (told := flaw(entry[spec.name])):
+                yield (f"{spec.section}.{number}.{spec.name}" if spec.repeated else spec.key), told

@@ -6,7 +6,6 @@ of the same name replaces the shipped one. Presets of the two kinds can be appli
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from lora_tui.config.schema import Config, as_plain
 from lora_tui.errors import UserError
 from lora_tui.settings import config_dir
 from lora_tui.text import _, language, plain
+from lora_tui.toml_files import read_toml
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "presets"
 KINDS = ("purpose", "memory")
@@ -70,7 +70,7 @@ def load_presets() -> tuple[tuple[Preset, ...], tuple[UserError, ...]]:
     loaded: dict[str, Preset] = {}
     failed: list[UserError] = []
     for folder, own in ((SHIPPED, False), (config_dir() / "presets", True)):
-        for path in sorted(folder.glob("*.toml")):
+        for path in sorted(path for path in folder.glob("*.toml") if path.is_file()):
             try:
                 loaded[path.stem] = read_preset(path, own=own)
             except UserError as error:
@@ -125,7 +125,7 @@ def read_preset(path: Path, *, own: bool = False) -> Preset:
     """
     place = plain(str(path))
     try:
-        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        data = read_toml(path)
     except OSError as error:
         raise _bad(place, error.strerror or str(error)) from error
     except ValueError as error:

@@ -244,9 +244,10 @@ def _walk(folder: Path, repeats: int, problems: list[Problem]) -> Iterator[_Fold
 def _must_list(folder: Path) -> None:
     try:
         os.scandir(folder).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
-            _("The dataset folder cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+            _("The dataset folder cannot be read: {reason}.").format(reason=plain(reason)),
             place=plain(str(folder)),
             remedy=_("Check the path and its permissions."),
             code="dataset.missing",

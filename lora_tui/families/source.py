@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from lora_tui.errors import UserError
+from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
 
 SINGLE_FILES = (".safetensors",)
@@ -40,9 +40,9 @@ def resolve(base: str, *, place: str = "model.base", allow_pickle: bool = False)
             "hub name."), code="model.missing"
         )  # fmt: skip
     path = expand(base)
-    if path.is_dir():
+    if is_folder(path):
         return _folder(path, place)
-    if path.is_file():
+    if is_file(path):
         return _file(path, place, allow_pickle)
     if _HUB_NAME.match(base) and not path.is_absolute():
         return _folder(_download(base, place), place)
@@ -52,11 +52,6 @@ def resolve(base: str, *, place: str = "model.base", allow_pickle: bool = False)
         remedy=_("Check the path, or give a hub name such as owner/model."),
         code="model.missing",
     )
-
-
-def expand(text: str | Path) -> Path:
-    """``text`` as a path with ``~`` filled in; unchanged where it names a user that is not there."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's own raises for an unknown user
 
 
 def _folder(path: Path, place: str) -> Source:

@@ -6,7 +6,6 @@ same name wins. A file that is wrong is reported and left out, and never stops t
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from textual.color import Color, ColorParseError
 from lora_tui.errors import UserError
 from lora_tui.settings import config_dir
 from lora_tui.text import N_, _, plain
+from lora_tui.toml_files import read_toml
 
 if TYPE_CHECKING:
     from textual.theme import Theme
@@ -148,7 +148,7 @@ def load_themes(folders: tuple[Path, ...] | None = None) -> tuple[dict[str, Them
     failures: list[UserError] = []
     for folder in theme_folders() if folders is None else folders:
         try:
-            paths = sorted(folder.glob("*.toml"))
+            paths = sorted(path for path in folder.glob("*.toml") if path.is_file())
         except OSError:
             continue
         for path in paths:
@@ -166,8 +166,8 @@ def read_theme(path: Path) -> ThemeSpec:
         UserError: it cannot be read, is no TOML, or holds an unknown key or something that is no colour.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = read_toml(path)
+    except (OSError, ValueError) as error:
         raise _wrong(path, "", plain(str(error))) from error
     return parse_theme(data, path)
 

@@ -77,10 +77,34 @@ def test_the_language_of_the_environment_and_the_settings_is_used(monkeypatch: p
     assert language() == "en"
 
 
-def test_a_broken_settings_file_stops_no_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["language = [broken", "a = " + "9" * 5000, "a = " + "[" * 5000, "a.b." * 50 + "a = 1"]
+)
+def test_a_broken_settings_file_stops_no_command(text: str, tmp_path: Path) -> None:
     settings_file().parent.mkdir(parents=True, exist_ok=True)
-    settings_file().write_text("language = [broken")
-    assert run(["runs", "list", str(tmp_path)]) == 0
+    settings_file().write_text(text)
+    for args in (["runs", "list", str(tmp_path)], ["--version"], ["--help"], ["runs", "--help"]):
+        assert run(args) == 0
+
+
+@pytest.mark.parametrize("name", ["LORA_TUI_HOME", "LORA_TUI_CONFIG"])
+def test_a_home_that_cannot_be_stops_no_version(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("~no such user/x", "x" * 5000):
+        monkeypatch.setenv(name, value)
+        assert run(["--version"]) == 0
+
+
+def test_a_pipe_for_settings_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("LORA_TUI_CONFIG", str(tmp_path / "pipe"))
+    assert run(["--version"]) == 0
+
+
+@pytest.mark.parametrize("args", [[], ["dataset", "check"], ["config", "new"], ["new"], ["runs", "list"], ["demo"]])
+def test_a_name_that_is_too_long_is_wrong_input(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*args, "x" * 5000]) == 2
+    assert "internal" not in capsys.readouterr().err
+    assert not list(state_dir().glob("crash-*"))
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
@@ -113,13 +137,12 @@ def test_an_output_that_takes_nothing_is_one_honest_line_and_status_1(redirectio
     assert not list(state_dir().glob("crash-*"))
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&- 2>&-"])
-def test_a_command_does_its_work_when_nobody_hears_of_its_progress(tmp_path, redirection, unbuffered) -> None:
-    told = redirected(redirection, "dataset", "check", str(tmp_path), "--json", unbuffered=unbuffered)
+def test_a_command_does_its_work_when_nobody_hears_of_its_progress(tmp_path, redirection) -> None:
+    told = redirected(redirection, "dataset", "check", str(tmp_path), "--json")
     assert (told.returncode, [item["code"] for item in json.loads(told.stdout)["problems"]]) == (3, ["dataset.empty"])
-    assert redirected(redirection, "tarin", unbuffered=unbuffered).returncode == 2
-    assert redirected(f"{redirection} >/dev/full", "runs", "list", str(tmp_path), unbuffered=unbuffered).returncode == 0
+    assert redirected(redirection, "tarin").returncode == 2
+    assert redirected(f"{redirection} >/dev/full", "runs", "list", str(tmp_path), unbuffered="1").returncode == 0
 
 
 def test_the_number_of_a_closed_stream_is_given_to_no_file(tmp_path) -> None:

@@ -171,6 +171,9 @@ def test_a_file_from_a_newer_version_is_refused_before_its_keys_are_looked_at(tm
         (b"schema_version = 'x'\n", "config.version"),
         (b"schema_version = 0\n", "config.version"),
         (b"a = " + b"[" * 5000, "config.syntax"),
+        (b"[network]\nrank = " + b"9" * 5000, "config.syntax"),
+        (b"[network]\nrank = 0x" + b"f" * 5000, "config.syntax"),
+        (b".".join([b"a"] * 5000) + b" = 1", "config.syntax"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path, content, code):
@@ -181,6 +184,26 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, content, code):
         load_config(path)
     assert caught.value.code == code
     assert caught.value.place == str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a\\u0000b", "A path cannot contain the character NUL."),
+        ("~\\u0000", "A path cannot contain the character NUL."),
+        ("x" * 256, "A name in the path is longer than 255 bytes."),
+        ("x/" * 2500, "The path is longer than 4095 bytes."),
+    ],
+)
+def test_a_place_that_nothing_can_have_is_refused_by_its_setting(tmp_path, text, reason):
+    settings = {"model.base": "[model]\nbase", "model.vae": "[model]\nvae", "datasets.0.path": "[[datasets]]\npath"}
+    for key, head in settings.items():
+        path = written(tmp_path, f'{head} = "{text}"\n')
+        with pytest.raises(UserError) as caught:
+            load_config(path)
+        assert (caught.value.place, caught.value.message) == (f"{path}: {key}", reason)
+    with pytest.raises(UserError, match=reason):
+        set_value(Config(), "model.base", text.replace("\\u0000", "\0"))
 
 
 def test_a_folder_in_place_of_a_file_says_why(tmp_path):

@@ -12,7 +12,7 @@ from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
-from lora_tui.families.source import expand
+from lora_tui.places import exists, expand, is_file, is_folder
 from lora_tui.text import _, plain
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -30,7 +30,7 @@ def base_model(config: Config) -> Iterator[Finding]:
         )
         return
     path = expand(base)
-    if not path.exists():
+    if not exists(path):
         yield _absent_model("model.base", base)
         return
     yield from _pickle(config, "model.base", path)
@@ -43,11 +43,11 @@ def separate_vae(config: Config) -> Iterator[Finding]:
     if not config.model.vae:
         return
     path = expand(config.model.vae)
-    if not path.exists():
+    if not exists(path):
         yield _absent_model("model.vae", config.model.vae)
         return
     yield from _pickle(config, "model.vae", path)
-    if path.is_dir() or path.suffix.lower() in PICKLES:
+    if is_folder(path) or path.suffix.lower() in PICKLES:
         return
     (_found, kind, _detail), problem = _kind_of(path)
     if problem:
@@ -77,7 +77,7 @@ def folders(config: Config) -> Iterator[Finding]:
         if problem:
             yield error(key, problem, _("Give a folder of images with their captions."), "datasets.path")
             continue
-        real = os.path.realpath(os.path.expanduser(entry.path))  # noqa: PTH111 - a text, possibly not UTF-8
+        real = os.path.realpath(expand(entry.path))
         for other, first in seen.items():
             if real == other or real.startswith(other.rstrip("/") + "/") or other.startswith(real.rstrip("/") + "/"):
                 yield warning(
@@ -96,9 +96,9 @@ def _folder_problem(text: str) -> str:
     if not text:
         return _("The folder is empty text.")
     path = expand(text)
-    if not path.exists():
+    if not exists(path):
         return _("There is no folder {path}.").format(path=plain(text))
-    if not path.is_dir():
+    if not is_folder(path):
         return _("{path} is a file, not a folder.").format(path=plain(text))
     if not os.access(path, os.R_OK | os.X_OK):
         return _("The folder {path} may not be read.").format(path=plain(text))
@@ -122,7 +122,7 @@ def _absent_model(key: str, text: str) -> Finding:
 
 
 def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
-    if path.is_file() and path.suffix.lower() in PICKLES and not config.model.allow_pickle:
+    if is_file(path) and path.suffix.lower() in PICKLES and not config.model.allow_pickle:
         yield error(
             key,
             _("{name} is a pickled checkpoint, and opening one can run a program hidden in it.").format(

@@ -15,6 +15,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lora_tui.places import expand
 from lora_tui.text import _, plain
 from lora_tui.tui.acting import Acting, keymap_of
 from lora_tui.tui.actions import DIALOG
@@ -319,7 +320,7 @@ class AskPath(Dialog[Path]):
         self.query_one(VirtualList).set_count(len(entries), cursor=0)
 
     def _path(self, text: str) -> Path:
-        return Path(os.path.abspath(self._start / Path(text).expanduser()))  # noqa: PTH100
+        return Path(os.path.abspath(self._start / expand(text)))  # noqa: PTH100
 
     def action_complete(self) -> None:
         """Tab: take the row under the cursor."""
