@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from lora_tui.doctor.check import ERROR, NOTE, OK, WARNING, Check
 from lora_tui.errors import UserError
 from lora_tui.jobs.resources import Sampler, disk_free
+from lora_tui.places import exists, is_folder
 from lora_tui.text import _, bytes_text, plain
 
 SMALL_GPU = 6_000_000_000
@@ -18,6 +21,7 @@ BUSY_SHARE = 0.5
 LITTLE_MEMORY = 8_000_000_000
 LITTLE_DISK = 10_000_000_000
 NO_DISK = 500_000_000
+TRIAL_BYTES = 4096
 
 
 def gpus() -> list[dict[str, Any]]:
@@ -40,7 +44,7 @@ def machine_checks(found: Sequence[dict[str, Any]], folder: Path) -> Iterator[Ch
             _("Training runs on the CPU, which is for trials; a real model takes seconds a step."),
         )
     yield _memory_check(folder)
-    yield _disk_check("disk", _("disk here"), folder)
+    yield _place_check(folder)
     yield from _user_checks()
 
 
@@ -71,9 +75,45 @@ def _memory_check(folder: Path) -> Check:
     return Check("machine", "memory", OK, _("memory"), text)
 
 
-def _disk_check(name: str, title: str, folder: Path) -> Check:
+def _place_check(folder: Path) -> Check:
+    """The folder where runs would be written: whether it can be, and the room on its disk."""
+    title, place = _("disk here"), plain(str(folder), limit=200)
+    if exists(folder) and not is_folder(folder):
+        text = _("{place} is a file, not a folder").format(place=place)
+    elif not is_folder(folder):
+        text = _("there is no folder {place}").format(place=place)
+    elif reason := _trial(folder):
+        text = _("{place} cannot be written: {reason}").format(place=place, reason=reason)
+    else:
+        return _disk_check("disk", title, folder, tried=True)
+    return Check("machine", "disk", ERROR, title, text, _("Make it a folder that you may write to, or choose another."))
+
+
+def _trial(folder: Path) -> str:
+    """Write a file into ``folder`` and take it away again; empty when that went well, else why it did not.
+
+    Permissions alone say too little: a disk may be mounted read-only, full, or over its quota.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=".lora-tui-doctor.", dir=folder)
+    except OSError as error:
+        return plain(error.strerror or str(error))
+    try:
+        os.write(handle, bytes(TRIAL_BYTES))
+        os.fsync(handle)
+    except OSError as error:
+        return plain(error.strerror or str(error))
+    finally:
+        os.close(handle)
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+    return ""
+
+
+def _disk_check(name: str, title: str, folder: Path, *, tried: bool = False) -> Check:
     free = disk_free(folder)
-    text = _("{free} free at {place}").format(free=bytes_text(free), place=plain(str(folder)))
+    told = _("{free} free at {place}, a file was written and removed") if tried else _("{free} free at {place}")
+    text = told.format(free=bytes_text(free), place=plain(str(folder)))
     if free is not None and free < NO_DISK:
         return Check("machine", name, ERROR, title, text, _("Make room: not even a LoRA and its state fit."))
     if free is not None and free < LITTLE_DISK:
@@ -100,10 +140,10 @@ def _folder_check(name: str, title: str, place: Any) -> Check:
     """A folder of the user's: whether it can be made and written, and whether its disk is full."""
     try:
         folder = Path(place())
-        writable = os.access(folder, os.W_OK | os.X_OK)
+        reason = _trial(folder)
     except (OSError, UserError) as error:
         return Check("machine", name, ERROR, title, plain(str(error)), _("LORA_TUI_HOME names another place."))
-    if not writable:
-        text = _("{place} cannot be written").format(place=plain(str(folder)))
+    if reason:
+        text = _("{place} cannot be written: {reason}").format(place=plain(str(folder)), reason=reason)
         return Check("machine", name, ERROR, title, text, _("LORA_TUI_HOME names another place."))
     return _disk_check(name, title, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,36 @@ def test_folders_that_cannot_be_made_are_errors(tmp_path: Path, monkeypatch: pyt
     for name in ("config", "cache", "state"):
         assert found[name].status == "error"
         assert "LORA_TUI_HOME" in found[name].remedy
+
+
+def test_the_place_of_the_runs_is_written_to_and_left_as_it_was(tmp_path: Path) -> None:
+    found = checks(tmp_path)["disk"]
+    assert found.status in ("ok", "warning")
+    assert "a file was written and removed" in found.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_is_not_there_or_is_no_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, says in ((tmp_path / "none", "there is no folder"), (tmp_path / "file", "is a file, not a folder")):
+        found = checks(folder)["disk"]
+        assert (found.status, bool(found.remedy)) == ("error", True)
+        assert says in found.text
+    assert checks(tmp_path / ("x" * 300))["disk"].status == "error"
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_place_that_takes_no_file_or_no_bytes_is_an_error_whatever_its_permissions(tmp_path: Path) -> None:
+    assert "cannot be written: " in checks(Path("/proc/self"))["disk"].text
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        found = checks(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    for name in ("disk", "config", "cache", "state"):
+        assert (found[name].status, "cannot be written: File too large" in found[name].text) == ("error", True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bad_settings_file_is_an_error(tmp_path: Path) -> None:
