@@ -67,7 +67,7 @@ def read_job_file(run_dir: Path) -> tuple[Job | None, bool]:
         return None, True
     if not isinstance(value, dict):
         return None, True
-    job = _from_plain(value)
+    job = from_plain(value)
     return job, any(value.get(name) not in (None, getattr(job, name)) for name in _NUMBERS)
 
 
@@ -77,7 +77,7 @@ def write_job(run_dir: Path, job: Job) -> None:
     Raises:
         OSError: the folder is gone or cannot be written.
     """
-    data = json.dumps({**asdict(job), "command": list(job.command)}).encode() + b"\n"
+    data = json.dumps(as_plain(job)).encode() + b"\n"
     path = run_dir / FILE
     try:
         write_atomic(path, data, durable=False)
@@ -130,8 +130,13 @@ def _among(value: Any, least: int, most: int) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
 
 
-def _from_plain(value: dict[str, Any]) -> Job:
-    """Fields from a file that may be older, newer or damaged: what cannot be is as if it were not there."""
+def as_plain(job: Job) -> dict[str, Any]:
+    """A job as JSON can say it."""
+    return {**asdict(job), "command": list(job.command)}
+
+
+def from_plain(value: dict[str, Any]) -> Job:
+    """A job from JSON that may be older, newer or damaged: what cannot be is as if it were not there."""
     kept: dict[str, Any] = {name: read(value[name]) for name, read in _NUMBERS.items() if value.get(name) is not None}
     for name in ("identity", "child_started", "host", "folder", "place"):
         if isinstance(value.get(name), str):

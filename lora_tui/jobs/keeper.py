@@ -28,7 +28,7 @@ from lora_tui.jobs import control, registry
 from lora_tui.jobs.events import EventWriter, tail_events
 from lora_tui.jobs.explain import Death, explain, read_tail
 from lora_tui.jobs.ground import Ground
-from lora_tui.jobs.job import Job, environment, read_job, write_job
+from lora_tui.jobs.job import Job, as_plain, environment, read_job, write_job
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.jobs.process import host, identity, own_identity, place_of
 from lora_tui.jobs.resources import Sampler, disk_free, oom_kills
@@ -77,8 +77,8 @@ class Keeper:
         self._life = self.events.size()
         self._watch = _Watch(run_dir, self.events)
 
-    def run(self, started: Callable[[], None] = lambda: None) -> int:
-        """Start the job, keep it, and say how it ended; ``started`` is called once the folder tells of it."""
+    def run(self, started: Callable[[Job], None] = lambda _job: None) -> int:
+        """Start the job, keep it, and say how it ended; ``started`` is called once it has begun, or has failed to."""
         self.events.emit("attempt", number=self.job.attempt, pid=self.job.pid, command=list(self.command))
         self._write()
         registry.register(self.run_dir)
@@ -86,9 +86,9 @@ class Keeper:
             self._start()
         except OSError as error:
             status = self._not_started(error)
-            started()
+            started(self.job)
             return status
-        started()
+        started(self.job)
         self._watch.start()
         missed = 0
         while not self._wait(BEAT):
@@ -243,7 +243,11 @@ class _Watch:
 
 
 def keep(
-    run_dir: Path, command: Sequence[str], *, resume: bool = False, started: Callable[[], None] = lambda: None
+    run_dir: Path,
+    command: Sequence[str],
+    *,
+    resume: bool = False,
+    started: Callable[[Job], None] = lambda _job: None,
 ) -> int:
     """Keep a job in ``run_dir`` from start to end; return its exit status. ``started`` is called when it has begun.
 
@@ -259,46 +263,53 @@ def keep(
         return keeper.run(started)
 
 
-def _detach() -> Callable[[], None]:
-    """Go on as nobody's child. The process that was started stays until the job has begun, and fails if it has not.
+class _Teller:
+    """Tells the process that started the keeper how that went, by a pipe: a full disk takes no word of it."""
 
-    Returns:
-        What to call when the job has begun.
-    """
-    reader, writer = os.pipe()
-    if os.fork():
-        os.close(writer)
-        os._exit(0 if os.read(reader, 1) else 2)
-    os.close(reader)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
-    def started() -> None:
+    def started(self, job: Job) -> None:
+        """The job has begun."""
+        self._tell({"job": as_plain(job)})
+
+    def failed(self, reason: str) -> None:
+        """The keeper cannot go on."""
         with contextlib.suppress(OSError):
-            os.write(writer, b"1")
-        os.close(writer)
+            print(reason, file=sys.stderr, flush=True)
+        self._tell({"failed": reason})
 
-    return started
+    def _tell(self, message: dict[str, object]) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # nobody listens any more
+                os.write(descriptor, json.dumps(message).encode() + b"\n")
+            os.close(descriptor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line of the keeper; its own errors go to stderr, which the launcher points at ``keeper.log``."""
-    parser = argparse.ArgumentParser(prog="lora_tui.jobs.keeper")
+    parser = argparse.ArgumentParser(prog="lora_tui.jobs.keeper", allow_abbrev=False)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--detach", action="store_true", help="go on in the background")
+    parser.add_argument("--detach", action="store_true", help="go on in the background, as nobody's child")
+    parser.add_argument("--tell", type=int, default=-1, help="a descriptor to say on, as JSON, that the job has begun")
     parser.add_argument("--command-json", default="", help="another job: its command line as a JSON list")
     args = parser.parse_args(argv)
-    started = _detach() if args.detach else lambda: None
+    if args.detach and os.fork():
+        os._exit(0)
+    teller = _Teller(args.tell)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # not SIG_IGN: the job would inherit that
     set_language()
     command = [str(part) for part in json.loads(args.command_json)] if args.command_json else trainer_command()
     try:
-        return keep(args.run_dir.absolute(), command, resume=args.resume, started=started)
+        return keep(args.run_dir.absolute(), command, resume=args.resume, started=teller.started)
     except UserError as error:
-        print(error, file=sys.stderr)
+        teller.failed(str(error))
         return 2
     except OSError as error:
-        print(_("The run folder cannot be written: {reason}.").format(reason=error), file=sys.stderr)
+        teller.failed(_("The run folder cannot be written: {reason}.").format(reason=error))
         return 2
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.explain import last_lines, read_tail
-from lora_tui.jobs.job import Job, environment, read_job
+from lora_tui.jobs.job import Job, environment, from_plain, read_job
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.python import python_command
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
+_LOCKS = ("lock", "keeper.lock")
 
-def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Sequence[str] | None = None) -> Job:
+
+def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Sequence[str] | None = None) -> Job:
     """Start the keeper of ``run_dir``, which starts the trainer; return when it has said so.
 
     Requests to an earlier life of the run are forgotten. The keeper is started by ``Popen`` in a new session and
-    leaves its starter at once, so neither a closed terminal nor the end of this process reaches it.
+    leaves its starter at once, so neither a closed terminal nor the end of this process reaches it. What it says
+    comes by a pipe, for files cannot be written on a full disk; a keeper that says nothing in time is ended, unless
+    it has the run already.
 
     Args:
         resume: go on from the run's last state.
@@ -33,15 +42,26 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 10, command: Seq
     """
     run_dir = run_dir.absolute()
     _let_the_old_keeper_go(run_dir)
-    for name in ("lock", "keeper.lock"):
+    for name in _LOCKS:
         if holder(run_dir / name) is not None:
             RunLock.acquire(run_dir / name).release()  # says who has it, unless it has just ended
     log = run_dir / "keeper.log"
     offset = log.stat().st_size if log.exists() else 0
-    job = read_job(run_dir) if _spawn(run_dir, resume, wait, command) else None
-    if job is None:
-        raise _not_started(run_dir, offset)
-    return job
+    process, ear = _spawn(run_dir, resume, command)
+    try:
+        told = _listen(ear, time.monotonic() + wait)
+    finally:
+        os.close(ear)
+    slow = told is None and any(holder(run_dir / name) is not None for name in _LOCKS)
+    if told is None and not slow:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it has the session for itself: no trainer is in it
+    process.wait()
+    if slow:
+        return read_job(run_dir) or Job()
+    if told and "job" in told:
+        return from_plain(told["job"])
+    raise _not_started(run_dir, offset, str((told or {}).get("failed", "")))
 
 
 def _let_the_old_keeper_go(run_dir: Path) -> None:
@@ -54,9 +74,14 @@ def _let_the_old_keeper_go(run_dir: Path) -> None:
         time.sleep(0.01)
 
 
-def _spawn(run_dir: Path, resume: bool, wait: float, command: Sequence[str] | None) -> bool:
-    """Start the keeper, which leaves us once the job has begun; whether it has."""
-    line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), "--detach")
+def _spawn(run_dir: Path, resume: bool, command: Sequence[str] | None) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the keeper, which leaves us for the background; return what is left, and where it says how it went.
+
+    Raises:
+        UserError: ``job.start``.
+    """
+    ear, mouth = os.pipe()
+    line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), "--detach", "--tell", str(mouth))
     if resume:
         line.append("--resume")
     if command is not None:
@@ -69,26 +94,37 @@ def _spawn(run_dir: Path, resume: bool, wait: float, command: Sequence[str] | No
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                close_fds=True,
+                pass_fds=(mouth,),
                 env=environment(),
             )
     except OSError as error:
+        os.close(ear)
         raise UserError(
             _("The job cannot be started: {reason}.").format(reason=error.strerror or error),
             place=str(run_dir),
             remedy=_("Make the run folder writable and leave room on the disk."),
             code="job.start",
         ) from error
-    try:
-        return process.wait(wait) == 0
-    except subprocess.TimeoutExpired:
-        process.kill()  # only the one that waits: a keeper that is merely slow goes on
-        process.wait()
-        return False
+    finally:
+        os.close(mouth)
+    return process, ear
 
 
-def _not_started(run_dir: Path, offset: int) -> UserError:
-    lines = last_lines(read_tail(run_dir / "keeper.log", offset), 1)
+def _listen(ear: int, deadline: float) -> dict[str, Any] | None:
+    """What the keeper says; empty when it ends without a word, none when ``deadline`` (monotonic) has come."""
+    text = b""
+    while not text.endswith(b"\n"):
+        if not select.select([ear], [], [], max(deadline - time.monotonic(), 0))[0]:
+            return None
+        part = os.read(ear, 1 << 16)
+        if not part:
+            return {}
+        text += part
+    return dict(json.loads(text))
+
+
+def _not_started(run_dir: Path, offset: int, told: str) -> UserError:
+    lines = [told] if told else last_lines(read_tail(run_dir / "keeper.log", offset), 1)
     reason = plain(lines[0], limit=400) if lines else _("it does not answer")
     return UserError(
         _("The keeper of the run did not start: {reason}.").format(reason=reason.rstrip(".")),

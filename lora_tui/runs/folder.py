@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import itertools
 import json
 import os
 import re
+import shutil
 import time
 import unicodedata
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
-from lora_tui.files import write_atomic
+from lora_tui.files import sync_folder, write_atomic
 from lora_tui.jobs.events import as_count
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
 MOST_NAMED = 8
 """Runs that a question which of them is meant names."""
+
+_UNFINISHED = ".making-"
+_LEFT_BEHIND = 3600.0
+"""Age in seconds from which on an unfinished folder belongs to a process that was killed."""
 
 MOST_NUMBER = 10**9
 """The largest number of a run; what is larger stands in a damaged record."""
@@ -104,13 +112,16 @@ class RunFolder:
         """
         try:
             runs_dir.mkdir(parents=True, exist_ok=True)
-            run = cls(_new_folder(runs_dir, name))
-            for folder in (run.control_dir, run.checkpoints_dir, run.state_dir, run.samples_dir):
-                folder.mkdir()
-            number = 1 + max((other.number for other in list_runs(runs_dir) if other != run), default=0)
-            full = {"format": FORMAT, "number": number, "created": round(time.time(), 3), **record}
-            write_json(run.record_path, full)
-            write_atomic(run.config_path, config_text.encode("utf-8"))
+            with _making(runs_dir) as run:
+                for folder in (run.control_dir, run.checkpoints_dir, run.state_dir, run.samples_dir):
+                    folder.mkdir()
+                write_atomic(run.config_path, config_text.encode("utf-8"))
+                with _turn(runs_dir):
+                    number = 1 + max((other.number for other in list_runs(runs_dir)), default=0)
+                    full = {"format": FORMAT, "number": number, "created": round(time.time(), 3), **record}
+                    write_json(run.record_path, full)
+                    made = cls(run.root.rename(_free_name(runs_dir, name)))
+            sync_folder(runs_dir)
         except OSError as error:
             raise UserError(
                 _("The run folder cannot be made: {reason}.").format(reason=error.strerror),
@@ -118,7 +129,7 @@ class RunFolder:
                 remedy=_("Make the folder writable and leave room on the disk."),
                 code="run.create",
             ) from error
-        return run
+        return made
 
     def exists(self) -> bool:
         """Whether this is a run folder at all: it has a configuration or a job."""
@@ -228,14 +239,37 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
     )
 
 
-def _new_folder(runs_dir: Path, name: str) -> Path:
+@contextlib.contextmanager
+def _making(runs_dir: Path) -> Iterator[RunFolder]:
+    """A folder under a name that is no run's yet; what is left of it at the end goes, and so does what others left."""
+    for path in runs_dir.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
+                shutil.rmtree(path, ignore_errors=True)
+    root = runs_dir / f"{_UNFINISHED}{uuid.uuid4().hex}"
+    root.mkdir()
+    try:
+        yield RunFolder(root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _turn(runs_dir: Path) -> Iterator[None]:
+    """Be the only one who takes a number and a name there; a disk that knows no locks takes its chances."""
+    descriptor = os.open(runs_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(runs_dir: Path, name: str) -> Path:
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{folder_name(name)}"
-    for attempt in range(1, 1000):
-        path = runs_dir / (stem if attempt == 1 else f"{stem}-{attempt}")
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-            return path
-    raise FileExistsError(17, "too many runs in one second", str(runs_dir))
+    names = (stem if attempt == 1 else f"{stem}-{attempt}" for attempt in itertools.count(1))
+    return next(path for path in (runs_dir / name for name in names) if not os.path.lexists(path))
 
 
 def folder_name(name: str) -> str:

@@ -12,6 +12,7 @@ from lora_tui.jobs.backwards import newest_first
 from lora_tui.jobs.events import Event, as_count, as_number, as_time
 from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
 from lora_tui.jobs.job import Job, is_of, keeper_alive, read_job_file, trainer_alive
+from lora_tui.jobs.resources import disk_free
 from lora_tui.runs.folder import FORMAT, MOST_NUMBER, RunFolder, read_json
 from lora_tui.runs.totals import find_totals
 from lora_tui.text.translate import N_, _
@@ -219,7 +220,7 @@ def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept:
     nothing = Explanation("", "", "")
     if found.terminal is not None:
         return _terminal(found.terminal)
-    if alive or (kept and job is not None and job.ended is None):
+    if alive or (kept and (job is None or job.ended is None)):
         if found.paused:
             return "paused", nothing
         if alive and not kept:
@@ -227,7 +228,7 @@ def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept:
         return ("running" if found.said_something else "starting"), nothing
     if not run.root.is_dir():
         return "died", Explanation("gone", _("The run folder is gone."), "")
-    if job is None and not found.said_something:
+    if job is None and not found.said_something and not run.log_path.exists():
         if run.job_path.exists():
             message = _("{file} is damaged: whether it was ever started is unknown.").format(file=run.job_path.name)
             return "died", Explanation("damaged", message, _("Resume it to start it."))
@@ -235,8 +236,8 @@ def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept:
     if job is not None and job.ended is None and not is_of(run.root, job):
         return "died", _copied(job)
     log = read_tail(run.log_path, job.log_offset if job else 0)
-    told = explain(Death(job.exit_status if job else None, job.signal if job else None, log))
-    return "died", told
+    room = None if log else disk_free(run.root)  # nothing was written: perhaps it did not fit
+    return "died", explain(Death(job.exit_status if job else None, job.signal if job else None, log, disk_free=room))
 
 
 def _copied(job: Job) -> Explanation:

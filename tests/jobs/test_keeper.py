@@ -307,6 +307,24 @@ def test_a_folder_that_can_not_be_written_is_refused_in_words(tmp_path: Path) ->
     assert caught.value.code == "job.start"
 
 
+def test_a_start_that_the_folder_cannot_tell_of_is_a_start(run: RunFolder) -> None:
+    """As on a full disk: the job's file cannot be written, and the job is at work."""
+    run.job_path.mkdir()
+    job = launched(run, "--steps", "1000000")
+    training(run)
+    assert trainer_alive(run.root, read_job(run.root)) and identity(job.child_pid) == job.child_started
+    assert inspect(run).state == "running"
+    request(run.root, "stop")
+    until(lambda: identity(job.pid) == "")
+
+
+def test_a_keeper_that_does_not_come_up_is_ended(run: RunFolder) -> None:
+    with pytest.raises(UserError) as caught:
+        launch.start(run.root, command=small("--steps", "5"), wait=0)
+    assert caught.value.code == "job.start"
+    assert holder(run.keeper_lock_path) is None and not run.log_path.exists()
+
+
 def test_words_of_the_keeper_reach_the_one_who_starts(run: RunFolder) -> None:
     run.events_path.mkdir()
     with pytest.raises(UserError) as caught:

@@ -1,5 +1,8 @@
 import json
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,46 @@ def test_runs_of_one_second_get_names_and_numbers_of_their_own(tmp_path: Path) -
     runs = [RunFolder.create(tmp_path, "x", "", {}) for _ in range(3)]
     assert len({run.name for run in runs}) == 3
     assert [run.number for run in runs] == [1, 2, 3]
+
+
+def test_starts_at_the_same_time_get_names_and_numbers_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: RunFolder.create(tmp_path, "x", "", {}), range(24)))
+    assert sorted(run.number for run in runs) == list(range(1, 25))
+    assert sorted(run.root for run in runs) == sorted(tmp_path.iterdir())
+
+
+def test_processes_take_turns_as_well(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from lora_tui.runs.folder import RunFolder\n"
+    code += "sys.stdin.read(); [RunFolder.create(Path(sys.argv[1]), 'x', '', {}) for _ in range(5)]"
+    line = [sys.executable, "-c", code, str(tmp_path)]
+    starters = [subprocess.Popen(line, stdin=subprocess.PIPE) for _ in range(4)]
+    for starter in starters:
+        starter.communicate(timeout=60)
+    assert sorted(run.number for run in list_runs(tmp_path)) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("room", [0, 60])
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path, room: int) -> None:
+    """Where the disk takes no more than ``room`` bytes of a file."""
+    code = (
+        "import resource, sys; from pathlib import Path; from lora_tui.runs.folder import RunFolder\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "RunFolder.create(Path(sys.argv[1]), 'x', 'x = 1\\n', {'host': 'h' * 100})"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "UserError: " in result.stderr and "cannot be made" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_start_left_goes_with_a_later_one(tmp_path: Path) -> None:
+    old, new = tmp_path / ".making-old", tmp_path / ".making-new"
+    for path in (old, new):
+        (path / "control").mkdir(parents=True)
+    os.utime(old, (1, 1))
+    run = RunFolder.create(tmp_path, "x", "", {})
+    assert set(tmp_path.iterdir()) == {new, run.root}
+    assert list_runs(tmp_path) == [run]
 
 
 def test_numbers_go_on_after_a_run_was_removed(tmp_path: Path) -> None:

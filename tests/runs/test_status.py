@@ -124,6 +124,15 @@ def test_a_pause_of_hours_is_still_a_pause(run: RunFolder) -> None:
     assert (status.state, status.step) == ("paused", 10)
 
 
+def test_a_start_that_no_file_tells_of_is_seen_by_its_lock(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with RunLock.acquire(run.keeper_lock_path):
+        assert inspect(run).state == "starting"
+    run.log_path.touch()
+    status = inspect(run)
+    assert (status.state, status.code) == ("died", "ended")
+
+
 def test_a_run_that_was_never_started(tmp_path: Path) -> None:
     status = inspect(make_run(tmp_path))
     assert (status.state, status.code, status.step, status.can_resume) == ("died", "never", 0, True)
