@@ -10,6 +10,7 @@ from typing import Any
 from lora_tui.cli.output import Progress, progress_text
 from lora_tui.jobs.events import Event, EventReader, as_count, as_number, as_time
 from lora_tui.jobs.job import read_job, trainer_alive
+from lora_tui.runs.choose import shell_name
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus, inspect, state_word
 from lora_tui.text.formats import bytes_text, count, duration, number
@@ -142,7 +143,7 @@ def ending_lines(status: RunStatus) -> list[str]:
     if status.advice:
         lines.append(plain(status.advice, limit=600))
     if status.can_resume:
-        lines.append(_("Go on with it: lora-tui runs resume {run}").format(run=plain(status.run.name)))
+        lines.append(resume_hint(status.run))
     if status.orphaned:
         lines.append(_("Its keeper was killed; the training goes on without heartbeat and without GPU samples."))
     for name in status.damaged:
@@ -150,6 +151,11 @@ def ending_lines(status: RunStatus) -> list[str]:
     if status.newer:
         lines.append(_("It was made by a newer version of lora-tui and can only be looked at."))
     return lines
+
+
+def resume_hint(run: RunFolder) -> str:
+    """How to go on with a run, to be typed where the person stands."""
+    return _("Go on with it: lora-tui runs resume {run}").format(run=shell_name(run))
 
 
 def status_json(status: RunStatus) -> dict[str, Any]:

@@ -106,18 +106,18 @@ def _row(status: RunStatus) -> tuple[str, ...]:
 def _show(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.cli.follow import status_json, status_lines
     from lora_tui.cli.output import print_json, say
-    from lora_tui.cli.train import checkpoints
+    from lora_tui.cli.train import checkpoint_files
     from lora_tui.runs.record import read_record
     from lora_tui.runs.status import inspect
     from lora_tui.text.formats import bytes_text
 
-    status, files = inspect(chosen), checkpoints(chosen)
+    status, files = inspect(chosen), checkpoint_files(chosen)
     if as_json:
         record = {name: value for name, value in read_record(chosen).items() if name != "dataset"}
         extra: dict[str, Any] = {
             "config": chosen.config_path,
             "log": chosen.log_path,
-            "checkpoints": [{"path": path, "bytes": path.stat().st_size} for path in files],
+            "checkpoints": [{"path": path, "bytes": size} for path, size in files],
             "states": _names(chosen.state_dir),
             "samples": _names(chosen.samples_dir),
             "record": record,
@@ -127,8 +127,8 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     for line in status_lines(status):
         say(line)
     say(str(chosen.root))
-    for path in files:
-        say(f"  {path.relative_to(chosen.root)}  {bytes_text(path.stat().st_size)}")
+    for path, size in files:
+        say(f"  {path.relative_to(chosen.root)}  {bytes_text(size)}")
     return 0
 
 
@@ -175,6 +175,7 @@ def _stop(chosen: RunFolder, args: argparse.Namespace) -> int:
 def _resume(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.cli.follow import status_json
     from lora_tui.cli.output import print_json, say
+    from lora_tui.runs.choose import shell_name
     from lora_tui.runs.start import resume_run
     from lora_tui.runs.status import inspect
 
@@ -184,7 +185,7 @@ def _resume(chosen: RunFolder, *, as_json: bool) -> int:
     if as_json:
         print_json(status_json(inspect(chosen)))
     else:
-        say(_("{run} goes on. See it: lora-tui attach {run}").format(run=chosen.name))
+        say(_("It goes on. See it: lora-tui attach {run}").format(run=shell_name(chosen)))
     return 0
 
 
@@ -194,12 +195,13 @@ def _require_alive(chosen: RunFolder) -> None:
     Raises:
         UserError: ``run.not_running``.
     """
+    from lora_tui.cli.follow import resume_hint
     from lora_tui.runs.status import inspect, state_word
 
     status = inspect(chosen)
     if status.alive:
         return
-    remedy = _("Go on with it: lora-tui runs resume {run}").format(run=chosen.name) if status.can_resume else ""
+    remedy = resume_hint(chosen) if status.can_resume else ""
     raise UserError(
         _("The run is not at work: {state}.").format(state=state_word(status.state)),
         place=chosen.name,

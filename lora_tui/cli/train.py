@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,17 +113,23 @@ def result_json(status: RunStatus) -> dict[str, Any]:
     """What a training came to: its state, the LoRA files with the newest last, and the final one."""
     from lora_tui.cli.follow import status_json
 
-    files = checkpoints(status.run)
+    files = [path for path, _size in checkpoint_files(status.run)]
     return {**status_json(status), "lora": files[-1] if files else None, "checkpoints": files}
 
 
-def checkpoints(run_folder: RunFolder) -> list[Path]:
-    """The LoRA files of a run that are still there, oldest first."""
+def checkpoint_files(run_folder: RunFolder) -> list[tuple[Path, int]]:
+    """The LoRA files of a run that are still there, with their bytes, oldest first."""
+    found = []
     try:
-        files = [path for path in run_folder.checkpoints_dir.iterdir() if path.suffix == ".safetensors"]
+        paths = list(run_folder.checkpoints_dir.iterdir())
     except OSError:
         return []
-    return sorted((path for path in files if not path.name.startswith(".")), key=lambda path: path.stat().st_mtime_ns)
+    for path in paths:
+        if path.suffix == ".safetensors" and not path.name.startswith("."):
+            with contextlib.suppress(OSError):  # removed just now, or a link to nowhere
+                status = path.stat()
+                found.append((status.st_mtime_ns, path, status.st_size))
+    return [(path, size) for _time, path, size in sorted(found)]
 
 
 def _ended_text(status: RunStatus) -> str:
@@ -130,14 +137,14 @@ def _ended_text(status: RunStatus) -> str:
     from lora_tui.text.formats import count
 
     text = _("{state} at step {step}").format(state=state_word(status.state), step=count(status.step))
-    files = checkpoints(status.run)
-    return f"{text}: {files[-1]}" if files else text
+    files = checkpoint_files(status.run)
+    return f"{text}: {files[-1][0]}" if files else text
 
 
 def _how_to(started: RunFolder) -> str:
-    from lora_tui.text.plain import plain
+    from lora_tui.runs.choose import shell_name
 
-    name = plain(started.name)
+    name = shell_name(started)
     stop = _("stop it:  lora-tui runs stop {run}").format(run=name)
     see = _("see it:   lora-tui attach {run}").format(run=name)
     return f"{stop}\n{see}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 from lora_tui.errors import UserError
@@ -41,6 +43,35 @@ def choose_run(text: str, base: Path) -> RunFolder:
             remedy=_("Name its folder, or see: lora-tui runs list"),
             code="run.not_found",
         ) from None
+
+
+def shell_name(run: RunFolder, here: Path | None = None) -> str:
+    """What a person types in the folder ``here`` (the current one) to mean ``run``, quoted for a shell.
+
+    The shortest of its name, where that is found, the way to it and its whole path; safe to show.
+    """
+    root = Path(os.path.abspath(run.root))  # noqa: PTH100 - links stay as the person wrote them
+    ways = [str(root)]
+    try:
+        here = here or Path.cwd()
+    except OSError:  # it was deleted
+        return _quoted(ways[0])
+    ways.append(os.path.relpath(os.path.realpath(root), os.path.realpath(here)))
+    if root.parent == here / "runs" and not RunFolder(here / run.name).exists():
+        ways.append(run.name)
+    way = min(reversed(ways), key=len)
+    return _quoted(f"./{way}" if way.startswith(("-", "~")) else way)
+
+
+def _quoted(text: str) -> str:
+    """One word of a shell's command line; what a terminal would obey is written as its bytes."""
+    if plain(text) == text:
+        return shlex.quote(text)
+    shown = "".join(
+        f"\\x{byte:02x}" if byte < 0x20 or byte > 0x7E else "\\" * (byte in b"'\\") + chr(byte)
+        for byte in os.fsencode(text)
+    )
+    return f"$'{shown}'"
 
 
 def living_runs() -> list[RunFolder]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
+from lora_tui.runs.choose import shell_name
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import first_record
 from lora_tui.runs.status import inspect, state_word
@@ -77,7 +78,7 @@ def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFo
         raise UserError(
             _("The run is at work: {state}.").format(state=state_word(status.state)),
             place=run.name,
-            remedy=_("Watch it: lora-tui watch {run}").format(run=run.name),
+            remedy=_("Watch it: lora-tui watch {run}").format(run=shell_name(run)),
             code="run.locked",
         )
     if status.state == "finished":

@@ -129,6 +129,27 @@ def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.Capture
     assert (shown["config"], shown["record"]["number"]) == (str(done.config_path), 1)
 
 
+def test_links_to_nowhere_are_no_files(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    (done.checkpoints_dir / "y.safetensors").symlink_to("gone")
+    assert command(["runs", "show", "1"]) == 0
+    assert "y.safetensors" not in capsys.readouterr().out
+    assert command(["runs", "show", "1", "--json"]) == 0
+    assert [Path(file["path"]).name for file in answer(capsys)["checkpoints"]] == ["x.safetensors"]
+
+
+def test_a_printed_remedy_works_where_the_person_stands(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = make_run(project / "runs", "20260101-000000-my run", number=1)
+    add_lines(stopped, [event_line("finished", reason="stopped", step=4)])
+    monkeypatch.chdir(project.parent)
+    assert command(["runs", "show", "1", "--dir", "project"]) == 0
+    assert f"lora-tui runs resume 'project/runs/{stopped.name}'" in capsys.readouterr().out
+    assert command(["runs", "stop", "1", "--dir", "project"]) == 2
+    assert f"lora-tui runs resume 'project/runs/{stopped.name}'" in capsys.readouterr().err
+    assert command(["runs", "show", f"project/runs/{stopped.name}"]) == 0
+
+
 @pytest.mark.parametrize("kind", ["save", "sample", "validate"])
 def test_a_living_run_is_asked(living: RunFolder, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["runs", kind, "living", "--json"]) == 0

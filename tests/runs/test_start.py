@@ -1,3 +1,5 @@
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
 from lora_tui.jobs.job import read_job
-from lora_tui.runs.choose import choose_run
+from lora_tui.runs.choose import choose_run, shell_name
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.start import resume_run, start_run
 from lora_tui.runs.status import inspect
+from lora_tui.text import plain
 
 
 @pytest.fixture
@@ -141,6 +144,34 @@ def test_without_a_name_the_living_run_is_meant(tmp_path: Path) -> None:
     for run in (near, living):
         request(run.root, "stop")
         ended(run)
+
+
+@pytest.mark.parametrize(
+    "name", ["20260101-000000-hat", "a b", "it's", "-rf", "~me", "帽子", "x\x1b[31m'\n\\", "caf\udce9"]
+)
+def test_what_is_typed_for_a_run_is_found_from_anywhere(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "project" / "runs", name)
+    (tmp_path / "else where").mkdir()
+    for here in ("project", "project/runs", "project/runs/" + name, ".", "else where", "/"):
+        monkeypatch.chdir(tmp_path / here)
+        words = shell_name(run)
+        assert plain(words) == words
+        shown = subprocess.run(["bash", "-c", f"printf %s {words}"], capture_output=True, check=True).stdout
+        assert choose_run(os.fsdecode(shown), Path.cwd()).root.resolve() == run.root.resolve()
+
+
+def test_what_is_typed_for_a_run_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path / "project" / "runs", "20260101-000000-hat")
+    for here, words in (("project", run.name), ("project/runs", run.name), (".", f"project/runs/{run.name}")):
+        monkeypatch.chdir(tmp_path / here)
+        assert shell_name(run) == words
+    monkeypatch.chdir("/")
+    assert shell_name(run) == str(run.root)[1:]
+    make_run(tmp_path / "project", run.name)
+    monkeypatch.chdir(tmp_path / "project")
+    assert shell_name(run) == f"runs/{run.name}"  # the name alone is another's
 
 
 def test_where_nothing_is_the_error_says_so(tmp_path: Path) -> None:
