@@ -1,0 +1,192 @@
+"""Which captions have which tag: counts and postings, kept up to date by each edit. Knows tags and numbers, no files.
+
+Postings are packed arrays (four bytes a caption) until a tag is asked for or loses a caption; then they become a
+set, which is quick to combine and to change. Sets cost twenty times as much, so they are packed again when there are
+many of them and nobody is editing.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterable, Set
+from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lora_tui.captions.vocabulary import Vocabulary
+
+_LOOSE_LIMIT = 1_500_000
+"""Postings that may lie in sets at once: about 100 MB."""
+
+
+class Index:
+    """The inverted index of a dataset's captions.
+
+    A tag counts once for each caption that has it, however often it stands there. Tags are told apart to the letter;
+    :class:`~lora_tui.captions.vocabulary.Vocabulary` knows which differ in spelling alone.
+    """
+
+    def __init__(self) -> None:
+        self._postings: dict[str, array[int] | set[int]] = {}
+        self._tags: dict[int, tuple[str, ...]] = {}
+        self._loose = 0
+        self._vocabulary: Vocabulary | None = None
+        #: Rises when a tag appears or vanishes, not when a count changes.
+        self.revision = 0
+
+    def add(self, number: int, tags: Iterable[str]) -> tuple[str, ...]:
+        """Note the tags of a caption that has none in the index yet.
+
+        Returns:
+            The tags in their order, interned, so that equal tags of all captions are one string.
+        """
+        kept = tuple(map(sys.intern, tags))
+        once = kept if len(set(kept)) == len(kept) else tuple(dict.fromkeys(kept))
+        if once:
+            self._tags[number] = once
+        postings = self._postings
+        for tag in once:
+            posting = postings.get(tag)
+            if posting is None:
+                postings[tag] = array("I", (number,))
+                self.revision += 1
+            elif type(posting) is set:
+                posting.add(number)
+            elif posting[-1] < number:  # type: ignore[index]
+                posting.append(number)  # type: ignore[union-attr]
+            else:
+                self._loosened(tag).add(number)
+        return kept
+
+    def remove(self, number: int, tags: Iterable[str]) -> None:
+        """Forget that a caption has ``tags``; those that it does not have are passed over."""
+        gone = set(tags)
+        old = self._tags.get(number, ())
+        left = tuple(tag for tag in old if tag not in gone)
+        if left:
+            self._tags[number] = left
+        else:
+            self._tags.pop(number, None)
+        for tag in old:
+            if tag in gone:
+                self._drop(number, tag)
+
+    def replace(self, number: int, old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
+        """Note that a caption's tags were ``old`` and are ``new``; only what differs is touched.
+
+        Returns:
+            The new tags in their order, interned as by :meth:`add`.
+        """
+        kept = tuple(map(sys.intern, new))
+        before = self._tags.get(number, ())
+        if kept == before:
+            return kept
+        after, known = set(kept), set(before)
+        for tag in known - after:
+            self._drop(number, tag)
+        added = after - known
+        for tag in added if len(added) < 2 else [tag for tag in dict.fromkeys(kept) if tag in added]:
+            posting = self._postings.get(tag)
+            if posting is None:
+                self._postings[tag] = {number}
+                self._loose += 1
+                self.revision += 1
+            else:
+                (posting if type(posting) is set else self._loosened(tag)).add(number)
+        if kept:
+            self._tags[number] = kept if len(after) == len(kept) else tuple(dict.fromkeys(kept))
+        else:
+            self._tags.pop(number, None)
+        return kept
+
+    def count(self, tag: str) -> int:
+        """How many captions have ``tag``."""
+        return len(self._postings.get(tag, ()))
+
+    def postings(self, tag: str) -> Set[int]:
+        """The captions that have ``tag``; to be read only, and only until the next change."""
+        posting = self._postings.get(tag)
+        if posting is None:
+            return frozenset()
+        if isinstance(posting, set):
+            return posting
+        if self._loose > _LOOSE_LIMIT:
+            self.compact()
+        return self._loosened(tag)
+
+    def union(self, tags: Iterable[str]) -> set[int]:
+        """The captions that have at least one of ``tags``."""
+        wanted = {tag for tag in tags if tag in self._postings}
+        found = [self._postings[tag] for tag in wanted]
+        if sum(map(len, found)) > 3 * len(self._tags):
+            return {number for number, own in self._tags.items() if not wanted.isdisjoint(own)}
+        return set().union(*found)
+
+    def tags(self) -> Collection[str]:
+        """Every tag that some caption has, in the order in which they were first seen."""
+        return self._postings.keys()
+
+    def counts(self) -> dict[str, int]:
+        """How many captions have each tag."""
+        return {tag: len(posting) for tag, posting in self._postings.items()}
+
+    def counts_in(self, numbers: Collection[int]) -> dict[str, int]:
+        """How many of the captions ``numbers`` have each tag; tags that none of them has are left out."""
+        chosen = numbers if isinstance(numbers, Set) else set(numbers)
+        if 2 * len(chosen) <= len(self._tags):
+            return self._counted(chosen)
+        left_out = self._counted(number for number in self._tags if number not in chosen)
+        found = ((tag, len(posting) - left_out.get(tag, 0)) for tag, posting in self._postings.items())
+        return {tag: count for tag, count in found if count}
+
+    def tags_of(self, number: int) -> tuple[str, ...]:
+        """The tags of a caption, each once, in their order."""
+        return self._tags.get(number, ())
+
+    def compact(self) -> None:
+        """Pack every posting again; worth its tenths of a second after an edit of very many captions."""
+        for tag, posting in self._postings.items():
+            if isinstance(posting, set):
+                self._postings[tag] = array("I", sorted(posting))
+        self._loose = 0
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tags by their spelling, for searching among them."""
+        if self._vocabulary is None:
+            from lora_tui.captions.vocabulary import Vocabulary
+
+            self._vocabulary = Vocabulary(self)
+        return self._vocabulary
+
+    def __len__(self) -> int:
+        """How many different tags there are."""
+        return len(self._postings)
+
+    def __contains__(self, tag: object) -> bool:
+        return tag in self._postings
+
+    def _counted(self, numbers: Iterable[int]) -> Counter[str]:
+        get = self._tags.get
+        return Counter(chain.from_iterable(get(number, ()) for number in numbers))
+
+    def _drop(self, number: int, tag: str) -> None:
+        posting = self._postings[tag]
+        if isinstance(posting, set):
+            posting.discard(number)
+        elif posting[-1] == number:
+            posting.pop()
+        else:
+            posting = self._loosened(tag)
+            posting.discard(number)
+        if not posting:
+            del self._postings[tag]
+            self.revision += 1
+
+    def _loosened(self, tag: str) -> set[int]:
+        posting = set(self._postings[tag])
+        self._postings[tag] = posting
+        self._loose += len(posting)
+        return posting
