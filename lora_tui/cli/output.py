@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -19,6 +20,10 @@ from lora_tui.text.translate import _
 
 PLAIN_EVERY = 10.0
 """Seconds between progress lines where stderr is no terminal."""
+
+
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that JSON allows within a text and terminals obey; they are written by their numbers."""
 
 
 class OutputError(OSError):
@@ -69,17 +74,17 @@ def print_json(value: Any) -> None:
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
     if encoding != "utf8" or any("\ud800" <= character <= "\udfff" for character in text):
         text = json.dumps(plain_value, indent=1, allow_nan=False)
-    _write(sys.stdout, text + "\n")
+    _write(sys.stdout, _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def say(text: str = "") -> None:
-    """A line of result on stdout."""
-    _write(sys.stdout, text + "\n")
+    """A line of result on stdout, or several; what a terminal would obey in it is shown instead."""
+    _write(sys.stdout, plain(text, newlines=True) + "\n")
 
 
 def note(text: str) -> None:
-    """A line of progress or advice on stderr, which ``--json`` leaves untouched."""
-    _write(sys.stderr, text + "\n")
+    """A line of progress or advice on stderr, which ``--json`` leaves untouched; shown as :func:`say` does."""
+    _write(sys.stderr, plain(text, newlines=True) + "\n")
 
 
 def table(rows: Iterable[Sequence[Any]], headings: Sequence[str], *, right: Iterable[int] = ()) -> str:
@@ -166,6 +171,7 @@ class Progress:
 
     def show(self, text: str) -> None:
         """Show a line of one's own making in place of the bar."""
+        text = plain(text)
         if self._quiet or text == self._shown:
             return
         if self._terminal:
@@ -179,6 +185,7 @@ class Progress:
         """A lasting line above the one that changes."""
         if self._quiet:
             return
+        text = plain(text)
         if self._terminal:
             _write(self._stream, "\r\x1b[K" + text + "\n")
             _write(self._stream, self._shown)

@@ -129,6 +129,25 @@ def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.Capture
     assert (shown["config"], shown["record"]["number"]) == (str(done.config_path), 1)
 
 
+def test_a_name_that_a_terminal_would_obey_is_shown(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name = "20260101-000000-a\x1b[2J\x1b]0;owned\x07\u202eb\x9b31m"
+    run = make_run(project / "runs\x1b[31m", name, number=1)
+    (run.checkpoints_dir / "a\x1b[2Jb.safetensors").write_bytes(b"x")
+    launched(run, "--steps", "100000")
+    training(run)
+    for args in (["runs", "show"], ["runs", "save"], ["watch", "--once"], ["watch", "--line"], ["runs", "stop"]):
+        assert command(args) == 0
+    assert command(["runs", "list", str(run.root.parent)]) == 0
+    assert command(["runs", "save", str(run.root)]) == 2
+    told = capfd.readouterr()
+    assert command(["runs", "show", str(run.root), "--json"]) == 0
+    shown = capfd.readouterr().out
+    assert json.loads(shown)["run"] == str(run.root)
+    told = told._replace(out=told.out + shown)
+    assert "\u241b[2J" in told.out and "\\u202e" in told.out
+    assert not set(told.out + told.err) & set("\x1b\x07\u202e\x9b")
+
+
 def test_links_to_nowhere_are_no_files(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     (done.checkpoints_dir / "y.safetensors").symlink_to("gone")
     assert command(["runs", "show", "1"]) == 0
