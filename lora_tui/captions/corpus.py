@@ -167,6 +167,23 @@ class Corpus:
                     self._append(name, caption)
         return changed
 
+    def reload(self, numbers: Iterable[int]) -> list[int]:
+        """Read these entries again whatever is known of their files; the numbers of those that hold something else."""
+        changed = []
+        for number in numbers:
+            entry = self.entries[number]
+            before = entry.raw
+            self._read(entry)
+            if entry.raw != before:
+                changed += list(self.sharing(number))
+            self.put(number, entry.document)
+            self.stamp(number, entry.mtime_ns, entry.size)
+        return changed
+
+    def captions(self) -> dict[str, int]:
+        """The number of an entry for the name of each caption file."""
+        return {caption: numbers[0] for caption, numbers in self._sharing.items() if numbers}
+
     def _append(self, name: str, caption: str) -> None:
         entry = Entry(len(self.entries), str(self.root), name, caption)
         self.entries.append(entry)
@@ -272,7 +289,10 @@ def read_bytes(path: str) -> tuple[bytes, int, int]:
         state = os.fstat(descriptor)
         if state.st_size > MAX_BYTES:
             raise OSError(0, _("it is too large to be a caption"))
-        return os.read(descriptor, MAX_BYTES + 1), state.st_mtime_ns, state.st_size
+        raw = os.read(descriptor, state.st_size + 1)  # a larger buffer would be made and freed each time
+        if len(raw) > state.st_size:
+            raw += os.read(descriptor, MAX_BYTES)
+        return raw, state.st_mtime_ns, state.st_size
     finally:
         os.close(descriptor)
 

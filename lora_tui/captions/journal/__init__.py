@@ -1,0 +1,7 @@
+"""The journal of a dataset's captions: on disk first, then the files; undo, recovery and blame read it."""
+
+from lora_tui.captions.journal.log import HOME, FileChange, Journal, Record, home_of
+from lora_tui.captions.journal.recovery import Recovery, recover
+from lora_tui.captions.journal.stack import undo_and_redo
+
+__all__ = ["HOME", "FileChange", "Journal", "Record", "Recovery", "home_of", "recover", "undo_and_redo"]

@@ -1,0 +1,312 @@
+"""The journal file of a dataset: append under a lock, flushed before anything else happens, and read again.
+
+It lies in ``.lora-tui/journal/`` of the dataset's folder, or of the nearest folder above that has ``.lora-tui``.
+Names in it are relative to that folder, so a dataset can move. Each record holds every file's content before and
+after; a record ``done`` says that the files were written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lora_tui.captions.journal.frame import Frame, pack, read_body, read_frames
+from lora_tui.errors import UserError
+from lora_tui.files import sync_folder
+from lora_tui.text import _, plain
+
+HOME = ".lora-tui"
+FILE = "edits.journal"
+_LOCK = "lock"
+PATIENCE = 60.0
+"""Seconds that a transaction waits for another program's."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One file's content before and after; none where there is no file. The name is relative to the journal's home."""
+
+    name: str
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One transaction as the journal knows it.
+
+    Attributes:
+        number: from 1, in the order in which they happened.
+        time: unix seconds.
+        kind: ``edit``; ``undo`` and ``redo`` of the transaction ``of``; ``part``: some files or tags of ``of`` put back.
+        author: a person, a tagger, a rule.
+        operation, scope: as text, for a reader.
+        files: how many files it changed.
+        of: the number of the transaction that an undo or redo is about, 0 for none.
+        failed: names of files that the disk refused, or that another program had changed meanwhile.
+        frame: where it lies in the file.
+    """
+
+    number: int
+    time: float
+    kind: str
+    author: str
+    operation: str
+    scope: str
+    files: int
+    of: int = 0
+    failed: frozenset[str] = frozenset()
+    frame: Frame | None = field(default=None, repr=False, compare=False)
+
+
+def home_of(folder: Path) -> Path:
+    """The folder whose ``.lora-tui`` belongs to ``folder``: the nearest above that has one, else itself."""
+    start = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay
+    for candidate in (start, *start.parents):
+        if (candidate / HOME).is_dir():
+            return candidate
+    return start
+
+
+class Journal:
+    """The journal of the dataset in ``home``. Reading makes nothing; the first transaction makes the folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.folder = home / HOME / "journal"
+        self.path = self.folder / FILE
+        self._records: dict[int, Record] = {}
+        self._open: dict[int, None] = {}
+        self._read_to = 0
+        self._identity: tuple[int, int] | None = None
+        self._guard = threading.RLock()
+
+    def records(self) -> list[Record]:
+        """Every transaction up to now, oldest first, those of other programs included."""
+        with self._guard:
+            self._read_on()
+            return list(self._records.values())
+
+    def pending(self) -> list[Record]:
+        """Transactions whose files may not all have been written."""
+        with self._guard:
+            self._read_on()
+            return [self._records[number] for number in self._open]
+
+    def load(self, record: Record) -> list[FileChange]:
+        """The files of a transaction; those that failed are left out.
+
+        Raises:
+            UserError: ``journal.damaged``.
+        """
+        assert record.frame is not None
+        with self._guard, self.path.open("rb") as file:
+            body = read_body(file, record.frame)
+        try:
+            found = unpack_changes(body or b"")
+        except (ValueError, zlib.error, KeyError, TypeError):
+            raise UserError(
+                _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
+                place=plain(str(self.path)),
+                remedy=_("The captions themselves are not touched; other transactions can be undone as before."),
+                code="journal.damaged",
+            ) from None
+        return [change for change in found if change.name not in record.failed]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the dataset's lock; waits for another program's transaction.
+
+        Raises:
+            UserError: ``journal.folder`` when nothing can be written there, ``journal.locked`` when the other does not
+                come to an end.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        try:
+            self._wait_for(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def append(self, entries: Sequence[tuple[dict[str, Any], Sequence[FileChange]]]) -> list[Record]:
+        """Put transactions on disk, to stay there; only under :meth:`locked`.
+
+        Args:
+            entries: for each its head (kind, author, operation, scope, of) and its files.
+
+        Raises:
+            UserError: ``journal.folder`` when the disk refuses; nothing was added then.
+        """
+        with self._guard:
+            self._read_on(mend=True)
+            number = max(self._records, default=0)
+            frames = []
+            for head, changes in entries:
+                number += 1
+                full = {**head, "number": number, "time": time.time(), "files": len(changes)}
+                frames.append(pack(full, pack_changes(changes)))
+            self._add(b"".join(frames))
+            self._read_on()
+            return [self._records[each] for each in range(number - len(entries) + 1, number + 1)]
+
+    def finish(self, numbers: Sequence[int], failed: dict[int, list[str]]) -> None:
+        """Note that the files of transactions were written, but for those that failed; only under :meth:`locked`."""
+        with self._guard:
+            self._read_on(mend=True)
+            self._add(pack({"done": list(numbers), "failed": {str(number): names for number, names in failed.items()}}))
+            self._read_on()
+
+    def _add(self, data: bytes) -> None:
+        """Write at the end and wait until the disk has it; leave no part of it when that fails."""
+        new = not self.path.exists()
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            try:
+                size = os.fstat(descriptor).st_size
+                try:
+                    _write_all(descriptor, data)
+                    os.fdatasync(descriptor)
+                except BaseException:
+                    os.ftruncate(descriptor, size)
+                    raise
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        if new:
+            for folder in (self.folder, self.folder.parent, self.home):
+                sync_folder(folder)
+
+    def _read_on(self, *, mend: bool = False) -> None:
+        """Read the frames that came since; with ``mend`` cut off what a killed process left at the end."""
+        try:
+            with self.path.open("r+b" if mend else "rb") as file:
+                state = os.fstat(file.fileno())
+                if self._identity != (state.st_dev, state.st_ino) or state.st_size < self._read_to:
+                    self._records, self._open, self._read_to = {}, {}, 0
+                    self._identity = (state.st_dev, state.st_ino)
+                for frame in read_frames(file, self._read_to, state.st_size):
+                    if frame.end == state.st_size and read_body(file, frame) is None:
+                        break  # long enough by chance of the disk, and yet not what was to be written
+                    self._take(frame)
+                    self._read_to = frame.end
+                if mend and self._read_to < state.st_size:
+                    file.truncate(self._read_to)
+        except FileNotFoundError:
+            self._records, self._open, self._read_to, self._identity = {}, {}, 0, None
+        except OSError as error:
+            raise UserError(
+                _("The journal cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+                place=plain(str(self.path)),
+                remedy=_("Check the file and its permissions."),
+                code="journal.folder",
+            ) from error
+
+    def _take(self, frame: Frame) -> None:
+        head = frame.head
+        if "done" in head:
+            for number in head["done"]:
+                self._open.pop(number, None)
+            for text, names in head.get("failed", {}).items():
+                if record := self._records.get(int(text)):
+                    self._records[record.number] = _with_failed(record, names)
+            return
+        record = Record(
+            number=int(head["number"]),
+            time=float(head["time"]),
+            kind=str(head.get("kind", "edit")),
+            author=str(head.get("author", "")),
+            operation=str(head.get("operation", "")),
+            scope=str(head.get("scope", "")),
+            files=int(head.get("files", 0)),
+            of=int(head.get("of", 0)),
+            frame=frame,
+        )
+        self._records[record.number] = record
+        self._open[record.number] = None
+
+    def _wait_for(self, descriptor: int) -> None:
+        end, pause = time.monotonic() + PATIENCE, threading.Event()
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise UserError(
+                        _("Another program is changing these captions and does not come to an end."),
+                        place=plain(str(self.folder)),
+                        remedy=_("Wait for it or end it, then try again."),
+                        code="journal.locked",
+                    ) from None
+            except OSError:
+                return  # a file system without locks: one program at a time is then up to the person
+            pause.wait(0.005)
+
+    def _cannot_write(self, error: OSError) -> UserError:
+        return UserError(
+            _("The journal cannot be written: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=plain(str(self.folder)),
+            remedy=_("No caption was changed. Make room, or make the folder writable."),
+            code="journal.folder",
+        )
+
+
+def pack_changes(changes: Sequence[FileChange]) -> bytes:
+    """Names and contents, compressed: what is after stands next to what was before, and costs next to nothing."""
+    sizes = [[one.name, _size(one.before), _size(one.after)] for one in changes]
+    text = json.dumps(sizes, separators=(",", ":")).encode("ascii")
+    blobs = [part for one in changes for part in (one.before or b"", one.after or b"")]
+    return zlib.compress(b"".join([len(text).to_bytes(8, "little"), text, *blobs]), 1)
+
+
+def unpack_changes(body: bytes) -> list[FileChange]:
+    """What :func:`pack_changes` packed.
+
+    Raises:
+        ValueError, zlib.error: it is damaged.
+    """
+    raw = zlib.decompress(body)
+    position = 8 + int.from_bytes(raw[:8], "little")
+    found = []
+    for name, before, after in json.loads(raw[8:position]):
+        if not name or name.startswith("/") or ".." in name.split("/"):
+            raise ValueError("a name that leads out of the dataset")  # a journal may come with a dataset from anywhere
+        contents: list[bytes | None] = []
+        for size in (before, after):
+            contents.append(None if size < 0 else raw[position : position + size])
+            position += max(size, 0)
+        found.append(FileChange(name, contents[0], contents[1]))
+    if position != len(raw):
+        raise ValueError("the contents are not as long as they should be")
+    return found
+
+
+def _size(content: bytes | None) -> int:
+    return -1 if content is None else len(content)
+
+
+def _with_failed(record: Record, names: Sequence[str]) -> Record:
+    from dataclasses import replace
+
+    failed = record.failed | frozenset(names)
+    return replace(record, failed=failed, files=max(record.files - len(failed) + len(record.failed), 0))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

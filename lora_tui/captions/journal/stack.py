@@ -1,0 +1,34 @@
+"""Which transactions can be undone and which redone, told from the journal alone, so that it outlives a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lora_tui.captions.journal.log import Record
+
+
+def undo_and_redo(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
+    """The transactions that undo would take back and those that redo would bring back, the next one last.
+
+    A new edit empties the way forward, as everywhere. Undoing a part (some files, a tag) is an edit like others.
+    """
+    back: list[Record] = []
+    forward: list[Record] = []
+    for record in records:
+        if record.files == 0 and record.kind == "edit":
+            continue
+        if record.kind == "undo":
+            back, moved = _taken(back, record.of)
+            forward += moved
+        elif record.kind == "redo":
+            forward, moved = _taken(forward, record.of)
+            back += moved
+        else:
+            back.append(record)
+            forward = []
+    return back, forward
+
+
+def _taken(stack: list[Record], number: int) -> tuple[list[Record], list[Record]]:
+    moved = [record for record in stack if record.number == number]
+    return [record for record in stack if record.number != number], moved

@@ -1,0 +1,195 @@
+"""The thread that journals and writes, so that nobody who edits waits for a disk.
+
+What waits is taken together: one lock, one flush of the journal, then each file once, then one ``syncfs``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lora_tui.captions.journal.log import FileChange, Journal, Record
+from lora_tui.captions.journal.place import place, read
+from lora_tui.captions.journal.recovery import Recovery, recover
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+Stamp = tuple[int, int]
+"""A file's time of change in nanoseconds and its size."""
+
+
+@dataclass(eq=False)
+class Transaction:
+    """Changes on their way to the disk; what is marked below is known once ``finished`` is set.
+
+    Attributes:
+        head: kind, author, operation, scope, of: as the journal takes them.
+        changes: the files, by names relative to the journal's home.
+        stamps: of the files when their content was read; a file with another one is read and compared.
+        record: as the journal has it; none when it was refused as a whole (below).
+        conflicts: names of files that another program had changed; they were left alone (below).
+        failures: why the disk refused a file (below).
+        written: the new stamps of the files (below).
+        error: why the transaction was refused as a whole (below).
+    """
+
+    head: dict[str, Any]
+    changes: Sequence[FileChange]
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    record: Record | None = None
+    conflicts: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    written: dict[str, Stamp] = field(default_factory=dict)
+    error: UserError | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def lost(self) -> list[str]:
+        """Names of files that are not as the transaction wanted them."""
+        if self.error is not None:
+            return [change.name for change in self.changes]
+        return [*self.conflicts, *self.failures]
+
+
+class Writer:
+    """Takes transactions from any thread and brings them to disk in their order, in a thread of its own."""
+
+    def __init__(self, journal: Journal, on_finished: Callable[[Transaction], None]) -> None:
+        self.journal = journal
+        #: What had to be finished for others that were killed in the middle.
+        self.recoveries: list[Recovery] = []
+        self._on_finished = on_finished
+        self._waiting: list[Transaction] = []
+        self._busy = False
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, transaction: Transaction) -> None:
+        with self._changed:
+            self._waiting.append(transaction)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="captions", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Return when everything that was submitted is on disk."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and not self._busy)
+
+    @property
+    def is_idle(self) -> bool:
+        with self._changed:
+            return not self._waiting and not self._busy
+
+    def close(self) -> None:
+        """Bring everything to disk and end the thread."""
+        self.wait()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                batch, self._waiting, self._busy = self._waiting, [], True
+            try:
+                self._bring(batch)
+            finally:
+                for transaction in batch:
+                    self._on_finished(transaction)
+                    transaction.finished.set()
+                with self._changed:
+                    self._busy = False
+                    self._changed.notify_all()
+
+    def _bring(self, batch: list[Transaction]) -> None:
+        try:
+            with self.journal.locked():
+                if (recovery := recover(self.journal, locked=True)).records:
+                    self.recoveries.append(recovery)
+                self._commit(batch)
+        except UserError as error:
+            for transaction in batch:
+                if transaction.record is None:
+                    transaction.error = error
+        except Exception as error:  # a defect of ours must not leave an editor waiting for ever
+            for transaction in batch:
+                transaction.error = UserError(
+                    _("The captions cannot be written: {reason}.").format(reason=plain(str(error))),
+                    place=plain(str(self.journal.home)),
+                    remedy=_("What the journal holds is finished when the dataset is opened again."),
+                    code="captions.write",
+                )
+
+    def _commit(self, batch: list[Transaction]) -> None:
+        states: dict[str, bytes | None] = {}
+        lost: set[str] = set()
+        entries = []
+        for transaction in batch:
+            kept = [change for change in transaction.changes if self._fits(change, transaction, states, lost)]
+            entries.append((transaction.head, kept))
+        if not any(kept for _head, kept in entries):
+            return
+        worth = [(each, entry) for each, entry in zip(batch, entries, strict=True) if entry[1]]
+        records = self.journal.append([entry for _each, entry in worth])
+        for (transaction, _entry), record in zip(worth, records, strict=True):
+            transaction.record = record
+        goals = {change.name: change.after for _head, kept in entries for change in kept}
+        failed = place(self.journal.home, goals, records[-1].number)
+        failures: dict[int, list[str]] = {}
+        for (transaction, (_head, kept)), record in zip(worth, records, strict=True):
+            self._note(transaction, kept, failed)
+            if transaction.failures:
+                failures[record.number] = sorted(transaction.failures)
+        self.journal.finish([record.number for record in records], failures)
+
+    def _fits(
+        self, change: FileChange, transaction: Transaction, states: dict[str, bytes | None], lost: set[str]
+    ) -> bool:
+        """Whether a file still holds what the change starts from; else it is a conflict, and so is what builds on it."""
+        name = change.name
+        if name not in lost:
+            if name in states:
+                fits = states[name] == change.before
+            else:
+                fits = self._is_on_disk(change, transaction.stamps.get(name))
+            if fits:
+                states[name] = change.after
+                return True
+            lost.add(name)
+        transaction.conflicts.append(name)
+        return False
+
+    def _is_on_disk(self, change: FileChange, stamp: Stamp | None) -> bool:
+        try:
+            state = os.stat(os.path.join(self.journal.home, change.name))  # noqa: PTH116, PTH118
+            if stamp == (state.st_mtime_ns, state.st_size):
+                return True
+            return read(self.journal.home, change.name) == change.before
+        except (FileNotFoundError, NotADirectoryError):
+            return change.before is None
+        except OSError:
+            return False
+
+    def _note(self, transaction: Transaction, kept: Sequence[FileChange], failed: Mapping[str, OSError]) -> None:
+        for change in kept:
+            if (error := failed.get(change.name)) is not None:
+                transaction.failures[change.name] = plain(error.strerror or str(error))
+            elif change.after is not None:
+                try:
+                    state = os.stat(os.path.join(self.journal.home, change.name))  # noqa: PTH116, PTH118
+                    transaction.written[change.name] = (state.st_mtime_ns, state.st_size)
+                except OSError:
+                    continue
+            else:
+                transaction.written[change.name] = (0, 0)

@@ -1,0 +1,112 @@
+"""What every operation is: pure, from a caption's text to its new text, with what it needs to know handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.profile import OURS, Profile
+from lora_tui.captions.view import map_captions
+
+if TYPE_CHECKING:
+    from lora_tui.captions.tables import Tables
+
+
+def no_count(_tag: str) -> int:
+    return 0
+
+
+def no_category(_tag: str) -> str:
+    return ""
+
+
+def no_caption(_source: str) -> str | None:
+    return None
+
+
+@dataclass(slots=True)
+class Context:
+    """What an operation may ask while it changes one caption.
+
+    Attributes:
+        profile: how the trainer reads captions.
+        name: the image's name; what is drawn by chance is keyed by it.
+        count: in how many captions of the dataset a tag stands.
+        category: the category of a tag (``character``, ``general`` …), empty when unknown.
+        tokens: how many tokens a text has; none when the tokenizer is not there.
+        caption_of: the text of another image's caption by its name, or of this image's by another ending.
+        tables: what the dataset says of aliases, implications and exclusive groups; none when it says nothing.
+    """
+
+    profile: Profile = OURS
+    name: str = ""
+    count: Callable[[str], int] = no_count
+    category: Callable[[str], str] = no_category
+    tokens: Callable[[str], int] | None = None
+    caption_of: Callable[[str], str | None] = no_caption
+    tables: Tables | None = field(default=None)
+
+
+class Operation(Protocol):
+    """One thing to do to captions."""
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        """The new text of a caption file; none means that there is no file. Never fails on any text."""
+        ...
+
+
+class EachCaption:
+    """An operation that changes every caption of a file by itself; without a file there is nothing to change."""
+
+    makes_files = False
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        if text is None:
+            new = self.change("", context) if self.makes_files else ""
+            return new or None
+        changed = map_captions(text, context.profile, lambda caption: self.change(caption, context))
+        return changed if changed or not text else context.profile.empty_text
+
+    def change(self, caption: str, context: Context) -> str:
+        """The new text of one caption."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Several operations, one after the other, as one."""
+
+    steps: tuple[Operation, ...]
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        for step in self.steps:
+            text = step.apply(text, context)
+        return text
+
+    def apply_document(self, document: CaptionDocument | None, context: Context) -> CaptionDocument | None:
+        for step in self.steps:
+            document = changed_document(step, document, context)
+        return document
+
+
+def changed_document(
+    operation: Operation, document: CaptionDocument | None, context: Context
+) -> CaptionDocument | None:
+    """A caption file after an operation: the same object when nothing changes, the same encoding when it does.
+
+    Raises:
+        UnicodeEncodeError: the file's encoding cannot write the new text.
+    """
+    whole = getattr(operation, "apply_document", None)
+    if whole is not None:
+        found: CaptionDocument | None = whole(document, context)
+        return found
+    before = None if document is None else document.text
+    after = operation.apply(before, context)
+    if after == before:
+        return document
+    if after is None:
+        return None
+    return CaptionDocument.parse(after.encode("utf-8")) if document is None else document.with_text(after)

@@ -1,0 +1,315 @@
+"""Edits of many captions at once: what an operation would do, doing it, taking it back.
+
+:func:`preview` computes, :meth:`Session.apply` changes memory at once and hands the files to the writer,
+:meth:`Session.undo` is a transaction like any other. Files that another program changed meanwhile are conflicts:
+reported, never overwritten.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from lora_tui.captions.corpus import Corpus
+from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, recover, undo_and_redo
+from lora_tui.captions.journal.place import read
+from lora_tui.captions.journal.writer import Transaction, Writer
+from lora_tui.captions.operations.base import Context, Operation, changed_document
+from lora_tui.captions.view import tags_of
+from lora_tui.errors import UserError
+from lora_tui.text import _
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One caption file before and after; none where there is no file."""
+
+    number: int
+    before: bytes | None
+    after: bytes | None
+    document: CaptionDocument | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One change for a person's eyes."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an operation would change; nothing is changed yet.
+
+    Attributes:
+        changes: one for each caption file, in the order of the images.
+        images: how many images these are.
+        operation_text, scope_text: as the person said it, for the journal.
+        refused: images of the scope whose caption cannot be read or cannot take the change, and why.
+    """
+
+    corpus: Corpus
+    changes: tuple[Change, ...]
+    images: int
+    operation_text: str
+    scope_text: str
+    refused: tuple[tuple[int, UserError], ...] = ()
+
+    @cached_property
+    def occurrences(self) -> int:
+        """How many tags come, go or become others, in all captions together."""
+        total = 0
+        for change in self.changes:
+            before = self.corpus.entries[change.number].tags
+            after = tags_of(change.document.text, self.corpus.profile) if change.document else ()
+            if len(before) == len(after) and set(before) == set(after):
+                moved = sum(1 for one, other in zip(before, after, strict=True) if one != other)
+                total += moved or 1
+            else:
+                gone, come = Counter(before), Counter(after)
+                total += max((gone - come).total(), (come - gone).total())
+        return total
+
+    def samples(self, limit: int = 5) -> list[Sample]:
+        """The first changes, as text."""
+        found = []
+        for change in self.changes[:limit]:
+            entry = self.corpus.entries[change.number]
+            before = entry.document.text if entry.document else None
+            found.append(Sample(entry.name, before, change.document.text if change.document else None))
+        return found
+
+
+def preview(
+    corpus: Corpus,
+    numbers: Iterable[int],
+    operation: Operation,
+    *,
+    context: Context,
+    operation_text: str,
+    scope_text: str = "",
+    should_stop: Callable[[], bool] | None = None,
+) -> Preview:
+    """What ``operation`` would do to the captions of these images.
+
+    Args:
+        context: its name is filled in for each image.
+        should_stop: asked now and then; once it says yes, the preview holds what was computed until then.
+
+    Raises:
+        UserError: the operation itself cannot be done, such as a regular expression that takes too long.
+    """
+    changes, refused, seen, images = [], [], set(), 0
+    for number in numbers:
+        entry = corpus.entries[number]
+        if entry.caption_name in seen:
+            continue
+        seen.add(entry.caption_name)
+        if entry.problem is not None:
+            refused.append((number, entry.problem))
+            continue
+        if should_stop is not None and len(seen) % 256 == 0 and should_stop():
+            break
+        context.name = entry.name
+        before = entry.document
+        try:
+            after = changed_document(operation, before, context)
+        except UnicodeError as error:
+            refused.append((number, _cannot_hold(entry.caption_name, error)))
+            continue
+        if after is before or (before is not None and after is not None and after.raw == before.raw):
+            continue
+        changes.append(Change(number, None if before is None else before.raw, after and after.raw, after))
+        images += len(corpus.sharing(number))
+    return Preview(corpus, tuple(changes), images, operation_text, scope_text, tuple(refused))
+
+
+class Session:
+    """A dataset that is being edited: its corpus, its journal and the thread that writes.
+
+    All methods are for one thread, the editor's. Opening it finishes what a crash left in the middle.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.home = home_of(corpus.root)
+        self.journal = Journal(self.home)
+        self.recovery: Recovery = recover(self.journal)
+        prefix = corpus.root.relative_to(self.home).as_posix()
+        self._prefix = "" if prefix == "." else prefix + "/"
+        self._numbers: dict[str, int] = {}
+        self._numbers_of = -1
+        self._finished: list[Transaction] = []
+        self._guard = threading.Lock()
+        self._writer = Writer(self.journal, self._done)
+        self._seen = max((record.number for record in self.journal.records()), default=0)
+        self._own: set[int] = set()
+        if self.recovery.records:
+            self._reread([*self.recovery.written, *self.recovery.conflicts])
+
+    def apply(self, preview: Preview, author: str) -> Transaction:
+        """Do what was previewed: at once in memory, within moments on disk.
+
+        A caption that changed since the preview is left out as a conflict.
+        """
+        current, conflicts, stamps = [], [], {}
+        for change in preview.changes:
+            entry = self.corpus.entries[change.number]
+            name = self._prefix + entry.caption_name
+            if entry.raw != change.before:
+                conflicts.append(name)
+                continue
+            stamps[name] = (entry.mtime_ns, entry.size)
+            current.append(FileChange(name, change.before, change.after))
+            self.corpus.put(change.number, change.document)
+        head = {"kind": "edit", "author": author, "operation": preview.operation_text, "scope": preview.scope_text}
+        transaction = Transaction(head, current, stamps)
+        transaction.conflicts += conflicts
+        self._writer.submit(transaction)
+        return transaction
+
+    def undo(self, steps: int = 1, author: str = "") -> list[Transaction]:
+        """Take back the last transactions, newest first, as far as the journal goes.
+
+        Raises:
+            UserError: ``captions.nothing_to_undo``.
+        """
+        self.flush()
+        back, _forward = undo_and_redo(self.journal.records())
+        if not back:
+            message, code = _("There is nothing to undo."), "captions.nothing_to_undo"
+            raise UserError(message, code=code)
+        return [self._turn(record, "undo", author) for record in reversed(back[-steps:])]
+
+    def redo(self, steps: int = 1, author: str = "") -> list[Transaction]:
+        """Bring back what was undone last.
+
+        Raises:
+            UserError: ``captions.nothing_to_redo``.
+        """
+        self.flush()
+        _back, forward = undo_and_redo(self.journal.records())
+        if not forward:
+            message, code = _("There is nothing to redo."), "captions.nothing_to_redo"
+            raise UserError(message, code=code)
+        return [self._turn(record, "redo", author) for record in reversed(forward[-steps:])]
+
+    def change_files(self, head: dict[str, Any], changes: Sequence[FileChange]) -> Transaction:
+        """A transaction over files by their names in the journal, images of this corpus or not."""
+        numbers = self._by_name()
+        kept, conflicts, stamps = [], [], {}
+        for change in changes:
+            number = numbers.get(change.name)
+            if number is None:
+                kept.append(change)  # the writer compares it with the disk
+                continue
+            entry = self.corpus.entries[number]
+            if entry.raw != change.before or entry.problem is not None:
+                conflicts.append(change.name)
+                continue
+            stamps[change.name] = (entry.mtime_ns, entry.size)
+            kept.append(change)
+            self.corpus.put(number, None if change.after is None else CaptionDocument.parse(change.after))
+        transaction = Transaction(head, kept, stamps)
+        transaction.conflicts += conflicts
+        self._writer.submit(transaction)
+        return transaction
+
+    def current(self, name: str) -> bytes | None:
+        """What a file holds now, by its name in the journal.
+
+        Raises:
+            OSError: it is there and cannot be read.
+        """
+        number = self._by_name().get(name)
+        return read(self.home, name) if number is None else self.corpus.entries[number].raw
+
+    def journal_name(self, name: str) -> str:
+        """The name in the journal of a file below the corpus."""
+        return self._prefix + name
+
+    def flush(self) -> list[Transaction]:
+        """Wait until everything is on disk; as :meth:`poll`."""
+        self._writer.wait()
+        return self.poll()
+
+    def poll(self) -> list[Transaction]:
+        """The transactions that came to their end since, their losses undone in memory. Never waits."""
+        with self._guard:
+            finished, self._finished = self._finished, []
+        numbers = self._by_name() if finished else {}
+        for transaction in finished:
+            for name, (mtime_ns, size) in transaction.written.items():
+                if (number := numbers.get(name)) is not None:
+                    self.corpus.stamp(number, mtime_ns, size)
+            if transaction.record is not None:
+                self._own.add(transaction.record.number)
+            if transaction.lost and self._writer.is_idle:
+                self._reread(transaction.lost)
+            elif transaction.lost:
+                with self._guard:  # what builds on it is still on its way; look again when that is known
+                    self._finished.append(Transaction({}, [], conflicts=transaction.lost))
+        for recovery in self._writer.recoveries:
+            self._reread([*recovery.written, *recovery.conflicts])
+        self._writer.recoveries.clear()
+        return [transaction for transaction in finished if transaction.head]
+
+    def follow(self) -> list[Record]:
+        """See what other programs put into the journal, and read those captions again; what they did, oldest first."""
+        waiting = {record.number for record in self.journal.pending()}
+        found = []
+        for record in self.journal.records():
+            if record.number <= self._seen:
+                continue
+            if record.number in waiting:
+                break
+            self._seen = record.number
+            if record.number not in self._own:
+                self._reread(change.name for change in self.journal.load(record))
+                found.append(record)
+        return found
+
+    def close(self) -> list[Transaction]:
+        """Bring everything to disk and end the writing thread."""
+        self._writer.close()
+        return self.poll()
+
+    def _turn(self, record: Record, kind: str, author: str) -> Transaction:
+        """A transaction that takes ``record`` back (undo) or brings it back (redo)."""
+        head = {"kind": kind, "author": author, "operation": f"{kind} {record.number}", "of": record.number}
+        changes = self.journal.load(record)
+        if kind == "undo":
+            changes = [FileChange(change.name, change.after, change.before) for change in changes]
+        return self.change_files(head, changes)
+
+    def _reread(self, names: Iterable[str]) -> None:
+        numbers = self._by_name()
+        self.corpus.reload({numbers[name] for name in names if name in numbers})
+
+    def _by_name(self) -> dict[str, int]:
+        """The numbers of captions by their names in the journal."""
+        if self._numbers_of != len(self.corpus.entries):
+            self._numbers = {self._prefix + name: number for name, number in self.corpus.captions().items()}
+            self._numbers_of = len(self.corpus.entries)
+        return self._numbers
+
+    def _done(self, transaction: Transaction) -> None:
+        with self._guard:
+            self._finished.append(transaction)
+
+
+def _cannot_hold(name: str, error: UnicodeError) -> UserError:
+    return UserError(
+        _("This file's encoding cannot hold the new text: {reason}.").format(reason=str(error)),
+        place=PurePosixPath(name).as_posix(),
+        remedy=_('Make it UTF-8 first: captions edit … --do "encode utf-8".'),
+        code="captions.encoding",
+    )
