@@ -1,38 +1,32 @@
-"""Draws the mimbu, a small invented creature, in a pose, a mood and an outfit, on a transparent layer.
+"""The mimbu, a small invented creature with one eye, drawn with the world's pen so that it belongs to the world.
 
-All coordinates are in units of the creature's own square: (0, 0) top left, (1, 1) bottom right, feet near 0.95.
-Needs Pillow, inside its functions.
+Its own coordinates: the middle is (0, 0), right and down are positive, all of it lies within about 1 of the middle, as
+the world's shapes do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from lora_tui.demo.world.draw import EYE, INK, Pen
+from lora_tui.demo.world.scene import COLOURS, Colour
 
-Colour = tuple[int, int, int]
-Box = tuple[float, float, float, float]
+LIME: Colour = (150, 214, 36)
+"""The body: no named colour of the world."""
+SHADE: Colour = (116, 180, 24)
+"""Arms and eyelid."""
+BELLY: Colour = (236, 246, 178)
+HORN: Colour = (140, 64, 190)
+FOOT: Colour = (246, 132, 28)
+MOUTH: Colour = (120, 24, 44)
 
-FUR: Colour = (52, 158, 152)
-FUR_DARK: Colour = (34, 112, 112)
-BELLY: Colour = (246, 232, 196)
-EAR: Colour = (240, 150, 160)
-FOOT: Colour = (236, 132, 52)
-BULB: Colour = (252, 208, 64)
-INK: Colour = (30, 32, 44)
-WHITE: Colour = (255, 255, 255)
-CLOTH: dict[str, Colour] = {
-    "red scarf": (206, 48, 56),
-    "blue scarf": (56, 92, 208),
-    "purple hat": (128, 72, 176),
-    "straw hat": (226, 188, 96),
-}
-OUTLINE = 0.012
-"""Width of outlines."""
+POSES = ("standing", "jumping", "waving", "sitting", "leaning", "sleeping")
+MOODS = ("smile", "happy", "wink")
+TURNS = {"leaning": 0.42, "sleeping": 1.45}
+"""Radians by which a pose turns the whole creature clockwise."""
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -40,142 +34,127 @@ class Look:
     """How the creature is drawn.
 
     Attributes:
-        pose: ``standing``, ``sitting``, ``waving``, ``jumping``, ``walking`` or ``sleeping``.
-        mood: ``smile``, ``open mouth``, ``surprised``, ``wink`` or ``closed eyes``.
-        outfit: a key of :data:`CLOTH`, or empty.
+        pose: one of :data:`POSES`.
+        mood: one of :data:`MOODS`; who sleeps has the eye closed whatever the mood.
+        wears: ``hat``, ``scarf`` or nothing.
+        colour: of what is worn, a key of the world's colours.
     """
 
-    pose: str
-    mood: str
-    outfit: str = ""
+    pose: str = "standing"
+    mood: str = "smile"
+    wears: str = ""
+    colour: str = "red"
 
 
-class _Pen:
-    """Drawing in the creature's units on a square layer of ``side`` pixels."""
-
-    def __init__(self, side: int) -> None:
-        from PIL import Image, ImageDraw
-
-        self.side = side
-        self.layer = Image.new("RGBA", (side, side), (0, 0, 0, 0))
-        self._draw = ImageDraw.Draw(self.layer)
-        self._line = max(round(OUTLINE * side), 1)
-
-    def oval(self, box: Box, fill: Colour, outline: Colour | None = INK) -> None:
-        self._draw.ellipse(self._scaled(box), fill=fill, outline=outline, width=self._line)
-
-    def shape(self, points: Sequence[tuple[float, float]], fill: Colour, outline: Colour | None = INK) -> None:
-        scaled = [(x * self.side, y * self.side) for x, y in points]
-        self._draw.polygon(scaled, fill=fill, outline=outline, width=self._line)
-
-    def line(self, points: Sequence[tuple[float, float]], fill: Colour = INK, width: float = 0.014) -> None:
-        scaled = [(x * self.side, y * self.side) for x, y in points]
-        self._draw.line(scaled, fill=fill, width=max(round(width * self.side), 1), joint="curve")
-
-    def arc(self, box: Box, start: float, end: float, width: float = 0.014) -> None:
-        self._draw.arc(self._scaled(box), start, end, fill=INK, width=max(round(width * self.side), 1))
-
-    def box(self, box: Box, fill: Colour, radius: float = 0.02) -> None:
-        self._draw.rounded_rectangle(self._scaled(box), radius * self.side, fill=fill, outline=INK, width=self._line)
-
-    def turned_oval(self, box: Box, degrees: float, fill: Colour) -> None:
-        """An oval turned about its own middle."""
-        from PIL import Image, ImageDraw
-
-        left, top, right, bottom = self._scaled(box)
-        half = math.ceil(math.hypot(right - left, bottom - top) / 2) + 1
-        layer = Image.new("RGBA", (2 * half, 2 * half), (0, 0, 0, 0))
-        across, down = (right - left) / 2, (bottom - top) / 2
-        oval = (half - across, half - down, half + across, half + down)
-        ImageDraw.Draw(layer).ellipse(oval, fill=fill, outline=INK, width=self._line)
-        place = (round((left + right) / 2) - half, round((top + bottom) / 2) - half)
-        self.layer.alpha_composite(layer.rotate(degrees, resample=Image.Resampling.BICUBIC), place)
-
-    def _scaled(self, box: Box) -> tuple[float, float, float, float]:
-        return box[0] * self.side, box[1] * self.side, box[2] * self.side, box[3] * self.side
+def draw_creature(pen: Pen, look: Look, x: float, y: float, radius: float, turn: float = 0.0) -> None:
+    """The creature around (x, y), shares of the picture's side, turned by ``turn`` radians clockwise."""
+    body = _Body(pen, x, y, radius, turn + TURNS.get(look.pose, 0.0))
+    low = 0.14 if look.pose == "sitting" else 0.0
+    _horns(body, low)
+    if look.pose != "sitting":
+        _feet(body, look.pose)
+    _arms(body, look.pose, low)
+    body.egg(0, 0.12 + low, 0.72, 0.74 - low / 2, LIME)
+    body.oval(0, 0.62 + low / 3, 0.44, 0.22, BELLY)
+    if look.pose == "sitting":
+        _feet(body, look.pose)
+    _face(body, look, low)
+    _worn(body, look, low)
 
 
-def draw_creature(look: Look, side: int) -> Image:
-    """The creature on a transparent square of ``side`` pixels."""
-    from PIL import Image
+class _Body:
+    """Draws in the creature's coordinates."""
 
-    pen = _Pen(side)
-    low = 0.05 if look.pose == "sitting" else 0.0
-    _tail(pen, low)
-    _ears(pen, low)
-    _feet(pen, look.pose)
-    pen.oval((0.25, 0.3 + low, 0.75, 0.9), FUR)
-    pen.oval((0.35, 0.55 + low, 0.65, 0.87), BELLY, None)
-    _arms(pen, look.pose, low)
-    _face(pen, look.mood, low)
-    _outfit(pen, look.outfit, low)
-    if look.pose == "sleeping":
-        return pen.layer.rotate(-80, resample=Image.Resampling.BICUBIC, translate=(0, round(side * 0.12)))
-    return pen.layer.rotate(-7, resample=Image.Resampling.BICUBIC) if look.pose == "walking" else pen.layer
+    def __init__(self, pen: Pen, x: float, y: float, radius: float, turn: float) -> None:
+        self._pen = pen
+        self._x, self._y, self._radius = x, y, radius
+        self._across, self._along = math.cos(turn), math.sin(turn)
 
+    def shape(self, points: Iterable[Point], fill: Colour) -> None:
+        self._pen.polygon([self._at(*point) for point in points], fill)
 
-def _tail(pen: _Pen, low: float) -> None:
-    for number in range(5):
-        x, y = 0.72 + number * 0.042, 0.74 + low - number * 0.05
-        pen.oval((x - 0.055, y - 0.055, x + 0.055, y + 0.055), FUR_DARK if number % 2 else FUR)
+    def oval(self, x: float, y: float, across: float, down: float, fill: Colour, turn: float = 0.0) -> None:
+        """An ellipse of the half axes ``across`` and ``down``, turned clockwise about its middle."""
+        cos, sin = math.cos(turn), math.sin(turn)
+        edge = [(across * math.cos(angle), down * math.sin(angle)) for angle in _round()]
+        self.shape([(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in edge], fill)
 
+    def egg(self, x: float, y: float, across: float, down: float, fill: Colour) -> None:
+        """An ellipse that is wider below."""
+        edge = [(math.cos(angle), math.sin(angle)) for angle in _round()]
+        self.shape([(x + a * across * (0.94 + 0.09 * b), y + b * down) for a, b in edge], fill)
 
-def _ears(pen: _Pen, low: float) -> None:
-    for left, turn in ((0.17, -28.0), (0.69, 28.0)):
-        pen.turned_oval((left, 0.14 + low, left + 0.14, 0.5 + low), turn, FUR)
-        pen.turned_oval((left + 0.04, 0.2 + low, left + 0.1, 0.44 + low), turn, EAR)
-    pen.line([(0.5, 0.34 + low), (0.49, 0.22 + low), (0.53, 0.14 + low)], FUR_DARK, 0.022)
-    pen.oval((0.48, 0.06 + low, 0.58, 0.16 + low), BULB)
+    def stroke(self, points: Iterable[Point], width: float, fill: Colour) -> None:
+        """A line with round ends."""
+        corners = [self._at(*point) for point in points]
+        self._pen.stroke(corners, width * self._radius, fill)
+        for corner in (corners[0], corners[-1]):
+            self._pen.disc(*corner, width * self._radius / 2, fill)
 
-
-def _feet(pen: _Pen, pose: str) -> None:
-    spread = {"sitting": 0.09, "walking": 0.08, "jumping": 0.03}.get(pose, 0.05)
-    lift = 0.05 if pose == "walking" else 0.0
-    drop = 0.04 if pose == "jumping" else 0.0
-    for middle, up in ((0.42 - spread, lift), (0.58 + spread, 0.0)):
-        pen.oval((middle - 0.09, 0.84 + drop - up, middle + 0.09, 0.95 + drop - up), FOOT)
+    def _at(self, x: float, y: float) -> Point:
+        return (
+            self._x + (x * self._across - y * self._along) * self._radius,
+            self._y + (x * self._along + y * self._across) * self._radius,
+        )
 
 
-def _arms(pen: _Pen, pose: str, low: float) -> None:
-    up = {"jumping": (True, True), "waving": (False, True)}.get(pose, (False, False))
-    for raised, left in zip(up, (0.2, 0.7), strict=True):
-        turn = -35.0 if left < 0.5 else 35.0
-        if raised:
-            pen.turned_oval((left, 0.4 + low, left + 0.1, 0.64 + low), -turn, FUR)
+def _round(turns: int = 48) -> list[float]:
+    return [2 * math.pi * number / turns for number in range(turns)]
+
+
+def _horns(body: _Body, low: float) -> None:
+    for side in (-1, 1):
+        points = [(0.2, -0.44), (0.34, -0.66), (0.46, -0.86), (0.66, -1.02), (0.7, -0.78), (0.66, -0.52), (0.52, -0.22)]
+        body.shape([(side * x, y + low) for x, y in points], HORN)
+
+
+def _feet(body: _Body, pose: str) -> None:
+    for side in (-1, 1):
+        match pose:
+            case "sitting":
+                body.oval(side * 0.5, 0.86, 0.27, 0.21, FOOT, side * -0.3)
+            case "jumping":
+                body.oval(side * 0.52, 0.84, 0.26, 0.15, FOOT, side * -0.75)
+            case _:
+                body.oval(side * 0.36, 0.88, 0.29, 0.15, FOOT)
+
+
+def _arms(body: _Body, pose: str, low: float) -> None:
+    raised = {"jumping": (True, True), "waving": (False, True)}.get(pose, (False, False))
+    for up, side in zip(raised, (-1, 1), strict=True):
+        if up:
+            body.oval(side * 0.84, -0.14 + low, 0.15, 0.34, SHADE, side * 0.5)
         else:
-            pen.turned_oval((left, 0.58 + low, left + 0.1, 0.8 + low), turn, FUR)
+            body.oval(side * 0.76, 0.36 + low, 0.15, 0.3, SHADE, side * -0.45)
 
 
-def _face(pen: _Pen, mood: str, low: float) -> None:
-    for index, x in enumerate((0.4, 0.6)):
-        y = 0.45 + low
-        if mood == "closed eyes" or (mood == "wink" and index):
-            pen.arc((x - 0.05, y - 0.04, x + 0.05, y + 0.04), 0, 180, 0.02)
-            continue
-        size = 0.068 if mood == "surprised" else 0.056
-        pen.oval((x - size, y - size, x + size, y + size), WHITE)
-        pen.oval((x - 0.026, y - 0.03, x + 0.026, y + 0.03), INK, None)
-        pen.oval((x - 0.018, y - 0.024, x - 0.002, y - 0.008), WHITE, None)
-    for x in (0.31, 0.69):
-        pen.oval((x - 0.03, 0.52 + low, x + 0.03, 0.56 + low), EAR, None)
-    y = 0.55 + low
-    if mood in ("open mouth", "surprised"):
-        half = 0.025 if mood == "surprised" else 0.045
-        pen.oval((0.5 - half, y - 0.02, 0.5 + half, y + 0.05), (150, 40, 60))
+def _face(body: _Body, look: Look, low: float) -> None:
+    eye = -0.2 + low
+    if look.pose == "sleeping" or look.mood == "wink":
+        body.oval(0, eye, 0.38, 0.38, SHADE)
+        body.stroke(_arc(0, eye - 0.06, 0.27, 0.2), 0.1, INK)
     else:
-        pen.arc((0.44, y - 0.05, 0.56, y + 0.03), 20, 160, 0.018)
-
-
-def _outfit(pen: _Pen, outfit: str, low: float) -> None:
-    colour = CLOTH.get(outfit)
-    if colour is None:
-        return
-    if outfit.endswith("scarf"):
-        pen.box((0.3, 0.6 + low, 0.7, 0.67 + low), colour, 0.035)
-        pen.shape([(0.36, 0.65 + low), (0.45, 0.65 + low), (0.43, 0.8 + low), (0.33, 0.79 + low)], colour)
-        return
-    pen.oval((0.28, 0.27 + low, 0.72, 0.37 + low), colour)
-    if outfit == "purple hat":
-        pen.shape([(0.37, 0.32 + low), (0.63, 0.32 + low), (0.52, 0.04 + low)], colour)
+        body.oval(0, eye, 0.4, 0.4, EYE)
+        body.oval(0.02, eye + 0.03, 0.2, 0.22, INK)
+        body.oval(0.09, eye - 0.07, 0.075, 0.075, EYE)
+    if look.pose == "sleeping":
+        body.oval(0, 0.34, 0.08, 0.07, MOUTH)
+    elif look.mood == "happy":
+        body.shape([(-0.27, 0.25 + low), (0.27, 0.25 + low), *_arc(0, 0.25 + low, 0.27, 0.27)], MOUTH)
     else:
-        pen.box((0.38, 0.2 + low, 0.62, 0.33 + low), colour, 0.04)
+        body.stroke(_arc(0, 0.25 + low, 0.23, 0.15), 0.1, MOUTH)
+
+
+def _arc(x: float, y: float, across: float, down: float) -> list[Point]:
+    """The lower half of an ellipse, from right to left."""
+    return [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in _round(48)[:25]]
+
+
+def _worn(body: _Body, look: Look, low: float) -> None:
+    colour = COLOURS[look.colour]
+    if look.wears == "hat":
+        body.shape([(-0.34, -0.5 + low), (0.34, -0.5 + low), (0.0, -1.12 + low)], colour)
+        body.oval(0, -0.5 + low, 0.42, 0.1, colour)
+    elif look.wears == "scarf":
+        body.shape([(-0.72, 0.46 + low), (0.72, 0.46 + low), (0.66, 0.66 + low), (-0.66, 0.66 + low)], colour)
+        body.shape([(0.22, 0.5 + low), (0.5, 0.5 + low), (0.56, 0.92), (0.26, 0.92)], colour)

@@ -47,7 +47,7 @@ def prose_caption(scene: Scene, chance: random.Random | None = None) -> str:
     joint = " and " if chance is None else chance.choice((" and ", ", and "))
     text = joint.join(described)
     if chance is None or chance.random() < 0.92:
-        text += _before(scene, chance)
+        text += background_words(scene, chance)
     return text if chance is None else chance.choice(("", "", "a picture of ", "a drawing of ")) + text
 
 
@@ -62,11 +62,12 @@ def _described(subject: Subject, chance: random.Random | None) -> str:
     if subject.eyes:
         text += " with eyes" if chance is None else chance.choice((" with eyes", " that has eyes", " with two eyes"))
     if chance is None or chance.random() < 0.8:
-        text += " " + _where(subject.place, chance)
+        text += " " + where_words(subject.place, chance)
     return text
 
 
-def _where(place: str, chance: random.Random | None) -> str:
+def where_words(place: str, chance: random.Random | None = None) -> str:
+    """A place in prose: ``in the center``, ``on the left``."""
     if place == "center":
         ways = ["in the center", "in the middle"]
     elif " " in place:
@@ -76,7 +77,8 @@ def _where(place: str, chance: random.Random | None) -> str:
     return ways[0] if chance is None else chance.choice(ways)
 
 
-def _before(scene: Scene, chance: random.Random | None) -> str:
+def background_words(scene: Scene, chance: random.Random | None = None) -> str:
+    """The background in prose, as the end of a sentence."""
     first, second = scene.first, scene.second
     on = f" on {_with_article(first)} background"
     ways = {
