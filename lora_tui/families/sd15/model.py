@@ -24,6 +24,7 @@ from lora_tui.errors import UserError
 from lora_tui.families.sd15.checks import check_shapes, check_source, read_json
 from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.layout import ldm_name
+from lora_tui.families.sd15.particulars import ASSETS, Particulars, read_particulars
 from lora_tui.families.sd15.shape import (
     CLIP_PREFIX,
     FULL,
@@ -38,8 +39,7 @@ from lora_tui.families.source import Source, expand, resolve
 from lora_tui.families.state_dicts import incomplete, load_exactly, read_tensors, require_whole
 from lora_tui.families.text_chunks import CHUNK, chunk_ids, join_chunks
 from lora_tui.text import _, plain
-
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "sd15"
+from lora_tui.weights.header import read_header
 
 
 class Sd15Model:
@@ -67,6 +67,9 @@ class Sd15Model:
         self._text_encoder: CLIPTextModel | None = None
         self._vae: AutoencoderKL | None = None
         self._tokenizer: CLIPTokenizer | None = None
+        self._particulars = Particulars()
+        if self.source.kind == "file":
+            self._particulars = read_particulars(read_header(self.source.path).metadata)
         self._known_shape: Shape | None = None
         self._configs: Path | None = None
         self._holder: tempfile.TemporaryDirectory[str] | None = None
@@ -102,7 +105,7 @@ class Sd15Model:
     @property
     def tokenizer(self) -> CLIPTokenizer:
         if self._tokenizer is None:
-            folder = self.source.path if self.source.kind == "folder" else ASSETS
+            folder = self._tokenizer_home()
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
             words, known = len(tokenizer), self._shape().vocabulary
             if words > known:
@@ -246,11 +249,21 @@ class Sd15Model:
     def _config_folder(self) -> Path:
         """A folder of configuration files for a single file, written from the shapes of its tensors."""
         if self._configs is None:
-            shape = self._shape()
+            shape, own = self._shape(), self._particulars
             self._holder = tempfile.TemporaryDirectory(prefix="lora-tui-")
             self._configs = Path(self._holder.name)
-            _write_configs(self._configs, unet=shape.unet_config(), vae=shape.vae_config())
+            configs = {"unet": shape.unet_config(), "vae": shape.vae_config()}
+            _write_configs(self._configs, **{part: {**c, **own.settings.get(part, {})} for part, c in configs.items()})
+            (self._configs / "tokenizer").mkdir()
+            for name, text in own.tokenizer.items():
+                (self._configs / "tokenizer" / name).write_text(text, "utf-8")
         return self._configs
+
+    def _tokenizer_home(self) -> Path:
+        """The folder in which the tokenizer's folder lies: the model's, a single file's own, or CLIP's."""
+        if self.source.kind == "folder":
+            return self.source.path
+        return self._config_folder() if self._particulars.tokenizer else ASSETS
 
     def _shape(self) -> Shape:
         if self._known_shape is None:
@@ -273,7 +286,8 @@ class Sd15Model:
     def _text_encoder_of_file(self) -> CLIPTextModel:
         """The text encoder of a single file; field files name it with or without ``text_model.``."""
         shape = self._shape()
-        encoder = CLIPTextModel(CLIPTextConfig(**shape.clip_config()))
+        own = self._particulars.settings.get("text_encoder", {})
+        encoder = CLIPTextModel(CLIPTextConfig(**{**shape.clip_config(), **own}))
         tensors = {}
         for name, tensor in self._tensors(CLIP_PREFIX).items():
             name = name.removeprefix(CLIP_PREFIX).removeprefix("text_model.")
