@@ -1,0 +1,109 @@
+"""A LoRA file beside a base model's layers, at a strength that may change from one image to the next."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lora_tui.errors import UserError
+from lora_tui.families.state_dicts import read_tensors
+from lora_tui.text import _, plain
+
+DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
+
+
+@dataclass
+class AppliedLora:
+    """A LoRA whose layers add their part to those of the base model.
+
+    Attributes:
+        strength: the weight of all layers; 0 leaves the base model's own numbers, bit for bit.
+        layers: how many layers it is attached to.
+    """
+
+    strength: float = 1.0
+    layers: int = 0
+
+    def __post_init__(self) -> None:
+        self._handles: list[Any] = []
+
+    def attach(self, module: nn.Module, down: Tensor, up: Tensor, scale: float) -> None:
+        """Let ``module`` (linear or convolution) add ``up(down(x))`` times ``scale`` and the strength."""
+        self._handles.append(module.register_forward_hook(_Beside(self, down, up, scale)))
+        self.layers += 1
+
+    def remove(self) -> None:
+        """Leave the base model as it was."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+
+@dataclass(frozen=True)
+class _Beside:
+    lora: AppliedLora
+    down: Tensor
+    up: Tensor
+    scale: float
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        if self.lora.strength == 0:
+            return None
+        values = inputs[0].to(self.down.dtype)
+        if isinstance(module, nn.Conv2d):
+            inner = functional.conv2d(values, self.down, None, module.stride, module.padding, module.dilation)
+            own = functional.conv2d(inner, self.up)
+        else:
+            own = functional.linear(functional.linear(values, self.down), self.up)
+        return output + (own * (self.scale * self.lora.strength)).to(output.dtype)
+
+
+def apply_lora(model: Any, path: Path) -> AppliedLora:
+    """Attach the LoRA file at ``path`` (kohya's names) to a family's model.
+
+    The parts it is attached to are loaded and must not be released while it is used.
+
+    Raises:
+        UserError: the file cannot be read, has no LoRA in it, or belongs to layers that the model does not have.
+    """
+    tensors = read_tensors(path)
+    stems = [name.removesuffix(DOWN) for name in tensors if name.endswith(DOWN)]
+    modules = _modules(model, stems)
+    unknown = [stem for stem in stems if stem not in modules or stem + UP not in tensors]
+    if unknown or not stems:
+        raise UserError(
+            _("{count} of its {total} layers fit none of this model, {name} for one.").format(
+                count=len(unknown), total=len(stems), name=plain(unknown[0], limit=120)
+            )
+            if unknown
+            else _("it holds no LoRA."),
+            place=plain(str(path)),
+            remedy=_("Use the base model that it was trained on; lora-tui lora info tells its family."),
+            code="lora.unmatched",
+        )
+    lora = AppliedLora()
+    for stem in stems:
+        down, up = tensors[stem + DOWN].float(), tensors[stem + UP].float()
+        alpha = float(tensors[stem + ALPHA]) if stem + ALPHA in tensors else float(down.shape[0])
+        lora.attach(modules[stem], down.to(model.device), up.to(model.device), alpha / down.shape[0])
+    return lora
+
+
+def _modules(model: Any, stems: Iterable[str]) -> dict[str, nn.Module]:
+    """The model's layers by kohya's names, of those parts that any of ``stems`` may belong to."""
+    names = importlib.import_module(f"lora_tui.weights.names.{model.facts.name}")
+    wanted = list(stems)
+    found: dict[str, nn.Module] = {}
+    for part, prefix in names.PREFIXES.items():
+        if any(stem.startswith(prefix) for stem in wanted):
+            root = model.denoiser() if part == "unet" else model.text_encoders()[part]
+            for path, module in root.named_modules():
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    found[names.kohya_name(part, path)] = module
+    return found
