@@ -145,7 +145,7 @@ def _images(folder: Path, side: int) -> Path:
 
 
 def _model(args: argparse.Namespace, folder: Path) -> Path:
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     place = folder / "base"
     return place if place.exists() else write_model(place, seed=0, widths=WIDTHS[args.size])

@@ -85,7 +85,7 @@ def test_a_small_machine_keeps_less(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     return write_model(tmp_path_factory.mktemp("model") / "base", seed=4)
 

@@ -7,23 +7,28 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from run_builders import events, training
+from run_builders import end_all, ended, events, kill, training
 from support import until
 
 from lora_tui.cli.main import run as command
 from lora_tui.cli.train import runs_dir_for
 from lora_tui.config.load import parse_config, save_config
+from lora_tui.jobs.job import read_job, trainer_alive
 from lora_tui.runs.folder import RunFolder, list_runs
 from lora_tui.runs.status import inspect
+
+HEARD = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+"""Whoever runs the tests may ignore Ctrl+C, and children inherit that."""
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    code = "import sys; from pathlib import Path; from lora_tui.demo.model import write_model\n"
+    code = "import sys; from pathlib import Path; from lora_tui.bench.model import write_model\n"
     code += "write_model(Path(sys.argv[1]), seed=1)"
     folder = tmp_path_factory.mktemp("model") / "base"
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
@@ -53,6 +58,13 @@ def config(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return path
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_behind(tmp_path: Path) -> Iterator[None]:
+    """What a test leaves running is ended."""
+    yield
+    end_all(tmp_path)
+
+
 def program(*args: str, **options: object) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "lora_tui", *args]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
@@ -78,10 +90,7 @@ def test_ctrl_c_leaves_it_training_and_says_how_to_stop_it(config: Path) -> None
     """On a real terminal, where Ctrl+C reaches all processes of the foreground."""
     main, side = pty.openpty()
     line = [sys.executable, "-m", "lora_tui", "train", "blob.toml", "--set", "steps.epochs=100000"]
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(  # whoever runs the tests may ignore Ctrl+C, and children inherit that
-        line, stdin=side, stdout=side, stderr=side, start_new_session=True, preexec_fn=heard
-    )
+    process = subprocess.Popen(line, stdin=side, stdout=side, stderr=side, start_new_session=True, preexec_fn=HEARD)
     os.close(side)
     until(lambda: list_runs(config.parent / "runs"), 60)
     run = only_run(config)
@@ -100,6 +109,25 @@ def test_ctrl_c_leaves_it_training_and_says_how_to_stop_it(config: Path) -> None
     assert command(["runs", "stop", "--now", "--no-wait"]) == 0
     until(lambda: not inspect(run).alive, 60)
     assert events(run, "resumed")[0]["step"] == step
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_ctrl_c_gives_a_script_the_run_that_goes_on(config: Path, early: bool) -> None:
+    process = program("train", "blob.toml", "--set", "steps.epochs=100000", "--json", preexec_fn=HEARD)
+    assert process.stderr is not None
+    until(lambda: list_runs(config.parent / "runs"), 60)
+    if not early:
+        process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    run = only_run(config)
+    told = json.loads(out)
+    assert (process.returncode, told["run"], told["alive"]) == (0, str(run.root), True)
+    assert "lora-tui runs stop" in err and "Traceback" not in err
+    job = read_job(run.root)
+    assert job is not None and trainer_alive(run.root, job)
+    kill(job.child_pid)
+    ended(run)
 
 
 def read_all(descriptor: int) -> str:

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A captioned folder, a micro base model and a configuration that trains for long."""
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     root = tmp_path / "discs"
     Project.create(root, name="Discs", purpose="character", trigger="blob", datasets=[Path("pictures")])

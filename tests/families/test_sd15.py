@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     return write_model(tmp_path_factory.mktemp("model") / "base", seed=2)
 
@@ -120,7 +120,7 @@ def test_a_checkpoint_with_a_tensor_missing_names_it(single: Path, tmp_path: Pat
 
 
 def test_a_separate_vae_is_used(folder: Path, tmp_path: Path) -> None:
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     other = write_model(tmp_path / "other", seed=9)
     vae = tmp_path / "vae"

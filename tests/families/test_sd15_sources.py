@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     return write_model(tmp_path_factory.mktemp("model") / "base", seed=2)
 
@@ -171,7 +171,7 @@ def test_a_folder_with_a_hole_names_a_tensor(folder: Path, tmp_path: Path, part:
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another model, for its VAE."""
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     return write_model(tmp_path_factory.mktemp("vae") / "other", seed=9) / "vae"
 

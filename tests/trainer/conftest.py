@@ -10,7 +10,7 @@ from lora_tui.runs.folder import RunFolder
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from lora_tui.demo.model import write_model
+    from lora_tui.bench.model import write_model
 
     return write_model(tmp_path_factory.mktemp("model") / "base", seed=1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from weights.files import model
 
-from lora_tui.demo.model import ASSETS
+from lora_tui.bench.model import ASSETS
 from lora_tui.errors import UserError
 from lora_tui.weights.header import identify_model
 

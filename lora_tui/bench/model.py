@@ -2,15 +2,13 @@
 
 Its blocks, layers and key names are those of the real model; only the widths are small, so that a
 training step takes tens of milliseconds on a CPU. It draws nothing that a person would recognise: it is
-there to walk the whole road, from loading to a LoRA file, without a download.
+there to measure steps, and for tests of what a model's weights do not matter to. The one that draws is the demo's.
 
-Imports torch, diffusers and transformers inside its functions. The commands and the app never import it:
-they run ``python -m lora_tui.demo.model FOLDER``.
+Imports torch, diffusers and transformers inside its functions.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -98,17 +96,3 @@ def _vae() -> Any:
     to_latent.bias[channels:] = NARROW_POSTERIOR
     from_latent.weight /= wanted[None, :, None, None]
     return vae
-
-
-def main() -> int:
-    """Write the model to the folder named on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m lora_tui.demo.model")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    write_model(options.folder, seed=options.seed)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

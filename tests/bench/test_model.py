@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.demo.model import ASSETS, write_model
+from lora_tui.bench.model import ASSETS, write_model
 
 
 @pytest.fixture(scope="module")
