@@ -1,16 +1,18 @@
-"""The demo project: pictures with captions, a micro base model, ``lora-tui.toml`` and a configuration."""
+"""The demo project: two datasets, a micro base model that draws them, ``lora-tui.toml`` and two configurations."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.demo.dataset import IMAGES, TRIGGER, write_dataset
+from lora_tui.demo import dataset, linocut
+from lora_tui.demo.dataset import TRIGGER
 from lora_tui.errors import UserError
+from lora_tui.places import absolute
 from lora_tui.python import python_command
 from lora_tui.text import _, plain
 
@@ -19,6 +21,9 @@ MARK = ".lora-tui-demo"
 NAME = "mimbu"
 NEEDED = ("torch", "diffusers", "transformers", "peft", "safetensors")
 SEED = 0
+MICRO = Path(__file__).resolve().parent.parent / "assets" / "micro"
+"""The base model as it ships."""
+INDEX = "model_index.json"
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,33 @@ class Demo:
 
     @property
     def images(self) -> Path:
-        return self.root / "images"
+        """The character's dataset."""
+        return self.root / "datasets" / dataset.TRIGGER
+
+    @property
+    def prints(self) -> Path:
+        """The style's dataset."""
+        return self.root / "datasets" / linocut.TRIGGER
 
     @property
     def model(self) -> Path:
-        return self.root / "model"
+        """The base model as a diffusers folder."""
+        return self.root / "models" / "micro"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The same model as a single file."""
+        return self.root / "models" / "micro.safetensors"
 
     @property
     def config(self) -> Path:
-        return self.root / "configs" / f"{NAME}.toml"
+        """The character's configuration, on the folder."""
+        return self.root / "configs" / f"{dataset.TRIGGER}.toml"
+
+    @property
+    def style_config(self) -> Path:
+        """The style's configuration, on the single file."""
+        return self.root / "configs" / f"{linocut.TRIGGER}.toml"
 
     @property
     def runs(self) -> Path:
@@ -52,18 +75,25 @@ def make_demo(directory: Path, *, say: Callable[[str], None] = lambda _text: Non
     Raises:
         UserError: the folder holds something else, a library that trains is missing, or it cannot be written.
     """
-    demo = Demo(Path(os.path.abspath(directory.expanduser())))  # noqa: PTH100 - a linked folder stays where it is seen
+    demo = Demo(absolute(directory))
     _refuse_other_folders(demo.root)
     _need_libraries()
     try:
         demo.root.mkdir(parents=True, exist_ok=True)
         (demo.root / MARK).touch()
-        if len(list(demo.images.glob("*.png"))) < IMAGES:
-            say(_("Drawing {count} pictures with captions.").format(count=IMAGES))
-            write_dataset(demo.images, seed=SEED)
-        if not (demo.model / "model_index.json").is_file():
-            say(_("Making a micro base model with the layers of Stable Diffusion 1.5."))
-            _write_model(demo.model)
+        for draw, folder, count in (
+            (dataset.write_dataset, demo.images, dataset.IMAGES),
+            (linocut.write_dataset, demo.prints, linocut.IMAGES),
+        ):
+            if len(list(folder.glob("*.png"))) < count:
+                say(_("Drawing {count} pictures with captions.").format(count=count))
+                draw(folder, seed=SEED)
+        if not (demo.model / INDEX).is_file():
+            say(_("Copying a micro base model with the layers of Stable Diffusion 1.5."))
+            _copy_model(demo.model)
+        if not demo.checkpoint.is_file():
+            say(_("Writing it as a single file, too."))
+            _write_checkpoint(demo)
         _write_project(demo)
     except OSError as error:
         raise UserError(
@@ -97,16 +127,31 @@ def _need_libraries() -> None:
         )
 
 
-def _write_model(folder: Path) -> None:
+def _copy_model(folder: Path) -> None:
+    """The index comes last: where it is, the model is whole."""
+    if not (MICRO / INDEX).is_file():
+        raise UserError(
+            _("The base model of the demo is missing in this installation."),
+            place=plain(str(MICRO)),
+            remedy=_("Install lora-tui again."),
+            code="demo.model",
+        )
+    for part in sorted(path for path in MICRO.iterdir() if path.is_dir()):
+        for file in sorted(part.iterdir()):
+            (folder / part.name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / part.name / file.name)
+    shutil.copyfile(MICRO / INDEX, folder / INDEX)
+
+
+def _write_checkpoint(demo: Demo) -> None:
     """In a process of its own: this one stays free of torch."""
-    command = python_command("-m", "lora_tui.demo.model", str(folder), "--seed", str(SEED))
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    command = python_command("-m", "lora_tui.families.sd15.model_file", str(demo.model), str(demo.checkpoint))
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode:
         last = (result.stderr.strip().splitlines() or [_("no message")])[-1]
         raise UserError(
-            _("The base model could not be made: {reason}.").format(reason=plain(last, limit=300)),
-            place=plain(str(folder)),
+            _("The base model could not be written: {reason}.").format(reason=plain(last, limit=300)),
+            place=plain(str(demo.checkpoint)),
             remedy=_("lora-tui doctor looks at the installation."),
             code="demo.model",
         )
@@ -114,6 +159,7 @@ def _write_model(folder: Path) -> None:
 
 def _write_project(demo: Demo) -> None:
     from lora_tui.config.write import save_config
+    from lora_tui.demo import recipe
     from lora_tui.project import Project
 
     if not (demo.root / "lora-tui.toml").exists():
@@ -125,8 +171,8 @@ def _write_project(demo: Demo) -> None:
             datasets=[demo.images],
             base_model=str(demo.model),
         )
+    demo.config.parent.mkdir(exist_ok=True)
     if not demo.config.exists():
-        demo.config.parent.mkdir(exist_ok=True)
-        from lora_tui.demo.recipe import recipe
-
-        save_config(recipe(demo.model, demo.images), demo.config)
+        save_config(recipe.character(demo.model, demo.images), demo.config)
+    if not demo.style_config.exists():
+        save_config(recipe.style(demo.checkpoint, demo.prints), demo.style_config)

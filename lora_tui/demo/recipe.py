@@ -1,37 +1,107 @@
-"""The demo's configuration: small pictures and many quick steps, about a minute on two CPU cores."""
+"""The demo's two configurations, and the prompts by which their results are judged."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.config.schema import Config, DatasetEntry, SamplePrompt
-from lora_tui.demo.dataset import TRIGGER
+from lora_tui.demo import dataset, linocut
 
-PROMPTS = (
-    f"{TRIGGER}, solo, standing, smile, outdoors, meadow",
-    f"{TRIGGER}, solo, waving, red scarf, outdoors, night",
-)
+SIDE = 128
+"""The micro model draws pictures of this many px a side."""
+SAMPLER_STEPS = 16
+GUIDANCE = 4.0
+SEED = 7
+STEPS = 400
+EPOCHS = 58
+"""Epochs that :data:`STEPS` of 4 take with 25 or 26 images."""
 
 
-def recipe(model: Path, images: Path) -> Config:
-    """A LoRA on UNet and text encoder at 128 px; its loss falls well below where it began."""
-    config = Config(datasets=[DatasetEntry(path=str(images))])
-    config.model.base = str(model)
-    config.data.resolution = 128
-    config.data.bucket_min, config.data.bucket_max, config.data.bucket_step = 96, 192, 32
-    config.captions.shuffle, config.captions.keep_tokens, config.captions.dropout = True, 1, 0.05
-    config.network.rank, config.network.alpha = 16, 16.0
-    config.learning.unet_lr, config.learning.text_encoder_lr = 1e-3, 1e-4
-    config.learning.warmup = 10
-    config.steps.epochs, config.steps.batch_size, config.steps.seed = 16, 2, 7
-    config.samples = [
-        SamplePrompt(prompt=prompt, width=128, height=128, steps=8, guidance=4.0, seed=7) for prompt in PROMPTS
-    ]
-    config.sampling.every_epochs = 4
-    config.validation.every_epochs = 2
-    config.memory.precision = "fp32"
-    config.memory.threads = 1  # layers this small lose more time to waiting for a second thread than they gain
-    config.saving.name, config.saving.every_epochs, config.saving.state_every_epochs = TRIGGER, 4, 4
-    config.saving.trigger = TRIGGER
+@dataclass(frozen=True)
+class Trial:
+    """What a trained LoRA is asked to draw.
+
+    Attributes:
+        aspect: what its likeness to the training images is measured by: ``subject`` or ``style``.
+        prompts: in the words of the captions, with the trigger word.
+        plain: prompts of the same kind without it.
+    """
+
+    aspect: str
+    prompts: tuple[str, ...]
+    plain: tuple[str, ...]
+
+
+TRIALS = {
+    dataset.TRIGGER: Trial(
+        "subject",
+        (
+            "mimbu, large, center, standing, smile, blue background",
+            "mimbu, medium, left, waving, white background",
+            "mimbu jumping in the center on a gray background with red ground",
+        ),
+        (
+            "red circle, large, center, blue background",
+            "blue star, medium, left, eyes, white background",
+            "a large yellow heart in the center on a gray background with red ground",
+        ),
+    ),
+    linocut.TRIGGER: Trial(
+        "style",
+        (
+            "red circle, large, center, linocut",
+            "blue star, medium, left, eyes, cyan stripes, linocut",
+            "green moon, large, center, red ground, linocut",
+        ),
+        (
+            "red circle, large, center, white background",
+            "blue star, medium, left, eyes, white and cyan striped background",
+            "green moon, large, center, white background, red ground",
+        ),
+    ),
+}
+"""By trigger word."""
+
+
+def character(model: Path, images: Path) -> Config:
+    """A LoRA of the mimbu."""
+    config = _recipe(model, images, dataset.TRIGGER)
+    config.captions.shuffle, config.captions.keep_tokens, config.captions.variants = True, 1, 4
     config.saving.title = "The mimbu of the demo"
     return config
+
+
+def style(model: Path, images: Path) -> Config:
+    """A LoRA of the linocuts."""
+    config = _recipe(model, images, linocut.TRIGGER)
+    config.saving.title = "The linocuts of the demo"
+    return config
+
+
+def _recipe(model: Path, images: Path, trigger: str) -> Config:
+    """Rank 8 on the UNet's transformers, the text encoder as it is: a minute or two on two CPU cores."""
+    config = Config(datasets=[DatasetEntry(path=str(images))])
+    config.model.base, config.model.clip_skip = str(model), 1
+    config.data.resolution, config.data.buckets = SIDE, False
+    config.captions.dropout, config.captions.max_tokens = 0.1, 75
+    config.network.rank, config.network.alpha, config.network.text_encoder = 8, 8.0, False
+    config.learning.unet_lr, config.learning.warmup = 1e-3, 20
+    config.steps.epochs, config.steps.max_steps, config.steps.batch_size, config.steps.seed = EPOCHS, STEPS, 4, SEED
+    config.noise.min_snr_gamma = 5.0
+    trial = TRIALS[trigger]
+    config.samples = [_sample(prompt) for prompt in (*trial.prompts[:2], trial.plain[0])]
+    config.sampling.every_epochs, config.sampling.every_steps = 0, 100
+    config.validation.every_epochs, config.validation.every_steps = 0, 50
+    config.memory.precision, config.memory.threads = "fp32", 2
+    saving = config.saving
+    saving.name = saving.trigger = trigger
+    saving.every_epochs, saving.every_steps = 0, 100
+    saving.state_every_epochs, saving.state_every_steps = 0, 200
+    return config
+
+
+def _sample(prompt: str) -> SamplePrompt:
+    return SamplePrompt(
+        prompt=prompt, width=SIDE, height=SIDE, steps=SAMPLER_STEPS, guidance=GUIDANCE, seed=SEED, sampler="ddim"
+    )
