@@ -1,0 +1,55 @@
+"""Sheets of pictures: a run's checkpoints at several strengths, and what datasets look like."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from lora_tui.config.load import load_config
+from lora_tui.dataset.load import open_upright
+from lora_tui.demo.measure import Painter
+from lora_tui.grids.sheet import draw_sheet
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+ACROSS = 9
+THUMB = 96
+
+
+def strengths(run: Path, prompt: str, seed: int | None = None) -> Image.Image:
+    """Each checkpoint of ``run`` (rows) at each strength (columns), drawn from ``prompt`` or the run's first one."""
+    config = load_config(run / "config.toml")
+    torch.set_num_threads(config.memory.threads or torch.get_num_threads())
+    sample = config.samples[0]
+    sample = sample.model_copy(
+        update={"prompt": prompt or sample.prompt, "seed": sample.seed if seed is None else seed}
+    )
+    painter = Painter(config)
+    rows, pictures = [], []
+    for step, path in checkpoints(run):
+        painter.wear(path)
+        rows.append(f"step {step}")
+        pictures.append([painter.draw(sample, strength) for strength in STRENGTHS])
+    columns = [f"strength {strength:g}" for strength in STRENGTHS]
+    return draw_sheet(pictures, rows=rows, columns=columns, title=sample.prompt)
+
+
+def checkpoints(run: Path) -> list[tuple[int, Path]]:
+    """The LoRA files of a run by the step they were saved at; the last one has no number in its name."""
+    config = load_config(run / "config.toml")
+    found = []
+    for path in (run / "checkpoints").glob("*.safetensors"):
+        number = re.search(r"-(\d+)\Z", path.stem)
+        found.append((int(number[1]) if number else config.steps.max_steps, path))
+    return sorted(found)
+
+
+def dataset(folder: Path) -> Image.Image:
+    """The pictures of a dataset, small, transparency on white as it is trained."""
+    found = [open_upright(path).resize((THUMB, THUMB), Image.Resampling.BOX) for path in sorted(folder.glob("*.png"))]
+    blank = Image.new("RGB", (THUMB, THUMB), "white")
+    lines = [found[start : start + ACROSS] for start in range(0, len(found), ACROSS)]
+    lines[-1] += [blank] * (ACROSS - len(lines[-1]))
+    return draw_sheet(lines, rows=[""] * len(lines), columns=[""] * ACROSS)
