@@ -54,13 +54,15 @@ class Evaluation:
         try:
             found = expression.search(text, timeout=max(self._left, 0.001)) is not None
         except TimeoutError:
+            found, self._left = False, -1.0
+        self._left -= time.monotonic() - begun
+        if self._left < 0:  # the library looks at the clock only now and then
             raise QueryError(
                 _("The regular expression takes too long."),
                 column,
                 remedy=_("Make it simpler; nested repeats such as (a+)+ are the usual cause."),
                 code="query.slow",
-            ) from None
-        self._left -= time.monotonic() - begun
+            )
         return found
 
 

@@ -85,12 +85,24 @@ class _Parser:
             if word != "NOT":
                 raise QueryError(_("{word} needs something before it.").format(word=word), begun, length=len(word))
             return self._deeper(begun, lambda: Not(self._one()))
-        if scanner.peek() in "-!" and scanner.peek(2)[1:].strip() not in ("", "-", "!"):
-            scanner.at += 1
+        if self._negates():
             return self._deeper(begun, lambda: Not(self._one()))
         if scanner.take("("):
             return self._deeper(begun, lambda: self._bracket(begun))
         return self._word()
+
+    def _negates(self) -> bool:
+        """Whether a minus or an exclamation mark stands right before what it negates; goes past it."""
+        scanner, begun = self.scanner, self.scanner.at
+        if scanner.peek() not in "-!":
+            return False
+        scanner.at += 1
+        after = scanner.at
+        if scanner.face() or scanner.peek().strip() not in ("", "-", "!"):
+            scanner.at = after
+            return True
+        scanner.at = begun
+        return False
 
     def _bracket(self, begun: int) -> Node:
         self.scanner.skip_blanks()

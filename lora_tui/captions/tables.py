@@ -1,0 +1,275 @@
+"""What a dataset says of its tags: aliases, implications, what is needless beside what, what excludes what, order.
+
+Kept in ``.lora-tui/tables.toml``. Tags are compared without case, underscores and escapes, as
+:func:`~lora_tui.captions.vocabulary.folded` does, so that one table serves every spelling.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lora_tui.captions.vocabulary import folded, glob_expression
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+from lora_tui.text import _, plain
+
+FILE = "tables.toml"
+
+#: Sets of tags of which a picture of one subject can have only one; used where a dataset names none.
+USUAL_GROUPS: dict[str, tuple[str, ...]] = {
+    "number of girls": ("1girl", "2girls", "3girls", "4girls", "5girls", "6+girls"),
+    "number of boys": ("1boy", "2boys", "3boys", "4boys", "5boys", "6+boys"),
+    "alone": ("solo", "2girls", "2boys", "multiple girls", "multiple boys", "everyone"),
+    "hair length": ("bald", "very short hair", "short hair", "medium hair", "long hair"),
+    "eyes open": ("closed eyes", "half-closed eyes", "wide-eyed"),
+    "mouth": ("open mouth", "closed mouth"),
+    "place": ("indoors", "outdoors"),
+    "time of day": ("day", "night"),
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one dataset.
+
+    Attributes:
+        aliases: another name of a tag, and the tag.
+        implies: a tag, and the tags that are true wherever it is: ``black cat`` implies ``cat``.
+        consolidate: a tag, and the tags that say no more beside it: ``white shirt`` makes ``shirt`` needless.
+        by_ending: a tag is also needless beside one that ends with it, as ``shirt`` beside ``white shirt``.
+        exclusive: the name of a group, and tags of which a caption should have only one.
+        blacklist: tags, also with ``*`` and ``?``, that no caption should have.
+        order: tags and patterns in the order in which captions should have them; ``*`` alone is all others.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    implies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    consolidate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_ending: bool = True
+    exclusive: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: USUAL_GROUPS)
+    blacklist: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+
+    def canonical(self, tag: str) -> str:
+        """The tag that ``tag`` is another name of; itself when it is none."""
+        known = self._aliases
+        seen = {folded(tag)}
+        while (found := known.get(folded(tag))) is not None and folded(found) not in seen:
+            tag = found
+            seen.add(folded(tag))
+        return tag
+
+    def implied(self, tag: str) -> tuple[str, ...]:
+        """All tags that ``tag`` implies, the nearest first, itself not among them."""
+        found: dict[str, str] = {folded(tag): tag}
+        waiting = [tag]
+        while waiting:
+            for parent in self._implies.get(folded(waiting.pop(0)), ()):
+                if folded(parent) not in found:
+                    found[folded(parent)] = parent
+                    waiting.append(parent)
+        return tuple(found.values())[1:]
+
+    def needless(self, tags: Sequence[str]) -> tuple[int, ...]:
+        """The places of the tags that a more specific one beside them makes needless.
+
+        What a tag implies is needless, too. A tag that ends with itself only in another spelling is a duplicate
+        and none of this.
+        """
+        keys = [folded(tag) for tag in tags]
+        gone: set[str] = set()
+        for key, tag in zip(keys, tags, strict=True):
+            gone.update(general for general in map(folded, self._general(key, tag)) if general != key)
+            if self.by_ending:
+                words = key.split(" ")
+                gone.update(" ".join(words[first:]) for first in range(1, len(words)))
+        return tuple(place for place, key in enumerate(keys) if key in gone)
+
+    def conflicts(self, tags: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """The exclusive groups of which more than one tag is there, with those tags in their order."""
+        found: dict[str, dict[str, str]] = {}
+        groups_of = self._groups
+        for tag in tags:
+            key = folded(tag)
+            for group in groups_of.get(key, ()):
+                found.setdefault(group, {}).setdefault(key, tag)
+        return [(group, tuple(members.values())) for group, members in found.items() if len(members) > 1]
+
+    def banned(self, tag: str) -> bool:
+        """Whether ``tag`` is on the black list."""
+        names, patterns = self._banned
+        key = folded(tag)
+        return key in names or any(pattern.match(key) for pattern in patterns)
+
+    def rank(self, tag: str) -> int:
+        """Where ``tag`` stands in the order, from 0; tags that it does not name stand at ``*``, or else at its end."""
+        names, patterns, others = self._order
+        key = folded(tag)
+        if key in names:
+            return names[key]
+        return next((place for place, pattern in patterns if pattern.match(key)), others)
+
+    def _general(self, key: str, tag: str) -> tuple[str, ...]:
+        return (*self._consolidate.get(key, ()), *(self.implied(tag) if key in self._implies else ()))
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        return {folded(alias): tag for alias, tag in self.aliases.items()}
+
+    @cached_property
+    def _implies(self) -> dict[str, tuple[str, ...]]:
+        return {folded(tag): parents for tag, parents in self.implies.items()}
+
+    @cached_property
+    def _consolidate(self) -> dict[str, tuple[str, ...]]:
+        return {folded(tag): general for tag, general in self.consolidate.items()}
+
+    @cached_property
+    def _groups(self) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for name, tags in self.exclusive.items():
+            for tag in tags:
+                groups.setdefault(folded(tag), []).append(name)
+        return groups
+
+    @cached_property
+    def _banned(self) -> tuple[frozenset[str], list[Any]]:
+        wild = [word for word in self.blacklist if "*" in word or "?" in word]
+        return frozenset(map(folded, self.blacklist)), [glob_expression(folded(word)) for word in wild]
+
+    @cached_property
+    def _order(self) -> tuple[dict[str, int], list[tuple[int, Any]], int]:
+        names, patterns, others = dict[str, int](), [], len(self.order)
+        for place, word in enumerate(self.order):
+            if word == "*":
+                others = place
+            elif "*" in word or "?" in word:
+                patterns.append((place, glob_expression(folded(word))))
+            else:
+                names.setdefault(folded(word), place)
+        return names, patterns, others
+
+
+def load_tables(folder: Path) -> Tables:
+    """The tables of a dataset; the usual ones where it says nothing.
+
+    Args:
+        folder: the dataset's ``.lora-tui``.
+
+    Raises:
+        UserError: the file cannot be read, or something in it is not what it should be.
+    """
+    path = folder / FILE
+    try:
+        return parse_tables(path.read_bytes().decode("utf-8-sig"), path)
+    except FileNotFoundError:
+        return Tables()
+    except OSError as error:
+        raise _wrong(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise _wrong(path, _("it is not UTF-8 text")) from error
+
+
+def parse_tables(text: str, path: Path) -> Tables:
+    """The tables that ``text`` holds; ``path`` is named in errors.
+
+    Raises:
+        UserError: it is no TOML, has an unknown table, something that is no text, or aliases that go in a circle.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _wrong(path, str(error)) from error
+    unknown = set(document) - {"aliases", "implies", "consolidate", "by_ending", "exclusive", "blacklist", "order"}
+    if unknown:
+        raise _wrong(path, _("there is no table {name}").format(name=plain(sorted(unknown)[0])))
+    by_ending = document.get("by_ending", True)
+    if not isinstance(by_ending, bool):
+        raise _wrong(path, _("{name} must be true or false").format(name="by_ending"))
+    tables = Tables(
+        aliases=_names(document, "aliases", path),
+        implies=_lists(document, "implies", path),
+        consolidate=_lists(document, "consolidate", path),
+        by_ending=by_ending,
+        exclusive=_lists(document, "exclusive", path) if "exclusive" in document else USUAL_GROUPS,
+        blacklist=_words(document.get("blacklist", []), "blacklist", path),
+        order=_words(document.get("order", []), "order", path),
+    )
+    _check_circles(tables, path)
+    return tables
+
+
+def save_tables(folder: Path, tables: Tables) -> None:
+    """Write the tables of a dataset.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    import tomli_w
+
+    document: dict[str, Any] = {"by_ending": tables.by_ending}
+    document |= {"blacklist": list(tables.blacklist)} if tables.blacklist else {}
+    document |= {"order": list(tables.order)} if tables.order else {}
+    document |= {"aliases": dict(tables.aliases)} if tables.aliases else {}
+    for name in ("implies", "consolidate", "exclusive"):
+        table: Mapping[str, tuple[str, ...]] = getattr(tables, name)
+        if table and table is not USUAL_GROUPS:
+            document[name] = {tag: list(others) for tag, others in table.items()}
+    path = folder / FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, tomli_w.dumps(document).encode("utf-8"))
+    except OSError as error:
+        raise UserError(
+            _("The tables of tags cannot be written: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=plain(str(path)),
+            remedy=_("Check the folder's permissions and free space."),
+            code="tables.write",
+        ) from error
+
+
+def _names(document: Mapping[str, Any], name: str, path: Path) -> dict[str, str]:
+    table = document.get(name, {})
+    if not isinstance(table, dict) or not all(isinstance(tag, str) and tag.strip() for tag in table.values()):
+        raise _wrong(path, _("{name} wants a tag for each tag").format(name=name))
+    return table
+
+
+def _lists(document: Mapping[str, Any], name: str, path: Path) -> dict[str, tuple[str, ...]]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise _wrong(path, _("{name} wants a list of tags for each tag").format(name=name))
+    return {tag: _words([others] if isinstance(others, str) else others, name, path) for tag, others in table.items()}
+
+
+def _words(words: Any, name: str, path: Path) -> tuple[str, ...]:
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+        raise _wrong(path, _("{name} wants lists of tags").format(name=name))
+    return tuple(words)
+
+
+def _check_circles(tables: Tables, path: Path) -> None:
+    known = {folded(alias): folded(tag) for alias, tag in tables.aliases.items()}
+    for alias in known:
+        seen, at = {alias}, known[alias]
+        while at in known and at != alias:
+            if at in seen:
+                break
+            seen.add(at)
+            at = known[at]
+        if at == alias and known[alias] != alias:
+            raise _wrong(path, _("the aliases of {tag} go in a circle").format(tag=plain(alias)))
+
+
+def _wrong(path: Path, reason: str) -> UserError:
+    return UserError(
+        _("The tables of tags cannot be used: {reason}.").format(reason=plain(reason, limit=200)),
+        place=plain(str(path)),
+        remedy=_("Mend the file, or remove it."),
+        code="tables.wrong",
+    )
