@@ -39,21 +39,26 @@ class Tables:
 
     Attributes:
         aliases: another name of a tag, and the tag.
-        implies: a tag, and the tags that are true wherever it is: ``black cat`` implies ``cat``.
+        implications: a tag, and the tags that are true wherever it is: ``black cat`` implies ``cat``.
         consolidate: a tag, and the tags that say no more beside it: ``white shirt`` makes ``shirt`` needless.
         by_ending: a tag is also needless beside one that ends with it, as ``shirt`` beside ``white shirt``.
-        exclusive: the name of a group, and tags of which a caption should have only one.
+        groups: the name of a group, and tags of which a caption should have only one.
         blacklist: tags, also with ``*`` and ``?``, that no caption should have.
         order: tags and patterns in the order in which captions should have them; ``*`` alone is all others.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
-    implies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    implications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     consolidate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     by_ending: bool = True
-    exclusive: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: USUAL_GROUPS)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: USUAL_GROUPS)
     blacklist: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+
+    @property
+    def exclusive(self) -> tuple[tuple[str, ...], ...]:
+        """The groups without their names."""
+        return tuple(self.groups.values())
 
     def canonical(self, tag: str) -> str:
         """The tag that ``tag`` is another name of; itself when it is none."""
@@ -123,7 +128,7 @@ class Tables:
 
     @cached_property
     def _implies(self) -> dict[str, tuple[str, ...]]:
-        return {folded(tag): parents for tag, parents in self.implies.items()}
+        return {folded(tag): parents for tag, parents in self.implications.items()}
 
     @cached_property
     def _consolidate(self) -> dict[str, tuple[str, ...]]:
@@ -132,7 +137,7 @@ class Tables:
     @cached_property
     def _groups(self) -> dict[str, list[str]]:
         groups: dict[str, list[str]] = {}
-        for name, tags in self.exclusive.items():
+        for name, tags in self.groups.items():
             for tag in tags:
                 groups.setdefault(folded(tag), []).append(name)
         return groups
@@ -193,10 +198,10 @@ def parse_tables(text: str, path: Path) -> Tables:
         raise _wrong(path, _("{name} must be true or false").format(name="by_ending"))
     tables = Tables(
         aliases=_names(document, "aliases", path),
-        implies=_lists(document, "implies", path),
+        implications=_lists(document, "implies", path),
         consolidate=_lists(document, "consolidate", path),
         by_ending=by_ending,
-        exclusive=_lists(document, "exclusive", path) if "exclusive" in document else USUAL_GROUPS,
+        groups=_lists(document, "exclusive", path) if "exclusive" in document else USUAL_GROUPS,
         blacklist=_words(document.get("blacklist", []), "blacklist", path),
         order=_words(document.get("order", []), "order", path),
     )
@@ -216,8 +221,8 @@ def save_tables(folder: Path, tables: Tables) -> None:
     document |= {"blacklist": list(tables.blacklist)} if tables.blacklist else {}
     document |= {"order": list(tables.order)} if tables.order else {}
     document |= {"aliases": dict(tables.aliases)} if tables.aliases else {}
-    for name in ("implies", "consolidate", "exclusive"):
-        table: Mapping[str, tuple[str, ...]] = getattr(tables, name)
+    lists = {"implies": tables.implications, "consolidate": tables.consolidate, "exclusive": tables.groups}
+    for name, table in lists.items():
         if table and table is not USUAL_GROUPS:
             document[name] = {tag: list(others) for tag, others in table.items()}
     path = folder / FILE

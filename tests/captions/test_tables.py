@@ -18,13 +18,13 @@ def test_aliases_are_followed_to_their_end() -> None:
 
 
 def test_implications_go_on_and_end_in_circles() -> None:
-    tables = Tables(implies={"black cat": ("cat",), "cat": ("animal", "pet"), "pet": ("cat",)})
+    tables = Tables(implications={"black cat": ("cat",), "cat": ("animal", "pet"), "pet": ("cat",)})
     assert tables.implied("black_cat") == ("cat", "animal", "pet")
     assert tables.implied("dog") == ()
 
 
 def test_what_is_specific_makes_the_general_needless() -> None:
-    tables = Tables(consolidate={"beret": ("hat",)}, implies={"black cat": ("animal",)})
+    tables = Tables(consolidate={"beret": ("hat",)}, implications={"black cat": ("animal",)})
     tags = ["shirt", "white_shirt", "hat", "beret", "animal", "black cat", "cat", "Shirt"]
     assert [tags[place] for place in tables.needless(tags)] == ["shirt", "hat", "animal", "cat", "Shirt"]
     assert Tables(by_ending=False).needless(["shirt", "white shirt"]) == ()
