@@ -89,7 +89,7 @@ def events(run: RunFolder, kind: str = "") -> list[dict[str, Any]]:
 
 def training(run: RunFolder, step: int = 1) -> None:
     """Wait until the job has come to ``step``."""
-    until(lambda: any(event["step"] >= step for event in events(run, "step")), 30)
+    until(lambda: any(event["step"] >= step for event in events(run, "step")), 120)
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

@@ -16,11 +16,11 @@ from lora_tui.text.translate import _, set_language
 def main(argv: Sequence[str]) -> int:
     """Print the figures of the measurement named first in ``argv``; 3 with ``--check`` when a bar is missed."""
     set_language()
-    parser = argparse.ArgumentParser(prog="lora-tui bench")
+    parser = argparse.ArgumentParser(prog="lora-tui bench", allow_abbrev=False)
     commands = parser.add_subparsers(dest="bench", required=True, metavar="NAME")
     module = importlib.import_module(BENCHES[argv[0]][0]) if argv and argv[0] in BENCHES else None
     for name, (_module, text) in BENCHES.items():
-        command = commands.add_parser(name, help=_(text), description=_(text))
+        command = commands.add_parser(name, help=_(text), description=_(text), allow_abbrev=False)
         command.add_argument("--json", action="store_true", help=_("one JSON document"))
         command.add_argument("--check", action="store_true", help=_("exit with 3 when a bar is missed"))
         if module is not None and name == argv[0]:

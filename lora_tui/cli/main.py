@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lora_tui import __version__
 from lora_tui.errors import UserError
@@ -53,7 +53,13 @@ class Usage(UserError):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ours: one line, no usage dump, exit status 2."""
+    """An argument parser whose errors are ours: one line, no usage dump, exit status 2.
+
+    Options are not abbreviated: what a script wrote must not change its meaning when another option comes.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message}.", command=self.prog.removeprefix("lora-tui").strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,20 @@ def run(args: argparse.Namespace) -> int:
         raise Usage(_("Name a configuration, or a run with --resume."), command="train")
     if args.resume and args.values:
         raise Usage(_("--set changes a new run; a resumed one keeps its settings."), command="train")
-    started = _resume(args) if args.resume else _start(args)
-    if args.detach:
-        return _detached(started, as_json=args.json)
-    return _follow(started, as_json=args.json)
+    made: list[RunFolder] = []
+    try:
+        started = _resume(args) if args.resume else _start(args, made.append)
+        if args.detach:
+            return _detached(started, as_json=args.json)
+        made = [started]
+        return _follow(started, as_json=args.json)
+    except KeyboardInterrupt:
+        if not made:
+            raise
+        return _left(made[0], as_json=args.json)
 
 
-def _start(args: argparse.Namespace) -> RunFolder:
+def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
     from lora_tui.config.load import load_config, set_value
     from lora_tui.runs.start import start_run
 
@@ -51,7 +59,7 @@ def _start(args: argparse.Namespace) -> RunFolder:
         key, _equals, value = pair.partition("=")
         config = set_value(config, key.strip(), value, base=Path.cwd())
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
-    return start_run(config, runs_dir.absolute())
+    return start_run(config, runs_dir.absolute(), on_made=on_made)
 
 
 def _resume(args: argparse.Namespace) -> RunFolder:
@@ -89,24 +97,28 @@ def _detached(started: RunFolder, *, as_json: bool) -> int:
 
 def _follow(started: RunFolder, *, as_json: bool) -> int:
     from lora_tui.cli.follow import ending_lines, follow
-    from lora_tui.cli.output import Progress, note, print_json, say
+    from lora_tui.cli.output import Progress, print_json, say
 
     stream = sys.stderr if as_json else sys.stdout
-    try:
-        with Progress(_("step"), stream=stream) as screen:
-            screen.line(str(started.root))
-            status = follow(started, screen, history=True)
-    except KeyboardInterrupt:
-        note("")
-        note(_("You have left; the training goes on."))
-        note(_how_to(started))
-        return 0
+    with Progress(_("step"), stream=stream) as screen:
+        screen.line(str(started.root))
+        status = follow(started, screen, history=True)
     if as_json:
         print_json(result_json(status))
     else:
         for line in [_ended_text(status), *ending_lines(status)]:
             say(line)
     return 0 if status.state in ("finished", "stopped") else 1
+
+
+def _left(started: RunFolder, *, as_json: bool) -> int:
+    """The person has left with Ctrl+C: say how to come back; a script gets what ``--detach`` gives it."""
+    from lora_tui.cli.output import note
+
+    note("")
+    note(_("You have left; the training goes on."))
+    note(_how_to(started))
+    return _detached(started, as_json=True) if as_json else 0
 
 
 def result_json(status: RunStatus) -> dict[str, Any]:

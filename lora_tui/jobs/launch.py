@@ -8,8 +8,9 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Seq
     """Start the keeper of ``run_dir``, which starts the trainer; return when it has said so.
 
     Requests to an earlier life of the run are forgotten. The keeper is started by ``Popen`` in a new session and
-    leaves its starter at once, so neither a closed terminal nor the end of this process reaches it. What it says
-    comes by a pipe, for files cannot be written on a full disk; a keeper that says nothing in time is ended, unless
-    it has the run already.
+    leaves its starter at once, so neither a closed terminal nor the end of this process reaches it; Ctrl+C waits
+    until the job has begun. What the keeper says comes by a pipe, for files cannot be written on a full disk; one
+    that says nothing in time is ended, unless it has the run already.
 
     Args:
         resume: go on from the run's last state.
@@ -47,6 +48,11 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Seq
             RunLock.acquire(run_dir / name).release()  # says who has it, unless it has just ended
     log = run_dir / "keeper.log"
     offset = log.stat().st_size if log.exists() else 0
+    with _uninterrupted():
+        return _started(run_dir, resume, command, wait, offset)
+
+
+def _started(run_dir: Path, resume: bool, command: Sequence[str] | None, wait: float, offset: int) -> Job:
     process, ear = _spawn(run_dir, resume, command)
     try:
         told = _listen(ear, time.monotonic() + wait)
@@ -62,6 +68,23 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Seq
     if told and "job" in told:
         return from_plain(told["job"])
     raise _not_started(run_dir, offset, str((told or {}).get("failed", "")))
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let a Ctrl+C wait, so that whoever leaves leaves a job that has begun or one that has not."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _let_the_old_keeper_go(run_dir: Path) -> None:

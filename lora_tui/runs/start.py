@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ def start_run(
     record_extra: dict[str, Any] | None = None,
     scan: Scan | None = None,
     command: Sequence[str] | None = None,
+    on_made: Callable[[RunFolder], None] = lambda _run: None,
 ) -> RunFolder:
     """Check ``config``, make a run folder for it, and start its training in a process of its own.
 
@@ -40,6 +41,7 @@ def start_run(
         record_extra: more entries for the run's record.
         scan: the datasets of ``config`` if they have been scanned already.
         command: another program in the trainer's place.
+        on_made: called with the folder just before the process is started in it.
 
     Raises:
         UserError: the configuration has an error, the folder cannot be made, or the job does not start.
@@ -49,6 +51,7 @@ def start_run(
     _check(config, scan)
     record = {**first_record(), **(record_extra or {})}
     run = RunFolder.create(runs_dir, config.saving.name, dump_config(config, comments=True), record)
+    on_made(run)
     launch.start(run.root, command=command)
     return run
 

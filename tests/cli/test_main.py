@@ -48,6 +48,21 @@ def test_a_wrong_command_line_is_one_line_and_status_2(args: list[str], capsys: 
     assert "--help" in told.err
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["runs", "list", "--js"],
+        ["train", "x.toml", "--det"],
+        ["--vers"],
+        ["watch", "--onc"],
+        ["bench", "start", "--js"],
+    ],
+)
+def test_options_are_not_abbreviated(args: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(args) == 2
+    assert args[-1] in capfd.readouterr().err
+
+
 def test_an_error_is_json_where_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["runs", "show", "none", "--json"]) == 2
     told = capsys.readouterr()
