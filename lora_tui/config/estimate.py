@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lora_tui.config.schema import Config
 from lora_tui.families import facts_for
+from lora_tui.weights.names import names_for
 
 if TYPE_CHECKING:
     from lora_tui.dataset.batches import DataPlan
@@ -134,7 +134,7 @@ def _cached_texts(config: Config, images: int) -> int:
 
 def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
     """Length of the header's three entries for one layer, offsets counted as ``digits`` digits."""
-    name = import_module(f"lora_tui.weights.names.{config.model.family}").kohya_name(target.part, target.path)
+    names = names_for(config.model.family)
     rank, ones = config.network.rank, [1, 1] if target.convolution else []
     shapes = {
         "alpha": [],
@@ -142,10 +142,9 @@ def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
         "lora_up.weight": [target.outputs, rank, *ones],
     }
     length = 0
-    for tensor, shape in shapes.items():
+    for kind, shape in shapes.items():
+        name = names.tensor_name(target.part, target.path, kind)
         sides = ",".join(str(side) for side in shape)
-        entry = (
-            f'"{name}.{tensor}":{{"dtype":"{_DTYPES[config.saving.precision]}","shape":[{sides}],"data_offsets":[,]}},'
-        )
+        entry = f'"{name}":{{"dtype":"{_DTYPES[config.saving.precision]}","shape":[{sides}],"data_offsets":[,]}},'
         length += len(entry) + 2 * digits
     return length

@@ -25,7 +25,7 @@ from lora_tui.demo.recipe import TRIALS, Trial
 from lora_tui.demo.world.draw import draw_scene
 from lora_tui.demo.world.scene import sample_scene
 from lora_tui.errors import UserError
-from lora_tui.families import load_family
+from lora_tui.families import open_model
 from lora_tui.grids.scores import Likeness, likeness_to
 from lora_tui.grids.sheet import draw_sheet
 from lora_tui.keyed import keyed_random
@@ -48,9 +48,8 @@ class Painter:
         Raises:
             UserError: it cannot be used.
         """
-        family: Any = load_family(config.model.family)
-        self._model = family.open_model(config.model, config.captions, device=CPU, dtype=torch.float32)
-        self._renderer = Renderer(self._model, CPU, torch.float32)
+        self._model = open_model(config.model, config.captions, device=CPU, dtype=torch.float32)
+        self._renderer = Renderer(self._model)
         self._lora: AppliedLora | None = None
 
     def wear(self, lora: Path) -> None:
@@ -68,8 +67,10 @@ class Painter:
         if self._lora is not None:
             self._lora.strength = strength
         with torch.no_grad():
-            texts = [self._model.encode_text([text], chunks=1) for text in (prompt.prompt, prompt.negative)]
-        latents = self._renderer.latents(RenderRequest(prompt, *texts), lambda _done, _total: None)
+            positive, negative = (
+                self._model.encode_text(self._model.tokenize([text], 1)) for text in (prompt.prompt, prompt.negative)
+            )
+        latents = self._renderer.latents(RenderRequest(prompt, positive, negative), lambda _done, _total: None)
         return self._renderer.image(latents)
 
 

@@ -1,27 +1,35 @@
-"""Model families. ``facts`` are light and serve plan, form and tools; ``model`` needs torch and serves the trainer."""
+"""Model families. ``facts`` are light and serve plan, form and tools; ``model`` needs torch and serves the trainer.
+
+A family is a package with ``facts.FACTS`` (:class:`~lora_tui.families.protocol.Facts`) and ``model.open_model``, which
+gives a :class:`~lora_tui.families.protocol.Model`. Its row stands here, its names of layers in ``weights.names``.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
 if TYPE_CHECKING:
-    from lora_tui.families.protocol import Facts
+    import torch
 
-FAMILIES = ("sd15",)
+    from lora_tui.config.schema import CaptionSection, ModelSection
+    from lora_tui.families.protocol import Facts, Model
+
+#: family as the schema calls it -> its package
+FAMILIES = {"sd15": "lora_tui.families.sd15"}
 
 
-def load_family(name: str) -> Any:
-    """The ``model`` module of family ``name``, which imports torch; its ``open_model`` is the door.
+def open_model(section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype) -> Model:
+    """The base model that ``section`` names, for ``device`` in ``dtype``; nothing large is read yet. Imports torch.
 
     Raises:
-        UserError: there is no such family.
+        UserError: there is no such family or model, or it is one that would be trained wrongly.
     """
-    facts_for(name)
-    return import_module(f"lora_tui.families.{name}.model")
+    door = import_module(f"{_package(section.family)}.model").open_model
+    return cast("Model", door(section, captions, device=device, dtype=dtype))
 
 
 def facts_for(name: str) -> Facts:
@@ -30,6 +38,10 @@ def facts_for(name: str) -> Facts:
     Raises:
         UserError: there is no such family.
     """
+    return cast("Facts", import_module(f"{_package(name)}.facts").FACTS)
+
+
+def _package(name: str) -> str:
     if name not in FAMILIES:
         raise UserError(
             _("there is no model family {name}.").format(name=plain(name)),
@@ -37,4 +49,4 @@ def facts_for(name: str) -> Facts:
             remedy=_("Use one of: {names}.").format(names=", ".join(FAMILIES)),
             code="model.family",
         )
-    return cast("Facts", import_module(f"lora_tui.families.{name}.facts").FACTS)
+    return FAMILIES[name]

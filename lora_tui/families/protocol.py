@@ -1,18 +1,32 @@
-"""What a family must say (:class:`Facts`, light) so that plan, form, files and trainer need not know it by name."""
+"""What a family says of itself: :class:`Facts`, light, and :class:`Model`, with torch.
+
+Plan, form and files need the first, the trainer and the renderer the second; none of them knows a family by name.
+This file imports no torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+#: Named tensors, each with the batch as its first dimension. Only the family knows the names.
+Tensors = dict[str, "Tensor"]
+#: Large parts that leave memory when nothing needs them any more.
+Releasable = Literal["vae", "text_encoders"]
 
 
 @dataclass(frozen=True)
 class TargetModule:
     """One layer that an adapter attaches to.
 
-    ``path`` is the module's dotted name in the diffusers or transformers model; ``inputs`` and ``outputs`` are
-    its widths (channels for a 1x1 convolution); ``part`` is ``unet`` or ``text_encoder``.
+    ``path`` is the module's dotted name below what :meth:`Model.adapted_modules` gives for ``part``; ``inputs`` and
+    ``outputs`` are its widths (channels for a 1x1 convolution).
     """
 
     part: str
@@ -26,6 +40,21 @@ class TargetModule:
         return rank * (self.inputs + self.outputs)
 
 
+@dataclass(frozen=True)
+class Framing:
+    """How an image became a training image, or the image to draw; all in px.
+
+    Attributes:
+        original: width and height before scaling.
+        corner: left and top of the cut in the scaled (and, where it is, mirrored) image.
+        size: width and height that are trained or drawn.
+    """
+
+    original: tuple[int, int]
+    corner: tuple[int, int]
+    size: tuple[int, int]
+
+
 class Facts(Protocol):
     """What can be known of a family without torch."""
 
@@ -35,8 +64,10 @@ class Facts(Protocol):
     size_multiple: int  # px, sides of training and sample images are multiples of it
     latent_factor: int  # image side / latent side
     latent_channels: int
+    denoiser: str  # part name of the network that draws: ``unet``, ``transformer``
     model_version: str  # ss_base_model_version
     architecture: str  # modelspec.architecture, without the /lora suffix
+    implementation: str  # modelspec.implementation
 
     def targets(self, base: str | Path = "", *, text_encoder: bool = True) -> tuple[TargetModule, ...]:
         """The layers a LoRA attaches to for the model at ``base`` (full size when it cannot be read)."""
@@ -62,4 +93,141 @@ class Facts(Protocol):
         base: str | Path = "",
     ) -> int:
         """Estimate of what one training step keeps for its backward pass, in bytes on the device."""
+        ...
+
+
+def latent_shape(facts: Facts, width: int, height: int) -> tuple[int, int, int]:
+    """(channels, height, width) of the latents of an image of ``width`` x ``height`` px."""
+    return facts.latent_channels, height // facts.latent_factor, width // facts.latent_factor
+
+
+class Model(Protocol):
+    """The parts of one base model on ``device`` in ``dtype``; each is loaded on first use.
+
+    Latents are [batch, channels, height / factor, width / factor] outside the model, also where the network itself
+    takes them packed into tokens; they are scaled (and shifted) as the network expects them.
+
+    Attributes:
+        prediction: what :meth:`predict` gives, as ``trainer.objectives`` calls it: ``epsilon`` (the noise),
+            ``v_prediction``, ``flow`` (noise minus latents).
+        embeds_guidance: the strength of guidance goes into the network (FLUX.1 dev), so that one prediction an image
+            is enough; otherwise it takes a second prediction for the negative prompt.
+    """
+
+    facts: Facts
+    device: torch.device
+    dtype: torch.dtype
+    prediction: str
+    embeds_guidance: bool
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def adapted_modules(self, *, text_encoder: bool) -> dict[str, nn.Module]:
+        """What adapters attach to, by part, the denoiser first; with ``text_encoder`` every encoder that is trained.
+
+        Base weights are frozen. The paths of :meth:`targets` begin here.
+        """
+        ...
+
+    def targets(self, *, text_encoder: bool) -> tuple[TargetModule, ...]:
+        """The layers that an adapter attaches to in this very model."""
+        ...
+
+    def weight_files(self) -> tuple[Path, ...]:
+        """The files that the weights come from, a separate VAE among them, in a fixed order."""
+        ...
+
+    def enable_checkpointing(self, *, text_encoder: bool) -> None:
+        """Compute activations again in the backward pass instead of keeping them."""
+        ...
+
+    def loaded(self) -> list[nn.Module]:
+        """The parts in memory now."""
+        ...
+
+    def release(self, *parts: Releasable) -> None:
+        """Forget these parts; the next use loads them again."""
+        ...
+
+    def park(self) -> None:
+        """Move what is loaded to the CPU, freeing the GPU."""
+        ...
+
+    def unpark(self) -> None:
+        """Move what is loaded back.
+
+        Raises:
+            torch.OutOfMemoryError: the GPU has no room for it.
+        """
+        ...
+
+    # -- text ----------------------------------------------------------------------------------------------------
+
+    def token_count(self, text: str) -> int:
+        """Tokens of ``text`` for the encoder that cuts first, without start and end."""
+        ...
+
+    def text_length(self, texts: Iterable[str]) -> int:
+        """How long rows of tokens must be for the longest of ``texts``, within the configured limit.
+
+        The unit is the family's own (CLIP counts chunks of 75 tokens); rows of one length have embeddings of one
+        shape, which can be stacked.
+        """
+        ...
+
+    def tokenize(self, texts: Sequence[str], length: int) -> Tensors:
+        """What the text encoders read of ``texts``, on the CPU, one entry an encoder. Any thread may call it."""
+        ...
+
+    def encode_text(self, tokens: Tensors) -> Tensors:
+        """The conditioning from :meth:`tokenize`'s tensors: sequences, pooled vectors, masks, as the network wants.
+
+        Gradients flow where the encoders are trained. Tokens in pinned memory are copied without waiting.
+        """
+        ...
+
+    def text_identity(self) -> str:
+        """Names all that decides an embedding besides the tokens: weights of the encoders, precision, layer read."""
+        ...
+
+    # -- images --------------------------------------------------------------------------------------------------
+
+    def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
+        """Latents of ``pixels`` ([batch, 3, height, width] in -1..1), float32: a draw of the posterior with ``noise``.
+
+        ``noise`` is standard normal in the shape of the latents.
+        """
+        ...
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Pixels ([batch, 3, height, width] in 0..1, float32) of latents."""
+        ...
+
+    def latent_identity(self) -> str:
+        """Names all that decides a latent besides pixels and noise: weights of the VAE, scale, shift."""
+        ...
+
+    # -- the step ------------------------------------------------------------------------------------------------
+
+    def picture_conditioning(self, framings: Sequence[Framing], *, guidance: float | None = None) -> Tensors:
+        """What the network is told of each picture besides its text, on the CPU: SDXL's six time ids, a guidance.
+
+        ``guidance`` is the strength to draw with; none while training. Any thread may call it.
+        """
+        ...
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Tensors) -> Tensor:
+        """What the network sees in ``noisy`` ([batch, channels, h, w]) at ``timesteps`` ([batch], 0 to 1000).
+
+        ``conditioning`` has the entries of :meth:`encode_text` and :meth:`picture_conditioning`. The result has the
+        shape of ``noisy`` and the meaning of ``prediction``.
+        """
+        ...
+
+    def scheduler_config(self) -> Mapping[str, Any]:
+        """The noise schedule in diffusers' words."""
+        ...
+
+    def shift(self, width: int, height: int) -> float:
+        """The factor that shifts flow matching's noise levels for an image of ``width`` x ``height`` px; 1 is none."""
         ...

@@ -1,7 +1,8 @@
-"""Reading tensors from files, and giving them to a module so that none of its own is missing unseen."""
+"""Tensors between files and modules: reading them, loading them so that none is missing unseen, naming them all."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -98,3 +99,13 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_p
             code="model.incomplete",
         )
     module.load_state_dict({name: renamed[name] for name in own if name in renamed}, strict=False)
+
+
+@torch.no_grad()
+def weights_id(module: nn.Module) -> str:
+    """A digest of a module's parameters and buffers: the identity of a model in cache keys (32 hex digits)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lora_tui.errors import UserError
+from lora_tui.families.protocol import Model
 from lora_tui.families.state_dicts import read_tensors
 from lora_tui.text import _, plain
+from lora_tui.weights.names import names_for
 
 DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 
@@ -64,7 +65,7 @@ class _Beside:
         return output + (own * (self.scale * self.lora.strength)).to(output.dtype)
 
 
-def apply_lora(model: Any, path: Path) -> AppliedLora:
+def apply_lora(model: Model, path: Path) -> AppliedLora:
     """Attach the LoRA file at ``path`` (kohya's names) to a family's model.
 
     The parts it is attached to are loaded and must not be released while it is used.
@@ -95,15 +96,17 @@ def apply_lora(model: Any, path: Path) -> AppliedLora:
     return lora
 
 
-def _modules(model: Any, stems: Iterable[str]) -> dict[str, nn.Module]:
-    """The model's layers by kohya's names, of those parts that any of ``stems`` may belong to."""
-    names = importlib.import_module(f"lora_tui.weights.names.{model.facts.name}")
-    wanted = list(stems)
-    found: dict[str, nn.Module] = {}
-    for part, prefix in names.PREFIXES.items():
-        if any(stem.startswith(prefix) for stem in wanted):
-            root = model.denoiser() if part == "unet" else model.text_encoders()[part]
-            for path, module in root.named_modules():
-                if isinstance(module, nn.Linear | nn.Conv2d):
-                    found[names.kohya_name(part, path)] = module
-    return found
+def _modules(model: Model, stems: Iterable[str]) -> dict[str, nn.Module]:
+    """The model's layers by their names in files; text encoders are loaded only when ``stems`` ask for more."""
+    found = _named(model, text_encoder=False)
+    return found if found.keys() >= set(stems) else _named(model, text_encoder=True)
+
+
+def _named(model: Model, *, text_encoder: bool) -> dict[str, nn.Module]:
+    names = names_for(model.facts.name)
+    return {
+        names.tensor_name(part, path, DOWN[1:]).removesuffix(DOWN): module
+        for part, root in model.adapted_modules(text_encoder=text_encoder).items()
+        for path, module in root.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from lora_tui.config.schema import SamplePrompt
-from lora_tui.sampling.samplers import make_sampler
+from lora_tui.families.precision import autocast
+from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
+from lora_tui.sampling.samplers import Course, make_sampler
 
 Progress = Callable[[int, int], None]  # (denoising steps done, total); may raise to stop
 
@@ -22,41 +22,40 @@ class RenderRequest:
     """One image to draw: the prompt's settings and the embeddings of its prompt and negative prompt.
 
     ``positive`` and ``negative`` hold the conditioning of one image each, with a batch dimension of 1 and equal
-    lengths.
+    lengths; they may lie on any device.
     """
 
     prompt: SamplePrompt
-    positive: dict[str, Tensor]
-    negative: dict[str, Tensor]
+    positive: Tensors
+    negative: Tensors
 
 
 class Renderer:
     """Draws with a family's model on its device. The starting noise comes from the CPU: equal on every device."""
 
-    def __init__(self, model: Any, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
-        self._device = device
-        self._dtype = dtype
 
     @torch.no_grad()
     def latents(self, request: RenderRequest, progress: Progress) -> Tensor:
         """The finished latents: [1, channels, height / factor, width / factor], float32."""
-        prompt, facts = request.prompt, self._model.facts
+        prompt, model = request.prompt, self._model
         generator = torch.Generator().manual_seed(prompt.seed)
-        sampler = make_sampler(prompt.sampler, self._model.scheduler_config())
-        sampler.set_timesteps(prompt.steps, device=self._device)
-        side = (prompt.height // facts.latent_factor, prompt.width // facts.latent_factor)
-        start = torch.randn((1, facts.latent_channels, *side), generator=generator)
-        latents = start.to(self._device) * sampler.init_noise_sigma
-        guided = prompt.guidance > 1
+        noise = torch.randn((1, *latent_shape(model.facts, prompt.width, prompt.height)), generator=generator)
+        shift = model.shift(prompt.width, prompt.height)
+        course = Course(model.scheduler_config(), model.prediction, prompt.steps, shift, generator, model.device)
+        sampler = make_sampler(prompt.sampler, course)
+        latents = sampler.begin(noise.to(model.device))
+        guided = prompt.guidance > 1 and not model.embeds_guidance
         conditioning = self._conditioning(request, guided)
-        options = {"generator": generator} if prompt.sampler == "euler_a" else {}
         total = len(sampler.timesteps)
         for done, timestep in enumerate(sampler.timesteps):
             progress(done, total)
-            noisy = sampler.scale_model_input(latents, timestep)
-            predicted = self._predict(noisy, timestep, conditioning, guided, prompt.guidance)
-            latents = sampler.step(predicted, timestep, latents, return_dict=False, **options)[0]
+            predicted = self._predict(sampler.model_input(latents, timestep), timestep, conditioning)
+            if guided:
+                without, with_prompt = predicted.chunk(2)
+                predicted = without + prompt.guidance * (with_prompt - without)
+            latents = sampler.step(predicted, timestep, latents)
         return latents
 
     def image(self, latents: Tensor) -> Image.Image:
@@ -65,27 +64,20 @@ class Renderer:
         array = (pixels.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
         return Image.fromarray(array)
 
-    def _conditioning(self, request: RenderRequest, guided: bool) -> dict[str, Tensor]:
-        if not guided:
-            return {name: tensor.to(self._device) for name, tensor in request.positive.items()}
-        return {
-            name: torch.cat([request.negative[name], request.positive[name]]).to(self._device)
-            for name in request.positive
-        }
+    def _conditioning(self, request: RenderRequest, guided: bool) -> Tensors:
+        """For one image, or for two where guidance takes a prediction without the prompt, which comes first."""
+        size = (request.prompt.width, request.prompt.height)
+        framing = Framing(original=size, corner=(0, 0), size=size)
+        picture = self._model.picture_conditioning([framing], guidance=request.prompt.guidance)
+        texts = [request.negative, request.positive] if guided else [request.positive]
+        halves = [{**text, **picture} for text in texts]
+        return {name: torch.cat([half[name].to(self._model.device) for half in halves]) for name in halves[0]}
 
-    def _predict(
-        self, noisy: Tensor, timestep: Tensor, conditioning: dict[str, Tensor], guided: bool, guidance: float
-    ) -> Tensor:
-        batch = torch.cat([noisy, noisy]) if guided else noisy
-        steps = timestep.reshape(1).expand(len(batch)).to(self._device)
-        with self._autocast():
-            predicted: Tensor = self._model.predict(batch.to(self._dtype), steps, conditioning).float()
-        if not guided:
-            return predicted
-        without, with_prompt = predicted.chunk(2)
-        return without + guidance * (with_prompt - without)
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self._dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self._device.type, dtype=self._dtype)
+    def _predict(self, noisy: Tensor, timestep: Tensor, conditioning: Tensors) -> Tensor:
+        """What the model predicts for ``noisy`` [1, ...], once for each row of the conditioning; float32."""
+        model = self._model
+        rows = len(next(iter(conditioning.values())))
+        batch = noisy.expand(rows, *noisy.shape[1:]).to(model.dtype)
+        steps = timestep.reshape(1).expand(rows).to(model.device)
+        with autocast(model.device, model.dtype):
+            return model.predict(batch, steps, conditioning).float()

@@ -1,44 +1,81 @@
-"""Samplers by the names that users of A1111 know, as diffusers schedulers."""
+"""Samplers by the names that users of A1111 know. One function a sampler, listed in :data:`SAMPLERS`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import diffusers
+import torch
+from torch import Tensor
 
-#: name -> (diffusers class, settings over the base model's noise schedule)
-SAMPLERS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "euler_a": ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "linspace"}),
-    "euler": ("EulerDiscreteScheduler", {"timestep_spacing": "linspace"}),
-    "heun": ("HeunDiscreteScheduler", {"timestep_spacing": "linspace"}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
-    "dpmpp_2m_karras": (
-        "DPMSolverMultistepScheduler",
-        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True},
-    ),
-    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
-    "unipc": ("UniPCMultistepScheduler", {}),
+from lora_tui.choices import part_at
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a sampler is made for.
+
+    Attributes:
+        schedule: the model's noise schedule in diffusers' words.
+        prediction: what the model predicts, see :class:`lora_tui.families.protocol.Model`.
+        steps: denoising steps that were asked for.
+        shift: of flow matching's noise levels, see the same.
+        generator: where noise comes from that a sampler adds on its way.
+    """
+
+    schedule: Mapping[str, Any]
+    prediction: str
+    steps: int
+    shift: float
+    generator: torch.Generator
+    device: torch.device
+
+
+class Sampler(Protocol):
+    """One way from noise to latents. Use it once, from the first of its timesteps to the last."""
+
+    timesteps: Tensor  # as the model takes them, on the device; some samplers take more than were asked for
+
+    def begin(self, noise: Tensor) -> Tensor:
+        """The latents to begin with, from standard normal ``noise``."""
+        ...
+
+    def model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """What the model is shown of ``latents``."""
+        ...
+
+    def step(self, predicted: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        """The latents after one step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``a1111`` is the name that A1111 and readers of its PNGs know; ``place`` a function from course to sampler."""
+
+    a1111: str
+    place: str
+
+
+_DISCRETE = "lora_tui.sampling.discrete"
+#: the name in the schema -> its entry
+SAMPLERS = {
+    "euler_a": Entry("Euler a", f"{_DISCRETE}:euler_a"),
+    "euler": Entry("Euler", f"{_DISCRETE}:euler"),
+    "heun": Entry("Heun", f"{_DISCRETE}:heun"),
+    "dpmpp_2m": Entry("DPM++ 2M", f"{_DISCRETE}:dpmpp_2m"),
+    "dpmpp_2m_karras": Entry("DPM++ 2M Karras", f"{_DISCRETE}:dpmpp_2m_karras"),
+    "ddim": Entry("DDIM", f"{_DISCRETE}:ddim"),
+    "unipc": Entry("UniPC", f"{_DISCRETE}:unipc"),
 }
-#: The names under which A1111 and those who read its PNGs know them.
-A1111_NAMES: Mapping[str, str] = {
-    "euler_a": "Euler a",
-    "euler": "Euler",
-    "heun": "Heun",
-    "dpmpp_2m": "DPM++ 2M",
-    "dpmpp_2m_karras": "DPM++ 2M Karras",
-    "ddim": "DDIM",
-    "unipc": "UniPC",
-}
-_SCHEDULE_KEYS = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
 
 
-def make_sampler(name: str, schedule: Mapping[str, Any]) -> Any:
-    """The scheduler called ``name`` over the noise schedule of the base model.
+def make_sampler(name: str, course: Course) -> Sampler:
+    """The sampler called ``name`` for ``course``.
 
     Raises:
         KeyError: there is no sampler of this name.
     """
-    class_name, settings = SAMPLERS[name]
-    kept = {key: schedule[key] for key in _SCHEDULE_KEYS if key in schedule}
-    return getattr(diffusers, class_name)(**kept, **settings)
+    found: Sampler = part_at(SAMPLERS[name].place, name)(course)
+    return found

@@ -14,11 +14,12 @@ from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
 from lora_tui.trainer.control import Controls, StopRun
+from lora_tui.trainer.devices import choose_device, choose_dtype, use_threads
 from lora_tui.trainer.failures import explain
 from lora_tui.trainer.loop import Outcome
 from lora_tui.trainer.record import record_result
 from lora_tui.trainer.run import train
-from lora_tui.trainer.session import Session, choose_device, choose_dtype, use_threads
+from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import states, step_of
 
 

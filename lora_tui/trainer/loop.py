@@ -13,25 +13,24 @@ from torch import Tensor
 
 from lora_tui import __version__
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_at
-from lora_tui.dataset.batches import Batch
-from lora_tui.errors import UserError
 from lora_tui.sampling import Renderer
 from lora_tui.text import _
 from lora_tui.trainer.control import StopRun
-from lora_tui.trainer.data.loader import Prepared
+from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.material import Material
-from lora_tui.trainer.metadata import RunMetadata
+from lora_tui.trainer.metadata import Ingredients, RunMetadata
 from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
+from lora_tui.trainer.optim.optimizers import recipe
+from lora_tui.trainer.origin import origin_of
 from lora_tui.trainer.outputs import Checkpoints, Samples
 from lora_tui.trainer.record import record_totals
+from lora_tui.trainer.resume import LostUpdates, take_up
 from lora_tui.trainer.session import Session
-from lora_tui.trainer.state import Position, read_newest, write_state
-from lora_tui.trainer.trainee import MismatchError, Trainee
+from lora_tui.trainer.state import Position, Snapshot, write_state
+from lora_tui.trainer.trainee import Trainee
 from lora_tui.trainer.validation import Validator
 
 WISHED = {"save": (CHECKPOINT, STATE), "sample": (SAMPLE,), "validate": (VALIDATION,)}
-#: Updates in a row that NaN or Inf may turn into nothing before the run gives up.
-LOST_UPDATES = 25
 
 
 @dataclass(frozen=True)
@@ -52,26 +51,29 @@ class Loop:
         self.material = material
         self.trainee = trainee
         self.plan = material.data.plan
-        self.step = material.step()
         self.loader = material.loader()
         self.position = Position()
         self.owed: set[str] = set()  # what the plan wants at this step and a stop may keep from being done
         self.saved_state = -1  # the step of the newest state on disk
         self.newest: Path | None = None
         self.complete = False  # the final file is written
-        self.lost = 0  # updates in a row that came to nothing
         self.drain = Drain(session.device, self._deliver)
+        self.lost = LostUpdates(session, expected=trainee.stepper.scaler is not None)
         self.watch = Stopwatch()
-        config = session.config
-        metadata = RunMetadata(
-            config, self.plan, material.model.facts, material.data.captions, session=session.identity,
-            started=session.started,
-        )  # fmt: skip
-        self.checkpoints = Checkpoints(session, trainee.adapter, metadata)
-        renderer = Renderer(material.model, session.device, session.dtype)
+        self.checkpoints = Checkpoints(
+            session, trainee.adapter, RunMetadata(self._ingredients(), session.identity, session.started)
+        )
+        renderer = Renderer(material.model)
         self.samples = Samples(session, renderer, trainee.adapter, material.prompt, self._release_vae)
-        self.validator = Validator(self.plan.validation, self.step, material.latent, material.conditioning)
-        self.digest = material.data.digest(session.config)
+        self.validator = Validator(self.plan.validation, material.step, material.latent, material.conditioning)
+        self.origin = origin_of(session, material.data, material.model)
+
+    def _ingredients(self) -> Ingredients:
+        config, data, model = self.session.config, self.material.data, self.material.model
+        return Ingredients(
+            config, data.plan, model.facts, model.prediction, self.material.base, self.trainee.adapter.metadata(),
+            str(recipe(config.optimizer)), data.captions,
+        )  # fmt: skip
 
     # -- the story -----------------------------------------------------------------------------------------------
 
@@ -100,52 +102,41 @@ class Loop:
         self.owed |= self._due(0) if step == 0 else set()
         missing = self.samples.missing(step)
         if SAMPLE in (self.owed | self._due(step)) and missing:
-            self.samples.draw(step, self._epoch_number(done=True), missing)
+            self._sample(missing)
         if VALIDATION in self.owed and self.plan.validation:
             self._validate()
         self.owed.clear()
 
     def updates(self) -> Iterator[None]:
         """Take the remaining updates of the run, one for each value asked for."""
-        while self.position.step < self.plan.total_steps:
-            self.session.phase("training", "")
-            self.watch.lap()
-            self.loader.take_waited()
-            groups = self._groups(self.plan.epoch(self.position.epoch))
-            with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
-                for group in groups:
-                    self._update(group, batches)
-                    yield
-                    if self.position.batch == 0 or self.position.step >= self.plan.total_steps:
-                        break
+        self.session.phase("training", "")
+        self.watch.lap()
+        with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
+            while self.position.step < self.plan.total_steps:
+                self._update(batches)
+                yield
 
-    def _groups(self, batches: tuple[Batch, ...]) -> Iterator[tuple[Batch, ...]]:
-        """Batches that make one update each, from the present position on."""
-        size = self.plan.accumulation
-        for start in range(self.position.batch, len(batches), size):
-            yield batches[start : start + size]
-
-    def _update(self, group: tuple[Batch, ...], batches: Iterator[Prepared]) -> None:
+    def _update(self, batches: Iterator[Prepared]) -> None:
         """One update: the mean over all images of its batches, whatever their number."""
-        config = self.session.config
-        rates = self.trainee.set_rates(config, self.position.step, self.plan.total_steps)
-        images = sum(len(batch.items) for batch in group)
+        rates = self.trainee.set_rates(self.session.config.learning, self.position.step, self.plan.total_steps)
+        count = min(self.plan.accumulation, self.plan.batches_per_epoch - self.position.batch)
+        full, images = count * self.plan.batch_size, 0
         losses: list[Tensor] = []
         try:
-            for _batch in group:
+            for _batch in range(count):
                 self.session.controls.safe_point()
-                error = self.step.losses(next(batches)).sum() / images
-                self.trainee.stepper.backward(error)
-                losses.append(error.detach())
+                prepared = next(batches)
+                if prepared.images:
+                    error = self.material.step.losses(prepared).sum() / full
+                    self.trainee.stepper.backward(error)
+                    losses.append(error.detach())
+                    images += prepared.images
         except BaseException:
             self.trainee.stepper.discard()
             raise
-        update = self.trainee.stepper.update()
+        update = self.trainee.stepper.update(factor=full / images) if images else None
         epoch = self._epoch_number()
-        self.position.step += 1
-        self.position.batch += len(group)
-        if self.position.batch >= self.plan.batches_per_epoch:
-            self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+        self._advance(count)
         seconds = self.watch.lap()
         fields = {
             "step": self.position.step,
@@ -156,7 +147,16 @@ class Loop:
             "images_per_second": round(images / seconds, 3) if seconds > 0 else None,
             **self.session.memory(),
         }
-        self.drain.push(torch.stack(losses).sum(), update.norm, update.skipped, fields)
+        if update is not None:
+            loss = torch.stack(losses).sum() * (full / images)
+            self.drain.push(loss, update.norm, update.skipped, fields)
+
+    def _advance(self, batches: int) -> None:
+        """Note an update that took so many batches."""
+        self.position.step += 1
+        self.position.batch += batches
+        if self.position.batch >= self.plan.batches_per_epoch:
+            self.position.epoch, self.position.batch = self.position.epoch + 1, 0
 
     def _after_update(self) -> None:
         """Whatever the plan or a person wants after this update."""
@@ -177,7 +177,7 @@ class Loop:
         if STATE in due:
             self._write_state()
         if SAMPLE in due and self.session.config.samples:
-            self.samples.draw(self.position.step, self._epoch_number(done=True))
+            self._sample()
         self.owed.clear()
         self._answer(wishes)
         self.session.phase("training", "")
@@ -216,18 +216,26 @@ class Loop:
         return due_at(self.session.config, step, self.plan.steps_per_epoch, self.plan.total_steps)
 
     def _validate(self) -> None:
-        loss = self.validator.measure(self.session.phase("validating", ""))
-        self.session.events.emit("validation", step=self.position.step, epoch=self._epoch_number(done=True), loss=loss)
+        with self.trainee.stepper.weights_in_use():
+            loss = self.validator.measure(self.session.phase("validating", ""))
+        epoch = self._epoch_number(done=True)
+        if loss is not None:
+            self.session.events.emit("validation", step=self.position.step, epoch=epoch, loss=loss)
         self._release_vae()
+
+    def _sample(self, numbers: list[int] | None = None) -> None:
+        with self.trainee.stepper.weights_in_use():
+            self.samples.draw(self.position.step, self._epoch_number(done=True), numbers)
 
     def _save(self, *, final: bool = False) -> None:
         self.session.phase("saving", _("LoRA file"))
-        self.newest = self.checkpoints.save(self.position.step, self._epoch_number(done=True), final=final)
+        with self.trainee.stepper.weights_in_use():
+            self.newest = self.checkpoints.save(self.position.step, self._epoch_number(done=True), final=final)
         self.complete = final
 
     def _write_state(self) -> None:
         self.session.phase("saving", _("state"))
-        snapshot = self.trainee.snapshot(self.position, self.digest, {"owed": sorted(self.owed)})
+        snapshot = Snapshot(self.position, self.trainee.learned(), self.origin, {"owed": sorted(self.owed)})
         path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
         self.saved_state = self.position.step
         relative = path.relative_to(self.session.folder.root).as_posix()
@@ -245,34 +253,10 @@ class Loop:
     # -- state and numbers ---------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        found = read_newest(self.session.folder.state_dir, self._passed_over)
-        if found is None:
-            return
-        snapshot, path = found
-        try:
-            self.trainee.restore(snapshot)
-        except MismatchError:
-            raise UserError(
-                _("the saved state does not fit this configuration."),
-                place=str(path),
-                remedy=_("Rank, optimizer or trained parts were changed; start a new run instead."),
-                code="state.mismatch",
-            ) from None
-        self.position, self.owed = snapshot.position, set(snapshot.notes.get("owed", ()))
-        self.saved_state = snapshot.position.step
-        if snapshot.plan != self.digest:
-            self.session.warn(
-                "resume.changed",
-                _("the dataset or batch settings changed since this state was written."),
-                _("The run goes on with the new plan; it is no longer the exact continuation."),
-            )
-            self.position.batch -= self.position.batch % self.plan.accumulation
-            if self.position.batch >= self.plan.batches_per_epoch:
-                self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-
-    def _passed_over(self, path: Path) -> None:
-        text = _("the state {name} is damaged and is passed over.").format(name=path.name)
-        self.session.warn("state.damaged", text, _("The run continues from the one before it."))
+        found = take_up(self.session, self.trainee, self.plan, self.origin)
+        if found is not None:
+            self.position, self.owed = found
+            self.saved_state = self.position.step
 
     def park(self) -> None:
         """Make the last update safe on disk and leave the device."""
@@ -308,19 +292,7 @@ class Loop:
     def _deliver(self, numbers: StepNumbers) -> None:
         """Numbers of a step have arrived from the device."""
         self.session.events.emit("step", loss=numbers.loss, grad_norm=numbers.grad_norm, **numbers.fields)
-        self.lost = self.lost + 1 if numbers.skipped else 0
-        step = numbers.fields["step"]
-        growing = self.trainee.stepper.scaler is not None  # fp16 finds its scale by losing a few updates
-        if self.lost == 1 and not growing:
-            text = _("the update of step {step} had NaN or Inf in it and was left out.").format(step=step)
-            self.session.warn("nan", text)
-        if self.lost >= LOST_UPDATES:
-            raise UserError(
-                _("{count} updates in a row were NaN or Inf, up to step {step}.").format(count=self.lost, step=step),
-                place="learning",
-                remedy=_("Lower the learning rate, or use bf16 or fp32. The last good state is kept."),
-                code="nan",
-            )
+        self.lost.note(numbers.fields["step"], skipped=numbers.skipped)
 
     def _epoch_number(self, *, done: bool = False) -> int:
         """The epoch from 1; ``done``: the one that the last update belonged to."""

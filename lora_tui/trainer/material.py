@@ -2,92 +2,115 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import Any
 
-import torch
 from torch import Tensor
 
+from lora_tui.choices import chosen
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import load_image
+from lora_tui.errors import UserError
+from lora_tui.families.protocol import Model, Tensors, latent_shape
 from lora_tui.text import _
-from lora_tui.trainer.data.loader import Loader, Preparation
-from lora_tui.trainer.data.passes import Latents, Texts, to_pixels
-from lora_tui.trainer.objectives.noise import NoiseRules, fixed_noise
-from lora_tui.trainer.objectives.schedule import DiscreteSchedule
+from lora_tui.trainer.data.damage import Damage
+from lora_tui.trainer.data.loader import Loader
+from lora_tui.trainer.data.passes import Latents, Texts, embed, to_pixels
+from lora_tui.trainer.data.prepared import Preparation, framing_of
+from lora_tui.trainer.data.transfer import moved
+from lora_tui.trainer.metadata import FileHashes
+from lora_tui.trainer.objectives.losses import LOSS, LOSSES
+from lora_tui.trainer.objectives.noise import fixed_noise
+from lora_tui.trainer.objectives.objective import objective_for
 from lora_tui.trainer.prepare import Data
-from lora_tui.trainer.session import Session, autocast
+from lora_tui.trainer.session import Session
 from lora_tui.trainer.step import StepFunction
 
-Conditioning = dict[str, Tensor]
+DECODERS = 4  # threads at most that decode images where latents are not cached
 
 
 @dataclass
 class Material:
-    """``latents`` and ``texts`` are none where the VAE or the text encoder works in the step."""
+    """``latents`` and ``texts`` are none where the VAE or the text encoders work in the step.
+
+    ``text_length`` is that of the captions, see :meth:`~lora_tui.families.protocol.Model.text_length`; ``base`` are the
+    hashes of the file with the denoiser.
+    """
 
     session: Session
     data: Data
-    model: Any
+    model: Model
     latents: Latents | None
     texts: Texts | None
-    chunks: int
-    _prompts: dict[tuple[str, str], tuple[Conditioning, Conditioning]] = field(default_factory=dict)
+    text_length: int
+    base: FileHashes
+    _prompts: dict[tuple[str, str], tuple[Tensors, Tensors]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._damage = Damage(self.session, [planned.image.uid for planned in self.data.plan.train])
+        self.step = StepFunction(
+            self.model, objective_for(self.model, self.session.config.noise), chosen(LOSSES, LOSS)
+        )  # fmt: skip
 
     def loader(self) -> Loader:
         """Batches of the plan."""
-        config = self.session.config
-        noise = NoiseRules(
-            config.steps.seed, config.noise.min_timestep, config.noise.max_timestep, config.noise.noise_offset
-        )
+        data = self.data
+        offset = self.session.config.noise.noise_offset
         preparation = Preparation(
-            self.data.plan, self.model.facts, self.data.captions, self.data.rules, noise, self.latents, self.texts
-        )
-        return Loader(preparation, self.session.device)
+            data.plan, self.model, self.step.objective, data.captions, data.rules, offset, self.latents, self.texts,
+            self.text_length, self._damage.leave_out,
+        )  # fmt: skip
+        workers = 1 if self.latents is not None else min(DECODERS, len(os.sched_getaffinity(0)))
+        return Loader(preparation.prepare, data.plan, self.session.device, workers=workers)
 
-    def step(self) -> StepFunction:
-        """Losses under the run's settings."""
-        session = self.session
-        schedule = DiscreteSchedule(self.model.scheduler_config(), session.device)
-        return StepFunction(self.model, schedule, session.config.noise, session.device, session.dtype, self.chunks)
+    def latent(self, planned: PlannedImage) -> Tensor | None:
+        """[channels, h, w] of an image, not mirrored, on the device; none for one that cannot be decoded.
 
-    def latent(self, planned: PlannedImage) -> Tensor:
-        """[channels, h, w] of an image, not mirrored, on the device."""
+        Raises:
+            UserError: the image is not there any more, or has changed.
+        """
         if self.latents is not None:
             return self.latents.get(planned.image.uid, False).to(self.session.device)
-        bucket, facts = planned.fit.bucket, self.model.facts
-        shape = (facts.latent_channels, bucket.height // facts.latent_factor, bucket.width // facts.latent_factor)
-        pixels = to_pixels(load_image(planned, planned.fit))
-        noise = fixed_noise(shape, "posterior", "validation", planned.image.relative)
-        encoded: Tensor = self.model.encode_image(pixels[None], noise[None])[0]
-        return encoded
+        try:
+            pixels = to_pixels(load_image(planned, planned.fit))
+        except UserError as error:
+            self._damage.leave_out(planned, error)
+            return None
+        bucket = planned.fit.bucket
+        noise = fixed_noise(
+            latent_shape(self.model.facts, bucket.width, bucket.height), "posterior", "validation",
+            planned.image.relative,
+        )  # fmt: skip
+        return self.model.encode_image(pixels[None], noise[None])[0]
 
-    def conditioning(self, planned: PlannedImage) -> Conditioning:
-        """The conditioning of an image's whole caption, [1, ...] on the device."""
+    def conditioning(self, planned: PlannedImage) -> Tensors:
+        """The conditioning of an image with its whole caption, [1, ...] on the device."""
         text = self.data.captions.get(planned.image.uid, "")
         if self.texts is not None:
-            return {name: tensor[None].to(self.session.device) for name, tensor in self.texts.get(text).items()}
-        return self._encode([text], self.chunks)
+            told = {name: tensor[None] for name, tensor in self.texts.get(text).items()}
+        else:
+            told = self._embed(text, self.text_length)
+        return moved({**told, **self.model.picture_conditioning([framing_of(planned)])}, self.session.device)
 
     def encode_prompts(self) -> None:
-        """Encode the sample prompts while the text encoder is still there."""
+        """Encode the sample prompts while the text encoders are still there; the results wait on the CPU."""
         phase, prompts = self.session.phase("caching", _("sample prompts")), self.session.config.samples
         for done, prompt in enumerate(prompts):
             phase(done, len(prompts))
-            self._prompts[prompt.prompt, prompt.negative] = self._encode_prompt(prompt)
+            positive, negative = (
+                {name: tensor.cpu() for name, tensor in told.items()} for told in self._embed_prompt(prompt)
+            )
+            self._prompts[prompt.prompt, prompt.negative] = positive, negative
 
-    def prompt(self, prompt: SamplePrompt) -> tuple[Conditioning, Conditioning]:
+    def prompt(self, prompt: SamplePrompt) -> tuple[Tensors, Tensors]:
         """Conditioning of a prompt and its negative, of equal lengths."""
         found = self._prompts.get((prompt.prompt, prompt.negative))
-        return found if found is not None else self._encode_prompt(prompt)
+        return found if found is not None else self._embed_prompt(prompt)
 
-    def _encode_prompt(self, prompt: SamplePrompt) -> tuple[Conditioning, Conditioning]:
-        chunks = self.model.chunks_needed([prompt.prompt, prompt.negative])
-        return self._encode([prompt.prompt], chunks), self._encode([prompt.negative], chunks)
+    def _embed_prompt(self, prompt: SamplePrompt) -> tuple[Tensors, Tensors]:
+        length = self.model.text_length([prompt.prompt, prompt.negative])
+        return self._embed(prompt.prompt, length), self._embed(prompt.negative, length)
 
-    @torch.no_grad()
-    def _encode(self, texts: list[str], chunks: int) -> Conditioning:
-        with autocast(self.session.device, self.session.dtype):
-            encoded: Conditioning = self.model.encode_text(texts, chunks=chunks)
-        return encoded
+    def _embed(self, text: str, length: int) -> Tensors:
+        return embed(self.model, self.model.tokenize([text], length))

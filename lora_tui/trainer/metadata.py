@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,64 @@ from lora_tui.captions.document import split_tags
 from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.families.protocol import Facts
+from lora_tui.places import expand
+from lora_tui.trainer.objectives.losses import LOSS
 from lora_tui.weights.lora_file import as_text
+
+#: :attr:`Model.prediction` -> modelspec.prediction_type, which has no word for flow matching
+PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
+
+
+@dataclass(frozen=True)
+class FileHashes:
+    """``sha256`` of a file, and sd-scripts' old hash of 8 digits (sha256 of 64 KiB at offset 1 MiB)."""
+
+    sha256: str
+    legacy: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileHashes:
+        """Read the whole file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with path.open("rb") as file:
+            full = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0x100000)
+            return cls(full, hashlib.sha256(file.read(0x10000)).hexdigest()[:8])
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a file's metadata tells of.
+
+    Attributes:
+        prediction: what the model predicts, see :class:`lora_tui.families.protocol.Model`.
+        base: hashes of the file with the denoiser.
+        network: the adapter's own entries.
+        optimizer: its class and arguments as text.
+        captions: texts by the images' uid.
+    """
+
+    config: Config
+    plan: DataPlan
+    facts: Facts
+    prediction: str
+    base: FileHashes
+    network: Mapping[str, Any]
+    optimizer: str
+    captions: Mapping[str, str]
 
 
 class RunMetadata:
     """Metadata of one run; only steps and times differ between its files."""
 
-    def __init__(
-        self, config: Config, plan: DataPlan, facts: Facts, captions: Mapping[str, str], *, session: str, started: float
-    ) -> None:
-        self._config = config
-        self._plan = plan
-        self._facts = facts
+    def __init__(self, ingredients: Ingredients, session: str, started: float) -> None:
+        """``session`` is the UUID of this life of the run, ``started`` its beginning in unix seconds."""
+        self._made_of = ingredients
         self._started = started
-        self._fixed = {**self._run(session), **self._model(), **self._data(captions)}
+        self._fixed = {**self._run(session), **self._model(), **self._data(ingredients.captions)}
 
     def at(self, step: int, epoch: int, *, finished: bool) -> dict[str, str]:
         """The metadata of a file saved after ``step`` updates in ``epoch`` (from 1)."""
@@ -44,8 +89,8 @@ class RunMetadata:
         return {name: as_text(value) for name, value in {**values, **spec}.items()}
 
     def _run(self, session: str) -> dict[str, Any]:
-        config, plan = self._config, self._plan
-        learning, optimizer = config.learning, config.optimizer
+        config, plan = self._made_of.config, self._made_of.plan
+        learning = config.learning
         return {
             "ss_session_id": session,
             "ss_training_started_at": self._started,
@@ -57,11 +102,10 @@ class RunMetadata:
             "ss_learning_rate": learning.unet_lr,
             "ss_unet_lr": learning.unet_lr,
             "ss_text_encoder_lr": learning.text_encoder_lr if config.network.text_encoder else None,
-            "ss_optimizer": f"torch.optim.adamw.AdamW(weight_decay={optimizer.weight_decay},"
-            f"betas=({optimizer.beta1}, {optimizer.beta2}),eps={optimizer.eps})",
+            "ss_optimizer": self._made_of.optimizer,
             "ss_lr_scheduler": learning.schedule,
             "ss_lr_warmup_steps": learning.warmup,
-            "ss_max_grad_norm": optimizer.max_grad_norm,
+            "ss_max_grad_norm": config.optimizer.max_grad_norm,
             "ss_gradient_accumulation_steps": config.steps.gradient_accumulation,
             "ss_gradient_checkpointing": config.memory.gradient_checkpointing,
             "ss_mixed_precision": {"fp32": "no"}.get(config.memory.precision, config.memory.precision),
@@ -71,35 +115,31 @@ class RunMetadata:
             "ss_noise_offset": config.noise.noise_offset or None,
             "ss_min_snr_gamma": config.noise.min_snr_gamma or None,
             "ss_zero_terminal_snr": False,
-            "ss_loss_type": "l2",
+            "ss_loss_type": LOSS,
             "ss_prior_loss_weight": 1.0,
         }
 
     def _model(self) -> dict[str, Any]:
-        config = self._config
+        config, facts = self._made_of.config, self._made_of.facts
         base = Path(config.model.base)
         values: dict[str, Any] = {
-            "ss_v2": False,
-            "ss_base_model_version": self._facts.model_version,
+            "ss_v2": facts.model_version.startswith("sd_v2"),
+            "ss_base_model_version": facts.model_version,
             "ss_sd_model_name": base.name,
             "ss_clip_skip": config.model.clip_skip,
             "ss_max_token_length": config.captions.max_tokens,
-            "ss_network_module": "networks.lora",
-            "ss_network_dim": config.network.rank,
-            "ss_network_alpha": config.network.alpha,
-            "ss_network_dropout": None,
-            "ss_network_args": {},
             "ss_scale_weight_norms": None,
+            **self._made_of.network,
         }
-        if base.is_file():
-            full, legacy = model_hashes(base)
-            values.update(ss_new_sd_model_hash=full, ss_sd_model_hash=legacy)
+        if expand(base).is_file():
+            hashes = self._made_of.base
+            values.update(ss_new_sd_model_hash=hashes.sha256, ss_sd_model_hash=hashes.legacy)
         if config.model.vae:
             values["ss_vae_name"] = Path(config.model.vae).name
         return values
 
     def _data(self, captions: Mapping[str, str]) -> dict[str, Any]:
-        config, plan = self._config, self._plan
+        config, plan = self._made_of.config, self._made_of.plan
         frequency: defaultdict[str, Counter[str]] = defaultdict(Counter)
         repeats: Counter[str] = Counter()
         counts: Counter[str] = Counter()
@@ -154,16 +194,16 @@ class RunMetadata:
         }
 
     def _modelspec(self, now: float) -> dict[str, Any]:
-        config = self._config
+        config, facts = self._made_of.config, self._made_of.facts
         side = config.data.resolution
         spec = {
             "modelspec.sai_model_spec": "1.0.1",
-            "modelspec.architecture": f"{self._facts.architecture}/lora",
-            "modelspec.implementation": "https://github.com/Stability-AI/StableDiffusion",
+            "modelspec.architecture": f"{facts.architecture}/lora",
+            "modelspec.implementation": facts.implementation,
             "modelspec.title": config.saving.title or config.saving.name,
             "modelspec.resolution": f"{side}x{side}",
             "modelspec.date": datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-            "modelspec.prediction_type": "epsilon",
+            "modelspec.prediction_type": PREDICTIONS.get(self._made_of.prediction, ""),
             "modelspec.encoder_layer": str(config.model.clip_skip),
             "modelspec.author": config.saving.author,
             "modelspec.description": config.saving.comment,
@@ -171,12 +211,3 @@ class RunMetadata:
             "software": json.dumps({"name": "lora-tui", "version": __version__}),
         }
         return {name: value for name, value in spec.items() if value}
-
-
-def model_hashes(path: Path) -> tuple[str, str]:
-    """sha256 of a file and sd-scripts' old 8-digit hash (sha256 of 64 KiB at offset 1 MiB)."""
-    with path.open("rb") as file:
-        full = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0x100000)
-        legacy = hashlib.sha256(file.read(0x10000)).hexdigest()[:8]
-    return full, legacy

@@ -11,16 +11,15 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from lora_tui.config.schema import SamplePrompt
+from lora_tui.families.protocol import Tensors
 from lora_tui.files import write_atomic
 from lora_tui.sampling import Renderer, RenderRequest
-from lora_tui.sampling.samplers import A1111_NAMES
+from lora_tui.sampling.samplers import SAMPLERS
 from lora_tui.text import _, ngettext
 from lora_tui.trainer.adapters import Adapter
 from lora_tui.trainer.metadata import RunMetadata
 from lora_tui.trainer.session import Phase, Session
-from lora_tui.weights.lora_file import DTYPES, kohya_tensors, write_lora
-
-Conditioning = dict[str, Tensor]
+from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora
 
 
 @dataclass
@@ -43,12 +42,7 @@ class Checkpoints:
             OSError: the disk is full; earlier files are untouched.
         """
         config = self.session.config
-        tensors = kohya_tensors(
-            config.model.family,
-            self.adapter.matrices(),
-            alpha=self.adapter.alpha,
-            dtype=DTYPES[config.saving.precision],
-        )
+        tensors = file_tensors(config.model.family, self.adapter.export(), dtype=DTYPES[config.saving.precision])
         path = self.path(step, final=final)
         size = write_lora(path, tensors, self.metadata.at(step, epoch, finished=final))
         relative = path.relative_to(self.session.folder.root).as_posix()
@@ -82,7 +76,7 @@ class Samples:
     session: Session
     renderer: Renderer
     adapter: Adapter
-    encode: Callable[[SamplePrompt], tuple[Conditioning, Conditioning]]
+    encode: Callable[[SamplePrompt], tuple[Tensors, Tensors]]
     release: Callable[[], None]
 
     def path(self, step: int, number: int) -> Path:
@@ -145,7 +139,7 @@ def describe(prompt: SamplePrompt) -> str:
     if prompt.negative:
         lines.append(f"Negative prompt: {prompt.negative}")
     lines.append(
-        f"Steps: {prompt.steps}, Sampler: {A1111_NAMES[prompt.sampler]}, CFG scale: {prompt.guidance:g}, "
+        f"Steps: {prompt.steps}, Sampler: {SAMPLERS[prompt.sampler].a1111}, CFG scale: {prompt.guidance:g}, "
         f"Seed: {prompt.seed}, Size: {prompt.width}x{prompt.height}"
     )
     return "\n".join(lines)

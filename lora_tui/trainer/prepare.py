@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from lora_tui.caches import ContentStore
 from lora_tui.captions.as_trained import CaptionRules, caption_text, possible_captions, rules_for
 from lora_tui.captions.files import read_caption
-from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
-from lora_tui.dataset.load import content_hash, load_image
+from lora_tui.dataset.load import content_hash
 from lora_tui.dataset.scan import Scan, scan_datasets
 from lora_tui.dataset.similar import image_groups
 from lora_tui.errors import UserError
+from lora_tui.families.protocol import Model
 from lora_tui.settings import cache_dir
 from lora_tui.text import _, plain
 from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_texts
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.session import Session
 
-#: Sections of the configuration that decide what a step learns.
-DECISIVE = ("model", "data", "captions", "network", "learning", "optimizer", "steps", "noise")
 NAMED = 3  # files that a warning names before it only counts
 
 
@@ -37,19 +32,6 @@ class Data:
     captions: dict[str, str]
     rules: CaptionRules
     hashes: dict[str, str] = field(default_factory=dict)
-
-    def digest(self, config: Config) -> str:
-        """Names what decides the outcome of a step: equal digests mean an exact continuation."""
-        value = hashlib.blake2b(digest_size=16)
-        settings = config.model_dump(include=set(DECISIVE))
-        for name in ("epochs", "max_steps"):  # a longer run goes on with the same steps
-            settings["steps"].pop(name)
-        value.update(json.dumps([settings, config.memory.precision], sort_keys=True).encode())
-        for planned in self.plan.train:
-            image = planned.image
-            facts = (image.uid, image.repeats, planned.fit, self.captions.get(image.uid), self.hashes.get(image.uid))
-            value.update(repr(facts).encode())
-        return value.hexdigest()
 
 
 def prepare_data(session: Session) -> Data:
@@ -84,7 +66,7 @@ def _plan(session: Session, scan: Scan) -> DataPlan:
     return make_plan(session.config, scan, groups=groups)
 
 
-def without(session: Session, data: Data, failed: dict[str, str]) -> Data:
+def _without(session: Session, data: Data, failed: dict[str, str]) -> Data:
     """``data`` planned anew without the images that turned out unreadable; each is named in a warning.
 
     Raises:
@@ -96,8 +78,8 @@ def without(session: Session, data: Data, failed: dict[str, str]) -> Data:
     return replace(data, scan=scan, plan=_plan(session, scan))
 
 
-def encode_images(session: Session, data: Data, model: Any) -> tuple[Data, Latents]:
-    """Cache the latents of every image and let the VAE go.
+def encode_images(session: Session, data: Data, model: Model) -> tuple[Data, Latents]:
+    """Cache the latents of every image and let the VAE go; unreadable images are left out of the plan.
 
     Raises:
         UserError: no image can be read.
@@ -108,27 +90,25 @@ def encode_images(session: Session, data: Data, model: Any) -> tuple[Data, Laten
     planned = [*data.plan.train, *data.plan.validation]
     latents = cache_latents(planned, model, store, flips=session.config.data.flip, progress=phase)
     model.release("vae")
-    return (without(session, data, latents.failed) if latents.failed else data), latents
+    data = _without(session, data, latents.failed) if latents.failed else data
+    data.hashes = latents.hashes
+    return data, latents
 
 
-def check_images(session: Session, data: Data) -> Data:
-    """Decode every image once, for runs that encode in the step: the unreadable ones are left out beforehand."""
-    phase = session.phase("caching", _("checking images"))
-    planned = [*data.plan.train, *data.plan.validation]
-    failed: dict[str, str] = {}
+def hash_images(session: Session, data: Data) -> dict[str, str]:
+    """Digests of the images' bytes by uid, for runs that cache no latents. Decodes nothing.
+
+    Raises:
+        UserError: an image cannot be read any more.
+        StopRun: a stop was asked for.
+    """
+    phase = session.phase("loading", _("reading images"))
+    planned = (*data.plan.train, *data.plan.validation)
+    hashes = {}
     for done, one in enumerate(planned):
         phase(done, len(planned))
-        try:
-            load_image(one, one.fit)
-        except UserError as error:
-            failed[one.image.uid] = str(error)
-    return without(session, data, failed) if failed else data
-
-
-def content_hashes(data: Data) -> dict[str, str]:
-    """Digests of the images' bytes by uid."""
-    planned = (*data.plan.train, *data.plan.validation)
-    return {one.image.uid: content_hash(one.image.path) for one in planned}
+        hashes[one.image.uid] = content_hash(one.image.path)
+    return hashes
 
 
 def latent_store() -> ContentStore:
@@ -141,28 +121,29 @@ def text_store() -> ContentStore:
     return ContentStore(cache_dir(), "text")
 
 
-def encode_texts(session: Session, data: Data, model: Any, chunks: int) -> Texts:
-    """Cache the embeddings of every caption that the run can show."""
+def encode_texts(session: Session, data: Data, model: Model, length: int) -> Texts:
+    """Cache the embeddings of every caption that the run can show, in rows of ``length``.
+
+    Raises:
+        StopRun: a stop was asked for.
+    """
     phase = session.phase("caching", _("text embeddings"))
-    return cache_texts(
-        _all_texts(data), model, TensorStore(text_store()), chunks=chunks, clip_skip=session.config.model.clip_skip,
-        progress=phase,
-    )  # fmt: skip
+    return cache_texts(_all_texts(data), model, TensorStore(text_store()), length=length, progress=phase)
 
 
-def count_chunks(session: Session, data: Data, model: Any) -> int:
-    """Chunks of 75 tokens for this run's captions; captions beyond the limit are warned of."""
+def caption_length(session: Session, data: Data, model: Model) -> int:
+    """The length of rows of tokens for this run's captions; captions beyond the limit are warned of."""
     limit = session.config.captions.max_tokens
-    long = {uid: count for uid, text in data.captions.items() if (count := model.token_count(text)) > limit}
+    long = [uid for uid, text in data.captions.items() if model.token_count(text) > limit]
     if long:
         session.warn(
             "caption.long",
             _("{count} captions are longer than {limit} tokens and are cut, {name} for one.").format(
-                count=len(long), limit=limit, name=plain(next(iter(long)))
+                count=len(long), limit=limit, name=plain(long[0])
             ),
             _("Shorten them, or raise captions.max_tokens (up to 225)."),
         )
-    return int(model.chunks_needed(data.captions.values()))
+    return model.text_length(data.captions.values())
 
 
 def _all_texts(data: Data) -> set[str]:

@@ -18,19 +18,19 @@ from lora_tui.captions.document import split_tags
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
 from lora_tui.text import _
-from lora_tui.trainer.metadata import model_hashes
+from lora_tui.trainer.metadata import FileHashes
 from lora_tui.trainer.prepare import Data
 from lora_tui.trainer.session import Session
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy", "pillow")
 
 
-def record_inputs(session: Session, data: Data) -> None:
-    """Note versions, device, base model and dataset before the first step."""
+def record_inputs(session: Session, data: Data, base: FileHashes) -> None:
+    """Note versions, device, base model (``base``: the file of its denoiser) and dataset before the first step."""
     config = session.config
     update_record(
         session.folder,
-        versions={"lora-tui": __version__, "python": platform.python_version(), **_versions()},
+        versions={"lora-tui": __version__, "python": platform.python_version(), **library_versions()},
         device={
             "type": str(session.device),
             "name": torch.cuda.get_device_name(session.device) if session.device.type == "cuda" else platform.machine(),
@@ -42,7 +42,7 @@ def record_inputs(session: Session, data: Data) -> None:
             "cached_latents": config.memory.cache_latents,
             "cached_text": not config.network.text_encoder,
         },
-        base_model={"name": Path(config.model.base).name, "source": config.model.base, "hash": _model_hash(session)},
+        base_model={"name": Path(config.model.base).name, "source": config.model.base, "hash": base.sha256},
         dataset=_fingerprint(data),
     )
 
@@ -65,14 +65,8 @@ def record_result(session: Session, **values: Any) -> None:
         session.warn("record.write", _("the record cannot be written: {reason}").format(reason=error.strerror))
 
 
-def _model_hash(session: Session) -> str:
-    """sha256 of the file that holds the denoiser; empty when it cannot be told."""
-    base = Path(session.config.model.base)
-    files = [base] if base.is_file() else sorted((base / "unet").glob("*.safetensors"))
-    return model_hashes(files[0])[0] if files else ""
-
-
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a result depends on, by name."""
     found = {}
     for name in LIBRARIES:
         try:

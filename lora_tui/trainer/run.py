@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
-from lora_tui.families import load_family
+from lora_tui.families import open_model
 from lora_tui.text import _
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
+from lora_tui.trainer.metadata import FileHashes
 from lora_tui.trainer.prepare import (
-    check_images,
-    content_hashes,
-    count_chunks,
+    caption_length,
     encode_images,
     encode_texts,
+    hash_images,
     latent_store,
     prepare_data,
     text_store,
@@ -53,25 +52,23 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     config = session.config
     data = prepare_data(session)
     session.phase("loading", _("base model"))
-    model: Any = load_family(config.model.family).open_model(
-        config.model, config.captions, device=session.device, dtype=session.dtype
-    )
+    model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype)
     session.controls.park, session.controls.unpark = model.park, model.unpark
 
     latents = texts = None
     if config.memory.cache_latents:
         data, latents = encode_images(session, data, model)
     else:
-        data = check_images(session, data)
-    chunks = count_chunks(session, data, model)
+        data.hashes = hash_images(session, data)
+    length = caption_length(session, data, model)
     if not config.network.text_encoder:
-        texts = encode_texts(session, data, model, chunks)
-    material = Material(session, data, model, latents, texts, chunks)
+        texts = encode_texts(session, data, model, length)
+    base = FileHashes.of(model.weight_files()[0])
+    material = Material(session, data, model, latents, texts, length, base)
     if texts is not None:
         material.encode_prompts()
-        model.release("text_encoder")
-    data.hashes = latents.hashes if latents is not None else content_hashes(data)
-    record_inputs(session, data)
+        model.release("text_encoders")
+    record_inputs(session, data, base)
 
     session.phase("loading", _("network"))
     return material, build_trainee(session, model)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 import torch
 
 from lora_tui.config.schema import Config
-from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
-from lora_tui.text import _, plain
+from lora_tui.text import _
 from lora_tui.trainer.control import Controls
-from lora_tui.weights.lora_file import DTYPES
 
-BF16_CAPABILITY = (8, 0)  # the first generation of NVIDIA GPUs with bf16: Ampere
 REPORT_SECONDS = 0.5  # a phase's progress is reported at most this often
 
 
@@ -42,6 +36,7 @@ class Session:
     dtype: torch.dtype
     identity: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = field(default_factory=time.time)
+    _process: psutil.Process = field(default_factory=psutil.Process)
 
     def phase(self, name: str, detail: str = "") -> Phase:
         """Begin a phase and say so."""
@@ -55,11 +50,12 @@ class Session:
     def memory(self) -> dict[str, int | None]:
         """Bytes in use: by torch on a GPU, by the process on a CPU."""
         if self.device.type == "cuda":
+            held = torch.cuda.memory_stats(self.device)  # asked once: it costs a tenth of a millisecond
             return {
-                "memory_allocated": torch.cuda.memory_allocated(self.device),
-                "memory_reserved": torch.cuda.memory_reserved(self.device),
+                "memory_allocated": held.get("allocated_bytes.all.current", 0),
+                "memory_reserved": held.get("reserved_bytes.all.current", 0),
             }
-        return {"memory_allocated": psutil.Process().memory_info().rss, "memory_reserved": None}
+        return {"memory_allocated": self._process.memory_info().rss, "memory_reserved": None}
 
 
 class Phase:
@@ -86,85 +82,3 @@ class Phase:
             self._reported = now
             self._session.events.emit("phase", phase=self._name, done=done, total=total, detail=self._detail)
         self._session.controls.safe_point()
-
-
-def choose_device(wanted: str) -> torch.device:
-    """``auto`` is the GPU with most free memory, else the CPU; anything else is taken by name.
-
-    Raises:
-        UserError: the device does not exist here.
-    """
-    if wanted == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        free = [_free_bytes(index) for index in range(torch.cuda.device_count())]
-        return torch.device("cuda", free.index(max(free)))
-    try:
-        device = torch.device(wanted)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda") or not _exists(device):
-        raise UserError(
-            _("there is no device {name} here.").format(name=plain(wanted)),
-            place="memory.device",
-            remedy=_("Use one of: {names}.").format(names="auto, cpu" + _gpus()),
-            code="device.missing",
-        )
-    return device
-
-
-def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The torch type for ``precision``.
-
-    Raises:
-        UserError: the GPU cannot do it.
-    """
-    dtype = DTYPES[precision]
-    if dtype == torch.bfloat16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < BF16_CAPABILITY:
-        raise UserError(
-            _("{gpu} has no bf16.").format(gpu=torch.cuda.get_device_name(device)),
-            place="memory.precision",
-            remedy=_("Set memory.precision to fp16."),
-            code="precision.missing",
-        )
-    return dtype
-
-
-def use_threads(count: int) -> int:
-    """Set the number of arithmetic threads and return it: ``count``, at most the cores this process may use (0: all).
-
-    More threads than cores only wait for each other; hundreds of them bring a machine to a halt.
-    """
-    cores = len(os.sched_getaffinity(0))
-    threads = min(count, cores) if count else cores
-    torch.set_num_threads(threads)
-    return threads
-
-
-def _exists(device: torch.device) -> bool:
-    if device.type == "cpu":
-        return True
-    return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
-
-
-def _free_bytes(index: int) -> int:
-    """Free memory of a GPU by NVML, which opens no context on it; by CUDA where NVML does not know it."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}".encode())
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
-    except (AttributeError, pynvml.NVMLError):
-        return int(torch.cuda.mem_get_info(index)[0])
-
-
-def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[Any]:
-    """Arithmetic in ``dtype`` where it is a half precision; what is kept in float32 stays so."""
-    if dtype == torch.float32:
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=dtype)
-
-
-def _gpus() -> str:
-    return "".join(f", cuda:{index}" for index in range(torch.cuda.device_count()))

@@ -24,7 +24,7 @@ from lora_tui.errors import UserError
 from lora_tui.files import sync_folder
 from lora_tui.text import _
 
-VERSION = 1
+VERSION = 2
 _PREFIX = "step-"
 
 
@@ -37,20 +37,34 @@ class Position:
     batch: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
+class Learned:
+    """What changes while a run learns.
+
+    Attributes:
+        adapter: its tensors by name.
+        optimizer, scaler: their ``state_dict``.
+        configured: what each of the optimizer's groups said when it was built from the configuration.
+    """
+
+    adapter: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    configured: list[dict[str, Any]]
+    scaler: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A state in memory.
 
     Attributes:
-        plan: digest of the plan of batches, to notice a dataset that changed since.
+        origin: what the outcome depends on besides the state, see :mod:`lora_tui.trainer.origin`.
         notes: small facts that go on with the run: ``owed`` lists what is still to be done at this step.
     """
 
     position: Position
-    adapter: dict[str, Tensor]
-    optimizer: dict[str, Any]
-    scaler: dict[str, Any]
-    plan: str
+    learned: Learned
+    origin: dict[str, str]
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -66,17 +80,18 @@ def write_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
     temporary = folder / f".writing-{final.name}"
     try:
         temporary.mkdir()
+        learned = snapshot.learned
         tensors: dict[str, Tensor] = {}
-        plain = _flatten(snapshot.optimizer, "", tensors)
         manifest = {
             "version": VERSION,
             "position": asdict(snapshot.position),
-            "plan": snapshot.plan,
-            "optimizer": plain,
-            "scaler": snapshot.scaler,
+            "origin": snapshot.origin,
+            "optimizer": _flatten(learned.optimizer, "", tensors),
+            "configured": _flatten(learned.configured, "configured", tensors),
+            "scaler": learned.scaler,
             "notes": snapshot.notes,
         }
-        _write(temporary / "adapter.safetensors", save(snapshot.adapter))
+        _write(temporary / "adapter.safetensors", save({name: _plain(t) for name, t in learned.adapter.items()}))
         _write(temporary / "optimizer.safetensors", save(tensors))
         _write(temporary / "random.safetensors", save(_random_state()))
         _write(temporary / "state.json", json.dumps(manifest, indent=1).encode())
@@ -112,7 +127,7 @@ def read_newest(folder: Path, passed_over: Callable[[Path], None]) -> tuple[Snap
     A state that does not read is renamed to ``*.bad`` and told to ``passed_over``.
 
     Raises:
-        UserError: the newest was written by a later version of the program.
+        UserError: the newest was written by another version of the program.
     """
     for path in reversed(states(folder)):
         snapshot = _read(path)
@@ -127,23 +142,26 @@ def read_newest(folder: Path, passed_over: Callable[[Path], None]) -> tuple[Snap
 def _read(path: Path) -> Snapshot | None:
     try:
         manifest = json.loads((path / "state.json").read_text("utf-8"))
-        if manifest["version"] > VERSION:
+        if manifest["version"] != VERSION:
             raise UserError(
-                _("this state was written by a newer version."),
+                _("this state was written by another version of lora-tui."),
                 place=str(path),
                 remedy=_("Resume with that version, or start a new run."),
-                code="state.newer",
+                code="state.version",
             )
         adapter = load((path / "adapter.safetensors").read_bytes())
         tensors = load((path / "optimizer.safetensors").read_bytes())
         random = load((path / "random.safetensors").read_bytes())
         snapshot = Snapshot(
             position=Position(**manifest["position"]),
-            adapter=adapter,
-            optimizer=_unflatten(manifest["optimizer"], tensors),
-            scaler=manifest["scaler"],
-            plan=manifest["plan"],
-            notes=manifest.get("notes", {}),
+            learned=Learned(
+                adapter=adapter,
+                optimizer=_unflatten(manifest["optimizer"], tensors),
+                configured=_unflatten(manifest["configured"], tensors),
+                scaler=manifest["scaler"],
+            ),
+            origin=manifest["origin"],
+            notes=manifest["notes"],
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
@@ -179,10 +197,14 @@ def _restore_random(state: Mapping[str, Tensor]) -> None:
                 torch.cuda.set_rng_state(state[f"cuda.{index}"], index)
 
 
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
+
+
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """``value`` with every tensor replaced by ``{"$": name}`` and put into ``tensors``; keys keep their types."""
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().to("cpu").contiguous().clone()
+        tensors[path] = _plain(value)
         return {"$": path}
     if isinstance(value, dict):
         return {"d": [[key, _flatten(item, f"{path}/{key}", tensors)] for key, item in value.items()]}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lora_tui.config.schema import Config
-from lora_tui.trainer.adapters import Adapter, attach_lora
-from lora_tui.trainer.optim.optimizers import Stepper, build_optimizer
+from lora_tui.config.schema import LearningSection
+from lora_tui.families.protocol import Model
+from lora_tui.trainer.adapters import Adapter, attach, fits, load_tensors
+from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.optim.schedules import rate_factor
+from lora_tui.trainer.optim.stepper import Stepper
 from lora_tui.trainer.session import Session
-from lora_tui.trainer.state import Position, Snapshot
+from lora_tui.trainer.state import Learned
 
 
 class MismatchError(Exception):
@@ -23,66 +25,76 @@ class MismatchError(Exception):
 
 @dataclass
 class Trainee:
-    """The learning parts of a run.
+    """The learning parts of a run; the optimizer's groups are as the configuration makes them when it is built."""
 
-    ``rates`` are the base learning rates by part (``unet``, ``text_encoder``).
-    """
-
-    model: Any
+    model: Model
     adapter: Adapter
     stepper: Stepper
-    rates: Mapping[str, float]
+    _configured: list[dict[str, Any]] = field(init=False)
+    _away: list[tuple[dict[str, Any], str, torch.device]] = field(default_factory=list, init=False)
 
-    def set_rates(self, config: Config, step: int, total: int) -> dict[str, float]:
-        """Set the learning rates for update number ``step`` (from 0) and return them by part."""
-        factor = rate_factor(config.learning, step, total)
-        now = {part: rate * factor for part, rate in self.rates.items()}
-        for group in self.stepper.optimizer.param_groups:
-            group["lr"] = now[group["name"]]
+    def __post_init__(self) -> None:
+        self._configured = _settings(self.stepper.optimizer)
+
+    def set_rates(self, learning: LearningSection, step: int, total: int) -> dict[str, float]:
+        """Set the learning rates for update number ``step`` (from 0) of ``total`` and return them by part."""
+        factor = rate_factor(learning, step, total)
+        now: dict[str, float] = {}
+        for group, configured in zip(self.stepper.optimizer.param_groups, self._configured, strict=True):
+            group["lr"] = configured["lr"] * factor
+            now.setdefault(group["name"], group["lr"])
         return now
 
-    def snapshot(self, position: Position, plan: str, notes: dict[str, Any]) -> Snapshot:
-        """Everything that changes while it learns, as it is now."""
-        adapter = {name: p.detach().to("cpu", copy=True) for name, p in self.adapter.tensors().items()}
+    def learned(self) -> Learned:
+        """Everything that changes while it learns, as it is now, in tensors that live on with it."""
         scaler = self.stepper.scaler.state_dict() if self.stepper.scaler else {}
-        return Snapshot(position, adapter, self.stepper.optimizer.state_dict(), scaler, plan, notes)
+        return Learned(self.adapter.tensors(), self.stepper.optimizer.state_dict(), self._configured, scaler)
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Become what :meth:`snapshot` described.
+    def restore(self, learned: Learned) -> None:
+        """Become what :meth:`learned` described.
 
-        The learning rate and the optimizer's other settings stay those of the configuration.
+        What an optimizer keeps in its groups goes on; a setting that the configuration changed since is taken from
+        there.
 
         Raises:
-            MismatchError: the snapshot is of another adapter or optimizer.
+            MismatchError: it is of another adapter or optimizer.
         """
         optimizer = self.stepper.optimizer
-        if not self.adapter.fits(snapshot.adapter) or not _same_groups(optimizer, snapshot.optimizer):
+        if not fits(self.adapter, learned.adapter) or not _same_groups(optimizer, learned.optimizer):
             raise MismatchError
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-        self.adapter.load(snapshot.adapter)
-        optimizer.load_state_dict(snapshot.optimizer)
-        for group, wanted in zip(optimizer.param_groups, settings, strict=True):
-            group.update(wanted)
-        if self.stepper.scaler and snapshot.scaler:
-            self.stepper.scaler.load_state_dict(snapshot.scaler)
+        load_tensors(self.adapter, learned.adapter)
+        optimizer.load_state_dict(learned.optimizer)
+        for group, now, then in zip(optimizer.param_groups, self._configured, learned.configured, strict=True):
+            group.update({name: value for name, value in now.items() if name not in then or then[name] != value})
+        self.stepper.train()
+        if self.stepper.scaler and learned.scaler:
+            self.stepper.scaler.load_state_dict(learned.scaler)
 
     def park(self) -> None:
         """Move everything off the device."""
-        self._move(torch.device("cpu"))
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def unpark(self) -> None:
-        """Move everything back."""
-        self._move(self.model.device)
-
-    def _move(self, device: torch.device) -> None:
-        for module in self.model.loaded():
-            module.to(device)
         for state in self.stepper.optimizer.state.values():
             for name, value in state.items():
-                if isinstance(value, Tensor):
-                    state[name] = value.to(device)
+                if isinstance(value, Tensor) and value.device.type != "cpu":
+                    self._away.append((state, name, value.device))
+                    state[name] = value.cpu()
+        self.model.park()
+
+    def unpark(self) -> None:
+        """Move everything back to where it was.
+
+        Raises:
+            torch.OutOfMemoryError: the GPU has no room for it; :meth:`park` takes it away again.
+        """
+        self.model.unpark()
+        while self._away:
+            state, name, device = self._away[-1]
+            state[name] = state[name].to(device)
+            self._away.pop()
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What an optimizer's groups say besides their parameters."""
+    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
 def _same_groups(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> bool:
@@ -90,25 +102,22 @@ def _same_groups(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> 
     return sizes == [len(group["params"]) for group in saved.get("param_groups", ())]
 
 
-def build_trainee(session: Session, model: Any) -> Trainee:
+def build_trainee(session: Session, model: Model) -> Trainee:
     """Load what is trained, attach the adapter and make its optimizer.
 
     Raises:
-        UserError: the base model cannot be loaded.
+        UserError: the base model cannot be loaded, or a library that the settings need is not installed.
     """
     config = session.config
-    parts: dict[str, nn.Module] = {"unet": model.denoiser()}
-    rates = {"unet": config.learning.unet_lr}
-    if config.network.text_encoder:
-        parts.update(model.text_encoders())
-        rates.update(dict.fromkeys(model.text_encoders(), config.learning.text_encoder_lr))
-    targets = model.facts.targets(model.source.path, text_encoder=config.network.text_encoder)
-    adapter = attach_lora(
-        parts, targets, rank=config.network.rank, alpha=config.network.alpha, seed=config.steps.seed,
-        device=session.device,
-    )  # fmt: skip
+    learning, text_encoder = config.learning, config.network.text_encoder
+    modules = model.adapted_modules(text_encoder=text_encoder)
+    adapter = attach(
+        config.network, modules, model.targets(text_encoder=text_encoder), seed=config.steps.seed, device=model.device
+    )
     if config.memory.gradient_checkpointing:
-        model.enable_checkpointing(text_encoder=config.network.text_encoder)
-    optimizer = build_optimizer(config.optimizer, adapter.groups(rates))
-    scaler = torch.amp.GradScaler(session.device.type) if session.dtype == torch.float16 else None
-    return Trainee(model, adapter, Stepper(optimizer, config.optimizer.max_grad_norm, scaler), rates)
+        model.enable_checkpointing(text_encoder=text_encoder)
+    drawing = model.facts.denoiser
+    rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}
+    optimizer = recipe(config.optimizer).build(adapter.groups(rates))
+    scaler = torch.amp.GradScaler(model.device.type) if model.dtype == torch.float16 else None
+    return Trainee(model, adapter, Stepper(optimizer, config.optimizer.max_grad_norm, scaler))

@@ -8,48 +8,47 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lora_tui.config.schema import NoiseSection
 from lora_tui.dataset.batches import PlannedImage
+from lora_tui.families.protocol import Tensors
 from lora_tui.trainer.objectives.noise import fixed_noise
 from lora_tui.trainer.step import StepFunction
 
-TIMESTEPS = 4  # noise levels each image is measured at, evenly over the trained range
+LEVELS = 4  # noise levels each image is measured at
 
 
-def levels(noise: NoiseSection) -> list[int]:
-    """The timesteps: the middles of equal parts of the trained range."""
-    span = noise.max_timestep - noise.min_timestep
-    return [noise.min_timestep + int((part + 0.5) * span / TIMESTEPS) for part in range(TIMESTEPS)]
-
-
-@dataclass
+@dataclass(frozen=True)
 class Validator:
     """Measures the held-out images.
 
-    ``latent`` and ``conditioning`` give one image's [channels, h, w] and conditioning ([1, ...]) on the device.
+    ``latent`` and ``conditioning`` give one image's [channels, h, w] and conditioning ([1, ...]) on the device;
+    ``latent`` gives none for an image that is left out.
     """
 
     images: tuple[PlannedImage, ...]
     step: StepFunction
-    latent: Callable[[PlannedImage], Tensor]
-    conditioning: Callable[[PlannedImage], dict[str, Tensor]]
+    latent: Callable[[PlannedImage], Tensor | None]
+    conditioning: Callable[[PlannedImage], Tensors]
 
     @torch.no_grad()
-    def measure(self, progress: Callable[[int, int], None]) -> float:
-        """Mean loss over images and noise levels."""
-        timesteps = torch.tensor(levels(self.step.noise), dtype=torch.long, device=self.step.device)
+    def measure(self, progress: Callable[[int, int], None]) -> float | None:
+        """Mean loss over images and noise levels; none when every image is left out."""
         losses = []
         for done, planned in enumerate(self.images):
             progress(done, len(self.images))
             latent = self.latent(planned)
-            shape = (latent.shape[0], latent.shape[1], latent.shape[2])
-            noise = torch.stack(
-                [fixed_noise(shape, "validation", planned.image.relative, level) for level in timesteps.tolist()]
-            ).to(self.step.device)
-            conditioning = {
-                name: tensor.expand(TIMESTEPS, *tensor.shape[1:]) for name, tensor in self.conditioning(planned).items()
-            }
-            latents = latent[None].expand(TIMESTEPS, *latent.shape)
-            losses.append(self.step.error(latents, noise, timesteps, conditioning).mean())
+            if latent is not None:
+                losses.append(self._loss(planned, latent))
         progress(len(self.images), len(self.images))
-        return float(torch.stack(losses).mean())
+        return float(torch.stack(losses).mean()) if losses else None
+
+    def _loss(self, planned: PlannedImage, latent: Tensor) -> Tensor:
+        levels, device = self.step.objective.levels(LEVELS), latent.device
+        noise = torch.stack(
+            [fixed_noise(tuple(latent.shape), "validation", planned.image.relative, round(level)) for level in levels]
+        )
+        conditioning = {
+            name: tensor.expand(len(levels), *tensor.shape[1:]) for name, tensor in self.conditioning(planned).items()
+        }
+        timesteps = self.step.objective.as_tensor(levels)
+        latents = latent[None].expand(len(levels), *latent.shape)
+        return self.step.error(latents, noise.to(device), timesteps.to(device), conditioning).mean()

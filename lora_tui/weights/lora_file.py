@@ -1,9 +1,8 @@
-"""Writing LoRA files: kohya's layout with the true alpha, complete metadata, read back after writing."""
+"""Writing LoRA files: the family's names, the true alpha, complete metadata, read back after writing."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,25 +15,29 @@ from torch import Tensor
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text import _
+from lora_tui.weights.names import names_for
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
-def kohya_tensors(
-    family: str, layers: Mapping[tuple[str, str], tuple[Tensor, Tensor]], *, alpha: float, dtype: torch.dtype
+def file_tensors(
+    family: str, layers: Mapping[tuple[str, str], Mapping[str, Tensor]], *, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """Tensors of a kohya file from (part, path) -> (down [rank, in(,1,1)], up [out, rank(,1,1)]).
+    """Tensors as a LoRA file of ``family`` names them, from (part, path) -> kind -> tensor.
 
-    The weights are stored in ``dtype``; alpha always in float32, since a half would round it (0.3 to 0.30078).
+    Kinds are what :meth:`lora_tui.weights.names.Names.tensor_name` takes. The weights are stored in ``dtype``; alpha
+    always in float32, since a half would round it (0.3 to 0.30078).
     """
-    names = importlib.import_module(f"lora_tui.weights.names.{family}")
-    tensors: dict[str, Tensor] = {}
-    for (part, path), (down, up) in layers.items():
-        name = names.kohya_name(part, path)
-        tensors[f"{name}.lora_down.weight"] = down.detach().to("cpu", dtype).contiguous()
-        tensors[f"{name}.lora_up.weight"] = up.detach().to("cpu", dtype).contiguous()
-        tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=torch.float32)
-    return tensors
+    names = names_for(family)
+    return {
+        names.tensor_name(part, path, kind): _stored(tensor, torch.float32 if kind == "alpha" else dtype)
+        for (part, path), tensors in layers.items()
+        for kind, tensor in tensors.items()
+    }
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.detach().to("cpu", dtype).contiguous()
 
 
 def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:

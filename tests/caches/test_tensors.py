@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -42,18 +41,53 @@ def test_what_was_used_last_stays_in_memory(tmp_path: Path) -> None:
     assert not store.has(KEYS[1])
 
 
-class Hesitant(OrderedDict[str, dict[str, torch.Tensor]]):
-    """Lets other threads go first between finding an entry and what is done with it."""
+class Watched(OrderedDict[str, dict[str, torch.Tensor]]):
+    """Notes whether the store's lock was held whenever its memory was touched."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        super().__init__()
+        self._guard = lock
+        self.held: list[bool] = []
+
+    def _touched(self) -> None:
+        self.held.append(self._guard.locked())
 
     def get(self, key: str, default: Any = None) -> Any:
-        found = super().get(key, default)
-        time.sleep(0.0005)
-        return found
+        self._touched()
+        return super().get(key, default)
+
+    def pop(self, key: str, default: Any = None) -> Any:
+        self._touched()
+        return super().pop(key, default)
+
+    def popitem(self, last: bool = True) -> Any:
+        self._touched()
+        return super().popitem(last)
+
+    def move_to_end(self, key: str, last: bool = True) -> None:
+        self._touched()
+        super().move_to_end(key, last)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._touched()
+        super().__setitem__(key, value)
+
+
+def test_what_is_in_memory_is_touched_under_the_lock_alone(tmp_path: Path) -> None:
+    """Between finding an entry and marking it as used, no other thread can push it out."""
+    store = _store(tmp_path, memory_cap=1000)
+    watched = store._memory = Watched(store._lock)
+    for number, key in enumerate(KEYS):
+        store.put(key, {"x": torch.full((100,), float(number))})
+    for key in (*KEYS, KEYS[-1]):
+        store.get(key)
+        assert store.has(key)
+    assert len(watched.held) > 40
+    assert all(watched.held)
 
 
 def test_threads_share_a_store(tmp_path: Path) -> None:
     store = _store(tmp_path, memory_cap=1000)
-    store._memory = Hesitant()
     for number, key in enumerate(KEYS):
         store.put(key, {"x": torch.full((100,), float(number))})
     errors: list[BaseException] = []
@@ -117,7 +151,7 @@ def _quiet(done: int, total: int) -> None:
 
 
 def _text_keys(model: Any, store: TensorStore) -> dict[str, str]:
-    return cache_texts(["a disc"], model, store, chunks=1, clip_skip=1, progress=_quiet).keys
+    return cache_texts(["a disc"], model, store, length=1, progress=_quiet).keys
 
 
 def test_another_tokenizer_has_embeddings_of_its_own(base: Path, tmp_path: Path) -> None:

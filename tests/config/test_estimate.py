@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from lora_tui.config.estimate import lora_bytes, trained_parameters
 from lora_tui.families import facts_for
-from lora_tui.weights.lora_file import DTYPES, kohya_tensors
+from lora_tui.weights.lora_file import DTYPES, file_tensors
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,9 @@ def test_a_written_file_has_the_size_that_was_told(tmp_path, rank, precision, te
     for target in facts_for("sd15").targets(text_encoder=text_encoder):
         ones = (1, 1) if target.convolution else ()
         down, up = torch.zeros(rank, target.inputs, *ones), torch.zeros(target.outputs, rank, *ones)
-        layers[target.part, target.path] = (down, up)
-    tensors = kohya_tensors("sd15", layers, alpha=1.0, dtype=DTYPES[precision])
+        tensors = {"lora_down.weight": down, "lora_up.weight": up, "alpha": torch.tensor(1.0)}
+        layers[target.part, target.path] = tensors
+    tensors = file_tensors("sd15", layers, dtype=DTYPES[precision])
     tags = {f"a usual tag {number}": number for number in range(150)}
     metadata = {f"ss_some_setting_{number}": "a usual value" for number in range(80)}
     metadata |= {"ss_tag_frequency": json.dumps(tags), "ss_datasets": json.dumps(tags)}

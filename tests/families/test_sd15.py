@@ -37,11 +37,16 @@ def _open(base: Path, **changes: Any) -> Any:
     return open_model(ModelSection(base=str(base), **changes), captions, device=CPU, dtype=torch.float32)
 
 
+def _told(model: Any, text: str, length: int = 0) -> dict[str, torch.Tensor]:
+    """The conditioning of ``text``, in as many chunks as it needs or ``length``."""
+    return model.encode_text(model.tokenize([text], length or model.text_length([text])))
+
+
 def _outputs(model: Any) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randn(1, 3, 64, 64, generator=generator)
     noise = torch.randn(1, 4, 8, 8, generator=generator)
-    text = model.encode_text(["a blob, disc"])
+    text = _told(model, "a blob, disc")
     latents = model.encode_image(pixels, noise)
     with torch.no_grad():
         predicted = model.predict(latents, torch.tensor([500]), text)
@@ -89,7 +94,7 @@ def test_a_pickle_with_a_program_in_it_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "model.ckpt"
     torch.save({"state_dict": Trap()}, path)
     with pytest.raises(UserError) as caught:
-        _open(path, allow_pickle=True).encode_text(["x"])
+        _told(_open(path, allow_pickle=True), "x")
     assert caught.value.code == "model.pickle"
     assert not trap.exists()
 
@@ -116,7 +121,7 @@ def test_a_checkpoint_with_a_tensor_missing_names_it(single: Path, tmp_path: Pat
     path = tmp_path / "hole.safetensors"
     save_file(tensors, path)
     with pytest.raises(UserError, match=r"layers\.1\.mlp\.fc1\.bias"):
-        _open(path).encode_text(["x"])
+        _told(_open(path), "x")
 
 
 def test_a_separate_vae_is_used(folder: Path, tmp_path: Path) -> None:
@@ -139,8 +144,8 @@ def test_clip_skip_reads_an_earlier_layer_through_the_final_norm(folder: Path) -
     ids = tokenizer("a blob", padding="max_length", max_length=77, return_tensors="pt").input_ids
     with torch.no_grad():
         states = encoder(ids, output_hidden_states=True)
-        one = _open(folder, clip_skip=1).encode_text(["a blob"])["text"]
-        two = _open(folder, clip_skip=2).encode_text(["a blob"])["text"]
+        one = _told(_open(folder, clip_skip=1), "a blob")["text"]
+        two = _told(_open(folder, clip_skip=2), "a blob")["text"]
     norm = getattr(encoder, "text_model", encoder).final_layer_norm
     assert torch.allclose(one, states.last_hidden_state, atol=1e-6)
     assert torch.allclose(two, norm(states.hidden_states[-2]), atol=1e-6)
@@ -149,11 +154,11 @@ def test_clip_skip_reads_an_earlier_layer_through_the_final_norm(folder: Path) -
 def test_long_captions_are_chunked_and_cut(folder: Path) -> None:
     model = _open(folder)
     words = ", ".join(["disc"] * 60)  # 120 tokens
-    assert model.chunks_needed([words]) == 2
-    assert model.encode_text([words])["text"].shape[1] == 152
-    assert model.encode_text(["disc"], chunks=3)["text"].shape[1] == 227
+    assert model.text_length([words]) == 2
+    assert _told(model, words)["text"].shape[1] == 152
+    assert _told(model, "disc", length=3)["text"].shape[1] == 227
     short = _open(folder, max_tokens=75)
-    assert short.encode_text([words])["text"].shape[1] == 77
+    assert _told(short, words)["text"].shape[1] == 77
 
 
 def test_chunks_have_their_own_ends() -> None:

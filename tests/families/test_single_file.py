@@ -55,7 +55,7 @@ def _open(base: Path) -> Any:
 def _outputs(base: Path) -> list[torch.Tensor]:
     model, generator = _open(base), torch.Generator().manual_seed(1)
     pixels, noise = torch.randn(1, 3, 64, 64, generator=generator), torch.randn(1, 4, 8, 8, generator=generator)
-    text = model.encode_text(["a red disc"])
+    text = model.encode_text(model.tokenize(["a red disc"], 1))
     latents = model.encode_image(pixels, noise)
     with torch.no_grad():
         return [text["text"], latents, model.predict(latents, torch.tensor([500]), text)]

@@ -15,7 +15,7 @@ from lora_tui.errors import UserError
 from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.model import open_model
 from lora_tui.sampling import apply_lora
-from lora_tui.weights.lora_file import kohya_tensors
+from lora_tui.weights.lora_file import file_tensors
 
 CPU = torch.device("cpu")
 Layers = dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]]
@@ -41,7 +41,11 @@ def layers(base: Path) -> Layers:
 @pytest.fixture
 def file(layers: Layers, tmp_path: Path) -> Path:
     path = tmp_path / "lora.safetensors"
-    save_file(kohya_tensors("sd15", layers, alpha=1.5, dtype=torch.float32), path)
+    kinds = {
+        place: {"lora_down.weight": down, "lora_up.weight": up, "alpha": torch.tensor(1.5)}
+        for place, (down, up) in layers.items()
+    }
+    save_file(file_tensors("sd15", kinds, dtype=torch.float32), path)
     return path
 
 
@@ -52,7 +56,9 @@ def _open(base: Path) -> Any:
 @torch.no_grad()
 def _predicted(model: Any) -> torch.Tensor:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
-    predicted: torch.Tensor = model.predict(latents, torch.tensor([400]), model.encode_text(["a disc"]))
+    predicted: torch.Tensor = model.predict(
+        latents, torch.tensor([400]), model.encode_text(model.tokenize(["a disc"], 1))
+    )
     return predicted
 
 

@@ -12,7 +12,7 @@ import torch
 from lora_tui.config.schema import CaptionSection, ModelSection, SamplePrompt
 from lora_tui.families.sd15.model import open_model
 from lora_tui.sampling import Renderer, RenderRequest
-from lora_tui.sampling.samplers import SAMPLERS, make_sampler
+from lora_tui.sampling.samplers import SAMPLERS, Course, make_sampler
 from lora_tui.trainer.control import StopRun
 
 CPU = torch.device("cpu")
@@ -43,9 +43,8 @@ def pipeline(base: Path) -> Any:
 
 def _request(model: Any, prompt: SamplePrompt) -> RenderRequest:
     with torch.no_grad():
-        return RenderRequest(
-            prompt, model.encode_text([prompt.prompt], chunks=1), model.encode_text([prompt.negative], chunks=1)
-        )
+        positive, negative = (model.encode_text(model.tokenize([text], 1)) for text in (prompt.prompt, prompt.negative))
+    return RenderRequest(prompt, positive, negative)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -54,13 +53,14 @@ def test_every_sampler_draws_as_the_pipeline_does(model: Any, pipeline: Any, sam
     prompt = SamplePrompt(
         prompt="a disc", negative="blur", width=64, height=96, steps=4, guidance=guidance, seed=5, sampler=sampler
     )
-    renderer = Renderer(model, CPU, torch.float32)
+    renderer = Renderer(model)
     request = _request(model, prompt)
     ours = renderer.image(renderer.latents(request, lambda done, total: None))
 
     generator = torch.Generator().manual_seed(5)
     latents = torch.randn((1, 4, 12, 8), generator=generator)
-    pipeline.scheduler = make_sampler(sampler, model.scheduler_config())
+    course = Course(model.scheduler_config(), "epsilon", 4, 1.0, generator, CPU)
+    pipeline.scheduler = make_sampler(sampler, course).scheduler
     theirs = pipeline(
         prompt_embeds=request.positive["text"], negative_prompt_embeds=request.negative["text"], width=64, height=96,
         num_inference_steps=4, guidance_scale=guidance, latents=latents, generator=generator, output_type="np",
@@ -79,5 +79,5 @@ def test_it_stops_between_two_steps(model: Any) -> None:
             raise StopRun(now=False)
 
     with pytest.raises(StopRun):
-        Renderer(model, CPU, torch.float32).latents(_request(model, prompt), progress)
+        Renderer(model).latents(_request(model, prompt), progress)
     assert seen == [0, 1, 2]

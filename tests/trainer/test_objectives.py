@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,35 +13,51 @@ from diffusers.training_utils import compute_snr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.config.schema import LearningSection
-from lora_tui.trainer.objectives.noise import NoiseRules, draw, fixed_noise
-from lora_tui.trainer.objectives.schedule import DiscreteSchedule, min_snr_weights
+from lora_tui.config.schema import LearningSection, NoiseSection
+from lora_tui.trainer.objectives.epsilon import Epsilon, alphas_cumprod, min_snr_weights, snr
+from lora_tui.trainer.objectives.noise import fixed_noise, offset_noise, showing
 from lora_tui.trainer.optim.schedules import rate_factor
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
-CPU = torch.device("cpu")
+
+
+class Scheduled:
+    """As much of a model as an objective looks at."""
+
+    device = torch.device("cpu")
+
+    def scheduler_config(self) -> dict[str, Any]:
+        return CONFIG
+
+
+def _epsilon(**section: Any) -> Epsilon:
+    return Epsilon(Scheduled(), NoiseSection(**section))  # type: ignore[arg-type]
 
 
 def test_noise_is_added_as_diffusers_adds_it() -> None:
     theirs = DDPMScheduler(**CONFIG)
     latents, noise = torch.randn(5, 4, 8, 8), torch.randn(5, 4, 8, 8)
     timesteps = torch.tensor([0, 1, 500, 998, 999])
-    ours = DiscreteSchedule(CONFIG, CPU).add_noise(latents, noise, timesteps)
+    ours = _epsilon().add_noise(latents, noise, timesteps)
     assert torch.allclose(ours, theirs.add_noise(latents, noise, timesteps), atol=1e-6)
 
 
 def test_snr_and_its_weights() -> None:
     timesteps = torch.arange(0, 1000, 37)
-    schedule = DiscreteSchedule(CONFIG, CPU)
     theirs = compute_snr(DDPMScheduler(**CONFIG), timesteps)
-    assert torch.allclose(schedule.snr(timesteps), theirs, rtol=1e-4)
+    ours = snr(alphas_cumprod(CONFIG)[timesteps])
+    assert torch.allclose(ours, theirs, rtol=1e-4)
     expected = torch.stack([theirs, torch.full_like(theirs, 5.0)], dim=1).min(dim=1)[0] / theirs
-    assert torch.allclose(min_snr_weights(schedule.snr(timesteps), 5.0), expected, rtol=1e-4)
+    assert torch.allclose(min_snr_weights(ours, 5.0), expected, rtol=1e-4)
+    weights = _epsilon(min_snr_gamma=5.0).weights(timesteps)
+    assert weights is not None
+    assert torch.allclose(weights, expected, rtol=1e-4)
+    assert _epsilon().weights(timesteps) is None
 
 
 def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(ValueError, match="squaredcos"):
-        DiscreteSchedule({**CONFIG, "beta_schedule": "squaredcos_cap_v2"}, CPU)
+        alphas_cumprod({**CONFIG, "beta_schedule": "squaredcos_cap_v2"})
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"])
@@ -76,31 +93,40 @@ def test_rates_stay_between_zero_and_one_and_rise_in_the_warm_up(
         assert min(rates[warmup:]) >= final - 1e-9
 
 
+Showing = tuple[torch.Tensor, float]
+
+
+def _shown(seed: int, uid: str, *, epoch: int = 0, repeat: int = 0, offset: float = 0.0, **section: Any) -> Showing:
+    """Noise and timestep of one showing, drawn in the order in which a batch draws them."""
+    generator = showing(seed, epoch=epoch, uid=uid, repeat=repeat)
+    timestep = _epsilon(**section).draw(generator, 64, 64)
+    return offset_noise(generator, (4, 64, 64), offset), timestep
+
+
 def test_noise_is_named_not_counted() -> None:
-    rules = NoiseRules(seed=3, lowest=100, highest=200)
-    first = draw(rules, (4, 8, 8), epoch=2, uid="0/a.png", repeat=1)
-    draw(rules, (4, 8, 8), epoch=0, uid="0/b.png", repeat=0)
-    again = draw(rules, (4, 8, 8), epoch=2, uid="0/a.png", repeat=1)
+    first = _shown(3, "0/a.png", epoch=2, repeat=1)
+    _shown(3, "0/b.png")
+    again = _shown(3, "0/a.png", epoch=2, repeat=1)
     assert torch.equal(first[0], again[0])
     assert first[1] == again[1]
-    others = [draw(rules, (4, 8, 8), epoch=e, uid=u, repeat=r) for e, u, r in ((3, "0/a.png", 1), (2, "0/a.png", 0))]
+    others = [_shown(3, "0/a.png", epoch=3, repeat=1), _shown(3, "0/a.png", epoch=2), _shown(4, "0/a.png", epoch=2)]
     assert all(not torch.equal(first[0], other[0]) for other in others)
 
 
 def test_timesteps_cover_their_range_evenly() -> None:
-    rules = NoiseRules(seed=1, lowest=100, highest=300)
-    drawn = [draw(rules, (1, 1, 1), epoch=0, uid=str(number), repeat=0)[1] for number in range(4000)]
+    objective = _epsilon(min_timestep=100, max_timestep=300)
+    drawn = [objective.draw(showing(1, epoch=0, uid=str(n), repeat=0), 64, 64) for n in range(4000)]
     assert min(drawn) >= 100
     assert max(drawn) < 300
     assert sum(drawn) / len(drawn) == pytest.approx(199.5, abs=4 * (200 / math.sqrt(12)) / math.sqrt(4000))
+    assert objective.levels(4) == [125, 175, 225, 275]
+    assert objective.as_tensor(objective.levels(4)).dtype == torch.long
 
 
 def test_noise_is_standard_normal_and_the_offset_shifts_channels() -> None:
     noise = fixed_noise((4, 64, 64), "x")
     assert noise.mean().item() == pytest.approx(0, abs=0.05)
     assert noise.std().item() == pytest.approx(1, abs=0.05)
-    plain = draw(NoiseRules(seed=1), (4, 64, 64), epoch=0, uid="a", repeat=0)[0]
-    shifted = draw(NoiseRules(seed=1, offset=0.5), (4, 64, 64), epoch=0, uid="a", repeat=0)[0]
-    difference = shifted - plain
+    difference = _shown(1, "a", offset=0.5)[0] - _shown(1, "a")[0]
     assert difference.std(dim=(1, 2)).max() < 1e-5
     assert difference.mean(dim=(1, 2)).abs().max() > 0.05

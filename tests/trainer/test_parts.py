@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lora_tui.caches import ContentStore
+from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
-from lora_tui.trainer.adapters import attach_lora
-from lora_tui.trainer.data.tensors import TensorStore, weights_id
-from lora_tui.trainer.optim.optimizers import Stepper
-from lora_tui.trainer.state import Position, Snapshot, _flatten, _unflatten, read_newest, states, write_state
+from lora_tui.families.state_dicts import weights_id
+from lora_tui.trainer.adapters import attach
+from lora_tui.trainer.data.tensors import TensorStore
+from lora_tui.trainer.optim.stepper import Stepper
+from lora_tui.trainer.state import Learned, Position, Snapshot, _flatten, _unflatten, read_newest, states, write_state
 
 CPU = torch.device("cpu")
 
@@ -33,12 +35,13 @@ class Small(nn.Module):
         return self.to_q(x) + self.to_q_other(x) + self.proj(x[:, :, None, None])[:, :, 0, 0]
 
 
+NETWORK = NetworkSection(rank=2, alpha=1.0)
 TARGETS = (TargetModule("unet", "to_q", 6, 4), TargetModule("unet", "proj", 6, 4, convolution=True))
 
 
 def _attached() -> tuple[Small, Any]:
     module = Small()
-    return module, attach_lora({"unet": module}, TARGETS, rank=2, alpha=1.0, seed=3, device=CPU)
+    return module, attach(NETWORK, {"unet": module}, TARGETS, seed=3, device=CPU)
 
 
 def test_only_the_named_layers_get_an_adapter() -> None:
@@ -70,13 +73,13 @@ def test_a_fresh_adapter_changes_nothing_and_strength_scales_it() -> None:
 def test_the_start_does_not_depend_on_what_was_drawn_before() -> None:
     one = _attached()[1].tensors()
     torch.randn(99)
-    other = attach_lora({"unet": Small()}, tuple(reversed(TARGETS)), rank=2, alpha=1.0, seed=3, device=CPU).tensors()
+    other = attach(NETWORK, {"unet": Small()}, tuple(reversed(TARGETS)), seed=3, device=CPU).tensors()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_missing_layer_is_an_error() -> None:
     with pytest.raises(LookupError, match="to_k"):
-        attach_lora({"unet": Small()}, (TargetModule("unet", "to_k", 6, 4),), rank=2, alpha=1, seed=0, device=CPU)
+        attach(NETWORK, {"unet": Small()}, (TargetModule("unet", "to_k", 6, 4),), seed=0, device=CPU)
 
 
 def test_an_update_with_nan_changes_nothing() -> None:
@@ -130,7 +133,8 @@ def test_optimizer_states_survive_as_they_are(value: Any) -> None:
 
 
 def _snapshot(step: int) -> Snapshot:
-    return Snapshot(Position(step, 1, 2), {"w": torch.full((2,), float(step))}, {"state": {}}, {}, "plan")
+    learned = Learned({"w": torch.full((2,), float(step))}, {"state": {}}, [{"lr": 1.0}], {})
+    return Snapshot(Position(step, 1, 2), learned, {"images": "as they are"})
 
 
 def test_states_roll_and_random_numbers_go_on(tmp_path: Path) -> None:

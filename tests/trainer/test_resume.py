@@ -139,17 +139,6 @@ def test_a_torn_state_falls_back_to_the_one_before(base: Path, data: Path, tmp_p
     assert same_tensors(before, lora(run))
 
 
-def test_a_changed_dataset_is_said(base: Path, data: Path, tmp_path: Path) -> None:
-    from lives import draw_dataset
-
-    own = draw_dataset(tmp_path / "own", 8)
-    run = new_run(tmp_path / "runs", micro_config(base, own, samples=[], steps={"epochs": 2}))
-    assert live_here(run) == 0
-    (own / "003.txt").write_text("something else", "utf-8")
-    assert live_here(run, resume=True) == 0
-    assert [event["code"] for event in events(run, "warning")] == ["resume.changed"]
-
-
 def test_a_state_of_another_rank_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
     from lora_tui.config.load import dump_config
     from lora_tui.errors import UserError

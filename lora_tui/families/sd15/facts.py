@@ -34,8 +34,10 @@ class Sd15Facts:
     size_multiple: int = 8
     latent_factor: int = 8
     latent_channels: int = 4
+    denoiser: str = "unet"
     model_version: str = "sd_v1"
     architecture: str = "stable-diffusion-v1"
+    implementation: str = "https://github.com/Stability-AI/StableDiffusion"
 
     def targets(self, base: str | Path = "", *, text_encoder: bool = True) -> tuple[TargetModule, ...]:
         shape = shape_of(base)

@@ -1,5 +1,38 @@
-"""Adapters: what is attached to the frozen base and trained."""
+"""Adapters: what is attached to the frozen base and trained. One module a kind, listed in :data:`ADAPTERS`."""
 
-from lora_tui.trainer.adapters.lora import Adapter, attach_lora
+from __future__ import annotations
 
-__all__ = ["Adapter", "attach_lora"]
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from lora_tui.choices import chosen
+from lora_tui.config.schema import NetworkSection
+from lora_tui.families.protocol import TargetModule
+from lora_tui.trainer.adapters.protocol import Adapter, fits, load_tensors
+
+__all__ = ["ADAPTERS", "Adapter", "attach", "fits", "load_tensors"]
+
+#: ``network.type`` -> a function like :func:`attach` without the choice
+ADAPTERS = {"lora": "lora_tui.trainer.adapters.lora:attach"}
+
+
+def attach(
+    section: NetworkSection,
+    modules: Mapping[str, nn.Module],
+    targets: tuple[TargetModule, ...],
+    *,
+    seed: int,
+    device: torch.device,
+) -> Adapter:
+    """Attach the adapter that ``section`` chooses to every target in ``modules`` (by part); the base stays frozen.
+
+    Its start is keyed by ``seed`` and the layers' names, so it does not depend on the order.
+
+    Raises:
+        LookupError: a target is not in its module.
+        UserError: the adapter's library is not installed.
+    """
+    found: Adapter = chosen(ADAPTERS, section.type)(section, modules, targets, seed=seed, device=device)
+    return found

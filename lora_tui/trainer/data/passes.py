@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +18,15 @@ from lora_tui.caches.store import key_of
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import content_hash, load_image
 from lora_tui.errors import UserError
+from lora_tui.families.precision import autocast
+from lora_tui.families.protocol import Model, Tensors, latent_shape
 from lora_tui.text import _
-from lora_tui.trainer.data.tensors import TensorStore, weights_id
+from lora_tui.trainer.data.tensors import TensorStore
+from lora_tui.trainer.data.transfer import pinned
 from lora_tui.trainer.objectives.noise import fixed_noise
 
 Progress = Callable[[int, int], None]  # (done, total); also the place where a pass may be stopped
-LAYOUT = 2  # version of what a cache entry holds
+LAYOUT = 3  # version of what a cache entry holds
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -66,7 +68,7 @@ class Latents:
 
 
 def cache_latents(
-    images: Sequence[PlannedImage], model: Any, store: TensorStore, *, flips: bool, progress: Progress
+    images: Sequence[PlannedImage], model: Model, store: TensorStore, *, flips: bool, progress: Progress
 ) -> Latents:
     """Encode the images that the store does not have; unreadable ones are noted, not fatal.
 
@@ -74,22 +76,22 @@ def cache_latents(
     run encodes it.
     """
     latents = Latents(store)
-    identity = ""
-    total = len(images) * (2 if flips else 1)
+    sides = (False, True) if flips else (False,)
+    total = len(images) * len(sides)
+    progress(0, total)
+    identity = model.latent_identity()
     for done, planned in enumerate(images):
         uid = planned.image.uid
-        for flipped in (False, True) if flips else (False,):
-            progress(done * (2 if flips else 1) + int(flipped), total)
-            identity = identity or f"{weights_id(model.vae)}*{float(model.vae.config.scaling_factor)!r}"
-            try:
-                digest = latents.hashes.get(uid) or content_hash(planned.image.path)
-                latents.hashes[uid] = digest
+        try:
+            digest = latents.hashes[uid] = content_hash(planned.image.path)
+            for side, flipped in enumerate(sides):
+                progress(done * len(sides) + side, total)
                 key = _latent_key(planned, digest, flipped, identity)
                 if not store.has(key):
                     store.put(key, {"latent": _encode(planned, digest, flipped, model)})
                 latents.keys[uid, flipped] = key
-            except UserError as error:
-                latents.failed[uid] = str(error)
+        except UserError as error:
+            latents.failed[uid] = str(error)
     progress(total, total)
     return latents
 
@@ -102,13 +104,12 @@ def _latent_key(planned: PlannedImage, digest: str, flipped: bool, identity: str
     )  # fmt: skip
 
 
-def _encode(planned: PlannedImage, digest: str, flipped: bool, model: Any) -> Tensor:
+def _encode(planned: PlannedImage, digest: str, flipped: bool, model: Model) -> Tensor:
     pixels = to_pixels(load_image(planned, planned.fit, flip=flipped))
-    facts, bucket = model.facts, planned.fit.bucket
-    shape = (facts.latent_channels, bucket.height // facts.latent_factor, bucket.width // facts.latent_factor)
+    bucket = planned.fit.bucket
+    shape = latent_shape(model.facts, bucket.width, bucket.height)
     noise = fixed_noise(shape, "posterior", digest, bucket.width, bucket.height, int(flipped))
-    latent: Tensor = model.encode_image(pixels[None], noise[None])[0]
-    return latent.to(torch.float32)
+    return model.encode_image(pixels[None], noise[None])[0]
 
 
 @dataclass
@@ -134,25 +135,29 @@ class Texts:
             ) from None
 
 
-def cache_texts(
-    texts: Iterable[str], model: Any, store: TensorStore, *, chunks: int, clip_skip: int, progress: Progress
-) -> Texts:
-    """Encode the captions that the store does not have.
+def cache_texts(texts: Iterable[str], model: Model, store: TensorStore, *, length: int, progress: Progress) -> Texts:
+    """Encode the captions that the store does not have, in rows of ``length`` (:meth:`Model.text_length`).
 
-    An embedding is filed under the token ids that go into the text encoder, so a model with the same weights and
+    An embedding is filed under the tokens that go into the text encoders, so a model with the same weights and
     another tokenizer finds none of them.
     """
     wanted = sorted(set(texts))
-    identity = "+".join(weights_id(encoder) for encoder in model.text_encoders().values())
+    progress(0, len(wanted))
+    identity = model.text_identity()
     found = Texts(store)
     for done, text in enumerate(wanted):
         progress(done, len(wanted))
-        ids = ",".join(str(number) for number in model.token_ids([text], chunks=chunks).flatten().tolist())
-        key = key_of("text", LAYOUT, identity, str(model.dtype), clip_skip, chunks, ids)
+        tokens = model.tokenize([text], length)
+        key = key_of("text", LAYOUT, identity, repr({name: tokens[name].tolist() for name in sorted(tokens)}))
         if not store.has(key):
-            with torch.no_grad():
-                encoded = model.encode_text([text], chunks=chunks)
-            store.put(key, {name: tensor[0] for name, tensor in encoded.items()})
+            store.put(key, {name: tensor[0] for name, tensor in embed(model, tokens).items()})
         found.keys[text] = key
     progress(len(wanted), len(wanted))
     return found
+
+
+@torch.no_grad()
+def embed(model: Model, tokens: Tensors) -> Tensors:
+    """The conditioning from ``tokens``, on the device, in the arithmetic of the step and without gradients."""
+    with autocast(model.device, model.dtype):
+        return model.encode_text(pinned(tokens, model.device))

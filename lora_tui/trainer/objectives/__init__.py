@@ -1,1 +1,1 @@
-"""What a step learns from: noise schedules, noise, targets and weights. Pure functions on tensors."""
+"""What a step learns: noise, timesteps, targets, weights and losses. Pure functions on tensors."""

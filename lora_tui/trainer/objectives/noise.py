@@ -1,8 +1,6 @@
-"""Noise and timesteps keyed by what they are for, drawn on the CPU: the same on any device and after any resume."""
+"""Noise keyed by what it is for, drawn on the CPU: the same on any device and after any resume."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,24 +8,18 @@ from torch import Tensor
 from lora_tui.keyed import keyed_seed
 
 
-@dataclass(frozen=True)
-class NoiseRules:
-    """``lowest`` to ``highest`` (exclusive) timestep; ``offset`` shifts each channel as a whole (0 is off)."""
-
-    seed: int
-    lowest: int = 0
-    highest: int = 1000
-    offset: float = 0.0
+def showing(seed: int, *, epoch: int, uid: str, repeat: int) -> torch.Generator:
+    """The generator of one showing of one image; what is drawn from it first decides what comes after."""
+    return torch.Generator().manual_seed(keyed_seed(seed, "step", epoch, uid, repeat))
 
 
-def draw(rules: NoiseRules, shape: tuple[int, int, int], *, epoch: int, uid: str, repeat: int) -> tuple[Tensor, int]:
-    """Noise of ``shape`` (channels, height, width; float32) and the timestep for one showing of one image."""
-    generator = torch.Generator().manual_seed(keyed_seed(rules.seed, "step", epoch, uid, repeat))
-    timestep = int(torch.randint(rules.lowest, rules.highest, (1,), generator=generator))
+def offset_noise(generator: torch.Generator, shape: tuple[int, int, int], offset: float) -> Tensor:
+    """Standard normal noise of ``shape`` (channels, height, width; float32), each channel shifted as a whole.
+
+    The shift is normal with a deviation of ``offset`` (0 is off; Guttenberg 2023, "Diffusion with offset noise").
+    """
     noise = torch.randn(shape, generator=generator)
-    if rules.offset:
-        noise = noise + rules.offset * torch.randn((shape[0], 1, 1), generator=generator)
-    return noise, timestep
+    return noise + offset * torch.randn((shape[0], 1, 1), generator=generator) if offset else noise
 
 
 def fixed_noise(shape: tuple[int, int, int], *parts: str | int) -> Tensor:

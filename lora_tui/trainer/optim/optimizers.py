@@ -1,4 +1,4 @@
-"""Building the optimizer and taking one guarded step with it."""
+"""Optimizers by name: each is a recipe of its class and arguments, listed in :data:`OPTIMIZERS`."""
 
 from __future__ import annotations
 
@@ -6,68 +6,52 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from lora_tui.choices import chosen
 from lora_tui.config.schema import OptimizerSection
 
-
-def build_optimizer(section: OptimizerSection, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """The optimizer that ``section`` names over parameter ``groups`` (each with its ``lr`` and ``name``)."""
-    return torch.optim.AdamW(
-        groups,
-        betas=(section.beta1, section.beta2),
-        eps=section.eps,
-        weight_decay=section.weight_decay,
-        fused=True,
-    )
+#: ``optimizer.type`` -> a function from the section to its :class:`Recipe`
+OPTIMIZERS = {"adamw": "lora_tui.trainer.optim.optimizers:adamw"}
 
 
-@dataclass
-class Update:
-    """One update as tensors on the device: nothing here has waited for it."""
+@dataclass(frozen=True)
+class Recipe:
+    """``kind`` is called with the parameter groups and ``arguments``; an optimizer keeps unknown keys of a group.
 
-    norm: Tensor  # gradient norm before clipping, float32 scalar
-    skipped: Tensor  # 1.0 where a NaN or Inf turned the update into nothing
+    One whose kernels honour ``found_inf``, as torch's fused ones do, skips an update with NaN by itself; see
+    :class:`~lora_tui.trainer.optim.stepper.Stepper` for the others. One with ``train()`` and ``eval()`` (schedule-free
+    ones) is told when its weights are used.
+    """
+
+    kind: type[torch.optim.Optimizer]
+    arguments: dict[str, Any]
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer over parameter ``groups``, each with its ``lr`` and ``name``."""
+        return self.kind(groups, **self.arguments)
+
+    def __str__(self) -> str:
+        """As sd-scripts writes it into files: ``package.Class(name=value,...)``."""
+        values = ",".join(f"{name}={value}" for name, value in self.arguments.items())
+        return f"{self.kind.__module__}.{self.kind.__qualname__}({values})"
 
 
-class Stepper:
-    """Clips and applies gradients; an update with NaN or Inf in it changes nothing, decided on the device."""
+def recipe(section: OptimizerSection) -> Recipe:
+    """The optimizer that ``section`` chooses.
 
-    def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float, scaler: torch.amp.GradScaler | None) -> None:
-        self.optimizer = optimizer
-        self.max_norm = max_norm
-        self.scaler = scaler
-        self.parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
+    Raises:
+        UserError: its library is not installed.
+    """
+    found: Recipe = chosen(OPTIMIZERS, section.type)(section)
+    return found
 
-    def backward(self, loss: Tensor) -> None:
-        (self.scaler.scale(loss) if self.scaler else loss).backward()
 
-    def update(self) -> Update:
-        """Apply the accumulated gradients and clear them."""
-        if self.scaler:
-            self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if self.max_norm > 0:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_norm, norm)
-        skipped = (~torch.isfinite(norm)).to(torch.float32)
-        if self.scaler:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        else:
-            self._apply(skipped)
-        self.discard()
-        return Update(norm=norm, skipped=skipped)
-
-    def _apply(self, skipped: Tensor) -> None:
-        """The fused kernels read ``found_inf`` and leave weights and moments alone when it is 1."""
-        optimizer: Any = self.optimizer
-        optimizer.grad_scale, optimizer.found_inf = None, skipped
-        try:
-            optimizer.step()
-        finally:
-            del optimizer.grad_scale, optimizer.found_inf
-
-    def discard(self) -> None:
-        """Drop gradients that were not applied."""
-        self.optimizer.zero_grad(set_to_none=True)
+def adamw(section: OptimizerSection) -> Recipe:
+    """AdamW of torch (Loshchilov and Hutter 2019) with fused kernels."""
+    arguments = {
+        "weight_decay": section.weight_decay,
+        "betas": (section.beta1, section.beta2),
+        "eps": section.eps,
+        "fused": True,
+    }
+    return Recipe(torch.optim.AdamW, arguments)

@@ -1,1 +1,33 @@
-"""The names that layers have in LoRA files, one table a family. The only place that knows them."""
+"""The names that layers have in LoRA files, one table a family. The only place that knows them; needs no torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol, cast
+
+#: family as the schema calls it -> the module with its names
+NAMES = {"sd15": "lora_tui.weights.names.sd15"}
+
+
+class Names(Protocol):
+    """What a family's module says."""
+
+    def tensor_name(self, part: str, path: str, kind: str) -> str:
+        """The name of one tensor of the layer at dotted ``path`` of ``part`` in the family's default layout.
+
+        ``kind`` is what kohya calls it: ``lora_down.weight``, ``lora_up.weight``, ``alpha``, ``dora_scale``,
+        ``hada_w1_a`` and so on; a family whose files speak otherwise translates it.
+
+        Raises:
+            KeyError: the family has no such part.
+        """
+        ...
+
+
+def names_for(family: str) -> Names:
+    """The names of ``family``.
+
+    Raises:
+        KeyError: there is no such family.
+    """
+    return cast(Names, import_module(NAMES[family]))

@@ -9,10 +9,6 @@ from __future__ import annotations
 PREFIXES = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
 
 
-def kohya_name(part: str, path: str) -> str:
-    """The layer at dotted ``path`` of ``part`` as a kohya prefix, without ``.lora_down.weight`` and the like.
-
-    Raises:
-        KeyError: the family has no such part.
-    """
-    return PREFIXES[part] + path.removeprefix("text_model.").replace(".", "_")
+def tensor_name(part: str, path: str, kind: str) -> str:
+    """See :meth:`lora_tui.weights.names.Names.tensor_name`."""
+    return f"{PREFIXES[part]}{path.replace('.', '_')}.{kind}"

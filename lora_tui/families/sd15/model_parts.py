@@ -1,0 +1,295 @@
+"""Loading the parts of an SD1.x model, from a diffusers folder, a single file or a pickle, each by itself."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from lora_tui.config.schema import ModelSection
+from lora_tui.errors import UserError
+from lora_tui.families.sd15.checks import check_shapes, check_source, read_json
+from lora_tui.families.sd15.layout import ldm_name
+from lora_tui.families.sd15.particulars import ASSETS, Particulars, read_particulars
+from lora_tui.families.sd15.shape import (
+    CLIP_PREFIX,
+    FULL,
+    VAE_PREFIX,
+    Shape,
+    shape_of,
+    shape_of_tensors,
+    tensor_shapes,
+    vae_channels,
+)
+from lora_tui.families.source import Source, resolve
+from lora_tui.families.state_dicts import incomplete, load_exactly, read_tensors, require_whole
+from lora_tui.places import expand
+from lora_tui.text import _, plain
+from lora_tui.weights.header import read_header
+
+SUFFIXES = (".safetensors", ".bin")  # of weights in diffusers folders
+
+
+class Parts:
+    """Where the parts come from; each method loads its part anew, on the CPU."""
+
+    def __init__(self, section: ModelSection) -> None:
+        """Resolve the source and look at its headers; nothing large is read yet (of old pickles all is).
+
+        Raises:
+            UserError: the base model is missing, pickled, of another family, or one that would be trained wrongly.
+        """
+        self.section = section
+        self.source = resolve(section.base, allow_pickle=section.allow_pickle)
+        check_source(self.source)
+        if self.source.kind == "pickle":
+            check_shapes(_shapes(self.source), self.source.path)
+        self._particulars = Particulars()
+        if self.source.kind == "file":
+            self._particulars = read_particulars(read_header(self.source.path).metadata)
+        self._holder: tempfile.TemporaryDirectory[str] | None = None
+
+    def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
+        if self.source.kind == "folder":
+            return self._part_of_folder(UNet2DConditionModel, "unet", torch_dtype=dtype)
+        return self._part_of_file(UNet2DConditionModel, "unet", torch_dtype=dtype)
+
+    def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
+        if self.source.kind == "folder":
+            return self._part_of_folder(CLIPTextModel, "text_encoder", dtype=dtype)
+        return self._text_encoder_of_file().to(dtype)
+
+    def vae(self) -> AutoencoderKL:
+        """The VAE in float32: half precisions overflow in it."""
+        if self.section.vae:
+            return _separate_vae(self.section)
+        if self.source.kind == "folder":
+            return self._part_of_folder(AutoencoderKL, "vae", torch_dtype=torch.float32)
+        return self._part_of_file(AutoencoderKL, "vae", torch_dtype=torch.float32)
+
+    def tokenizer(self) -> CLIPTokenizer:
+        folder = self._tokenizer_home()
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        words, known = len(tokenizer), self._shape.vocabulary
+        if words > known:
+            raise UserError(
+                _("the tokenizer has {words} entries, the text encoder only {known}.").format(words=words, known=known),
+                place=str(folder / "tokenizer"),
+                remedy=_("Use the tokenizer that belongs to this model."),
+                code="model.tokenizer",
+            )
+        return tokenizer
+
+    def scheduler_config(self) -> dict[str, Any]:
+        """The noise schedule in diffusers' words."""
+        if self.source.kind == "folder":
+            path = self.source.path / "scheduler" / "scheduler_config.json"
+            if path.is_file():
+                return read_json(path)
+        return read_json(ASSETS / "scheduler" / "scheduler_config.json")
+
+    def files(self) -> tuple[Path, ...]:
+        """The files with the weights of every part, a separate VAE among them."""
+        if self.source.kind == "folder":
+            found = _weights(self.source.path, ("unet", "text_encoder", "vae"))
+        else:
+            found = [self.source.path]
+        if self.section.vae:
+            vae = expand(self.section.vae)
+            found += _weights(vae, ("", "vae")) if vae.is_dir() else [vae] if vae.is_file() else []
+        return tuple(found)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _part_of_folder(self, kind: Any, part: str, **options: Any) -> Any:
+        """A part of a diffusers folder, loaded by its class."""
+        return _from_folder(kind, self.source.path / part, pickles=False, **options)
+
+    def _part_of_file(self, kind: Any, part: str, **options: Any) -> Any:
+        """A part of a single file, loaded by diffusers' class with the configuration that the shapes tell."""
+        return _from_file(kind, self._single(), self._config_folder, part, str(self.source.path), **options)
+
+    def _single(self) -> Any:
+        """What diffusers' single-file loader takes: the path, or tensors read without running a pickle."""
+        return str(self.source.path) if self.source.kind == "file" else dict(self._tensors())
+
+    def _tensors(self, prefix: str = "") -> dict[str, Tensor]:
+        return read_tensors(self.source.path, prefix=prefix, pickled=self.source.kind == "pickle")
+
+    def _text_encoder_of_file(self) -> CLIPTextModel:
+        """The text encoder of a single file; field files name it with or without ``text_model.``."""
+        own = self._particulars.settings.get("text_encoder", {})
+        encoder = CLIPTextModel(CLIPTextConfig(**{**self._shape.clip_config(), **own}))
+        tensors = {}
+        for name, tensor in self._tensors(CLIP_PREFIX).items():
+            name = name.removeprefix(CLIP_PREFIX).removeprefix("text_model.")
+            if not name.endswith("position_ids"):  # a constant; absent, int64 or even half in field files
+                tensors[name] = tensor
+        load_exactly(encoder, tensors, optional_prefix="text_model.", place=f"{self.source.path}: text encoder")
+        return encoder
+
+    # -- shapes --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _config_folder(self) -> Path:
+        """A folder of configuration files for a single file, written from the shapes of its tensors."""
+        self._holder = tempfile.TemporaryDirectory(prefix="lora-tui-")
+        folder, own = Path(self._holder.name), self._particulars
+        configs = {"unet": self._shape.unet_config(), "vae": self._shape.vae_config()}
+        _write_configs(folder, **{part: {**c, **own.settings.get(part, {})} for part, c in configs.items()})
+        (folder / "tokenizer").mkdir()
+        for name, text in own.tokenizer.items():
+            (folder / "tokenizer" / name).write_text(text, "utf-8")
+        return folder
+
+    def _tokenizer_home(self) -> Path:
+        """The folder in which the tokenizer's folder lies: the model's, a single file's own, or CLIP's."""
+        if self.source.kind == "folder":
+            return self.source.path
+        return self._config_folder if self._particulars.tokenizer else ASSETS
+
+    @cached_property
+    def _shape(self) -> Shape:
+        if self.source.kind == "folder":
+            return shape_of(self.source.path)
+        try:
+            return shape_of_tensors(_shapes(self.source))
+        except (KeyError, IndexError, ValueError) as error:
+            raise UserError(
+                _("a part of Stable Diffusion 1.x is missing in it: {name}.").format(name=plain(str(error.args[0]))),
+                place=str(self.source.path),
+                remedy=_("Use a complete checkpoint (UNet, text encoder and VAE in one file)."),
+                code="model.incomplete",
+            ) from None
+
+
+def _weights(folder: Path, parts: tuple[str, ...]) -> list[Path]:
+    """The files of weights of ``parts`` below a diffusers folder, by name."""
+    found = (path for part in parts for path in sorted((folder / part).glob("*")))
+    return [path for path in found if path.suffix in SUFFIXES and path.is_file()]
+
+
+def _separate_vae(section: ModelSection) -> AutoencoderKL:
+    """The VAE that ``model.vae`` names: a folder of its own or of a whole model, or a file of any layout."""
+    path = expand(section.vae)
+    if not path.is_dir():
+        source = resolve(section.vae, place="model.vae", allow_pickle=section.allow_pickle)
+        if source.kind != "folder":
+            return _vae_of_file(source)
+        path = source.path
+    folder = path / "vae" if (path / "vae").is_dir() else path
+    read_json(folder / "config.json")
+    return _from_folder(AutoencoderKL, folder, pickles=section.allow_pickle, torch_dtype=torch.float32)
+
+
+def _vae_of_file(source: Source) -> AutoencoderKL:
+    """A VAE in a file of its own, or the one of a whole checkpoint; its widths are read from its tensors."""
+    place = str(source.path)
+    shapes = _shapes(source)
+    prefix = VAE_PREFIX if any(name.startswith(VAE_PREFIX) for name in shapes) else ""
+    try:
+        config = replace(FULL, vae_channels=vae_channels(shapes, prefix)).vae_config()
+    except (KeyError, IndexError) as error:
+        raise incomplete(1, str(error.args[0]), place) from None
+    single: Any = read_tensors(source.path, prefix=prefix, pickled=True) if source.kind == "pickle" else place
+    with tempfile.TemporaryDirectory(prefix="lora-tui-") as holder:
+        _write_configs(Path(holder), vae=config)
+        return _from_file(AutoencoderKL, single, Path(holder), "vae", place, torch_dtype=torch.float32)
+
+
+def _from_folder(kind: Any, folder: Path, *, pickles: bool, **options: Any) -> Any:
+    """``kind`` from a folder of its configuration and weights.
+
+    Safetensors are preferred, and plain weights to those in half precision; a pickle only where ``pickles`` allows.
+
+    Raises:
+        UserError: there are no such weights, or a tensor is missing in them.
+    """
+    safe = sorted(path.name for path in folder.glob("*.safetensors"))
+    names = safe or (sorted(path.name for path in folder.glob("*.bin")) if pickles else [])
+    if not names:
+        raise UserError(
+            _("{part} has no .safetensors weights.").format(part=plain(folder.name)),
+            place=str(folder),
+            remedy=_("Convert the folder with diffusers, or use a single .safetensors file."),
+            code="model.pickle",
+        )
+    if all(".fp16." in name or ".fp16-" in name for name in names):
+        options["variant"] = "fp16"
+    try:
+        module, report = kind.from_pretrained(
+            folder, use_safetensors=bool(safe), local_files_only=True, output_loading_info=True, **options
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        if _is_memory(error):
+            raise
+        raise _unloadable(error, str(folder)) from error
+    require_whole(module, str(folder), report["missing_keys"])
+    return module
+
+
+def _from_file(kind: Any, single: Any, configs: Path, part: str, place: str, **options: Any) -> Any:
+    """``kind`` from a single file (or its tensors) with the configuration in the folder ``part`` of ``configs``.
+
+    Raises:
+        UserError: a tensor is missing, or one has another shape.
+    """
+    try:
+        module = kind.from_single_file(single, config=str(configs), subfolder=part, local_files_only=True, **options)
+    except KeyError as error:  # the converters of diffusers take some tensors for granted
+        raise incomplete(1, str(error.args[0]), place) from None
+    except NotImplementedError:  # a module with a gap cannot be put on a device, and diffusers does not say which
+        gaps = _gaps(kind, single, configs / part, part) or [part]
+        raise incomplete(len(gaps), gaps[0], place) from None
+    except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
+        if _is_memory(error):
+            raise
+        raise _unloadable(error, place) from error
+    require_whole(module, place)
+    return module
+
+
+def _gaps(kind: Any, single: Any, configs: Path, part: str) -> list[str]:
+    """Tensors of ``part`` that a single file (or its tensors) lacks, as the file would name them."""
+    there = set(single if isinstance(single, dict) else tensor_shapes(Path(single)))
+    with torch.device("meta"):
+        wanted = list(kind.from_config(read_json(configs / "config.json")).state_dict())
+    if not any(".down_blocks." in name for name in there):
+        wanted = [ldm_name(part, name) for name in wanted]
+    return [name for name in wanted if name not in there and name.removeprefix(VAE_PREFIX) not in there]
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory, which is no fault of the model."""
+    return isinstance(error, RuntimeError) and "memory" in str(error)
+
+
+def _unloadable(error: Exception, place: str) -> UserError:
+    return UserError(
+        _("it cannot be loaded: {reason}").format(reason=plain(str(error), limit=200)),
+        place=place,
+        remedy=_("The model is damaged or of another family; fetch it again."),
+        code="model.torn",
+    )
+
+
+def _shapes(source: Source) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a single file."""
+    if source.kind == "pickle":
+        return {name: tuple(tensor.shape) for name, tensor in read_tensors(source.path, pickled=True).items()}
+    return tensor_shapes(source.path)
+
+
+def _write_configs(folder: Path, **configs: dict[str, Any]) -> None:
+    for part, config in configs.items():
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text(json.dumps(config), "utf-8")

@@ -1,0 +1,72 @@
+"""Samplers over a discrete noise schedule, as schedulers of diffusers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+from torch import Tensor
+
+from lora_tui.sampling.samplers import Course
+
+#: Entries of a model's noise schedule that samplers follow; the rest of it is settings of another sampler.
+SCHEDULE_KEYS = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
+
+
+class DiscreteSampler:
+    """A scheduler of diffusers; see :class:`lora_tui.sampling.samplers.Sampler`."""
+
+    def __init__(self, kind: Any, course: Course, *, noisy: bool = False, **settings: Any) -> None:
+        """``noisy``: the scheduler adds noise at each step, from the course's generator."""
+        kept = {key: course.schedule[key] for key in SCHEDULE_KEYS if key in course.schedule}
+        self.scheduler = kind(**kept, **settings)
+        self.scheduler.set_timesteps(course.steps, device=course.device)
+        self.timesteps: Tensor = self.scheduler.timesteps
+        self._options = {"generator": course.generator} if noisy else {}
+
+    def begin(self, noise: Tensor) -> Tensor:
+        started: Tensor = noise * self.scheduler.init_noise_sigma
+        return started
+
+    def model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        scaled: Tensor = self.scheduler.scale_model_input(latents, timestep)
+        return scaled
+
+    def step(self, predicted: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        done: Tensor = self.scheduler.step(predicted, timestep, latents, return_dict=False, **self._options)[0]
+        return done
+
+
+def euler_a(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(
+        diffusers.EulerAncestralDiscreteScheduler, course, noisy=True, timestep_spacing="linspace"
+    )  # fmt: skip
+
+
+def euler(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(diffusers.EulerDiscreteScheduler, course, timestep_spacing="linspace")
+
+
+def heun(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(diffusers.HeunDiscreteScheduler, course, timestep_spacing="linspace")
+
+
+def dpmpp_2m(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(
+        diffusers.DPMSolverMultistepScheduler, course, algorithm_type="dpmsolver++", solver_order=2
+    )  # fmt: skip
+
+
+def dpmpp_2m_karras(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(
+        diffusers.DPMSolverMultistepScheduler, course, algorithm_type="dpmsolver++", solver_order=2,
+        use_karras_sigmas=True,
+    )  # fmt: skip
+
+
+def ddim(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(diffusers.DDIMScheduler, course, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+
+
+def unipc(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(diffusers.UniPCMultistepScheduler, course)

@@ -1,0 +1,133 @@
+"""From a planned batch to tensors: latents or pixels, noise, timesteps, text. Pure but for reading files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lora_tui.captions.as_trained import CaptionRules, caption_for
+from lora_tui.dataset.batches import Batch, DataPlan, Item, PlannedImage
+from lora_tui.dataset.load import load_image
+from lora_tui.errors import UserError
+from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
+from lora_tui.trainer.data.passes import Latents, Texts, to_pixels
+from lora_tui.trainer.data.transfer import pinned
+from lora_tui.trainer.objectives.noise import fixed_noise, offset_noise, showing
+from lora_tui.trainer.objectives.objective import Objective
+
+
+@dataclass
+class Prepared:
+    """One batch on the CPU.
+
+    Attributes:
+        images: how many are in it; fewer than planned where some are damaged, perhaps none.
+        inputs: ``noise`` [batch, channels, h, w] and ``timesteps`` [batch], and either ``latents`` [batch, channels,
+            h, w] or, where the VAE encodes in the step, ``pixels`` [batch, 3, height, width] in -1..1 with
+            ``posterior`` noise for them. All but timesteps are float32.
+        conditioning: what the network is told: of the pictures, and cached embeddings of the captions.
+        tokens: of the captions, for text encoders that work in the step; else empty.
+    """
+
+    images: int = 0
+    inputs: Tensors = field(default_factory=dict)
+    conditioning: Tensors = field(default_factory=dict)
+    tokens: Tensors = field(default_factory=dict)
+
+    def pinned(self, device: torch.device) -> Prepared:
+        """The same in memory from which copies to ``device`` do not wait."""
+        return Prepared(
+            self.images, *(pinned(tensors, device) for tensors in (self.inputs, self.conditioning, self.tokens))
+        )
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What all batches of a run have in common.
+
+    Attributes:
+        noise_offset: see :func:`~lora_tui.trainer.objectives.noise.offset_noise`.
+        latents, texts: the caches; none where the VAE or the text encoders work in the step.
+        text_length: of rows of tokens, see :meth:`~lora_tui.families.protocol.Model.text_length`.
+        leave_out: told of an image that cannot be decoded, which is then left out of its batch; it may raise.
+    """
+
+    plan: DataPlan
+    model: Model
+    objective: Objective
+    captions: Mapping[str, str]
+    caption_rules: CaptionRules
+    noise_offset: float
+    latents: Latents | None
+    texts: Texts | None
+    text_length: int
+    leave_out: Callable[[PlannedImage, UserError], None]
+
+    def prepare(self, epoch: int, batch: Batch) -> Prepared:
+        """The tensors of one batch; any thread may ask for them.
+
+        Raises:
+            UserError: an image or cache entry is not there any more, or has changed.
+        """
+        found = [(item, image) for item in batch.items if (image := self._image(epoch, item)) is not None]
+        if not found:
+            return Prepared()
+        items = [item for item, _image in found]
+        size = batch.bucket
+        shape = latent_shape(self.model.facts, size.width, size.height)
+        noises, timesteps = [], []
+        for item in items:
+            generator = showing(self.plan.seed, epoch=epoch, uid=self._uid(item), repeat=item.repeat)
+            timesteps.append(self.objective.draw(generator, size.width, size.height))
+            noises.append(offset_noise(generator, shape, self.noise_offset))
+        inputs = {"noise": torch.stack(noises), "timesteps": self.objective.as_tensor(timesteps)}
+        inputs["pixels" if self.latents is None else "latents"] = torch.stack([image for _item, image in found])
+        if self.latents is None:
+            inputs["posterior"] = torch.stack([self._posterior(epoch, item, shape) for item in items])
+        conditioning = self.model.picture_conditioning([self._framing(epoch, item) for item in items])
+        texts = [self._caption(epoch, item) for item in items]
+        if self.texts is None:
+            return Prepared(len(items), inputs, conditioning, self.model.tokenize(texts, self.text_length))
+        rows = [self.texts.get(text) for text in texts]
+        return Prepared(
+            len(items), inputs, {**conditioning, **{name: torch.stack([row[name] for row in rows]) for name in rows[0]}}
+        )
+
+    def _uid(self, item: Item) -> str:
+        return self.plan.train[item.index].image.uid
+
+    def _image(self, epoch: int, item: Item) -> Tensor | None:
+        """Its latent, or its pixels where latents are not cached; none when it is left out."""
+        planned = self.plan.train[item.index]
+        flipped = self.plan.flipped(epoch, item)
+        if self.latents is not None:
+            return self.latents.get(planned.image.uid, flipped)
+        try:
+            return to_pixels(load_image(planned, planned.fit, flip=flipped))
+        except UserError as error:
+            self.leave_out(planned, error)
+            return None
+
+    def _posterior(self, epoch: int, item: Item, shape: tuple[int, int, int]) -> Tensor:
+        return fixed_noise(shape, "posterior", self.plan.seed, epoch, self._uid(item), item.repeat)
+
+    def _caption(self, epoch: int, item: Item) -> str:
+        uid = self._uid(item)
+        return caption_for(
+            self.captions.get(uid, ""), self.caption_rules, seed=self.plan.seed, epoch=epoch, uid=uid,
+            repeat=item.repeat,
+        )  # fmt: skip
+
+    def _framing(self, epoch: int, item: Item) -> Framing:
+        planned = self.plan.train[item.index]
+        return framing_of(planned, flipped=self.plan.flipped(epoch, item))
+
+
+def framing_of(planned: PlannedImage, *, flipped: bool = False) -> Framing:
+    """How a planned image becomes a training image, mirrored or not."""
+    fit, facts = planned.fit, planned.image.facts
+    left = fit.resize.width - fit.bucket.width - fit.crop_left if flipped else fit.crop_left
+    return Framing((facts.width, facts.height), (left, fit.crop_top), (fit.bucket.width, fit.bucket.height))

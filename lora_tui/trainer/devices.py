@@ -1,0 +1,88 @@
+"""Where a run computes: its device, its precision, its threads."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+from lora_tui.weights.lora_file import DTYPES
+
+BF16_CAPABILITY = (8, 0)  # the first generation of NVIDIA GPUs with bf16: Ampere
+
+
+def choose_device(wanted: str) -> torch.device:
+    """``auto`` is the GPU with most free memory, else the CPU; anything else is taken by name.
+
+    Raises:
+        UserError: the device does not exist here.
+    """
+    if wanted == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        free = [_free_bytes(index) for index in range(torch.cuda.device_count())]
+        return torch.device("cuda", free.index(max(free)))
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda") or not _exists(device):
+        raise UserError(
+            _("there is no device {name} here.").format(name=plain(wanted)),
+            place="memory.device",
+            remedy=_("Use one of: {names}.").format(names="auto, cpu" + _gpus()),
+            code="device.missing",
+        )
+    return device
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The torch type for ``precision``.
+
+    Raises:
+        UserError: the GPU cannot do it.
+    """
+    dtype = DTYPES[precision]
+    if dtype == torch.bfloat16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < BF16_CAPABILITY:
+        raise UserError(
+            _("{gpu} has no bf16.").format(gpu=torch.cuda.get_device_name(device)),
+            place="memory.precision",
+            remedy=_("Set memory.precision to fp16."),
+            code="precision.missing",
+        )
+    return dtype
+
+
+def use_threads(count: int) -> int:
+    """Set the number of arithmetic threads and return it: ``count``, at most the cores this process may use (0: all).
+
+    More threads than cores only wait for each other; hundreds of them bring a machine to a halt.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads = min(count, cores) if count else cores
+    torch.set_num_threads(threads)
+    return threads
+
+
+def _exists(device: torch.device) -> bool:
+    if device.type == "cpu":
+        return True
+    return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+
+
+def _free_bytes(index: int) -> int:
+    """Free memory of a GPU by NVML, which opens no context on it; by CUDA where NVML does not know it."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}".encode())
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+    except (AttributeError, pynvml.NVMLError):
+        return int(torch.cuda.mem_get_info(index)[0])
+
+
+def _gpus() -> str:
+    return "".join(f", cuda:{index}" for index in range(torch.cuda.device_count()))

@@ -1,0 +1,91 @@
+"""One guarded update: gradients summed, clipped and applied, without waiting for the device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Update:
+    """One update as tensors on the device: nothing here has waited for it."""
+
+    norm: Tensor  # gradient norm before clipping, float32 scalar
+    skipped: Tensor  # 1.0 where a NaN or Inf turned the update into nothing
+
+
+class Stepper:
+    """Clips and applies gradients; an update with NaN or Inf in it is turned into nothing, decided on the device.
+
+    An optimizer that honours ``found_inf`` leaves weights and moments alone then. For any other one, whose kernels
+    cannot be told without waiting, the gradients become zero: it takes a step without news, and no NaN gets in.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float, scaler: torch.amp.GradScaler | None) -> None:
+        self.optimizer = optimizer
+        self.max_norm = max_norm  # of all gradients together; 0 leaves them as they are
+        self.scaler = scaler
+        self._parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
+        self._skips_itself = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+        self.train()
+
+    def train(self) -> None:
+        """The weights are those to learn with."""
+        self._switch("train")
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of ``loss`` (scalar) to those that wait."""
+        (self.scaler.scale(loss) if self.scaler else loss).backward()
+
+    def update(self, *, factor: float = 1.0) -> Update:
+        """Apply the gradients that wait, multiplied by ``factor``, and clear them. There must be some."""
+        if self.scaler:
+            self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if factor != 1.0:
+            torch._foreach_mul_(gradients, factor)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        skipped = (~torch.isfinite(norm)).to(torch.float32)
+        if self.max_norm > 0:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, self.max_norm, norm)
+        if self._skips_itself:
+            self._step_unless(skipped)
+        else:
+            for gradient in gradients:
+                gradient.masked_fill_(skipped > 0, 0.0)
+            self.optimizer.step()
+        if self.scaler:
+            self.scaler.update()
+        self.discard()
+        return Update(norm=norm, skipped=skipped)
+
+    def _step_unless(self, skipped: Tensor) -> None:
+        optimizer: Any = self.optimizer
+        optimizer.grad_scale, optimizer.found_inf = None, skipped
+        try:
+            optimizer.step()
+        finally:
+            del optimizer.grad_scale, optimizer.found_inf
+
+    def discard(self) -> None:
+        """Drop gradients that were not applied."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    @contextlib.contextmanager
+    def weights_in_use(self) -> Iterator[None]:
+        """The weights are those to draw with, measure and save, for optimizers that train at another point."""
+        self._switch("eval")
+        try:
+            yield
+        finally:
+            self.train()
+
+    def _switch(self, mode: str) -> None:
+        switch = getattr(self.optimizer, mode, None)
+        if switch is not None:
+            switch()

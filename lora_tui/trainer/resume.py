@@ -1,0 +1,84 @@
+"""Going on with what an earlier life of a run had learned, and noticing when nothing is learned any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lora_tui.dataset.batches import DataPlan
+from lora_tui.errors import UserError
+from lora_tui.text import _
+from lora_tui.trainer.origin import tell_changes
+from lora_tui.trainer.session import Session
+from lora_tui.trainer.state import Position, read_newest
+from lora_tui.trainer.trainee import MismatchError, Trainee
+
+
+def take_up(
+    session: Session, trainee: Trainee, plan: DataPlan, origin: Mapping[str, str]
+) -> tuple[Position, set[str]] | None:
+    """Put the newest whole state back; where it was, and what is still to be done there. None without a state.
+
+    Whatever the outcome depends on and is not as it was then (``origin``) is warned of.
+
+    Raises:
+        UserError: the state does not fit the configuration, or is from another version.
+    """
+
+    def passed_over(path: Path) -> None:
+        text = _("the state {name} is damaged and is passed over.").format(name=path.name)
+        session.warn("state.damaged", text, _("The run continues from the one before it."))
+
+    found = read_newest(session.folder.state_dir, passed_over)
+    if found is None:
+        return None
+    snapshot, path = found
+    tell_changes(snapshot.origin, origin, snapshot.position.step, session.warn)
+    try:
+        trainee.restore(snapshot.learned)
+    except MismatchError:
+        raise UserError(
+            _("the saved state does not fit this configuration."),
+            place=str(path),
+            remedy=_("Rank, optimizer, trained parts or base model are others; start a new run instead."),
+            code="state.mismatch",
+        ) from None
+    return _within(snapshot.position, plan), set(snapshot.notes.get("owed", ()))
+
+
+def _within(position: Position, plan: DataPlan) -> Position:
+    """The place in a plan that may have fewer batches than then: where an update begins, or the next epoch."""
+    batch = position.batch - position.batch % plan.accumulation
+    if batch >= plan.batches_per_epoch:
+        return Position(position.step, position.epoch + 1, 0)
+    return Position(position.step, position.epoch, batch)
+
+
+class LostUpdates:
+    """Follows updates that NaN or Inf turned into nothing."""
+
+    MOST = 25  # in a row before the run gives up
+
+    def __init__(self, session: Session, *, expected: bool) -> None:
+        """``expected``: a few are no news, since fp16 finds its scale by losing them."""
+        self._session = session
+        self._expected = expected
+        self._row = 0
+
+    def note(self, step: int, *, skipped: bool) -> None:
+        """The update of ``step`` was taken, or ``skipped``.
+
+        Raises:
+            UserError: too many were lost in a row (``nan``).
+        """
+        self._row = self._row + 1 if skipped else 0
+        if self._row == 1 and not self._expected:
+            text = _("the update of step {step} had NaN or Inf in it and was left out.").format(step=step)
+            self._session.warn("nan", text)
+        if self._row >= self.MOST:
+            raise UserError(
+                _("{count} updates in a row were NaN or Inf, up to step {step}.").format(count=self._row, step=step),
+                place="learning",
+                remedy=_("Lower the learning rate, or use bf16 or fp32. The last good state is kept."),
+                code="nan",
+            )
