@@ -221,7 +221,11 @@ class Corpus:
             state = None
         if state is None and entry.document is None and not entry.problem:
             return self._found_other(entry)
-        if state is not None and not entry.problem and (state.st_mtime_ns, state.st_size) == (entry.mtime_ns, entry.size):
+        if (
+            state is not None
+            and not entry.problem
+            and (state.st_mtime_ns, state.st_size) == (entry.mtime_ns, entry.size)
+        ):
             return False
         before = entry.raw
         self._read(entry)

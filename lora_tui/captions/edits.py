@@ -49,9 +49,7 @@ def without(text: str, view: View, indices: Collection[int], profile: Profile) -
     return "".join([*kept_parts, text[position:]])
 
 
-def with_inserted(
-    text: str, view: View, index: int, tag: str, profile: Profile, *, side: Side | None = None
-) -> str:
+def with_inserted(text: str, view: View, index: int, tag: str, profile: Profile, *, side: Side | None = None) -> str:
     """The text with a tag before the one that has this index, or after the last one.
 
     Args:
@@ -148,7 +146,7 @@ def _emptied(text: str, first: Item, last: Item, profile: Profile) -> tuple[int,
 
 
 def _stronger(before: str, after: str, profile: Profile) -> str:
-    """Which of the two gaps around a hole stays: the border of a zone, else what separates tags, else what ties them."""
+    """Which of the two gaps around a hole stays: a border of zones, else what separates, else what ties."""
     for gap in (before, after):
         if _has_zone(gap, profile):
             return gap

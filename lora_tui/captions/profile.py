@@ -66,7 +66,7 @@ PROFILES: dict[str, Profile] = {
         ),
     )
 }
-"""The profiles that are ready made, by name. A dataset whose trainer was told other things is ``replace(profile, ...)``."""
+"""The profiles that are ready made, by name; a trainer that was told other things is ``replace(profile, ...)``."""
 
 
 def profile_named(name: str) -> Profile:

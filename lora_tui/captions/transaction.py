@@ -127,7 +127,9 @@ def preview(
             continue
         if after is before or (before is not None and after is not None and after.raw == before.raw):
             continue
-        changes.append(Change(number, None if before is None else before.raw, after and after.raw, after))
+        changes.append(
+            Change(number, None if before is None else before.raw, None if after is None else after.raw, after)
+        )
         images += len(corpus.sharing(number))
     return Preview(corpus, tuple(changes), images, operation_text, scope_text, tuple(refused))
 

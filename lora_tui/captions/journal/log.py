@@ -47,7 +47,7 @@ class Record:
     Attributes:
         number: from 1, in the order in which they happened.
         time: unix seconds.
-        kind: ``edit``; ``undo`` and ``redo`` of the transaction ``of``; ``part``: some files or tags of ``of`` put back.
+        kind: ``edit``; ``undo`` and ``redo`` of the transaction ``of``; ``part``: a part of it put back.
         author: a person, a tagger, a rule.
         operation, scope: as text, for a reader.
         files: how many files it changed.

@@ -156,7 +156,7 @@ class Writer:
     def _fits(
         self, change: FileChange, transaction: Transaction, states: dict[str, bytes | None], lost: set[str]
     ) -> bool:
-        """Whether a file still holds what the change starts from; else it is a conflict, and so is what builds on it."""
+        """Whether a file still holds what the change starts from; if not, what builds on it is a conflict, too."""
         name = change.name
         if name not in lost:
             if name in states:

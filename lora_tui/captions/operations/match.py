@@ -1,0 +1,88 @@
+"""Which tags an operation means: by name, by wildcard, by regular expression."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+SECONDS = 2.0
+"""How long a regular expression may take on one caption before it counts as one that explodes."""
+
+
+def compiled(pattern: str, *, ignore_case: bool = False):  # type: ignore[no-untyped-def] # regex has no types
+    """A regular expression of the ``regex`` package.
+
+    Raises:
+        UserError: ``captions.regex`` with the place of the mistake.
+    """
+    import regex
+
+    try:
+        return regex.compile(pattern, regex.V0 | (regex.IGNORECASE if ignore_case else 0))
+    except (regex.error, OverflowError, RecursionError) as error:
+        where = getattr(error, "pos", None)
+        message = _("The regular expression is wrong: {reason}.").format(
+            reason=plain(getattr(error, "msg", str(error)))
+        )
+        place = f"/{plain(pattern)}/" + ("" if where is None else ":" + str(where + 1))
+        raise UserError(message, place=place, code="captions.regex") from None
+
+
+def too_slow(pattern: str) -> UserError:
+    """The error for an expression that ran out of :data:`SECONDS`."""
+    return UserError(
+        _("The regular expression takes too long on a caption; nothing was changed."),
+        place=f"/{plain(pattern)}/",
+        remedy=_("Avoid repeats within repeats, such as (a+)+."),
+        code="captions.regex_slow",
+    )
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Tags that are meant: exact names, names with ``*`` and ``?``, whole-tag regular expressions."""
+
+    names: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    ignore_case: bool = False
+    _exact: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    _compiled: tuple = field(default=(), init=False, repr=False)  # type: ignore[type-arg]
+
+    def __post_init__(self) -> None:
+        exact = frozenset(name.casefold() for name in self.names) if self.ignore_case else frozenset(self.names)
+        sources = [*(glob_pattern(glob) for glob in self.globs), *self.patterns]
+        object.__setattr__(self, "_exact", exact)
+        object.__setattr__(self, "_compiled", tuple(compiled(one, ignore_case=self.ignore_case) for one in sources))
+
+    def has(self, tag: str) -> bool:
+        """Whether ``tag`` is meant.
+
+        Raises:
+            UserError: ``captions.regex_slow``.
+        """
+        if (tag.casefold() if self.ignore_case else tag) in self._exact:
+            return True
+        try:
+            return any(one.fullmatch(tag, timeout=SECONDS) for one in self._compiled)
+        except TimeoutError:
+            raise too_slow(" | ".join([*self.globs, *self.patterns])) from None
+
+    def may_be_in(self, caption: str) -> bool:
+        """A quick look that is never wrong when it says no."""
+        if self._compiled or self.ignore_case:
+            return True
+        return any(name in caption for name in self.names)
+
+
+def glob_pattern(glob: str) -> str:
+    """A wildcard name as a regular expression: ``*`` any run, ``?`` one character."""
+    return "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in glob)
+
+
+def exactly(names: Iterable[str], *, ignore_case: bool = False) -> Tags:
+    return Tags(names=tuple(names), ignore_case=ignore_case)

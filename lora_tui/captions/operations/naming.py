@@ -1,0 +1,118 @@
+"""Taking tags away and giving them other names: remove, retain, rename and merge, pairs, split, join."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lora_tui.captions.edits import with_each_replaced, with_replaced, without
+from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.operations.match import Tags
+from lora_tui.captions.view import caption_view
+
+
+@dataclass(frozen=True, slots=True)
+class Remove(EachCaption):
+    """Every occurrence of the tags that are meant."""
+
+    tags: Tags
+
+    def change(self, caption: str, context: Context) -> str:
+        if not self.tags.may_be_in(caption):
+            return caption
+        seen = caption_view(caption, context.profile)
+        gone = [index for index, item in enumerate(seen.items) if self.tags.has(item.text)]
+        return without(caption, seen, gone, context.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Retain(EachCaption):
+    """Nothing but the tags that are meant."""
+
+    tags: Tags
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        gone = [index for index, item in enumerate(seen.items) if not self.tags.has(item.text)]
+        return without(caption, seen, gone, context.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(EachCaption):
+    """Give the tags that are meant another name, in place; several become one, at the first of their places."""
+
+    tags: Tags
+    new: str
+
+    def change(self, caption: str, context: Context) -> str:
+        if not self.tags.may_be_in(caption):
+            return caption
+        seen = caption_view(caption, context.profile)
+        old = [index for index, item in enumerate(seen.items) if item.text != self.new and self.tags.has(item.text)]
+        if not old:
+            return caption
+        same = [index for index, item in enumerate(seen.items) if item.text == self.new]
+        first, *rest = sorted(old + same)
+        if first in old:
+            caption = with_replaced(caption, seen, first, self.new)
+        if not rest:
+            return caption
+        return without(caption, caption_view(caption, context.profile), rest, context.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs(EachCaption):
+    """Many renames at once, all from the names as they are before; an empty new name removes."""
+
+    pairs: dict[str, str]
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        names = [item.text for item in seen.items]
+        hit = {index: self.pairs[name] for index, name in enumerate(names) if self.pairs.get(name, name) != name}
+        if not hit:
+            return caption
+        gone = {index for index, new in hit.items() if not new}
+        final = [hit.get(index, name) for index, name in enumerate(names)]
+        for index, new in enumerate(final):
+            others = (place for place, name in enumerate(final) if name == new and place not in gone)
+            if new in hit.values() and index not in gone and next(others) != index:
+                gone.add(index)
+        caption = with_each_replaced(caption, seen, {index: new for index, new in hit.items() if index not in gone})
+        return without(caption, caption_view(caption, context.profile), gone, context.profile) if gone else caption
+
+
+@dataclass(frozen=True, slots=True)
+class Split(EachCaption):
+    """Make several tags of one: the named tag into ``parts``, or every tag at the text ``at``."""
+
+    tag: str = ""
+    parts: tuple[str, ...] = ()
+    at: str = ""
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        joint = context.profile.separator + " "
+        names = {}
+        for index, item in enumerate(seen.items):
+            if self.at and self.at in item.text:
+                names[index] = joint.join(part for piece in item.text.split(self.at) if (part := piece.strip()))
+            elif self.tag and item.text == self.tag:
+                names[index] = joint.join(self.parts)
+        return with_each_replaced(caption, seen, {index: name for index, name in names.items() if name})
+
+
+@dataclass(frozen=True, slots=True)
+class Join(EachCaption):
+    """Make one tag of several, where all of them are there; it stands where the first of them stood."""
+
+    tags: tuple[str, ...]
+    new: str
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        names = [item.text for item in seen.items]
+        if not all(tag in names for tag in self.tags):
+            return caption
+        first, *rest = [index for index, name in enumerate(names) if name in self.tags or name == self.new]
+        caption = with_replaced(caption, seen, first, self.new)
+        return without(caption, caption_view(caption, context.profile), rest, context.profile)

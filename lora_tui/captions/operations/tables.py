@@ -1,0 +1,111 @@
+"""Operations by what a dataset says of its tags: other names, what implies what, what is needless, what excludes what.
+
+The tables come with the context, so that the operations stay pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lora_tui.captions.edits import with_each_replaced, with_inserted, without
+from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.view import caption_view
+
+if TYPE_CHECKING:
+    from lora_tui.captions.tables import Tables
+
+
+def _tables(context: Context) -> Tables:
+    if context.tables is None:
+        from lora_tui.captions.tables import Tables
+
+        context.tables = Tables()
+    return context.tables
+
+
+@dataclass(frozen=True, slots=True)
+class Aliases(EachCaption):
+    """Every tag by the name that the table prefers; what becomes a tag that is there already goes."""
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        names = [item.text for item in seen.items]
+        wanted = [_tables(context).canonical(name) for name in names]
+        renamed = [index for index, name in enumerate(names) if wanted[index] != name]
+        if not renamed:
+            return caption
+        there = {name for index, name in enumerate(names) if wanted[index] == name}
+        new: dict[int, str] = {}
+        for index in renamed:
+            if wanted[index] not in there:
+                there.add(wanted[index])
+                new[index] = wanted[index]
+        gone = [index for index in renamed if index not in new]
+        caption = with_each_replaced(caption, seen, new)
+        again = caption_view(caption, context.profile)
+        return without(caption, again, gone, context.profile) if len(again.items) == len(names) else caption
+
+
+@dataclass(frozen=True, slots=True)
+class Implications(EachCaption):
+    """Add what the tags imply, each right after the tag that implies it."""
+
+    def change(self, caption: str, context: Context) -> str:
+        profile = context.profile
+        names = [item.text for item in caption_view(caption, profile).items]
+        there = set(names)
+        for name in names:
+            previous = name
+            for parent in _tables(context).implied(name):
+                if parent in there:
+                    continue
+                there.add(parent)
+                seen = caption_view(caption, profile)
+                place = next((i for i, item in enumerate(seen.items) if item.text == previous), len(seen.items) - 1)
+                caption = with_inserted(caption, seen, place + 1, parent, profile, side="after")
+                previous = parent
+        return caption
+
+
+@dataclass(frozen=True, slots=True)
+class Consolidate(EachCaption):
+    """Drop general tags beside specific ones: ``white shirt`` makes ``shirt`` needless."""
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        gone = _tables(context).needless([item.text for item in seen.items])
+        return without(caption, seen, gone, context.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusive(EachCaption):
+    """Of tags that exclude each other keep one: the first in the caption, or the most frequent in the dataset."""
+
+    by_frequency: bool = False
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        names = [item.text for item in seen.items]
+        gone: set[str] = set()
+        for _group, members in _tables(context).conflicts(names):
+            left = [name for name in members if name not in gone]
+            if len(left) > 1:
+                kept = max(left, key=context.count) if self.by_frequency else left[0]
+                gone |= set(left) - {kept}
+        return without(caption, seen, [i for i, name in enumerate(names) if name in gone], context.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Blacklist(EachCaption):
+    """Remove what the dataset's black list names."""
+
+    def change(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        gone = [index for index, item in enumerate(seen.items) if _tables(context).banned(item.text)]
+        return without(caption, seen, gone, context.profile)
+
+
+def rank(context: Context, tag: str) -> int:
+    """Where the dataset's order puts a tag."""
+    return _tables(context).rank(tag)

@@ -1,0 +1,168 @@
+"""Operations on the text as it stands: regular expressions, phrases of prose, other captions, setting and deleting."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lora_tui.captions.edits import with_each_replaced, without
+from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.operations.match import SECONDS, compiled, too_slow
+from lora_tui.captions.view import caption_view, map_captions, tags_of
+
+Reach = Literal["whole", "part", "caption"]
+
+
+class Substitute(EachCaption):
+    """Replace text or a regular expression: in whole tags, in parts of tags, or across the whole caption.
+
+    A tag that becomes empty goes with its separator; in the caption the text is taken as it is.
+    """
+
+    def __init__(self, pattern: str, new: str, reach: Reach, *, is_regex: bool, ignore_case: bool = False) -> None:
+        self.pattern, self.new, self.reach = pattern, new, reach
+        self._regex: Any = compiled(pattern if is_regex else re.escape(pattern), ignore_case=ignore_case)
+        self._template: Any = new if is_regex else new.replace("\\", "\\\\")
+        self._needle = "" if is_regex or ignore_case else pattern
+        self._regex.sub(self._template, "")
+
+    def change(self, caption: str, context: Context) -> str:
+        if self._needle and self._needle not in caption:
+            return caption
+        try:
+            if self.reach == "caption":
+                return str(self._regex.sub(self._template, caption, timeout=SECONDS))
+            return self._in_tags(caption, context)
+        except TimeoutError:
+            raise too_slow(self.pattern) from None
+
+    def _in_tags(self, caption: str, context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        names = {}
+        for index, item in enumerate(seen.items):
+            if self.reach == "part":
+                new = self._regex.sub(self._template, item.text, timeout=SECONDS)
+            else:
+                found = self._regex.fullmatch(item.text, timeout=SECONDS)
+                new = found.expand(self._template) if found else item.text
+            if new != item.text:
+                names[index] = new.strip()
+        gone = [index for index, new in names.items() if not new]
+        caption = with_each_replaced(caption, seen, {index: new for index, new in names.items() if new})
+        if not gone:
+            return caption
+        kept = [index for index in range(len(seen.items)) if index not in gone]
+        old = caption_view(caption, context.profile)
+        if len(old.items) == len(seen.items):
+            return without(caption, old, gone, context.profile)
+        # New separators shifted the numbers: take the empty ones away first, then put the new names in.
+        text = without(_original(seen, caption, names), seen, gone, context.profile)
+        again = caption_view(text, context.profile)
+        return with_each_replaced(text, again, {kept.index(i): new for i, new in names.items() if new})
+
+
+def _original(seen: Any, changed: str, names: dict[int, str]) -> str:
+    """The caption before :func:`with_each_replaced` changed it."""
+    parts, position, shift = [], 0, 0
+    for index in sorted(index for index, new in names.items() if new):
+        item = seen.items[index]
+        parts += [changed[position + shift : item.name_start + shift], item.text]
+        shift += len(names[index]) - (item.name_end - item.name_start)
+        position = item.name_end
+    return "".join([*parts, changed[position + shift :]])
+
+
+class Phrase(EachCaption):
+    """Take a phrase of prose away, or put another in its place; blanks and punctuation around a hole are tidied."""
+
+    def __init__(self, phrase: str, new: str = "", *, ignore_case: bool = True) -> None:
+        words = r"\s+".join(re.escape(word) for word in phrase.split())
+        self._found = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE if ignore_case else 0)
+        self._new = new
+
+    def change(self, caption: str, context: Context) -> str:
+        if self._new:
+            return self._found.sub(self._replacement, caption)
+        position = 0
+        while found := self._found.search(caption, position):
+            caption, position = _tidied(caption[: found.start()], caption[found.end() :])
+        return caption
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        new = self._new
+        return new[:1].upper() + new[1:] if found[0][:1].isupper() and new[:1].islower() else new
+
+
+def _tidied(before: str, after: str) -> tuple[str, int]:
+    """Two stretches of prose without what stood between them, and where the second begins."""
+    left, right = before.rstrip(" \t"), after.lstrip(" \t")
+    starts_sentence = not left or left[-1] in ".!?\n\r。！？"
+    if right[:1] in (",", ";", ":") and (starts_sentence or left[-1:] in (",", ";", ":")):
+        right = right[1:].lstrip(" \t")
+    if right[:1] in (".", "!", "?") and left[-1:] in (",", ";", ":"):
+        left = left[:-1]
+    if right[:1] in (".", "!", "?") and starts_sentence:
+        right = right[1:].lstrip(" \t")
+    if not right or right[0] in "\r\n":
+        left = left.rstrip(" \t,;:")
+    if starts_sentence and right[:1].islower() and before.strip():
+        right = right[:1].upper() + right[1:]
+    apart = bool(left) and bool(right) and left[-1] not in "\r\n([" and right[0] not in ".,;:!?)]\r\n"
+    return left + " " * apart + right, len(left) + apart
+
+
+@dataclass(frozen=True, slots=True)
+class SetText:
+    """This text and nothing else; a final line end stays."""
+
+    text: str
+    only_if_empty: bool = False
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        if self.only_if_empty and text is not None and text.strip():
+            return text
+        if not self.text and text is not None:
+            return context.profile.empty_text
+        ending = re.search(r"(?:\r\n|\r|\n)*\Z", text or "")
+        return self.text + (ending[0] if ending else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """No caption file."""
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Combine with another caption: of another image by its name, or of the same image by another ending.
+
+    Attributes:
+        source: an image's name, or an ending such as ``.wd14.txt``.
+        how: ``replace`` the text; ``fill`` it where there is none; ``union``, ``prepend``, ``append`` add the tags
+            that are not there; ``intersect`` keeps the tags that both have, ``subtract`` those that the other has not.
+    """
+
+    source: str
+    how: Literal["replace", "fill", "union", "intersect", "subtract", "prepend", "append"]
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        other = context.caption_of(self.source)
+        if other is None or (self.how == "fill" and text is not None and text.strip()):
+            return text
+        if self.how in ("replace", "fill"):
+            return other
+        tags = tuple(dict.fromkeys(tags_of(other, context.profile)))
+        if self.how in ("intersect", "subtract"):
+            return text and map_captions(text, context.profile, lambda one: self._cut(one, set(tags), context))
+        from lora_tui.captions.operations.placing import BACK, FRONT, Add
+
+        return Add(tags, FRONT if self.how == "prepend" else BACK).apply(text, context) if tags else text
+
+    def _cut(self, caption: str, tags: set[str], context: Context) -> str:
+        seen = caption_view(caption, context.profile)
+        gone = [i for i, item in enumerate(seen.items) if (item.text in tags) == (self.how == "subtract")]
+        return without(caption, seen, gone, context.profile)
