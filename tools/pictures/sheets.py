@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from lora_tui.config.load import load_config
 from lora_tui.dataset.load import open_upright
 from lora_tui.demo.measure import Painter
 from lora_tui.grids.sheet import draw_sheet
+from lora_tui.weights.header import read_header
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 ACROSS = 9
@@ -37,13 +37,9 @@ def strengths(run: Path, prompt: str, seed: int | None = None) -> Image.Image:
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
-    """The LoRA files of a run by the step they were saved at; the last one has no number in its name."""
-    config = load_config(run / "config.toml")
-    found = []
-    for path in (run / "checkpoints").glob("*.safetensors"):
-        number = re.search(r"-(\d+)\Z", path.stem)
-        found.append((int(number[1]) if number else config.steps.max_steps, path))
-    return sorted(found)
+    """The LoRA files of a run by the step that their metadata name."""
+    files = (run / "checkpoints").glob("*.safetensors")
+    return sorted((int(read_header(path).metadata["ss_steps"]), path) for path in files)
 
 
 def dataset(folder: Path) -> Image.Image:
