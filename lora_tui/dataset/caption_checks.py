@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from lora_tui.captions.document import CaptionDocument, problem_text
+from lora_tui.captions.encodings import likely_encoding
 from lora_tui.captions.files import read_caption, sidecar_names
 from lora_tui.dataset.scan import IMAGE_SUFFIXES, DatasetImage, Problem
 from lora_tui.errors import UserError
@@ -20,7 +21,6 @@ _CAPTION_SUFFIXES = frozenset({".txt", ".caption", ".cap", ".tags", ".json"})
 #: What Chinese and Japanese keyboards give for a comma.
 WIDE_COMMAS = "，、"
 _STRAY_BLANKS = re.compile(rf"\s[,{WIDE_COMMAS}]|\S\s\s+\S")
-_ENCODINGS = (("gb18030", "GB18030 (GBK)"), ("cp932", "Shift-JIS"), ("cp1252", "Windows-1252"))
 
 
 class CaptionChecks:
@@ -140,14 +140,7 @@ def _loosely(name: str) -> str:
 
 def guess_encoding(raw: bytes) -> str:
     """The encoding, in a person's words, that bytes which are no UTF-8 are likely in; empty when none fits."""
-    for codec, name in _ENCODINGS:
-        try:
-            text = raw.decode(codec)
-        except UnicodeDecodeError:
-            continue
-        if all(char.isprintable() or char in "\r\n\t" for char in text):
-            return name
-    return ""
+    return likely_encoding(raw)[1]
 
 
 def _document_problems(path: Path, document: CaptionDocument) -> Iterator[Problem]:

@@ -1,0 +1,77 @@
+"""Tags that look like another spelling, or a slip, of a much more frequent tag of the same dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lora_tui.captions.index import Index
+from lora_tui.captions.vocabulary import folded
+
+_SHORTEST = 6
+"""Shorter tags are too often words of their own one letter apart."""
+_TIMES = 10
+"""A slip is rare: the tag that was meant stands in ten times as many captions."""
+
+
+def misspelled(index: Index) -> dict[str, str]:
+    """Tag and the tag that was probably meant.
+
+    Of tags that differ in case, underscores or escapes alone, all but the most frequent. Of tags that differ by one
+    letter (missing, doubled, other, or two swapped), those that are rare beside the other; tags with different
+    digits are never slips of each other.
+    """
+    found: dict[str, str] = {}
+    for best, *others in index.vocabulary.variants():
+        found.update(dict.fromkeys(others, best))
+    counts = index.counts()
+    frequent: dict[str, list[str]] = {}
+    for tag, number in counts.items():
+        if number >= _TIMES and len(tag) >= _SHORTEST and tag not in found:
+            for key in _without_one(folded(tag)):
+                frequent.setdefault(key, []).append(tag)
+    if not frequent:
+        return found
+    for tag, number in counts.items():
+        if len(tag) < _SHORTEST or tag in found:
+            continue
+        key = folded(tag)
+        likely = {other for short in _without_one(key) for other in frequent.get(short, ())}
+        near = [other for other in likely if counts[other] >= _TIMES * number and _one_apart(key, folded(other))]
+        if near:
+            found[tag] = max(near, key=lambda other: (counts[other], other))
+    return found
+
+
+def _without_one(word: str) -> Iterator[str]:
+    """The word, and the word without each of its letters in turn: words one letter apart share one of these."""
+    yield word
+    for place in range(len(word)):
+        if not word[place].isdigit():
+            yield word[:place] + word[place + 1 :]
+
+
+def _one_apart(one: str, other: str) -> bool:
+    """Whether one letter was left out, doubled, changed inside a word, or swapped with its neighbour.
+
+    Another first letter of a word makes another word (``red hair``, ``bed hair``), and a plural is none either.
+    """
+    if one == other or _digits(one) != _digits(other):
+        return False
+    if len(one) > len(other):
+        one, other = other, one
+    start = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    if len(one) < len(other):
+        if start == len(one) and other.endswith("s"):
+            return False
+        return one[start:] == other[start + 1 :] and not _begins_word(other, start)
+    if one[start + 1 :] == other[start + 1 :]:
+        return not _begins_word(other, start)
+    return one[start : start + 2] == other[start : start + 2][::-1] and one[start + 2 :] == other[start + 2 :]
+
+
+def _begins_word(text: str, at: int) -> bool:
+    return at == 0 or text[at - 1] == " "
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
