@@ -7,6 +7,11 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Laws hold on a busy machine, too; how long they take there says nothing.
+settings.register_profile("lora-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lora-tui")
 
 _OURS_AND_THE_TERMINALS = ("LORA_TUI_", "TEXTUAL", "TMUX", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "STY", "SSH_")
 
