@@ -1,0 +1,203 @@
+"""The two training loops that are compared: the trainer itself, and the one that one would write by hand.
+
+The bare loop has cached latents and text (or token ids, where the text encoder is trained) in memory, noise and
+timesteps from torch's own generator, forward, squared error, backward, clip, fused AdamW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+IMAGES = 16
+CAPTION = "noise, grey"
+TEXT_RATE = 1e-5
+#: UNet widths of the model made for the measurement: large enough that a step is arithmetic, small enough for a CPU.
+WIDTHS = {"micro": (32, 32, 64, 64), "small": (64, 128, 256, 256), "full": (320, 640, 1280, 1280)}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What both loops train.
+
+    Attributes:
+        size: of the model, a key of :data:`WIDTHS`.
+        side: of the images in px.
+        precision: arithmetic of the base, ``fp32`` or ``bf16``.
+        text_encoder: whether it is trained, too; otherwise its embeddings are cached.
+        folder: where model, images and runs are made.
+    """
+
+    size: str
+    side: int
+    batch_size: int
+    rank: int
+    precision: str
+    text_encoder: bool
+    folder: Path
+
+    def model(self) -> Path:
+        """The base model, made when it is not there yet."""
+        from lora_tui.bench.model import write_model
+
+        place = self.folder / "base"
+        return place if place.exists() else write_model(place, seed=0, widths=WIDTHS[self.size])
+
+    def images(self) -> Path:
+        """A folder of images of noise with a caption each."""
+        from PIL import Image
+
+        place = self.folder / "images"
+        place.mkdir(exist_ok=True)
+        for number in range(IMAGES):
+            image = Image.effect_noise((self.side, self.side), 50 + number).convert("RGB")
+            image.save(place / f"{number:02}.png")
+            (place / f"{number:02}.txt").write_text(CAPTION, "utf-8")
+        return place
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop before its next step: ``work`` takes so many of them and waits for the device; with what it holds."""
+
+    work: Callable[[int], None]
+    modules: list[nn.Module]
+    optimizer: torch.optim.Optimizer
+
+
+def ours(setup: Setup) -> Loop:
+    """The trainer, loader, events and guards included, stopped before its first step."""
+    from lora_tui.config.load import dump_config
+    from lora_tui.jobs.control import ControlInbox
+    from lora_tui.jobs.events import EventWriter
+    from lora_tui.runs.folder import RunFolder
+    from lora_tui.trainer.control import Controls
+    from lora_tui.trainer.devices import choose_device, choose_dtype
+    from lora_tui.trainer.loop import Loop as Training
+    from lora_tui.trainer.run import prepare
+    from lora_tui.trainer.session import Session
+
+    config = _config(setup)
+    run = RunFolder.create(setup.folder / "runs", "bench", dump_config(config), {})
+    events = EventWriter(run.events_path)
+    device = choose_device("auto")
+    session = Session(
+        run, config, events, Controls(ControlInbox(run.root), events), device, choose_dtype(setup.precision, device)
+    )
+    material, trainee = prepare(session)
+    steps = Training(session, material, trainee).updates()
+
+    def work(count: int) -> None:
+        for _step in range(count):
+            next(steps)
+        _wait()
+
+    return Loop(work, trainee.model.loaded(), trainee.stepper.optimizer)
+
+
+def _config(setup: Setup) -> Any:
+    from lora_tui.config.load import parse_config
+
+    values = {
+        "model": {"base": str(setup.model())},
+        "datasets": [{"path": str(setup.images())}],
+        "data": {"resolution": setup.side, "buckets": False},
+        "network": {"rank": setup.rank, "alpha": setup.rank, "text_encoder": setup.text_encoder},
+        "learning": {"schedule": "constant", "text_encoder_lr": TEXT_RATE},
+        "steps": {"epochs": 100_000, "batch_size": setup.batch_size},
+        "memory": {"precision": setup.precision},
+        "validation": {"mode": "off"},
+        "saving": {"every_epochs": 0, "state_every_epochs": 0},
+        "captions": {"max_tokens": 75},
+    }
+    return parse_config(values, base=None, place="bench")
+
+
+def bare(setup: Setup) -> Loop:
+    """The loop that one would write by hand with torch, diffusers and peft."""
+    from diffusers import DDPMScheduler, UNet2DConditionModel
+
+    from lora_tui.families.sd15.facts import UNET_TARGETS
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_pretrained(setup.model(), subfolder="unet", torch_dtype=dtype).to(device)
+    trained = _add_lora(unet, setup.rank, UNET_TARGETS)
+    groups, modules = [{"params": trained, "lr": 1e-4}], [unet]
+    if setup.text_encoder:
+        encoder, told, kept = _bare_encoder(setup, device, dtype)
+        groups.append({"params": kept, "lr": TEXT_RATE})
+        modules.append(encoder)
+        trained = [*trained, *kept]
+    else:
+        text = torch.randn(IMAGES, 77, unet.config.cross_attention_dim).to(dtype)
+
+        def told(chosen: Tensor) -> Tensor:
+            return text[chosen].to(device)
+
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    latents = torch.randn(IMAGES, 4, setup.side // 8, setup.side // 8)
+
+    def work(count: int) -> None:
+        for _step in range(count):
+            chosen = torch.randint(0, IMAGES, (setup.batch_size,))
+            clean = latents[chosen].to(device)
+            noise = torch.randn_like(clean)
+            timesteps = torch.randint(0, 1000, (setup.batch_size,), device=device)
+            noisy = scheduler.add_noise(clean, noise, timesteps).to(dtype)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+                predicted = unet(noisy, timesteps, encoder_hidden_states=told(chosen), return_dict=False)[0]
+            loss = torch.nn.functional.mse_loss(predicted.float(), noise)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        _wait()
+
+    return Loop(work, modules, optimizer)
+
+
+def _bare_encoder(
+    setup: Setup, device: torch.device, dtype: torch.dtype
+) -> tuple[nn.Module, Callable[[Tensor], Tensor], list[Tensor]]:
+    """The text encoder with a LoRA, its embeddings of chosen captions at clip skip 2, and what of it is trained."""
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    from lora_tui.families.sd15.facts import TEXT_ENCODER_TARGETS
+
+    encoder = CLIPTextModel.from_pretrained(setup.model(), subfolder="text_encoder", dtype=dtype).to(device)
+    trained = _add_lora(encoder, setup.rank, TEXT_ENCODER_TARGETS)
+    tokenizer = CLIPTokenizer.from_pretrained(setup.model() / "tokenizer", local_files_only=True)
+    row = tokenizer(CAPTION, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    ids = row.repeat(IMAGES, 1)
+    norm = getattr(encoder, "text_model", encoder).final_layer_norm
+
+    def told(chosen: Tensor) -> Tensor:
+        states = encoder(ids[chosen].to(device), output_hidden_states=True).hidden_states
+        return norm(states[-2])
+
+    return encoder, told, trained
+
+
+def _add_lora(module: Any, rank: int, targets: tuple[str, ...]) -> list[Tensor]:
+    """A LoRA of ``rank`` in float32 on the frozen ``module``'s layers of these names; its parameters."""
+    from peft import LoraConfig
+
+    module.requires_grad_(False)
+    module.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(targets)))
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.data = parameter.data.float()
+    return trained
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
