@@ -12,6 +12,7 @@ from lora_tui.jobs.events import Event, EventReader, as_count, as_number, as_tim
 from lora_tui.jobs.job import read_job, trainer_alive
 from lora_tui.runs.choose import shell_name
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.pace import Pace
 from lora_tui.runs.status import RunStatus, inspect, state_word
 from lora_tui.text.formats import bytes_text, count, duration, number
 from lora_tui.text.plain import plain
@@ -55,13 +56,7 @@ class _Place:
     total: int = 0
     loss: float | None = None
     phase: str = ""
-    seconds: list[float] = field(default_factory=list)
-
-    @property
-    def eta(self) -> float | None:
-        if not self.seconds or not self.total or self.step >= self.total:
-            return None
-        return (self.total - self.step) * sum(self.seconds) / len(self.seconds)
+    pace: Pace = field(default_factory=Pace)
 
 
 def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunStatus:
@@ -76,7 +71,7 @@ def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunSta
             line = _take(event, place)
             if line:
                 screen.line(line)
-        _show(screen, place)
+        _show(screen, place, status)
         if not reader.at_end:
             continue
         if time.monotonic() - checked >= 1.0:
@@ -89,8 +84,9 @@ def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunSta
         line = _take(event, place)
         if line:
             screen.line(line)
-    _show(screen, place)
-    return inspect(run)
+    status = inspect(run)
+    _show(screen, place, status)
+    return status
 
 
 def wait_for_end(run: RunFolder, screen: Progress, label: str) -> RunStatus:
@@ -99,7 +95,7 @@ def wait_for_end(run: RunFolder, screen: Progress, label: str) -> RunStatus:
         status = inspect(run)
         if not status.alive and not trainer_alive(run.root, read_job(run.root)):
             return status
-        screen.update(status.phase_done, status.phase_total, phase_word(status.phase) or label)
+        screen.update(status.phase_done, status.phase_total, phase_word(status.phase) or label, guess=False)
         time.sleep(POLL)
 
 
@@ -196,7 +192,9 @@ def _take(event: Event, place: _Place) -> str:
         place.total = _whole(event, "total_steps") or place.total
     elif kind == "resumed":
         place.step = _whole(event, "step")
-        place.seconds.clear()
+        place.pace = Pace()
+    elif kind == "phase":
+        _take_phase(event, place)
     text = _line(event, place)
     when = as_time(event.get("t"))
     clock = time.strftime("%H:%M:%S", time.localtime(when)) if when is not None else ""
@@ -206,9 +204,16 @@ def _take(event: Event, place: _Place) -> str:
 def _take_step(event: Event, place: _Place) -> None:
     place.step = _whole(event, "step") or place.step
     place.loss = as_number(event.get("loss"))
-    seconds = as_number(event.get("step_seconds"))
-    if seconds is not None and 0 < seconds < 1e9:
-        place.seconds = [*place.seconds[-49:], seconds]
+    when, seconds = as_time(event.get("t")) or 0.0, as_number(event.get("step_seconds"))
+    place.pace.steps(when, when, [] if seconds is None else [seconds], [])
+
+
+def _take_phase(event: Event, place: _Place) -> None:
+    when = as_time(event.get("t")) or 0.0
+    if event.get("phase") == "paused":
+        place.pace.paused(when)
+    else:
+        place.pace.resumed(when)
 
 
 def _line(event: Event, place: _Place) -> str:
@@ -239,14 +244,16 @@ def _line(event: Event, place: _Place) -> str:
     return ""
 
 
-def _show(screen: Progress, place: _Place) -> None:
+def _show(screen: Progress, place: _Place, status: RunStatus) -> None:
     """The line that changes."""
     if place.step or place.phase in ("", "training"):
         detail = _("loss {value}").format(value=number(place.loss)) if place.loss is not None else ""
-        if place.seconds:
-            rate = len(place.seconds) / sum(place.seconds)
+        rate = place.pace.per_second
+        if rate:
             detail += "  " + _("{rate} it/s").format(rate=number(rate, 2))
-        screen.update(place.step, place.total, detail, place.eta, label=_("step"))
+        left = place.pace.left(place.total - place.step) if place.total > place.step else None
+        eta = (left or status.eta) if status.eta is not None else None  # none while it is paused, or over
+        screen.update(place.step, place.total, detail, eta, label=_("step"), guess=False)
     else:
         screen.update(0, 0, label=phase_word(place.phase))
 

@@ -156,8 +156,9 @@ class Progress:
         eta: float | None = None,
         *,
         label: str | None = None,
+        guess: bool = True,
     ) -> None:
-        """Show how far it is. ``eta`` in seconds overrides the estimate from the time so far."""
+        """Show how far it is. ``eta`` in seconds overrides the ``guess`` from the time since this was made."""
         self.label = self.label if label is None else label
         if total is not None:
             self.total = total
@@ -165,7 +166,7 @@ class Progress:
         if self._quiet or now - self._shown_at < (0.1 if self._terminal else PLAIN_EVERY):
             return
         self._shown_at = now
-        if eta is None and done > 0 and self.total > done:
+        if guess and eta is None and done > 0 and self.total > done:
             eta = (now - self._begun) / done * (self.total - done)
         self.show(progress_text(self.label, done, self.total, detail, eta, bar=24 if self._terminal else 0))
 

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Sequence
 
 WINDOW = 100
 """Steps that the speed is averaged over."""
 
+SOUND = 5
+"""Steps after the first one that it takes to say when a run ends."""
+
+FEW = 20
+"""Steps below which the middle one is taken for the mean: the first of each shape takes longer than those to come."""
+
+SLOWEST = 1e7
+"""Seconds that no step takes; what says more is no time of a step."""
+
 
 class Pace:
     """Fed with the steps of one life of a run, in order.
 
     The time that is left counts the steps to come at the speed of the last ones, and adds what samples,
-    validation and saving have cost so far in proportion; pauses and the way to the first step do not count.
+    validation and saving have cost so far in proportion; pauses and the way to the first step do not count. Nor
+    does the first step itself, in which a device warms up.
     """
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=WINDOW)
         self._waits: deque[float] = deque(maxlen=WINDOW)
+        self._warm = False
         self._begun: float | None = None
         self._last = 0.0
         self._busy = 0.0
@@ -35,14 +47,19 @@ class Pace:
             waits: shares of their time that went into waiting for data, of as many of them as are known.
         """
         self.resumed(first)
+        recent = seconds[-WINDOW:]
+        if not self._warm:
+            self._warm = True
+            recent = seconds[1:][-WINDOW:]
+        self._recent.extend(time for time in recent if 0 <= time < SLOWEST)
+        self._waits.extend(waits[-WINDOW:])
+        if first <= 0:
+            return
         if self._begun is None:
-            self._begun = first - (seconds[0] if seconds else 0.0)
+            self._begun = first - (seconds[0] if seconds and 0 <= seconds[0] < SLOWEST else 0.0)
         self._last = max(self._last, last)
         total = sum(seconds)
-        if math.isfinite(total) and total >= 0:
-            self._busy += total
-            self._recent.extend(seconds[-WINDOW:])
-            self._waits.extend(waits[-WINDOW:])
+        self._busy += total if 0 <= total < SLOWEST else sum(time for time in seconds if 0 <= time < SLOWEST)
 
     def paused(self, time: float) -> None:
         """The run pauses."""
@@ -57,8 +74,7 @@ class Pace:
     @property
     def step_seconds(self) -> float | None:
         """Seconds of a step, the mean of the last ones."""
-        mean = sum(self._recent) / len(self._recent) if self._recent else 0.0
-        return mean if mean > 0 and math.isfinite(mean) else None
+        return typical(self._recent)
 
     @property
     def per_second(self) -> float | None:
@@ -83,6 +99,14 @@ class Pace:
         return min(max(wall / self._busy - 1, 0.0), 5.0)
 
     def left(self, steps: int) -> float | None:
-        """Seconds that ``steps`` more will take; none before the first step."""
-        seconds = self.step_seconds
+        """Seconds that ``steps`` more will take; none until there were enough to tell."""
+        seconds = self.step_seconds if len(self._recent) >= SOUND else None
         return None if seconds is None else max(steps, 0) * seconds * (1 + self.overhead)
+
+
+def typical(seconds: Sequence[float]) -> float | None:
+    """What a step takes, from the times of the last ones; none when there are none."""
+    if not seconds:
+        return None
+    time = statistics.median(seconds) if len(seconds) < FEW else sum(seconds) / len(seconds)
+    return time if time > 0 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
 from lora_tui.jobs.job import Job, is_of, keeper_alive, read_job_file, trainer_alive
 from lora_tui.jobs.resources import disk_free
 from lora_tui.runs.folder import FORMAT, MOST_NUMBER, RunFolder, read_json
+from lora_tui.runs.pace import SLOWEST, SOUND, typical
 from lora_tui.runs.totals import find_totals
 from lora_tui.text.translate import N_, _
 
@@ -46,7 +46,7 @@ class RunStatus:
         step, total_steps, epoch, epochs: how far it is.
         phase: what the trainer is at (loading, caching, training …), with ``phase_done`` of ``phase_total``.
         loss: of the last step.
-        eta: seconds that are left while it trains.
+        eta: seconds that are left while it trains; none until enough steps tell it.
         code, message, advice: why it ended, when that needs words.
         can_resume: whether ``resume_run`` would take it.
         newer: a newer version made the folder, so it is shown only.
@@ -154,8 +154,8 @@ def inspect(run: RunFolder) -> RunStatus:
     state, told = _state(run, job, found, alive, kept)
     step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
     total = _whole(plan, "total_steps")
-    seconds = _pace(found.recent)
-    living, going = state in LIVING, state in ("running", "orphaned")
+    seconds, sound = _pace(found)
+    living, going = state in LIVING, sound and state in ("running", "orphaned")
     newer = isinstance(record.get("format"), int) and record["format"] > FORMAT
     phase = found.phase or ({"phase": "training"} if found.step and found.said_something else {})
     return RunStatus(
@@ -266,11 +266,13 @@ def _findings(run: RunFolder) -> _Findings:
     return found
 
 
-def _pace(recent: list[Event]) -> float | None:
-    """Seconds a step, the median of the last ones."""
-    times = [as_number(event.get("step_seconds")) for event in recent]
-    known = [time for time in times if time is not None and 0 < time < 1e9]
-    return statistics.median(known) if known else None
+def _pace(found: _Findings) -> tuple[float | None, bool]:
+    """Seconds a step, from the last ones, and whether that is enough to say when the run ends."""
+    times = [as_number(event.get("step_seconds")) for event in found.recent]
+    known = [time for time in times if time is not None and 0 < time < SLOWEST]
+    if found.life_found and len(known) > 1:
+        del known[-1]  # the first step of a life, in which a device warms up
+    return typical(known), len(known) >= SOUND
 
 
 def _started(record: dict[str, Any], job: Job | None) -> float | None:

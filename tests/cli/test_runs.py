@@ -29,6 +29,7 @@ from support import until
 from lora_tui.cli.main import run as command
 from lora_tui.jobs.control import request
 from lora_tui.jobs.job import read_job
+from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
 
@@ -56,7 +57,7 @@ def living(project: Path) -> RunFolder:
     """A run at work."""
     run = make_run(project / "runs", "20260102-000000-living", number=2)
     launched(run, "--steps", "100000")
-    training(run)
+    training(run, 10)
     return run
 
 
@@ -279,6 +280,18 @@ def test_watching_goes_on_to_the_end(project: Path) -> None:
     out, err = watcher.communicate(timeout=60)
     assert watcher.returncode == 0, err
     assert "state saved at step 200" in out and "finished" in out
+
+
+def test_the_first_time_left_is_a_sound_one(project: Path) -> None:
+    run = make_run(project / "runs", "20260102-000000-long", number=1)
+    add_lines(run, [event_line("attempt", number=1), event_line("run", total_steps=10_000)])
+    add_lines(run, [step_line(step) for step in range(1, 5001)])
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        watcher = program("watch", "long")
+        assert watcher.stdout is not None
+        assert "5,000 of 10,000" in (line := watcher.stdout.readline()) and "41m 40s left" in line
+        add_lines(run, [event_line("finished", reason="stopped", step=5000)])
+    watcher.communicate(timeout=60)
 
 
 def test_a_run_that_dies_while_watched_is_explained(living: RunFolder) -> None:

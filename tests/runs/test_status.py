@@ -133,6 +133,21 @@ def test_a_start_that_no_file_tells_of_is_seen_by_its_lock(tmp_path: Path) -> No
     assert (status.state, status.code) == ("died", "ended")
 
 
+def test_no_end_is_foretold_from_the_first_steps(run: RunFolder) -> None:
+    run.job_path.unlink()
+    add_lines(run, [event_line("run", total_steps=1000), step_line(1, step_seconds=90.0)])
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        assert inspect(run).eta is None
+        add_lines(run, [step_line(step) for step in range(2, 6)])
+        assert inspect(run).eta is None
+        add_lines(run, [step_line(6)])
+        assert inspect(run).eta == pytest.approx(994 * 0.5)
+        machine = [event_line("resources", gpus=[], ram_used=1, text="x" * 400) for _ in range(30)]
+        for step in range(7, 20):  # a minute a step: the machine says more than the trainer
+            add_lines(run, [*machine, step_line(step, step_seconds=60.0)])
+        assert inspect(run).eta == pytest.approx(981 * 60)
+
+
 def test_a_run_that_was_never_started(tmp_path: Path) -> None:
     status = inspect(make_run(tmp_path))
     assert (status.state, status.code, status.step, status.can_resume) == ("died", "never", 0, True)
