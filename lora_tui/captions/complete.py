@@ -1,0 +1,250 @@
+"""Completion of tags: the dataset's own first, then lists with categories, counts and aliases, then translations.
+
+Lists are those of the A1111 tag completion (``name,type,count,"alias,alias"`` without a heading), ``selected_tags.csv``
+of the WD taggers (with one), text files with a tag on each line, and translations ``tag=text`` as
+BooruDatasetTagManager keeps them. Matching is by words: each word typed must begin a word of the name, an alias or a
+translation; where nothing does, it may stand anywhere in it, and then its letters may lie apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_tui.captions.index import Index
+from lora_tui.captions.names import Names
+from lora_tui.captions.vocabulary import folded
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+_FILE_BYTES = 256 << 20
+_MANY_NEW = 200
+"""Tags of the dataset that have appeared since their words were put in order; with more, it is done anew."""
+_CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}
+_TRANSLATED = re.compile(r"\*?(.+)=([^=]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A tag of a list.
+
+    Attributes:
+        tag: with blanks, as captions have it.
+        category: ``general``, ``artist``, ``copyright``, ``character``, ``meta``, ``rating``, or empty.
+        count: how many pictures of the site have it.
+        aliases: other names of it.
+    """
+
+    tag: str
+    category: str = ""
+    count: int = 0
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One proposal.
+
+    Attributes:
+        tag: what is inserted.
+        source: ``dataset``, ``list`` or ``translation``.
+        count: captions of the dataset that have it; of a tag that none has, pictures of the site.
+        category: of the tag; empty when unknown.
+        matched: the alias or translation by which it was found; empty when by its own name.
+    """
+
+    tag: str
+    source: str
+    count: int
+    category: str = ""
+    matched: str = ""
+
+
+class TagList:
+    """Tags from files, ready to be searched; some 300 bytes a name."""
+
+    def __init__(self, tags: Iterable[Named] = (), translations: Mapping[str, str] | None = None) -> None:
+        self.by_name: dict[str, Named] = {}
+        for named in tags:
+            known = self.by_name.get(folded(named.tag))
+            if known is None or named.count > known.count:
+                self.by_name[folded(named.tag)] = named
+        self._names: list[tuple[str, Named, str]] = []
+        for key, named in self.by_name.items():
+            self._names.append((key, named, ""))
+            self._names.extend((folded(alias), named, alias) for alias in named.aliases if folded(alias) != key)
+        for tag, text in (translations or {}).items():
+            self._names.append((folded(text), self.by_name.get(folded(tag)) or Named(tag), text))
+        self._names.sort(key=lambda row: -row[1].count)
+        self._words = Names([row[0] for row in self._names])
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, tag: object) -> bool:
+        return isinstance(tag, str) and folded(tag) in self.by_name
+
+    def category(self, tag: str) -> str:
+        """The category of a tag; empty when the lists do not know it."""
+        named = self.by_name.get(folded(tag))
+        return named.category if named else ""
+
+    def find(self, typed: str, limit: int) -> list[tuple[Named, str]]:
+        """Tags that match, with the alias or translation by which they did, the most frequent first."""
+        found: dict[str, tuple[Named, str]] = {}
+        for place in self._words.find(folded(typed), limit * 3):
+            _key, named, matched = self._names[place]
+            found.setdefault(named.tag, (named, matched))
+        return list(found.values())[:limit]
+
+
+class Completer:
+    """Completion for one dataset."""
+
+    def __init__(self, index: Index, tags: TagList | None = None) -> None:
+        self.index = index
+        self.tags = tags or TagList()
+        self._revision = -1
+        self._own: list[str] = []
+        self._known: frozenset[str] = frozenset()
+        self._words = Names([])
+        self._new = Names([])
+        self._new_tags: list[str] = []
+
+    def complete(self, typed: str, limit: int = 20) -> list[Completion]:
+        """Proposals for what is typed so far, the best first: the dataset's tags, then those of the lists."""
+        wanted = folded(typed)
+        if not wanted:
+            return []
+        self._refresh()
+        count, category = self.index.count, self.tags.category
+        own = [self._own[place] for place in self._words.find(wanted, limit * 5)]
+        own += [self._new_tags[place] for place in self._new.find(wanted, limit * 5)]
+        own = sorted((tag for tag in own if tag in self.index), key=_rank(wanted, count))[:limit]
+        found = [Completion(tag, "dataset", count(tag), category(tag)) for tag in own]
+        seen = {folded(tag) for tag in own}
+        for named, matched in self.tags.find(typed, limit * 2):
+            if len(found) >= limit:
+                break
+            key = folded(named.tag)
+            if key in seen:
+                continue
+            seen.add(key)
+            if mine := self.index.vocabulary.same(named.tag) if matched else ():
+                found.append(Completion(mine[0], "dataset", count(mine[0]), named.category, matched))
+            else:
+                source = "list" if not matched or matched in named.aliases else "translation"
+                found.append(Completion(named.tag, source, named.count, named.category, matched))
+        return found
+
+    def _refresh(self) -> None:
+        if self._revision == self.index.revision:
+            return
+        self._revision = self.index.revision
+        new = [tag for tag in self.index.tags() if tag not in self._known]
+        if len(new) > _MANY_NEW:
+            count = self.index.count
+            self._own = sorted(self.index.tags(), key=lambda tag: -count(tag))
+            self._known, new = frozenset(self._own), []
+            self._words = Names([folded(tag) for tag in self._own])
+        self._new_tags, self._new = new, Names([folded(tag) for tag in new])
+
+
+def _rank(wanted: str, count: Callable[[str], int]) -> Callable[[str], tuple[bool, bool, int, str]]:
+    """Itself first, then what begins with what was typed, then by frequency."""
+
+    def rank(tag: str) -> tuple[bool, bool, int, str]:
+        key = folded(tag)
+        return key != wanted, not key.startswith(wanted), -count(tag), tag
+
+    return rank
+
+
+def load_tag_list(paths: Iterable[Path]) -> TagList:
+    """The tags and translations of files, whatever of the known kinds each is.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    tags: list[Named] = []
+    translations: dict[str, str] = {}
+    for path in paths:
+        text = _read(path)
+        if path.suffix.lower() == ".csv":
+            tags += parse_csv(text)
+        else:
+            own, translated = parse_lines(text)
+            tags += own
+            translations |= translated
+    return TagList(tags, translations)
+
+
+def parse_csv(text: str) -> Iterator[Named]:
+    """The tags of a CSV file: with a heading, or ``name,type,count,aliases``. Odd rows are left out."""
+    rows = csv.reader(io.StringIO(text.replace("\0", "")))
+    first = next(rows, None)
+    if first is None:
+        return
+    heading = [cell.strip().lower() for cell in first]
+    if "name" in heading:
+        wanted = ("name", "category", "count", "aliases")
+        at: dict[str, int] = {name: heading.index(name) for name in wanted if name in heading}
+    else:
+        at = {"name": 0, "category": 1, "count": 2, "aliases": 3}
+        yield from _named(first, at)
+    try:
+        for row in rows:
+            yield from _named(row, at)
+    except csv.Error:
+        return  # a cell larger than any tag list has: the rest is no list
+
+
+def parse_lines(text: str) -> tuple[list[Named], dict[str, str]]:
+    """The tags of a text file, and its translations ``tag=text``; lines with ``//`` in front are comments."""
+    tags, translations = [], {}
+    for line in text.splitlines():
+        line = line.strip()
+        if not line or line.startswith("//"):
+            continue
+        found = _TRANSLATED.fullmatch(line)
+        if found and found[1].strip() and found[2].strip():
+            translations[_shown(found[1].strip())] = found[2].strip()
+        else:
+            tags.append(Named(_shown(line)))
+    return tags, translations
+
+
+def _named(row: list[str], at: Mapping[str, int]) -> Iterator[Named]:
+    def cell(name: str) -> str:
+        place = at.get(name, -1)
+        return row[place].strip() if 0 <= place < len(row) else ""
+
+    if not cell("name"):
+        return
+    kind, number = cell("category"), cell("count")
+    category = _CATEGORIES.get(int(kind), "") if kind.isascii() and kind.isdigit() and len(kind) < 4 else ""
+    aliases = tuple(_shown(alias.strip()) for alias in cell("aliases").split(",") if alias.strip())
+    yield Named(_shown(cell("name")), category, int(number) if number.isascii() and number.isdigit() else 0, aliases)
+
+
+def _shown(name: str) -> str:
+    from lora_tui.captions.kaomoji import spaced
+
+    return spaced(name)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_FILE_BYTES).decode("utf-8-sig", "replace")
+    except OSError as error:
+        raise UserError(
+            _("The list of tags cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=plain(str(path)),
+            remedy=_("Check the file and its permissions."),
+            code="tags.unreadable",
+        ) from error

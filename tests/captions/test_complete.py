@@ -1,0 +1,118 @@
+"""Completion: what comes first, what is found by what, and the files that people have."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.captions.complete import Completer, Named, TagList, load_tag_list, parse_csv, parse_lines
+from lora_tui.captions.index import Index
+from lora_tui.captions.names import Names
+from lora_tui.errors import UserError
+
+A1111 = '1girl,0,5000000,"1girls,sole_female"\nlong_hair,0,4000000,"/lh,longhair"\nsaber_(fate),4,9000,\n^_^,0,300,\n'
+WD = "tag_id,name,category,count\n1,general,9,800\n2,long_hair,0,400\n3,hatsune_miku,4,100\n"
+
+
+def an_index(*captions: str) -> Index:
+    index = Index()
+    for number, caption in enumerate(captions):
+        index.add(number, caption.split(", "))
+    return index
+
+
+def found(completer: Completer, typed: str) -> list[tuple[str, str, int]]:
+    return [(one.tag, one.source, one.count) for one in completer.complete(typed)]
+
+
+def test_the_dataset_comes_first_then_the_lists() -> None:
+    index = an_index("long hair, hat", "long hair, long skirt", "long_coat, x")
+    completer = Completer(index, TagList(parse_csv(A1111 + "long_sleeves,0,70,\n")))
+    assert found(completer, "long") == [
+        ("long hair", "dataset", 2),
+        ("long skirt", "dataset", 1),
+        ("long_coat", "dataset", 1),
+        ("long sleeves", "list", 70),
+    ]
+    assert completer.complete("long")[0].category == "general"
+    assert found(completer, "sk lo") == [("long skirt", "dataset", 1)]
+
+
+def test_aliases_and_translations_lead_to_the_tag() -> None:
+    tags, translations = parse_lines("// comment\nlong_hair=长发\n*hat=帽子\nplain tag\n")
+    completer = Completer(an_index("long hair"), TagList([*parse_csv(A1111), *tags], translations))
+    assert found(completer, "长发") == [("long hair", "dataset", 1)]
+    assert completer.complete("长发")[0].matched == "长发"
+    assert found(completer, "帽") == [("hat", "translation", 0)]
+    assert [(one.tag, one.matched) for one in completer.complete("sole fem")] == [("1girl", "sole female")]
+    assert found(completer, "plain") == [("plain tag", "list", 0)]
+
+
+def test_looser_matches_only_where_stricter_find_nothing() -> None:
+    completer = Completer(an_index("long hair, hairband, chair", "saber (fate), ^_^"))
+    assert [tag for tag, _source, _count in found(completer, "hair")] == ["hairband", "long hair"]
+    assert [tag for tag, _source, _count in found(completer, "air")] == ["chair", "hairband", "long hair"]
+    assert [tag for tag, _source, _count in found(completer, "lnghr")] == ["long hair"]
+    assert [tag for tag, _source, _count in found(completer, "fate")] == ["saber (fate)"]
+    assert [tag for tag, _source, _count in found(completer, "^_")] == ["^_^"]
+    assert found(completer, "") == found(completer, "  ") == found(completer, "qqq") == []
+
+
+def test_what_appears_and_vanishes_is_followed() -> None:
+    index = an_index("hat, solo")
+    completer = Completer(index)
+    assert [tag for tag, *_rest in found(completer, "h")] == ["hat"]
+    index.replace(0, ("hat", "solo"), ("hood", "solo"))
+    assert [tag for tag, *_rest in found(completer, "h")] == ["hood"]
+    for number in range(1, 500):
+        index.add(number, (f"new {number}", "hood"))
+    assert found(completer, "hood") == [("hood", "dataset", 500)]
+    assert found(completer, "new 499") == [("new 499", "dataset", 1)]
+
+
+def test_categories_are_those_of_the_sites() -> None:
+    tags = TagList([*parse_csv(WD), *parse_csv(A1111)])
+    assert tags.category("hatsune miku") == tags.category("Saber_(fate)") == "character"
+    assert (tags.category("general"), tags.category("unknown")) == ("rating", "")
+    assert "LONG_hair" in tags
+    assert "nothing" not in tags
+
+
+def test_files_of_each_kind_are_read(tmp_path: Path) -> None:
+    (tmp_path / "danbooru.csv").write_text(A1111)
+    (tmp_path / "zh-CN.txt").write_text("long_hair=长发\n", "utf-8-sig")
+    tags = load_tag_list([tmp_path / "danbooru.csv", tmp_path / "zh-CN.txt"])
+    assert [named.tag for named, _matched in tags.find("长", 5)] == ["long hair"]
+    with pytest.raises(UserError) as caught:
+        load_tag_list([tmp_path / "none.csv"])
+    assert caught.value.code == "tags.unreadable"
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_list_of_some_tags(text: str) -> None:
+    assert all(named.tag and named.count >= 0 for named in parse_csv(text))
+    parse_lines(text)
+
+
+NAMES = st.lists(st.text(string.ascii_lowercase[:3] + " (", min_size=1, max_size=8).map(str.strip), max_size=20)
+
+
+@given(NAMES, st.text(string.ascii_lowercase[:3] + " (", max_size=4))
+def test_a_search_finds_what_looking_at_each_name_finds(names: list[str], wanted: str) -> None:
+    words = wanted.translate(str.maketrans("(", " ")).split()
+    if not words:
+        return
+    clean = [" " + name.replace("(", " ") if any(map(str.isalnum, name)) else " " + name for name in names]
+    begin = [place for place, name in enumerate(clean) if all(f" {word}" in name for word in words)]
+    part = [place for place, name in enumerate(clean) if all(word in name for word in words)]
+    got = Names(names).find(wanted, 100)
+    assert got == begin if begin else (got == part if part else True)
+
+
+def test_a_named_tag_keeps_its_most_frequent_row() -> None:
+    tags = TagList([Named("a", count=1), Named("A", "artist", 9)])
+    assert [(named.tag, named.count) for named, _matched in tags.find("a", 5)] == [("A", 9)]
