@@ -86,7 +86,11 @@ class TagList:
         return len(self._names)
 
     def __contains__(self, tag: object) -> bool:
-        return isinstance(tag, str) and folded(tag) in self.by_name
+        """Whether a tag or an alias of one is spelled so; an alias takes a look at all."""
+        if not isinstance(tag, str):
+            return False
+        key = folded(tag)
+        return key in self.by_name or any(row[0] == key and row[2] in row[1].aliases for row in self._names)
 
     def category(self, tag: str) -> str:
         """The category of a tag; empty when the lists do not know it."""

@@ -145,6 +145,11 @@ class Index:
         """The tags of a caption, each once, in their order."""
         return self._tags.get(number, ())
 
+    @property
+    def captions(self) -> int:
+        """How many captions have a tag."""
+        return len(self._tags)
+
     def compact(self) -> None:
         """Pack every posting again; worth its tenths of a second after an edit of very many captions."""
         for tag, posting in self._postings.items():
