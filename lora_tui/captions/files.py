@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.errors import UserError
+from lora_tui.files import kind_of
 from lora_tui.text import _, plain
 
 #: No caption is as long as this; a larger file is something else with a caption's name.
@@ -44,15 +46,35 @@ def find_sidecar(image: Path, extensions: Sequence[str]) -> Path | None:
     return None
 
 
+def no_caption_file(path: Path, kind: str) -> UserError:
+    """The error for something with a caption's name that is no file but ``kind``, see :func:`~.files.kind_of`."""
+    return UserError(
+        _("{name} is {kind}, not a caption file, and is not read.").format(name=plain(path.name), kind=kind),
+        place=plain(str(path)),
+        remedy=_("Rename it or move it away, and write the caption into a file of this name."),
+        code="caption.no_file",
+    )
+
+
 def read_caption(path: Path) -> CaptionDocument:
-    """Read a caption file.
+    """Read a caption file. What is no file is never waited for: a pipe without a writer would block for ever.
 
     Raises:
-        UserError: it cannot be read, or it is far too large for a caption.
+        UserError: it is no file (``caption.no_file``), cannot be read, or is far too large for a caption.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            state = os.fstat(descriptor)
+            if kind := kind_of(state.st_mode):
+                raise no_caption_file(path, kind)
+            raw = b""
+            while len(raw) <= MAX_BYTES and (part := os.read(descriptor, min(state.st_size, MAX_BYTES) + 1)):
+                raw += part
+        finally:
+            os.close(descriptor)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(
             _("The caption cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),

@@ -11,9 +11,10 @@ from pathlib import Path, PurePath
 
 from lora_tui.captions.document import CaptionDocument, problem_text
 from lora_tui.captions.encodings import likely_encoding
-from lora_tui.captions.files import read_caption, sidecar_names
+from lora_tui.captions.files import no_caption_file, read_caption, sidecar_names
 from lora_tui.dataset.scan import IMAGE_SUFFIXES, DatasetImage, Problem
 from lora_tui.errors import UserError
+from lora_tui.files import kind_of
 from lora_tui.text import _, plain
 
 #: Endings that people give to captions, to say which file was perhaps meant.
@@ -67,13 +68,18 @@ class CaptionChecks:
             yield from self._orphans(folder)
 
     def _missing(self, image: DatasetImage) -> Problem:
+        wanted = sidecar_names(image.path, self._extensions)
+        for name in wanted:
+            if kind := _kind_at(image.path.with_name(name)):
+                error = no_caption_file(image.path.with_name(name), kind)
+                return Problem(image.path, error.code, error.message, error.remedy)
         meant = self._perhaps_meant(image.path)
         if meant:
             message = _("The image has no caption that is read; {name} lies beside it.").format(name=plain(meant))
             remedy = _("Rename that file, or add its ending to the caption files of the configuration.")
             return Problem(image.path, "caption.other_ending", message, remedy, "warning")
-        wanted = sidecar_names(image.path, self._extensions)[:1]
-        remedy = _("Write one into {name}.").format(name=plain(wanted[0])) if wanted else ""
+        names = _(" or ").join(plain(name) for name in wanted)
+        remedy = _("Write one into {name}.").format(name=names) if wanted else ""
         return Problem(image.path, "caption.missing", _("The image has no caption."), remedy, "warning")
 
     def _perhaps_meant(self, path: Path) -> str:
@@ -131,6 +137,14 @@ def _tag_problems(path: Path, document: CaptionDocument) -> Iterator[Problem]:
     if doubled:
         message = _("Tags come twice: {tags}.").format(tags=plain(", ".join(doubled), limit=200))
         yield Problem(path, "caption.doubled", message, _("Keep one of each."), "warning")
+
+
+def _kind_at(path: Path) -> str:
+    """What is there when it is something else than a file, links followed; empty when it is a file or nothing."""
+    try:
+        return kind_of(path.stat().st_mode)
+    except (OSError, ValueError):
+        return ""
 
 
 def _loosely(name: str) -> str:

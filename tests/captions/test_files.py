@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,16 +53,22 @@ def test_reading_gives_the_bytes(tmp_path: Path) -> None:
     assert read_caption(path).to_bytes() == b"\xff\x00 x"
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder"])
-def test_what_cannot_be_read_is_named(tmp_path: Path, kind: str) -> None:
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    if kind == "folder":
-        path.mkdir()
     with pytest.raises(UserError) as caught:
         read_caption(path)
     assert caught.value.code == "caption.unreadable"
     assert str(path) in caught.value.place
     assert caught.value.remedy
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("kind", "make"), [("a folder", Path.mkdir), ("a named pipe", os.mkfifo)])
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path, kind: str, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "a.txt")
+    with pytest.raises(UserError, match=f"a.txt is {kind}, not a caption file") as caught:
+        read_caption(tmp_path / "a.txt")
+    assert (caught.value.code, caught.value.place) == ("caption.no_file", str(tmp_path / "a.txt"))
 
 
 def test_a_huge_file_is_no_caption(tmp_path: Path) -> None:

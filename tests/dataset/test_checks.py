@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,34 @@ def test_a_caption_with_accents_composed_differently_is_pointed_out(good: Path) 
     (good / "0.txt").rename(good / "\u00e9.txt")
     codes = found(good)
     assert codes == {"e\u0301.png": "caption.other_ending", "\u00e9.txt": "caption.orphan"}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("kind", "make"), [("a folder", Path.mkdir), ("a named pipe", os.mkfifo)])
+def test_a_caption_that_is_no_file_is_named_and_never_opened(
+    good: Path, kind: str, make: Callable[[Path], None]
+) -> None:
+    (good / "0.txt").unlink()
+    make(good / "0.txt")
+    (problem,) = check_dataset(scan_folder(good), config=small_config())
+    assert (problem.path.name, problem.code, problem.severity) == ("0.png", "caption.no_file", "error")
+    assert f"0.txt is {kind}" in problem.message and problem.remedy
+    (good / "0.txt").rename(good / "elsewhere")
+    (good / "0.txt").symlink_to("elsewhere")
+    assert found(good)["0.png"] == "caption.no_file"
+    (good / "0.caption").write_text("hatgirl, smile")
+    assert found(good) == {}
+
+
+def test_a_missing_caption_may_have_any_of_the_names_that_count(good: Path) -> None:
+    (good / "0.txt").unlink()
+    (problem,) = check_dataset(scan_folder(good), config=small_config())
+    assert problem.remedy == "Write one into 0.txt or 0.caption."
+    config = small_config()
+    config.captions.extensions = [".tags"]
+    problems = check_dataset(scan_folder(good, extensions=[".tags"]), config=config)
+    assert {item.code for item in problems} == {"caption.missing", "caption.other_ending"}
+    assert [item.remedy for item in problems if item.code == "caption.missing"] == ["Write one into 0.tags."]
 
 
 def test_caption_encodings_and_lines(good: Path) -> None:
