@@ -1,13 +1,15 @@
 """Model families. ``facts`` are light and serve plan, form and tools; ``model`` needs torch and serves the trainer.
 
-A family is a package with ``facts.FACTS`` (:class:`~lora_tui.families.protocol.Facts`) and ``model.open_model``, which
-gives a :class:`~lora_tui.families.protocol.Model`. Its row stands here, its names of layers in ``weights.names``.
+A family is a package with ``facts.FACTS`` (:class:`~lora_tui.families.protocol.Facts`), ``checks`` of its files, and
+``model.open_model``, which gives a :class:`~lora_tui.families.protocol.Model`. Its row stands here, its names of layers
+in ``weights.names``.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -30,6 +32,33 @@ def open_model(section: ModelSection, captions: CaptionSection, *, device: torch
     """
     door = import_module(f"{_package(section.family)}.model").open_model
     return cast("Model", door(section, captions, device=device, dtype=dtype))
+
+
+def check_model(name: str, path: Path, *, own_vae: bool = True) -> None:
+    """Refuse a base model (a file or a folder in diffusers' layout) that family ``name`` could not train; no torch.
+
+    Args:
+        own_vae: whether the VAE that lies in the model is the one that is used.
+
+    Raises:
+        UserError: what is missing, torn or of another kind, in the words in which the loading would say it.
+    """
+    from lora_tui.families.source import Source
+
+    _checks(name).check_model(Source("folder" if path.is_dir() else "file", path), own_vae=own_vae)
+
+
+def check_vae(name: str, path: Path, *, allow_pickle: bool = False) -> None:
+    """Refuse a separate VAE that family ``name`` could not load; imports no torch.
+
+    Raises:
+        UserError: what is missing or torn.
+    """
+    _checks(name).check_vae(path, allow_pickle=allow_pickle)
+
+
+def _checks(name: str) -> Any:
+    return import_module(f"{_package(name)}.checks")
 
 
 def facts_for(name: str) -> Facts:

@@ -10,6 +10,7 @@ from typing import Literal
 from lora_tui.errors import UserError
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
+from lora_tui.weights.header.pickles import pickle_error
 
 SINGLE_FILES = (".safetensors",)
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -71,14 +72,7 @@ def _file(path: Path, place: str, allow_pickle: bool) -> Source:
     if path.suffix.lower() in PICKLES:
         if allow_pickle:
             return Source("pickle", path)
-        raise UserError(
-            _("{name} is a pickled checkpoint, and opening a pickle can run programs hidden in it.").format(
-                name=plain(path.name)
-            ),
-            place=place,
-            remedy=_("Use a .safetensors version of it, or set model.allow_pickle = true to read its tensors only."),
-            code="model.pickle",
-        )
+        raise pickle_error(path, place, code="model.pickle", setting="model.allow_pickle")
     raise UserError(
         _("{name} is no model file that can be read here.").format(name=plain(path.name)),
         place=place,

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lora_tui.errors import UserError
+from lora_tui.families.parts import incomplete
 from lora_tui.text import _, plain
 
 
@@ -62,16 +63,6 @@ def require_whole(module: nn.Module, place: str, missing: Collection[str] = ()) 
     gaps = sorted({name for name in missing if not name.endswith("position_ids")} | bare)
     if gaps:
         raise incomplete(len(gaps), gaps[0], place)
-
-
-def incomplete(count: int, name: str, place: str) -> UserError:
-    """The error for a model that lacks ``count`` tensors, ``name`` among them."""
-    return UserError(
-        _("{count} tensors are missing, {name} for one.").format(count=count, name=plain(name)),
-        place=place,
-        remedy=_("The file is incomplete or of another family."),
-        code="model.incomplete",
-    )
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_prefix: str, place: str) -> None:

@@ -1,12 +1,12 @@
 """What a check says of a configuration."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 from config_samples import config_with, configs, image, plan_of, scan_of, squares
 from hypothesis import given
+from model_headers import write_checkpoint, write_folder, write_safetensors, write_vae
 
 from lora_tui.config.fields import field_for, sections
 from lora_tui.config.findings import SEVERITIES
@@ -140,17 +140,8 @@ def test_a_file_in_place_of_a_dataset_folder_is_an_error(ready, tmp_path):
 
 
 def safetensors(path: Path, tensors: dict[str, list[int]]) -> str:
-    """A file whose header names ``tensors`` (fp16) with empty content of the right length."""
-    header, offset = {}, 0
-    for name, shape in tensors.items():
-        size = 2
-        for side in shape:
-            size *= side
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [offset, offset + size]}
-        offset += size
-    data = json.dumps(header).encode()
-    path.write_bytes(len(data).to_bytes(8, "little") + data + bytes(offset))
-    return str(path)
+    """A file with these tensors."""
+    return str(write_safetensors(path, {name: tuple(shape) for name, shape in tensors.items()}))
 
 
 def test_a_lora_in_place_of_the_base_model_is_an_error(ready, tmp_path):
@@ -173,7 +164,7 @@ def checkpoint(path: Path, *, text: str, channels: int = 4) -> str:
 
 
 def test_a_model_of_another_family_or_another_task_is_an_error(ready, tmp_path):
-    plain = {"base": checkpoint(tmp_path / "sd15.safetensors", text="cond_stage_model.transformer")}
+    plain = {"base": str(write_checkpoint(tmp_path / "sd15.safetensors"))}
     larger = {"base": checkpoint(tmp_path / "xl.safetensors", text="conditioner.embedders.1")}
     inpaint = {"base": checkpoint(tmp_path / "in.safetensors", text="cond_stage_model.transformer", channels=9)}
     part = {"base": safetensors(tmp_path / "unet.safetensors", {f"{UNET}input_blocks.0.0.weight": [8, 4, 3, 3]})}
@@ -205,6 +196,41 @@ def test_a_file_that_is_no_model_and_a_pickle_are_errors(ready, tmp_path):
     assert "model.pickle" in codes(config_with(**ready))
     ready["model"] = {"base": str(pickle), "allow_pickle": True}
     assert "model.pickle" not in codes(config_with(**ready))
+
+
+def test_a_pickle_under_another_name_is_told_as_one(ready, tmp_path):
+    path = tmp_path / "renamed.safetensors"
+    path.write_bytes(b"PK\x03\x04 and more")
+    ready["model"] = {"base": str(path)}
+    (found,) = [item for item in check_config(config_with(**ready)) if item.code == "model.pickle"]
+    assert "can run code" in found.message and "lora_tui.families.unpickle" in found.remedy
+
+
+def found(config: Config) -> dict[str, str]:
+    return {item.code: item.message for item in check_config(config) if item.field.startswith("model.")}
+
+
+def test_a_model_folder_must_be_whole_and_is_looked_at_again_when_it_changed(ready, tmp_path):
+    folder = write_folder(tmp_path / "base")
+    config = config_with(**{**ready, "model": {"base": str(folder)}})
+    assert found(config) == {}
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+    assert list(found(config)) == ["model.no_scheduler"]
+    weights = folder / "text_encoder" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.unlink()
+    assert found(config) == {
+        "model.incomplete": "the model base is incomplete: text_encoder/model.safetensors is missing."
+    }
+    weights.write_bytes(whole[:-9])
+    assert "text_encoder/model.safetensors: the file is cut short" in found(config)["weights.torn"]
+    weights.write_bytes(whole)
+    (folder / "vae" / "config.json").unlink()
+    assert "vae/config.json is missing" in found(config)["model.incomplete"]
+    config.model.vae = str(write_vae(tmp_path / "vae"))
+    assert list(found(config)) == ["model.no_scheduler"]
+    (tmp_path / "vae" / "config.json").unlink()
+    assert "config.json is missing" in found(config)["model.incomplete"]
 
 
 def test_a_vae_must_hold_a_vae(ready, tmp_path):

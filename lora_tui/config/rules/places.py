@@ -11,11 +11,14 @@ from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.families import facts_for
+from lora_tui.families import check_model, check_vae, facts_for
+from lora_tui.families.parts import stamp
+from lora_tui.families.source import PICKLES
 from lora_tui.places import exists, expand, is_file, is_folder
 from lora_tui.text import _, plain
+from lora_tui.weights.header.pickles import pickle_error
 
-PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 def base_model(config: Config) -> Iterator[Finding]:
@@ -47,18 +50,20 @@ def separate_vae(config: Config) -> Iterator[Finding]:
         yield _absent_model("model.vae", config.model.vae)
         return
     yield from _pickle(config, "model.vae", path)
-    if is_folder(path) or path.suffix.lower() in PICKLES:
+    if path.suffix.lower() in PICKLES and not is_folder(path):
         return
     (_found, kind, _detail), problem = _kind_of(path)
     if problem:
         yield _unreadable("model.vae", problem)
-    elif kind not in ("vae", "checkpoint"):
+    elif kind not in ("vae", "checkpoint") and not is_folder(path):
         yield error(
             "model.vae",
             _("{name} holds no VAE.").format(name=plain(path.name)),
             _("Choose a VAE file, or leave the setting empty to use the base model's own."),
             "model.no_vae",
         )
+    elif problem := _vae_flaw(config.model.family, str(path), config.model.allow_pickle, stamp(path)):
+        yield _told("model.vae", problem)
 
 
 def folders(config: Config) -> Iterator[Finding]:
@@ -94,7 +99,7 @@ def folders(config: Config) -> Iterator[Finding]:
 
 def _folder_problem(text: str) -> str:
     if not text:
-        return _("The folder is empty text.")
+        return _("No dataset folder is named.")
     path = expand(text)
     if not exists(path):
         return _("There is no folder {path}.").format(path=plain(text))
@@ -123,14 +128,7 @@ def _absent_model(key: str, text: str) -> Finding:
 
 def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
     if is_file(path) and path.suffix.lower() in PICKLES and not config.model.allow_pickle:
-        yield error(
-            key,
-            _("{name} is a pickled checkpoint, and opening one can run a program hidden in it.").format(
-                name=plain(path.name)
-            ),
-            _("Use a .safetensors version, or set model.allow_pickle to true to read only its tensors."),
-            "model.pickle",
-        )
+        yield _told(key, pickle_error(path, key, code="model.pickle", setting="model.allow_pickle"))
 
 
 def _family(config: Config, path: Path) -> Iterator[Finding]:
@@ -138,6 +136,8 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
     wanted = facts_for(config.model.family)
     if problem:
         yield _unreadable("model.base", problem)
+    elif kind == "pickle":
+        yield _told("model.base", pickle_error(path, "model.base", code="model.pickle"))
     elif kind == "lora":
         yield error(
             "model.base",
@@ -168,36 +168,68 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             _("Choose a complete checkpoint with UNet, text encoder and VAE."),
             "model.part",
         )
-    elif kind == "checkpoint" and detail:
+    elif detail:
         yield error(
             "model.base",
             _("{name} is {what}, which is not trained here.").format(name=plain(path.name), what=detail),
             _("Choose the plain {family} checkpoint.").format(family=wanted.title),
             "model.special",
         )
+    elif problem := _model_flaw(config.model.family, str(path), not config.model.vae, stamp(path)):
+        yield _told("model.base", problem)
+    elif kind == "diffusers" and not is_file(path / "scheduler" / "scheduler_config.json"):
+        yield warning(
+            "model.base",
+            _("{name} has no scheduler/scheduler_config.json: the noise schedule of {family} is taken.").format(
+                name=plain(path.name), family=wanted.title
+            ),
+            _("Fetch that file, too, unless you know that the model has no other schedule."),
+            "model.no_scheduler",
+        )
 
 
-def _unreadable(key: str, problem: str) -> Finding:
-    return error(key, problem, _("Choose another file, or download it again."), "model.unreadable")
+def _told(key: str, problem: UserError) -> Finding:
+    return error(key, problem.message, problem.remedy, problem.code)
 
 
-def _kind_of(path: Path) -> tuple[tuple[str, str, str], str]:
-    """(family, kind, detail) of a model file or folder and what kept it from being read, from headers alone."""
-    stat = path.stat()
-    return _kind_at(str(path), stat.st_size, stat.st_mtime_ns)
+def _unreadable(key: str, problem: UserError) -> Finding:
+    remedy = problem.remedy or _("Choose another file, or download it again.")
+    return error(key, problem.message, remedy, "model.unreadable")
+
+
+def _kind_of(path: Path) -> tuple[tuple[str, str, str], UserError | None]:
+    """(family, kind, detail) of a model file or folder, or what kept it from being read, from headers alone."""
+    return _kind_at(str(path), stamp(path))
 
 
 @lru_cache(maxsize=64)
-def _kind_at(path: str, size: int, mtime_ns: int) -> tuple[tuple[str, str, str], str]:
+def _kind_at(path: str, _stamp: Stamp) -> tuple[tuple[str, str, str], UserError | None]:
     from lora_tui.weights.header import identify_model
 
     try:
         found = identify_model(Path(path))
     except UserError as problem:
-        return ("unknown", "unknown", ""), problem.message
-    except OSError as problem:
-        return ("unknown", "unknown", ""), problem.strerror or str(problem)
-    return (found.family, found.kind, found.detail), ""
+        return ("unknown", "unknown", ""), problem
+    return (found.family, found.kind, found.detail), None
+
+
+@lru_cache(maxsize=64)
+def _model_flaw(family: str, path: str, own_vae: bool, _stamp: Stamp) -> UserError | None:
+    """What keeps the model at ``path`` from being loaded; remembered until one of its files changes."""
+    try:
+        check_model(family, Path(path), own_vae=own_vae)
+    except UserError as problem:
+        return problem
+    return None
+
+
+@lru_cache(maxsize=64)
+def _vae_flaw(family: str, path: str, allow_pickle: bool, _stamp: Stamp) -> UserError | None:
+    try:
+        check_vae(family, Path(path), allow_pickle=allow_pickle)
+    except UserError as problem:
+        return problem
+    return None
 
 
 RULES = (base_model, separate_vae, folders)

@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lora_tui.config.schema import ModelSection
 from lora_tui.errors import UserError
-from lora_tui.families.sd15.checks import check_shapes, check_source, read_json
+from lora_tui.families.sd15.checks import check_shapes, check_source, check_vae, read_json, shape_of_file
 from lora_tui.families.sd15.layout import ldm_name
 from lora_tui.families.sd15.particulars import ASSETS, Particulars, read_particulars
 from lora_tui.families.sd15.shape import (
@@ -26,7 +26,6 @@ from lora_tui.families.sd15.shape import (
     VAE_PREFIX,
     Shape,
     shape_of,
-    shape_of_tensors,
     tensor_shapes,
     vae_channels,
 )
@@ -50,7 +49,7 @@ class Parts:
         """
         self.section = section
         self.source = resolve(section.base, allow_pickle=section.allow_pickle)
-        check_source(self.source)
+        check_source(self.source, own_vae=not section.vae)
         if self.source.kind == "pickle":
             check_shapes(_shapes(self.source), self.source.path)
         self._particulars = Particulars()
@@ -161,15 +160,7 @@ class Parts:
     def _shape(self) -> Shape:
         if self.source.kind == "folder":
             return shape_of(self.source.path)
-        try:
-            return shape_of_tensors(_shapes(self.source))
-        except (KeyError, IndexError, ValueError) as error:
-            raise UserError(
-                _("a part of Stable Diffusion 1.x is missing in it: {name}.").format(name=plain(str(error.args[0]))),
-                place=str(self.source.path),
-                remedy=_("Use a complete checkpoint (UNet, text encoder and VAE in one file)."),
-                code="model.incomplete",
-            ) from None
+        return shape_of_file(_shapes(self.source), self.source.path)
 
 
 def _weights(folder: Path, parts: tuple[str, ...]) -> list[Path]:
@@ -186,8 +177,8 @@ def _separate_vae(section: ModelSection) -> AutoencoderKL:
         if source.kind != "folder":
             return _vae_of_file(source)
         path = source.path
+    check_vae(path, allow_pickle=section.allow_pickle)
     folder = path / "vae" if (path / "vae").is_dir() else path
-    read_json(folder / "config.json")
     return _from_folder(AutoencoderKL, folder, pickles=section.allow_pickle, torch_dtype=torch.float32)
 
 

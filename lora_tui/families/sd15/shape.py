@@ -14,7 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lora_tui.places import expand
+from lora_tui.errors import UserError
+from lora_tui.places import exists, expand
+from lora_tui.weights.header import read_header
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
@@ -99,10 +101,9 @@ FULL = Shape()
 def shape_of(base: str | Path) -> Shape:
     """The shape of the model at ``base``; the published model's where nothing can be read (a hub name, say)."""
     path = expand(base) if str(base) else None
-    if path is None or not path.exists():
+    if path is None or not exists(path):
         return FULL
-    stamp = path.stat().st_mtime_ns
-    return _shape_of(str(path), stamp)
+    return _shape_of(str(path), path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=32)
@@ -112,7 +113,7 @@ def _shape_of(path: str, stamp: int) -> Shape:
         if place.is_dir():
             return shape_of_folder(place)
         return shape_of_tensors(tensor_shapes(place))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, OSError, ValueError, KeyError, TypeError):
         return FULL
 
 
@@ -142,15 +143,9 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a ``.safetensors`` file's tensors, from its header alone.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no safetensors file.
+        UserError: it cannot be read, or is torn or damaged.
     """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= 100_000_000:
-            raise ValueError("no safetensors header")
-        header = json.loads(file.read(length))
-    return {name: tuple(info["shape"]) for name, info in header.items() if name != "__metadata__"}
+    return {name: info.shape for name, info in read_header(path).tensors.items()}
 
 
 def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]]) -> Shape:

@@ -18,6 +18,7 @@ from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, bytes_text, plain
+from lora_tui.weights.header.pickles import pickle_error
 
 HEADER_LIMIT = 100_000_000
 """Bytes; the format's own limit, which the safetensors library holds to as well."""
@@ -136,12 +137,7 @@ def _scalar(kind: str, data: bytes) -> float:
 
 def _refuse_others(path: Path, first: bytes, length: int) -> None:
     if looks_pickled(first):
-        raise UserError(
-            _("it is a pickled file, and opening a pickle can run programs hidden in it."),
-            place=plain(str(path)),
-            remedy=_("Use a .safetensors version of it."),
-            code="weights.pickle",
-        )
+        raise pickle_error(path, plain(str(path)), code="weights.pickle")
     if len(first) < 8 or not 2 <= length <= HEADER_LIMIT:
         raise UserError(
             _("it is no safetensors file."),

@@ -1,0 +1,198 @@
+"""What is said of a base model before anything of it is loaded: by its files' names and headers, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from model_headers import (
+    DIFFUSERS,
+    TRANSFORMERS,
+    checkpoint_shapes,
+    into_shards,
+    text_shapes,
+    unet_shapes,
+    write_checkpoint,
+    write_folder,
+    write_safetensors,
+    write_vae,
+)
+
+from lora_tui.errors import UserError
+from lora_tui.families import check_model, check_vae
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "base")
+
+
+def refused(path: Path, **options: bool) -> UserError:
+    with pytest.raises(UserError) as caught:
+        check_model("sd15", path, **options)
+    assert caught.value.remedy and caught.value.place
+    return caught.value
+
+
+def test_a_whole_model_passes_as_a_folder_in_shards_in_half_precision_and_as_a_file(folder, tmp_path):
+    check_model("sd15", folder)
+    into_shards(folder / "unet", "diffusion_pytorch_model", unet_shapes())
+    into_shards(folder / "text_encoder", "model", text_shapes())
+    check_model("sd15", folder)
+    (folder / "vae" / DIFFUSERS).rename(folder / "vae" / "diffusion_pytorch_model.fp16.safetensors")
+    check_model("sd15", folder)
+    check_model("sd15", write_checkpoint(tmp_path / "single.safetensors"))
+    bare = {name.replace(".text_model.", "."): shape for name, shape in checkpoint_shapes().items()}
+    check_model("sd15", write_safetensors(tmp_path / "bare.safetensors", bare))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "unet/config.json",
+        f"unet/{DIFFUSERS}",
+        "text_encoder/config.json",
+        f"text_encoder/{TRANSFORMERS}",
+        "vae/config.json",
+        f"vae/{DIFFUSERS}",
+        "tokenizer/vocab.json",
+        "tokenizer/merges.txt",
+    ],
+)
+def test_a_file_that_is_missing_is_named_whether_it_or_its_whole_part_is_gone(folder, file):
+    (folder / file).unlink()
+    told = refused(folder)
+    assert (told.code, told.message) == ("model.incomplete", f"the model base is incomplete: {file} is missing.")
+    shutil.rmtree((folder / file).parent)
+    told = refused(folder)
+    assert told.code == "model.incomplete" and f"{file.partition('/')[0]}/" in told.message
+
+
+def test_the_vae_of_a_model_is_not_missed_when_a_separate_one_is_used(folder):
+    shutil.rmtree(folder / "vae")
+    check_model("sd15", folder, own_vae=False)
+    refused(folder, own_vae=True)
+
+
+def test_one_file_of_a_tokenizer_is_enough_when_it_is_the_whole(folder):
+    shutil.rmtree(folder / "tokenizer")
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
+    check_model("sd15", folder)
+
+
+@pytest.mark.parametrize("part", [f"unet/{DIFFUSERS}", f"text_encoder/{TRANSFORMERS}", f"vae/{DIFFUSERS}"])
+def test_weights_that_are_cut_short_are_named(folder, part):
+    os.truncate(folder / part, (folder / part).stat().st_size - 7)
+    told = refused(folder)
+    assert told.code == "weights.torn"
+    assert told.message.startswith(f"{part}: the file is cut short")
+
+
+def test_a_shard_that_is_missing_or_torn_is_named(folder):
+    index = into_shards(folder / "unet", "diffusion_pytorch_model", unet_shapes())
+    shard = folder / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors"
+    os.truncate(shard, 100)
+    assert shard.name in refused(folder).message
+    shard.unlink()
+    assert refused(folder).message.endswith(f"unet/{shard.name} is missing.")
+    for content in ("", "[]", '{"weight_map": 3}', "{" * 2000):
+        index.write_text(content)
+        assert refused(folder).message == f"unet/{index.name} is no list of weights."
+
+
+def test_a_tensor_that_is_missing_is_named(folder, tmp_path):
+    name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_q.weight"
+    gap = {key: shape for key, shape in unet_shapes().items() if key != name}
+    write_safetensors(folder / "unet" / DIFFUSERS, gap)
+    assert refused(folder).message == f"1 tensors are missing, {name} for one."
+    for part, gone in (
+        ("middle_block.1.transformer_blocks.0.attn2.to_q", "1 tensors are missing"),
+        ("layers.1.mlp.fc2", "1 tensors are missing"),
+        ("embeddings.position", "a part of Stable Diffusion 1.x is missing in it"),
+        ("first_stage_model", "a part of Stable Diffusion 1.x is missing in it"),
+    ):
+        shapes = {key: shape for key, shape in checkpoint_shapes().items() if part not in key}
+        told = refused(write_safetensors(tmp_path / "gap.safetensors", shapes))
+        assert (told.code, gone in told.message, part in told.message) == ("model.incomplete", True, True)
+
+
+@pytest.mark.parametrize("layers", [0, -1, 10**9, "2", None, 2.5])
+def test_a_number_of_layers_that_cannot_be_is_told(folder, layers):
+    (folder / "text_encoder" / "config.json").write_text(json.dumps({"num_hidden_layers": layers}))
+    assert refused(folder).code == "model.folder"
+
+
+def test_weights_that_are_only_pickled_are_told(folder):
+    (folder / "unet" / DIFFUSERS).rename(folder / "unet" / "diffusion_pytorch_model.bin")
+    assert refused(folder).code == "model.pickle"
+
+
+def change(what: str) -> Callable[[Path], None]:
+    def config(vae: Path) -> None:
+        (vae / "config.json").unlink()
+
+    def weights(vae: Path) -> None:
+        (vae / DIFFUSERS).unlink()
+
+    def torn(vae: Path) -> None:
+        os.truncate(vae / DIFFUSERS, 20)
+
+    return {"config.json is missing": config, f"{DIFFUSERS} is missing": weights, "cut short": torn}[what]
+
+
+@pytest.mark.parametrize("says", ["config.json is missing", f"{DIFFUSERS} is missing", "cut short"])
+def test_a_separate_vae_is_looked_at_as_a_folder_of_its_own_and_of_a_model(tmp_path, says):
+    alone, within = write_vae(tmp_path / "alone"), write_folder(tmp_path / "model")
+    check_vae("sd15", alone)
+    check_vae("sd15", within)
+    change(says)(alone)
+    change(says)(within / "vae")
+    for path in (alone, within):
+        with pytest.raises(UserError, match=says):
+            check_vae("sd15", path)
+
+
+def test_a_pickled_vae_folder_passes_only_where_pickles_are_allowed(tmp_path):
+    vae = write_vae(tmp_path / "vae")
+    (vae / DIFFUSERS).rename(vae / "diffusion_pytorch_model.bin")
+    check_vae("sd15", vae, allow_pickle=True)
+    with pytest.raises(UserError, match=r"no \.safetensors weights"):
+        check_vae("sd15", vae)
+
+
+def test_the_trainer_says_the_same_before_it_loads(folder, tmp_path):
+    """A process of its own, which has torch: what it says when it opens the model."""
+    code = (
+        "import sys, torch\n"
+        "from lora_tui.config.schema import CaptionSection, ModelSection\n"
+        "from lora_tui.errors import UserError\n"
+        "from lora_tui.families.sd15.model import open_model\n"
+        "for base, vae in (argument.split('|') for argument in sys.argv[1:]):\n"
+        "    try:\n"
+        "        model = open_model(ModelSection(base=base, vae=vae), CaptionSection(), device=torch.device('cpu'),"
+        " dtype=torch.float32)\n"
+        "        if vae: model.vae\n"
+        "    except UserError as error:\n"
+        "        print(error.message)\n"
+    )
+    broken = {name: tmp_path / name for name in ("unet", "text_encoder", "tokenizer", "torn", "vae")}
+    for copy in broken.values():
+        shutil.copytree(folder, copy)
+    for part in ("unet", "text_encoder", "tokenizer", "vae"):
+        shutil.rmtree(broken[part] / part)
+    os.truncate(broken["torn"] / "unet" / DIFFUSERS, 5000)
+    lone = write_vae(tmp_path / "lone")
+    (lone / DIFFUSERS).unlink()
+    bases = [f"{copy}|" for copy in broken.values()] + [f"{folder}|{lone}"]
+    result = subprocess.run([sys.executable, "-c", code, *bases], capture_output=True, text=True, check=True)
+    with pytest.raises(UserError) as caught:
+        check_vae("sd15", lone)
+    expected = [*(refused(copy).message for copy in broken.values()), caught.value.message]
+    assert result.stdout.splitlines() == expected

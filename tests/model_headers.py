@@ -1,0 +1,101 @@
+"""Models of the family sd15 that are whole by names and headers, made without torch; their tensors are zeros."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from lora_tui.families.sd15.facts import FACTS
+from lora_tui.families.sd15.layout import ldm_name
+from lora_tui.families.sd15.shape import CLIP_PREFIX, UNET_PREFIX, VAE_PREFIX
+
+Shapes = Mapping[str, tuple[int, ...]]
+WIDTH, LAYERS = 8, 2
+
+DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model.safetensors", "model.safetensors"
+
+
+def write_safetensors(path: Path, shapes: Shapes) -> Path:
+    """A file with tensors of these shapes in half precision."""
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        size = 2 * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, offset + size]}
+        offset += size
+    data = json.dumps(header).encode()
+    path.write_bytes(len(data).to_bytes(8, "little") + data + bytes(offset))
+    return path
+
+
+def unet_shapes() -> dict[str, tuple[int, ...]]:
+    shapes = {f"{target.path}.weight": (WIDTH, WIDTH) for target in FACTS.targets(text_encoder=False)}
+    return {"conv_in.weight": (WIDTH, 4, 3, 3), "conv_out.weight": (4, WIDTH, 3, 3), **shapes}
+
+
+def text_shapes() -> dict[str, tuple[int, ...]]:
+    paths = [target.path for target in FACTS.targets() if target.part == "text_encoder"]
+    layers = [path for path in paths if int(path.split(".")[2]) < LAYERS]
+    return {
+        "embeddings.token_embedding.weight": (100, WIDTH),
+        "embeddings.position_embedding.weight": (77, WIDTH),
+        **{f"{path}.weight": (WIDTH, WIDTH) for path in layers},
+    }
+
+
+def vae_shapes() -> dict[str, tuple[int, ...]]:
+    shapes = {f"encoder.down_blocks.{block}.resnets.0.conv2.weight": (WIDTH, WIDTH, 3, 3) for block in range(4)}
+    return {**shapes, "decoder.conv_in.weight": (WIDTH, 4, 3, 3)}
+
+
+def checkpoint_shapes() -> dict[str, tuple[int, ...]]:
+    """The same model in one file, in the original layout."""
+    shapes = {ldm_name("unet", name): shape for name, shape in unet_shapes().items()}
+    shapes |= {f"{UNET_PREFIX}input_blocks.{1 + 3 * block}.0.out_layers.3.weight": (WIDTH, WIDTH) for block in range(4)}
+    shapes |= {f"{CLIP_PREFIX}text_model.{name}": shape for name, shape in text_shapes().items()}
+    shapes |= {f"{VAE_PREFIX}encoder.down.{block}.block.0.conv2.weight": (WIDTH, WIDTH) for block in range(4)}
+    return shapes
+
+
+def write_checkpoint(path: Path) -> Path:
+    return write_safetensors(path, checkpoint_shapes())
+
+
+def write_vae(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"_class_name": "AutoencoderKL", "latent_channels": 4}))
+    write_safetensors(folder / DIFFUSERS, vae_shapes())
+    return folder
+
+
+def write_folder(folder: Path) -> Path:
+    """The same model as a folder in diffusers' layout."""
+    for part in ("unet", "text_encoder", "tokenizer", "scheduler"):
+        (folder / part).mkdir(parents=True)
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    unet = {"_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4, "cross_attention_dim": WIDTH}
+    (folder / "unet" / "config.json").write_text(json.dumps(unet))
+    write_safetensors(folder / "unet" / DIFFUSERS, unet_shapes())
+    (folder / "text_encoder" / "config.json").write_text(json.dumps({"num_hidden_layers": LAYERS}))
+    write_safetensors(folder / "text_encoder" / TRANSFORMERS, text_shapes())
+    write_vae(folder / "vae")
+    (folder / "tokenizer" / "vocab.json").write_text("{}")
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "scheduler" / "scheduler_config.json").write_text('{"prediction_type": "epsilon"}')
+    return folder
+
+
+def into_shards(folder: Path, stem: str, shapes: Shapes) -> Path:
+    """Replace the one file of a part's weights by two and their index; return the index."""
+    (folder / f"{stem}.safetensors").unlink()
+    names = sorted(shapes)
+    halves = {"00001": names[::2], "00002": names[1::2]}
+    listed = {}
+    for number, half in halves.items():
+        file = f"{stem}-{number}-of-00002.safetensors"
+        write_safetensors(folder / file, {name: shapes[name] for name in half})
+        listed |= dict.fromkeys(half, file)
+    index = folder / f"{stem}.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": listed}))
+    return index
