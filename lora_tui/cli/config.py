@@ -66,31 +66,10 @@ def run(args: argparse.Namespace) -> int:
     return {"new": _new, "check": _check, "plan": _plan, "presets": _presets}[args.action](args)
 
 
-def with_values(config: Config, values: Sequence[str]) -> Config:
-    """``config`` with each ``key=value`` of ``--set`` in order.
-
-    Raises:
-        UserError: a text has no ``=``, the key is unknown, or the value is not allowed.
-    """
-    from lora_tui.config.load import set_value
-
-    for text in values:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(
-                _("{text} is no KEY=VALUE.").format(text=text),
-                place="--set",
-                remedy=_("Write it like this: --set network.rank=64"),
-                code="usage",
-            )
-        config = set_value(config, key.strip(), value)
-    return config
-
-
 def _new(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.fresh import file_stem, new_config
-    from lora_tui.config.load import save_config
+    from lora_tui.config.load import save_config, set_values
     from lora_tui.config.mistakes import shown
     from lora_tui.config.presets import find_preset
     from lora_tui.places import exists
@@ -108,7 +87,7 @@ def _new(args: argparse.Namespace) -> int:
             code="config.exists",
         )
     presets = [find_preset(name) for name in args.preset]
-    config = with_values(new_config(project, presets), args.values)
+    config = set_values(new_config(project, presets), args.values)
     save_config(config, path)
     if args.json:
         print_json(
@@ -125,11 +104,11 @@ def _new(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.findings import Finding
-    from lora_tui.config.load import ConfigErrors, load_config
+    from lora_tui.config.load import ConfigErrors, load_config, set_values
     from lora_tui.config.validate import check_config
 
     try:
-        config = with_values(load_config(args.file), args.values)
+        config = set_values(load_config(args.file), args.values)
     except ConfigErrors as wrong:
         place = f"{args.file}: "
         findings: tuple[Finding, ...] = tuple(
@@ -153,18 +132,17 @@ def _check(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.history import past_runs_in
-    from lora_tui.config.load import load_config
+    from lora_tui.config.load import load_config, set_values
     from lora_tui.config.plan import plan_run
+    from lora_tui.config.validate import check_config
     from lora_tui.project import Project
+    from lora_tui.text.plain import plain
 
-    config = with_values(load_config(args.file), args.values)
-    if not config.datasets:
-        raise UserError(
-            _("No dataset folder is set."),
-            place=f"{args.file}: datasets",
-            remedy=_("Add one: --set datasets.0.path=FOLDER"),
-            code="datasets.missing",
-        )
+    config = set_values(load_config(args.file), args.values)
+    for finding in check_config(config):
+        if finding.severity == "error" and finding.field.startswith("datasets"):
+            place = f"{args.file}: {finding.field}"
+            raise UserError(finding.message, place=plain(place), remedy=finding.remedy, code=finding.code)
     project = Project.find(args.file.absolute().parent)
     scan, data = _look(config, quiet=args.json)
     if data is None:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images, or a project"))
+    parser.add_argument("directory", metavar="DIR", type=_folder, help=_("a folder of images, or a project"))
     parser.add_argument("--config", type=Path, metavar="FILE", help=_("take the settings of this configuration"))
     parser.add_argument("--resolution", type=int, metavar="PX", help=_("training size: side of a square of its area"))
     parser.add_argument("--min", type=int, metavar="PX", help=_("smallest side of a bucket"))
@@ -50,6 +50,13 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, metavar="N", help=_("repeats, instead of those of N_name folders"))
     parser.add_argument("--extensions", metavar="LIST", help=_("endings of caption files, such as .txt,.caption"))
     parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
+
+
+def _folder(text: str) -> Path:
+    """A path from the command line; an empty word is not the current folder but a variable that was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError(_("No dataset folder is named."))
+    return Path(text)
 
 
 def _check(args: argparse.Namespace) -> int:

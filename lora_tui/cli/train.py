@@ -50,14 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
-    from lora_tui.config.load import load_config, set_value
+    from lora_tui.config.load import load_config, set_values
     from lora_tui.runs.start import start_run
 
     path = Path(args.config)
-    config = load_config(path)
-    for pair in args.values:
-        key, _equals, value = pair.partition("=")
-        config = set_value(config, key.strip(), value, base=Path.cwd())
+    config = set_values(load_config(path), args.values)
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
     return start_run(config, runs_dir.absolute(), on_made=on_made)
 

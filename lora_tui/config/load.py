@@ -6,7 +6,7 @@ reported at once. Writing is :mod:`lora_tui.config.write`, offered here as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.toml_files import TomlError, read_toml
 
-__all__ = ["ConfigErrors", "dump_config", "load_config", "parse_config", "save_config", "set_value"]
+__all__ = ["ConfigErrors", "dump_config", "load_config", "parse_config", "save_config", "set_value", "set_values"]
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -106,6 +106,25 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
         table = _entry(table, spec, key, int(parts[1]))
     table[spec.name] = value
     return _placed(validated(data))
+
+
+def set_values(config: Config, texts: Iterable[str]) -> Config:
+    """``config`` with each ``key=value`` of ``--set`` in order; relative places count from the current folder.
+
+    Raises:
+        UserError: a text has no ``=``, or :func:`set_value` refuses it.
+    """
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(
+                _("{text} is no KEY=VALUE.").format(text=plain(text, limit=60)),
+                place="--set",
+                remedy=_("Write it like this: --set network.rank=64"),
+                code="usage",
+            )
+        config = set_value(config, key.strip(), value)
+    return config
 
 
 def _placed(config: Config, place: str = "") -> Config:

@@ -186,6 +186,13 @@ def scan_datasets(config: Config, *, on_progress: Progress | None = None, should
     problems: list[Problem] = []
     seen = 0
     for index, entry in enumerate(config.datasets):
+        if not entry.path:  # as a path it would be the current folder
+            raise UserError(
+                _("No dataset folder is named."),
+                place=f"datasets.{index}.path",
+                remedy=_("Give a folder of images with their captions."),
+                code="dataset.missing",
+            )
         scan = scan_folder(
             Path(entry.path),
             dataset=index,

@@ -116,13 +116,22 @@ def test_plan_tells_steps_files_memory_and_room(project, capsys):
     assert lines[0].endswith("6 images x 1 = 6 -> 2 batches of 4 x 2 epochs = 4 steps")
 
 
-@pytest.mark.parametrize("value", ["datasets.0.path=/nowhere", "datasets.0.path=configs"])
+@pytest.mark.parametrize("value", ["datasets.0.path=/nowhere", "datasets.0.path=configs", "datasets.0.path="])
 def test_plan_without_images_says_so(project, monkeypatch, value, capsys):
     monkeypatch.chdir(project)
     run(["config", "new"])
     capsys.readouterr()
     assert run(["config", "plan", "configs/hat.toml", "--set", value, "--json"]) == 2
-    assert answer(capsys)["error"]["code"].startswith("dataset.")
+    assert answer(capsys)["error"]["code"].startswith("dataset")
+
+
+@pytest.mark.parametrize(("path", "says"), [("", "No dataset folder is named."), ("/nowhere", "There is no folder")])
+def test_plan_names_the_folder_that_is_wrong_and_never_takes_the_current_one(project, monkeypatch, path, says, capsys):
+    monkeypatch.chdir(project / "images")
+    run(["config", "new", "x.toml"])
+    capsys.readouterr()
+    assert run(["config", "plan", "x.toml", "--set", f"datasets.0.path={path}"]) == 2
+    assert capsys.readouterr().err.startswith(f"lora-tui: x.toml: datasets.0.path: {says}")
 
 
 def test_plan_without_a_folder_says_how_to_add_one(tmp_path, capsys):

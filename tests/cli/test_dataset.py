@@ -103,6 +103,7 @@ def test_buckets_as_a_table(dataset: Path, capsys: pytest.CaptureFixture[str]) -
     "arguments",
     [
         ["check", "/nowhere/at/all"],
+        ["check", ""],
         ["buckets", "/nowhere/at/all"],
         ["check", "{set}", "--purpose", "nonsense"],
         ["buckets", "{set}", "--resolution", "3"],

@@ -148,6 +148,8 @@ def read_all(descriptor: int) -> str:
     [
         (["none.toml"], "config.missing"),
         (["blob.toml", "--set", "network.rnak=3"], "config.unknown_key"),
+        (["blob.toml", "--set", "saving.title"], "usage"),
+        (["blob.toml", "--set", "datasets.0.path="], "datasets.path"),
         (["blob.toml", "--set", "model.base=gone.safetensors"], None),
         (["blob.toml", "--resume", "x"], "usage"),
         (["--resume", "x"], "run.not_found"),

@@ -253,3 +253,13 @@ def test_natural_keys_order_numbers_and_never_compare_kinds() -> None:
     wanted_backwards = wanted[::-1]
     assert sorted(wanted_backwards, key=natural_key)[:8] == wanted[:8]
     assert natural_key("a01") != natural_key("a1")
+
+
+def test_an_empty_path_is_not_the_current_folder(
+    make_image: MakeImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_image("here.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="No dataset folder is named") as caught:
+        scan_datasets(Config(datasets=[DatasetEntry(path="")]))
+    assert caught.value.place == "datasets.0.path"
