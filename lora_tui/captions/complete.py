@@ -168,6 +168,15 @@ def _rank(wanted: str, count: Callable[[str], int]) -> Callable[[str], tuple[boo
     return rank
 
 
+def installed_lists() -> list[Path]:
+    """The lists that the user keeps for every project: the files of ``tags`` in the data folder, by name."""
+    from lora_tui.settings import data_dir
+
+    folder = data_dir() / "tags"
+    found = folder.iterdir() if folder.is_dir() else iter(())
+    return sorted(path for path in found if path.suffix.lower() in (".csv", ".txt") and path.is_file())
+
+
 def load_tag_list(paths: Iterable[Path]) -> TagList:
     """The tags and translations of files, whatever of the known kinds each is.
 

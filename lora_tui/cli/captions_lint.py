@@ -1,0 +1,211 @@
+"""``lora-tui captions lint``: what is wrong with captions, and mending what can be mended.
+
+The dispatcher of ``captions`` calls :func:`add` for the command line; the command itself is ``args.action``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.text.translate import _
+
+if TYPE_CHECKING:
+    from lora_tui.captions.corpus import Corpus
+    from lora_tui.captions.lint import LintOptions, Problem
+
+PROBLEMS = 3
+_SHOWN_PER_KIND = 5
+_ROUNDS = 3
+"""Mending one problem can bring another to light, such as a doubled tag when spellings become one."""
+
+
+def add(commands: Any) -> None:
+    """Declare ``lint`` among the subcommands of ``captions``."""
+    lint = commands.add_parser("lint", help=_("say what is wrong with captions, and mend it with --fix"))
+    lint.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images"))
+    lint.add_argument("--profile", default="ours", metavar="P", help=_("the trainer that will read the captions"))
+    lint.add_argument("--trigger", default=None, metavar="W", help=_("the trigger word; a project knows it"))
+    lint.add_argument("--where", default="", metavar="FILTER", help=_("look at these captions only"))
+    lint.add_argument("--only", default="", metavar="CODES", help=_("report these problems only, such as tag.*"))
+    lint.add_argument("--ignore", default="", metavar="CODES", help=_("leave these problems out"))
+    lint.add_argument("--tokens", type=int, default=75, metavar="N", help=_("tokens that the text encoder sees"))
+    lint.add_argument("--no-shuffle", action="store_true", help=_("the trainer does not shuffle tags"))
+    lint.add_argument("--fix", action="store_true", help=_("mend what can be mended; captions undo takes it back"))
+    lint.add_argument("--dry-run", action="store_true", help=_("with --fix: say what would be changed"))
+    lint.add_argument("--all", action="store_true", help=_("list every caption, not only the first few of each kind"))
+    lint.add_argument("--json", action="store_true", help=_("print one JSON document"))
+    lint.set_defaults(action=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look, mend if that was asked for, and print what was found; 3 when problems are left."""
+    from lora_tui.captions.corpus import Corpus
+    from lora_tui.captions.profile import profile_named
+    from lora_tui.cli.output import Progress
+
+    profile = profile_named(args.profile)
+    with Progress(_("reading"), quiet=args.json) as progress:
+        corpus = Corpus.open(args.directory, profile=profile, on_progress=progress.update)
+    options = _options(args, corpus)
+    mended: list[dict[str, Any]] = []
+    if args.fix:
+        mended = _mend(args, corpus, options)
+    found = _found(args, corpus, options)
+    if args.json:
+        _print(corpus, found, mended)
+    else:
+        _say(corpus, found, mended, args)
+    return PROBLEMS if found else 0
+
+
+def _options(args: argparse.Namespace, corpus: Corpus) -> LintOptions:
+    from lora_tui.captions.journal import home_of
+    from lora_tui.captions.lint import LintOptions
+    from lora_tui.captions.tables import load_tables
+    from lora_tui.captions.tokens import sd15_tokens
+    from lora_tui.errors import UserError
+    from lora_tui.project import Project
+
+    if args.tokens < 1:
+        raise UserError(_("At least one token is seen."), place=f"--tokens {args.tokens}", code="usage")
+    trigger = args.trigger
+    if trigger is None:
+        project = Project.find(args.directory)
+        trigger = project.trigger if project is not None else ""
+    return LintOptions(
+        profile=corpus.profile,
+        trigger=trigger,
+        shuffle=False if args.no_shuffle else None,
+        tokens=sd15_tokens().count,
+        token_limit=args.tokens,
+        tables=load_tables(home_of(corpus.root) / ".lora-tui"),
+    )
+
+
+def _found(args: argparse.Namespace, corpus: Corpus, options: LintOptions) -> list[Problem]:
+    from fnmatch import fnmatchcase
+
+    from lora_tui.captions.asking import context_for
+    from lora_tui.captions.lint import Linter
+    from lora_tui.captions.query import parse_query
+
+    linter = Linter(corpus, options)
+    problems = linter.everything(corpus)
+    if args.where:
+        context = context_for(corpus, trigger=options.trigger, tokens=options.tokens, lint=linter.codes)
+        inside = set(parse_query(args.where).select(corpus, context))
+        problems = [problem for problem in problems if problem.number in inside]
+    only, ignored = _list(args.only), _list(args.ignore)
+
+    def wanted(code: str) -> bool:
+        named = not only or any(fnmatchcase(code, pattern) for pattern in only)
+        return named and not any(fnmatchcase(code, pattern) for pattern in ignored)
+
+    return [problem for problem in problems if wanted(problem.code)]
+
+
+def _mend(args: argparse.Namespace, corpus: Corpus, options: LintOptions) -> list[dict[str, Any]]:
+    """Apply the fixes, those of one kind as one transaction, until there is nothing more to mend."""
+    from lora_tui.captions.language import parse_operation
+    from lora_tui.captions.operations.base import Context
+    from lora_tui.captions.transaction import Session, preview
+
+    done: list[dict[str, Any]] = []
+    session = Session(corpus)
+    context = Context(profile=corpus.profile, tables=options.tables, tokens=options.tokens, count=corpus.index.count)
+    try:
+        for _round in range(1 if args.dry_run else _ROUNDS):
+            fixes: dict[str, list[int]] = {}
+            for problem in _found(args, corpus, options):
+                if problem.fix is not None:
+                    fixes.setdefault(problem.fix, []).append(problem.number)
+            changed = 0
+            for fix, numbers in fixes.items():
+                plan = preview(
+                    corpus, numbers, parse_operation(fix), context=context, operation_text=fix, scope_text="lint"
+                )
+                if plan.changes:
+                    done.append({"operation": fix, "captions": len(plan.changes)})
+                    changed += len(plan.changes)
+                    if not args.dry_run:
+                        session.apply(plan, "lint")
+            if not changed:
+                break
+    finally:
+        finished = session.close()
+    conflicts = [name for transaction in finished for name in transaction.conflicts]
+    if conflicts:
+        done.append({"conflicts": conflicts})
+    return done
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _print(corpus: Corpus, found: Sequence[Problem], mended: Sequence[dict[str, Any]]) -> None:
+    from collections import Counter
+
+    from lora_tui.cli.output import print_json
+
+    rows = [
+        {
+            "image": corpus.entries[problem.number].name,
+            "caption": corpus.entries[problem.number].caption_name,
+            "code": problem.code,
+            "severity": problem.severity,
+            "message": problem.message,
+            "fix": problem.fix,
+            "remedy": problem.remedy,
+        }
+        for problem in found
+    ]
+    counts = dict(sorted(Counter(problem.code for problem in found).items()))
+    document = {"folder": corpus.root, "images": len(corpus.entries), "counts": counts, "problems": rows}
+    print_json({**document, "mended": list(mended)} if mended else document)
+
+
+def _say(corpus: Corpus, found: Sequence[Problem], mended: Sequence[dict[str, Any]], args: argparse.Namespace) -> None:
+    from lora_tui.cli.output import say
+    from lora_tui.text import count, ngettext, plain
+
+    for row in mended:
+        if "conflicts" in row:
+            names = ", ".join(plain(name) for name in row["conflicts"][:_SHOWN_PER_KIND])
+            say(_("changed by another program meanwhile, and left alone: {names}").format(names=names))
+            continue
+        message = ngettext("{count} caption: {operation}", "{count} captions: {operation}", row["captions"])
+        say(message.format(count=count(row["captions"]), operation=plain(row["operation"])))
+    if mended:
+        say()
+    if not found:
+        say(_("No problem found."))
+        return
+    kinds: dict[str, list[Problem]] = {}
+    for problem in found:
+        kinds.setdefault(problem.code, []).append(problem)
+    for members in sorted(kinds.values(), key=lambda members: (members[0].severity != "error", -len(members))):
+        _say_kind(corpus, members, everything=args.all)
+
+
+def _say_kind(corpus: Corpus, members: Sequence[Problem], *, everything: bool) -> None:
+    from lora_tui.cli.output import say
+    from lora_tui.text import count, plain
+
+    first = members[0]
+    mark = "×" if first.severity == "error" else "!"
+    same = all(problem.message == first.message for problem in members)
+    say(f"{mark} {first.code} ({count(len(members))})" + (f"  {first.message}" if same else ""))
+    shown = members if everything else members[:_SHOWN_PER_KIND]
+    for problem in shown:
+        name = plain(corpus.entries[problem.number].name)
+        say(f"    {name}" if same else f"    {name}: {problem.message}")
+    if len(shown) < len(members):
+        say(_("    and {number} more; --all lists them").format(number=count(len(members) - len(shown))))
+    if first.fix is not None:
+        say(_("  mended by: {operation}").format(operation=plain(first.fix)))
+    if first.remedy:
+        say(f"  {first.remedy}")

@@ -1,0 +1,145 @@
+"""``captions lint``, ``prune``, ``trigger`` and ``phrases``: exit statuses, JSON, lines for a person, mending."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui.cli import captions_advice, captions_lint
+from lora_tui.errors import UserError
+from lora_tui.project import Project
+
+
+def run(*argv: str) -> int:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    captions_lint.add(commands)
+    captions_advice.add(commands)
+    args = parser.parse_args(argv)
+    return int(args.action(args))
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return dict(json.loads(capsys.readouterr().out))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    captions = {
+        "a": b"hatgirl, long hair, smile, hat\n",
+        "b": b"long hair, hatgirl, long_hair, hat",
+        "c": b"hatgirl, long hair, \x1b[31mred[/], hat\r\n",
+    }
+    for name, raw in captions.items():
+        (folder / f"{name}.png").touch()
+        (folder / f"{name}.txt").write_bytes(raw)
+    return folder
+
+
+def test_problems_give_status_3_and_a_document(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("lint", str(dataset), "--trigger", "hatgirl", "--json") == 3
+    found = document(capsys)
+    assert found["images"] == 3
+    assert found["counts"] == {
+        "caption.control": 1,
+        "caption.crlf": 1,
+        "tag.double_spelling": 1,
+        "tag.spelling": 1,
+        "trigger.not_first": 1,
+    }
+    [problem] = [row for row in found["problems"] if row["code"] == "trigger.not_first"]
+    assert (problem["image"], problem["caption"], problem["fix"]) == ("b.png", "b.txt", 'trigger "hatgirl"')
+
+
+def test_a_project_knows_the_trigger_and_filters_narrow(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Project.create(dataset.parent, trigger="hatgirl")
+    assert run("lint", str(dataset), "--json", "--only", "trigger.*") == 3
+    assert document(capsys)["counts"] == {"trigger.not_first": 1}
+    assert run("lint", str(dataset), "--json", "--where", "name:a") == 0
+    assert run("lint", str(dataset), "--where", "is:lint -name:c", "--ignore", "tag.*,trigger.*") == 0
+    assert "No problem found" in capsys.readouterr().out
+
+
+def test_lines_are_safe_and_name_the_fix(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("lint", str(dataset), "--trigger", "[/x]\x1b[31m") == 3
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "[/x]␛[31m" in out
+    assert "lines lf" in out
+
+
+def test_what_is_mended_is_said_and_can_be_taken_back(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path.name: path.read_bytes() for path in dataset.glob("*.txt")}
+    assert run("lint", str(dataset), "--trigger", "hatgirl", "--fix", "--dry-run", "--json") == 3
+    assert document(capsys)["mended"]
+    assert {path.name: path.read_bytes() for path in dataset.glob("*.txt")} == before
+    assert run("lint", str(dataset), "--trigger", "hatgirl", "--fix") == 0
+    assert "No problem found" in capsys.readouterr().out
+    assert (dataset / "a.txt").read_bytes() == before["a.txt"]
+    assert (dataset / "b.txt").read_bytes() == b"hatgirl, long hair, hat"
+    assert (dataset / "c.txt").read_bytes() == b"hatgirl, long hair, [31mred[/], hat\n"
+    assert (dataset / ".lora-tui" / "journal").is_dir()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["lint", "{set}/none"],
+        ["lint", "{set}", "--profile", "nobody"],
+        ["lint", "{set}", "--where", "(a"],
+        ["lint", "{set}", "--tokens", "0"],
+        ["prune", "{set}"],
+        ["prune", "{set}", "--purpose", "nonsense"],
+        ["prune", "{set}", "--purpose", "style", "--share", "0"],
+        ["trigger", "x", "{set}", "--tags", "{set}/none.csv"],
+        ["phrases", "{set}", "--longest", "0"],
+    ],
+)
+def test_wrong_input_is_an_error_that_can_be_mended(dataset: Path, argv: list[str]) -> None:
+    with pytest.raises(UserError):
+        run(*(argument.format(set=dataset) for argument in argv))
+
+
+def test_prune_says_what_to_absorb(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("prune", str(dataset), "--purpose", "character", "--trigger", "hatgirl", "--json") == 0
+    found = document(capsys)
+    assert (found["captions"], found["operation"]) == (3, 'remove "long hair"')
+    assert {row["tag"]: row["advice"] for row in found["tags"]}["hat"] == "perhaps"
+    assert run("prune", str(dataset), "--purpose", "character", "--where", "smile") == 0
+    out = capsys.readouterr().out
+    assert "hair: long hair 100%" in out
+    assert "\x1b" not in out
+
+
+def test_trigger_says_what_speaks_against_a_word(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("trigger", "hatgirl", str(dataset)) == 0
+    assert "Nothing speaks against" in capsys.readouterr().out
+    (dataset / "tags.csv").write_text("hatgril,0,5,\n")
+    assert run("trigger", "hatgril", str(dataset), "--tags", str(dataset / "tags.csv"), "--json") == 3
+    assert [problem["code"] for problem in document(capsys)["problems"]] == ["trigger.known_tag"]
+    assert run("trigger", "dog", str(dataset)) == 3
+
+
+def test_lists_of_the_user_are_found(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lora_tui.settings import data_dir
+
+    (data_dir() / "tags").mkdir(parents=True)
+    (data_dir() / "tags" / "mine.csv").write_text("hatgril,0,5,\n")
+    assert run("trigger", "hatgril", str(dataset), "--json") == 3
+
+
+def test_phrases_are_listed(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        (dataset / f"{name}.txt").write_text("A red hat lies on the table.")
+    assert run("phrases", str(dataset), "--json") == 0
+    assert [row["text"] for row in document(capsys)["phrases"]] == ["hat", "hat lies on the table", "red hat lies"]
+    assert run("phrases", str(dataset), "--least", "9") == 0
+    assert "No phrase" in capsys.readouterr().out
