@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ LATELY = 5
 TOLD_BY_CHECKS = frozenset(("datasets.problems", "captions.missing", "captions.none"))
 """Findings on the configuration that the checks of the images tell in more detail."""
 
+SAYS_EMPTY = frozenset(("datasets.missing", "datasets.no_images", "dataset.empty"))
+"""What says in one way or another that there is no image: said once, by the first of them."""
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -29,12 +32,18 @@ class Advice:
         text: what is so.
         remedy: what to do; may be empty.
         screen: where it is done; empty when no screen helps.
+        place: the setting or the file there, as :meth:`BaseScreen.go_to` takes it.
+        action: what can be done about it at once; its key is said in the text.
+        code: of the finding or problem.
     """
 
     mark: str
     text: str
     remedy: str = ""
     screen: str = ""
+    place: str = ""
+    action: str = ""
+    code: str = ""
 
     @property
     def tone(self) -> str:
@@ -53,8 +62,15 @@ class Recent:
     project: Path | None = None
 
 
-def advice_for(workspace: Workspace) -> tuple[Advice, ...]:
-    """What needs a person, the gravest first; each kind of problem once, with how many files have it."""
+def advice_for(workspace: Workspace, key: Callable[[str], str]) -> tuple[Advice, ...]:
+    """What needs a person, the gravest first; each kind of problem once, with how many files have it.
+
+    In a folder with neither project nor images it is how to begin. ``key`` gives the key of an action.
+    """
+    images = workspace.images
+    begun = workspace.saved or workspace.config_path is not None or bool(workspace.runs)
+    if workspace.project is not None and not begun and images is not None and not images.tally.images:
+        return (*(_of_error(error) for error in workspace.trouble), *_beginnings(key))
     found = [_of_error(error) for error in workspace.trouble]
     planned = workspace.planned
     if planned is not None:
@@ -63,21 +79,51 @@ def advice_for(workspace: Workspace) -> tuple[Advice, ...]:
         for finding in planned.findings:
             if finding.severity != "note" and finding.code not in TOLD_BY_CHECKS:
                 mark = "failed" if finding.severity == "error" else "needs"
-                found.append(Advice(mark, plain(finding.message), plain(finding.remedy), "parameters"))
+                words = plain(finding.message), plain(finding.remedy)
+                found.append(Advice(mark, *words, "parameters", finding.field, code=finding.code))
     found += _of_images(workspace)
     if workspace.project is not None and not workspace.saved:
         found.append(
             Advice(
                 "todo",
-                _("This folder is no project yet; it opened as one."),
-                _("n writes a project file: purpose, trigger word."),
+                _("{key} makes a project of this folder: purpose, trigger word, runs.").format(
+                    key=key("home.new-project")
+                ),
+                _("It works without one, too; a project also keeps purpose and price, and its runs by number."),
+                action="home.new-project",
             )
         )
     order = {"failed": 0, "needs": 1, "empty": 1, "todo": 2}
     unique: dict[tuple[str, str], Advice] = {}
     for one in found:
-        unique.setdefault((one.text, one.screen), one)
+        kind = ("", "empty") if one.code in SAYS_EMPTY else (one.text, one.screen)
+        unique.setdefault(kind, one)
     return tuple(sorted(unique.values(), key=lambda one: order.get(one.mark, 1)))
+
+
+def _beginnings(key: Callable[[str], str]) -> tuple[Advice, ...]:
+    """How to begin, for a folder with nothing in it."""
+    return (
+        Advice(
+            "todo",
+            _("{key} makes a project: its folder of images, its purpose, its trigger word.").format(
+                key=key("home.new-project")
+            ),
+            _("Images lie in a folder of the project, each with a caption of the same name beside it."),
+            action="home.new-project",
+        ),
+        Advice(
+            "todo",
+            _("{key} opens a project, or any folder of images as one.").format(key=key("home.open-project")),
+            _("Nothing is written into a folder that is only looked at."),
+            action="home.open-project",
+        ),
+        Advice(
+            "todo",
+            _("lora-tui demo, in a shell, makes a small complete project to look around in."),
+            _("It draws its images itself, needs no download, and trains on the CPU in about a minute."),
+        ),
+    )
 
 
 def _of_error(error: UserError) -> Advice:
@@ -101,7 +147,7 @@ def _of_images(workspace: Workspace) -> list[Advice]:
         if len(numbers) > 1:
             text += " " + ngettext("({count} file)", "({count} files)", len(numbers)).format(count=count(len(numbers)))
         mark = "failed" if first.severity == "error" else "needs"
-        found.append(Advice(mark, text, plain(first.remedy), "dataset"))
+        found.append(Advice(mark, text, plain(first.remedy), "dataset", str(first.path), code=first.code))
     return found
 
 

@@ -75,6 +75,7 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         self.workspace = Workspace(directory, run=run)
         self.themes, self.theme_failures = load_themes()
         self._crashed = False
+        self._place = ("", "")
         for entry in SCREENS:
             self.add_mode(entry.name, partial(_make, entry))
         for spec in self.themes.values():
@@ -84,12 +85,21 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
 
     # -- what screens use
 
-    def show_screen(self, name: str) -> None:
-        """Go to a screen of the table."""
+    def show_screen(self, name: str, place: str = "") -> None:
+        """Go to a screen of the table, and there to a thing of it (see :meth:`BaseScreen.go_to`)."""
         if entry_of(name) is not None:
+            self._place = (name, place)
             while len(self.screen_stack) > 1:
                 self.pop_screen()
             self.switch_mode(name)
+
+    def take_place(self, name: str) -> str:
+        """Where on the screen ``name`` the person wants to be; asked for once."""
+        wanted, place = self._place
+        if wanted != name:
+            return ""
+        self._place = ("", "")
+        return place
 
     def open_run(self, run: RunFolder) -> None:
         """Show a run on the training screen."""
@@ -132,7 +142,9 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         title = [Cell(work.title, "strong")]
         if purpose:
             title.append(Cell(f" {self.marks.dot} {plain(purpose)}", "muted"))
-        road = () if self.current_mode == "home" else road_cells(work, self.marks)
+        here = str(self.current_mode)
+        shown = partial(self.keymap.shown, ascii_only=self.ascii_only)
+        road = () if here == "home" else road_cells(work, self.marks, here, shown)
         return HeaderText(tuple(title), road, header_run(work.living, self.marks))
 
     @property

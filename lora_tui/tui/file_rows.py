@@ -51,12 +51,16 @@ class FileRow:
 
 
 def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
-    """All rows: problems of folders first, then images in their natural order with the problem files among them."""
+    """All rows: problems of folders first, then images in their natural order with the problem files among them.
+
+    That there is no image at all is said where the rows would be, and is no row.
+    """
     from lora_tui.dataset.scan import natural_key
 
     by_path: dict[Path, list[Problem]] = {}
     for problem in images.problems:
-        by_path.setdefault(problem.path, []).append(problem)
+        if problem.code != "dataset.empty":
+            by_path.setdefault(problem.path, []).append(problem)
     rows: list[FileRow] = []
     several = len({image.dataset for image in images.scan.images}) > 1
     cut = 0 if several else len(common_folder(images))

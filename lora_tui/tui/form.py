@@ -25,6 +25,7 @@ from lora_tui.config.fields import (
 )
 from lora_tui.config.findings import Finding
 from lora_tui.config.load import set_value
+from lora_tui.config.presets import Preset
 from lora_tui.config.schema import Config, SamplePrompt
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
@@ -94,6 +95,7 @@ class FormRow:
 class _Past:
     config: Config
     what: str
+    key: str = ""
 
 
 class Form:
@@ -105,8 +107,10 @@ class Form:
         expert: whether the settings that few need are shown too.
         whole: whether all groups are shown one below the other.
         query: what is searched for; empty shows the group.
+        only_changed: whether only the settings that differ from their defaults are shown, of all groups.
         findings: what a check said of the configuration, none before the first.
         base: folder that relative places count from.
+        touched: key of the setting that was last taken back or done again; empty when it was no single one.
     """
 
     def __init__(self, config: Config, *, base: Path | None = None) -> None:
@@ -116,7 +120,9 @@ class Form:
         self.expert = False
         self.whole = False
         self.query = ""
+        self.only_changed = False
         self.findings: tuple[Finding, ...] | None = None
+        self.touched = ""
         self._undo: list[_Past] = []
         self._redo: list[_Past] = []
         self._open: set[str] = set()
@@ -126,13 +132,21 @@ class Form:
 
     def rows(self) -> tuple[FormRow, ...]:
         """The rows to show: of the group, or of all groups what the query finds."""
+        numbers = range(len(groups()))
         if self.query:
-            return tuple(row for number in range(len(groups())) for row in self._found(number))
-        if not self.whole:
-            return tuple(self._rows_of(self.group))
+            return self._headed((number, self._found(number)) for number in numbers)
+        if self.only_changed:
+            return self._headed((number, self._changed(number)) for number in numbers)
+        if self.whole:
+            return self._headed((number, self._rows_of(number)) for number in numbers)
+        return tuple(self._rows_of(self.group))
+
+    def _headed(self, parts: Iterable[tuple[int, Iterable[FormRow]]]) -> tuple[FormRow, ...]:
+        """The rows of groups with the name of each group above them; groups without rows are left out."""
         rows: list[FormRow] = []
-        for number, group in enumerate(groups()):
-            rows += (FormRow("head", f"[{group.name}]", number), *self._rows_of(number))
+        for number, part in parts:
+            if found := tuple(part):
+                rows += (FormRow("head", f"[{groups()[number].name}]", number), *found)
         return tuple(rows)
 
     def _rows_of(self, number: int, *, everything: bool = False) -> Iterable[FormRow]:
@@ -162,6 +176,17 @@ class Form:
             if row.spec is not None and all(word in haystack(row.spec) for word in words):
                 yield row
 
+    def _changed(self, number: int) -> Iterable[FormRow]:
+        for row in self._rows_of(number, everything=True):
+            if row.spec is not None and self.is_changed(row.key, row.spec):
+                yield row
+
+    def holds(self, preset: Preset) -> bool:
+        """Whether every setting of a preset has the value that the preset gives it."""
+        return preset.family == self.config.model.family and all(
+            value_of(self.config, key) == value for key, value in preset.values.items()
+        )
+
     def group_state(self, number: int) -> str:
         """``error``, ``warning`` or ``done`` by what the check says of the group; empty before any check."""
         if self.findings is None:
@@ -187,7 +212,7 @@ class Form:
         for number, group in enumerate(groups()):
             if section not in {spec.name for spec in group.sections}:
                 continue
-            self.group, self.query = number, ""
+            self.group, self.query, self.only_changed = number, "", False
             rows = tuple(self._rows_of(number, everything=True))
             found = next((row for row in rows if row.key == field), None) or next(
                 (row for row in rows if row.key.startswith(field) or field.startswith(row.key)), None
@@ -206,11 +231,18 @@ class Form:
         return bool(value_of(self.config, key) != spec.default)
 
     def title(self, row: FormRow) -> str:
-        """The row's name, settings of an entry a little to the right."""
+        """The row's name; settings of an entry a little to the right, or with its number where it is not above them."""
+        name = _(_ENTRY_NAMES[row.section]) if row.entry >= 0 else ""
+        entry = f"{name} {row.entry + 1}" if name else ""
         if row.spec is not None:
-            return ("  " if row.entry >= 0 else "") + _(row.spec.option.title)
+            title = _(row.spec.option.title)
+            if not entry:
+                return title
+            if not self.query and not self.only_changed:
+                return f"  {title}"
+            return entry if title == name else f"{title} ({entry})"
         if row.kind == "entry":
-            return f"{_(_ENTRY_NAMES[row.section])} {row.entry + 1}"
+            return entry
         return _(groups()[row.group].title) if row.kind == "head" else "+"
 
     def value(self, row: FormRow) -> Cell:
@@ -236,6 +268,8 @@ class Form:
             return Cell(_("Enter folds, x removes") if row.kind == "entry" else "", "muted")
         if not applies(spec, self.config):
             return Cell(_("no effect unless {rule}").format(rule=rule_text(spec)), "muted")
+        if self.only_changed and spec.default not in ("", []):
+            return Cell(_("default {value}").format(value=value_text(spec, spec.default)), "muted")
         extra = self._computed(row.key)
         if extra:
             return Cell(extra, "muted")
@@ -300,7 +334,7 @@ class Form:
         Raises:
             UserError: the text is not allowed there; the configuration stays as it was.
         """
-        return self._take(self.candidate(row, text), self.title(row).strip())
+        return self._take(self.candidate(row, text), self.title(row).strip(), row.key)
 
     def turn(self, row: FormRow, by: int) -> bool:
         """The next or previous value of a switch or a choice; false for other rows."""
@@ -322,7 +356,7 @@ class Form:
         config = _copied(self.config)
         parent: Any = value_of(config, row.key.rpartition(".")[0])
         setattr(parent, row.spec.name, list(default) if isinstance(default, list) else default)
-        return self._take(config, f"{self.title(row).strip()}: {plain(text)}")
+        return self._take(config, f"{self.title(row).strip()}: {plain(text)}", row.key)
 
     def add(self, section: str, **values: Any) -> FormRow:
         """A new entry at the end of a list, a prompt with the size and method of the one before it."""
@@ -337,6 +371,7 @@ class Form:
         key = f"{section}.{len(entries) - 1}"
         self._open.add(key)
         self._take(config, _(_ADD_NAMES[section]))
+        self.only_changed = False
         self.group, self.query = next(at for at, group in enumerate(groups()) if spec in group.sections), ""
         return FormRow("field", f"{key}.{spec.fields[0].name}", self.group, spec.fields[0])
 
@@ -383,14 +418,14 @@ class Form:
         if not source:
             return ""
         past = source.pop()
-        target.append(_Past(self.config, past.what))
-        self.config = past.config
+        target.append(_Past(self.config, past.what, past.key))
+        self.config, self.touched = past.config, past.key
         return past.what
 
-    def _take(self, config: Config, what: str) -> bool:
+    def _take(self, config: Config, what: str, key: str = "") -> bool:
         if config == self.config:
             return False
-        self._undo.append(_Past(self.config, what))
+        self._undo.append(_Past(self.config, what, key))
         del self._undo[:-UNDO_LIMIT]
         self._redo.clear()
         self.config = config

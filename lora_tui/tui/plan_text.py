@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
@@ -16,20 +18,31 @@ LEAD = 6
 Line = tuple[Cell, ...]
 
 
-def plan_lines(workspace: Workspace, width: int, *, disk_free: int | None = None, ellipsis: str = "…") -> list[Line]:
-    """The plan in at most four lines of ``width`` cells, or what stands in its way."""
+def plan_lines(
+    workspace: Workspace, width: int, height: int, *, disk_free: int | None = None, ellipsis: str = "…"
+) -> list[Line]:
+    """The plan in at most ``height`` lines of ``width`` cells, the steps first; or what stands in its way."""
     planned = workspace.planned
     plan = planned.plan if planned else None
     if plan is None:
         return [_led(wrap(why_not(workspace), width - LEAD, 2, ellipsis=ellipsis)[0], "muted")]
-    steps = wrap(plan.arithmetic, width - LEAD, 2, ellipsis=ellipsis)
+    room = width - LEAD
+    steps = wrap(plan.arithmetic, room, 2 if height > 2 else 1, ellipsis=ellipsis)
     lines = [_led(steps[0], "strong"), *(_indented(text, "strong") for text in steps[1:])]
-    lines.append(_indented("  ".join(_time_and_files(plan, disk_free))))
-    lines.append(_indented("  ".join(_memory(plan))))
     money = _money(plan, workspace)
-    if money:
-        lines.append(_indented(money))
-    return lines[:4]
+    parts = [*_time_and_files(plan, disk_free), *([money] if money else []), *_memory(plan)]
+    return [*lines, *(_indented(text) for text in flow(parts, room))][:height]
+
+
+def flow(parts: Sequence[str], width: int, gap: str = "  ") -> list[str]:
+    """Lines of at most ``width`` cells with as many whole parts each as fit; only a longer part is over it."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(lines[-1]) + len(gap) + cell_len(part) <= width:
+            lines[-1] += gap + part
+        else:
+            lines.append(part)
+    return lines
 
 
 def bucket_lines(plan: RunPlan) -> list[Line]:
@@ -80,7 +93,7 @@ def finding_line(findings: Sequence[Finding], key: str) -> Line:
 def start_question(plan: RunPlan, workspace: Workspace) -> tuple[str, str]:
     """What to ask before a run starts: the question, and what it will cost."""
     steps = ngettext("{count} step", "{count} steps", plan.total_steps).format(count=count(plan.total_steps))
-    details = [plan.arithmetic, "  ".join(_time_and_files(plan, None)), "  ".join(_memory(plan))]
+    details = [plan.arithmetic, *flow(_time_and_files(plan, None), 66), *flow(_memory(plan), 66)]
     money = _money(plan, workspace)
     if money:
         details.append(money)
@@ -100,8 +113,10 @@ def why_not(workspace: Workspace) -> str:
     planned = workspace.planned
     if planned is not None and planned.error is not None:
         return plain(str(planned.error))
-    if workspace.scanned >= 0:
-        return _("reading images: {count} so far").format(count=count(max(workspace.scanned, 0)))
+    if workspace.scanned > 0:
+        return _("reading images: {count} so far").format(count=count(workspace.scanned))
+    if workspace.scanned == 0:
+        return _("reading images")
     if workspace.config is not None and not workspace.config.datasets:
         return _("no dataset yet: add a folder of images under Dataset")
     if workspace.images is not None and not workspace.images.scan.images:
@@ -134,7 +149,7 @@ def _memory(plan: RunPlan) -> list[str]:
     names = {"weights": _("weights"), "activations": _("activations")}
     total = plan.memory_total
     divisor = 1e9 if total >= 1e9 else 1e6
-    said = [_("memory {size}").format(size=bytes_text(total)) + " "]
+    said = [_("memory {size}").format(size=bytes_text(total))]
     said += [f"{names.get(name, name)} {size / divisor:.2f}" for name, size in parts.items()]
     return [*said, _("adapter and optimizer {size}").format(size=f"{trained / divisor:.2f}")]
 

@@ -111,7 +111,8 @@ class Questions:
                 refusal = screen.refusal(action.id) if own and isinstance(screen, Acting) else ""
                 key = shell.keymap.shown(action.id, ascii_only=shell.ascii_only)
                 entries.append(Entry(action, key, refusal))
-        shell.push_screen(Palette(entries), self._do)
+        # what can be done first; the rest says why not
+        shell.push_screen(Palette(sorted(entries, key=lambda entry: bool(entry.refusal))), self._do)
 
     def action_keys(self) -> None:
         """Show all keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,13 +77,10 @@ def dataset_step(workspace: Workspace) -> Step:
         return Step("dataset", "needs", _("no images could be read"))
     tally = workspace.images.tally
     if not tally.images:
-        return Step("dataset", "empty", _("no images yet: put pictures and captions into the folder"))
-    parts = [
-        _("{images} in {folders}").format(
-            images=ngettext("{count} image", "{count} images", tally.images).format(count=count(tally.images)),
-            folders=ngettext("{count} folder", "{count} folders", tally.folders).format(count=count(tally.folders)),
-        )
-    ]
+        return Step("dataset", "empty", _("no images yet: put pictures and captions into a folder"))
+    images = ngettext("{count} image", "{count} images", tally.images).format(count=count(tally.images))
+    folders = ngettext("{count} folder", "{count} folders", tally.folders).format(count=count(tally.folders))
+    parts = [images if tally.folders == 1 else _("{images} in {folders}").format(images=images, folders=folders)]
     low, high = tally.least_repeats, tally.most_repeats
     if (low, high) != (1, 1):
         parts.append(_("repeats {number}").format(number=low if low == high else f"{low}-{high}"))
@@ -108,7 +106,7 @@ def parameters_step(workspace: Workspace) -> Step:
             count=count(plan.total_steps)
         )
         if plan.seconds is not None:
-            tail += _(", ") + _("about {time}").format(time=duration(plan.seconds))
+            tail += _(", ") + duration(plan.seconds)
         head.append(tail)
     if errors:
         return Step("parameters", "needs", plain(errors[0].message))
@@ -159,18 +157,25 @@ def header_run(status: RunStatus | None, marks: Marks) -> tuple[tuple[Cell, ...]
     return tuple(forms)
 
 
-def road_cells(workspace: Workspace, marks: Marks) -> tuple[Cell, ...]:
-    """The road for the top line: each step's mark and short name."""
-    cells: list[Cell] = []
+def road_cells(
+    workspace: Workspace, marks: Marks, here: str, key_of: Callable[[str], str]
+) -> tuple[tuple[Cell, ...], ...]:
+    """The road for the top line: each screen's mark and short name, with its key where there is room for keys.
+
+    ``here`` is the screen in view, ``key_of`` gives the key of an action as a person reads it. Longest form first.
+    """
+    long: list[Cell] = []
+    short: list[Cell] = []
     for entry in SCREENS:
-        if not entry.road:
-            continue
-        step = step_of(entry.name, workspace)
-        if cells:
-            cells.append(Cell(" "))
-        cells.append(Cell(getattr(marks, step.mark), step.tone))
-        cells.append(Cell(_(entry.road), "muted"))
-    return tuple(cells)
+        key = key_of(entry.action.id)
+        name = Cell(_(entry.road or entry.title), "strong" if entry.name == here else "muted")
+        step = step_of(entry.name, workspace) if entry.road else None
+        mark = [Cell(getattr(marks, step.mark), step.tone)] if step is not None else []
+        if key:
+            long += [Cell("  " if long else ""), Cell(f"{key} ", "accent"), *mark, name]
+        if mark:
+            short += [Cell(" " if short else ""), *mark, name]
+    return tuple(long), tuple(short)
 
 
 def step_of(screen: str, workspace: Workspace) -> Step:

@@ -13,7 +13,7 @@ from lora_tui.jobs.events import as_number
 from lora_tui.runs.facts import Ending
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
-from lora_tui.text import _, bytes_text, count, duration, number, percent, plain
+from lora_tui.text import _, bytes_text, clock, count, duration, number, percent, plain
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.marks import Marks
@@ -119,8 +119,10 @@ def activity(seen: Seen) -> str:
 
 
 def bar_line(seen: Seen, width: int) -> Line:
-    """The share of the steps that is done, as a bar, and the time that is left."""
+    """The share of the steps that is done, as a bar, and the time that is left; of an ended run when it was."""
     story = seen.story
+    if not seen.alive and story.first_time is not None and story.last_time is not None:
+        return _when(seen, story.first_time, story.last_time, width)
     share = _share(seen.newest, seen.total)
     eta = story.eta_seconds if seen.alive else None
     phase = story.phase
@@ -128,13 +130,20 @@ def bar_line(seen: Seen, width: int) -> Line:
         share, text = _share(phase.done, phase.total), activity(seen)
     elif eta is not None:
         text = _("ETA {time}").format(time=duration(eta))
-    elif story.first_time is not None and story.last_time is not None:
-        text = _("took {time}").format(time=duration(story.last_time - story.first_time)) if not seen.alive else ""
     else:
         text = ""
     room = max(width - ETA_WIDTH, 4)
     tone = "running" if seen.alive else "muted"
     return (*meter(share, room, seen.marks, tone), Cell(f"{fit(text, ETA_WIDTH, align='right')}"))
+
+
+def _when(seen: Seen, first: float, last: float, width: int) -> Line:
+    day, other = clock(first, "%Y-%m-%d"), clock(last, "%Y-%m-%d")
+    end = clock(last, "%H:%M" if day == other else "%Y-%m-%d %H:%M")
+    words = _("{begin} to {end}").format(begin=f"{day} {clock(first, '%H:%M')}".strip(), end=end) if day else ""
+    took = _("took {time}").format(time=duration(last - first))
+    room = max(width - cell_len(took), 0)
+    return Cell("  " + fit(words, room - 2, ellipsis=seen.marks.ellipsis), "muted"), Cell(took, "muted")
 
 
 def meter(share: float, width: int, marks: Marks, tone: str) -> tuple[Cell, Cell]:
@@ -165,7 +174,7 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
         cells.append(Cell(_("  log axis") if look.log else "", "muted"))
     zoom = _("  zoom {level}").format(level=f"1/{2**look.zoom}") if look.zoom else ""
     cells.append(Cell(zoom, "muted"))
-    cells.append(Cell("  " + (_("follow") if look.at is None else ""), "muted"))
+    cells.append(Cell("  " + (_("follow") if look.at is None and seen.alive else ""), "muted"))
     if clipped:
         cells.append(Cell(_("  peaks cut"), "muted"))
     if not story.complete:

@@ -72,6 +72,8 @@ class Work:
 
     def rescan(self) -> None:
         """Read the images again."""
+        if self.workspace.config is not None:
+            self.workspace.scanned = 0
         start_job(self._app, self._scan, "scan")
 
     def use_config(self, config: Config, path: Path | None = None, *, changed: bool = True) -> None:
@@ -126,8 +128,8 @@ class Work:
         work.config_changed = False
         if opened.errors:
             self._app.tell(error_words(opened.errors[0]), "error")
+        self.rescan()  # first, so that the screens see that images are being read
         self._app.changed("project", "config")
-        self.rescan()
         self.poll_runs()
         from lora_tui.settings import remember_project
 

@@ -8,12 +8,19 @@ from pathlib import Path
 from PIL import Image
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
+from tui.seeing import text_of
 
 from lora_tui.jobs.events import EventWriter
 from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
 from lora_tui.settings import recent_projects, remember_project
 from lora_tui.tui.advice import when
+from lora_tui.tui.screens.parameters import ParametersScreen
+from lora_tui.tui.widgets.virtual_list import VirtualList
+
+
+def text_of_row(rows: VirtualList, index: int) -> str:
+    return rows._row_strip(index, 200).text
 
 
 def finished_run(project: Path, steps: int = 12) -> RunFolder:
@@ -25,11 +32,14 @@ def finished_run(project: Path, steps: int = 12) -> RunFolder:
     return run
 
 
-async def test_an_empty_folder_says_what_belongs_there(tmp_path: Path) -> None:
-    async with running(tmp_path) as (app, _pilot):
+async def test_an_empty_folder_says_what_belongs_there_and_how_to_begin(tmp_path: Path) -> None:
+    async with running(tmp_path) as (app, pilot):
         screen = screen_text(app)
-        assert "no images yet" in screen
-        assert "no run yet" in screen
+        for words in ("no images yet", "no run yet", "To begin", "n makes a project", "o opens a project", "demo"):
+            assert words in screen
+        assert "No dataset folder" not in screen  # what is missing in nothing helps nobody
+        await pilot.press("tab", "enter")
+        await soon(pilot, lambda: "The folder: one with images in it" in screen_text(app))
 
 
 async def test_the_road_says_how_far_the_project_is(tmp_path: Path) -> None:
@@ -38,7 +48,7 @@ async def test_the_road_says_how_far_the_project_is(tmp_path: Path) -> None:
     async with running(tmp_path, size=(120, 30)) as (app, pilot):
         await soon(pilot, lambda: "run 1 finished, step 12 of 12, loss 0.0800" in screen_text(app))
         screen = screen_text(app)
-        assert "6 images in 1 folder, repeats 4" in screen
+        assert "6 images, repeats 4" in screen
         assert "rank 32 · 512 px" in screen
         assert "10 epochs" in screen
         assert "run 1 finished, 12 steps" in screen
@@ -55,9 +65,32 @@ async def test_advice_names_what_is_wrong_and_its_remedy_under_the_cursor(tmp_pa
         assert screen.count("has no caption") == 1
         for _step in range(4):
             await pilot.press("down")
-        await soon(pilot, lambda: "hub name" in screen_text(app).splitlines()[-2])
+        await soon(pilot, lambda: "such as owner/model" in screen_text(app))
         await pilot.press("enter")
-        await soon(pilot, lambda: app.current_mode == "parameters")
+        await soon(pilot, lambda: isinstance(app.screen, ParametersScreen) and app.screen.row is not None)
+        await soon(pilot, lambda: app.screen.row.key == "model.base")  # type: ignore[attr-defined]
+
+
+async def test_an_advice_leads_to_the_setting_or_the_file_that_it_is_about(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 12)
+    (tmp_path / "4_hat" / "0007.txt").unlink()
+    (tmp_path / "configs").mkdir()
+    text = f'schema_version = 1\n[network]\nrank = 8\nalpha = 64\n[[datasets]]\npath = "{tmp_path}"\n'
+    (tmp_path / "configs" / "a.toml").write_text(text)
+    async with running(tmp_path, size=(120, 30)) as (app, pilot):
+        rows = app.screen.query_one("#advice", VirtualList)
+        texts = [text_of_row(rows, index) for index in range(rows.count)]
+        for words, arrived in (
+            ("alpha", lambda: app.screen.row.key == "network.alpha"),  # type: ignore[attr-defined]
+            ("0007.png", lambda: "0007.png" in text_of(app.screen.query_one("#facts"))[0]),
+        ):
+            rows.focus()
+            rows.cursor = [words in text for text in texts].index(True)
+            await pilot.press("enter")
+            await soon(pilot, lambda: app.current_mode != "home")
+            await soon(pilot, arrived)
+            await pilot.press("escape")
+            await soon(pilot, lambda: app.current_mode == "home")
 
 
 async def test_one_kind_of_problem_is_said_once(tmp_path: Path) -> None:

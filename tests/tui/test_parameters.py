@@ -11,7 +11,6 @@ from textual.pilot import Pilot
 from tui.driving import screen_text, soon
 from tui.projects import make_dataset
 from tui.seeing import app_on, sees, text_of
-from weights import files
 
 from lora_tui.config.load import load_config
 from lora_tui.project import Project
@@ -30,16 +29,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A file that is a model of the right family as far as its header tells."""
-    unet = "model.diffusion_model."
-    shapes = {
-        f"{unet}input_blocks.0.0.weight": (32, 4, 3, 3),
-        f"{unet}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (32, 768),
-        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (10, 4),
-    }
-    return files.model(tmp_path / "base.safetensors", shapes)
+MODEL = "owner/model"
+"""A hub name: nothing is read of it before the trainer, which is another program here."""
 
 
 def form_of(pilot: Pilot[int]) -> ParametersScreen:
@@ -222,12 +213,12 @@ async def test_a_run_does_not_start_while_something_is_wrong_and_the_cursor_show
         assert list_runs(project / "runs") == []
 
 
-async def test_start_saves_asks_and_opens_the_run(project: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_saves_asks_and_opens_the_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoraTuiApp, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
     app = app_on(project, "parameters")
     async with app.run_test(size=(100, 30)) as pilot:
         screen = await opened(pilot)
-        screen.form.set(screen.form.row_of("model.base"), str(model))
+        screen.form.set(screen.form.row_of("model.base"), MODEL)
         screen.edited()
         await soon(pilot, lambda: not [f for f in screen.form.findings or () if f.severity == "error"])
         await soon(pilot, lambda: screen.workspace.plan is not None)
@@ -237,27 +228,25 @@ async def test_start_saves_asks_and_opens_the_run(project: Path, model: Path, mo
         await sees(pilot, "LOSS", 30)
         (run,) = list_runs(project / "runs")
         await soon(pilot, lambda: inspect(run).state == "finished", 30)
-        assert load_config(run.config_path).model.base == str(model)
+        assert load_config(run.config_path).model.base == MODEL
         assert (project / "configs" / "hat.toml").is_file()
 
 
-async def ready_to_start(pilot: Pilot[int], model: Path) -> ParametersScreen:
+async def ready_to_start(pilot: Pilot[int]) -> ParametersScreen:
     """The form with nothing against a start."""
     screen = await opened(pilot)
-    screen.form.set(screen.form.row_of("model.base"), str(model))
+    screen.form.set(screen.form.row_of("model.base"), MODEL)
     screen.edited()
     await soon(pilot, lambda: screen.shell.plan_ready)
     assert not [f for f in screen.form.findings or () if f.severity == "error"]
     return screen
 
 
-async def test_a_start_before_the_plan_is_ready_waits_for_it(
-    project: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_start_before_the_plan_is_ready_waits_for_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoraTuiApp, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
     app = app_on(project, "parameters")
     async with app.run_test(size=(100, 30)) as pilot:
-        screen = await ready_to_start(pilot, model)
+        screen = await ready_to_start(pilot)
         await go_to(pilot, "steps.epochs")
         await pilot.press("3", "enter")
         app.workspace.scanned = 0  # as while images are read
@@ -273,10 +262,10 @@ async def test_a_start_before_the_plan_is_ready_waits_for_it(
         assert not screen.start.waiting
 
 
-async def test_the_question_says_the_plan_when_it_comes(project: Path, model: Path) -> None:
+async def test_the_question_says_the_plan_when_it_comes(project: Path) -> None:
     app = app_on(project, "parameters")
     async with app.run_test(size=(100, 30)) as pilot:
-        await ready_to_start(pilot, model)
+        await ready_to_start(pilot)
         await go_to(pilot, "steps.epochs")
         await pilot.press("3", "enter")
         app.workspace.scanned = 0  # as while images are read
@@ -289,10 +278,10 @@ async def test_the_question_says_the_plan_when_it_comes(project: Path, model: Pa
 
 
 @pytest.mark.parametrize("key", ["escape", "u"])
-async def test_a_waiting_start_ends_by_escape_and_by_a_change(project: Path, model: Path, key: str) -> None:
+async def test_a_waiting_start_ends_by_escape_and_by_a_change(project: Path, key: str) -> None:
     app = app_on(project, "parameters")
     async with app.run_test(size=(100, 30)) as pilot:
-        screen = await ready_to_start(pilot, model)
+        screen = await ready_to_start(pilot)
         await go_to(pilot, "steps.epochs")
         await pilot.press("3", "enter")
         app.workspace.scanned = 0  # as while images are read
@@ -304,6 +293,55 @@ async def test_a_waiting_start_ends_by_escape_and_by_a_change(project: Path, mod
         app.workspace.scanned = -1
         await soon(pilot, lambda: not [worker for worker in app.workers if worker.group == "start"])
         assert list_runs(project / "runs") == []
+
+
+@pytest.mark.parametrize("size", [(60, 15), (60, 16), (70, 18), (80, 20), (80, 24)])
+async def test_settings_can_be_read_and_edited_at_every_size(project: Path, size: tuple[int, int]) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("tab", "tab", "tab")
+        rows = screen.pane.rows
+        assert rows.size.height >= 4
+        text = screen_text(pilot.app)
+        for words in ("Network", "rank", "alpha", "? keys"):
+            assert words in text, text
+        await pilot.press("down", "4", "8", "enter")
+        assert screen.form.config.network.rank == 48
+        await pilot.press("end")
+        assert any("train text encoder" in line for line in text_of(rows))
+
+
+async def test_the_changed_settings_stand_together_and_go_back_one_by_one(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "network.rank")
+        await pilot.press("6", "4", "enter")
+        await go_to(pilot, "steps.epochs")
+        await pilot.press("3", "enter", "c")
+        shown = {row.key for row in screen.form.rows() if row.spec is not None}
+        assert {"network.rank", "steps.epochs"} <= shown and "network.alpha" not in shown
+        assert any("rank" in line and "64" in line and "default 32" in line for line in text_of(screen.pane.rows))
+        assert screen.row is not None and screen.row.key == "steps.epochs"
+        await pilot.press("d")
+        assert screen.form.config.steps.epochs == 10 and "back to 10" in screen_text(pilot.app)
+        await pilot.press("u", "u", "u")
+        assert screen.form.config.network.rank == 32
+        await pilot.press("U")
+        assert screen.row is not None and screen.row.key == "network.rank"  # where something changed
+        await pilot.press("escape")
+        assert "Changed from the defaults" not in screen_text(pilot.app)
+
+
+async def test_the_help_is_wrapped_anew_when_the_terminal_grows(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.resize_terminal(200, 50)
+        await soon(pilot, lambda: "relatives." in " ".join(text_of(screen.query_one("#detail"))))
+        await sees(pilot, "BUCKETS")
+        assert not any("…" in line for line in text_of(screen.query_one("#detail"))[:4])
 
 
 async def test_on_a_tall_terminal_all_groups_stand_below_each_other(project: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from run_folders import new_run, write_run
 from tui.driving import screen_text, soon
 from tui.seeing import app_on, sees, text_of
@@ -95,3 +96,30 @@ async def test_a_run_in_which_nothing_happened_is_listed(tmp_path: Path) -> None
     app = app_on(tmp_path, "runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "no step yet")
+
+
+ABSURD = ["1e308", "-1e308", "NaN", "Infinity", "1" + "0" * 400, '"soon"', "[1]", "null"]
+
+
+@pytest.mark.parametrize("value", ABSURD, ids=lambda value: value[:8])
+async def test_absurd_numbers_in_the_files_of_a_run_end_nothing(tmp_path: Path, value: str) -> None:
+    run = write_run(tmp_path / "runs", steps=60, ending="died")
+    names = ("started", "heartbeat", "ended", "pid", "child_pid", "exit_status", "signal", "attempt", "log_offset")
+    run.job_path.write_text("{" + ", ".join(f'"{name}": {value}' for name in names) + "}")
+    run.record_path.write_text(f'{{"format": 1, "number": {value}, "created": {value}, "results": {value}}}')
+    names = ("t", "step", "epoch", "loss", "grad_norm", "step_seconds", "memory_allocated", "lr")
+    fields = ", ".join(f'"{name}": {value}' for name in names)
+    names = ("t", "ram_used", "ram_total", "disk_free", "cpu_percent")
+    machine = ", ".join(f'"{name}": {value}' for name in names)
+    with run.events_path.open("a", encoding="utf-8") as file:
+        file.write(f'{{"kind": "step", {fields}}}\n{{"kind": "resources", {machine}}}\n')
+        file.write(f'{{"kind": "step", "t": {value}, "step": 61, "epoch": 2, "loss": {value}}}\n')
+    app = app_on(tmp_path, "runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await sees(pilot, "hat-girl")
+        await pilot.press("enter")
+        await sees(pilot, "LOSS")
+        await pilot.press("l", "z", "c", "c", "t", "t")
+        await pilot.press("escape", "escape")
+        await sees(pilot, "Advice")
+    assert app.return_code in (0, None)

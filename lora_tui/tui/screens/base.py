@@ -38,8 +38,8 @@ class BaseScreen(Acting, Screen[None]):
     """A screen of the app. Subclasses set :attr:`ACTS` to their name in the table of screens."""
 
     ACTS: ClassVar[str] = ""
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (160, "-very-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-middle"), (110, "-wide"), (160, "-very-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-short"), (24, "-usual"), (34, "-tall")]
     AUTO_FOCUS = "VirtualList"
 
     def __init__(self) -> None:
@@ -55,6 +55,9 @@ class BaseScreen(Acting, Screen[None]):
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         """Read the workspace again. Called on the visible screen only, and with all that it missed when shown."""
+
+    def go_to(self, place: str) -> None:
+        """Put the cursor on a thing of this screen: a setting by its key, a file by its path."""
 
     def go_back(self) -> bool:
         """Leave an inner state (a filter, a zoom); false when there is none, and the app goes to the start."""
@@ -126,6 +129,9 @@ class BaseScreen(Acting, Screen[None]):
             missed = frozenset(self._missed)
             self._missed.clear()
             self.workspace_changed(missed)
+        place = self.shell.take_place(self.ACTS)
+        if place:
+            self.go_to(place)
         self.refresh_keys()
 
     def take_change(self, changed: frozenset[Change]) -> None:

@@ -37,10 +37,10 @@ COLUMNS = (
     Column(1),
     Column(12, N_("file"), share=1, cut="middle"),
     Column(9, N_("size"), align="right"),
-    Column(5, N_("shown"), align="right", since=52),
-    Column(9, N_("bucket"), align="right", since=66),
-    Column(5, N_("type"), since=76),
-    Column(7, N_("bytes"), align="right", since=84),
+    Column(9, N_("bucket"), align="right", since=48),
+    Column(7, N_("repeats"), align="right", since=56),
+    Column(5, N_("type"), since=70),
+    Column(7, N_("bytes"), align="right", since=78),
 )
 
 
@@ -61,6 +61,7 @@ class DatasetScreen(BaseScreen):
         self._order = 0
         self._buckets: tuple[Size, ...] | None = None
         self._caption: tuple[Path, str, tuple[str, ...]] | None = None
+        self._wanted: Path | None = None
 
     # -- composing
 
@@ -95,7 +96,20 @@ class DatasetScreen(BaseScreen):
         here = self._here
         self._images, self._rows = images, rows
         self._wrong = sum(bool(row.problems) for row in rows)
-        self._select(here.path if here else None)
+        self._select(self._wanted or (here.path if here else None))
+        self._wanted = None
+
+    def go_to(self, place: str) -> None:
+        path = Path(place)
+        self._words, self._only_problems = "", False
+        field = self.query_one("#filter", TextField)
+        field.display = False
+        with self.prevent(TextField.Changed):
+            field.value = ""
+        if self._rows:
+            self._select(path)
+        else:  # they are being made
+            self._wanted = path
 
     # -- the list
 
@@ -126,7 +140,8 @@ class DatasetScreen(BaseScreen):
     def _empty_words(self) -> str:
         work = self.workspace
         if self._rows:
-            return _("No file fits. Esc shows all again.")
+            key = self.shell.keymap.shown("app.back")
+            return _("No file fits. {key} shows all again.").format(key=key)
         if work.images is None:
             return _("Reading images.") if work.scanned >= 0 or work.project is None else _("No images could be read.")
         folders = ", ".join(plain(entry.path) for entry in work.config.datasets) if work.config else ""
@@ -143,8 +158,8 @@ class DatasetScreen(BaseScreen):
         facts = row.image.facts
         cells += [
             Cell(f"{facts.width}x{facts.height}", "muted"),
-            Cell(f"{row.image.repeats}{self.shell.marks.times}" if row.image.repeats != 1 else "", "muted"),
             Cell(self._bucket(row), "muted"),
+            Cell(str(row.image.repeats), "muted"),
             Cell(facts.format, "muted"),
             Cell(bytes_text(facts.size), "muted"),
         ]

@@ -11,11 +11,12 @@ from textual.widgets import Static
 from lora_tui.settings import recent_projects
 from lora_tui.text import _, ngettext, plain
 from lora_tui.tui.advice import Advice, Recent, advice_for, recent_for
-from lora_tui.tui.cells import Cell
+from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.road import TONE_OF_MARK, state_words, step_of
 from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change
 
@@ -38,19 +39,24 @@ class HomeScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         road = (Column(1), Column(3), Column(11), Column(20, share=1))
         yield VirtualList(road, self._road_row, count=len(self._entries), gap=1, quiet=True, id="road")
-        yield Static(_("Advice"), classes="heading", markup=False)
+        yield Static(_("Advice"), classes="heading", id="advice-heading", markup=False)
         advice = (Column(1), Column(20, share=1))
         yield VirtualList(advice, self._advice_row, gap=1, quiet=True, id="advice")
         yield Static(_("Recent"), classes="heading", id="recent-heading", markup=False)
         recent = (Column(1), Column(5), Column(20, share=1, cut="middle"))
         yield VirtualList(recent, self._recent_row, gap=1, quiet=True, id="recent")
+        yield Lines(id="about")
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         self.query_one("#road", VirtualList).reload()
-        self._advice = advice_for(self.workspace)
+        self._advice = advice_for(self.workspace, self._key)
         busy = self.workspace.planned is None and not self.workspace.trouble
         empty = _("Reading the project.") if busy else _("Nothing stands in the way.")
-        self.query_one("#advice", VirtualList).set_count(len(self._advice), empty=empty)
+        advice = self.query_one("#advice", VirtualList)
+        advice.set_count(len(self._advice), empty=empty)
+        advice.reload()
+        begins = any(one.action == "home.open-project" for one in self._advice)
+        self.query_one("#advice-heading", Static).update(_("To begin") if begins else _("Advice"))
         self._share_out()
         if changed & {"runs", "project"}:
             start_job(self, self._find_recent, "recent")
@@ -62,7 +68,9 @@ class HomeScreen(BaseScreen):
     def _share_out(self) -> None:
         """Give the lists their lines: the road all of them, advice what it needs, then what happened lately."""
         headings = 2
-        room = self.query_one("#body").size.height - len(self._entries) - headings
+        about = self.query_one("#about")
+        below = about.outer_size.height if about.display else 0
+        room = self.query_one("#body").size.height - len(self._entries) - headings - below
         spare = room - max(len(self._advice), 1) - headings
         lately = min(len(self._recent), max(spare, room // 3 - headings, 2))
         self.query_one("#recent", VirtualList).styles.max_height = max(lately, 1)
@@ -82,7 +90,7 @@ class HomeScreen(BaseScreen):
     def _road_row(self, index: int) -> list[Cell]:
         entry = self._entries[index]
         marks = self.shell.marks
-        key = self.shell.keymap.shown(entry.action.id, ascii_only=self.shell.ascii_only)
+        key = self._key(entry.action.id)
         if entry.road:
             step = step_of(entry.name, self.workspace)
             mark, tone, text = step.mark, step.tone, step.text
@@ -90,6 +98,9 @@ class HomeScreen(BaseScreen):
             mark, text = self._runs_words() if entry.name == "runs" else ("", _(entry.help))
             tone = TONE_OF_MARK.get(mark, "")
         return [Cell(getattr(marks, mark) if mark else "", tone), Cell(key, "accent"), Cell(_(entry.title)), Cell(text)]
+
+    def _key(self, action_id: str) -> str:
+        return self.shell.keymap.shown(action_id, ascii_only=self.shell.ascii_only)
 
     def _runs_words(self) -> tuple[str, str]:
         runs = self.workspace.runs
@@ -148,16 +159,33 @@ class HomeScreen(BaseScreen):
     def _chosen(self) -> None:
         self.action_open()
 
+    @on(Lines.Resized)
     def _say(self) -> None:
-        """The remedy of the advice under the cursor, else where the project is."""
-        part = self._part
-        if part is not None and part.id == "advice" and 0 <= part.cursor < len(self._advice):
-            one = self._advice[part.cursor]
-            self.set_status(one.remedy or one.text)
-            return
+        """What the row under the cursor means; where there is no room for that, the remedy of an advice."""
+        about = self.query_one("#about", Lines)
+        text, remedy = self._about()
+        width, height = about.size
+        if height:
+            lines = wrap(f"{text} {remedy}".strip(), width, height, ellipsis=self.shell.marks.ellipsis)
+            about.show([(Cell(line, "muted"),) for line in lines])
         work = self.workspace
-        place = work.project.file if work.project and work.saved else work.root
-        self.set_status(plain(str(place)))
+        place = plain(str(work.project.file if work.project and work.saved else work.root))
+        self.set_status(place if height else remedy or place)
+
+    def _about(self) -> tuple[str, str]:
+        """What the row under the cursor is, and what can be done about it."""
+        part = self._part
+        if part is None or part.cursor < 0:
+            return "", ""
+        if part.id == "road":
+            return _(self._entries[part.cursor].help), ""
+        if part.id == "advice":
+            one = self._advice[part.cursor]
+            return one.text, one.remedy
+        key = self._key("home.open")
+        run = self._recent[part.cursor].run is not None
+        words = _("{key} shows the run.") if run else _("{key} opens this project.")
+        return self._recent[part.cursor].text, words.format(key=key)
 
     def refusal(self, action_id: str) -> str:
         if action_id == "home.open" and not self._target():
@@ -165,22 +193,26 @@ class HomeScreen(BaseScreen):
         return ""
 
     def _target(self) -> str:
+        """What Enter does on the row: a screen, ``recent``, ``do`` for an action; empty for nothing."""
         part = self._part
         if part is None or part.cursor < 0:
             return ""
         if part.id == "road":
             return self._entries[part.cursor].name
         if part.id == "advice":
-            name = self._advice[part.cursor].screen
-            return name if entry_of(name) else ""
+            one = self._advice[part.cursor]
+            return "do" if one.action else one.screen if entry_of(one.screen) else ""
         return "recent"
 
     def action_open(self) -> None:
-        target = self._target()
-        if target != "recent":
-            self.shell.show_screen(target)
+        target, part = self._target(), self._part
+        advice = self._advice[part.cursor] if part is not None and part.id == "advice" else None
+        if target == "do" and advice is not None:
+            self.shell.perform(advice.action)
             return
-        part = self._part
+        if target != "recent":
+            self.shell.show_screen(target, advice.place if advice is not None else "")
+            return
         one = self._recent[part.cursor] if part else None
         if one is not None and one.project is not None:
             self.shell.open_directory(one.project)

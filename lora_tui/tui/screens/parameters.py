@@ -12,17 +12,17 @@ from lora_tui.config.findings import Finding
 from lora_tui.config.presets import Preset, list_presets
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
-from lora_tui.text import _, ngettext, plain
-from lora_tui.tui.cells import Cell, wrap
+from lora_tui.text import _, plain
+from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import Form, FormRow, groups
-from lora_tui.tui.form_words import help_text
-from lora_tui.tui.plan_text import bucket_lines, finding_line, moment_lines, plan_lines
+from lora_tui.tui.form_lines import detail_lines, head_line, title_line
+from lora_tui.tui.plan_text import finding_line, plan_lines
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.parameters_edit import FormEditing
 from lora_tui.tui.screens.parameters_files import FormFiles
 from lora_tui.tui.screens.parameters_start import RunStart
 from lora_tui.tui.widgets.form import FieldRow, FormPane
-from lora_tui.tui.widgets.lines import Line, Lines
+from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change
@@ -127,20 +127,17 @@ class ParametersScreen(BaseScreen):
         self.pane.rows.reload()
         self._show_groups()
         self.show_detail()
-        key = self.shell.keymap.shown("parameters.next-problem", ascii_only=self.shell.ascii_only)
         findings = self.form.findings
-        self.query_one("#finding", Lines).show([finding_line(findings, key)] if findings is not None else [])
+        line = finding_line(findings, self._key("parameters.next-problem")) if findings is not None else None
+        self.query_one("#finding", Lines).show([line] if line is not None else [])
 
     def _field(self, index: int) -> FieldRow:
         row = self._rows[index]
         note = self.form.note(row)
         if self.editing.live is not None and index == self.pane.rows.cursor:
             note = self.editing.live
-        title = self.form.title(row)
-        if self.form.query and row.spec is not None:
-            title = f"{title.strip()} ({_(groups()[row.group].title)})"
         return FieldRow(
-            Cell(title, {"add": "muted", "head": "strong"}.get(row.kind, "")),
+            Cell(self.form.title(row), {"add": "muted", "head": "strong"}.get(row.kind, "")),
             self.form.value(row),
             note,
             changed=row.spec is not None and not row.spec.repeated and self.form.is_changed(row.key, row.spec),
@@ -152,73 +149,24 @@ class ParametersScreen(BaseScreen):
         return Cell(_(groups()[index].title)), Cell(getattr(self.shell.marks, mark), tone)
 
     def _show_head(self) -> None:
-        work = self.workspace
-        name = plain(work.config_path.name) if work.config_path else _("not saved yet")
-        head = [Cell(_("PARAMETERS"), "muted"), Cell("  "), Cell(name, "strong")]
-        head.append(Cell(" *" if self.unsaved else "  ", "warning"))
-        fitting = [preset.title for preset in self._presets if self._holds(preset)]
-        if fitting:
-            head.append(Cell(_("  preset {names}").format(names=" / ".join(fitting)), "muted"))
-        changed = self.form.changed_count()
-        head.append(Cell("  " + ngettext("{count} changed", "{count} changed", changed).format(count=changed), "muted"))
-        if self.form.expert:
-            head.append(Cell(_("  expert"), "accent"))
-        self.query_one("#head", Lines).show([head])
-        title = _("Found") if self.form.query else _(groups()[self.form.group].title)
-        title = _("All settings") if self.form.whole and not self.form.query else title
-        key = self.shell.keymap.shown("parameters.search")
-        self.query_one("#group-title", Lines).show(
-            [[Cell(title, "strong"), Cell(_("   {key} find a setting").format(key=key), "muted")]]
-        )
+        path, key = self.workspace.config_path, self._key
+        name = plain(path.name) if path else _("not saved yet")
+        self.query_one("#head", Lines).show([head_line(self.form, name, self.unsaved, self._presets)])
+        self.query_one("#group-title", Lines).show([title_line(self.form, key)])
 
-    def _holds(self, preset: Preset) -> bool:
-        config = self.form.config
-        return preset.family == config.model.family and all(
-            getattr(getattr(config, section), name) == value
-            for section, table in preset.settings.items()
-            for name, value in table.items()
-        )
+    def _key(self, action_id: str) -> str:
+        return self.shell.keymap.shown(action_id, ascii_only=self.shell.ascii_only)
 
+    @on(Lines.Resized, "#detail")
     def show_detail(self) -> None:
+        """Draw the help of the row again."""
         detail = self.query_one("#detail", Lines)
-        width, height = detail.size
-        if not width:
-            return
-        self.query_one("#detail", Lines).show(self._detail_lines(width, height))
+        if detail.size.width:
+            live, plan, ellipsis = self.editing.live, self.workspace.plan, self.shell.marks.ellipsis
+            lines = detail_lines(self.form, self.row, live, plan, detail.size, self._key, ellipsis=ellipsis)
+            detail.show(lines)
 
-    def _detail_lines(self, width: int, height: int) -> list[Line]:
-        row, ellipsis = self.row, self.shell.marks.ellipsis
-        lines: list[Line] = []
-        if row is not None and row.spec is not None:
-            text, names = help_text(row.spec)
-            said = self.editing.live or self._said(row)
-            if said is not None:
-                lines += [
-                    (Cell(line, said.tone),) for line in wrap(said.text, width, max(height - 2, 1), ellipsis=ellipsis)
-                ]
-            room = max(height - 1 - len(lines), 0)
-            words = wrap(text, width, room, ellipsis=ellipsis) if room else []
-            lines += [(Cell(word),) for word in words]
-            lines = [*lines[: height - 1], (Cell(plain(names), "muted"),)]
-        elif row is not None:
-            key = self.shell.keymap.shown
-            told = _("{enter} opens or closes, {add} adds one, {remove} removes this one.").format(
-                enter=key("parameters.edit"), add=key("parameters.add"), remove=key("parameters.remove")
-            )
-            lines.append((Cell(told, "muted"),))
-        plan = self.workspace.plan
-        if plan is not None and height > 16:
-            lines += [(), *moment_lines(plan), (), *bucket_lines(plan)]
-        return lines
-
-    def _said(self, row: FormRow) -> Cell | None:
-        """What the check says of the row, with its remedy."""
-        finding = self.form.finding(row)
-        if finding is None:
-            return None
-        tone = "error" if finding.severity == "error" else "warning"
-        return Cell(plain(f"{finding.message} {finding.remedy}".strip()), tone)
-
+    @on(Lines.Resized, "#plan")
     def _show_plan(self) -> None:
         if not self.query("#plan"):
             return
@@ -227,6 +175,7 @@ class ParametersScreen(BaseScreen):
             plan_lines(
                 self.workspace,
                 plan.size.width or self.size.width,
+                plan.size.height or 4,
                 disk_free=self._disk_free(),
                 ellipsis=self.shell.marks.ellipsis,
             )
@@ -249,7 +198,6 @@ class ParametersScreen(BaseScreen):
             row = self.row
             self.form.whole = whole
             self.show_rows(row or self._first())
-        self.call_after_refresh(self._show_plan)
 
     def say(self) -> None:
         """The status line: what waits."""
@@ -289,7 +237,7 @@ class ParametersScreen(BaseScreen):
             self.editing.action_edit()
 
     def _go_to_group(self, number: int) -> None:
-        self.form.group, self.form.query = number % len(groups()), ""
+        self.form.group, self.form.query, self.form.only_changed = number % len(groups()), "", False
         self.close_search()
         self.show_rows(self._first())
 
@@ -297,7 +245,13 @@ class ParametersScreen(BaseScreen):
         """The first row of the group in view, or of what was found."""
         rows = [row for row in self.form.rows() if row.kind != "head"]
         here = [row for row in rows if row.group == self.form.group]
-        return next(iter(rows if self.form.query else here), None)
+        return next(iter(rows if self.form.query or self.form.only_changed else here), None)
+
+    def go_to(self, place: str) -> None:
+        row = self.form.row_of(place) if place else None
+        if row is not None:
+            self.close_search()
+            self.show_rows(row)
 
     def action_next_group(self) -> None:
         self._go_to_group(self.form.group + 1)
@@ -320,6 +274,15 @@ class ParametersScreen(BaseScreen):
 
     # -- searching
 
+    def action_changed(self) -> None:
+        if self.form.only_changed:
+            self.go_back()
+            return
+        row = self.row
+        self.form.query, self.form.only_changed = "", True
+        self.close_search()
+        self.show_rows(row if row in self.form.rows() else self._first())
+
     def action_search(self) -> None:
         field = self.query_one("#search", TextField)
         field.add_class("-open")
@@ -338,7 +301,7 @@ class ParametersScreen(BaseScreen):
     @on(TextField.Changed, "#search")
     def _searching(self, event: TextField.Changed) -> None:
         event.stop()
-        self.form.query = event.value.strip()
+        self.form.query, self.form.only_changed = event.value.strip(), False
         self.show_rows(self._first())
 
     @on(TextField.Submitted, "#search")
@@ -350,10 +313,11 @@ class ParametersScreen(BaseScreen):
         if self.start.waiting:
             self.start.cancel()
             return True
-        if not self.form.query and not self.query_one("#search").has_class("-open"):
+        searching = self.form.query or self.query_one("#search").has_class("-open")
+        if not searching and not self.form.only_changed:
             return False
         row = self.row
-        self.form.query = ""
+        self.form.query, self.form.only_changed = "", False
         if row is not None:
             self.form.row_of(row.key)
         self.close_search()

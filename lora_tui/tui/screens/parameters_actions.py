@@ -29,6 +29,12 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
     Action("parameters.save", ("ctrl+s",), N_("save"), N_("Write the configuration to its file.")),
     Action("parameters.undo", ("u",), N_("undo"), N_("Take the last change of the form back.")),
     Action("parameters.search", ("/",), N_("find"), N_("Find a setting by its name here or in other programs.")),
+    Action(
+        "parameters.changed",
+        ("c",),
+        N_("changed"),
+        N_("Show only the settings that differ from their defaults, of all groups; again, or Esc, shows the rest."),
+    ),
     Action("parameters.preset", ("p",), N_("preset"), N_("Take the settings of a preset; undo takes them back.")),
     Action("parameters.expert", ("e",), N_("expert"), N_("Show or hide the settings that few need.")),
     Action("parameters.next-problem", ("n",), N_("problem"), N_("Go to the next setting that the check speaks of.")),

@@ -180,19 +180,34 @@ class FormEditing:
         self._turn(-1)
 
     def action_reset(self) -> None:
-        row = self._screen.row
-        if row is not None and self._screen.form.reset(row):
-            self._screen.edited(row)
+        screen = self._screen
+        row = screen.row
+        if row is not None and screen.form.reset(row):
+            value = screen.form.value(row).text
+            screen.edited(row)
+            screen.tell(_("{name}: back to {value}").format(name=screen.form.title(row).strip(), value=value))
+        else:
+            screen.tell(_("This is its default."))
 
     def action_undo(self) -> None:
         what = self._screen.form.undo()
-        self._screen.edited(self._screen.row)
+        self._show_touched()
         self._screen.tell(_("undone: {what}").format(what=what))
 
     def action_redo(self) -> None:
         what = self._screen.form.redo()
-        self._screen.edited(self._screen.row)
+        self._show_touched()
         self._screen.tell(_("done again: {what}").format(what=what))
+
+    def _show_touched(self) -> None:
+        """Put the cursor on the setting that was taken back, wherever it is."""
+        screen = self._screen
+        key, rows = screen.form.touched, screen.form.rows()
+        row = next((row for row in rows if row.key == key), None) if key else screen.row
+        if row is None:
+            screen.close_search()
+            row = screen.form.row_of(key)
+        screen.edited(row)
 
     # -- lists, files and folders
 

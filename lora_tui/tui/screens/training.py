@@ -57,6 +57,7 @@ class TrainingScreen(BaseScreen):
     ACTS = "training"
     CSS_PATH = "training.tcss"
     AUTO_FOCUS = ""
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-usual"), (34, "-tall"), (40, "-high")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,6 +218,7 @@ class TrainingScreen(BaseScreen):
         if seen is None:
             self._draw_nothing()
             return
+        self.remove_class("-nothing")
         if self.looking.in_view("logs"):
             self._draw_log()
         elif self.looking.in_view("full"):
@@ -227,11 +229,16 @@ class TrainingScreen(BaseScreen):
 
     def _draw_nothing(self) -> None:
         loading = self.workspace.runs is None
-        words = (
-            _("Reading the runs.") if loading else _("No run yet. Describe one under Parameters and start it there.")
-        )
-        self.query_one("#run", Lines).show([(Cell(words, "muted"),)])
-        self._show_strip(False)
+        self.add_class("-nothing")
+        self.query_one("#run", Lines).show([(Cell(_("Reading the runs.") if loading else _("No run yet."), "muted"),)])
+        if not loading:
+            key = self.shell.keymap.shown
+            words = _("{form} describes a run, {start} there starts it; {runs} lists those that have been.").format(
+                form=key("app.show-parameters"), start=key("parameters.start"), runs=key("app.show-runs")
+            )
+            ending = self.query_one("#ending", Lines)
+            ending.styles.height = 2
+            ending.show([(Cell(line, "muted"),) for line in wrap(words, max(self.size.width, 20), 2)])
 
     def _draw_dashboard(self, seen: Seen) -> None:
         width = self.size.width

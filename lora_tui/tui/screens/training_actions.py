@@ -10,7 +10,7 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.save", ("w",), N_("save now"), N_("Write a LoRA file at the next step.")),
     Action("training.sample", ("i",), N_("sample now"), N_("Draw the sample prompts at the next step.")),
     Action("training.validate", ("v",), N_("validate"), N_("Measure the validation loss at the next step.")),
-    Action("training.earlier", ("left",), N_("scrub"), N_("To the samples before; the curves show that step.")),
+    Action("training.earlier", ("left",), N_("earlier"), N_("To the samples before; the curves show that step.")),
     Action("training.zoom-in", ("z",), N_("zoom"), N_("Show half as many steps.")),
     Action("training.pause", ("p",), N_("pause"), N_("Free the GPU and wait, or go on after that.")),
     Action("training.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
@@ -21,7 +21,7 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.logs", ("t",), N_("log"), N_("What happened, and what the trainer printed.")),
     Action("training.stop-now", ("S",), N_("stop now"), N_("End at once; what came after the last state is lost.")),
     Action(
-        "training.later", ("right",), N_("scrub"), N_("To the samples after; from the last on, follow."), show=False
+        "training.later", ("right",), N_("later"), N_("To the samples after; from the last on, follow."), show=False
     ),
     Action("training.follow", ("f",), N_("follow"), N_("Follow the newest step again."), show=False),
     Action(

@@ -84,7 +84,10 @@ class Status(Widget):
 
 
 class Keys(Widget):
-    """One line of keys in the order of use; those that do not fit give way, the ``kept`` ones last."""
+    """One line of keys in the order of use.
+
+    Where they do not fit, those give way that can do nothing now, then the last ones; the ``kept`` ones stay longest.
+    """
 
     COMPONENT_CLASSES = {"keys--key", "keys--title", "keys--off"}
     DEFAULT_CSS = "Keys { height: 1; }"
@@ -115,7 +118,8 @@ class Keys(Widget):
         """The hints that ``width`` cells hold."""
         chosen = list(self._hints)
         while chosen and sum(hint.width + 2 for hint in chosen) - 2 > width:
-            droppable = [hint for hint in chosen if not hint.kept] or chosen
+            idle = [hint for hint in chosen if not hint.possible]
+            droppable = idle or [hint for hint in chosen if not hint.kept] or chosen
             chosen.remove(droppable[-1])
         return chosen
 

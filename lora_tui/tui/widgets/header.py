@@ -23,12 +23,14 @@ class HeaderText:
 
     Attributes:
         title: the project and its purpose.
-        road: the steps, each with its mark; left out where there is no room.
-        run: the living run in its forms, longest first; the first that fits is shown.
+        road: the screens, each with its mark; in its forms, longest first.
+        run: the living run in its forms, longest first.
+
+    Of the forms the first that fits is shown, the run's before the road's.
     """
 
     title: Sequence[Cell] = ()
-    road: Sequence[Cell] = ()
+    road: Sequence[Sequence[Cell]] = ()
     run: Sequence[Sequence[Cell]] = ()
 
 
@@ -54,22 +56,16 @@ class Header(Widget):
         if y == 1:
             rule = self.get_component_rich_style("header--rule", partial=True)
             return Strip([Segment(marks_of(self.app).rule * width, base + rule)], width)
-        left = list(self._text.title)
-        title = _length(left)
-        road = _length(self._text.road)
-        run: Sequence[Cell] = ()
-        for form in self._text.run:
-            if min(title, width // 3) + 2 + _length(form) <= width:
-                run = form
-                break
-        right = _length(run)
-        with_road = bool(road) and min(title, width // 3) + GAP + road + GAP + right <= width
-        ends = [*([(self._text.road, road)] if with_road else []), *([(run, right)] if right else [])]
-        room = width - sum(length + GAP for _cells, length in ends)
-        segments = self._segments(left, room, base)
-        for cells, length in ends:
+        title = list(self._text.title)
+        room = width - min(_length(title), width // 3)
+        run = _fitting(self._text.run, room - GAP)
+        room -= _length(run) + GAP if run else 0
+        road = _fitting(self._text.road, room - GAP)
+        ends = [cells for cells in (road, run) if cells]
+        segments = self._segments(title, width - sum(_length(cells) + GAP for cells in ends), base)
+        for cells in ends:
             segments.append(Segment(" " * GAP, base))
-            segments += self._segments(cells, length, base)
+            segments += self._segments(cells, _length(cells), base)
         return Strip(segments).adjust_cell_length(width, base)
 
     def _segments(self, cells: Sequence[Cell], width: int, base: Style) -> list[Segment]:
@@ -85,6 +81,11 @@ class Header(Widget):
             left -= cell_len(shown)
         segments.append(Segment(" " * max(left, 0), base))
         return segments
+
+
+def _fitting(forms: Sequence[Sequence[Cell]], room: int) -> Sequence[Cell]:
+    """The first form that has room, or nothing."""
+    return next((form for form in forms if _length(form) <= room), ())
 
 
 def _length(cells: Sequence[Cell]) -> int:

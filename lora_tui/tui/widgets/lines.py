@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -20,6 +21,17 @@ class Lines(Widget):
 
     COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES}
     DEFAULT_CSS = "Lines { height: 1; }"
+
+    class Resized(Message):
+        """The lines have other room now: what was fitted to it has to be said again."""
+
+        def __init__(self, sender: Lines) -> None:
+            super().__init__()
+            self.lines = sender
+
+        @property
+        def control(self) -> Lines:
+            return self.lines
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
@@ -41,6 +53,9 @@ class Lines(Widget):
                 self.refresh(Region(0, y, max(self.size.width, 1), 1))
                 changed += 1
         return changed
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized(self))
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
