@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lora_tui
 from lora_tui.toml_files import TomlError, parse_toml, read_toml
 
 BEYOND = {
@@ -67,3 +68,11 @@ def test_a_byte_order_mark_is_skipped_and_a_huge_file_is_not_read(tmp_path: Path
     path.write_bytes(b"a = '\xff'")
     with pytest.raises(UnicodeDecodeError):
         read_toml(path)
+
+
+def test_every_toml_file_is_read_by_the_one_reader():
+    package = Path(lora_tui.__file__).parent
+    readers = [
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if "import tomllib" in path.read_text()
+    ]
+    assert readers == ["toml_files.py"]

@@ -6,7 +6,6 @@ Kept in ``.lora-tui/tables.toml``. Tags are compared without case, underscores a
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from lora_tui.captions.vocabulary import folded, glob_expression
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text import _, plain
+from lora_tui.toml_files import TomlError, parse_toml
 
 FILE = "tables.toml"
 
@@ -187,8 +187,8 @@ def parse_tables(text: str, path: Path) -> Tables:
         UserError: it is no TOML, has an unknown table, something that is no text, or aliases that go in a circle.
     """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except TomlError as error:
         raise _wrong(path, str(error)) from error
     unknown = set(document) - {"aliases", "implies", "consolidate", "by_ending", "exclusive", "blacklist", "order"}
     if unknown:

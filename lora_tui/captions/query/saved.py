@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from lora_tui.captions.query.parser import parse
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text import _, plain
+from lora_tui.toml_files import read_toml
 
 FILE = "filters.toml"
 
@@ -44,7 +44,7 @@ def load_filters(folder: Path) -> dict[str, SavedFilter]:
     """
     path = folder / FILE
     try:
-        rows = tomllib.loads(path.read_bytes().decode("utf-8-sig")).get("filter", [])
+        rows = read_toml(path).get("filter", [])
         return {row.name: row for row in map(_from_row, rows)}
     except FileNotFoundError:
         return {}
