@@ -17,6 +17,7 @@ from lora_tui.captions.index import Index
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
+from lora_tui.files import kind_of
 from lora_tui.text import _, plain
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
@@ -138,6 +139,18 @@ class Corpus:
             return self._by_name[name]
         found = [number for other, number in self._by_name.items() if other.rpartition(".")[0] == name]
         return found[0] if len(found) == 1 else None
+
+    def text_from(self, source: str, name: str) -> str | None:
+        """The text of another caption: of the image ``source``, or of the image ``name`` by the ending ``source``."""
+        if source.startswith(".") and "/" not in source:
+            try:
+                raw = read_bytes(f"{self.root}/{name.rpartition('.')[0]}{source}")[0]
+            except OSError:
+                return None
+            return CaptionDocument.parse(raw).text
+        number = self.number_of(source)
+        document = None if number is None else self.entries[number].document
+        return None if document is None else document.text
 
     def sharing(self, number: int) -> Sequence[int]:
         """The numbers of all images with the same caption file, this one included."""
@@ -291,6 +304,8 @@ def read_bytes(path: str) -> tuple[bytes, int, int]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         state = os.fstat(descriptor)
+        if kind := kind_of(state.st_mode):  # a pipe would be waited for, or read as nothing
+            raise OSError(0, _("it is {kind}, not a file").format(kind=kind))
         if state.st_size > MAX_BYTES:
             raise OSError(0, _("it is too large to be a caption"))
         raw = os.read(descriptor, state.st_size + 1)  # a larger buffer would be made and freed each time

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.view import Item, View
+from lora_tui.captions.view import Item, View, zone_cuts
 
 Side = Literal["before", "after"]
 
@@ -114,24 +114,23 @@ def _same_line(one: Item, other: Item) -> bool:
 def _hole(
     text: str, first: Item, last: Item, left: Item | None, right: Item | None, profile: Profile
 ) -> tuple[int, int, str]:
-    """Start and end of what goes with a run of tags, and what comes in its place."""
+    """Start and end of what goes with a run of tags, and what comes in its place: every border of zones stays."""
     if left is None and right is None:
         return _emptied(text, first, last, profile)
-    if right is None:
-        assert left is not None
-        gap = text[left.end : first.start]
-        if _has_zone(gap, profile):
-            return first.start - (len(gap) - len(gap.rstrip())), last.end, ""
-        return left.end, last.end, ""
-    after = text[last.end : right.start]
-    if left is None:
-        if _has_zone(after, profile):
-            return first.start, right.start, _from_zone(after, profile)
-        return first.start, right.start, ""
-    before = text[left.end : first.start]
-    if _has_zone(before, profile) and _has_zone(after, profile):
-        return left.end, right.start, before + after.lstrip()
-    return left.end, right.start, _stronger(before, after, profile)
+    start = first.start if left is None else left.end
+    end = last.end if right is None else right.start
+    before, after = text[start : first.start], text[last.end : end]
+    borders = zone_cuts(text, start, end, profile)
+    if borders and zone_cuts(before, 0, len(before), profile) == borders:
+        return start, end, before if right is not None else before.rstrip()
+    if borders and zone_cuts(after, 0, len(after), profile) == borders:
+        return start, end, after if left is not None else after[after.index(profile.keep_separator) :]
+    if borders:
+        middle = " ".join([profile.keep_separator] * borders)
+        return start, end, " " * (left is not None) + middle + " " * (right is not None)
+    if left is None or right is None:
+        return start, end, ""
+    return start, end, _stronger(before, after, profile)
 
 
 def _emptied(text: str, first: Item, last: Item, profile: Profile) -> tuple[int, int, str]:
@@ -146,22 +145,11 @@ def _emptied(text: str, first: Item, last: Item, profile: Profile) -> tuple[int,
 
 
 def _stronger(before: str, after: str, profile: Profile) -> str:
-    """Which of the two gaps around a hole stays: a border of zones, else what separates, else what ties."""
-    for gap in (before, after):
-        if _has_zone(gap, profile):
-            return gap
+    """Which of the two gaps around a hole stays: one that separates tags before one that ties them."""
     for gap in (before, after):
         if profile.separator in gap or not profile.secondary_separator or profile.secondary_separator not in gap:
             return gap
     return before
-
-
-def _from_zone(gap: str, profile: Profile) -> str:
-    return gap[gap.index(profile.keep_separator) :]
-
-
-def _has_zone(gap: str, profile: Profile) -> bool:
-    return bool(profile.keep_separator) and profile.keep_separator in gap
 
 
 def _into_nothing(text: str, tag: str, profile: Profile) -> str:

@@ -178,6 +178,17 @@ class Session:
         self._writer.submit(transaction)
         return transaction
 
+    def review(self, numbers: Iterable[int], author: str, *, right: bool = True) -> Transaction:
+        """Note in the journal that somebody looked at these captions and found them right, or takes that back."""
+        changes: dict[str, FileChange] = {}
+        for number in numbers:
+            entry = self.corpus.entries[number]
+            name = self._prefix + entry.caption_name
+            if entry.problem is None:
+                changes[name] = FileChange(name, entry.raw, entry.raw)
+        kind = "review" if right else "unreview"
+        return self.change_files({"kind": kind, "author": author, "operation": kind}, list(changes.values()))
+
     def undo(self, steps: int = 1, author: str = "") -> list[Transaction]:
         """Take back the last transactions, newest first, as far as the journal goes.
 
@@ -219,7 +230,8 @@ class Session:
                 continue
             stamps[change.name] = (entry.mtime_ns, entry.size)
             kept.append(change)
-            self.corpus.put(number, None if change.after is None else CaptionDocument.parse(change.after))
+            if change.after != change.before:
+                self.corpus.put(number, None if change.after is None else CaptionDocument.parse(change.after))
         transaction = Transaction(head, kept, stamps)
         transaction.conflicts += conflicts
         self._writer.submit(transaction)

@@ -2,6 +2,6 @@
 
 from lora_tui.captions.journal.log import HOME, FileChange, Journal, Record, home_of
 from lora_tui.captions.journal.recovery import Recovery, recover
-from lora_tui.captions.journal.stack import undo_and_redo
+from lora_tui.captions.journal.stack import REVIEWS, undo_and_redo
 
-__all__ = ["HOME", "FileChange", "Journal", "Record", "Recovery", "home_of", "recover", "undo_and_redo"]
+__all__ = ["HOME", "REVIEWS", "FileChange", "Journal", "Record", "Recovery", "home_of", "recover", "undo_and_redo"]

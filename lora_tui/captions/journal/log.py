@@ -47,7 +47,8 @@ class Record:
     Attributes:
         number: from 1, in the order in which they happened.
         time: unix seconds.
-        kind: ``edit``; ``undo`` and ``redo`` of the transaction ``of``; ``part``: a part of it put back.
+        kind: ``edit``; ``undo`` and ``redo`` of the transaction ``of``; ``part``: a part of it put
+            back; ``review`` and ``unreview`` change nothing.
         author: a person, a tagger, a rule.
         operation, scope: as text, for a reader.
         files: how many files it changed.
@@ -205,7 +206,7 @@ class Journal:
                     self._read_to = frame.end
                 if mend and self._read_to < state.st_size:
                     file.truncate(self._read_to)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._records, self._open, self._read_to, self._identity = {}, {}, 0, None
         except OSError as error:
             raise UserError(

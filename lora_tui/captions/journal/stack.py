@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from lora_tui.captions.journal.log import Record
 
+REVIEWS = ("review", "unreview")
+"""Kinds of records that change no caption: somebody said that captions are right, or took that back."""
+
 
 def undo_and_redo(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
     """The transactions that undo would take back and those that redo would bring back, the next one last.
@@ -15,7 +18,7 @@ def undo_and_redo(records: Iterable[Record]) -> tuple[list[Record], list[Record]
     back: list[Record] = []
     forward: list[Record] = []
     for record in records:
-        if record.files == 0 and record.kind == "edit":
+        if record.kind in REVIEWS or (record.files == 0 and record.kind == "edit"):
             continue
         if record.kind == "undo":
             back, moved = _taken(back, record.of)

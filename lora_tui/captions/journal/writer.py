@@ -144,7 +144,9 @@ class Writer:
         records = self.journal.append([entry for _each, entry in worth])
         for (transaction, _entry), record in zip(worth, records, strict=True):
             transaction.record = record
-        goals = {change.name: change.after for _head, kept in entries for change in kept}
+        goals = {
+            change.name: change.after for _head, kept in entries for change in kept if change.before != change.after
+        }
         failed = place(self.journal.home, goals, records[-1].number)
         failures: dict[int, list[str]] = {}
         for (transaction, (_head, kept)), record in zip(worth, records, strict=True):

@@ -25,7 +25,8 @@ class Substitute(EachCaption):
         self._regex: Any = compiled(pattern if is_regex else re.escape(pattern), ignore_case=ignore_case)
         self._template: Any = new if is_regex else new.replace("\\", "\\\\")
         self._needle = "" if is_regex or ignore_case else pattern
-        self._regex.sub(self._template, "")
+        if is_regex:  # matches the empty text for sure, and so tells whether the template fits the pattern
+            compiled(f"(?:{pattern})|", ignore_case=ignore_case).sub(new, "")
 
     def change(self, caption: str, context: Context) -> str:
         if self._needle and self._needle not in caption:

@@ -1,0 +1,245 @@
+"""What the commands of ``captions`` share: opening a folder, choosing images, saying how a transaction ended."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, ngettext, plain
+
+if TYPE_CHECKING:
+    from lora_tui.captions.journal.writer import Transaction
+    from lora_tui.captions.operations.base import Context
+    from lora_tui.captions.transaction import Session
+
+FAILED = 1
+
+
+def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
+    """The folder of a command, with what a crash left in it finished and said.
+
+    Args:
+        captions: false leaves the captions unread, for commands that only need the journal.
+
+    Raises:
+        UserError: there is no such folder, no such profile, or the journal cannot be read.
+    """
+    from lora_tui.captions.corpus import CAPTION_EXTENSIONS, IMAGE_SUFFIXES, Corpus
+    from lora_tui.captions.profile import profile_named
+    from lora_tui.captions.transaction import Session
+    from lora_tui.cli.output import Progress, note
+
+    profile = profile_named(args.profile)
+    if not args.directory.is_dir():
+        raise UserError(
+            _("There is no such folder."),
+            place=plain(str(args.directory)),
+            remedy=_("Name a folder of images."),
+            code="captions.folder",
+        )
+    endings = tuple(part.strip() for part in (args.extensions or "").split(",") if part.strip()) or None
+    if not captions:
+        corpus = Corpus(args.directory, profile, endings or CAPTION_EXTENSIONS, IMAGE_SUFFIXES)
+    else:
+        with Progress(_("reading captions"), quiet=args.json) as progress:
+            corpus = Corpus.open(args.directory, profile=profile, extensions=endings, on_progress=progress.update)
+    session = Session(corpus)
+    if session.recovery.records:
+        number = len(session.recovery.records)
+        text = ngettext(
+            "{number} transaction that was interrupted has been brought to its end.",
+            "{number} transactions that were interrupted have been brought to their end.",
+            number,
+        )
+        note(text.format(number=count(number)))
+    return session
+
+
+def chosen(session: Session, args: argparse.Namespace) -> list[int]:
+    """The images that ``--image`` and ``--where`` name; all without either.
+
+    Raises:
+        UserError: a name that is not there, a mistake in the filter.
+    """
+    named = [number_of(session, name) for name in args.image]
+    if not args.where:
+        return sorted(set(named)) if args.image else list(range(len(session.corpus.entries)))
+    from lora_tui.captions.query import parse_query
+    from lora_tui.cli.output import note
+
+    query, context = parse_query(args.where), query_context(session)
+    found = query.select(session.corpus, context)
+    for hint in query.hints(session.corpus, context):
+        text = _("No caption has “{word}”.").format(word=plain(hint.word))
+        if hint.meant:
+            text += " " + _("Did you mean “{word}”?").format(word=plain(hint.meant[0]))
+        note(text)
+    return [number for number in found if number in set(named)] if args.image else found
+
+
+def query_context(session: Session) -> Any:
+    """All that a filter may ask for on the command line; what costs time is computed when it is asked for."""
+    from lora_tui.captions.asking import context_for
+    from lora_tui.captions.provenance import Provenance
+    from lora_tui.captions.query import load_filters
+    from lora_tui.captions.tokens import sd15_tokens
+    from lora_tui.project import Project
+
+    project = Project.find(session.corpus.root)
+    trigger = project.trigger if project is not None else ""
+    return context_for(
+        session.corpus,
+        trigger=trigger,
+        facts=_Facts(session),
+        history=Provenance(session),
+        tokens=lambda text: sd15_tokens().count(text),
+        lint=_lint(session, trigger),
+        saved=load_filters(session.home / ".lora-tui"),
+    )
+
+
+def _lint(session: Session, trigger: str) -> Callable[[int], Collection[str]]:
+    """The codes of an entry's problems, by a linter that is made when a filter first asks."""
+    made: list[Any] = []
+
+    def codes(number: int) -> Collection[str]:
+        if not made:
+            from lora_tui.captions.lint import Linter, LintOptions
+            from lora_tui.captions.tables import load_tables
+
+            options = LintOptions(
+                profile=session.corpus.profile, trigger=trigger, tables=load_tables(session.home / ".lora-tui")
+            )
+            made.append(Linter(session.corpus, options))
+        found: Collection[str] = made[0].codes(number)
+        return found
+
+    return codes
+
+
+def operation_context(session: Session) -> Context:
+    """All that an operation may ask for on the command line."""
+    from lora_tui.captions.operations.base import Context
+    from lora_tui.captions.tables import load_tables
+    from lora_tui.captions.tokens import sd15_tokens
+
+    context = Context(
+        profile=session.corpus.profile,
+        count=session.corpus.index.count,
+        tokens=lambda text: sd15_tokens().count(text),
+        tables=load_tables(session.home / ".lora-tui"),
+    )
+    context.caption_of = lambda source: session.corpus.text_from(source, context.name)
+    return context
+
+
+def number_of(session: Session, name: str) -> int:
+    """The number of an image by its name below the folder, or by its path.
+
+    Raises:
+        UserError: there is none.
+    """
+    corpus = session.corpus
+    found = corpus.number_of(name)
+    if found is None:
+        path = Path(os.path.abspath(name))  # noqa: PTH100 - links stay
+        if path.is_relative_to(corpus.root):
+            found = corpus.number_of(path.relative_to(corpus.root).as_posix())
+    if found is None:
+        raise UserError(
+            _("There is no such image in this folder."),
+            place=plain(name),
+            remedy=_("Name it as “captions list” does."),
+            code="captions.image",
+        )
+    return found
+
+
+def author(args: argparse.Namespace) -> str:
+    """Who does this, for the journal."""
+    try:
+        return str(args.author or getpass.getuser())
+    except (OSError, KeyError):
+        return "?"
+
+
+def report(
+    finished: Sequence[Transaction],
+    args: argparse.Namespace,
+    *,
+    extra: dict[str, Any] | None = None,
+    refused: Sequence[tuple[int, UserError]] = (),
+) -> int:
+    """Say how transactions ended; the exit status: 1 when something was left undone."""
+    from lora_tui.cli.output import note, print_json, say
+
+    lost = [one for one in finished if one.lost]
+    if args.json:
+        print_json((extra or {}) | {"transactions": [_as_json(one) for one in finished], "refused": _refused(refused)})
+    else:
+        for one in finished:
+            if one.record is not None:
+                done = ngettext("{number}: {files} file written", "{number}: {files} files written", one.record.files)
+                written = done.format(number=one.record.number, files=count(one.record.files - len(one.failures)))
+                say(written + f"  ({plain(one.record.operation)})")
+    for one in lost:
+        if one.error is not None:
+            note(str(one.error))
+        for name in one.conflicts:
+            note(plain(name) + ": " + _("another program changed it meanwhile; it was left as it is."))
+        for name, reason in one.failures.items():
+            note(plain(name) + ": " + _("it cannot be written: {reason}.").format(reason=reason))
+    for _number, error in refused:
+        note(str(error))
+    return FAILED if lost or refused else 0
+
+
+def _as_json(one: Transaction) -> dict[str, Any]:
+    return {
+        "number": one.record.number if one.record else None,
+        "files": one.record.files if one.record else 0,
+        "operation": one.head.get("operation", ""),
+        "conflicts": list(one.conflicts),
+        "failures": dict(one.failures),
+        "error": one.error.as_dict() if one.error else None,
+    }
+
+
+def _refused(refused: Sequence[tuple[int, UserError]]) -> list[dict[str, str]]:
+    return [error.as_dict() for _number, error in refused]
+
+
+class _Image:
+    """What an image's header says, as filters ask for it."""
+
+    def __init__(self, width: int, height: int, mtime: float) -> None:
+        self.width, self.height, self.mtime = width, height, mtime
+        self.bucket: tuple[int, int] | None = None
+        self.duplicates = ""
+
+
+class _Facts:
+    """Facts of images, each read when a filter asks for it."""
+
+    def __init__(self, session: Session) -> None:
+        self._corpus = session.corpus
+        self._known: dict[int, _Image | None] = {}
+
+    def image(self, number: int) -> _Image | None:
+        if number not in self._known:
+            self._known[number] = self._read(self._corpus.root / self._corpus.entries[number].name)
+        return self._known[number]
+
+    def _read(self, path: Path) -> _Image | None:
+        from lora_tui.dataset.facts import read_facts
+
+        try:
+            facts = read_facts(path)
+        except UserError:
+            return None
+        return _Image(facts.width, facts.height, facts.mtime_ns / 1e9)

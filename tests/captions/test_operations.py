@@ -1,0 +1,247 @@
+"""What each operation makes of a caption, in the words in which a person asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.captions.language import parse_operation
+from lora_tui.captions.operations.base import Context
+from lora_tui.captions.profile import OURS, PROFILES
+from lora_tui.captions.tables import Tables
+from lora_tui.captions.tokens import sd15_tokens
+from lora_tui.captions.verbs import VERBS
+from lora_tui.errors import UserError
+
+Z = "1girl, solo,long hair ||| (smile:1.2), shirt, smile ||| end"
+CASES = [
+    ('add "x" front', "a,b", "x,a,b"),
+    ("add x", "a, b\n", "a, b, x\n"),
+    ("add x", Z, "1girl, solo,long hair ||| (smile:1.2), shirt, smile, x ||| end"),
+    ("add x keep", Z, "1girl, solo,long hair, x ||| (smile:1.2), shirt, smile ||| end"),
+    ("add x at 2", "a, b, c", "a, x, b, c"),
+    ("add x, y at 2", "a, b, c", "a, x, y, b, c"),
+    ("add x, y front", "a, b", "x, y, a, b"),
+    ("add x, y after a", "a, b", "a, x, y, b"),
+    ("add x before b", "a, b", "a, x, b"),
+    ("add x before z", "a, b", "a, b"),
+    ("add b front", "a, b", "a, b"),
+    ("add b front existing move", "a, b", "b, a"),
+    ("add x", None, "x"),
+    ("add x", "\n", "x\n"),
+    ("add x", "", "x"),
+    ("move c, a front", "a, b, c", "c, a, b"),
+    ("move (a:1.3) front", "b", "b"),
+    ("move a back", "(a:1.3), b", "b, (a:1.3)"),
+    ("move a after c", "a, b, c", "b, c, a"),
+    ("move x front", None, None),
+    ("toggle a", "a, b", "b"),
+    ("toggle c", "a, b", "a, b, c"),
+    ("trigger HatGirl", "a, hatgirl, b", "HatGirl, a, b"),
+    ("trigger HatGirl", "HatGirl, a", "HatGirl, a"),
+    ("trigger hatgirl anywhere", "a, HATGIRL", "a, hatgirl"),
+    ("trigger hatgirl", "a", "hatgirl, a"),
+    ("remove b", "a, b, c", "a, c"),
+    ("remove b", "(b:1.2), a ||| b ||| b", "a ||| |||"),
+    ("remove b", "a ||| b ||| b, d", "a ||| ||| d"),
+    ("remove b", "b ||| b ||| d", "||| ||| d"),
+    ("remove *hair", "long hair, a, short hair", "a"),
+    ('remove "*hair"', "long hair, *hair", "long hair"),
+    ("remove /(long|short) hair/", "long hair, a, short hair, very long hair", "a, very long hair"),
+    ("remove A ignorecase", "a, b", "b"),
+    ("remove a", "A, b", "A, b"),
+    ("remove a", "a\n", "\n"),
+    ("retain a, c", "a, b, c, d", "a, c"),
+    ("rename a to z", "x, a, y", "x, z, y"),
+    ("rename a to b", "a, x, b", "b, x"),
+    ("rename a to a", "a, a", "a, a"),
+    ("rename long hair, short hair to hair", "long hair, x, short hair", "hair, x"),
+    ("rename smile to grin", "(smile:1.2), x", "(grin:1.2), x"),
+    ("split white shirt into white, shirt", "white shirt, x", "white, shirt, x"),
+    ('split at " and "', "cat and dog, x", "cat, dog, x"),
+    ("join white, shirt into white shirt", "white, x, shirt", "white shirt, x"),
+    ("join white, shirt into white shirt", "white, x", "white, x"),
+    ('replace /(\\w+) hair/ with "\\1 fur" whole', "long hair, very long hair", "long fur, very long hair"),
+    ("replace hair with fur", "long hair, hairy", "long fur, fury"),
+    ("replace HAIR with fur ignorecase", "long hair", "long fur"),
+    ('replace ", " with "\\n" caption', "a, b", "a\nb"),
+    ('replace b with ""', "a, b, c", "a, c"),
+    ('replace /^b$|^(a)$/ with "\\1,q" part', "b, a", ",q, a,q"),
+    ('phrase remove "in the background"', "A cat, in the background, sleeps.", "A cat, sleeps."),
+    ('phrase remove "a red hat"', "A red hat. A dog.", "A dog."),
+    ('phrase rename "a red hat" to "a blue hat"', "A red hat on a red hat.", "A blue hat on a blue hat."),
+    ("sort alpha", "c, B,a", "a, B,c"),
+    ("sort alpha first 1", "c, b, a", "c, a, b"),
+    ("sort length reverse", "a, ccc, bb", "ccc, bb, a"),
+    ("sort frequency", "rare, common", "common, rare"),
+    ("sort category", "field, miku", "miku, field"),
+    ("sort alpha", "z ||| c, b;;;a ||| x", "z ||| b;;;a, c ||| x"),
+    ("dedupe", "a, b, a, A", "a, b, A"),
+    ("dedupe loosely", "long hair, Long_hair, a", "long hair, a"),
+    ("truncate 2 tags", "a, b, c", "a, b"),
+    ("truncate 3 tokens", "cat, dog, bird", "cat, dog"),
+    ("spell spaces", "long_hair, ^_^", "long hair, ^_^"),
+    ("spell underscores", "long hair, x", "long_hair, x"),
+    ("spell lower except MyTrigger", "MyTrigger, Smile", "MyTrigger, smile"),
+    ("spell escape", "nero (fate), a \\(b\\)", "nero \\(fate\\), a \\(b\\)"),
+    ("spell unescape", "nero \\(fate\\)", "nero (fate)"),
+    ("spacing", " a ,b;;;c|||d,, e ,\n", "a, b;;;c ||| d, e\n"),
+    ("separators", "a，b、c", "a, b, c"),
+    ("weight a 1.2", "a, b", "(a:1.2), b"),
+    ("unweight", "(a:1.2), ((b:1.2))", "a, ((b:1.2))"),
+    ("lines join", "a,\r\nb\r\n", "a, b\r\n"),
+    ("lines first", "\na\nb", "a"),
+    ("lines lf", "a\r\nb\r", "a\nb\n"),
+    ("lines final", "a", "a\n"),
+    ("lines bare", "a\n\n", "a"),
+    ("aliases", "serafuku, x", "school uniform, x"),
+    ("aliases", "serafuku, school uniform", "school uniform"),
+    ("implications", "black cat, x", "black cat, cat, animal, x"),
+    ("consolidate", "white shirt, shirt, x", "white shirt, x"),
+    ("exclusive", "short hair, x, long hair", "short hair, x"),
+    ("blacklist", "watermark, x", "x"),
+    ("take other.png union", "a, x", "a, x, p, q"),
+    ("take other.png prepend", "a", "p, q, a"),
+    ("take other.png intersect", "a, p", "p"),
+    ("take other.png subtract", "a, p", "a"),
+    ("take other.png replace", "a", "p, q"),
+    ("take other.png fill", "a", "a"),
+    ("take other.png fill", None, "p, q"),
+    ("take nobody.png replace", "a", "a"),
+    ('set "a, b"', "x\n", "a, b\n"),
+    ("set hello ifempty", "x", "x"),
+    ("delete", "x", None),
+    ("remove a; add z front; dedupe", "a, b, b", "z, b"),
+]
+
+
+def context() -> Context:
+    captions = {"other.png": "p, q"}
+    return Context(
+        name="a.png",
+        count={"common": 9}.get,  # type: ignore[arg-type]
+        category=lambda tag: "character" if tag == "miku" else "general",
+        tokens=sd15_tokens().count,
+        caption_of=captions.get,
+        tables=Tables(
+            aliases={"serafuku": "school uniform"},
+            implications={"black cat": ("cat",), "cat": ("animal",)},
+            blacklist=("watermark",),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("operation", "before", "after"), CASES)
+def test_what_an_operation_makes_of_a_caption(operation: str, before: str | None, after: str | None) -> None:
+    asked = context()
+    asked.count = lambda tag: 9 if tag == "common" else 1
+    assert parse_operation(operation).apply(before, asked) == after
+
+
+def test_every_verb_has_a_case() -> None:
+    said = {operation.split()[0] for operation, _before, _after in CASES}
+    assert set(VERBS) - said == {"pairs", "shuffle", "encode"}  # they have tests of their own below
+
+
+def test_a_file_that_loses_its_last_tag_is_what_the_trainer_can_read() -> None:
+    asked = context()
+    assert parse_operation("remove a").apply("a", asked) == ""
+    asked.profile = PROFILES["sd-scripts"]
+    assert parse_operation("remove a").apply("a", asked) == "\n"
+
+
+def test_every_line_is_a_caption_where_the_trainer_takes_one_at_random() -> None:
+    asked = context()
+    asked.profile = replace(OURS, lines="one_random")
+    assert parse_operation("add x front").apply("a\n\nb, c\n", asked) == "x, a\n\nx, b, c\n"
+    asked.profile = PROFILES["musubi"]
+    assert parse_operation("add x front").apply("a\nb", asked) == "x, a\nb"
+
+
+def test_shuffling_is_the_same_each_time_and_differs_between_images() -> None:
+    text = ", ".join("abcdefghij")
+    one, other = context(), context()
+    other.name = "b.png"
+    operation = parse_operation("shuffle seed 7 first 2")
+    first = operation.apply(text, one)
+    assert first == operation.apply(text, one) != operation.apply(text, other)
+    assert first is not None and first.startswith("a, b, ") and sorted(first) == sorted(text)
+
+
+def test_pairs_and_rules_from_files(tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text('// names\na -> b\nb\ta\n"c, d",e\ngone -> \n')
+    swap = parse_operation("pairs pairs.txt", folder=tmp_path)
+    assert swap.apply("a, b, gone, x", context()) == "b, a, x"
+    (tmp_path / "order.txt").write_text("trigger\n1girl\nsmile\n")
+    by_rule = parse_operation("sort rule order.txt; add 1girl rule order.txt", folder=tmp_path)
+    assert by_rule.apply("x, smile, trigger", context()) == "trigger, 1girl, smile, x"
+    (tmp_path / "gone.txt").write_text("a\nb\n")
+    assert parse_operation("remove from gone.txt", folder=tmp_path).apply("a, b, c", context()) == "c"
+    (tmp_path / "bad.txt").write_text("a -> b\nwhat\n")
+    with pytest.raises(UserError, match=r"bad\.txt:2"):
+        parse_operation("pairs bad.txt", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("", 0),
+        ("ad x", 0),
+        ("add", 3),
+        ("add 'x", 4),
+        ("add x, ,", 7),
+        ("add x at", 8),
+        ("sort foo", 5),
+        ("rename a", 8),
+        ("remove a; spacing nope", 18),
+        ("weight a b", 9),
+        ("replace /(a)/ with '\\2'", 19),
+        ("pairs nowhere.txt", 6),
+        ("add \ud800", 4),
+        ("encode utf-8 from klingon", 18),
+    ],
+)
+def test_a_mistake_is_shown_where_it_is(text: str, column: int) -> None:
+    with pytest.raises(UserError) as error:
+        parse_operation(text)
+    assert error.value.place == f"column {column + 1}"
+
+
+def test_a_regular_expression_that_explodes_is_stopped() -> None:
+    operation = parse_operation("replace /(a|aa)+$/ with b caption")
+    with pytest.raises(UserError, match="too long"):
+        operation.apply("a" * 60 + "!", context())
+    with pytest.raises(UserError) as error:
+        parse_operation("remove /(/")
+    assert error.value.code == "captions.regex"
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        ["a", "b", "smile", "long hair", ", ", ",", "|||", ";;;", "{", "}", "(", ":1.2)", "\n", "_", "\udc80"]
+    )
+    | st.text(max_size=3),
+    max_size=16,
+).map("".join)
+
+
+@given(TEXTS, st.sampled_from([case[0] for case in CASES]), st.sampled_from(list(PROFILES.values())))
+def test_no_caption_breaks_an_operation(text: str, operation: str, profile) -> None:
+    asked = context()
+    asked.profile = profile
+    asked.count = len
+    result = parse_operation(operation).apply(text, asked)
+    assert result is None or isinstance(result, str)
+
+
+@given(
+    TEXTS,
+    st.sampled_from(["rename nowhere to x", "remove nowhere", "unweight nowhere", "join q1, q2 into z", "lines final"]),
+)
+def test_captions_that_are_not_meant_stay_to_the_letter(text: str, operation: str) -> None:
+    if operation != "lines final":
+        assert parse_operation(operation).apply(text, context()) == text
