@@ -28,6 +28,7 @@ class Death:
         oom_kills: how many processes the kernel killed for want of memory just before.
         ram_free: share of memory (0 to 1) that was free at the last look; none if nobody looked.
         disk_free: bytes free on the run's disk; none if unknown.
+        trained: whether this life had made a step; none if unknown.
     """
 
     exit_status: int | None = None
@@ -36,6 +37,7 @@ class Death:
     oom_kills: int = 0
     ram_free: float | None = None
     disk_free: int | None = None
+    trained: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,9 @@ def explain(death: Death) -> Explanation:
     for sign in _SIGNS:
         if sign.pattern.search(ending):
             return Explanation(sign.code, _with_last_line(_(sign.message), ending), _(sign.advice))
+    if number == signal.SIGTERM and death.trained is False:
+        message = _("It was asked to end (SIGTERM) before its first step: nothing is lost.")
+        return Explanation("terminated", message, _("Resume it."))
     if number is not None:
         return _signalled(number)
     if death.disk_free is not None and death.disk_free < 1 << 20:

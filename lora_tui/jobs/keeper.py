@@ -25,6 +25,7 @@ from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, registry
+from lora_tui.jobs.backwards import newest_first
 from lora_tui.jobs.events import EventWriter, tail_events
 from lora_tui.jobs.explain import Death, explain, read_tail
 from lora_tui.jobs.ground import Ground
@@ -161,6 +162,8 @@ class Keeper:
         number = -code if code < 0 else None
         if not self._abandoned and not self._said_its_end():
             self._explain(code if number is None else None, number)
+        if not self._abandoned:
+            self._refuse_the_rest()
         self._write(ended=time.time(), exit_status=code if number is None else None, signal=number)
         registry.unregister(self.run_dir)
         return 128 + number if number is not None else code
@@ -168,6 +171,19 @@ class Keeper:
     def _said_its_end(self) -> bool:
         events = tail_events(self.run_dir / "events.jsonl", start=self._life)
         return any(event.get("kind") in ("failed", "finished") for event in events)
+
+    def _trained(self) -> bool:
+        """Whether this life made a step."""
+        for event in newest_first(self.run_dir / "events.jsonl", ["resources", "phase"]):
+            if event.get("kind") in ("step", "attempt"):
+                return event["kind"] == "step"
+        return False
+
+    def _refuse_the_rest(self) -> None:
+        """Answer what was asked for too late for the job to see."""
+        for request in control.ControlInbox(self.run_dir).poll():
+            detail = _("the run has ended")
+            self.events.emit("control", request=request.kind, status="rejected", detail=detail)
 
     def _explain(self, exit_status: int | None, number: int | None) -> None:
         death = Death(
@@ -177,6 +193,7 @@ class Keeper:
             oom_kills=self._watch.recent_kills(),
             ram_free=self._watch.ram_free,
             disk_free=disk_free(self.run_dir),
+            trained=self._trained(),
         )
         told = explain(death)
         self.events.close()

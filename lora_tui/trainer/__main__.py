@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 
-from lora_tui.config.load import load_config
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import clear
 from lora_tui.jobs.events import EventWriter
@@ -19,10 +20,13 @@ from lora_tui.text import _, set_language
 
 def main() -> int:
     """Run one training; exit status 0 finished or stopped, 1 failed, 2 the input is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m lora_tui.trainer", description="Train in a run folder.")
+    parser = argparse.ArgumentParser(prog="python -m lora_tui.trainer", allow_abbrev=False)
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true", help="continue from the newest state")
     arguments = parser.parse_args()
+    terminated = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # loading takes a while; it ends at the first safe point after it
+        signal.signal(number, lambda _number, _frame: terminated.set())
     set_language()
     # Before torch is loaded: arithmetic threads that wait without spinning. On a machine that does other things,
     # too, a step on the CPU is several times faster; nothing changes on a GPU.
@@ -37,14 +41,15 @@ def main() -> int:
         clear(folder.root)
         events = EventWriter(folder.events_path)
         try:
-            return _train(folder, events, resume=arguments.resume)
+            return _train(folder, events, terminated, resume=arguments.resume)
         finally:
             events.close()
 
 
-def _train(folder: RunFolder, events: EventWriter, *, resume: bool) -> int:
+def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, *, resume: bool) -> int:
     events.emit("phase", phase="loading", done=0, total=0, detail="libraries")
     try:
+        from lora_tui.config.load import load_config
         from lora_tui.trainer.life import live
     except ImportError as error:
         _report_missing(events, error)
@@ -53,7 +58,7 @@ def _train(folder: RunFolder, events: EventWriter, *, resume: bool) -> int:
 
     try:
         folder.require_known_format()
-        return live(folder, load_config(folder.config_path), events, resume=resume)
+        return live(folder, load_config(folder.config_path), events, resume=resume, terminated=terminated)
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()

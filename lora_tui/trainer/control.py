@@ -34,12 +34,14 @@ class Controls:
     while it is paused stays off the device and saves from where it is.
     """
 
-    def __init__(self, inbox: ControlInbox, events: EventWriter) -> None:
+    def __init__(self, inbox: ControlInbox, events: EventWriter, terminated: threading.Event | None = None) -> None:
+        """``terminated``: set by whoever heard SIGTERM or SIGINT before this could."""
         self._inbox = inbox
         self._events = events
         self._looked = 0.0
-        self._terminated = threading.Event()
-        self._deaf = False  # within a pause, or once a stop was raised: saving is not to be stopped itself
+        self._terminated = terminated or threading.Event()
+        self._deaf = False  # within a pause: saving on the way into it is not to be stopped itself
+        self._ending: StopRun | None = None  # the stop that was raised; only one that is more urgent comes after it
         self.wishes: list[str] = []
         self.park: Callable[[], None] = lambda: None
         self.unpark: Callable[[], None] = lambda: None
@@ -56,17 +58,19 @@ class Controls:
         """Call where the run may stop or wait.
 
         Raises:
-            StopRun: a stop was asked for.
+            StopRun: a stop was asked for. While that is obeyed, a stop without saving is heard, too.
         """
-        if self._deaf:
+        if self._deaf or (self._ending is not None and self._ending.now):
             return
-        if self._terminated.is_set():
+        if self._terminated.is_set() and self._ending is None:
             raise self._stop(now=False)
         now = time.monotonic()
         if now - self._looked < POLL_SECONDS:
             return
         self._looked = now
-        if self._read(paused=False):
+        if self._ending is not None:
+            self._read_while_ending()
+        elif self._read(paused=False):
             self._wait_while_paused()
 
     def _read(self, *, paused: bool) -> bool:
@@ -82,6 +86,22 @@ class Controls:
             raise self._stop(now=stop)
         return paused
 
+    def _read_while_ending(self) -> None:
+        """Answer what comes after a stop; one that gives up saving overrules it."""
+        overruled = False
+        for request in self._inbox.poll():
+            if request.kind == "stop_now":
+                self.answer(request.kind, "accepted")
+                overruled = True
+            else:
+                self.answer(request.kind, "rejected", _("the run is stopping"))
+        if overruled:
+            raise self._stop(now=True)
+
+    def settle(self) -> None:
+        """Nothing can be stopped any more: what is left is to save a result that is complete."""
+        self._ending = StopRun(now=True)
+
     def _take(self, kind: str, paused: bool) -> bool:
         """Note one request that is no stop; return whether the run is paused after it."""
         if kind in WISHES:
@@ -92,6 +112,8 @@ class Controls:
             self.answer(kind, "accepted")
             return True
         elif kind == "resume":
+            if paused and not self._deaf:
+                self.answer("pause", "rejected", _("it was taken back"))
             self.answer(kind, "done" if paused else "rejected", "" if paused else _("the run is not paused"))
             return False
         else:
@@ -99,8 +121,9 @@ class Controls:
         return paused
 
     def _stop(self, *, now: bool) -> StopRun:
-        self._deaf = True
-        return StopRun(now=now)
+        self._deaf, self._looked = False, 0.0
+        self._ending = StopRun(now=now)
+        return self._ending
 
     def _wait_while_paused(self) -> None:
         self._deaf = True  # parking saves, and saving has safe points

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import diffusers
 import torch
@@ -23,8 +24,15 @@ from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import states, step_of
 
 
-def live(folder: RunFolder, config: Config, events: EventWriter, *, resume: bool) -> int:
-    """Train and tell how it ended; return the exit status.
+def live(
+    folder: RunFolder,
+    config: Config,
+    events: EventWriter,
+    *,
+    resume: bool,
+    terminated: threading.Event | None = None,
+) -> int:
+    """Train and tell how it ended; return the exit status. ``terminated`` is set if a signal came before this.
 
     Raises:
         UserError, OSError, RuntimeError: it failed.
@@ -36,7 +44,7 @@ def live(folder: RunFolder, config: Config, events: EventWriter, *, resume: bool
     device = choose_device(config.memory.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # events, pinning and memory figures mean the current device
-    controls = Controls(ControlInbox(folder.root), events)
+    controls = Controls(ControlInbox(folder.root), events, terminated)
     controls.listen_to_signals()
     session = Session(folder, config, events, controls, device, choose_dtype(config.memory.precision, device))
     if config.memory.threads > threads:

@@ -196,19 +196,24 @@ class Loop:
         self.drain.collect(wait=True)
         step = self.position.step
         if step >= self.plan.total_steps:
+            self.session.controls.settle()
             return self._finish()
         if stop.now or not self.session.folder.root.is_dir():  # a folder that was deleted is not made again
-            since = max(self.saved_state, 0)
-            lost = _("{count} steps since the state at step {step} are given up.").format(
-                count=step - since, step=since
-            )
-            detail = lost if step > since else ""
-            return Outcome("stopped_now", step, self.newest, detail)
-        if step > 0:
-            self._save()
-            if self.saved_state != step:
+            return self._give_up()
+        try:
+            if step > 0:
+                self._save()
+            if step > 0 and self.saved_state != step:
                 self._write_state()
+        except StopRun:  # overruled by one that does not wait for that
+            return self._give_up()
         return Outcome("stopped", step, self.newest)
+
+    def _give_up(self) -> Outcome:
+        """End with what was saved before."""
+        step, since = self.position.step, max(self.saved_state, 0)
+        lost = _("{count} steps since the state at step {step} are given up.").format(count=step - since, step=since)
+        return Outcome("stopped_now", step, self.newest, lost if step > since else "")
 
     # -- what is due ---------------------------------------------------------------------------------------------
 

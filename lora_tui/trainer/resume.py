@@ -25,11 +25,15 @@ def take_up(
         UserError: the state does not fit the configuration, or is from another version.
     """
 
-    def passed_over(path: Path) -> None:
+    torn: list[Path] = []
+    found = read_newest(session.folder.state_dir, torn.append)
+    if found is None:
+        remedy = _("No other state is there: the run begins again.")
+    else:
+        remedy = _("The run goes on from step {step}.").format(step=found[0].position.step)
+    for path in torn:
         text = _("the state {name} is damaged and is passed over.").format(name=path.name)
-        session.warn("state.damaged", text, _("The run continues from the one before it."))
-
-    found = read_newest(session.folder.state_dir, passed_over)
+        session.warn("state.damaged", text, remedy)
     if found is None:
         return None
     snapshot, path = found
@@ -40,7 +44,10 @@ def take_up(
         raise UserError(
             _("the saved state does not fit this configuration."),
             place=str(path),
-            remedy=_("Rank, optimizer, trained parts or base model are others; start a new run instead."),
+            remedy=_(
+                "Set rank, optimizer, trained parts and base model back to what they were and resume, "
+                "or start a new run."
+            ),
             code="state.mismatch",
         ) from None
     return _within(snapshot.position, plan), set(snapshot.notes.get("owed", ()))

@@ -138,6 +138,26 @@ def test_sigterm_to_the_keeper_is_passed_to_the_job_which_saves(run: RunFolder) 
     assert events(run, "state")
 
 
+def test_a_sigterm_before_the_first_step_has_lost_nothing(run: RunFolder) -> None:
+    job = launched(run, "--before-lock", "60")
+    kill(job.pid, signal.SIGTERM)
+    assert ended(run).signal == signal.SIGTERM
+    assert "nothing is lost" in inspect(run).message
+
+
+def test_a_request_that_came_too_late_is_answered(run: RunFolder) -> None:
+    launched(run, "--steps", "100000")
+    training(run)
+    kill(read_job(run.root).child_pid, signal.SIGSTOP)  # type: ignore[union-attr]
+    for kind in ("stop", "save"):
+        request(run.root, kind)
+    kill(read_job(run.root).child_pid)  # type: ignore[union-attr]
+    ended(run)
+    answers = [(event["request"], event["status"]) for event in events(run, "control")]
+    assert answers == [("stop", "rejected"), ("save", "rejected")]
+    assert inspect(run).state == "died"
+
+
 def test_hangup_and_interrupt_do_not_reach_them(run: RunFolder) -> None:
     job = launched(run, "--steps", "10000")
     training(run)

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from lora_tui.config.load import dump_config, parse_config
 from lora_tui.config.schema import Config
+from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 
 
@@ -63,13 +64,12 @@ def events(run: RunFolder, kind: str = "") -> list[dict[str, Any]]:
     return [event for event in found if not kind or event["kind"] == kind]
 
 
-def live_here(run: RunFolder, *, resume: bool = False) -> int:
-    """One life of the run in this process; the exit status."""
+def live_here(run: RunFolder, *, resume: bool = False, writer: EventWriter | None = None) -> int:
+    """One life of the run in this process; the exit status. ``writer``: another one for its events."""
     from lora_tui.config.load import load_config
-    from lora_tui.jobs.events import EventWriter
     from lora_tui.trainer.life import live
 
-    writer = EventWriter(run.events_path)
+    writer = writer or EventWriter(run.events_path)
     try:
         return live(run, load_config(run.config_path), writer, resume=resume)
     finally:

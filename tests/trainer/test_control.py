@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from lives import events, micro_config, new_run, start
+from lives import events, live_here, micro_config, new_run, start
 from support import until
 
-from lora_tui.jobs.control import request
+from lora_tui.jobs.control import ControlInbox, request
+from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
+from lora_tui.trainer.control import Controls, StopRun
 
 
 @pytest.fixture
@@ -74,6 +77,74 @@ def test_stop_now_keeps_the_last_state_and_says_what_is_lost(
     assert end["reason"] == "stopped_now"
     assert events(run, "state")[-1]["step"] == saved
     assert f"since the state at step {saved}" in events(run, "warning")[-1]["message"]
+
+
+class Meddler(EventWriter):
+    """Asks for a stop after two steps, and for one that does not wait as soon as the first is accepted."""
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        super().emit(kind, **fields)
+        if kind == "step" and fields["step"] == 2:
+            request(self.path.parent, "stop")
+        elif kind == "control" and (fields["request"], fields["status"]) == ("stop", "accepted"):
+            for wish in ("save", "stop_now", "pause"):
+                request(self.path.parent, wish)
+
+
+def test_a_stop_that_does_not_wait_overrules_one_that_saves(base: Path, data: Path, tmp_path: Path) -> None:
+    quiet = {"every_epochs": 0, "every_steps": 0}
+    saving = {"every_epochs": 0, "state_every_epochs": 0}
+    config = micro_config(base, data, steps={"epochs": 500}, saving=saving, samples=[], validation=quiet)
+    run = new_run(tmp_path, config)
+    assert live_here(run, writer=Meddler(run.events_path)) == 0
+    end = events(run)[-1]
+    assert (end["kind"], end["reason"]) == ("finished", "stopped_now")
+    assert not events(run, "state") and not events(run, "checkpoint")
+    assert "are given up" in events(run, "warning")[-1]["message"]
+    answers = [(e["request"], e["status"], e["detail"]) for e in events(run, "control")]
+    assert answers == [
+        ("stop", "accepted", ""),
+        ("save", "rejected", "the run is stopping"),
+        ("stop_now", "accepted", ""),
+        ("pause", "rejected", "the run is stopping"),
+    ]
+
+
+def test_what_comes_after_a_stop_is_answered(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path / "events.jsonl")
+    controls = Controls(ControlInbox(tmp_path), writer)
+    request(tmp_path, "pause")
+    request(tmp_path, "resume")
+    controls.safe_point()
+    request(tmp_path, "stop")
+    with pytest.raises(StopRun):
+        until(controls.safe_point, 5)
+    controls.settle()
+    request(tmp_path, "stop_now")
+    controls.safe_point()
+    controls.close()
+    answers = [(e["request"], e["status"], e["detail"]) for e in events(RunFolder(tmp_path), "control")]
+    assert answers == [
+        ("pause", "accepted", ""),
+        ("pause", "rejected", "it was taken back"),
+        ("resume", "done", ""),
+        ("stop", "accepted", ""),
+        ("stop_now", "rejected", "the run has ended"),
+    ]
+
+
+def test_sigterm_while_it_loads_is_a_stop(base: Path, data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(base, data))
+    life = start(run)
+    try:
+        until(lambda: events(run), 60)
+        life.terminate()
+        assert life.wait(90) == 0, run.log_path.read_text()
+    finally:
+        life.kill()
+        life.wait()
+    end = events(run)[-1]
+    assert (end["kind"], end["reason"], end["step"]) == ("finished", "stopped", 0)
 
 
 def test_a_second_trainer_is_refused(living: tuple[RunFolder, subprocess.Popen[bytes]]) -> None:

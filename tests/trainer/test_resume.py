@@ -136,7 +136,19 @@ def test_a_torn_state_falls_back_to_the_one_before(base: Path, data: Path, tmp_p
     (run.checkpoints_dir / "blob.safetensors").unlink()
     assert live_here(run, resume=True) == 0
     assert events(run, "resumed")[-1]["step"] == 12
+    assert events(run, "warning")[-1]["remedy"] == "The run goes on from step 12."
     assert same_tensors(before, lora(run))
+
+
+def test_a_run_whose_states_are_all_torn_says_that_it_begins_again(base: Path, data: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, micro_config(base, data, samples=[], steps={"epochs": 1}))
+    assert live_here(run) == 0
+    for state in run.state_dir.iterdir():
+        (state / "state.json").write_text("{")
+    assert live_here(run, resume=True) == 0
+    assert events(run, "resumed")[-1]["step"] == 0
+    warned = [event for event in events(run, "warning") if event["code"] == "state.damaged"]
+    assert {event["remedy"] for event in warned} == {"No other state is there: the run begins again."}
 
 
 def test_a_state_of_another_rank_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
@@ -146,8 +158,9 @@ def test_a_state_of_another_rank_is_refused(base: Path, data: Path, tmp_path: Pa
     run = new_run(tmp_path, micro_config(base, data, samples=[], steps={"epochs": 1}))
     assert live_here(run) == 0
     run.config_path.write_text(dump_config(micro_config(base, data, network={"rank": 8})), "utf-8")
-    with pytest.raises(UserError, match="does not fit"):
+    with pytest.raises(UserError, match="does not fit") as caught:
         live_here(run, resume=True)
+    assert "and resume, or start a new run." in caught.value.remedy
 
 
 def test_sigterm_saves_first(base: Path, data: Path, tmp_path: Path) -> None:
