@@ -176,7 +176,7 @@ class Keeper:
         """Whether this life made a step."""
         for event in newest_first(self.run_dir / "events.jsonl", ["resources", "phase"]):
             if event.get("kind") in ("step", "attempt"):
-                return event["kind"] == "step"
+                return bool(event["kind"] == "step")
         return False
 
     def _refuse_the_rest(self) -> None:
