@@ -109,7 +109,7 @@ class Corpus:
         wanted = extensions or (*profile.extensions, *CAPTION_EXTENSIONS)
         corpus = cls(root, profile, tuple(dict.fromkeys(with_dots(wanted))), suffixes)
         for name, caption in corpus._walk():
-            if len(corpus.entries) % _EVERY == 0:
+            if len(corpus.entries) % _EVERY == _EVERY - 1:
                 if on_progress is not None:
                     on_progress(len(corpus.entries))
                 if should_stop is not None and should_stop():

@@ -161,7 +161,7 @@ def _show(args: argparse.Namespace) -> int:
         say("  " + plain(entry.caption_name) + f"  {entry.document.encoding}")
         for line in entry.document.text.splitlines():
             say("  | " + plain(line))
-        say("  " + _("{tags} tags, {tokens} tokens").format(tags=len(tags), tokens=tokens))
+        say("  " + _("tags: {tags}, tokens: {tokens}").format(tags=len(tags), tokens=tokens))
         for code in entry.document.problems:
             say("  ! " + problem_text(code))
     if args.json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.view import map_captions
+from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
     from lora_tui.captions.tables import Tables
@@ -97,7 +98,7 @@ def changed_document(
     """A caption file after an operation: the same object when nothing changes, the same encoding when it does.
 
     Raises:
-        UnicodeEncodeError: the file's encoding cannot write the new text.
+        UnicodeError: the file's encoding cannot write the new text.
     """
     whole = getattr(operation, "apply_document", None)
     if whole is not None:
@@ -109,4 +110,7 @@ def changed_document(
         return document
     if after is None:
         return None
-    return CaptionDocument.parse(after.encode("utf-8")) if document is None else document.with_text(after)
+    new = CaptionDocument.parse(after.encode("utf-8")) if document is None else document.with_text(after)
+    if new.text != after:  # bytes that are no text by themselves may look like a mark or like UTF-16 with others
+        raise UnicodeError(_("it would be read in another way than it was written"))
+    return new
