@@ -49,10 +49,10 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(table, name, place)  # type: ignore[arg-type]
 
 
-def _toy_config(base: Path, data: Path, **changes: Any) -> Config:
+def _toy_config(base: Path, folder: Path, /, **changes: Any) -> Config:
     """Settings as a schema that knows the toy would let them through."""
     learning = {"unet_lr": 1e-3, "text_encoder_lr": 1e-4}
-    config = micro_config(base, data, learning=learning, **{"data": {"bucket_step": 16}, **changes})
+    config = micro_config(base, folder, learning=learning, **{"data": {"bucket_step": 16}, **changes})
     prompt = SamplePrompt(prompt="blob disc", width=64, height=96, steps=3, guidance=3.5)
     updates: dict[str, Any] = {
         "model": config.model.model_copy(update={"family": "toy"}),

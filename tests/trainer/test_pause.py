@@ -1,0 +1,128 @@
+"""A pause frees the device, and what comes after it is as if there had been none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lives import events, live_here, lora, micro_config, new_run, same_tensors
+from support import until
+from torch import Tensor
+
+from lora_tui.config.schema import Config
+from lora_tui.jobs.control import ControlInbox, request
+from lora_tui.jobs.events import EventWriter
+from lora_tui.runs.folder import RunFolder
+from lora_tui.trainer.control import Controls
+from lora_tui.trainer.devices import choose_device, choose_dtype
+from lora_tui.trainer.loop import Loop
+from lora_tui.trainer.run import prepare
+from lora_tui.trainer.session import Session
+
+
+def _config(base: Path, folder: Path, /, **changes: Any) -> Config:
+    return micro_config(base, folder, samples=[], validation={"mode": "off"}, **changes)
+
+
+def _loop(runs: Path, config: Config) -> Loop:
+    """A run before its first step."""
+    run = new_run(runs, config)
+    writer, device = EventWriter(run.events_path), choose_device(config.memory.device)
+    controls = Controls(ControlInbox(run.root), writer)
+    session = Session(run, config, writer, controls, device, choose_dtype(config.memory.precision, device))
+    return Loop(session, *prepare(session))
+
+
+def _weights(loop: Loop) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in loop.trainee.adapter.tensors().items()}
+
+
+def _held(loop: Loop) -> Iterator[Tensor]:
+    """Every tensor that a pause takes along."""
+    for module in loop.trainee.model.loaded():
+        yield from module.parameters()
+        yield from module.buffers()
+        yield from (parameter.grad for parameter in module.parameters() if parameter.grad is not None)
+    for state in loop.trainee.stepper.optimizer.state.values():
+        yield from (value for value in state.values() if isinstance(value, Tensor))
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "text encoder trained": {},
+    "text encoder cached": {"network": {"text_encoder": False}},
+    "fp16": {"memory": {"precision": "fp16"}},
+    "accumulated": {"steps": {"gradient_accumulation": 2}},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_step_after_it_is_the_same_to_the_bit(way: str, base: Path, data: Path, tmp_path: Path) -> None:
+    config = _config(base, data, **WAYS[way])
+    one, other = _loop(tmp_path / "one", config), _loop(tmp_path / "other", config)
+    steps, paused = one.updates(), other.updates()
+    for number in range(4):
+        next(steps)
+        if number in (0, 2):
+            other.park()
+            other.unpark()
+        next(paused)
+        assert same_tensors(_weights(one), _weights(other)), f"step {number + 1}"
+
+
+def test_a_whole_run_that_was_paused_ends_with_the_same_bits(base: Path, data: Path, tmp_path: Path) -> None:
+    config = _config(base, data, steps={"epochs": 4}, saving={"name": "blob", "precision": "fp32"})
+    reference, run = new_run(tmp_path / "reference", config), new_run(tmp_path / "paused", config)
+    assert live_here(reference) == 0
+    person = threading.Thread(target=_pause_and_resume, args=(run,))
+    person.start()
+    assert live_here(run) == 0
+    person.join(60)
+    assert [event["phase"] for event in events(run, "phase")].count("paused") == 1
+    assert same_tensors(lora(reference), lora(run))
+
+
+def _pause_and_resume(run: RunFolder) -> None:
+    until(lambda: len(events(run, "step")) >= 3, 60)
+    request(run.root, "pause")
+    until(lambda: events(run)[-1].get("phase") == "paused", 60)
+    request(run.root, "resume")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("way", WAYS)
+def test_a_gpu_is_left_and_taken_again(way: str, base: Path, data: Path, tmp_path: Path) -> None:
+    config = _config(base, data, **WAYS[way])
+    config.memory.device = "cuda"
+    one, other = _loop(tmp_path / "one", config), _loop(tmp_path / "other", config)
+    steps, paused = one.updates(), other.updates()
+    next(steps), next(paused)
+    before = torch.cuda.memory_allocated()
+    places = [tensor.device.type for tensor in _held(other)]
+    other.park()
+    assert {tensor.device.type for tensor in _held(other)} == {"cpu"}
+    assert torch.cuda.memory_allocated() < 0.6 * before  # the other run's half is still there
+    other.unpark()
+    assert [tensor.device.type for tensor in _held(other)] == places
+    next(steps), next(paused)
+    one_weights, other_weights = _weights(one), _weights(other)
+    assert all(torch.allclose(one_weights[name], other_weights[name], atol=1e-6) for name in one_weights)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("text_encoder", [True, False])
+def test_a_step_never_waits_for_the_gpu(text_encoder: bool, base: Path, data: Path, tmp_path: Path) -> None:
+    config = _config(base, data, network={"text_encoder": text_encoder}, memory={"precision": "bf16"})
+    config.memory.device = "cuda"
+    steps = _loop(tmp_path, config).updates()
+    for _warm_up in range(3):
+        next(steps)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _step in range(3):
+            next(steps)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
