@@ -41,6 +41,9 @@ MIN_WIDTH, MIN_HEIGHT = GUTTER + 6, RESERVED_ROWS + 2
 _ROBUST_FROM = 40
 _ROBUST_SHARE = 0.02
 
+_WIDER = 1.2
+"""How much wider an axis may become for ticks at even distances."""
+
 
 class Marker(NamedTuple):
     """A single point drawn over the curves as ``char``."""
@@ -137,6 +140,8 @@ def draw(
     columns = plot_width * GLYPHS[view.style].across
     merged = [merge(curve, view, columns) for curve in curves]
     low, high, clipped, empty = _bounds(zip(curves, merged, strict=True), markers, view, wanted)
+    if not (view.log or empty):
+        low, high, wanted = _even(low, high, wanted, plot_height)
     cells = [[" "] * plot_width for _row in range(plot_height)]
     roles = [["axis"] * plot_width for _row in range(plot_height)]
     lines = plot_height * GLYPHS[view.style].down
@@ -184,6 +189,18 @@ def _bounds(
         low, high = linear_bounds(low, high, wanted)
     clipped = any(y < low or y > high for y in extremes)
     return low, high, clipped, False
+
+
+def _even(low: float, high: float, wanted: int, height: int) -> tuple[float, float, int]:
+    """Bounds and number of ticks that lie on the rows evenly, where there are such; else as they were."""
+    for fewer in range(wanted, 1, -1):
+        bounds = linear_bounds(low, high, fewer)
+        parts = len(linear_ticks(*bounds, fewer)) - 1
+        if bounds[1] - bounds[0] > (high - low) * _WIDER:
+            break
+        if parts > 1 and (height - 1) % parts == 0:
+            return *bounds, fewer
+    return low, high, wanted
 
 
 # --- the curves --------------------------------------------------------------------------------------------------
@@ -259,9 +276,10 @@ def _y_labels(low: float, high: float, view: View, height: int, wanted: int, emp
     ticks = log_ticks(low, high, wanted) if view.log else linear_ticks(low, high, wanted)
     step = ticks[1] - ticks[0] if len(ticks) > 1 else abs(ticks[0]) or 1.0
     scale = _Scale(view, low, high, 1, height)
+    powers = not view.log and max(abs(low), abs(high)) < 0.01 and step < 1e-3
     for tick in ticks:
         row = min(max(round(scale.line(tick)), 0), height - 1)
-        labels[row] = tick_text(tick, tick if view.log else step)[: GUTTER - 1]
+        labels[row] = tick_text(tick, tick if view.log else step, powers=powers)[: GUTTER - 1]
     return labels
 
 

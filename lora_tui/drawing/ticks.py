@@ -65,14 +65,17 @@ def log_ticks(low: float, high: float, wanted: int) -> tuple[float, ...]:
     return linear_ticks(low, high, wanted)
 
 
-def tick_text(value: float, step: float) -> str:
-    """``value`` with as many decimals as ``step`` needs: ``0.04``, ``1,500``, ``2e-5``."""
+def tick_text(value: float, step: float, *, powers: bool = False) -> str:
+    """``value`` with as many decimals as ``step`` needs: ``0.04``, ``1,500``, ``2e-5``.
+
+    ``powers`` writes every number of an axis in powers of ten, so that they do not change their form within it.
+    """
     if not math.isfinite(value):
         return str(value)
     size = max(abs(value), abs(step))
-    if value == 0 and size < 1e5:
+    if value == 0 and (size < 1e5 or powers):
         return "0"
-    if size >= 1e7 or size < 1e-3:
+    if powers or size >= 1e7 or size < 1e-3:
         mantissa, _e, exponent = f"{value:.1e}".partition("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
     decimals = 0

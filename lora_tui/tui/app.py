@@ -145,7 +145,10 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         here = str(self.current_mode)
         shown = partial(self.keymap.shown, ascii_only=self.ascii_only)
         road = () if here == "home" else road_cells(work, self.marks, here, shown)
-        return HeaderText(tuple(title), road, header_run(work.living, self.marks))
+        living = work.living
+        if here == "training" and living is not None and work.run in (None, living.run):
+            living = None  # that screen says it all, and newer
+        return HeaderText(tuple(title), road, header_run(living, self.marks))
 
     @property
     def behind(self) -> bool:

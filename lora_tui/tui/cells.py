@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -80,6 +81,17 @@ def wrap(text: str, width: int, lines: int = 0, *, ellipsis: str = "…") -> lis
         found = found[:lines]
         found[-1] = _head(found[-1], width - cell_len(ellipsis)).rstrip() + ellipsis
     return found
+
+
+def flow(parts: Sequence[str], width: int, gap: str = "  ") -> list[str]:
+    """Lines of at most ``width`` cells with as many whole parts each as fit; only a longer part is over it."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(lines[-1]) + len(gap) + cell_len(part) <= width:
+            lines[-1] += gap + part
+        else:
+            lines.append(part)
+    return lines
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len
-
 from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
-from lora_tui.tui.cells import Cell, fit, wrap
+from lora_tui.tui.cells import Cell, fit, flow, wrap
 from lora_tui.tui.workspace import Workspace
 
 LEAD = 6
@@ -32,17 +30,6 @@ def plan_lines(
     money = _money(plan, workspace)
     parts = [*_time_and_files(plan, disk_free), *([money] if money else []), *_memory(plan)]
     return [*lines, *(_indented(text) for text in flow(parts, room))][:height]
-
-
-def flow(parts: Sequence[str], width: int, gap: str = "  ") -> list[str]:
-    """Lines of at most ``width`` cells with as many whole parts each as fit; only a longer part is over it."""
-    lines: list[str] = []
-    for part in parts:
-        if lines and cell_len(lines[-1]) + len(gap) + cell_len(part) <= width:
-            lines[-1] += gap + part
-        else:
-            lines.append(part)
-    return lines
 
 
 def bucket_lines(plan: RunPlan) -> list[Line]:

@@ -13,7 +13,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, clock, count, duration, number, plain
-from lora_tui.tui.cells import Cell, fit, wrap
+from lora_tui.tui.cells import Cell, fit, flow, wrap
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 
@@ -84,7 +84,7 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
     name = _("run {number}").format(number=status.number) if status.number else ""
     lines: list[Line] = [
         (Cell(f"{mark} ", tone), Cell(name, "strong"), Cell("  " + plain(status.run.name), "muted")),
-        (Cell(state_words(status.state), tone), Cell(_took(status), "muted")),
+        *_state(status, tone, width),
         (Cell(_steps(status)),),
     ]
     if status.loss is not None:
@@ -92,7 +92,8 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
     for text, shade in ((status.message, "error"), (status.advice, "")):
         lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3, ellipsis=marks.ellipsis) if text]
     if details is not None and details.run == status.run:
-        lines += [(Cell(line, "muted"),) for line in details.settings]
+        for text in details.settings:
+            lines += [(Cell(line, "muted"),) for line in wrap(text, width, 2, ellipsis=marks.ellipsis)]
         lines += _file_lines(details)
     return lines
 
@@ -104,13 +105,14 @@ def _steps(status: RunStatus) -> str:
     return text + "  " + _("epoch {epoch}/{epochs}").format(epoch=status.epoch, epochs=status.epochs)
 
 
-def _took(status: RunStatus) -> str:
-    if not status.started:
-        return ""
-    began = clock(status.started, "  %Y-%m-%d %H:%M")
-    if status.ended is None or status.ended < status.started:
-        return began
-    return began + _(", took {time}").format(time=duration(status.ended - status.started))
+def _state(status: RunStatus, tone: str, width: int) -> list[Line]:
+    """The state, when it began, and how long it took, in one line or two."""
+    state = state_words(status.state)
+    parts = [clock(status.started, "%Y-%m-%d %H:%M")] if status.started else []
+    if status.started and status.ended is not None and status.ended >= status.started:
+        parts.append(_("took {time}").format(time=duration(status.ended - status.started)))
+    first, *more = flow([state, *(part for part in parts if part)], width)
+    return [(Cell(state, tone), Cell(first.removeprefix(state), "muted")), *((Cell(text, "muted"),) for text in more)]
 
 
 def _file_lines(details: RunDetails) -> list[Line]:

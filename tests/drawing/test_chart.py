@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -50,6 +51,17 @@ def test_values_beyond_all_measure_are_gaps(log: bool) -> None:
     plot = draw([curve], View(0, 7, log=log), 60, 12, markers=[Marker(3, 1e308, "o", "val")])
     assert not plot.empty and plot.y_high <= 10
     assert "o" not in "".join(body(plot))
+
+
+def test_the_numbers_of_an_axis_have_one_form_and_even_distances() -> None:
+    steps = [float(i) for i in range(100)]
+    plot = draw([Curve.through("lr", steps, [1e-3 * (1 - i / 100) for i in range(100)])], View(0, 99), 60, 11)
+    labels = {
+        row: line[: GUTTER - 1].strip() for row, line in enumerate(lines(plot)[:-2]) if line[: GUTTER - 1].strip()
+    }
+    rows = list(labels)
+    assert list(labels.values()) == ["1e-3", "7.5e-4", "5e-4", "2.5e-4", "0"]
+    assert len({after - before for before, after in itertools.pairwise(rows)}) == 1
 
 
 def test_a_falling_line_falls():

@@ -7,14 +7,14 @@ from lora_tui.tui.actions import Action
 
 TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.stop", ("s",), N_("stop+save"), N_("Save everything and end; the run can be resumed exactly.")),
-    Action("training.save", ("w",), N_("save now"), N_("Write a LoRA file at the next step.")),
-    Action("training.sample", ("i",), N_("sample now"), N_("Draw the sample prompts at the next step.")),
+    Action("training.save", ("w",), N_("save"), N_("Write a LoRA file at the next step.")),
+    Action("training.sample", ("i",), N_("sample"), N_("Draw the sample prompts at the next step.")),
     Action("training.validate", ("v",), N_("validate"), N_("Measure the validation loss at the next step.")),
-    Action("training.earlier", ("left",), N_("earlier"), N_("To the samples before; the curves show that step.")),
-    Action("training.zoom-in", ("z",), N_("zoom"), N_("Show half as many steps.")),
     Action("training.pause", ("p",), N_("pause"), N_("Free the GPU and wait, or go on after that.")),
     Action("training.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
+    Action("training.earlier", ("left",), N_("earlier"), N_("To the samples before; the curves show that step.")),
     Action("training.full", ("enter",), N_("full view"), N_("The sample of this step as large as it fits.")),
+    Action("training.zoom-in", ("z",), N_("zoom"), N_("Show half as many steps.")),
     Action("training.log-axis", ("l",), N_("log axis"), N_("A logarithmic axis, or back.")),
     Action("training.smoothing", ("m",), N_("smoothing"), N_("How much the loss is smoothed.")),
     Action("training.curve", ("c",), N_("curve"), N_("Another curve: loss, learning rate, gradient, time, memory.")),
