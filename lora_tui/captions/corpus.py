@@ -118,6 +118,12 @@ class Corpus:
             corpus._append(name, caption)
         return corpus
 
+    @property
+    def new_extension(self) -> str:
+        """The ending of new captions: the profile's, unless only others are looked for."""
+        wanted = self.profile.new_extension
+        return wanted if wanted in self.extensions else self.extensions[0]
+
     def put(self, number: int, document: CaptionDocument | None) -> None:
         """The only way in which a caption changes in memory; images that share the file change with it."""
         entry = self.entries[number]
@@ -290,7 +296,7 @@ class Corpus:
             images = [name for name in files if name[name.rfind(".") :].lower() in self.suffixes]
             for name in natural(images):
                 stem = name[: name.rfind(".")]
-                caption = pick_sidecar(stem, files, self.extensions) or stem + self.profile.new_extension
+                caption = pick_sidecar(stem, files, self.extensions) or stem + self.new_extension
                 yield prefix + name, prefix + caption
             waiting += [prefix + name for name in reversed(natural(folders))]
 

@@ -28,12 +28,13 @@ from lora_tui.text import _
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One caption file before and after; none where there is no file."""
+    """One caption file before and after; none where there is no file. ``tags`` are those of before."""
 
     number: int
     before: bytes | None
     after: bytes | None
     document: CaptionDocument | None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Preview:
         """How many tags come, go or become others, in all captions together."""
         total = 0
         for change in self.changes:
-            before = self.corpus.entries[change.number].tags
+            before = change.tags
             after = tags_of(change.document.text, self.corpus.profile) if change.document else ()
             if len(before) == len(after) and set(before) == set(after):
                 moved = sum(1 for one, other in zip(before, after, strict=True) if one != other)
@@ -83,7 +84,7 @@ class Preview:
         found = []
         for change in self.changes[:limit]:
             entry = self.corpus.entries[change.number]
-            before = entry.document.text if entry.document else None
+            before = None if change.before is None else CaptionDocument.parse(change.before).text
             found.append(Sample(entry.name, before, change.document.text if change.document else None))
         return found
 
@@ -128,7 +129,9 @@ def preview(
         if after is before or (before is not None and after is not None and after.raw == before.raw):
             continue
         changes.append(
-            Change(number, None if before is None else before.raw, None if after is None else after.raw, after)
+            Change(
+                number, None if before is None else before.raw, None if after is None else after.raw, after, entry.tags
+            )
         )
         images += len(corpus.sharing(number))
     return Preview(corpus, tuple(changes), images, operation_text, scope_text, tuple(refused))

@@ -64,9 +64,21 @@ def view(text: str, profile: Profile) -> View:
     return View(tuple(items), _is_prose(text, items))
 
 
+def is_simple(text: str, profile: Profile) -> bool:
+    """Whether cutting at the separator alone gives the tags: one line, nothing tied, no tag begins with a bracket."""
+    return not (
+        "\n" in text
+        or "\r" in text
+        or "{" in text
+        or (("(" in text or "[" in text) and _opening(profile).search(text))
+        or (profile.keep_separator and profile.keep_separator in text)
+        or (profile.secondary_separator and profile.secondary_separator in text)
+    )
+
+
 def tags_of(text: str, profile: Profile) -> tuple[str, ...]:
     """The names of the tags in ``text``: those of :func:`view`, without the cost of saying where they stand."""
-    if _is_simple(text, profile):
+    if is_simple(text, profile):
         return tuple([name for piece in text.split(profile.separator) if (name := piece.strip())])
     return tuple([item.text for item in view(text, profile).items])
 
@@ -110,18 +122,6 @@ def zone_cuts(text: str, start: int, end: int, profile: Profile) -> int:
     return text.count(profile.keep_separator, start, end) if profile.keep_separator else 0
 
 
-def _is_simple(text: str, profile: Profile) -> bool:
-    """Whether cutting at the separator alone gives the tags: one line, nothing tied, no tag begins with a bracket."""
-    return not (
-        "\n" in text
-        or "\r" in text
-        or "{" in text
-        or (("(" in text or "[" in text) and _opening(profile).search(text))
-        or (profile.keep_separator and profile.keep_separator in text)
-        or (profile.secondary_separator and profile.secondary_separator in text)
-    )
-
-
 @lru_cache(maxsize=32)
 def _opening(profile: Profile) -> re.Pattern[str]:
     """A bracket at the beginning of a tag, where it may open a weighted group."""
@@ -140,7 +140,7 @@ def _spans(text: str, profile: Profile) -> list[tuple[int, int, int]]:
 
 def _items(text: str, start: int, end: int, line: int, first_unit: int, profile: Profile) -> list[Item]:
     """The items of one caption, which is ``text[start:end]``."""
-    if start == 0 and end == len(text) and _is_simple(text, profile):
+    if start == 0 and end == len(text) and is_simple(text, profile):
         return _simple_items(text, line, first_unit, profile)
     cuts = _cuts(text, start, end, profile)
     zones_in_all = sum(1 for cut in cuts if cut[2] == "zone")

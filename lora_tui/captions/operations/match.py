@@ -72,9 +72,14 @@ class Tags:
         except TimeoutError:
             raise too_slow(" | ".join([*self.globs, *self.patterns])) from None
 
+    @property
+    def is_fuzzy(self) -> bool:
+        """Whether more is meant than names to the letter."""
+        return bool(self._compiled) or self.ignore_case
+
     def may_be_in(self, caption: str) -> bool:
         """A quick look that is never wrong when it says no."""
-        if self._compiled or self.ignore_case:
+        if self.is_fuzzy:
             return True
         return any(name in caption for name in self.names)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lora_tui.captions.edits import with_each_replaced, with_replaced, without
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.operations.match import Tags
-from lora_tui.captions.view import caption_view
+from lora_tui.captions.view import caption_view, is_simple
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Rename(EachCaption):
     def change(self, caption: str, context: Context) -> str:
         if not self.tags.may_be_in(caption):
             return caption
+        if (quick := self._quickly(caption, context)) is not None:
+            return quick
         seen = caption_view(caption, context.profile)
         old = [index for index, item in enumerate(seen.items) if item.text != self.new and self.tags.has(item.text)]
         if not old:
@@ -57,6 +59,20 @@ class Rename(EachCaption):
         if not rest:
             return caption
         return without(caption, caption_view(caption, context.profile), rest, context.profile)
+
+    def _quickly(self, caption: str, context: Context) -> str | None:
+        """What most renames of most captions are: one tag that is there once, its new name nowhere. Else none."""
+        profile = context.profile
+        if self.tags.is_fuzzy or self.new in caption or not is_simple(caption, profile):
+            return None
+        pieces = caption.split(profile.separator)
+        names = self.tags.names
+        hits = [index for index, piece in enumerate(pieces) if piece.strip() in names]
+        if len(hits) != 1:
+            return None if hits else caption
+        piece = pieces[hits[0]]
+        pieces[hits[0]] = piece.replace(piece.strip(), self.new, 1)
+        return profile.separator.join(pieces)
 
 
 @dataclass(frozen=True, slots=True)

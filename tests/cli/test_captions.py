@@ -1,0 +1,120 @@
+"""``lora-tui captions``: the engine from the command line, with what it leaves on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from caption_folders import contents, make_folder
+
+from lora_tui.cli.main import run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "data", {"a": "1girl, solo", "b": "1girl, [red]\x1b[31m\n", "sub/c": None})
+
+
+def told(capsys: pytest.CaptureFixture[str], *argv: object, status: int = 0):
+    """The JSON document of ``captions ARGV --json``."""
+    capsys.readouterr()
+    assert run(["captions", *map(str, argv), "--json"]) == status
+    return json.loads(capsys.readouterr().out)
+
+
+def test_an_edit_is_shown_first_then_done_then_undone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(folder)
+    command = ("edit", folder, "--where", "1girl -solo", "--do", 'add "trigger" front')
+    shown = told(capsys, *command, "--dry-run")
+    assert (shown["images"], shown["occurrences"], shown["transactions"]) == (1, 1, [])
+    assert contents(folder) == before
+    assert not (folder / ".lora-tui").exists()
+    done = told(capsys, *command)
+    assert done["samples"] == [
+        {"image": "b.png", "before": "1girl, [red]\x1b[31m\n", "after": "trigger, 1girl, [red]\x1b[31m\n"}
+    ]
+    assert done["transactions"][0]["files"] == 1
+    assert (folder / "b.txt").read_text() == "trigger, 1girl, [red]\x1b[31m\n"
+    told(capsys, "undo", folder)
+    assert contents(folder) == before
+    told(capsys, "redo", folder)
+    assert (folder / "b.txt").read_text().startswith("trigger, ")
+    assert told(capsys, "undo", folder, 9)["transactions"][0]["operation"] == "undo 1"
+    assert told(capsys, "undo", folder, status=2)["error"]["code"] == "captions.nothing_to_undo"
+
+
+def test_a_new_caption_goes_when_its_making_is_undone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(capsys, "edit", folder, "--image", "sub/c", "--do", "add x")
+    assert (folder / "sub" / "c.txt").read_text() == "x"
+    told(capsys, "undo", folder)
+    assert not (folder / "sub" / "c.txt").exists()
+
+
+def test_log_blame_revert_and_review(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(capsys, "edit", folder, "--do", "add one", "--author", "wd14")
+    told(capsys, "edit", folder, "--do", "add two", "--author", "me", "--image", "a")
+    assert [row["operation"] for row in told(capsys, "log", folder)] == ["add two", "add one"]
+    assert [row["author"] for row in told(capsys, "log", folder, "--tag", "one")] == ["wd14"]
+    assert [row["number"] for row in told(capsys, "log", folder, "--image", "b")] == [1]
+    origins = told(capsys, "blame", folder, "a.png")
+    assert [(row["tag"], row["record"] and row["record"]["author"]) for row in origins] == [
+        ("1girl", None),
+        ("solo", None),
+        ("one", "wd14"),
+        ("two", "me"),
+    ]
+    assert [row["image"] for row in told(capsys, "list", folder, "--where", "by:me")] == ["a.png"]
+    told(capsys, "revert", folder, "--transaction", 1)
+    assert (folder / "a.txt").read_text() == "1girl, solo, two"
+    told(capsys, "revert", folder, "--tag", "two", "--since", "1h")
+    assert (folder / "a.txt").read_text() == "1girl, solo"
+    told(capsys, "revert", folder, "--image", "a")
+    assert (folder / "a.txt").read_text() == "1girl, solo, two"
+    told(capsys, "review", folder, "--where", "1girl", "--author", "me")
+    assert len(told(capsys, "list", folder, "--where", "is:reviewed")) == 2
+    told(capsys, "edit", folder, "--do", "add three", "--image", "b", "--author", "wd14")
+    assert [row["image"] for row in told(capsys, "list", folder, "--where", "is:reviewed")] == ["a.png"]
+
+
+def test_list_show_and_export(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = told(capsys, "list", folder)
+    assert (rows[0]["image"], rows[0]["tags"]) == ("a.png", ["1girl", "solo"])
+    assert rows[2]["text"] is None
+    assert told(capsys, "list", folder, "--tags")[0] == {"tag": "1girl", "images": 2, "of": 2}
+    (shown,) = told(capsys, "show", folder, "a")
+    assert (shown["as_trained"], shown["tokens"], shown["prose"]) == ("1girl, solo", 4, False)
+    told(capsys, "export", folder, tmp_path / "meta.json")
+    assert json.loads((tmp_path / "meta.json").read_text())["a.png"] == {"tags": "1girl, solo"}
+    told(capsys, "export", folder, tmp_path / "meta.jsonl", "--where", "solo")
+    (line,) = (tmp_path / "meta.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"image_path": str(folder / "a.png"), "caption": "1girl, solo"}
+    assert run(["captions", "list", str(folder)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["edit", "--do", "ad x"], "captions.operation"),
+        (["edit", "--do", "add x", "--where", "(1girl"], "query"),
+        (["edit", "--do", "add x", "--image", "nobody"], "captions.image"),
+        (["edit", "--do", "add x", "--profile", "nothing"], "captions.profile"),
+        (["blame", "a", "nothing"], "captions.tag"),
+        (["revert", "--transaction", "7"], "captions.no_transaction"),
+        (["redo"], "captions.nothing_to_redo"),
+        (["export", "out.xyz"], "captions.format"),
+    ],
+)
+def test_mistakes_are_named(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str) -> None:
+    before = contents(folder)
+    error = told(capsys, arguments[0], folder, *arguments[1:], status=2)["error"]
+    assert error["code"].startswith(code)
+    assert contents(folder) == before
+
+
+def test_what_could_not_be_written_fails_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.txt").chmod(0o444)
+    done = told(capsys, "edit", folder, "--do", "remove 1girl", status=1)
+    assert list(done["transactions"][0]["failures"]) == ["a.txt"]
+    assert (folder / "b.txt").read_text() == "[red]\x1b[31m\n"
