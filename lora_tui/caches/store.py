@@ -10,33 +10,24 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.files import sweep_temporaries, write_atomic
 from lora_tui.keyed import keyed_seed
 
 DEFAULT_CAP_BYTES = 50_000_000_000
-
-
-@dataclass(frozen=True)
-class Usage:
-    """How much a store holds."""
-
-    entries: int
-    size: int  # bytes
+SUFFIX = ".safetensors"
 
 
 class ContentStore:
     """Entries of one kind (``latents``, ``text``) under ``root``; keys are hexadecimal digests."""
 
-    def __init__(self, root: Path, kind: str, *, suffix: str = ".safetensors") -> None:
+    def __init__(self, root: Path, kind: str) -> None:
         self.folder = root / kind
-        self.suffix = suffix
 
     def path(self, key: str) -> Path:
         """Where the entry ``key`` is or would be."""
-        return self.folder / key[:2] / f"{key}{self.suffix}"
+        return self.folder / key[:2] / f"{key}{SUFFIX}"
 
     def has(self, key: str) -> bool:
         """Whether the entry is there; marks it as used now."""
@@ -60,11 +51,6 @@ class ContentStore:
     def discard(self, key: str) -> None:
         """Forget an entry that turned out to be unreadable."""
         self.path(key).unlink(missing_ok=True)
-
-    def usage(self) -> Usage:
-        """Entries and bytes on disk now."""
-        sizes = [size for _, size, _ in self._entries()]
-        return Usage(len(sizes), sum(sizes))
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -102,7 +88,8 @@ class ContentStore:
             return freed
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
-        for path in self.folder.glob(f"??/*{self.suffix}"):
+        """Time of the last use, bytes and path of each entry."""
+        for path in self.folder.glob(f"??/*{SUFFIX}"):
             with contextlib.suppress(OSError):
                 stat = path.stat()
                 yield stat.st_mtime, stat.st_size, path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,13 +25,9 @@ class Source:
     kind: Literal["folder", "file", "pickle"]
     path: Path
 
-    @property
-    def name(self) -> str:
-        return self.path.name
 
-
-def resolve(base: str, *, place: str = "model.base", allow_pickle: bool = False) -> Source:
-    """The model that ``base`` names; a hub name is downloaded (or found in the hub's cache) first.
+def resolve(base: str, *, parts: Sequence[str], place: str = "model.base", allow_pickle: bool = False) -> Source:
+    """The model that ``base`` names; of a hub name, the weights of ``parts`` are downloaded (or found in its cache).
 
     Raises:
         UserError: nothing is there, it is a pickle and those are not allowed, or the download failed.
@@ -46,7 +43,7 @@ def resolve(base: str, *, place: str = "model.base", allow_pickle: bool = False)
     if is_file(path):
         return _file(path, place, allow_pickle)
     if _HUB_NAME.match(base) and not path.is_absolute():
-        return _folder(_download(base, place), place)
+        return _folder(_download(base, parts, place), place)
     raise UserError(
         _("there is no file or folder {path}.").format(path=plain(str(path))),
         place=place,
@@ -81,12 +78,11 @@ def _file(path: Path, place: str, allow_pickle: bool) -> Source:
     )
 
 
-def _download(name: str, place: str) -> Path:
+def _download(name: str, parts: Sequence[str], place: str) -> Path:
     """The hub's snapshot of ``name``: configuration, tokenizer, and the smaller of its safetensors variants."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    parts = ("unet", "text_encoder", "vae")
     patterns = ["model_index.json", "*/*.json", "*/*.txt", "*/*.model"]
     try:
         try:

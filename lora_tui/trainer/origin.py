@@ -46,7 +46,7 @@ def origin_of(session: Session, data: Data, model: Model) -> dict[str, str]:
         "images": _digest((p.image.uid, p.image.repeats, p.fit, data.hashes.get(p.image.uid)) for p in data.plan.train),
         "captions": _digest((image.uid, data.captions.get(image.uid)) for image in train),
         "settings": _digest([_decisive(session.config)]),
-        "base": _digest(_sample(path) for path in model.weight_files()),
+        "base": _digest([*map(_sample, model.weight_files()), sorted(model.scheduler_config().items())]),
         "libraries": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
         "device": "CPU" if on_cpu else torch.cuda.get_device_name(session.device),
         "threads": str(torch.get_num_threads()) if on_cpu else "",

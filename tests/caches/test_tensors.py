@@ -41,6 +41,12 @@ def test_what_was_used_last_stays_in_memory(tmp_path: Path) -> None:
     assert not store.has(KEYS[1])
 
 
+def test_a_part_of_a_large_tensor_does_not_keep_the_rest(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    store.put(KEYS[0], {"first": torch.randn(77, 768)[0]})
+    assert store.get(KEYS[0])["first"].untyped_storage().nbytes() == 768 * 4
+
+
 class Watched(OrderedDict[str, dict[str, torch.Tensor]]):
     """Notes whether the store's lock was held whenever its memory was touched."""
 

@@ -17,6 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lora_tui.config.schema import ModelSection
 from lora_tui.errors import UserError
+from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, weights_of
 from lora_tui.families.sd15.checks import check_shapes, check_source, check_vae, read_json, shape_of_file
 from lora_tui.families.sd15.layout import ldm_name
 from lora_tui.families.sd15.particulars import ASSETS, Particulars, read_particulars
@@ -35,7 +36,8 @@ from lora_tui.places import expand
 from lora_tui.text import _, plain
 from lora_tui.weights.header import read_header
 
-SUFFIXES = (".safetensors", ".bin")  # of weights in diffusers folders
+PARTS = ("unet", "text_encoder", "vae")
+STEMS = dict(zip(PARTS, (DIFFUSERS_STEM, TRANSFORMERS_STEM, DIFFUSERS_STEM), strict=True))  # of files of weights
 
 
 class Parts:
@@ -48,7 +50,7 @@ class Parts:
             UserError: the base model is missing, pickled, of another family, or one that would be trained wrongly.
         """
         self.section = section
-        self.source = resolve(section.base, allow_pickle=section.allow_pickle)
+        self.source = resolve(section.base, parts=PARTS, allow_pickle=section.allow_pickle)
         check_source(self.source, own_vae=not section.vae)
         if self.source.kind == "pickle":
             check_shapes(_shapes(self.source), self.source.path)
@@ -99,12 +101,16 @@ class Parts:
     def files(self) -> tuple[Path, ...]:
         """The files with the weights of every part, a separate VAE among them."""
         if self.source.kind == "folder":
-            found = _weights(self.source.path, ("unet", "text_encoder", "vae"))
+            own = [part for part in PARTS if part != "vae" or not self.section.vae]
+            found = [file for part in own for file in weights_of(self.source.path, part, STEMS[part]).files]
         else:
             found = [self.source.path]
-        if self.section.vae:
-            vae = expand(self.section.vae)
-            found += _weights(vae, ("", "vae")) if vae.is_dir() else [vae] if vae.is_file() else []
+        vae = expand(self.section.vae)
+        if self.section.vae and vae.is_dir():
+            part = "vae" if (vae / "vae").is_dir() else "."
+            found += weights_of(vae, part, STEMS["vae"], pickles=self.section.allow_pickle).files
+        elif self.section.vae and vae.is_file():
+            found.append(vae)
         return tuple(found)
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -163,17 +169,11 @@ class Parts:
         return shape_of_file(_shapes(self.source), self.source.path)
 
 
-def _weights(folder: Path, parts: tuple[str, ...]) -> list[Path]:
-    """The files of weights of ``parts`` below a diffusers folder, by name."""
-    found = (path for part in parts for path in sorted((folder / part).glob("*")))
-    return [path for path in found if path.suffix in SUFFIXES and path.is_file()]
-
-
 def _separate_vae(section: ModelSection) -> AutoencoderKL:
     """The VAE that ``model.vae`` names: a folder of its own or of a whole model, or a file of any layout."""
     path = expand(section.vae)
     if not path.is_dir():
-        source = resolve(section.vae, place="model.vae", allow_pickle=section.allow_pickle)
+        source = resolve(section.vae, parts=("vae",), place="model.vae", allow_pickle=section.allow_pickle)
         if source.kind != "folder":
             return _vae_of_file(source)
         path = source.path

@@ -42,7 +42,8 @@ class TensorStore:
         Raises:
             OSError: the disk is full.
         """
-        kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+        # copied, since a part of a large tensor would keep the whole of it in memory
+        kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
         self.store.put(key, save(kept))
         self._keep(key, kept)
 
