@@ -97,10 +97,28 @@ def query_context(session: Session) -> Any:
         trigger=trigger,
         facts=_Facts(session),
         history=Provenance(session),
+        category=_categories(),
         tokens=lambda text: sd15_tokens().count(text),
         lint=_lint(session, trigger),
         saved=load_filters(session.home / ".lora-tui"),
     )
+
+
+def _categories() -> Callable[[str], str] | None:
+    """The category of a tag by the lists of tags that the user has; they are read when one is asked for."""
+    from lora_tui.captions.complete import TagList, installed_lists, load_tag_list
+
+    paths = installed_lists()
+    if not paths:
+        return None
+    loaded: list[TagList] = []
+
+    def category(tag: str) -> str:
+        if not loaded:
+            loaded.append(load_tag_list(paths))
+        return loaded[0].category(tag)
+
+    return category
 
 
 def _lint(session: Session, trigger: str) -> Callable[[int], Collection[str]]:
@@ -133,6 +151,7 @@ def operation_context(session: Session) -> Context:
         count=session.corpus.index.count,
         tokens=lambda text: sd15_tokens().count(text),
         tables=load_tables(session.home / ".lora-tui"),
+        category=_categories(),
     )
     context.caption_of = lambda source: session.corpus.text_from(source, context.name)
     return context

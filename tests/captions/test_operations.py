@@ -211,6 +211,13 @@ def test_a_mistake_is_shown_where_it_is(text: str, column: int) -> None:
     assert error.value.place == f"column {column + 1}"
 
 
+def test_what_needs_what_is_not_there_says_so() -> None:
+    for operation, code in (("sort category", "captions.categories"), ("truncate 3 tokens", "captions.tokenizer")):
+        with pytest.raises(UserError) as error:
+            parse_operation(operation).apply("a, b", Context())
+        assert error.value.code == code
+
+
 def test_a_regular_expression_that_explodes_is_stopped() -> None:
     operation = parse_operation("replace /(a|aa)+$/ with b caption")
     with pytest.raises(UserError, match="too long"):

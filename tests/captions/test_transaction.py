@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -203,6 +207,42 @@ def test_a_journal_that_cannot_be_written_changes_nothing(tmp_path: Path) -> Non
     assert transaction.error is not None and transaction.error.code == "journal.folder"
     assert (folder / "a.txt").read_text() == "x"
     assert session.corpus.entries[0].tags == ("x",)
+    session.close()
+
+
+def test_a_folder_that_vanishes_is_not_made_again(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", {"a": "x"})
+    session = opened(folder)
+    found = previewed(session, "rename x to y")
+    shutil.rmtree(folder)
+    transaction = session.apply(found, "test")
+    session.flush()
+    assert transaction.error is not None and transaction.error.code == "journal.folder"
+    assert not folder.exists()
+    session.close()
+
+
+def test_two_programs_edit_at_once_and_lose_nothing(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {str(number): "x" for number in range(40)})
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "lora_tui", "captions", "edit", str(folder), "--do", f"add {name}", "--json"],
+            stdout=subprocess.PIPE,
+        )
+        for name in ("one", "two", "three")
+    ]
+    lost = 0
+    for worker in workers:
+        output, _ = worker.communicate(timeout=120)
+        done = json.loads(output)["transactions"][0]
+        lost += len(done["conflicts"])
+        assert not done["failures"] and not done["error"]
+    tags = sum(len((folder / f"{number}.txt").read_text().split(", ")) for number in range(40))
+    assert tags == 40 * 4 - lost
+    session = opened(folder)
+    session.undo(len(session.journal.records()))
+    session.flush()
+    assert all((folder / f"{number}.txt").read_text() == "x" for number in range(40))
     session.close()
 
 

@@ -132,7 +132,8 @@ class Journal:
                 come to an end.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.parent.mkdir(exist_ok=True)  # never the dataset's folder itself, should it have vanished
+            self.folder.mkdir(exist_ok=True)
             descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise self._cannot_write(error) from error

@@ -19,10 +19,6 @@ def no_count(_tag: str) -> int:
     return 0
 
 
-def no_category(_tag: str) -> str:
-    return ""
-
-
 def no_caption(_source: str) -> str | None:
     return None
 
@@ -35,7 +31,8 @@ class Context:
         profile: how the trainer reads captions.
         name: the image's name; what is drawn by chance is keyed by it.
         count: in how many captions of the dataset a tag stands.
-        category: the category of a tag (``character``, ``general`` …), empty when unknown.
+        category: the category of a tag (``character``, ``general`` …), empty when unknown; none without
+            a list of tags.
         tokens: how many tokens a text has; none when the tokenizer is not there.
         caption_of: the text of another image's caption by its name, or of this image's by another ending.
         tables: what the dataset says of aliases, implications and exclusive groups; none when it says nothing.
@@ -44,7 +41,7 @@ class Context:
     profile: Profile = OURS
     name: str = ""
     count: Callable[[str], int] = no_count
-    category: Callable[[str], str] = no_category
+    category: Callable[[str], str] | None = None
     tokens: Callable[[str], int] | None = None
     caption_of: Callable[[str], str | None] = no_caption
     tables: Tables | None = field(default=None)

@@ -49,6 +49,13 @@ class Sort(EachCaption):
     rule: tuple[str, ...] = ()
 
     def change(self, caption: str, context: Context) -> str:
+        if self.by == "category" and context.category is None:
+            raise UserError(
+                _("There is no list of tags that says their categories."),
+                remedy=_("Put one (CSV: name, type, count, aliases) into the folder “tags” of the program's data."),
+                code="captions.categories",
+            )
+        category = context.category or (lambda _tag: "")
         seen = caption_view(caption, context.profile)
         ranks = {name: rank for rank, name in enumerate(self.rule)}
 
@@ -62,10 +69,10 @@ class Sort(EachCaption):
                 case "length":
                     return (len(name),)
                 case "category":
-                    return (context.category(name) or "\U0010ffff",)
+                    return (category(name) or "\U0010ffff",)
                 case "order":
                     return (rank(context, name),)
-            return (ranks.get(name, ranks.get(context.category(name), len(ranks))),)
+            return (ranks.get(name, ranks.get(category(name), len(ranks))),)
 
         return _ordered(caption, seen, self.first, lambda free: sorted(free, key=key, reverse=self.reverse))
 
