@@ -7,6 +7,7 @@
 ``batches``        the plan: which image is shown when; the same for plan, preview, trainer
 ``load``           pixels: an RGB image of exactly its bucket's size
 ``similar``        near-duplicates, by fingerprints that ``fingerprints`` keeps on disk
+``verdicts``       which files cannot be decoded, kept on disk
 ``checks``         all that is wrong or doubtful, with remedies (``caption_checks``, ``pixel_checks``)
 =================  ==========================================================================
 

@@ -52,6 +52,7 @@ class ImageFacts:
         orientation: EXIF orientation, 1 to 8; 1 where decoding applies it by itself (TIFF).
         size: of the file, bytes.
         mtime_ns: when the file was last changed, ns since 1970.
+        complete: the file ends as its format says; false where it may be cut short, which only decoding can tell.
     """
 
     width: int
@@ -62,6 +63,7 @@ class ImageFacts:
     orientation: int
     size: int
     mtime_ns: int
+    complete: bool = True
 
 
 class _Unreadable(Exception):
@@ -93,6 +95,7 @@ def read_facts(path: Path) -> ImageFacts:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             head = os.read(descriptor, _FIRST_READ)
             header = _read_header(path, descriptor, head)
+            complete = _ends_well(descriptor, head, header.format, status.st_size)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -123,6 +126,7 @@ def read_facts(path: Path) -> ImageFacts:
         orientation=header.orientation,
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
+        complete=complete,
     )
 
 
@@ -334,6 +338,18 @@ def _after_sub_blocks(reader: _Reader, offset: int) -> int:
             if length == 0:
                 return offset + position
         offset += position
+
+
+def _ends_well(descriptor: int, head: bytes, kind: str, size: int) -> bool:
+    """Whether a file of ``size`` bytes ends as a whole one of its format does; true for formats not known here."""
+    if kind == "WEBP":
+        return size >= 8 + int.from_bytes(head[4:8], "little")
+    if kind not in ("PNG", "JPEG", "GIF"):
+        return True
+    tail = head[-12:] if size == len(head) else os.pread(descriptor, 12, max(0, size - 12))
+    if kind == "PNG":
+        return tail[4:8] == b"IEND"
+    return tail.rstrip(b"\0").endswith(b"\xff\xd9" if kind == "JPEG" else b";")
 
 
 def _orientation(exif: bytes) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from lora_tui.dataset.scan import DatasetImage
+from lora_tui.errors import UserError
 
 #: Rows kept; about 400 bytes each. The ones stored longest ago are removed first.
 MAX_ROWS = 200_000
@@ -37,7 +38,7 @@ class FingerprintStore:
     def __enter__(self) -> FingerprintStore:
         from lora_tui.settings import cache_dir
 
-        with suppress(OSError, sqlite3.Error):
+        with suppress(UserError, OSError, sqlite3.Error):
             file = cache_dir() / f"fingerprints-{_VERSION}.sqlite"
             try:
                 self._open(file)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.buckets import Fit, Size
 from lora_tui.dataset.facts import ImageFacts, open_with_pillow, read_facts
+from lora_tui.dataset.verdicts import damaged
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -112,12 +113,7 @@ def _decoding(path: Path) -> Iterator[Image.Image]:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
-        raise UserError(
-            _("The image is damaged or cut short: {reason}.").format(reason=plain(str(error), limit=120)),
-            place=plain(str(path)),
-            remedy=_("Copy it again, open and save it in another program, or remove it."),
-            code="image.damaged",
-        ) from error
+        raise damaged(path, str(error)) from error
 
 
 def content_hash(path: Path) -> str:

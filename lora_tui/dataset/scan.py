@@ -1,4 +1,6 @@
-"""Finding the images of datasets with their facts, repeats and captions. Reads headers, decodes nothing.
+"""Finding the images of datasets with their facts, repeats and captions.
+
+Headers are read; only files that seem cut short are decoded.
 
 Understood: plain folders, nested folders, and kohya's ``N_name`` folders. Hidden files and folders are
 skipped, ``.lora-tui`` among them, and the folders of runs. Links to folders are followed, each real folder once.
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lora_tui.captions.files import pick_sidecar, with_dots
 from lora_tui.dataset.facts import ImageFacts, read_facts
+from lora_tui.dataset.verdicts import Verdicts
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
 
@@ -145,6 +148,7 @@ def scan_folder(
     images: list[DatasetImage] = []
     problems: list[Problem] = []
     endings = with_dots(extensions)
+    verdicts = Verdicts()
     seen = 0
     for found in _walk(folder, repeats, problems):
         names = frozenset(found.files)
@@ -166,6 +170,10 @@ def scan_folder(
                 facts = read_facts(path)
             except UserError as error:
                 problems.append(_as_problem(path, error))
+                continue
+            damage = verdicts.damage(path, facts)
+            if damage is not None:
+                problems.append(_as_problem(path, damage))
                 continue
             caption = pick_sidecar(stem, names, endings)
             caption_path = None if caption is None else found.path / caption

@@ -18,6 +18,7 @@ from lora_tui.dataset.buckets import Size
 from lora_tui.dataset.fingerprints import FingerprintStore
 from lora_tui.dataset.load import open_upright
 from lora_tui.dataset.scan import DatasetImage, Progress, Stop
+from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
 
 COLUMNS, ROWS = 17, 16
@@ -65,7 +66,8 @@ def fingerprint(image: DatasetImage) -> bytes | None:
 
     try:
         upright = open_upright(image.path, at_least=Size(SIDE, SIDE))
-    except UserError:
+    except UserError as error:
+        remember_damage(image.path, image.facts, error)
         return None
     cells = upright.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX).tobytes()
     return cells + bytes((sharpness(upright),))

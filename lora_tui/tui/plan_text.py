@@ -8,6 +8,7 @@ from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
 from lora_tui.tui.cells import Cell, fit, flow, wrap
+from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Workspace
 
 LEAD = 6
@@ -73,7 +74,7 @@ def finding_line(findings: Sequence[Finding], key: str) -> Line:
         heads.append(ngettext("{count} warning", "{count} warnings", warnings).format(count=warnings))
     first = serious[0]
     tone = "error" if errors else "warning"
-    words = plain(f"{first.message} {first.remedy}".strip())
+    words = plain(sentences(first.message, first.remedy))
     return (Cell(f"! {', '.join(heads)} ", tone), Cell(f"({key})  ", "muted"), Cell(words))
 
 
@@ -84,6 +85,11 @@ def start_question(plan: RunPlan, workspace: Workspace) -> tuple[str, str]:
     money = _money(plan, workspace)
     if money:
         details.append(money)
+    details += [
+        wrap(plain(finding.message), 66, 2)[0]
+        for finding in (workspace.planned.findings if workspace.planned else ())
+        if finding.code == "datasets.problems"
+    ]
     return _("Start a training of {steps}?").format(steps=steps), "\n".join(details)
 
 

@@ -1,6 +1,7 @@
 """What a check says of a configuration."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lora_tui.config.fields import field_for, sections
 from lora_tui.config.findings import SEVERITIES
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
+from lora_tui.dataset.scan import Problem
 
 PROMPT = [{"prompt": "a cat"}]
 
@@ -41,6 +43,13 @@ def test_a_check_never_fails_and_its_findings_name_settings(config):
 def test_a_sound_configuration_has_only_a_note_on_its_hub_name(ready):
     found = check_config(config_with(**ready), scan=squares(30), plan=plan_of(config_with(**ready), squares(30)))
     assert [finding.code for finding in found] == ["model.hub_name"]
+
+
+def test_files_that_cannot_be_used_are_named(ready):
+    problems = tuple(Problem(Path(f"/data/{name}.png"), "image.damaged", "cut", "copy it") for name in "abcde")
+    scan = replace(squares(30), problems=problems)
+    found = {finding.code: finding.message for finding in check_config(config_with(**ready), scan=scan)}
+    assert found["datasets.problems"] == "5 files cannot be used: a.png, b.png, c.png …"
 
 
 def test_errors_come_first_and_in_the_order_of_the_file():

@@ -154,18 +154,34 @@ def test_small_cut_animated_and_transparent_images(make_image: MakeImage, tmp_pa
     }
 
 
-def test_a_damaged_image_is_found_by_decoding(good: Path) -> None:
+def test_a_damaged_image_is_found_by_decoding_and_known_from_then_on(good: Path) -> None:
     path = good / "0.png"
-    path.write_bytes(path.read_bytes()[:-60])
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes(20) + whole[middle + 20 :])
     assert found(good) == {}
     assert found(good, decode=True) == {"0.png": "image.damaged"}
+    assert found(good) == {"0.png": "image.damaged"}
+    assert "0.png" not in [image.relative for image in scan_folder(good).images]
+    path.write_bytes(whole)
+    assert found(good) == {}
 
 
-def test_a_photograph_cut_short_is_found_by_decoding(good: Path, draw: Draw) -> None:
-    draw(640, 640, 8).save(good / "0.jpg")
+@pytest.mark.parametrize("name", ["0.png", "0.jpg", "0.webp", "0.gif"])
+def test_an_image_cut_short_is_found_without_decoding_all(good: Path, draw: Draw, name: str) -> None:
     (good / "0.png").unlink()
-    (good / "0.jpg").write_bytes((good / "0.jpg").read_bytes()[:-500])
-    assert found(good, decode=True) == {"0.jpg": "image.damaged"}
+    draw(640, 640, 8).save(good / name)
+    (good / name).write_bytes((good / name).read_bytes()[:-500])
+    assert found(good) == {name: "image.damaged"}
+
+
+@pytest.mark.parametrize("name", ["0.png", "0.jpg", "0.gif"])
+def test_what_other_programs_put_behind_an_image_does_no_harm(good: Path, draw: Draw, name: str) -> None:
+    (good / "0.png").unlink()
+    draw(640, 640, 8).save(good / name)
+    with (good / name).open("ab") as file:
+        file.write(b"a film of two seconds")
+    assert found(good) == {}
 
 
 def test_near_duplicates_are_named(good: Path, draw: Draw) -> None:

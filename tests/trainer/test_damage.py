@@ -25,9 +25,10 @@ def _config(base: Path, folder: Path, /, **changes: object) -> Config:
 
 
 def _damage(path: Path) -> None:
-    """A whole header, half a picture."""
+    """A whole header and a whole end, and a picture that is broken between."""
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    first = whole.index(b"IDAT") + 6  # after the header of the compressed data; no block begins with these bits
+    path.write_bytes(whole[:first] + b"\xff" * 8 + whole[first + 8 :])
 
 
 def _warnings(run: RunFolder) -> list[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from lives import draw_dataset, events, live_here, micro_config, new_run, start
 
+from lora_tui.config.plan import plan_run
+from lora_tui.dataset.scan import scan_datasets
 from lora_tui.errors import UserError
 
 
@@ -29,6 +31,20 @@ def test_unreadable_images_are_named_skipped_and_counted(base: Path, tmp_path: P
     assert "003.png" in messages
     assert sum(len(event["lr"]) > 0 for event in events(run, "step")) == events(run, "run")[0]["total_steps"]
     assert events(run, "run")[0]["images"] == 4
+
+
+def test_the_plan_before_a_run_leaves_out_what_the_run_leaves_out(base: Path, tmp_path: Path) -> None:
+    """A file cut short is seen at once, one that is broken within from its first decoding on."""
+    data = draw_dataset(tmp_path / "data", 6)
+    cut, torn = (data / "002.png").read_bytes(), (data / "003.png").read_bytes()
+    (data / "002.png").write_bytes(cut[: len(cut) // 2])
+    config = micro_config(base, data, samples=[], steps={"epochs": 2, "batch_size": 1}, validation={"mode": "off"})
+    assert plan_run(config, scan_datasets(config)).total_steps == 10
+    first = torn.index(b"IDAT") + 6
+    (data / "003.png").write_bytes(torn[:first] + b"\xff" * 8 + torn[first + 8 :])
+    run = new_run(tmp_path / "runs", config)
+    assert live_here(run) == 0
+    assert len(events(run, "step")) == plan_run(config, scan_datasets(config)).total_steps == 8
 
 
 def test_no_readable_image_at_all_is_an_error(base: Path, tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from lora_tui.config.cadence import CHECKPOINT, SAMPLE, VALIDATION, cadences, mo
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.schema import Config
 from lora_tui.config.schema.section import MOST_STEPS
-from lora_tui.text import _, count, ngettext
+from lora_tui.text import _, count, ngettext, plain
+
+#: Files that a finding names.
+NAMED = 3
 
 if TYPE_CHECKING:
     from lora_tui.dataset.batches import DataPlan
@@ -86,7 +89,7 @@ def restarts(config: Config) -> Iterator[Finding]:
 
 def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
     """What the scan found: no images at all, unreadable ones, missing captions; and far too much of it."""
-    broken = sum(problem.severity == "error" for problem in scan.problems)
+    broken = [plain(problem.path.name, limit=60) for problem in scan.problems if problem.severity == "error"]
     if not scan.images:
         yield error(
             "datasets",
@@ -98,10 +101,10 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
     if broken:
         yield warning(
             "datasets",
-            ngettext("{count} file cannot be used.", "{count} files cannot be used.", broken).format(
-                count=count(broken)
-            ),
-            _("lora-tui dataset check names them; a run goes on without them."),
+            ngettext(
+                "{count} file cannot be used: {names}", "{count} files cannot be used: {names}", len(broken)
+            ).format(count=count(len(broken)), names=", ".join(broken[:NAMED]) + (" …" if len(broken) > NAMED else "")),
+            _("A run goes on without them; lora-tui dataset check says what is wrong."),
             "datasets.problems",
         )
     yield from _length(config, scan)

@@ -17,6 +17,7 @@ from torch import Tensor
 from lora_tui.caches.store import key_of
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import content_hash, load_image
+from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
 from lora_tui.families.precision import autocast
 from lora_tui.families.protocol import Model, Tensors, latent_shape
@@ -92,6 +93,7 @@ def cache_latents(
                 latents.keys[uid, flipped] = key
         except UserError as error:
             latents.failed[uid] = str(error)
+            remember_damage(planned.image.path, planned.image.facts, error)
     progress(total, total)
     return latents
 
