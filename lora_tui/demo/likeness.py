@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 from collections.abc import Sequence
@@ -90,7 +89,8 @@ def measure(run: Path, lora: Path) -> Learned:
         UserError: the process that draws has failed.
     """
     command = python_command("-m", "lora_tui.demo.measure", str(run), str(lora))
-    own = {**environment(), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": os.environ.get("TQDM_DISABLE", "1")}
+    # Arithmetic threads wait without spinning, as in a training: a machine that does other things, too, stays quick.
+    own = {"OMP_WAIT_POLICY": "PASSIVE", **environment(), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     done = subprocess.run(command, env=own, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [_("no message")])[-1]
