@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lora_tui.captions.document import CaptionDocument, split_tags
 from lora_tui.captions.index import Index
@@ -23,8 +22,8 @@ class Line:
     size: int = 0
 
     @property
-    def caption(self) -> Path:
-        return Path(self.name).with_suffix(".txt")
+    def caption_name(self) -> str:
+        return self.name.rpartition(".")[0] + ".txt"
 
 
 class Lines:

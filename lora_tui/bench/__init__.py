@@ -9,6 +9,7 @@ from lora_tui.text.translate import N_
 BENCHES: dict[str, tuple[str, str]] = {
     "start": ("lora_tui.bench.start", N_("first paint of the app, and what it loads")),
     "dashboard": ("lora_tui.bench.dashboard", N_("the training screen on a long and on a living run")),
+    "captions": ("lora_tui.bench.captions", N_("the caption engine on 100,000 captions")),
     "train": ("lora_tui.bench.train", N_("a training step and its memory against a bare loop")),
 }
 """Name of each measurement: the module that has it, and one line of help."""

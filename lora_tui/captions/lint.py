@@ -120,7 +120,7 @@ class Linter:
             for tag in dict.fromkeys(entry.tags):
                 if tag in meant:
                     yield misspelled_tag(tag, meant[tag], self.corpus.index)
-        if len(others := self._sharing().get(str(entry.caption), ())) > 1:
+        if len(others := self._sharing().get(entry.caption_name, ())) > 1:
             yield shared_caption([self.corpus.entries[other].name for other in others if other != entry.number])
 
     def _wanted(self, number: int, found: Iterable[Found]) -> Iterator[Problem]:
@@ -139,7 +139,7 @@ class Linter:
         if self._names[0] != len(entries):
             sharing: dict[str, list[int]] = {}
             for entry in entries:
-                sharing.setdefault(str(entry.caption), []).append(entry.number)
+                sharing.setdefault(entry.caption_name, []).append(entry.number)
             self._names = len(entries), {name: numbers for name, numbers in sharing.items() if len(numbers) > 1}
         return self._names[1]
 

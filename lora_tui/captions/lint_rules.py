@@ -75,7 +75,7 @@ def file_rules(look: Look) -> Iterator[Found]:
             "caption.missing", _("The image has no caption."), f"trigger {quoted(trigger)}" if trigger else None
         )
         return
-    name, endings = look.entry.caption.name, look.profile.extensions
+    name, endings = look.entry.caption_name, look.profile.extensions
     if endings and not name.endswith(endings):
         message = _("{trainer} does not read this caption: it looks for {endings}.").format(
             trainer=look.profile.name, endings=", ".join(endings)

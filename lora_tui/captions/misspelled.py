@@ -9,8 +9,8 @@ from lora_tui.captions.vocabulary import folded
 
 _SHORTEST = 6
 """Shorter tags are too often words of their own one letter apart."""
-_TIMES = 10
-"""A slip is rare: the tag that was meant stands in ten times as many captions."""
+_RARE, _TIMES = 5, 10
+"""A slip is rare: it stands in five captions at most, and the tag that was meant in ten times as many."""
 
 
 def misspelled(index: Index) -> dict[str, str]:
@@ -24,22 +24,24 @@ def misspelled(index: Index) -> dict[str, str]:
     for best, *others in index.vocabulary.variants():
         found.update(dict.fromkeys(others, best))
     counts = index.counts()
-    frequent: dict[str, list[str]] = {}
+    rare: dict[str, list[str]] = {}
     for tag, number in counts.items():
-        if number >= _TIMES and len(tag) >= _SHORTEST and tag not in found:
+        if number <= _RARE and len(tag) >= _SHORTEST and tag not in found:
             for key in _without_one(folded(tag)):
-                frequent.setdefault(key, []).append(tag)
-    if not frequent:
+                rare.setdefault(key, []).append(tag)
+    if not rare:
         return found
+    meant: dict[str, str] = {}
     for tag, number in counts.items():
-        if len(tag) < _SHORTEST or tag in found:
+        if number < _TIMES or len(tag) < _SHORTEST or tag in found:
             continue
         key = folded(tag)
-        likely = {other for short in _without_one(key) for other in frequent.get(short, ())}
-        near = [other for other in likely if counts[other] >= _TIMES * number and _one_apart(key, folded(other))]
-        if near:
-            found[tag] = max(near, key=lambda other: (counts[other], other))
-    return found
+        likely = {other for short in _without_one(key) for other in rare.get(short, ())}
+        for other in likely:
+            better = other not in meant or (number, tag) > (counts[meant[other]], meant[other])
+            if better and number >= _TIMES * counts[other] and _one_apart(folded(other), key):
+                meant[other] = tag
+    return found | meant
 
 
 def _without_one(word: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.kaomoji import spaced
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _ESCAPED = re.compile(r"\\([()\[\]{}])")
 
 
+@lru_cache(maxsize=1 << 16)
 def folded(tag: str) -> str:
     """What is left of ``tag`` without case, underscores, bracket escapes and doubled blanks; faces stay."""
     if "\\" in tag:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 from lora_tui.captions.index import Index
@@ -30,7 +29,7 @@ class EntryLike(Protocol):
     Attributes:
         number: its place in the corpus.
         name: the image's path relative to the dataset's folder, with ``/``.
-        caption: the caption file, or the one that a new caption will get.
+        caption_name: the caption file's path in the same way; that of a new one where there is no file.
         document: what the file holds; none when there is no file.
         tags: in their order.
         mtime_ns: when the caption file was last changed, ns since 1970; 0 when there is none.
@@ -42,7 +41,7 @@ class EntryLike(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def caption(self) -> Path: ...
+    def caption_name(self) -> str: ...
     @property
     def document(self) -> DocumentLike | None: ...
     @property

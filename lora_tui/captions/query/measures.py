@@ -166,7 +166,10 @@ def repeats(entry: EntryLike) -> float:
 
 def filled_lines(entry: EntryLike) -> int:
     """How many lines of a caption are not blank."""
-    return sum(1 for line in split_lines(text_of(entry)) if line.strip())
+    text = text_of(entry)
+    if "\n" not in text and "\r" not in text:
+        return 1 if text.strip() else 0
+    return sum(1 for line in split_lines(text) if line.strip())
 
 
 MEASURES: dict[str, tuple[tuple[str, ...], int, Callable[[Evaluation], Getter]]] = {

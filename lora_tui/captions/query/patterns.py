@@ -111,7 +111,10 @@ class TextPattern:
             signs = {"*": ".*?", "?": "."} if value.wild else {}
             body = "".join(signs.get(sign) or regex.escape(sign, special_only=True) for sign in value.text)
             pattern = regex.compile(rf"(?<!\w){body}(?!\w)" if self.words else body, regex.IGNORECASE | regex.DOTALL)
-            return lambda text: run.search(pattern, text, value.column)
+            if value.wild or not value.text.isascii():
+                return lambda text: run.search(pattern, text, value.column)
+            part = value.text.lower()  # most texts are settled without the expression
+            return lambda text: part in text.lower() and run.search(pattern, text, value.column)
         needle = value.text.casefold()
         return lambda text: needle in (text.lower() if text.isascii() else text.casefold())
 
