@@ -1,4 +1,4 @@
-"""``lora info``: what a LoRA file holds, without loading it."""
+"""``lora info``: what LoRA files hold, without loading them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lora_tui.weights.header import LoraInfo
 
 SHOWN_TAGS = 8
+WRONG = 2
 TOLD = (
     ("ss_output_name", N_("name")),
     ("modelspec.title", N_("title")),
@@ -31,24 +32,27 @@ TOLD = (
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="info")
-    info = commands.add_parser("info", help=_("family, rank, alpha, modules and metadata of a LoRA file"))
-    info.add_argument("file", type=Path, metavar="FILE")
+    info = commands.add_parser("info", help=_("family, rank, alpha, modules and metadata of LoRA files"))
+    info.add_argument("files", type=Path, metavar="FILE", nargs="+", help=_("several are shown as a table"))
     info.add_argument("--metadata", action="store_true", help=_("also print every metadata entry"))
     info.add_argument("--json", action="store_true", help=_("one JSON document with everything"))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the file says of itself."""
+    """Print what the files say of themselves."""
+    if len(args.files) > 1:
+        return _many(args)
     from lora_tui.cli.output import print_json, say
     from lora_tui.weights.header import lora_info
 
-    info = lora_info(args.file)
+    (file,) = args.files
+    info = lora_info(file)
     if args.json:
-        print_json({"file": args.file, **info.as_dict()})
+        print_json({"file": file, **info.as_dict()})
         return 0
     from lora_tui.text.plain import plain
 
-    say(plain(args.file.name))
+    say(plain(file.name))
     for title, value in _lines(info):
         say(f"  {title:<16} {value}")
     if args.metadata:
@@ -56,6 +60,48 @@ def run(args: argparse.Namespace) -> int:
         for key, value in sorted(info.metadata.items()):
             say(f"  {plain(key)} = {plain(value)}")
     return 0
+
+
+def _many(args: argparse.Namespace) -> int:
+    """One row for each file; those that cannot be read are named, and the status says that there are some."""
+    from lora_tui.cli.output import note, print_json, say, table
+    from lora_tui.errors import UserError
+    from lora_tui.text.formats import bytes_text
+    from lora_tui.text.plain import plain
+    from lora_tui.weights.header import lora_info
+
+    found: list[tuple[Path, LoraInfo]] = []
+    wrong: list[tuple[Path, UserError]] = []
+    for file in args.files:
+        try:
+            found.append((file, lora_info(file)))
+        except UserError as error:
+            wrong.append((file, error))
+    if args.json:
+        documents = [{"file": file, **info.as_dict()} for file, info in found]
+        print_json({"files": documents, "errors": [{"file": file, **error.as_dict()} for file, error in wrong]})
+        return WRONG if wrong else 0
+    rows = [
+        (
+            plain(str(file)),
+            plain(info.metadata.get("ss_steps", "-"), limit=12),
+            _spread(info.ranks) or "-",
+            _spread({f"{a:g}": n for a, n in info.alphas.items()}) or "-",
+            bytes_text(info.size),
+        )
+        for file, info in found
+    ]
+    if rows:
+        say(table(rows, (_("file"), _("step"), _("rank"), _("alpha"), _("size")), right=range(1, 5)))
+    if args.metadata:
+        for file, info in found:
+            say()
+            say(plain(str(file)))
+            for key, value in sorted(info.metadata.items()):
+                say(f"  {plain(key)} = {plain(value)}")
+    for _file, problem in wrong:
+        note(plain(f"lora-tui: {problem}"))
+    return WRONG if wrong else 0
 
 
 def _lines(info: LoraInfo) -> Iterator[tuple[str, str]]:

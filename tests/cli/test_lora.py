@@ -53,6 +53,26 @@ def test_a_person_reads_the_figures_and_no_escape_sequences(tmp_path: Path) -> N
         assert text in result.stdout
 
 
+def test_many_files_are_a_table(tmp_path: Path) -> None:
+    files = [lora(tmp_path / f"hat-{number}.safetensors") for number in range(2)]
+    result = command("info", *files)
+    assert result.returncode == 0
+    heading, *rows = result.stdout.splitlines()
+    assert heading.split() == ["file", "step", "rank", "alpha", "size"]
+    assert [row.split()[:4] for row in rows] == [[str(file), "120", "8", "4"] for file in files]
+    data = json.loads(command("info", *files, "--json").stdout)
+    assert [one["file"] for one in data["files"]] == [str(file) for file in files]
+
+
+def test_one_bad_file_among_many_is_named(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"not a model at all")
+    result = command("info", lora(tmp_path / "hat.safetensors"), bad)
+    assert result.returncode == 2
+    assert "hat.safetensors" in result.stdout
+    assert "bad.safetensors" in result.stderr
+
+
 def test_what_is_no_lora_is_one_line_and_exit_2(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(b"not a model at all")
