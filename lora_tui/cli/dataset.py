@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.text import _
+from lora_tui.text import N_, _
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 
 PROBLEMS = 3
 _SHOWN_PER_KIND = 5
+
+
+#: Headings over files of which each has words of its own.
+TITLES = {
+    "image.damaged": N_("Images are damaged or cut short."),
+    "image.unreadable": N_("Images cannot be read."),
+    "image.too_large": N_("Images have far too many pixels."),
+    "image.identical": N_("The same files are there more than once."),
+    "image.similar": N_("Images are nearly the same as others."),
+    "image.cut": N_("Much of the image is cut away to fit its bucket."),
+    "image.small": N_("Images are small and are enlarged."),
+    "image.repeats": N_("Images are shown very often in one epoch."),
+    "caption.other_ending": N_("Captions have an ending that is not read."),
+    "caption.shared": N_("Several images have one caption."),
+    "caption.doubled": N_("Tags come twice."),
+    "folder.unreadable": N_("Folders cannot be read."),
+}
+OTHER_TITLE = N_("There is something else to look at.")
+#: What to do about files that each have a remedy of their own.
+REMEDIES = {"caption.missing": N_("Write one beside each image, named like it.")}
 
 
 def build(parser: argparse.ArgumentParser) -> None:
@@ -208,6 +228,7 @@ def _print_check(
                     "severity": problem.severity,
                     "message": problem.message,
                     "remedy": problem.remedy,
+                    "others": list(problem.others),
                 }
                 for problem in problems
             ],
@@ -242,17 +263,24 @@ def _say_kind(members: list[Problem], folder: Path, *, everything: bool) -> None
     mark = "×" if first.severity == "error" else "!"
     shown = members if everything else members[:_SHOWN_PER_KIND]
     same = all(problem.message == first.message for problem in members)
+    one_remedy = all(problem.remedy == first.remedy for problem in members)
     if same:
         say(f"{mark} {first.message}" + (f" ({count(len(members))})" if len(members) > 1 else ""))
     else:
-        say(f"{mark} {first.code} ({count(len(members))})")
+        say(f"{mark} {_(TITLES.get(first.code, OTHER_TITLE))} ({count(len(members))})")
     for problem in shown:
-        name = _short(problem.path, folder)
-        say(f"    {name}" if same else f"    {name}: {problem.message}")
+        line = f"    {_short(problem.path, folder)}"
+        if not same:
+            line += f": {problem.message}"
+        if not one_remedy and problem.remedy and first.code not in REMEDIES:
+            line += f" {problem.remedy}"
+        say(line)
     if len(shown) < len(members):
         say(_("    and {number} more; --all lists them").format(number=count(len(members) - len(shown))))
-    if first.remedy:
+    if one_remedy and first.remedy:
         say(f"  {first.remedy}")
+    elif first.code in REMEDIES:
+        say(f"  {_(REMEDIES[first.code])}")
 
 
 def _short(path: Path, folder: Path) -> str:

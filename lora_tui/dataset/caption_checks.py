@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from lora_tui.captions.document import CaptionDocument, problem_text
+from lora_tui.captions.document import CaptionDocument, problem_text, split_tags
 from lora_tui.captions.encodings import likely_encoding
 from lora_tui.captions.files import no_caption_file, read_caption, sidecar_names
 from lora_tui.dataset.scan import IMAGE_SUFFIXES, DatasetImage, Problem
@@ -21,7 +21,8 @@ from lora_tui.text import _, plain
 _CAPTION_SUFFIXES = frozenset({".txt", ".caption", ".cap", ".tags", ".json"})
 #: What Chinese and Japanese keyboards give for a comma.
 WIDE_COMMAS = "，、"
-_STRAY_BLANKS = re.compile(rf"\s[,{WIDE_COMMAS}]|\S\s\s+\S")
+#: A blank before a comma or before another one, in a line that has none at its ends.
+_STRAY_BLANKS = re.compile(rf"\s[\s,{WIDE_COMMAS}]")
 
 
 class CaptionChecks:
@@ -48,9 +49,10 @@ class CaptionChecks:
             yield Problem(image.caption_path, error.code, error.message, error.remedy)
             return
         yield from _document_problems(image.caption_path, document)
-        yield from _tag_problems(image.caption_path, document)
-        if self._trigger and document.first_line:
-            yield from self._trigger_problems(image.caption_path, document.first_line)
+        line = document.first_line
+        yield from _tag_problems(image.caption_path, line)
+        if self._trigger and line:
+            yield from self._trigger_problems(image.caption_path, line)
 
     def check_folders(self, images: Sequence[DatasetImage]) -> Iterator[Problem]:
         """Captions that several images share, and captions beside which there is no image."""
@@ -103,11 +105,13 @@ class CaptionChecks:
 
     def _orphans(self, folder: Path) -> Iterator[Problem]:
         names = self._names(folder)
-        stems = {PurePath(name).stem for name in names if PurePath(name).suffix.lower() in IMAGE_SUFFIXES}
+        stems = {stem for stem, suffix in map(os.path.splitext, names) if suffix.lower() in IMAGE_SUFFIXES}
         for name in sorted(names):
-            ending = next((ending for ending in self._extensions if name.endswith(ending)), "")
+            if not name.endswith(self._extensions):
+                continue
+            ending = next(ending for ending in self._extensions if name.endswith(ending))
             stem = name[: len(name) - len(ending)]
-            if ending and stem and stem not in stems:
+            if stem and stem not in stems:
                 remedy = _("Rename it like its image, or move it away.")
                 message = _("There is no image for this caption.")
                 yield Problem(folder / name, "caption.orphan", message, remedy, "warning")
@@ -124,17 +128,17 @@ class CaptionChecks:
         return names
 
 
-def _tag_problems(path: Path, document: CaptionDocument) -> Iterator[Problem]:
+def _tag_problems(path: Path, line: str) -> Iterator[Problem]:
     """Commas that are none to a trainer, blanks that are part of tags, tags that come twice."""
-    line = document.first_line
     if any(comma in line for comma in WIDE_COMMAS):
         message = _("Full-width commas (，、) separate no tags.")
         yield Problem(path, "caption.comma", message, _("Write a comma and a blank between tags."), "warning")
     if _STRAY_BLANKS.search(line):
         message = _("There are stray blanks between the tags.")
         yield Problem(path, "caption.blanks", message, _("Write a comma and a blank between tags."), "warning")
-    doubled = [tag for tag, times in Counter(tag.casefold() for tag in document.tags).items() if times > 1]
-    if doubled:
+    tags = split_tags(line.casefold())
+    if len(set(tags)) < len(tags):
+        doubled = [tag for tag, times in Counter(tags).items() if times > 1]
         message = _("Tags come twice: {tags}.").format(tags=plain(", ".join(doubled), limit=200))
         yield Problem(path, "caption.doubled", message, _("Keep one of each."), "warning")
 
@@ -158,6 +162,8 @@ def guess_encoding(raw: bytes) -> str:
 
 
 def _document_problems(path: Path, document: CaptionDocument) -> Iterator[Problem]:
+    if not document.problems:
+        return
     remedies = {
         "undecodable": _("Save it as UTF-8."),
         "bom": _("Save it as UTF-8 without a byte order mark."),

@@ -61,6 +61,7 @@ def check_dataset(
     endings = tuple(config.captions.extensions) if config is not None else tuple(extensions)
     data = (config or Defaults()).data
     buckets = buckets_for(data)
+    fits: dict[tuple[int, int], Fit] = {}
     found = list(scan.problems)
     found.extend(_set_problems(scan, purpose))
     captions = CaptionChecks(endings, trigger)
@@ -71,7 +72,10 @@ def check_dataset(
             if on_progress is not None and not decode:
                 on_progress(number)
         found.extend(_image_problems(image, decode=decode))
-        found.extend(_fit_problems(image, fit_image(image.facts.width, image.facts.height, data, buckets)))
+        size = image.facts.width, image.facts.height
+        if size not in fits:
+            fits[size] = fit_image(*size, data, buckets)
+        found.extend(_fit_problems(image, fits[size]))
         found.extend(captions.check(image))
     found.extend(captions.check_folders(scan.images))
     if decode:
@@ -127,7 +131,8 @@ def _image_problems(image: DatasetImage, *, decode: bool) -> Iterator[Problem]:
     if image.facts.animated:
         message = _("The image is animated; only its first frame is trained.")
         yield _warning(image.path, "image.animated", message, _("Save the frame you mean as PNG."))
-    if any("\ud800" <= char <= "\udfff" for char in os.fspath(image.path)):
+    name = os.fspath(image.path)
+    if not name.isascii() and any("\ud800" <= char <= "\udfff" for char in name):
         message = _("The file's name is not valid UTF-8.")
         yield _warning(image.path, "image.name", message, _("Rename it, together with its caption."))
     if image.repeats > USUAL_REPEATS:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from lora_tui.dataset.blur import is_blurred
-from lora_tui.dataset.load import is_transparent, open_upright
+from lora_tui.dataset.load import content_hash, is_transparent, open_upright
 from lora_tui.dataset.scan import DatasetImage, Problem, Progress, Stop
 from lora_tui.dataset.similar import CELLS, fingerprints, group
+from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
 from lora_tui.text import _, ngettext, plain
 
@@ -50,6 +52,7 @@ def _decoded(image: DatasetImage) -> Problem | None:
             message = _("The image has transparent areas, which become white.")
             return Problem(image.path, "image.alpha", message, _("Put it on the background you want."), "warning")
     except UserError as error:
+        remember_damage(image.path, image.facts, error)
         return Problem(image.path, error.code, error.message, error.remedy)
     return None
 
@@ -59,18 +62,45 @@ def _near_duplicates(images: Sequence[DatasetImage], numbers: Mapping[str, int])
     for image in images:
         groups[numbers[image.uid]].append(image)
     for members in groups.values():
-        first, *others = members
-        if not others:
-            continue
-        message = ngettext(
-            "{number} other image is nearly the same: {names}.",
-            "{number} other images are nearly the same: {names}.",
-            len(others),
-        ).format(number=len(others), names=_names(others))
-        remedy = _("Keep the best of them, so that the LoRA does not learn this one picture by heart.")
-        yield Problem(first.path, "image.similar", message, remedy, "warning")
+        different = []
+        for copies in _copies(members):
+            first, *others = copies
+            different.append(first)
+            if others:
+                message = _("The same file is there again: {names}.").format(names=_names(others))
+                remedy = _("Remove the copies; repeats show an image more often.")
+                yield _about(first, "image.identical", message, remedy, others)
+        first, *others = different
+        if others:
+            message = ngettext(
+                "{number} other image is nearly the same: {names}.",
+                "{number} other images are nearly the same: {names}.",
+                len(others),
+            ).format(number=len(others), names=_names(others))
+            remedy = _("Keep the best of them, so that the LoRA does not learn this one picture by heart.")
+            yield _about(first, "image.similar", message, remedy, others)
+
+
+def _copies(members: Sequence[DatasetImage]) -> list[list[DatasetImage]]:
+    """The images of a group, those whose files hold the same bytes together; only files of one size are read."""
+    sizes = Counter(image.facts.size for image in members)
+    groups: defaultdict[str, list[DatasetImage]] = defaultdict(list)
+    for image in members:
+        key = image.uid
+        if sizes[image.facts.size] > 1:
+            with suppress(UserError):  # gone since the scan: like no other
+                key = content_hash(image.path)
+        groups[key].append(image)
+    return list(groups.values())
+
+
+def _about(image: DatasetImage, code: str, message: str, remedy: str, others: Sequence[DatasetImage]) -> Problem:
+    return Problem(image.path, code, message, remedy, "warning", tuple(other.path for other in others))
 
 
 def _names(images: Sequence[DatasetImage], most: int = 3) -> str:
+    """The names of the first images, and how many more there are."""
     shown = ", ".join(plain(image.relative) for image in images[:most])
-    return shown + (", …" if len(images) > most else "")
+    if len(images) <= most:
+        return shown
+    return _("{names} and {number} more").format(names=shown, number=len(images) - most)

@@ -87,6 +87,7 @@ class Problem:
     Attributes:
         code: a stable identifier such as ``image.invalid``.
         severity: ``error`` for what cannot be trained as it is, ``warning`` for the rest.
+        others: all further files that it is about; the message may name the first ones only.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class Problem:
     message: str
     remedy: str
     severity: Severity = "error"
+    others: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,18 @@ def test_problems_give_status_3_and_a_document(dataset: Path, capsys: pytest.Cap
     assert found["problems"][0]["path"].endswith("bad.png")
 
 
+def test_kinds_have_headings_in_words_and_a_remedy_for_all(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        an_image(dataset / f"long{number}.png", 900, 50 + number, number)
+        (dataset / "2_hat" / f"{number}.txt").unlink()
+    run(["dataset", "check", str(dataset), "--quick"])
+    told = capsys.readouterr().out
+    assert "! Much of the image is cut away to fit its bucket. (3)" in told
+    assert "image." not in told
+    assert "Write one beside each image" in told
+    assert "Write one into" not in told
+
+
 def test_lines_name_the_files_and_the_remedy(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         (dataset / "2_hat" / f"{number}.txt").write_text("no trigger here")

@@ -192,6 +192,17 @@ def test_near_duplicates_are_named(good: Path, draw: Draw) -> None:
     assert "copy.jpg" in problem.message
 
 
+def test_copies_of_a_file_are_called_that_and_all_are_in_the_finding(good: Path, draw: Draw) -> None:
+    draw(64, 64, 0).save(good / "near.jpg", quality=80)
+    for number in range(5):
+        (good / f"same{number}.png").write_bytes((good / "0.png").read_bytes())
+    problems = check_dataset(scan_folder(good), config=small_config(), decode=True)
+    same, near = one(problems, "image.identical"), one(problems, "image.similar")
+    assert [path.name for path in same.others] == [f"same{number}.png" for number in range(5)]
+    assert same.message == "The same file is there again: same0.png, same1.png, same2.png and 2 more."
+    assert [path.name for path in near.others] == ["near.jpg"]
+
+
 def _blurred(picture: Image.Image, radius: float) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(radius))
 
