@@ -190,6 +190,12 @@ def _report(error: dict[str, str], line: str, argv: Sequence[str]) -> None:
         note(plain(f"lora-tui: {line}"))
 
 
+def _platform() -> str:
+    import platform
+
+    return platform.platform()
+
+
 def _crashed(error: Exception, argv: Sequence[str]) -> int:
     """A defect of ours: one line and a file with the traceback, which a person can send."""
     message = f"{type(error).__name__}: {error}"
@@ -198,7 +204,7 @@ def _crashed(error: Exception, argv: Sequence[str]) -> int:
         from lora_tui.settings import state_dir
 
         file = state_dir() / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-        text = f"lora-tui {__version__}  {sys.version}\n{list(argv)}\n\n{traceback.format_exc()}"
+        text = f"lora-tui {__version__}, Python {sys.version}\n{_platform()}\n{list(argv)}\n\n{traceback.format_exc()}"
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
         place = str(file)
     known = UserError(

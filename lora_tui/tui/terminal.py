@@ -111,8 +111,14 @@ def frames_waiting(app: Any) -> int:
 
 def write_crash_file(error: BaseException) -> Path | None:
     """Keep the traceback for a report; none when no folder can be written."""
-    text = "".join(traceback.format_exception(error))
-    head = f"lora-tui {__version__}, Python {sys.version.split()[0]}, TERM={os.environ.get('TERM', '')}\n\n"
+    import platform
+    from importlib.metadata import version
+
+    text = "".join(traceback.format_exception(_origin(error)))
+    head = (
+        f"lora-tui {__version__}, Python {sys.version.split()[0]}, Textual {version('textual')}\n"
+        f"{platform.platform()}, TERM={os.environ.get('TERM', '')}\n{sys.argv[1:]}\n\n"
+    )
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
         folder = state_dir() / "crashes"
@@ -124,11 +130,18 @@ def write_crash_file(error: BaseException) -> Path | None:
     return path
 
 
+def _origin(error: BaseException) -> BaseException:
+    """The error itself where Textual hands over one that a worker met: its wrapper was never raised, so that it has
+    neither a traceback nor a cause."""
+    inner = getattr(error, "error", None)
+    return inner if isinstance(inner, BaseException) and type(error).__name__ == "WorkerFailed" else error
+
+
 def crash_message(error: BaseException, path: Path | None) -> str:
     """What a person reads after a crash: one line of what, one of where."""
     from lora_tui.text import plain
 
-    cause = error.__cause__ if type(error).__name__ == "WorkerFailed" and error.__cause__ else error
+    cause = _origin(error)
     what = _("lora-tui ended because of an error of its own: {name}: {text}").format(
         name=type(cause).__name__, text=plain(str(cause), limit=300)
     )
