@@ -45,6 +45,9 @@ def add(commands: Any) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images"))
+    parser.add_argument("--profile", default="ours", metavar="P", help=_("the trainer that will read the captions"))
+    parser.add_argument("--extensions", metavar="LIST", help=_("endings of caption files, such as .txt,.caption"))
+    parser.add_argument("--image", action="append", default=[], metavar="NAME", help=_("look at this image only"))
     parser.add_argument("--where", default="", metavar="FILTER", help=_("look at these captions only"))
     parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
 
@@ -150,10 +153,7 @@ def _phrases(args: argparse.Namespace) -> int:
 
 def _opened(args: argparse.Namespace) -> tuple[Corpus, list[int]]:
     """The captions of the folder, and the numbers of those that were asked for."""
-    from lora_tui.captions.asking import context_for
-    from lora_tui.captions.corpus import Corpus
-    from lora_tui.captions.query import parse_query
-    from lora_tui.captions.tokens import sd15_tokens
+    from lora_tui.cli.captions_open import chosen, open_session
 
-    corpus = Corpus.open(args.directory)
-    return corpus, parse_query(args.where).select(corpus, context_for(corpus, tokens=sd15_tokens().count))
+    session = open_session(args)
+    return session.corpus, chosen(session, args)

@@ -15,6 +15,7 @@ from lora_tui.text.translate import _
 if TYPE_CHECKING:
     from lora_tui.captions.corpus import Corpus
     from lora_tui.captions.lint import LintOptions, Problem
+    from lora_tui.captions.transaction import Session
 
 PROBLEMS = 3
 _SHOWN_PER_KIND = 5
@@ -26,6 +27,7 @@ def add(commands: Any) -> None:
     """Declare ``lint`` among the subcommands of ``captions``."""
     lint = commands.add_parser("lint", help=_("say what is wrong with captions, and mend it with --fix"))
     lint.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images"))
+    lint.add_argument("--extensions", metavar="LIST", help=_("endings of caption files, such as .txt,.caption"))
     lint.add_argument("--profile", default="ours", metavar="P", help=_("the trainer that will read the captions"))
     lint.add_argument("--trigger", default=None, metavar="W", help=_("the trigger word; a project knows it"))
     lint.add_argument("--where", default="", metavar="FILTER", help=_("look at these captions only"))
@@ -42,18 +44,13 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, mend if that was asked for, and print what was found; 3 when problems are left."""
-    from lora_tui.captions.corpus import Corpus
-    from lora_tui.captions.profile import profile_named
-    from lora_tui.cli.output import Progress
+    from lora_tui.cli.captions_open import open_session
 
-    profile = profile_named(args.profile)
-    with Progress(_("reading"), quiet=args.json) as progress:
-        corpus = Corpus.open(args.directory, profile=profile, on_progress=progress.update)
+    session = open_session(args)
+    corpus = session.corpus
     options = _options(args, corpus)
-    mended: list[dict[str, Any]] = []
-    if args.fix:
-        mended = _mend(args, corpus, options)
-    found = _found(args, corpus, options)
+    mended = _mend(args, session, options) if args.fix else []
+    found = _found(args, session, options)
     if args.json:
         _print(corpus, found, mended)
     else:
@@ -85,17 +82,19 @@ def _options(args: argparse.Namespace, corpus: Corpus) -> LintOptions:
     )
 
 
-def _found(args: argparse.Namespace, corpus: Corpus, options: LintOptions) -> list[Problem]:
+def _found(args: argparse.Namespace, session: Session, options: LintOptions) -> list[Problem]:
+    from dataclasses import replace
     from fnmatch import fnmatchcase
 
-    from lora_tui.captions.asking import context_for
     from lora_tui.captions.lint import Linter
     from lora_tui.captions.query import parse_query
+    from lora_tui.cli.captions_open import query_context
 
+    corpus = session.corpus
     linter = Linter(corpus, options)
     problems = linter.everything(corpus)
     if args.where:
-        context = context_for(corpus, trigger=options.trigger, tokens=options.tokens, lint=linter.codes)
+        context = replace(query_context(session), trigger=options.trigger, lint=linter.codes)
         inside = set(parse_query(args.where).select(corpus, context))
         problems = [problem for problem in problems if problem.number in inside]
     only, ignored = _list(args.only), _list(args.ignore)
@@ -107,19 +106,19 @@ def _found(args: argparse.Namespace, corpus: Corpus, options: LintOptions) -> li
     return [problem for problem in problems if wanted(problem.code)]
 
 
-def _mend(args: argparse.Namespace, corpus: Corpus, options: LintOptions) -> list[dict[str, Any]]:
+def _mend(args: argparse.Namespace, session: Session, options: LintOptions) -> list[dict[str, Any]]:
     """Apply the fixes, those of one kind as one transaction, until there is nothing more to mend."""
     from lora_tui.captions.language import parse_operation
     from lora_tui.captions.operations.base import Context
-    from lora_tui.captions.transaction import Session, preview
+    from lora_tui.captions.transaction import preview
 
     done: list[dict[str, Any]] = []
-    session = Session(corpus)
+    corpus = session.corpus
     context = Context(profile=corpus.profile, tables=options.tables, tokens=options.tokens, count=corpus.index.count)
     try:
         for _round in range(1 if args.dry_run else _ROUNDS):
             fixes: dict[str, list[int]] = {}
-            for problem in _found(args, corpus, options):
+            for problem in _found(args, session, options):
                 if problem.fix is not None:
                     fixes.setdefault(problem.fix, []).append(problem.number)
             changed = 0

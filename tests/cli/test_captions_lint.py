@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lora_tui.cli import captions_advice, captions_lint
-from lora_tui.errors import UserError
+from lora_tui.cli.main import run as main
 from lora_tui.project import Project
 
 
 def run(*argv: str) -> int:
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    captions_lint.add(commands)
-    captions_advice.add(commands)
-    args = parser.parse_args(argv)
-    return int(args.action(args))
+    return main(["captions", *argv])
 
 
 def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -101,9 +94,12 @@ def test_what_is_mended_is_said_and_can_be_taken_back(dataset: Path, capsys: pyt
         ["phrases", "{set}", "--longest", "0"],
     ],
 )
-def test_wrong_input_is_an_error_that_can_be_mended(dataset: Path, argv: list[str]) -> None:
-    with pytest.raises(UserError):
-        run(*(argument.format(set=dataset) for argument in argv))
+def test_wrong_input_is_status_2_and_one_line(
+    dataset: Path, capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    assert run(*(argument.format(set=dataset) for argument in argv)) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
 
 
 def test_prune_says_what_to_absorb(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
