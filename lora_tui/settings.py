@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,45 @@ def load_settings() -> Settings:
         UserError: the file cannot be read, is no TOML, or holds an unknown key or a wrong value.
     """
     path = settings_file()
+    return _of(_data(path), path)
+
+
+def usable_settings() -> tuple[Settings, tuple[UserError, ...]]:
+    """The settings as far as they can be understood, with the defaults for the rest, and what is wrong with that."""
+    try:
+        path = settings_file()
+        data = _data(path)
+    except UserError as error:
+        return Settings(), (error,)
+    known = {item.name: item for item in fields(Settings)}
+    values: dict[str, Any] = {}
+    wrong: list[UserError] = []
+    for name, value in data.items():
+        try:
+            if name not in known:
+                raise _unknown(name, known, path)
+            if name == "keys" and isinstance(value, dict):
+                values[name] = {}
+                for action, given in _named_keys(value):
+                    try:
+                        values[name] |= _checked_keys({action: given}, path)
+                    except UserError as error:
+                        wrong.append(error)
+            else:
+                values[name] = _checked(name, value, path)
+        except UserError as error:
+            wrong.append(error)
+    return Settings(**values), tuple(wrong)
+
+
+def _data(path: Path) -> dict[str, Any]:
+    """The tables of the settings file; empty when there is none. Raises as :func:`load_settings`."""
     try:
         if kind := kind_of(path.stat().st_mode):
             raise _bad_file(path, _("it is {kind}").format(kind=kind), "settings.unreadable")
-        data = read_toml(path)
+        return read_toml(path)
     except FileNotFoundError:
-        return Settings()
+        return {}
     except UnicodeDecodeError as error:
         raise _bad_file(path, _("it is not UTF-8 text"), "settings.encoding") from error
     except TomlError as error:
@@ -94,7 +127,6 @@ def load_settings() -> Settings:
         raise
     except OSError as error:
         raise _bad_file(path, error.strerror or str(error), "settings.unreadable") from error
-    return _of(data, path)
 
 
 def save_settings(settings: Settings) -> None:
@@ -193,12 +225,21 @@ def _checked_keys(value: object, path: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict):
         raise _wrong("keys", value, expected, path)
     keys: dict[str, tuple[str, ...]] = {}
-    for action, given in value.items():
+    for action, given in _named_keys(value):
         listed = [given] if isinstance(given, str) else given
         if not isinstance(listed, list) or not all(isinstance(key, str) and key for key in listed):
             raise _wrong(f"keys.{action}", given, expected, path)
         keys[action] = tuple(listed)
     return keys
+
+
+def _named_keys(table: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
+    """Actions with what stands for their keys; TOML reads ``dataset.order = "o"`` without quotes as nested tables."""
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _named_keys(value, f"{head}{name}.")
+        else:
+            yield head + name, value
 
 
 def _edited(text: str, old: Settings, new: Settings, path: Path) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lora_tui import settings
 from lora_tui.errors import UserError
-from lora_tui.settings import Settings, load_settings, save_settings
+from lora_tui.settings import Settings, load_settings, save_settings, usable_settings
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 ANY_SETTINGS = st.builds(
@@ -124,6 +124,21 @@ def test_a_bad_file_is_an_error_and_is_never_overwritten(text, code):
         assert caught.value.code == code
         assert str(path) in caught.value.place
     assert path.read_text() == text
+
+
+def test_names_of_actions_need_no_quotes():
+    put('[keys]\ndataset.order = "o"\n"app.quit" = ["f10", "ctrl+q"]\n')
+    assert load_settings().keys == {"dataset.order": ("o",), "app.quit": ("f10", "ctrl+q")}
+
+
+def test_what_can_be_used_of_a_bad_file_is_used_and_the_rest_is_named():
+    put('theme = 3\nslow = true\nthme = "dark"\n[keys]\ndataset.order = 5\napp.quit = "f10"\n')
+    found, wrong = usable_settings()
+    assert found == Settings(slow=True, keys={"app.quit": ("f10",)})
+    assert [error.code for error in wrong] == ["settings.value", "settings.unknown_key", "settings.value"]
+    put("theme = ")
+    assert usable_settings()[0] == Settings()
+    assert usable_settings()[1][0].code == "settings.syntax"
 
 
 def test_an_unknown_setting_names_what_was_meant():

@@ -19,7 +19,7 @@ from textual.screen import Screen
 from textual.scrollbar import ScrollBar
 
 from lora_tui.errors import UserError
-from lora_tui.settings import Settings, load_settings
+from lora_tui.settings import Settings, usable_settings
 from lora_tui.text import _, plain, set_language
 from lora_tui.tui import terminal
 from lora_tui.tui.acting import Acting
@@ -63,8 +63,9 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         run: RunFolder | None = None,
         settings: Settings | None = None,
         ascii_only: bool = False,
+        wrong_settings: Sequence[UserError] = (),
     ) -> None:
-        """``run`` is the run that the training screen shows first."""
+        """``run`` is what the training screen shows first; ``wrong_settings`` could not be used and are told."""
         # Textual reads the first mode while it makes itself
         self.DEFAULT_MODE = screen if entry_of(screen) else "home"  # type: ignore[misc]
         super().__init__()
@@ -74,6 +75,7 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         self.keymap = Keymap(all_actions(), self.settings.keys)
         self.workspace = Workspace(directory, run=run)
         self.themes, self.theme_failures = load_themes()
+        self._wrong_settings = tuple(wrong_settings)
         self._crashed = False
         self._place = ("", "")
         for entry in SCREENS:
@@ -187,7 +189,13 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
 
     def _begin(self) -> None:
         self.open_directory(self.workspace.directory, run=self.workspace.run)
-        failures = [str(error) for error in self.theme_failures]
+        failures = [str(error) for error in (*self._wrong_settings, *self.theme_failures)]
+        if self.settings.theme and self.settings.theme not in self.themes:
+            failures.append(
+                _("There is no theme {name}. There are {names}.").format(
+                    name=self.settings.theme, names=", ".join(sorted(self.themes))
+                )
+            )
         failures += [f"{plain(problem.action)}: {problem.message}" for problem in self.keymap.problems]
         for failure in failures:
             self.notify_plain(failure, "warning")
@@ -279,10 +287,10 @@ def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -
     """Open the app on ``directory`` and stay until it is left; the exit status.
 
     Raises:
-        UserError: there is no terminal to draw on, or the settings file is wrong.
+        UserError: there is no terminal to draw on.
     """
     terminal.check_terminal()
-    settings = load_settings()
+    settings, wrong = usable_settings()
     set_language(settings.language)
     favour_the_loop()
     ascii_only = settings.ascii or not terminal.draws_unicode()
@@ -296,7 +304,9 @@ def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -
 
         folder = RunFolder(run)
     try:
-        app = LoraTuiApp(directory, screen=screen, run=folder, settings=settings, ascii_only=ascii_only)
+        app = LoraTuiApp(
+            directory, screen=screen, run=folder, settings=settings, ascii_only=ascii_only, wrong_settings=wrong
+        )
         app.run()
     except UserError:
         raise

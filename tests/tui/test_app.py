@@ -11,7 +11,8 @@ from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
 from lora_tui.project import Project
-from lora_tui.settings import Settings, load_settings
+from lora_tui.settings import Settings, load_settings, settings_file, usable_settings
+from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens import SCREENS
 
 SIZES = ((60, 15), (80, 24), (200, 50))
@@ -51,6 +52,16 @@ async def test_the_header_names_project_and_purpose_with_markup_shown(tmp_path: 
     Project.create(make_dataset(tmp_path), name="[/b] hats \x1b[31m", purpose="character")
     async with running(tmp_path) as (app, _pilot):
         assert screen_text(app).startswith("[/b] hats ␛[31m · character")
+
+
+async def test_settings_that_cannot_be_used_are_told_and_the_app_starts(project: Path) -> None:
+    path = settings_file()
+    path.write_text('theme = "nope"\n[keys]\ndataset.order = 5\n', encoding="utf-8")
+    settings, wrong = usable_settings()
+    app = LoraTuiApp(project, settings=settings, wrong_settings=wrong)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await soon(pilot, lambda: "There is no theme nope." in screen_text(app))
+        assert "5 is not allowed" in screen_text(app)
 
 
 async def test_the_palette_does_what_is_typed(project: Path) -> None:

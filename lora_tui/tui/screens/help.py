@@ -50,7 +50,9 @@ class HelpScreen(Finder):
             _("Keys"),
             lambda text: [found(line) for line in lines_for(keymap, here, text)],
             (Column(15), Column(18), Column(20, share=1)),
-            detail=_("Keys of your own go into {file}, table [keys].").format(file=plain(str(settings_file()))),
+            detail=_('Keys of your own go into {file}, below a line [keys], such as: dataset.order = "o"').format(
+                file=plain(str(settings_file()))
+            ),
             hint=_("search keys and commands"),
             empty=_("No key or command has these words."),
         )
