@@ -1,8 +1,15 @@
-"""Draws pictures with a micro model and has the judge look at them."""
+"""Draws pictures with a micro model and has the judge look at them.
+
+``python -m tools.micro.examine [FOLDER]`` examines the model that ships, or the one in ``FOLDER``, on 200 captions that
+it was never trained on.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +19,7 @@ from lora_tui.demo.world.captions import prose_caption, tag_caption
 from lora_tui.demo.world.judge import share_right
 from lora_tui.demo.world.scene import Scene, examination
 from lora_tui.keyed import keyed_random
-from tools.micro.layout import make_scheduler
+from tools.micro.layout import SHIPPED, SIDE, make_scheduler
 from tools.micro.pictures import to_arrays
 from tools.micro.tokens import Words
 
@@ -56,3 +63,22 @@ def examine(modules: dict[str, Any], words: Words, *, side: int, count: int = 20
     """The share of ``count`` held-out captions drawn right, attribute by attribute."""
     scenes, captions = held_out(count)
     return share_right(scenes, draw(modules, words, captions, side=side, seed=seed))
+
+
+def main() -> int:
+    """Print the figures of a finished model."""
+    from tools.micro.package import read_pipeline
+
+    parser = argparse.ArgumentParser(prog="python -m tools.micro.examine", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=SHIPPED)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    modules = read_pipeline(options.folder)
+    print(json.dumps(examine(modules, modules["words"], side=SIDE, count=options.count)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -12,6 +12,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 ASSETS = Path(__file__).parents[2] / "lora_tui" / "assets" / "sd15"
 """The real model's configurations, tokenizer and scheduler."""
+SHIPPED = ASSETS.parent / "micro"
+"""Where the finished model lies in the package."""
 SIDE = 128
 """Pictures of the finished model, in px."""
 LATENT = SIDE // 8

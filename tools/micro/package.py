@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
+from transformers import CLIPTextModel
 
 from lora_tui.files import default_mode
 from tools.micro.layout import ASSETS, SIDE, make_scheduler
+from tools.micro.tokens import Words
 
 LICENCE = "Apache-2.0"
 
@@ -26,6 +29,16 @@ def write_pipeline(folder: Path, modules: dict[str, Any], tokenizer: Path) -> No
     index = json.loads((ASSETS / "model_index.json").read_text(encoding="utf-8"))
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     _open_up(folder)
+
+
+def read_pipeline(folder: Path) -> dict[str, Any]:
+    """The modules of a finished model and its words, in fp32, as :mod:`tools.micro.examine` draws with them."""
+    return {
+        "unet": UNet2DConditionModel.from_pretrained(folder / "unet").float().eval(),
+        "vae": AutoencoderKL.from_pretrained(folder / "vae").float().eval(),
+        "text_encoder": CLIPTextModel.from_pretrained(folder / "text_encoder").float().eval(),
+        "words": Words(folder / "tokenizer"),
+    }
 
 
 def write_encoder(path: Path, encoder: Any) -> None:

@@ -21,6 +21,12 @@ def _dataset(options: argparse.Namespace) -> Image.Image:
     return dataset(options.folder)
 
 
+def _captions(options: argparse.Namespace) -> Image.Image:
+    from tools.pictures.sheets import captions
+
+    return captions(options.count)
+
+
 def _training(options: argparse.Namespace) -> Image.Image:
     os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_COLOR_SYSTEM="truecolor")
     os.environ.pop("NO_COLOR", None)
@@ -43,6 +49,10 @@ def main() -> int:
     dataset.add_argument("folder", type=Path)
     dataset.add_argument("out", type=Path)
     dataset.set_defaults(draw=_dataset)
+    captions = kinds.add_parser("captions", help="what the micro model draws from captions it was never trained on")
+    captions.add_argument("out", type=Path)
+    captions.add_argument("--count", type=int, default=40)
+    captions.set_defaults(draw=_captions)
     training = kinds.add_parser("training", help="the app's training screen on a run")
     training.add_argument("project", type=Path)
     training.add_argument("run", type=Path)
