@@ -194,7 +194,7 @@ def tag_rules(look: Look) -> Iterator[Found]:
         yield Found("tag.plural", _("A tag stands beside its own plural: {tags}.").format(tags=_few(plurals)))
     for group, members in look.options.tables.conflicts(tags):
         message = _("Tags contradict each other ({group}): {tags}.")
-        yield Found("tag.contradiction", message.format(group=plain(group), tags=_few(members)))
+        yield Found("tag.contradiction", message.format(group=plain(_(group)), tags=_few(members)))
     banned = [tag for tag in tags if look.options.tables.banned(tag)] if look.options.tables.blacklist else []
     if banned:
         yield Found("tag.banned", _("The dataset's black list has: {tags}.").format(tags=_few(banned)), "blacklist")

@@ -15,21 +15,21 @@ from typing import Any
 from lora_tui.captions.vocabulary import folded, glob_expression
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
-from lora_tui.text import _, plain
+from lora_tui.text import N_, _, plain
 from lora_tui.toml_files import TomlError, parse_toml
 
 FILE = "tables.toml"
 
 #: Sets of tags of which a picture of one subject can have only one; used where a dataset names none.
 USUAL_GROUPS: dict[str, tuple[str, ...]] = {
-    "number of girls": ("1girl", "2girls", "3girls", "4girls", "5girls", "6+girls"),
-    "number of boys": ("1boy", "2boys", "3boys", "4boys", "5boys", "6+boys"),
-    "alone": ("solo", "2girls", "2boys", "multiple girls", "multiple boys", "everyone"),
-    "hair length": ("bald", "very short hair", "short hair", "medium hair", "long hair"),
-    "eyes open": ("closed eyes", "half-closed eyes", "wide-eyed"),
-    "mouth": ("open mouth", "closed mouth"),
-    "place": ("indoors", "outdoors"),
-    "time of day": ("day", "night"),
+    N_("number of girls"): ("1girl", "2girls", "3girls", "4girls", "5girls", "6+girls"),
+    N_("number of boys"): ("1boy", "2boys", "3boys", "4boys", "5boys", "6+boys"),
+    N_("alone"): ("solo", "2girls", "2boys", "multiple girls", "multiple boys", "everyone"),
+    N_("hair length"): ("bald", "very short hair", "short hair", "medium hair", "long hair"),
+    N_("eyes open"): ("closed eyes", "half-closed eyes", "wide-eyed"),
+    N_("mouth"): ("open mouth", "closed mouth"),
+    N_("place"): ("indoors", "outdoors"),
+    N_("time of day"): ("day", "night"),
 }
 
 
