@@ -46,6 +46,26 @@ class Acting:
         if isawaitable(done):
             await done
 
+    def action_act_prefix(self, prefix: str) -> None:
+        """The first of two keys was pressed: show what the second one does, and do it."""
+        from lora_tui.tui.widgets.which_key import WhichKey
+
+        node = cast(DOMNode, self)
+        keymap = keymap_of(node.app)
+        begin = prefix + " "
+        found = [
+            (key.removeprefix(begin), action, self.refusal(action.id))
+            for action in keymap.actions.of(self.ACTS)
+            for key in keymap.keys(action.id)
+            if key.startswith(begin)
+        ]
+
+        def chosen(action_id: str | None) -> None:
+            if action_id is not None:
+                node.call_later(self.action_act, action_id)
+
+        node.app.push_screen(WhichKey(prefix, found), chosen)
+
     def take_keys(self) -> None:
         """Bind the keys of this context; again after the keymap or the language changed."""
         node = cast(DOMNode, self)
@@ -56,12 +76,17 @@ class Acting:
         bindings = inherited.copy() if inherited is not None else BindingsMap()
         for action in keymap.actions.of(self.ACTS):
             for key in keymap.keys(action.id):
-                bindings.key_to_bindings[key] = [_binding(action, key)]
+                first, pair, _second = key.partition(" ")
+                bindings.key_to_bindings[first] = [_prefix(first) if pair else _binding(action, key)]
         node._bindings = bindings
 
 
 def _binding(action: Action, key: str) -> Binding:
     return Binding(key, f"act('{action.id}')", action.title, show=False, priority=action.priority, id=None)
+
+
+def _prefix(key: str) -> Binding:
+    return Binding(key, f"act_prefix('{key}')", "", show=False, id=None)
 
 
 def keymap_of(app: App[Any]) -> Keymap:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lora_tui.errors import UserError
 from lora_tui.text import _, clock, count, ngettext, plain
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
-from lora_tui.tui.wording import error_words
+from lora_tui.tui.wording import error_words, sentences
 from lora_tui.tui.workspace import Workspace
 
 LATELY = 5
@@ -128,7 +128,7 @@ def _beginnings(key: Callable[[str], str]) -> tuple[Advice, ...]:
 
 def _of_error(error: UserError) -> Advice:
     """The end of the place says which file; the whole of it stands with the remedy."""
-    return Advice("failed", error_words(error), plain(f"{error.place} {error.remedy}".strip()))
+    return Advice("failed", error_words(error), plain(sentences(error.place, error.remedy)))
 
 
 def _of_images(workspace: Workspace) -> list[Advice]:
@@ -145,7 +145,8 @@ def _of_images(workspace: Workspace) -> list[Advice]:
         if len(numbers) == 1 and first.path.suffix:
             text = f"{plain(first.path.name, limit=40)}: {text}"
         if len(numbers) > 1:
-            text += " " + ngettext("({count} file)", "({count} files)", len(numbers)).format(count=count(len(numbers)))
+            files = ngettext("({count} file)", "({count} files)", len(numbers)).format(count=count(len(numbers)))
+            text = sentences(text, files)
         mark = "failed" if first.severity == "error" else "needs"
         found.append(Advice(mark, text, plain(first.remedy), "dataset", str(first.path), code=first.code))
     return found
@@ -161,7 +162,7 @@ def recent_for(workspace: Workspace, projects: Sequence[Path], now: float) -> tu
         if status.step:
             text += _(", ") + ngettext("{count} step", "{count} steps", status.step).format(count=count(status.step))
         if status.message:
-            text += ": " + plain(status.message, limit=200)
+            text = _("{what}: {why}").format(what=text, why=plain(status.message, limit=200))
         mark = MARK_OF_STATE.get(status.state, "todo")
         found.append(Recent(when(status.ended or now, now), mark, text, run=status.run.root))
     others = [path for path in projects if path != workspace.root][:LATELY]

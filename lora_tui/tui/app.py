@@ -25,7 +25,7 @@ from lora_tui.tui import terminal
 from lora_tui.tui.acting import Acting
 from lora_tui.tui.actions import APP
 from lora_tui.tui.cells import Cell
-from lora_tui.tui.keymap import Keymap
+from lora_tui.tui.keymaps import keymap_for
 from lora_tui.tui.marks import ASCII, UNICODE
 from lora_tui.tui.questions import Questions
 from lora_tui.tui.road import header_run, road_cells
@@ -72,7 +72,7 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         self.settings = settings if settings is not None else Settings()
         self.ascii_only = self.settings.ascii or ascii_only
         self.marks = ASCII if self.ascii_only else UNICODE
-        self.keymap = Keymap(all_actions(), self.settings.keys)
+        self.keymap = keymap_for(all_actions(), self.settings)
         self.workspace = Workspace(directory, run=run)
         self.themes, self.theme_failures = load_themes()
         self._wrong_settings = tuple(wrong_settings)

@@ -94,6 +94,10 @@ def flow(parts: Sequence[str], width: int, gap: str = "  ") -> list[str]:
     return lines
 
 
+_NEVER_FIRST = frozenset("，。、；：！？）》」』】”’…")
+_NEVER_LAST = frozenset("（《「『【“‘")
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     lines: list[str] = []
     line = ""
@@ -105,7 +109,7 @@ def _wrapped(text: str, width: int) -> list[str]:
             lines.append(line.rstrip())
         line = word.lstrip()
         while cell_len(line.rstrip()) > width:
-            head = _head(line, width)
+            head = _head(line, width) or line[0]
             lines.append(head)
             line = line[len(head) :]
     if line.strip() or not lines:
@@ -114,15 +118,19 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Words with the spaces after them; a wide character is a word of its own."""
+    """Words with the spaces after them; a wide character is a word of its own.
+
+    Marks that begin no line stay with what is before them, those that end none with what follows.
+    """
     words: list[str] = []
     current = ""
     for character in text:
-        if cell_len(character) == 2:
+        if current and (character in _NEVER_FIRST or current[-1] in _NEVER_LAST):
+            current += character
+        elif cell_len(character) == 2 or (current and cell_len(current[-1]) == 2 and character != " "):
             if current:
                 words.append(current)
-            words.append(character)
-            current = ""
+            current = character
         elif current.endswith(" ") and character != " ":
             words.append(current)
             current = character

@@ -11,6 +11,7 @@ from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_words import help_text
 from lora_tui.tui.plan_text import bucket_lines, moment_lines
+from lora_tui.tui.wording import sentences
 
 Line = tuple[Cell, ...]
 
@@ -101,4 +102,4 @@ def said_of(form: Form, row: FormRow) -> Cell | None:
     if finding is None:
         return None
     tone = "error" if finding.severity == "error" else "warning"
-    return Cell(plain(f"{finding.message} {finding.remedy}".strip()), tone)
+    return Cell(plain(sentences(finding.message, finding.remedy)), tone)

@@ -7,6 +7,7 @@ clash are reported; the action then keeps its default keys, so that nothing beco
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ _SHOWN = {
     "right": "→",
 }
 _SHOWN_ASCII = {"up": "Up", "down": "Down", "left": "Left", "right": "Right"}
+
+_AROUND_PLUS = re.compile(r"(?<=\S)\s*\+\s*(?=\S)")
 
 _REPLACED = {
     "solidus": "slash",
@@ -101,7 +104,7 @@ class Keymap:
         for position, first in enumerate(actions):
             for second in actions[position + 1 :]:
                 if _meet(first.context, second.context):
-                    shared = set(self.keys(first.id)) & set(self.keys(second.id))
+                    shared = _shared(self.keys(first.id), self.keys(second.id))
                     found.extend((key, first, second) for key in sorted(shared))
         return tuple(found)
 
@@ -156,8 +159,11 @@ class Keymap:
 
 
 def key_name(key: str) -> str:
-    """A key as a person writes it (``F5``, ``Ctrl+S``, ``/``) in Textual's form."""
-    key = key if key == " " else key.strip()
+    """A key as a person writes it (``F5``, ``Ctrl+S``, ``/``) in Textual's form; two keys pressed one after the
+    other (``space p``) keep the blank between them."""
+    key = key if key == " " else _AROUND_PLUS.sub("+", key.strip())
+    if len(parts := key.split()) > 1:
+        return " ".join(key_name(part) for part in parts)
     head, plus, last = key.rpartition("+")
     if plus and not last:  # the key is the plus sign itself
         head, last = head.removesuffix("+"), "+"
@@ -194,7 +200,10 @@ _ASCII = {_character_name(chr(code)): chr(code) for code in range(0x20, 0x7F)}
 
 
 def is_key(name: str) -> bool:
-    """Whether ``name`` (in Textual's form) is a key that a terminal can send."""
+    """Whether ``name`` (in Textual's form) is a key that a terminal can send, or two of them."""
+    if " " in name:
+        parts = name.split()
+        return len(parts) == 2 and all(is_key(part) and part not in _LOST for part in parts)
     *modifiers, last = name.split("+")
     if any(part not in ("ctrl", "alt", "shift") for part in modifiers):
         return False
@@ -210,11 +219,14 @@ def is_key(name: str) -> bool:
 
 def is_printable(name: str) -> bool:
     """Whether a text field with the focus takes this key as text."""
+    name = name.partition(" ")[0]
     return "+" not in name and (name == "space" or (name not in _NAMED and bool(_character(name))))
 
 
 def key_text(name: str, *, ascii_only: bool = False) -> str:
     """A key as footer and help show it: ``ctrl+p`` as ``^p``, ``question_mark`` as ``?``."""
+    if " " in name:
+        return " ".join(key_text(part, ascii_only=ascii_only) for part in name.split())
     if ascii_only and name in _SHOWN_ASCII:
         return _SHOWN_ASCII[name]
     if name in _SHOWN:
@@ -227,6 +239,14 @@ def key_text(name: str, *, ascii_only: bool = False) -> str:
     if modifiers == "ctrl":
         return f"^{shown}"
     return f"{modifiers}+{shown}" if modifiers else shown
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> set[str]:
+    """Keys that both have, and those of one with which a pair of keys of the other begins."""
+    found = set(one) & set(other)
+    for some, others in ((one, other), (other, one)):
+        found |= {key for key in some for pair in others if pair.startswith(key + " ")}
+    return found
 
 
 def _meet(one: str, other: str) -> bool:

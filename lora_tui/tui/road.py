@@ -91,6 +91,17 @@ def dataset_step(workspace: Workspace) -> Step:
     return Step("dataset", "needs" if tally.errors or tally.bare else "done", _(", ").join(parts))
 
 
+def tags_step(workspace: Workspace) -> Step:
+    """How the captions stand."""
+    if workspace.images is None or not workspace.images.tally.images:
+        return Step("tags", "todo", "")
+    tally = workspace.images.tally
+    if tally.bare:
+        text = ngettext("{count} image without a caption", "{count} images without a caption", tally.bare)
+        return Step("tags", "needs", text.format(count=count(tally.bare)))
+    return Step("tags", "done", _("every image has a caption"))
+
+
 def parameters_step(workspace: Workspace) -> Step:
     """How the configuration stands."""
     config = workspace.config
@@ -180,4 +191,9 @@ def road_cells(
 
 def step_of(screen: str, workspace: Workspace) -> Step:
     """How the step of a screen stands."""
-    return {"dataset": dataset_step, "parameters": parameters_step, "training": training_step}[screen](workspace)
+    return {
+        "dataset": dataset_step,
+        "tags": tags_step,
+        "parameters": parameters_step,
+        "training": training_step,
+    }[screen](workspace)

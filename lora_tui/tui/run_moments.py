@@ -8,6 +8,7 @@ from itertools import groupby
 from lora_tui.runs.facts import Saved
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, clock, ngettext, plain
+from lora_tui.tui.wording import sentences
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,12 @@ def _moments(story: RunStory) -> list[Moment]:
             request, _space, status = marker.text.partition(" ")
             found.append(Moment(marker.step, 3, marker.time, f"{request_word(request)}: {status_word(status)}"))
     for notice in story.warnings:
-        words = plain(f"{notice.message} {notice.remedy}".strip())
+        words = plain(sentences(notice.message, notice.remedy))
         found.append(Moment(notice.step, 5, notice.time, f"! {words}", "warning"))
     if story.ending is not None:
         ending = story.ending
         tone = "error" if ending.reason in ("failed", "died") else ""
-        text = plain(f"{ending.message} {ending.advice}".strip()) or _end_word(ending.reason)
+        text = plain(sentences(ending.message, ending.advice)) or _end_word(ending.reason)
         found.append(Moment(ending.step, 9, ending.time, text, tone))
     return found
 

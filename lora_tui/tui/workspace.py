@@ -6,6 +6,8 @@ frozen, and the app puts it into the :class:`Workspace` on the event loop's thre
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,10 +228,10 @@ def read_images(
 def check_images(
     config: Config, project: Project | None, images: Images, should_stop: Callable[[], bool] | None = None
 ) -> Images:
-    """The same images with all their problems."""
-    from lora_tui.dataset.checks import check_dataset
+    """The same images with all their problems; those of many images are looked for in a process of its own."""
+    from lora_tui.dataset.check_apart import check_dataset_apart
 
-    problems = check_dataset(
+    problems = check_dataset_apart(
         images.scan,
         config=config,
         purpose=project.purpose if project else "",
@@ -242,17 +244,17 @@ def check_images(
 def folder_stamp(config: Config) -> tuple[tuple[str, int], ...]:
     """The change times of the datasets' folders and their direct subfolders, to notice files that come or go."""
     found: list[tuple[str, int]] = []
-    for entry in config.datasets:
-        root = Path(entry.path)
-        try:
-            folders = [root, *(child for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))]
-        except OSError:
+    for dataset in config.datasets:
+        if not dataset.path:
             continue
-        for folder in folders:
-            try:
-                found.append((str(folder), folder.stat().st_mtime_ns))
-            except OSError:
-                continue
+        try:
+            with os.scandir(dataset.path) as entries:
+                inside = [entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        except (OSError, ValueError):
+            continue
+        for folder in (dataset.path, *inside):
+            with contextlib.suppress(OSError):
+                found.append((folder, Path(folder).stat().st_mtime_ns))
     return tuple(sorted(found))
 
 

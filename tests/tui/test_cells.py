@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from lora_tui.text import plain
 from lora_tui.tui.cells import fit, tail, wrap
 
-texts = st.text(alphabet="ab ,.宽度字ñ-_/😀", max_size=60)
+texts = st.text(alphabet="ab ,.宽度字，。（）ñ-_/😀", max_size=60)
 
 
 @given(texts, st.integers(0, 40), st.sampled_from(["left", "right"]), st.sampled_from(["end", "middle"]))
@@ -27,6 +27,13 @@ def test_what_is_cut_says_so() -> None:
     assert fit("1234567", 5, align="right") == "…4567"
     assert fit("a-long-file-name-0001.png", 16, cut="middle").endswith("1.png")
     assert fit("12", 4, align="right") == "  12"
+
+
+def test_marks_of_chinese_begin_and_end_no_line_alone() -> None:
+    for width in range(8, 40):
+        for line in wrap("图片太小（64 x 96）：会被放大 6.7 倍。使用更大的原图，或以更小的尺寸训练。", width):
+            assert line[0] not in "，。）：" and line[-1] not in "（"
+    assert wrap("宽", 1) == ["宽"]  # no room at all is no endless loop
 
 
 @given(texts, st.integers(2, 30))

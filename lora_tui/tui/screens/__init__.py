@@ -16,6 +16,7 @@ from lora_tui.tui.screens.dataset_actions import DATASET_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
 from lora_tui.tui.screens.runs_actions import RUNS_ACTIONS
+from lora_tui.tui.screens.tags_actions import TAGS_ACTIONS
 from lora_tui.tui.screens.training_actions import TRAINING_ACTIONS
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ SCREENS: tuple[ScreenEntry, ...] = (
         "dataset:DatasetScreen",
         DATASET_ACTIONS,
         N_("Data"),
+    ),
+    ScreenEntry(
+        "tags",
+        "f3",
+        N_("Tags"),
+        N_("The captions: filter, mark, add, rename and remove tags of many images at once, with preview and undo."),
+        "tags:TagsScreen",
+        TAGS_ACTIONS,
+        N_("Tags"),
     ),
     ScreenEntry(
         "parameters",

@@ -22,6 +22,7 @@ from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change, Images
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class DatasetScreen(BaseScreen):
         lines += [[Cell(text, "muted")] for text in self._fact_lines(row)]
         for problem in row.problems:
             tone = "error" if problem.severity == "error" else "warning"
-            words = plain(f"{problem.message} {problem.remedy}")
+            words = plain(sentences(problem.message, problem.remedy))
             for number, line in enumerate(wrap(words, width - 2, lines=3, ellipsis=self.shell.marks.ellipsis)):
                 lead = Cell(f"{self.shell.marks.needs} ", tone) if number == 0 else Cell("  ")
                 lines.append([lead, Cell(line, tone if number == 0 else "")])
@@ -279,7 +280,7 @@ class DatasetScreen(BaseScreen):
         _path, text, tags = self._caption
         head = ngettext("caption, {count} tag", "caption, {count} tags", len(tags)).format(count=len(tags))
         lines = wrap(text, width, lines=max(room - 1, 1), ellipsis=self.shell.marks.ellipsis) if text else []
-        return [f"{head}:" if lines else head, *lines]
+        return [_("{head}:").format(head=head) if lines else head, *lines]
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_facts)

@@ -18,6 +18,7 @@ from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change
 
 PARTS = ("road", "advice", "recent")
@@ -112,7 +113,7 @@ class HomeScreen(BaseScreen):
 
     def _advice_row(self, index: int) -> list[Cell]:
         one = self._advice[index]
-        text = f"{one.text} {one.remedy}" if self.size.width >= 110 else one.text
+        text = sentences(one.text, one.remedy) if self.size.width >= 110 else one.text
         return [Cell(getattr(self.shell.marks, one.mark), one.tone), Cell(text.rstrip())]
 
     def _recent_row(self, index: int) -> list[Cell]:
@@ -166,7 +167,7 @@ class HomeScreen(BaseScreen):
         text, remedy = self._about()
         width, height = about.size
         if height:
-            lines = wrap(f"{text} {remedy}".strip(), width, height, ellipsis=self.shell.marks.ellipsis)
+            lines = wrap(sentences(text, remedy), width, height, ellipsis=self.shell.marks.ellipsis)
             about.show([(Cell(line, "muted"),) for line in lines])
         work = self.workspace
         place = plain(str(work.project.file if work.project and work.saved else work.root))

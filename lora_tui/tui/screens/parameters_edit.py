@@ -9,12 +9,13 @@ from textual import events
 
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
-from lora_tui.text import _, plain
+from lora_tui.text import _
 from lora_tui.tui.acting import keymap_of
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import FormRow, groups
 from lora_tui.tui.widgets.dialog import AskPath, Choice, Choose
 from lora_tui.tui.widgets.form import FormPane
+from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.parameters import ParametersScreen
@@ -160,7 +161,7 @@ class FormEditing:
             if self._screen.form.set(row, text):
                 self._screen.edited(row)
         except UserError as error:
-            self._screen.tell(plain(str(error)), "error")
+            self._screen.tell(error_words(error), "error")
 
     def _turn(self, by: int) -> None:
         screen = self._screen

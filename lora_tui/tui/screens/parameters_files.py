@@ -12,6 +12,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.tui.widgets.dialog import AskPath, Choice, Choose
 from lora_tui.tui.widgets.text_view import TextView
+from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.parameters import ParametersScreen
@@ -45,7 +46,7 @@ class FormFiles:
         try:
             save_config(screen.form.config, path)
         except UserError as error:
-            screen.tell(plain(str(error)), "error")
+            screen.tell(error_words(error), "error")
             return False
         self.saved = screen.form.config
         screen.form.base = path.parent
@@ -85,7 +86,7 @@ class FormFiles:
         try:
             config = load_config(path)
         except UserError as error:
-            screen.tell(plain(str(error)), "error")
+            screen.tell(error_words(error), "error")
             return
         screen.form.replace(config, _("load {name}").format(name=plain(path.name)))
         screen.form.base = path.parent
@@ -100,7 +101,7 @@ class FormFiles:
         try:
             text = dump_config(screen.form.config, comments=True, base=path.parent if path else None)
         except UserError as error:
-            screen.tell(plain(str(error)), "error")
+            screen.tell(error_words(error), "error")
             return
         screen.app.push_screen(TextView(plain(path.name) if path else _("not saved yet"), text.splitlines()))
 
@@ -126,7 +127,7 @@ class FormFiles:
         try:
             config = apply_preset(screen.form.config, preset)
         except UserError as error:
-            screen.tell(plain(str(error)), "error")
+            screen.tell(error_words(error), "error")
             return
         name = _("preset {name}").format(name=plain(preset.title))
         if screen.form.replace(config, name):

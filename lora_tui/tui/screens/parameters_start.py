@@ -14,6 +14,7 @@ from lora_tui.text import _, plain
 from lora_tui.tui.plan_text import start_question, why_not
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Confirm
+from lora_tui.tui.wording import error_words, sentences
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.parameters import ParametersScreen
@@ -61,7 +62,7 @@ class RunStart:
         error = next((found for found in screen.form.findings or () if found.severity == "error"), None)
         if error is not None:
             screen.edited(screen.form.row_of(error.field))
-            screen.shell.tell(plain(f"{error.message} {error.remedy}".strip()), "error")
+            screen.shell.tell(plain(sentences(error.message, error.remedy)), "error")
             return True
         if screen.shell.plan_ready and screen.workspace.plan is None:
             screen.shell.tell(why_not(screen.workspace), "error")
@@ -118,7 +119,7 @@ class RunStart:
         try:
             run = await in_thread(_start_run, config, screen.workspace.runs_dir, screen.shell.trainer_command)
         except UserError as error:
-            screen.shell.tell(plain(str(error)), "error")
+            screen.shell.tell(error_words(error), "error")
             return
         screen.shell.poll_runs()
         screen.shell.open_run(run)

@@ -11,6 +11,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _, count, plain
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Confirm
+from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.base import BaseScreen
@@ -44,7 +45,7 @@ class Resuming:
         try:
             await in_thread(_resume_run, run, shell.trainer_command)
         except UserError as error:
-            shell.tell(plain(str(error)), "error")
+            shell.tell(error_words(error), "error")
             return
         shell.tell(_("resumed"), "success")
         shell.poll_runs()

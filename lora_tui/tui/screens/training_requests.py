@@ -13,6 +13,7 @@ from lora_tui.tui.run_moments import request_word, status_word
 from lora_tui.tui.run_text import Seen
 from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.widgets.dialog import Confirm
+from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.training import TrainingScreen
@@ -87,7 +88,7 @@ class Requests:
         try:
             path = request(story.run.root, kind)
         except UserError as error:
-            self._screen.tell(plain(str(error)), "error")
+            self._screen.tell(error_words(error), "error")
             return
         self._asked.append(Asked(kind, path, len(self._answers(kind))))
         self.show()

@@ -48,11 +48,18 @@ class SampleSlot(Horizontal):
         yield ImageView()
         yield Lines()
 
+    def on_mount(self) -> None:
+        self._draw()
+
     def show(self, item: StripItem | None, current: bool) -> None:
-        """Show another picture, or nothing."""
-        if (item, current) == (self._item, self._current) or not self.is_mounted:
-            return
-        self._item, self._current = item, current
+        """Show another picture, or nothing; before it is mounted, as soon as it is."""
+        if (item, current) != (self._item, self._current):
+            self._item, self._current = item, current
+            if self.is_mounted:
+                self._draw()
+
+    def _draw(self) -> None:
+        item, current = self._item, self._current
         self.query_one(ImageView).show(item.path if item else None, _stamp(item.path) if item else (0, 0))
         if item is None:
             self.query_one(Lines).show([])
@@ -95,9 +102,6 @@ class SampleStrip(Horizontal):
     def shown(self) -> tuple[StripItem, ...]:
         """The pictures on screen."""
         return self._items[self._first : self._first + self._capacity]
-
-    def on_mount(self) -> None:
-        self._lay_out()
 
     def on_resize(self) -> None:
         self._lay_out()

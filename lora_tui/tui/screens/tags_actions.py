@@ -1,0 +1,87 @@
+"""What can be done in the tag editor. The keys are those of the vim-like keymap; see ``tui.keymaps`` for the others."""
+
+from __future__ import annotations
+
+from lora_tui.text import N_
+from lora_tui.tui.actions import Action
+
+
+def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
+    return Action(f"tags.{name}", keys, title, help_, show=False)
+
+
+_QUICK = tuple(
+    Action(
+        f"tags.quick-{digit}",
+        (str(digit),),
+        N_("quick tag"),
+        N_("Toggle the tag on this digit in the scope."),
+        show=False,
+        palette=False,
+    )
+    for digit in range(1, 10)
+)
+
+TAGS_ACTIONS: tuple[Action, ...] = (
+    Action("tags.add", ("a",), N_("add"), N_("Add tags at the end, in the scope.")),
+    Action("tags.remove", ("x", "delete"), N_("remove"), N_("Remove the tag under the cursor in the scope.")),
+    Action("tags.rename", ("r",), N_("rename"), N_("Rename the tag under the cursor in the scope.")),
+    Action(
+        "tags.toggle",
+        ("t",),
+        N_("toggle"),
+        N_("The tag under the cursor: to all of the scope, or away where all have it."),
+    ),
+    Action("tags.mark", ("m", "insert"), N_("mark"), N_("Mark the image, or take its mark away; marked ones are edited.")),
+    Action("tags.filter", ("/",), N_("filter"), N_("Filter images by an expression; in the vocabulary, find a tag.")),
+    Action("tags.command", (":",), N_("command"), N_("Type an operation, such as: sort alpha first 1; dedupe")),
+    Action("tags.undo", ("u",), N_("undo"), N_("Take the last change of captions back, whoever made it.")),
+    Action("tags.open", ("enter",), N_("open"), N_("Apply a preview; else zoom, rename, or filter by the tag.")),
+    _quiet("redo", ("U", "ctrl+r"), N_("redo"), N_("Bring back what was undone.")),
+    _quiet("scope", ("s",), N_("scope"), N_("The next scope: marked or this image, the filtered ones, all.")),
+    _quiet("repeat", (".",), N_("repeat"), N_("The last operation again, in the scope as it is now.")),
+    _quiet("add-front", ("i",), N_("add in front"), N_("Add tags in front, in the scope.")),
+    _quiet("add-shown", ("A",), N_("add to all shown"), N_("Add tags to every image of the list.")),
+    _quiet("remove-shown", ("X",), N_("remove from all shown"), N_("Remove the tag from every image of the list.")),
+    _quiet("rename-shown", ("R",), N_("rename in all shown"), N_("Rename the tag in every image of the list.")),
+    _quiet("next-image", ("J",), N_("next image"), N_("To the next image, from any pane.")),
+    _quiet("previous-image", ("K",), N_("previous image"), N_("To the image before, from any pane.")),
+    _quiet("pane-left", ("left", "h"), N_("pane left"), N_("To the pane at the left.")),
+    _quiet("pane-right", ("right", "l"), N_("pane right"), N_("To the pane at the right.")),
+    _quiet("next-pane", ("tab",), N_("next pane"), N_("Files, tags, vocabulary, and round again.")),
+    _quiet("previous-pane", ("shift+tab",), N_("pane before"), N_("To the pane before.")),
+    _quiet("mark-range", ("V",), N_("mark range"), N_("Mark from the last marked image to this one.")),
+    _quiet("mark-all", ("*",), N_("mark all shown"), N_("Mark every image of the list.")),
+    _quiet("mark-invert", ("~",), N_("invert marks"), N_("Marked images of the list become unmarked, others marked.")),
+    _quiet("mark-none", ("M",), N_("no marks"), N_("Take all marks away.")),
+    _quiet("move-up", ("alt+k", "alt+up"), N_("tag up"), N_("Move the tag one place to the front.")),
+    _quiet("move-down", ("alt+j", "alt+down"), N_("tag down"), N_("Move the tag one place to the end.")),
+    _quiet("to-front", ("<",), N_("tag to front"), N_("Move the tag to the front, in the scope.")),
+    _quiet("to-back", (">",), N_("tag to end"), N_("Move the tag to the end, in the scope.")),
+    _quiet("copy", ("y",), N_("copy"), N_("Copy the tag under the cursor; in the files, all tags of the image.")),
+    _quiet("paste", ("p",), N_("paste"), N_("Add the copied tags in the scope where they are missing.")),
+    _quiet("paste-over", ("P",), N_("paste over"), N_("The copied tags in the place of the captions of the scope.")),
+    _quiet("view", ("v",), N_("view"), N_("Picture, caption as it is trained, or history of the caption.")),
+    _quiet("zoom", ("z",), N_("zoom"), N_("The picture on the whole screen, and back.")),
+    _quiet("next-problem", ("]",), N_("next problem"), N_("To the next image whose caption has a problem.")),
+    _quiet("previous-problem", ("[",), N_("problem before"), N_("To the image before whose caption has a problem.")),
+    _quiet("fix", ("f",), N_("fix"), N_("Mend the problems of this caption that can be mended.")),
+    _quiet("lint", ("!",), N_("problems"), N_("The problems of the images shown by kind; mend one kind at once.")),
+    _quiet("trigger", ("T",), N_("trigger first"), N_("The trigger word in front of every caption of the list.")),
+    _quiet("prune", ("space p",), N_("prune assistant"), N_("Which tags the LoRA should absorb, and which stay.")),
+    _quiet("sweep", ("space s",), N_("review sweep"), N_("One tag, image after image: has it, has it not.")),
+    _quiet("find", ("space v",), N_("find a tag"), N_("Search the vocabulary.")),
+    _quiet("order", ("space o",), N_("order of tags"), N_("The vocabulary by frequency, by name, or by length.")),
+    _quiet("history", ("space h",), N_("history"), N_("What was done to the captions; take one transaction back.")),
+    _quiet("reviewed", ("space r",), N_("reviewed"), N_("Note that the captions of the scope were found right.")),
+    _quiet("next-unreviewed", ("space n",), N_("next unreviewed"), N_("To the next image that nobody reviewed.")),
+    _quiet("saved", ("space f",), N_("saved filters"), N_("Choose one of the saved filters.")),
+    _quiet("refilter", ("space /",), N_("filter again"), N_("Ask the filter again: edits changed what it finds.")),
+    _quiet("record", ("space q",), N_("record a macro"), N_("Begin or end a macro: the operations done in between.")),
+    _quiet("replay", ("@",), N_("play the macro"), N_("The operations of the macro as one, in the scope.")),
+    _quiet("quick-set", ("=",), N_("set a quick tag"), N_("Put the tag under the cursor on a digit.")),
+    _quiet("save", ("ctrl+s",), N_("save"), N_("Wait until every change is on disk; they go there by themselves.")),
+    _quiet("folder", ("space d",), N_("folder"), N_("Edit the captions of another dataset folder.")),
+    _quiet("keymap", ("space k",), N_("keymap"), N_("Choose the keys: vim-like, conventional, or those of BDTM.")),
+    *_QUICK,
+)

@@ -1,0 +1,490 @@
+"""The panes of the tag editor: which rows they show, and keeping them right while captions change."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lora_tui.captions.as_trained import caption_for, caption_text, rules_for
+from lora_tui.captions.vocabulary import Row
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.tags import rows as making
+from lora_tui.tui.tags.rows import ORDERS, TagRow
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.wording import sentences
+
+if TYPE_CHECKING:
+    from lora_tui.captions.document import CaptionDocument
+    from lora_tui.dataset.scan import DatasetImage
+    from lora_tui.tui.screens.tags import TagsScreen
+    from lora_tui.tui.tags.editor import Editor
+
+MANY = 3000
+"""Images whose tags are counted in a thread."""
+
+VIEWS = ("picture", "caption", "history")
+
+
+class Panes:
+    """The rows of files, tags, vocabulary and of the caption's text."""
+
+    def __init__(self, screen: TagsScreen) -> None:
+        self.screen = screen
+        self.words = ""
+        self.order = 0
+        self.view = "picture"
+        self.revision = -1
+        self._tags: list[TagRow | None] = []
+        self._vocabulary: list[Row] = []
+        self._most = 1
+        self._counted: tuple[object, ...] = ()
+        self._united: tuple[object, ...] = ()
+        self._text: list[Cell] = []
+        self._tokens: dict[int, tuple[CaptionDocument, int]] = {}
+        self._facts: dict[str, DatasetImage] | None = None
+
+    # -- where the cursors are
+
+    @property
+    def _editor(self) -> Editor | None:
+        return self.screen.editor
+
+    def list(self, name: str) -> VirtualList:
+        """A list by its id."""
+        return self.screen.query_one(f"#{name}", VirtualList)
+
+    @property
+    def number(self) -> int:
+        """The image under the cursor, -1 for none."""
+        editor = self._editor
+        index = self.list("files").cursor if self.screen.query("#files") else -1
+        return editor.visible[index] if editor is not None and 0 <= index < len(editor.visible) else -1
+
+    @property
+    def focus(self) -> str:
+        """The pane that has the focus."""
+        focused = self.screen.focused
+        return focused.id if isinstance(focused, VirtualList) and focused.id else "files"
+
+    @property
+    def tag(self) -> str:
+        """The tag under the cursor of the vocabulary or of the tags; empty when there is none."""
+        if self.focus == "vocab":
+            index = self.list("vocab").cursor
+            return self._vocabulary[index].tag if 0 <= index < len(self._vocabulary) else ""
+        row = self.tag_row
+        return row.tag if row is not None else ""
+
+    @property
+    def tag_row(self) -> TagRow | None:
+        """The row under the cursor of the tags."""
+        index = self.list("tags").cursor
+        return self._tags[index] if 0 <= index < len(self._tags) else None
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the pane."""
+        return [row.tag for row in self._tags if row is not None]
+
+    def on_screen(self) -> list[int]:
+        """The images whose rows can be seen."""
+        editor, files = self._editor, self.list("files")
+        if editor is None:
+            return []
+        top = files.scroll_offset.y
+        return [*editor.visible[top : top + max(files.size.height, 1)], *([self.number] if self.number >= 0 else [])]
+
+    # -- showing
+
+    def show_all(self, number: int | None = None) -> None:
+        """Show everything again, with the cursor on an image or where it was."""
+        editor, files = self._editor, self.list("files")
+        if editor is None:
+            self._tags, self._vocabulary, self._text, self._tokens = [], [], [], {}
+            files.set_count(0, empty=_("Reading captions."))
+            self.list("tags").set_count(0)
+            self.list("vocab").set_count(0)
+            self.screen.query_one(ImageView).show(None)
+            self.show_titles()
+            return
+        place = editor.place_of(number) if number is not None else files.cursor
+        if editor.filter:
+            empty = _("No image fits the filter. {key} shows all again.").format(
+                key=self.screen.shell.keymap.shown("app.back")
+            )
+        else:
+            empty = _("No images in this folder yet.")
+        self._counted = self._united = ()
+        files.set_count(len(editor.visible), cursor=max(place, 0), empty=empty)
+        files.reload()
+        self.refresh_tags()
+
+    def refresh_tags(self) -> None:
+        """Captions or marks changed: draw what is seen of them again."""
+        editor = self._editor
+        if editor is None:
+            return
+        self.revision = editor.corpus.revision
+        self.list("files").reload()
+        self._show_tags()
+        self._show_vocabulary()
+        self.show_caption()
+        self.show_titles()
+        self.screen.say()
+
+    def file_moved(self) -> None:
+        """The cursor is on another image."""
+        editor = self._editor
+        if editor is None:
+            return
+        picture, number = self.screen.query_one(ImageView), self.number
+        if number < 0:
+            picture.show(None)
+        else:
+            image = self._image(number)
+            stamp = (image.facts.mtime_ns, image.facts.size) if image else (0, 0)
+            picture.show(editor.corpus.root / editor.entry(number).name, stamp)
+        if not editor.marks or not self._tags:
+            self._show_tags()
+        self.show_caption()
+        self.show_titles()
+        self.screen.say()
+
+    def _show_tags(self) -> None:
+        """The tags of the image, or of all that are marked."""
+        editor = self._editor
+        if editor is None:
+            return
+        marks = editor.marks
+        if len(marks) > MANY:
+            key = ("union", len(marks), sum(marks), editor.corpus.revision)
+            if key != self._united:
+                self._united = key
+                start_job(self.screen, partial(self._unite, editor, frozenset(marks)), "union")
+            return
+        self._united = ()
+        if marks:
+            found = making.tags_of_several(editor, marks)
+        else:
+            found = making.tags_of_image(editor, self.number) if self.number >= 0 else []
+        self._put_tags(found)
+
+    async def _unite(self, editor: Editor, marks: frozenset[int]) -> None:
+        found = await in_thread(_again, making.tags_of_several, editor, marks)
+        if editor is self._editor and marks == editor.marks:
+            self._put_tags(found)
+
+    def _put_tags(self, found: list[TagRow]) -> None:
+        rows: list[TagRow | None] = []
+        for before, row in zip([None, *found], found, strict=False):
+            if before is not None and before.zone != row.zone:
+                rows.append(None)
+            rows.append(row)
+        old, cursor = self.tag_row, self.list("tags").cursor
+        self._tags = rows
+        if old is not None and self._editor is not None and self._editor.marks:
+            cursor = next((i for i, row in enumerate(rows) if row is not None and row.tag == old.tag), cursor)
+        if 0 <= cursor < len(rows) and rows[cursor] is None:
+            cursor += 1
+        bare = _("No caption yet. {key} adds tags.").format(key=self.screen.shell.keymap.shown("tags.add"))
+        self.list("tags").set_count(len(rows), cursor=cursor, empty=bare if self.number >= 0 else "")
+        self.list("tags").reload()
+        self.show_titles()
+
+    def put_cursor(self, tag: str) -> None:
+        """The cursor of the tags goes to a tag."""
+        place = next((i for i, row in enumerate(self._tags) if row is not None and row.tag == tag), -1)
+        if place >= 0:
+            self.list("tags").cursor = place
+
+    def tag_moved(self, index: int) -> None:
+        """The line of the zone is no tag: the cursor goes past it."""
+        if 0 <= index < len(self._tags) and self._tags[index] is None:
+            rows = self.list("tags")
+            step = 1 if index > self._last else -1
+            rows.cursor = index + step
+        self._last = index
+
+    _last = 0
+
+    # -- vocabulary
+
+    def find(self, words: str) -> None:
+        """Show only the tags of the vocabulary that these words find."""
+        self.words = words
+        self._counted = ()
+        self._show_vocabulary()
+        self.list("vocab").cursor = 0
+
+    def next_order(self) -> str:
+        """Order the vocabulary in the next way; the words for it."""
+        self.order = (self.order + 1) % len(ORDERS)
+        self._counted = ()
+        self._show_vocabulary()
+        return _(ORDERS[self.order][1])
+
+    def _show_vocabulary(self) -> None:
+        editor = self._editor
+        if editor is None:
+            return
+        order = ORDERS[self.order][0]
+        key = (editor.corpus.revision, editor.filter, len(editor.visible), self.words, order)
+        if key == self._counted:
+            return
+        self._counted = key
+        if editor.shown is not None and len(editor.shown) > MANY:
+            start_job(self.screen, partial(self._count, editor, self.words, order, key), "vocabulary")
+        else:
+            self._put_vocabulary(making.vocabulary(editor, self.words, order))
+
+    async def _count(self, editor: Editor, words: str, order: str, key: tuple[object, ...]) -> None:
+        found = await in_thread(_again, making.vocabulary, editor, words, order)
+        if editor is self._editor and key == self._counted:
+            self._put_vocabulary(found)
+
+    def _put_vocabulary(self, found: list[Row]) -> None:
+        rows = self.list("vocab")
+        old = self._vocabulary[rows.cursor].tag if 0 <= rows.cursor < len(self._vocabulary) else ""
+        self._vocabulary = found
+        self._most = max((row.in_scope for row in found), default=1) or 1
+        place = rows.cursor
+        if not (0 <= place < len(found) and found[place].tag == old):
+            place = next((index for index, row in enumerate(found[:2000]) if row.tag == old), place)
+        empty = _("No tag has these words.") if self.words else _("No tags yet.")
+        rows.set_count(len(found), cursor=max(place, 0), empty=empty)
+        rows.reload()
+        self.show_titles()
+
+    # -- cells
+
+    def _bar(self, share: float, width: int) -> str:
+        full = round(2 * width * min(share, 1.0))
+        if self.screen.shell.ascii_only:
+            return "#" * max(full // 2, 1)
+        return "█" * (full // 2) + "▌" * (full % 2) or "▏"
+
+    def file_cells(self, index: int) -> list[Cell]:
+        """A row of the files."""
+        editor = self._editor
+        if editor is None or index >= len(editor.visible):
+            return [Cell("")]
+        number = editor.visible[index]
+        entry = editor.entry(number)
+        marks = self.screen.shell.marks
+        tokens = self.tokens(number)
+        flag = making.flags(editor, number, tokens, empty=marks.empty, needs=marks.needs)
+        tone = "error" if entry.problem is not None else "warning"
+        marked = number in editor.marks
+        return [
+            Cell("*" if marked else " ", "accent"),
+            Cell(plain(entry.name), "strong" if marked else ""),
+            Cell(str(len(entry.tags)), "muted"),
+            Cell(str(tokens), "muted"),
+            Cell(flag, tone),
+        ]
+
+    def tokens(self, number: int) -> int:
+        """The tokens of a caption as it is trained; counted once for each text."""
+        editor = self._editor
+        document = editor.entry(number).document if editor is not None else None
+        if editor is None or document is None:
+            return 0
+        known = self._tokens.get(number)
+        if known is None or known[0] is not document:
+            if len(self._tokens) > 4000:
+                self._tokens.clear()
+            known = self._tokens[number] = (document, editor.asking.tokens(caption_text(document)[:20_000]))
+        return known[1]
+
+    def tag_cells(self, index: int) -> list[Cell]:
+        """A row of the tags."""
+        row = self._tags[index] if index < len(self._tags) else None
+        if row is None:
+            rule = self.screen.shell.marks.rule
+            return [Cell(rule * 3 + " " + _("fixed up to here") + " " + rule * 60, "muted")]
+        editor = self._editor
+        digit = next((key for key, tag in self.screen.guides.quick.items() if tag == row.tag), "")
+        whole = row.have == row.of
+        several = row.of > 1
+        have = f"{count(row.have)}/{count(row.of)}" if several else row.weight
+        trigger = editor is not None and row.tag == editor.asking.trigger and row.tag
+        kind = _("trigger") if trigger else editor.asking.category(row.tag) if editor is not None else ""
+        return [
+            Cell(digit, "accent"),
+            Cell(plain(row.tag), "strong" if whole and several else ""),
+            Cell(have, "muted"),
+            Cell(self._bar(row.have / max(row.of, 1), 3) if several else "", "muted"),
+            Cell(kind, "muted"),
+        ]
+
+    def word_cells(self, index: int) -> list[Cell]:
+        """A row of the vocabulary."""
+        if index >= len(self._vocabulary):
+            return [Cell("")]
+        row = self._vocabulary[index]
+        scoped = self._editor is not None and self._editor.shown is not None
+        return [
+            Cell(plain(row.tag)),
+            Cell(count(row.in_scope) if scoped else "", "accent"),
+            Cell(count(row.total), "muted"),
+            Cell(self._bar(row.in_scope / self._most, 8), "muted"),
+        ]
+
+    def caption_cells(self, index: int) -> list[Cell]:
+        """A line of the caption's text."""
+        return [self._text[index]] if index < len(self._text) else [Cell("")]
+
+    # -- titles
+
+    def show_titles(self) -> None:
+        """The lines above the panes."""
+        editor, focus = self._editor, self.focus
+        if not self.screen.query("#files-title"):
+            return
+        total = len(editor.corpus.entries) if editor is not None else 0
+        shown = len(editor.visible) if editor is not None else 0
+        of = _("{shown} of {total}").format(shown=count(shown), total=count(total)) if shown != total else count(total)
+        self._title("files", _("FILES"), of if editor is not None else "", focus)
+        marks = len(editor.marks) if editor is not None else 0
+        number = len([row for row in self._tags if row is not None])
+        if marks:
+            about = _("union of {marks} marked, {tags}").format(marks=count(marks), tags=count(number))
+        else:
+            name = plain(editor.entry(self.number).name, limit=40) if editor is not None and self.number >= 0 else ""
+            about = f"{count(number)}  {name}"
+        self._title("tags", _("TAGS"), about, focus)
+        words = f"  {plain(self.words, limit=20)}" if self.words else ""
+        if editor is not None and editor.shown is not None:
+            words += "  " + _("shown, in all")
+        self._title("vocab", _("VOCABULARY"), count(len(self._vocabulary)) + words, focus)
+        view = {"picture": _("PICTURE"), "caption": _("CAPTION"), "history": _("HISTORY")}[self.view]
+        others = {"picture": _("picture"), "caption": _("caption"), "history": _("history")}
+        key = self.screen.shell.keymap.shown("tags.view")
+        rest = "  ".join(others[name] for name in VIEWS if name != self.view)
+        self._title("look", view, f"{key} {rest}", "")
+
+    def _title(self, name: str, title: str, rest: str, focus: str) -> None:
+        tone = "accent" if name == focus else "strong"
+        self.screen.query_one(f"#{name}-title", Lines).show([[Cell(title, tone), Cell("  " + rest, "muted")]])
+
+    # -- picture and caption
+
+    def forget_facts(self) -> None:
+        """The images were read again."""
+        self._facts = None
+
+    def _image(self, number: int) -> DatasetImage | None:
+        images, editor = self.screen.workspace.images, self._editor
+        if images is None or editor is None:
+            return None
+        if self._facts is None:
+            self._facts = {str(image.path): image for image in images.scan.images}
+        return self._facts.get(f"{editor.corpus.root}/{editor.entry(number).name}")
+
+    def next_view(self) -> None:
+        """Picture, caption, history."""
+        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        self.screen.set_class(self.view != "picture", "-caption")
+        self.show_caption()
+        self.show_titles()
+
+    def show_caption(self) -> None:
+        """What is below or in the place of the picture."""
+        if self.view == "picture":
+            self.show_facts()
+            return
+        lines = self._history_lines() if self.view == "history" else self._caption_lines()
+        width = max(self.list("caption").size.width - 2, 20)
+        self._text = [
+            Cell(part, tone) for text, tone in lines for part in (wrap(text, width, lines=40) if text else [""])
+        ]
+        self.list("caption").set_count(len(self._text), cursor=0)
+        self.list("caption").reload()
+
+    def show_facts(self) -> None:
+        """The lines below the picture."""
+        editor, number = self._editor, self.number
+        panel = self.screen.query_one("#facts", Lines)
+        if editor is None or number < 0 or not panel.size.width:
+            panel.show([])
+            return
+        image, entry = self._image(number), editor.entry(number)
+        head = [plain(entry.name.rpartition("/")[2])]
+        if image is not None:
+            head.append(f"{image.facts.width} x {image.facts.height}")
+            if image.repeats > 1:
+                head.append(ngettext("{count} repeat", "{count} repeats", image.repeats).format(count=image.repeats))
+        lines = [[Cell(f" {self.screen.shell.marks.dot} ".join(head), "muted")]]
+        marks = self.screen.shell.marks
+        for problem in editor.problems(number):
+            tone = "error" if problem.severity == "error" else "warning"
+            lines.append([Cell(f"{marks.needs} ", tone), Cell(plain(problem.message))])
+        text = plain(caption_text(entry.document)) if entry.document is not None else ""
+        room = max(panel.size.height - len(lines), 0)
+        if room and text:
+            lines += [[Cell(line)] for line in wrap(text, panel.size.width, lines=room, ellipsis=marks.ellipsis)]
+        panel.show(lines)
+
+    def _caption_lines(self) -> list[tuple[str, str]]:
+        """The text of the caption, what is trained of it, and its problems."""
+        editor, number = self._editor, self.number
+        if editor is None or number < 0:
+            return []
+        entry = editor.entry(number)
+        if entry.document is None:
+            return [(plain(entry.problem.message) if entry.problem else _("No caption file."), "muted")]
+        lines: list[tuple[str, str]] = []
+        for problem in editor.problems(number):
+            remedy = problem.remedy
+            if problem.fix:
+                key = self.screen.shell.keymap.shown("tags.fix")
+                remedy = _("{key} mends it: {operation}").format(key=key, operation=plain(problem.fix, limit=80))
+            lines.append((plain(sentences(problem.message, remedy)), "error" if problem.severity == "error" else "warning"))
+        tokens = ngettext("{count} token", "{count} tokens", self.tokens(number)).format(count=self.tokens(number))
+        lines.append((_("{file}, {tokens}").format(file=plain(entry.caption_name), tokens=tokens), "muted"))
+        lines += [(plain(line), "") for line in entry.document.text.splitlines()]
+        config = self.screen.workspace.config
+        if config is not None:
+            rules, text = rules_for(config), caption_text(entry.document)
+            lines += [("", ""), (_("As it is trained, in the first two epochs:"), "muted")]
+            for epoch in (0, 1):
+                seen = caption_for(text, rules, seed=config.trainer.seed, epoch=epoch, uid=entry.name, repeat=0)
+                lines.append((plain(seen) or _("(left empty)"), ""))
+        return lines
+
+    def _history_lines(self) -> list[tuple[str, str]]:
+        """Which transaction brought each tag of the caption."""
+        from lora_tui.captions.history import blame
+
+        editor, number = self._editor, self.number
+        if editor is None or number < 0 or editor.entry(number).document is None:
+            return []
+        entry = editor.entry(number)
+        assert entry.document is not None
+        name = editor.session.journal_name(entry.caption_name)
+        lines: list[tuple[str, str]] = []
+        for origin in blame(editor.session.journal, name, entry.document.text, editor.corpus.profile):
+            record = origin.record
+            lines.append((plain(origin.tag), ""))
+            if record is None:
+                lines.append(("  " + _("there before the first edit"), "muted"))
+            else:
+                from time import localtime, strftime
+
+                when = strftime("%Y-%m-%d %H:%M", localtime(record.time))
+                lines.append((f"  {when} {plain(record.author)}: {plain(record.operation, limit=80)}", "muted"))
+        return lines
+
+
+def _again(function, *given):  # type: ignore[no-untyped-def]  # passes on whatever it is given
+    """Call a function that counts while captions may change: a count that was disturbed is begun anew."""
+    for _round in range(20):
+        try:
+            return function(*given)
+        except RuntimeError:
+            continue
+    return function(*given)

@@ -1,0 +1,280 @@
+"""An open dataset of captions as the tag editor works on it: filter, cursor, marks, scope, and what an edit does.
+
+Owns the session; all methods are for the event loop's thread, but those that say so. Knows no widget.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lora_tui.captions.corpus import Corpus, Entry
+from lora_tui.captions.language import parse_operation
+from lora_tui.captions.profile import OURS, Profile
+from lora_tui.captions.query import parse_query
+from lora_tui.captions.transaction import Preview, Session, preview
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, plain
+from lora_tui.tui.tags.asking import Asking
+
+if TYPE_CHECKING:
+    from lora_tui.captions.journal import Record
+    from lora_tui.captions.journal.writer import Transaction
+    from lora_tui.captions.lint import Problem
+
+Scope = Literal["here", "shown", "all"]
+"""What the next operation is about: the marked images (the one under the cursor where none is), those that the
+filter shows, or all."""
+
+AT_ONCE = 2000
+"""Captions that an operation may be about while keys wait for it; more are previewed and applied in a thread."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The images of a scope and its words, ``spoken`` in the person's language, ``text`` for the journal."""
+
+    numbers: tuple[int, ...]
+    spoken: str
+    text: str
+
+
+@dataclass
+class Recorder:
+    """What is repeated: the last operation, and a macro of several."""
+
+    last: str = ""
+    macro: list[str] = field(default_factory=list)
+    recording: bool = False
+
+    def note(self, operation: str) -> None:
+        """An operation was applied."""
+        self.last = operation
+        if self.recording:
+            self.macro.append(operation)
+
+
+class Editor:
+    """The captions of one folder, being edited."""
+
+    def __init__(self, session: Session, asking: Asking) -> None:
+        self.session, self.asking = session, asking
+        self.corpus = session.corpus
+        self.author = _author()
+        self.recorder = Recorder()
+        self.marks: set[int] = set()
+        self.anchor = -1
+        self.scope: Scope = "here"
+        self.filter = ""
+        self.visible: list[int] = list(range(len(self.corpus.entries)))
+        self._order = {number: place for place, number in enumerate(self.visible)}
+        self._shown: frozenset[int] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        profile: Profile = OURS,
+        trigger: str = "",
+        shuffle: bool | None = None,
+        limit: int = 75,
+        on_progress: Callable[[int], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Editor:
+        """Read all captions below ``root``; called in a thread.
+
+        Raises:
+            UserError: the folder or the journal cannot be read.
+        """
+        corpus = Corpus.open(root, profile=profile, on_progress=on_progress, should_stop=should_stop)
+        session = Session(corpus)
+        asking = Asking(session, trigger=trigger, shuffle=shuffle, limit=limit)
+        if corpus.entries:
+            asking.linter.problems(0)  # tags that look misspelled are sought once, here where nobody waits
+            asking.tokens("")
+        return cls(session, asking)
+
+    # -- which images
+
+    def entry(self, number: int) -> Entry:
+        """An image with its caption."""
+        return self.corpus.entries[number]
+
+    def place_of(self, number: int) -> int:
+        """Where an image stands in the list, -1 when the filter hides it."""
+        return self._order.get(number, -1)
+
+    def select(self, text: str) -> set[int] | None:
+        """The images that a filter finds, none for all; may be called in a thread while nothing is edited.
+
+        Raises:
+            UserError: the filter is wrong.
+        """
+        if not text.strip():
+            return None
+        return set(parse_query(text).matches(self.corpus, self.asking.query_context()))
+
+    def hints(self, text: str) -> str:
+        """What may have been meant by words of a filter that no caption has; empty when all are known."""
+        for hint in parse_query(text).hints(self.corpus):
+            said = _("No caption has “{word}”.").format(word=plain(hint.word, limit=40))
+            if hint.meant:
+                said += " " + _("Did you mean “{word}”?").format(word=plain(hint.meant[0], limit=40))
+            return said
+        return ""
+
+    def show(self, text: str, found: Collection[int] | None) -> None:
+        """Take a filter with what it found; the list stays so until the next filter, whatever is edited."""
+        self.filter = text.strip()
+        self.visible = sorted(found) if found is not None else list(range(len(self.corpus.entries)))
+        self._order = {number: place for place, number in enumerate(self.visible)}
+        self._shown = frozenset(self.visible) if found is not None else None
+
+    @property
+    def shown(self) -> frozenset[int] | None:
+        """The images that the filter shows, none without one."""
+        return self._shown
+
+    def stretch(self, cursor: int, scope: Scope | None = None) -> Stretch:
+        """The images that an operation is about; ``cursor`` is the number of the image under it, -1 for none."""
+        scope = scope or self.scope
+        if scope == "all":
+            total = len(self.corpus.entries)
+            return Stretch(tuple(range(total)), _("all {count}").format(count=count(total)), "all")
+        if scope == "shown":
+            shown = tuple(self.visible)
+            if self._shown is None:
+                return self.stretch(cursor, "all")
+            return Stretch(shown, _("filtered {count}").format(count=count(len(shown))), f"where {self.filter}")
+        if self.marks:
+            marked = tuple(sorted(self.marks))
+            return Stretch(marked, _("marked {count}").format(count=count(len(marked))), f"{len(marked)} marked")
+        if cursor < 0:
+            return Stretch((), _("nothing"), "")
+        name = self.entry(cursor).name
+        return Stretch((cursor,), plain(name.rpartition("/")[2], limit=30), f"image {name}")
+
+    def next_scope(self) -> None:
+        """The next scope that differs from this one."""
+        ways: list[Scope] = ["here", "shown", "all"] if self._shown is not None else ["here", "all"]
+        place = ways.index(self.scope) if self.scope in ways else 0
+        self.scope = ways[(place + 1) % len(ways)]
+
+    # -- marks
+
+    def mark(self, number: int) -> bool:
+        """Mark an image or take its mark away; whether it is marked now."""
+        self.marks ^= {number}
+        self.anchor = number
+        return number in self.marks
+
+    def mark_range(self, number: int) -> int:
+        """Mark the images of the list from the last that was marked to this one; how many."""
+        start, end = self.place_of(self.anchor), self.place_of(number)
+        if end < 0:
+            return 0
+        if start < 0:
+            start = end
+        chosen = self.visible[min(start, end) : max(start, end) + 1]
+        self.marks.update(chosen)
+        self.anchor = number
+        return len(chosen)
+
+    # -- edits
+
+    def prepare(self, operation: str, stretch: Stretch, should_stop: Callable[[], bool] | None = None) -> Preview:
+        """What an operation would do; may be called in a thread while nothing is edited.
+
+        Raises:
+            UserError: the operation is wrong or cannot be done.
+        """
+        return preview(
+            self.corpus,
+            stretch.numbers,
+            parse_operation(operation, folder=self.corpus.root),
+            context=self.asking.operation_context(),
+            operation_text=operation,
+            scope_text=stretch.text,
+            should_stop=should_stop,
+        )
+
+    def prepare_fixes(self, problems: Sequence[Problem], operation_text: str, scope_text: str) -> Preview:
+        """The fixes of problems as one edit, one for each caption; a second look finds what is left.
+
+        Raises:
+            UserError: a fix cannot be done.
+        """
+        groups: dict[str, list[int]] = {}
+        taken: set[str] = set()
+        for problem in problems:
+            name = self.entry(problem.number).caption_name
+            if problem.fix and name not in taken:
+                taken.add(name)
+                groups.setdefault(problem.fix, []).append(problem.number)
+        context = self.asking.operation_context()
+        parts = [
+            preview(
+                self.corpus, numbers, parse_operation(fix), context=context, operation_text=fix, scope_text=scope_text
+            )
+            for fix, numbers in groups.items()
+        ]
+        changes = sorted((change for part in parts for change in part.changes), key=lambda change: change.number)
+        refused = tuple(one for part in parts for one in part.refused)
+        images = sum(part.images for part in parts)
+        return Preview(self.corpus, tuple(changes), images, operation_text, scope_text, refused)
+
+    def apply(self, found: Preview, *, repeatable: bool = True) -> Transaction:
+        """Do what was previewed; the files follow in the session's own thread."""
+        transaction = self.session.apply(found, self.author)
+        if repeatable:
+            self.recorder.note(found.operation_text)
+        return transaction
+
+    def turn(self, way: Literal["undo", "redo"]) -> Record | None:
+        """Take the last transaction back, or bring it back; waits for the disk, so it is called in a thread.
+
+        Returns:
+            The transaction that was turned, none when that cannot be said.
+
+        Raises:
+            UserError: there is nothing to undo or redo.
+        """
+        turned = self.session.undo(1, self.author) if way == "undo" else self.session.redo(1, self.author)
+        number = turned[0].head.get("of", 0)
+        return next((record for record in self.session.journal.records() if record.number == number), None)
+
+    # -- following others
+
+    def foreign(self, numbers: Iterable[int]) -> list[int]:
+        """Those of some captions whose files changed on disk; only looks, so it may be called in a thread."""
+        found = []
+        for number in numbers:
+            entry = self.corpus.entries[number]
+            try:
+                state = os.stat(entry.root + "/" + entry.caption_name)  # noqa: PTH116 - a screenful, twice a second
+                stamp = (state.st_mtime_ns, state.st_size)
+            except OSError:
+                stamp = (0, 0)
+            if stamp != (entry.mtime_ns, entry.size):
+                found.append(number)
+        return found
+
+    def problems(self, number: int) -> tuple[Problem, ...]:
+        """What is wrong with a caption."""
+        return self.asking.linter.problems(number)
+
+    def close(self) -> None:
+        """Bring everything to disk."""
+        self.session.close()
+
+
+def _author() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "?"

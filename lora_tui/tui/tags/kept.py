@@ -1,0 +1,81 @@
+"""What the tag editor remembers: quick tags with the dataset, typed lines with the person. No widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+from lora_tui.settings import state_dir
+from lora_tui.text import _, plain
+from lora_tui.toml_files import read_toml
+
+QUICK_FILE = "quick-tags.toml"
+_LINES = 200
+"""Lines of each kind that are remembered."""
+
+
+def load_quick(folder: Path) -> dict[str, str]:
+    """The tags on the digits ``1`` to ``9`` of a dataset's ``.lora-tui``; a file that is wrong counts as none."""
+    try:
+        found = read_toml(folder / QUICK_FILE)
+    except (OSError, ValueError):
+        return {}
+    return {digit: tag for digit, tag in found.items() if digit in tuple("123456789") and isinstance(tag, str) and tag}
+
+
+def save_quick(folder: Path, tags: Mapping[str, str]) -> None:
+    """Keep the tags on the digits.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    import tomli_w
+
+    path = folder / QUICK_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, tomli_w.dumps(dict(sorted(tags.items()))).encode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise UserError(
+            _("The quick tags cannot be written: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=plain(str(path)),
+            remedy=_("Check the folder's permissions and free space."),
+            code="tags.quick",
+        ) from error
+
+
+class History:
+    """The lines that were typed for one kind of question, oldest first; kept in the state folder."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._lines: list[str] | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """All lines."""
+        if self._lines is None:
+            try:
+                text = self._path.read_text("utf-8", "replace")
+            except (OSError, UserError):
+                text = ""
+            self._lines = [line for line in text.split("\n") if line][-_LINES:]
+        return self._lines
+
+    def add(self, line: str) -> None:
+        """Remember a line as the newest; a folder that cannot be written is let be."""
+        if not line.strip() or "\n" in line:
+            return
+        self._lines = [*(one for one in self.lines if one != line), line][-_LINES:]
+        try:
+            write_atomic(
+                self._path, ("\n".join(self._lines) + "\n").encode("utf-8", "surrogatepass"), durable=False
+            )
+        except (OSError, UserError):
+            return
+
+    @property
+    def _path(self) -> Path:
+        return state_dir() / f"tags-{self._kind}.txt"

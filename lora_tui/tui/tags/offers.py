@@ -1,0 +1,165 @@
+"""Completion for the line in which tags, filters and operations are typed. No widgets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from lora_tui.captions.complete import Completer, Completion
+from lora_tui.captions.quoting import quoted
+from lora_tui.captions.verbs import VERBS
+from lora_tui.text import N_, _, count, plain
+
+COMMANDS: dict[str, str] = {
+    "filter": N_("filter EXPRESSION: show only these images"),
+    "mark": N_("mark EXPRESSION: mark the images that a filter finds"),
+    "unmark": N_("unmark [EXPRESSION]: take marks away"),
+    "undo": N_("undo [N]: take the last transactions back"),
+    "redo": N_("redo [N]: bring them back"),
+    "save-filter": N_("save-filter NAME: keep the filter under a name"),
+    "s": N_("s/REGEX/TEXT/[t|p|c][i]: replace in whole tags, in parts, or in the caption"),
+    "w": N_("w: wait until everything is on disk"),
+}
+"""What the command line knows besides the operations."""
+
+_WORDS = frozenset(
+    """front back keep at before after rule existing skip move to into from ignorecase with whole part caption first
+    anywhere except all file seed reverse tags tokens ifempty""".split()
+)
+_PLAIN = re.compile(r"[\w \-]+")
+_CUT = re.compile(r",|\b(?:to|into|before|after)\s")
+_FILTER_CUT = re.compile(r"[\s(]-?|^-")
+_FILTER_WORDS = (
+    "is:untagged",
+    "is:empty",
+    "is:lint",
+    "is:modified",
+    "is:reviewed",
+    "tag:",
+    "text:",
+    "name:",
+    "dir:",
+    "tags>",
+    "tokens>",
+    "pos(",
+    "any(",
+    "all(",
+    "one(",
+    "none(",
+    "count(",
+    "w<",
+    "ar>",
+    "edited:",
+    "by:",
+    "in:@",
+)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One completion: what the line becomes, what is shown, and a remark."""
+
+    text: str
+    label: str
+    remark: str = ""
+
+
+Offering = Callable[[str], list[Offer]]
+
+
+def bare(tag: str) -> str:
+    """A tag as it can stand in an operation: quoted only where it must be."""
+    if _PLAIN.fullmatch(tag) and not _WORDS.intersection(tag.split()):
+        return tag
+    return quoted(tag)
+
+
+def tag_offers(completer: Completer, *, several: bool = True) -> Offering:
+    """Completion of tags, of the last one behind a comma where there may be ``several``."""
+
+    def offer(typed: str) -> list[Offer]:
+        head, comma, last = typed.rpartition(",") if several else ("", "", typed)
+        lead = f"{head}{comma} " if comma else ""
+        return [_offer(one, lead + one.tag) for one in completer.complete(last.strip())]
+
+    return offer
+
+
+def operation_offers(completer: Completer) -> Offering:
+    """Completion of the command line: verbs and commands first, then tags."""
+
+    def offer(typed: str) -> list[Offer]:
+        head, semicolon, last = typed.rpartition(";")
+        lead = f"{head}{semicolon} " if semicolon else ""
+        verb, blank, rest = last.lstrip().partition(" ")
+        if not blank:
+            known = {name: text for name, (_build, text) in VERBS.items()} | ({} if semicolon else COMMANDS)
+            return [
+                Offer(f"{lead}{name} ", name, _(text).removeprefix(name).lstrip(" :"))
+                for name, text in sorted(known.items())
+                if name.startswith(verb)
+            ]
+        if verb in ("filter", "mark", "unmark"):
+            return [Offer(f"{verb} {one.text}", one.label, one.remark) for one in filter_offers(completer)(rest)]
+        start = max((found.end() for found in _CUT.finditer(rest)), default=0)
+        piece = rest[start:]
+        before = f"{lead}{verb} {rest[:start]}"
+        before += " " if before[-1] == "," else ""
+        found = completer.complete(piece.strip().strip('"')) if piece.strip() else []
+        return [_offer(one, before + bare(one.tag)) for one in found]
+
+    return offer
+
+
+def filter_offers(completer: Completer) -> Offering:
+    """Completion of the last word of a filter: tags, and the words of the language."""
+
+    def offer(typed: str) -> list[Offer]:
+        start = max((found.end() for found in _FILTER_CUT.finditer(typed)), default=0)
+        head, word = typed[:start], typed[start:]
+        if not word:
+            return []
+        key = "tag:" if word.startswith("tag:") else ""
+        found = [_offer(one, head + key + _as_word(one.tag)) for one in completer.complete(word.removeprefix("tag:"))]
+        words = [Offer(head + name, name) for name in _FILTER_WORDS if name.startswith(word.lower()) and name != word]
+        return [*found[:12], *words] if len(word) < 3 else [*words, *found]
+
+    return offer
+
+
+def list_offers(tags: Iterable[str]) -> Offering:
+    """Completion among a few tags."""
+    known = list(tags)
+
+    def offer(typed: str) -> list[Offer]:
+        wanted = typed.strip().casefold()
+        return [Offer(tag, plain(tag)) for tag in known if wanted in tag.casefold()][:20]
+
+    return offer
+
+
+def _as_word(tag: str) -> str:
+    return tag if re.fullmatch(r"[\w\-]+", tag) and not tag.startswith("-") else quoted(tag)
+
+
+def _offer(one: Completion, text: str) -> Offer:
+    remark = count(one.count) if one.count else ""
+    if one.matched:
+        remark = f"{plain(one.matched, limit=20)}  {remark}"
+    if one.category and one.category != "general":
+        remark = f"{one.category}  {remark}"
+    if one.source != "dataset":
+        remark = f"+ {remark}"
+    return Offer(text, plain(one.tag, limit=60), remark.strip())
+
+
+def substitution(text: str) -> str:
+    """``s/old/new/flags`` as an operation of the language; empty when it is none."""
+    found = re.fullmatch(r"s/((?:[^/\\]|\\.)*)/((?:[^/\\]|\\.)*)/?([tpcgi]*)", text.strip())
+    if found is None:
+        return ""
+    reach = next((word for flag, word in (("t", "whole"), ("c", "caption")) if flag in found[3]), "part")
+    new = found[2].replace("\\/", "/")
+    ignore = " ignorecase" if "i" in found[3] else ""
+    return f"replace /{found[1]}/ with {quoted(new)} {reach}{ignore}"

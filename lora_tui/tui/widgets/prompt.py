@@ -1,0 +1,211 @@
+"""One line at the bottom of a screen in which something is typed, with completions above it and a remark below.
+
+Tab takes the completion under the cursor (the first one without a cursor), Enter takes what is typed, or the
+completion that was moved to. Up on no completion goes back through the lines that were typed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.tags.offers import Offer
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.text_field import TextField
+from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+
+MOST_OFFERS = 7
+"""Completions that are seen at once."""
+
+
+class PromptField(TextField):
+    """The field of a prompt."""
+
+    BINDINGS = [("up", "offer(-1)"), ("down", "offer(1)"), ("tab", "take"), ("shift+tab", "offer(-1)")]
+
+    def __init__(self, prompt: Prompt) -> None:
+        super().__init__(id="typed")
+        self._prompt = prompt
+
+    def action_offer(self, step: int) -> None:
+        """To another completion, or to another line of before."""
+        self._prompt.step(step)
+
+    def action_take(self) -> None:
+        """Put the completion into the line."""
+        self._prompt.take()
+
+
+class Prompt(Vertical):
+    """Hidden until :meth:`ask`."""
+
+    DEFAULT_CSS = """
+    Prompt { display: none; height: auto; dock: bottom; background: $surface; }
+    Prompt #offers { height: auto; max-height: 7; background: $surface; }
+    Prompt #line { height: 1; }
+    Prompt #label { width: auto; height: 1; padding: 0 1; background: $panel; text-style: bold; }
+    Prompt #typed { width: 1fr; }
+    Prompt #remark { height: 1; background: $surface; }
+    """
+
+    class Typed(Message):
+        """The line is another."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Prompt.Typed)
+
+    class Done(Message):
+        """Enter was pressed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._offering: Callable[[str], Sequence[Offer]] | None = None
+        self._offers: list[Offer] = []
+        self._chosen = -1
+        self._before: list[str] = []
+        self._back = 0
+        self._final = False
+
+    def compose(self) -> ComposeResult:
+        rows = VirtualList([Column(12, share=1), Column(8, share=1, align="right")], self._row, marker=True, id="offers")
+        rows.driven = True
+        yield rows
+        with Horizontal(id="line"):
+            yield Static("", id="label", markup=False)
+            yield PromptField(self)
+        yield Lines(id="remark")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is being asked."""
+        return bool(self.display)
+
+    @property
+    def value(self) -> str:
+        """What is typed."""
+        return self.query_one(PromptField).value
+
+    def ask(
+        self,
+        label: str,
+        *,
+        value: str = "",
+        offers: Callable[[str], Sequence[Offer]] | None = None,
+        before: Sequence[str] = (),
+        final: bool = False,
+    ) -> None:
+        """Ask for a line.
+
+        Args:
+            before: the lines of earlier, oldest first.
+            final: Enter on a completion takes it and is done; else it only completes the line.
+        """
+        self._final = final
+        self._offering, self._before, self._back = offers, list(before), len(before)
+        self.query_one("#label", Static).update(label)
+        field = self.query_one(PromptField)
+        with self.prevent(TextField.Changed):
+            field.value = value
+        field.cursor_position = len(value)
+        self.display = True
+        self.remark("")
+        self._offer("" if value else None)
+        field.focus()
+        if value:
+            self.post_message(self.Typed(value))
+
+    def close(self) -> None:
+        """Ask no more."""
+        self.display = False
+        self._offers = []
+
+    def remark(self, text: str, tone: str = "muted", column: int = -1) -> None:
+        """Say something below the line; with ``column`` a caret stands under that character of it."""
+        lead = Cell("")
+        if column >= 0:
+            label = self.query_one("#label", Static)
+            lead = Cell(" " * (label.size.width + 1 + column) + "^ ", tone)
+            if len(lead.text) > self.size.width // 2:
+                lead = Cell("^ ", tone)
+        self.query_one("#remark", Lines).show([[lead, Cell(text, tone)]])
+
+    def step(self, step: int) -> None:
+        """To another completion; above the first one to the lines of before."""
+        if self._back < len(self._before) and self._chosen < 0:
+            self._go_back(step)
+        elif step < 0 and self._chosen < 0:
+            self._go_back(-1)
+        elif self._offers:
+            self._choose(min(self._chosen + step, len(self._offers) - 1))
+
+    def take(self) -> None:
+        """Put a completion into the line."""
+        if self._offers:
+            self._put(self._offers[max(self._chosen, 0)].text)
+
+    def _go_back(self, step: int) -> None:
+        place = min(max(self._back + step, 0), len(self._before))
+        if place != self._back or place < len(self._before):
+            self._back = place
+            self._put(self._before[place] if place < len(self._before) else "", keep=True)
+
+    def _put(self, text: str, *, keep: bool = False) -> None:
+        field = self.query_one(PromptField)
+        with self.prevent(TextField.Changed):
+            field.value = text
+        field.cursor_position = len(text)
+        if not keep:
+            self._back = len(self._before)
+        self._offer(None if keep else text)
+        self.post_message(self.Typed(text))
+
+    def _choose(self, place: int) -> None:
+        self._chosen = place
+        rows = self.query_one("#offers", VirtualList)
+        if place >= 0:
+            rows.cursor = place
+        rows.reload()
+
+    def _offer(self, text: str | None) -> None:
+        self._offers = list(self._offering(text)) if self._offering is not None and text is not None else []
+        self._chosen = -1
+        rows = self.query_one("#offers", VirtualList)
+        rows.set_count(len(self._offers), cursor=0)
+        rows.display = bool(self._offers)
+        rows.styles.height = min(len(self._offers), MOST_OFFERS)
+
+    def _row(self, index: int) -> tuple[Cell, Cell]:
+        offer = self._offers[index]
+        return Cell(offer.label, "accent" if index == self._chosen else ""), Cell(offer.remark, "muted")
+
+    @on(TextField.Changed)
+    def _typed(self, event: TextField.Changed) -> None:
+        event.stop()
+        self._back = len(self._before)
+        self._offer(event.value)
+        self.post_message(self.Typed(event.value))
+
+    @on(TextField.Submitted)
+    def _submitted(self, event: TextField.Submitted) -> None:
+        event.stop()
+        if self._chosen >= 0:
+            text = self._offers[self._chosen].text
+            self._put(text)
+            if not self._final:
+                return
+            event.value = text
+        self.post_message(self.Done(event.value))
