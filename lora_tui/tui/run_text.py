@@ -236,7 +236,7 @@ def _machine(seen: Seen, width: int) -> list[Line]:
 
 
 def _gpu(gpu: Mapping[str, Any], seen: Seen, width: int) -> list[Line]:
-    lines = _memory(_("memory"), _number(gpu, "memory_used"), _number(gpu, "memory_total"), seen, width)
+    lines = _memory(_("VRAM"), _number(gpu, "memory_used"), _number(gpu, "memory_total"), seen, width)
     parts = []
     heat, power, use = _number(gpu, "temperature"), _number(gpu, "power"), _number(gpu, "utilization")
     if heat is not None:
