@@ -12,8 +12,9 @@ from lora_tui.text.translate import _
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments: a name and whatever that measurement takes."""
     from lora_tui.bench import BENCHES
+    from lora_tui.cli.main import TextFormatter
 
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = TextFormatter
     names = [f"  {name:<10} {_(text)}" for name, (_module, text) in BENCHES.items()]
     parser.epilog = "\n".join([_("measurements:"), *names, "", _("Each has --help, --json and --check.")])
     parser.add_argument("name", choices=list(BENCHES), metavar="NAME", help=_("what to measure"))

@@ -50,12 +50,13 @@ def build(parser: argparse.ArgumentParser) -> None:
 
 def _build_edit(commands: Any) -> None:
     from lora_tui.captions.verbs import VERBS
+    from lora_tui.cli.main import TextFormatter
 
     operations = "\n".join(f"  {_(text)}" for _verb, text in VERBS.values())
     edit = commands.add_parser(
         "edit",
         help=_("change captions: which ones, and what is done to them"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=TextFormatter,
         epilog=_("operations, several with “;” between them:") + "\n" + operations,
     )
     add_scope(edit)

@@ -53,6 +53,18 @@ class Usage(UserError):
         super().__init__(message, remedy=remedy, code="usage")
 
 
+class HelpFormatter(argparse.HelpFormatter):
+    """Help in the person's language."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        """As argparse, with its own word translated."""
+        super().add_usage(usage, actions, groups, _("usage: ") if prefix is None else prefix)
+
+
+class TextFormatter(HelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The same, with the lines of texts as they are."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ours: one line, no usage dump, exit status 2.
 
@@ -60,7 +72,18 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **options})
+        super().__init__(
+            *args, **{"allow_abbrev": False, "formatter_class": HelpFormatter, **options, "add_help": False}
+        )
+        self.add_argument("-h", "--help", action="help", help=_("show this help and end"))
+        self._positionals.title, self._optionals.title = _("arguments"), _("options")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but what nobody knows is an error of the command that was given it, not of the one above."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(_("unknown arguments: {words}").format(words=" ".join(unknown)))
+        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message}.", command=self.prog.removeprefix("lora-tui").strip())
@@ -127,9 +150,11 @@ def _dispatch(argv: list[str]) -> int:
         prog="lora-tui",
         description=_("A terminal studio for the whole life of an image LoRA."),
         epilog=_command_list(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=TextFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"lora-tui {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"lora-tui {__version__}", help=_("print the version and end")
+    )
     parser.add_argument("directory", nargs="?", metavar="DIR", help=_("project or folder of images to open"))
     args = _parse(parser, argv)
     return DONE if args is None else open_app(Path(args.directory or "."), given=args.directory)

@@ -28,6 +28,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help=_("the runs of a project"))
     listing.add_argument("dir", nargs="?", default=".", metavar="DIR", help=_("project or its runs folder"))
+    listing.add_argument("--dir", dest="also", default="", metavar="DIR", help=_("the same, as the others take it"))
     listing.add_argument("--living", action="store_true", help=_("the living runs of this machine, of all projects"))
     showing = commands.add_parser("show", help=_("one run: how it stands, its files, why it ended"))
     asking = {name: commands.add_parser(name, help=_(text)) for name, text in ASKED.items()}
@@ -65,7 +66,7 @@ def _list(args: argparse.Namespace) -> int:
     from lora_tui.runs.folder import list_runs
     from lora_tui.runs.status import inspect
 
-    base = Path(args.dir).absolute()
+    base = Path(args.also or args.dir).absolute()
     if not args.living and not base.is_dir():
         raise UserError(_("There is no such folder."), place=str(base), code="runs.directory")
     found = living_runs() if args.living else list_runs(base / "runs") or list_runs(base)
@@ -75,6 +76,8 @@ def _list(args: argparse.Namespace) -> int:
     elif statuses:
         headings = ("", "#", _("run"), _("state"), _("step"), "%", _("loss"), _("time"))
         say(table([_row(status) for status in statuses], headings, right=(1, 4, 5, 6, 7)))
+    elif args.living:
+        note(_("No run is at work on this machine."))
     else:
         note(_("There are no runs here. Start one: lora-tui train CONFIG"))
     return 0
@@ -155,20 +158,26 @@ def _ask(chosen: RunFolder, kind: str, *, as_json: bool) -> int:
 def _stop(chosen: RunFolder, args: argparse.Namespace) -> int:
     from lora_tui.cli.follow import status_json, status_lines, wait_for_end
     from lora_tui.cli.output import Progress, print_json, say
+    from lora_tui.cli.train import checkpoint_files
     from lora_tui.jobs.control import request
+    from lora_tui.text.plain import plain
 
     kind = "stop_now" if args.now else "stop"
     if args.no_wait:
         return _ask(chosen, kind, as_json=args.json)
     _require_alive(chosen)
+    before = {path for path, _size in checkpoint_files(chosen)}
     request(chosen.root, kind)
     with Progress(_("stopping")) as screen:
         status = wait_for_end(chosen, screen, _("stopping"))
+    saved = [path for path, _size in checkpoint_files(chosen) if path not in before]
     if args.json:
-        print_json(status_json(status))
+        print_json({**status_json(status), "saved": saved})
     else:
         for line in status_lines(status):
             say(line)
+        for path in saved:
+            say(_("saved {file}").format(file=plain(str(path))))
     return 0 if status.state in ("stopped", "finished") else 1
 
 

@@ -112,18 +112,26 @@ def set_values(config: Config, texts: Iterable[str]) -> Config:
     """``config`` with each ``key=value`` of ``--set`` in order; relative places count from the current folder.
 
     Raises:
-        UserError: a text has no ``=``, or :func:`set_value` refuses it.
+        UserError: a text has no ``=``, or :func:`set_value` refuses it; all that are wrong are named.
     """
+    wrong: list[UserError] = []
     for text in texts:
         key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(
-                _("{text} is no KEY=VALUE.").format(text=plain(text, limit=60)),
-                place="--set",
-                remedy=_("Write it like this: --set network.rank=64"),
-                code="usage",
-            )
-        config = set_value(config, key.strip(), value)
+        try:
+            if not equals:
+                raise UserError(
+                    _("{text} is no KEY=VALUE.").format(text=plain(text, limit=60)),
+                    place="--set",
+                    remedy=_("Write it like this: --set network.rank=64"),
+                    code="usage",
+                )
+            config = set_value(config, key.strip(), value)
+        except ConfigErrors as errors:
+            wrong.extend(errors.errors)
+        except UserError as error:
+            wrong.append(error)
+    if wrong:
+        raise ConfigErrors(wrong)
     return config
 
 

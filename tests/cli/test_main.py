@@ -29,6 +29,17 @@ def test_help_names_every_command() -> None:
     assert all(f"  {name} " in result.stdout for name in COMMANDS)
 
 
+@pytest.mark.parametrize("args", [["--help"], ["runs", "list", "--help"], ["captions", "edit", "--help"]])
+def test_help_is_in_the_language_of_the_person(
+    args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LORA_TUI_LANG", "zh_CN")
+    assert run(args) == 0
+    told = capsys.readouterr().out
+    for word in ("usage", "arguments", "options", "show this help", "program's version"):
+        assert word not in told
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_of_the_table_is_there_and_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     module = importlib.import_module(COMMANDS[name][0])

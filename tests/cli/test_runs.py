@@ -213,6 +213,15 @@ def test_stop_waits_until_it_has_ended(living: RunFolder, capsys: pytest.Capture
     assert events(living, "state")
 
 
+def test_the_list_takes_its_folder_as_the_others_do(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "list", "--dir", str(done.root.parent), "--json"]) == 0
+    assert [Path(one["run"]) for one in answer(capsys)["runs"]] == [done.root]
+    assert command(["runs", "list", "--living"]) == 0
+    assert "No run is at work" in capsys.readouterr().err
+    assert command(["runs", "list", "--nothing"]) == 2
+    assert "lora-tui runs list --help" in capsys.readouterr().err
+
+
 def test_a_run_that_ended_is_not_asked(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     for kind in ("stop", "save", "pause"):
         assert command(["runs", kind, "done"]) == 2

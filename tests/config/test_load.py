@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.config.fields import fields, sections
-from lora_tui.config.load import ConfigErrors, dump_config, load_config, parse_config, save_config, set_value
+from lora_tui.config.load import (
+    ConfigErrors,
+    dump_config,
+    load_config,
+    parse_config,
+    save_config,
+    set_value,
+    set_values,
+)
 from lora_tui.config.schema import SCHEMA_VERSION, Config
 from lora_tui.errors import UserError
 
@@ -266,6 +274,12 @@ def test_values_are_read_as_people_write_them(key, text, value):
     config = set_value(Config(), key, text)
     section, name = key.split(".")
     assert getattr(getattr(config, section), name) == value
+
+
+def test_every_wrong_value_of_set_is_named():
+    with pytest.raises(ConfigErrors) as caught:
+        set_values(Config(), ["network.rank=many", "steps.epochs=3", "network.rnk=3", "nothing"])
+    assert len(caught.value.errors) == 3
 
 
 def test_setting_the_entry_after_the_last_adds_one():
