@@ -298,6 +298,7 @@ def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tu
 
 
 _PARTS = {
+    "process": N_("torch itself"),
     "weights": N_("weights"),
     "adapter": N_("adapter"),
     "gradients": N_("gradients"),

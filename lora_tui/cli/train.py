@@ -50,12 +50,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
+    from lora_tui.cli.output import note
     from lora_tui.config.load import load_config, set_values
+    from lora_tui.runs.neighbours import neighbour_lines
     from lora_tui.runs.start import start_run
 
     path = Path(args.config)
     config = set_values(load_config(path), args.values)
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
+    for line in neighbour_lines(config):
+        note(line)
     return start_run(config, runs_dir.absolute(), on_made=on_made)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ALPHA_BYTES = 4  # alphas are float32 whatever the file's precision
 VALUE_BYTES: Mapping[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}
 TRAINED_BYTES = 4  # the adapter, its gradients and each of AdamW's two averages are kept in fp32
+PROCESS_BYTES = 500_000_000  # measured: a trainer that has loaded torch, and a CUDA context with its kernels
 METADATA_BYTES = 5_000  # ss_* and modelspec keys of a usual run, without its tags
 TAGS_OF_ONE_IMAGE, TAG_BYTES = 30, 44  # each tag of the dataset stands in the metadata twice, with its count
 STATE_EXTRA_BYTES = 200_000  # names, random states, counters of a resume state
@@ -50,13 +51,15 @@ def lora_bytes(config: Config, images: int = 0) -> int:
 
 
 def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
-    """Bytes on the device at the largest training step, by part; what the driver itself takes is not in it.
+    """Bytes on the device at the largest training step, by part.
 
-    Parts: ``weights`` (what of the base stays while training, in its precision), ``adapter``,
+    Parts: ``process`` (torch's libraries, or the driver's context on a GPU), ``weights`` (what of the
+    base stays while training, in its precision), ``adapter``,
     ``gradients``, ``optimizer`` (AdamW's two averages), ``activations`` (kept for the backward pass).
     """
     trained = trained_parameters(config) * TRAINED_BYTES
     return {
+        "process": PROCESS_BYTES,
         "weights": _weights(config),
         "adapter": trained,
         "gradients": trained,

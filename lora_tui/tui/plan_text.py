@@ -139,7 +139,7 @@ def _memory(plan: RunPlan) -> list[str]:
     """The total, then its parts in the same unit; what is trained (values, gradients, averages) as one."""
     parts = dict(plan.memory_bytes)
     trained = sum(parts.pop(name, 0) for name in ("adapter", "gradients", "optimizer"))
-    names = {"weights": _("weights"), "activations": _("activations")}
+    names = {"process": _("torch itself"), "weights": _("weights"), "activations": _("activations")}
     total = plan.memory_total
     divisor = 1e9 if total >= 1e9 else 1e6
     said = [_("memory {size}").format(size=bytes_text(total))]

@@ -225,7 +225,7 @@ def _machine(seen: Seen, width: int) -> list[Line]:
             lines += _gpu(gpu, seen, width)
     if not lines:
         used, total = _number(resources, "ram_used"), _number(resources, "ram_total")
-        lines += _memory(_("RAM"), used, total, seen, width)
+        lines += _memory(_("all RAM"), used, total, seen, width)
         cpu = _number(resources, "cpu_percent")
         if cpu is not None:
             lines.append(_fact("CPU", f"{cpu:5.0f}%", ""))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.neighbours import neighbour_lines
 from lora_tui.text import _, plain
 from lora_tui.tui.plan_text import start_question, why_not
 from lora_tui.tui.threads import in_thread, start_job
@@ -30,6 +31,7 @@ class RunStart:
         self._screen = screen
         self._busy = False
         self._wanted = False
+        self._beside: list[str] = []  # about the runs that share the device
 
     @property
     def waiting(self) -> bool:
@@ -73,6 +75,7 @@ class RunStart:
         """Ask; the question may be answered before the plan is there that it is about."""
         shell = self._screen.shell
         ready = shell.plan_ready
+        self._beside = await in_thread(neighbour_lines, self._screen.form.config)
         dialog = Confirm(*self._question(), yes=_("start"))
         answer = shell.push_screen(dialog, wait_for_dismiss=True)
         while not ready and not answer.done():
@@ -92,10 +95,7 @@ class RunStart:
             question, details = start_question(work.plan, work)
         else:
             question, details = _("Start this training?"), _("Starts when the plan is ready.")
-        living = work.living
-        if living is not None:
-            details += "\n" + _("Run {number} is still at work; both share the machine.").format(number=living.number)
-        return question, details
+        return question, "\n".join([details, *self._beside])
 
     async def _planned(self, config: Config) -> bool:
         """Wait for the plan; false when that was ended, or the form is no longer what was agreed to."""
