@@ -23,6 +23,7 @@ from lora_tui.toml_files import TomlError, parse_toml, read_toml
 
 APP = "lora-tui"
 IMAGE_MODES = ("auto", "half", "off")
+KEYMAP_NAMES = ("", "conventional", "bdtm")
 RECENT_LIMIT = 20
 
 
@@ -36,6 +37,7 @@ class Settings:
         ascii: draw with ASCII characters only.
         slow: repaint sparingly, for a slow link.
         images: ``auto``, ``half`` (half cells) or ``off`` (no pictures in the terminal).
+        keymap: a ready-made keymap, ``conventional`` or ``bdtm``; empty for the vim-like one.
         keys: action id to its keys, replacing the keys that the action has by default.
     """
 
@@ -44,6 +46,7 @@ class Settings:
     ascii: bool = False
     slow: bool = False
     images: str = "auto"
+    keymap: str = ""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -215,6 +218,8 @@ def _checked(name: str, value: object, path: Path) -> object:
         raise _wrong(name, value, _("a text"), path)
     if name == "images" and value not in IMAGE_MODES:
         raise _wrong(name, value, _("one of {choices}").format(choices=", ".join(IMAGE_MODES)), path)
+    if name == "keymap" and value not in KEYMAP_NAMES:
+        raise _wrong(name, value, _("one of {choices}").format(choices=", ".join(KEYMAP_NAMES[1:])), path)
     if name == "language" and value not in ("", "en", "zh_CN"):
         raise _wrong(name, value, _("one of {choices}").format(choices="en, zh_CN"), path)
     return value

@@ -157,6 +157,17 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         """Whether the terminal has not yet taken the last frames; then drawing can wait."""
         return terminal.frames_waiting(self) > terminal.BEHIND_FRAMES
 
+    def take_keymap(self) -> None:
+        """Use the keymap of the settings from now on, everywhere."""
+        self.keymap = keymap_for(all_actions(), self.settings)
+        self.take_keys()
+        for stack in self._screen_stacks.values():
+            for node in [node for screen in stack for node in screen.walk_children(with_self=True)]:
+                if isinstance(node, Acting):
+                    node.take_keys()
+        if isinstance(self.screen, BaseScreen):
+            self.screen.refresh_keys()
+
     def make_screens_anew(self) -> None:
         """Throw the screens away and make them again: every word is in another language now."""
         start_job(self, self._make_screens_anew, "screens")

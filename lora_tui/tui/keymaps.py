@@ -32,7 +32,7 @@ _CONVENTIONAL: Table = {
     "tags.remove-shown": ("ctrl+k delete",),
     "tags.rename": ("alt+r",),
     "tags.rename-shown": ("ctrl+k r",),
-    "tags.toggle": ("space",),
+    "tags.toggle-tag": ("space",),
     "tags.mark": ("insert",),
     "tags.mark-range": ("alt+v",),
     "tags.mark-all": ("*",),

@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 
 from lora_tui.captions.profile import OURS
 from lora_tui.errors import UserError
-from lora_tui.text import N_, _, count, ngettext, plain
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.tags_edit import Edits
@@ -44,9 +44,9 @@ FREE = frozenset(
 
 FILE_COLUMNS = (
     Column(1),
-    Column(10, N_("file"), share=1, cut="middle"),
-    Column(4, N_("tags"), align="right"),
-    Column(6, N_("tokens"), align="right", since=30),
+    Column(10, share=1, cut="middle"),
+    Column(4, align="right"),
+    Column(5, align="right", since=30),
     Column(4),
 )
 TAG_COLUMNS = (
@@ -102,7 +102,9 @@ class TagsScreen(BaseScreen):
                 with Vertical(id="look"):
                     yield ImageView(id="picture")
                     yield Lines(id="facts")
-                    yield VirtualList([Column(10, share=1)], panes.caption_cells, marker=False, quiet=True, id="caption")
+                    yield VirtualList(
+                        [Column(10, share=1)], panes.caption_cells, marker=False, quiet=True, id="caption"
+                    )
         with Vertical(id="pending-pane"):
             yield Lines(id="pending-title", classes="pane-title")
             yield VirtualList(

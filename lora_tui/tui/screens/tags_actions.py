@@ -27,14 +27,16 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     Action("tags.remove", ("x", "delete"), N_("remove"), N_("Remove the tag under the cursor in the scope.")),
     Action("tags.rename", ("r",), N_("rename"), N_("Rename the tag under the cursor in the scope.")),
     Action(
-        "tags.toggle",
+        "tags.toggle-tag",
         ("t",),
         N_("toggle"),
         N_("The tag under the cursor: to all of the scope, or away where all have it."),
     ),
-    Action("tags.mark", ("m", "insert"), N_("mark"), N_("Mark the image, or take its mark away; marked ones are edited.")),
+    Action(
+        "tags.mark", ("m", "insert"), N_("mark"), N_("Mark the image, or take its mark away; marked ones are edited.")
+    ),
     Action("tags.filter", ("/",), N_("filter"), N_("Filter images by an expression; in the vocabulary, find a tag.")),
-    Action("tags.command", (":",), N_("command"), N_("Type an operation, such as: sort alpha first 1; dedupe")),
+    Action("tags.command", (":",), N_("command"), N_("Type an operation for the scope, or a command of the editor.")),
     Action("tags.undo", ("u",), N_("undo"), N_("Take the last change of captions back, whoever made it.")),
     Action("tags.open", ("enter",), N_("open"), N_("Apply a preview; else zoom, rename, or filter by the tag.")),
     _quiet("redo", ("U", "ctrl+r"), N_("redo"), N_("Bring back what was undone.")),

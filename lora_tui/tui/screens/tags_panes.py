@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lora_tui.captions.as_trained import caption_for, caption_text, rules_for
 from lora_tui.captions.vocabulary import Row
@@ -23,8 +25,13 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
 
+T = TypeVar("T")
+
 MANY = 3000
 """Images whose tags are counted in a thread."""
+
+REST_SECONDS = 0.08
+"""How long the cursor rests before the journal is read for a caption."""
 
 VIEWS = ("picture", "caption", "history")
 
@@ -53,7 +60,7 @@ class Panes:
     def _editor(self) -> Editor | None:
         return self.screen.editor
 
-    def list(self, name: str) -> VirtualList:
+    def pane(self, name: str) -> VirtualList:
         """A list by its id."""
         return self.screen.query_one(f"#{name}", VirtualList)
 
@@ -61,7 +68,7 @@ class Panes:
     def number(self) -> int:
         """The image under the cursor, -1 for none."""
         editor = self._editor
-        index = self.list("files").cursor if self.screen.query("#files") else -1
+        index = self.pane("files").cursor if self.screen.query("#files") else -1
         return editor.visible[index] if editor is not None and 0 <= index < len(editor.visible) else -1
 
     @property
@@ -74,7 +81,7 @@ class Panes:
     def tag(self) -> str:
         """The tag under the cursor of the vocabulary or of the tags; empty when there is none."""
         if self.focus == "vocab":
-            index = self.list("vocab").cursor
+            index = self.pane("vocab").cursor
             return self._vocabulary[index].tag if 0 <= index < len(self._vocabulary) else ""
         row = self.tag_row
         return row.tag if row is not None else ""
@@ -82,7 +89,7 @@ class Panes:
     @property
     def tag_row(self) -> TagRow | None:
         """The row under the cursor of the tags."""
-        index = self.list("tags").cursor
+        index = self.pane("tags").cursor
         return self._tags[index] if 0 <= index < len(self._tags) else None
 
     @property
@@ -92,7 +99,7 @@ class Panes:
 
     def on_screen(self) -> list[int]:
         """The images whose rows can be seen."""
-        editor, files = self._editor, self.list("files")
+        editor, files = self._editor, self.pane("files")
         if editor is None:
             return []
         top = files.scroll_offset.y
@@ -102,12 +109,12 @@ class Panes:
 
     def show_all(self, number: int | None = None) -> None:
         """Show everything again, with the cursor on an image or where it was."""
-        editor, files = self._editor, self.list("files")
+        editor, files = self._editor, self.pane("files")
         if editor is None:
             self._tags, self._vocabulary, self._text, self._tokens = [], [], [], {}
             files.set_count(0, empty=_("Reading captions."))
-            self.list("tags").set_count(0)
-            self.list("vocab").set_count(0)
+            self.pane("tags").set_count(0)
+            self.pane("vocab").set_count(0)
             self.screen.query_one(ImageView).show(None)
             self.show_titles()
             return
@@ -129,7 +136,7 @@ class Panes:
         if editor is None:
             return
         self.revision = editor.corpus.revision
-        self.list("files").reload()
+        self.pane("files").reload()
         self._show_tags()
         self._show_vocabulary()
         self.show_caption()
@@ -184,27 +191,27 @@ class Panes:
             if before is not None and before.zone != row.zone:
                 rows.append(None)
             rows.append(row)
-        old, cursor = self.tag_row, self.list("tags").cursor
+        old, cursor = self.tag_row, self.pane("tags").cursor
         self._tags = rows
         if old is not None and self._editor is not None and self._editor.marks:
             cursor = next((i for i, row in enumerate(rows) if row is not None and row.tag == old.tag), cursor)
         if 0 <= cursor < len(rows) and rows[cursor] is None:
             cursor += 1
         bare = _("No caption yet. {key} adds tags.").format(key=self.screen.shell.keymap.shown("tags.add"))
-        self.list("tags").set_count(len(rows), cursor=cursor, empty=bare if self.number >= 0 else "")
-        self.list("tags").reload()
+        self.pane("tags").set_count(len(rows), cursor=cursor, empty=bare if self.number >= 0 else "")
+        self.pane("tags").reload()
         self.show_titles()
 
     def put_cursor(self, tag: str) -> None:
         """The cursor of the tags goes to a tag."""
         place = next((i for i, row in enumerate(self._tags) if row is not None and row.tag == tag), -1)
         if place >= 0:
-            self.list("tags").cursor = place
+            self.pane("tags").cursor = place
 
     def tag_moved(self, index: int) -> None:
         """The line of the zone is no tag: the cursor goes past it."""
         if 0 <= index < len(self._tags) and self._tags[index] is None:
-            rows = self.list("tags")
+            rows = self.pane("tags")
             step = 1 if index > self._last else -1
             rows.cursor = index + step
         self._last = index
@@ -218,7 +225,7 @@ class Panes:
         self.words = words
         self._counted = ()
         self._show_vocabulary()
-        self.list("vocab").cursor = 0
+        self.pane("vocab").cursor = 0
 
     def next_order(self) -> str:
         """Order the vocabulary in the next way; the words for it."""
@@ -247,7 +254,7 @@ class Panes:
             self._put_vocabulary(found)
 
     def _put_vocabulary(self, found: list[Row]) -> None:
-        rows = self.list("vocab")
+        rows = self.pane("vocab")
         old = self._vocabulary[rows.cursor].tag if 0 <= rows.cursor < len(self._vocabulary) else ""
         self._vocabulary = found
         self._most = max((row.in_scope for row in found), default=1) or 1
@@ -348,7 +355,8 @@ class Panes:
         total = len(editor.corpus.entries) if editor is not None else 0
         shown = len(editor.visible) if editor is not None else 0
         of = _("{shown} of {total}").format(shown=count(shown), total=count(total)) if shown != total else count(total)
-        self._title("files", _("FILES"), of if editor is not None else "", focus)
+        columns = "   " + _("tags, tokens") if editor is not None else ""
+        self._title("files", _("FILES"), of + columns if editor is not None else "", focus)
         marks = len(editor.marks) if editor is not None else 0
         number = len([row for row in self._tags if row is not None])
         if marks:
@@ -397,13 +405,27 @@ class Panes:
         if self.view == "picture":
             self.show_facts()
             return
-        lines = self._history_lines() if self.view == "history" else self._caption_lines()
-        width = max(self.list("caption").size.width - 2, 20)
+        if self.view == "history":
+            start_job(self.screen, self._tell_history, "history")
+        else:
+            self._put_text(self._caption_lines())
+
+    async def _tell_history(self) -> None:
+        """Read the journal in a thread once the cursor rests."""
+        await asyncio.sleep(REST_SECONDS)
+        editor, number = self._editor, self.number
+        if editor is not None and number >= 0:
+            lines = await in_thread(_history_lines, editor, number)
+            if number == self.number and self.view == "history":
+                self._put_text(lines)
+
+    def _put_text(self, lines: list[tuple[str, str]]) -> None:
+        width = max(self.pane("caption").size.width - 2, 20)
         self._text = [
             Cell(part, tone) for text, tone in lines for part in (wrap(text, width, lines=40) if text else [""])
         ]
-        self.list("caption").set_count(len(self._text), cursor=0)
-        self.list("caption").reload()
+        self.pane("caption").set_count(len(self._text), cursor=0)
+        self.pane("caption").reload()
 
     def show_facts(self) -> None:
         """The lines below the picture."""
@@ -443,7 +465,9 @@ class Panes:
             if problem.fix:
                 key = self.screen.shell.keymap.shown("tags.fix")
                 remedy = _("{key} mends it: {operation}").format(key=key, operation=plain(problem.fix, limit=80))
-            lines.append((plain(sentences(problem.message, remedy)), "error" if problem.severity == "error" else "warning"))
+            lines.append(
+                (plain(sentences(problem.message, remedy)), "error" if problem.severity == "error" else "warning")
+            )
         tokens = ngettext("{count} token", "{count} tokens", self.tokens(number)).format(count=self.tokens(number))
         lines.append((_("{file}, {tokens}").format(file=plain(entry.caption_name), tokens=tokens), "muted"))
         lines += [(plain(line), "") for line in entry.document.text.splitlines()]
@@ -452,35 +476,34 @@ class Panes:
             rules, text = rules_for(config), caption_text(entry.document)
             lines += [("", ""), (_("As it is trained, in the first two epochs:"), "muted")]
             for epoch in (0, 1):
-                seen = caption_for(text, rules, seed=config.trainer.seed, epoch=epoch, uid=entry.name, repeat=0)
+                seen = caption_for(text, rules, seed=config.steps.seed, epoch=epoch, uid=entry.name, repeat=0)
                 lines.append((plain(seen) or _("(left empty)"), ""))
         return lines
 
-    def _history_lines(self) -> list[tuple[str, str]]:
-        """Which transaction brought each tag of the caption."""
-        from lora_tui.captions.history import blame
 
-        editor, number = self._editor, self.number
-        if editor is None or number < 0 or editor.entry(number).document is None:
-            return []
-        entry = editor.entry(number)
-        assert entry.document is not None
-        name = editor.session.journal_name(entry.caption_name)
-        lines: list[tuple[str, str]] = []
-        for origin in blame(editor.session.journal, name, entry.document.text, editor.corpus.profile):
-            record = origin.record
-            lines.append((plain(origin.tag), ""))
-            if record is None:
-                lines.append(("  " + _("there before the first edit"), "muted"))
-            else:
-                from time import localtime, strftime
+def _history_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
+    """Which transaction brought each tag of the caption."""
+    from lora_tui.captions.history import blame
 
-                when = strftime("%Y-%m-%d %H:%M", localtime(record.time))
-                lines.append((f"  {when} {plain(record.author)}: {plain(record.operation, limit=80)}", "muted"))
-        return lines
+    entry = editor.entry(number)
+    if entry.document is None:
+        return []
+    name = editor.session.journal_name(entry.caption_name)
+    lines: list[tuple[str, str]] = []
+    for origin in blame(editor.session.journal, name, entry.document.text, editor.corpus.profile):
+        record = origin.record
+        lines.append((plain(origin.tag), ""))
+        if record is None:
+            lines.append(("  " + _("there before the first edit"), "muted"))
+        else:
+            from time import localtime, strftime
+
+            when = strftime("%Y-%m-%d %H:%M", localtime(record.time))
+            lines.append((f"  {when} {plain(record.author)}: {plain(record.operation, limit=80)}", "muted"))
+    return lines
 
 
-def _again(function, *given):  # type: ignore[no-untyped-def]  # passes on whatever it is given
+def _again(function: Callable[..., T], *given: object) -> T:
     """Call a function that counts while captions may change: a count that was disturbed is begun anew."""
     for _round in range(20):
         try:

@@ -16,12 +16,12 @@ from lora_tui.captions.corpus import Corpus, Entry
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query import parse_query
-from lora_tui.captions.transaction import Preview, Session, preview
-from lora_tui.errors import UserError
+from lora_tui.captions.transaction import Change, Preview, Session, preview
 from lora_tui.text import _, count, plain
 from lora_tui.tui.tags.asking import Asking
 
 if TYPE_CHECKING:
+    from lora_tui.captions.document import CaptionDocument
     from lora_tui.captions.journal import Record
     from lora_tui.captions.journal.writer import Transaction
     from lora_tui.captions.lint import Problem
@@ -73,6 +73,8 @@ class Editor:
         self.visible: list[int] = list(range(len(self.corpus.entries)))
         self._order = {number: place for place, number in enumerate(self.visible)}
         self._shown: frozenset[int] | None = None
+        #: Transactions that may not be on disk yet.
+        self.under_way: list[Transaction] = []
 
     @classmethod
     def open(
@@ -231,9 +233,19 @@ class Editor:
     def apply(self, found: Preview, *, repeatable: bool = True) -> Transaction:
         """Do what was previewed; the files follow in the session's own thread."""
         transaction = self.session.apply(found, self.author)
+        self.under_way.append(transaction)
         if repeatable:
             self.recorder.note(found.operation_text)
         return transaction
+
+    def restore(self, number: int, document: CaptionDocument | None, operation_text: str) -> Transaction:
+        """Give one image the caption back that it had."""
+        entry = self.entry(number)
+        raw = None if document is None else document.raw
+        change = Change(number, entry.raw, raw, document, entry.tags)
+        images = len(self.corpus.sharing(number))
+        found = Preview(self.corpus, (change,), images, operation_text, f"image {entry.name}")
+        return self.apply(found, repeatable=False)
 
     def turn(self, way: Literal["undo", "redo"]) -> Record | None:
         """Take the last transaction back, or bring it back; waits for the disk, so it is called in a thread.
@@ -245,10 +257,17 @@ class Editor:
             UserError: there is nothing to undo or redo.
         """
         turned = self.session.undo(1, self.author) if way == "undo" else self.session.redo(1, self.author)
+        self.under_way += turned
         number = turned[0].head.get("of", 0)
         return next((record for record in self.session.journal.records() if record.number == number), None)
 
     # -- following others
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is on disk; only then do files say more than memory does."""
+        self.under_way = [one for one in self.under_way if not one.finished.is_set()]
+        return not self.under_way
 
     def foreign(self, numbers: Iterable[int]) -> list[int]:
         """Those of some captions whose files changed on disk; only looks, so it may be called in a thread."""

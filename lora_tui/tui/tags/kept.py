@@ -70,9 +70,7 @@ class History:
             return
         self._lines = [*(one for one in self.lines if one != line), line][-_LINES:]
         try:
-            write_atomic(
-                self._path, ("\n".join(self._lines) + "\n").encode("utf-8", "surrogatepass"), durable=False
-            )
+            write_atomic(self._path, ("\n".join(self._lines) + "\n").encode("utf-8", "surrogatepass"), durable=False)
         except (OSError, UserError):
             return
 

@@ -24,8 +24,36 @@ COMMANDS: dict[str, str] = {
 """What the command line knows besides the operations."""
 
 _WORDS = frozenset(
-    """front back keep at before after rule existing skip move to into from ignorecase with whole part caption first
-    anywhere except all file seed reverse tags tokens ifempty""".split()
+    [
+        "front",
+        "back",
+        "keep",
+        "at",
+        "before",
+        "after",
+        "rule",
+        "existing",
+        "skip",
+        "move",
+        "to",
+        "into",
+        "from",
+        "ignorecase",
+        "with",
+        "whole",
+        "part",
+        "caption",
+        "first",
+        "anywhere",
+        "except",
+        "all",
+        "file",
+        "seed",
+        "reverse",
+        "tags",
+        "tokens",
+        "ifempty",
+    ]
 )
 _PLAIN = re.compile(r"[\w \-]+")
 _CUT = re.compile(r",|\b(?:to|into|before|after)\s")

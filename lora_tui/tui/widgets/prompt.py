@@ -81,7 +81,9 @@ class Prompt(Vertical):
         self._final = False
 
     def compose(self) -> ComposeResult:
-        rows = VirtualList([Column(12, share=1), Column(8, share=1, align="right")], self._row, marker=True, id="offers")
+        rows = VirtualList(
+            [Column(12, share=1), Column(8, share=1, align="right")], self._row, marker=True, id="offers"
+        )
         rows.driven = True
         yield rows
         with Horizontal(id="line"):
@@ -124,7 +126,7 @@ class Prompt(Vertical):
         self.display = True
         self.remark("")
         self._offer("" if value else None)
-        field.focus()
+        self.screen.set_focus(field)  # now: what is typed next is meant for the field
         if value:
             self.post_message(self.Typed(value))
 

@@ -1,0 +1,375 @@
+"""What finds in the tag editor: filter, marks, panes, the line at the bottom and the commands typed into it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lora_tui.captions.query import QueryError, save_filter
+from lora_tui.captions.quoting import quoted
+from lora_tui.captions.words import OperationError
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.tags.kept import History
+from lora_tui.tui.tags.offers import COMMANDS, Offering, filter_offers, operation_offers, substitution
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.prompt import Prompt
+from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.wording import error_words
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.tags import TagsScreen
+    from lora_tui.tui.tags.editor import Editor
+
+TYPING_SECONDS = 0.12
+"""How long typing rests before the filter is tried."""
+
+PANES = ("files", "tags", "vocab")
+
+
+class Finding:
+    """Where to look and what to choose."""
+
+    def __init__(self, screen: TagsScreen) -> None:
+        self.screen = screen
+        self._histories = {kind: History(kind) for kind in ("filter", "command", "tags")}
+        self._done: Callable[[str], object] = lambda _text: None
+        self._kind = ""
+        self._focus = "files"
+
+    @property
+    def _editor(self) -> Editor:
+        assert self.screen.editor is not None
+        return self.screen.editor
+
+    @property
+    def _prompt(self) -> Prompt:
+        return self.screen.query_one(Prompt)
+
+    # -- the line at the bottom
+
+    def ask(
+        self,
+        label: str,
+        done: Callable[[str], object],
+        *,
+        kind: str,
+        value: str = "",
+        offers: Offering | None = None,
+        final: bool = False,
+    ) -> None:
+        """Ask for a line; ``done`` gets it. ``kind``: ``filter``, ``command``, ``tags`` or ``find``."""
+        self._done, self._kind, self._focus = done, kind, self.screen.panes.focus
+        before = self._histories[kind].lines if kind in self._histories else ()
+        self._prompt.ask(label, value=value, offers=offers, before=before, final=final)
+        self.screen.refresh_keys()
+
+    def leave_prompt(self) -> None:
+        """Esc: nothing is taken."""
+        self._prompt.close()
+        if self._kind == "find":
+            self.screen.panes.find("")
+        self._to(self._focus)
+
+    async def done(self, text: str) -> None:
+        """Enter."""
+        if self._kind == "filter":
+            await self._filter_typed(text)
+            return
+        if self._kind == "command" and (problem := self._check(text)) is not None:
+            self._say_error(problem)
+            return
+        self._prompt.close()
+        self._to(self._focus)
+        if self._kind in self._histories:
+            self._histories[self._kind].add(text)
+        self._done(text)
+
+    def typed(self, text: str) -> None:
+        """Another letter: the filter is tried, a command is checked."""
+        if not self._prompt.is_open:
+            return
+        if self._kind == "filter":
+            start_job(self.screen, partial(self._try_filter, text), "try")
+        elif self._kind == "find":
+            self.screen.panes.find(text)
+        elif self._kind == "command":
+            problem = self._check(text) if text.strip() else None
+            if problem is None:
+                self._prompt.remark(_("Enter shows what would change.") if text.strip() else "")
+            else:
+                self._say_error(problem)
+
+    def _say_error(self, error: UserError) -> None:
+        column = getattr(error, "column", -1)
+        words = error.message if not error.remedy else f"{error.message} {error.remedy}"
+        self._prompt.remark(plain(words), "warning", column)
+
+    # -- filter
+
+    def action_filter(self) -> None:
+        if self.screen.panes.focus == "vocab":
+            self.action_find()
+            return
+        editor = self._editor
+        self.ask(
+            _("filter"),
+            lambda _text: None,
+            kind="filter",
+            value=editor.filter,
+            offers=filter_offers(editor.asking.completer),
+        )
+
+    async def _try_filter(self, text: str) -> None:
+        await asyncio.sleep(TYPING_SECONDS)
+        editor = self._editor
+        if not text.strip():
+            self._prompt.remark(_("Such as: 1girl -solo, is:untagged, tags>40, tokens>75, pos(smile)=1"))
+            return
+        try:
+            found = await in_thread(editor.select, text)
+            hint = editor.hints(text)
+        except UserError as error:
+            if self._prompt.value == text:
+                self._say_error(error)
+            return
+        if self._prompt.value == text and found is not None:
+            shown = ngettext("{count} image", "{count} images", len(found)).format(count=count(len(found)))
+            self._prompt.remark(f"{shown}   {hint}" if hint else shown)
+
+    async def _filter_typed(self, text: str) -> None:
+        editor = self._editor
+        try:
+            found = await in_thread(editor.select, text)
+        except UserError as error:
+            self._say_error(error)
+            return
+        self._histories["filter"].add(text)
+        self._prompt.close()
+        self._to("files")
+        if editor is self.screen.editor:
+            self.take_filter(text, found)
+
+    def take_filter(self, text: str, found: Collection[int] | None) -> None:
+        """Show what a filter found; the cursor stays on its image where it can."""
+        panes, editor = self.screen.panes, self._editor
+        number = panes.number
+        editor.show(text, found)
+        if editor.scope == "shown" and editor.shown is None:
+            editor.scope = "here"
+        panes.show_all(number if editor.place_of(number) >= 0 else None)
+        self.screen.refresh_keys()
+
+    def filter_by(self, text: str) -> None:
+        """Filter by a text that is right already."""
+        start_job(self.screen, partial(self._filter_by, text), "filter")
+
+    async def _filter_by(self, text: str) -> None:
+        try:
+            found = await in_thread(self._editor.select, text)
+        except UserError as error:
+            self.screen.tell(error_words(error), "error")
+            return
+        self.take_filter(text, found)
+
+    def action_refilter(self) -> None:
+        self.filter_by(self._editor.filter)
+
+    def action_find(self) -> None:
+        self._to("vocab")
+        self.ask(_("find a tag"), lambda _text: None, kind="find", value=self.screen.panes.words)
+        self._focus = "vocab"
+
+    # -- marks
+
+    def action_mark(self) -> None:
+        panes, editor = self.screen.panes, self._editor
+        if panes.number < 0:
+            return
+        editor.mark(panes.number)
+        panes.refresh_tags()
+        panes.pane("files").action_down()
+
+    def action_mark_range(self) -> None:
+        marked = self._editor.mark_range(self.screen.panes.number)
+        self.screen.panes.refresh_tags()
+        self._tell_marks(marked)
+
+    def action_mark_all(self) -> None:
+        editor = self._editor
+        editor.marks.update(editor.visible)
+        self.screen.panes.refresh_tags()
+        self._tell_marks(len(editor.visible))
+
+    def action_mark_invert(self) -> None:
+        editor = self._editor
+        editor.marks ^= set(editor.visible)
+        self.screen.panes.refresh_tags()
+        self._tell_marks(len(editor.marks))
+
+    def action_mark_none(self) -> None:
+        self._editor.marks.clear()
+        self.screen.panes.refresh_tags()
+
+    def _tell_marks(self, marked: int) -> None:
+        self.screen.tell(ngettext("{count} image marked", "{count} images marked", marked).format(count=count(marked)))
+
+    def action_scope(self) -> None:
+        self._editor.next_scope()
+        self.screen.say()
+
+    # -- moving
+
+    def _to(self, pane: str) -> None:
+        self.screen.set_focus(self.screen.query_one(f"#{pane if pane in PANES else 'files'}", VirtualList))
+
+    def _step_pane(self, step: int) -> None:
+        focus = self.screen.panes.focus
+        place = PANES.index(focus) if focus in PANES else 0
+        self._to(PANES[(place + step) % len(PANES)])
+
+    def action_next_pane(self) -> None:
+        self._step_pane(1)
+
+    def action_previous_pane(self) -> None:
+        self._step_pane(-1)
+
+    def action_pane_left(self) -> None:
+        if self.screen.panes.focus == "tags":
+            self._to("files")
+
+    def action_pane_right(self) -> None:
+        if self.screen.panes.focus in ("files", "vocab"):
+            self._to("tags")
+
+    def action_next_image(self) -> None:
+        self.screen.panes.pane("files").action_down()
+
+    def action_previous_image(self) -> None:
+        self.screen.panes.pane("files").action_up()
+
+    def go(self, step: int, wanted: Callable[[int], object], none: str) -> None:
+        """To the next image of the list for which something holds; looks in a thread."""
+        start_job(self.screen, partial(self._go, step, wanted, none), "go")
+
+    async def _go(self, step: int, wanted: Callable[[int], object], none: str) -> None:
+        editor, files = self._editor, self.screen.panes.pane("files")
+        visible, start = editor.visible, files.cursor
+
+        def look() -> int:
+            for away in range(1, len(visible) + 1):
+                place = (start + step * away) % len(visible)
+                if wanted(visible[place]):
+                    return place
+            return -1
+
+        place = await in_thread(look)
+        if place >= 0 and visible is editor.visible:
+            files.cursor = place
+        elif place < 0:
+            self.screen.tell(none, "success")
+
+    def action_view(self) -> None:
+        self.screen.panes.next_view()
+
+    def action_zoom(self) -> None:
+        self.screen.toggle_class("-zoom")
+        self.screen.call_after_refresh(self.screen.panes.show_caption)
+
+    def action_open(self) -> None:
+        """Enter: what it does is said by where the cursor is."""
+        screen, panes = self.screen, self.screen.panes
+        if screen.edits.pending is not None:
+            screen.edits.accept()
+        elif panes.focus == "files":
+            self.action_zoom()
+        elif panes.focus == "vocab" and panes.tag:
+            wanted = f"tag:{quoted(panes.tag)}"
+            self.filter_by("" if self._editor.filter == wanted else wanted)
+        elif panes.tag and not screen.busy:
+            screen.edits.action_rename()
+
+    def action_order(self) -> None:
+        self.screen.tell(_("vocabulary: {order}").format(order=self.screen.panes.next_order()))
+
+    # -- commands
+
+    def action_command(self) -> None:
+        editor = self._editor
+        spoken = editor.stretch(self.screen.panes.number).spoken
+        self.ask(f": ({spoken})", self.command, kind="command", offers=operation_offers(editor.asking.completer))
+
+    def _check(self, text: str) -> UserError | None:
+        """What is wrong with a command, none when it can be done."""
+        from lora_tui.captions.language import parse_operation
+
+        name, _blank, rest = text.strip().partition(" ")
+        try:
+            if name in ("filter", "mark", "unmark"):
+                if rest.strip():
+                    self._editor.hints(rest)
+            elif name in ("undo", "redo"):
+                if rest.strip() and not rest.strip().isdecimal():
+                    return OperationError(_("A number is expected here."), len(name) + 1)
+            elif name in ("w", "save-filter") or substitution(text):
+                if substitution(text):
+                    parse_operation(substitution(text))
+            else:
+                parse_operation(text, folder=self._editor.corpus.root)
+        except QueryError as error:
+            return OperationError(error.message, error.column + len(name) + 1, remedy=error.remedy)
+        except UserError as error:
+            return error
+        return None
+
+    def command(self, text: str) -> None:
+        """Do a typed command on the scope."""
+        name, _blank, rest = text.strip().partition(" ")
+        rest = rest.strip()
+        if not name:
+            return
+        if name in COMMANDS and name != "s":
+            self._command(name, rest)
+        else:
+            self.screen.edits.run(substitution(text) or text.strip())
+
+    def _command(self, name: str, rest: str) -> None:
+        edits = self.screen.edits
+        if name == "filter":
+            self.filter_by(rest)
+        elif name in ("mark", "unmark"):
+            start_job(self.screen, partial(self._mark_found, rest, name == "mark"), "mark")
+        elif name == "undo":
+            edits.turn("undo", int(rest or 1))
+        elif name == "redo":
+            edits.turn("redo", int(rest or 1))
+        elif name == "w":
+            edits.action_save()
+        elif name == "save-filter":
+            self._save_filter(rest)
+
+    async def _mark_found(self, text: str, on: bool) -> None:
+        editor = self._editor
+        try:
+            found = await in_thread(editor.select, text)
+        except UserError as error:
+            self.screen.tell(error_words(error), "error")
+            return
+        numbers = set(range(len(editor.corpus.entries))) if found is None else found
+        editor.marks = editor.marks | numbers if on else editor.marks - numbers
+        self.screen.panes.refresh_tags()
+        self._tell_marks(len(editor.marks))
+
+    def _save_filter(self, name: str) -> None:
+        editor = self._editor
+        if not editor.filter:
+            self.screen.tell(_("There is no filter that could be kept."), "warning")
+            return
+        try:
+            save_filter(editor.asking.folder, name, editor.filter)
+        except UserError as error:
+            self.screen.tell(error_words(error), "error")
+            return
+        self.screen.tell(_("The filter is kept: in:@{name}").format(name=plain(name)), "success")

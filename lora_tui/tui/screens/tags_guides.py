@@ -1,0 +1,314 @@
+"""What guides in the tag editor: problems and their fixes, the trigger word, prune assistant, sweep, history, keys."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import localtime, strftime
+from typing import TYPE_CHECKING
+
+from lora_tui.captions.history import revert
+from lora_tui.captions.lint import Problem
+from lora_tui.captions.prune import PURPOSES, prune_plan
+from lora_tui.captions.query import load_filters
+from lora_tui.captions.quoting import quoted
+from lora_tui.captions.transaction import Preview
+from lora_tui.captions.trigger import check_trigger
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.tags.editor import AT_ONCE, Stretch
+from lora_tui.tui.tags.kept import load_quick, save_quick
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.dialog import AskText, Choice, Choose
+from lora_tui.tui.wording import error_words
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.tags import TagsScreen
+    from lora_tui.tui.tags.editor import Editor
+
+ROUNDS = 3
+"""Mending one problem of a caption can bring another to light."""
+
+
+class Guides:
+    """Ways of several steps, each with a preview before anything changes."""
+
+    def __init__(self, screen: TagsScreen) -> None:
+        self.screen = screen
+        self.quick: dict[str, str] = {}
+
+    @property
+    def _editor(self) -> Editor:
+        assert self.screen.editor is not None
+        return self.screen.editor
+
+    # -- problems
+
+    def action_next_problem(self) -> None:
+        self.screen.finding.go(1, self._editor.problems, _("No caption of the list has a problem."))
+
+    def action_previous_problem(self) -> None:
+        self.screen.finding.go(-1, self._editor.problems, _("No caption of the list has a problem."))
+
+    def action_fix(self) -> None:
+        """Mend this caption; what mending brings to light is mended, too."""
+        editor, number = self._editor, self.screen.panes.number
+        if number < 0:
+            return
+        found = editor.problems(number)
+        fixes = list(dict.fromkeys(problem.fix for problem in found if problem.fix))
+        if not fixes:
+            text = _("Nothing here can be mended by itself.") if found else _("This caption has no problem.")
+            self.screen.tell(text, "muted")
+            return
+        stretch = Stretch((number,), editor.entry(number).name, f"image {editor.entry(number).name}")
+        prepare = partial(editor.prepare, "; ".join(fixes), stretch)
+        self.screen.edits.consider(prepare, stretch, ask=False, repeatable=False)
+
+    def action_lint(self) -> None:
+        start_job(self.screen, self._lint, "lint")
+
+    async def _lint(self) -> None:
+        editor, shown = self._editor, self._editor.visible
+        if len(shown) > AT_ONCE:
+            self.screen.tell(_("Looking for problems."), "muted")
+        problems = await in_thread(editor.asking.linter.all, shown)
+        kinds: dict[str, list[Problem]] = {}
+        for problem in problems:
+            kinds.setdefault(problem.code, []).append(problem)
+        if not kinds:
+            self.screen.tell(_("No caption of the list has a problem."), "success")
+            return
+        choices = []
+        for code, found in sorted(kinds.items(), key=lambda kind: -len(kind[1])):
+            fixable = sum(1 for problem in found if problem.fix)
+            remark = _("can be mended") if fixable else _("only you can mend it")
+            remark = f"{count(len(found)):>7}  {remark}  {plain(found[0].message, limit=60)}"
+            choices.append(Choice(code, code, remark))
+        title = ngettext("{count} problem", "{count} problems", len(problems)).format(count=count(len(problems)))
+        detail = _("Enter shows what mending would change; where only you can mend, it shows those images.")
+        chosen_code = await self.screen.app.push_screen_wait(
+            Choose(title, choices, detail=detail, accept=_("mend or show"))
+        )
+        if chosen_code is None:
+            return
+        chosen = kinds[chosen_code]
+        if not any(problem.fix for problem in chosen):
+            self.screen.finding.filter_by(f"lint:{chosen_code}")
+            return
+        numbers = tuple(dict.fromkeys(problem.number for problem in chosen))
+        stretch = Stretch(numbers, chosen_code, f"lint {chosen_code}")
+
+        def prepare(should_stop: object = None) -> Preview:
+            return editor.prepare_fixes(chosen, _("mend {code}").format(code=chosen_code), f"lint {chosen_code}")
+
+        self.screen.edits.consider(prepare, stretch, ask=True, repeatable=False)
+
+    # -- the trigger word
+
+    def action_trigger(self) -> None:
+        start_job(self.screen, self._trigger, "trigger")
+
+    async def _trigger(self) -> None:
+        editor = self._editor
+        asking = editor.asking
+        asked = await self.screen.app.push_screen_wait(
+            AskText(
+                _("Trigger word"),
+                asking.trigger,
+                detail=_("It is put in front of every caption of the list, in this spelling."),
+                accept=_("show what changes"),
+            )
+        )
+        word = (asked or "").strip()
+        if not word:
+            return
+        known = asking.lists if len(asking.lists) else None
+        problems = check_trigger(
+            word, editor.corpus.index, total=len(editor.corpus.entries), known=known, tokens=asking.tokens
+        )
+        if any(problem.severity == "error" for problem in problems):
+            self.screen.tell(plain(problems[0].message), "error")
+            return
+        if problems and word != asking.trigger:
+            self.screen.shell.notify_plain(" ".join(problem.message for problem in problems), "warning")
+        self.screen.edits.run(f"trigger {quoted(word)}", scope="shown")
+
+    # -- prune assistant
+
+    def action_prune(self) -> None:
+        start_job(self.screen, self._prune, "prune")
+
+    async def _prune(self) -> None:
+        from lora_tui.project import PURPOSES as WORDS
+        from lora_tui.tui.screens.tags_prune import PruneDialog
+
+        editor, project = self._editor, self.screen.workspace.project
+        purpose: str | None = project.purpose if project is not None else ""
+        if purpose not in PURPOSES:
+            choices = [Choice(name, _(WORDS[name][1]) if name in WORDS else name) for name in PURPOSES]
+            purpose = await self.screen.app.push_screen_wait(Choose(_("What is the LoRA to learn?"), choices))
+        if purpose is None:
+            return
+        numbers = frozenset(editor.visible)
+        plan = await in_thread(
+            partial(
+                prune_plan,
+                editor.corpus.index,
+                purpose,
+                trigger=editor.asking.trigger,
+                numbers=numbers,
+                total=len(numbers),
+            )
+        )
+        chosen = await self.screen.app.push_screen_wait(PruneDialog(plan))
+        if chosen and (operation := plan.operation(chosen)):
+            self.screen.edits.run(operation, scope="shown", ask=True)
+
+    # -- sweep
+
+    def action_sweep(self) -> None:
+        from lora_tui.tui.tags.offers import tag_offers
+
+        def begin(text: str) -> None:
+            if tag := text.strip().strip(","):
+                start_job(self.screen, partial(self._sweep, tag), "sweep")
+
+        offers = tag_offers(self._editor.asking.completer, several=False)
+        self.screen.finding.ask(
+            _("sweep over the tag"), begin, kind="tags", value=self.screen.panes.tag, offers=offers, final=True
+        )
+
+    async def _sweep(self, tag: str) -> None:
+        from lora_tui.tui.screens.tags_sweep import Sweep
+
+        editor = self._editor
+        if not editor.visible:
+            return
+        start = max(self.screen.panes.pane("files").cursor, 0)
+        changed = await self.screen.app.push_screen_wait(Sweep(editor, tag, start))
+        if changed is None:
+            return
+        self.screen.panes.show_all()
+        self.screen.panes.pane("files").cursor = changed.place
+        text = ngettext("{tag}: {count} image changed", "{tag}: {count} images changed", changed.images)
+        self.screen.tell(text.format(tag=plain(tag), count=count(changed.images)), "success")
+
+    # -- history and review
+
+    def action_history(self) -> None:
+        start_job(self.screen, self._history, "history-list")
+
+    async def _history(self) -> None:
+        editor = self._editor
+        records = await in_thread(editor.session.journal.records)
+        if not records:
+            self.screen.tell(_("Nothing was done to these captions yet."), "muted")
+            return
+        choices = []
+        for record in reversed(records[-2000:]):
+            when = strftime("%m-%d %H:%M", localtime(record.time))
+            label = f"{record.number} {when} {plain(record.author, limit=12)}"
+            files = ngettext("{count} file", "{count} files", record.files).format(count=count(record.files))
+            choices.append(Choice(record.number, label, f"{files}  {plain(record.operation, limit=80)}"))
+        detail = _("Enter takes that one transaction back and leaves what came later.")
+        number = await self.screen.app.push_screen_wait(
+            Choose(_("History"), choices, detail=detail, accept=_("take it back"))
+        )
+        if number is None or self.screen.busy:
+            return
+        self.screen.busy = _("undoing")
+        try:
+            done = await in_thread(revert, editor.session, number, editor.author)
+        except UserError as error:
+            self.screen.tell(error_words(error), "error")
+            return
+        finally:
+            self.screen.busy = ""
+        editor.under_way.append(done)
+        self.screen.panes.refresh_tags()
+        files = ngettext("{count} file", "{count} files", len(done.changes)).format(count=count(len(done.changes)))
+        self.screen.tell(_("transaction {number} taken back in {files}").format(number=number, files=files), "success")
+
+    def action_reviewed(self) -> None:
+        editor = self._editor
+        stretch = editor.stretch(self.screen.panes.number)
+        editor.under_way.append(editor.session.review(stretch.numbers, editor.author))
+        text = ngettext("{count} caption reviewed", "{count} captions reviewed", len(stretch.numbers))
+        self.screen.tell(text.format(count=count(len(stretch.numbers))), "success")
+
+    def action_next_unreviewed(self) -> None:
+        from lora_tui.captions.provenance import Provenance
+
+        history = Provenance(self._editor.session)
+        reviewed: list[frozenset[int]] = []
+
+        def wanted(number: int) -> bool:
+            if not reviewed:
+                reviewed.append(frozenset(history.reviewed()))
+            return number not in reviewed[0]
+
+        self.screen.finding.go(1, wanted, _("Every caption of the list was reviewed."))
+
+    # -- what is chosen
+
+    def action_saved(self) -> None:
+        start_job(self.screen, self._saved, "saved")
+
+    async def _saved(self) -> None:
+        try:
+            filters = load_filters(self._editor.asking.folder)
+        except UserError as error:
+            self.screen.tell(error_words(error), "error")
+            return
+        if not filters:
+            self.screen.tell(_("No filter is kept yet; the command save-filter NAME keeps the one in use."), "muted")
+            return
+        choices = [Choice(name, plain(name), plain(one.query, limit=60)) for name, one in filters.items()]
+        name = await self.screen.app.push_screen_wait(Choose(_("Saved filters"), choices))
+        if name is not None:
+            self.screen.finding.filter_by(f"in:@{name}")
+
+    def load_quick(self) -> None:
+        """Read the tags on the digits of the folder that was opened."""
+        self.quick = load_quick(self._editor.asking.folder)
+
+    def action_quick_set(self) -> None:
+        tag = self.screen.panes.tag
+        choices = [Choice(digit, digit, plain(self.quick.get(digit, "")) or "–") for digit in "123456789"]
+
+        def chosen(digit: str | None) -> None:
+            if digit is None:
+                return
+            self.quick = {key: other for key, other in self.quick.items() if other != tag} | {digit: tag}
+            try:
+                save_quick(self._editor.asking.folder, self.quick)
+            except UserError as error:
+                self.screen.tell(error_words(error), "error")
+            self.screen.panes.refresh_tags()
+
+        free = next((digit for digit in "123456789" if digit not in self.quick), "1")
+        title = _("On which digit is {tag}?").format(tag=plain(tag, limit=40))
+        self.screen.app.push_screen(Choose(title, choices, current=free), chosen)
+
+    def action_folder(self) -> None:
+        roots = self.screen.roots()
+        choices = [Choice(root, plain(str(root))) for root in roots]
+
+        def chosen(root: object) -> None:
+            if root is not None and root != self.screen.root:
+                self.screen.open_folder(root)  # type: ignore[arg-type]  # one of the choices
+
+        self.screen.app.push_screen(Choose(_("Folder"), choices, current=self.screen.root), chosen)
+
+    def action_keymap(self) -> None:
+        from lora_tui.tui.keymaps import KEYMAPS
+
+        shell = self.screen.shell
+        choices = [Choice(name, _(words)) for name, (words, _table) in KEYMAPS.items()]
+
+        def chosen(name: str | None) -> None:
+            if name is not None and name != shell.settings.keymap:
+                shell.keep(keymap=name)
+                shell.take_keymap()
+
+        shell.push_screen(Choose(_("Keymap"), choices, current=shell.settings.keymap), chosen)
