@@ -158,7 +158,19 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     """A run's state for scripts."""
     names = (
         *("number", "state", "step", "total_steps", "epoch", "epochs", "phase", "phase_done", "phase_total", "loss"),
-        *("step_seconds", "started", "ended", "eta", "code", "message", "advice", "can_resume", "newer", "attempt"),
+        *(
+            "step_seconds",
+            "started",
+            "ended",
+            "took",
+            "eta",
+            "code",
+            "message",
+            "advice",
+            "can_resume",
+            "newer",
+            "attempt",
+        ),
         *("orphaned", "damaged"),
     )
     values: dict[str, Any] = {"run": status.run.root, "name": status.run.name, "alive": status.alive}

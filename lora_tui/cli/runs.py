@@ -90,8 +90,8 @@ def _row(status: RunStatus) -> tuple[str, ...]:
 
     if status.eta is not None:
         span = _("{time} left").format(time=duration(status.eta))
-    elif status.started and status.ended:
-        span = duration(status.ended - status.started)
+    elif status.took is not None:
+        span = duration(status.took)
     else:
         span = "-"
     return (

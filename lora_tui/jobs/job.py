@@ -33,6 +33,7 @@ class Job:
         attempt: 1 for the first life of the run, one more for each resume.
         log_offset: bytes of ``trainer.log`` that belong to earlier lives.
         folder: the run folder it was started in, with its ``place``: a copy of the folder holds the same file.
+        worked: seconds that earlier lives of the run took.
     """
 
     pid: int = 0
@@ -50,6 +51,13 @@ class Job:
     log_offset: int = 0
     folder: str = ""
     place: str = ""
+    worked: float = 0.0
+
+    @property
+    def lived(self) -> float:
+        """Seconds that all lives took so far; what lay between them does not count."""
+        last = self.heartbeat if self.ended is None else self.ended
+        return self.worked + (max(last - self.started, 0.0) if self.started else 0.0)
 
 
 def read_job(run_dir: Path) -> Job | None:
@@ -122,6 +130,7 @@ _NUMBERS: dict[str, Callable[[Any], Any]] = {
     "signal": lambda value: _among(value, 1, 64),
     "attempt": as_count,
     "log_offset": as_count,
+    "worked": lambda value: as_time(value) or 0.0,
 }
 """How each number of the file is read."""
 

@@ -69,6 +69,7 @@ class Keeper:
             heartbeat=now,
             host=host(),
             attempt=1 + (earlier.attempt if earlier else 0),
+            worked=earlier.lived if earlier else 0.0,
             log_offset=log.stat().st_size if log.exists() else 0,
             folder=str(run_dir),
             place=place_of(run_dir),

@@ -46,6 +46,7 @@ class RunStatus:
         step, total_steps, epoch, epochs: how far it is.
         phase: what the trainer is at (loading, caching, training …), with ``phase_done`` of ``phase_total``.
         loss: of the last step.
+        took: seconds from start to end of all its lives, once it has ended; what lay between them does not count.
         eta: seconds that are left while it trains; none until enough steps tell it.
         code, message, advice: why it ended, when that needs words.
         can_resume: whether ``resume_run`` would take it.
@@ -69,6 +70,7 @@ class RunStatus:
     step_seconds: float | None = None
     started: float | None = None
     ended: float | None = None
+    took: float | None = None
     eta: float | None = None
     code: str = ""
     message: str = ""
@@ -173,6 +175,7 @@ def inspect(run: RunFolder) -> RunStatus:
         step_seconds=seconds,
         started=_started(record, job),
         ended=None if living else _ended(job, found),
+        took=None if living else _took(record, job, found),
         eta=(total - step) * seconds if going and seconds is not None and total > step else None,
         code=told.code,
         message=told.message,
@@ -285,6 +288,13 @@ def _ended(job: Job | None, found: _Findings) -> float | None:
     if found.terminal is not None:
         return as_time(found.terminal.get("t"))
     return job.heartbeat if job and job.heartbeat else None
+
+
+def _took(record: dict[str, Any], job: Job | None, found: _Findings) -> float | None:
+    if job is not None and job.lived > 0:
+        return job.lived
+    started, ended = _started(record, job), _ended(job, found)
+    return ended - started if started and ended is not None and ended >= started else None
 
 
 def _whole(event: Mapping[str, Any] | None, name: str) -> int:

@@ -109,8 +109,8 @@ def _state(status: RunStatus, tone: str, width: int) -> list[Line]:
     """The state, when it began, and how long it took, in one line or two."""
     state = state_words(status.state)
     parts = [clock(status.started, "%Y-%m-%d %H:%M")] if status.started else []
-    if status.started and status.ended is not None and status.ended >= status.started:
-        parts.append(_("took {time}").format(time=duration(status.ended - status.started)))
+    if status.took is not None:
+        parts.append(_("took {time}").format(time=duration(status.took)))
     first, *more = flow([state, *(part for part in parts if part)], width)
     return [(Cell(state, tone), Cell(first.removeprefix(state), "muted")), *((Cell(text, "muted"),) for text in more)]
 

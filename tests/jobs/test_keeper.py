@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from lora_tui.errors import UserError
 from lora_tui.jobs import launch
 from lora_tui.jobs.control import request
 from lora_tui.jobs.events import EventReader
-from lora_tui.jobs.job import keeper_alive, read_job, trainer_alive
+from lora_tui.jobs.job import as_plain, keeper_alive, read_job, trainer_alive
 from lora_tui.jobs.lock import holder
 from lora_tui.jobs.process import identity
 from lora_tui.jobs.registry import living
@@ -209,6 +210,19 @@ def test_keeper_and_trainer_killed_together_leave_a_run_that_died_and_resumes(ru
     assert again.attempt == 2 and "--resume" in again.command
     ended(run)
     assert inspect(run).state == "finished"
+
+
+def test_the_time_between_two_lives_does_not_count(run: RunFolder) -> None:
+    launched(run, "--steps", "2")
+    first = ended(run)
+    assert first.ended is not None and 0 < first.lived < 300
+    earlier = dataclasses.replace(first, started=first.started - 5000, ended=first.ended - 5000)
+    run.job_path.write_text(json.dumps(as_plain(earlier)), encoding="utf-8")
+    launched(run, "--steps", "3", resume=True)
+    until(lambda: ended(run).attempt == 2)
+    took = inspect(run).took
+    assert took is not None
+    assert earlier.lived < took < 600
 
 
 def test_a_trainer_killed_before_it_took_the_lock_counts_as_started_and_then_as_died(run: RunFolder) -> None:
