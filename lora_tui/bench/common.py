@@ -6,8 +6,10 @@ median of the ratios is given with an interval that holds it with 95% or more, w
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -88,10 +90,26 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def paired_ratios(ours: Callable[[], object], theirs: Callable[[], object], pairs: int = 15) -> list[float]:
-    """Ratios of the times of ``ours`` to ``theirs``, measured in turns; who goes first alternates."""
+def tell(text: str) -> None:
+    """Say on standard error what is being done, for whoever waits; the figures go to standard output."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def paired_ratios(
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    pairs: int = 15,
+    told: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """Ratios of the times of ``ours`` to ``theirs``, measured in turns; who goes first alternates.
+
+    ``told`` hears before each pair its number (from 1) and how many there are.
+    """
     ratios = []
     for pair in range(pairs):
+        if told is not None:
+            told(pair + 1, pairs)
         if pair % 2:
             other, own = timed(theirs), timed(ours)
         else:

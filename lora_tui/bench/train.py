@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.bench.common import Measure, paired_ratios, ratio_measure, timed
+from lora_tui.bench.common import Measure, paired_ratios, ratio_measure, tell, timed
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.text.translate import _
@@ -67,8 +67,12 @@ def measure(args: argparse.Namespace) -> list[Measure]:
             place=place, size=args.size, side=args.resolution, batch=args.batch_size, rank=args.rank,
             precision=args.precision,
         )  # fmt: skip
+        tell(detail)
+        tell(_("the image model alone: loading and warming up"))
         frozen = compare(_setup(args, Path(folder), text_encoder=False), args.pairs, args.steps)
+        tell(_("with the text encoder: loading and warming up"))
         trained = compare(_setup(args, Path(folder), text_encoder=True), args.pairs, args.steps)
+    tell(_("measuring memory, in processes of their own"))
     peaks = {name: _peak_elsewhere(args, name) for name in ("ours", "bare")}
     return [
         ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=STEP_BAR, detail=detail),
@@ -102,9 +106,13 @@ def compare(setup: Setup, pairs: int, steps: int) -> Steps:
     one, other = ours(setup), bare(setup)
     for loop in (one, other):
         loop.work(WARM_UP)
-    ratios = paired_ratios(lambda: one.work(steps), lambda: other.work(steps), pairs)
+    ratios = paired_ratios(lambda: one.work(steps), lambda: other.work(steps), pairs, _tell_pair)
     seconds = statistics.median(timed(lambda: one.work(steps)) for _unused in range(3)) / steps
     return Steps(ratios, seconds)
+
+
+def _tell_pair(number: int, pairs: int) -> None:
+    tell(_("pair {number} of {pairs}").format(number=number, pairs=pairs))
 
 
 # -- memory ------------------------------------------------------------------------------------------------------

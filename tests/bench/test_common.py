@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.bench.common import Measure, amount, median_interval, paired_ratios, ratio_measure
+from lora_tui.bench.common import Measure, amount, median_interval, paired_ratios, ratio_measure, tell
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=40))
@@ -85,3 +85,9 @@ def test_the_app_paints_in_a_terminal_without_heavy_libraries() -> None:
     assert 0 < paint["value"] < 20
     assert memory["value"] > 10_000_000
     assert heavy["value"] == 0
+
+
+def test_who_waits_hears_of_each_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    paired_ratios(lambda: None, lambda: None, 2, lambda number, pairs: tell(f"pair {number} of {pairs}"))
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "pair 1 of 2\npair 2 of 2\n")
