@@ -131,7 +131,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
-    from lora_tui.config.history import past_runs_in
+    from lora_tui.config.history import past_runs_elsewhere, past_runs_in
     from lora_tui.config.load import load_config, set_values
     from lora_tui.config.plan import plan_run
     from lora_tui.config.validate import check_config
@@ -152,7 +152,10 @@ def _plan(args: argparse.Namespace) -> int:
             remedy=_("See: lora-tui dataset check DIR"),
             code="dataset.empty",
         )
-    history = past_runs_in(project.runs) if project else ()
+    history = (
+        *(past_runs_in(project.runs) if project else ()),
+        *past_runs_elsewhere(project.root if project else None),
+    )
     plan = plan_run(config, scan, data, history=history, price_per_hour=project.price_per_hour if project else 0.0)
     free = _free_bytes(args.file.absolute().parent)
     if args.json:
@@ -279,6 +282,7 @@ def _course_rows(plan: RunPlan) -> Iterator[tuple[str, str]]:
 
 def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tuple[str, str]]:
     from lora_tui.text.formats import bytes_text, duration, number
+    from lora_tui.text.plain import plain
 
     yield _("memory"), f"{bytes_text(plan.memory_total)}  {_parts(plan.memory_bytes)}"
     disk = _("{size} of {free} free").format(size=bytes_text(plan.disk_total), free=bytes_text(free))
@@ -287,9 +291,13 @@ def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tu
         yield _("time"), _("not known before the first run of this size here")
     else:
         told = _("about {time} ({seconds} s a step, as in {run})")
+        if plan.rough:
+            told = _("roughly {time} ({seconds} s a step, guessed from {run})")
         yield (
             _("time"),
-            told.format(time=duration(plan.seconds), seconds=number(plan.step_seconds, 2), run=plan.source),
+            told.format(
+                time=duration(plan.seconds), seconds=number(plan.step_seconds, 2), run=plain(plan.source, limit=60)
+            ),
         )
     if plan.cost is not None and project is not None:
         told = _("about {cost} {currency} at {price} an hour")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from lora_tui.runs.status import RunStatus
 
 LOOK_BACK = 20
+PROJECTS, RUNS_OF_OTHERS = 4, 3
+"""Other projects that are asked, and runs of each."""
 
 
 def past_runs(statuses: Iterable[RunStatus], most: int = LOOK_BACK) -> tuple[PastRun, ...]:
@@ -31,6 +34,19 @@ def past_runs(statuses: Iterable[RunStatus], most: int = LOOK_BACK) -> tuple[Pas
             continue  # made by a newer version or edited by hand: it teaches nothing here
         name = _("run {number}").format(number=status.number) if status.number else status.run.name
         found.append(PastRun(name=name, config=config, step_seconds=status.step_seconds))
+    return tuple(found)
+
+
+def past_runs_elsewhere(root: Path | None, most: int = PROJECTS) -> tuple[PastRun, ...]:
+    """The newest runs of the projects that were open last, but for the project in ``root``; named with theirs."""
+    from lora_tui.runs.folder import list_runs
+    from lora_tui.runs.status import inspect
+    from lora_tui.settings import recent_projects
+
+    found: list[PastRun] = []
+    for project in [path for path in recent_projects() if path != root][:most]:
+        newest = (inspect(run) for run in reversed(list_runs(project / "runs")[-RUNS_OF_OTHERS:]))
+        found += [replace(past, name=f"{project.name}: {past.name}") for past in past_runs(newest)]
     return tuple(found)
 
 

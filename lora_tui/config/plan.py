@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Moments, moments
 from lora_tui.config.estimate import disk_parts, lora_bytes, memory_parts, trained_parameters
 from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.families import facts_for
 from lora_tui.text import _, count, ngettext
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class RunPlan:
         disk_bytes, memory_bytes: by part, see :mod:`lora_tui.config.estimate`.
         step_seconds, seconds, cost: None when no earlier run says; ``cost`` also without a price.
         source: name of the run that the time is taken from, empty when unknown.
+        rough: that run was of another precision, model or size, so that the time is a guess.
         arithmetic: how the steps come about, one line in the current language.
     """
 
@@ -88,6 +91,7 @@ class RunPlan:
     cost: float | None
     source: str
     arithmetic: str
+    rough: bool = False
 
     @property
     def samples(self) -> int:
@@ -142,7 +146,7 @@ def plan_run(
         data_plan = make_plan(config, scan)
     at = planned_moments(config, data_plan)
     total = data_plan.total_steps
-    step_seconds, source = expected_step_seconds(config, history)
+    step_seconds, source, rough = expected_step_seconds(config, history)
     seconds = None if step_seconds is None else step_seconds * total
     return RunPlan(
         images=len(data_plan.train) + len(data_plan.validation),
@@ -170,6 +174,7 @@ def plan_run(
         cost=None if seconds is None or price_per_hour <= 0 else seconds / 3600 * price_per_hour,
         source=source,
         arithmetic=arithmetic_text(data_plan),
+        rough=rough,
     )
 
 
@@ -179,23 +184,26 @@ def planned_moments(config: Config, data_plan: DataPlan) -> dict[str, Moments]:
     return found if data_plan.validation else {**found, VALIDATION: Moments()}
 
 
-def expected_step_seconds(config: Config, history: Sequence[PastRun]) -> tuple[float | None, str]:
-    """Seconds per step by the most similar of the earlier runs, scaled by the work, and that run's name.
+def expected_step_seconds(config: Config, history: Sequence[PastRun]) -> tuple[float | None, str, bool]:
+    """Seconds per step by the most similar of the earlier runs, scaled by the work, that run's name, and whether the
+    time is rough.
 
-    Runs of another family, precision or device are left out, and so are those of a very different size.
+    Runs of another family or device are left out. Those of another precision or model, or of a very different size,
+    give a rough time, where there are no others.
     """
-    best: tuple[float, float, str] | None = None
+    best: tuple[bool, float, float, str] | None = None
     for past in history:
-        same = (
-            past.config.model.family == config.model.family and past.config.memory.precision == config.memory.precision
-        )
+        same = past.config.model.family == config.model.family
         if not same or past.config.memory.device != config.memory.device or not past.step_seconds > 0:
             continue
-        ratio = _work(config) / _work(past.config)
+        larger = _times_larger(config, past.config)
+        ratio = _work(config) / _work(past.config) * larger
         distance = abs(math.log(ratio))
-        if distance <= math.log(COMPARABLE_WORK) and (best is None or distance < best[0]):
-            best = (distance, past.step_seconds * ratio, past.name)
-    return (best[1], best[2]) if best else (None, "")
+        alike = past.config.memory.precision == config.memory.precision and larger == 1
+        rough = not alike or distance > math.log(COMPARABLE_WORK)
+        if best is None or (rough, distance) < best[:2]:
+            best = (rough, distance, past.step_seconds * ratio, past.name)
+    return (best[2], best[3], best[0]) if best else (None, "", False)
 
 
 def arithmetic_text(data_plan: DataPlan) -> str:
@@ -235,6 +243,19 @@ def arithmetic_text(data_plan: DataPlan) -> str:
 def _listed(steps: Moments) -> list[int]:
     """All steps, or the first ones and the last."""
     return list(steps) if len(steps) <= LISTED_AT_MOST else [*steps[: LISTED_AT_MOST - 1], steps[-1]]
+
+
+def _times_larger(config: Config, other: Config) -> float:
+    """How many times as many parameters the image model of ``config`` has; 1 where that cannot be known."""
+    if config.model.base == other.model.base:
+        return 1.0
+    sizes = []
+    for one in (config, other):
+        try:
+            sizes.append(facts_for(one.model.family).part_parameters(one.model.base)["unet"])
+        except (UserError, KeyError):  # the base of an earlier run is gone
+            return 1.0
+    return sizes[0] / sizes[1]
 
 
 def _work(config: Config) -> float:

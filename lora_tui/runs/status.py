@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +107,7 @@ class _Findings:
     said_something: bool = False
     life_found: bool = False
     recent: list[Event] = field(default_factory=list)
+    older: list[Event] = field(default_factory=list)
 
     @property
     def paused(self) -> bool:
@@ -117,7 +118,12 @@ class _Findings:
     def enough(self) -> bool:
         """Whether what is older can add nothing."""
         placed = self.step is not None or self.resumed is not None
-        return placed and (self.life_found or len(self.recent) >= RECENT)
+        return placed and (len(self.recent) >= RECENT or (self.life_found and self.timed))
+
+    @property
+    def timed(self) -> bool:
+        """Whether the steps of this life tell the time of one, or else those of the life before."""
+        return len(self.recent) > SOUND or len(self.older) > SOUND
 
     def take(self, event: Event) -> None:
         """Take in the next older event; an earlier life tells its step alone."""
@@ -129,6 +135,8 @@ class _Findings:
         elif kind == "resumed":
             self.resumed = self.resumed or event
         if self.life_found:
+            if kind == "step":
+                self.older.append(event)
             return
         self.said_something = self.said_something or kind not in ("resources", "attempt")
         if kind == "step":
@@ -270,12 +278,20 @@ def _findings(run: RunFolder) -> _Findings:
 
 
 def _pace(found: _Findings) -> tuple[float | None, bool]:
-    """Seconds a step, from the last ones, and whether that is enough to say when the run ends."""
-    times = [as_number(event.get("step_seconds")) for event in found.recent]
-    known = [time for time in times if time is not None and 0 < time < SLOWEST]
+    """Seconds a step, from the last ones, and whether that is enough to say when the run ends.
+
+    A life of few steps leaves the time that the life before told, if that was a longer one.
+    """
+    known = _times(found.recent)
     if found.life_found and len(known) > 1:
         del known[-1]  # the first step of a life, in which a device warms up
-    return typical(known), len(known) >= SOUND
+    sound = len(known) >= SOUND
+    return typical(known if sound else _times(found.older) or known), sound
+
+
+def _times(events: Sequence[Event]) -> list[float]:
+    times = [as_number(event.get("step_seconds")) for event in events]
+    return [time for time in times if time is not None and 0 < time < SLOWEST]
 
 
 def _started(record: dict[str, Any], job: Job | None) -> float | None:

@@ -123,7 +123,8 @@ def _time_and_files(plan: RunPlan, disk_free: int | None) -> list[str]:
     else:
         pace = f"{1 / plan.step_seconds:.2f} it/s"
         source = f", {plain(plan.source, limit=24)}" if plan.source else ""
-        parts = [_("time about {time}").format(time=duration(plan.seconds)) + f" ({pace}{source})"]
+        told = _("time roughly {time}") if plan.rough else _("time about {time}")
+        parts = [told.format(time=duration(plan.seconds)) + f" ({pace}{source})"]
     size = bytes_text(plan.lora_bytes)
     parts.append(_("file {size} x {files}").format(size=size, files=count(len(plan.checkpoints))))
     disk = bytes_text(plan.disk_total)

@@ -271,6 +271,7 @@ def make_planned(
     Args:
         groups: near-duplicate group of each image by uid, see :func:`near_duplicates`.
     """
+    from lora_tui.config.history import past_runs_elsewhere
     from lora_tui.config.plan import plan_run
     from lora_tui.config.validate import check_config
     from lora_tui.dataset.batches import make_plan
@@ -280,7 +281,9 @@ def make_planned(
         return Planned(findings=check_config(config, scan=scan))
     try:
         data_plan = make_plan(config, scan, groups=groups or {})
-        plan = plan_run(config, scan, data_plan, history=past_runs(runs), price_per_hour=price_per_hour)
+        root = runs[0].run.root.parent.parent if runs else None
+        history = tuple(past_runs(runs)) or past_runs_elsewhere(root)
+        plan = plan_run(config, scan, data_plan, history=history, price_per_hour=price_per_hour)
     except UserError as error:
         return Planned(findings=check_config(config, scan=scan), error=error)
     return Planned(plan, check_config(config, scan=scan, plan=data_plan))

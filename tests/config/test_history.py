@@ -5,9 +5,10 @@ import json
 import pytest
 from config_samples import config_with
 
-from lora_tui.config.history import past_runs_in
+from lora_tui.config.history import past_runs_elsewhere, past_runs_in
 from lora_tui.config.load import dump_config
 from lora_tui.runs.folder import RunFolder
+from lora_tui.settings import remember_project
 
 
 def run_of(runs, name: str, step_seconds: float, *, config_text: str | None = None) -> RunFolder:
@@ -43,3 +44,13 @@ def test_a_run_whose_configuration_cannot_be_read_teaches_nothing(tmp_path):
 
 def test_a_project_without_runs_teaches_nothing(tmp_path):
     assert past_runs_in(tmp_path / "none") == ()
+
+
+def test_runs_of_other_projects_are_known_by_their_project(tmp_path):
+    here, other = tmp_path / "here", tmp_path / "hats"
+    for project in (here, other):
+        run_of(project / "runs", "20260101-000000-a", 0.5)
+        remember_project(project)
+    assert [(past.name, past.step_seconds) for past in past_runs_elsewhere(here)] == [
+        (f"hats: {past_runs_in(other / 'runs')[0].name}", pytest.approx(0.5))
+    ]

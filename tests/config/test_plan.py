@@ -164,11 +164,24 @@ def test_time_and_cost_come_from_the_most_similar_run():
     assert plan.cost == pytest.approx(plan.total_steps / 3600 * 0.4)
 
 
-def test_runs_of_another_precision_device_or_size_say_nothing():
+def test_a_run_of_another_precision_or_size_gives_a_rough_time():
     others = [
         PastRun("a", config_with(memory={"precision": "fp32"}), 1.0),
-        PastRun("b", config_with(memory={"device": "cpu"}), 1.0),
         PastRun("c", config_with(data={"resolution": 64}), 1.0),
+    ]
+    scan = squares(8)
+    plan = plan_run(config_with(), scan, plan_of(config_with(), scan), history=others, price_per_hour=1.0)
+    assert (plan.rough, plan.source, plan.step_seconds) == (True, "a", 1.0)
+    plan = plan_run(config_with(), scan, plan_of(config_with(), scan), history=others[1:])
+    assert (plan.rough, plan.step_seconds) == (True, pytest.approx(64.0))
+    alike = PastRun("e", config_with(steps={"batch_size": 2}), 0.5)
+    plan = plan_run(config_with(), scan, plan_of(config_with(), scan), history=[*others, alike])
+    assert (plan.rough, plan.source) == (False, "e")
+
+
+def test_runs_of_another_device_say_nothing():
+    others = [
+        PastRun("b", config_with(memory={"device": "cpu"}), 1.0),
         PastRun("d", config_with(), 0.0),
     ]
     plan = plan_run(config_with(), squares(8), plan_of(config_with(), squares(8)), history=others, price_per_hour=1.0)

@@ -266,3 +266,14 @@ def test_looking_changes_nothing(run: RunFolder) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*")}
     inspect(run)
     assert {path: path.stat().st_mtime_ns for path in run.root.rglob("*")} == before
+
+
+def test_a_life_of_one_step_leaves_the_speed_of_the_life_before(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs")
+    add_lines(run, [event_line("attempt"), event_line("run", total_steps=400)])
+    add_lines(run, [step_line(step, step_seconds=0.5) for step in range(1, 31)])
+    add_lines(run, [event_line("finished", reason="stopped", step=30)])
+    add_lines(run, [event_line("attempt"), event_line("run", total_steps=400), event_line("resumed", step=30)])
+    add_lines(run, [step_line(31, step_seconds=20.0), event_line("finished", reason="stopped", step=31)])
+    status = inspect(run)
+    assert (status.state, status.step, status.step_seconds) == ("stopped", 31, 0.5)
