@@ -15,6 +15,9 @@ from dataclasses import dataclass
 MOST = 4096
 """Buckets of a series at most: more than any terminal has columns, and 0.3 MB with all their numbers."""
 
+_STRIDE = 16
+"""Times that buckets become wider at once, at most: so at least 256 are left to be seen."""
+
 _NAN = math.nan
 
 
@@ -37,16 +40,25 @@ class Series:
     The arrays ``steps``, ``last_steps``, ``first``, ``low``, ``high``, ``last`` and ``mean`` run in parallel, one
     entry a bucket. A bucket without any finite value has NaN in ``low``, ``high`` and ``mean``: a gap.
 
+    ``expected`` is the width that :func:`width_for` gives for the last step that is known to come: the buckets widen
+    towards it in few strides, which saves most of the work. The result is the same if the values turn out to need
+    that width; if they do not, it is :attr:`too_wide`.
+
     Attributes:
         width: steps that a bucket covers now, a power of two.
         version: changes with every change, so that a screen knows whether to draw.
         not_finite: how many values were NaN or infinite.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int = 1) -> None:
         self.width = 1
         self.version = 0
         self.not_finite = 0
+        self._expected = expected
+        self._half = expected // 2  # half of what is expected, while it has to be shown that it is needed
+        self._halves = 0
+        self._last_half = -1
+        self._strode = False
         self._clear()
 
     def _clear(self) -> None:
@@ -62,6 +74,11 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    @property
+    def too_wide(self) -> bool:
+        """Whether it has widened more than the values so far need."""
+        return self._strode and self._half > 0
 
     @property
     def mean(self) -> array[float]:
@@ -97,11 +114,24 @@ class Series:
         if position == end:
             return
         self._make_room(steps, position)
+        if self._half:
+            self._count_halves(steps, position)
         if end - position == steps[-1] - steps[position] + 1 and self.width >= 8:
             self._add_dense(steps, values, position)
         else:
             self._add_singly(steps, values, position)
         self.version += 1
+
+    def _count_halves(self, steps: Sequence[int], position: int) -> None:
+        """Count the buckets that there would be at half the width; when they are too many for that, it is shown."""
+        half = self._half
+        if len(steps) - position == steps[-1] - steps[position] + 1:
+            self._halves += steps[-1] // half - max(steps[position] // half - 1, self._last_half)
+        else:
+            self._halves += len({step // half for step in steps[position:]} - {self._last_half})
+        self._last_half = steps[-1] // half
+        if self._halves > MOST:
+            self._half = 0
 
     def _add_dense(self, steps: Sequence[int], values: Sequence[float], position: int) -> None:
         """Steps without gaps: a bucket's share of them at a time."""
@@ -171,6 +201,10 @@ class Series:
         while len(numbers) > MOST:
             width *= 2
             numbers = {number // 2 for number in numbers}
+        least, longest = width, self.width * _STRIDE
+        while least > self.width and width * 2 <= min(self._expected, longest):
+            width *= 2
+        self._strode = self._strode or width > least
         if width > self.width:
             self._widen(width)
 
@@ -207,6 +241,8 @@ class Series:
             del whole[keep:]
         if self.steps:
             self.last_steps[-1] = min(self.last_steps[-1], step)
+        if self._half:  # at least so many are left
+            self._halves, self._last_half = len(self.steps), step // self._half
         self._index = self.steps[-1] // self.width if self.steps else -1
         self.version += 1
 
@@ -236,6 +272,14 @@ def ema(values: Iterable[float], weight: float, *, counts: Iterable[int] | None 
         norm = kept * norm + (1 - kept)
         smoothed.append(past / norm)
     return smoothed
+
+
+def width_for(last_step: int) -> int:
+    """The width that a series has in which every step up to ``last_step`` has a value."""
+    width = 1
+    while last_step // width - 1 // width + 1 > MOST:
+        width *= 2
+    return width
 
 
 def _lesser(a: float, b: float) -> float:

@@ -7,19 +7,21 @@ file was cut into reads.
 
 from __future__ import annotations
 
+import itertools
 import operator
 import time
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lora_tui.jobs.backwards import newest_first
 from lora_tui.jobs.events import Event, LineReader, as_number, parse_line
 from lora_tui.jobs.job import read_job
 from lora_tui.runs import facts
 from lora_tui.runs.facts import Ending, Marker, Notice, Phase, RunInfo, Sample, Saved
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.pace import Pace
-from lora_tui.runs.series import Series
+from lora_tui.runs.series import Series, width_for
 from lora_tui.runs.steps import PRIMARY, StepBatch, StepSplitter
 
 SECONDARY = ("data_wait", "images_per_second", "memory_allocated", "memory_reserved")
@@ -37,6 +39,9 @@ MOST_NOTICES = 1000
 """Warnings and markers that are kept; older ones give way."""
 
 _REWIND = b"resumed"
+
+_LOOKED_THROUGH = 200
+"""Events at the end of a file among which its last step is looked for."""
 
 
 class RunStory:
@@ -65,6 +70,9 @@ class RunStory:
         self._cuts: list[int] = []
         self._reader = LineReader(run.events_path)
         self._scanned = False
+        self._width = 1
+        self._whole = False
+        self._sparse_names: set[str] = set()
         self._forget()
 
     def _forget(self) -> None:
@@ -143,7 +151,11 @@ class RunStory:
                 if not self._take(block):
                     self._start_over(keep_cuts=True)
                     continue
+            if self._reader.at_end and self._too_wide():
+                self._start_over(keep_cuts=True)
+                continue
             self.complete = self._reader.at_end
+            self._whole = self._whole or self.complete
             if self.complete or time.monotonic() >= deadline:
                 break
         gone = not self.run.events_path.exists() and self._reader.offset > 0
@@ -157,10 +169,19 @@ class RunStory:
         if self._scanned:
             return
         self._scanned = True
+        self._width = width_for(last_step(self.run))
         job = read_job(self.run.root)
         if job is None or job.attempt != 1:
             self._cuts = find_rewinds(self.run)
             self._forget()
+
+    def _too_wide(self) -> bool:
+        """Whether a curve became wider than its values need, which the first time to the end shows."""
+        if self._whole:
+            return False
+        found = {name for name, series in self.series.items() if series.too_wide}
+        self._sparse_names |= found
+        return bool(found)
 
     def _start_over(self, *, keep_cuts: bool) -> None:
         """Read from the start again: the file is another one, or a resume went back that was not foreseen."""
@@ -222,25 +243,25 @@ class RunStory:
         if self._limit is not None and max(batch.steps) > self._limit:
             batch = batch.only([i for i, step in enumerate(batch.steps) if step <= (self._limit or 0)])
         steps = batch.steps
-        if steps and (steps[0] <= self.step or not all(map(operator.lt, steps, steps[1:]))):
+        if steps and (steps[0] <= self.step or not (batch.rising or all(map(operator.lt, steps, steps[1:])))):
             batch = self._rising(batch)
             steps = batch.steps
         if not steps:
             return
         for name, values in batch.columns.items():
             self._series(name).extend(steps, values)
-        events = [batch.event(i) for i in _thinned(steps)]
+        events = batch.events(_thinned(steps))
         missing = [name for name in PRIMARY if name not in batch.columns]
         if missing and len(events) < len(steps):
-            self._columns([batch.event(i) for i in range(len(steps))], missing, rates=False)
+            self._columns(batch.events(range(len(steps))), missing, rates=False)
             missing = []
         self._columns(events, [*missing, *SECONDARY], rates=True)
         self._newest(batch, events)
 
     def _newest(self, batch: StepBatch, read: list[Event]) -> None:
         """Where the run stands after a batch, and how fast it got there."""
-        last = batch.event(len(batch.steps) - 1)
-        first_time, last_time = self._clock(batch.event(0)), self._clock(last)
+        first, last = batch.events((0, len(batch.steps) - 1))
+        first_time, last_time = self._clock(first), self._clock(last)
         waits = [_share(event) for event in read]
         seconds = batch.columns.get("step_seconds", array("d"))
         self._pace.steps(first_time, last_time, seconds, [share for share in waits if share is not None])
@@ -307,7 +328,11 @@ class RunStory:
             self._series(name).extend(steps, values)
 
     def _series(self, name: str) -> Series:
-        return self.series.setdefault(name, Series())
+        series = self.series.get(name)
+        if series is None:
+            foreseen = not self._whole and name not in self._sparse_names
+            series = self.series[name] = Series(self._width if foreseen else 1)
+        return series
 
     def _on_run(self, event: Event) -> None:
         self.info = facts.run_info(event)
@@ -410,7 +435,15 @@ def find_rewinds(run: RunFolder) -> list[int]:
             return found
 
 
-def _thinned(steps: array[int]) -> Sequence[int]:
+def last_step(run: RunFolder) -> int:
+    """The step that the events of a run end with, as far as their end shows it; else 0."""
+    for event in itertools.islice(newest_first(run.events_path, ("resources", "phase")), _LOOKED_THROUGH):
+        if event.get("kind") in ("step", "resumed"):
+            return facts.whole(event, "step")
+    return 0
+
+
+def _thinned(steps: Sequence[int]) -> Sequence[int]:
     """Which of rising steps are read with their secondary fields, see :data:`DENSE_BITS`."""
     least, most = (1 << max(step.bit_length() - DENSE_BITS, 0) for step in (steps[0], steps[-1]))
     if least == most and steps[-1] - steps[0] == len(steps) - 1:

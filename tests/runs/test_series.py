@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_tui.runs.series import MOST, Series, ema
+from lora_tui.runs.series import MOST, Series, ema, width_for
 
 STEPS = st.lists(st.integers(1, 40_000), max_size=300, unique=True).map(sorted)
 VALUES = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -87,6 +87,31 @@ def test_a_long_series_is_the_same_one_by_one_and_all_at_once(stride: int) -> No
         single.append(step, value)
     assert same(single, filled(steps, values))
     assert MOST // 2 < len(single) <= MOST
+
+
+@pytest.mark.parametrize("last", [1, 4095, 4096, 4097, 9000, 65_536, 70_001])
+@pytest.mark.parametrize("piece", [7, 1000])
+def test_what_is_expected_changes_the_work_and_not_the_result(last: int, piece: int) -> None:
+    series = Series(width_for(last))
+    for begin in range(1, last + 1, piece):
+        steps = range(begin, min(begin + piece, last + 1))
+        series.extend(steps, array("d", [math.sin(step) for step in steps]))
+        assert len(series) >= min(begin, 256)
+    whole = filled(list(range(1, last + 1)), [math.sin(step) for step in range(1, last + 1)])
+    assert same(series, whole) and not series.too_wide
+    assert whole.width == width_for(last)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 40)), min_size=1, max_size=3), st.integers(1, 9))
+def test_what_was_expected_in_vain_is_told(parts: list[tuple[int, int]], power: int) -> None:
+    steps, last = [], 0
+    for count, stride in parts:
+        steps += range(last + stride, last + count * stride + 1, stride)
+        last = steps[-1]
+    series, values = Series(2**power), [float(step % 7) for step in steps]
+    series.extend(array("q", steps), array("d", values))
+    assert series.too_wide or same(series, filled(steps, values))
 
 
 @settings(max_examples=50, deadline=None)

@@ -170,6 +170,35 @@ def test_a_long_story_is_the_same_read_at_once_as_it_grows_and_line_by_line(run:
     assert whole.series["loss"].not_finite == 1
 
 
+def canonical(run: RunFolder, lines: list[str]) -> RunStory:
+    """The story of a run that was watched from its beginning, when nothing could be expected of it."""
+    story = RunStory(run)
+    story.update()
+    add_lines(run, lines)
+    while not story.complete or story.update():
+        story.update()
+    return story
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda step: {},
+        lambda step: {"grad_norm": 0.5} if step < 5000 else {"grad_norm": None},
+        lambda step: {"images_per_second": step} if step > 6000 else {},
+        lambda step: {"lr": {"unet": 1e-4, "late": 1.0}} if step % 100 == 0 else {},
+    ],
+    ids=["dense", "ends early", "begins late", "seldom"],
+)
+def test_a_story_told_at_once_is_that_of_one_who_was_there(run: RunFolder, fields: Any) -> None:
+    """Whatever reading a long file at once expects of it: curves that end early, begin late or have few values."""
+    lines = [step_line(step, **fields(step)) for step in range(1, 12_000)]
+    lines.insert(9000, event_line("validation", step=9000, loss=0.5))
+    there = canonical(run, lines)
+    assert there.series["loss"].width == 4
+    assert picture(there) == picture(told(run))
+
+
 def test_steps_that_go_back_without_a_word_replace_the_earlier_ones(run: RunFolder) -> None:
     add_lines(run, [step_line(step, loss=1.0) for step in range(1, 11)])
     story = told(run)
