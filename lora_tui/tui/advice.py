@@ -93,6 +93,19 @@ def advice_for(workspace: Workspace, key: Callable[[str], str]) -> tuple[Advice,
                 action="home.new-project",
             )
         )
+    plan = workspace.plan
+    ready = planned is not None and not any(finding.severity == "error" for finding in planned.findings)
+    if plan is not None and ready and workspace.runs == ():
+        steps = ngettext("{count} step", "{count} steps", plan.total_steps).format(count=count(plan.total_steps))
+        text = _("{form}, then {start}, starts the first training: {steps}.")
+        found.append(
+            Advice(
+                "todo",
+                text.format(form=key("app.show-parameters"), start=key("parameters.start"), steps=steps),
+                _("It asks before it starts, and goes on when the app is closed."),
+                "parameters",
+            )
+        )
     order = {"failed": 0, "needs": 1, "empty": 1, "todo": 2}
     unique: dict[tuple[str, str], Advice] = {}
     for one in found:

@@ -54,6 +54,12 @@ async def test_the_road_says_how_far_the_project_is(tmp_path: Path) -> None:
         assert "run 1 finished, 12 steps" in screen
 
 
+async def test_a_project_that_is_ready_says_how_to_start(tmp_path: Path) -> None:
+    Project.create(make_dataset(tmp_path, 30), purpose="character", trigger="hatgirl", base_model="owner/model")
+    async with running(tmp_path, size=(140, 40)) as (app, pilot):
+        await soon(pilot, lambda: "F4, then ^r, starts the first training" in screen_text(app))
+
+
 async def test_advice_names_what_is_wrong_and_its_remedy_under_the_cursor(tmp_path: Path) -> None:
     make_dataset(tmp_path, 4)
     (tmp_path / "4_hat" / "0001.txt").unlink()
@@ -63,7 +69,7 @@ async def test_advice_names_what_is_wrong_and_its_remedy_under_the_cursor(tmp_pa
         assert "No base model is set." in screen
         assert "0001.png: The image has no caption." in screen
         assert screen.count("has no caption") == 1
-        for _step in range(4):
+        for _step in range(5):
             await pilot.press("down")
         await soon(pilot, lambda: "such as owner/model" in screen_text(app))
         await pilot.press("enter")
