@@ -13,7 +13,7 @@ from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
 from lora_tui.jobs.job import Job, is_of, keeper_alive, read_job_file, trainer_alive
 from lora_tui.jobs.resources import disk_free
 from lora_tui.runs.folder import FORMAT, MOST_NUMBER, RunFolder, read_json
-from lora_tui.runs.pace import SLOWEST, SOUND, typical
+from lora_tui.runs.pace import SLOWEST, SOUND, WINDOW, Pace, typical
 from lora_tui.runs.totals import find_totals
 from lora_tui.text.translate import N_, _
 
@@ -32,7 +32,9 @@ STATES = {
 LIVING = frozenset({"starting", "running", "paused", "orphaned"})
 
 RECENT = 10
-"""Steps that the speed is told from."""
+"""Steps that the speed of a run that is over is told from."""
+
+_BEFORE_STEPS = frozenset({"loading", "caching"})
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class _Findings:
     life_found: bool = False
     recent: list[Event] = field(default_factory=list)
     older: list[Event] = field(default_factory=list)
+    course: list[Event] = field(default_factory=list)
+    wanted: int = RECENT
 
     @property
     def paused(self) -> bool:
@@ -118,7 +122,7 @@ class _Findings:
     def enough(self) -> bool:
         """Whether what is older can add nothing."""
         placed = self.step is not None or self.resumed is not None
-        return placed and (len(self.recent) >= RECENT or (self.life_found and self.timed))
+        return placed and (len(self.recent) >= self.wanted or (self.life_found and self.timed))
 
     @property
     def timed(self) -> bool:
@@ -139,6 +143,8 @@ class _Findings:
                 self.older.append(event)
             return
         self.said_something = self.said_something or kind not in ("resources", "attempt")
+        if kind in ("step", "phase"):
+            self.course.append(event)
         if kind == "step":
             self.recent.append(event)
         elif kind in ("finished", "failed"):
@@ -159,7 +165,7 @@ def inspect(run: RunFolder) -> RunStatus:
     job, job_damaged = read_job_file(run.root)
     doubts = {run.record_path.name: not _believable(run, record), run.job_path.name: job_damaged}
     alive, kept = _alive(run, job)
-    found = _findings(run)
+    found = _findings(run, WINDOW if alive else RECENT)
     plan = found.run or find_totals(run, record)
     state, told = _state(run, job, found, alive, kept)
     step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
@@ -184,7 +190,7 @@ def inspect(run: RunFolder) -> RunStatus:
         started=_started(record, job),
         ended=None if living else _ended(job, found),
         took=None if living else _took(record, job, found),
-        eta=(total - step) * seconds if going and seconds is not None and total > step else None,
+        eta=_left(found, total - step) if going and total > step else None,
         code=told.code,
         message=told.message,
         advice=told.advice,
@@ -264,15 +270,16 @@ def _terminal(event: Event) -> tuple[str, Explanation]:
     return ("died" if event.get("by") == "keeper" else "failed"), told
 
 
-def _findings(run: RunFolder) -> _Findings:
-    """What the last life says, from as little of the file's end as holds it."""
-    found = _Findings()
+def _findings(run: RunFolder, wanted: int) -> _Findings:
+    """What the last life says, from as little of the file's end as holds it and ``wanted`` steps."""
+    found = _Findings(wanted=wanted)
     needless = ["resources"]
     for event in newest_first(run.events_path, needless):
         found.take(event)
         if found.enough:
             break
-        if found.phase is not None and len(needless) == 1:
+        before = not found.recent or (event.get("kind") == "phase" and event.get("phase") in _BEFORE_STEPS)
+        if found.phase is not None and before and len(needless) == 1:
             needless.append("phase")  # only the newest counts, and hours of caching tell thousands
     return found
 
@@ -287,6 +294,21 @@ def _pace(found: _Findings) -> tuple[float | None, bool]:
         del known[-1]  # the first step of a life, in which a device warms up
     sound = len(known) >= SOUND
     return typical(known if sound else _times(found.older) or known), sound
+
+
+def _left(found: _Findings, steps: int) -> float | None:
+    """Seconds that ``steps`` more will take, by the last ones and what lay between them; as on the dashboard."""
+    pace = Pace()
+    for event in reversed(found.course):
+        when = as_time(event.get("t")) or 0.0
+        if event.get("kind") == "step":
+            seconds = as_number(event.get("step_seconds"))
+            pace.steps(when, when, [] if seconds is None else [seconds], [])
+        elif event.get("phase") == "paused":
+            pace.paused(when)
+        else:
+            pace.resumed(when)
+    return pace.left(steps)
 
 
 def _times(events: Sequence[Event]) -> list[float]:

@@ -277,3 +277,12 @@ def test_a_life_of_one_step_leaves_the_speed_of_the_life_before(tmp_path: Path) 
     add_lines(run, [step_line(31, step_seconds=20.0), event_line("finished", reason="stopped", step=31)])
     status = inspect(run)
     assert (status.state, status.step, status.step_seconds) == ("stopped", 31, 0.5)
+
+
+def test_the_time_left_counts_what_lies_between_steps(tmp_path: Path) -> None:
+    """As the dashboard's: a step computes for half a second, and with samples and saving one a second is done."""
+    run = make_run(tmp_path / "runs")
+    add_lines(run, [event_line("attempt"), event_line("run", total_steps=400)])
+    add_lines(run, [step_line(step, t=T0 + step, step_seconds=0.5) for step in range(1, 101)])
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        assert inspect(run).eta == pytest.approx(300, rel=0.05)
