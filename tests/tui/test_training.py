@@ -289,6 +289,17 @@ async def test_a_request_is_shown_from_asked_to_done(tmp_path: Path, living: Run
         await sees(pilot, "validate: done")
 
 
+async def test_a_pause_is_taken_back_before_it_has_come(tmp_path: Path, living: RunFolder) -> None:
+    app = app_on(tmp_path, "training", run=living)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await read(pilot)
+        await soon(pilot, lambda: screen.seen is not None and screen.seen.alive)
+        await pilot.press("p", "p")
+        await soon(pilot, lambda: not any(living.control_dir.iterdir()))
+        step = screen.seen.newest
+        await soon(pilot, lambda: screen.seen is not None and screen.seen.newest > step + 5)
+
+
 async def test_pause_and_go_on(tmp_path: Path, living: RunFolder) -> None:
     app = app_on(tmp_path, "training")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
+from lora_tui.runs.status import inspect
 from lora_tui.text import _, count, plain
 from lora_tui.tui.run_moments import request_word, status_word
 from lora_tui.tui.run_text import Seen
@@ -138,8 +139,8 @@ class Requests:
 
     def action_pause(self) -> None:
         seen = self._screen.seen
-        if seen is not None:
-            self.ask("resume" if seen.state == "paused" else "pause")
+        if seen is not None:  # what is on screen may be older than a pause that was just asked for
+            self.ask("resume" if inspect(seen.story.run).waits else "pause")
 
     def action_stop_now(self) -> None:
         story = self._screen.story
