@@ -6,6 +6,7 @@ before, so a resumed run continues in the middle of an epoch with exactly the ba
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -147,7 +148,9 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
     Raises:
         UserError: there is no image (``dataset.empty``).
     """
-    images = sorted(scan.images, key=lambda image: (image.dataset, natural_key(image.relative)))
+    images = list(scan.images)
+    if not scan.ordered:
+        images.sort(key=lambda image: (image.dataset, natural_key(image.relative)))
     if not images:
         raise UserError(
             _("There is no image to train on."),
@@ -190,19 +193,24 @@ def _held_out(config: Config, images: list[DatasetImage], groups: Mapping[str, i
         group = groups.get(image.uid)
         together[(0, image.uid) if group is None else (1, str(group))].append(image)
     seed = config.steps.seed
-    ordered = sorted(together.values(), key=lambda members: _draw(seed, members))
+    # A heap and not a sort: only the first few of perhaps a hundred thousand are drawn.
+    draws = [(_draw(seed, members), number, members) for number, members in enumerate(together.values())]
+    heapq.heapify(draws)
     taken: list[DatasetImage] = []
-    for members in ordered:
+    passed: list[list[DatasetImage]] = []
+    while draws and len(taken) < wanted:
+        members = heapq.heappop(draws)[2]
         if len(taken) + len(members) <= wanted:
             taken.extend(members)
-    if len(taken) < MIN_VALIDATION:
-        taken.extend(_smallest_rest(ordered, taken, len(images)))
+        else:
+            passed.append(members)
+    if len(taken) < MIN_VALIDATION:  # then all were drawn
+        taken.extend(_smallest_rest(passed, taken, len(images)))
     return frozenset(image.uid for image in taken)
 
 
-def _smallest_rest(ordered: list[list[DatasetImage]], taken: list[DatasetImage], total: int) -> list[DatasetImage]:
-    """The smallest group not taken yet, when at most half of all images are then held out; else nothing."""
-    rest = [members for members in ordered if members[0] not in taken]
+def _smallest_rest(rest: list[list[DatasetImage]], taken: list[DatasetImage], total: int) -> list[DatasetImage]:
+    """The smallest group of ``rest``, when at most half of all images are then held out; else nothing."""
     smallest = min(rest, key=len, default=[])
     return smallest if 2 * (len(taken) + len(smallest)) <= total else []
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lora_tui.config.schema import Config, DatasetEntry
+from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import Scan, natural_key, scan_datasets, scan_folder
 from lora_tui.errors import UserError
 from lora_tui.keyed import keyed_seed
@@ -263,3 +264,13 @@ def test_an_empty_path_is_not_the_current_folder(
     with pytest.raises(UserError, match="No dataset folder is named") as caught:
         scan_datasets(Config(datasets=[DatasetEntry(path="")]))
     assert caught.value.place == "datasets.0.path"
+
+
+def test_a_scan_is_in_the_order_of_the_plan_and_says_so(make_image: MakeImage, tmp_path: Path) -> None:
+    for name in ("z/img10.png", "z/img2.png", "b/5_x/IMG3.png", "b/5_x/img20.png"):
+        make_image(name)
+    config = Config(datasets=[DatasetEntry(path=str(tmp_path / name)) for name in ("z", "b")])
+    scan = scan_datasets(config)
+    assert scan.ordered
+    mixed = Scan(scan.images[::-1])
+    assert make_plan(config, scan, groups={}) == make_plan(config, mixed, groups={})
