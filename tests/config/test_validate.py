@@ -52,6 +52,18 @@ def test_files_that_cannot_be_used_are_named(ready):
     assert found["datasets.problems"] == "5 files cannot be used: a.png, b.png, c.png …"
 
 
+def test_more_files_than_one_chooses_from_are_named_with_a_better_setting(ready):
+    def found(**changes):
+        config = config_with(**ready, **changes)
+        return {one.code: one for one in check_config(config, scan=squares(30), plan=plan_of(config, squares(30)))}
+
+    assert "saving.more_than_usual" not in found()
+    note = found(steps={"epochs": 30})["saving.more_than_usual"]
+    assert (note.severity, note.field) == ("note", "saving.every_epochs")
+    assert "every 3 epochs" in note.remedy
+    assert "saving.more_than_usual" not in found(steps={"epochs": 30}, saving={"every_epochs": 3, "name": "a"})
+
+
 def test_errors_come_first_and_in_the_order_of_the_file():
     found = check_config(
         config_with(network={"rank": 8}, saving={"name": ""}, noise={"min_timestep": 900, "max_timestep": 5})

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # More files than anyone compares; each is tens of megabytes.
 MANY_CHECKPOINTS = 200
+#: LoRA files that a run is well told by, and those beyond which it is said.
+ENOUGH_CHECKPOINTS, USUAL_CHECKPOINTS = 10, 15
 # The order of an epoch is held in memory, a hundred bytes a showing.
 MOST_SHOWINGS = 10_000_000
 
@@ -205,6 +207,18 @@ def _saves(config: Config, data: DataPlan) -> Iterator[Finding]:
             _("The run ends before the first save is due: only the final LoRA is saved."),
             _("Save more often to have earlier ones to compare."),
             "saving.only_final",
+        )
+    elif USUAL_CHECKPOINTS < saves <= MANY_CHECKPOINTS and not config.saving.keep_last:
+        every = -(-data.total_epochs // ENOUGH_CHECKPOINTS)
+        yield note(
+            "saving.every_epochs",
+            _("The run writes {count} LoRA files; about {enough} are enough to choose from.").format(
+                count=count(saves), enough=ENOUGH_CHECKPOINTS
+            ),
+            _("Save and sample every {epochs} epochs, or set saving.keep_last.").format(epochs=count(every))
+            if every > 1
+            else _("Save less often, or set saving.keep_last."),
+            "saving.more_than_usual",
         )
     if saves > MANY_CHECKPOINTS and not config.saving.keep_last:
         yield warning(
