@@ -72,8 +72,9 @@ def percent(done: float, total: float) -> str:
     if not _is_finite(done) or not _is_finite(total) or total <= 0:
         return "-"
     done = min(max(done, 0), total)
-    whole = isinstance(done, int) and isinstance(total, int)
-    return f"{100 * done // total if whole else int(100 * (done / total) + 1e-9)}%"
+    if isinstance(total, int) and (isinstance(done, int) or total >= MOST_COUNTED):
+        return f"{100 * int(done) // total}%"  # exact, and beyond every float
+    return f"{int(100 * (done / total) + 1e-9)}%"
 
 
 def clock(moment: float | None, form: str = "%H:%M:%S") -> str:
