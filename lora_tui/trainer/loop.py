@@ -17,6 +17,7 @@ from lora_tui.sampling import Renderer
 from lora_tui.text import _
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.data.prepared import Prepared
+from lora_tui.trainer.lost_updates import LostUpdates
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.metadata import Ingredients, RunMetadata
 from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
@@ -24,7 +25,7 @@ from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.origin import origin_of
 from lora_tui.trainer.outputs import Checkpoints, Samples
 from lora_tui.trainer.record import record_totals
-from lora_tui.trainer.resume import LostUpdates, take_up
+from lora_tui.trainer.resume import take_up
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import Position, Snapshot, write_state
 from lora_tui.trainer.trainee import Trainee

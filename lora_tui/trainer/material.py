@@ -35,7 +35,7 @@ class Material:
     """``latents`` and ``texts`` are none where the VAE or the text encoders work in the step.
 
     ``text_length`` is that of the captions, see :meth:`~lora_tui.families.protocol.Model.text_length`; ``base`` are the
-    hashes of the file with the denoiser.
+    hashes of the file with the denoiser; ``step`` gives losses under the run's settings.
     """
 
     session: Session
@@ -45,13 +45,14 @@ class Material:
     texts: Texts | None
     text_length: int
     base: FileHashes
-    _prompts: dict[tuple[str, str], tuple[Tensors, Tensors]] = field(default_factory=dict)
+    step: StepFunction = field(init=False)
+    _damage: Damage = field(init=False)
+    _prompts: dict[tuple[str, str], tuple[Tensors, Tensors]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._damage = Damage(self.session, [planned.image.uid for planned in self.data.plan.train])
-        self.step = StepFunction(
-            self.model, objective_for(self.model, self.session.config.noise), chosen(LOSSES, LOSS)
-        )  # fmt: skip
+        objective = objective_for(self.model, self.session.config.noise)
+        self.step = StepFunction(self.model, objective, chosen(LOSSES, LOSS))
 
     def loader(self) -> Loader:
         """Batches of the plan."""
