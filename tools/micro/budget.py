@@ -27,7 +27,7 @@ class Budget:
 
 
 BUDGETS = {
-    "full": Budget(vae=3500, text=1200, small=1400, small_scenes=40_000, whole=3500, whole_scenes=20_000, encoder=1500),
+    "full": Budget(vae=3500, text=1200, small=1400, small_scenes=40_000, whole=3900, whole_scenes=20_000, encoder=1500),
     "tiny": Budget(vae=16, text=16, small=10, small_scenes=32, whole=8, whole_scenes=16, encoder=8),
 }
 """``full`` is what ships; ``tiny`` walks the same road in a minute."""
