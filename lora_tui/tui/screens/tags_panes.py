@@ -12,6 +12,7 @@ from lora_tui.captions.vocabulary import Row
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.tags import rows as making
+from lora_tui.tui.tags.past import history_lines
 from lora_tui.tui.tags.rows import ORDERS, TagRow
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.image_view import ImageView
@@ -415,7 +416,7 @@ class Panes:
         await asyncio.sleep(REST_SECONDS)
         editor, number = self._editor, self.number
         if editor is not None and number >= 0:
-            lines = await in_thread(_history_lines, editor, number)
+            lines = await in_thread(history_lines, editor, number)
             if number == self.number and self.view == "history":
                 self._put_text(lines)
 
@@ -479,28 +480,6 @@ class Panes:
                 seen = caption_for(text, rules, seed=config.steps.seed, epoch=epoch, uid=entry.name, repeat=0)
                 lines.append((plain(seen) or _("(left empty)"), ""))
         return lines
-
-
-def _history_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
-    """Which transaction brought each tag of the caption."""
-    from lora_tui.captions.history import blame
-
-    entry = editor.entry(number)
-    if entry.document is None:
-        return []
-    name = editor.session.journal_name(entry.caption_name)
-    lines: list[tuple[str, str]] = []
-    for origin in blame(editor.session.journal, name, entry.document.text, editor.corpus.profile):
-        record = origin.record
-        lines.append((plain(origin.tag), ""))
-        if record is None:
-            lines.append(("  " + _("there before the first edit"), "muted"))
-        else:
-            from time import localtime, strftime
-
-            when = strftime("%Y-%m-%d %H:%M", localtime(record.time))
-            lines.append((f"  {when} {plain(record.author)}: {plain(record.operation, limit=80)}", "muted"))
-    return lines
 
 
 def _again(function: Callable[..., T], *given: object) -> T:
