@@ -194,6 +194,7 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         self.take_keys()
         if not self.is_headless:
             terminal.on_ending_signals(self.leave)
+            terminal.on_waking(self)
             self.set_interval(HANGUP_SECONDS, self._look_for_terminal)
         self.set_interval(RUNS_SECONDS, self.poll_runs)
         self.call_after_refresh(self._begin)
@@ -210,6 +211,10 @@ class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
         failures += [f"{plain(problem.action)}: {problem.message}" for problem in self.keymap.problems]
         for failure in failures:
             self.notify_plain(failure, "warning")
+
+    def repaint(self) -> None:
+        """Draw every cell again: something else may have been on the terminal."""
+        self.screen.refresh(layout=True)
 
     def leave(self, number: int) -> None:
         """End because of a signal, with the terminal as it was."""

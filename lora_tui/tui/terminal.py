@@ -91,6 +91,28 @@ def on_ending_signals(leave: Callable[[int], None]) -> None:
         signal.signal(number, received)
 
 
+def on_waking(app: Any) -> None:
+    """Take the terminal again in order when the process goes on after a stop from outside (``kill -STOP``).
+
+    Textual knows only the stop that it was asked for. After another it would read keys in two threads, and take
+    raw mode for what the terminal was like before the app.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+
+    def woken(_number: int, _frame: object) -> None:
+        driver = app._driver
+        if driver is None or not getattr(driver, "_auto_restart", True):
+            return
+        if not getattr(driver, "_must_signal_resume", False):
+            driver.suspend_application_mode()
+        driver.resume_application_mode()
+        loop.call_soon_threadsafe(app.repaint)
+
+    signal.signal(signal.SIGCONT, woken)
+
+
 def end_if_stuck(status: int) -> None:
     """End the process after a while, whatever it waits for: a dead terminal must not keep it."""
 
