@@ -14,6 +14,7 @@ from lora_tui.dataset.facts import ImageFacts
 from lora_tui.dataset.scan import DatasetImage, Scan
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+ANY_PLACE = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
 
 def values_of(spec: FieldSpec) -> st.SearchStrategy[Any]:
@@ -31,7 +32,7 @@ def values_of(spec: FieldSpec) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def configs(draw: st.DrawFn, places: st.SearchStrategy[str] = TEXT) -> Config:
+def configs(draw: st.DrawFn, places: st.SearchStrategy[str] = ANY_PLACE) -> Config:
     """Any valid configuration; texts that name a file or folder come from ``places``."""
     data: dict[str, Any] = {}
     for section in sections():

@@ -198,7 +198,7 @@ def load_tag_list(paths: Iterable[Path]) -> TagList:
 
 def parse_csv(text: str) -> Iterator[Named]:
     """The tags of a CSV file: with a heading, or ``name,type,count,aliases``. Odd rows are left out."""
-    rows = csv.reader(io.StringIO(text.replace("\0", "")))
+    rows = _rows(text)
     first = next(rows, None)
     if first is None:
         return
@@ -209,11 +209,16 @@ def parse_csv(text: str) -> Iterator[Named]:
     else:
         at = {"name": 0, "category": 1, "count": 2, "aliases": 3}
         yield from _named(first, at)
+    for row in rows:
+        yield from _named(row, at)
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    """The rows of CSV ``text``, whatever ends its lines, up to a cell larger than any tag list has."""
     try:
-        for row in rows:
-            yield from _named(row, at)
+        yield from csv.reader(io.StringIO(text.replace("\0", ""), newline=None))
     except csv.Error:
-        return  # a cell larger than any tag list has: the rest is no list
+        return
 
 
 def parse_lines(text: str) -> tuple[list[Named], dict[str, str]]:

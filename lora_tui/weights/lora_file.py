@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text import _
 from lora_tui.weights.names import names_for
+from lora_tui.weights.ordered import save_ordered
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -51,7 +51,7 @@ def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
         UserError: the file does not read back as it was written.
     """
     hashed = _hashes(tensors, metadata)
-    data = save(dict(tensors), metadata={**metadata, **hashed})
+    data = save_ordered(tensors, {**metadata, **hashed})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, data)
     _verify(path, tensors)
@@ -60,7 +60,7 @@ def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
 
 def _hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in metadata.items() if name.startswith("ss_")}
-    data = save(dict(tensors), metadata=kept)
+    data = save_ordered(tensors, kept)
     start = 8 + int.from_bytes(data[:8], "little")
     return {
         "sshs_model_hash": hashlib.sha256(data[start:]).hexdigest(),

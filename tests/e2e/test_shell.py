@@ -49,7 +49,7 @@ def test_starts_shows_the_road_and_leaves_the_terminal_as_it_was(
     terminal: Callable[..., Terminal], project: Path
 ) -> None:
     t = terminal().start([*LORA_TUI, str(project)])
-    screen = t.wait_for("3 images in 1 folder")
+    screen = t.wait_for("3 images, repeats 4")
     assert "hat-girl" in screen.splitlines()[0]
     assert t.flags()[0]
     t.send("F2")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
 from lora_tui.files import default_mode
+from lora_tui.weights.ordered import save_file_ordered
 from tools.micro.layout import ASSETS, SIDE, make_scheduler
 from tools.micro.tokens import Words
 
@@ -45,7 +45,7 @@ def write_encoder(path: Path, encoder: Any) -> None:
     """Write the image encoder in fp16."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.half().contiguous() for name, value in encoder.state_dict().items()}
-    save_file(tensors, path, metadata={"modelspec.license": LICENCE, "modelspec.title": "Drawn likeness"})
+    save_file_ordered(tensors, path, {"modelspec.license": LICENCE, "modelspec.title": "Drawn likeness"})
     path.chmod(default_mode())
 
 

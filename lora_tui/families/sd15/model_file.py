@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lora_tui import __version__
@@ -18,6 +17,7 @@ from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.layout import is_vae_attention, ldm_name
 from lora_tui.families.sd15.particulars import KEY, particulars_of_folder
 from lora_tui.files import default_mode
+from lora_tui.weights.ordered import save_file_ordered
 
 PARTS = ("unet", "vae", "text_encoder")
 
@@ -77,7 +77,7 @@ def write_single_file(folder: Path, path: Path, *, title: str = "") -> Path:
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
-        save_file(single_file_tensors(folder), temporary, metadata=model_metadata(folder, title=title or path.stem))
+        save_file_ordered(single_file_tensors(folder), temporary, model_metadata(folder, title=title or path.stem))
         temporary.chmod(default_mode())  # safetensors writes files that only their owner may read
         temporary.replace(path)
     finally:
