@@ -22,6 +22,7 @@ from lora_tui.runs.story import RunStory
 from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import METRICS, Curves, Look
+from lora_tui.tui.dashboard import share_rows
 from lora_tui.tui.run_moments import Moments
 from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, run_line
 from lora_tui.tui.screens.base import BaseScreen
@@ -45,9 +46,6 @@ STATUS_SECONDS = 2.0
 READ_SECONDS = 0.04
 """Reading an event file blocks keys for this long at most."""
 
-LOW = 20
-"""Below this height of the terminal the samples give their room to the curves; Enter still shows them."""
-
 SMALL_CHARTS = ("lr.unet", "grad_norm", "memory_allocated")
 
 
@@ -57,7 +55,6 @@ class TrainingScreen(BaseScreen):
     ACTS = "training"
     CSS_PATH = "training.tcss"
     AUTO_FOCUS = ""
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-usual"), (34, "-tall"), (40, "-high")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -247,8 +244,9 @@ class TrainingScreen(BaseScreen):
         ending = self.query_one("#ending", Lines)
         lines = ending_lines(seen, self.shell.keymap.shown("training.resume"), width)
         ending.show(lines)
-        if ending.styles.height is None or ending.styles.height.value != len(lines):
-            ending.styles.height = len(lines)
+        if self._share_rows(len(lines), samples=self.requests.has_prompts(seen)):
+            # The widgets have their sizes only after the layout that the first refresh makes.
+            self.call_after_refresh(self.call_after_refresh, self._draw_again)
         chart = self.query_one("#chart", LineChart)
         empty = _("No step yet.") if self.looking.look.metric == 0 else _("Not measured in this run.")
         empty = empty if seen.story.complete else _("Reading the events.")
@@ -261,6 +259,29 @@ class TrainingScreen(BaseScreen):
         self._draw_strip(seen)
         moments = self.query_one("#moments", Lines)
         moments.show(self._moment_lines(moments.size.height))
+
+    def _share_rows(self, ending: int, *, samples: bool) -> bool:
+        """Give each part its rows; whether any has others now."""
+        rows = share_rows(self.size.width, self.size.height, ending=ending, samples=samples)
+        changed = False
+        for name, height in (
+            ("#ending", ending),
+            ("#more", rows.more),
+            ("#strip", rows.strip),
+            ("#strip-line", 2 if rows.strip else 0),
+            ("#moments", rows.moments),
+        ):
+            widget = self.query_one(name)
+            if widget.display != bool(height):
+                widget.display, changed = bool(height), True
+            if height and (widget.styles.height is None or widget.styles.height.value != height):
+                widget.styles.height, changed = height, True
+        return changed
+
+    def _draw_again(self) -> None:
+        """Draw into the rows that were shared out; nothing where the screen is gone meanwhile."""
+        if self.is_current and self.query("#dash"):
+            self.draw()
 
     @property
     def _pictures(self) -> Curves:
@@ -298,7 +319,7 @@ class TrainingScreen(BaseScreen):
     # -- samples
 
     def _draw_strip(self, seen: Seen) -> None:
-        if not self._show_strip(self.requests.has_prompts(seen) and self.size.height >= LOW):
+        if not self.query_one("#strip").display:
             return
         samples = self.looking.samples
         strip = self.query_one(SampleStrip)
@@ -307,13 +328,6 @@ class TrainingScreen(BaseScreen):
         ]
         strip.show(items, self.looking.current)
         self.query_one("#strip-line", Lines).show([self._strip_line(samples)])
-
-    def _show_strip(self, shown: bool) -> bool:
-        """Give the samples their rows, or give them to the curves."""
-        for widget in (self.query_one("#strip-line"), self.query_one("#strip")):
-            if widget.display != shown:
-                widget.display = shown
-        return shown
 
     def _strip_line(self, samples: list[Sample]) -> tuple[Cell, ...]:
         head = Cell(_("SAMPLES  "), "muted")
