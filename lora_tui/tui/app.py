@@ -33,6 +33,7 @@ from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, lo
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.theme import DEFAULT_THEME, load_themes
 from lora_tui.tui.threads import favour_the_loop, start_job
+from lora_tui.tui.typeahead import TypeAhead
 from lora_tui.tui.widgets.header import HeaderText
 from lora_tui.tui.work import RUNS_SECONDS, Work
 from lora_tui.tui.workspace import Change, Workspace
@@ -44,7 +45,7 @@ HANGUP_SECONDS = 1.0
 """How often the app looks whether its terminal is still there."""
 
 
-class LoraTuiApp(Acting, Questions, Work, App[int], inherit_bindings=False):
+class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=False):
     """The app on one project."""
 
     ACTS = APP

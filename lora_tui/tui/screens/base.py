@@ -64,6 +64,11 @@ class BaseScreen(Acting, Screen[None]):
         return False
 
     @property
+    def takes_keys(self) -> bool:
+        """Whether what is typed can be used now; until then it waits."""
+        return self.is_mounted and not self._missed
+
+    @property
     def shell(self) -> LoraTuiApp:
         """The app, with its own type."""
         return cast("LoraTuiApp", self.app)
@@ -133,6 +138,7 @@ class BaseScreen(Acting, Screen[None]):
         if place:
             self.go_to(place)
         self.refresh_keys()
+        self.call_later(self.shell.give_keys)
 
     def take_change(self, changed: frozenset[Change]) -> None:
         """The app's door: pass a change on now, or keep it until the screen is shown again."""

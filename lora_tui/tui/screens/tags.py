@@ -45,7 +45,7 @@ FREE = frozenset(
 FILE_COLUMNS = (
     Column(1),
     Column(10, share=1, cut="middle"),
-    Column(4, align="right"),
+    Column(5, align="right"),
     Column(5, align="right", since=30),
     Column(4),
 )
@@ -72,12 +72,20 @@ class TagsScreen(BaseScreen):
         self.root: Path | None = None
         self._wanted: str = ""
         self._stop = threading.Event()
+        self._opening = False
+        self._problem = ""
+        self._look_again = False
         self._following = False
         self._unsaid: list[UserError] = []
         self.panes = Panes(self)
         self.finding = Finding(self)
         self.edits = Edits(self)
         self.guides = Guides(self)
+
+    @property
+    def takes_keys(self) -> bool:
+        known = self.workspace.config is not None or bool(self.workspace.trouble)
+        return super().takes_keys and known and not self._opening
 
     def doers(self) -> tuple[object, ...]:
         return self, self.edits, self.finding, self.guides
@@ -141,6 +149,7 @@ class TagsScreen(BaseScreen):
                 start_job(self, self._look_for_images, "images")
             self.panes.show_facts()
         self.say()
+        self.call_later(self.shell.give_keys)
 
     def roots(self) -> list[Path]:
         """The folders of the project's datasets."""
@@ -150,6 +159,8 @@ class TagsScreen(BaseScreen):
     def open_folder(self, root: Path | None) -> None:
         """Edit the captions of another folder."""
         self.root = root
+        self._opening = root is not None
+        self._problem = ""
         start_job(self, partial(self._open, root), "open")
 
     async def _open(self, root: Path | None) -> None:
@@ -188,8 +199,11 @@ class TagsScreen(BaseScreen):
         try:
             editor = await in_thread(work)
         except UserError as error:
-            self.query_one("#files", VirtualList).set_count(0, empty=error_words(error))
-            self.tell(error_words(error), "error")
+            self._problem = error_words(error)
+            self._opened()
+            self.query_one("#files", VirtualList).set_count(0, empty=self._problem)
+            self.say()
+            self.tell(self._problem, "error")
             return
         if stop.is_set():
             editor.close()
@@ -198,6 +212,12 @@ class TagsScreen(BaseScreen):
         self.editor = editor
         self.guides.load_quick()
         self._welcome(editor, kept)
+        self._opened()
+
+    def _opened(self) -> None:
+        """What was typed while the captions were read is done now."""
+        self._opening = False
+        self.call_later(self.shell.give_keys)
 
     def _welcome(self, editor: Editor, kept: _Kept | None) -> None:
         """Show a folder that was opened, with what was chosen before it was read again."""
@@ -227,7 +247,8 @@ class TagsScreen(BaseScreen):
     async def _look_for_images(self) -> None:
         """Open the folder again when images came or went; captions alone are followed one by one."""
         editor, images = self.editor, self.workspace.images
-        if editor is None or images is None or self.busy:
+        if editor is None or images is None or self._in_use:
+            self._look_again = images is not None
             return
         root = editor.corpus.root
 
@@ -237,7 +258,17 @@ class TagsScreen(BaseScreen):
             return not there <= known or any(not Path(gone).exists() for gone in known - there)
 
         if await in_thread(differ) and editor is self.editor:
-            self.open_folder(root)
+            if self._in_use:
+                self._look_again = True
+            else:
+                self.open_folder(root)
+
+    @property
+    def _in_use(self) -> bool:
+        """Whether something is under way that reading the folder again would break off."""
+        return (
+            bool(self.busy) or self.edits.pending is not None or self.query_one(Prompt).is_open or not self.is_current
+        )
 
     def go_to(self, place: str) -> None:
         editor = self.editor
@@ -254,6 +285,9 @@ class TagsScreen(BaseScreen):
     # -- following others
 
     def _follow(self) -> None:
+        if self._look_again and not self._in_use:
+            self._look_again = False
+            start_job(self, self._look_for_images, "images")
         if self.editor is not None and not self.busy and not self._following:
             self._following = True
             start_job(self, self._look_at_others, "follow", alone=False)
@@ -310,7 +344,7 @@ class TagsScreen(BaseScreen):
         """The status line: scope and filter."""
         editor = self.editor
         if editor is None:
-            self.set_status(_("Reading captions.") if self.root else _("No images yet."))
+            self.set_status(self._problem or (_("Reading captions.") if self.root else _("No images yet.")))
             return
         if self.busy:
             self.set_status(self.busy)
@@ -327,7 +361,7 @@ class TagsScreen(BaseScreen):
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]
         if self.editor is None:
-            return "" if name in ("keymap", "folder") else _("The captions are being read.")
+            return "" if name in ("keymap", "folder") else self._problem or _("The captions are being read.")
         if name in FREE:
             return ""
         if self.busy:

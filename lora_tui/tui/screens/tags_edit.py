@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SAMPLES = 300
 """Changed captions that a preview shows."""
 
+MOST_TURNS = 10_000
+"""Transactions that one command takes back or brings back at most."""
+
 NEEDS_TAG = frozenset({"rename", "rename-shown", "move-up", "move-down", "to-front", "to-back", "quick-set"})
 
 
@@ -210,10 +213,19 @@ class Edits:
         if self.pending is not None:
             self.discard()
             return
-        self._turns += [way] * min(steps, 1000)
+        self._turns += [way] * min(steps, MOST_TURNS)
         if not self._turning and not self.screen.busy:
             self._turning = True
             start_job(self.screen, self._turn, "turn", alone=False)
+
+    async def turn_all(self, way: Literal["undo", "redo"]) -> None:
+        """Take back all that was done since the folder was opened, or bring back all that was undone."""
+        steps = await in_thread(self._editor.turns, way)
+        if steps:
+            self.turn(way, steps)
+        else:
+            none = _("There is nothing to undo.") if way == "undo" else _("There is nothing to redo.")
+            self.screen.tell(none, "muted")
 
     async def _turn(self) -> None:
         said, tone = "", "success"

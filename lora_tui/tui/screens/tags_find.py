@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lora_tui.captions.query import QueryError, save_filter
 from lora_tui.captions.quoting import quoted
@@ -311,7 +311,7 @@ class Finding:
                 if rest.strip():
                     self._editor.hints(rest)
             elif name in ("undo", "redo"):
-                if rest.strip() and not rest.strip().isdecimal():
+                if rest.strip() not in ("", "all") and not rest.strip().isdecimal():
                     return OperationError(_("A number is expected here."), len(name) + 1)
             elif name in ("w", "save-filter") or substitution(text):
                 if substitution(text):
@@ -341,10 +341,12 @@ class Finding:
             self.filter_by(rest)
         elif name in ("mark", "unmark"):
             start_job(self.screen, partial(self._mark_found, rest, name == "mark"), "mark")
-        elif name == "undo":
-            edits.turn("undo", int(rest or 1))
-        elif name == "redo":
-            edits.turn("redo", int(rest or 1))
+        elif name in ("undo", "redo"):
+            way: Literal["undo", "redo"] = "undo" if name == "undo" else "redo"
+            if rest == "all":
+                start_job(self.screen, partial(edits.turn_all, way), "turn-all")
+            else:
+                edits.turn(way, int(rest or 1))
         elif name == "w":
             edits.action_save()
         elif name == "save-filter":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lora_tui.captions.corpus import Corpus, Entry
+from lora_tui.captions.journal import undo_and_redo
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query import parse_query
@@ -75,6 +76,7 @@ class Editor:
         self._shown: frozenset[int] | None = None
         #: Transactions that may not be on disk yet.
         self.under_way: list[Transaction] = []
+        self._known = max((record.number for record in session.journal.records()), default=0)
 
     @classmethod
     def open(
@@ -260,6 +262,12 @@ class Editor:
         self.under_way += turned
         number = turned[0].head.get("of", 0)
         return next((record for record in self.session.journal.records() if record.number == number), None)
+
+    def turns(self, way: Literal["undo", "redo"]) -> int:
+        """How many transactions since the folder was opened can be taken back, or how many brought back."""
+        self.session.flush()
+        back, forward = undo_and_redo(self.session.journal.records())
+        return sum(record.number > self._known for record in back) if way == "undo" else len(forward)
 
     # -- following others
 

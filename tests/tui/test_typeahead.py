@@ -1,0 +1,51 @@
+"""Keys that arrive together: each is done before the next is given out, and an opening screen loses none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import events
+from textual.keys import _character_to_key
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+
+from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.screens.tags import TagsScreen
+
+
+def all_at_once(app: LoraTuiApp, *keys: str) -> None:
+    """What a terminal sends in one piece."""
+    for key in keys:
+        character = key if len(key) == 1 else None
+        app.post_message(events.Key(_character_to_key(key) if character else key, character))
+
+
+async def test_what_follows_a_key_that_opens_a_line_is_typed_into_it(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, "/", *"mat -hat", "enter")
+        await soon(pilot, lambda: "FILTER mat -hat" in screen_text(app))
+
+
+async def test_keys_wait_for_a_screen_that_is_opening(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path) as (app, pilot):
+        all_at_once(app, "f3", "/", *"hat", "enter")
+        await soon(pilot, lambda: "FILTER hat" in screen_text(app))
+
+
+async def test_a_key_of_the_app_does_not_wait_and_drops_what_does(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path) as (app, pilot):
+        all_at_once(app, "f3", "x", "f2")
+        await soon(pilot, lambda: app.current_mode == "dataset")
+        await soon(pilot, lambda: "0000.png" in screen_text(app))
+
+
+async def test_a_pair_of_keys_in_one_piece_is_a_pair(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, " ", "o")
+        await soon(pilot, lambda: "by name" in screen_text(app))
