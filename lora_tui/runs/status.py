@@ -34,6 +34,9 @@ LIVING = frozenset({"starting", "running", "paused", "orphaned"})
 RECENT = 10
 """Steps that the speed of a run that is over is told from."""
 
+COURSE = 1000
+"""Steps of a living run over which the time beside them (samples, saving) is counted: several milliseconds to read."""
+
 _BEFORE_STEPS = frozenset({"loading", "caching"})
 
 
@@ -165,7 +168,7 @@ def inspect(run: RunFolder) -> RunStatus:
     job, job_damaged = read_job_file(run.root)
     doubts = {run.record_path.name: not _believable(run, record), run.job_path.name: job_damaged}
     alive, kept = _alive(run, job)
-    found = _findings(run, WINDOW if alive else RECENT)
+    found = _findings(run, COURSE if alive else RECENT)
     plan = found.run or find_totals(run, record)
     state, told = _state(run, job, found, alive, kept)
     step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
@@ -292,6 +295,7 @@ def _pace(found: _Findings) -> tuple[float | None, bool]:
     known = _times(found.recent)
     if found.life_found and len(known) > 1:
         del known[-1]  # the first step of a life, in which a device warms up
+    known = known[:WINDOW]
     sound = len(known) >= SOUND
     return typical(known if sound else _times(found.older) or known), sound
 

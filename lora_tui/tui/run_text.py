@@ -71,6 +71,13 @@ class Seen:
         return max(self.story.total_steps or told, self.newest)
 
     @property
+    def eta(self) -> float | None:
+        """Seconds that are left, the same number that lists and the line on top have; none while it is paused."""
+        if not self.alive or self.status is None or self.state == "paused" or self.newest >= self.total:
+            return None
+        return self.status.eta
+
+    @property
     def epochs(self) -> tuple[int, int]:
         """The epoch that the run is in, and how many there are."""
         status, info = self.status, self.story.info
@@ -124,8 +131,7 @@ def bar_line(seen: Seen, width: int) -> Line:
     if not seen.alive and story.first_time is not None and story.last_time is not None:
         return _when(seen, story.first_time, story.last_time, width)
     share = _share(seen.newest, seen.total)
-    eta = story.eta_seconds if seen.alive else None
-    phase = story.phase
+    eta, phase = seen.eta, story.phase
     if seen.alive and not seen.newest and phase is not None and phase.total:
         share, text = _share(phase.done, phase.total), activity(seen)
     elif eta is not None:

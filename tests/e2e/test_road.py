@@ -83,6 +83,8 @@ def test_start_lose_the_terminal_come_back_and_stop(project: Path, tmp_path: Pat
         terminal.start([*LORA_TUI, "attach"])
         until(lambda: _shown_loss(terminal.screen()), 30)
         terminal.send("s")
+        terminal.wait_for("and save?", 30)
+        terminal.send("Enter")
         until(lambda: any(event["kind"] == "finished" for event in events(run)), 60)
         terminal.wait_for("stopped", 30)
 

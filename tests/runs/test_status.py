@@ -10,6 +10,7 @@ from lora_tui.jobs.job import read_job
 from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import STATES, inspect, state_word
+from lora_tui.runs.story import RunStory
 
 JOB = {"pid": 1, "child_pid": 2, "started": T0, "heartbeat": T0 + 9, "ended": T0 + 10, "exit_status": 0, "attempt": 1}
 
@@ -286,3 +287,16 @@ def test_the_time_left_counts_what_lies_between_steps(tmp_path: Path) -> None:
     add_lines(run, [step_line(step, t=T0 + step, step_seconds=0.5) for step in range(1, 101)])
     with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
         assert inspect(run).eta == pytest.approx(300, rel=0.05)
+
+
+def test_the_time_left_is_the_dashboards_long_after_a_sample(tmp_path: Path) -> None:
+    """Samples that took a minute four hundred steps ago will take theirs again."""
+    run = make_run(tmp_path / "runs")
+    add_lines(run, [event_line("attempt"), event_line("run", total_steps=1000)])
+    at = [T0 + step * 0.5 + (60 if step > 100 else 0) for step in range(501)]
+    add_lines(run, [step_line(step, t=at[step], step_seconds=0.5) for step in range(1, 501)])
+    story = RunStory(run)
+    story.update(5)
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        assert inspect(run).eta == pytest.approx(story.eta_seconds, rel=0.01)
+        assert inspect(run).eta == pytest.approx(250 * 310 / 250, rel=0.02)

@@ -17,8 +17,10 @@ from tui.seeing import app_on, sees, text_of
 
 from lora_tui.jobs import launch
 from lora_tui.jobs.events import EventWriter
+from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
+from lora_tui.text import duration
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.chart import LineChart
@@ -276,6 +278,27 @@ async def test_a_living_run_moves_on_screen_and_is_left_running(tmp_path: Path, 
     assert inspect(living).alive
 
 
+async def test_the_time_left_is_one_number_on_all_screens(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", steps=174)
+    app = app_on(tmp_path, "training", run=run)
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        async with app.run_test(size=(120, 30)) as pilot:
+            await sees(pilot, "ETA")
+            bar = text_of((await read(pilot)).query_one("#bar"))[0]
+            assert inspect(run).eta is not None
+            told = "ETA " + duration(inspect(run).eta)
+            assert bar.endswith(told)
+            await pilot.press("f8")
+            await sees(pilot, told)
+            events = EventWriter(run.events_path)
+            events.emit("phase", phase="paused", done=0, total=0, detail="")
+            events.close()
+            await soon(pilot, lambda: "ETA" not in screen_text(pilot.app))
+            await pilot.press("f5")
+            await sees(pilot, "paused")
+            assert "ETA" not in screen_text(pilot.app)
+
+
 async def test_a_request_is_shown_from_asked_to_done(tmp_path: Path, living: RunFolder) -> None:
     app = app_on(tmp_path, "training")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -321,6 +344,12 @@ async def test_stop_saves_ends_and_resume_goes_on(
         await pilot.press("R")
         assert "The run is at work." in screen_text(pilot.app)
         await pilot.press("s")
+        await sees(pilot, f"Stop {living.name} and save?")
+        await pilot.press("escape")
+        assert inspect(living).alive and not any(living.control_dir.iterdir())
+        await pilot.press("s")
+        await sees(pilot, f"Stop {living.name} and save?")
+        await pilot.press("enter")
         await sees(pilot, "stopped at step")
         await soon(pilot, lambda: not inspect(living).alive)
         assert any(living.state_dir.iterdir())

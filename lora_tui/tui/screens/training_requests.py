@@ -126,7 +126,16 @@ class Requests:
             self._screen.tell(text, tone)
 
     def action_stop(self) -> None:
-        self.ask("stop")
+        story = self._screen.story
+        if story is not None:
+            question = _("Stop {run} and save?").format(run=plain(story.run.name))
+            key = self._screen.shell.keymap.shown("training.resume")
+            detail = _("It writes a LoRA file and its state; {key} then goes on from the same step.").format(key=key)
+            self._screen.app.push_screen(Confirm(question, detail, yes=_("stop+save")), self._stop)
+
+    def _stop(self, sure: bool | None) -> None:
+        if sure:
+            self.ask("stop")
 
     def action_save(self) -> None:
         self.ask("save")
