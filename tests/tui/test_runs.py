@@ -65,8 +65,8 @@ async def test_resume_asks_before_it_costs(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "died")
         await pilot.press("R")
-        await sees(pilot, "Resume")
-        assert "226 steps are left" in screen_text(pilot.app)
+        await sees(pilot, f"Resume {run.name}?")
+        assert "It goes on from step 150; 250 steps are left." in screen_text(pilot.app)
         await pilot.press("escape")
         assert not inspect(run).alive
 

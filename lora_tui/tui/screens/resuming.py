@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ from lora_tui.tui.wording import error_words
 if TYPE_CHECKING:
     from lora_tui.tui.screens.base import BaseScreen
 
+_NUMBER = re.compile(r"\d{1,15}$")
+"""The step at the end of a state's name."""
+
 
 class Resuming:
     """Resumes runs for a screen; ``resumed`` is called when a keeper is at work again."""
@@ -25,7 +29,11 @@ class Resuming:
         self._resumed = resumed
 
     def ask(self, run: RunFolder, *, state: int | None, step: int, total: int) -> None:
-        """Ask whether to go on from the step of the last state, or about from ``step`` where that is not known."""
+        """Ask whether to go on from the step of the last state, or about from ``step`` where that is not known.
+
+        Without ``state`` the run's folder is asked: what is said does not depend on how much of its events is read.
+        """
+        state = newest_state(run) if state is None else state
         left = count(max(total - (step if state is None else state), 0))
         if state is None:
             detail = _("It goes on from its last state; about {left} steps are left.").format(left=left)
@@ -56,3 +64,9 @@ def _resume_run(run: RunFolder, command: Sequence[str] | None) -> None:
     from lora_tui.runs.start import resume_run
 
     resume_run(run, command=command)
+
+
+def newest_state(run: RunFolder) -> int | None:
+    """The step of the newest state in the run's folder, by the names of the folders; none when there is none."""
+    found = [_NUMBER.search(path.name) for path in run.state_dir.glob("[!.]*") if path.is_dir()]
+    return max((int(match.group()) for match in found if match), default=None)
