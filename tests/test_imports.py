@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "numpy")
 HEAVY_MODULES = re.compile(
     r"lora_tui\.(trainer|sampling|families\.\w+\.model\w*|families\.(precision|state_dicts|text_chunks)"
-    r"|weights\.lora_file|grids\.(encoder|scores)|demo\.measure|bench\.(loops|model|train))\b"
+    r"|weights\.(lora_file|ordered)|grids\.(encoder|scores)|demo\.measure|bench\.(loops|model|train))\b"
 )
 """Modules that may hold tensors; all others must import on a machine without torch."""
 
