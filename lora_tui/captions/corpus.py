@@ -1,33 +1,33 @@
 """All captions of a folder of images in memory, with the index of their tags. Reads files, never writes one.
 
 Every change goes through :meth:`Corpus.put`, which keeps tags, index and revision right. Two images with one stem
-share a caption file: they change together.
+share a caption file: they change together. Of each file the bytes are kept; its text is read when somebody asks.
 """
 
 from __future__ import annotations
 
+import gc
 import os
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from lora_tui.captions.document import CaptionDocument
-from lora_tui.captions.files import MAX_BYTES, pick_sidecar, with_dots
+from lora_tui.captions.document import CaptionDocument, decoded
+from lora_tui.captions.files import with_dots
+from lora_tui.captions.folders import Folder, natural, opened, read_bytes, walk
 from lora_tui.captions.index import Index
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
-from lora_tui.files import kind_of
 from lora_tui.text import _, plain
+
+__all__ = ["CAPTION_EXTENSIONS", "IMAGE_SUFFIXES", "Corpus", "Entry", "natural", "read_bytes"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 CAPTION_EXTENSIONS = (".txt", ".caption")
 
-_SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
-_RUN_FILES = frozenset({"config.toml", "record.json"})
-_DIGITS = re.compile(r"(\d+)")
 _EVERY = 500
-"""Images between two reports of progress."""
+"""Images that are read at once, between two reports of progress."""
 
 
 class Entry:
@@ -43,14 +43,15 @@ class Entry:
         problem: why a caption file that is there cannot be read; such an entry is never changed.
     """
 
-    __slots__ = ("caption_name", "document", "mtime_ns", "name", "number", "problem", "root", "size", "tags")
+    __slots__ = ("_document", "_raw", "caption_name", "mtime_ns", "name", "number", "problem", "root", "size", "tags")
 
     def __init__(self, number: int, root: str, name: str, caption_name: str) -> None:
         self.number = number
         self.root = root
         self.name = name
         self.caption_name = caption_name
-        self.document: CaptionDocument | None = None
+        self._document: CaptionDocument | None = None
+        self._raw: bytes | None = None
         self.tags: tuple[str, ...] = ()
         self.mtime_ns = 0
         self.size = 0
@@ -64,7 +65,22 @@ class Entry:
     @property
     def raw(self) -> bytes | None:
         """The bytes of the caption file, none when there is no file."""
-        return None if self.document is None else self.document.raw
+        return self._raw
+
+    @raw.setter
+    def raw(self, raw: bytes | None) -> None:
+        self._raw, self._document = raw, None
+
+    @property
+    def document(self) -> CaptionDocument | None:
+        """What the file holds as text; made when it is first asked for."""
+        if self._document is None and self._raw is not None:
+            self._document = CaptionDocument.parse(self._raw)
+        return self._document
+
+    @document.setter
+    def document(self, document: CaptionDocument | None) -> None:
+        self._document, self._raw = document, None if document is None else document.raw
 
 
 class Corpus:
@@ -82,7 +98,8 @@ class Corpus:
         #: False when opening was stopped before the end.
         self.complete = True
         self._by_name: dict[str, int] = {}
-        self._sharing: dict[str, list[int]] = {}
+        self._first: dict[str, int] = {}  # the first image of each caption file
+        self._several: dict[str, list[int]] = {}  # all images of those that have more than one
 
     @classmethod
     def open(
@@ -108,14 +125,19 @@ class Corpus:
         """
         wanted = extensions or (*profile.extensions, *CAPTION_EXTENSIONS)
         corpus = cls(root, profile, tuple(dict.fromkeys(with_dots(wanted))), suffixes)
-        for name, caption in corpus._walk():
-            if len(corpus.entries) % _EVERY == _EVERY - 1:
-                if on_progress is not None:
-                    on_progress(len(corpus.entries))
-                if should_stop is not None and should_stop():
-                    corpus.complete = False
-                    break
-            corpus._append(name, caption)
+        with _uncollected():
+            for folder in corpus._walk():
+                with opened(folder.path) as descriptor:
+                    for start in range(0, len(folder.files), _EVERY):
+                        before = len(corpus.entries) // _EVERY
+                        corpus._append(folder, folder.files[start : start + _EVERY], descriptor)
+                        if len(corpus.entries) // _EVERY == before:
+                            continue
+                        if on_progress is not None:
+                            on_progress(len(corpus.entries))
+                        if should_stop is not None and should_stop():
+                            corpus.complete = False
+                            return corpus
         return corpus
 
     @property
@@ -126,9 +148,8 @@ class Corpus:
 
     def put(self, number: int, document: CaptionDocument | None) -> None:
         """The only way in which a caption changes in memory; images that share the file change with it."""
-        entry = self.entries[number]
         tags = () if document is None else tags_of(document.text, self.profile)
-        for other in self._sharing.get(entry.caption_name, (number,)):
+        for other in self.sharing(number):
             one = self.entries[other]
             one.document = document
             one.tags = self.index.replace(other, one.tags, tags)
@@ -136,7 +157,7 @@ class Corpus:
 
     def stamp(self, number: int, mtime_ns: int, size: int) -> None:
         """Note what the caption file looks like on disk after it was written."""
-        for other in self._sharing.get(self.entries[number].caption_name, (number,)):
+        for other in self.sharing(number):
             self.entries[other].mtime_ns, self.entries[other].size = mtime_ns, size
 
     def number_of(self, name: str) -> int | None:
@@ -160,7 +181,7 @@ class Corpus:
 
     def sharing(self, number: int) -> Sequence[int]:
         """The numbers of all images with the same caption file, this one included."""
-        return self._sharing.get(self.entries[number].caption_name, (number,))
+        return self._several.get(self.entries[number].caption_name, (number,))
 
     def refresh(self, numbers: Iterable[int] | None = None) -> list[int]:
         """See what other programs changed on disk.
@@ -180,10 +201,10 @@ class Corpus:
                 if self._refreshed(entry):
                     changed += list(self.sharing(number))
         if numbers is None:
-            for name, caption in self._walk():
-                if name not in self._by_name:
-                    changed.append(len(self.entries))
-                    self._append(name, caption)
+            for folder in self._walk():
+                new = [pair for pair in folder.files if folder.prefix + pair[0] not in self._by_name]
+                changed += range(len(self.entries), len(self.entries) + len(new))
+                self._append(folder, new)
         return changed
 
     def reload(self, numbers: Iterable[int]) -> list[int]:
@@ -201,34 +222,60 @@ class Corpus:
 
     def captions(self) -> dict[str, int]:
         """The number of an entry for the name of each caption file."""
-        return {caption: numbers[0] for caption, numbers in self._sharing.items() if numbers}
+        return dict(self._first)
 
-    def _append(self, name: str, caption: str) -> None:
-        entry = Entry(len(self.entries), str(self.root), name, caption)
-        self.entries.append(entry)
-        self._by_name[name] = entry.number
-        sharing = self._sharing.setdefault(caption, [])
-        sharing.append(entry.number)
-        if len(sharing) > 1:
-            first = self.entries[sharing[0]]
-            entry.document, entry.mtime_ns, entry.size = first.document, first.mtime_ns, first.size
-            entry.problem = first.problem
-        else:
-            self._read(entry)
-        if entry.document is not None:
-            entry.tags = self.index.add(entry.number, tags_of(entry.document.text, self.profile))
-        self.revision += 1
+    def _append(self, folder: Folder, files: Sequence[tuple[str, str]], descriptor: int | None = None) -> None:
+        """Read the captions of these images of a folder, which come at the end, and note their tags.
 
-    def _read(self, entry: Entry) -> None:
-        """Fill in what the caption file holds, without touching the index."""
+        Args:
+            descriptor: of the folder, to open its files from.
+        """
+        root, prefix, entries = str(self.root), folder.prefix, self.entries
+        first = len(entries)
+        for number, (name, caption) in enumerate(files, first):
+            entry = Entry(number, root, prefix + name, prefix + caption)
+            entries.append(entry)
+            self._by_name[entry.name] = number
+            if self._joins(entry):
+                known = entries[self._first[entry.caption_name]]
+                entry.raw, entry.problem = known.raw, known.problem
+                entry.mtime_ns, entry.size = known.mtime_ns, known.size
+            elif descriptor is None:
+                self._read(entry)
+            else:
+                self._read(entry, caption, descriptor)
+        new = entries[first:]
+        found = [() if entry.raw is None else tags_of(decoded(entry.raw), self.profile) for entry in new]
+        for entry, tags in zip(new, self.index.add_many(first, found), strict=True):
+            entry.tags = tags
+        self.revision += len(new)
+
+    def _joins(self, entry: Entry) -> bool:
+        """Note whose caption file it is; whether another image has the same one."""
+        first = self._first.setdefault(entry.caption_name, entry.number)
+        if first == entry.number:
+            return False
+        self._several.setdefault(entry.caption_name, [first]).append(entry.number)
+        return True
+
+    def _leaves(self, entry: Entry) -> None:
+        """The entry's caption file is not its own any more."""
+        left = [number for number in self.sharing(entry.number) if number != entry.number]
+        self._several.pop(entry.caption_name, None)
+        self._first.pop(entry.caption_name, None)
+        for number in left:
+            self._joins(self.entries[number])
+
+    def _read(self, entry: Entry, name: str = "", folder: int | None = None) -> None:
+        """Fill in what the caption file holds, without touching the index; by its name in an open folder, if given."""
         entry.problem = None
         try:
-            raw, entry.mtime_ns, entry.size = read_bytes(entry.root + "/" + entry.caption_name)
-            entry.document = CaptionDocument.parse(raw)
+            path = name or entry.root + "/" + entry.caption_name
+            entry.raw, entry.mtime_ns, entry.size = read_bytes(path, folder)
         except FileNotFoundError:
-            entry.document, entry.mtime_ns, entry.size = None, 0, 0
+            entry.raw, entry.mtime_ns, entry.size = None, 0, 0
         except OSError as error:
-            entry.document, entry.mtime_ns, entry.size = None, 0, 0
+            entry.raw, entry.mtime_ns, entry.size = None, 0, 0
             entry.problem = _unreadable(entry.caption, error)
 
     def _refreshed(self, entry: Entry) -> bool:
@@ -238,7 +285,7 @@ class Corpus:
             state = os.stat(path)  # noqa: PTH116 - 100,000 of them
         except OSError:
             state = None
-        if state is None and entry.document is None and not entry.problem:
+        if state is None and entry.raw is None and not entry.problem:
             return self._found_other(entry)
         if (
             state is not None
@@ -261,95 +308,16 @@ class Corpus:
         stem = entry.name.rpartition(".")[0]
         for ending in self.extensions:
             if os.path.isfile(f"{entry.root}/{stem}{ending}"):  # noqa: PTH113
-                self._sharing[entry.caption_name].remove(entry.number)
+                self._leaves(entry)
                 entry.caption_name = stem + ending
-                self._sharing.setdefault(entry.caption_name, []).append(entry.number)
+                self._joins(entry)
                 self._read(entry)
                 self.put(entry.number, entry.document)
                 return True
         return False
 
-    def _walk(self) -> Iterable[tuple[str, str]]:
-        """Name and caption name of every image, folder after folder."""
-        waiting, seen = [""], set()
-        while waiting:
-            relative = waiting.pop()
-            folder = os.path.join(self.root, relative)  # noqa: PTH118
-            real = os.path.realpath(folder)
-            if real in seen:
-                continue
-            seen.add(real)
-            try:
-                folders, files = _listed(folder)
-            except OSError as error:
-                if relative:
-                    continue
-                raise UserError(
-                    _("The folder cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
-                    place=plain(folder),
-                    remedy=_("Check the path and its permissions."),
-                    code="captions.folder",
-                ) from error
-            if files >= _RUN_FILES:
-                continue
-            prefix = relative + "/" if relative else ""
-            images = [name for name in files if name[name.rfind(".") :].lower() in self.suffixes]
-            for name in natural(images):
-                stem = name[: name.rfind(".")]
-                caption = pick_sidecar(stem, files, self.extensions) or stem + self.new_extension
-                yield prefix + name, prefix + caption
-            waiting += [prefix + name for name in reversed(natural(folders))]
-
-
-def read_bytes(path: str) -> tuple[bytes, int, int]:
-    """The content of a caption file, its time of change in nanoseconds and its size.
-
-    Raises:
-        OSError: it cannot be read, or is too large for a caption.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        state = os.fstat(descriptor)
-        if kind := kind_of(state.st_mode):  # a pipe would be waited for, or read as nothing
-            raise OSError(0, _("it is {kind}, not a file").format(kind=kind))
-        if state.st_size > MAX_BYTES:
-            raise OSError(0, _("it is too large to be a caption"))
-        raw = os.read(descriptor, state.st_size + 1)  # a larger buffer would be made and freed each time
-        if len(raw) > state.st_size:
-            raw += os.read(descriptor, MAX_BYTES)
-        return raw, state.st_mtime_ns, state.st_size
-    finally:
-        os.close(descriptor)
-
-
-def natural(names: Collection[str]) -> list[str]:
-    """Names so that ``img2`` comes before ``img10``; those of one length need no second look."""
-    if len({len(name) for name in names}) <= 1:
-        return sorted(names, key=lambda name: (name.casefold(), name))
-    return sorted(names, key=_natural_key)
-
-
-def _natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
-    parts = _DIGITS.split(name.casefold())
-    return tuple((0, int(part)) if part.isdecimal() and len(part) < 100 else (1, part) for part in parts), name
-
-
-def _listed(folder: str) -> tuple[list[str], set[str]]:
-    """The folders and the files of a folder that are not hidden; links count as what they lead to."""
-    folders, files = [], set()
-    with os.scandir(folder) as found:
-        for one in found:
-            if one.name.startswith("."):
-                continue
-            try:
-                is_folder = one.is_dir()
-            except OSError:
-                continue
-            if not is_folder:
-                files.add(one.name)
-            elif one.name not in _SKIPPED_FOLDERS:
-                folders.append(one.name)
-    return folders, files
+    def _walk(self) -> Iterator[Folder]:
+        return walk(str(self.root), self.suffixes, self.extensions, self.new_extension)
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:
@@ -359,3 +327,15 @@ def _unreadable(path: Path, error: OSError) -> UserError:
         remedy=_("Check the file and its permissions."),
         code="caption.unreadable",
     )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles of objects: reading makes none, and the search goes through all that was read."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -89,6 +89,11 @@ class CaptionDocument:
         return split_tags(self.first_line)
 
 
+def decoded(raw: bytes) -> str:
+    """The text that :meth:`CaptionDocument.parse` finds in a file's bytes."""
+    return raw.decode("ascii") if raw.isascii() else _decode(raw)[2]
+
+
 def split_lines(text: str) -> list[str]:
     """Lines by ``\\n``, ``\\r\\n`` and ``\\r`` only; other Unicode separators belong to the caption."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

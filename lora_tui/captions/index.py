@@ -60,6 +60,29 @@ class Index:
                 self._loosened(tag).add(number)
         return kept
 
+    def add_many(self, first: int, captions: Iterable[Iterable[str]]) -> list[tuple[str, ...]]:
+        """As :meth:`add` for captions that are numbered from ``first`` on, higher than all before."""
+        if self._loose:
+            self.compact()  # so that every posting is an array, and a number goes at its end
+        postings, known, intern, make, new = self._postings, self._tags, sys.intern, array, 0
+        added = []
+        for number, tags in enumerate(captions, first):
+            kept = tuple(map(intern, tags))
+            added.append(kept)
+            if not kept:
+                continue
+            once = kept if len(set(kept)) == len(kept) else tuple(dict.fromkeys(kept))
+            known[number] = once
+            for tag in once:
+                posting = postings.get(tag)
+                if posting is not None:
+                    posting.append(number)  # type: ignore[union-attr]
+                else:
+                    postings[tag] = make("I", (number,))
+                    new += 1
+        self.revision += new
+        return added
+
     def remove(self, number: int, tags: Iterable[str]) -> None:
         """Forget that a caption has ``tags``; those that it does not have are passed over."""
         gone = set(tags)

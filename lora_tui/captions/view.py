@@ -78,8 +78,9 @@ def is_simple(text: str, profile: Profile) -> bool:
 
 def tags_of(text: str, profile: Profile) -> tuple[str, ...]:
     """The names of the tags in ``text``: those of :func:`view`, without the cost of saying where they stand."""
-    if is_simple(text, profile):
-        return tuple([name for piece in text.split(profile.separator) if (name := piece.strip())])
+    body = text.rstrip("\r\n")  # as most programs end a caption
+    if is_simple(body, profile):
+        return tuple(filter(None, map(str.strip, body.split(profile.separator))))
     return tuple([item.text for item in view(text, profile).items])
 
 
