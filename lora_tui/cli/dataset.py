@@ -100,7 +100,7 @@ def _check(args: argparse.Namespace) -> int:
         _print_check(args, scan, problems, purpose, trigger)
     else:
         _say_check(scan, problems, args.directory, everything=args.all)
-    return PROBLEMS if problems else 0
+    return PROBLEMS if any(problem.severity != "note" for problem in problems) else 0
 
 
 def _buckets(args: argparse.Namespace) -> int:
@@ -260,7 +260,7 @@ def _say_kind(members: list[Problem], folder: Path, *, everything: bool) -> None
     from lora_tui.text import count
 
     first = members[0]
-    mark = "×" if first.severity == "error" else "!"
+    mark = {"error": "×", "note": "·"}.get(first.severity, "!")
     shown = members if everything else members[:_SHOWN_PER_KIND]
     same = all(problem.message == first.message for problem in members)
     one_remedy = all(problem.remedy == first.remedy for problem in members)

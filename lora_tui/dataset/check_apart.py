@@ -27,12 +27,20 @@ APART_FROM = 2_000
 """Images; fewer are checked sooner than a process is started."""
 LINE = 128
 """Images or problems on one line: a line is written or read in a fraction of a millisecond."""
+DECODED_APART_FROM = 100
+"""Images; the same where every one of them is decoded."""
 POLL_SECONDS = 0.05
 FIELDS = fields(Problem)
 
 
 def check_dataset_apart(
-    scan: Scan, *, config: Config, purpose: str = "", trigger: str = "", should_stop: Stop | None = None
+    scan: Scan,
+    *,
+    config: Config,
+    purpose: str = "",
+    trigger: str = "",
+    decode: bool = False,
+    should_stop: Stop | None = None,
 ) -> tuple[Problem, ...]:
     """What :func:`~lora_tui.dataset.checks.check_dataset` finds, found by another process when there is much to do.
 
@@ -41,11 +49,19 @@ def check_dataset_apart(
     """
 
     def here() -> tuple[Problem, ...]:
-        return check_dataset(scan, config=config, purpose=purpose, trigger=trigger, should_stop=should_stop)
+        return check_dataset(
+            scan, config=config, purpose=purpose, trigger=trigger, decode=decode, should_stop=should_stop
+        )
 
-    if len(scan.images) < APART_FROM:
+    if len(scan.images) < (DECODED_APART_FROM if decode else APART_FROM):
         return here()
-    request = {"config": as_plain(config), "purpose": purpose, "trigger": trigger, "language": language()}
+    request = {
+        "config": as_plain(config),
+        "purpose": purpose,
+        "trigger": trigger,
+        "decode": decode,
+        "language": language(),
+    }
     try:
         with tempfile.TemporaryFile() as answer:
             if not _run(request, scan, answer, should_stop):
@@ -167,7 +183,8 @@ def main() -> int:
     problems = tuple(_problems(lines))
     images = tuple(_image_of(data) for line in lines for data in json.loads(line))
     config = Config.model_validate(request["config"], strict=True)
-    found = check_dataset(Scan(images, problems), config=config, purpose=request["purpose"], trigger=request["trigger"])
+    wanted = {name: request[name] for name in ("purpose", "trigger", "decode")}
+    found = check_dataset(Scan(images, problems), config=config, **wanted)
     for line in (*_problem_lines(found), _line(None)):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()

@@ -32,6 +32,7 @@ MAX_CUT = 0.25
 USUAL_REPEATS = 500
 
 _CHUNK = 64
+_GRAVITY = ("error", "warning", "note")
 
 
 def check_dataset(
@@ -45,7 +46,7 @@ def check_dataset(
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
 ) -> tuple[Problem, ...]:
-    """Everything found, the scan's own problems included: errors first, then by file.
+    """Everything found, the scan's own problems included: errors first, notes last, then by file.
 
     Args:
         config: gives the sizes to train at and the caption endings; without it, the defaults.
@@ -83,8 +84,8 @@ def check_dataset(
     return tuple(sorted(found, key=_order))
 
 
-def _order(problem: Problem) -> tuple[bool, object, str]:
-    return problem.severity != "error", natural_key(os.fspath(problem.path)), problem.code
+def _order(problem: Problem) -> tuple[int, object, str]:
+    return _GRAVITY.index(problem.severity), natural_key(os.fspath(problem.path)), problem.code
 
 
 def _warning(path: Path, code: str, message: str, remedy: str) -> Problem:
@@ -149,7 +150,8 @@ def _fit_problems(image: DatasetImage, fit: Fit) -> Iterator[Problem]:
         yield _warning(image.path, "image.small", message, _("Use a larger original, or train at a smaller size."))
     if cut > MAX_CUT:
         message = _("{share:.0%} of the image is cut away to fit its bucket.").format(share=cut)
-        yield _warning(image.path, "image.cut", message, _("Crop it yourself, so that what matters stays."))
+        remedy = _("Crop it yourself, so that what matters stays.")
+        yield Problem(image.path, "image.cut", message, remedy, "note")
 
 
 def _cut_share(fit: Fit) -> float:

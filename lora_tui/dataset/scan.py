@@ -49,7 +49,7 @@ _RUN_FILES = frozenset({"config.toml", "record.json"})
 _REPEAT_FOLDER = re.compile(r"(\d{1,18})_")
 _DIGITS = re.compile(r"(\d+)")
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 Progress = Callable[[int], None]
 Stop = Callable[[], bool]
 
@@ -86,7 +86,8 @@ class Problem:
 
     Attributes:
         code: a stable identifier such as ``image.invalid``.
-        severity: ``error`` for what cannot be trained as it is, ``warning`` for the rest.
+        severity: ``error`` for what cannot be trained as it is, ``warning`` for what a person should look at,
+            ``note`` for what is usual and good to know.
         others: all further files that it is about; the message may name the first ones only.
     """
 

@@ -150,6 +150,8 @@ def _of_images(workspace: Workspace) -> list[Advice]:
     kinds: dict[str, list[int]] = {}
     problems = workspace.images.problems
     for number, problem in enumerate(problems):
+        if problem.severity == "note":
+            continue
         kinds.setdefault(problem.code, []).append(number)
     found = []
     for numbers in kinds.values():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.text import N_, plain
+from lora_tui.text import N_, _, plain
 
 if TYPE_CHECKING:
     from lora_tui.dataset.scan import DatasetImage, Problem
@@ -18,6 +18,9 @@ ORDERS: tuple[tuple[str, str], ...] = (
     ("size", N_("smallest first")),
     ("problems", N_("problems first")),
 )
+
+ALIKE = {"image.similar": N_("Nearly the same as {name}."), "image.identical": N_("The same file as {name}.")}
+"""Findings about several images, which the check tells once, and what each of the others shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,12 @@ class FileRow:
             return "failed"
         if self.image is not None and self.image.caption_path is None:
             return "empty"
-        return "needs" if self.problems else ""
+        return "needs" if self.wrong else ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a person should look at it: notes are no problem."""
+        return any(problem.severity != "note" for problem in self.problems)
 
     @property
     def area(self) -> int:
@@ -58,9 +66,13 @@ def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
     from lora_tui.dataset.scan import natural_key
 
     by_path: dict[Path, list[Problem]] = {}
+    names = {image.path: image.relative.rpartition("/")[2] for image in images.scan.images}
     for problem in images.problems:
         if problem.code != "dataset.empty":
             by_path.setdefault(problem.path, []).append(problem)
+        for other in problem.others if problem.code in ALIKE else ():
+            message = _(ALIKE[problem.code]).format(name=plain(names.get(problem.path, problem.path.name)))
+            by_path.setdefault(other, []).append(replace(problem, path=other, message=message, others=()))
     rows: list[FileRow] = []
     several = len({image.dataset for image in images.scan.images}) > 1
     cut = 0 if several else len(common_folder(images))
@@ -110,7 +122,7 @@ def select(rows: Sequence[FileRow], *, words: str = "", only_problems: bool = Fa
     found = [
         number
         for number, row in enumerate(rows)
-        if (not only_problems or row.problems) and all(word in row.key for word in wanted)
+        if (not only_problems or row.wrong) and all(word in row.key for word in wanted)
     ]
     if order == "size":
         found.sort(key=lambda number: rows[number].area)

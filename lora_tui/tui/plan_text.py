@@ -8,6 +8,7 @@ from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
 from lora_tui.tui.cells import Cell, fit, flow, wrap
+from lora_tui.tui.road import gravity_words
 from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Workspace
 
@@ -67,11 +68,7 @@ def finding_line(findings: Sequence[Finding], key: str) -> Line:
         return (Cell(_("nothing speaks against this run"), "success"),) if findings is not None else ()
     errors = sum(finding.severity == "error" for finding in serious)
     warnings = len(serious) - errors
-    heads = []
-    if errors:
-        heads.append(ngettext("{count} error", "{count} errors", errors).format(count=errors))
-    if warnings:
-        heads.append(ngettext("{count} warning", "{count} warnings", warnings).format(count=warnings))
+    heads = gravity_words(errors, warnings, 0)
     first = serious[0]
     tone = "error" if errors else "warning"
     words = plain(sentences(first.message, first.remedy))

@@ -86,9 +86,20 @@ def dataset_step(workspace: Workspace) -> Step:
         parts.append(_("repeats {number}").format(number=low if low == high else f"{low}-{high}"))
     if tally.bare:
         parts.append(_("{count} without a caption").format(count=count(tally.bare)))
-    if tally.errors:
-        parts.append(ngettext("{count} problem", "{count} problems", tally.errors).format(count=count(tally.errors)))
+    parts += gravity_words(tally.errors, tally.warnings, 0)
     return Step("dataset", "needs" if tally.errors or tally.bare else "done", _(", ").join(parts))
+
+
+def gravity_words(errors: int, warnings: int, notes: int) -> list[str]:
+    """How many problems of each gravity there are, those that are none left out: the same words everywhere."""
+    found = []
+    if errors:
+        found.append(ngettext("{count} error", "{count} errors", errors).format(count=count(errors)))
+    if warnings:
+        found.append(ngettext("{count} warning", "{count} warnings", warnings).format(count=count(warnings)))
+    if notes:
+        found.append(ngettext("{count} note", "{count} notes", notes).format(count=count(notes)))
+    return found
 
 
 def tags_step(workspace: Workspace) -> Step:

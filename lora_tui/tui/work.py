@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ from lora_tui.tui.workspace import Images, Planned, Workspace
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
     from lora_tui.dataset.scan import Scan
+    from lora_tui.project import Project
     from lora_tui.runs.folder import RunFolder
     from lora_tui.tui.app import LoraTuiApp
 
@@ -47,6 +49,7 @@ class Work:
         self._stop_scan = threading.Event()
         self._stop_plan = threading.Event()
         self._grouped: tuple[Scan | None, dict[str, int]] = (None, {})
+        self._left_out: frozenset[Path] = frozenset()  # damaged images for which the folders were read again
         self._runs_reader = reading.RunsReader()
         self._planned_for: Config | None = None
         self._polling = False
@@ -171,10 +174,30 @@ class Work:
             self._app.changed("scan")
             self.replan()
         checked = await in_thread(reading.check_images, copy, project, images, stop.is_set)
-        if not stop.is_set():
-            work.images = checked
+        if stop.is_set():
+            return
+        if old is None or not old.decoded or old.scan != images.scan or not checked.decodable:
+            work.images = checked  # else the old problems stand here, too
             self._app.changed("scan")
             self.replan()
+        if checked.decodable:
+            await self._decode(copy, project, checked, stop)
+
+    async def _decode(self, config: Config, project: Project | None, images: Images, stop: threading.Event) -> None:
+        """Look at the pixels, too; images that turn out damaged are left out by a scan that knows of them."""
+        work = self.workspace
+        look = partial(reading.check_images, config, project, images, stop.is_set, decode=True)
+        decoded = await in_thread(look)
+        if stop.is_set() or work is not self.workspace:
+            return
+        damaged = decoded.newly_damaged - self._left_out
+        if damaged:
+            self._left_out |= damaged
+            self.rescan()
+            return
+        work.images = decoded
+        self._app.changed("scan")
+        self.replan()
 
     def _scanned(self, work: Workspace, found: int) -> None:
         if work is self.workspace and work.scanned >= 0 and work.images is None:
@@ -198,7 +221,8 @@ class Work:
         work.planned = await in_thread(plan, self._groups_of(images))
         self._planned_for = source
         self._app.changed("plan")
-        if images is not None and images.scan is not self._grouped[0]:
+        # Once all images are decoded their fingerprints are known, and grouping them takes a moment.
+        if images is not None and images.decoded and images.scan is not self._grouped[0]:
             groups = await in_thread(reading.near_duplicates, config, images, stop.is_set)
             if not stop.is_set() and work.images is not None and images.scan is work.images.scan:
                 self._grouped = (images.scan, groups)

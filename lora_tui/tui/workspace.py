@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,7 +31,7 @@ EVERYTHING: frozenset[Change] = frozenset(("project", "config", "scan", "plan", 
 
 
 GROUPED_AT_MOST = 5_000
-"""Images whose near-duplicates are looked for while the app plans: of more, the plan only counts."""
+"""Images that are decoded while the app is open, for damage and near-duplicates: of more, the plan only counts."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers about the images: how many, their folders and repeats, those without a caption, grave problems."""
+    """Numbers about the images: how many, their folders and repeats, those without a caption, problems by gravity."""
 
     images: int
     folders: int
@@ -54,6 +55,8 @@ class Tally:
     most_repeats: int
     bare: int
     errors: int
+    warnings: int = 0
+    notes: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Images:
 
     Attributes:
         checked: whether captions and sizes were checked as well; before that, problems are the scan's alone.
+        decoded: whether every image was decoded as well, which finds damage and near-duplicates.
     """
 
     scan: Scan
@@ -69,10 +73,17 @@ class Images:
     tally: Tally
     stamp: tuple[tuple[str, int], ...]
     checked: bool
+    decoded: bool = False
 
     @classmethod
     def of(
-        cls, scan: Scan, problems: tuple[Problem, ...], stamp: tuple[tuple[str, int], ...] = (), *, checked: bool = True
+        cls,
+        scan: Scan,
+        problems: tuple[Problem, ...],
+        stamp: tuple[tuple[str, int], ...] = (),
+        *,
+        checked: bool = True,
+        decoded: bool = False,
     ) -> Images:
         """With their tally, which a hundred thousand images make a matter of a moment."""
         repeats = {image.repeats for image in scan.images} or {1}
@@ -82,9 +93,22 @@ class Images:
             least_repeats=min(repeats),
             most_repeats=max(repeats),
             bare=sum(image.caption_path is None for image in scan.images),
-            errors=sum(problem.severity == "error" for problem in problems),
+            **gravities(problems),
         )
-        return cls(scan, problems, tally, stamp, checked)
+        return cls(scan, problems, tally, stamp, checked, decoded)
+
+    @property
+    def decodable(self) -> bool:
+        """Whether there are few enough images to decode them all while the app is open."""
+        return len(self.scan.images) <= GROUPED_AT_MOST
+
+    @property
+    def newly_damaged(self) -> frozenset[Path]:
+        """Images of the scan that decoding found damaged: the next scan knows it."""
+        if not self.decoded:
+            return frozenset()
+        errors = {problem.path for problem in self.problems if problem.severity == "error"}
+        return frozenset(image.path for image in self.scan.images if image.path in errors)
 
 
 @dataclass(frozen=True)
@@ -225,10 +249,24 @@ def read_images(
     return Images.of(scan, scan.problems, stamp, checked=False)
 
 
+def gravities(problems: Iterable[Problem]) -> dict[str, int]:
+    """How many errors, warnings and notes there are: the fields of :class:`Tally`."""
+    found = Counter(problem.severity for problem in problems)
+    return {"errors": found["error"], "warnings": found["warning"], "notes": found["note"]}
+
+
 def check_images(
-    config: Config, project: Project | None, images: Images, should_stop: Callable[[], bool] | None = None
+    config: Config,
+    project: Project | None,
+    images: Images,
+    should_stop: Callable[[], bool] | None = None,
+    *,
+    decode: bool = False,
 ) -> Images:
-    """The same images with all their problems; those of many images are looked for in a process of its own."""
+    """The same images with all their problems; those of many images are looked for in a process of its own.
+
+    ``decode`` finds what ``lora-tui dataset check`` finds, by decoding each image once in its life.
+    """
     from lora_tui.dataset.check_apart import check_dataset_apart
 
     problems = check_dataset_apart(
@@ -236,9 +274,10 @@ def check_images(
         config=config,
         purpose=project.purpose if project else "",
         trigger=project.trigger if project else "",
+        decode=decode,
         should_stop=should_stop,
     )
-    return Images.of(images.scan, problems, images.stamp)
+    return Images.of(images.scan, problems, images.stamp, decoded=decode)
 
 
 def folder_stamp(config: Config) -> tuple[tuple[str, int], ...]:
@@ -296,7 +335,7 @@ def near_duplicates(
 
     Decodes images that are not in the cache of fingerprints yet, which takes a while.
     """
-    if images is None or config.validation.mode == "off" or len(images.scan.images) > GROUPED_AT_MOST:
+    if images is None or config.validation.mode == "off" or not images.decodable:
         return {}
     from lora_tui.dataset.similar import image_groups
 

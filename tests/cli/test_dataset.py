@@ -61,7 +61,7 @@ def test_kinds_have_headings_in_words_and_a_remedy_for_all(dataset: Path, capsys
         (dataset / "2_hat" / f"{number}.txt").unlink()
     run(["dataset", "check", str(dataset), "--quick"])
     told = capsys.readouterr().out
-    assert "! Much of the image is cut away to fit its bucket. (3)" in told
+    assert "· Much of the image is cut away to fit its bucket. (3)" in told
     assert "image." not in told
     assert "Write one beside each image" in told
     assert "Write one into" not in told

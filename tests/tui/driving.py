@@ -47,5 +47,6 @@ def settled(app: LoraTuiApp) -> bool:
     work = app.workspace
     if work.project is None:
         return bool(work.trouble)
-    checked = work.images is None or work.images.checked
+    images = work.images
+    checked = images is None or images.decoded or (images.checked and not images.decodable)
     return work.scanned < 0 and checked and work.planned is not None and work.runs is not None

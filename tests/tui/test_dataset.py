@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
+from tui.projects import picture as draw
 
 from lora_tui.settings import Settings
 from lora_tui.tui.app import LoraTuiApp
@@ -44,7 +45,7 @@ async def test_problems_are_marked_listed_alone_and_explained(tmp_path: Path) ->
     make_dataset(tmp_path, 6)
     folder = tmp_path / "4_hat"
     for number in range(6):
-        Image.new("RGB", (512, 512), (number, 40, 9)).save(folder / f"{number:04d}.png")
+        draw((512, 512), number).save(folder / f"{number:04d}.png")
     (folder / "0001.txt").unlink()
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     async with running(tmp_path, screen="dataset", size=(100, 30)) as (app, pilot):
@@ -137,3 +138,49 @@ async def test_without_pictures_the_facts_remain(tmp_path: Path) -> None:
     async with running(make_dataset(tmp_path, 2), screen="dataset", settings=settings) as (app, pilot):
         await soon(pilot, lambda: "64 x 96 px" in screen_text(app))
         assert picture(app).shown is None
+
+
+async def test_what_the_check_finds_is_marked_and_listed(tmp_path: Path) -> None:
+    """Damage in the middle of a file, a copy and a near-duplicate: only a look at the pixels finds them."""
+    make_dataset(tmp_path, 0)
+    folder = tmp_path / "4_hat"
+    for number in range(6):
+        draw((512, 512), number).save(folder / f"{number:04d}.png")
+        (folder / f"{number:04d}.txt").write_text(f"hatgirl, number {number}", encoding="utf-8")
+    (folder / "0006.png").write_bytes((folder / "0001.png").read_bytes())
+    draw((512, 512), 2).resize((520, 520)).save(folder / "0007.png")
+    data = (folder / "0003.png").read_bytes()
+    (folder / "0003.png").write_bytes(data[: len(data) // 2] + data[-12:])  # with the end of a whole PNG
+    for number in (6, 7):
+        (folder / f"{number:04d}.txt").write_text(f"hatgirl, number {number}", encoding="utf-8")
+    async with running(tmp_path, screen="dataset", size=(120, 35)) as (app, pilot):
+        await soon(pilot, lambda: "× 0003.png" in screen_text(app))
+        await pilot.press("p")
+        await soon(pilot, lambda: files(app).count == 5)
+        screen = screen_text(app)
+        for name in ("! 0001.png", "! 0002.png", "× 0003.png", "! 0006.png", "! 0007.png"):
+            assert name in screen
+        assert "7 images, 1 error, 2 warnings" in screen
+        await pilot.press("down", "down", "down")
+        await soon(pilot, lambda: "The same file as 0001.png." in screen_text(app))
+        await pilot.press("down")
+        await soon(pilot, lambda: "Nearly the same as 0002.png." in screen_text(app))
+        await pilot.press("escape", "escape")
+        await soon(
+            pilot, lambda: app.current_mode == "home" and "7 images, repeats 4, 1 error, 2 warn" in screen_text(app)
+        )
+        assert app.workspace.plan is not None and "7 images x 4 = 28" in app.workspace.plan.arithmetic
+
+
+async def test_what_a_bucket_cuts_away_is_a_note_and_no_problem(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 0)
+    draw((4000, 512), 1).save(tmp_path / "4_hat" / "wide.png")
+    (tmp_path / "4_hat" / "broken.txt").write_bytes(b"")
+    (tmp_path / "4_hat" / "wide.txt").write_bytes(b"caf\xe9, hatgirl")
+    async with running(tmp_path, screen="dataset", size=(120, 35)) as (app, pilot):
+        await soon(pilot, lambda: "1 note" in screen_text(app).splitlines()[-2])
+        await soon(pilot, lambda: "is cut away" in screen_text(app) and "caf\ufffd, hatgirl" in screen_text(app))
+        await pilot.press("f4")
+        await pilot.press("escape")
+        await soon(pilot, lambda: app.current_mode == "home")
+        assert "cut away" not in screen_text(app)

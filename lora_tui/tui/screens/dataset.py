@@ -15,7 +15,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import N_, _, bytes_text, count, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.file_rows import ORDERS, FileRow, build_rows, select
-from lora_tui.tui.road import TONE_OF_MARK
+from lora_tui.tui.road import TONE_OF_MARK, gravity_words
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.image_view import ImageView
@@ -56,7 +56,7 @@ class DatasetScreen(BaseScreen):
         self._images: Images | None = None
         self._rows: tuple[FileRow, ...] = ()
         self._visible: list[int] = []
-        self._wrong = self._wrong_here = self._images_here = 0
+        self._wrong_here = self._images_here = 0
         self._words = ""
         self._only_problems = False
         self._order = 0
@@ -96,7 +96,6 @@ class DatasetScreen(BaseScreen):
         rows = await in_thread(build_rows, images, self.workspace.root)
         here = self._here
         self._images, self._rows = images, rows
-        self._wrong = sum(bool(row.problems) for row in rows)
         self._select(self._wanted or (here.path if here else None))
         self._wanted = None
 
@@ -132,7 +131,7 @@ class DatasetScreen(BaseScreen):
         )
         cursor = next((at for at, number in enumerate(self._visible) if self._rows[number].path == path), 0)
         self._images_here = sum(self._rows[number].image is not None for number in self._visible)
-        self._wrong_here = sum(bool(self._rows[number].problems) for number in self._visible)
+        self._wrong_here = sum(self._rows[number].wrong for number in self._visible)
         self._list.set_count(len(self._visible), cursor=cursor, empty=self._empty_words())
         self._list.reload()
         self._say()
@@ -193,13 +192,13 @@ class DatasetScreen(BaseScreen):
             text = ngettext("{count} image", "{count} images", total).format(count=count(total))
             if self._images_here != total:
                 text = _("{shown} of {total} images").format(shown=count(self._images_here), total=count(total))
-            wrong = self._wrong
+            tally = self._images.tally
+            parts = [text, *gravity_words(tally.errors, tally.warnings, tally.notes)]
             if not self._images.checked:
-                text += _(", ") + _("checking captions and sizes")
-            elif wrong:
-                text += _(", ") + ngettext("{count} has problems", "{count} have problems", wrong).format(
-                    count=count(wrong)
-                )
+                parts.append(_("checking captions and sizes"))
+            elif not self._images.decoded and self._images.decodable:
+                parts.append(_("looking for damage and near-duplicates"))
+            text = _(", ").join(parts)
         right = []
         if self._words.strip():
             right.append(_("filter: {words}").format(words=plain(self._words.strip(), limit=30)))
@@ -243,10 +242,11 @@ class DatasetScreen(BaseScreen):
         lines: list[list[Cell]] = [[Cell(row.name, "strong")]]
         lines += [[Cell(text, "muted")] for text in self._fact_lines(row)]
         for problem in row.problems:
-            tone = "error" if problem.severity == "error" else "warning"
+            tone = {"error": "error", "note": "muted"}.get(problem.severity, "warning")
+            sign = self.shell.marks.dot if problem.severity == "note" else self.shell.marks.needs
             words = plain(sentences(problem.message, problem.remedy))
             for number, line in enumerate(wrap(words, width - 2, lines=3, ellipsis=self.shell.marks.ellipsis)):
-                lead = Cell(f"{self.shell.marks.needs} ", tone) if number == 0 else Cell("  ")
+                lead = Cell(f"{sign} ", tone) if number == 0 else Cell("  ")
                 lines.append([lead, Cell(line, tone if number == 0 else "")])
         lines += [[Cell(text)] for text in self._caption_lines(row, width, max(height - len(lines), 1))]
         panel.show(lines)
@@ -324,7 +324,7 @@ class DatasetScreen(BaseScreen):
         start = self._list.cursor
         for step in range(1, len(self._visible) + 1):
             at = (start + step) % len(self._visible)
-            if self._rows[self._visible[at]].problems:
+            if self._rows[self._visible[at]].wrong:
                 self._list.cursor = at
                 return
 
@@ -356,5 +356,10 @@ def _caption_of(path: Path) -> tuple[str, tuple[str, ...]]:
         document = read_caption(path)
     except UserError as error:
         return plain(error.message), ()
-    text = caption_text(document)
+    text = readable(caption_text(document))
     return plain(text, limit=CAPTION_SHOWN), document.tags
+
+
+def readable(text: str) -> str:
+    """``text`` with the replacement character where bytes of its file are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
