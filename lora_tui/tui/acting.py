@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
+from lora_tui.text import _
 from lora_tui.tui.actions import DIALOG_ACTIONS, LIST_ACTIONS, Action, Actions
 from lora_tui.tui.keymap import Keymap
 
 if TYPE_CHECKING:
     from textual.app import App
 
+    from lora_tui.tui.widgets.footer import KeyHint
+
 _BARE = Keymap(Actions((*LIST_ACTIONS, *DIALOG_ACTIONS)))
 """What a widget uses in an app that has no keymap of its own, such as the small ones in tests."""
 
 
 class Acting:
-    """A widget, screen or app whose keys come from the table: :attr:`ACTS` names its context there."""
+    """A widget, screen or app whose keys come from the table: :attr:`ACTS` names its context there.
+
+    :attr:`ALSO` names a second one, whose keys it has beside those of the first.
+    """
 
     ACTS: ClassVar[str] = ""
+    ALSO: ClassVar[str] = ""
 
     def doers(self) -> tuple[object, ...]:
         """Who has the methods of the actions: itself first, then the parts that it leaves some of them to."""
@@ -55,7 +62,7 @@ class Acting:
         begin = prefix + " "
         found = [
             (key.removeprefix(begin), action, self.refusal(action.id))
-            for action in keymap.actions.of(self.ACTS)
+            for action in self._actions(keymap)
             for key in keymap.keys(action.id)
             if key.startswith(begin)
         ]
@@ -74,11 +81,14 @@ class Acting:
         # is the only place where keys can differ between two apps in one process.
         inherited = type(node)._merged_bindings
         bindings = inherited.copy() if inherited is not None else BindingsMap()
-        for action in keymap.actions.of(self.ACTS):
+        for action in self._actions(keymap):
             for key in keymap.keys(action.id):
                 first, pair, _second = key.partition(" ")
                 bindings.key_to_bindings[first] = [_prefix(first) if pair else _binding(action, key)]
         node._bindings = bindings
+
+    def _actions(self, keymap: Keymap) -> tuple[Action, ...]:
+        return (*keymap.actions.of(self.ACTS), *(keymap.actions.of(self.ALSO) if self.ALSO else ()))
 
 
 def _binding(action: Action, key: str) -> Binding:
@@ -93,3 +103,15 @@ def keymap_of(app: App[Any]) -> Keymap:
     """The keymap of an app."""
     keymap = getattr(app, "keymap", None)
     return keymap if isinstance(keymap, Keymap) else _BARE
+
+
+def hints_of(app: App[Any], context: str) -> list[KeyHint]:
+    """The line of keys of what lies over a screen, in the order of the table."""
+    from lora_tui.tui.widgets.footer import KeyHint
+
+    keymap, ascii_only = keymap_of(app), bool(getattr(app, "ascii_only", False))
+    return [
+        KeyHint(action.id, keymap.shown(action.id, ascii_only=ascii_only), _(action.title))
+        for action in keymap.actions.of(context)
+        if action.show and keymap.keys(action.id)
+    ]

@@ -15,6 +15,12 @@ APP = "app"
 LIST = "list"
 DIALOG = "dialog"
 
+PRUNE = "prune"
+SWEEP = "sweep"
+SHEET = "sheet"
+OVER: dict[str, tuple[str, ...]] = {DIALOG: (LIST,), PRUNE: (DIALOG, LIST), SWEEP: (), SHEET: ()}
+"""What lies over a screen and takes its keys away, with the contexts whose keys work there beside its own."""
+
 
 @dataclass(frozen=True)
 class Action:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lora_tui.text import _, plain
-from lora_tui.tui.actions import APP, DIALOG, LIST, Action, Actions
+from lora_tui.tui.actions import APP, LIST, OVER, Action, Actions
 
 _LOST = {
     "ctrl+i": "Tab",
@@ -253,6 +253,7 @@ def _meet(one: str, other: str) -> bool:
     """Whether actions of two contexts can apply at the same time."""
     if one == other:
         return True
-    if DIALOG in (one, other):
-        return LIST in (one, other)
+    for over, beside in ((one, other), (other, one)):
+        if over in OVER:
+            return beside in OVER[over] or over in OVER.get(beside, ())
     return APP in (one, other) or LIST in (one, other)

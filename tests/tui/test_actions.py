@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from lora_tui.tui.actions import APP, DIALOG, LIST, Action, Actions
+from lora_tui.tui.actions import APP, DIALOG, LIST, PRUNE, SHEET, SWEEP, Action, Actions
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.keymap import Keymap, is_key, key_name
 from lora_tui.tui.screens import SCREENS, all_actions, entry_of, load_screen
+from lora_tui.tui.screens.tags_prune import PruneDialog
+from lora_tui.tui.screens.tags_sheet import Sheet
+from lora_tui.tui.screens.tags_sweep import Sweep
 from lora_tui.tui.widgets.dialog import Dialog
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
 ACTIONS = list(all_actions())
+OVER_SCREENS = {PRUNE: PruneDialog, SWEEP: Sweep, SHEET: Sheet}
 
 
 def doers_of(action: Action) -> tuple[object, ...]:
@@ -22,6 +26,8 @@ def doers_of(action: Action) -> tuple[object, ...]:
         return (VirtualList,)
     if action.context == DIALOG:
         return (Dialog,)
+    if action.context in OVER_SCREENS:
+        return (OVER_SCREENS[action.context],)
     entry = entry_of(action.context)
     assert entry is not None
     return load_screen(entry)().doers()

@@ -143,3 +143,130 @@ def test_own_keys_lie_over_a_keymap_and_two_keys_make_one() -> None:
 )
 def test_a_substitution_of_vi_is_an_operation(typed: str, meant: str) -> None:
     assert substitution(typed) == meant
+
+
+async def test_keys_of_the_sweep_are_the_persons_own(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    own = Settings(keys={"sweep.no": ("0",), "prune.flip": ("f",)})
+    async with running(tmp_path, screen="tags", settings=own) as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("tab", "down", "space", "s")
+        await soon(pilot, lambda: tags(app).query_one("#prompt").display)
+        await pilot.press("enter")
+        await soon(pilot, lambda: "0 has it not" in screen_text(app))
+        await pilot.press("0", "escape")
+        await soon(pilot, lambda: [" hat," in text for text in texts(tmp_path)] == [False, True, True])
+
+
+async def test_keys_of_the_prune_assistant_are_the_persons_own(tmp_path: Path) -> None:
+    from lora_tui.captions.prune import Candidate, Plan
+    from lora_tui.tui.screens.tags_prune import PruneDialog
+
+    make_dataset(tmp_path, 1)
+    chosen: list[list[str] | None] = []
+    async with running(tmp_path, settings=Settings(keys={"prune.flip": ("f",)})) as (app, pilot):
+        plan = Plan("character", 4, (Candidate("black hair", "hair", 4, 1.0, "keep"),))
+        app.push_screen(PruneDialog(plan), chosen.append)
+        await soon(pilot, lambda: "f remove or keep" in screen_text(app))
+        await pilot.press("f", "enter")
+        await soon(pilot, lambda: chosen == [["black hair"]])
+
+
+async def test_the_contact_sheet_shows_the_marked_images_and_changes_the_tag_under_the_cursor(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 5)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("m", "m", "m", "tab", "home", "down", "space", "c")
+        await soon(pilot, lambda: "1 of 3" in screen_text(app))
+        assert "tag: hat" in screen_text(app)
+        assert "0002.png" in screen_text(app)
+        assert "0003.png" not in screen_text(app)
+        await pilot.press("l", "t")
+        await soon(pilot, lambda: ["hat," in text for text in texts(tmp_path)] == [True, False, True, True, True])
+        await pilot.press("m", "enter")
+        await soon(pilot, lambda: ready(app) and "union of 2 marked" in screen_text(app))
+        assert tags(app).panes.number == 2
+
+
+async def test_the_caption_uses_the_whole_pane_and_tells_what_changed(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    (tmp_path / "4_hat" / "0000.txt").write_text("a girl with a hat on her head, hatgirl, hat")
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("v")
+        await soon(pilot, lambda: "a girl with a hat on her head, " in screen_text(app).rpartition("CAPTION")[2])
+        await pilot.press("v", "tab", "down", "x")
+        await soon(pilot, lambda: "- hatgirl" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: "It is again as it was" in screen_text(app))
+
+
+async def test_one_caption_and_one_tag_are_taken_back_alone(tmp_path: Path) -> None:
+    before = texts(make_dataset(tmp_path, 3))
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        for command in ("add new", "remove hat", "rename hatgirl to cap"):
+            await pilot.press("*", "colon")
+            await type_in(pilot, command)
+            await pilot.press("enter")
+            await soon(pilot, lambda: tags(app).edits.pending is not None)
+            await pilot.press("enter")
+            await soon(pilot, lambda: not tags(app).edits.pending)
+        after = [text.replace("hatgirl, hat,", "cap,") + ", new" for text in before]
+        await soon(pilot, lambda: texts(tmp_path) == after)
+        await pilot.press("space", "u")
+        await soon(pilot, lambda: texts(tmp_path)[0] == after[0].replace("cap", "hatgirl"))
+        assert texts(tmp_path)[1:] == after[1:]
+        await pilot.press("colon")
+        await type_in(pilot, "revert tag hat")
+        await pilot.press("enter")
+        await soon(pilot, lambda: all(" hat," in f" {text}" or ", hat" in text for text in texts(tmp_path)))
+        assert all("new" in text for text in texts(tmp_path))
+
+
+async def test_captions_that_others_wrote_are_found_by_diff(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 40)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        (tmp_path / "4_hat" / "0035.txt").write_text("quite other words")
+        await pilot.press("colon")
+        await type_in(pilot, "diff")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "1 caption differs on disk" in screen_text(app))
+        assert "+ quite other words" in screen_text(app)
+        await pilot.press("enter")
+        await soon(pilot, lambda: ready(app) and tags(app).panes.tags == ["quite other words"])
+
+
+async def test_while_something_is_asked_the_line_of_keys_is_of_it_and_the_panes_stay(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        height = tags(app).query_one("#files").size.height
+        await pilot.press("a")
+        await type_in(pilot, "ha")
+        await soon(pilot, lambda: "Tab complete" in screen_text(app))
+        assert tags(app).query_one("#files").size.height == height
+        await pilot.press("escape")
+        await soon(pilot, lambda: "x remove" in screen_text(app))
+
+
+async def test_tags_have_the_colours_and_words_of_their_categories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = tmp_path / "home" / "data" / "tags"
+    lists.mkdir(parents=True)
+    (lists / "tags.csv").write_text("hat,4,900,headwear\n")
+    (lists / "zh.txt").write_text("hat=帽子\n")
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    root = tmp_path / "project"
+    root.mkdir()
+    make_dataset(root, 2)
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        assert "character" in screen_text(app)
+        rows = tags(app).panes
+        assert ("hat", "success") in [tuple(rows.tag_cells(index)[1]) for index in range(3)]
+        await pilot.press("a")
+        await type_in(pilot, "帽")
+        await soon(pilot, lambda: "hat" in screen_text(app) and "帽子" in screen_text(app))

@@ -16,7 +16,7 @@ from lora_tui.tui.screens.dataset_actions import DATASET_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
 from lora_tui.tui.screens.runs_actions import RUNS_ACTIONS
-from lora_tui.tui.screens.tags_actions import TAGS_ACTIONS
+from lora_tui.tui.screens.tags_actions import OVER_ACTIONS, TAGS_ACTIONS
 from lora_tui.tui.screens.training_actions import TRAINING_ACTIONS
 
 if TYPE_CHECKING:
@@ -124,4 +124,4 @@ def all_actions() -> Actions:
     """Every action of the program: the app's, its screens', the list's and the dialogs'."""
     shows = tuple(entry.action for entry in SCREENS)
     own = tuple(action for entry in SCREENS for action in entry.actions)
-    return Actions((*shows, *APP_ACTIONS, *own, *LIST_ACTIONS, *DIALOG_ACTIONS))
+    return Actions((*shows, *APP_ACTIONS, *own, *LIST_ACTIONS, *DIALOG_ACTIONS, *OVER_ACTIONS))

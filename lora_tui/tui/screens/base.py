@@ -175,7 +175,8 @@ class BaseScreen(Acting, Screen[None]):
     @on(Keys.Pressed)
     def _hint_pressed(self, event: Keys.Pressed) -> None:
         event.stop()
-        self.shell.perform(event.action)
+        if event.action:
+            self.shell.perform(event.action)
 
     def key_hints(self) -> list[KeyHint]:
         """The keys that work here now, in the order of use: the screen's own, then the app's."""

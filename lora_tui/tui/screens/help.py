@@ -7,14 +7,21 @@ from dataclasses import dataclass
 
 from lora_tui.settings import settings_file
 from lora_tui.text import N_, _, plain
-from lora_tui.tui.actions import APP, DIALOG, LIST, Action
+from lora_tui.tui.actions import APP, DIALOG, LIST, PRUNE, SHEET, SWEEP, Action
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import Keymap
 from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.widgets.finder import Finder, Found
 from lora_tui.tui.widgets.virtual_list import Column
 
-CONTEXTS = {APP: N_("Everywhere"), LIST: N_("In lists"), DIALOG: N_("In dialogs")}
+CONTEXTS = {
+    APP: N_("Everywhere"),
+    LIST: N_("In lists"),
+    DIALOG: N_("In dialogs"),
+    PRUNE: N_("In the prune assistant"),
+    SWEEP: N_("In the review sweep"),
+    SHEET: N_("In the contact sheet"),
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def lines_for(keymap: Keymap, here: str, text: str) -> list[Line]:
     words = text.casefold().split()
     others = [entry.name for entry in SCREENS if entry.name != here]
     found = [Line(problem=f"{problem.action}: {problem.message}") for problem in keymap.problems if not words]
-    for context in (here, APP, LIST, *others, DIALOG):
+    for context in (here, APP, LIST, *others, DIALOG, PRUNE, SWEEP, SHEET):
         actions = [action for action in keymap.actions.of(context) if _fits(action, keymap, words)]
         if actions:
             if found:

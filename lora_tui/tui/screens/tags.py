@@ -23,9 +23,12 @@ from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.tags_edit import Edits
 from lora_tui.tui.screens.tags_find import Finding
 from lora_tui.tui.screens.tags_guides import Guides
+from lora_tui.tui.screens.tags_look import Look
 from lora_tui.tui.screens.tags_panes import Panes
+from lora_tui.tui.screens.tags_past import Past
 from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.prompt import Prompt
@@ -78,9 +81,11 @@ class TagsScreen(BaseScreen):
         self._following = False
         self._unsaid: list[UserError] = []
         self.panes = Panes(self)
+        self.look = Look(self)
         self.finding = Finding(self)
         self.edits = Edits(self)
         self.guides = Guides(self)
+        self.past = Past(self)
 
     @property
     def takes_keys(self) -> bool:
@@ -88,7 +93,7 @@ class TagsScreen(BaseScreen):
         return super().takes_keys and known and not self._opening
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.edits, self.finding, self.guides
+        return self, self.edits, self.finding, self.guides, self.past
 
     # -- composing
 
@@ -110,9 +115,7 @@ class TagsScreen(BaseScreen):
                 with Vertical(id="look"):
                     yield ImageView(id="picture")
                     yield Lines(id="facts")
-                    yield VirtualList(
-                        [Column(10, share=1)], panes.caption_cells, marker=False, quiet=True, id="caption"
-                    )
+                    yield VirtualList([Column(10, share=1)], self.look.cells, marker=False, quiet=True, id="caption")
         with Vertical(id="pending-pane"):
             yield Lines(id="pending-title", classes="pane-title")
             yield VirtualList(
@@ -145,9 +148,9 @@ class TagsScreen(BaseScreen):
             if wanted != self.root:
                 self.open_folder(wanted)
             elif "scan" in changed and self.editor is not None:
-                self.panes.forget_facts()
+                self.look.forget_facts()
                 start_job(self, self._look_for_images, "images")
-            self.panes.show_facts()
+            self.look.show_facts()
         self.say()
         self.call_later(self.shell.give_keys)
 
@@ -358,6 +361,10 @@ class TagsScreen(BaseScreen):
             right.append(_("{count} marked").format(count=count(len(editor.marks))))
         self.set_status(text, "  ".join(right))
 
+    def key_hints(self) -> list[KeyHint]:
+        prompt = self.query_one(Prompt)
+        return prompt.hints() if prompt.is_open else super().key_hints()
+
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]
         if self.editor is None:
@@ -416,7 +423,7 @@ class TagsScreen(BaseScreen):
 
     @on(Lines.Resized, "#facts")
     def _resized_facts(self) -> None:
-        self.panes.show_facts()
+        self.look.show_facts()
 
     def on_descendant_focus(self) -> None:
         super().on_descendant_focus()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import Action
+from lora_tui.tui.actions import PRUNE, SHEET, SWEEP, Action
 
 
 def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
@@ -72,6 +72,10 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     _quiet("trigger", ("T",), N_("trigger first"), N_("The trigger word in front of every caption of the list.")),
     _quiet("prune", ("space p",), N_("prune assistant"), N_("Which tags the LoRA should absorb, and which stay.")),
     _quiet("sweep", ("space s",), N_("review sweep"), N_("One tag, image after image: has it, has it not.")),
+    _quiet("sheet", ("space c",), N_("contact sheet"), N_("The pictures of the marked images, else of those shown.")),
+    _quiet("diff", ("space i",), N_("diff to disk"), N_("Captions whose files differ from what is shown here.")),
+    _quiet("undo-file", ("space u",), N_("undo here"), N_("Take back the last change of this image's caption alone.")),
+    _quiet("undo-tag", ("space t",), N_("undo a tag"), N_("Take back what was done with this tag since the start.")),
     _quiet("find", ("space v",), N_("find a tag"), N_("Search the vocabulary.")),
     _quiet("order", ("space o",), N_("order of tags"), N_("The vocabulary by frequency, by name, or by length.")),
     _quiet("history", ("space h",), N_("history"), N_("What was done to the captions; take one transaction back.")),
@@ -87,3 +91,35 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     _quiet("keymap", ("space k",), N_("keymap"), N_("Choose the keys: vim-like, conventional, or those of BDTM.")),
     *_QUICK,
 )
+
+
+def _over(context: str, name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
+    return Action(f"{context}.{name}", keys, title, help_, palette=False, show=name not in _MOVES)
+
+
+_MOVES = ("left", "right", "up", "down", "page-up", "page-down", "first", "last")
+
+
+OVER_ACTIONS: tuple[Action, ...] = (
+    _over(PRUNE, "flip", ("space", "x"), N_("remove or keep"), N_("Mark the tag for removal, or let it stay.")),
+    _over(SWEEP, "yes", ("y",), N_("has it"), N_("The image has the tag: it is added where it is missing.")),
+    _over(SWEEP, "no", ("n",), N_("has it not"), N_("The image has it not: the tag is removed.")),
+    _over(SWEEP, "skip", ("s", "space", "right"), N_("skip"), N_("To the next image; this caption stays as it is.")),
+    _over(SWEEP, "before", ("u", "left"), N_("answer before"), N_("To the image before, its caption as it was.")),
+    _over(SWEEP, "leave", ("escape", "q"), N_("end"), N_("Back to the tags; the answers stay.")),
+    _over(SHEET, "left", ("left", "h"), N_("left"), N_("One picture to the left.")),
+    _over(SHEET, "right", ("right", "l"), N_("right"), N_("One picture to the right.")),
+    _over(SHEET, "up", ("up", "k"), N_("up"), N_("One line of pictures up.")),
+    _over(SHEET, "down", ("down", "j"), N_("down"), N_("One line of pictures down.")),
+    _over(SHEET, "page-up", ("pageup",), N_("page up"), N_("The page before.")),
+    _over(SHEET, "page-down", ("pagedown",), N_("page down"), N_("The next page.")),
+    _over(SHEET, "first", ("home", "g"), N_("first"), N_("To the first picture.")),
+    _over(SHEET, "last", ("end", "G"), N_("last"), N_("To the last picture.")),
+    _over(SHEET, "mark", ("m", "space", "insert"), N_("mark"), N_("Mark the image, or take its mark away.")),
+    _over(SHEET, "toggle-tag", ("t",), N_("toggle the tag"), N_("Add the tag named above to the image, or remove it.")),
+    _over(SHEET, "larger", ("+",), N_("larger"), N_("Fewer pictures, each larger.")),
+    _over(SHEET, "smaller", ("-",), N_("smaller"), N_("More pictures, each smaller.")),
+    _over(SHEET, "open", ("enter",), N_("go there"), N_("To this image in the tag editor.")),
+    _over(SHEET, "leave", ("escape", "q"), N_("end"), N_("Back to the tags.")),
+)
+"""What can be done in what lies over the tag editor: prune assistant, review sweep, contact sheet."""

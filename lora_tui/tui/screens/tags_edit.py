@@ -30,7 +30,9 @@ SAMPLES = 300
 MOST_TURNS = 10_000
 """Transactions that one command takes back or brings back at most."""
 
-NEEDS_TAG = frozenset({"rename", "rename-shown", "move-up", "move-down", "to-front", "to-back", "quick-set"})
+NEEDS_TAG = frozenset(
+    {"rename", "rename-shown", "move-up", "move-down", "to-front", "to-back", "quick-set", "undo-tag"}
+)
 
 
 class Edits:

@@ -69,6 +69,7 @@ class Finding:
     def leave_prompt(self) -> None:
         """Esc: nothing is taken."""
         self._prompt.close()
+        self.screen.refresh_keys()
         if self._kind == "find":
             self.screen.panes.find("")
         self._to(self._focus)
@@ -97,7 +98,10 @@ class Finding:
             self.screen.panes.find(text)
         elif self._kind == "command":
             problem = self._check(text) if text.strip() else None
-            if problem is None:
+            name = text.strip().partition(" ")[0]
+            if problem is None and name in COMMANDS and name != "s":
+                self._prompt.remark(_(COMMANDS[name]))
+            elif problem is None:
                 self._prompt.remark(_("Enter shows what would change.") if text.strip() else "")
             else:
                 self._say_error(problem)
@@ -151,6 +155,8 @@ class Finding:
         self._to("files")
         if editor is self.screen.editor:
             self.take_filter(text, found)
+            if not found and text.strip() and (hint := editor.hints(text)):
+                self.screen.tell(hint, "warning")
 
     def take_filter(self, text: str, found: Collection[int] | None) -> None:
         """Show what a filter found; the cursor stays on its image where it can."""
@@ -272,11 +278,11 @@ class Finding:
             self.screen.tell(none, "success")
 
     def action_view(self) -> None:
-        self.screen.panes.next_view()
+        self.screen.look.turn()
 
     def action_zoom(self) -> None:
         self.screen.toggle_class("-zoom")
-        self.screen.call_after_refresh(self.screen.panes.show_caption)
+        self.screen.call_after_refresh(self.screen.look.show)
 
     def action_open(self) -> None:
         """Enter: what it does is said by where the cursor is."""
@@ -313,7 +319,11 @@ class Finding:
             elif name in ("undo", "redo"):
                 if rest.strip() not in ("", "all") and not rest.strip().isdecimal():
                     return OperationError(_("A number is expected here."), len(name) + 1)
-            elif name in ("w", "save-filter") or substitution(text):
+            elif name == "revert":
+                what = rest.strip()
+                if not (what.isdecimal() or what == "file" or what.startswith("tag ")):
+                    return OperationError(_("A number, file, or tag with a tag is expected here."), len(name) + 1)
+            elif name in ("w", "save-filter", "diff", "sheet") or substitution(text):
                 if substitution(text):
                     parse_operation(substitution(text))
             else:
@@ -351,6 +361,21 @@ class Finding:
             edits.action_save()
         elif name == "save-filter":
             self._save_filter(rest)
+        elif name == "diff":
+            self.screen.past.action_diff()
+        elif name == "sheet":
+            self.screen.guides.action_sheet()
+        elif name == "revert":
+            self._revert(rest)
+
+    def _revert(self, what: str) -> None:
+        past = self.screen.past
+        if what.isdecimal():
+            past.revert(int(what))
+        elif what == "file":
+            past.action_undo_file()
+        else:
+            past.undo_tag(what.removeprefix("tag ").strip().strip('"'))
 
     async def _mark_found(self, text: str, on: bool) -> None:
         editor = self._editor

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from time import localtime, strftime
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.history import revert
 from lora_tui.captions.lint import Problem
 from lora_tui.captions.prune import PURPOSES, prune_plan
 from lora_tui.captions.query import load_filters
@@ -193,41 +191,26 @@ class Guides:
         text = ngettext("{tag}: {count} image changed", "{tag}: {count} images changed", changed.images)
         self.screen.tell(text.format(tag=plain(tag), count=count(changed.images)), "success")
 
-    # -- history and review
+    # -- the contact sheet
 
-    def action_history(self) -> None:
-        start_job(self.screen, self._history, "history-list")
+    def action_sheet(self) -> None:
+        start_job(self.screen, self._sheet, "sheet")
 
-    async def _history(self) -> None:
-        editor = self._editor
-        records = await in_thread(editor.session.journal.records)
-        if not records:
-            self.screen.tell(_("Nothing was done to these captions yet."), "muted")
+    async def _sheet(self) -> None:
+        from lora_tui.tui.screens.tags_sheet import Sheet
+
+        editor, panes = self._editor, self.screen.panes
+        numbers = sorted(editor.marks) if editor.marks else list(editor.visible)
+        if not numbers:
+            self.screen.tell(_("There is no image to show."), "muted")
             return
-        choices = []
-        for record in reversed(records[-2000:]):
-            when = strftime("%m-%d %H:%M", localtime(record.time))
-            label = f"{record.number} {when} {plain(record.author, limit=12)}"
-            files = ngettext("{count} file", "{count} files", record.files).format(count=count(record.files))
-            choices.append(Choice(record.number, label, f"{files}  {plain(record.operation, limit=80)}"))
-        detail = _("Enter takes that one transaction back and leaves what came later.")
-        number = await self.screen.app.push_screen_wait(
-            Choose(_("History"), choices, detail=detail, accept=_("take it back"))
-        )
-        if number is None or self.screen.busy:
-            return
-        self.screen.busy = _("undoing")
-        try:
-            done = await in_thread(revert, editor.session, number, editor.author)
-        except UserError as error:
-            self.screen.tell(error_words(error), "error")
-            return
-        finally:
-            self.screen.busy = ""
-        editor.under_way.append(done)
-        self.screen.panes.refresh_tags()
-        files = ngettext("{count} file", "{count} files", len(done.changes)).format(count=count(len(done.changes)))
-        self.screen.tell(_("transaction {number} taken back in {files}").format(number=number, files=files), "success")
+        tag = panes.tag if panes.focus in ("tags", "vocab") else ""
+        number = await self.screen.app.push_screen_wait(Sheet(editor, numbers, panes.number, tag=tag))
+        if number is not None and editor.place_of(number) < 0:
+            editor.show("", None)
+        panes.show_all(number)
+
+    # -- review
 
     def action_reviewed(self) -> None:
         editor = self._editor

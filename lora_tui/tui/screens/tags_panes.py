@@ -2,58 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from lora_tui.captions.as_trained import caption_for, caption_text, rules_for
+from lora_tui.captions.as_trained import caption_text
 from lora_tui.captions.vocabulary import Row
-from lora_tui.text import _, count, ngettext, plain
-from lora_tui.tui.cells import Cell, wrap
+from lora_tui.text import _, count, plain
+from lora_tui.tui.cells import Cell
 from lora_tui.tui.tags import rows as making
-from lora_tui.tui.tags.past import history_lines
-from lora_tui.tui.tags.rows import ORDERS, TagRow
+from lora_tui.tui.tags.rows import CATEGORIES, ORDERS, TagRow
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.virtual_list import VirtualList
-from lora_tui.tui.wording import sentences
 
 if TYPE_CHECKING:
     from lora_tui.captions.document import CaptionDocument
-    from lora_tui.dataset.scan import DatasetImage
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
 
 T = TypeVar("T")
 
+KIND_SINCE = 46
+"""The width from which the tags have a column for their category."""
+
 MANY = 3000
 """Images whose tags are counted in a thread."""
 
-REST_SECONDS = 0.08
-"""How long the cursor rests before the journal is read for a caption."""
-
-VIEWS = ("picture", "caption", "history")
-
 
 class Panes:
-    """The rows of files, tags, vocabulary and of the caption's text."""
+    """The rows of files, tags and vocabulary."""
 
     def __init__(self, screen: TagsScreen) -> None:
         self.screen = screen
         self.words = ""
         self.order = 0
-        self.view = "picture"
         self.revision = -1
         self._tags: list[TagRow | None] = []
         self._vocabulary: list[Row] = []
         self._most = 1
         self._counted: tuple[object, ...] = ()
         self._united: tuple[object, ...] = ()
-        self._text: list[Cell] = []
         self._tokens: dict[int, tuple[CaptionDocument, int]] = {}
-        self._facts: dict[str, DatasetImage] | None = None
 
     # -- where the cursors are
 
@@ -112,7 +103,7 @@ class Panes:
         """Show everything again, with the cursor on an image or where it was."""
         editor, files = self._editor, self.pane("files")
         if editor is None:
-            self._tags, self._vocabulary, self._text, self._tokens = [], [], [], {}
+            self._tags, self._vocabulary, self._tokens = [], [], {}
             files.set_count(0, empty=_("Reading captions."))
             self.pane("tags").set_count(0)
             self.pane("vocab").set_count(0)
@@ -140,7 +131,7 @@ class Panes:
         self.pane("files").reload()
         self._show_tags()
         self._show_vocabulary()
-        self.show_caption()
+        self.screen.look.show()
         self.show_titles()
         self.screen.say()
 
@@ -153,12 +144,12 @@ class Panes:
         if number < 0:
             picture.show(None)
         else:
-            image = self._image(number)
+            image = self.screen.look.image(number)
             stamp = (image.facts.mtime_ns, image.facts.size) if image else (0, 0)
             picture.show(editor.corpus.root / editor.entry(number).name, stamp)
         if not editor.marks or not self._tags:
             self._show_tags()
-        self.show_caption()
+        self.screen.look.show()
         self.show_titles()
         self.screen.say()
 
@@ -194,7 +185,7 @@ class Panes:
             rows.append(row)
         old, cursor = self.tag_row, self.pane("tags").cursor
         self._tags = rows
-        if old is not None and self._editor is not None and self._editor.marks:
+        if old is not None and self._editor is not None and self._editor.marks and self.focus == "tags":
             cursor = next((i for i, row in enumerate(rows) if row is not None and row.tag == old.tag), cursor)
         if 0 <= cursor < len(rows) and rows[cursor] is None:
             cursor += 1
@@ -320,10 +311,14 @@ class Panes:
         several = row.of > 1
         have = f"{count(row.have)}/{count(row.of)}" if several else row.weight
         trigger = editor is not None and row.tag == editor.asking.trigger and row.tag
-        kind = _("trigger") if trigger else editor.asking.category(row.tag) if editor is not None else ""
+        category = editor.asking.category(row.tag) if editor is not None else ""
+        words, tone = (_("trigger"), "accent") if trigger else CATEGORIES.get(category, ("", ""))
+        kind = _(words) if words else ""
+        if not several and not row.weight and self.pane("tags").size.width < KIND_SINCE:
+            have = kind
         return [
             Cell(digit, "accent"),
-            Cell(plain(row.tag), "strong" if whole and several else ""),
+            Cell(plain(row.tag), tone or ("strong" if whole and several else "")),
             Cell(have, "muted"),
             Cell(self._bar(row.have / max(row.of, 1), 3) if several else "", "muted"),
             Cell(kind, "muted"),
@@ -334,17 +329,15 @@ class Panes:
         if index >= len(self._vocabulary):
             return [Cell("")]
         row = self._vocabulary[index]
-        scoped = self._editor is not None and self._editor.shown is not None
+        editor = self._editor
+        scoped = editor is not None and editor.shown is not None
+        _words, tone = CATEGORIES.get(editor.asking.category(row.tag) if editor is not None else "", ("", ""))
         return [
-            Cell(plain(row.tag)),
+            Cell(plain(row.tag), tone),
             Cell(count(row.in_scope) if scoped else "", "accent"),
             Cell(count(row.total), "muted"),
             Cell(self._bar(row.in_scope / self._most, 8), "muted"),
         ]
-
-    def caption_cells(self, index: int) -> list[Cell]:
-        """A line of the caption's text."""
-        return [self._text[index]] if index < len(self._text) else [Cell("")]
 
     # -- titles
 
@@ -370,116 +363,12 @@ class Panes:
         if editor is not None and editor.shown is not None:
             words += "  " + _("shown, in all")
         self._title("vocab", _("VOCABULARY"), count(len(self._vocabulary)) + words, focus)
-        view = {"picture": _("PICTURE"), "caption": _("CAPTION"), "history": _("HISTORY")}[self.view]
-        others = {"picture": _("picture"), "caption": _("caption"), "history": _("history")}
-        key = self.screen.shell.keymap.shown("tags.view")
-        rest = "  ".join(others[name] for name in VIEWS if name != self.view)
-        self._title("look", view, f"{key} {rest}", "")
+        view, others = self.screen.look.title()
+        self._title("look", view, others, "")
 
     def _title(self, name: str, title: str, rest: str, focus: str) -> None:
         tone = "accent" if name == focus else "strong"
         self.screen.query_one(f"#{name}-title", Lines).show([[Cell(title, tone), Cell("  " + rest, "muted")]])
-
-    # -- picture and caption
-
-    def forget_facts(self) -> None:
-        """The images were read again."""
-        self._facts = None
-
-    def _image(self, number: int) -> DatasetImage | None:
-        images, editor = self.screen.workspace.images, self._editor
-        if images is None or editor is None:
-            return None
-        if self._facts is None:
-            self._facts = {str(image.path): image for image in images.scan.images}
-        return self._facts.get(f"{editor.corpus.root}/{editor.entry(number).name}")
-
-    def next_view(self) -> None:
-        """Picture, caption, history."""
-        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
-        self.screen.set_class(self.view != "picture", "-caption")
-        self.show_caption()
-        self.show_titles()
-
-    def show_caption(self) -> None:
-        """What is below or in the place of the picture."""
-        if self.view == "picture":
-            self.show_facts()
-            return
-        if self.view == "history":
-            start_job(self.screen, self._tell_history, "history")
-        else:
-            self._put_text(self._caption_lines())
-
-    async def _tell_history(self) -> None:
-        """Read the journal in a thread once the cursor rests."""
-        await asyncio.sleep(REST_SECONDS)
-        editor, number = self._editor, self.number
-        if editor is not None and number >= 0:
-            lines = await in_thread(history_lines, editor, number)
-            if number == self.number and self.view == "history":
-                self._put_text(lines)
-
-    def _put_text(self, lines: list[tuple[str, str]]) -> None:
-        width = max(self.pane("caption").size.width - 2, 20)
-        self._text = [
-            Cell(part, tone) for text, tone in lines for part in (wrap(text, width, lines=40) if text else [""])
-        ]
-        self.pane("caption").set_count(len(self._text), cursor=0)
-        self.pane("caption").reload()
-
-    def show_facts(self) -> None:
-        """The lines below the picture."""
-        editor, number = self._editor, self.number
-        panel = self.screen.query_one("#facts", Lines)
-        if editor is None or number < 0 or not panel.size.width:
-            panel.show([])
-            return
-        image, entry = self._image(number), editor.entry(number)
-        head = [plain(entry.name.rpartition("/")[2])]
-        if image is not None:
-            head.append(f"{image.facts.width} x {image.facts.height}")
-            if image.repeats > 1:
-                head.append(ngettext("{count} repeat", "{count} repeats", image.repeats).format(count=image.repeats))
-        lines = [[Cell(f" {self.screen.shell.marks.dot} ".join(head), "muted")]]
-        marks = self.screen.shell.marks
-        for problem in editor.problems(number):
-            tone = "error" if problem.severity == "error" else "warning"
-            lines.append([Cell(f"{marks.needs} ", tone), Cell(plain(problem.message))])
-        text = plain(caption_text(entry.document)) if entry.document is not None else ""
-        room = max(panel.size.height - len(lines), 0)
-        if room and text:
-            lines += [[Cell(line)] for line in wrap(text, panel.size.width, lines=room, ellipsis=marks.ellipsis)]
-        panel.show(lines)
-
-    def _caption_lines(self) -> list[tuple[str, str]]:
-        """The text of the caption, what is trained of it, and its problems."""
-        editor, number = self._editor, self.number
-        if editor is None or number < 0:
-            return []
-        entry = editor.entry(number)
-        if entry.document is None:
-            return [(plain(entry.problem.message) if entry.problem else _("No caption file."), "muted")]
-        lines: list[tuple[str, str]] = []
-        for problem in editor.problems(number):
-            remedy = problem.remedy
-            if problem.fix:
-                key = self.screen.shell.keymap.shown("tags.fix")
-                remedy = _("{key} mends it: {operation}").format(key=key, operation=plain(problem.fix, limit=80))
-            lines.append(
-                (plain(sentences(problem.message, remedy)), "error" if problem.severity == "error" else "warning")
-            )
-        tokens = ngettext("{count} token", "{count} tokens", self.tokens(number)).format(count=self.tokens(number))
-        lines.append((_("{file}, {tokens}").format(file=plain(entry.caption_name), tokens=tokens), "muted"))
-        lines += [(plain(line), "") for line in entry.document.text.splitlines()]
-        config = self.screen.workspace.config
-        if config is not None:
-            rules, text = rules_for(config), caption_text(entry.document)
-            lines += [("", ""), (_("As it is trained, in the first two epochs:"), "muted")]
-            for epoch in (0, 1):
-                seen = caption_for(text, rules, seed=config.steps.seed, epoch=epoch, uid=entry.name, repeat=0)
-                lines.append((plain(seen) or _("(left empty)"), ""))
-        return lines
 
 
 def _again(function: Callable[..., T], *given: object) -> T:

@@ -9,6 +9,8 @@ from textual.widgets import Static
 from lora_tui.captions.prune import MEANINGS, Plan
 from lora_tui.captions.traits import GROUPS
 from lora_tui.text import _, count, ngettext, percent, plain
+from lora_tui.tui.acting import hints_of
+from lora_tui.tui.actions import PRUNE
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.widgets.dialog import Dialog
 from lora_tui.tui.widgets.footer import KeyHint
@@ -20,7 +22,7 @@ ADVICE = {"absorb": "accent", "perhaps": "warning", "keep": "muted"}
 class PruneDialog(Dialog[list[str]]):
     """Dismissed with the tags to remove."""
 
-    BINDINGS = [("space", "flip"), ("x", "flip")]
+    ALSO = PRUNE
     DEFAULT_CSS = """
     PruneDialog > #box { width: 96%; height: 92%; }
     PruneDialog VirtualList { height: 1fr; max-height: 100%; }
@@ -54,7 +56,7 @@ class PruneDialog(Dialog[list[str]]):
 
     def hints(self) -> list[KeyHint]:
         found = super().hints()
-        found.insert(1, KeyHint("dialog.flip", _("Space"), _("remove or keep")))
+        found[1:1] = hints_of(self.app, PRUNE)
         return found
 
     def _row(self, index: int) -> list[Cell]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
@@ -12,9 +13,11 @@ from textual.screen import ModalScreen
 from lora_tui.captions.quoting import quoted
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, plain
+from lora_tui.tui.acting import Acting, hints_of
+from lora_tui.tui.actions import SWEEP
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.tags.editor import Editor, Stretch
-from lora_tui.tui.widgets.footer import KeyHint, Keys
+from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.wording import error_words
@@ -31,16 +34,10 @@ class Swept:
     place: int
 
 
-class Sweep(ModalScreen[Swept], inherit_bindings=False):
+class Sweep(Acting, ModalScreen[Swept], inherit_bindings=False):
     """Dismissed with :class:`Swept`; every answer is in the journal at once."""
 
-    BINDINGS = [
-        ("y", "answer('yes')"),
-        ("n", "answer('no')"),
-        ("s,space,right", "answer('skip')"),
-        ("u,left", "back"),
-        ("escape,q", "leave"),
-    ]
+    ACTS = SWEEP
     DEFAULT_CSS = """
     Sweep { background: $background; }
     Sweep #head { height: 2; padding: 0 1; }
@@ -61,15 +58,8 @@ class Sweep(ModalScreen[Swept], inherit_bindings=False):
             yield Keys()
 
     def on_mount(self) -> None:
-        self.query_one(Keys).show(
-            [
-                KeyHint("sweep.yes", "y", _("has it")),
-                KeyHint("sweep.no", "n", _("has it not")),
-                KeyHint("sweep.skip", "s", _("skip")),
-                KeyHint("sweep.back", "u", _("answer before")),
-                KeyHint("sweep.leave", "Esc", _("end")),
-            ]
-        )
+        self.take_keys()
+        self.query_one(Keys).show(hints_of(self.app, SWEEP))
         self._show()
 
     def _show(self) -> None:
@@ -85,7 +75,21 @@ class Sweep(ModalScreen[Swept], inherit_bindings=False):
         )
         self.query_one(ImageView).show(self._editor.corpus.root / entry.name)
 
-    def action_answer(self, answer: Literal["yes", "no", "skip"]) -> None:
+    @on(Keys.Pressed)
+    async def _hint_pressed(self, event: Keys.Pressed) -> None:
+        event.stop()
+        await self.action_act(event.action)
+
+    def action_yes(self) -> None:
+        self._answer("yes")
+
+    def action_no(self) -> None:
+        self._answer("no")
+
+    def action_skip(self) -> None:
+        self._answer("skip")
+
+    def _answer(self, answer: Literal["yes", "no", "skip"]) -> None:
         """The tag is on this image, is not, or nobody says."""
         number = self._visible[self._place]
         entry = self._editor.entry(number)
@@ -112,7 +116,7 @@ class Sweep(ModalScreen[Swept], inherit_bindings=False):
         self._place += 1
         self._show()
 
-    def action_back(self) -> None:
+    def action_before(self) -> None:
         """To the image before, with its caption as it was."""
         if not self._answers:
             return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,9 @@ class Editor:
         self._shown: frozenset[int] | None = None
         #: Transactions that may not be on disk yet.
         self.under_way: list[Transaction] = []
-        self._known = max((record.number for record in session.journal.records()), default=0)
+        self.opened = time.time()
+        #: The number of the last transaction before the folder was opened.
+        self.opened_at = max((record.number for record in session.journal.records()), default=0)
 
     @classmethod
     def open(
@@ -267,7 +270,7 @@ class Editor:
         """How many transactions since the folder was opened can be taken back, or how many brought back."""
         self.session.flush()
         back, forward = undo_and_redo(self.session.journal.records())
-        return sum(record.number > self._known for record in back) if way == "undo" else len(forward)
+        return sum(record.number > self.opened_at for record in back) if way == "undo" else len(forward)
 
     # -- following others
 

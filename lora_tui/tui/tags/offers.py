@@ -10,6 +10,7 @@ from lora_tui.captions.complete import Completer, Completion
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.verbs import VERBS
 from lora_tui.text import N_, _, count, plain
+from lora_tui.tui.tags.rows import CATEGORIES
 
 COMMANDS: dict[str, str] = {
     "filter": N_("filter EXPRESSION: show only these images"),
@@ -17,6 +18,9 @@ COMMANDS: dict[str, str] = {
     "unmark": N_("unmark [EXPRESSION]: take marks away"),
     "undo": N_("undo [N|all]: take the last transactions back; all: those since the folder was opened"),
     "redo": N_("redo [N|all]: bring them back"),
+    "revert": N_("revert N|file|tag TAG: take back one transaction, this caption's last change, or a tag's"),
+    "diff": N_("diff: captions whose files differ from what is shown here"),
+    "sheet": N_("sheet: the pictures of the marked images, else of those shown"),
     "save-filter": N_("save-filter NAME: keep the filter under a name"),
     "s": N_("s/REGEX/TEXT/[t|p|c][i]: replace in whole tags, in parts, or in the caption"),
     "w": N_("w: wait until everything is on disk"),
@@ -86,11 +90,12 @@ _FILTER_WORDS = (
 
 @dataclass(frozen=True)
 class Offer:
-    """One completion: what the line becomes, what is shown, and a remark."""
+    """One completion: what the line becomes, what is shown, a remark, and the tone of what is shown."""
 
     text: str
     label: str
     remark: str = ""
+    tone: str = ""
 
 
 Offering = Callable[[str], list[Offer]]
@@ -176,10 +181,11 @@ def _offer(one: Completion, text: str) -> Offer:
     if one.matched:
         remark = f"{plain(one.matched, limit=20)}  {remark}"
     if one.category and one.category != "general":
-        remark = f"{one.category}  {remark}"
+        remark = f"{_(CATEGORIES[one.category][0]) if one.category in CATEGORIES else one.category}  {remark}"
     if one.source != "dataset":
         remark = f"+ {remark}"
-    return Offer(text, plain(one.tag, limit=60), remark.strip())
+    tone = CATEGORIES.get(one.category, ("", ""))[1]
+    return Offer(text, plain(one.tag, limit=60), remark.strip(), tone)
 
 
 def substitution(text: str) -> str:

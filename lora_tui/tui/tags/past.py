@@ -5,8 +5,10 @@ from __future__ import annotations
 from time import localtime, strftime
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.history import blame
+from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.history import blame, changes_of
 from lora_tui.text import _, plain
+from lora_tui.tui.tags.rows import diff
 
 if TYPE_CHECKING:
     from lora_tui.tui.tags.editor import Editor
@@ -28,3 +30,59 @@ def history_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
             when = strftime("%Y-%m-%d %H:%M", localtime(record.time))
             lines.append((f"  {when} {plain(record.author)}: {plain(record.operation, limit=80)}", "muted"))
     return lines
+
+
+def change_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
+    """What became of the caption since the folder was opened, tag by tag, and by which transactions."""
+    name = editor.session.journal_name(editor.entry(number).caption_name)
+    found = [one for one in changes_of(editor.session.journal, name) if one[0].number > editor.opened_at]
+    if not found:
+        return [(_("Nothing has changed here since the folder was opened."), "muted")]
+    lines = difference(found[0][1].before, editor.entry(number).raw)
+    if not lines:
+        lines = [(_("It is again as it was when the folder was opened."), "muted")]
+    lines += [("", ""), (_("By:"), "muted")]
+    for record, _change in found:
+        when = strftime("%H:%M", localtime(record.time))
+        words = plain(record.operation, limit=80)
+        lines.append((f"{record.number} {when} {plain(record.author, limit=12)}: {words}", "muted"))
+    return lines
+
+
+def difference(before: bytes | None, after: bytes | None) -> list[tuple[str, str]]:
+    """What goes and what comes from one content of a caption file to another; empty when they are the same."""
+    if before == after:
+        return []
+    old, new = _readable(before), _readable(after)
+    lines = []
+    for sign, text in diff(old, new):
+        if sign != "=":
+            lines.append((f"{sign} {plain(text)}", "error" if sign == "-" else "success"))
+    if not lines:  # blanks, line ends, marks: the same tags in other bytes
+        lines = [(f"- {plain(repr(before))}", "error"), (f"+ {plain(repr(after))}", "success")]
+    return lines
+
+
+def _readable(raw: bytes | None) -> str | None:
+    return None if raw is None else CaptionDocument.parse(raw).text
+
+
+def differing(editor: Editor) -> dict[int, bytes | None]:
+    """The images whose caption files differ from what is shown, with the content on disk; none where no file is."""
+    for one in list(editor.under_way):
+        one.finished.wait()
+    found: dict[int, bytes | None] = {}
+    for number in editor.foreign(range(len(editor.corpus.entries))):
+        entry = editor.entry(number)
+        try:
+            raw = entry.caption.read_bytes()
+        except OSError:
+            raw = None
+        if raw != entry.raw:
+            found[number] = raw
+    return found
+
+
+def in_words(before: bytes | None, after: bytes | None) -> str:
+    """A difference in one line."""
+    return "  ".join(text for text, _tone in difference(before, after))

@@ -20,6 +20,16 @@ ORDERS: tuple[tuple[str, str], ...] = (
 )
 """Orders of the vocabulary and their words."""
 
+CATEGORIES: dict[str, tuple[str, str]] = {
+    "general": (N_("general"), ""),
+    "artist": (N_("artist"), "error"),
+    "copyright": (N_("copyright"), "running"),
+    "character": (N_("character"), "success"),
+    "meta": (N_("meta"), "warning"),
+    "rating": (N_("rating"), "muted"),
+}
+"""The words of the categories and how their tags are drawn, near to what the image boards do."""
+
 
 @dataclass(frozen=True)
 class TagRow:

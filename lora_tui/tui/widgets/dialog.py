@@ -91,10 +91,8 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
     @on(Keys.Pressed)
     async def _hint_pressed(self, event: Keys.Pressed) -> None:
         event.stop()
-        if event.action == "dialog.accept":
-            self.action_accept()
-        else:
-            self.action_cancel()
+        if event.action in keymap_of(self.app).actions:
+            await self.action_act(event.action)
 
     def action_accept(self) -> None:
         """Enter."""

@@ -14,8 +14,12 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
 
+from lora_tui.text import _
+from lora_tui.tui.acting import keymap_of
 from lora_tui.tui.cells import Cell
+from lora_tui.tui.keymap import key_text
 from lora_tui.tui.tags.offers import Offer
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
@@ -145,6 +149,20 @@ class Prompt(Vertical):
                 lead = Cell("^ ", tone)
         self.query_one("#remark", Lines).show([[lead, Cell(text, tone)]])
 
+    def hints(self) -> list[KeyHint]:
+        """The keys that work while something is asked."""
+        ascii_only = bool(getattr(self.app, "ascii_only", False))
+        keymap = keymap_of(self.app)
+        found = [KeyHint("", key_text("enter"), _("take it"))]
+        if self._offering is not None:
+            found.append(KeyHint("", key_text("tab"), _("complete")))
+            up, down = (key_text(key, ascii_only=ascii_only) for key in ("up", "down"))
+            found.append(KeyHint("", f"{up} {down}", _("choose")))
+        if self._before:
+            found.append(KeyHint("", key_text("up", ascii_only=ascii_only), _("typed before")))
+        found.append(KeyHint("app.back", keymap.shown("app.back", ascii_only=ascii_only), _("leave it")))
+        return found
+
     def step(self, step: int) -> None:
         """To another completion; above the first one to the lines of before."""
         if self._back < len(self._before) and self._chosen < 0:
@@ -192,7 +210,7 @@ class Prompt(Vertical):
 
     def _row(self, index: int) -> tuple[Cell, Cell]:
         offer = self._offers[index]
-        return Cell(offer.label, "accent" if index == self._chosen else ""), Cell(offer.remark, "muted")
+        return Cell(offer.label, "accent" if index == self._chosen else offer.tone), Cell(offer.remark, "muted")
 
     @on(TextField.Changed)
     def _typed(self, event: TextField.Changed) -> None:

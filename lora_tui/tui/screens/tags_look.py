@@ -1,0 +1,170 @@
+"""The lower right of the tag editor: the picture with its facts, or the caption, what changed in it, its history."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lora_tui.captions.as_trained import caption_for, caption_text, rules_for
+from lora_tui.text import N_, _, ngettext, plain
+from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.tags.past import change_lines, history_lines
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.wording import sentences
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.scan import DatasetImage
+    from lora_tui.tui.screens.tags import TagsScreen
+    from lora_tui.tui.tags.editor import Editor
+
+REST_SECONDS = 0.08
+"""How long the cursor rests before the journal is read for a caption."""
+
+MOST_TEXT = 4000
+"""Characters of one line of a caption that are looked at: more than any pane shows."""
+
+VIEWS: dict[str, tuple[str, str]] = {
+    "picture": (N_("PICTURE"), N_("picture")),
+    "caption": (N_("CAPTION"), N_("caption")),
+    "changes": (N_("CHANGES"), N_("changes")),
+    "history": (N_("HISTORY"), N_("history")),
+}
+"""Each view, its title, and its word among the others."""
+
+
+class Look:
+    """What is shown of the image under the cursor."""
+
+    def __init__(self, screen: TagsScreen) -> None:
+        self.screen = screen
+        self.view = "picture"
+        self._text: list[Cell] = []
+        self._facts: dict[str, DatasetImage] | None = None
+
+    @property
+    def _editor(self) -> Editor | None:
+        return self.screen.editor
+
+    @property
+    def _rows(self) -> VirtualList:
+        return self.screen.query_one("#caption", VirtualList)
+
+    def title(self) -> tuple[str, str]:
+        """The title of the view, and the key with the other views."""
+        key = self.screen.shell.keymap.shown("tags.view")
+        others = "  ".join(_(word) for name, (_title, word) in VIEWS.items() if name != self.view)
+        return _(VIEWS[self.view][0]), f"{key} {others}"
+
+    def cells(self, index: int) -> list[Cell]:
+        """A line of the caption's text."""
+        return [self._text[index]] if index < len(self._text) else [Cell("")]
+
+    def forget_facts(self) -> None:
+        """The images were read again."""
+        self._facts = None
+
+    def image(self, number: int) -> DatasetImage | None:
+        images, editor = self.screen.workspace.images, self._editor
+        if images is None or editor is None:
+            return None
+        if self._facts is None:
+            self._facts = {str(image.path): image for image in images.scan.images}
+        return self._facts.get(f"{editor.corpus.root}/{editor.entry(number).name}")
+
+    def turn(self) -> None:
+        """Picture, caption, what changed, history."""
+        self.view = _after(self.view)
+        self.screen.set_class(self.view != "picture", "-caption")
+        self.show()
+        self.screen.panes.show_titles()
+
+    def show(self) -> None:
+        """What is below or in the place of the picture."""
+        if self.view == "picture":
+            self.show_facts()
+            return
+        if self.view == "caption":
+            self._put_text(self._caption_lines())
+        else:
+            start_job(self.screen, partial(self._tell_past, self.view), "history")
+
+    async def _tell_past(self, view: str) -> None:
+        """Read the journal in a thread once the cursor rests."""
+        await asyncio.sleep(REST_SECONDS)
+        editor, number = self._editor, self.screen.panes.number
+        if editor is not None and number >= 0:
+            lines = await in_thread(history_lines if view == "history" else change_lines, editor, number)
+            if number == self.screen.panes.number and self.view == view:
+                self._put_text(lines)
+
+    def _put_text(self, lines: list[tuple[str, str]]) -> None:
+        width = max(self.screen.query_one("#look").size.width - 3, 20)  # the list itself may just be coming up
+        self._text = [
+            Cell(part, tone)
+            for text, tone in lines
+            for part in (wrap(text[:MOST_TEXT], width, lines=40) if text else [""])
+        ]
+        self._rows.set_count(len(self._text), cursor=0)
+        self._rows.reload()
+
+    def show_facts(self) -> None:
+        """The lines below the picture."""
+        editor, number = self._editor, self.screen.panes.number
+        panel = self.screen.query_one("#facts", Lines)
+        if editor is None or number < 0 or not panel.size.width:
+            panel.show([])
+            return
+        image, entry = self.image(number), editor.entry(number)
+        head = [plain(entry.name.rpartition("/")[2])]
+        if image is not None:
+            head.append(f"{image.facts.width} x {image.facts.height}")
+            if image.repeats > 1:
+                head.append(ngettext("{count} repeat", "{count} repeats", image.repeats).format(count=image.repeats))
+        lines = [[Cell(f" {self.screen.shell.marks.dot} ".join(head), "muted")]]
+        marks = self.screen.shell.marks
+        for problem in editor.problems(number):
+            tone = "error" if problem.severity == "error" else "warning"
+            lines.append([Cell(f"{marks.needs} ", tone), Cell(plain(problem.message))])
+        text = plain(caption_text(entry.document)[:MOST_TEXT]) if entry.document is not None else ""
+        room = max(panel.size.height - len(lines), 0)
+        if room and text:
+            lines += [[Cell(line)] for line in wrap(text, panel.size.width, lines=room, ellipsis=marks.ellipsis)]
+        panel.show(lines)
+
+    def _caption_lines(self) -> list[tuple[str, str]]:
+        """The text of the caption, what is trained of it, and its problems."""
+        editor, number = self._editor, self.screen.panes.number
+        if editor is None or number < 0:
+            return []
+        entry = editor.entry(number)
+        if entry.document is None:
+            return [(plain(entry.problem.message) if entry.problem else _("No caption file."), "muted")]
+        lines: list[tuple[str, str]] = []
+        for problem in editor.problems(number):
+            remedy = problem.remedy
+            if problem.fix:
+                key = self.screen.shell.keymap.shown("tags.fix")
+                remedy = _("{key} mends it: {operation}").format(key=key, operation=plain(problem.fix, limit=80))
+            lines.append(
+                (plain(sentences(problem.message, remedy)), "error" if problem.severity == "error" else "warning")
+            )
+        number_of_tokens = self.screen.panes.tokens(number)
+        tokens = ngettext("{count} token", "{count} tokens", number_of_tokens).format(count=number_of_tokens)
+        lines.append((_("{file}, {tokens}").format(file=plain(entry.caption_name), tokens=tokens), "muted"))
+        lines += [(plain(line), "") for line in entry.document.text.splitlines()]
+        config = self.screen.workspace.config
+        if config is not None:
+            rules, text = rules_for(config), caption_text(entry.document)
+            lines += [("", ""), (_("As it is trained, in the first two epochs:"), "muted")]
+            for epoch in (0, 1):
+                seen = caption_for(text, rules, seed=config.steps.seed, epoch=epoch, uid=entry.name, repeat=0)
+                lines.append((plain(seen) or _("(left empty)"), ""))
+        return lines
+
+
+def _after(view: str) -> str:
+    names = list(VIEWS)
+    return names[(names.index(view) + 1) % len(names)]
