@@ -87,12 +87,40 @@ def detail_lines(
         if height > 1:
             lines.append((Cell(plain(names), "muted"),))
     elif row is not None and row.kind in ("entry", "add"):
+        said = said_of(form, row)
+        if said is not None:
+            lines += [
+                (Cell(line, said.tone),) for line in wrap(said.text, width, max(height - 1, 1), ellipsis=ellipsis)
+            ]
         told = _("{enter} opens or closes, {add} adds one, {remove} removes this one.").format(
             enter=key("parameters.edit"), add=key("parameters.add"), remove=key("parameters.remove")
         )
-        lines += [(Cell(line, "muted"),) for line in wrap(told, width, max(height, 1), ellipsis=ellipsis)]
+        room = max(height, 1) - len(lines)
+        if room > 0:
+            lines += [(Cell(line, "muted"),) for line in wrap(told, width, room, ellipsis=ellipsis)]
     if plan is not None and height > PLAN_FROM:
         lines += [(), *moment_lines(plan), (), *bucket_lines(plan)]
+    return lines
+
+
+def reading_lines(form: Form, row: FormRow | None) -> list[str]:
+    """All of it, nothing cut: what the check says of the row, its help and names, then all that the check says."""
+    lines: list[str] = []
+    findings = form.findings or ()
+    if row is not None:
+        said = said_of(form, row)
+        lines += [said.text, ""] if said is not None else []
+        if row.spec is not None:
+            help_, names = help_text(row.spec)
+            lines += [form.value(row).text, "", help_, "", plain(names), ""]
+    words = {"error": _("error"), "warning": _("warning"), "note": _("note")}
+    if findings:
+        lines.append(_("What the check says of this run"))
+        for finding in findings:
+            told = plain(sentences(finding.message, finding.remedy))
+            lines.append(f"  {words.get(finding.severity, finding.severity)}: {told}  ({finding.field})")
+    else:
+        lines.append(_("nothing speaks against this run"))
     return lines
 
 

@@ -56,8 +56,8 @@ def read_details(run: RunFolder) -> RunDetails:
     return RunDetails(run, _settings(run), _files(run.checkpoints_dir, ".safetensors"), _newest(run), story)
 
 
-def list_files(run: RunFolder) -> list[str]:
-    """Every file of the run folder with its size, the LoRA files first."""
+def list_files(run: RunFolder) -> list[tuple[Path, str]]:
+    """Every file of the run folder with a line about it, the LoRA files first."""
     found: list[tuple[int, str, int]] = []
     for path in sorted(run.root.rglob("*")):
         try:
@@ -68,7 +68,19 @@ def list_files(run: RunFolder) -> list[str]:
             continue
         if len(found) >= LISTED:
             break
-    return [f"{bytes_text(size):>9}  {name}" for _order, name, size in sorted(found)]
+    return [(run.root / name, f"{bytes_text(size):>9}  {name}") for _order, name, size in sorted(found)]
+
+
+def lora_lines(path: Path) -> list[str]:
+    """What a LoRA file says of itself.
+
+    Raises:
+        UserError: it is no LoRA file, or cannot be read.
+    """
+    from lora_tui.weights.header import lora_info
+    from lora_tui.weights.header.told import info_lines
+
+    return [plain(str(path)), "", *(f"{title:<16} {value}" for title, value in info_lines(lora_info(path)))]
 
 
 def when_text(status: RunStatus, now: float) -> str:

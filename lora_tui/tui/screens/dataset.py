@@ -21,6 +21,7 @@ from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
+from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change, Images
@@ -290,9 +291,23 @@ class DatasetScreen(BaseScreen):
     def refusal(self, action_id: str) -> str:
         if action_id == "dataset.next-problem" and not self._wrong_here:
             return _("No file in the list has a problem.")
+        if action_id == "dataset.read" and self._here is None:
+            return _("There is nothing to read here.")
         if action_id == "dataset.zoom" and (self._here is None or self._here.image is None):
             return _("There is no picture here.")
         return ""
+
+    def action_read(self) -> None:
+        row = self._here
+        if row is None:
+            return
+        lines = [plain(str(row.path)), *self._fact_lines(row)]
+        for problem in row.problems:
+            lines += ["", plain(problem.message), *([plain(problem.remedy)] if problem.remedy else [])]
+            lines += [f"  {plain(str(other))}" for other in problem.others]
+        if self._caption is not None and self._caption[0] == row.path:
+            lines += ["", *self._caption[1].split("\n")]
+        self.app.push_screen(TextView(row.name, lines))
 
     def action_zoom(self) -> None:
         self.toggle_class("-zoom")

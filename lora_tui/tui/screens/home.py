@@ -17,6 +17,7 @@ from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change
@@ -189,6 +190,8 @@ class HomeScreen(BaseScreen):
         return self._recent[part.cursor].text, words.format(key=key)
 
     def refusal(self, action_id: str) -> str:
+        if action_id == "home.read" and not any(self._about()):
+            return _("There is nothing to read here.")
         if action_id == "home.open" and not self._target():
             return _("This row leads nowhere.")
         return ""
@@ -221,6 +224,15 @@ class HomeScreen(BaseScreen):
             from lora_tui.runs.folder import RunFolder
 
             self.shell.open_run(RunFolder(one.run))
+
+    def action_read(self) -> None:
+        part = self._part
+        text, remedy = self._about()
+        lines = [text, *(["", remedy] if remedy else [])]
+        if part is not None and part.id == "road":
+            words = self._road_row(part.cursor)[-1].text
+            lines = [*([words, ""] if words else []), *lines]
+        self.app.push_screen(TextView(self.workspace.title, lines))
 
     def action_new_project(self) -> None:
         self.shell.ask_new_project()

@@ -15,7 +15,7 @@ from lora_tui.config.validate import check_config
 from lora_tui.text import _, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import Form, FormRow, groups
-from lora_tui.tui.form_lines import detail_lines, head_line, title_line
+from lora_tui.tui.form_lines import detail_lines, head_line, reading_lines, title_line
 from lora_tui.tui.plan_text import finding_line, plan_lines
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.parameters_edit import FormEditing
@@ -24,6 +24,7 @@ from lora_tui.tui.screens.parameters_start import RunStart
 from lora_tui.tui.widgets.form import FieldRow, FormPane
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
+from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change
 
@@ -267,6 +268,11 @@ class ParametersScreen(BaseScreen):
         if row is not None:
             self.close_search()
             self.show_rows(row)
+
+    def action_read(self) -> None:
+        row = self.row
+        title = self.form.title(row).strip() if row is not None and row.spec is not None else _("PARAMETERS")
+        self.app.push_screen(TextView(title, reading_lines(self.form, row)))
 
     def action_expert(self) -> None:
         self.form.expert = not self.form.expert

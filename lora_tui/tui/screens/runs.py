@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
+from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
-from lora_tui.text import N_, _, count, ngettext, number, percent, plain
+from lora_tui.text import N_, _, bytes_text, count, ngettext, number, percent, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
-from lora_tui.tui.run_details import RunDetails, detail_lines, list_files, read_details, when_text
+from lora_tui.tui.run_details import RunDetails, detail_lines, list_files, lora_lines, read_details, when_text
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.threads import in_thread
@@ -24,10 +26,14 @@ from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change
 
 REST_SECONDS = 0.06
 """How long the cursor rests on a run before its files are read: a held key reads few."""
+
+LINE_WIDTH = 4000
+"""Cells that no sentence about a run takes: the window that shows it whole breaks the lines itself."""
 
 COLUMNS = (
     Column(1),
@@ -192,6 +198,15 @@ class RunsScreen(BaseScreen):
             state = story.states[-1].step if story is not None and story.states else None
             self._resuming.ask(status.run, state=state, step=status.step, total=status.total_steps)
 
+    def action_read(self) -> None:
+        status = self.chosen
+        if status is not None:
+            lines = detail_lines(status, self._details, self.shell.marks, LINE_WIDTH)
+            files = self._details.files if self._details is not None and self._details.run == status.run else ()
+            text = ["".join(cell.text for cell in line) for line in lines]
+            text += ["", *(f"{bytes_text(size):>9}  {path}" for path, size in files)]
+            self.app.push_screen(TextView(plain(status.run.name), text))
+
     def action_files(self) -> None:
         status = self.chosen
         if status is not None:
@@ -199,8 +214,25 @@ class RunsScreen(BaseScreen):
 
     @work(group="files", exclusive=True)
     async def _list_files(self, run: RunFolder) -> None:
-        lines = await in_thread(list_files, run)
-        self.app.push_screen(TextView(plain(str(run.root)), lines))
+        files = await in_thread(list_files, run)
+
+        def chosen(place: int) -> None:
+            self._show_lora(files[place][0])
+
+        lines = [line for _path, line in files]
+        self.app.push_screen(TextView(plain(str(run.root)), lines, accept=_("LoRA info"), chosen=chosen))
+
+    @work(group="lora", exclusive=True)
+    async def _show_lora(self, path: Path) -> None:
+        if path.suffix.lower() != ".safetensors":
+            self.shell.tell(_("Only LoRA files say something of themselves."), "warning")
+            return
+        try:
+            lines = await in_thread(lora_lines, path)
+        except UserError as error:
+            self.app.push_screen(TextView(plain(path.name), error_words(error).split("\n")))
+            return
+        self.app.push_screen(TextView(plain(path.name), lines))
 
     def action_settings(self) -> None:
         status = self.chosen

@@ -11,9 +11,11 @@ from lora_tui.jobs.control import request
 from lora_tui.runs.status import inspect
 from lora_tui.text import _, count, plain
 from lora_tui.tui.run_moments import request_word, status_word
+from lora_tui.tui.run_reading import full_lines
 from lora_tui.tui.run_text import Seen
 from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.widgets.dialog import Confirm
+from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
@@ -124,6 +126,13 @@ class Requests:
             self._screen.set_status(said)
         for text, tone in told:
             self._screen.tell(text, tone)
+
+    def action_read(self) -> None:
+        seen = self._screen.seen
+        if seen is not None:
+            title = plain(seen.story.run.name)
+            key = self._screen.shell.keymap.shown("training.resume")
+            self._screen.app.push_screen(TextView(title, full_lines(seen, key)))
 
     def action_stop(self) -> None:
         story = self._screen.story
