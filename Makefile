@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
+# Two processes run the tests, file by file, with one thread of arithmetic each.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup test test-slow test-gpu bench lint types imports demo docs i18n clean
 
@@ -38,7 +41,7 @@ lint: setup
 	$(BIN)/lint-imports --no-logo
 
 test: lint
-	$(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 test-slow: setup
 	$(PIP) install -q -c constraints.txt -e '.[slow]'
