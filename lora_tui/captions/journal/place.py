@@ -1,6 +1,7 @@
 """Putting contents in their files, each whole or not at all, once the journal holds them.
 
-Nothing is flushed file by file: the journal was, and one ``syncfs`` at the end does the rest.
+Nothing is flushed file by file: the journal was, and one ``syncfs`` at the end does the rest. Files are named from
+the descriptor of their folder, and the stamp of a new one is taken while it is open.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import ctypes
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_tui.files import default_mode, kind_of, write_atomic
 from lora_tui.text import _
 
 _ENDING = ".lora-tui.tmp"
+
+Stamp = tuple[int, int]
+"""A file's time of change in nanoseconds and its size."""
 
 
 def read(home: Path, name: str) -> bytes | None:
@@ -30,25 +35,70 @@ def read(home: Path, name: str) -> bytes | None:
         return None
 
 
-def place(home: Path, contents: Mapping[str, bytes | None], number: int) -> dict[str, OSError]:
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """How putting contents in files went.
+
+    Attributes:
+        stamps: time of change in nanoseconds and size of each file that was written; zeros for one that was removed,
+            nothing for one that a link leads to.
+        failed: the error of each file that was left as it was.
+    """
+
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+    failed: dict[str, OSError] = field(default_factory=dict)
+
+
+def place(home: Path, contents: Mapping[str, bytes | None], number: int) -> Placed:
     """Write or remove files; one that fails does not keep the others from being done.
 
     Args:
         contents: by name relative to ``home``; none removes the file.
         number: of the transaction, which names the temporary files, so that recovery finds those of a killed process.
-
-    Returns:
-        The error of each file that was left as it was.
     """
-    failed: dict[str, OSError] = {}
-    mode = default_mode()
-    for name, content in contents.items():
-        try:
-            _place(os.path.join(home, name), content, number, mode)  # noqa: PTH118 - tens of thousands of them
-        except OSError as error:
-            failed[name] = error
+    placed = Placed()
+    mode, code = default_mode(), _code(number)
+    with _Folders(home) as folders:
+        for name, content in contents.items():
+            folder, _slash, file = name.rpartition("/")
+            try:
+                stamp = _place(folders.descriptor(folder), file, content, code, mode)
+                if stamp is None:
+                    _through_link(home / name, content)
+                else:
+                    placed.stamps[name] = stamp
+            except OSError as error:
+                placed.failed[name] = error
     sync(home)
-    return failed
+    return placed
+
+
+class _Folders:
+    """Descriptors of folders below ``home``, one open at a time: the files of a transaction come folder by folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._name: str | None = None
+        self._descriptor = -1
+
+    def __enter__(self) -> _Folders:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._close()
+
+    def descriptor(self, name: str) -> int:
+        """That of the folder ``name``; to be used until the next is asked for."""
+        if name != self._name:
+            self._close()
+            self._descriptor = os.open(self._home / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._name = name
+        return self._descriptor
+
+    def _close(self) -> None:
+        if self._name is not None:
+            os.close(self._descriptor)
+            self._name = None
 
 
 def sweep(home: Path, names: Iterable[str], numbers: Iterable[int]) -> None:
@@ -57,7 +107,8 @@ def sweep(home: Path, names: Iterable[str], numbers: Iterable[int]) -> None:
     for name in names:
         for code in codes:
             with contextlib.suppress(OSError):
-                os.unlink(_temporary(os.path.join(home, name), code))  # noqa: PTH108, PTH118
+                folder, _slash, file = name.rpartition("/")
+                (home / folder / _temporary(file, code)).unlink()
 
 
 def sync(folder: Path) -> None:
@@ -76,27 +127,27 @@ def sync(folder: Path) -> None:
 _libc = ctypes.CDLL(None)
 
 
-def _place(path: str, content: bytes | None, number: int, mode: int) -> None:
+def _place(folder: int, name: str, content: bytes | None, code: str, mode: int) -> Stamp | None:
+    """Write or remove one file of an open folder; its new stamp, or none when it is a link and was left alone."""
     try:
-        state = os.lstat(path)
+        state = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         state = None
-    if state is not None and stat.S_ISLNK(state.st_mode):
-        _through_link(Path(path), content)
-        return
     if state is not None:
+        if stat.S_ISLNK(state.st_mode):
+            return None
         if kind := kind_of(state.st_mode):
             raise OSError(0, _("it is {kind}, not a file").format(kind=kind))
         if not state.st_mode & 0o222:
             raise PermissionError(13, _("it is read-only"))
     if content is None:
         if state is not None:
-            os.unlink(path)  # noqa: PTH108
-        return
-    temporary = _temporary(path, _code(number))
+            os.unlink(name, dir_fd=folder)
+        return 0, 0
+    temporary = _temporary(name, code)
     wanted = mode if state is None else state.st_mode & 0o7777
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, 0o666)
+    descriptor = os.open(temporary, flags, 0o666, dir_fd=folder)
     try:
         try:
             written = os.write(descriptor, content)
@@ -104,13 +155,15 @@ def _place(path: str, content: bytes | None, number: int, mode: int) -> None:
                 raise OSError(28, _("the disk is full"))
             if wanted != mode:
                 os.fchmod(descriptor, wanted)
+            new = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)  # noqa: PTH105
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
+            os.unlink(temporary, dir_fd=folder)
         raise
+    return new.st_mtime_ns, new.st_size
 
 
 def _through_link(path: Path, content: bytes | None) -> None:
@@ -121,9 +174,8 @@ def _through_link(path: Path, content: bytes | None) -> None:
         write_atomic(path, content)
 
 
-def _temporary(path: str, code: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:40]}.{code}{_ENDING}")  # noqa: PTH118
+def _temporary(name: str, code: str) -> str:
+    return f".{name[:40]}.{code}{_ENDING}"
 
 
 def _code(number: int) -> str:

@@ -46,7 +46,7 @@ def recover(journal: Journal, way: Literal["finish", "revert"] = "finish", *, lo
     numbers = [record.number for record in records]
     sweep(journal.home, chains, numbers)
     wanted, conflicts = _wanted(journal, chains, way)
-    broken = place(journal.home, wanted, numbers[-1])
+    broken = place(journal.home, wanted, numbers[-1]).failed
     wrong = {*conflicts, *broken} if way == "finish" else set(chains)
     failed = {number: sorted(wrong & names) for number, names in _names(journal, records, damaged).items()}
     journal.finish(numbers, {number: names for number, names in failed.items() if names})

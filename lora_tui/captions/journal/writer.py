@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lora_tui.captions.journal.log import FileChange, Journal, Record
-from lora_tui.captions.journal.place import place, read
+from lora_tui.captions.journal.place import Placed, Stamp, place, read
 from lora_tui.captions.journal.recovery import Recovery, recover
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
-
-Stamp = tuple[int, int]
-"""A file's time of change in nanoseconds and its size."""
 
 
 @dataclass(eq=False)
@@ -147,10 +144,10 @@ class Writer:
         goals = {
             change.name: change.after for _head, kept in entries for change in kept if change.before != change.after
         }
-        failed = place(self.journal.home, goals, records[-1].number)
+        placed = place(self.journal.home, goals, records[-1].number)
         failures: dict[int, list[str]] = {}
         for (transaction, (_head, kept)), record in zip(worth, records, strict=True):
-            self._note(transaction, kept, failed)
+            self._note(transaction, kept, placed)
             if transaction.failures:
                 failures[record.number] = sorted(transaction.failures)
         self.journal.finish([record.number for record in records], failures)
@@ -183,15 +180,19 @@ class Writer:
         except OSError:
             return False
 
-    def _note(self, transaction: Transaction, kept: Sequence[FileChange], failed: Mapping[str, OSError]) -> None:
+    def _note(self, transaction: Transaction, kept: Sequence[FileChange], placed: Placed) -> None:
+        stamps, failed = placed.stamps, placed.failed
         for change in kept:
-            if (error := failed.get(change.name)) is not None:
-                transaction.failures[change.name] = plain(error.strerror or str(error))
-            elif change.after is not None:
+            name = change.name
+            if (stamp := stamps.get(name)) is not None:
+                transaction.written[name] = stamp
+            elif (error := failed.get(name)) is not None:
+                transaction.failures[name] = plain(error.strerror or str(error))
+            elif change.after is not None:  # a link, or the same as before
                 try:
-                    state = os.stat(os.path.join(self.journal.home, change.name))  # noqa: PTH116, PTH118
-                    transaction.written[change.name] = (state.st_mtime_ns, state.st_size)
+                    state = os.stat(os.path.join(self.journal.home, name))  # noqa: PTH116, PTH118
+                    transaction.written[name] = (state.st_mtime_ns, state.st_size)
                 except OSError:
                     continue
             else:
-                transaction.written[change.name] = (0, 0)
+                transaction.written[name] = (0, 0)
