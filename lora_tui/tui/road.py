@@ -118,7 +118,13 @@ def parameters_step(workspace: Workspace) -> Step:
     config = workspace.config
     if config is None:
         return Step("parameters", "todo", "")
-    head = [config.model.family, _("rank {rank}").format(rank=config.network.rank), f"{config.data.resolution} px"]
+    changed = [_("* not saved")] if workspace.config_changed else []
+    head = [
+        *changed,
+        config.model.family,
+        _("rank {rank}").format(rank=config.network.rank),
+        f"{config.data.resolution} px",
+    ]
     planned = workspace.planned
     errors = [finding for finding in planned.findings if finding.severity == "error"] if planned else []
     plan = workspace.plan
@@ -131,9 +137,9 @@ def parameters_step(workspace: Workspace) -> Step:
             tail += _(", ") + duration(plan.seconds)
         head.append(tail)
     if errors:
-        return Step("parameters", "needs", plain(errors[0].message))
+        return Step("parameters", "needs", " · ".join((*changed, plain(errors[0].message))))
     if planned is not None and planned.error is not None:
-        return Step("parameters", "needs", plain(planned.error.message))
+        return Step("parameters", "needs", " · ".join((*changed, plain(planned.error.message))))
     return Step("parameters", "done" if plan is not None else "todo", " · ".join(head))
 
 
@@ -142,6 +148,8 @@ def training_step(workspace: Workspace) -> Step:
     living = workspace.living
     if living is not None:
         return Step("training", MARK_OF_STATE[living.state], run_line(living))
+    if workspace.runs is None:
+        return Step("training", "todo", _("reading the runs"))
     if not workspace.runs:
         return Step("training", "todo", _("no run yet"))
     newest = workspace.runs[0]

@@ -15,6 +15,7 @@ from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.road import TONE_OF_MARK, state_words, step_of
 from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_view import TextView
@@ -190,6 +191,8 @@ class HomeScreen(BaseScreen):
         return self._recent[part.cursor].text, words.format(key=key)
 
     def refusal(self, action_id: str) -> str:
+        if action_id == "home.start" and self.workspace.config is None:
+            return _("Reading the project.")
         if action_id == "home.read" and not any(self._about()):
             return _("There is nothing to read here.")
         if action_id == "home.open" and not self._target():
@@ -233,6 +236,9 @@ class HomeScreen(BaseScreen):
             words = self._road_row(part.cursor)[-1].text
             lines = [*([words, ""] if words else []), *lines]
         self.app.push_screen(TextView(self.workspace.title, lines))
+
+    def action_start(self) -> None:
+        self.shell.show_screen("parameters", START)
 
     def action_new_project(self) -> None:
         self.shell.ask_new_project()

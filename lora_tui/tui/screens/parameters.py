@@ -18,6 +18,7 @@ from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_lines import detail_lines, head_line, reading_lines, title_line
 from lora_tui.tui.plan_text import finding_line, plan_lines
 from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.screens.parameters_edit import FormEditing
 from lora_tui.tui.screens.parameters_files import FormFiles
 from lora_tui.tui.screens.parameters_start import RunStart
@@ -249,6 +250,9 @@ class ParametersScreen(BaseScreen):
         return next(iter(rows if self.form.query or self.form.only_changed else here), None)
 
     def go_to(self, place: str) -> None:
+        if place == START:
+            self.start.action_start()
+            return
         row = self.form.row_of(place) if place else None
         if row is not None:
             self.close_search()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from lora_tui.text import N_
 from lora_tui.tui.actions import Action
 
+START = "parameters.start"
+"""Where other screens send a person who wants to start: to the form, and to its question."""
+
 PARAMETERS_ACTIONS: tuple[Action, ...] = (
     Action("parameters.edit", ("enter",), N_("edit"), N_("Change the setting, open the entry, or add one.")),
     Action("parameters.next-group", ("tab",), N_("group"), N_("To the next group of settings.")),
@@ -25,7 +28,12 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         show=False,
         palette=False,
     ),
-    Action("parameters.start", ("ctrl+r",), N_("start"), N_("Save, check, and start the run that the form describes.")),
+    Action(
+        "parameters.start",
+        ("ctrl+r",),
+        N_("start training"),
+        N_("Save, check, and start the run that the form describes."),
+    ),
     Action("parameters.save", ("ctrl+s",), N_("save"), N_("Write the configuration to its file.")),
     Action("parameters.undo", ("u",), N_("undo"), N_("Take the last change of the form back.")),
     Action("parameters.search", ("/",), N_("find"), N_("Find a setting by its name here or in other programs.")),
@@ -46,6 +54,7 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
     Action("parameters.next-problem", ("n",), N_("problem"), N_("Go to the next setting that the check speaks of.")),
     Action("parameters.toml", ("t",), "TOML", N_("Look at the configuration as it is written to its file.")),
     Action("parameters.load", ("o",), N_("load"), N_("Load another configuration file; undo brings this one back.")),
+    Action("parameters.save-as", ("S",), N_("save as"), N_("Write the configuration to another file."), show=False),
     Action("parameters.redo", ("U",), N_("redo"), N_("Do again what was taken back."), show=False),
     Action("parameters.reset", ("d",), N_("default"), N_("Back to the default of this setting."), show=False),
     Action("parameters.browse", ("b",), N_("browse"), N_("Choose the file or folder on disk."), show=False),

@@ -9,8 +9,9 @@ from lora_tui.config.load import dump_config, load_config, save_config
 from lora_tui.config.presets import Preset, apply_preset, list_presets
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
+from lora_tui.places import expand
 from lora_tui.text import _, plain
-from lora_tui.tui.widgets.dialog import AskPath, Choice, Choose
+from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import error_words
 
@@ -38,11 +39,32 @@ class FormFiles:
         if self._screen.editing.commit():
             self.save()
 
-    def save(self) -> bool:
-        """Write the configuration; false, and said why, when it cannot be."""
+    def action_save_as(self) -> None:
+        screen = self._screen
+        if not screen.editing.commit():
+            return
+        folder = screen.workspace.root / "configs"
+        path = screen.workspace.config_path
+        name = free_path(folder, path.stem if path else screen.form.config.saving.name).stem
+        dialog = AskText(
+            _("Save the configuration as"),
+            name,
+            detail=_("A name in {folder}, or a path.").format(folder=plain(str(folder))),
+            check=lambda text: _why_not_there(_named(folder, text)),
+            accept=_("save"),
+        )
+
+        def named(text: str | None) -> None:
+            if text is not None:
+                self.save(_named(folder, text))
+
+        screen.app.push_screen(dialog, named)
+
+    def save(self, path: Path | None = None) -> bool:
+        """Write the configuration, to its own file or to ``path``; false, and said why, when it cannot be."""
         screen = self._screen
         work = screen.workspace
-        path = work.config_path or free_path(work.root / "configs", screen.form.config.saving.name)
+        path = path or work.config_path or free_path(work.root / "configs", screen.form.config.saving.name)
         try:
             save_config(screen.form.config, path)
         except UserError as error:
@@ -133,6 +155,19 @@ class FormFiles:
         if screen.form.replace(config, name):
             screen.edited()
         screen.tell(name, "success")
+
+
+def _named(folder: Path, text: str) -> Path:
+    """The file that a person means by a name or a path."""
+    path = folder / expand(text.strip())
+    return path if path.suffix == ".toml" else path.with_name(path.name + ".toml")
+
+
+def _why_not_there(path: Path) -> str:
+    """Why nothing is written to a path, empty when it is free."""
+    if path.stem in ("", ".toml") or path.is_dir():
+        return _("Give it a name.")
+    return _("There is one of this name already: {path}.").format(path=plain(str(path))) if path.exists() else ""
 
 
 def free_path(folder: Path, name: str) -> Path:

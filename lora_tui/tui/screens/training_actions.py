@@ -13,6 +13,12 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.pause", ("p",), N_("pause"), N_("Free the GPU and wait, or go on after that.")),
     Action("training.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
     Action("training.read", ("r",), N_("read"), N_("How the run ended, its warnings and what to do, in full.")),
+    Action(
+        "training.start",
+        ("ctrl+r",),
+        N_("start training"),
+        N_("Start the run that the parameters describe; asks first."),
+    ),
     Action("training.earlier", ("left",), N_("earlier"), N_("To the samples before; the curves show that step.")),
     Action("training.full", ("enter",), N_("full view"), N_("The sample of this step as large as it fits.")),
     Action("training.zoom-in", ("z",), N_("zoom"), N_("Show half as many steps.")),

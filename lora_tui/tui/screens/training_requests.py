@@ -13,6 +13,7 @@ from lora_tui.text import _, count, plain
 from lora_tui.tui.run_moments import request_word, status_word
 from lora_tui.tui.run_reading import full_lines
 from lora_tui.tui.run_text import Seen
+from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.widgets.dialog import Confirm
 from lora_tui.tui.widgets.text_view import TextView
@@ -58,6 +59,8 @@ class Requests:
     def refusal(self, action_id: str) -> str:
         """Why something cannot be asked of the run now; empty when it can."""
         seen = self._screen.seen
+        if action_id == "training.start":
+            return "" if self._screen.workspace.config is not None else _("Reading the project.")
         if seen is None:
             return _("There is no run to watch yet.")
         if action_id in _REQUESTS and not seen.alive:
@@ -126,6 +129,9 @@ class Requests:
             self._screen.set_status(said)
         for text, tone in told:
             self._screen.tell(text, tone)
+
+    def action_start(self) -> None:
+        self._screen.shell.show_screen("parameters", START)
 
     def action_read(self) -> None:
         seen = self._screen.seen
