@@ -56,7 +56,7 @@ SCREENS: tuple[ScreenEntry, ...] = (
     ScreenEntry(
         "home",
         "",
-        N_("Start"),
+        N_("Home"),
         N_("The road from pictures to a LoRA: what is done, what is missing, what to do next."),
         "home:HomeScreen",
         HOME_ACTIONS,
