@@ -270,3 +270,54 @@ async def test_tags_have_the_colours_and_words_of_their_categories(
         await pilot.press("a")
         await type_in(pilot, "帽")
         await soon(pilot, lambda: "hat" in screen_text(app) and "帽子" in screen_text(app))
+
+
+async def test_a_tag_is_put_on_a_digit_by_that_digit_and_toggled_with_it(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("tab", "home", "down", "equals_sign")
+        await soon(pilot, lambda: "On which digit is hat?" in screen_text(app))
+        await pilot.press("7")
+        await soon(pilot, lambda: ready(app) and "7 hat" in screen_text(app))
+        await pilot.press("J", "7")
+        await soon(pilot, lambda: [" hat," in text for text in texts(tmp_path)] == [True, False])
+        await pilot.press("7")
+        await soon(pilot, lambda: "hat" in texts(tmp_path)[1].split(", "))
+    assert "quick-tags.toml" in {path.name for path in (tmp_path / ".lora-tui").iterdir()}
+
+
+async def test_a_macro_takes_in_what_changed_nothing_here(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    (tmp_path / "4_hat" / "0000.txt").write_text("hatgirl, hat, smile")
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("space", "q", "a")
+        await type_in(pilot, "smile")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "Nothing changes by" in screen_text(app))
+        await pilot.press("i")
+        await type_in(pilot, "solo")
+        await pilot.press("enter")
+        await soon(pilot, lambda: texts(tmp_path)[0] == "solo, hatgirl, hat, smile")
+        await pilot.press("space", "q", "J", "at")
+        await soon(pilot, lambda: texts(tmp_path)[1] == "solo, hatgirl, hat, number 1, smile")
+
+
+async def test_a_preview_names_its_own_keys(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("tab", "down", "X")
+        await soon(pilot, lambda: tags(app).edits.pending is not None)
+        await soon(pilot, lambda: screen_text(app).splitlines()[-1].startswith("Enter apply  Esc leave it"))
+        await pilot.press("escape")
+        await soon(pilot, lambda: screen_text(app).splitlines()[-1].startswith("a add"))
+
+
+async def test_the_tags_of_one_image_have_the_whole_width(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    (tmp_path / "4_hat" / "0000.txt").write_text("a girl with a very large hat, hat")
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await soon(pilot, lambda: "a girl with a very large hat" in screen_text(app).partition("VOCABULARY")[0])

@@ -24,7 +24,7 @@ from lora_tui.tui.screens.tags_edit import Edits
 from lora_tui.tui.screens.tags_find import Finding
 from lora_tui.tui.screens.tags_guides import Guides
 from lora_tui.tui.screens.tags_look import Look
-from lora_tui.tui.screens.tags_panes import Panes
+from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes
 from lora_tui.tui.screens.tags_past import Past
 from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
@@ -51,13 +51,6 @@ FILE_COLUMNS = (
     Column(5, align="right"),
     Column(5, align="right", since=30),
     Column(4),
-)
-TAG_COLUMNS = (
-    Column(1),
-    Column(12, share=1),
-    Column(9, align="right", since=24),
-    Column(4, since=30),
-    Column(10, since=46),
 )
 WORD_COLUMNS = (Column(12, share=1), Column(7, align="right"), Column(7, align="right"), Column(8, since=38))
 
@@ -363,7 +356,9 @@ class TagsScreen(BaseScreen):
 
     def key_hints(self) -> list[KeyHint]:
         prompt = self.query_one(Prompt)
-        return prompt.hints() if prompt.is_open else super().key_hints()
+        if prompt.is_open:
+            return prompt.hints()
+        return self.edits.hints() if self.edits.pending is not None else super().key_hints()
 
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]

@@ -16,6 +16,7 @@ from lora_tui.tui.tags.editor import AT_ONCE, Scope, Stretch
 from lora_tui.tui.tags.offers import list_offers, tag_offers
 from lora_tui.tui.tags.rows import diff
 from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words
@@ -131,6 +132,8 @@ class Edits:
             if found.refused:
                 self.screen.tell(error_words(found.refused[0][1]), "error")
             else:
+                if repeatable:  # elsewhere it may change something
+                    self._editor.recorder.note(found.operation_text)
                 self.screen.tell(_("Nothing changes by: {operation}").format(operation=_shown(found)), "muted")
         elif ask:
             self._show(found)
@@ -182,6 +185,16 @@ class Edits:
         rows.reload()
         self.screen.set_focus(rows)
         self.screen.refresh_keys()
+
+    def hints(self) -> list[KeyHint]:
+        """The keys that work while a preview waits for an answer."""
+        shown = partial(self.screen.shell.keymap.shown, ascii_only=self.screen.shell.ascii_only)
+        return [
+            KeyHint("tags.open", shown("tags.open"), _("apply")),
+            KeyHint("app.back", shown("app.back"), _("leave it")),
+            KeyHint("", f"{shown('list.up')} {shown('list.down')}", _("more")),
+            KeyHint("app.keys", shown("app.keys"), _("keys"), kept=True),
+        ]
 
     def pending_cells(self, index: int) -> tuple[Cell, Cell]:
         """A row of the preview."""
@@ -237,13 +250,14 @@ class Edits:
                 self.screen.busy = _("undoing") if way == "undo" else _("bringing back")
                 record = await in_thread(self._editor.turn, way)
                 operation = plain(record.operation, limit=40) if record else ""
-                files = count(record.files) if record else ""
-                text = (
-                    _("undone in {files} files: {operation}")
-                    if way == "undo"
-                    else _("again in {files} files: {operation}")
-                )
-                said = text.format(files=files, operation=operation)
+                number = record.files if record else 0
+                if way == "undo":
+                    text = ngettext(
+                        "undone in {files} file: {operation}", "undone in {files} files: {operation}", number
+                    )
+                else:
+                    text = ngettext("again in {files} file: {operation}", "again in {files} files: {operation}", number)
+                said = text.format(files=count(number), operation=operation)
         except UserError as error:
             self._turns.clear()
             said, tone = said or error_words(error), tone if said else "warning"

@@ -161,6 +161,8 @@ class Guides:
         chosen = await self.screen.app.push_screen_wait(PruneDialog(plan))
         if chosen and (operation := plan.operation(chosen)):
             self.screen.edits.run(operation, scope="shown", ask=True)
+        elif chosen is not None:
+            self.screen.tell(_("No tag was marked, so nothing changes."), "muted")
 
     # -- sweep
 
@@ -269,9 +271,10 @@ class Guides:
                 self.screen.tell(error_words(error), "error")
             self.screen.panes.refresh_tags()
 
-        free = next((digit for digit in "123456789" if digit not in self.quick), "1")
+        own = next((digit for digit, other in self.quick.items() if other == tag), "")
+        free = own or next((digit for digit in "123456789" if digit not in self.quick), "1")
         title = _("On which digit is {tag}?").format(tag=plain(tag, limit=40))
-        self.screen.app.push_screen(Choose(title, choices, current=free), chosen)
+        self.screen.app.push_screen(_Digit(title, choices, current=free), chosen)
 
     def action_folder(self) -> None:
         roots = self.screen.roots()
@@ -295,3 +298,13 @@ class Guides:
                 shell.take_keymap()
 
         shell.push_screen(Choose(_("Keymap"), choices, current=shell.settings.keymap), chosen)
+
+
+class _Digit(Choose[str]):
+    """A choice whose rows can be named by their digit."""
+
+    BINDINGS = [(digit, f"digit('{digit}')") for digit in "123456789"]
+
+    def action_digit(self, digit: str) -> None:
+        """Choose the row of a digit."""
+        self.dismiss(digit)

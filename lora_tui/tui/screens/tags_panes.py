@@ -15,7 +15,7 @@ from lora_tui.tui.tags.rows import CATEGORIES, ORDERS, TagRow
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
-from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 
 if TYPE_CHECKING:
     from lora_tui.captions.document import CaptionDocument
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KIND_SINCE = 46
-"""The width from which the tags have a column for their category."""
+TAG_COLUMNS = (Column(1), Column(12, share=1))
+UNION_COLUMNS = (*TAG_COLUMNS, Column(9, align="right", since=24), Column(4, since=30), Column(10, since=46))
+WEIGHT_COLUMN, KIND_COLUMN = Column(6, align="right", since=30), Column(9, align="right", since=24)
+"""Of one image the tags have what width there is; weights and categories take some only where there are any."""
+
+MOST_COUNTED = 500_000
+"""Characters of a caption whose tokens are counted: a tenth of a second's work."""
 
 MANY = 3000
 """Images whose tags are counted in a thread."""
@@ -183,6 +188,9 @@ class Panes:
             if before is not None and before.zone != row.zone:
                 rows.append(None)
             rows.append(row)
+        columns = self._columns(found)
+        if columns != self.pane("tags").columns:
+            self.pane("tags").set_columns(columns)
         old, cursor = self.tag_row, self.pane("tags").cursor
         self._tags = rows
         if old is not None and self._editor is not None and self._editor.marks and self.focus == "tags":
@@ -296,7 +304,7 @@ class Panes:
         if known is None or known[0] is not document:
             if len(self._tokens) > 4000:
                 self._tokens.clear()
-            known = self._tokens[number] = (document, editor.asking.tokens(caption_text(document)[:20_000]))
+            known = self._tokens[number] = (document, editor.asking.tokens(caption_text(document)[:MOST_COUNTED]))
         return known[1]
 
     def tag_cells(self, index: int) -> list[Cell]:
@@ -305,24 +313,39 @@ class Panes:
         if row is None:
             rule = self.screen.shell.marks.rule
             return [Cell(rule * 3 + " " + _("fixed up to here") + " " + rule * 60, "muted")]
-        editor = self._editor
         digit = next((key for key, tag in self.screen.guides.quick.items() if tag == row.tag), "")
         whole = row.have == row.of
-        several = row.of > 1
-        have = f"{count(row.have)}/{count(row.of)}" if several else row.weight
-        trigger = editor is not None and row.tag == editor.asking.trigger and row.tag
-        category = editor.asking.category(row.tag) if editor is not None else ""
-        words, tone = (_("trigger"), "accent") if trigger else CATEGORIES.get(category, ("", ""))
-        kind = _(words) if words else ""
-        if not several and not row.weight and self.pane("tags").size.width < KIND_SINCE:
-            have = kind
+        kind, tone = self._kind(row)
+        if row.of == 1:
+            cells = [Cell(digit, "accent"), Cell(plain(row.tag), tone)]
+            beside = {WEIGHT_COLUMN: row.weight, KIND_COLUMN: kind}
+            return cells + [Cell(beside[column], "muted") for column in self.pane("tags").columns[2:]]
         return [
             Cell(digit, "accent"),
-            Cell(plain(row.tag), tone or ("strong" if whole and several else "")),
-            Cell(have, "muted"),
-            Cell(self._bar(row.have / max(row.of, 1), 3) if several else "", "muted"),
+            Cell(plain(row.tag), tone or ("strong" if whole else "")),
+            Cell(f"{count(row.have)}/{count(row.of)}", "muted"),
+            Cell(self._bar(row.have / max(row.of, 1), 3), "muted"),
             Cell(kind, "muted"),
         ]
+
+    def _kind(self, row: TagRow) -> tuple[str, str]:
+        """What a tag is, in words and in tone; most are just general, which nobody needs to read."""
+        editor = self._editor
+        if editor is None:
+            return "", ""
+        if row.tag == editor.asking.trigger:
+            return _("trigger"), "accent"
+        category = editor.asking.category(row.tag)
+        words, tone = CATEGORIES.get(category, ("", ""))
+        return (_(words), tone) if words and category != "general" else ("", tone)
+
+    def _columns(self, found: list[TagRow]) -> tuple[Column, ...]:
+        """The columns that these tags need."""
+        if found and found[0].of > 1:
+            return UNION_COLUMNS
+        weights = (WEIGHT_COLUMN,) if any(row.weight for row in found) else ()
+        kinds = (KIND_COLUMN,) if any(self._kind(row)[0] for row in found) else ()
+        return (*TAG_COLUMNS, *weights, *kinds)
 
     def word_cells(self, index: int) -> list[Cell]:
         """A row of the vocabulary."""

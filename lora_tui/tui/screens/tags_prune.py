@@ -53,6 +53,7 @@ class PruneDialog(Dialog[list[str]]):
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one(VirtualList).focus()
+        self._say()
 
     def hints(self) -> list[KeyHint]:
         found = super().hints()
@@ -63,7 +64,7 @@ class PruneDialog(Dialog[list[str]]):
         one = self._plan.candidates[index]
         marked = one.tag in self._chosen
         return [
-            Cell("x" if marked else " ", "error"),
+            Cell("x" if marked else "?" if one.advice == "perhaps" else " ", "error" if marked else "warning"),
             Cell(plain(one.tag), "strong" if marked else ""),
             Cell(count(one.captions), "muted"),
             Cell(percent(one.captions, max(self._plan.captions, 1)), "muted"),
