@@ -181,6 +181,8 @@ class Corpus:
 
     def sharing(self, number: int) -> Sequence[int]:
         """The numbers of all images with the same caption file, this one included."""
+        if not self._several:
+            return (number,)
         return self._several.get(self.entries[number].caption_name, (number,))
 
     def refresh(self, numbers: Iterable[int] | None = None) -> list[int]:

@@ -11,7 +11,8 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Set
-from itertools import chain
+from itertools import chain, compress
+from operator import ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _LOOSE_LIMIT = 1_500_000
 """Postings that may lie in sets at once: about 100 MB."""
+_FEW = 16
+"""Tags among which looking at each is quicker than a set."""
 
 
 class Index:
@@ -102,24 +105,23 @@ class Index:
         Returns:
             The new tags in their order, interned as by :meth:`add`.
         """
-        kept = tuple(map(sys.intern, new))
-        before = self._tags.get(number, ())
-        if kept == before:
-            return kept
-        after, known = set(kept), set(before)
-        for tag in known - after:
+        before, wanted = self._tags.get(number, ()), tuple(new)
+        if wanted == before:
+            return before
+        head, tail = _shared(before, wanted)
+        gone, middle = before[head : len(before) - tail], tuple(map(sys.intern, wanted[head : len(wanted) - tail]))
+        kept = before[:head] + middle + before[len(before) - tail :]
+        if len(gone) + len(middle) > _FEW:
+            lost, come = set(gone).difference(middle), set(middle).difference(before)
+        else:
+            lost, come = {tag for tag in gone if tag not in middle}, {tag for tag in middle if tag not in before}
+        for tag in lost:
             self._drop(number, tag)
-        added = after - known
-        for tag in added if len(added) < 2 else [tag for tag in dict.fromkeys(kept) if tag in added]:
-            posting = self._postings.get(tag)
-            if posting is None:
-                self._postings[tag] = {number}
-                self._loose += 1
-                self.revision += 1
-            else:
-                (posting if type(posting) is set else self._loosened(tag)).add(number)
-        if kept:
-            self._tags[number] = kept if len(after) == len(kept) else tuple(dict.fromkeys(kept))
+        for tag in come if len(come) < 2 else [tag for tag in dict.fromkeys(middle) if tag in come]:
+            self._note(number, tag)
+        once = kept if len(before) - len(lost) + len(come) == len(kept) else tuple(dict.fromkeys(kept))
+        if once:
+            self._tags[number] = once
         else:
             self._tags.pop(number, None)
         return kept
@@ -213,8 +215,25 @@ class Index:
             del self._postings[tag]
             self.revision += 1
 
+    def _note(self, number: int, tag: str) -> None:
+        posting = self._postings.get(tag)
+        if posting is None:
+            self._postings[tag] = {number}
+            self._loose += 1
+            self.revision += 1
+        else:
+            (posting if isinstance(posting, set) else self._loosened(tag)).add(number)
+
     def _loosened(self, tag: str) -> set[int]:
         posting = set(self._postings[tag])
         self._postings[tag] = posting
         self._loose += len(posting)
         return posting
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[int, int]:
+    """How many tags both have in front, and how many of the others at the end."""
+    most = min(len(one), len(other))
+    head = next(compress(range(most), map(ne, one, other)), most)
+    most -= head
+    return head, next(compress(range(most), map(ne, reversed(one), reversed(other))), most)
