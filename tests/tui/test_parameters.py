@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from tui.driving import screen_text, soon
+from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.seeing import app_on, sees, text_of
 
@@ -396,3 +396,25 @@ async def test_the_file_as_it_will_be_written_can_be_read(project: Path) -> None
         await sees(pilot, "[model]")
         await pilot.press("escape")
         await sees(pilot, "PLAN")
+
+
+async def test_a_path_in_the_form_is_completed_as_in_a_shell(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    (models / "flat").mkdir(parents=True)
+    for name in ("anything-one.safetensors", "anything-two.safetensors", "note.txt"):
+        (models / name).write_bytes(b"")
+    async with running(tmp_path, screen="parameters", size=(100, 30)) as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, ParametersScreen)
+        screen.go_to("model.base")
+        await pilot.press("enter", *str(tmp_path / "mod"), "tab")
+        await soon(pilot, lambda: screen.pane.text == f"{models}/")
+        await pilot.press("a", "right")
+        await soon(pilot, lambda: screen.pane.text == f"{models}/anything-")
+        await pilot.press("tab")
+        await soon(pilot, lambda: "anything-one.safetensors  anything-two.safetensors" in screen_text(app))
+        assert screen.pane.editing  # there is a choice
+        await pilot.press("o", "tab")
+        await soon(pilot, lambda: screen.pane.text == f"{models}/anything-one.safetensors")
+        await pilot.press("tab")  # nothing to add: on to the next setting
+        await soon(pilot, lambda: screen.form.config.model.base == f"{models}/anything-one.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -22,6 +23,7 @@ from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.screens.parameters_edit import FormEditing
 from lora_tui.tui.screens.parameters_files import FormFiles
 from lora_tui.tui.screens.parameters_start import RunStart
+from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.form import FieldRow, FormPane
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
@@ -343,6 +345,11 @@ class ParametersScreen(BaseScreen):
     def _typed(self, event: FormPane.Typed) -> None:
         event.stop()
         self.editing.judge(event.text)
+
+    @on(FormPane.Completing)
+    def _completing(self, event: FormPane.Completing) -> None:
+        event.stop()
+        start_job(self, partial(self.editing.complete, event.text, event.leave), "complete")
 
     @on(FormPane.Done)
     def _done(self, event: FormPane.Done) -> None:

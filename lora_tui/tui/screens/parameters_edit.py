@@ -9,10 +9,12 @@ from textual import events
 
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
-from lora_tui.text import _
+from lora_tui.text import _, plain
 from lora_tui.tui.acting import keymap_of
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import FormRow, groups
+from lora_tui.tui.path_completion import complete_path
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskPath, Choice, Choose
 from lora_tui.tui.widgets.form import FormPane
 from lora_tui.tui.wording import error_words
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.parameters import ParametersScreen
 
 _NUMBERS = "0123456789.-"
+
+MODEL_FILES = (".safetensors", ".ckpt")
+"""Endings of the files that a setting for a file can name."""
 
 
 class FormEditing:
@@ -92,7 +97,8 @@ class FormEditing:
 
     def _open_editor(self, row: FormRow, text: str, *, fresh: bool = False) -> None:
         assert row.spec is not None
-        self._screen.pane.edit(text, narrow=row.spec.kind in ("int", "float"), fresh=fresh)
+        number = row.spec.kind in ("int", "float")
+        self._screen.pane.edit(text, narrow=number, fresh=fresh, path=bool(row.spec.option.path))
         self.judge(text)
         self._screen.refresh_keys()
 
@@ -112,6 +118,21 @@ class FormEditing:
             self.live = Cell(f"! {found.message}", tone) if found else None
         rows.reload_row(rows.cursor)
         screen.show_detail()
+
+    async def complete(self, text: str, leave: bool) -> None:
+        """Complete the path in the editor; say which names could follow, or go on where none does."""
+        screen = self._screen
+        base = screen.form.base or screen.workspace.root
+        longer, names = (await in_thread(complete_path, text, base, MODEL_FILES)) if text else (text, [])
+        if not screen.pane.editing or screen.pane.text != text:
+            return  # typed on meanwhile
+        if longer != text:
+            screen.pane.replace(longer)
+        elif leave and len(names) < 2:
+            screen.pane.leave()
+        if len(names) > 1:
+            self.live = Cell(plain("  ".join(names)), "muted")
+            screen.show_detail()
 
     def done(self, event: FormPane.Done) -> None:
         """The editor asks to close: take its text or leave it, and go on as the key says."""
@@ -251,7 +272,7 @@ class FormEditing:
         if row is None or row.spec is None:
             return
         folder = row.spec.option.path == "folder"
-        suffixes = () if folder else (".safetensors", ".ckpt")
+        suffixes = () if folder else MODEL_FILES
         now, start = Path(screen.form.edit_text(row) or "."), screen.workspace.root
         if now.is_dir():
             start = now

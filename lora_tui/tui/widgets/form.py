@@ -86,7 +86,19 @@ class FormList(VirtualList):
 
 
 class FieldEditor(TextField):
-    """The editor of one value. Enter and Tab accept, the arrows accept and move on, Escape leaves the value."""
+    """The editor of one value. Enter and Tab accept, the arrows accept and move on, Escape leaves the value.
+
+    Where the value is a path, Tab, and the right arrow at its end, ask to complete it first.
+    """
+
+    completes = False
+
+    class Wanted(Message):
+        """The path should be completed; ``leave``: go on to the next row where nothing can be added."""
+
+        def __init__(self, leave: bool) -> None:
+            super().__init__()
+            self.leave = leave
 
     class Left(Message):
         """The person is done: ``accept`` the text or not, and go on ``by`` rows (``edit`` there, too)."""
@@ -106,7 +118,12 @@ class FieldEditor(TextField):
 
     def on_key(self, event: events.Key) -> None:
         left = self._KEYS.get(event.key)
-        if left is not None:
+        at_end = self.selection.is_empty and self.cursor_position == len(self.value)
+        if self.completes and (event.key == "tab" or (event.key == "right" and at_end)):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Wanted(leave=event.key == "tab"))
+        elif left is not None:
             event.stop()
             event.prevent_default()
             self.post_message(self.Left(*left))
@@ -127,6 +144,13 @@ class FormPane(Container):
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
+
+    class Completing(Message):
+        """The path in the editor should be completed, see :class:`FieldEditor.Wanted`."""
+
+        def __init__(self, text: str, leave: bool) -> None:
+            super().__init__()
+            self.text, self.leave = text, leave
 
     class Done(Message):
         """The editor asks to close: see :class:`FieldEditor.Left`."""
@@ -162,9 +186,13 @@ class FormPane(Container):
         """What stands in the editor."""
         return self._editor.value
 
-    def edit(self, text: str, *, narrow: bool, fresh: bool = False) -> None:
-        """Open the editor on the current row; ``narrow`` leaves room for the note, ``fresh`` was just typed."""
+    def edit(self, text: str, *, narrow: bool, fresh: bool = False, path: bool = False) -> None:
+        """Open the editor on the current row; ``narrow`` leaves room for the note, ``fresh`` was just typed.
+
+        ``path``: the text is one, and can be completed.
+        """
         self._narrow = narrow
+        self._editor.completes = path
         with self.prevent(TextField.Changed):
             self._editor.value = text
         self._editor.cursor_position = len(text)
@@ -178,6 +206,15 @@ class FormPane(Container):
     def insert(self, text: str) -> None:
         """Put text at the editor's cursor, over what is selected."""
         self._editor.replace(text, *self._editor.selection)
+
+    def replace(self, text: str) -> None:
+        """Put another text in the place of the one that is edited, with the cursor at its end."""
+        self._editor.value = text
+        self._editor.cursor_position = len(text)
+
+    def leave(self) -> None:
+        """Go on as Tab does: take the text, and edit the next row."""
+        self.post_message(self.Done(self._editor.value, FieldEditor.Left(accept=True, by=1, edit=True)))
 
     def close(self) -> None:
         """Close the editor; the rows have the focus again."""
@@ -208,6 +245,12 @@ class FormPane(Container):
         event.stop()
         if self.editing:
             self.post_message(self.Done(self._editor.value, FieldEditor.Left(accept=True)))
+
+    @on(FieldEditor.Wanted)
+    def _wanted(self, event: FieldEditor.Wanted) -> None:
+        event.stop()
+        if self.editing:
+            self.post_message(self.Completing(self._editor.value, event.leave))
 
     @on(FieldEditor.Left)
     def _left(self, event: FieldEditor.Left) -> None:
