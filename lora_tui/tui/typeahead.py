@@ -43,7 +43,7 @@ class TypeAhead:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)  # type: ignore[misc]  # Textual's App
             return
-        if isinstance(event, events.Key) and self._held() and self._is_of_the_app(event):
+        if isinstance(event, events.Key) and self._overtakes(event):
             self._typed.clear()  # Esc, a function key: who presses it means it now
             await self._give(event)
             return
@@ -81,12 +81,15 @@ class TypeAhead:
             self._on_its_way = None
             await self.give_keys()
 
-    def _is_of_the_app(self, event: events.Key) -> bool:
-        """Whether the key does something on every screen, and can be no part of a text."""
-        keymap = keymap_of(self)  # type: ignore[arg-type]  # a mixin of the app
-        return not event.is_printable and any(event.key in keymap.keys(action.id) for action in keymap.actions.of(APP))
+    def _overtakes(self, event: events.Key) -> bool:
+        """Whether keys are waiting for a screen, and this one does something on every screen and is no text."""
+        app: Any = self
+        if event.is_printable or not app.screen_stack or not self._held():
+            return False
+        keymap = keymap_of(app)
+        return any(event.key in keymap.keys(action.id) for action in keymap.actions.of(APP))
 
     def _held(self) -> bool:
         """Whether the screen cannot take keys yet."""
         app: Any = self
-        return bool(app.screen_stack) and not getattr(app.screen, "takes_keys", True)
+        return not app.screen_stack or not getattr(app.screen, "takes_keys", True)

@@ -14,7 +14,7 @@ from lora_tui.tui.keymap import Keymap
 from lora_tui.tui.keymaps import KEYMAPS, keymap_for
 from lora_tui.tui.screens import all_actions
 from lora_tui.tui.screens.tags import TagsScreen
-from lora_tui.tui.tags.offers import substitution
+from lora_tui.tui.tags.offers import operation_offers, substitution
 
 
 def tags(app: LoraTuiApp) -> TagsScreen:
@@ -321,3 +321,37 @@ async def test_the_tags_of_one_image_have_the_whole_width(tmp_path: Path) -> Non
     async with running(tmp_path, screen="tags") as (app, pilot):
         await soon(pilot, lambda: ready(app))
         await soon(pilot, lambda: "a girl with a very large hat" in screen_text(app).partition("VOCABULARY")[0])
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("rev", ["revert "]),
+        ("revert ", ["revert file", "revert tag "]),
+        ("revert tag ha", ["revert tag hat", "revert tag hatgirl"]),
+        ("undo ", ["undo all"]),
+        ("mark ha", ["mark hat", "mark hatgirl"]),
+    ],
+)
+async def test_the_command_line_completes_commands_and_what_follows_them(
+    tmp_path: Path, typed: str, offered: list[str]
+) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        editor = tags(app).editor
+        assert editor is not None
+        assert [one.text for one in operation_offers(editor.asking.completer)(typed)] == offered
+
+
+async def test_what_a_line_would_change_is_told_while_it_is_typed(tmp_path: Path) -> None:
+    before = texts(make_dataset(tmp_path, 4))
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("*", "colon")
+        await type_in(pilot, "rename hat to cap")
+        await soon(pilot, lambda: "4 images, 4 tags  0000.png:  - hat  + cap" in screen_text(app))
+        await pilot.press("escape", "M", "a")
+        await type_in(pilot, "hat")
+        await soon(pilot, lambda: "Nothing would change" in screen_text(app))
+        assert texts(tmp_path) == before

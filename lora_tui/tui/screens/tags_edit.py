@@ -282,7 +282,11 @@ class Edits:
             if operation:
                 self.run(operation, scope=scope)
 
-        self.screen.finding.ask(f"{label} ({spoken})", done, offers=offers, value=value, kind="tags", final=True)
+        def would(text: str) -> tuple[str, Stretch]:
+            return make(text), self._editor.stretch(self.screen.panes.number, scope)
+
+        label = f"{label} ({spoken})"
+        self.screen.finding.ask(label, done, offers=offers, value=value, kind="tags", final=True, would=would)
 
     def action_add(self) -> None:
         self._ask(_("add"), partial(_listed, "add"), None)

@@ -12,6 +12,8 @@ from lora_tui.captions.quoting import quoted
 from lora_tui.captions.words import OperationError
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.tags.editor import AT_ONCE, Stretch
+from lora_tui.tui.tags.foretold import foretold
 from lora_tui.tui.tags.kept import History
 from lora_tui.tui.tags.offers import COMMANDS, Offering, filter_offers, operation_offers, substitution
 from lora_tui.tui.threads import in_thread, start_job
@@ -38,6 +40,7 @@ class Finding:
         self._done: Callable[[str], object] = lambda _text: None
         self._kind = ""
         self._focus = "files"
+        self._would: Callable[[str], tuple[str, Stretch]] | None = None
 
     @property
     def _editor(self) -> Editor:
@@ -59,8 +62,15 @@ class Finding:
         value: str = "",
         offers: Offering | None = None,
         final: bool = False,
+        would: Callable[[str], tuple[str, Stretch]] | None = None,
     ) -> None:
-        """Ask for a line; ``done`` gets it. ``kind``: ``filter``, ``command``, ``tags`` or ``find``."""
+        """Ask for a line; ``done`` gets it.
+
+        Args:
+            kind: ``filter``, ``command``, ``tags`` or ``find``.
+            would: the operation that a line means, and on what; what it would change is told while it is typed.
+        """
+        self._would = would
         self._done, self._kind, self._focus = done, kind, self.screen.panes.focus
         before = self._histories[kind].lines if kind in self._histories else ()
         self._prompt.ask(label, value=value, offers=offers, before=before, final=final)
@@ -101,10 +111,29 @@ class Finding:
             name = text.strip().partition(" ")[0]
             if problem is None and name in COMMANDS and name != "s":
                 self._prompt.remark(_(COMMANDS[name]))
-            elif problem is None:
-                self._prompt.remark(_("Enter shows what would change.") if text.strip() else "")
-            else:
+            elif problem is not None:
                 self._say_error(problem)
+            else:
+                self._foretell(text)
+        elif self._kind == "tags":
+            self._foretell(text)
+
+    def _foretell(self, text: str) -> None:
+        """Say what a line would change, once typing rests."""
+        self._prompt.remark("")
+        if self._would is not None and text.strip():
+            start_job(self.screen, partial(self._try_edit, text, *self._would(text)), "try")
+
+    async def _try_edit(self, text: str, operation: str, stretch: Stretch) -> None:
+        await asyncio.sleep(TYPING_SECONDS)
+        if not operation or len(stretch.numbers) > AT_ONCE:
+            return
+        try:
+            found = await in_thread(self._editor.prepare, operation, stretch)
+        except UserError:
+            return  # a line that is half typed; Enter tells what is wrong with it
+        if self._prompt.is_open and self._prompt.value == text:
+            self._prompt.remark(foretold(found))
 
     def _say_error(self, error: UserError) -> None:
         column = getattr(error, "column", -1)
@@ -305,7 +334,12 @@ class Finding:
     def action_command(self) -> None:
         editor = self._editor
         spoken = editor.stretch(self.screen.panes.number).spoken
-        self.ask(f": ({spoken})", self.command, kind="command", offers=operation_offers(editor.asking.completer))
+        offers = operation_offers(editor.asking.completer)
+
+        def would(text: str) -> tuple[str, Stretch]:
+            return substitution(text) or text.strip(), editor.stretch(self.screen.panes.number)
+
+        self.ask(f": ({spoken})", self.command, kind="command", offers=offers, would=would)
 
     def _check(self, text: str) -> UserError | None:
         """What is wrong with a command, none when it can be done."""

@@ -27,6 +27,9 @@ COMMANDS: dict[str, str] = {
 }
 """What the command line knows besides the operations."""
 
+ARGUMENTS = {"undo": ("all",), "redo": ("all",), "revert": ("file", "tag "), "w": (), "diff": (), "sheet": ()}
+"""What can follow a command that is about no tags."""
+
 _WORDS = frozenset(
     [
         "front",
@@ -135,7 +138,11 @@ def operation_offers(completer: Completer) -> Offering:
             ]
         if verb in ("filter", "mark", "unmark"):
             return [Offer(f"{verb} {one.text}", one.label, one.remark) for one in filter_offers(completer)(rest)]
+        if verb in ARGUMENTS and " " not in rest:
+            return [Offer(f"{verb} {word}", word.strip()) for word in ARGUMENTS[verb] if word.startswith(rest)]
         start = max((found.end() for found in _CUT.finditer(rest)), default=0)
+        if verb == "revert":
+            start = len("tag ")
         piece = rest[start:]
         before = f"{lead}{verb} {rest[:start]}"
         before += " " if before[-1] == "," else ""

@@ -1,0 +1,22 @@
+"""What an edit would change, in one line: how many images and tags, and the first of them. No widgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.tags.rows import diff
+
+if TYPE_CHECKING:
+    from lora_tui.captions.transaction import Preview
+
+
+def foretold(found: Preview) -> str:
+    """Images, tags, and what goes and comes in the first of them."""
+    if not found.changes:
+        return _("Nothing would change.")
+    images = ngettext("{count} image", "{count} images", found.images).format(count=count(found.images))
+    tags = ngettext("{count} tag", "{count} tags", found.occurrences).format(count=count(found.occurrences))
+    first = found.samples(1)[0]
+    pieces = [f"{sign} {plain(text, limit=30)}" for sign, text in diff(first.before, first.after) if sign != "="]
+    return "  ".join([f"{images}, {tags}", plain(first.name.rpartition("/")[2], limit=20) + ":", *pieces[:4]])
