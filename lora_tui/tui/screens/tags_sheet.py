@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 
 from lora_tui.captions.quoting import quoted
 from lora_tui.errors import UserError
-from lora_tui.text import _, count, ngettext, plain
+from lora_tui.text import _, count, plain
 from lora_tui.tui.acting import Acting, hints_of
 from lora_tui.tui.actions import SHEET
 from lora_tui.tui.cells import Cell
@@ -101,7 +101,7 @@ class Sheet(Acting, ModalScreen[int], inherit_bindings=False):
             else:
                 frame.query_one(ImageView).show(None)
                 frame.query_one(Lines).show([])
-        marked = ngettext("{count} marked", "{count} marked", len(self._editor.marks))
+        marked = _("{count} marked")
         place = _("{number} of {total}").format(number=count(self._place + 1), total=count(len(self._numbers)))
         head = [Cell(place), Cell("  " + marked.format(count=count(len(self._editor.marks))), "muted")]
         if self._tag:
