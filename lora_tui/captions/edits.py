@@ -6,13 +6,15 @@ exactly the text that they are given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import Item, View, zone_cuts
 
 Side = Literal["before", "after"]
+_BEHIND = re.compile(r"(?:(?<=[.!?])\s+|(?<=[。！？])\s*)(?P<tag>[^\s.!?。！？][^.!?。！？]*)\Z")
 
 
 def with_replaced(text: str, view: View, index: int, tag: str) -> str:
@@ -67,7 +69,34 @@ def with_inserted(text: str, view: View, index: int, tag: str, profile: Profile,
         place = items[index].start
         return text[:place] + tag + gap + text[place:]
     place = items[index - 1].end
+    if ends_sentence(items[index - 1].text):
+        gap = " " if text[place - 1] in ".!?" else ""
     return text[:place] + gap + tag + text[place:]
+
+
+def ends_sentence(name: str) -> bool:
+    """Whether what was cut out as a tag is the end of a sentence, after which no separator is put."""
+    return name[-1:] in "。！？" or (name[-1:] in ".!?" and name.count(" ") > 1)
+
+
+def after_sentence(item: Item) -> tuple[str, int]:
+    """What was put behind a sentence without a separator, and where the blank before it begins; else nothing.
+
+    ``A woman smiles. hatgirl`` is one tag for all that cut at commas, and ``hatgirl`` stands in it nevertheless.
+    """
+    found = _BEHIND.search(item.text) if any(mark in item.text for mark in ".!?。！？") else None
+    if found is None or not ends_sentence(item.text[: found.start()]) or item.name_start != item.start:
+        return "", item.end
+    return found["tag"], item.start + found.start()
+
+
+def without_behind_sentences(text: str, view: View, is_meant: Callable[[str], object]) -> str:
+    """The text without those of the tags behind a sentence, see :func:`after_sentence`, that are meant."""
+    for item in reversed(view.items):
+        tag, place = after_sentence(item)
+        if tag and is_meant(tag):
+            text = text[:place] + text[item.end :]
+    return text
 
 
 def with_order(text: str, view: View, order: Sequence[int]) -> str:

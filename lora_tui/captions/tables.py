@@ -1,7 +1,7 @@
 """What a dataset says of its tags: aliases, implications, what is needless beside what, what excludes what, order.
 
-Kept in ``.lora-tui/tables.toml``. Tags are compared without case, underscores and escapes, as
-:func:`~lora_tui.captions.vocabulary.folded` does, so that one table serves every spelling.
+Kept in ``.lora-tui/tables.toml``. Tags are compared by :meth:`Tables.key`: without case, underscores and escapes, and
+by the name that the aliases prefer, so that one table serves every spelling and every name of a tag.
 """
 
 from __future__ import annotations
@@ -69,12 +69,16 @@ class Tables:
             seen.add(folded(tag))
         return tag
 
+    def key(self, tag: str) -> str:
+        """What two tags have in common that are one for the tables: ``Long_Hair``, ``long hair`` and its aliases."""
+        return folded(self.canonical(tag)) if self.aliases else folded(tag)
+
     def implied(self, tag: str) -> tuple[str, ...]:
-        """All tags that ``tag`` implies, the nearest first, itself not among them."""
-        found: dict[str, str] = {folded(tag): tag}
+        """All other tags that ``tag`` implies, the nearest first, by the names that the aliases prefer."""
+        found: dict[str, str] = {self.key(tag): tag}
         waiting = [tag]
         while waiting:
-            for parent in self._implies.get(folded(waiting.pop(0)), ()):
+            for parent in map(self.canonical, self._implies.get(self.key(waiting.pop(0)), ())):
                 if folded(parent) not in found:
                     found[folded(parent)] = parent
                     waiting.append(parent)
@@ -86,10 +90,10 @@ class Tables:
         What a tag implies is needless, too. A tag that ends with itself only in another spelling is a duplicate
         and none of this.
         """
-        keys = [folded(tag) for tag in tags]
+        keys = [self.key(tag) for tag in tags]
         gone: set[str] = set()
         for key, tag in zip(keys, tags, strict=True):
-            gone.update(general for general in map(folded, self._general(key, tag)) if general != key)
+            gone.update(general for general in map(self.key, self._general(key, tag)) if general != key)
             if self.by_ending:
                 words = key.split(" ")
                 gone.update(" ".join(words[first:]) for first in range(1, len(words)))
@@ -100,7 +104,7 @@ class Tables:
         found: dict[str, dict[str, str]] = {}
         groups_of = self._groups
         for tag in tags:
-            key = folded(tag)
+            key = self.key(tag)
             for group in groups_of.get(key, ()):
                 found.setdefault(group, {}).setdefault(key, tag)
         return [(group, tuple(members.values())) for group, members in found.items() if len(members) > 1]
@@ -108,13 +112,13 @@ class Tables:
     def banned(self, tag: str) -> bool:
         """Whether ``tag`` is on the black list."""
         names, patterns = self._banned
-        key = folded(tag)
-        return key in names or any(pattern.match(key) for pattern in patterns)
+        key = self.key(tag)
+        return key in names or any(pattern.match(one) for pattern in patterns for one in {key, folded(tag)})
 
     def rank(self, tag: str) -> int:
         """Where ``tag`` stands in the order, from 0; tags that it does not name stand at ``*``, or else at its end."""
         names, patterns, others = self._order
-        key = folded(tag)
+        key = self.key(tag)
         if key in names:
             return names[key]
         return next((place for place, pattern in patterns if pattern.match(key)), others)
@@ -128,24 +132,31 @@ class Tables:
 
     @cached_property
     def _implies(self) -> dict[str, tuple[str, ...]]:
-        return {folded(tag): parents for tag, parents in self.implications.items()}
+        return self._joined(self.implications)
 
     @cached_property
     def _consolidate(self) -> dict[str, tuple[str, ...]]:
-        return {folded(tag): general for tag, general in self.consolidate.items()}
+        return self._joined(self.consolidate)
 
     @cached_property
     def _groups(self) -> dict[str, list[str]]:
         groups: dict[str, list[str]] = {}
         for name, tags in self.groups.items():
             for tag in tags:
-                groups.setdefault(folded(tag), []).append(name)
+                groups.setdefault(self.key(tag), []).append(name)
         return groups
+
+    def _joined(self, table: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """A table by the keys of its tags; what it says of several names of a tag holds for each of them."""
+        joined: dict[str, tuple[str, ...]] = {}
+        for tag, others in table.items():
+            joined[self.key(tag)] = joined.get(self.key(tag), ()) + others
+        return joined
 
     @cached_property
     def _banned(self) -> tuple[frozenset[str], list[Any]]:
         wild = [word for word in self.blacklist if "*" in word or "?" in word]
-        return frozenset(map(folded, self.blacklist)), [glob_expression(folded(word)) for word in wild]
+        return frozenset(map(self.key, self.blacklist)), [glob_expression(folded(word)) for word in wild]
 
     @cached_property
     def _order(self) -> tuple[dict[str, int], list[tuple[int, Any]], int]:
@@ -156,7 +167,7 @@ class Tables:
             elif "*" in word or "?" in word:
                 patterns.append((place, glob_expression(folded(word))))
             else:
-                names.setdefault(folded(word), place)
+                names.setdefault(self.key(word), place)
         return names, patterns, others
 
 

@@ -17,6 +17,24 @@ def test_aliases_are_followed_to_their_end() -> None:
     assert tables.canonical("x") == "x"
 
 
+def test_all_spellings_and_names_of_a_tag_are_one_for_every_table() -> None:
+    tables = Tables(
+        aliases={"lh": "long hair", "hair_long": "lh"},
+        implications={"Long_Hair": ("hair",), "lh": ("Head_Hair",)},
+        consolidate={"hair long": ("HAIR",)},
+        groups={"length": ("lh", "short_hair")},
+        blacklist=("Hair Long",),
+        order=("LH", "*"),
+    )
+    for tag in ("long hair", "Long hair", "long_hair", "lh", "LH", "hair_long"):
+        assert tables.key(tag) == "long hair"
+        assert tables.implied(tag) == ("hair", "Head_Hair")
+        assert tables.needless([tag, "Hair"]) == (1,)
+        assert tables.conflicts([tag, "Short Hair"]) == [("length", (tag, "Short Hair"))]
+        assert tables.banned(tag)
+        assert tables.rank(tag) == 0
+
+
 def test_implications_go_on_and_end_in_circles() -> None:
     tables = Tables(implications={"black cat": ("cat",), "cat": ("animal", "pet"), "pet": ("cat",)})
     assert tables.implied("black_cat") == ("cat", "animal", "pet")

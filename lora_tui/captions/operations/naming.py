@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lora_tui.captions.edits import with_each_replaced, with_replaced, without
+from lora_tui.captions.edits import with_each_replaced, with_replaced, without, without_behind_sentences
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.operations.match import Tags
 from lora_tui.captions.view import caption_view, is_simple
@@ -20,6 +20,9 @@ class Remove(EachCaption):
         if not self.tags.may_be_in(caption):
             return caption
         seen = caption_view(caption, context.profile)
+        shorter = without_behind_sentences(caption, seen, self.tags.has)
+        if shorter != caption:
+            caption, seen = shorter, caption_view(shorter, context.profile)
         gone = [index for index, item in enumerate(seen.items) if self.tags.has(item.text)]
         return without(caption, seen, gone, context.profile)
 

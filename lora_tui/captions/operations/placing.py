@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lora_tui.captions.edits import with_inserted, with_replaced, without
+from lora_tui.captions.edits import (
+    after_sentence,
+    with_inserted,
+    with_replaced,
+    without,
+    without_behind_sentences,
+)
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import View, caption_view
@@ -79,7 +85,8 @@ class Add(EachCaption):
     makes_files = True
 
     def change(self, caption: str, context: Context) -> str:
-        there = {item.text for item in caption_view(caption, context.profile).items}
+        items = caption_view(caption, context.profile).items
+        there = {item.text for item in items} | {after_sentence(item)[0] for item in items}
         new = [tag for tag in self.tags if tag not in there]
         if self.existing == "move":
             old = [tag for tag in self.tags if tag in there]
@@ -132,7 +139,8 @@ class Toggle(EachCaption):
         found = [index for index, item in enumerate(seen.items) if item.text == self.tag]
         if found:
             return without(caption, seen, found, context.profile)
-        return put(caption, self.tag, self.position, context.profile)
+        shorter = without_behind_sentences(caption, seen, lambda tag: tag == self.tag)
+        return put(caption, self.tag, self.position, context.profile) if shorter == caption else shorter
 
 
 @dataclass(frozen=True, slots=True)

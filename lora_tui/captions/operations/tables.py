@@ -26,20 +26,21 @@ def _tables(context: Context) -> Tables:
 
 @dataclass(frozen=True, slots=True)
 class Aliases(EachCaption):
-    """Every tag by the name that the table prefers; what becomes a tag that is there already goes."""
+    """Every tag by the name that the table prefers; what becomes a tag that is there, in any spelling, goes."""
 
     def change(self, caption: str, context: Context) -> str:
         seen = caption_view(caption, context.profile)
         names = [item.text for item in seen.items]
+        key = _tables(context).key
         wanted = [_tables(context).canonical(name) for name in names]
         renamed = [index for index, name in enumerate(names) if wanted[index] != name]
         if not renamed:
             return caption
-        there = {name for index, name in enumerate(names) if wanted[index] == name}
+        there = {key(name) for index, name in enumerate(names) if wanted[index] == name}
         new: dict[int, str] = {}
         for index in renamed:
-            if wanted[index] not in there:
-                there.add(wanted[index])
+            if key(wanted[index]) not in there:
+                there.add(key(wanted[index]))
                 new[index] = wanted[index]
         gone = [index for index in renamed if index not in new]
         caption = with_each_replaced(caption, seen, new)
@@ -54,13 +55,14 @@ class Implications(EachCaption):
     def change(self, caption: str, context: Context) -> str:
         profile = context.profile
         names = [item.text for item in caption_view(caption, profile).items]
-        there = set(names)
+        key = _tables(context).key
+        there = set(map(key, names))
         for name in names:
             previous = name
             for parent in _tables(context).implied(name):
-                if parent in there:
+                if key(parent) in there:
                     continue
-                there.add(parent)
+                there.add(key(parent))
                 seen = caption_view(caption, profile)
                 place = next((i for i, item in enumerate(seen.items) if item.text == previous), len(seen.items) - 1)
                 caption = with_inserted(caption, seen, place + 1, parent, profile, side="after")
