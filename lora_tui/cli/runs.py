@@ -151,7 +151,7 @@ def _ask(chosen: RunFolder, kind: str, *, as_json: bool) -> int:
     if as_json:
         print_json({"run": chosen.root, "request": kind, "file": path})
     else:
-        say(_("Asked {run} to {request}; it does so at its next safe point.").format(run=chosen.name, request=kind))
+        say(_("Asked {run} to {request}; it does so within a step.").format(run=chosen.name, request=kind))
     return 0
 
 

@@ -214,7 +214,9 @@ def arithmetic_text(data_plan: DataPlan) -> str:
     parts = [ngettext("{count} image", "{count} images", images).format(count=count(images))]
     if plan.validation:
         parts.append(_("({count} held out)").format(count=count(len(plan.validation))))
-    if len(repeats) == 1:
+    if repeats == {1}:
+        pass  # each is shown once: nothing to multiply
+    elif len(repeats) == 1:
         parts.append(f"x {count(repeats.pop())} = {count(shown)}")
     else:
         parts.append(_("with their repeats = {count}").format(count=count(shown)))

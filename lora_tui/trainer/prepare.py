@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from lora_tui.caches import ContentStore
@@ -15,7 +15,7 @@ from lora_tui.dataset.similar import image_groups
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
 from lora_tui.settings import cache_dir
-from lora_tui.text import _, plain
+from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_texts
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.session import Session
@@ -72,7 +72,13 @@ def _without(session: Session, data: Data, failed: dict[str, str]) -> Data:
     Raises:
         UserError: none is left.
     """
-    _warn_files(session, "image.unreadable", _("{count} images cannot be read and are skipped"), failed.values())
+
+    def skipped(count: int) -> str:
+        return ngettext(
+            "{count} image cannot be read and is skipped", "{count} images cannot be read and are skipped", count
+        )
+
+    _warn_files(session, "image.unreadable", skipped, failed.values())
     images = tuple(image for image in data.scan.images if image.uid not in failed)
     scan = replace(data.scan, images=images)
     return replace(data, scan=scan, plan=_plan(session, scan))
@@ -138,9 +144,11 @@ def caption_length(session: Session, data: Data, model: Model) -> int:
     if long:
         session.warn(
             "caption.long",
-            _("{count} captions are longer than {limit} tokens and are cut, {name} for one.").format(
-                count=len(long), limit=limit, name=plain(long[0])
-            ),
+            ngettext(
+                "{count} caption is longer than {limit} tokens and is cut: {name}.",
+                "{count} captions are longer than {limit} tokens and are cut, {name} for one.",
+                len(long),
+            ).format(count=len(long), limit=limit, name=plain(long[0])),
             _("Shorten them, or raise captions.max_tokens (up to 225)."),
         )
     return model.text_length(data.captions.values())
@@ -173,20 +181,54 @@ def _read_captions(session: Session, scan: Scan) -> dict[str, str]:
                     odd.append(image.relative)
                 text = caption_text(document).encode("utf-8", "replace").decode("utf-8")
         captions[image.uid] = text
-    _warn_files(session, "caption.missing", _("{count} images have no caption and are trained without one"), missing)
-    _warn_files(session, "caption.unreadable", _("{count} captions cannot be read and count as empty"), unreadable)
-    _warn_files(session, "caption.encoding", _("{count} captions are not UTF-8; unknown characters become ?"), odd)
+    _warn_files(session, "caption.missing", _bare, missing)
+    _warn_files(session, "caption.unreadable", _unread, unreadable)
+    _warn_files(session, "caption.encoding", _odd, odd)
     return captions
+
+
+def _bare(count: int) -> str:
+    return ngettext(
+        "{count} image has no caption and is trained without one",
+        "{count} images have no caption and are trained without one",
+        count,
+    )
+
+
+def _unread(count: int) -> str:
+    return ngettext(
+        "{count} caption cannot be read and counts as empty",
+        "{count} captions cannot be read and count as empty",
+        count,
+    )
+
+
+def _odd(count: int) -> str:
+    return ngettext(
+        "{count} caption is not UTF-8; unknown characters become ?",
+        "{count} captions are not UTF-8; unknown characters become ?",
+        count,
+    )
 
 
 def _report_problems(session: Session, scan: Scan) -> None:
     errors = [f"{problem.path.name}: {problem.message}" for problem in scan.problems if problem.severity == "error"]
-    _warn_files(session, "image.unreadable", _("{count} files cannot be read as images and are skipped"), errors)
+
+    def skipped(count: int) -> str:
+        return ngettext(
+            "{count} file cannot be read as an image and is skipped",
+            "{count} files cannot be read as images and are skipped",
+            count,
+        )
+
+    _warn_files(session, "image.unreadable", skipped, errors)
 
 
-def _warn_files(session: Session, code: str, message: str, names: Iterable[str]) -> None:
+def _warn_files(session: Session, code: str, message: Callable[[int], str], names: Iterable[str]) -> None:
     found = [plain(name, limit=200) for name in names]
     if not found:
         return
     shown = "; ".join(found[:NAMED]) + ("; …" if len(found) > NAMED else "")
-    session.warn(code, f"{message.format(count=len(found))}: {shown}", _("lora-tui dataset check names them all."))
+    session.warn(
+        code, f"{message(len(found)).format(count=len(found))}: {shown}", _("lora-tui dataset check names them all.")
+    )

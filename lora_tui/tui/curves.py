@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ SMOOTHING = (0.0, 0.9, 0.99, 0.999)
 
 ZOOMS = 8
 """Each level halves the range of steps; the eighth shows 1/128 of the run."""
+
+RECENT = 64
+"""Entries of a series from which the usual step is told."""
 
 POINTS = 16
 """Validations up to this many are points of their own; more become a line."""
@@ -127,6 +131,22 @@ class Curves:
         if series is None or not len(series):
             return None
         return at_step(series.steps, self._smooth(name, series, weight), step)
+
+    def images_per_step(self) -> int:
+        """Images in a usual step, told by its time and by how many went through in a second; 0 where nothing tells.
+
+        The last batch of an epoch may be a smaller one: what most of the last steps had counts.
+        """
+        speed = self.story.series.get("images_per_second")
+        if speed is None or not len(speed):
+            return 0
+        found: Counter[int] = Counter()
+        for step, images in list(zip(speed.last_steps, speed.last, strict=True))[-RECENT:]:
+            seconds = self.value_at("step_seconds", step)
+            count = images * seconds if seconds is not None else math.nan
+            if math.isfinite(count) and 0 < count < 1e6:
+                found[round(count)] += 1
+        return found.most_common(1)[0][0] if found else 0
 
     def value_at(self, name: str, step: float) -> float | None:
         """The value at a step, or the newest one at or before it."""

@@ -289,9 +289,12 @@ class Form:
 
     def _computed(self, key: str) -> str:
         """What follows from a setting and is worth seeing beside it."""
-        if key == "network.alpha":
-            network = self.config.network
-            return _("scale {scale}, alpha / rank").format(scale=f"{network.alpha / network.rank:.3g}")
+        if key.startswith("datasets.") and key.endswith(".repeats") and not value_of(self.config, key):
+            return _("0: as the folder's name says, else 1")
+        network = self.config.network
+        if key in ("network.alpha", "network.conv_alpha"):
+            rank, alpha = network.size_of(1 if key == "network.alpha" else 3)
+            return _("scale {scale}, alpha / rank").format(scale=f"{alpha / rank:.3g}")
         return ""
 
     def _summary(self, row: FormRow) -> str:

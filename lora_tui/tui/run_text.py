@@ -59,8 +59,19 @@ class Seen:
         return self.look.at if self.look.at is not None else float(self.story.step)
 
     @property
+    def pace(self) -> float | None:
+        """Steps a second: of the last ones, or of the step that is looked at."""
+        if self.look.at is None:
+            return self.story.it_per_second
+        seconds = self.curves.value_at("step_seconds", self.look.at)
+        return 1 / seconds if seconds is not None and seconds > 0 and math.isfinite(seconds) else None
+
+    @property
     def newest(self) -> int:
         """The step that the run has come to; while its events are still being read, the status knows better."""
+        ending = self.story.ending
+        if ending is not None and ending.step and ending.reason in ("completed", "stopped", "stopped_now"):
+            return ending.step  # values of a step after it may have come; it was not kept
         told = self.status.step if self.status is not None and not self.story.complete else 0
         return max(self.story.step, told)
 
@@ -178,14 +189,25 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
             shown = f"{look.weight:g}".lstrip("0") if look.weight else _("off")
             cells.append(Cell(_("smooth {weight}").format(weight=fit(shown, 4)), "muted"))
         cells.append(Cell(_("  log axis") if look.log else "", "muted"))
+    if look.name == "lr.unet":
+        cells += [Cell(f"  {text}", "muted") for text in (rate_legend(seen),) if text]
     zoom = _("  zoom {level}").format(level=f"1/{2**look.zoom}") if look.zoom else ""
     cells.append(Cell(zoom, "muted"))
     cells.append(Cell("  " + (_("follow") if look.at is None and seen.alive else ""), "muted"))
     if clipped:
-        cells.append(Cell(_("  peaks cut"), "muted"))
+        cells.append(Cell(_("  highest peaks not shown"), "muted"))
     if not story.complete:
         cells.append(Cell(_("  reading {share}").format(share=f"{story.read_share:4.0%}"), "warning"))
     return _fitted(cells, width, seen.marks.ellipsis)
+
+
+def rate_legend(seen: Seen, *, short: bool = False) -> str:
+    """Which of the two lines of the learning rate is which, by the values that they have; empty for one line."""
+    image, words = (seen.curves.value_at(f"lr.{name}", seen.step) for name in ("unet", "text_encoder"))
+    if words is None:
+        return ""
+    told = _("{image}, te {text}") if short else _("image model {image}, text encoder {text}")
+    return told.format(image=rate_text(image), text=rate_text(words))
 
 
 def fact_lines(seen: Seen, width: int, height: int) -> list[Line]:
@@ -201,7 +223,7 @@ def _learning(seen: Seen) -> list[Line]:
     text_rate = curves.value_at("lr.text_encoder", step)
     best = curves.best("validation")
     validation = curves.value_at("validation", step)
-    pace = seen.story.it_per_second
+    pace = seen.pace
     return [
         _fact(
             _("loss"), value_text(curves.value_at("loss", step)), _("smooth {value}").format(value=_smooth_text(seen))
@@ -218,8 +240,9 @@ def _learning(seen: Seen) -> list[Line]:
 
 
 def _per_image(seen: Seen) -> str:
-    images = seen.curves.value_at("images_per_second", seen.step)
-    return _("{number} images/s").format(number=f"{images:.1f}") if images is not None and math.isfinite(images) else ""
+    pace, batch = seen.pace, seen.curves.images_per_step()
+    images = pace * batch if pace is not None else math.nan
+    return _("{number} images/s").format(number=f"{images:.1f}") if batch and math.isfinite(images) else ""
 
 
 def _machine(seen: Seen, width: int) -> list[Line]:
@@ -237,7 +260,7 @@ def _machine(seen: Seen, width: int) -> list[Line]:
             lines.append(_fact("CPU", f"{cpu:5.0f}%", ""))
     wait = seen.story.data_wait
     if wait is not None:
-        lines.append(_fact(_("data wait"), f"{wait:6.0%}", ""))
+        lines.append(_fact(_("data wait"), f"{wait:6.0%}", _("of a step")))
     return lines
 
 

@@ -113,7 +113,7 @@ def test_plan_tells_steps_files_memory_and_room(project, capsys):
     assert plan["seconds"] is None and plan["cost"] is None and plan["disk_free"] > 0
     assert run(["config", "plan", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("6 images x 1 = 6 -> 2 batches of 4 x 2 epochs = 4 steps")
+    assert lines[0].endswith("6 images -> 2 batches of 4 x 2 epochs = 4 steps")
 
 
 @pytest.mark.parametrize("value", ["datasets.0.path=/nowhere", "datasets.0.path=configs", "datasets.0.path="])

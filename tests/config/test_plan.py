@@ -86,7 +86,7 @@ def test_a_plan_of_any_length_is_counted_and_not_walked_through(config, images):
         (
             config_with(steps={"batch_size": 1, "epochs": 1}),
             squares(1),
-            "1 image x 1 = 1 -> 1 batch of 1 x 1 epoch = 1 step",
+            "1 image -> 1 batch of 1 x 1 epoch = 1 step",
         ),
         (
             config_with(steps={"batch_size": 2, "epochs": 2, "gradient_accumulation": 3}),
@@ -96,7 +96,7 @@ def test_a_plan_of_any_length_is_counted_and_not_walked_through(config, images):
         (
             config_with(steps={"batch_size": 2, "max_steps": 25}, validation={"mode": "on"}),
             squares(22),
-            "20 images (2 held out) x 1 = 20 -> 10 batches of 2 an epoch; stop at step 25 in epoch 3",
+            "20 images (2 held out) -> 10 batches of 2 an epoch; stop at step 25 in epoch 3",
         ),
     ],
 )

@@ -330,6 +330,7 @@ async def test_pause_and_go_on(tmp_path: Path, living: RunFolder) -> None:
         await pilot.press("p")
         await soon(pilot, lambda: screen.seen is not None and screen.seen.state == "paused")
         await sees(pilot, "paused")
+        await soon(pilot, lambda: screen_text(pilot.app).splitlines()[-1].startswith("p go on"))
         await pilot.press("p")
         await soon(pilot, lambda: screen.seen is not None and screen.seen.state == "running")
 
@@ -407,3 +408,43 @@ async def test_another_run_is_shown_when_it_is_opened(tmp_path: Path) -> None:
         await sees(pilot, "step  60 of 400")
         app.open_run(second)
         await sees(pilot, "step  90 of 400")
+
+
+async def test_opening_a_run_begins_with_its_dashboard(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs")
+    app = app_on(tmp_path, "training", run=run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await read(pilot)
+        await pilot.press("enter")
+        await sees(pilot, "prompt 1 of 2")
+        await pilot.press("f8")
+        await sees(pilot, "1 run")
+        await pilot.press("enter")
+        await sees(pilot, "LOSS")
+
+
+async def test_speeds_agree_with_the_batch_and_with_the_step_that_is_looked_at(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", steps=100)  # 2 images in 0.4 s
+    events = EventWriter(run.events_path)
+    events.emit("step", step=101, epoch=3, loss=0.1, step_seconds=0.2, images_per_second=5.0)  # a last batch of one
+    events.emit("finished", reason="stopped", step=100, path="checkpoints/hat-girl-000100.safetensors")
+    events.close()
+    app = app_on(tmp_path, "training", run=run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await read(pilot)
+        assert screen.seen is not None and screen.seen.pace is not None
+        (line,) = [line for line in text_of(screen.query_one("#facts")) if "it/s" in line]
+        assert f"{2 * screen.seen.pace:.1f} images/s" in line
+        assert "step 100 of 400" in screen_text(app) and "stopped at step 100" in screen_text(app)
+        screen.looking.point(101)
+        await sees(pilot, "5.00  10.0 images/s")
+
+
+async def test_two_lines_of_the_learning_rate_are_told_apart(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs")
+    app = app_on(tmp_path, "training", run=run)
+    async with app.run_test(size=(120, 45)) as pilot:
+        screen = await read(pilot)
+        await soon(pilot, lambda: "LEARNING RATE  9.7e-05, te 9.7e-06" in text_of(screen.query_one("#small-line-0"))[0])
+        await pilot.press("c")
+        await sees(pilot, "LEARNING RATE    image model 9.7e-05, text encoder 9.7e-06")

@@ -193,7 +193,7 @@ class CaptionSection(Section):
     )
     variants: int = option(
         16,
-        N_("cached orders"),
+        N_("tag orders kept"),
         N_(
             "How many shuffled orders of each caption are kept when text embeddings are cached; the text encoder "
             "need not stay in memory for them."

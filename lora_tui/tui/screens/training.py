@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -24,12 +25,13 @@ from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import METRICS, Curves, Look
 from lora_tui.tui.dashboard import share_rows
 from lora_tui.tui.run_moments import Moments
-from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, run_line
+from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, rate_legend, run_line
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.training_look import VIEWS, Looking
 from lora_tui.tui.screens.training_requests import Requests
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.chart import LineChart
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.log_view import LogView
@@ -77,6 +79,15 @@ class TrainingScreen(BaseScreen):
 
     def go_back(self) -> bool:
         return self.looking.go_back()
+
+    def key_hints(self) -> list[KeyHint]:
+        """What can be done now comes first; while the run waits, that it can go on."""
+        paused = self.seen is not None and (self.seen.state == "paused")
+        hints = [
+            replace(hint, title=_("go on")) if paused and hint.action == "training.pause" else hint
+            for hint in super().key_hints()
+        ]
+        return sorted(hints, key=lambda hint: (not hint.possible, not (paused and hint.action == "training.pause")))
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="dash"):
@@ -132,6 +143,8 @@ class TrainingScreen(BaseScreen):
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if not changed & {"run", "runs", "project"}:
             return
+        if "run" in changed and self.looking.in_view("full"):
+            self.looking.show_view("dash")  # a run was opened: from its dashboard on
         work = self.workspace
         run = work.run or (work.runs[0].run if work.runs else None)
         if run is not None and (self.story is None or self.story.run.root != run.root):
@@ -302,7 +315,10 @@ class TrainingScreen(BaseScreen):
             if drawn is not None and drawn[:2] == (look, chart.size) and number != self._turn % len(SMALL_CHARTS):
                 continue
             self._small_drawn[number] = (look, chart.size, step)
-            self.query_one(f"#small-line-{number}", Lines).show([(Cell(_(titles[name]), "muted"),)])
+            head = [Cell(_(titles[name]), "muted")]
+            if name == "lr.unet" and self.seen is not None:
+                head.append(Cell(f"  {rate_legend(self.seen, short=chart.size.width < 60)}", "muted"))
+            self.query_one(f"#small-line-{number}", Lines).show([head])
             chart.show(self._pictures.small(name, look))
         self._turn += 1
 
@@ -397,6 +413,11 @@ class TrainingScreen(BaseScreen):
     def _picked(self, event: SampleStrip.Picked) -> None:
         event.stop()
         self.looking.pick(event.place)
+
+    @on(Lines.Resized)
+    def _lines_resized(self) -> None:
+        """Lines have other room than they were fitted to: a view that was hidden has its sizes only when it is seen."""
+        self.dirty = True
 
     @on(SampleStrip.Resized)
     @on(events.Resize)
