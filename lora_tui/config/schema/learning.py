@@ -105,8 +105,8 @@ class LearningSection(Section):
     )
     final: float = option(
         0.0,
-        N_("final share"),
-        N_("Share of the learning rate that is left at the end of the schedule."),
+        N_("rate at the end"),
+        N_("What is left of the learning rate at the end of the schedule: 0 nothing, 0.1 a tenth."),
         ge=0.0,
         le=1.0,
         expert=True,
