@@ -15,6 +15,9 @@ from lora_tui.tui.wording import sentences
 
 Line = tuple[Cell, ...]
 
+ROOMY = 7
+"""From this height on the names that a setting has elsewhere may take more than one line."""
+
 PLAN_FROM = 16
 """From this height on the help shows the moments and the buckets of the plan as well."""
 
@@ -81,11 +84,11 @@ def detail_lines(
             lines += [
                 (Cell(line, said.tone),) for line in wrap(said.text, width, max(height - 2, 1), ellipsis=ellipsis)
             ]
-        room = height - (height > 1) - len(lines)
+        below = wrap(plain(names), width, 3 if height >= ROOMY else 1, ellipsis=ellipsis) if height > 1 else []
+        room = height - len(below) - len(lines)
         if room > 0:
             lines += [(Cell(line),) for line in wrap(text, width, room, ellipsis=ellipsis)]
-        if height > 1:
-            lines.append((Cell(plain(names), "muted"),))
+        lines += [(Cell(line, "muted"),) for line in below]
     elif row is not None and row.kind in ("entry", "add"):
         said = said_of(form, row)
         if said is not None:

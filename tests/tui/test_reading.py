@@ -11,6 +11,7 @@ from tui.projects import make_dataset
 from tui.seeing import app_on, sees, text_of
 
 from lora_tui.jobs.events import EventWriter
+from lora_tui.jobs.lock import RunLock
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -31,7 +32,7 @@ async def test_a_warning_of_a_run_is_read_in_full(tmp_path: Path) -> None:
     events.close()
     app = app_on(tmp_path, "training", run=run)
     async with app.run_test(size=(80, 24)) as pilot:
-        await sees(pilot, "r read")
+        await sees(pilot, "R resume  r read")
         assert LONG not in words(app)
         await pilot.press("r")
         await soon(pilot, lambda: isinstance(app.screen, TextView))
@@ -85,3 +86,17 @@ async def test_a_lora_file_among_the_files_of_a_run_tells_of_itself(tmp_path: Pa
         assert "hat-girl" in screen_text(app) and "Esc close" in screen_text(app)
         await pilot.press("escape", "escape")
         await soon(pilot, lambda: not isinstance(app.screen, TextView))
+
+
+async def test_the_key_is_named_at_80_cells_while_a_run_is_at_work(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs")
+    app = app_on(tmp_path, "training", run=run)
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        async with app.run_test(size=(80, 24)) as pilot:
+            await sees(pilot, "s stop+save  p pause  r read")
+
+
+async def test_the_help_uses_the_rows_there_are(tmp_path: Path) -> None:
+    async with running(make_dataset(tmp_path, 2), size=(200, 50), screen="parameters") as (app, _pilot):
+        lines = text_of(app.screen.query_one("#detail"))
+        assert "elsewhere:" in " ".join(lines) and "…" not in " ".join(lines)

@@ -29,6 +29,12 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         palette=False,
     ),
     Action(
+        "parameters.read",
+        ("r",),
+        N_("read"),
+        N_("The help of this setting and all that the check says, in full."),
+    ),
+    Action(
         "parameters.start",
         ("ctrl+r",),
         N_("start training"),
@@ -37,12 +43,6 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
     Action("parameters.save", ("ctrl+s",), N_("save"), N_("Write the configuration to its file.")),
     Action("parameters.undo", ("u",), N_("undo"), N_("Take the last change of the form back.")),
     Action("parameters.search", ("/",), N_("find"), N_("Find a setting by its name here or in other programs.")),
-    Action(
-        "parameters.read",
-        ("r",),
-        N_("read"),
-        N_("The help of this setting and all that the check says, in full."),
-    ),
     Action(
         "parameters.changed",
         ("c",),

@@ -81,13 +81,13 @@ class TrainingScreen(BaseScreen):
         return self.looking.go_back()
 
     def key_hints(self) -> list[KeyHint]:
-        """What can be done now comes first; while the run waits, that it can go on."""
-        paused = self.seen is not None and (self.seen.state == "paused")
+        """What can be done now comes first, before all how a run that waits or has ended goes on."""
+        paused = self.seen is not None and self.seen.state == "paused"
+        lead = "training.pause" if paused else "training.resume"
         hints = [
-            replace(hint, title=_("go on")) if paused and hint.action == "training.pause" else hint
-            for hint in super().key_hints()
+            replace(hint, title=_("go on")) if paused and hint.action == lead else hint for hint in super().key_hints()
         ]
-        return sorted(hints, key=lambda hint: (not hint.possible, not (paused and hint.action == "training.pause")))
+        return sorted(hints, key=lambda hint: (not hint.possible, hint.action != lead))
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="dash"):

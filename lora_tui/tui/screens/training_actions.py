@@ -7,12 +7,12 @@ from lora_tui.tui.actions import Action
 
 TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.stop", ("s",), N_("stop+save"), N_("Save everything and end; the run can be resumed exactly.")),
+    Action("training.pause", ("p",), N_("pause"), N_("Free the GPU and wait, or go on after that.")),
+    Action("training.read", ("r",), N_("read"), N_("How the run ended, its warnings and what to do, in full.")),
     Action("training.save", ("w",), N_("save"), N_("Write a LoRA file at the next step.")),
     Action("training.sample", ("i",), N_("sample"), N_("Draw the sample prompts at the next step.")),
     Action("training.validate", ("v",), N_("validate"), N_("Measure the validation loss at the next step.")),
-    Action("training.pause", ("p",), N_("pause"), N_("Free the GPU and wait, or go on after that.")),
     Action("training.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
-    Action("training.read", ("r",), N_("read"), N_("How the run ended, its warnings and what to do, in full.")),
     Action(
         "training.start",
         ("ctrl+r",),
