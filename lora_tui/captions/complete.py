@@ -168,13 +168,31 @@ def _rank(wanted: str, count: Callable[[str], int]) -> Callable[[str], tuple[boo
     return rank
 
 
-def installed_lists() -> list[Path]:
-    """The lists that the user keeps for every project: the files of ``tags`` in the data folder, by name."""
+def list_folder(project: Path | None = None) -> Path:
+    """Where lists of tags and translations are kept: in ``tags`` of a project, or of the data folder for all."""
     from lora_tui.settings import data_dir
 
-    folder = data_dir() / "tags"
-    found = folder.iterdir() if folder.is_dir() else iter(())
-    return sorted(path for path in found if path.suffix.lower() in (".csv", ".txt") and path.is_file())
+    return (data_dir() if project is None else project) / "tags"
+
+
+def installed_lists(project: Path | None = None) -> list[Path]:
+    """The lists that are kept for every project, by name, then those of one project, whose words win.
+
+    Args:
+        project: its folder.
+    """
+    found: list[Path] = []
+    for folder in (list_folder(), *([] if project is None else [list_folder(project)])):
+        try:
+            found += sorted(path for path in folder.iterdir() if is_list(path))
+        except OSError:
+            continue
+    return found
+
+
+def is_list(path: Path) -> bool:
+    """Whether a file may be a list of tags or of translations, by its name."""
+    return path.suffix.lower() in (".csv", ".txt") and not path.name.startswith(".") and path.is_file()
 
 
 def load_tag_list(paths: Iterable[Path]) -> TagList:

@@ -15,7 +15,7 @@ _SHOWN = 200
 
 
 def build(parser: argparse.ArgumentParser) -> None:
-    from lora_tui.cli import captions_advice, captions_lint, captions_past
+    from lora_tui.cli import captions_advice, captions_import, captions_lint, captions_past
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help=_("list images with their tags, or the tags with their counts"))
@@ -38,6 +38,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     review.set_defaults(action=_review)
     captions_lint.add(commands)
     captions_advice.add(commands)
+    captions_import.add(commands)
     export = commands.add_parser("export", help=_("write the captions as one file for other programs"))
     add_scope(export)
     export.add_argument("output", metavar="FILE", type=Path, help=_("the file to write"))
@@ -81,6 +82,12 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 def add_scope(parser: argparse.ArgumentParser) -> None:
     add_folder(parser)
     parser.add_argument("--where", default="", metavar="FILTER", help=_("only images that this filter finds"))
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=_("the configuration whose buckets a filter means; else the usual ones"),
+    )
     parser.add_argument("--image", action="append", default=[], metavar="NAME", help=_("only this image; repeatable"))
 
 

@@ -105,7 +105,9 @@ def _trigger(args: argparse.Namespace) -> int:
 
     corpus, numbers = _opened(args)
     tokens = sd15_tokens().count
-    found = check_trigger(args.word, corpus.index, total=len(numbers), known=_tag_lists(args.tags or ()), tokens=tokens)
+    found = check_trigger(
+        args.word, corpus.index, total=len(numbers), known=_tag_lists(args.tags or (), args.directory), tokens=tokens
+    )
     if args.json:
         from dataclasses import asdict
 
@@ -122,10 +124,11 @@ def _trigger(args: argparse.Namespace) -> int:
     return PROBLEMS if found else 0
 
 
-def _tag_lists(paths: Sequence[Path]) -> TagList:
-    from lora_tui.captions.complete import installed_lists, load_tag_list
+def _tag_lists(paths: Sequence[Path], folder: Path) -> TagList:
+    from lora_tui.captions.complete import load_tag_list
+    from lora_tui.cli.captions_open import tag_lists
 
-    return load_tag_list(paths or installed_lists())
+    return load_tag_list(paths or tag_lists(folder))
 
 
 def _phrases(args: argparse.Namespace) -> int:

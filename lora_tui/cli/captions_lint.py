@@ -89,13 +89,16 @@ def _found(args: argparse.Namespace, session: Session, options: LintOptions) -> 
     from lora_tui.captions.lint import Linter
     from lora_tui.captions.query import parse_query
     from lora_tui.cli.captions_open import query_context
+    from lora_tui.cli.output import Progress
 
     corpus = session.corpus
     linter = Linter(corpus, options)
     problems = linter.everything(corpus)
     if args.where:
-        context = replace(query_context(session), trigger=options.trigger, lint=linter.codes)
-        inside = set(parse_query(args.where).select(corpus, context))
+        with Progress(_("comparing images"), len(corpus.entries), quiet=args.json) as progress:
+            context = query_context(session, args, progress.update)
+            context = replace(context, trigger=options.trigger, lint=linter.codes)
+            inside = set(parse_query(args.where).select(corpus, context))
         problems = [problem for problem in problems if problem.number in inside]
     only, ignored = _list(args.only), _list(args.ignore)
 

@@ -15,7 +15,9 @@ from lora_tui.text import _, count, ngettext, plain
 if TYPE_CHECKING:
     from lora_tui.captions.journal.writer import Transaction
     from lora_tui.captions.operations.base import Context
+    from lora_tui.captions.query import ImageFacts
     from lora_tui.captions.transaction import Session
+    from lora_tui.dataset.filter_facts import FilterFacts
 
 FAILED = 1
 
@@ -70,10 +72,12 @@ def chosen(session: Session, args: argparse.Namespace) -> list[int]:
     if not args.where:
         return sorted(set(named)) if args.image else list(range(len(session.corpus.entries)))
     from lora_tui.captions.query import parse_query
-    from lora_tui.cli.output import note
+    from lora_tui.cli.output import Progress, note
 
-    query, context = parse_query(args.where), query_context(session)
-    found = query.select(session.corpus, context)
+    query = parse_query(args.where)
+    with Progress(_("comparing images"), len(session.corpus.entries), quiet=args.json) as progress:
+        context = query_context(session, args, progress.update)
+        found = query.select(session.corpus, context)
     for hint in query.hints(session.corpus, context):
         text = _("No caption has “{word}”.").format(word=plain(hint.word))
         if hint.meant:
@@ -82,8 +86,12 @@ def chosen(session: Session, args: argparse.Namespace) -> list[int]:
     return [number for number in found if number in set(named)] if args.image else found
 
 
-def query_context(session: Session) -> Any:
-    """All that a filter may ask for on the command line; what costs time is computed when it is asked for."""
+def query_context(session: Session, args: argparse.Namespace, on_progress: Callable[[int], None]) -> Any:
+    """All that a filter may ask for on the command line; what costs time is computed when it is asked for.
+
+    Args:
+        on_progress: called with the number of images that were compared, for near-duplicates.
+    """
     from lora_tui.captions.asking import context_for
     from lora_tui.captions.provenance import Provenance
     from lora_tui.captions.query import load_filters
@@ -95,20 +103,29 @@ def query_context(session: Session) -> Any:
     return context_for(
         session.corpus,
         trigger=trigger,
-        facts=_Facts(session),
+        facts=_Facts(session, args, on_progress),
         history=Provenance(session),
-        category=_categories(),
+        category=_categories(session.corpus.root),
         tokens=lambda text: sd15_tokens().count(text),
         lint=_lint(session, trigger),
         saved=load_filters(session.home / ".lora-tui"),
     )
 
 
-def _categories() -> Callable[[str], str] | None:
-    """The category of a tag by the lists of tags that the user has; they are read when one is asked for."""
-    from lora_tui.captions.complete import TagList, installed_lists, load_tag_list
+def tag_lists(folder: Path) -> list[Path]:
+    """The lists of tags that are kept for all projects, and for the one that ``folder`` belongs to."""
+    from lora_tui.captions.complete import installed_lists
+    from lora_tui.project import Project
 
-    paths = installed_lists()
+    project = Project.find(folder)
+    return installed_lists(None if project is None else project.root)
+
+
+def _categories(folder: Path) -> Callable[[str], str] | None:
+    """The category of a tag by the lists of tags that the user has; they are read when one is asked for."""
+    from lora_tui.captions.complete import TagList, load_tag_list
+
+    paths = tag_lists(folder)
     if not paths:
         return None
     loaded: list[TagList] = []
@@ -119,6 +136,31 @@ def _categories() -> Callable[[str], str] | None:
         return loaded[0].category(tag)
 
     return category
+
+
+class _Facts:
+    """The images, with the buckets of ``--config`` or else the usual ones; made when a filter first asks."""
+
+    def __init__(self, session: Session, args: argparse.Namespace, on_progress: Callable[[int], None]) -> None:
+        self._corpus, self._on_progress = session.corpus, on_progress
+        self._config: Path | None = getattr(args, "config", None)
+        self._made: FilterFacts | None = None
+
+    def image(self, number: int) -> ImageFacts | None:
+        """The facts of an image; none when it cannot be read.
+
+        Raises:
+            UserError: the configuration cannot be read.
+        """
+        if self._made is None:
+            from lora_tui.config.load import load_config
+            from lora_tui.config.schema import Config
+            from lora_tui.dataset.filter_facts import FilterFacts
+
+            data = (load_config(self._config) if self._config else Config()).data
+            names = [entry.name for entry in self._corpus.entries]
+            self._made = FilterFacts(self._corpus.root, names, data, self._on_progress)
+        return self._made.image(number)
 
 
 def _lint(session: Session, trigger: str) -> Callable[[int], Collection[str]]:
@@ -151,7 +193,7 @@ def operation_context(session: Session) -> Context:
         count=session.corpus.index.count,
         tokens=lambda text: sd15_tokens().count(text),
         tables=load_tables(session.home / ".lora-tui"),
-        category=_categories(),
+        category=_categories(session.corpus.root),
     )
     context.caption_of = lambda source: session.corpus.text_from(source, context.name)
     return context
@@ -231,34 +273,3 @@ def _as_json(one: Transaction) -> dict[str, Any]:
 
 def _refused(refused: Sequence[tuple[int, UserError]]) -> list[dict[str, str]]:
     return [error.as_dict() for _number, error in refused]
-
-
-class _Image:
-    """What an image's header says, as filters ask for it."""
-
-    def __init__(self, width: int, height: int, mtime: float) -> None:
-        self.width, self.height, self.mtime = width, height, mtime
-        self.bucket: tuple[int, int] | None = None
-        self.duplicates = ""
-
-
-class _Facts:
-    """Facts of images, each read when a filter asks for it."""
-
-    def __init__(self, session: Session) -> None:
-        self._corpus = session.corpus
-        self._known: dict[int, _Image | None] = {}
-
-    def image(self, number: int) -> _Image | None:
-        if number not in self._known:
-            self._known[number] = self._read(self._corpus.root / self._corpus.entries[number].name)
-        return self._known[number]
-
-    def _read(self, path: Path) -> _Image | None:
-        from lora_tui.dataset.facts import read_facts
-
-        try:
-            facts = read_facts(path)
-        except UserError:
-            return None
-        return _Image(facts.width, facts.height, facts.mtime_ns / 1e9)

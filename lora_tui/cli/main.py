@@ -163,7 +163,7 @@ def _dispatch(argv: list[str]) -> int:
 def _parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace | None:
     """The arguments; none when ``--help`` or ``--version`` has printed what was asked for."""
     try:
-        return parser.parse_args(argv)
+        return parser.parse_args(_with_filters(argv))
     except SystemExit:
         return None
 
@@ -204,6 +204,17 @@ def _wanted_language() -> str:
         return load_settings().language
     except (UserError, OSError):
         return ""
+
+
+def _with_filters(argv: list[str]) -> list[str]:
+    """The words with ``--where -solo`` as ``--where=-solo``: argparse takes no value that begins with a minus."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] == "--where" and word.startswith("-") and not word.startswith("--"):
+            joined[-1] += "=" + word
+        else:
+            joined.append(word)
+    return joined
 
 
 def _report(error: dict[str, str], line: str, argv: Sequence[str]) -> None:

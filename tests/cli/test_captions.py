@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from caption_folders import contents, make_folder
+from PIL import Image
 
 from lora_tui.cli.main import run
 
@@ -91,6 +92,26 @@ def test_list_show_and_export(folder: Path, capsys: pytest.CaptureFixture[str], 
     assert json.loads(line) == {"image_path": str(folder / "a.png"), "caption": "1girl, solo"}
     assert run(["captions", "list", str(folder)]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_filters_ask_for_buckets_and_near_duplicates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(tmp_path, dict.fromkeys(("wide", "tall1", "tall2", "broken"), "x"))
+    picture = Image.effect_mandelbrot((320, 640), (-3, -2.5, 2, 2.5), 100)
+    picture.save(tmp_path / "tall1.png")
+    picture.resize((300, 600)).save(tmp_path / "tall2.png")
+    Image.radial_gradient("L").resize((640, 320)).save(tmp_path / "wide.png")
+
+    def found(query: str, *more: object) -> list[str]:
+        return [row["image"] for row in told(capsys, "list", tmp_path, "--where", query, *more)]
+
+    assert found("bucket:704x320 OR bucket:320x704") == ["tall1.png", "tall2.png", "wide.png"]
+    assert found("bucket:320x704") == ["tall1.png", "tall2.png"]
+    (tmp_path / "config.toml").write_text("[data]\nbuckets = false\nresolution = 256\n")
+    assert found("bucket:256x256", "--config", tmp_path / "config.toml") == ["tall1.png", "tall2.png", "wide.png"]
+    assert found("dup:any") == found("dup:1") == ["tall1.png", "tall2.png"]
+    assert found("-is:duplicate") == ["broken.png", "wide.png"]
+    mistake = told(capsys, "list", tmp_path, "--where", "w>1", "--config", tmp_path / "none.toml", status=2)
+    assert mistake["error"]["code"] == "config.missing"
 
 
 @pytest.mark.parametrize(

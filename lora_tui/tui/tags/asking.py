@@ -16,6 +16,7 @@ from lora_tui.captions.operations.base import Context as OperationContext
 from lora_tui.captions.tables import Tables, load_tables
 from lora_tui.captions.tokens import sd15_tokens
 from lora_tui.errors import UserError
+from lora_tui.project import Project
 
 if TYPE_CHECKING:
     from lora_tui.captions.query import Context as QueryContext
@@ -100,7 +101,8 @@ class Asking:
 
     def _lists(self) -> TagList:
         try:
-            return load_tag_list(installed_lists())
+            project = Project.find(self.corpus.root)
+            return load_tag_list(installed_lists(None if project is None else project.root))
         except UserError as error:
             self.problems.append(error)
             return TagList()

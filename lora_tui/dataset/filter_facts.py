@@ -1,0 +1,98 @@
+"""What filters of captions ask of images: pixels, time of change, bucket, near-duplicates; each found out when asked.
+
+The captions know no images; whoever filters them hands this in. Headers are read one by one; near-duplicates need the
+pictures themselves, all of them, and are looked for once, when a filter first asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.dataset.buckets import buckets_for, fit_image
+from lora_tui.dataset.facts import ImageFacts, read_facts
+from lora_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import DataSection
+
+
+class FilterFact:
+    """One image.
+
+    Attributes:
+        width, height: px, as shown.
+        mtime: when the file was last changed, seconds since 1970.
+    """
+
+    def __init__(self, owner: FilterFacts, number: int, facts: ImageFacts) -> None:
+        self._owner, self._number = owner, number
+        self.width, self.height, self.mtime = facts.width, facts.height, facts.mtime_ns / 1e9
+
+    @property
+    def bucket(self) -> tuple[int, int]:
+        """Width and height (px) that it is trained at."""
+        return self._owner.bucket(self.width, self.height)
+
+    @property
+    def duplicates(self) -> str:
+        """The number of its group of near-duplicates, from 1, as text; empty when it has no like."""
+        return self._owner.groups().get(self._number, "")
+
+
+class FilterFacts:
+    """The images of a folder by their numbers."""
+
+    def __init__(
+        self, root: Path, names: Sequence[str], data: DataSection, on_progress: Callable[[int], None] | None = None
+    ) -> None:
+        """``names`` are relative to ``root``; ``data`` says the buckets; ``on_progress`` hears of pictures compared."""
+        self._root, self._names, self._data, self._on_progress = root, names, data, on_progress
+        self._buckets = buckets_for(data)
+        self._headers: dict[int, ImageFacts | None] = {}
+        self._groups: dict[int, str] | None = None
+
+    def image(self, number: int) -> FilterFact | None:
+        """The facts of an image; none when it cannot be read."""
+        facts = self._facts(number)
+        return None if facts is None else FilterFact(self, number, facts)
+
+    def bucket(self, width: int, height: int) -> tuple[int, int]:
+        """The bucket of an image of this size, px."""
+        size = fit_image(width, height, self._data, self._buckets).bucket
+        return size.width, size.height
+
+    def groups(self) -> dict[int, str]:
+        """The group of each image that has near-duplicates; decodes every image that was not decoded before."""
+        if self._groups is None:
+            self._groups = self._grouped()
+        return self._groups
+
+    def _grouped(self) -> dict[int, str]:
+        from lora_tui.dataset.scan import DatasetImage
+        from lora_tui.dataset.similar import image_groups
+
+        images = {
+            number: DatasetImage(self._root / name, name, 0, 1, facts, None)
+            for number, name in enumerate(self._names)
+            if (facts := self._facts(number)) is not None
+        }
+        found = image_groups(list(images.values()), self._on_progress)
+        sizes = Counter(found.values())
+        names: dict[int, str] = {}
+        groups = {}
+        for number, image in images.items():
+            group = found[image.uid]
+            if sizes[group] > 1:
+                groups[number] = names.setdefault(group, str(len(names) + 1))
+        return groups
+
+    def _facts(self, number: int) -> ImageFacts | None:
+        if number not in self._headers:
+            try:
+                self._headers[number] = read_facts(self._root / self._names[number])
+            except UserError:
+                self._headers[number] = None
+        return self._headers[number]
