@@ -34,8 +34,7 @@ _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
 def trained_parameters(config: Config) -> int:
     """Values that the run trains."""
-    facts = facts_for(config.model.family)
-    return facts.lora_parameters(config.network.rank, config.model.base, text_encoder=config.network.text_encoder)
+    return sum(target.parameters(config.network.size_of(target.kernel)[0]) for target in _targets(config))
 
 
 def lora_bytes(config: Config, images: int = 0) -> int:
@@ -43,11 +42,18 @@ def lora_bytes(config: Config, images: int = 0) -> int:
 
     The metadata is a guess from the number of ``images``: a vocabulary grows with the root of the dataset.
     """
-    targets = facts_for(config.model.family).targets(config.model.base, text_encoder=config.network.text_encoder)
-    width = VALUE_BYTES[config.saving.precision]
-    data = sum(target.parameters(config.network.rank) for target in targets) * width + len(targets) * ALPHA_BYTES
+    targets = _targets(config)
+    data = trained_parameters(config) * VALUE_BYTES[config.saving.precision] + len(targets) * ALPHA_BYTES
     header = sum(_header_bytes(target, config, len(str(data))) for target in targets)
     return data + header + METADATA_BYTES + int(TAGS_OF_ONE_IMAGE * TAG_BYTES * math.sqrt(images))
+
+
+def _targets(config: Config) -> tuple[TargetModule, ...]:
+    """The layers that are trained."""
+    network = config.network
+    return facts_for(config.model.family).targets(
+        config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
+    )
 
 
 def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
@@ -108,6 +114,7 @@ def _activations(config: Config, data: DataPlan) -> int:
                 bytes_per_value=VALUE_BYTES[config.memory.precision],
                 checkpointing=config.memory.gradient_checkpointing,
                 text_encoder=config.network.text_encoder,
+                convolutions=config.network.convolutions,
                 base=config.model.base,
             )
             for (width, height), images in shown.items()
@@ -138,10 +145,11 @@ def _cached_texts(config: Config, images: int) -> int:
 def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
     """Length of the header's three entries for one layer, offsets counted as ``digits`` digits."""
     names = names_for(config.model.family)
-    rank, ones = config.network.rank, [1, 1] if target.convolution else []
+    rank, _alpha = config.network.size_of(target.kernel)
+    kernel, ones = ([target.kernel] * 2, [1, 1]) if target.convolution else ([], [])
     shapes = {
         "alpha": [],
-        "lora_down.weight": [rank, target.inputs, *ones],
+        "lora_down.weight": [rank, target.inputs, *kernel],
         "lora_up.weight": [target.outputs, rank, *ones],
     }
     length = 0

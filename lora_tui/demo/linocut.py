@@ -1,4 +1,4 @@
-"""The demo's style: scenes of the world as linocuts, with thick ink and hatching on cream paper; seeded."""
+"""The demo's style: scenes of the world as linocuts, with thick outlines of ink on cream paper; seeded."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 TRIGGER = "linocut"
 IMAGES = 24
-LINOCUT = Style(line=0.03, ink=(34, 26, 30), hatch=0.062, paper=(244, 234, 206))
+LINOCUT = Style(line=0.042, ink=(34, 26, 30), paper=(244, 234, 206))
 
 
 def prints(seed: int = 0) -> tuple[Scene, ...]:
-    """The scenes: each pattern six times, subjects of any shape and place, none too small or pale for the hatching."""
+    """The scenes: each pattern six times, subjects of any shape and place, none too small or pale for the ink."""
     chance = keyed_random("demo prints", seed)
     found: list[Scene] = []
     wanted = dict.fromkeys(PATTERNS, IMAGES // len(PATTERNS))

@@ -26,7 +26,7 @@ class TargetModule:
     """One layer that an adapter attaches to.
 
     ``path`` is the module's dotted name below what :meth:`Model.adapted_modules` gives for ``part``; ``inputs`` and
-    ``outputs`` are its widths (channels for a 1x1 convolution).
+    ``outputs`` are its widths (channels for a convolution, whose kernel is ``kernel`` cells wide and high).
     """
 
     part: str
@@ -34,10 +34,11 @@ class TargetModule:
     inputs: int
     outputs: int
     convolution: bool = False
+    kernel: int = 1
 
     def parameters(self, rank: int) -> int:
-        """Trainable parameters of a LoRA of ``rank`` on this layer: down (rank x in) and up (out x rank)."""
-        return rank * (self.inputs + self.outputs)
+        """Trainable parameters of a LoRA of ``rank`` on this layer: down (rank x in x kernel^2) and up (out x rank)."""
+        return rank * (self.inputs * self.kernel**2 + self.outputs)
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,13 @@ class Facts(Protocol):
     architecture: str  # modelspec.architecture, without the /lora suffix
     implementation: str  # modelspec.implementation
 
-    def targets(self, base: str | Path = "", *, text_encoder: bool = True) -> tuple[TargetModule, ...]:
-        """The layers a LoRA attaches to for the model at ``base`` (full size when it cannot be read)."""
-        ...
+    def targets(
+        self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False
+    ) -> tuple[TargetModule, ...]:
+        """The layers a LoRA attaches to for the model at ``base`` (full size when it cannot be read).
 
-    def lora_parameters(self, rank: int, base: str | Path = "", *, text_encoder: bool = True) -> int:
-        """Trainable parameters of a LoRA on all targets."""
+        With ``convolutions`` also those of the blocks of convolutions, where the family has any.
+        """
         ...
 
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
@@ -90,6 +92,7 @@ class Facts(Protocol):
         bytes_per_value: int,
         checkpointing: bool,
         text_encoder: bool = False,
+        convolutions: bool = False,
         base: str | Path = "",
     ) -> int:
         """Estimate of what one training step keeps for its backward pass, in bytes on the device."""
@@ -129,7 +132,7 @@ class Model(Protocol):
         """
         ...
 
-    def targets(self, *, text_encoder: bool) -> tuple[TargetModule, ...]:
+    def targets(self, *, text_encoder: bool, convolutions: bool = False) -> tuple[TargetModule, ...]:
         """The layers that an adapter attaches to in this very model."""
         ...
 

@@ -111,9 +111,8 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     config = session.config
     learning, text_encoder = config.learning, config.network.text_encoder
     modules = model.adapted_modules(text_encoder=text_encoder)
-    adapter = attach(
-        config.network, modules, model.targets(text_encoder=text_encoder), seed=config.steps.seed, device=model.device
-    )
+    targets = model.targets(text_encoder=text_encoder, convolutions=config.network.convolutions)
+    adapter = attach(config.network, modules, targets, seed=config.steps.seed, device=model.device)
     if config.memory.gradient_checkpointing:
         model.enable_checkpointing(text_encoder=text_encoder)
     drawing = model.facts.denoiser

@@ -13,14 +13,17 @@ from lora_tui.weights.lora_file import DTYPES, file_tensors
 
 
 @pytest.mark.parametrize(
-    ("rank", "precision", "text_encoder"), [(4, "fp16", True), (16, "bf16", False), (8, "fp32", True)]
+    ("rank", "precision", "text_encoder", "kind"),
+    [(4, "fp16", True, "lora"), (16, "bf16", False, "lora"), (8, "fp32", True, "locon")],
 )
-def test_a_written_file_has_the_size_that_was_told(tmp_path, rank, precision, text_encoder):
-    config = config_with(network={"rank": rank, "text_encoder": text_encoder}, saving={"precision": precision})
+def test_a_written_file_has_the_size_that_was_told(tmp_path, rank, precision, text_encoder, kind):
+    network = {"type": kind, "rank": rank, "conv_rank": 2, "text_encoder": text_encoder}
+    config = config_with(network=network, saving={"precision": precision})
     layers = {}
-    for target in facts_for("sd15").targets(text_encoder=text_encoder):
-        ones = (1, 1) if target.convolution else ()
-        down, up = torch.zeros(rank, target.inputs, *ones), torch.zeros(target.outputs, rank, *ones)
+    for target in facts_for("sd15").targets(text_encoder=text_encoder, convolutions=kind == "locon"):
+        kernel, ones = ((target.kernel,) * 2, (1, 1)) if target.convolution else ((), ())
+        own = 2 if target.kernel > 1 else rank
+        down, up = torch.zeros(own, target.inputs, *kernel), torch.zeros(target.outputs, own, *ones)
         tensors = {"lora_down.weight": down, "lora_up.weight": up, "alpha": torch.tensor(1.0)}
         layers[target.part, target.path] = tensors
     tensors = file_tensors("sd15", layers, dtype=DTYPES[precision])

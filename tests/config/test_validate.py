@@ -78,6 +78,11 @@ def test_errors_come_first_and_in_the_order_of_the_file():
     ("changes", "code", "field"),
     [
         ({"network": {"rank": 8, "alpha": 16.0}}, "network.alpha_above_rank", "network.alpha"),
+        (
+            {"network": {"type": "locon", "conv_rank": 4, "conv_alpha": 8.0}},
+            "network.alpha_above_rank",
+            "network.conv_alpha",
+        ),
         ({"learning": {"unet_lr": 0.0}, "network": {"text_encoder": False}}, "learning.all_zero", "learning.unet_lr"),
         ({"learning": {"unet_lr": 0.0}}, "learning.unet_zero", "learning.unet_lr"),
         ({"learning": {"text_encoder_lr": 0.0}}, "learning.text_encoder_zero", "learning.text_encoder_lr"),

@@ -179,13 +179,19 @@ def test_facts_count_what_the_model_has(folder: Path) -> None:
     for part in ("unet", "vae", "text_encoder"):
         assert counted[part] == sum(p.numel() for p in getattr(model, part).parameters())
     layers = dict(model.unet.named_modules())
-    for target in FACTS.targets(folder, text_encoder=False):
-        layer = layers[target.path]
-        weight = layer.weight
+    targets = FACTS.targets(folder, text_encoder=False, convolutions=True)
+    for target in targets:
+        weight = layers[target.path].weight
         assert (weight.shape[1], weight.shape[0]) == (target.inputs, target.outputs)
+        assert weight.shape[2:] == ((target.kernel,) * 2 if target.convolution else ())
+    others = layers.keys() - {target.path for target in targets}
+    left = {name for name in others if isinstance(layers[name], torch.nn.Linear | torch.nn.Conv2d)}
+    assert left == {"conv_in", "conv_out", "time_embedding.linear_1", "time_embedding.linear_2"}
 
 
 def test_the_published_size() -> None:
     assert FACTS.part_parameters() == {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863}
     assert len(FACTS.targets()) == 264
-    assert FACTS.lora_parameters(32) * 2 + 264 * 2 == pytest.approx(37.7e6, rel=0.01)  # bytes in fp16
+    assert len(FACTS.targets(text_encoder=False, convolutions=True)) == 192 + 86
+    values = sum(target.parameters(32) for target in FACTS.targets())
+    assert values * 2 + 264 * 2 == pytest.approx(37.7e6, rel=0.01)  # bytes in fp16

@@ -83,7 +83,10 @@ VARIANTS = {
     },
     "fp16, checkpointed": {"memory": {"precision": "fp16", "gradient_checkpointing": True}},
     "encoding in the step": {"memory": {"cache_latents": False}, "data": {"flip": True}},
-    "weighted loss, offset noise": {"noise": {"min_snr_gamma": 5.0, "noise_offset": 0.1}},
+    "LoCon, weighted loss, offset noise": {
+        "network": {"type": "locon", "conv_rank": 2, "conv_alpha": 1.0},
+        "noise": {"min_snr_gamma": 5.0, "noise_offset": 0.1},
+    },
     "squares, no validation": {"data": {"buckets": False}, "validation": {"mode": "off"}},
 }
 

@@ -24,7 +24,7 @@ from tools.micro.pictures import to_arrays
 from tools.micro.tokens import Words
 
 SAMPLER_STEPS = 20
-GUIDANCE = 4.0
+GUIDANCE = 2.0
 AT_ONCE = 20
 
 
@@ -40,7 +40,7 @@ def held_out(count: int, seed: int = 0) -> tuple[list[Scene], list[str]]:
 def draw(
     modules: dict[str, Any], words: Words, prompts: Sequence[str], *, side: int, seed: int = 0
 ) -> list[Image.Image]:
-    """Pictures of ``prompts``, ``side`` px: DDIM, 20 steps, guidance 4, noise by the number of the prompt."""
+    """Pictures of ``prompts``, ``side`` px: DDIM, 20 steps, guidance 2, noise by the number of the prompt."""
     scheduler = make_scheduler()
     scheduler.set_timesteps(SAMPLER_STEPS)
     unet, vae, text_encoder = modules["unet"], modules["vae"], modules["text_encoder"]

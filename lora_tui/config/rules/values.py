@@ -19,11 +19,16 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def network(config: Config) -> Iterator[Finding]:
-    """Alpha against rank."""
-    rank, alpha = config.network.rank, config.network.alpha
-    if alpha > rank:
+    """Alpha against rank, of convolutions, too."""
+    network = config.network
+    pairs = [("network.alpha", network.rank, network.alpha)]
+    if network.convolutions:
+        pairs.append(("network.conv_alpha", network.conv_rank, network.conv_alpha))
+    for place, rank, alpha in pairs:
+        if alpha <= rank:
+            continue
         yield warning(
-            "network.alpha",
+            place,
             _("alpha {alpha} is above rank {rank}: every update is scaled by {scale}, like a higher rate.").format(
                 alpha=f"{alpha:g}", rank=rank, scale=f"{alpha / rank:.3g}"
             ),

@@ -12,11 +12,14 @@ from lora_tui.text.translate import N_
 class NetworkSection(Section):
     """Network"""
 
-    type: Literal["lora"] = option(
+    type: Literal["lora", "locon"] = option(
         "lora",
         N_("type"),
-        N_("What is trained: LoRA adds two thin matrices to each chosen layer."),
-        labels=(("lora", "LoRA"),),
+        N_(
+            "What is trained: LoRA adds two thin matrices to each layer of attention and feed-forward. LoCon also "
+            "adapts the convolutions, which draw shapes, lines and texture: more detail, a larger file, slower steps."
+        ),
+        labels=(("lora", "LoRA"), ("locon", "LoCon")),
         peers=("network_module", "lora_type"),
     )
     rank: int = option(
@@ -38,6 +41,24 @@ class NetworkSection(Section):
         le=1024,
         peers=("network_alpha", "linear_alpha", "lora_alpha"),
     )
+    conv_rank: int = option(
+        8,
+        N_("convolution rank"),
+        N_("Rank of the 3x3 convolutions. Usually a quarter of the rank or less; they are large."),
+        ge=1,
+        le=320,
+        when=Rule(lambda c: c.network.type == "locon", N_("LoCon is trained")),
+        peers=("conv_dim", "conv", "conv_rank"),
+    )
+    conv_alpha: float = option(
+        8.0,
+        N_("convolution alpha"),
+        N_("The convolutions' updates are multiplied by this alpha / convolution rank."),
+        gt=0,
+        le=1024,
+        when=Rule(lambda c: c.network.type == "locon", N_("LoCon is trained")),
+        peers=("conv_alpha",),
+    )
     text_encoder: bool = option(
         True,
         N_("train text encoder"),
@@ -47,6 +68,18 @@ class NetworkSection(Section):
         ),
         peers=("network_train_unet_only", "train_text_encoder"),
     )
+
+    @property
+    def convolutions(self) -> bool:
+        """Whether convolutions are adapted, too."""
+        return self.type == "locon"
+
+    def size_of(self, kernel: int) -> tuple[int, float]:
+        """Rank and alpha of a layer whose convolution is ``kernel`` cells wide; 1 for linear layers.
+
+        As in sd-scripts, those of 1 cell count with the linear ones.
+        """
+        return (self.conv_rank, self.conv_alpha) if kernel > 1 else (self.rank, self.alpha)
 
 
 class LearningSection(Section):

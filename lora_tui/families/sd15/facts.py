@@ -7,11 +7,14 @@ from pathlib import Path
 
 from lora_tui.families.protocol import TargetModule
 from lora_tui.families.sd15.shape import LAYERS, Shape, shape_of
-
-#: Suffixes of the layers in each UNet transformer that sd-scripts' LoRA attaches to (192 modules at full size).
-UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
-#: The same for the text encoder (72 modules at full size).
-TEXT_ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+from lora_tui.families.sd15.targets import (
+    convolution_targets,
+    resamplers,
+    resnets,
+    text_targets,
+    transformer_targets,
+    transformers,
+)
 
 #: Widths of input to all adapted layers of one transformer: proj_in, q k v, out, q, out, gate, 4 x for the
 #: feed-forward's second layer, proj_out.
@@ -39,13 +42,13 @@ class Sd15Facts:
     architecture: str = "stable-diffusion-v1"
     implementation: str = "https://github.com/Stability-AI/StableDiffusion"
 
-    def targets(self, base: str | Path = "", *, text_encoder: bool = True) -> tuple[TargetModule, ...]:
+    def targets(
+        self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False
+    ) -> tuple[TargetModule, ...]:
         shape = shape_of(base)
-        unet = _unet_targets(shape)
-        return (*unet, *_clip_targets(shape)) if text_encoder else tuple(unet)
-
-    def lora_parameters(self, rank: int, base: str | Path = "", *, text_encoder: bool = True) -> int:
-        return sum(module.parameters(rank) for module in self.targets(base, text_encoder=text_encoder))
+        found = transformer_targets(shape)
+        found += convolution_targets(shape) if convolutions else ()
+        return (*found, *text_targets(shape)) if text_encoder else tuple(found)
 
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
         shape = shape_of(base)
@@ -64,6 +67,7 @@ class Sd15Facts:
         bytes_per_value: int,
         checkpointing: bool,
         text_encoder: bool = False,
+        convolutions: bool = False,
         base: str | Path = "",
     ) -> int:
         shape = shape_of(base)
@@ -71,50 +75,13 @@ class Sd15Facts:
         kept = _unet_activations(shape, *latent, checkpointing) * bytes_per_value
         if bytes_per_value < ADAPTER_BYTES and not checkpointing:
             kept += KEPT_INPUT_BYTES * _adapter_inputs(shape, *latent)
+        if convolutions and not checkpointing:
+            kept += (bytes_per_value + KEPT_INPUT_BYTES) * _convolution_inputs(shape, *latent)
         if text_encoder:
             values = shape.clip_layers * shape.positions * shape.clip_width
             copies = CLIP_COPIES * ADAPTER_BYTES if bytes_per_value < ADAPTER_BYTES else 0
             kept += values * (CLIP_MAPS * bytes_per_value + copies)
         return int(kept * batch)
-
-
-def _transformers(shape: Shape) -> list[tuple[str, int]]:
-    """Dotted names and widths of the UNet's transformers, in the order of the forward pass."""
-    widths = shape.unet_channels
-    found = [(f"down_blocks.{b}.attentions.{i}", widths[b]) for b in range(3) for i in range(LAYERS)]
-    found.append(("mid_block.attentions.0", widths[3]))
-    found += [(f"up_blocks.{b}.attentions.{i}", widths[3 - b]) for b in range(1, 4) for i in range(LAYERS + 1)]
-    return found
-
-
-def _unet_targets(shape: Shape) -> list[TargetModule]:
-    found = []
-    for path, width in _transformers(shape):
-        block = f"{path}.transformer_blocks.0"
-        found.append(TargetModule("unet", f"{path}.proj_in", width, width, convolution=True))
-        for attention, context in (("attn1", width), ("attn2", shape.cross_width)):
-            found.append(TargetModule("unet", f"{block}.{attention}.to_q", width, width))
-            found.append(TargetModule("unet", f"{block}.{attention}.to_k", context, width))
-            found.append(TargetModule("unet", f"{block}.{attention}.to_v", context, width))
-            found.append(TargetModule("unet", f"{block}.{attention}.to_out.0", width, width))
-        found.append(TargetModule("unet", f"{block}.ff.net.0.proj", width, width * 8))
-        found.append(TargetModule("unet", f"{block}.ff.net.2", width * 4, width))
-        found.append(TargetModule("unet", f"{path}.proj_out", width, width, convolution=True))
-    return found
-
-
-def _clip_targets(shape: Shape) -> list[TargetModule]:
-    width, inner = shape.clip_width, shape.clip_inner
-    found = []
-    for layer in range(shape.clip_layers):
-        path = f"encoder.layers.{layer}"
-        found += [
-            TargetModule("text_encoder", f"{path}.self_attn.{name}", width, width)
-            for name in ("q_proj", "k_proj", "v_proj", "out_proj")
-        ]
-        found.append(TargetModule("text_encoder", f"{path}.mlp.fc1", width, inner))
-        found.append(TargetModule("text_encoder", f"{path}.mlp.fc2", inner, width))
-    return found
 
 
 def _convolution(inputs: int, outputs: int, kernel: int = 3) -> int:
@@ -144,22 +111,9 @@ def _unet_parameters(shape: Shape) -> int:
     total = _linear(widths[0], time) + _linear(time, time)
     total += _convolution(shape.latent_channels, widths[0]) + 2 * widths[0]
     total += _convolution(widths[0], shape.latent_channels)
-    total += sum(_transformer_parameters(width, shape.cross_width) for _, width in _transformers(shape))
-    skips, inputs = [widths[0]], widths[0]
-    for block, width in enumerate(widths):
-        for _ in range(LAYERS):
-            total += _resnet(inputs, width, time)
-            inputs = width
-            skips.append(width)
-        if block < 3:
-            total += _convolution(width, width)
-            skips.append(width)
-    total += 2 * _resnet(inputs, inputs, time)
-    for block, width in enumerate(reversed(widths)):
-        for _ in range(LAYERS + 1):
-            total += _resnet(inputs + skips.pop(), width, time)
-            inputs = width
-        total += _convolution(width, width) if block < 3 else 0
+    total += sum(_transformer_parameters(width, shape.cross_width) for _, width in transformers(shape))
+    total += sum(_resnet(inputs, outputs, time) for _, inputs, outputs, _ in resnets(shape))
+    total += sum(_convolution(width, width) for _, width, _ in resamplers(shape))
     return total
 
 
@@ -213,6 +167,13 @@ def _adapter_inputs(shape: Shape, width: int, height: int) -> int:
     levels = [(layers, widths[b], (width >> b) * (height >> b)) for b in range(3)]
     levels.append((1, widths[3], (width >> 3) * (height >> 3)))
     return sum(count * channels * area * INPUTS_OF_TRANSFORMER for count, channels, area in levels)
+
+
+def _convolution_inputs(shape: Shape, width: int, height: int) -> int:
+    """Values that go into the UNet's adapted convolutions for one image; the base alone would not keep them."""
+    layers = [(inputs + outputs, level) for _, inputs, outputs, level in resnets(shape)]
+    layers += [(channels, level) for _, channels, level in resamplers(shape)]
+    return sum(channels * (width >> level) * (height >> level) for channels, level in layers)
 
 
 FACTS = Sd15Facts()

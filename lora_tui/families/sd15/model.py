@@ -84,8 +84,8 @@ class Sd15Model:
             modules["text_encoder"] = _inner(self.text_encoder)
         return modules
 
-    def targets(self, *, text_encoder: bool) -> tuple[TargetModule, ...]:
-        return FACTS.targets(self.source.path, text_encoder=text_encoder)
+    def targets(self, *, text_encoder: bool, convolutions: bool = False) -> tuple[TargetModule, ...]:
+        return FACTS.targets(self.source.path, text_encoder=text_encoder, convolutions=convolutions)
 
     def weight_files(self) -> tuple[Path, ...]:
         return self._parts.files()

@@ -15,7 +15,10 @@ from lora_tui.trainer.adapters.protocol import Adapter, fits, load_tensors
 __all__ = ["ADAPTERS", "Adapter", "attach", "fits", "load_tensors"]
 
 #: ``network.type`` -> a function like :func:`attach` without the choice
-ADAPTERS = {"lora": "lora_tui.trainer.adapters.lora:attach"}
+ADAPTERS = {
+    "lora": "lora_tui.trainer.adapters.lora:attach",
+    "locon": "lora_tui.trainer.adapters.lora:attach",  # the same on more layers
+}
 
 
 def attach(

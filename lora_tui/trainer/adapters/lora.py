@@ -26,12 +26,11 @@ class LoraAdapter:
     """See :class:`lora_tui.trainer.adapters.protocol.Adapter`.
 
     Attributes:
-        layers: by place, in the family's order; down is [rank, in(, 1, 1)], up [out, rank(, 1, 1)], both float32.
-        rank, alpha: of every layer; the update is scaled by alpha / rank.
+        section: what was chosen; its ranks and alphas are those of the layers, whose update is scaled by alpha / rank.
+        layers: by place, in the family's order; down is [rank, in(, k, k)], up [out, rank(, 1, 1)], both float32.
     """
 
-    rank: int
-    alpha: float
+    section: NetworkSection
     layers: dict[Place, LoraLayer] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -52,7 +51,7 @@ class LoraAdapter:
             place: {
                 "lora_down.weight": layer.lora_A[NAME].weight,
                 "lora_up.weight": layer.lora_B[NAME].weight,
-                "alpha": torch.tensor(self.alpha, dtype=torch.float32),
+                "alpha": torch.tensor(layer.lora_alpha[NAME], dtype=torch.float32),
             }
             for place, layer in self.layers.items()
         }
@@ -73,12 +72,14 @@ class LoraAdapter:
                     layer.enable_adapters(True)
 
     def metadata(self) -> dict[str, Any]:
+        section = self.section
+        convolutions = {"conv_dim": str(section.conv_rank), "conv_alpha": f"{section.conv_alpha:g}"}
         return {
             "ss_network_module": "networks.lora",
-            "ss_network_dim": self.rank,
-            "ss_network_alpha": self.alpha,
+            "ss_network_dim": section.rank,
+            "ss_network_alpha": section.alpha,
             "ss_network_dropout": None,
-            "ss_network_args": {},
+            "ss_network_args": convolutions if section.convolutions else {},
         }
 
 
@@ -95,16 +96,23 @@ def attach(
     The down matrices are drawn as kaiming-uniform (a = sqrt 5, as in the LoRA paper's code and in kohya's), the up
     matrices are zero.
     """
-    adapter = LoraAdapter(rank=section.rank, alpha=section.alpha)
+    adapter = LoraAdapter(section)
     for part, module in modules.items():
-        paths = [target.path for target in targets if target.part == part]
+        own = [target for target in targets if target.part == part]
+        paths = [target.path for target in own]
         known = {name for name, _ in module.named_modules()}
         missing = [path for path in paths if path not in known]
         if missing:
             raise LookupError(f"{part} has no layer {missing[0]} ({len(missing)} missing)")
+        sizes = {target.path: section.size_of(target.kernel) for target in own if target.kernel > 1}
         config = LoraConfig(
-            r=section.rank, lora_alpha=section.alpha, target_modules=_exactly(paths), init_lora_weights=True  # type: ignore[arg-type]
-        )  # fmt: skip
+            r=section.rank,
+            lora_alpha=section.alpha,  # type: ignore[arg-type]
+            target_modules=_exactly(paths),
+            rank_pattern={_exactly([path]): rank for path, (rank, _alpha) in sizes.items()},
+            alpha_pattern={_exactly([path]): alpha for path, (_rank, alpha) in sizes.items()},
+            init_lora_weights=True,
+        )
         inject_adapter_in_model(config, module, adapter_name=NAME)
         layers = dict(module.named_modules())
         for path in paths:

@@ -23,21 +23,20 @@ class ToyFacts:
     architecture: str = "toy-1"
     implementation: str = "https://example.org/toy"
 
-    def targets(self, base: str | Path = "", *, text_encoder: bool = True) -> tuple[TargetModule, ...]:
+    def targets(
+        self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False
+    ) -> tuple[TargetModule, ...]:
         found = [TargetModule("transformer", f"blocks.{n}", WIDTH, WIDTH) for n in range(2)]
         if text_encoder:
             found += [TargetModule(part, "out", WIDTH, WIDTH) for part in ("text_encoder", "text_encoder_2")]
         return tuple(found)
-
-    def lora_parameters(self, rank: int, base: str | Path = "", *, text_encoder: bool = True) -> int:
-        return sum(target.parameters(rank) for target in self.targets(text_encoder=text_encoder))
 
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
         return {"transformer": 10_000, "text_encoder": 10_000, "text_encoder_2": 10_000, "vae": 0}
 
     def activation_bytes(
         self, width: int, height: int, batch: int, *, bytes_per_value: int, checkpointing: bool,
-        text_encoder: bool = False, base: str | Path = "",
+        text_encoder: bool = False, convolutions: bool = False, base: str | Path = "",
     ) -> int:  # fmt: skip
         return width * height * batch * bytes_per_value
 

@@ -79,7 +79,7 @@ class ToyModel:
     def adapted_modules(self, *, text_encoder: bool) -> dict[str, nn.Module]:
         return {"transformer": self.transformer, **(self.encoders if text_encoder else {})}
 
-    def targets(self, *, text_encoder: bool) -> tuple[TargetModule, ...]:
+    def targets(self, *, text_encoder: bool, convolutions: bool = False) -> tuple[TargetModule, ...]:
         return FACTS.targets(text_encoder=text_encoder)
 
     def weight_files(self) -> tuple[Path, ...]:
