@@ -7,10 +7,12 @@ standard input and the problems come back as lines of JSON: nothing is pickled, 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -30,6 +32,8 @@ LINE = 128
 DECODED_APART_FROM = 100
 """Images; the same where every one of them is decoded."""
 POLL_SECONDS = 0.05
+BEHIND = 10
+"""How far the process stands back for others: the app that waits for it, and a training."""
 FIELDS = fields(Problem)
 
 
@@ -176,7 +180,10 @@ def _line(value: object) -> bytes:
 
 
 def main() -> int:
-    """The process: read what to check, check it, write what was found."""
+    """The process: read what to check, check it, write what was found; ended early once nobody waits for that."""
+    parent = os.getppid()
+    with suppress(OSError):
+        os.nice(BEHIND)
     lines = iter(sys.stdin.buffer)
     request = json.loads(next(lines))
     set_language(request["language"])
@@ -184,7 +191,7 @@ def main() -> int:
     images = tuple(_image_of(data) for line in lines for data in json.loads(line))
     config = Config.model_validate(request["config"], strict=True)
     wanted = {name: request[name] for name in ("purpose", "trigger", "decode")}
-    found = check_dataset(Scan(images, problems), config=config, **wanted)
+    found = check_dataset(Scan(images, problems), config=config, should_stop=lambda: os.getppid() != parent, **wanted)
     for line in (*_problem_lines(found), _line(None)):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
