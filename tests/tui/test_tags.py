@@ -355,3 +355,14 @@ async def test_what_a_line_would_change_is_told_while_it_is_typed(tmp_path: Path
         await type_in(pilot, "hat")
         await soon(pilot, lambda: "Nothing would change" in screen_text(app))
         assert texts(tmp_path) == before
+
+
+async def test_what_speaks_against_a_trigger_word_stands_above_its_preview(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("T")
+        await soon(pilot, lambda: "Trigger word" in screen_text(app))
+        await pilot.press("ctrl+u", "h", "a", "t", "enter")
+        await soon(pilot, lambda: "2 of 2 captions have it as a tag already" in screen_text(app))
+        assert "+ hat" in screen_text(app)

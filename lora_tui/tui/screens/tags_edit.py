@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ from lora_tui.captions.quoting import quoted
 from lora_tui.captions.transaction import Preview
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
-from lora_tui.tui.cells import Cell
+from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.tags.editor import AT_ONCE, Scope, Stretch
 from lora_tui.tui.tags.offers import list_offers, tag_offers
 from lora_tui.tui.tags.rows import diff
@@ -42,7 +42,8 @@ class Edits:
     def __init__(self, screen: TagsScreen) -> None:
         self.screen = screen
         self.pending: Preview | None = None
-        self._rows: list[tuple[Cell, Cell]] = []
+        self._rows: list[tuple[Cell, ...]] = []
+        self._notes: tuple[str, ...] = ()
         self._focus = "tags"
         self._stop = threading.Event()
         self._turns: list[Literal["undo", "redo"]] = []
@@ -74,14 +75,20 @@ class Edits:
 
     # -- doing
 
-    def run(self, operation: str, *, scope: Scope | None = None, ask: bool | None = None) -> None:
-        """Do an operation on a scope; with more than one image it is shown first, unless ``ask`` says otherwise."""
+    def run(
+        self, operation: str, *, scope: Scope | None = None, ask: bool | None = None, notes: Sequence[str] = ()
+    ) -> None:
+        """Do an operation on a scope; with more than one image it is shown first, unless ``ask`` says otherwise.
+
+        ``notes`` is what to consider, said above the preview.
+        """
         editor = self._editor
         stretch = editor.stretch(self.screen.panes.number, scope)
         if not stretch.numbers:
             self.screen.tell(_("There is no image to edit."), "warning")
             return
         wanted = len(stretch.numbers) > 1 if ask is None else ask
+        self._notes = tuple(notes)
         self.consider(partial(editor.prepare, operation, stretch), stretch, ask=wanted)
 
     def consider(
@@ -165,7 +172,10 @@ class Edits:
     def _show(self, found: Preview) -> None:
         self.pending = found
         self._focus = self.screen.panes.focus
-        self._rows = _rows_of(found)
+        width = max(self.screen.size.width - 6, 20)
+        self._rows = [(Cell(line, "warning"),) for note in self._notes for line in wrap(note, width)]
+        self._rows += _rows_of(found)
+        self._notes = ()
         keymap = self.screen.shell.keymap
         images = ngettext("{count} image", "{count} images", found.images).format(count=count(found.images))
         places = ngettext("{count} tag", "{count} tags", found.occurrences).format(count=count(found.occurrences))
@@ -196,9 +206,9 @@ class Edits:
             KeyHint("app.keys", shown("app.keys"), _("keys"), kept=True),
         ]
 
-    def pending_cells(self, index: int) -> tuple[Cell, Cell]:
+    def pending_cells(self, index: int) -> tuple[Cell, ...]:
         """A row of the preview."""
-        return self._rows[index] if index < len(self._rows) else (Cell(""), Cell(""))
+        return self._rows[index] if index < len(self._rows) else (Cell(""),)
 
     def discard(self) -> None:
         """Leave the preview; nothing changes."""

@@ -127,9 +127,8 @@ class Guides:
         if any(problem.severity == "error" for problem in problems):
             self.screen.tell(plain(problems[0].message), "error")
             return
-        if problems and word != asking.trigger:
-            self.screen.shell.notify_plain(" ".join(problem.message for problem in problems), "warning")
-        self.screen.edits.run(f"trigger {quoted(word)}", scope="shown")
+        notes = [plain(problem.message) for problem in problems] if word != asking.trigger else []
+        self.screen.edits.run(f"trigger {quoted(word)}", scope="shown", ask=bool(notes) or None, notes=notes)
 
     # -- prune assistant
 
