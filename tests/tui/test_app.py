@@ -154,9 +154,9 @@ async def test_leaving_asks_only_when_something_would_be_lost(project: Path) -> 
         changed.network.rank = 5
         app.use_config(changed)
         await pilot.press("ctrl+q")
-        await soon(pilot, lambda: "not saved" in screen_text(app))
+        await soon(pilot, lambda: "changes that are not saved" in screen_text(app))
         await pilot.press("escape")
-        await soon(pilot, lambda: "not saved" not in screen_text(app))
+        await soon(pilot, lambda: "changes that are not saved" not in screen_text(app))
         assert app.return_code is None
         await pilot.press("ctrl+q", "y")
         await soon(pilot, lambda: app.return_code == 0)
