@@ -179,8 +179,21 @@ async def test_what_a_bucket_cuts_away_is_a_note_and_no_problem(tmp_path: Path) 
     (tmp_path / "4_hat" / "wide.txt").write_bytes(b"caf\xe9, hatgirl")
     async with running(tmp_path, screen="dataset", size=(120, 35)) as (app, pilot):
         await soon(pilot, lambda: "1 note" in screen_text(app).splitlines()[-2])
+        await pilot.press("end")
         await soon(pilot, lambda: "is cut away" in screen_text(app) and "caf\ufffd, hatgirl" in screen_text(app))
         await pilot.press("f4")
         await pilot.press("escape")
         await soon(pilot, lambda: app.current_mode == "home")
         assert "cut away" not in screen_text(app)
+
+
+async def test_many_problems_leave_room_for_the_caption(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    folder = tmp_path / "4_hat"
+    for number in range(1, 5):  # small, blurred, and copies of one another
+        Image.new("RGB", (64, 64), (9, 40, 9)).save(folder / f"{number:04d}.png")
+        (folder / f"{number:04d}.txt").write_text(f"hatgirl, number {number}", encoding="utf-8")
+    async with running(tmp_path, screen="dataset") as (app, pilot):
+        await pilot.press("down")
+        await soon(pilot, lambda: "r reads on" in screen_text(app))
+        await soon(pilot, lambda: "hatgirl, number 1" in screen_text(app))

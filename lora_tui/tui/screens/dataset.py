@@ -35,6 +35,9 @@ CAPTION_REST_SECONDS = 0.03
 CAPTION_SHOWN = 4000
 """Characters of a caption that are shown; files that are no captions can be long."""
 
+CAPTION_LEAST = 2
+"""Lines of the panel that problems leave to the caption."""
+
 COLUMNS = (
     Column(1),
     Column(12, N_("file"), share=1, cut="middle"),
@@ -242,6 +245,17 @@ class DatasetScreen(BaseScreen):
             return
         lines: list[list[Cell]] = [[Cell(row.name, "strong")]]
         lines += [[Cell(text, "muted")] for text in self._fact_lines(row)]
+        told = self._problem_lines(row, width)
+        kept = max(height - len(lines) - min(len(self._caption_lines(row, width, height)), CAPTION_LEAST), 1)
+        if len(told) > kept:
+            key = self.shell.keymap.shown("dataset.read")
+            told = [*told[: kept - 1], [Cell("  "), Cell(_("{key} reads on").format(key=key), "muted")]]
+        lines += told
+        lines += [[Cell(text)] for text in self._caption_lines(row, width, max(height - len(lines), 1))]
+        panel.show(lines)
+
+    def _problem_lines(self, row: FileRow, width: int) -> list[list[Cell]]:
+        lines: list[list[Cell]] = []
         for problem in row.problems:
             tone = {"error": "error", "note": "muted"}.get(problem.severity, "warning")
             sign = self.shell.marks.dot if problem.severity == "note" else self.shell.marks.needs
@@ -249,8 +263,7 @@ class DatasetScreen(BaseScreen):
             for number, line in enumerate(wrap(words, width - 2, lines=3, ellipsis=self.shell.marks.ellipsis)):
                 lead = Cell(f"{sign} ", tone) if number == 0 else Cell("  ")
                 lines.append([lead, Cell(line, tone if number == 0 else "")])
-        lines += [[Cell(text)] for text in self._caption_lines(row, width, max(height - len(lines), 1))]
-        panel.show(lines)
+        return lines
 
     def _fact_lines(self, row: FileRow) -> list[str]:
         fit = self._fit(row)
