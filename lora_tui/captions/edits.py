@@ -7,7 +7,7 @@ exactly the text that they are given.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from lora_tui.captions.profile import Profile
@@ -69,9 +69,25 @@ def with_inserted(text: str, view: View, index: int, tag: str, profile: Profile,
         place = items[index].start
         return text[:place] + tag + gap + text[place:]
     place = items[index - 1].end
-    if ends_sentence(items[index - 1].text):
-        gap = " " if text[place - 1] in ".!?" else ""
-    return text[:place] + gap + tag + text[place:]
+    return text[:place] + _gap_after(items[index - 1], gap) + tag + text[place:]
+
+
+def with_each_followed(text: str, view: View, tags: Mapping[int, Sequence[str]], profile: Profile) -> str:
+    """The text with other tags right behind some, by the index of the tag in front of them."""
+    gap = style(text, view, profile)
+    parts, position = [], 0
+    for index in sorted(tags):
+        item = view.items[index]
+        parts += [text[position : item.end], _gap_after(item, gap), gap.join(tags[index])]
+        position = item.end
+    return "".join([*parts, text[position:]])
+
+
+def _gap_after(item: Item, gap: str) -> str:
+    """What sets a new tag off from the item in front of it: ``gap``, or no separator behind a sentence."""
+    if not ends_sentence(item.text):
+        return gap
+    return " " if item.text[-1] in ".!?" else ""
 
 
 def ends_sentence(name: str) -> bool:

@@ -92,10 +92,12 @@ class Pairs(EachCaption):
             return caption
         gone = {index for index, new in hit.items() if not new}
         final = [hit.get(index, name) for index, name in enumerate(names)]
+        targets, there = set(hit.values()), set[str]()
         for index, new in enumerate(final):
-            others = (place for place, name in enumerate(final) if name == new and place not in gone)
-            if new in hit.values() and index not in gone and next(others) != index:
-                gone.add(index)
+            if new in targets and index not in gone:
+                if new in there:
+                    gone.add(index)
+                there.add(new)
         caption = with_each_replaced(caption, seen, {index: new for index, new in hit.items() if index not in gone})
         return without(caption, caption_view(caption, context.profile), gone, context.profile) if gone else caption
 

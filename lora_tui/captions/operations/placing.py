@@ -7,6 +7,7 @@ from typing import Literal
 
 from lora_tui.captions.edits import (
     after_sentence,
+    style,
     with_inserted,
     with_replaced,
     without,
@@ -167,9 +168,9 @@ class Trigger(EachCaption):
 
 
 def _put_all(caption: str, tags: list[str], position: Position, profile: Profile) -> str:
-    """Several tags at one position, in their order."""
-    if position.kind in ("front", "at", "after"):
-        tags = tags[::-1]
+    """Several tags at one position, in their order; each at its own where a rule says it."""
+    if position.kind != "rule":
+        tags = [style(caption, caption_view(caption, profile), profile).join(tags)] if tags else []
     for tag in tags:
         caption = put(caption, tag, position, profile)
     return caption

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.edits import with_each_replaced, with_inserted, without
+from lora_tui.captions.edits import with_each_followed, with_each_replaced, without
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.view import caption_view
 
@@ -53,21 +53,16 @@ class Implications(EachCaption):
     """Add what the tags imply, each right after the tag that implies it."""
 
     def change(self, caption: str, context: Context) -> str:
-        profile = context.profile
-        names = [item.text for item in caption_view(caption, profile).items]
+        seen = caption_view(caption, context.profile)
         key = _tables(context).key
-        there = set(map(key, names))
-        for name in names:
-            previous = name
-            for parent in _tables(context).implied(name):
-                if key(parent) in there:
-                    continue
-                there.add(key(parent))
-                seen = caption_view(caption, profile)
-                place = next((i for i, item in enumerate(seen.items) if item.text == previous), len(seen.items) - 1)
-                caption = with_inserted(caption, seen, place + 1, parent, profile, side="after")
-                previous = parent
-        return caption
+        there = {key(item.text) for item in seen.items}
+        added: dict[int, list[str]] = {}
+        for index, item in enumerate(seen.items):
+            for parent in _tables(context).implied(item.text):
+                if key(parent) not in there:
+                    there.add(key(parent))
+                    added.setdefault(index, []).append(parent)
+        return with_each_followed(caption, seen, added, context.profile)
 
 
 @dataclass(frozen=True, slots=True)

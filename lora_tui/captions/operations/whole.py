@@ -49,7 +49,7 @@ class Substitute(EachCaption):
                 new = found.expand(self._template) if found else item.text
             if new != item.text:
                 names[index] = new.strip()
-        gone = [index for index, new in names.items() if not new]
+        gone = {index for index, new in names.items() if not new}
         caption = with_each_replaced(caption, seen, {index: new for index, new in names.items() if new})
         if not gone:
             return caption
@@ -60,7 +60,7 @@ class Substitute(EachCaption):
         # New separators shifted the numbers: take the empty ones away first, then put the new names in.
         text = without(_original(seen, caption, names), seen, gone, context.profile)
         again = caption_view(text, context.profile)
-        return with_each_replaced(text, again, {kept.index(i): new for i, new in names.items() if new})
+        return with_each_replaced(text, again, {place: names[i] for place, i in enumerate(kept) if names.get(i)})
 
 
 def _original(seen: Any, changed: str, names: dict[int, str]) -> str:
