@@ -7,7 +7,7 @@
     xor    := and { XOR and }
     and    := not { [AND] not }           what stands side by side must all hold
     not    := (NOT | -) not | '(' or ')' | word
-    word   := key:value | number op value | function(tags) [op value] | tag | "a tag" | ta* | /regex/
+    word   := key:value | number [:] op value | function(tags) [op value] | tag | "a tag" | ta* | /regex/
 
 A word with an unknown key is a tag, because tags may have colons in them.
 """
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from lora_tui.captions.query.evaluate import And, Everything, Node, Not, Or, Xor
 from lora_tui.captions.query.functions import FUNCTIONS, function
 from lora_tui.captions.query.lexer import QueryError, Scanner
-from lora_tui.captions.query.measures import MEASURES, TIMES, measure, time_measure
+from lora_tui.captions.query.measures import MEASURES, OPERATORS, TIMES, measure, time_measure
 from lora_tui.captions.query.patterns import TagPattern, tag_pattern
 from lora_tui.captions.query.predicates import KEYS, keyed
 from lora_tui.text import _
@@ -128,6 +128,8 @@ class _Parser:
             return function(scanner, key, begun)
         if key in MEASURES or key in TIMES:
             scanner.at = head.end()
+            if sign == ":":  # taggui writes tags:>=3
+                sign = next((one for one in OPERATORS if one != ":" and scanner.take(one)), ":")
             return (measure if key in MEASURES else time_measure)(key, sign, scanner.value(), begun)
         if sign != ":":
             return self._not_a_measure(head, begun)

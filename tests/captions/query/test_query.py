@@ -227,6 +227,10 @@ def test_when_the_caption_file_was_written() -> None:
         ("NOT (a OR b) aNd c", [2]),
         ('tag:"a" or tag:c', [0, 1, 2, 3]),
         ("tags:3 OR tags>=3", [0]),
+        ("tags:>=2", [0, 1]),
+        ("tags:!=0 AND chars:<=4", [1, 2, 3]),
+        ("caption:b OR path:3", [0, 1, 3]),
+        ("any(a, b) -one(b, c)", [0, 3]),
         ("chars<=1 AND NOT chars==0", [2, 3]),
         ("caption:b AND name:1", [1]),
         # Operators of our own: exclusive or binds less than and, more than or.
@@ -256,6 +260,7 @@ def test_the_queries_of_other_editors(query: str, wanted: list[int]) -> None:
         ("/a/q", 3, 1),
         ("tag:", 4, 1),
         ("tags>many", 5, 4),
+        ("tags:>=many", 7, 4),
         ("a tokn>75", 2, 4),
         ("is:nonsense", 3, 8),
         ("bucket:large", 7, 5),
