@@ -51,6 +51,13 @@ class TypeAhead:
             self._typed.append(event)
         await self.give_keys()
 
+    def push_screen(self, *args: Any, **kwargs: Any) -> Any:
+        """What was typed for a dialog is given to it once it is there."""
+        app: Any = self
+        pushed = super().push_screen(*args, **kwargs)  # type: ignore[misc]  # Textual's App
+        app.screen.call_after_refresh(self.give_keys)
+        return pushed
+
     async def give_keys(self) -> None:
         """Give out what was typed; called again by a screen when it has become able to take keys."""
         while self._typed and self._on_its_way is None and not self._held():
@@ -92,4 +99,6 @@ class TypeAhead:
     def _held(self) -> bool:
         """Whether the screen cannot take keys yet."""
         app: Any = self
-        return not app.screen_stack or not getattr(app.screen, "takes_keys", True)
+        if not app.screen_stack or not app.screen.is_mounted:
+            return True
+        return not getattr(app.screen, "takes_keys", True)

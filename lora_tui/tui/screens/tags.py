@@ -7,9 +7,10 @@ This file composes, reads and follows; what edits is in ``tags_edit``, what find
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -69,6 +70,7 @@ class TagsScreen(BaseScreen):
         self._wanted: str = ""
         self._stop = threading.Event()
         self._opening = False
+        self._guiding: set[object] = set()
         self._problem = ""
         self._look_again = False
         self._following = False
@@ -83,7 +85,7 @@ class TagsScreen(BaseScreen):
     @property
     def takes_keys(self) -> bool:
         known = self.workspace.config is not None or bool(self.workspace.trouble)
-        return super().takes_keys and known and not self._opening
+        return super().takes_keys and known and not self._opening and not self._guiding
 
     def doers(self) -> tuple[object, ...]:
         return self, self.edits, self.finding, self.guides, self.past
@@ -376,8 +378,10 @@ class TagsScreen(BaseScreen):
         prompt = self.query_one(Prompt)
         if prompt.is_open:
             self.finding.leave_prompt()
-        elif self.busy:
+        elif self.busy or self._guiding:
             self.edits.stop()
+            self.workers.cancel_group(self, "guide")
+            self._guiding.clear()  # one that had not begun never ends
         elif self.edits.pending is not None:
             self.edits.discard()
         elif self.has_class("-zoom"):
@@ -423,6 +427,19 @@ class TagsScreen(BaseScreen):
     def on_descendant_focus(self) -> None:
         super().on_descendant_focus()
         self.panes.show_titles()
+
+    def guide(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a job that ends in a dialog or a preview; what is typed before that is there waits for it."""
+
+        async def guided() -> None:
+            try:
+                await job()
+            finally:
+                self._guiding.discard(guided)
+                self.call_later(self.shell.give_keys)
+
+        self._guiding.add(guided)
+        start_job(self, guided, "guide", alone=False)
 
     def later(self, function: Callable[..., object], *given: object) -> None:
         """Call a function on the event loop."""

@@ -96,7 +96,7 @@ class Edits:
     ) -> None:
         """Compute an edit, at once or in a thread, then show or do it."""
         if len(stretch.numbers) > AT_ONCE:
-            start_job(self.screen, partial(self._consider_long, prepare, stretch, ask, repeatable), "edit")
+            self.screen.guide(partial(self._consider_long, prepare, stretch, ask, repeatable))
             return
         try:
             found = prepare()

@@ -15,7 +15,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.editor import AT_ONCE, Stretch
 from lora_tui.tui.tags.kept import load_quick, save_quick
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskText, Choice, Choose
 from lora_tui.tui.wording import error_words
 
@@ -63,7 +63,7 @@ class Guides:
         self.screen.edits.consider(prepare, stretch, ask=False, repeatable=False)
 
     def action_lint(self) -> None:
-        start_job(self.screen, self._lint, "lint")
+        self.screen.guide(self._lint)
 
     async def _lint(self) -> None:
         editor, shown = self._editor, self._editor.visible
@@ -104,7 +104,7 @@ class Guides:
     # -- the trigger word
 
     def action_trigger(self) -> None:
-        start_job(self.screen, self._trigger, "trigger")
+        self.screen.guide(self._trigger)
 
     async def _trigger(self) -> None:
         editor = self._editor
@@ -133,7 +133,7 @@ class Guides:
     # -- prune assistant
 
     def action_prune(self) -> None:
-        start_job(self.screen, self._prune, "prune")
+        self.screen.guide(self._prune)
 
     async def _prune(self) -> None:
         from lora_tui.project import PURPOSES as WORDS
@@ -170,7 +170,7 @@ class Guides:
 
         def begin(text: str) -> None:
             if tag := text.strip().strip(","):
-                start_job(self.screen, partial(self._sweep, tag), "sweep")
+                self.screen.guide(partial(self._sweep, tag))
 
         offers = tag_offers(self._editor.asking.completer, several=False)
         self.screen.finding.ask(
@@ -195,7 +195,7 @@ class Guides:
     # -- the contact sheet
 
     def action_sheet(self) -> None:
-        start_job(self.screen, self._sheet, "sheet")
+        self.screen.guide(self._sheet)
 
     async def _sheet(self) -> None:
         from lora_tui.tui.screens.tags_sheet import Sheet
@@ -236,7 +236,7 @@ class Guides:
     # -- what is chosen
 
     def action_saved(self) -> None:
-        start_job(self.screen, self._saved, "saved")
+        self.screen.guide(self._saved)
 
     async def _saved(self) -> None:
         try:

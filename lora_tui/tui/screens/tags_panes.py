@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TAG_COLUMNS = (Column(1), Column(12, share=1))
-UNION_COLUMNS = (*TAG_COLUMNS, Column(9, align="right", since=24), Column(4, since=30), Column(10, since=46))
+BAR_COLUMNS = (Column(4, since=30), Column(10, since=46))
 WEIGHT_COLUMN, KIND_COLUMN = Column(6, align="right", since=30), Column(9, align="right", since=24)
 """Of one image the tags have what width there is; weights and categories take some only where there are any."""
 
@@ -342,7 +342,7 @@ class Panes:
     def _columns(self, found: list[TagRow]) -> tuple[Column, ...]:
         """The columns that these tags need."""
         if found and found[0].of > 1:
-            return UNION_COLUMNS
+            return (*TAG_COLUMNS, Column(2 * len(count(found[0].of)) + 1, align="right", since=24), *BAR_COLUMNS)
         weights = (WEIGHT_COLUMN,) if any(row.weight for row in found) else ()
         kinds = (KIND_COLUMN,) if any(self._kind(row)[0] for row in found) else ()
         return (*TAG_COLUMNS, *weights, *kinds)

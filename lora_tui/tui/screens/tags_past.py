@@ -38,7 +38,7 @@ class Past:
     # -- history
 
     def action_history(self) -> None:
-        start_job(self.screen, self._history, "history-list")
+        self.screen.guide(self._history)
 
     async def _history(self) -> None:
         editor = self._editor
@@ -57,7 +57,7 @@ class Past:
             Choose(_("History"), choices, detail=detail, accept=_("take it back"))
         )
         if number is not None:
-            await self._take_back(partial(revert, editor.session, number, editor.author))
+            self.revert(number)
 
     def revert(self, number: int) -> None:
         """Take one transaction back, whatever came after it."""
@@ -80,7 +80,7 @@ class Past:
         self._start(partial(revert_tag, editor.session, tag, editor.author, editor.opened))
 
     def _start(self, function: Callable[[], Transaction]) -> None:
-        start_job(self.screen, partial(self._take_back, function), "take-back")
+        start_job(self.screen, partial(self._take_back, function), "take-back", alone=False)
 
     async def _take_back(self, function: Callable[[], Transaction]) -> None:
         """Take something back, in a thread: it waits for the disk."""
@@ -108,7 +108,7 @@ class Past:
     # -- the disk
 
     def action_diff(self) -> None:
-        start_job(self.screen, self._diff, "diff")
+        self.screen.guide(self._diff)
 
     async def _diff(self) -> None:
         editor = self._editor

@@ -103,7 +103,8 @@ class Prompt(Vertical):
     @property
     def value(self) -> str:
         """What is typed."""
-        return self.query_one(PromptField).value
+        found = self.query(PromptField)  # none any more while the app is being left
+        return found.first().value if found else ""
 
     def ask(
         self,
@@ -141,13 +142,15 @@ class Prompt(Vertical):
 
     def remark(self, text: str, tone: str = "muted", column: int = -1) -> None:
         """Say something below the line; with ``column`` a caret stands under that character of it."""
+        if not (lines := self.query("#remark")):
+            return  # the app is being left
         lead = Cell("")
         if column >= 0:
             label = self.query_one("#label", Static)
             lead = Cell(" " * (label.size.width + 1 + column) + "^ ", tone)
             if len(lead.text) > self.size.width // 2:
                 lead = Cell("^ ", tone)
-        self.query_one("#remark", Lines).show([[lead, Cell(text, tone)]])
+        lines.first(Lines).show([[lead, Cell(text, tone)]])
 
     def hints(self) -> list[KeyHint]:
         """The keys that work while something is asked."""
