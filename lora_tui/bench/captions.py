@@ -91,7 +91,8 @@ def make_tags(several: int, chance: random.Random) -> list[str]:
 
 def measure_opening(folder: Path) -> Iterator[Measure]:
     """Opening in fresh processes: the first time, again, and what it weighs."""
-    opened = [_in_process(_OPEN, str(folder)) for _time in range(3)]
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as home:
+        opened = [_in_process(_OPEN, str(folder), home=home) for _time in range(3)]
     images = f"{int(opened[0]['images']):,}"
     first = Measure(_("open {count} captions").format(count=images), opened[0]["seconds"], "s", bar=3.0)
     yield first
@@ -221,11 +222,14 @@ corpus = Corpus.open(Path(sys.argv[1]))
 seconds = time.perf_counter() - begun
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 json.dump({"seconds": seconds, "memory": peak, "images": len(corpus.entries)}, sys.stdout)
+corpus.keep()
 """
 
 
-def _in_process(program: str, *args: str) -> dict[str, float]:
-    result = subprocess.run(python_command("-c", program, *args), capture_output=True, text=True, check=False)
+def _in_process(program: str, *args: str, home: str) -> dict[str, float]:
+    """The figures that a fresh process prints; its caches lie in ``home``."""
+    command, environment = python_command("-c", program, *args), {**os.environ, "LORA_TUI_HOME": home}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     with contextlib.suppress(ValueError):
         return dict(json.loads(result.stdout))
     raise UserError(_("a measurement failed: {last}").format(last=result.stderr[-400:]), code="bench.captions")

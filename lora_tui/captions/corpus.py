@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from lora_tui.captions.files import with_dots
 from lora_tui.captions.folders import Folder, natural, opened, read_bytes, walk
 from lora_tui.captions.index import Index
 from lora_tui.captions.profile import OURS, Profile
+from lora_tui.captions.snapshot import Snapshot, Stamps, is_worth, load, save, snapshot_path
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -28,6 +30,22 @@ CAPTION_EXTENSIONS = (".txt", ".caption")
 
 _EVERY = 500
 """Images that are read at once, between two reports of progress."""
+
+
+class _Reading:
+    """What is known while a dataset is opened.
+
+    Attributes:
+        snapshot: what was read of it before; none when it is not known.
+        stamps: what its files look like now.
+        read: how many captions had to be read.
+        matched: how many images are the same as in the snapshot, under the same numbers.
+    """
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self.snapshot = snapshot
+        self.stamps = Stamps()
+        self.read = self.matched = 0
 
 
 class Entry:
@@ -97,9 +115,13 @@ class Corpus:
         self.revision = 0
         #: False when opening was stopped before the end.
         self.complete = True
+        #: How many caption files opening had to read, because nothing or another content was kept of them.
+        self.files_read = 0
         self._by_name: dict[str, int] = {}
         self._first: dict[str, int] = {}  # the first image of each caption file
         self._several: dict[str, list[int]] = {}  # all images of those that have more than one
+        self._reading: _Reading | None = None  # while it is opened
+        self._to_keep: tuple[Path, Stamps, int] | None = None  # where, and the revision that the stamps belong to
 
     @classmethod
     def open(
@@ -114,6 +136,8 @@ class Corpus:
     ) -> Corpus:
         """Read the captions of all images below ``root``; hidden folders and those of runs are passed over.
 
+        Where :meth:`keep` kept what was read before, only captions that changed since are read.
+
         Args:
             extensions: endings of caption files, the first that exists wins; by default those that the profile's
                 trainer reads, then the usual ones, so that captions which it would not read are seen, too.
@@ -125,20 +149,52 @@ class Corpus:
         """
         wanted = extensions or (*profile.extensions, *CAPTION_EXTENSIONS)
         corpus = cls(root, profile, tuple(dict.fromkeys(with_dots(wanted))), suffixes)
-        with _uncollected():
-            for folder in corpus._walk():
-                with opened(folder.path) as descriptor:
-                    for start in range(0, len(folder.files), _EVERY):
-                        before = len(corpus.entries) // _EVERY
-                        corpus._append(folder, folder.files[start : start + _EVERY], descriptor)
-                        if len(corpus.entries) // _EVERY == before:
-                            continue
-                        if on_progress is not None:
-                            on_progress(len(corpus.entries))
-                        if should_stop is not None and should_stop():
-                            corpus.complete = False
-                            return corpus
+        path = snapshot_path(str(corpus.root), profile, corpus.extensions, sorted(corpus.suffixes))
+        reading = corpus._reading = _Reading(None if path is None else load(path))
+        corpus._open(on_progress, should_stop)
+        corpus._reading = reading.snapshot = None
+        corpus.files_read = reading.read
+        if path is not None and corpus.complete and is_worth(reading.read, len(corpus.entries)):
+            corpus._to_keep = path, reading.stamps, corpus.revision
         return corpus
+
+    def keep(self) -> None:
+        """Keep in the cache what was read, so that the next opening reads only what changed.
+
+        To be called before any edit, when nobody waits; does nothing for datasets that are small or well known.
+        """
+        if self._to_keep is not None:
+            path, stamps, revision = self._to_keep
+            self._to_keep = None
+            if revision == self.revision:
+                save(path, self.entries, self.index, stamps)
+
+    def _open(self, on_progress: Callable[[int], None] | None, should_stop: Callable[[], bool] | None) -> None:
+        """Read everything; notes in the end the tags that a snapshot knew."""
+        reading = self._reading
+        assert reading is not None
+        with _uncollected():
+            self._open_folders(on_progress, should_stop)
+            if reading.snapshot is None:
+                return
+            if self.complete and reading.matched == len(self.entries) == len(reading.snapshot):
+                reading.snapshot.fill(self.index, self.entries)
+            else:
+                self.index.add_many(0, (entry.tags for entry in self.entries))
+
+    def _open_folders(self, on_progress: Callable[[int], None] | None, should_stop: Callable[[], bool] | None) -> None:
+        for folder in self._walk():
+            with opened(folder.path) as descriptor:
+                for start in range(0, len(folder.files), _EVERY):
+                    before = len(self.entries) // _EVERY
+                    self._append(folder, folder.files[start : start + _EVERY], descriptor)
+                    if len(self.entries) // _EVERY == before:
+                        continue
+                    if on_progress is not None:
+                        on_progress(len(self.entries))
+                    if should_stop is not None and should_stop():
+                        self.complete = False
+                        return
 
     @property
     def new_extension(self) -> str:
@@ -171,7 +227,7 @@ class Corpus:
         """The text of another caption: of the image ``source``, or of the image ``name`` by the ending ``source``."""
         if source.startswith(".") and "/" not in source:
             try:
-                raw = read_bytes(f"{self.root}/{name.rpartition('.')[0]}{source}")[0]
+                raw, _state = read_bytes(f"{self.root}/{name.rpartition('.')[0]}{source}")
             except OSError:
                 return None
             return CaptionDocument.parse(raw).text
@@ -242,14 +298,24 @@ class Corpus:
                 known = entries[self._first[entry.caption_name]]
                 entry.raw, entry.problem = known.raw, known.problem
                 entry.mtime_ns, entry.size = known.mtime_ns, known.size
+                if self._reading is not None:
+                    self._reading.stamps.add(None, trusted=False)
+            elif self._recalls(entry, caption, descriptor):
+                continue
             elif descriptor is None:
                 self._read(entry)
             else:
                 self._read(entry, caption, descriptor)
         new = entries[first:]
-        found = [() if entry.raw is None else tags_of(decoded(entry.raw), self.profile) for entry in new]
-        for entry, tags in zip(new, self.index.add_many(first, found), strict=True):
-            entry.tags = tags
+        reading = self._reading
+        if reading is None or reading.snapshot is None:
+            found = [() if entry.raw is None else tags_of(decoded(entry.raw), self.profile) for entry in new]
+            for entry, tags in zip(new, self.index.add_many(first, found), strict=True):
+                entry.tags = tags
+        else:  # the index is told when all is read
+            for entry in new:
+                if not entry.tags and entry.raw:
+                    entry.tags = tuple(map(sys.intern, tags_of(decoded(entry.raw), self.profile)))
         self.revision += len(new)
 
     def _joins(self, entry: Entry) -> bool:
@@ -271,14 +337,42 @@ class Corpus:
     def _read(self, entry: Entry, name: str = "", folder: int | None = None) -> None:
         """Fill in what the caption file holds, without touching the index; by its name in an open folder, if given."""
         entry.problem = None
+        state, trusted = None, True
         try:
-            path = name or entry.root + "/" + entry.caption_name
-            entry.raw, entry.mtime_ns, entry.size = read_bytes(path, folder)
+            entry.raw, state = read_bytes(name or entry.root + "/" + entry.caption_name, folder)
+            entry.mtime_ns, entry.size = state.st_mtime_ns, state.st_size
+            trusted = len(entry.raw) == state.st_size
         except FileNotFoundError:
             entry.raw, entry.mtime_ns, entry.size = None, 0, 0
         except OSError as error:
             entry.raw, entry.mtime_ns, entry.size = None, 0, 0
-            entry.problem = _unreadable(entry.caption, error)
+            entry.problem, trusted = _unreadable(entry.caption, error), False
+        if self._reading is not None:
+            self._reading.read += 1
+            self._reading.stamps.add(state, trusted=trusted)
+
+    def _recalls(self, entry: Entry, name: str, folder: int | None) -> bool:
+        """Whether a snapshot knows what the file of an open folder holds; the entry is filled in then."""
+        reading = self._reading
+        if reading is None or reading.snapshot is None or folder is None:
+            return False
+        row = reading.snapshot.row(entry.number, entry.caption_name)
+        if row is None:
+            return False
+        try:
+            state = os.stat(name, dir_fd=folder)
+        except FileNotFoundError:
+            state = None
+        except OSError:
+            return False
+        if not reading.snapshot.fits(row, state):
+            return False
+        reading.stamps.add(state)
+        reading.matched += row == entry.number
+        if state is not None:
+            entry.raw, entry.tags = reading.snapshot.raw(row), reading.snapshot.tags(row)
+            entry.mtime_ns, entry.size = state.st_mtime_ns, state.st_size
+        return True
 
     def _refreshed(self, entry: Entry) -> bool:
         """Read an entry again if its file is another; whether it differs from what was known."""

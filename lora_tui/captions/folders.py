@@ -92,8 +92,8 @@ def opened(folder: str) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def read_bytes(path: str, folder: int | None = None) -> tuple[bytes, int, int]:
-    """The content of a caption file, its time of change in nanoseconds and its size.
+def read_bytes(path: str, folder: int | None = None) -> tuple[bytes, os.stat_result]:
+    """The content of a caption file, and what the file looked like before it was read.
 
     Args:
         folder: the descriptor of the folder from which ``path`` is meant.
@@ -112,7 +112,7 @@ def read_bytes(path: str, folder: int | None = None) -> tuple[bytes, int, int]:
         raw = os.read(descriptor, size + 1)  # a larger buffer would be made and freed each time
         if len(raw) > size:
             raw += os.read(descriptor, MAX_BYTES)
-        return raw, state.st_mtime_ns, size
+        return raw, state
     finally:
         os.close(descriptor)
 

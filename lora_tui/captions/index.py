@@ -86,6 +86,16 @@ class Index:
         self.revision += new
         return added
 
+    def restore(self, tags: dict[int, tuple[str, ...]], postings: dict[str, array[int]]) -> None:
+        """Take what an index like this one held: the tags of captions, each once, and the captions of tags, packed."""
+        self._tags, self._postings = tags, dict(postings)
+        self.revision += len(postings)
+
+    def packed(self, tag: str) -> array[int]:
+        """The captions that have ``tag``, ascending; to be read only."""
+        posting = self._postings.get(tag, ())
+        return posting if isinstance(posting, array) else array("I", sorted(posting))
+
     def remove(self, number: int, tags: Iterable[str]) -> None:
         """Forget that a caption has ``tags``; those that it does not have are passed over."""
         gone = set(tags)

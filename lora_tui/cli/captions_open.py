@@ -50,6 +50,7 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
     else:
         with Progress(_("reading captions"), quiet=args.json) as progress:
             corpus = Corpus.open(args.directory, profile=profile, extensions=endings, on_progress=progress.update)
+        corpus.keep()
     session = Session(corpus)
     if session.recovery.records:
         number = len(session.recovery.records)

@@ -99,6 +99,7 @@ class Editor:
             UserError: the folder or the journal cannot be read.
         """
         corpus = Corpus.open(root, profile=profile, on_progress=on_progress, should_stop=should_stop)
+        corpus.keep()
         session = Session(corpus)
         asking = Asking(session, trigger=trigger, shuffle=shuffle, limit=limit)
         if corpus.entries:
