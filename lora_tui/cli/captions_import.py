@@ -81,7 +81,10 @@ def _say(kept: list[Any], folder: Path, args: argparse.Namespace) -> None:
     if args.json:
         print_json({"folder": folder, "lists": [_as_json(one) for one in kept], "refused": []})
     elif kept:
-        rows = [(count(one.tags), count(one.translations), plain(str(one.path)), plain(one.encoding)) for one in kept]
+        rows = [
+            (count(one.tags), count(one.translations), plain(str(one.path)), plain(one.encoding or "UTF-8"))
+            for one in kept
+        ]
         say(table(rows, (_("tags"), _("translations"), _("file"), _("read as")), right=(0, 1)))
     elif not args.sources:
         say(_("No list is kept yet. They would lie in {folder}.").format(folder=plain(str(folder))))
