@@ -37,9 +37,11 @@ class CaptionChecks:
         self._extensions = tuple(extensions)
         self._trigger = trigger.strip()
         self._listings: dict[Path, frozenset[str]] = {}
+        self._named: set[int] = set()
+        self._unnamed: defaultdict[int, list[Problem]] = defaultdict(list)
 
     def check(self, image: DatasetImage) -> Iterator[Problem]:
-        """The problems of one image's caption."""
+        """The problems of one image's caption; a missing trigger word waits for :meth:`check_triggers`."""
         if image.caption_path is None:
             yield self._missing(image)
             return
@@ -52,7 +54,27 @@ class CaptionChecks:
         line = document.first_line
         yield from _tag_problems(image.caption_path, line)
         if self._trigger and line:
-            yield from self._trigger_problems(image.caption_path, line)
+            problem = self._trigger_problem(image.caption_path, line)
+            if problem is not None and problem.code == "trigger.missing":
+                self._unnamed[image.dataset].append(problem)
+                return
+            self._named.add(image.dataset)
+            if problem is not None:
+                yield problem
+
+    def check_triggers(self) -> Iterator[Problem]:
+        """Captions without the trigger word, once all have been looked at.
+
+        Where no caption of a dataset has it but those of another have, that is one note: regularisation images.
+        """
+        for dataset, problems in self._unnamed.items():
+            if dataset in self._named or not self._named:
+                yield from problems
+                continue
+            folder = Path(os.path.commonpath([os.fspath(problem.path.parent) for problem in problems]))
+            message = _("No caption here has the trigger word {trigger}, as those of the other folders have.")
+            remedy = _("That is right for regularisation images, which keep what the model knows.")
+            yield Problem(folder, "trigger.none", message.format(trigger=plain(self._trigger)), remedy, "note")
 
     def check_folders(self, images: Sequence[DatasetImage]) -> Iterator[Problem]:
         """Captions that several images share, and captions beside which there is no image."""
@@ -92,16 +114,16 @@ class CaptionChecks:
                 return name
         return ""
 
-    def _trigger_problems(self, path: Path, line: str) -> Iterator[Problem]:
+    def _trigger_problem(self, path: Path, line: str) -> Problem | None:
         if self._trigger in line:
-            return
+            return None
         if self._trigger.casefold() in line.casefold():
             message = _("The trigger word is written in another case: {trigger} is wanted.")
             code, remedy = "trigger.case", _("Write it the same way everywhere.")
         else:
             message = _("The trigger word {trigger} is missing.")
             code, remedy = "trigger.missing", _("Put it first in the caption.")
-        yield Problem(path, code, message.format(trigger=plain(self._trigger)), remedy, "warning")
+        return Problem(path, code, message.format(trigger=plain(self._trigger)), remedy, "warning")
 
     def _orphans(self, folder: Path) -> Iterator[Problem]:
         names = self._names(folder)

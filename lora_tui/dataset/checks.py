@@ -78,6 +78,7 @@ def check_dataset(
             fits[size] = fit_image(*size, data, buckets)
         found.extend(_fit_problems(image, fits[size]))
         found.extend(captions.check(image))
+    found.extend(captions.check_triggers())
     found.extend(captions.check_folders(scan.images))
     if decode:
         found.extend(check_pixels(scan.images, on_progress, should_stop))

@@ -23,9 +23,11 @@ FOOT: Colour = (246, 132, 28)
 MOUTH: Colour = (120, 24, 44)
 
 POSES = ("standing", "jumping", "waving", "sitting", "leaning", "sleeping")
-MOODS = ("smile", "happy", "wink")
-TURNS = {"leaning": 0.42, "sleeping": 1.45}
+MOODS = ("smile", "happy", "surprised")
+TURNS = {"leaning": 0.3}
 """Radians by which a pose turns the whole creature clockwise."""
+LOW = ("sitting", "sleeping")
+"""Poses on the ground, with the feet in front."""
 Point = tuple[float, float]
 
 
@@ -49,14 +51,14 @@ class Look:
 def draw_creature(pen: Pen, look: Look, x: float, y: float, radius: float, turn: float = 0.0) -> None:
     """The creature around (x, y), shares of the picture's side, turned by ``turn`` radians clockwise."""
     body = _Body(pen, x, y, radius, turn + TURNS.get(look.pose, 0.0))
-    low = 0.14 if look.pose == "sitting" else 0.0
+    low = 0.14 if look.pose in LOW else 0.0
     _horns(body, low)
-    if look.pose != "sitting":
+    if look.pose not in LOW:
         _feet(body, look.pose)
     _arms(body, look.pose, low)
     body.egg(0, 0.12 + low, 0.72, 0.74 - low / 2, LIME)
     body.oval(0, 0.62 + low / 3, 0.44, 0.22, BELLY)
-    if look.pose == "sitting":
+    if look.pose in LOW:
         _feet(body, look.pose)
     _face(body, look, low)
     _worn(body, look, low)
@@ -111,7 +113,7 @@ def _horns(body: _Body, low: float) -> None:
 def _feet(body: _Body, pose: str) -> None:
     for side in (-1, 1):
         match pose:
-            case "sitting":
+            case "sitting" | "sleeping":
                 body.oval(side * 0.5, 0.86, 0.27, 0.21, FOOT, side * -0.3)
             case "jumping":
                 body.oval(side * 0.52, 0.84, 0.26, 0.15, FOOT, side * -0.75)
@@ -130,15 +132,15 @@ def _arms(body: _Body, pose: str, low: float) -> None:
 
 def _face(body: _Body, look: Look, low: float) -> None:
     eye = -0.2 + low
-    if look.pose == "sleeping" or look.mood == "wink":
+    if look.pose == "sleeping":
         body.oval(0, eye, 0.38, 0.38, SHADE)
         body.stroke(_arc(0, eye - 0.06, 0.27, 0.2), 0.1, INK)
     else:
         body.oval(0, eye, 0.4, 0.4, EYE)
         body.oval(0.02, eye + 0.03, 0.2, 0.22, INK)
         body.oval(0.09, eye - 0.07, 0.075, 0.075, EYE)
-    if look.pose == "sleeping":
-        body.oval(0, 0.34, 0.08, 0.07, MOUTH)
+    if look.pose == "sleeping" or look.mood == "surprised":
+        body.oval(0, 0.36 + low, 0.1, 0.1, MOUTH)
     elif look.mood == "happy":
         body.shape([(-0.27, 0.25 + low), (0.27, 0.25 + low), *_arc(0, 0.25 + low, 0.27, 0.27)], MOUTH)
     else:

@@ -89,8 +89,7 @@ def measure(run: Path, lora: Path) -> Learned:
         UserError: the process that draws has failed.
     """
     command = python_command("-m", "lora_tui.demo.measure", str(run), str(lora))
-    # Arithmetic threads wait without spinning, as in a training: a machine that does other things, too, stays quick.
-    own = {"OMP_WAIT_POLICY": "PASSIVE", **environment(), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    own = {**environment(), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     done = subprocess.run(command, env=own, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [_("no message")])[-1]

@@ -1,4 +1,4 @@
-"""The demo project: two datasets, a micro base model that draws them, ``lora-tui.toml`` and two configurations."""
+"""The demo project: three datasets, a micro base model that draws them, ``lora-tui.toml`` and two configurations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.demo import dataset, linocut
+from lora_tui.demo import dataset, linocut, ordinary
 from lora_tui.demo.dataset import TRIGGER
 from lora_tui.errors import UserError
 from lora_tui.places import absolute
@@ -41,6 +41,11 @@ class Demo:
     def prints(self) -> Path:
         """The style's dataset."""
         return self.root / "datasets" / linocut.TRIGGER
+
+    @property
+    def others(self) -> Path:
+        """Ordinary pictures that are trained beside the character's."""
+        return self.root / "datasets" / ordinary.NAME
 
     @property
     def model(self) -> Path:
@@ -83,6 +88,7 @@ def make_demo(directory: Path, *, say: Callable[[str], None] = lambda _text: Non
         (demo.root / MARK).touch()
         for draw, folder, count in (
             (dataset.write_dataset, demo.images, dataset.IMAGES),
+            (ordinary.write_dataset, demo.others, ordinary.IMAGES),
             (linocut.write_dataset, demo.prints, linocut.IMAGES),
         ):
             if len(list(folder.glob("*.png"))) < count:
@@ -168,11 +174,11 @@ def _write_project(demo: Demo) -> None:
             name=NAME,
             purpose="character",
             trigger=TRIGGER,
-            datasets=[demo.images],
+            datasets=[demo.images, demo.others],
             base_model=str(demo.model),
         )
     demo.config.parent.mkdir(exist_ok=True)
     if not demo.config.exists():
-        save_config(recipe.character(demo.model, demo.images), demo.config)
+        save_config(recipe.character(demo.model, demo.images, demo.others), demo.config)
     if not demo.style_config.exists():
         save_config(recipe.style(demo.checkpoint, demo.prints), demo.style_config)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
-from lora_tui.config.schema import Config
+from lora_tui.config.schema import Config, DatasetEntry
 from lora_tui.dataset.blur import is_blurred, sharpness
 from lora_tui.dataset.caption_checks import guess_encoding
 from lora_tui.dataset.checks import check_dataset
-from lora_tui.dataset.scan import Problem, Scan, scan_folder
+from lora_tui.dataset.scan import Problem, Scan, scan_datasets, scan_folder
 
 MakeImage = Callable[..., Path]
 Draw = Callable[..., Image.Image]
@@ -110,6 +110,26 @@ def test_the_trigger_word(good: Path) -> None:
     (good / "1.txt").write_text("Hatgirl, smile")
     (good / "2.txt").write_text("smile")
     assert found(good, trigger="hatgirl") == {"1.txt": "trigger.case", "2.txt": "trigger.missing"}
+
+
+def test_a_folder_of_regularisation_images_is_one_note(good: Path, tmp_path: Path, draw: Draw) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    for number in range(3):
+        draw(64, 64, 20 + number).save(others / f"{number}.png")
+        (others / f"{number}.txt").write_text("girl, smile")
+    config = small_config()
+    config.datasets = [DatasetEntry(path=str(good)), DatasetEntry(path=str(others))]
+    problems = check_dataset(scan_datasets(config), config=config, trigger="hatgirl")
+    assert [(problem.path, problem.code, problem.severity) for problem in problems] == [
+        (others, "trigger.none", "note")
+    ]
+    (others / "1.txt").write_text("hatgirl, smile")
+    problems = check_dataset(scan_datasets(config), config=config, trigger="hatgirl")
+    assert [(problem.path.name, problem.code) for problem in problems] == [
+        ("0.txt", "trigger.missing"),
+        ("2.txt", "trigger.missing"),
+    ]
 
 
 def test_captions_that_are_badly_separated(good: Path) -> None:

@@ -31,7 +31,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def test_it_is_a_project_with_datasets_models_and_configurations(demo: Demo) -> None:
     project = Project.load(demo.root)
     assert (project.purpose, project.trigger) == ("character", dataset.TRIGGER)
-    assert [entry.path for entry in project.datasets] == [demo.images]
+    assert [entry.path for entry in project.datasets] == [demo.images, demo.others]
     assert Path(project.base_model) == demo.model
     assert len(list(demo.images.glob("*.png"))) == dataset.IMAGES
     assert len(list(demo.prints.glob("*.png"))) == linocut.IMAGES
@@ -58,7 +58,7 @@ def test_the_configurations_are_ready_to_train(demo: Demo, which: str) -> None:
     assert not scan.problems
     findings = check_config(config, scan=scan)
     assert [finding for finding in findings if finding.severity == "error"] == []
-    assert {finding.code for finding in findings} <= {"data.resolution_far", "captions.missing"}
+    assert {finding.code for finding in findings} <= {"data.resolution_far", "captions.missing", "learning.high_rate"}
     plan = make_plan(config, scan)
     assert plan.total_steps == STEPS
     trial = TRIALS[config.saving.trigger]
