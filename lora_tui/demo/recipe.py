@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.config.schema import Config, DatasetEntry, SamplePrompt
-from lora_tui.demo import dataset, linocut, ordinary
+from lora_tui.demo import dataset, linocut
 
 SIDE = 128
 """The micro model draws pictures of this many px a side."""

@@ -373,6 +373,9 @@ class Panes:
         shown = len(editor.visible) if editor is not None else 0
         of = _("{shown} of {total}").format(shown=count(shown), total=count(total)) if shown != total else count(total)
         columns = "   " + _("tags, tokens") if editor is not None else ""
+        roots = self.screen.roots()
+        if editor is not None and len(roots) > 1:  # which of the folders; Ctrl+K d chooses
+            columns = "  " + plain(editor.corpus.root.name, limit=20)
         self._title("files", _("FILES"), of + columns if editor is not None else "", focus)
         marks = len(editor.marks) if editor is not None else 0
         number = len([row for row in self._tags if row is not None])
