@@ -90,6 +90,8 @@ class FilterFacts:
         return groups
 
     def _facts(self, number: int) -> ImageFacts | None:
+        if number >= len(self._names):  # it has appeared since
+            return None
         if number not in self._headers:
             try:
                 self._headers[number] = read_facts(self._root / self._names[number])

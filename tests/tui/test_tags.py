@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
@@ -36,6 +37,25 @@ async def type_in(pilot, text: str) -> None:  # type: ignore[no-untyped-def]  # 
 
     await soon(pilot, lambda: isinstance(pilot.app.screen.focused, PromptField))
     await pilot.press(*("space" if letter == " " else letter for letter in text))
+
+
+async def test_filters_ask_for_buckets_and_near_duplicates(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    pictures = sorted(tmp_path.rglob("*.png"))
+    copied = pictures[0].with_name(f"{pictures[0].stem}_copy.png")
+    copied.write_bytes(pictures[0].read_bytes())
+    with Image.effect_noise((400, 100), 80) as noise:
+        noise.convert("RGB").save(tmp_path / "wide.png")
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        for text, found in (("bucket:1024x256", {"wide.png"}), ("dup:any", {pictures[0].name, copied.name})):
+            await pilot.press("slash", "ctrl+u")
+            await type_in(pilot, text)
+            await pilot.press("enter")
+            await soon(pilot, lambda text=text: f"FILTER {text}" in screen_text(app))
+            editor = tags(app).editor
+            assert editor is not None
+            assert found == {Path(editor.entry(number).name).name for number in editor.visible}
 
 
 async def test_a_rename_over_a_filter_is_shown_first_then_done_then_undone(tmp_path: Path) -> None:

@@ -190,6 +190,7 @@ class TagsScreen(BaseScreen):
                 trigger=trigger,
                 shuffle=shuffle,
                 limit=limit,
+                data=config.data if config is not None else None,
                 on_progress=progress,
                 should_stop=stop.is_set,
             )

@@ -5,9 +5,7 @@ Everything that costs time is read when it is first asked for. Knows no widget.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.complete import Completer, TagList, installed_lists, load_tag_list
@@ -21,14 +19,18 @@ from lora_tui.project import Project
 if TYPE_CHECKING:
     from lora_tui.captions.query import Context as QueryContext
     from lora_tui.captions.transaction import Session
+    from lora_tui.config.schema import DataSection
+    from lora_tui.dataset.filter_facts import FilterFacts
 
 
 class Asking:
     """The answers for one session; :attr:`problems` are what could not be read for them."""
 
-    def __init__(self, session: Session, *, trigger: str = "", shuffle: bool | None = None, limit: int = 75) -> None:
-        """``limit`` is how many tokens the text encoder sees."""
-        self._session = session
+    def __init__(
+        self, session: Session, data: DataSection, *, trigger: str = "", shuffle: bool | None = None, limit: int = 75
+    ) -> None:
+        """``data`` says the buckets; ``limit`` is how many tokens the text encoder sees."""
+        self._session, self._data = session, data
         self.corpus = session.corpus
         self.trigger = trigger
         self.token_limit = limit
@@ -89,8 +91,10 @@ class Asking:
         )
 
     @cached_property
-    def _facts(self) -> HeaderFacts:
-        return HeaderFacts(self.corpus.root, [entry.name for entry in self.corpus.entries])
+    def _facts(self) -> FilterFacts:
+        from lora_tui.dataset.filter_facts import FilterFacts
+
+        return FilterFacts(self.corpus.root, [entry.name for entry in self.corpus.entries], self._data)
 
     def _tables(self) -> Tables:
         try:
@@ -106,39 +110,3 @@ class Asking:
         except UserError as error:
             self.problems.append(error)
             return TagList()
-
-
-@dataclass(frozen=True)
-class HeaderFact:
-    """Of one image, as filters ask: pixels, unix seconds; its bucket and its copies are not known here."""
-
-    width: int
-    height: int
-    mtime: float
-    bucket: tuple[int, int] | None = None
-    duplicates: str = ""
-
-
-class HeaderFacts:
-    """Facts from the headers of images, each read when a filter asks for it."""
-
-    def __init__(self, root: Path, names: list[str]) -> None:
-        self._root, self._names = root, names
-        self._known: dict[int, HeaderFact | None] = {}
-
-    def image(self, number: int) -> HeaderFact | None:
-        """What the header of an image says, none when it cannot be read."""
-        if number not in self._known:
-            self._known[number] = self._read(number)
-        return self._known[number]
-
-    def _read(self, number: int) -> HeaderFact | None:
-        from lora_tui.dataset.facts import read_facts
-
-        if number >= len(self._names):
-            return None
-        try:
-            facts = read_facts(self._root / self._names[number])
-        except UserError:
-            return None
-        return HeaderFact(facts.width, facts.height, facts.mtime_ns / 1e9)

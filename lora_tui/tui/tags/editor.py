@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lora_tui.captions.journal import Record
     from lora_tui.captions.journal.writer import Transaction
     from lora_tui.captions.lint import Problem
+    from lora_tui.config.schema import DataSection
 
 Scope = Literal["here", "shown", "all"]
 """What the next operation is about: the marked images (the one under the cursor where none is), those that the
@@ -90,10 +91,11 @@ class Editor:
         trigger: str = "",
         shuffle: bool | None = None,
         limit: int = 75,
+        data: DataSection | None = None,
         on_progress: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Editor:
-        """Read all captions below ``root``; called in a thread.
+        """Read all captions below ``root``; called in a thread. ``data`` says the buckets that a filter may ask for.
 
         Raises:
             UserError: the folder or the journal cannot be read.
@@ -101,7 +103,9 @@ class Editor:
         corpus = Corpus.open(root, profile=profile, on_progress=on_progress, should_stop=should_stop)
         corpus.keep()
         session = Session(corpus)
-        asking = Asking(session, trigger=trigger, shuffle=shuffle, limit=limit)
+        from lora_tui.config.schema import DataSection as Usual
+
+        asking = Asking(session, data or Usual(), trigger=trigger, shuffle=shuffle, limit=limit)
         if corpus.entries:
             asking.linter.problems(0)  # tags that look misspelled are sought once, here where nobody waits
             asking.tokens("")
