@@ -21,6 +21,12 @@ TEXT_RATE = 1e-5
 WIDTHS = {"micro": (32, 32, 64, 64), "small": (64, 128, 256, 256), "full": (320, 640, 1280, 1280)}
 
 
+UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
+"""Suffixes of the UNet's layers that peft is told to adapt: those of the transformers."""
+TEXT_ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+"""The same for the text encoder."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """What both loops train.
@@ -122,8 +128,6 @@ def bare(setup: Setup) -> Loop:
     """The loop that one would write by hand with torch, diffusers and peft."""
     from diffusers import DDPMScheduler, UNet2DConditionModel
 
-    from lora_tui.families.sd15.facts import UNET_TARGETS
-
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
     torch.manual_seed(0)
@@ -169,8 +173,6 @@ def _bare_encoder(
 ) -> tuple[nn.Module, Callable[[Tensor], Tensor], list[Tensor]]:
     """The text encoder with a LoRA, its embeddings of chosen captions at clip skip 2, and what of it is trained."""
     from transformers import CLIPTextModel, CLIPTokenizer
-
-    from lora_tui.families.sd15.facts import TEXT_ENCODER_TARGETS
 
     encoder = CLIPTextModel.from_pretrained(setup.model(), subfolder="text_encoder", dtype=dtype).to(device)
     trained = _add_lora(encoder, setup.rank, TEXT_ENCODER_TARGETS)

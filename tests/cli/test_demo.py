@@ -13,7 +13,7 @@ from PIL import Image
 
 from lora_tui.cli.demo import Losses, losses
 from lora_tui.config.load import load_config, save_config
-from lora_tui.demo.dataset import IMAGES
+from lora_tui.demo import dataset, ordinary
 from lora_tui.demo.measure import SEEDS
 from lora_tui.demo.project import make_demo
 from lora_tui.runs.folder import RunFolder
@@ -46,7 +46,7 @@ def test_it_checks_trains_and_measures(walked: tuple[dict[str, Any], str]) -> No
     assert told["steps"] == told["total_steps"] == 4
     assert told["loss_first_quarter"] > 0
     assert "Training in a process of its own" in said
-    assert told["dataset"]["images"] == IMAGES
+    assert told["dataset"]["images"] == dataset.IMAGES + ordinary.IMAGES
     assert told["dataset"]["problems"]["trigger.missing"] == 1
     info = json.loads(command("lora", "info", lora, "--json").stdout)
     assert (info["family"], info["layout"], info["text_encoder_modules"]) == ("sd15", "kohya", 0)

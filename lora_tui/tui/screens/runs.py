@@ -220,7 +220,7 @@ class RunsScreen(BaseScreen):
             self._show_lora(files[place][0])
 
         lines = [line for _path, line in files]
-        self.app.push_screen(TextView(plain(str(run.root)), lines, accept=_("LoRA info"), chosen=chosen))
+        self.app.push_screen(TextView(plain(run.name), lines, accept=_("LoRA info"), chosen=chosen))
 
     @work(group="lora", exclusive=True)
     async def _show_lora(self, path: Path) -> None:
