@@ -27,7 +27,7 @@ def part_at(place: str, name: str) -> Any:
     """The attribute of ``place`` (``module:attribute``), which people know as ``name``.
 
     Raises:
-        UserError: the module needs a library that is not installed (``missing.library``).
+        UserError: the module needs a library that is not installed (``library.missing``).
     """
     module, _colon, attribute = place.partition(":")
     try:
@@ -41,5 +41,5 @@ def part_at(place: str, name: str) -> Any:
                 name=plain(name), library=plain(library)
             ),
             remedy=_("Install it: pip install {library}").format(library=plain(library)),
-            code="missing.library",
+            code="library.missing",
         ) from error

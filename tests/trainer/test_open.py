@@ -157,6 +157,6 @@ def _choices(section: type[Section], name: str) -> tuple[str, ...]:
 def test_a_part_whose_library_is_missing_says_which() -> None:
     with pytest.raises(UserError, match="needs the library nolibrary") as caught:
         chosen({"fancy": "nolibrary.optim:Fancy"}, "fancy")
-    assert caught.value.code == "missing.library"
+    assert caught.value.code == "library.missing"
     with pytest.raises(ModuleNotFoundError):
         chosen({"wrong": "lora_tui.nowhere:thing"}, "wrong")

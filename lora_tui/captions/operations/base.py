@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -55,7 +56,7 @@ class Operation(Protocol):
         ...
 
 
-class EachCaption:
+class EachCaption(ABC):
     """An operation that changes every caption of a file by itself; without a file there is nothing to change."""
 
     makes_files = False
@@ -67,9 +68,9 @@ class EachCaption:
         changed = map_captions(text, context.profile, lambda caption: self.change(caption, context))
         return changed if changed or not text else context.profile.empty_text
 
+    @abstractmethod
     def change(self, caption: str, context: Context) -> str:
         """The new text of one caption."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
