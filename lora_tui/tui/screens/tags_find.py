@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from lora_tui.captions.query import QueryError, save_filter
 from lora_tui.captions.quoting import quoted
-from lora_tui.captions.words import OperationError
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.editor import AT_ONCE, Stretch
 from lora_tui.tui.tags.foretold import foretold
 from lora_tui.tui.tags.kept import History
-from lora_tui.tui.tags.offers import COMMANDS, Offering, filter_offers, operation_offers, substitution
+from lora_tui.tui.tags.offers import COMMANDS, Offering, filter_offers
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -89,8 +87,8 @@ class Finding:
         if self._kind == "filter":
             await self._filter_typed(text)
             return
-        if self._kind == "command" and (problem := self._check(text)) is not None:
-            self._say_error(problem)
+        if self._kind == "command" and (problem := self.screen.commands.check(text)) is not None:
+            self.say_error(problem)
             return
         self._prompt.close()
         self._to(self._focus)
@@ -107,12 +105,12 @@ class Finding:
         elif self._kind == "find":
             self.screen.panes.find(text)
         elif self._kind == "command":
-            problem = self._check(text) if text.strip() else None
+            problem = self.screen.commands.check(text) if text.strip() else None
             name = text.strip().partition(" ")[0]
             if problem is None and name in COMMANDS and name != "s":
                 self._prompt.remark(_(COMMANDS[name]))
             elif problem is not None:
-                self._say_error(problem)
+                self.say_error(problem)
             else:
                 self._foretell(text)
         elif self._kind == "tags":
@@ -135,7 +133,7 @@ class Finding:
         if self._prompt.is_open and self._prompt.value == text:
             self._prompt.remark(foretold(found))
 
-    def _say_error(self, error: UserError) -> None:
+    def say_error(self, error: UserError) -> None:
         column = getattr(error, "column", -1)
         words = error.message if not error.remedy else f"{error.message} {error.remedy}"
         self._prompt.remark(plain(words), "warning", column)
@@ -166,7 +164,7 @@ class Finding:
             hint = editor.hints(text)
         except UserError as error:
             if self._prompt.value == text:
-                self._say_error(error)
+                self.say_error(error)
             return
         if self._prompt.value == text and found is not None:
             shown = ngettext("{count} image", "{count} images", len(found)).format(count=count(len(found)))
@@ -177,7 +175,7 @@ class Finding:
         try:
             found = await in_thread(editor.select, text)
         except UserError as error:
-            self._say_error(error)
+            self.say_error(error)
             return
         self._histories["filter"].add(text)
         self._prompt.close()
@@ -230,25 +228,25 @@ class Finding:
     def action_mark_range(self) -> None:
         marked = self._editor.mark_range(self.screen.panes.number)
         self.screen.panes.refresh_tags()
-        self._tell_marks(marked)
+        self.tell_marks(marked)
 
     def action_mark_all(self) -> None:
         editor = self._editor
         editor.marks.update(editor.visible)
         self.screen.panes.refresh_tags()
-        self._tell_marks(len(editor.visible))
+        self.tell_marks(len(editor.visible))
 
     def action_mark_invert(self) -> None:
         editor = self._editor
         editor.marks ^= set(editor.visible)
         self.screen.panes.refresh_tags()
-        self._tell_marks(len(editor.marks))
+        self.tell_marks(len(editor.marks))
 
     def action_mark_none(self) -> None:
         self._editor.marks.clear()
         self.screen.panes.refresh_tags()
 
-    def _tell_marks(self, marked: int) -> None:
+    def tell_marks(self, marked: int) -> None:
         self.screen.tell(ngettext("{count} image marked", "{count} images marked", marked).format(count=count(marked)))
 
     def action_scope(self) -> None:
@@ -324,113 +322,7 @@ class Finding:
             wanted = f"tag:{quoted(panes.tag)}"
             self.filter_by("" if self._editor.filter == wanted else wanted)
         elif panes.tag and not screen.busy:
-            screen.edits.action_rename()
+            screen.verbs.action_rename()
 
     def action_order(self) -> None:
         self.screen.tell(_("vocabulary: {order}").format(order=self.screen.panes.next_order()))
-
-    # -- commands
-
-    def action_command(self) -> None:
-        editor = self._editor
-        spoken = editor.stretch(self.screen.panes.number).spoken
-        offers = operation_offers(editor.asking.completer)
-
-        def would(text: str) -> tuple[str, Stretch]:
-            return substitution(text) or text.strip(), editor.stretch(self.screen.panes.number)
-
-        self.ask(f": ({spoken})", self.command, kind="command", offers=offers, would=would)
-
-    def _check(self, text: str) -> UserError | None:
-        """What is wrong with a command, none when it can be done."""
-        from lora_tui.captions.language import parse_operation
-
-        name, _blank, rest = text.strip().partition(" ")
-        try:
-            if name in ("filter", "mark", "unmark"):
-                if rest.strip():
-                    self._editor.hints(rest)
-            elif name in ("undo", "redo"):
-                if rest.strip() not in ("", "all") and not rest.strip().isdecimal():
-                    return OperationError(_("A number is expected here."), len(name) + 1)
-            elif name == "revert":
-                what = rest.strip()
-                if not (what.isdecimal() or what == "file" or what.startswith("tag ")):
-                    return OperationError(_("A number, file, or tag with a tag is expected here."), len(name) + 1)
-            elif name in ("w", "save-filter", "diff", "sheet") or substitution(text):
-                if substitution(text):
-                    parse_operation(substitution(text))
-            else:
-                parse_operation(text, folder=self._editor.corpus.root)
-        except QueryError as error:
-            return OperationError(error.message, error.column + len(name) + 1, remedy=error.remedy)
-        except UserError as error:
-            return error
-        return None
-
-    def command(self, text: str) -> None:
-        """Do a typed command on the scope."""
-        name, _blank, rest = text.strip().partition(" ")
-        rest = rest.strip()
-        if not name:
-            return
-        if name in COMMANDS and name != "s":
-            self._command(name, rest)
-        else:
-            self.screen.edits.run(substitution(text) or text.strip())
-
-    def _command(self, name: str, rest: str) -> None:
-        edits = self.screen.edits
-        if name == "filter":
-            self.filter_by(rest)
-        elif name in ("mark", "unmark"):
-            start_job(self.screen, partial(self._mark_found, rest, name == "mark"), "mark")
-        elif name in ("undo", "redo"):
-            way: Literal["undo", "redo"] = "undo" if name == "undo" else "redo"
-            if rest == "all":
-                start_job(self.screen, partial(edits.turn_all, way), "turn-all")
-            else:
-                edits.turn(way, int(rest or 1))
-        elif name == "w":
-            edits.action_save()
-        elif name == "save-filter":
-            self._save_filter(rest)
-        elif name == "diff":
-            self.screen.past.action_diff()
-        elif name == "sheet":
-            self.screen.guides.action_sheet()
-        elif name == "revert":
-            self._revert(rest)
-
-    def _revert(self, what: str) -> None:
-        past = self.screen.past
-        if what.isdecimal():
-            past.revert(int(what))
-        elif what == "file":
-            past.action_undo_file()
-        else:
-            past.undo_tag(what.removeprefix("tag ").strip().strip('"'))
-
-    async def _mark_found(self, text: str, on: bool) -> None:
-        editor = self._editor
-        try:
-            found = await in_thread(editor.select, text)
-        except UserError as error:
-            self.screen.tell(error_words(error), "error")
-            return
-        numbers = set(range(len(editor.corpus.entries))) if found is None else found
-        editor.marks = editor.marks | numbers if on else editor.marks - numbers
-        self.screen.panes.refresh_tags()
-        self._tell_marks(len(editor.marks))
-
-    def _save_filter(self, name: str) -> None:
-        editor = self._editor
-        if not editor.filter:
-            self.screen.tell(_("There is no filter that could be kept."), "warning")
-            return
-        try:
-            save_filter(editor.asking.folder, name, editor.filter)
-        except UserError as error:
-            self.screen.tell(error_words(error), "error")
-            return
-        self.screen.tell(_("The filter is kept: in:@{name}").format(name=plain(name)), "success")

@@ -14,7 +14,6 @@ from lora_tui.captions.trigger import check_trigger
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.editor import AT_ONCE, Stretch
-from lora_tui.tui.tags.kept import load_quick, save_quick
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskText, Choice, Choose
 from lora_tui.tui.wording import error_words
@@ -32,7 +31,6 @@ class Guides:
 
     def __init__(self, screen: TagsScreen) -> None:
         self.screen = screen
-        self.quick: dict[str, str] = {}
 
     @property
     def _editor(self) -> Editor:
@@ -252,38 +250,15 @@ class Guides:
         if name is not None:
             self.screen.finding.filter_by(f"in:@{name}")
 
-    def load_quick(self) -> None:
-        """Read the tags on the digits of the folder that was opened."""
-        self.quick = load_quick(self._editor.asking.folder)
-
-    def action_quick_set(self) -> None:
-        tag = self.screen.panes.tag
-        choices = [Choice(digit, digit, plain(self.quick.get(digit, "")) or "–") for digit in "123456789"]
-
-        def chosen(digit: str | None) -> None:
-            if digit is None:
-                return
-            self.quick = {key: other for key, other in self.quick.items() if other != tag} | {digit: tag}
-            try:
-                save_quick(self._editor.asking.folder, self.quick)
-            except UserError as error:
-                self.screen.tell(error_words(error), "error")
-            self.screen.panes.refresh_tags()
-
-        own = next((digit for digit, other in self.quick.items() if other == tag), "")
-        free = own or next((digit for digit in "123456789" if digit not in self.quick), "1")
-        title = _("On which digit is {tag}?").format(tag=plain(tag, limit=40))
-        self.screen.app.push_screen(_Digit(title, choices, current=free), chosen)
-
     def action_folder(self) -> None:
         roots = self.screen.roots()
         choices = [Choice(root, plain(str(root))) for root in roots]
 
         def chosen(root: object) -> None:
-            if root is not None and root != self.screen.root:
-                self.screen.open_folder(root)  # type: ignore[arg-type]  # one of the choices
+            if root is not None and root != self.screen.opening.root:
+                self.screen.opening.open_folder(root)  # type: ignore[arg-type]  # one of the choices
 
-        self.screen.app.push_screen(Choose(_("Folder"), choices, current=self.screen.root), chosen)
+        self.screen.app.push_screen(Choose(_("Folder"), choices, current=self.screen.opening.root), chosen)
 
     def action_keymap(self) -> None:
         from lora_tui.tui.keymaps import KEYMAPS
@@ -297,13 +272,3 @@ class Guides:
                 shell.take_keymap()
 
         shell.push_screen(Choose(_("Keymap"), choices, current=shell.settings.keymap), chosen)
-
-
-class _Digit(Choose[str]):
-    """A choice whose rows can be named by their digit."""
-
-    BINDINGS = [(digit, f"digit('{digit}')") for digit in "123456789"]
-
-    def action_digit(self, digit: str) -> None:
-        """Choose the row of a digit."""
-        self.dismiss(digit)

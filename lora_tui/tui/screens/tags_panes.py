@@ -313,7 +313,7 @@ class Panes:
         if row is None:
             rule = self.screen.shell.marks.rule
             return [Cell(rule * 3 + " " + _("fixed up to here") + " " + rule * 60, "muted")]
-        digit = next((key for key, tag in self.screen.guides.quick.items() if tag == row.tag), "")
+        digit = next((key for key, tag in self.screen.again.quick.items() if tag == row.tag), "")
         whole = row.have == row.of
         kind, tone = self._kind(row)
         if row.of == 1:

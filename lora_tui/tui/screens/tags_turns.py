@@ -1,0 +1,81 @@
+"""Undo and redo in the tag editor: one transaction after the other, however fast the key is pressed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.wording import error_words
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.tags import TagsScreen
+    from lora_tui.tui.tags.editor import Editor
+
+MOST_TURNS = 10_000
+"""Transactions that one command takes back or brings back at most."""
+
+
+class Turns:
+    """Transactions taken back and brought back, in the order of the keys."""
+
+    def __init__(self, screen: TagsScreen) -> None:
+        self.screen = screen
+        self._turns: list[Literal["undo", "redo"]] = []
+        self._turning = False
+
+    @property
+    def _editor(self) -> Editor:
+        assert self.screen.editor is not None
+        return self.screen.editor
+
+    def action_undo(self) -> None:
+        self.turn("undo")
+
+    def action_redo(self) -> None:
+        self.turn("redo")
+
+    def turn(self, way: Literal["undo", "redo"], steps: int = 1) -> None:
+        """Take transactions back or bring them back, one after the other; keys pressed meanwhile wait in line."""
+        if self.screen.edits.pending is not None:
+            self.screen.edits.discard()
+            return
+        self._turns += [way] * min(steps, MOST_TURNS)
+        if not self._turning and not self.screen.busy:
+            self._turning = True
+            start_job(self.screen, self._turn, "turn", alone=False)
+
+    async def turn_all(self, way: Literal["undo", "redo"]) -> None:
+        """Take back all that was done since the folder was opened, or bring back all that was undone."""
+        steps = await in_thread(self._editor.turns, way)
+        if steps:
+            self.turn(way, steps)
+        else:
+            none = _("There is nothing to undo.") if way == "undo" else _("There is nothing to redo.")
+            self.screen.tell(none, "muted")
+
+    async def _turn(self) -> None:
+        said, tone = "", "success"
+        try:
+            while self._turns:
+                way = self._turns.pop(0)
+                self.screen.busy = _("undoing") if way == "undo" else _("bringing back")
+                record = await in_thread(self._editor.turn, way)
+                operation = plain(record.operation, limit=40) if record else ""
+                number = record.files if record else 0
+                if way == "undo":
+                    text = ngettext(
+                        "undone in {files} file: {operation}", "undone in {files} files: {operation}", number
+                    )
+                else:
+                    text = ngettext("again in {files} file: {operation}", "again in {files} files: {operation}", number)
+                said = text.format(files=count(number), operation=operation)
+        except UserError as error:
+            self._turns.clear()
+            said, tone = said or error_words(error), tone if said else "warning"
+        finally:
+            self._turning = False
+            self.screen.work("")
+        self.screen.panes.refresh_tags()
+        self.screen.tell(said, tone)
