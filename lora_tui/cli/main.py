@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("lora_tui.cli.runs", N_("list runs, show one, ask it to stop, pause, save …")),
     "watch": ("lora_tui.cli.watch", N_("follow a run as lines, or as one status line")),
     "attach": ("lora_tui.cli.attach", N_("open the app on a running training")),
+    "tasks": ("lora_tui.cli.tasks", N_("tagging and preparing in the background: list, follow, stop")),
     "lora": ("lora_tui.cli.lora", N_("look into LoRA files")),
     "bench": ("lora_tui.cli.bench", N_("measure this machine")),
 }

@@ -76,4 +76,5 @@ def _quoted(text: str) -> str:
 
 def living_runs() -> list[RunFolder]:
     """The living runs of this machine, newest first."""
-    return [RunFolder(info.run_dir) for info in registry.living()]
+    living = (RunFolder(info.run_dir) for info in registry.living())
+    return [run for run in living if run.config_path.exists()]  # else it is other work, on a dataset
