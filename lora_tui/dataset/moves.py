@@ -1,0 +1,342 @@
+"""Moving images with all that belongs to them, to another folder or into the trash, and moving them back.
+
+Nothing is deleted here but by :func:`empty_trash`. What a move is about to do stands in ``.lora-tui/moves/`` of the
+dataset before the first file moves, so that one that was cut off can be taken back, too; the trash is
+``.lora-tui/trash/``. No file is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lora_tui.captions.journal.log import HOME, home_of
+from lora_tui.dataset.companions import companions
+from lora_tui.errors import UserError
+from lora_tui.files import sync_folder, write_atomic
+from lora_tui.text import _, plain
+
+_LARGEST = 1 << 28
+
+
+@dataclass(frozen=True)
+class Move:
+    """What was moved together.
+
+    Attributes:
+        number: within its dataset, from 1.
+        kind: ``trash`` or ``move``.
+        created: unix seconds.
+        pairs: where each file was and where it went, relative to the dataset's home with ``/``; the last may be
+            absolute when it left the dataset.
+        images: how many of them are images.
+        back: it was taken back.
+        failed: files that stayed where they were, with the reason.
+    """
+
+    number: int
+    kind: str
+    created: float
+    pairs: tuple[tuple[str, str], ...]
+    images: int
+    back: bool = False
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+def trash(folder: Path, images: Sequence[Path]) -> Move:
+    """Put images and their companions into the trash of the dataset that ``folder`` belongs to.
+
+    Raises:
+        UserError: ``moves.write`` when nothing can be written there, ``moves.outside`` for an image of elsewhere.
+    """
+    home = home_of(folder)
+    with _turn(home):
+        number = _next(home)
+        pairs = [
+            (name, f"{HOME}/trash/{number}/{name}")
+            for name in _with_companions(home, [_inside(home, i) for i in images])
+        ]
+        return _carry_out(home, Move(number, "trash", time.time(), tuple(pairs), len(images)))
+
+
+def move(folder: Path, images: Sequence[Path], target: Path) -> Move:
+    """Move images and their companions into ``target``, which is made if it is missing.
+
+    Raises:
+        UserError: ``moves.taken`` when a file of that name is there (nothing was moved then), ``moves.write``,
+            ``moves.outside``.
+    """
+    home = home_of(folder)
+    with _turn(home):
+        names = _with_companions(home, [_inside(home, image) for image in images])
+        root = os.path.realpath(target)
+        where = os.path.relpath(root, home) if _is_below(root, os.path.realpath(home)) else root
+        pairs = [(name, (PurePosixPath(where) / PurePosixPath(name).name).as_posix()) for name in names]
+        pairs = [(old, new) for old, new in pairs if old != new]
+        _require_free(home, pairs)
+        try:
+            Path(root).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot(error, root) from error
+        return _carry_out(home, Move(_next(home), "move", time.time(), tuple(pairs), len(images)))
+
+
+def take_back(folder: Path, number: int) -> Move:
+    """Bring the files of a move back to where they were; what stands there now is never overwritten.
+
+    Returns:
+        the move, with ``failed`` naming the files that could not go back.
+
+    Raises:
+        UserError: ``moves.unknown``, ``moves.write``.
+    """
+    home = home_of(folder)
+    with _turn(home):
+        known = next((one for one in moves(folder) if one.number == number), None)
+        if known is None:
+            raise UserError(
+                _("There is no move {number}.").format(number=number), place=plain(str(home)), code="moves.unknown"
+            )
+        failed = _rename_all(home, [(new, old) for old, new in known.pairs])
+        done = Move(known.number, known.kind, known.created, known.pairs, known.images, not failed, tuple(failed))
+        _write(home, done)
+        if known.kind == "trash":
+            _remove_empty(home / HOME / "trash" / str(number))
+        return done
+
+
+def moves(folder: Path) -> list[Move]:
+    """The moves of a dataset, newest first; a record that is damaged is left out."""
+    found = []
+    for path in _records(home_of(folder)):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            found.append(_read(path))
+    return sorted(found, key=lambda one: one.number, reverse=True)
+
+
+def in_trash(folder: Path) -> list[Move]:
+    """What lies in the trash, newest first."""
+    home = home_of(folder)
+    return [one for one in moves(folder) if one.kind == "trash" and (home / HOME / "trash" / str(one.number)).is_dir()]
+
+
+def empty_trash(folder: Path) -> int:
+    """Delete for good what lies in the trash; return the bytes that are free now.
+
+    Raises:
+        UserError: ``moves.write``.
+    """
+    home = home_of(folder)
+    freed = 0
+    with _turn(home):
+        for one in in_trash(folder):
+            root = home / HOME / "trash" / str(one.number)
+            freed += sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir())
+            try:
+                shutil.rmtree(root)
+            except OSError as error:
+                raise _cannot(error, root) from error
+            _record(home, one.number).unlink(missing_ok=True)
+    return freed
+
+
+# -- names
+
+
+def _inside(home: Path, image: Path) -> str:
+    """An image's name relative to the dataset's home; its folder may be reached through links."""
+    folder = os.path.realpath(image.parent)
+    root = os.path.realpath(home)
+    if not _is_below(folder, root):
+        raise UserError(_("The image does not lie in this dataset."), place=plain(str(image)), code="moves.outside")
+    return PurePosixPath(os.path.relpath(os.path.join(folder, image.name), root)).as_posix()  # noqa: PTH118
+
+
+def _is_below(path: str, root: str) -> bool:
+    return os.path.commonpath([path, root]) == root
+
+
+def _with_companions(home: Path, images: Iterable[str]) -> list[str]:
+    """The images, each followed by what belongs to it; shared captions go with the last image that needs them."""
+    chosen: dict[str, list[str]] = {}
+    for name in dict.fromkeys(images):
+        folder, _slash, file = name.rpartition("/")
+        chosen.setdefault(folder, []).append(file)
+    found = []
+    for folder, files in chosen.items():
+        prefix = f"{folder}/" if folder else ""
+        try:
+            there = {entry.name for entry in os.scandir(home / folder) if not entry.is_dir()}
+        except OSError as error:
+            raise _cannot(error, home / folder) from error
+        staying = there - set(files)
+        taken: set[str] = set()
+        for file in files:
+            mine = [name for name in companions(file, staying | {file}) if name not in taken]
+            taken.update(mine)
+            found += [prefix + file, *(prefix + name for name in mine)]
+    return found
+
+
+def _require_free(home: Path, pairs: Sequence[tuple[str, str]]) -> None:
+    names: set[str] = set()
+    for old, new in pairs:
+        if new in names or os.path.lexists(home / new):
+            raise UserError(
+                _("A file of this name is there already; nothing was moved."),
+                place=plain(str(home / new)),
+                remedy=_("Rename {name} first.").format(name=plain(old)),
+                code="moves.taken",
+            )
+        names.add(new)
+
+
+# -- doing
+
+
+def _carry_out(home: Path, planned: Move) -> Move:
+    _write(home, planned)
+    failed = _rename_all(home, planned.pairs)
+    if not failed:
+        return planned
+    kept = {old for old, _reason in failed}
+    pairs = tuple(pair for pair in planned.pairs if pair[0] not in kept)
+    done = Move(planned.number, planned.kind, planned.created, pairs, planned.images, failed=tuple(failed))
+    _write(home, done)
+    return done
+
+
+def _rename_all(home: Path, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Rename file after file; those that cannot be, with the reason. One that is there already is left out."""
+    failed: list[tuple[str, str]] = []
+    folders = set()
+    for old, new in pairs:
+        source, target = home / old, home / new
+        if not os.path.lexists(source) and os.path.lexists(target):
+            continue  # an earlier attempt did it
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _rename(source, target)
+            folders.add(target.parent)
+        except FileExistsError:
+            failed.append((old, _("a file of this name is there now")))
+        except OSError as error:
+            failed.append((old, error.strerror or str(error)))
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            sync_folder(folder)
+    return failed
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Rename without overwriting; a file for another disk is copied whole before it goes here."""
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != 18:  # EXDEV: another disk
+            raise
+        part = target.with_name(f".{target.name[:100]}.part")
+        try:
+            shutil.copy2(source, part, follow_symlinks=False)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.rename(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        source.unlink()
+
+
+def _remove_empty(root: Path) -> None:
+    """Remove a folder of the trash from which everything is gone."""
+    for folder in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    with contextlib.suppress(OSError):
+        root.rmdir()
+
+
+# -- the records
+
+
+def _record(home: Path, number: int) -> Path:
+    return home / HOME / "moves" / f"{number}.json"
+
+
+def _records(home: Path) -> list[Path]:
+    try:
+        return [path for path in (home / HOME / "moves").iterdir() if path.stem.isdecimal() and path.suffix == ".json"]
+    except OSError:
+        return []
+
+
+def _next(home: Path) -> int:
+    numbers = [int(path.stem) for path in _records(home)]
+    with contextlib.suppress(OSError):
+        numbers += [int(path.name) for path in (home / HOME / "trash").iterdir() if path.name.isdecimal()]
+    return max(numbers, default=0) + 1
+
+
+def _write(home: Path, one: Move) -> None:
+    value = {
+        "number": one.number,
+        "kind": one.kind,
+        "created": one.created,
+        "pairs": one.pairs,
+        "images": one.images,
+        "back": one.back,
+    }
+    path = _record(home, one.number)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(value).encode())
+    except OSError as error:
+        raise _cannot(error, path) from error
+
+
+def _read(path: Path) -> Move:
+    with path.open("rb") as file:
+        value: dict[str, Any] = json.loads(file.read(_LARGEST))
+    pairs = tuple((str(old), str(new)) for old, new in value["pairs"])
+    for old, new in pairs:
+        for name in (old, new):
+            if ".." in PurePosixPath(name).parts:
+                raise ValueError(name)
+        if PurePosixPath(old).is_absolute():
+            raise ValueError(old)
+    kind = str(value["kind"])
+    return Move(int(path.stem), kind, float(value["created"]), pairs, int(value["images"]), bool(value["back"]))
+
+
+@contextlib.contextmanager
+def _turn(home: Path) -> Iterator[None]:
+    """One after the other: two terminals never move files of one dataset at the same time."""
+    path = home / HOME / "moves" / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    except OSError as error:
+        raise _cannot(error, path) from error
+    with lock:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _cannot(error: OSError, place: Path | str) -> UserError:
+    return UserError(
+        _("Files cannot be moved here: {reason}.").format(reason=plain(error.strerror or str(error))),
+        place=plain(str(error.filename or place)),
+        remedy=_("Make the folder writable and leave room on the disk."),
+        code="moves.write",
+    )
