@@ -1,0 +1,211 @@
+"""What a dataset shows and what is missing: views, framing, angles, expressions, light, things in the way.
+
+Told from captions (tags or prose) and, where a tagger has looked, from its scores. Nothing is concluded from silence:
+an aspect that no caption speaks of is unknown, not missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lora_tui.project import CONCRETE, PURPOSES
+from lora_tui.text import N_, _
+
+SURE = 0.35
+"""A tagger's score from which on a tag counts."""
+
+ENOUGH = 10
+"""Images from which on something missing is worth a word."""
+
+ASPECTS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "view": (
+        N_("view"),
+        {
+            "front": (N_("front"), "from front, front view, straight-on, facing viewer, frontal, facing the camera"),
+            "side": (N_("side"), "from side, side view, profile, sideways, in profile, facing to the side"),
+            "quarter": (N_("three-quarter"), "three-quarter view, three quarter view, 3/4 view"),
+            "back": (N_("back"), "from behind, back view, facing away, rear view, seen from the back, looking back"),
+        },
+    ),
+    "framing": (
+        N_("framing"),
+        {
+            "closeup": (
+                N_("close-up"),
+                "close-up, closeup, close up, portrait, headshot, head shot, face focus, macro",
+            ),
+            "upper": (N_("upper body"), "upper body, cowboy shot, half body, waist up, medium shot, bust"),
+            "full": (N_("full body"), "full body, full-body, full length, head to toe"),
+            "wide": (N_("wide"), "wide shot, long shot, very wide shot, from afar, in the distance"),
+        },
+    ),
+    "angle": (
+        N_("camera angle"),
+        {
+            "above": (N_("from above"), "from above, high angle, high-angle, bird's-eye view, top view, top-down"),
+            "below": (N_("from below"), "from below, low angle, low-angle, worm's-eye view"),
+            "tilted": (N_("tilted"), "dutch angle, tilted angle, canted angle"),
+        },
+    ),
+    "expression": (
+        N_("expression"),
+        {
+            "neutral": (
+                N_("neutral"),
+                "expressionless, neutral expression, closed mouth, serious, calm, blank expression",
+            ),
+            "smiling": (N_("smiling"), "smile, smiling, grin, grinning, happy, laughing, smirk, :d"),
+            "sad": (N_("sad"), "sad, crying, tears, frown, frowning, worried, teary eyes"),
+            "angry": (N_("angry"), "angry, scowl, scowling, glaring, annoyed, clenched teeth"),
+            "surprised": (N_("surprised"), "surprised, wide-eyed, shocked, astonished, :o"),
+            "closed": (N_("eyes closed"), "closed eyes, eyes closed, sleeping, one eye closed, wink, winking"),
+        },
+    ),
+    "light": (
+        N_("light"),
+        {
+            "day": (N_("daylight"), "day, daylight, sunlight, sunny, blue sky, daytime"),
+            "night": (N_("night"), "night, night sky, moonlight, dark, nighttime, starry sky"),
+            "low": (N_("low sun"), "sunset, sunrise, dusk, dawn, golden hour, evening, twilight"),
+            "indoors": (N_("indoors"), "indoors, indoor, lamp, candlelight, studio light, studio lighting"),
+            "back": (N_("back light"), "backlighting, backlit, back light, rim light, rim lighting, silhouette"),
+        },
+    ),
+    "occlusion": (
+        N_("partly hidden"),
+        {
+            "held": (N_("holding something"), "holding, carrying, hugging, hands full"),
+            "covered": (
+                N_("covered"),
+                "covering, covered, mask, mouth mask, hand over own mouth, hair over eyes, veil, hood up",
+            ),
+            "cut": (
+                N_("cut by the frame"),
+                "out of frame, head out of frame, feet out of frame, cropped legs, cropped",
+            ),
+        },
+    ),
+}
+"""Aspects, each with its kinds and the words for them in captions."""
+
+_OF_PURPOSE = {
+    "character": tuple(ASPECTS),
+    "clothing": ("view", "framing", "light"),
+    "object": ("view", "framing", "angle", "light", "occlusion"),
+    "pose": ("view", "framing", "angle"),
+    "element": ("view", "framing", "light"),
+}
+_GENERAL = ("framing", "angle", "light")
+
+
+def _pattern(words: str) -> re.Pattern[str]:
+    terms = sorted((re.escape(" ".join(word.split())) for word in words.split(",")), key=len, reverse=True)
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(terms)})(?![\w-])")
+
+
+_PATTERNS = {
+    (aspect, kind): _pattern(words)
+    for aspect, (_title, kinds) in ASPECTS.items()
+    for kind, (_name, words) in kinds.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of an aspect: ``name``, its word for a person, and how many images show it."""
+
+    name: str
+    title: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aspect:
+    """One aspect: its kinds, and of how many images something of it is known."""
+
+    name: str
+    title: str
+    kinds: tuple[Kind, ...]
+    known: int
+
+    @property
+    def missing(self) -> tuple[Kind, ...]:
+        """The kinds that no image shows, if anything of the aspect is known at all."""
+        return tuple(kind for kind in self.kinds if not kind.images) if self.known else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What ``images`` images show, aspect by aspect."""
+
+    images: int
+    aspects: tuple[Aspect, ...]
+
+    @property
+    def missing(self) -> tuple[tuple[Aspect, Kind], ...]:
+        """Every kind that no image shows although its aspect is spoken of."""
+        return tuple((aspect, kind) for aspect in self.aspects for kind in aspect.missing)
+
+    @property
+    def unknown(self) -> tuple[Aspect, ...]:
+        """The aspects that no caption and no tagger says anything of."""
+        return tuple(aspect for aspect in self.aspects if not aspect.known)
+
+
+def aspects_of(purpose: str) -> tuple[str, ...]:
+    """The aspects that matter for a purpose of :data:`lora_tui.project.PURPOSES`; all of them when it is unknown."""
+    if purpose in _OF_PURPOSE:
+        return _OF_PURPOSE[purpose]
+    if purpose in PURPOSES:
+        return tuple(ASPECTS) if PURPOSES[purpose][0] == CONCRETE else _GENERAL
+    return tuple(ASPECTS)
+
+
+def coverage(
+    captions: Iterable[str], *, purpose: str = "", scores: Iterable[Mapping[str, float]] | None = None
+) -> Coverage:
+    """What captions, and a tagger's scores for the same images in the same order, say that the images show.
+
+    Args:
+        captions: the text of each image's caption, empty where there is none.
+        purpose: chooses the aspects that matter.
+        scores: for each image, tags and their scores from 0 to 1; empty where no tagger has looked.
+    """
+    names = aspects_of(purpose)
+    wanted = [key for key in _PATTERNS if key[0] in names]
+    counts = dict.fromkeys(wanted, 0)
+    known = dict.fromkeys(names, 0)
+    images = 0
+    told = iter(scores) if scores is not None else None
+    for caption in captions:
+        images += 1
+        seen = next(told, {}) if told is not None else {}
+        text = _spoken(caption, seen)
+        spoken_of = set()
+        for key in wanted:
+            if _PATTERNS[key].search(text):
+                counts[key] += 1
+                spoken_of.add(key[0])
+        for name in spoken_of:
+            known[name] += 1
+    return Coverage(
+        images,
+        tuple(
+            Aspect(
+                name,
+                _(ASPECTS[name][0]),
+                tuple(Kind(kind, _(title), counts[name, kind]) for kind, (title, _words) in ASPECTS[name][1].items()),
+                known[name],
+            )
+            for name in names
+        ),
+    )
+
+
+def _spoken(caption: str, scores: Mapping[str, float]) -> str:
+    """A caption and the tags that a tagger is sure of, as one text without case, underscores and escapes."""
+    sure = (tag for tag, score in scores.items() if score >= SURE)
+    text = ", ".join([caption, *sure])
+    return " ".join(text.replace("_", " ").replace("\\", "").casefold().split())
