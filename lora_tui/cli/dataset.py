@@ -40,6 +40,8 @@ REMEDIES = {"caption.missing": N_("Write one beside each image, named like it.")
 
 
 def build(parser: argparse.ArgumentParser) -> None:
+    from lora_tui.cli import dataset_facts, dataset_files
+
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help=_("say what is wrong with a dataset, and how to mend it"))
     _add_source(check)
@@ -52,6 +54,8 @@ def build(parser: argparse.ArgumentParser) -> None:
     _add_source(buckets)
     buckets.add_argument("--batch-size", type=int, metavar="N", help=_("images shown at once"))
     buckets.set_defaults(action=_buckets)
+    dataset_facts.build(commands, _add_source, _opened)
+    dataset_files.build(commands)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -149,7 +153,7 @@ def _bucket_rows(planned: Any, batch_size: int) -> list[dict[str, Any]]:
                 "shown": shown,
                 "batches": -(-shown // batch_size),
                 "mean_cut": round(sum(cuts) / len(cuts), 4),
-                "enlarged": sum(1 for one in members if one.fit.resize.width > one.image.facts.width),
+                "enlarged": sum(1 for one in members if one.fit.resize.width > one.image.width),
             }
         )
     return rows
@@ -159,6 +163,11 @@ def _project_of(directory: Path) -> Project | None:
     from lora_tui.project import Project
 
     return Project.find(directory)
+
+
+def _opened(args: argparse.Namespace) -> tuple[Config, Scan, Project | None]:
+    project = _project_of(args.directory)
+    return *_scan(args, project), project
 
 
 def _scan(args: argparse.Namespace, project: Project | None) -> tuple[Config, Scan]:
