@@ -20,14 +20,18 @@ SUFFIX = ".safetensors"
 
 
 class ContentStore:
-    """Entries of one kind (``latents``, ``text``) under ``root``; keys are hexadecimal digests."""
+    """Entries of one kind (``latents``, ``text``) under ``root``; keys are hexadecimal digests.
 
-    def __init__(self, root: Path, kind: str) -> None:
+    ``suffix`` is the ending of their files.
+    """
+
+    def __init__(self, root: Path, kind: str, suffix: str = SUFFIX) -> None:
         self.folder = root / kind
+        self.suffix = suffix
 
     def path(self, key: str) -> Path:
         """Where the entry ``key`` is or would be."""
-        return self.folder / key[:2] / f"{key}{SUFFIX}"
+        return self.folder / key[:2] / f"{key}{self.suffix}"
 
     def has(self, key: str) -> bool:
         """Whether the entry is there; marks it as used now."""
@@ -89,7 +93,7 @@ class ContentStore:
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         """Time of the last use, bytes and path of each entry."""
-        for path in self.folder.glob(f"??/*{SUFFIX}"):
+        for path in self.folder.glob(f"??/*{self.suffix}"):
             with contextlib.suppress(OSError):
                 stat = path.stat()
                 yield stat.st_mtime, stat.st_size, path
