@@ -37,6 +37,7 @@ def opened(folder: Path, profile: Profile = OURS) -> Session:
 def previewed(session: Session, operation: str, numbers: list[int] | None = None) -> Preview:
     corpus = session.corpus
     context = Context(profile=corpus.profile, count=corpus.index.count, tokens=sd15_tokens().count)
+    context.caption_of = lambda source: corpus.text_from(source, context.name)
     chosen = range(len(corpus.entries)) if numbers is None else numbers
     return preview(corpus, chosen, parse_operation(operation), context=context, operation_text=operation)
 

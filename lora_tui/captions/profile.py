@@ -24,6 +24,8 @@ class Profile:
         new_extension: the ending that a new caption file gets.
         lines: ``first`` reads the first line that is not blank, ``all`` the whole file, ``one_random`` takes one of
             the lines each time.
+        line: with ``first``, which of the lines that are not blank is meant, from 1; another than the first is for
+            whoever edits it, no trainer reads it so.
         separator: what stands between tags.
         keep_tokens: this many tags at the front stay where they are.
         keep_separator: what ends the fixed front and begins the fixed end of a caption; empty where the trainer knows
@@ -38,6 +40,7 @@ class Profile:
     extensions: tuple[str, ...] = (".txt", ".caption")
     new_extension: str = ".txt"
     lines: Lines = "first"
+    line: int = 1
     separator: str = ","
     keep_tokens: int = 0
     keep_separator: str = "|||"

@@ -182,8 +182,8 @@ def _set(words: Arguments) -> Operation:
 def _take(words: Arguments) -> Operation:
     words.take("from")
     source = words.text()
-    how: Any = words.choice("replace", "fill", "union", "intersect", "subtract", "prepend", "append")
-    return Take(source, how)
+    how: Any = words.choice("replace", "ifempty", "fill", "union", "intersect", "subtract", "prepend", "append")
+    return Take(source, "fill" if how == "ifempty" else how)
 
 
 def _alone(make: Callable[[], Operation]) -> Callable[[Arguments], Operation]:
@@ -227,7 +227,7 @@ VERBS: dict[str, tuple[Callable[[Arguments], Operation], str]] = {
         N_("exclusive [first|frequent]: keep one of tags that exclude each other"),
     ),
     "blacklist": (_alone(Blacklist), N_("blacklist: remove what the tables ban")),
-    "take": (_take, N_("take IMAGE|.ENDING replace|fill|union|intersect|subtract|prepend|append")),
+    "take": (_take, N_("take IMAGE|.ENDING replace|ifempty|union|intersect|subtract|prepend|append")),
     "set": (_set, N_("set TEXT [ifempty]")),
     "delete": (_alone(Delete), N_("delete: no caption file")),
 }

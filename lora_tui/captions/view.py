@@ -54,6 +54,9 @@ _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)")
 _PARTNERS = {"(": ")", "[": "]", "{": "}"}
 _PROSE_WORDS = 8
 _SENTENCE_WORDS = 5
+_WIDE_END = re.compile(r"[。！？]")
+_SENTENCE_SIGNS = 12
+"""Characters of a sentence in a script that puts no blanks between words."""
 
 
 def view(text: str, profile: Profile) -> View:
@@ -79,7 +82,7 @@ def is_simple(text: str, profile: Profile) -> bool:
 def tags_of(text: str, profile: Profile) -> tuple[str, ...]:
     """The names of the tags in ``text``: those of :func:`view`, without the cost of saying where they stand."""
     body = text.rstrip("\r\n")  # as most programs end a caption
-    if is_simple(body, profile):
+    if profile.line == 1 and is_simple(body, profile):
         return tuple(filter(None, map(str.strip, body.split(profile.separator))))
     return tuple([item.text for item in view(text, profile).items])
 
@@ -90,7 +93,12 @@ def captions_of(text: str, profile: Profile) -> tuple[tuple[int, int], ...]:
 
 
 def map_captions(text: str, profile: Profile, change: Callable[[str], str]) -> str:
-    """``text`` with each of its captions changed; a blank text counts as one empty caption."""
+    """``text`` with each of its captions changed; a blank text counts as one empty caption.
+
+    Where a line is meant that would be the next one, it counts as empty, too; what it becomes is put behind the others.
+    """
+    if profile.line > 1:
+        return _map_line(text, profile, change)
     if "\n" not in text and "\r" not in text:
         return change(text) if text.strip() else change("") + text
     spans = captions_of(text, profile)
@@ -101,6 +109,19 @@ def map_captions(text: str, profile: Profile, change: Callable[[str], str]) -> s
         parts += [text[position:start], change(text[start:end])]
         position = end
     return "".join([*parts, text[position:]])
+
+
+def _map_line(text: str, profile: Profile, change: Callable[[str], str]) -> str:
+    """As :func:`map_captions` for another line than the first."""
+    filled = [(start, end) for start, end in line_spans(text) if text[start:end].strip()]
+    if len(filled) >= profile.line:
+        start, end = filled[profile.line - 1]
+        return text[:start] + change(text[start:end]) + text[end:]
+    if len(filled) + 1 < profile.line or not (new := change("")):
+        return text
+    end = filled[-1][1]
+    found = _LINE_END.search(text)
+    return text[:end] + (found[0] if found else "\n") + new + text[end:]
 
 
 def caption_view(caption: str, profile: Profile) -> View:
@@ -132,11 +153,11 @@ def _opening(profile: Profile) -> re.Pattern[str]:
 def _spans(text: str, profile: Profile) -> list[tuple[int, int, int]]:
     """Start, end and line number of the stretches of ``text`` that are captions of their own."""
     if "\n" not in text and "\r" not in text:
-        return [(0, len(text), 0)]
+        return [(0, len(text), 0)] if profile.line == 1 else []
     if profile.lines == "all":
         return [(0, len(text), 0)]
     filled = [(start, end, line) for line, (start, end) in enumerate(line_spans(text)) if text[start:end].strip()]
-    return filled[:1] if profile.lines == "first" else filled
+    return filled[profile.line - 1 : profile.line] if profile.lines == "first" else filled
 
 
 def _items(text: str, start: int, end: int, line: int, first_unit: int, profile: Profile) -> list[Item]:
@@ -253,5 +274,7 @@ def _is_prose(text: str, items: list[Item]) -> bool:
     """Whether the caption is written in sentences: long parts, or a sentence that ends."""
     if not items or len(text) < 20:
         return False
+    if _WIDE_END.search(text):
+        return max(len(item.text) for item in items) >= _SENTENCE_SIGNS
     words = max(item.text.count(" ") + 1 for item in items)
     return words >= _PROSE_WORDS or (words >= _SENTENCE_WORDS and bool(_SENTENCE.search(text)))

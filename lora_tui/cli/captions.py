@@ -15,7 +15,7 @@ _SHOWN = 200
 
 
 def build(parser: argparse.ArgumentParser) -> None:
-    from lora_tui.cli import captions_advice, captions_import, captions_lint, captions_past
+    from lora_tui.cli import captions_advice, captions_endings, captions_import, captions_lint, captions_past
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help=_("list images with their tags, or the tags with their counts"))
@@ -27,6 +27,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     add_folder(show)
     show.add_argument("images", metavar="IMAGE", nargs="+", help=_("names of images in the folder"))
     show.set_defaults(action=_show)
+    captions_endings.add(commands)
     _build_edit(commands)
     captions_past.build(commands)
     review = commands.add_parser(
@@ -75,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
 def add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images"))
     parser.add_argument("--profile", default="ours", metavar="P", help=_("the trainer that will read the captions"))
-    parser.add_argument("--extensions", metavar="LIST", help=_("endings of caption files, such as .txt,.caption"))
+    parser.add_argument(
+        "--extensions", "--extension", metavar="LIST", help=_("endings of caption files, such as .txt,.caption")
+    )
+    parser.add_argument("--line", default="", metavar="N", help=_("the captions on this line of the files, or on all"))
     parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
 
 

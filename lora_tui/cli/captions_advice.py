@@ -46,7 +46,9 @@ def add(commands: Any) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images"))
     parser.add_argument("--profile", default="ours", metavar="P", help=_("the trainer that will read the captions"))
-    parser.add_argument("--extensions", metavar="LIST", help=_("endings of caption files, such as .txt,.caption"))
+    parser.add_argument(
+        "--extensions", "--extension", metavar="LIST", help=_("endings of caption files, such as .txt,.caption")
+    )
     parser.add_argument("--image", action="append", default=[], metavar="NAME", help=_("look at this image only"))
     parser.add_argument("--where", default="", metavar="FILTER", help=_("look at these captions only"))
     parser.add_argument("--json", action="store_true", help=_("print one JSON document"))

@@ -27,7 +27,9 @@ def add(commands: Any) -> None:
     """Declare ``lint`` among the subcommands of ``captions``."""
     lint = commands.add_parser("lint", help=_("say what is wrong with captions, and mend it with --fix"))
     lint.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images"))
-    lint.add_argument("--extensions", metavar="LIST", help=_("endings of caption files, such as .txt,.caption"))
+    lint.add_argument(
+        "--extensions", "--extension", metavar="LIST", help=_("endings of caption files, such as .txt,.caption")
+    )
     lint.add_argument("--profile", default="ours", metavar="P", help=_("the trainer that will read the captions"))
     lint.add_argument("--trigger", default=None, metavar="W", help=_("the trigger word; a project knows it"))
     lint.add_argument("--where", default="", metavar="FILTER", help=_("look at these captions only"))

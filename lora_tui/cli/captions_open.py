@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lora_tui.captions.operations.base import Context
     from lora_tui.captions.query import ImageFacts
     from lora_tui.captions.transaction import Session
+    from lora_tui.captions.variants import Variant
     from lora_tui.dataset.filter_facts import FilterFacts
 
 FAILED = 1
@@ -36,7 +37,7 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
     from lora_tui.captions.transaction import Session
     from lora_tui.cli.output import Progress, note
 
-    profile = profile_named(args.profile)
+    profile = _line_of(args).profile(profile_named(args.profile))
     if not args.directory.is_dir():
         raise UserError(
             _("There is no such folder."),
@@ -61,6 +62,27 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
         )
         note(text.format(number=count(number)))
     return session
+
+
+def _line_of(args: argparse.Namespace) -> Variant:
+    """The lines that ``--line`` means.
+
+    Raises:
+        UserError: it is no number of a line.
+    """
+    from lora_tui.captions.variants import EVERY_LINE, MOST_LINES, Variant
+
+    text = getattr(args, "line", "")
+    if text in ("", "all"):
+        return Variant(line=EVERY_LINE if text else 0)
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_LINES:
+        raise UserError(
+            _("This is no line of a caption file."),
+            place=f"--line {plain(text)}",
+            remedy=_("A number from 1 to {most}, or all.").format(most=MOST_LINES),
+            code="captions.line",
+        )
+    return Variant(line=int(text))
 
 
 def chosen(session: Session, args: argparse.Namespace) -> list[int]:

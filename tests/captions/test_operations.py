@@ -17,6 +17,9 @@ from lora_tui.captions.tokens import sd15_tokens
 from lora_tui.captions.verbs import VERBS
 from lora_tui.errors import UserError
 
+GIRL = "A girl, smiling, sits in a park. She waves."
+CAT = "A cat, asleep, lies on a red roof. It is noon."
+CAT_ZH = "一只猫在红色的屋顶上睡觉。天气很好，而且很安静。"
 Z = "1girl, solo,long hair ||| (smile:1.2), shirt, smile ||| end"
 CASES = [
     ('add "x" front', "a,b", "x,a,b"),
@@ -124,6 +127,8 @@ CASES = [
     ("take other.png replace", "a", "p, q"),
     ("take other.png fill", "a", "a"),
     ("take other.png fill", None, "p, q"),
+    ("take other.png ifempty", "a", "a"),
+    ("take other.png ifempty", "\n", "p, q"),
     ("take nobody.png replace", "a", "a"),
     ('set "a, b"', "x\n", "a, b\n"),
     ("set hello ifempty", "x", "x"),
@@ -173,6 +178,48 @@ def test_every_line_is_a_caption_where_the_trainer_takes_one_at_random() -> None
     assert parse_operation("add x front").apply("a\n\nb, c\n", asked) == "x, a\n\nx, b, c\n"
     asked.profile = PROFILES["musubi"]
     assert parse_operation("add x front").apply("a\nb", asked) == "x, a\nb"
+
+
+@pytest.mark.parametrize(
+    ("operation", "before", "after"),
+    [
+        ("add x", "a, b\nc\n", "a, b\nc, x\n"),
+        ("remove c", "a, c\n\nb, c", "a, c\n\nb"),
+        ("add x", "a\r\n", "a\r\nx\r\n"),
+        ("add x", "a", "a\nx"),
+        ("add x", "", ""),
+        ("add x", None, None),
+        ("remove a", "a", "a"),
+        ("set new", "a\nb\nc", "a\nnew\nc"),
+        ("set new ifempty", "a\nb", "a\nb"),
+        ("set new ifempty", "a", "a\nnew"),
+        ("take other.png replace", "a\nb\nc", "a\np, q\nc"),
+        ("take other.png ifempty", "a\nb", "a\nb"),
+        ("take other.png append", "a\nb", "a\nb, p, q"),
+    ],
+)
+def test_an_edit_of_the_second_line_leaves_the_others(operation: str, before: str | None, after: str | None) -> None:
+    asked = context()
+    asked.profile = replace(OURS, line=2)
+    assert parse_operation(operation).apply(before, asked) == after
+
+
+@pytest.mark.parametrize(
+    ("operation", "before", "after"),
+    [
+        ("take .txt append", GIRL, f"{GIRL} 1girl, smiling, hat"),
+        ("take .txt prepend", GIRL, f"1girl, smiling, hat, {GIRL}"),
+        ("take .caption append", "1girl, smiling\n", f"1girl, smiling, {CAT}\n"),
+        ("take .caption prepend", "1girl, asleep", f"{CAT} 1girl, asleep"),
+        ("take .caption append", f"x, {CAT}", f"x, {CAT}"),
+        ("take .caption append", None, CAT),
+        ("take .zh prepend", "1girl", f"{CAT_ZH}1girl"),
+    ],
+)
+def test_sentences_are_taken_as_one(operation: str, before: str | None, after: str) -> None:
+    asked = context()
+    asked.caption_of = {".txt": "1girl, smiling, hat\n", ".caption": CAT + "\n", ".zh": CAT_ZH}.get
+    assert parse_operation(operation).apply(before, asked) == after
 
 
 def test_shuffling_is_the_same_each_time_and_differs_between_images() -> None:

@@ -34,7 +34,8 @@ PIECES = [
     ":(",
 ]
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=24).map("".join)
-PROFILE = st.sampled_from([*PROFILES.values(), replace(OURS, lines="one_random"), replace(OURS, keep_tokens=2)])
+OTHERS = [replace(OURS, lines="one_random"), replace(OURS, keep_tokens=2), replace(OURS, line=2)]
+PROFILE = st.sampled_from([*PROFILES.values(), *OTHERS])
 
 
 @given(TEXTS, PROFILE)

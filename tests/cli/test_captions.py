@@ -139,3 +139,22 @@ def test_what_could_not_be_written_fails_the_command(folder: Path, capsys: pytes
     done = told(capsys, "edit", folder, "--do", "remove 1girl", status=1)
     assert list(done["transactions"][0]["failures"]) == ["a.txt"]
     assert (folder / "b.txt").read_text() == "[red]\x1b[31m\n"
+
+
+def test_other_endings_and_other_lines_are_told_and_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path, {"a": "1girl\nA girl.", "b": "1girl"})
+    (folder / "a.caption").write_text("A girl in prose.")
+    assert told(capsys, "endings", folder) == {
+        "images": 2,
+        "lines": 2,
+        "endings": [{"ending": ".txt", "images": 2, "read": 2}, {"ending": ".caption", "images": 1, "read": 0}],
+    }
+    told(capsys, "edit", folder, "--extension", ".caption", "--do", "take .txt ifempty")
+    told(capsys, "edit", folder, "--line", 2, "--do", "set Other.")
+    assert {path.name: path.read_text() for path in folder.glob("?.*") if path.suffix != ".png"} == {
+        "a.txt": "1girl\nOther.",
+        "a.caption": "A girl in prose.",
+        "b.txt": "1girl\nOther.",
+        "b.caption": "1girl",
+    }
+    assert told(capsys, "list", folder, "--line", "0", status=2)["error"]["code"] == "captions.line"

@@ -63,7 +63,7 @@ class EachCaption(ABC):
 
     def apply(self, text: str | None, context: Context) -> str | None:
         if text is None:
-            new = self.change("", context) if self.makes_files else ""
+            new = self.change("", context) if self.makes_files and context.profile.line == 1 else ""
             return new or None
         changed = map_captions(text, context.profile, lambda caption: self.change(caption, context))
         return changed if changed or not text else context.profile.empty_text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lora_tui.captions.edits import with_each_replaced, without
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.operations.match import SECONDS, compiled, too_slow
-from lora_tui.captions.view import caption_view, map_captions, tags_of
+from lora_tui.captions.profile import Profile
+from lora_tui.captions.view import caption_view, captions_of, map_captions, tags_of, view
 
 Reach = Literal["whole", "part", "caption"]
 
@@ -115,18 +116,23 @@ def _tidied(before: str, after: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class SetText:
-    """This text and nothing else; a final line end stays."""
+    """This text and nothing else; a final line end stays. Where one line is meant, the others stay, too."""
 
     text: str
     only_if_empty: bool = False
 
     def apply(self, text: str | None, context: Context) -> str | None:
+        if context.profile.line > 1:
+            return text and map_captions(text, context.profile, self._line)
         if self.only_if_empty and text is not None and text.strip():
             return text
         if not self.text and text is not None:
             return context.profile.empty_text
         ending = re.search(r"(?:\r\n|\r|\n)*\Z", text or "")
         return self.text + (ending[0] if ending else "")
+
+    def _line(self, line: str) -> str:
+        return line if self.only_if_empty and line.strip() else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +150,8 @@ class Take:
     Attributes:
         source: an image's name, or an ending such as ``.wd14.txt``.
         how: ``replace`` the text; ``fill`` it where there is none; ``union``, ``prepend``, ``append`` add the tags
-            that are not there; ``intersect`` keeps the tags that both have, ``subtract`` those that the other has not.
+            that are not there, sentences as one; ``intersect`` keeps the tags that both have, ``subtract`` those that
+            the other has not.
     """
 
     source: str
@@ -152,11 +159,15 @@ class Take:
 
     def apply(self, text: str | None, context: Context) -> str | None:
         other = context.caption_of(self.source)
-        if other is None or (self.how == "fill" and text is not None and text.strip()):
+        if other is None or (self.how == "fill" and context.profile.line == 1 and text is not None and text.strip()):
             return text
         if self.how in ("replace", "fill"):
-            return other
-        tags = tuple(dict.fromkeys(tags_of(other, context.profile)))
+            if context.profile.line == 1:
+                return other
+            return SetText(_caption_in(other, context), self.how == "fill").apply(text, context)
+        if self.how in ("prepend", "append", "union") and _has_sentences(text, other, context):
+            return self._beside(text, _caption_in(other, context), context)
+        tags = tuple(dict.fromkeys(_tags_in(other, context)))
         if self.how in ("intersect", "subtract"):
             return text and map_captions(text, context.profile, lambda one: self._cut(one, set(tags), context))
         from lora_tui.captions.operations.placing import BACK, FRONT, Add
@@ -167,3 +178,38 @@ class Take:
         seen = caption_view(caption, context.profile)
         gone = [i for i, item in enumerate(seen.items) if (item.text in tags) == (self.how == "subtract")]
         return without(caption, seen, gone, context.profile)
+
+    def _beside(self, text: str | None, other: str, context: Context) -> str | None:
+        """The other's sentences in front of a caption or behind it, unless they stand in it already."""
+        if text is None:
+            return other if other and context.profile.line == 1 else None
+
+        def change(caption: str) -> str:
+            own = caption.strip()
+            if not own or not other or other in own:
+                return caption if own else other
+            first, second = (other, own) if self.how == "prepend" else (own, other)
+            joint = " " if first[-1] in ".!?" else "" if first[-1] in "。！？" else context.profile.separator + " "
+            return caption.replace(own, first + joint + second, 1)
+
+        return map_captions(text, context.profile, change)
+
+
+def _plainly(context: Context) -> Profile:
+    """The profile by which another file is read: its first line, whichever is meant of this one."""
+    return replace(context.profile, line=1) if context.profile.line > 1 else context.profile
+
+
+def _tags_in(text: str, context: Context) -> tuple[str, ...]:
+    return tags_of(text, _plainly(context))
+
+
+def _caption_in(text: str, context: Context) -> str:
+    """The caption in the text of another file."""
+    spans = captions_of(text, _plainly(context))
+    return text[spans[0][0] : spans[0][1]].strip() if spans else ""
+
+
+def _has_sentences(text: str | None, other: str, context: Context) -> bool:
+    """Whether one of two captions is prose, whose commas separate no tags."""
+    return view(other, _plainly(context)).is_prose or (text is not None and view(text, context.profile).is_prose)

@@ -1,0 +1,141 @@
+"""The several captions that an image may have: files with other endings beside it, and lines of one file.
+
+A corpus holds one of them for each image. Which one is a :class:`Variant`; another is seen by opening the folder again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from lora_tui.captions.corpus import Corpus
+from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.profile import Profile
+from lora_tui.captions.view import captions_of, line_spans
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+EVERY_LINE = -1
+MOST_LINES = 99
+"""Lines of a caption file that can be told apart."""
+
+_MOST_PARTS = 3
+_ENDING = re.compile(r"(\.[^./\\\s]+){1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Which of an image's captions is meant.
+
+    Attributes:
+        ending: such as ``.caption``; empty means the first of several that exists, which is the one that trains.
+        line: the number of a line that is not blank, from 1; 0 for what the trainer reads, -1 for every line, each a
+            caption of its own.
+    """
+
+    ending: str = ""
+    line: int = 0
+
+    def profile(self, profile: Profile) -> Profile:
+        """``profile`` for exactly this variant."""
+        if self.line == EVERY_LINE:
+            return replace(profile, lines="one_random", line=1)
+        return replace(profile, lines="first", line=self.line) if self.line else profile
+
+    def extensions(self, usual: Sequence[str]) -> tuple[str, ...]:
+        """The endings to look for: this one alone, else the usual ones in their order."""
+        return (self.ending,) if self.ending else tuple(usual)
+
+
+def checked_ending(text: str) -> str:
+    """An ending of caption files as a person names it, with its dot.
+
+    Raises:
+        UserError: ``captions.ending`` when no file can end so, or it is that of an image.
+    """
+    from lora_tui.captions.corpus import IMAGE_SUFFIXES
+
+    ending = text.strip() if text.strip().startswith(".") else f".{text.strip()}"
+    if not _ENDING.fullmatch(ending) or ending[ending.rfind(".") :].lower() in IMAGE_SUFFIXES:
+        raise UserError(
+            _("This is no ending of caption files."),
+            place=plain(text),
+            remedy=_("Such as .txt, .caption or .wd14.txt."),
+            code="captions.ending",
+        )
+    return ending
+
+
+def endings_in(corpus: Corpus) -> dict[str, int]:
+    """The endings of caption files beside the images of a corpus, each with how many images have one; for a thread.
+
+    The corpus' own endings come first, then the most frequent. A file is a caption of the image with the longest
+    matching name: ``a.b.txt`` belongs to ``a.b.png``, or to ``a.png`` when there is no other.
+    """
+    stems: dict[str, Counter[str]] = {}
+    for entry in corpus.entries:
+        folder, _slash, name = entry.name.rpartition("/")
+        stems.setdefault(folder, Counter())[name[: name.rfind(".")]] += 1
+    known = frozenset(ending[ending.rfind(".") :] for ending in (*corpus.extensions, ".txt", ".caption"))
+    found: Counter[str] = Counter()
+    for folder, images in stems.items():
+        try:
+            names = os.listdir(os.path.join(corpus.root, folder))  # noqa: PTH118, PTH208 - 200,000 names
+        except OSError:
+            continue
+        for name in names:
+            if name[name.rfind(".") :] in known and name[0] != ".":
+                stem = _stem(name, images)
+                if stem:
+                    found[name[len(stem) :]] += images[stem]
+    own = [ending for ending in corpus.extensions if ending in found]
+    return {ending: found[ending] for ending in dict.fromkeys([*own, *(name for name, _n in found.most_common())])}
+
+
+def _stem(name: str, images: Counter[str]) -> str:
+    stem = name
+    for _part in range(_MOST_PARTS):
+        stem = stem[: max(stem.rfind("."), 0)]
+        if stem in images:
+            return stem
+    return ""
+
+
+def existing(corpus: Corpus, number: int, endings: Iterable[str]) -> tuple[str, ...]:
+    """Those of some endings for which an image has a file; for a thread."""
+    stem = f"{corpus.root}/{corpus.entries[number].name.rpartition('.')[0]}"
+    return tuple(ending for ending in endings if os.path.isfile(stem + ending))  # noqa: PTH113 - at each step of a cursor
+
+
+def lines_of(document: CaptionDocument | None) -> int:
+    """How many lines of a caption file are not blank."""
+    if document is None:
+        return 0
+    text = document.text
+    return sum(1 for start, end in line_spans(text) if text[start:end].strip())
+
+
+def most_lines(corpus: Corpus) -> int:
+    """The most lines that a caption of the corpus has; for a thread."""
+    raws = ((entry, entry.raw.strip()) for entry in corpus.entries if entry.raw)
+    several = (entry for entry, raw in raws if b"\n" in raw or b"\r" in raw)
+    return min(max((lines_of(entry.document) for entry in several), default=1), MOST_LINES)
+
+
+def shown_text(document: CaptionDocument | None, profile: Profile) -> str:
+    """The caption that a profile means, stripped; of several the first."""
+    if document is None:
+        return ""
+    spans = captions_of(document.text, profile)
+    return document.text[spans[0][0] : spans[0][1]].strip() if spans else ""
+
+
+def is_mixed(corpus: Corpus, endings: Collection[str]) -> bool:
+    """Whether the captions of a corpus that looks for several endings are not all of the first one."""
+    first = corpus.extensions[0]
+    if not any(ending in endings for ending in corpus.extensions[1:]):
+        return False
+    return any(entry.raw is not None and not entry.caption_name.endswith(first) for entry in corpus.entries)
