@@ -10,7 +10,7 @@ import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -160,7 +160,7 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
         )
     held_out = _held_out(config, images, groups)
     fit = _fitter(config)
-    planned = [PlannedImage(image, fit(image.facts.width, image.facts.height)) for image in images]
+    planned = [PlannedImage(image, fit(image)) for image in images]
     return DataPlan(
         train=tuple(one for one in planned if one.image.uid not in held_out),
         validation=tuple(one for one in planned if one.image.uid in held_out),
@@ -220,14 +220,15 @@ def _draw(seed: int, members: list[DatasetImage]) -> int:
     return min(keyed_seed("validation", seed, image.relative, image.facts.size) for image in members)
 
 
-def _fitter(config: Config) -> Callable[[int, int], Fit]:
+def _fitter(config: Config) -> Callable[[DatasetImage], Fit]:
     buckets = buckets_for(config.data)
     known: dict[tuple[int, int], Fit] = {}
 
-    def fit(width: int, height: int) -> Fit:
-        found = known.get((width, height))
+    def fit(image: DatasetImage) -> Fit:
+        size = image.width, image.height
+        found = known.get(size)
         if found is None:
-            found = known[(width, height)] = fit_image(width, height, config.data, buckets)
-        return found
+            found = known[size] = fit_image(*size, config.data, buckets)
+        return found if image.crop is None else replace(found, source=image.crop)
 
     return fit

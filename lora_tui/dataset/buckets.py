@@ -30,17 +30,41 @@ class Size:
         return f"{self.width}x{self.height}"
 
 
+@dataclass(frozen=True, order=True)
+class Box:
+    """A part of an image, px of the image as it is shown: from ``left`` and ``top`` to before ``right``, ``bottom``."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
+
 @dataclass(frozen=True)
 class Fit:
     """How an image becomes a training image: scaled to ``resize``, then cut to ``bucket`` (pixels).
 
     ``resize`` covers ``bucket``: no side is shorter. ``crop_left`` and ``crop_top`` are the corner that stays.
+    ``source`` is the part of the image that all this is about; none for the whole.
     """
 
     bucket: Size
     resize: Size
     crop_left: int
     crop_top: int
+    source: Box | None = None
 
 
 def make_buckets(resolution: int, minimum: int, maximum: int, step: int) -> tuple[Size, ...]:

@@ -13,12 +13,13 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import astuple, fields
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from lora_tui.config.schema import Config, as_plain
+from lora_tui.dataset.buckets import Box
 from lora_tui.dataset.checks import check_dataset
 from lora_tui.dataset.facts import ImageFacts
 from lora_tui.dataset.scan import DatasetImage, Problem, Scan, Stop
@@ -131,13 +132,15 @@ def _image_as_data(image: DatasetImage) -> tuple[object, ...]:
         facts.orientation,
         facts.size,
         facts.mtime_ns,
+        None if image.crop is None else astuple(image.crop),
     )
 
 
 def _image_of(data: list[Any]) -> DatasetImage:
-    path, relative, dataset, repeats, caption, *facts = data
+    path, relative, dataset, repeats, caption, *facts, crop = data
     caption_path = None if caption is None else Path(caption)
-    return DatasetImage(Path(path), relative, dataset, repeats, ImageFacts(*facts), caption_path)
+    box = None if crop is None else Box(*crop)
+    return DatasetImage(Path(path), relative, dataset, repeats, ImageFacts(*facts), caption_path, box)
 
 
 def _problem_lines(problems: Iterable[Problem]) -> Iterator[bytes]:

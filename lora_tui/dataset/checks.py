@@ -73,7 +73,7 @@ def check_dataset(
             if on_progress is not None and not decode:
                 on_progress(number)
         found.extend(_image_problems(image, decode=decode))
-        size = image.facts.width, image.facts.height
+        size = image.width, image.height
         if size not in fits:
             fits[size] = fit_image(*size, data, buckets)
         found.extend(_fit_problems(image, fits[size]))
@@ -143,10 +143,10 @@ def _image_problems(image: DatasetImage, *, decode: bool) -> Iterator[Problem]:
 
 
 def _fit_problems(image: DatasetImage, fit: Fit) -> Iterator[Problem]:
-    scale, cut = fit.resize.width / image.facts.width, _cut_share(fit)
+    scale, cut = fit.resize.width / image.width, _cut_share(fit)
     if scale > MAX_ENLARGEMENT:
         message = _("The image is small ({width} x {height}): it is enlarged {scale:.1f} times.").format(
-            width=image.facts.width, height=image.facts.height, scale=scale
+            width=image.width, height=image.height, scale=scale
         )
         yield _warning(image.path, "image.small", message, _("Use a larger original, or train at a smaller size."))
     if cut > MAX_CUT:

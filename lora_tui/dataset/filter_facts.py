@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.dataset.buckets import buckets_for, fit_image
+from lora_tui.dataset.buckets import Size, buckets_for, fit_image
 from lora_tui.dataset.facts import ImageFacts, read_facts
+from lora_tui.dataset.notes import NotesBelow
 from lora_tui.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,17 +25,19 @@ class FilterFact:
 
     Attributes:
         width, height: px, as shown.
+        used: width and height of the part that is trained; the same unless a person chose a part.
         mtime: when the file was last changed, seconds since 1970.
     """
 
     def __init__(self, owner: FilterFacts, number: int, facts: ImageFacts) -> None:
         self._owner, self._number = owner, number
         self.width, self.height, self.mtime = facts.width, facts.height, facts.mtime_ns / 1e9
+        self.used = owner.used(number, facts)
 
     @property
     def bucket(self) -> tuple[int, int]:
         """Width and height (px) that it is trained at."""
-        return self._owner.bucket(self.width, self.height)
+        return self._owner.bucket(*self.used)
 
     @property
     def duplicates(self) -> str:
@@ -51,6 +54,7 @@ class FilterFacts:
         """``names`` are relative to ``root``; ``data`` says the buckets; ``on_progress`` hears of pictures compared."""
         self._root, self._names, self._data, self._on_progress = root, names, data, on_progress
         self._buckets = buckets_for(data)
+        self._notes = NotesBelow(root)
         self._headers: dict[int, ImageFacts | None] = {}
         self._groups: dict[int, str] | None = None
 
@@ -58,6 +62,13 @@ class FilterFacts:
         """The facts of an image; none when it cannot be read."""
         facts = self._facts(number)
         return None if facts is None else FilterFact(self, number, facts)
+
+    def used(self, number: int, facts: ImageFacts) -> tuple[int, int]:
+        """Width and height of the part of an image that is trained, px."""
+        crop = self._notes.crop(self._names[number])
+        if crop is None or crop.of != Size(facts.width, facts.height):
+            return facts.width, facts.height
+        return crop.box.width, crop.box.height
 
     def bucket(self, width: int, height: int) -> tuple[int, int]:
         """The bucket of an image of this size, px."""

@@ -48,8 +48,7 @@ def load_image(
 
     path = image.image.path if isinstance(image, PlannedImage) else image
     planned = image.image.facts if isinstance(image, PlannedImage) else None
-    enough = Size(fit.resize.width * _SPARE, fit.resize.height * _SPARE)
-    upright = open_upright(path, background=background, at_least=enough, planned=planned)
+    upright = _source(path, fit, background, planned)
     resized = upright
     if upright.size != (fit.resize.width, fit.resize.height):
         shrinks = fit.resize.width <= upright.width and fit.resize.height <= upright.height
@@ -58,6 +57,19 @@ def load_image(
     left, top, bucket = fit.crop_left, fit.crop_top, fit.bucket
     cut = resized.crop((left, top, left + bucket.width, top + bucket.height))
     return cut.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if flip else cut
+
+
+def _source(path: Path, fit: Fit, background: tuple[int, int, int], planned: ImageFacts | None) -> Image.Image:
+    """The part of the image that is fitted, upright and without transparency, large enough for the fit."""
+    enough = Size(fit.resize.width * _SPARE, fit.resize.height * _SPARE)
+    if fit.source is None:
+        return open_upright(path, background=background, at_least=enough, planned=planned)
+    box, facts = fit.source, planned or read_facts(path)
+    whole = Size(-(-enough.width * facts.width // box.width), -(-enough.height * facts.height // box.height))
+    upright = open_upright(path, background=background, at_least=whole, planned=planned)
+    across, down = upright.width / facts.width, upright.height / facts.height
+    corners = box.left * across, box.top * down, box.right * across, box.bottom * down
+    return upright.crop(tuple(round(corner) for corner in corners))  # type: ignore[arg-type]
 
 
 def open_upright(

@@ -7,6 +7,7 @@ import hashlib
 import platform
 import time
 from collections import Counter
+from dataclasses import astuple
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from lora_tui import __version__
 from lora_tui.captions.document import split_tags
+from lora_tui.dataset.scan import DatasetImage
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
 from lora_tui.text import _
@@ -76,6 +78,11 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def _crop(image: DatasetImage) -> dict[str, list[int]]:
+    """The part of an image that was chosen by hand: left, top, right, bottom in px; nothing for a whole one."""
+    return {} if image.crop is None else {"crop": list(astuple(image.crop))}
+
+
 def _fingerprint(data: Data) -> dict[str, Any]:
     """Files with their content's digest and caption, and the counts that a comparison shows first."""
     plan = data.plan
@@ -84,6 +91,7 @@ def _fingerprint(data: Data) -> dict[str, Any]:
             "hash": data.hashes.get(planned.image.uid, ""),
             "caption": data.captions.get(planned.image.uid, ""),
             "repeats": planned.image.repeats,
+            **_crop(planned.image),
         }
         for planned in plan.train
     }

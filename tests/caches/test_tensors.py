@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 from lora_tui.caches import ContentStore
 from lora_tui.config.schema import CaptionSection, Config, DataSection, DatasetEntry, ModelSection
 from lora_tui.dataset.batches import PlannedImage, make_plan
+from lora_tui.dataset.buckets import Box
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.families.sd15.model import open_model
 from lora_tui.trainer.data.passes import cache_latents, cache_texts
@@ -192,3 +194,16 @@ def test_an_image_that_changed_or_broke_is_noted(base: Path, tmp_path: Path) -> 
     assert set(latents.failed) == {changed.image.uid, broken.image.uid}
     assert "another size" in latents.failed[changed.image.uid]
     assert not latents.keys
+
+
+def test_another_crop_has_a_latent_of_its_own_and_no_crop_the_old_one(base: Path, tmp_path: Path) -> None:
+    planned, _other = _planned(tmp_path / "set")
+    store, model = _store(tmp_path), _model(base)
+
+    def key(box: Box | None) -> str:
+        image = replace(planned, fit=replace(planned.fit, source=box))
+        return cache_latents([image], model, store, flips=False, progress=_quiet).keys[planned.image.uid, False]
+
+    keys = [key(None), key(Box(0, 0, 64, 64)), key(Box(0, 0, 32, 32)), key(Box(32, 32, 64, 64))]
+    assert len(set(keys)) == 4
+    assert key(Box(0, 0, 32, 32)) == keys[2]

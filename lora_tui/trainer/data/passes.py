@@ -100,9 +100,10 @@ def cache_latents(
 
 def _latent_key(planned: PlannedImage, digest: str, flipped: bool, identity: str) -> str:
     fit = planned.fit
+    crop = () if fit.source is None else (fit.source.left, fit.source.top, fit.source.right, fit.source.bottom)
     return key_of(
         "latent", LAYOUT, identity, digest, fit.resize.width, fit.resize.height, fit.bucket.width, fit.bucket.height,
-        fit.crop_left, fit.crop_top, int(flipped),
+        fit.crop_left, fit.crop_top, int(flipped), *crop,
     )  # fmt: skip
 
 

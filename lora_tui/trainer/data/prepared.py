@@ -128,6 +128,6 @@ class Preparation:
 
 def framing_of(planned: PlannedImage, *, flipped: bool = False) -> Framing:
     """How a planned image becomes a training image, mirrored or not."""
-    fit, facts = planned.fit, planned.image.facts
+    fit, image = planned.fit, planned.image
     left = fit.resize.width - fit.bucket.width - fit.crop_left if flipped else fit.crop_left
-    return Framing((facts.width, facts.height), (left, fit.crop_top), (fit.bucket.width, fit.bucket.height))
+    return Framing((image.width, image.height), (left, fit.crop_top), (fit.bucket.width, fit.bucket.height))

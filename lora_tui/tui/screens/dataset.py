@@ -178,7 +178,7 @@ class DatasetScreen(BaseScreen):
         data = self.workspace.config.data
         if self._buckets is None:
             self._buckets = buckets_for(data)
-        return fit_image(row.image.facts.width, row.image.facts.height, data, self._buckets)
+        return fit_image(row.image.width, row.image.height, data, self._buckets)
 
     def _bucket(self, row: FileRow) -> str:
         fit = self._fit(row)
@@ -258,7 +258,7 @@ class DatasetScreen(BaseScreen):
         lines: list[list[Cell]] = []
         for problem in row.problems:
             tone = {"error": "error", "note": "muted"}.get(problem.severity, "warning")
-            sign = self.shell.marks.dot if problem.severity == "note" else self.shell.marks.needs
+            sign = self.shell.marks.of_severity(problem.severity)
             words = plain(sentences(problem.message, problem.remedy))
             for number, line in enumerate(wrap(words, width - 2, lines=3, ellipsis=self.shell.marks.ellipsis)):
                 lead = Cell(f"{sign} ", tone) if number == 0 else Cell("  ")
