@@ -20,6 +20,7 @@ from textual.widget import Widget
 from lora_tui.drawing.picture import Depth, draw, fit_cells
 from lora_tui.errors import UserError
 from lora_tui.tui.cells import TONES, wrap
+from lora_tui.tui.no_color import is_colourless
 from lora_tui.tui.threads import in_thread, start_job
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class ImageView(Widget):
             self.size.width,
             self.size.height,
             depth_of(app),
-            bool(getattr(app, "ascii_only", False)),
+            bool(getattr(app, "ascii_only", False)) or is_colourless(app),
             app.current_theme.dark,
             (0, 0, 0) if ground.ansi is not None else ground.rgb,
         )
@@ -215,10 +216,14 @@ def render(wanted: Wanted) -> Drawn:
     """Decode and draw; an image that cannot be read becomes a sentence."""
     from lora_tui.dataset.buckets import Size
     from lora_tui.dataset.load import open_upright
+    from lora_tui.dataset.thumbnails import SIDE, thumbnail
 
     try:
         least = Size(wanted.columns, wanted.rows * 2)
-        image = open_upright(wanted.path, background=wanted.ground, at_least=least)
+        if wanted.stamp != (0, 0) and max(least.width, least.height) <= SIDE:
+            image = thumbnail(wanted.path, wanted.stamp, background=wanted.ground)
+        else:
+            image = open_upright(wanted.path, background=wanted.ground, at_least=least)
     except UserError as error:
         return Drawn(problem=error.message)
     columns, rows = fit_cells(image.width, image.height, wanted.columns, wanted.rows)
