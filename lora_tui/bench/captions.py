@@ -140,10 +140,11 @@ def _measure_rename(corpus: Corpus, tag: str) -> Iterator[Measure]:
     def plan() -> None:
         context = Context(profile=corpus.profile)
         plans.append(preview(corpus, numbers, operation, context=context, operation_text="rename"))
+        assert plans[0].occurrences  # as it is said before anybody agrees
 
     def put() -> None:
-        for change in plans[0].changes:
-            corpus.put(change.number, change.document)
+        changes = plans[0].changes
+        corpus.put_many(((change.number, change.document) for change in changes), plans[0].tags_after)
 
     planned, changed = timed(plan), timed(put)
     count = f"{len(numbers):,}"

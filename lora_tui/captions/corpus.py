@@ -203,12 +203,31 @@ class Corpus:
         return wanted if wanted in self.extensions else self.extensions[0]
 
     def put(self, number: int, document: CaptionDocument | None) -> None:
-        """The only way in which a caption changes in memory; images that share the file change with it."""
-        tags = () if document is None else tags_of(document.text, self.profile)
-        for other in self.sharing(number):
-            one = self.entries[other]
-            one.document = document
-            one.tags = self.index.replace(other, one.tags, tags)
+        """Change a caption in memory; images that share the file change with it."""
+        self.put_many(((number, document),))
+
+    def put_many(
+        self, changes: Iterable[tuple[int, CaptionDocument | None]], tags: Iterable[tuple[str, ...]] | None = None
+    ) -> None:
+        """The only way in which captions change in memory, each file once; images that share a file change with it.
+
+        Args:
+            tags: of the changes, where they are known.
+        """
+        entries, profile, several = self.entries, self.profile, self._several
+        if tags is None:
+            changes = list(changes)
+            tags = (() if document is None else tags_of(document.text, profile) for _number, document in changes)
+        changed: list[Entry] = []
+        told: list[tuple[int, tuple[str, ...]]] = []
+        for (number, document), own in zip(changes, tags, strict=True):
+            for other in self.sharing(number) if several else (number,):
+                entry = entries[other]
+                entry._document, entry._raw = document, None if document is None else document.raw
+                changed.append(entry)
+                told.append((other, own))
+        for entry, kept in zip(changed, self.index.replace_many(told), strict=True):
+            entry.tags = kept
         self.revision += 1
 
     def stamp(self, number: int, mtime_ns: int, size: int) -> None:

@@ -58,7 +58,7 @@ class CaptionDocument:
     @classmethod
     def parse(cls, raw: bytes) -> CaptionDocument:
         """Read any bytes; never raises. What cannot be decoded is kept and reported."""
-        if raw.isascii() and not raw.isspace() and raw and not any(mark in raw for mark in (b"\n", b"\r", b"\0")):
+        if raw.isascii() and raw and not (b"\n" in raw or b"\r" in raw or b"\0" in raw or raw.isspace()):
             return cls(raw, "utf-8", b"", raw.decode("ascii"), "", ())  # what most are, and there may be 100,000
         encoding, bom, text = _decode(raw)
         newlines = _count_newlines(text)

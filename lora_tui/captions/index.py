@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections import Counter
-from collections.abc import Collection, Iterable, Set
-from itertools import chain, compress
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence, Set
+from itertools import chain, compress, count
 from operator import ne
 from typing import TYPE_CHECKING
 
@@ -107,7 +107,7 @@ class Index:
             self._tags.pop(number, None)
         for tag in old:
             if tag in gone:
-                self._drop(number, tag)
+                self._drop(tag, (number,))
 
     def replace(self, number: int, old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
         """Note that a caption's tags were ``old`` and are ``new``; only what differs is touched.
@@ -115,21 +115,59 @@ class Index:
         Returns:
             The new tags in their order, interned as by :meth:`add`.
         """
-        before, wanted = self._tags.get(number, ()), tuple(new)
-        if wanted == before:
-            return before
+        return self.replace_many(((number, tuple(new)),))[0]
+
+    def replace_many(self, captions: Iterable[tuple[int, tuple[str, ...]]]) -> list[tuple[str, ...]]:
+        """Note the new tags of captions, each once; what it costs is what differs.
+
+        Returns:
+            For each caption its tags in their order, interned as by :meth:`add`.
+        """
+        known, intern = self._tags, sys.intern
+        lost: defaultdict[str, list[int]] = defaultdict(list)
+        come: defaultdict[str, list[int]] = defaultdict(list)
+        added = []
+        for number, wanted in captions:
+            before = known.get(number, ())
+            head = next(compress(count(), map(ne, before, wanted)), -1)
+            rest = head + 1
+            if head >= 0 and before[rest:] == wanted[rest:] and wanted[head] not in before:
+                new = intern(wanted[head])  # one tag has another name, as most edits of many captions leave it
+                known[number] = kept = (*before[:head], new, *before[rest:])
+                lost[before[head]].append(number)
+                come[new].append(number)
+            elif head < 0 and len(before) == len(wanted):
+                kept = before
+            else:
+                kept = self._compared(number, before, wanted, lost, come)
+            added.append(kept)
+        for tag, numbers in lost.items():
+            self._drop(tag, numbers)
+        for tag, numbers in come.items():
+            self._note(tag, numbers)
+        return added
+
+    def _compared(
+        self,
+        number: int,
+        before: tuple[str, ...],
+        wanted: tuple[str, ...],
+        lost: defaultdict[str, list[int]],
+        come: defaultdict[str, list[int]],
+    ) -> tuple[str, ...]:
+        """As one round of :meth:`replace_many`, whatever differs; what goes and what comes is put into the two."""
         head, tail = _shared(before, wanted)
         gone, middle = before[head : len(before) - tail], tuple(map(sys.intern, wanted[head : len(wanted) - tail]))
         kept = before[:head] + middle + before[len(before) - tail :]
         if len(gone) + len(middle) > _FEW:
-            lost, come = set(gone).difference(middle), set(middle).difference(before)
+            went, new = set(gone).difference(middle), set(middle).difference(before)
         else:
-            lost, come = {tag for tag in gone if tag not in middle}, {tag for tag in middle if tag not in before}
-        for tag in lost:
-            self._drop(number, tag)
-        for tag in come if len(come) < 2 else [tag for tag in dict.fromkeys(middle) if tag in come]:
-            self._note(number, tag)
-        once = kept if len(before) - len(lost) + len(come) == len(kept) else tuple(dict.fromkeys(kept))
+            went, new = {tag for tag in gone if tag not in middle}, {tag for tag in middle if tag not in before}
+        for tag in went:
+            lost[tag].append(number)
+        for tag in new if len(new) < 2 else [tag for tag in dict.fromkeys(middle) if tag in new]:
+            come[tag].append(number)
+        once = kept if len(before) - len(went) + len(new) == len(kept) else tuple(dict.fromkeys(kept))
         if once:
             self._tags[number] = once
         else:
@@ -212,27 +250,28 @@ class Index:
         get = self._tags.get
         return Counter(chain.from_iterable(get(number, ()) for number in numbers))
 
-    def _drop(self, number: int, tag: str) -> None:
+    def _drop(self, tag: str, numbers: Sequence[int]) -> None:
+        """Forget that these captions have ``tag``."""
         posting = self._postings[tag]
         if isinstance(posting, set):
-            posting.discard(number)
-        elif posting[-1] == number:
+            posting.difference_update(numbers)
+        elif len(numbers) == 1 and posting[-1] == numbers[0]:
             posting.pop()
         else:
-            posting = self._loosened(tag)
-            posting.discard(number)
-        if not posting:
+            self._loosened(tag).difference_update(numbers)
+        if not self._postings[tag]:
             del self._postings[tag]
             self.revision += 1
 
-    def _note(self, number: int, tag: str) -> None:
+    def _note(self, tag: str, numbers: Sequence[int]) -> None:
+        """Note that these captions have ``tag``."""
         posting = self._postings.get(tag)
         if posting is None:
-            self._postings[tag] = {number}
-            self._loose += 1
+            self._postings[tag] = set(numbers)
+            self._loose += len(numbers)
             self.revision += 1
         else:
-            (posting if isinstance(posting, set) else self._loosened(tag)).add(number)
+            (posting if isinstance(posting, set) else self._loosened(tag)).update(numbers)
 
     def _loosened(self, tag: str) -> set[int]:
         posting = set(self._postings[tag])

@@ -7,11 +7,14 @@ reported, never overwritten.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress, count
+from operator import ne
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -67,17 +70,14 @@ class Preview:
     @cached_property
     def occurrences(self) -> int:
         """How many tags come, go or become others, in all captions together."""
-        total = 0
-        for change in self.changes:
-            before = change.tags
-            after = tags_of(change.document.text, self.corpus.profile) if change.document else ()
-            if len(before) == len(after) and set(before) == set(after):
-                moved = sum(1 for one, other in zip(before, after, strict=True) if one != other)
-                total += moved or 1
-            else:
-                gone, come = Counter(before), Counter(after)
-                total += max((gone - come).total(), (come - gone).total())
-        return total
+        return sum(map(_differing, (change.tags for change in self.changes), self.tags_after))
+
+    @cached_property
+    def tags_after(self) -> tuple[tuple[str, ...], ...]:
+        """The tags of each changed caption when it is changed; equal tags are one string."""
+        profile, intern = self.corpus.profile, sys.intern
+        documents = (change.document for change in self.changes)
+        return tuple(tuple(map(intern, tags_of(one.text, profile))) if one else () for one in documents)
 
     def samples(self, limit: int = 5) -> list[Sample]:
         """The first changes, as text."""
@@ -87,6 +87,18 @@ class Preview:
             before = None if change.before is None else CaptionDocument.parse(change.before).text
             found.append(Sample(entry.name, before, change.document.text if change.document else None))
         return found
+
+
+def _differing(before: tuple[str, ...], after: tuple[str, ...]) -> int:
+    """How many tags come, go or become others; of tags in another order, how many stand elsewhere."""
+    head = next(compress(count(), map(ne, before, after)), min(len(before), len(after)))
+    before, after = before[head:], after[head:]
+    if before[1:] in (after, after[1:]) or before == after[1:]:
+        return 1
+    if len(before) == len(after) and set(before) == set(after):
+        return sum(map(ne, before, after))
+    gone, come = Counter(before), Counter(after)
+    return max((gone - come).total(), (come - gone).total())
 
 
 def preview(
@@ -165,18 +177,20 @@ class Session:
 
         A caption that changed since the preview is left out as a conflict.
         """
-        current, conflicts, stamps = [], [], {}
-        for change in preview.changes:
+        changes, fitting, tags, conflicts, stamps = [], [], [], [], {}
+        for change, own in zip(preview.changes, preview.tags_after, strict=True):
             entry = self.corpus.entries[change.number]
             name = self._prefix + entry.caption_name
             if entry.raw != change.before:
                 conflicts.append(name)
                 continue
             stamps[name] = (entry.mtime_ns, entry.size)
-            current.append(FileChange(name, change.before, change.after))
-            self.corpus.put(change.number, change.document)
+            changes.append(FileChange(name, change.before, change.after))
+            fitting.append((change.number, change.document))
+            tags.append(own)
+        self.corpus.put_many(fitting, tags)
         head = {"kind": "edit", "author": author, "operation": preview.operation_text, "scope": preview.scope_text}
-        transaction = Transaction(head, current, stamps)
+        transaction = Transaction(head, changes, stamps)
         transaction.conflicts += conflicts
         self._writer.submit(transaction)
         return transaction
@@ -222,19 +236,21 @@ class Session:
         """A transaction over files by their names in the journal, images of this corpus or not."""
         numbers = self._by_name()
         kept, conflicts, stamps = [], [], {}
+        changed: dict[int, CaptionDocument | None] = {}
         for change in changes:
             number = numbers.get(change.name)
             if number is None:
                 kept.append(change)  # the writer compares it with the disk
                 continue
             entry = self.corpus.entries[number]
-            if entry.raw != change.before or entry.problem is not None:
+            if entry.raw != change.before or entry.problem is not None or number in changed:
                 conflicts.append(change.name)
                 continue
             stamps[change.name] = (entry.mtime_ns, entry.size)
             kept.append(change)
             if change.after != change.before:
-                self.corpus.put(number, None if change.after is None else CaptionDocument.parse(change.after))
+                changed[number] = None if change.after is None else CaptionDocument.parse(change.after)
+        self.corpus.put_many(changed.items())
         transaction = Transaction(head, kept, stamps)
         transaction.conflicts += conflicts
         self._writer.submit(transaction)

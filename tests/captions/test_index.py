@@ -52,6 +52,24 @@ def test_counts_equal_a_recount_after_any_sequence_of_operations(actions: list[t
     assert {folded(tag) for tag in recount for _same in index.vocabulary.same(tag)} == groups
 
 
+@given(st.lists(TAGS, max_size=8), st.lists(TAGS, max_size=8))
+def test_captions_changed_together_are_as_if_one_after_the_other(
+    before: list[list[str]], after: list[list[str]]
+) -> None:
+    together, one_by_one = Index(), Index()
+    for index in (together, one_by_one):
+        index.add_many(0, before)
+    wanted = [(number, tuple(tags)) for number, tags in enumerate(after)]
+    kept = together.replace_many(wanted)
+    assert kept == [tags for _number, tags in wanted]
+    for number, tags in wanted:
+        one_by_one.replace(number, (), tags)
+    assert together.counts() == one_by_one.counts()
+    for tag in together.tags():
+        assert together.postings(tag) == one_by_one.postings(tag)
+    assert [together.tags_of(number) for number in range(9)] == [one_by_one.tags_of(number) for number in range(9)]
+
+
 def test_equal_tags_are_one_string_and_first_seen_come_first() -> None:
     index = Index()
     first = index.add(0, ("".join(["long", " hair"]), "solo"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lora_tui.captions.edits import with_each_replaced, with_replaced, without, without_behind_sentences
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.operations.match import Tags
+from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import caption_view, is_simple
 
 
@@ -68,14 +69,26 @@ class Rename(EachCaption):
         profile = context.profile
         if self.tags.is_fuzzy or self.new in caption or not is_simple(caption, profile):
             return None
-        pieces = caption.split(profile.separator)
         names = self.tags.names
+        if len(names) == 1:
+            (name,) = names
+            if caption.count(name) == 1 and name == name.strip() and profile.separator not in name:
+                start, _name, end = caption.partition(name)
+                if _is_cut(start.rstrip()[-1:], profile) and _is_cut(end.lstrip()[:1], profile):
+                    return start + self.new + end
+                return caption
+        pieces = caption.split(profile.separator)
         hits = [index for index, piece in enumerate(pieces) if piece.strip() in names]
         if len(hits) != 1:
             return None if hits else caption
         piece = pieces[hits[0]]
         pieces[hits[0]] = piece.replace(piece.strip(), self.new, 1)
         return profile.separator.join(pieces)
+
+
+def _is_cut(character: str, profile: Profile) -> bool:
+    """Whether a tag ends where this character, or nothing, comes next."""
+    return character in ("", profile.separator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lora_tui.captions.edits import with_order, without
@@ -47,6 +47,10 @@ class Sort(EachCaption):
     first: int = 0
     reverse: bool = False
     rule: tuple[str, ...] = ()
+    _ranks: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._ranks.update((name, rank) for rank, name in enumerate(self.rule))
 
     def change(self, caption: str, context: Context) -> str:
         if self.by == "category" and context.category is None:
@@ -57,7 +61,7 @@ class Sort(EachCaption):
             )
         category = context.category or (lambda _tag: "")
         seen = caption_view(caption, context.profile)
-        ranks = {name: rank for rank, name in enumerate(self.rule)}
+        ranks = self._ranks
 
         def key(index: int) -> tuple[int | str, ...]:
             name = seen.items[index].text

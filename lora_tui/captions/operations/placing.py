@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal
 
 from lora_tui.captions.edits import (
     after_sentence,
+    ends_sentence,
     style,
+    with_each_followed,
     with_inserted,
     with_replaced,
     without,
@@ -15,7 +19,7 @@ from lora_tui.captions.edits import (
 )
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.view import View, caption_view
+from lora_tui.captions.view import View, caption_view, is_simple
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,14 @@ class Position:
     index: int = 0
     tag: str = ""
     rule: tuple[str, ...] = ()
+    _ranks: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._ranks.update((name, rank) for rank, name in enumerate(self.rule))
+
+    def rank(self, tag: str) -> int:
+        """The place of a tag in the rule, -1 when it is not named there."""
+        return self._ranks.get(tag, -1)
 
 
 FRONT = Position("front")
@@ -59,20 +71,19 @@ def _place(seen: View, tag: str, position: Position) -> tuple[int, Literal["befo
         case "at":
             return min(position.index, len(items)), "before" if position.index < len(items) else None
         case "rule":
-            return _by_rule(seen, tag, position.rule), None
+            return _by_rule(seen, tag, position), None
     found = next((index for index, item in enumerate(items) if item.text == position.tag), None)
     if found is None:
         return None
     return (found, "before") if position.kind == "before" else (found + 1, "after")
 
 
-def _by_rule(seen: View, tag: str, rule: tuple[str, ...]) -> int:
+def _by_rule(seen: View, tag: str, position: Position) -> int:
     """Before the first tag that the rule puts later; a tag that the rule does not name goes to the back."""
-    ranks = {name: rank for rank, name in enumerate(rule)}
-    own = ranks.get(tag)
-    if own is None:
+    own = position.rank(tag)
+    if own < 0:
         return len(seen.items)
-    later = (index for index, item in enumerate(seen.items) if ranks.get(item.text, -1) > own)
+    later = (index for index, item in enumerate(seen.items) if position.rank(item.text) > own)
     return next(later, len(seen.items))
 
 
@@ -171,6 +182,42 @@ def _put_all(caption: str, tags: list[str], position: Position, profile: Profile
     """Several tags at one position, in their order; each at its own where a rule says it."""
     if position.kind != "rule":
         tags = [style(caption, caption_view(caption, profile), profile).join(tags)] if tags else []
+    elif len(tags) > 1 and (together := _put_by_rule(caption, tags, position, profile)) is not None:
+        return together
     for tag in tags:
         caption = put(caption, tag, position, profile)
     return caption
+
+
+def _put_by_rule(caption: str, tags: list[str], position: Position, profile: Profile) -> str | None:
+    """Several tags at their places at once; none where one of them may be read as something else once it is there."""
+    seen = caption_view(caption, profile)
+    if not seen.items or any(ends_sentence(item.text) for item in seen.items):
+        return None
+    if not all(_is_one_tag(tag, profile) for tag in tags):
+        return None
+    # Each tag goes before the first of a later rank: where the greatest rank so far exceeds its own.
+    greatest = list(accumulate((position.rank(item.text) for item in seen.items), max))
+    order: list[int | str] = list(range(len(seen.items)))
+    for tag in tags:
+        own = position.rank(tag)
+        place = bisect_right(greatest, own) if own >= 0 else len(order)
+        greatest.insert(place, max(own, greatest[place - 1] if place else own))
+        order.insert(place, tag)
+    groups: dict[int, list[str]] = {}
+    behind = -1
+    for one in order:
+        if isinstance(one, int):
+            behind = one
+        else:
+            groups.setdefault(behind, []).append(one)
+    front = groups.pop(-1, [])
+    gap = style(caption, seen, profile)
+    caption = with_each_followed(caption, seen, groups, profile)
+    start = seen.items[0].start
+    return caption[:start] + "".join(tag + gap for tag in front) + caption[start:]
+
+
+def _is_one_tag(tag: str, profile: Profile) -> bool:
+    """Whether a text is one tag by its own name, and no end of a sentence."""
+    return is_simple(tag, profile) and profile.separator not in tag and tag == tag.strip() and not ends_sentence(tag)
