@@ -7,6 +7,7 @@ from functools import cached_property
 
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.journal import REVIEWS, Record
+from lora_tui.captions.query.predicates import author_names
 from lora_tui.captions.transaction import Session
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
@@ -47,7 +48,7 @@ class Provenance:
             number
             for number in range(len(self._session.corpus.entries))
             if any(
-                added and (record.number == wanted if run == LAST_RUN else record.author == run)
+                added and (record.number == wanted if run == LAST_RUN else run in author_names(record.author))
                 for record, added in self._of(number)
             )
         }

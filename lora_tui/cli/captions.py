@@ -199,7 +199,7 @@ def _edit(args: argparse.Namespace) -> int:
         scope_text=scope,
     )
     if not args.json:
-        _say_preview(found, len(numbers), args.samples, args.dry_run)
+        say_preview(found, len(numbers), args.samples, dry=args.dry_run)
     if args.dry_run or not found.changes:
         return report([], args, extra=_preview_json(found, len(numbers), args), refused=found.refused)
     session.apply(found, author(args))
@@ -220,7 +220,8 @@ def _preview_json(found: Preview, scope: int, args: argparse.Namespace) -> dict[
     }
 
 
-def _say_preview(found: Preview, scope: int, limit: int, dry: bool) -> None:
+def say_preview(found: Preview, scope: int, limit: int, *, dry: bool) -> None:
+    """Some of the changes, and how many there are in how many images of the scope."""
     from lora_tui.cli.output import say
     from lora_tui.text import count, ngettext, plain
 

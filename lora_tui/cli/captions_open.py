@@ -120,6 +120,7 @@ def query_context(session: Session, args: argparse.Namespace, on_progress: Calla
     from lora_tui.captions.query import load_filters
     from lora_tui.captions.tokens import sd15_tokens
     from lora_tui.project import Project
+    from lora_tui.tagging.filter_scores import FilterScores
 
     project = Project.find(session.corpus.root)
     trigger = project.trigger if project is not None else ""
@@ -128,6 +129,7 @@ def query_context(session: Session, args: argparse.Namespace, on_progress: Calla
         trigger=trigger,
         facts=_Facts(session, args, on_progress),
         history=Provenance(session),
+        scores=FilterScores(session.corpus.root, [entry.name for entry in session.corpus.entries]),
         category=_categories(session.corpus.root),
         tokens=lambda text: sd15_tokens().count(text),
         lint=_lint(session, trigger),

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("lora_tui.cli.demo", N_("make a small complete project and open it")),
     "doctor": ("lora_tui.cli.doctor", N_("look at this machine and say what is missing")),
     "dataset": ("lora_tui.cli.dataset", N_("check a folder of images, show its buckets")),
+    "tag": ("lora_tui.cli.tag", N_("let models write tags and captions")),
     "captions": ("lora_tui.cli.captions", N_("list, edit and check captions; undo, history, export")),
     "config": ("lora_tui.cli.config", N_("make, check and plan a configuration")),
     "train": ("lora_tui.cli.train", N_("start or resume a training")),

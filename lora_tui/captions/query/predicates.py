@@ -145,9 +145,17 @@ def _by(value: Value, column: int) -> Node:
         history = run.context.history
         assert history is not None
         holds = TagPattern(value).matcher(run)
-        return lambda entry: any(holds(author) for author in history.authors(entry.number))
+        return lambda entry: any(
+            holds(name) for author in history.authors(entry.number) for name in author_names(author)
+        )
 
     return Scan(make, column, "by", ("history",), TEXTS)
+
+
+def author_names(author: str) -> tuple[str, ...]:
+    """What ``author`` is known by: the names of the models, too, of ``tagger:one+other``."""
+    kind, _colon, names = author.partition(":")
+    return (author, *names.split("+")) if kind == "tagger" and names else (author,)
 
 
 def _added(value: Value, column: int) -> Node:

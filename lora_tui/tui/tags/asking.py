@@ -78,12 +78,14 @@ class Asking:
         from lora_tui.captions.asking import context_for
         from lora_tui.captions.provenance import Provenance
         from lora_tui.captions.query import load_filters
+        from lora_tui.tagging.filter_scores import FilterScores
 
         return context_for(
             self.corpus,
             trigger=self.trigger,
             facts=self._facts,
             history=Provenance(self._session),
+            scores=FilterScores(self.corpus.root, [entry.name for entry in self.corpus.entries]),
             category=self.category if len(self.lists) else None,
             tokens=self.tokens,
             lint=self.linter.codes,

@@ -1,0 +1,46 @@
+"""What ``score(tag)`` asks in filters, answered from the kept scores alone: no model is loaded, no image is read.
+
+An image has scores when it was tagged under this path and has not changed since. Of several models the one used last
+that knows the tag is believed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from lora_tui.tagging.cache import AnswerCache, KeptModel
+from lora_tui.tagging.rows import Row
+
+
+class FilterScores:
+    """The scores of a corpus's images by their numbers; the store is opened when a filter first asks."""
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        """``names`` are relative to ``root``."""
+        self._root, self._names = root, names
+        self._cache: AnswerCache | None = None
+        self._models: list[KeptModel] = []
+        self._guard = threading.Lock()
+
+    def score(self, number: int, tag: str) -> float | None:
+        """The confidence in a tag, 0 to 1; none when no model that knows the tag has seen the image."""
+        if number >= len(self._names):  # it has appeared since
+            return None
+        with self._guard:
+            cache = self._opened()
+            digest = cache.digest(self._root / self._names[number])
+            if digest is None:
+                return None
+            for model in self._models:
+                place = model.vocabulary.place(tag) if model.vocabulary is not None else None
+                if place is not None and isinstance(row := cache.get(model.number, digest), Row):
+                    return row.score(place)
+        return None
+
+    def _opened(self) -> AnswerCache:
+        if self._cache is None:
+            self._cache = AnswerCache().__enter__()
+            self._models = self._cache.models()
+        return self._cache

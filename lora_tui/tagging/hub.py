@@ -1,0 +1,144 @@
+"""Models by their names on the hub: found in its cache, or fetched once. Knows no model."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+Progress = Callable[[str, int, int, str], None]
+"""Told the phase, how much is done, of how much, and what is in hand."""
+
+
+class StoppedError(Exception):
+    """Somebody asked to stop while something was fetched."""
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether ``text`` can be a name on the hub: ``owner/model``."""
+    owner, slash, model = text.partition("/")
+    legal = all(part and part.replace("-", "").replace("_", "").replace(".", "").isalnum() for part in (owner, model))
+    return bool(slash) and "/" not in model and legal and text.isascii()
+
+
+def cached(name: str, needed: Sequence[str]) -> Path | None:
+    """The folder of a model in the hub's cache that has all files needed; none when it is not there. No network.
+
+    The cache is read as it lies on disk, so that a model which was fetched once is found without any library.
+    """
+    folder = _cache() / ("models--" + name.replace("/", "--"))
+    try:
+        revision = (folder / "refs" / "main").read_text("ascii").strip()
+        snapshot = folder / "snapshots" / revision
+        held = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
+    except (OSError, ValueError):
+        return None
+    return snapshot if all(any(fnmatch(one, want) for one in held) for want in needed) else None
+
+
+def fetched(
+    name: str,
+    patterns: Sequence[str],
+    needed: Sequence[str],
+    *,
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Path:
+    """The folder of a model with the files that match ``patterns``, fetched where they are not in the cache.
+
+    Args:
+        needed: patterns that must each match a file.
+
+    Raises:
+        UserError: ``tagger.download`` when it cannot be fetched, ``tagger.hub`` when it lacks files that are needed,
+            ``missing.tag`` when the library is not installed.
+        StoppedError: ``should_stop`` said yes.
+    """
+    if (found := cached(name, needed)) is not None:
+        return found
+    try:
+        from huggingface_hub import HfApi, hf_hub_download
+    except ImportError:
+        raise missing_library("huggingface_hub") from None
+    try:
+        wanted = [one for one in HfApi().list_repo_files(name) if any(fnmatch(one, want) for want in patterns)]
+        lacking = [want for want in needed if not any(fnmatch(one, want) for one in wanted)]
+        if lacking:
+            raise UserError(
+                _("{name} on the hub has no {files}.").format(name=plain(name), files=", ".join(lacking)),
+                remedy=_("Check the name, or say with --tagger what kind of model it is."),
+                code="tagger.hub",
+            )
+        place = Path()
+        for number, file in enumerate(wanted, 1):
+            shown = f"{name}: {file} ({number}/{len(wanted)})"
+            options = _watched(hf_hub_download, shown, on_progress, should_stop)
+            place = Path(hf_hub_download(name, file, **options))
+            for _part in Path(file).parts:
+                place = place.parent
+        return place
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()
+        raise UserError(
+            _("{name} could not be fetched from the hub: {reason}").format(
+                name=plain(name), reason=plain(reason[0] if reason else type(error).__name__, limit=200)
+            ),
+            remedy=_("Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN opens gated models)."),
+            code="tagger.download",
+        ) from error
+
+
+def missing_library(name: str, extra: str = "tag") -> UserError:
+    """The error of a library that an extra brings."""
+    from lora_tui.doctor.software import install_command
+
+    return UserError(
+        _("{library} is not installed.").format(library=name),
+        remedy=_("Install it with: {command}").format(command=install_command(extra)),
+        code=f"missing.{extra}",
+    )
+
+
+def _cache() -> Path:
+    """Where the hub's library keeps models, by the variables that it obeys."""
+    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
+        if value := os.environ.get(variable):
+            return Path(os.path.expandvars(value)).expanduser() / below
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "huggingface" / "hub"
+
+
+def _watched(
+    download: Callable[..., Any],
+    shown: str,
+    on_progress: Progress | None,
+    should_stop: Callable[[], bool] | None,
+) -> dict[str, Any]:
+    """What makes the library tell how far it is; older ones cannot."""
+    if on_progress is not None:
+        on_progress("fetching", 0, 0, shown)
+    if "tqdm_class" not in inspect.signature(download).parameters:
+        return {}
+    from huggingface_hub.utils import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        """A bar that draws nothing and tells the caller."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options | {"disable": True})
+            self.told = int(options.get("initial") or 0)
+
+        def update(self, n: float | None = 1) -> None:
+            if should_stop is not None and should_stop():
+                raise StoppedError
+            self.told += int(n or 0)
+            if on_progress is not None:
+                on_progress("fetching", self.told, int(self.total or 0), shown)
+
+    return {"tqdm_class": Bar}
