@@ -269,6 +269,10 @@ class Session:
         """The name in the journal of a file below the corpus."""
         return self._prefix + name
 
+    def local_name(self, name: str) -> str:
+        """The name below the corpus of a file of the journal; one from elsewhere stays as it is."""
+        return name.removeprefix(self._prefix)
+
     def flush(self) -> list[Transaction]:
         """Wait until everything is on disk; as :meth:`poll`."""
         self._writer.wait()

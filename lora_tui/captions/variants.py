@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lora_tui.captions.corpus import Corpus
+from lora_tui.captions.corpus import CAPTION_EXTENSIONS, IMAGE_SUFFIXES, Corpus
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import captions_of, line_spans
@@ -56,8 +56,6 @@ def checked_ending(text: str) -> str:
     Raises:
         UserError: ``captions.ending`` when no file can end so, or it is that of an image.
     """
-    from lora_tui.captions.corpus import IMAGE_SUFFIXES
-
     ending = text.strip() if text.strip().startswith(".") else f".{text.strip()}"
     if not _ENDING.fullmatch(ending) or ending[ending.rfind(".") :].lower() in IMAGE_SUFFIXES:
         raise UserError(
@@ -69,30 +67,64 @@ def checked_ending(text: str) -> str:
     return ending
 
 
-def endings_in(corpus: Corpus) -> dict[str, int]:
-    """The endings of caption files beside the images of a corpus, each with how many images have one; for a thread.
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """The endings of caption files beside the images of a corpus.
 
-    The corpus' own endings come first, then the most frequent. A file is a caption of the image with the longest
-    matching name: ``a.b.txt`` belongs to ``a.b.png``, or to ``a.png`` when there is no other.
+    Attributes:
+        images: how many images have a file of each; those that the trainer looks for first, then the most frequent.
+        usual: the endings that the trainer looks for.
+        mixed: whether images that lack the first of these have another of them, and train on that.
+    """
+
+    images: Mapping[str, int]
+    usual: tuple[str, ...] = ()
+    mixed: bool = False
+
+    def variants(self) -> list[Variant]:
+        """What can be edited: what trains, then each ending that is another."""
+        train = () if self.mixed else self.usual[:1]
+        return [Variant(), *(Variant(ending) for ending in self.images if ending not in train)]
+
+    def name(self, variant: Variant) -> str:
+        """The ending or endings of a variant."""
+        there = [ending for ending in self.usual if ending in self.images]
+        return variant.ending or ", ".join(there if self.mixed else self.usual[:1])
+
+
+def endings_in(corpus: Corpus, usual: Sequence[str] = CAPTION_EXTENSIONS) -> Endings:
+    """The endings of the caption files beside the images of a corpus; for a thread.
+
+    A file is a caption of the image with the longest matching name: ``a.b.txt`` belongs to ``a.b.png``, or to
+    ``a.png`` when there is no other.
+
+    Args:
+        usual: the endings that the trainer looks for, the first that exists wins.
     """
     stems: dict[str, Counter[str]] = {}
     for entry in corpus.entries:
         folder, _slash, name = entry.name.rpartition("/")
         stems.setdefault(folder, Counter())[name[: name.rfind(".")]] += 1
-    known = frozenset(ending[ending.rfind(".") :] for ending in (*corpus.extensions, ".txt", ".caption"))
+    known = frozenset(ending[ending.rfind(".") :] for ending in (*usual, *corpus.extensions, *CAPTION_EXTENSIONS))
     found: Counter[str] = Counter()
+    mixed = False
     for folder, images in stems.items():
         try:
             names = os.listdir(os.path.join(corpus.root, folder))  # noqa: PTH118, PTH208 - 200,000 names
         except OSError:
             continue
+        first: set[str] = set()
+        other: set[str] = set()
         for name in names:
-            if name[name.rfind(".") :] in known and name[0] != ".":
-                stem = _stem(name, images)
-                if stem:
-                    found[name[len(stem) :]] += images[stem]
-    own = [ending for ending in corpus.extensions if ending in found]
-    return {ending: found[ending] for ending in dict.fromkeys([*own, *(name for name, _n in found.most_common())])}
+            if name[name.rfind(".") :] in known and name[0] != "." and (stem := _stem(name, images)):
+                ending = name[len(stem) :]
+                found[ending] += images[stem]
+                if ending in usual:
+                    (first if ending == usual[0] else other).add(stem)
+        mixed = mixed or not other <= first
+    own = [ending for ending in usual if ending in found]
+    order = dict.fromkeys([*own, *(name for name, _number in found.most_common())])
+    return Endings({ending: found[ending] for ending in order}, tuple(usual), mixed)
 
 
 def _stem(name: str, images: Counter[str]) -> str:
@@ -131,11 +163,3 @@ def shown_text(document: CaptionDocument | None, profile: Profile) -> str:
         return ""
     spans = captions_of(document.text, profile)
     return document.text[spans[0][0] : spans[0][1]].strip() if spans else ""
-
-
-def is_mixed(corpus: Corpus, endings: Collection[str]) -> bool:
-    """Whether the captions of a corpus that looks for several endings are not all of the first one."""
-    first = corpus.extensions[0]
-    if not any(ending in endings for ending in corpus.extensions[1:]):
-        return False
-    return any(entry.raw is not None and not entry.caption_name.endswith(first) for entry in corpus.entries)

@@ -26,7 +26,7 @@ def _endings(args: argparse.Namespace) -> int:
     from lora_tui.text import count, plain
 
     corpus = open_session(args).corpus
-    endings, lines = endings_in(corpus), most_lines(corpus)
+    endings, lines = endings_in(corpus, corpus.extensions).images, most_lines(corpus)
     read = {
         ending: sum(1 for entry in corpus.entries if entry.document and entry.caption_name.endswith(ending))
         for ending in endings

@@ -16,7 +16,6 @@ from lora_tui.captions.variants import (
     checked_ending,
     endings_in,
     existing,
-    is_mixed,
     most_lines,
     shown_text,
 )
@@ -47,14 +46,23 @@ def tags(session: Session) -> dict[str, tuple[str, ...]]:
 
 def test_endings_are_counted_by_image_and_the_longest_name_owns_a_file(folder: Path) -> None:
     corpus = opened(folder).corpus
-    assert endings_in(corpus) == {".txt": 3, ".caption": 2, ".wd14.txt": 1}
+    found = endings_in(corpus)
+    assert found.images == {".txt": 3, ".caption": 2, ".wd14.txt": 1}
     number = corpus.number_of("a.png")
     assert number is not None
-    assert existing(corpus, number, endings_in(corpus)) == (".txt", ".caption", ".wd14.txt")
+    assert existing(corpus, number, found.images) == (".txt", ".caption", ".wd14.txt")
     assert most_lines(corpus) == 3
-    assert is_mixed(corpus, endings_in(corpus))
+
+
+def test_what_trains_is_one_of_the_variants_and_named_by_its_endings(folder: Path) -> None:
+    corpus = opened(folder).corpus
+    mixed = endings_in(corpus)
+    assert [mixed.name(one) for one in mixed.variants()] == [".txt, .caption", ".txt", ".caption", ".wd14.txt"]
     (folder / "sub" / "c.txt").write_text("cat")
-    assert not is_mixed(opened(folder).corpus, endings_in(corpus))
+    whole = endings_in(corpus)
+    assert [whole.name(one) for one in whole.variants()] == [".txt", ".caption", ".wd14.txt"]
+    other = endings_in(corpus, (".caption", ".txt"))
+    assert [other.name(one) for one in other.variants()] == [".caption, .txt", ".caption", ".txt", ".wd14.txt"]
 
 
 def test_one_ending_is_edited_and_the_others_stay(folder: Path) -> None:

@@ -3,7 +3,8 @@
 This file composes and routes. Of its parts ``tags_open`` and ``tags_follow`` read, ``tags_panes`` and ``tags_look``
 show, ``tags_find`` filters and marks, ``tags_commands`` takes the command line, ``tags_edit`` previews and applies,
 ``tags_verbs`` and ``tags_again`` are the keys that change tags, ``tags_turns`` undoes, ``tags_guides`` and
-``tags_past`` lead through several steps. The engine is ``lora_tui.captions``.
+``tags_past`` lead through several steps, ``tags_variants`` turns to other captions of the same images. The engine is
+``lora_tui.captions``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from lora_tui.tui.screens.tags_open import Opening
 from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes
 from lora_tui.tui.screens.tags_past import Past
 from lora_tui.tui.screens.tags_turns import Turns
+from lora_tui.tui.screens.tags_variants import Variants
 from lora_tui.tui.screens.tags_verbs import Verbs
 from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.threads import start_job
@@ -78,15 +80,17 @@ class TagsScreen(BaseScreen):
         self.turns = Turns(self)
         self.guides = Guides(self)
         self.past = Past(self)
+        self.variants = Variants(self)
 
     @property
     def takes_keys(self) -> bool:
         known = self.workspace.config is not None or bool(self.workspace.trouble)
-        return super().takes_keys and known and not self.opening.reading and not self._guiding
+        waits = self.opening.reading or bool(self._guiding) or (self.is_mounted and self.query_one(Prompt).deciding)
+        return super().takes_keys and known and not waits
 
     def doers(self) -> tuple[object, ...]:
         editing = self.edits, self.verbs, self.again, self.turns
-        return self, *editing, self.finding, self.commands, self.guides, self.past
+        return self, *editing, self.finding, self.commands, self.guides, self.past, self.variants
 
     # -- composing
 
@@ -137,7 +141,9 @@ class TagsScreen(BaseScreen):
             roots = self.roots()
             now = self.opening.root
             wanted = now if now in roots else (roots[0] if roots else None)
-            if wanted != now:
+            config = self.workspace.config
+            endings = self.opening.extensions if config is None else tuple(config.captions.extensions)
+            if wanted != now or (endings != self.opening.extensions and not self.opening.in_use):
                 self.opening.open_folder(wanted)
             elif "scan" in changed and self.editor is not None:
                 self.look.forget_facts()
@@ -212,11 +218,10 @@ class TagsScreen(BaseScreen):
     def go_back(self) -> bool:
         prompt = self.query_one(Prompt)
         if prompt.is_open:
+            self._give_up()  # a filter that is being asked
             self.finding.leave_prompt()
         elif self.busy or self._guiding:
-            self.edits.stop()
-            self.workers.cancel_group(self, "guide")
-            self._guiding.clear()  # one that had not begun never ends
+            self._give_up()
         elif self.edits.pending is not None:
             self.edits.discard()
         elif self.has_class("-zoom"):
@@ -230,6 +235,12 @@ class TagsScreen(BaseScreen):
         else:
             return False
         return True
+
+    def _give_up(self) -> None:
+        """What is being computed is wanted no more."""
+        self.edits.stop()
+        self.workers.cancel_group(self, "guide")
+        self._guiding.clear()  # one that had not begun never ends
 
     # -- from the widgets
 
@@ -251,9 +262,15 @@ class TagsScreen(BaseScreen):
         self.finding.typed(event.text)
 
     @on(Prompt.Done)
-    async def _done(self, event: Prompt.Done) -> None:
+    def _done(self, event: Prompt.Done) -> None:
         event.stop()
-        await self.finding.done(event.text)
+        self.finding.done(event.text)
+        self.query_one(Prompt).deciding = False
+        self.call_later(self.shell.give_keys)
+
+    @on(Prompt.Completed)
+    def _completed(self) -> None:
+        self.call_later(self.shell.give_keys)
 
     @on(Lines.Resized, "#facts")
     def _resized_facts(self) -> None:

@@ -9,6 +9,7 @@ from lora_tui.captions.query import QueryError, save_filter
 from lora_tui.captions.words import OperationError
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.tui.screens.tags_variants import parsed
 from lora_tui.tui.tags.editor import Stretch
 from lora_tui.tui.tags.offers import COMMANDS, operation_offers, substitution
 from lora_tui.tui.threads import in_thread, start_job
@@ -56,6 +57,9 @@ class Commands:
                 what = rest.strip()
                 if not (what.isdecimal() or what == "file" or what.startswith("tag ")):
                     return OperationError(_("A number, file, or tag with a tag is expected here."), len(name) + 1)
+            elif name == "ending":
+                if rest.strip():
+                    parsed(rest)
             elif name in ("w", "save-filter", "diff", "sheet") or substitution(text):
                 if substitution(text):
                     parse_operation(substitution(text))
@@ -63,6 +67,9 @@ class Commands:
                 parse_operation(text, folder=self._editor.corpus.root)
         except QueryError as error:
             return OperationError(error.message, error.column + len(name) + 1, remedy=error.remedy)
+        except OperationError as error:
+            inner = name == "ending"  # what is wrong lies behind the name of the command
+            return OperationError(error.message, error.column + len(name) + 1, remedy=error.remedy) if inner else error
         except UserError as error:
             return error
         return None
@@ -90,6 +97,8 @@ class Commands:
                 start_job(self.screen, partial(self.screen.turns.turn_all, way), "turn-all")
             else:
                 self.screen.turns.turn(way, int(rest or 1))
+        elif name == "ending":
+            self.screen.variants.command(rest)
         elif name == "w":
             edits.action_save()
         elif name == "save-filter":

@@ -6,9 +6,10 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.as_trained import caption_for, caption_text, rules_for
+from lora_tui.captions.as_trained import caption_for, rules_for
 from lora_tui.text import N_, _, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.tags.editor import AS_TRAINED
 from lora_tui.tui.tags.past import change_lines, history_lines
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.lines import Lines
@@ -83,11 +84,14 @@ class Look:
 
     def show(self) -> None:
         """What is below or in the place of the picture."""
+        self.screen.variants.look()
         if self.view == "picture":
             self.show_facts()
             return
         if self.view == "caption":
             self._put_text(self._caption_lines())
+            if len(self.screen.variants.endings.images) > 1:
+                start_job(self.screen, self._tell_others, "history")
         else:
             start_job(self.screen, partial(self._tell_past, self.view), "history")
 
@@ -98,6 +102,18 @@ class Look:
         if editor is not None and number >= 0:
             lines = await in_thread(history_lines if view == "history" else change_lines, editor, number)
             if number == self.screen.panes.number and self.view == view:
+                self._put_text(lines)
+
+    async def _tell_others(self) -> None:
+        """Read the other captions of the image in a thread once the cursor rests, and show them below."""
+        await asyncio.sleep(REST_SECONDS)
+        number = self.screen.panes.number
+        if self._editor is not None and number >= 0:
+            texts = await in_thread(self.screen.variants.others, number)
+            if number == self.screen.panes.number and self.view == "caption" and texts:
+                lines = self._caption_lines()
+                for ending, text in texts:
+                    lines += [("", ""), (plain(ending), "muted"), *((plain(line), "") for line in text.splitlines())]
                 self._put_text(lines)
 
     def _put_text(self, lines: list[tuple[str, str]]) -> None:
@@ -128,7 +144,7 @@ class Look:
         for problem in editor.problems(number):
             tone = "error" if problem.severity == "error" else "warning"
             lines.append([Cell(f"{marks.needs} ", tone), Cell(plain(problem.message))])
-        text = plain(caption_text(entry.document)[:MOST_TEXT]) if entry.document is not None else ""
+        text = plain(editor.caption(number)[:MOST_TEXT])
         room = max(panel.size.height - len(lines), 0)
         if room and text:
             lines += [[Cell(line)] for line in wrap(text, panel.size.width, lines=room, ellipsis=marks.ellipsis)]
@@ -154,10 +170,12 @@ class Look:
         number_of_tokens = self.screen.panes.tokens(number)
         tokens = ngettext("{count} token", "{count} tokens", number_of_tokens).format(count=number_of_tokens)
         lines.append((_("{file}, {tokens}").format(file=plain(entry.caption_name), tokens=tokens), "muted"))
-        lines += [(plain(line), "") for line in entry.document.text.splitlines()]
+        meant = editor.caption(number)
+        for line in entry.document.text.splitlines():  # those that are not edited are muted
+            lines.append((plain(line), "" if line.strip() in meant else "muted"))
         config = self.screen.workspace.config
-        if config is not None:
-            rules, text = rules_for(config), caption_text(entry.document)
+        if config is not None and editor.variant == AS_TRAINED:
+            rules, text = rules_for(config), meant
             lines += [("", ""), (_("As it is trained, in the first two epochs:"), "muted")]
             for epoch in (0, 1):
                 seen = caption_for(text, rules, seed=config.steps.seed, epoch=epoch, uid=entry.name, repeat=0)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.captions.corpus import CAPTION_EXTENSIONS
+from lora_tui.captions.journal import HOME, home_of
 from lora_tui.captions.profile import OURS
+from lora_tui.captions.variants import Variant
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext
 from lora_tui.tui.tags.editor import Editor
+from lora_tui.tui.tags.kept import load_ending
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -19,12 +25,17 @@ from lora_tui.tui.wording import error_words
 if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
 
+STAYS = 20_000
+"""Captions that stay in memory and on the screen while others of the same images are read."""
+
 
 class Opening:
-    """Which folder is open.
+    """Which folder is open, and which of its captions.
 
     Attributes:
         root: the folder; none when the project has no dataset.
+        variant: which of the captions of an image; none until the folder says with which it begins.
+        extensions: the endings of captions that the trainer looks for.
         reading: whether its captions are being read.
         problem: why it could not be opened.
         wanted: the image to go to once it is open.
@@ -34,6 +45,8 @@ class Opening:
     def __init__(self, screen: TagsScreen) -> None:
         self.screen = screen
         self.root: Path | None = None
+        self.variant: Variant | None = None
+        self.extensions: tuple[str, ...] = CAPTION_EXTENSIONS
         self.reading = False
         self.problem = ""
         self.wanted = ""
@@ -46,71 +59,93 @@ class Opening:
         if self.screen.editor is not None:
             self.screen.editor.close()
 
-    def open_folder(self, root: Path | None) -> None:
-        """Edit the captions of another folder."""
+    def open_folder(self, root: Path | None, variant: Variant | None = None) -> None:
+        """Edit the captions of a folder: those of a variant, else those that were edited there last."""
+        if variant is not None or root != self.root:
+            self.variant = variant
         self.root = root
         self.reading = root is not None
         self.problem = ""
         start_job(self.screen, partial(self._open, root), "open")
 
     async def _open(self, root: Path | None) -> None:
-        old, self.screen.editor = self.screen.editor, None
+        screen, old = self.screen, self.screen.editor
         self._stop.set()
         stop = self._stop = threading.Event()
-        kept = _Kept.of(old, self.screen.panes.number) if old is not None and old.corpus.root == root else None
-        self.screen.panes.show_all()
-        if old is not None:
-            await in_thread(old.close)
-        if root is None:
-            return
-        config, project = self.screen.workspace.config, self.screen.workspace.project
-        profile, shuffle, limit, trigger = OURS, None, 75, project.trigger if project else ""
-        if config is not None:
-            from dataclasses import replace
-
-            profile = replace(OURS, keep_tokens=config.captions.keep_tokens)
-            shuffle = config.captions.shuffle
-            trigger = config.saving.trigger or trigger
-
-        def progress(found: int) -> None:
-            self.screen.app.call_later(self._progress, root, found)
-
-        def work() -> Editor:
-            return Editor.open(
-                root,
-                profile=profile,
-                trigger=trigger,
-                shuffle=shuffle,
-                limit=limit,
-                data=config.data if config is not None else None,
-                on_progress=progress,
-                should_stop=stop.is_set,
-            )
-
+        kept = Kept.of(old, screen.panes.number) if old is not None and old.corpus.root == root else None
+        if old is not None and kept is not None and len(old.corpus.entries) <= STAYS:
+            screen.work(_("Reading captions."))  # and what was read before stays on the screen
+        else:
+            screen.editor = None
+            screen.panes.show_all()
         try:
-            editor = await in_thread(work)
+            if old is not None:
+                await in_thread(old.close)
+            editor = await in_thread(self._reader(root, stop)) if root is not None else None
         except UserError as error:
+            screen.editor = None
             self.problem = error_words(error)
             self._opened()
-            self.screen.query_one("#files", VirtualList).set_count(0, empty=self.problem)
-            self.screen.say()
-            self.screen.tell(self.problem, "error")
+            screen.panes.show_all()
+            screen.query_one("#files", VirtualList).set_count(0, empty=self.problem)
+            screen.tell(self.problem, "error")
+            return
+        if editor is None:
             return
         if stop.is_set():
             editor.close()
             return
         keep_from_collection()
-        self.screen.editor = editor
-        self.screen.again.load_quick()
+        screen.editor, self.variant = editor, editor.variant
+        screen.again.load_quick()
         self._welcome(editor, kept)
         self._opened()
+        screen.variants.learn()
+
+    def _reader(self, root: Path, stop: threading.Event) -> Callable[[], Editor]:
+        """What reads the captions of a folder, in a thread."""
+        config, project = self.screen.workspace.config, self.screen.workspace.project
+        profile, trigger = OURS, project.trigger if project else ""
+        if config is not None:
+            profile = replace(OURS, keep_tokens=config.captions.keep_tokens)
+            trigger = config.saving.trigger or trigger
+            self.extensions = tuple(config.captions.extensions)
+        wanted, extensions = self.variant, self.extensions
+
+        def progress(found: int) -> None:
+            self.screen.app.call_later(self._progress, root, found)
+
+        def read(variant: Variant) -> Editor:
+            return Editor.open(
+                root,
+                profile=profile,
+                variant=variant,
+                extensions=extensions,
+                trigger=trigger,
+                shuffle=config.captions.shuffle if config is not None else None,
+                data=config.data if config is not None else None,
+                on_progress=progress,
+                should_stop=stop.is_set,
+            )
+
+        def work() -> Editor:
+            if wanted is not None:
+                return read(wanted)
+            editor = read(Variant(load_ending(home_of(root) / HOME)))
+            if editor.variant.ending and all(entry.raw is None for entry in editor.corpus.entries):
+                editor.close()  # they were edited first once, and none is left
+                return read(Variant())
+            return editor
+
+        return work
 
     def _opened(self) -> None:
         """What was typed while the captions were read is done now."""
         self.reading = False
+        self.screen.work("")
         self.screen.call_later(self.screen.shell.give_keys)
 
-    def _welcome(self, editor: Editor, kept: _Kept | None) -> None:
+    def _welcome(self, editor: Editor, kept: Kept | None) -> None:
         """Show a folder that was opened, with what was chosen before it was read again."""
         if kept is not None:
             kept.give(editor)
@@ -162,22 +197,37 @@ class Opening:
         return waits or screen.query_one(Prompt).is_open or not screen.is_current
 
 
-class _Kept:
-    """What was chosen, by names, while a folder is read again."""
+@dataclass(frozen=True)
+class Kept:
+    """What was chosen in a folder that is read again, by the names of its images; and what can be repeated."""
 
-    def __init__(self, marks: frozenset[str], text: str, cursor: str) -> None:
-        self.marks, self.filter, self.cursor = marks, text, cursor
+    editor: Editor
+    marks: frozenset[str]
+    shown: frozenset[str] | None
+    cursor: str
 
     @classmethod
-    def of(cls, editor: Editor, cursor: int) -> _Kept:
-        marks = frozenset(editor.entry(number).name for number in editor.marks)
-        return cls(marks, editor.filter, editor.entry(cursor).name if cursor >= 0 else "")
+    def of(cls, editor: Editor, cursor: int) -> Kept:
+        """What is chosen now, with the number of the image under the cursor."""
+        names = [entry.name for entry in editor.corpus.entries]
+        shown = None if editor.shown is None else frozenset(names[number] for number in editor.shown)
+        return cls(editor, frozenset(names[n] for n in editor.marks), shown, names[cursor] if cursor >= 0 else "")
 
     def give(self, editor: Editor) -> None:
-        """Choose the same in another editor of the folder."""
+        """Choose the same in another editor of the folder.
+
+        The same images are shown, although a filter might find others in other captions of theirs.
+        """
+        old = self.editor
         found = (editor.corpus.number_of(name) for name in self.marks)
         editor.marks = {number for number in found if number is not None}
+        editor.scope, editor.recorder = old.scope, old.recorder
+        editor.opened, editor.opened_at = old.opened, old.opened_at
+        if self.shown is not None and editor.variant != old.variant:
+            numbers = (editor.corpus.number_of(name) for name in self.shown)
+            editor.show(old.filter, [number for number in numbers if number is not None])
+            return
         try:
-            editor.show(self.filter, editor.select(self.filter))
+            editor.show(old.filter, editor.select(old.filter))
         except UserError:
             editor.show("", None)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from lora_tui.captions.as_trained import caption_text
 from lora_tui.captions.vocabulary import Row
 from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell
@@ -304,7 +303,7 @@ class Panes:
         if known is None or known[0] is not document:
             if len(self._tokens) > 4000:
                 self._tokens.clear()
-            known = self._tokens[number] = (document, editor.asking.tokens(caption_text(document)[:MOST_COUNTED]))
+            known = self._tokens[number] = (document, editor.asking.tokens(editor.caption(number)[:MOST_COUNTED]))
         return known[1]
 
     def tag_cells(self, index: int) -> list[Cell]:
@@ -384,7 +383,8 @@ class Panes:
         else:
             name = plain(editor.entry(self.number).name, limit=40) if editor is not None and self.number >= 0 else ""
             about = f"{count(number)}  {name}"
-        self._title("tags", _("TAGS"), about, focus)
+        tabs = [] if marks else self.screen.variants.tabs()
+        self._title("tags", _("TAGS"), about, focus, tabs)
         words = f"  {plain(self.words, limit=20)}" if self.words else ""
         if editor is not None and editor.shown is not None:
             words += "  " + _("shown, in all")
@@ -392,9 +392,11 @@ class Panes:
         view, others = self.screen.look.title()
         self._title("look", view, others, "")
 
-    def _title(self, name: str, title: str, rest: str, focus: str) -> None:
+    def _title(self, name: str, title: str, rest: str, focus: str, before: Sequence[Cell] = ()) -> None:
         tone = "accent" if name == focus else "strong"
-        self.screen.query_one(f"#{name}-title", Lines).show([[Cell(title, tone), Cell("  " + rest, "muted")]])
+        self.screen.query_one(f"#{name}-title", Lines).show(
+            [[Cell(title, tone), Cell("  "), *before, Cell(rest, "muted")]]
+        )
 
 
 def _again(function: Callable[..., T], *given: object) -> T:

@@ -61,16 +61,14 @@ class Turns:
             while self._turns:
                 way = self._turns.pop(0)
                 self.screen.busy = _("undoing") if way == "undo" else _("bringing back")
-                record = await in_thread(self._editor.turn, way)
-                operation = plain(record.operation, limit=40) if record else ""
-                number = record.files if record else 0
-                if way == "undo":
-                    text = ngettext(
-                        "undone in {files} file: {operation}", "undone in {files} files: {operation}", number
-                    )
-                else:
-                    text = ngettext("again in {files} file: {operation}", "again in {files} files: {operation}", number)
-                said = text.format(files=count(number), operation=operation)
+                turned = await in_thread(self._editor.turn, way)
+                operation = plain(turned.record.operation, limit=40) if turned.record else ""
+                number = turned.record.files if turned.record else 0
+                files = ngettext("{count} file", "{count} files", number).format(count=count(number))
+                if turned.elsewhere:  # nothing of it can be seen here
+                    files += " (" + plain(" ".join(turned.elsewhere), limit=24) + ")"
+                text = _("undone in {files}: {operation}") if way == "undo" else _("again in {files}: {operation}")
+                said = text.format(files=files, operation=operation)
         except UserError as error:
             self._turns.clear()
             said, tone = said or error_words(error), tone if said else "warning"

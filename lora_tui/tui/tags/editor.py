@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lora_tui.captions.corpus import Corpus, Entry
+from lora_tui.captions.corpus import CAPTION_EXTENSIONS, Corpus, Entry
 from lora_tui.captions.journal import undo_and_redo
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query import parse_query
 from lora_tui.captions.transaction import Change, Preview, Session, preview
+from lora_tui.captions.variants import Variant, shown_text
 from lora_tui.text import _, count, plain
 from lora_tui.tui.tags.asking import Asking
 
@@ -37,6 +38,10 @@ AT_ONCE = 2000
 """Captions that an operation may be about while keys wait for it; more are previewed and applied in a thread."""
 
 
+AS_TRAINED = Variant()
+"""The captions that the trainer reads."""
+
+
 @dataclass(frozen=True)
 class Stretch:
     """The images of a scope and its words, ``spoken`` in the person's language, ``text`` for the journal."""
@@ -44,6 +49,17 @@ class Stretch:
     numbers: tuple[int, ...]
     spoken: str
     text: str
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A transaction that was taken back or brought back; none when that cannot be said.
+
+    ``elsewhere`` are the endings of files that it changed and that are not shown now.
+    """
+
+    record: Record | None
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass
@@ -64,8 +80,8 @@ class Recorder:
 class Editor:
     """The captions of one folder, being edited."""
 
-    def __init__(self, session: Session, asking: Asking) -> None:
-        self.session, self.asking = session, asking
+    def __init__(self, session: Session, asking: Asking, variant: Variant = AS_TRAINED) -> None:
+        self.session, self.asking, self.variant = session, asking, variant
         self.corpus = session.corpus
         self.author = _author()
         self.recorder = Recorder()
@@ -88,6 +104,8 @@ class Editor:
         root: Path,
         *,
         profile: Profile = OURS,
+        variant: Variant = AS_TRAINED,
+        extensions: Sequence[str] = CAPTION_EXTENSIONS,
         trigger: str = "",
         shuffle: bool | None = None,
         limit: int = 75,
@@ -95,12 +113,22 @@ class Editor:
         on_progress: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Editor:
-        """Read all captions below ``root``; called in a thread. ``data`` says the buckets that a filter may ask for.
+        """Read all captions below ``root``; called in a thread.
+
+        Args:
+            variant: which of the captions of an image; ``extensions`` are those that the trainer looks for.
+            data: says the buckets that a filter may ask for.
 
         Raises:
             UserError: the folder or the journal cannot be read.
         """
-        corpus = Corpus.open(root, profile=profile, on_progress=on_progress, should_stop=should_stop)
+        corpus = Corpus.open(
+            root,
+            profile=variant.profile(profile),
+            extensions=variant.extensions(extensions),
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
         corpus.keep()
         session = Session(corpus)
         from lora_tui.config.schema import DataSection as Usual
@@ -109,9 +137,13 @@ class Editor:
         if corpus.entries:
             asking.linter.problems(0)  # tags that look misspelled are sought once, here where nobody waits
             asking.tokens("")
-        return cls(session, asking)
+        return cls(session, asking, variant)
 
     # -- which images
+
+    def caption(self, number: int) -> str:
+        """The caption of an image that is edited here, without what else its file holds."""
+        return shown_text(self.entry(number).document, self.corpus.profile)
 
     def entry(self, number: int) -> Entry:
         """An image with its caption."""
@@ -153,15 +185,30 @@ class Editor:
         return self._shown
 
     def stretch(self, cursor: int, scope: Scope | None = None) -> Stretch:
-        """The images that an operation is about; ``cursor`` is the number of the image under it, -1 for none."""
-        scope = scope or self.scope
+        """The images that an operation is about; ``cursor`` is the number of the image under it, -1 for none.
+
+        Its words say which of their captions, where it is another than the trainer reads.
+        """
+        found = self._stretch(cursor, scope or self.scope)
+        if self.variant == AS_TRAINED or not found.numbers:
+            return found
+        spoken = _("{scope} in {captions}").format(scope=found.spoken, captions=variant_words(self.variant))
+        return Stretch(found.numbers, spoken, f"{found.text} in {self.variant_name}")
+
+    @property
+    def variant_name(self) -> str:
+        """Which of the captions is edited, for the journal: ``.caption line 2``."""
+        ending, line = self.variant.ending or self.corpus.extensions[0], self.variant.line
+        return ending + (f" line {line}" if line > 0 else " every line" if line else "")
+
+    def _stretch(self, cursor: int, scope: Scope) -> Stretch:
         if scope == "all":
             total = len(self.corpus.entries)
             return Stretch(tuple(range(total)), _("all {count}").format(count=count(total)), "all")
         if scope == "shown":
             shown = tuple(self.visible)
             if self._shown is None:
-                return self.stretch(cursor, "all")
+                return self._stretch(cursor, "all")
             return Stretch(shown, _("filtered {count}").format(count=count(len(shown))), f"where {self.filter}")
         if self.marks:
             marked = tuple(sorted(self.marks))
@@ -257,11 +304,8 @@ class Editor:
         found = Preview(self.corpus, (change,), images, operation_text, f"image {entry.name}")
         return self.apply(found, repeatable=False)
 
-    def turn(self, way: Literal["undo", "redo"]) -> Record | None:
+    def turn(self, way: Literal["undo", "redo"]) -> Turned:
         """Take the last transaction back, or bring it back; waits for the disk, so it is called in a thread.
-
-        Returns:
-            The transaction that was turned, none when that cannot be said.
 
         Raises:
             UserError: there is nothing to undo or redo.
@@ -269,7 +313,11 @@ class Editor:
         turned = self.session.undo(1, self.author) if way == "undo" else self.session.redo(1, self.author)
         self.under_way += turned
         number = turned[0].head.get("of", 0)
-        return next((record for record in self.session.journal.records() if record.number == number), None)
+        shown = self.corpus.captions()
+        names = [self.session.local_name(change.name) for change in turned[0].changes]
+        elsewhere = sorted({name[name.rfind(".") :] for name in names if name not in shown})
+        record = next((record for record in self.session.journal.records() if record.number == number), None)
+        return Turned(record, tuple(elsewhere))
 
     def turns(self, way: Literal["undo", "redo"]) -> int:
         """How many transactions since the folder was opened can be taken back, or how many brought back."""
@@ -306,6 +354,12 @@ class Editor:
     def close(self) -> None:
         """Bring everything to disk."""
         self.session.close()
+
+
+def variant_words(variant: Variant) -> str:
+    """Which of the captions is edited, for a person: nothing for the one that the trainer reads."""
+    line = _("line {number}").format(number=variant.line) if variant.line > 0 else _("every line")
+    return " ".join([variant.ending] * bool(variant.ending) + [line] * bool(variant.line))
 
 
 def _author() -> str:

@@ -1,10 +1,12 @@
-"""What the tag editor remembers: quick tags with the dataset, typed lines with the person. No widgets."""
+"""What the tag editor remembers: quick tags and the captions that are edited first with the dataset, typed lines with
+the person. No widgets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from lora_tui.captions.variants import checked_ending
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.settings import state_dir
@@ -12,6 +14,7 @@ from lora_tui.text import _, plain
 from lora_tui.toml_files import read_toml
 
 QUICK_FILE = "quick-tags.toml"
+ENDING_FILE = "editor.toml"
 _LINES = 200
 """Lines of each kind that are remembered."""
 
@@ -31,18 +34,41 @@ def save_quick(folder: Path, tags: Mapping[str, str]) -> None:
     Raises:
         UserError: they cannot be written.
     """
+    _save(folder, QUICK_FILE, dict(sorted(tags.items())))
+
+
+def load_ending(folder: Path) -> str:
+    """The ending of the captions that are edited first, by a dataset's ``.lora-tui``; empty for those that train."""
+    try:
+        return checked_ending(str(read_toml(folder / ENDING_FILE)["ending"]))
+    except (OSError, ValueError, KeyError, UserError):
+        return ""
+
+
+def save_ending(folder: Path, ending: str) -> None:
+    """Keep the ending of the captions that are edited first.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if ending != load_ending(folder):
+        _save(folder, ENDING_FILE, {"ending": ending})
+
+
+def _save(folder: Path, name: str, content: Mapping[str, str]) -> None:
     import tomli_w
 
-    path = folder / QUICK_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, tomli_w.dumps(dict(sorted(tags.items()))).encode("utf-8", "surrogatepass"))
+        write_atomic(folder / name, tomli_w.dumps(content).encode("utf-8", "surrogatepass"))
     except OSError as error:
         raise UserError(
-            _("The quick tags cannot be written: {reason}.").format(reason=plain(error.strerror or str(error))),
-            place=plain(str(path)),
+            _("What the tag editor remembers cannot be written: {reason}.").format(
+                reason=plain(error.strerror or str(error))
+            ),
+            place=plain(str(folder / name)),
             remedy=_("Check the folder's permissions and free space."),
-            code="tags.quick",
+            code="tags.kept",
         ) from error
 
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "redo": N_("redo [N|all]: bring them back"),
     "revert": N_("revert N|file|tag TAG: take back one transaction, this caption's last change, or a tag's"),
     "diff": N_("diff: captions whose files differ from what is shown here"),
+    "ending": N_("ending [.ENDING [line N|lines]]: edit other captions of the same images"),
     "sheet": N_("sheet: the pictures of the marked images, else of those shown"),
     "save-filter": N_("save-filter NAME: keep the filter under a name"),
     "s": N_("s/REGEX/TEXT/[t|p|c][i]: replace in whole tags, in parts, or in the caption"),
@@ -27,7 +28,15 @@ COMMANDS: dict[str, str] = {
 }
 """What the command line knows besides the operations."""
 
-ARGUMENTS = {"undo": ("all",), "redo": ("all",), "revert": ("file", "tag "), "w": (), "diff": (), "sheet": ()}
+ARGUMENTS = {
+    "undo": ("all",),
+    "redo": ("all",),
+    "revert": ("file", "tag "),
+    "ending": (".txt", ".caption"),
+    "w": (),
+    "diff": (),
+    "sheet": (),
+}
 """What can follow a command that is about no tags."""
 
 _WORDS = frozenset(
