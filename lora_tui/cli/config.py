@@ -288,7 +288,7 @@ def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tu
     disk = _("{size} of {free} free").format(size=bytes_text(plan.disk_total), free=bytes_text(free))
     yield _("disk"), f"{disk}  {_parts(plan.disk_bytes)}"
     if plan.seconds is None or plan.step_seconds is None:
-        yield _("time"), _("not known before the first run of this size here")
+        yield _("time"), _("the first run here will tell")
     else:
         told = _("about {time} ({seconds} s a step, as in {run})")
         if plan.rough:

@@ -207,7 +207,7 @@ def expected_step_seconds(config: Config, history: Sequence[PastRun]) -> tuple[f
 
 
 def arithmetic_text(data_plan: DataPlan) -> str:
-    """How the steps come about: ``212 images x 10 = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps``."""
+    """How the steps come about: ``212 images x 10 repeats = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps``."""
     plan = data_plan
     images, shown = len(plan.train), plan.items_per_epoch
     repeats = {planned.image.repeats for planned in plan.train}
@@ -217,7 +217,9 @@ def arithmetic_text(data_plan: DataPlan) -> str:
     if repeats == {1}:
         pass  # each is shown once: nothing to multiply
     elif len(repeats) == 1:
-        parts.append(f"x {count(repeats.pop())} = {count(shown)}")
+        times = repeats.pop()
+        words = ngettext("x {count} repeat", "x {count} repeats", times).format(count=count(times))
+        parts.append(f"{words} = {count(shown)}")
     else:
         parts.append(_("with their repeats = {count}").format(count=count(shown)))
     batches, steps, total = plan.batches_per_epoch, plan.steps_per_epoch, plan.total_steps

@@ -27,6 +27,7 @@ from lora_tui.tui.actions import APP
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymaps import keymap_for
 from lora_tui.tui.marks import ASCII, UNICODE
+from lora_tui.tui.no_color import obey_no_color
 from lora_tui.tui.questions import Questions
 from lora_tui.tui.road import header_run, road_cells
 from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
@@ -70,6 +71,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         # Textual reads the first mode while it makes itself
         self.DEFAULT_MODE = screen if entry_of(screen) else "home"  # type: ignore[misc]
         super().__init__()
+        obey_no_color(self)
         self.settings = settings if settings is not None else Settings()
         self.ascii_only = self.settings.ascii or ascii_only
         self.marks = ASCII if self.ascii_only else UNICODE

@@ -12,13 +12,14 @@ Cut = Literal["end", "middle"]
 
 
 class Cell(NamedTuple):
-    """A piece of text and its tone: empty, ``muted``, ``accent``, ``running``, ``success``, ``warning``, ``error``."""
+    """A piece of text and its tone: empty, ``muted``, ``accent``, ``running``, ``success``, ``warning``, ``error``,
+    ``strong``, ``focus``."""
 
     text: str
     tone: str = ""
 
 
-TONES = ("muted", "accent", "running", "success", "warning", "error", "strong")
+TONES = ("muted", "accent", "running", "success", "warning", "error", "strong", "focus")
 
 
 def fit(text: str, width: int, *, align: Align = "left", cut: Cut = "end", ellipsis: str = "…") -> str:

@@ -31,6 +31,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form_words import haystack, number_text, rule_text, value_text
+from lora_tui.tui.marks import UNICODE, Marks
 
 UNDO_LIMIT = 500
 OPEN_ENTRIES = 3
@@ -258,11 +259,12 @@ class Form:
             return Cell(_("none"), "muted")
         return Cell(value_text(row.spec, value), "strong" if self.is_changed(row.key, row.spec) else "")
 
-    def note(self, row: FormRow) -> Cell:
+    def note(self, row: FormRow, marks: Marks = UNICODE) -> Cell:
         """What stands beside the value: what a check says, why it has no effect, its unit and range."""
         found = self.finding(row)
         if found is not None:
-            return Cell(f"! {found.message}", "error" if found.severity == "error" else "warning")
+            sign = marks.of_severity(found.severity)
+            return Cell(f"{sign} {found.message}", "error" if found.severity == "error" else "warning")
         spec = row.spec
         if spec is None:
             return Cell(_("Enter folds, x removes") if row.kind == "entry" else "", "muted")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rich.cells import cell_len
+
 from lora_tui.config.plan import RunPlan
 from lora_tui.config.presets import Preset
 from lora_tui.text import _, count, ngettext, plain
-from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_words import help_text
 from lora_tui.tui.plan_text import bucket_lines, moment_lines
@@ -69,26 +71,27 @@ def detail_lines(
     size: tuple[int, int],
     key: Callable[[str], str],
     *,
+    presets: Sequence[Preset] = (),
     ellipsis: str = "…",
 ) -> list[Line]:
     """The help of a row in ``size`` (width, height) cells: what is wrong, what it does, its names in files.
 
-    ``live`` is what is said of the text in an open editor. Where there is room the plan's moments and buckets follow.
+    ``live`` is what is said of the text in an open editor, ``presets`` are those whose values are told. What it does
+    comes before its names; where it does not fit, the key is named that shows all of it. Where there is room the
+    plan's moments and buckets follow.
     """
     width, height = size
     lines: list[Line] = []
     if row is not None and row.spec is not None:
-        text, names = help_text(row.spec)
+        text, names = help_text(row.spec, presets)
         said = live or said_of(form, row)
         if said is not None:
             lines += [
                 (Cell(line, said.tone),) for line in wrap(said.text, width, max(height - 2, 1), ellipsis=ellipsis)
             ]
-        below = wrap(plain(names), width, 3 if height >= ROOMY else 1, ellipsis=ellipsis) if height > 1 else []
-        room = height - len(below) - len(lines)
-        if room > 0:
-            lines += [(Cell(line),) for line in wrap(text, width, room, ellipsis=ellipsis)]
-        lines += [(Cell(line, "muted"),) for line in below]
+        lines += _as_fits(text, width, height - len(lines), key("parameters.read"), ellipsis)
+        if room := min(height - len(lines), 3 if height >= ROOMY else 1):
+            lines += [(Cell(line, "muted"),) for line in wrap(plain(names), width, room, ellipsis=ellipsis)]
     elif row is not None and row.kind in ("entry", "add"):
         said = said_of(form, row)
         if said is not None:
@@ -106,7 +109,19 @@ def detail_lines(
     return lines
 
 
-def reading_lines(form: Form, row: FormRow | None) -> list[str]:
+def _as_fits(text: str, width: int, room: int, key: str, ellipsis: str) -> list[Line]:
+    """A text in at most ``room`` lines; one that is cut names the key that reads on."""
+    lines = wrap(text, width)
+    if len(lines) <= room:
+        return [(Cell(line),) for line in lines]
+    if room <= 0:
+        return []
+    hint = " " + _("{key} reads on").format(key=key)
+    last = fit(" ".join(lines[room - 1 :]), width - cell_len(hint), ellipsis=ellipsis)
+    return [*((Cell(line),) for line in lines[: room - 1]), (Cell(last), Cell(hint, "muted"))]
+
+
+def reading_lines(form: Form, row: FormRow | None, presets: Sequence[Preset] = ()) -> list[str]:
     """All of it, nothing cut: what the check says of the row, its help and names, then all that the check says."""
     lines: list[str] = []
     findings = form.findings or ()
@@ -114,7 +129,7 @@ def reading_lines(form: Form, row: FormRow | None) -> list[str]:
         said = said_of(form, row)
         lines += [said.text, ""] if said is not None else []
         if row.spec is not None:
-            help_, names = help_text(row.spec)
+            help_, names = help_text(row.spec, presets)
             lines += [form.value(row).text, "", help_, "", plain(names), ""]
     words = {"error": _("error"), "warning": _("warning"), "note": _("note")}
     if findings:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lora_tui.config.fields import FieldSpec
+from lora_tui.config.presets import Preset
 from lora_tui.text import _, plain
 
 
@@ -36,14 +39,21 @@ def rule_text(spec: FieldSpec) -> str:
     return _(spec.option.when.text) if spec.option.when else ""
 
 
-def help_text(spec: FieldSpec) -> tuple[str, str]:
-    """What the setting does, and its other names: (help with default and rule, names in the file and elsewhere)."""
+def help_text(spec: FieldSpec, presets: Sequence[Preset] = ()) -> tuple[str, str]:
+    """What the setting does, and its other names: (help with default and rule, names in the file and elsewhere).
+
+    ``presets`` are those that fit here: what they give the setting in the place of its default is told.
+    """
     parts = [_(spec.option.help)]
     if spec.option.when is not None:
         parts.append(_("Only when {rule}.").format(rule=rule_text(spec)))
     default = spec.default
     if default not in ("", [], None) and not isinstance(default, list):
         parts.append(_("Default {value}.").format(value=value_text(spec, default)))
+    for preset in presets:
+        if preset.values.get(spec.key, default) != default:
+            words = _("Preset {name}: {value}.")
+            parts.append(words.format(name=preset.title, value=value_text(spec, preset.values[spec.key])))
     names = [spec.key]
     others = [name for name in spec.option.peers if name != spec.name]
     if others:

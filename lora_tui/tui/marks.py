@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Marks:
-    """One set of marks; every one is a single cell wide in every terminal."""
+    """One set of marks; every one is a single cell wide in every terminal.
+
+    ``cursor`` stands before the row that keys are for, ``resting`` before that of a list without the focus.
+    """
 
     done: str = "✓"
     needs: str = "!"
@@ -17,11 +20,16 @@ class Marks:
     failed: str = "×"
     paused: str = "‖"
     cursor: str = "▌"
+    resting: str = "▏"
     rule: str = "─"
     bar: str = "│"
     dot: str = "·"
     ellipsis: str = "…"
     times: str = "×"
+
+    def of_severity(self, severity: str) -> str:
+        """The mark before a problem: an ``error``, a ``warning``, or a ``note``."""
+        return {"error": self.failed, "note": self.dot}.get(severity, self.needs)
 
 
 UNICODE = Marks()
@@ -34,6 +42,7 @@ ASCII = Marks(
     failed="x",
     paused="=",
     cursor=">",
+    resting=":",
     rule="-",
     bar="|",
     dot="-",

@@ -8,6 +8,7 @@ from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
 from lora_tui.tui.cells import Cell, fit, flow, wrap
+from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import gravity_words
 from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Workspace
@@ -61,7 +62,7 @@ def moment_lines(plan: RunPlan) -> list[Line]:
     return lines
 
 
-def finding_line(findings: Sequence[Finding], key: str) -> Line:
+def finding_line(findings: Sequence[Finding], key: str, marks: Marks) -> Line:
     """How many errors and warnings there are, the first of them, and the key that goes to it."""
     serious = [finding for finding in findings if finding.severity != "note"]
     if not serious:
@@ -72,7 +73,8 @@ def finding_line(findings: Sequence[Finding], key: str) -> Line:
     first = serious[0]
     tone = "error" if errors else "warning"
     words = plain(sentences(first.message, first.remedy))
-    return (Cell(f"! {', '.join(heads)} ", tone), Cell(f"({key})  ", "muted"), Cell(words))
+    sign = marks.of_severity("error" if errors else "warning")
+    return (Cell(f"{sign} {_(', ').join(heads)} ", tone), Cell(f"({key})  ", "muted"), Cell(words))
 
 
 def start_question(plan: RunPlan, workspace: Workspace) -> tuple[str, str]:
@@ -116,14 +118,14 @@ def why_not(workspace: Workspace) -> str:
 
 def _time_and_files(plan: RunPlan, disk_free: int | None) -> list[str]:
     if plan.seconds is None or not plan.step_seconds:
-        parts = [_("time unknown yet")]
+        parts = [_("time: the first run here will tell")]
     else:
         pace = f"{1 / plan.step_seconds:.2f} it/s"
         source = f", {plain(plan.source, limit=24)}" if plan.source else ""
         told = _("time roughly {time}") if plan.rough else _("time about {time}")
         parts = [told.format(time=duration(plan.seconds)) + f" ({pace}{source})"]
-    size = bytes_text(plan.lora_bytes)
-    parts.append(_("file {size} x {files}").format(size=size, files=count(len(plan.checkpoints))))
+    saves = ngettext("{count} LoRA file of {size}", "{count} LoRA files of {size}", len(plan.checkpoints))
+    parts.append(saves.format(count=count(len(plan.checkpoints)), size=bytes_text(plan.lora_bytes)))
     disk = bytes_text(plan.disk_total)
     if disk_free is not None:
         disk = _("{needed} of {free}").format(needed=disk, free=bytes_text(disk_free))
@@ -139,10 +141,10 @@ def _memory(plan: RunPlan) -> list[str]:
     trained = sum(parts.pop(name, 0) for name in ("adapter", "gradients", "optimizer"))
     names = {"process": _("torch itself"), "weights": _("weights"), "activations": _("activations")}
     total = plan.memory_total
-    divisor = 1e9 if total >= 1e9 else 1e6
-    said = [_("memory {size}").format(size=bytes_text(total))]
-    said += [f"{names.get(name, name)} {size / divisor:.2f}" for name, size in parts.items()]
-    return [*said, _("adapter and optimizer {size}").format(size=f"{trained / divisor:.2f}")]
+    divisor, digits = (1e9, 2) if total >= 1e9 else (1e6, 0)
+    said = [_("memory {size}:").format(size=bytes_text(total))]
+    said += [f"{names.get(name, name)} {size / divisor:.{digits}f}" for name, size in parts.items()]
+    return [*said, _("adapter and optimizer {size}").format(size=f"{trained / divisor:.{digits}f}")]
 
 
 def _money(plan: RunPlan, workspace: Workspace) -> str:

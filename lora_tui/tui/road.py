@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.text import _, count, duration, ngettext, number, percent, plain
 from lora_tui.tui.cells import Cell
-from lora_tui.tui.marks import Marks
+from lora_tui.tui.marks import UNICODE, Marks
 from lora_tui.tui.screens import SCREENS
 from lora_tui.tui.workspace import Workspace
 
@@ -113,8 +113,9 @@ def tags_step(workspace: Workspace) -> Step:
     return Step("tags", "done", _("every image has a caption"))
 
 
-def parameters_step(workspace: Workspace) -> Step:
+def parameters_step(workspace: Workspace, marks: Marks = UNICODE) -> Step:
     """How the configuration stands."""
+    dot = f" {marks.dot} "
     config = workspace.config
     if config is None:
         return Step("parameters", "todo", "")
@@ -137,10 +138,10 @@ def parameters_step(workspace: Workspace) -> Step:
             tail += _(", ") + duration(plan.seconds)
         head.append(tail)
     if errors:
-        return Step("parameters", "needs", " · ".join((*changed, plain(errors[0].message))))
+        return Step("parameters", "needs", dot.join((*changed, plain(errors[0].message))))
     if planned is not None and planned.error is not None:
-        return Step("parameters", "needs", " · ".join((*changed, plain(planned.error.message))))
-    return Step("parameters", "done" if plan is not None else "todo", " · ".join(head))
+        return Step("parameters", "needs", dot.join((*changed, plain(planned.error.message))))
+    return Step("parameters", "done" if plan is not None else "todo", dot.join(head))
 
 
 def training_step(workspace: Workspace) -> Step:
@@ -192,27 +193,28 @@ def road_cells(
 ) -> tuple[tuple[Cell, ...], ...]:
     """The road for the top line: each screen's mark and short name, with its key where there is room for keys.
 
-    ``here`` is the screen in view, ``key_of`` gives the key of an action as a person reads it. Longest form first.
+    ``here`` is the screen in view, ``key_of`` gives the key of an action as a person reads it. Longest form first: with
+    the way to the start, without it, and without any key.
     """
     long: list[Cell] = []
     short: list[Cell] = []
+    start: list[Cell] = []
     for entry in SCREENS:
         key = key_of(entry.action.id)
         name = Cell(_(entry.road or entry.title), "strong" if entry.name == here else "muted")
         step = step_of(entry.name, workspace) if entry.road else None
         mark = [Cell(getattr(marks, step.mark), step.tone)] if step is not None else []
-        if key:
+        if entry.name == "home":
+            start = [Cell("  "), Cell(f"{key} ", "accent"), name] if key else []
+        elif key:
             long += [Cell("  " if long else ""), Cell(f"{key} ", "accent"), *mark, name]
         if mark:
             short += [Cell(" " if short else ""), *mark, name]
-    return tuple(long), tuple(short)
+    return (*long, *start), tuple(long), tuple(short)
 
 
-def step_of(screen: str, workspace: Workspace) -> Step:
+def step_of(screen: str, workspace: Workspace, marks: Marks = UNICODE) -> Step:
     """How the step of a screen stands."""
-    return {
-        "dataset": dataset_step,
-        "tags": tags_step,
-        "parameters": parameters_step,
-        "training": training_step,
-    }[screen](workspace)
+    if screen == "parameters":
+        return parameters_step(workspace, marks)
+    return {"dataset": dataset_step, "tags": tags_step, "training": training_step}[screen](workspace)

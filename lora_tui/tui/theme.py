@@ -41,6 +41,7 @@ COLOURS = (
     "surface",
     "panel",
     "muted",
+    "faint",
     "rule",
     "cursor",
     "cursor_text",
@@ -81,8 +82,11 @@ class ThemeSpec:
         """The style sheet's variables that this theme sets."""
         found = {
             name.replace("_", "-"): self.colours[name]
-            for name in ("muted", "rule", "cursor", "cursor_text", "cursor_blurred", "running")
+            for name in ("muted", "faint", "rule", "cursor", "cursor_text", "cursor_blurred", "running")
         }
+        # In the terminal's own colour, muted text is told by faintness: bright black, which many take for grey, is the
+        # ground itself in some palettes.
+        found["muted-style"] = "dim" if self.colours["muted"] == "ansi_default" else "none"
         for number in range(CHART_COLOURS):
             found[f"chart-{number + 1}"] = self.charts[number % len(self.charts)]
         colours = self.colours
@@ -90,7 +94,6 @@ class ThemeSpec:
             found |= {
                 "ansi-background": colours["background"],
                 "ansi-foreground": colours["foreground"],
-                "input-cursor-text-style": "reverse",
                 "screen-selection-background": colours["cursor"],
                 "screen-selection-foreground": colours["foreground"],
             }
@@ -227,7 +230,8 @@ def _completed(colours: dict[str, str], ansi: bool) -> dict[str, str]:
         {
             "surface": background,
             "panel": background,
-            "muted": "ansi_bright_black",
+            "muted": "ansi_default",
+            "faint": "ansi_bright_black",
             "rule": "ansi_bright_black",
             "cursor": "ansi_blue",
             "cursor_text": "ansi_bright_white",
@@ -241,6 +245,7 @@ def _completed(colours: dict[str, str], ansi: bool) -> dict[str, str]:
             "surface": between(0.04),
             "panel": between(0.08),
             "muted": between(0.6),
+            "faint": between(0.42),
             "rule": between(0.25),
             "cursor": between(0.2),
             "cursor_text": foreground,

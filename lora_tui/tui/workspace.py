@@ -311,7 +311,7 @@ def make_planned(
         groups: near-duplicate group of each image by uid, see :func:`near_duplicates`.
     """
     from lora_tui.config.history import past_runs_elsewhere
-    from lora_tui.config.plan import plan_run
+    from lora_tui.config.plan import expected_step_seconds, plan_run
     from lora_tui.config.validate import check_config
     from lora_tui.dataset.batches import make_plan
 
@@ -321,7 +321,9 @@ def make_planned(
     try:
         data_plan = make_plan(config, scan, groups=groups or {})
         root = runs[0].run.root.parent.parent if runs else None
-        history = tuple(past_runs(runs)) or past_runs_elsewhere(root)
+        history = tuple(past_runs(runs))
+        if expected_step_seconds(config, history)[0] is None:  # none of this project's compares: ask the others
+            history += past_runs_elsewhere(root)
         plan = plan_run(config, scan, data_plan, history=history, price_per_hour=price_per_hour)
     except UserError as error:
         return Planned(findings=check_config(config, scan=scan), error=error)

@@ -81,7 +81,7 @@ def test_a_plan_of_any_length_is_counted_and_not_walked_through(config, images):
         (
             config_with(steps={"batch_size": 4, "epochs": 8}, validation={"mode": "off"}),
             squares(212, repeats=10),
-            "212 images x 10 = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps",
+            "212 images x 10 repeats = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps",
         ),
         (
             config_with(steps={"batch_size": 1, "epochs": 1}),

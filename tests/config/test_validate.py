@@ -49,7 +49,7 @@ def test_files_that_cannot_be_used_are_named(ready):
     problems = tuple(Problem(Path(f"/data/{name}.png"), "image.damaged", "cut", "copy it") for name in "abcde")
     scan = replace(squares(30), problems=problems)
     found = {finding.code: finding.message for finding in check_config(config_with(**ready), scan=scan)}
-    assert found["datasets.problems"] == "5 files cannot be used: a.png, b.png, c.png …"
+    assert found["datasets.problems"] == "5 files cannot be used: a.png, b.png, c.png and 2 more."
 
 
 def test_more_files_than_one_chooses_from_are_named_with_a_better_setting(ready):

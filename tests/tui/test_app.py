@@ -130,13 +130,13 @@ async def test_the_language_changes_at_once_and_stays(project: Path) -> None:
 
 
 async def test_keys_from_the_settings_work_and_are_shown(project: Path) -> None:
-    settings = Settings(keys={"app.show-dataset": ("f9",), "dataset.filter": ("f",), "home.open": ("ctrl+i",)})
+    settings = Settings(keys={"app.show-dataset": ("f12",), "dataset.filter": ("f",), "home.open": ("ctrl+i",)})
     async with running(project, settings=settings, size=(120, 30)) as (app, pilot):
-        assert "F9" in screen_text(app)
+        assert "F12" in screen_text(app)
         await soon(pilot, lambda: "sends ctrl+i as Tab" in screen_text(app))
         await pilot.press("f2")
         assert app.current_mode == "home"
-        await pilot.press("f9")
+        await pilot.press("f12")
         assert app.current_mode == "dataset"
         await soon(pilot, lambda: "f filter" in screen_text(app))
         await pilot.press("f", *"0003")

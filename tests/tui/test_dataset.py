@@ -169,7 +169,7 @@ async def test_what_the_check_finds_is_marked_and_listed(tmp_path: Path) -> None
         await soon(
             pilot, lambda: app.current_mode == "home" and "7 images, repeats 4, 1 error, 2 warn" in screen_text(app)
         )
-        assert app.workspace.plan is not None and "7 images x 4 = 28" in app.workspace.plan.arithmetic
+        assert app.workspace.plan is not None and "7 images x 4 repeats = 28" in app.workspace.plan.arithmetic
 
 
 async def test_what_a_bucket_cuts_away_is_a_note_and_no_problem(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ async def test_an_edit_is_checked_while_it_is_typed_and_planned_when_it_is_done(
         screen = await opened(pilot)
         await go_to(pilot, "steps.epochs")
         await pilot.press("enter", "0")
-        assert "! a whole number, from 1 to 100000" in screen_text(pilot.app)
+        assert "× a whole number, from 1 to 100000" in screen_text(pilot.app)
         await pilot.press("enter")
         assert screen.pane.editing and screen.form.config.steps.epochs == 10
         await pilot.press("backspace", "3", "enter")

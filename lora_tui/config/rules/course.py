@@ -101,11 +101,14 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
         )
         return
     if broken:
+        names = ", ".join(broken[:NAMED])
+        if len(broken) > NAMED:
+            names += _(" and {count} more").format(count=count(len(broken) - NAMED))
         yield warning(
             "datasets",
             ngettext(
-                "{count} file cannot be used: {names}", "{count} files cannot be used: {names}", len(broken)
-            ).format(count=count(len(broken)), names=", ".join(broken[:NAMED]) + (" …" if len(broken) > NAMED else "")),
+                "{count} file cannot be used: {names}.", "{count} files cannot be used: {names}.", len(broken)
+            ).format(count=count(len(broken)), names=names),
             _("A run goes on without them; lora-tui dataset check says what is wrong."),
             "datasets.problems",
         )

@@ -55,7 +55,7 @@ class ScreenEntry:
 SCREENS: tuple[ScreenEntry, ...] = (
     ScreenEntry(
         "home",
-        "",
+        "f9",
         N_("Home"),
         N_("The road from pictures to a LoRA: what is done, what is missing, what to do next."),
         "home:HomeScreen",

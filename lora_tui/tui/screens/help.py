@@ -56,7 +56,7 @@ class HelpScreen(Finder):
         super().__init__(
             _("Keys"),
             lambda text: [found(line) for line in lines_for(keymap, here, text)],
-            (Column(15), Column(18), Column(20, share=1)),
+            (Column(12), Column(21), Column(20, share=1)),
             detail=_('Keys of your own go into {file}, below a line [keys], such as: dataset.order = "o"').format(
                 file=plain(str(settings_file()))
             ),

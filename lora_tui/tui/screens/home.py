@@ -95,7 +95,7 @@ class HomeScreen(BaseScreen):
         marks = self.shell.marks
         key = self._key(entry.action.id)
         if entry.road:
-            step = step_of(entry.name, self.workspace)
+            step = step_of(entry.name, self.workspace, marks)
             mark, tone, text = step.mark, step.tone, step.text
         else:
             mark, text = self._runs_words() if entry.name == "runs" else ("", _(entry.help))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lora_tui.text import _
 from lora_tui.tui.actions import Action
 from lora_tui.tui.cells import Cell
-from lora_tui.tui.widgets.finder import Finder, Found
+from lora_tui.tui.widgets.finder import LOW, Finder, Found
 from lora_tui.tui.widgets.virtual_list import Column
 
 
@@ -30,10 +30,14 @@ class Palette(Finder):
         super().__init__(
             _("Commands"),
             lambda text: [_found(entry) for entry in search(entries, text)],
-            (Column(22, share=1, most=28), Column(10, share=3), Column(7, align="right")),
+            (Column(21), Column(10, share=1), Column(7, align="right")),
             hint=_("what do you want to do"),
             empty=_("No command has these words."),
         )
+
+    def room(self, height: int) -> int:
+        around = 11  # frame, title, field, what the row is, keys, and the gaps between them
+        return height - around - 2 if height >= LOW else height - around + 4
 
 
 def _found(entry: Entry) -> Found:

@@ -34,7 +34,7 @@ from lora_tui.tui.workspace import Change
 WHOLE_HEIGHT = 40
 """From this height of the terminal on, all groups are shown one below the other."""
 
-_MARK_OF = {"error": ("needs", "error"), "warning": ("needs", "warning"), "done": ("done", "success")}
+_MARK_OF = {"error": ("failed", "error"), "warning": ("needs", "warning"), "done": ("done", "success")}
 
 
 class ParametersScreen(BaseScreen):
@@ -132,12 +132,13 @@ class ParametersScreen(BaseScreen):
         self._show_groups()
         self.show_detail()
         findings = self.form.findings
-        line = finding_line(findings, self._key("parameters.next-problem")) if findings is not None else None
+        key, marks = self._key("parameters.next-problem"), self.shell.marks
+        line = finding_line(findings, key, marks) if findings is not None else None
         self.query_one("#finding", Lines).show([line] if line is not None else [])
 
     def _field(self, index: int) -> FieldRow:
         row = self._rows[index]
-        note = self.form.note(row)
+        note = self.form.note(row, self.shell.marks)
         if self.editing.live is not None and index == self.pane.rows.cursor:
             note = self.editing.live
         return FieldRow(
@@ -166,9 +167,24 @@ class ParametersScreen(BaseScreen):
         """Draw the help of the row again."""
         detail = self.query_one("#detail", Lines)
         if detail.size.width:
-            live, plan, ellipsis = self.editing.live, self.workspace.plan, self.shell.marks.ellipsis
-            lines = detail_lines(self.form, self.row, live, plan, detail.size, self._key, ellipsis=ellipsis)
+            lines = detail_lines(
+                self.form,
+                self.row,
+                self.editing.live,
+                self.workspace.plan,
+                detail.size,
+                self._key,
+                presets=self._presets_here(),
+                ellipsis=self.shell.marks.ellipsis,
+            )
             detail.show(lines)
+
+    def _presets_here(self) -> list[Preset]:
+        """The presets that fit the project's purpose, and those that the settings are those of."""
+        project = self.workspace.project
+        purpose, family = project.purpose if project is not None else "", self.form.config.model.family
+        fitting = [one for one in self._presets if one.family == family]
+        return [one for one in fitting if (purpose and purpose in one.purposes) or self.form.holds(one)]
 
     @on(Lines.Resized, "#plan")
     def _show_plan(self) -> None:
@@ -278,7 +294,7 @@ class ParametersScreen(BaseScreen):
     def action_read(self) -> None:
         row = self.row
         title = self.form.title(row).strip() if row is not None and row.spec is not None else _("PARAMETERS")
-        self.app.push_screen(TextView(title, reading_lines(self.form, row)))
+        self.app.push_screen(TextView(title, reading_lines(self.form, row, self._presets_here())))
 
     def action_expert(self) -> None:
         self.form.expert = not self.form.expert

@@ -108,14 +108,14 @@ class FormEditing:
         row, form, rows = screen.row, screen.form, screen.pane.rows
         if row is None or row.spec is None:
             return
-        complaint = form.complaint(row, text)
+        complaint, marks = form.complaint(row, text), screen.shell.marks
         if complaint:
-            self.live = Cell(f"! {complaint}", "error")
+            self.live = Cell(f"{marks.of_severity('error')} {complaint}", "error")
         else:
             findings = check_config(form.candidate(row, text))
             found = next((f for f in findings if f.field == row.key and f.severity != "note"), None)
             tone = "error" if found is not None and found.severity == "error" else "warning"
-            self.live = Cell(f"! {found.message}", tone) if found else None
+            self.live = Cell(f"{marks.of_severity(found.severity)} {found.message}", tone) if found else None
         rows.reload_row(rows.cursor)
         screen.show_detail()
 

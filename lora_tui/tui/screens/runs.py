@@ -37,7 +37,7 @@ LINE_WIDTH = 4000
 
 COLUMNS = (
     Column(1),
-    Column(3, N_("run"), align="right"),
+    Column(3, "#", align="right"),
     Column(8, N_("state"), most=12, share=1),
     Column(15, N_("steps"), align="right", since=48),
     Column(4, N_("done"), align="right"),

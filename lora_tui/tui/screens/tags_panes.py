@@ -201,11 +201,11 @@ class Panes:
         self.pane("tags").reload()
         self.show_titles()
 
-    def put_cursor(self, tag: str) -> None:
-        """The cursor of the tags goes to a tag."""
-        place = next((i for i, row in enumerate(self._tags) if row is not None and row.tag == tag), -1)
-        if place >= 0:
-            self.pane("tags").cursor = place
+    def put_cursor(self, tag: str, place: int = -1) -> None:
+        """The cursor of the tags goes to a tag, of several of this name to the one at a place of the caption."""
+        found = [(row.place != place, i) for i, row in enumerate(self._tags) if row is not None and row.tag == tag]
+        if found:
+            self.pane("tags").cursor = min(found)[1]
 
     def tag_moved(self, index: int) -> None:
         """The line of the zone is no tag: the cursor goes past it."""
@@ -310,8 +310,9 @@ class Panes:
         """A row of the tags."""
         row = self._tags[index] if index < len(self._tags) else None
         if row is None:
-            rule = self.screen.shell.marks.rule
-            return [Cell(rule * 3 + " " + _("fixed up to here") + " " + rule * 60, "muted")]
+            rule, words = self.screen.shell.marks.rule, _("fixed up to here")
+            rest = self.pane("tags").row_width - cell_len(words) - 5
+            return [Cell(f"{rule * 3} {words} {rule * rest}", "muted")]
         digit = next((key for key, tag in self.screen.again.quick.items() if tag == row.tag), "")
         whole = row.have == row.of
         kind, tone = self._kind(row)
@@ -393,7 +394,7 @@ class Panes:
         self._title("look", view, others, "")
 
     def _title(self, name: str, title: str, rest: str, focus: str, before: Sequence[Cell] = ()) -> None:
-        tone = "accent" if name == focus else "strong"
+        tone = "focus" if name == focus else ""
         self.screen.query_one(f"#{name}-title", Lines).show(
             [[Cell(title, tone), Cell("  "), *before, Cell(rest, "muted")]]
         )

@@ -26,7 +26,7 @@ class PruneDialog(Dialog[list[str]]):
     DEFAULT_CSS = """
     PruneDialog > #box { width: 96%; height: 92%; }
     PruneDialog VirtualList { height: 1fr; max-height: 100%; }
-    PruneDialog #meaning { height: 2; color: $muted; }
+    PruneDialog #meaning { height: 2; color: $muted; text-style: $muted-style; }
     """
 
     def __init__(self, plan: Plan) -> None:

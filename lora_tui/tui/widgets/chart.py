@@ -98,8 +98,12 @@ class LineChart(Widget):
         base, styles = self._look()
         if not 0 <= y < len(self._rows):
             return Strip.blank(self.size.width, base)
-        segments = [Segment(span.text, styles[span.role]) for span in self._rows[y]]
-        return Strip(segments, sum(len(span.text) for span in self._rows[y])).adjust_cell_length(self.size.width, base)
+        row = self._rows[y]
+        segments = [Segment(span.text, styles[span.role]) for span in row]
+        words = self._plot is None or self._plot.empty  # they may be of wide characters; all else is a cell each
+        return Strip(segments, None if words else sum(len(span.text) for span in row)).adjust_cell_length(
+            self.size.width, base
+        )
 
     def _redraw(self) -> int:
         """Draw and repaint what differs. Rows are cells of one column each, so text is its own width."""

@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
+from textual.widgets.input import Selection
 
 from lora_tui.places import expand
 from lora_tui.text import _, plain
@@ -85,7 +87,8 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
             words = self.accept_words if action.id == "dialog.accept" and self.accept_words else _(action.title)
             keys = keymap.keys(action.id)
             if keys:
-                found.append(KeyHint(action.id, key_text(keys[0], ascii_only=ascii_only), words))
+                kept = action.id == "dialog.cancel"
+                found.append(KeyHint(action.id, key_text(keys[0], ascii_only=ascii_only), words, kept=kept))
         return found
 
     @on(Keys.Pressed)
@@ -157,7 +160,7 @@ class Choose(Dialog[T]):
 
     def compose_body(self) -> ComposeResult:
         remarks = any(choice.remark for choice in self._all)
-        widest = max((len(choice.label) for choice in self._all), default=10)
+        widest = max((cell_len(choice.label) for choice in self._all), default=10)
         label = Column(min(widest, 32), share=0 if remarks else 1)
         columns = [label, Column(10, share=1)] if remarks else [label]
         rows = VirtualList(columns, self._row, count=len(self._shown), empty=_("Nothing fits."))
@@ -170,7 +173,7 @@ class Choose(Dialog[T]):
         here = next((i for i, choice in enumerate(self._shown) if choice.value == self._current), 0)
         self.query_one(VirtualList).cursor = here
         fields = self.query(TextField)
-        (fields.first() if fields else self.query_one(VirtualList)).focus()
+        self.set_focus(fields.first() if fields else self.query_one(VirtualList))  # now: keys may be waiting for it
 
     def _row(self, index: int) -> tuple[Cell, Cell]:
         choice = self._shown[index]
@@ -232,7 +235,9 @@ class AskText(Dialog[str]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(TextField).focus()
+        field = self.query_one(TextField)
+        field.selection = Selection(0, len(self._value))  # what is typed takes its place; End or an arrow keeps it
+        self.set_focus(field)  # now: keys may be waiting for it
         self.query_one("#problem").display = False
 
     @on(TextField.Changed)
@@ -293,7 +298,7 @@ class AskPath(Dialog[Path]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(TextField).focus()
+        self.set_focus(self.query_one(TextField))  # now: keys may be waiting for it
         self.query_one("#problem").display = False
 
     def hints(self) -> list[KeyHint]:

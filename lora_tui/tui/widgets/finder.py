@@ -1,18 +1,26 @@
-"""A dialog that finds: a field, the rows that fit what is typed, and the whole sentence of the row under the cursor."""
+"""A dialog that finds: a field, the rows that fit what is typed, and the whole sentence of the row under the cursor.
+
+Its list has the same height whatever is found, so that nothing jumps while one types.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
-from textual.widgets import Static
 
 from lora_tui.text import _
+from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.marks import marks_of
 from lora_tui.tui.widgets.dialog import Dialog
+from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, Row, VirtualList
+
+LOW = 20
+"""Lines of the terminal from which on there are gaps between the parts."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,12 @@ class Found:
 class Finder(Dialog[str]):
     """Dismissed with the id of an action to do, or None."""
 
-    DEFAULT_CSS = "Finder #about { height: 2; margin-top: 1; padding: 0 2; color: $muted; }"
+    DEFAULT_CSS = """
+    Finder #about { height: 2; margin-top: 1; padding: 0 2; }
+    Finder.-low #about { margin-top: 0; }
+    Finder.-low #detail { display: none; }
+    """
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (LOW, "-usual")]
 
     def __init__(
         self,
@@ -54,12 +67,26 @@ class Finder(Dialog[str]):
         rows.driven = True
         yield TextField(placeholder=self._hint, list=rows)
         yield rows
-        yield Static("", id="about", markup=False)
+        yield Lines(id="about")
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(TextField).focus()
+        self.set_focus(self.query_one(TextField))  # now: keys may be waiting for it
         self.query_one(VirtualList).cursor = self._first
+        self._fit(self.app.size.height)
+
+    @on(events.Resize)
+    def _resized(self, event: events.Resize) -> None:
+        self._fit(event.size.height)
+
+    def room(self, height: int) -> int:
+        """Rows that the list may have in a terminal of this height; 0 where the style sheet says."""
+        return 0
+
+    def _fit(self, height: int) -> None:
+        """As many rows as there are without a search, or as there is room for."""
+        if room := self.room(height):
+            self.query_one(VirtualList).styles.height = min(len(self._find("")), room)
 
     @property
     def _first(self) -> int:
@@ -77,8 +104,15 @@ class Finder(Dialog[str]):
     @on(VirtualList.Moved)
     def _moved(self, event: VirtualList.Moved) -> None:
         event.stop()
-        inside = 0 <= event.index < len(self._rows)
-        self.query_one("#about", Static).update(self._rows[event.index].about if inside else "")
+        self._say()
+
+    @on(Lines.Resized, "#about")
+    def _say(self) -> None:
+        """The whole sentence of the row under the cursor."""
+        about, index = self.query_one("#about", Lines), self.query_one(VirtualList).cursor
+        text = self._rows[index].about if 0 <= index < len(self._rows) else ""
+        lines = wrap(text, about.size.width, about.size.height, ellipsis=marks_of(self.app).ellipsis) if text else []
+        about.show([(Cell(line, "muted"),) for line in lines])
 
     @on(TextField.Submitted)
     @on(VirtualList.Chosen)

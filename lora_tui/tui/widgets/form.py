@@ -56,11 +56,8 @@ class FormList(VirtualList):
 
     def _row_strip(self, index: int, width: int) -> Strip:
         field, marks = self._field(index), marks_of(self.app)
-        base = self.rich_style
         here = index == self.cursor
-        if here:
-            name = "virtual-list--cursor" if self.has_focus else "virtual-list--cursor-blurred"
-            base += self.get_component_rich_style(name, partial=True)
+        base = self._row_base(here)
         start, value_width = self.place_of_value(width)
         room = max(width - start, 0)
         if field.note.tone not in ("error", "warning"):
@@ -69,14 +66,14 @@ class FormList(VirtualList):
         if not rest:
             value_width = room
         pieces = [
-            Cell(marks.cursor if here else " ", "accent" if self.has_focus else "muted"),
+            Cell(self._lead(here, base).text[0], "accent" if self._live else "muted"),
             Cell("* " if field.changed else "  ", "accent"),
             Cell(fit(field.title.text, TITLE_WIDTH, ellipsis=marks.ellipsis) + " ", field.title.tone),
             Cell(fit(field.value.text, value_width, cut="middle", ellipsis=marks.ellipsis), field.value.tone),
         ]
         if rest:
             pieces.append(Cell("  " + fit(field.note.text, rest, ellipsis=marks.ellipsis), field.note.tone))
-        segments = [Segment(text, base + self._tone(tone) if tone else base) for text, tone in pieces]
+        segments = [Segment(text, self._toned(tone, base, here)) for text, tone in pieces]
         return Strip(segments).adjust_cell_length(width, base)
 
     @property

@@ -296,23 +296,17 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         return strip
 
     def _row_strip(self, index: int, width: int) -> Strip:
-        base = self.rich_style
         here = index == self.cursor and (self._live or not self._quiet)
         marks = marks_of(self.app)
-        sixteen = self.app.current_theme.ansi
-        if here:
-            name = "virtual-list--cursor" if self._live else "virtual-list--cursor-blurred"
-            base += self.get_component_rich_style(name, partial=True)
+        base = self._row_base(here)
         segments: list[Segment] = []
         used = 0
         if self._marker:
-            mark = marks.cursor if here else " "
-            tone = "accent" if self._live else "muted"
-            segments.append(Segment(mark + " ", base + self._tone(tone)))
+            segments.append(self._lead(here, base))
             used = 2
         cells = self._row(index)
         if len(cells) == 1 and len(self.columns) > 1:
-            return self._whole_row(cells[0], segments, width, base)
+            return self._whole_row(cells[0], segments, width, base, here)
         for position, (number, cell_width) in enumerate(self._layout(width)):
             if position:
                 segments.append(Segment(" " * self._gap, base))
@@ -321,17 +315,34 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
             cell = cells[number] if number < len(cells) else ""
             text, tone = (cell, "") if isinstance(cell, str) else cell
             shown = fit(text, cell_width, align=column.align, cut=column.cut, ellipsis=marks.ellipsis)
-            if here and tone == "muted" and sixteen:
-                tone = ""  # grey on the cursor's colour cannot be read there
-            segments.append(Segment(shown, base + self._tone(tone) if tone else base))
+            segments.append(Segment(shown, self._toned(tone, base, here)))
             used += cell_width
         return Strip(segments, used).adjust_cell_length(width, base)
 
-    def _whole_row(self, cell: Cell | str, lead: list[Segment], width: int, base: Style) -> Strip:
+    def _row_base(self, here: bool) -> Style:
+        """The style of a row, of the cursor's when it is ``here``."""
+        if not here:
+            return self.rich_style
+        name = "virtual-list--cursor" if self._live else "virtual-list--cursor-blurred"
+        return self.rich_style + self.get_component_rich_style(name, partial=True)
+
+    def _lead(self, here: bool, base: Style) -> Segment:
+        """The two cells before a row: the cursor's mark, another one while the keys go elsewhere."""
+        marks = marks_of(self.app)
+        mark = (marks.cursor if self._live else marks.resting) if here else " "
+        return Segment(mark + " ", self._toned("accent" if self._live else "muted", base, here))
+
+    def _toned(self, tone: str, base: Style, here: bool) -> Style:
+        """The style of a cell. Of sixteen colours none but the cursor's own can be counted on to be read on it."""
+        if tone and here and self.app.current_theme.ansi:
+            return base + Style(bold=True) if tone in ("strong", "focus") else base
+        return base + self._tone(tone) if tone else base
+
+    def _whole_row(self, cell: Cell | str, lead: list[Segment], width: int, base: Style, here: bool) -> Strip:
         """A row of a single cell runs through all columns: a heading, a remark."""
         text, tone = (cell, "") if isinstance(cell, str) else cell
         shown = fit(text, width - (2 if self._marker else 0), ellipsis=marks_of(self.app).ellipsis)
-        return Strip([*lead, Segment(shown, base + self._tone(tone) if tone else base)], width)
+        return Strip([*lead, Segment(shown, self._toned(tone, base, here))], width)
 
     def _title_strip(self, width: int) -> Strip:
         style = self.rich_style + self.get_component_rich_style("virtual-list--title", partial=True)
@@ -361,6 +372,11 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         return self._widths
 
     # -- geometry
+
+    @property
+    def row_width(self) -> int:
+        """Cells that a row has for its content, the cursor's mark not counted."""
+        return max(self._inner_width - (2 if self._marker else 0), 0)
 
     @property
     def _inner_width(self) -> int:

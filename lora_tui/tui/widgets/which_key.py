@@ -29,7 +29,6 @@ class WhichKey(ModalScreen[str | None], inherit_bindings=False):
     WhichKey { align: center bottom; background: $background 40%; }
     WhichKey > #box { width: 100%; height: auto; background: $surface; border-top: solid $rule; padding: 0 1; }
     WhichKey #title { text-style: bold; height: 1; }
-    .-ascii WhichKey > #box { border-top: ascii $rule; }
     """
 
     def __init__(self, prefix: str, entries: Sequence[tuple[str, Action, str]]) -> None:
