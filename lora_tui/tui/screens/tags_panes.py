@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from rich.cells import cell_len
+
 from lora_tui.captions.vocabulary import Row
 from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell
