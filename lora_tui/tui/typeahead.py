@@ -66,6 +66,10 @@ class TypeAhead:
             app: Any = self
             app.set_timer(PATIENCE_SECONDS, lambda waited=self._on_its_way: app.call_later(self._arrived, waited))
 
+    def forget_keys(self) -> None:
+        """Drop what was typed ahead: what it was meant for did not come about."""
+        self._typed.clear()
+
     async def _give(self, event: events.Key | events.Paste) -> None:
         app: Any = self
         self._on_its_way = event

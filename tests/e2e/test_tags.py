@@ -136,3 +136,23 @@ def _to_tag(terminal: Terminal, tag: str) -> None:
         else:
             return
     raise AssertionError(terminal.screen())
+
+
+def test_what_is_typed_ahead_of_a_filter_is_done_after_it_and_loses_no_key(project: Path, terminal: Terminal) -> None:
+    t, wanted = terminal, dict(BEFORE)
+    t.send("F3")
+    t.wait_for("FILTER none")
+    t.type('/phrase:"black hair"')
+    t.send("Enter")
+    t.type("Aohwx woman")  # x, w, o and the others are keys of the editor, too
+    t.send("Enter")
+    wanted["d"] = b"A girl with black hair wears a hat, smiling., ohwx woman\n"
+    holds(project, wanted, t)
+    for keys in ("?", "C-p"):
+        for _round in range(3):
+            t.send(keys)
+            t.type("edition")
+            t.wait_for(" edition")
+            t.send("Escape")
+            t.wait_gone(" edition")
+    holds(project, wanted, t)

@@ -83,11 +83,23 @@ async def test_asking_for_a_text_with_a_check() -> None:
     app = Asking(ask)
     async with app.run_test() as pilot:
         await pilot.pause()
-        await pilot.press("1", "enter")
+        await pilot.press("end", "1", "enter")
         await soon(pilot, lambda: "Letters only, [/please]." in screen_text(app))
         assert app.answer == NONE_YET
         await pilot.press("backspace", "enter")
         await soon(pilot, lambda: app.answer == "old")
+
+
+async def test_what_is_typed_takes_the_place_of_the_text_that_stands_there() -> None:
+    from textual import events
+
+    assert await answer(lambda: AskText("Name", "old"), "n", "e", "w", "enter") == "new"
+    app = Asking(lambda: AskText("Name", "old"))
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.screen.focused.post_message(events.Paste("pasted"))  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await soon(pilot, lambda: app.answer == "pasted")
 
 
 async def test_a_paste_of_several_lines_gives_the_first() -> None:

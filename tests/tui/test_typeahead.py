@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual import events
 from textual.keys import _character_to_key
 from tui.driving import running, screen_text, soon
@@ -11,6 +12,9 @@ from tui.projects import make_dataset
 
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.tags import TagsScreen
+from lora_tui.tui.widgets.finder import Finder
+from lora_tui.tui.widgets.prompt import Prompt
+from lora_tui.tui.widgets.text_field import TextField
 
 
 def all_at_once(app: LoraTuiApp, *keys: str) -> None:
@@ -60,3 +64,46 @@ async def test_what_is_typed_for_a_dialog_waits_for_it(tmp_path: Path) -> None:
         await pilot.press("escape")
         all_at_once(app, "T", "escape", " ", "k", "escape", "T", "escape", "m")  # dialogs asked for and left
         await soon(pilot, lambda: "union of 1 marked" in screen_text(app))
+
+
+async def test_what_follows_a_filter_waits_until_it_is_found(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, "/", *'phrase:"number 1"', "enter", "A", *"ohwx woman", "enter")
+        caption = tmp_path / "4_hat" / "0001.txt"
+        await soon(pilot, lambda: caption.read_text().endswith(", ohwx woman"))
+        assert "ohwx" not in (tmp_path / "4_hat" / "0000.txt").read_text()
+
+
+async def test_what_follows_a_filter_that_is_refused_does_nothing(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, "/", *"any(hat", "enter", "A", *"x", "enter")
+        await soon(pilot, lambda: "is wanted here" in screen_text(app))
+        assert app.screen.query_one(Prompt).value == "any(hat"
+
+
+async def test_what_follows_a_pair_of_keys_is_typed_into_the_line_that_they_open(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, " ", "s", *"hat", "enter", "n")
+        await soon(pilot, lambda: "2 of 3" in screen_text(app))
+        caption = tmp_path / "4_hat" / "0000.txt"
+        await soon(pilot, lambda: caption.read_text() == "hatgirl, number 0")
+
+
+@pytest.mark.parametrize("opens", ["?", "ctrl+p"])
+async def test_the_first_letter_typed_for_a_list_of_keys_is_its(tmp_path: Path, opens: str) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        for _round in range(4):
+            all_at_once(app, opens, *"edit")
+            await soon(pilot, lambda: isinstance(app.screen, Finder) and bool(app.screen.query(TextField)))
+            await soon(pilot, lambda: app.screen.query_one(TextField).value.endswith("it"))
+            assert app.screen.query_one(TextField).value == "edit"
+            await pilot.press("escape")
+            await soon(pilot, lambda: isinstance(app.screen, TagsScreen))

@@ -82,13 +82,13 @@ class Finding:
             self.screen.panes.find("")
         self._to(self._focus)
 
-    async def done(self, text: str) -> None:
-        """Enter."""
+    def done(self, text: str) -> None:
+        """Enter. Keys that were typed ahead wait for what comes of it, and go with a line that is refused."""
         if self._kind == "filter":
-            await self._filter_typed(text)
+            self.screen.guide(partial(self._filter_typed, text))
             return
         if self._kind == "command" and (problem := self.screen.commands.check(text)) is not None:
-            self.say_error(problem)
+            self._refuse(problem)
             return
         self._prompt.close()
         self._to(self._focus)
@@ -128,10 +128,15 @@ class Finding:
             return
         try:
             found = await in_thread(self._editor.prepare, operation, stretch)
-        except UserError:
-            return  # a line that is half typed; Enter tells what is wrong with it
+        except Exception:  # a courtesy for a line that is half typed: Enter tells what is wrong, whatever it is
+            return
         if self._prompt.is_open and self._prompt.value == text:
             self._prompt.remark(foretold(found))
+
+    def _refuse(self, error: UserError) -> None:
+        """The line cannot be done: say why; what was typed for after it is not meant for the line."""
+        self.screen.shell.forget_keys()
+        self.say_error(error)
 
     def say_error(self, error: UserError) -> None:
         column = getattr(error, "column", -1)
@@ -175,7 +180,7 @@ class Finding:
         try:
             found = await in_thread(editor.select, text)
         except UserError as error:
-            self.say_error(error)
+            self._refuse(error)
             return
         self._histories["filter"].add(text)
         self._prompt.close()

@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
+from textual.widgets.input import Selection
 
 from lora_tui.text import _
 from lora_tui.tui.acting import keymap_of
@@ -45,9 +46,18 @@ class PromptField(TextField):
         """Put the completion into the line."""
         self._prompt.take()
 
+    async def action_submit(self) -> None:
+        """Enter: from this moment on keys are for what comes of the line."""
+        self._prompt.deciding = True
+        await super().action_submit()
+
 
 class Prompt(Vertical):
-    """Hidden until :meth:`ask`."""
+    """Hidden until :meth:`ask`.
+
+    Attributes:
+        deciding: whether Enter was pressed and nobody has said yet what comes of it; keys wait so long.
+    """
 
     DEFAULT_CSS = """
     Prompt { display: none; height: auto; dock: bottom; background: $surface; }
@@ -75,6 +85,9 @@ class Prompt(Vertical):
             super().__init__()
             self.text = text
 
+    class Completed(Message):
+        """Enter took a completion into the line, which can be typed on."""
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self._offering: Callable[[str], Sequence[Offer]] | None = None
@@ -83,6 +96,7 @@ class Prompt(Vertical):
         self._before: list[str] = []
         self._back = 0
         self._final = False
+        self.deciding = False
 
     def compose(self) -> ComposeResult:
         rows = VirtualList(
@@ -127,7 +141,7 @@ class Prompt(Vertical):
         field = self.query_one(PromptField)
         with self.prevent(TextField.Changed):
             field.value = value
-        field.cursor_position = len(value)
+        field.selection = Selection(0, len(value))  # what is typed takes its place; End or an arrow keeps it
         self.display = True
         self.remark("")
         self._offer("" if value else None)
@@ -137,6 +151,7 @@ class Prompt(Vertical):
 
     def close(self) -> None:
         """Ask no more."""
+        self.deciding = False
         self.display = False
         self._offers = []
 
@@ -229,6 +244,8 @@ class Prompt(Vertical):
             text = self._offers[self._chosen].text
             self._put(text)
             if not self._final:
+                self.deciding = False
+                self.post_message(self.Completed())
                 return
             event.value = text
         self.post_message(self.Done(event.value))

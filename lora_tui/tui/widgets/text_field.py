@@ -41,4 +41,4 @@ class TextField(Input):
         lines = event.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         event.stop()
         event.prevent_default()
-        self.insert_text_at_cursor("".join(c for c in lines[0] if c.isprintable()))
+        self.replace("".join(c for c in lines[0] if c.isprintable()), *self.selection)

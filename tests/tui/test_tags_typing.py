@@ -1,0 +1,29 @@
+"""The line at the bottom of the tag editor: what is typed into it, completed, taken, and left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+from tui.test_tags import ready, tags, texts, type_in
+
+from lora_tui.tui.widgets.prompt import Prompt
+
+
+async def test_what_stands_in_a_line_is_replaced_by_typing_and_kept_by_moving(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        for typed in ("hat", "hatgirl"):
+            await pilot.press("slash")
+            await type_in(pilot, typed)
+            await pilot.press("enter")
+            await soon(pilot, lambda typed=typed: screen_text(app).splitlines()[-2].endswith(f"FILTER {typed}"))
+        await pilot.press("slash", "end")
+        await type_in(pilot, " -hat")
+        assert tags(app).query_one(Prompt).value == "hatgirl -hat"
+        await pilot.press("escape", "tab", "r")
+        await type_in(pilot, "cap")
+        await pilot.press("enter")
+        await soon(pilot, lambda: texts(tmp_path)[0] == "cap, hat, number 0")
