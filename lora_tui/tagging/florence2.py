@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
+from lora_tui.tagging.cache import Answer
 from lora_tui.tagging.tagger import Device
 from lora_tui.tagging.transformers_model import chosen_device, cleaned, in_parts, loaded, picture
 
@@ -43,7 +44,7 @@ class Florence2Tagger:
         """The picture as the model's own preparation takes it."""
         return picture(path)
 
-    def answer(self, prepared: Sequence[Any]) -> list[str]:
+    def answer(self, prepared: Sequence[Any]) -> list[Answer]:
         """A caption of each picture; empty where the model has nothing to say."""
         self.batch, texts = in_parts(self.batch, prepared, self._written)
         return [cleaned(text) for text in texts]

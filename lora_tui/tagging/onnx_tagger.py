@@ -18,6 +18,7 @@ from PIL import Image
 from lora_tui.dataset.buckets import Size
 from lora_tui.dataset.load import open_upright
 from lora_tui.errors import UserError
+from lora_tui.tagging.cache import Answer
 from lora_tui.tagging.description import LARGEST_SIDE, Description, of_plain
 from lora_tui.tagging.rows import FLOOR, Row, no_confidences
 from lora_tui.tagging.tagger import Device
@@ -68,13 +69,13 @@ class OnnxTagger:
         """
         return _pixels(path, self._description, self._size)
 
-    def answer(self, prepared: Sequence[NDArray[Any]]) -> list[Row]:
+    def answer(self, prepared: Sequence[NDArray[Any]]) -> list[Answer]:
         """The scores of some pictures; when the memory is not enough, of half as many at a time from now on.
 
         Raises:
             UserError: the model fails, or what it gives is no confidence.
         """
-        found: list[Row] = []
+        found: list[Answer] = []
         while len(found) < len(prepared):
             some = prepared[len(found) : len(found) + self.batch]
             try:
