@@ -56,7 +56,7 @@ class Action:
 
 
 APP_ACTIONS: tuple[Action, ...] = (
-    Action("app.back", ("escape", "q"), N_("back"), N_("One level back; from any screen to the start."), show=False),
+    Action("app.back", ("escape", "q"), N_("back"), N_("One level back; from most screens to the start."), show=False),
     Action("app.palette", ("ctrl+p",), N_("commands"), N_("Find a command by its name.")),
     Action("app.keys", ("?", "f1"), N_("keys"), N_("All keys, searchable.")),
     Action(

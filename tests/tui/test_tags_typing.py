@@ -27,3 +27,22 @@ async def test_what_stands_in_a_line_is_replaced_by_typing_and_kept_by_moving(tm
         await type_in(pilot, "cap")
         await pilot.press("enter")
         await soon(pilot, lambda: texts(tmp_path)[0] == "cap, hat, number 0")
+
+
+async def test_escape_never_leaves_the_editor_nor_takes_marks_away(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("m", "m", "slash")
+        await type_in(pilot, "hat")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "FILTER hat" in screen_text(app))
+        await pilot.press(*["escape"] * 5)
+        await soon(pilot, lambda: "F9 leads to the start" in screen_text(app))
+        assert "2 images stay marked; M" in screen_text(app)
+        assert app.current_mode == "tags"
+        assert "union of 2 marked" in screen_text(app)
+        await pilot.press("f9")
+        await soon(pilot, lambda: app.current_mode == "home")
+        await pilot.press("f3")
+        await soon(pilot, lambda: "union of 2 marked" in screen_text(app))

@@ -17,7 +17,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from lora_tui.text import _, count, plain
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.tags_again import Again
 from lora_tui.tui.screens.tags_commands import Commands
@@ -228,13 +228,27 @@ class TagsScreen(BaseScreen):
             self.finding.action_zoom()
         elif self.panes.words:
             self.panes.find("")
-        elif self.editor is not None and self.editor.filter:
-            self.finding.take_filter("", None)
-        elif self.editor is not None and self.editor.marks:
-            self.finding.action_mark_none()
-        else:
+        elif self.editor is None:
             return False
+        elif self.editor.filter:
+            self.finding.take_filter("", None)
+        else:
+            self._stay(self.editor)
         return True
+
+    def _stay(self, editor: Editor) -> None:
+        """Esc once more than there is to leave: a hand that is used to it must not end up where letters do other
+        things, and marks are work."""
+        keymap, marks = self.shell.keymap, len(editor.marks)
+        words = _("{key} leads to the start.").format(key=keymap.shown("app.show-home"))
+        if marks:
+            text = ngettext(
+                "{count} image stays marked; {key} takes the mark away.",
+                "{count} images stay marked; {key} takes the marks away.",
+                marks,
+            )
+            words = text.format(count=count(marks), key=keymap.shown("tags.mark-none")) + " " + words
+        self.tell(words, "muted")
 
     def _give_up(self) -> None:
         """What is being computed is wanted no more."""
