@@ -86,7 +86,7 @@ def _coverage(args: argparse.Namespace, opened: Opener) -> int:
         say(_("No image shows: {kinds}.").format(kinds=", ".join(missing)))
     if found.unknown:
         names = ", ".join(aspect.title for aspect in found.unknown)
-        say(_("No caption says anything of: {aspects}. A tagger can: lora-tui tag").format(aspects=names))
+        say(_("Too few captions say anything of: {aspects}. A tagger can: lora-tui tag").format(aspects=names))
     return 0
 
 

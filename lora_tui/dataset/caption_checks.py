@@ -31,17 +31,22 @@ class CaptionChecks:
     Args:
         extensions: endings of caption files, in order.
         trigger: a word that every caption should have, or empty.
+
+    Attributes:
+        texts: what each caption looked at so far says, empty where there is none.
     """
 
     def __init__(self, extensions: Sequence[str], trigger: str = "") -> None:
         self._extensions = tuple(extensions)
         self._trigger = trigger.strip()
+        self.texts: list[str] = []
         self._listings: dict[Path, frozenset[str]] = {}
         self._named: set[int] = set()
         self._unnamed: defaultdict[int, list[Problem]] = defaultdict(list)
 
     def check(self, image: DatasetImage) -> Iterator[Problem]:
         """The problems of one image's caption; a missing trigger word waits for :meth:`check_triggers`."""
+        self.texts.append("")
         if image.caption_path is None:
             yield self._missing(image)
             return
@@ -51,7 +56,7 @@ class CaptionChecks:
             yield Problem(image.caption_path, error.code, error.message, error.remedy)
             return
         yield from _document_problems(image.caption_path, document)
-        line = document.first_line
+        line = self.texts[-1] = document.first_line
         yield from _tag_problems(image.caption_path, line)
         if self._trigger and line:
             problem = self._trigger_problem(image.caption_path, line)

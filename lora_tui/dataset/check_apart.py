@@ -132,6 +132,8 @@ def _image_as_data(image: DatasetImage) -> tuple[object, ...]:
         facts.orientation,
         facts.size,
         facts.mtime_ns,
+        facts.complete,
+        facts.colours,
         None if image.crop is None else astuple(image.crop),
     )
 

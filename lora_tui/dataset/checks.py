@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING
 
 from lora_tui.dataset.buckets import Fit, buckets_for, fit_image
 from lora_tui.dataset.caption_checks import CaptionChecks
+from lora_tui.dataset.file_checks import check_file, check_twice
 from lora_tui.dataset.pixel_checks import check_pixels
 from lora_tui.dataset.scan import CAPTION_EXTENSIONS, DatasetImage, Problem, Progress, Scan, Stop, natural_key
-from lora_tui.project import CONCRETE, GENERAL, PURPOSES
-from lora_tui.text import N_, _, count
+from lora_tui.dataset.set_checks import check_alike, check_number, check_set
+from lora_tui.text import _, count
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
 
-#: Usual numbers of images: (least, most) for concrete things, least for general impressions.
-CONCRETE_RANGE = (20, 50)
-GENERAL_LEAST = 50
 #: An image enlarged more than this loses so much sharpness that the LoRA learns the blur.
 MAX_ENLARGEMENT = 1.25
 #: Share of an image that may be cut away by its bucket before it is worth a word.
@@ -64,7 +62,7 @@ def check_dataset(
     buckets = buckets_for(data)
     fits: dict[tuple[int, int], Fit] = {}
     found = list(scan.problems)
-    found.extend(_set_problems(scan, purpose))
+    found.extend(check_number(scan, purpose))
     captions = CaptionChecks(endings, trigger)
     for number, image in enumerate(scan.images):
         if number % _CHUNK == 0:
@@ -73,6 +71,7 @@ def check_dataset(
             if on_progress is not None and not decode:
                 on_progress(number)
         found.extend(_image_problems(image, decode=decode))
+        found.extend(check_file(image))
         size = image.width, image.height
         if size not in fits:
             fits[size] = fit_image(*size, data, buckets)
@@ -80,8 +79,11 @@ def check_dataset(
         found.extend(captions.check(image))
     found.extend(captions.check_triggers())
     found.extend(captions.check_folders(scan.images))
+    found.extend(check_twice(scan.images))
+    found.extend(check_set(scan.images, purpose, captions.texts))
     if decode:
-        found.extend(check_pixels(scan.images, on_progress, should_stop))
+        pixels = list(check_pixels(scan.images, on_progress, should_stop))
+        found += [*pixels, *check_alike(scan.images, pixels)]
     return tuple(sorted(found, key=_order))
 
 
@@ -91,39 +93,6 @@ def _order(problem: Problem) -> tuple[int, object, str]:
 
 def _warning(path: Path, code: str, message: str, remedy: str) -> Problem:
     return Problem(path, code, message, remedy, "warning")
-
-
-def _set_problems(scan: Scan, purpose: str) -> Iterator[Problem]:
-    images = len(scan.images)
-    folder = _common_folder(scan)
-    if not images:
-        message = _("There is no image to train on.")
-        yield Problem(folder, "dataset.empty", message, _("Put images into the folder."))
-        return
-    kind = PURPOSES[purpose][0] if purpose in PURPOSES else ""
-    title = _(PURPOSES[purpose][1]) if kind else ""
-    low, high = CONCRETE_RANGE
-    if kind == CONCRETE and not low <= images <= high:
-        many = images > high
-        text = (
-            N_("{images} images is many for this purpose ({purpose}): {low} to {high} is usual.")
-            if many
-            else N_("{images} images is few for this purpose ({purpose}): {low} to {high} is usual.")
-        )
-        remedy = N_("Keep the best and most different ones.") if many else N_("Add different views of it.")
-        message = _(text).format(images=count(images), purpose=title, low=low, high=high)
-        yield _warning(folder, "dataset.many" if many else "dataset.few", message, _(remedy))
-    if kind == GENERAL and images < GENERAL_LEAST:
-        message = _("{images} images is few for this purpose ({purpose}): {low} and more is usual.").format(
-            images=count(images), purpose=title, low=GENERAL_LEAST
-        )
-        yield _warning(folder, "dataset.few", message, _("Add images of other subjects in the same manner."))
-
-
-def _common_folder(scan: Scan) -> Path:
-    paths = [os.fspath(image.path.parent) for image in scan.images]
-    paths += [os.fspath(problem.path.parent) for problem in scan.problems]
-    return Path(os.path.commonpath(paths)) if paths else Path()
 
 
 def _image_problems(image: DatasetImage, *, decode: bool) -> Iterator[Problem]:

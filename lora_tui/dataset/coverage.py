@@ -1,7 +1,7 @@
 """What a dataset shows and what is missing: views, framing, angles, expressions, light, things in the way.
 
 Told from captions (tags or prose) and, where a tagger has looked, from its scores. Nothing is concluded from silence:
-an aspect that no caption speaks of is unknown, not missing.
+an aspect that few captions speak of is unknown, not missing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ SURE = 0.35
 
 ENOUGH = 10
 """Images from which on something missing is worth a word."""
+
+KNOWN = 0.25
+"""Share of images that must tell of an aspect before what they do not tell counts as missing."""
+
+ONE_KIND = 0.9
+"""Share of the images of which something is known from which on they count as all of one kind."""
 
 ASPECTS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "view": (
@@ -123,17 +129,30 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Aspect:
-    """One aspect: its kinds, and of how many images something of it is known."""
+    """One aspect: its kinds, and of how many of ``images`` images something of it is known."""
 
     name: str
     title: str
     kinds: tuple[Kind, ...]
     known: int
+    images: int
 
     @property
     def missing(self) -> tuple[Kind, ...]:
-        """The kinds that no image shows, if anything of the aspect is known at all."""
-        return tuple(kind for kind in self.kinds if not kind.images) if self.known else ()
+        """The kinds that no image shows, if enough images tell of the aspect."""
+        return tuple(kind for kind in self.kinds if not kind.images) if self.is_known else ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether enough images tell of the aspect to say that something is missing."""
+        return self.known > 0 and self.known >= KNOWN * self.images
+
+    @property
+    def alone(self) -> Kind | None:
+        """The one kind that nearly all images show of which anything is known; none where they differ."""
+        most = max(self.kinds, key=lambda kind: kind.images)
+        others = sum(kind.images for kind in self.kinds if kind is not most)
+        return most if self.known >= ENOUGH and others <= (1 - ONE_KIND) * self.known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +169,8 @@ class Coverage:
 
     @property
     def unknown(self) -> tuple[Aspect, ...]:
-        """The aspects that no caption and no tagger says anything of."""
-        return tuple(aspect for aspect in self.aspects if not aspect.known)
+        """The aspects that too few captions, or scores of a tagger, say anything of."""
+        return tuple(aspect for aspect in self.aspects if not aspect.is_known)
 
 
 def aspects_of(purpose: str) -> tuple[str, ...]:
@@ -198,6 +217,7 @@ def coverage(
                 _(ASPECTS[name][0]),
                 tuple(Kind(kind, _(title), counts[name, kind]) for kind, (title, _words) in ASPECTS[name][1].items()),
                 known[name],
+                images,
             )
             for name in names
         ),

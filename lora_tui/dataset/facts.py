@@ -13,7 +13,7 @@ import stat
 import struct
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,7 @@ class ImageFacts:
         size: of the file, bytes.
         mtime_ns: when the file was last changed, ns since 1970.
         complete: the file ends as its format says; false where it may be cut short, which only decoding can tell.
+        colours: how pixels are stored where that is unusual: ``CMYK`` or ``16-bit``; else empty.
     """
 
     width: int
@@ -64,6 +65,7 @@ class ImageFacts:
     size: int
     mtime_ns: int
     complete: bool = True
+    colours: str = ""
 
 
 class _Unreadable(Exception):
@@ -78,6 +80,7 @@ class _Header:
     alpha: bool = False
     animated: bool = False
     orientation: int = 1
+    colours: str = ""
 
 
 def read_facts(path: Path) -> ImageFacts:
@@ -127,6 +130,7 @@ def read_facts(path: Path) -> ImageFacts:
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
         complete=complete,
+        colours=header.colours,
     )
 
 
@@ -179,7 +183,7 @@ def _read_header(path: Path, descriptor: int, head: bytes) -> _Header:
     if header.width < 1 or header.height < 1:
         raise _Unreadable("no pixels")
     if not 1 <= header.orientation <= 8:
-        return _Header(header.width, header.height, header.format, header.alpha, header.animated)
+        return replace(header, orientation=1)
     return header
 
 
@@ -227,7 +231,7 @@ class _Reader:
 
 def _png(reader: _Reader) -> _Header:
     """PNG chunks up to the first image data (PNG specification, third edition)."""
-    width, height, _depth, color = struct.unpack(">IIBB", reader.exactly(16, 10))
+    width, height, depth, color = struct.unpack(">IIBB", reader.exactly(16, 10))
     if reader.at(12, 4) != b"IHDR":
         raise _Unreadable("no IHDR")
     alpha, animated, orientation, offset = color in (4, 6), False, 1, 33
@@ -237,7 +241,7 @@ def _png(reader: _Reader) -> _Header:
             raise _Unreadable("no image data")
         length, kind = struct.unpack(">I4s", head)
         if kind in (b"IDAT", b"IEND"):
-            return _Header(width, height, "PNG", alpha, animated, orientation)
+            return _Header(width, height, "PNG", alpha, animated, orientation, "16-bit" if depth == 16 else "")
         if kind == b"tRNS":
             alpha = True
         elif kind == b"acTL":
@@ -264,8 +268,8 @@ def _jpeg(reader: _Reader) -> _Header:
             raise _Unreadable("no frame header")
         length = struct.unpack(">H", reader.exactly(offset + 2, 2))[0]
         if marker in _JPEG_SIZES:
-            height, width = struct.unpack(">HH", reader.exactly(offset + 5, 4))
-            return _Header(width, height, "JPEG", orientation=orientation)
+            height, width, components = struct.unpack(">HHB", reader.exactly(offset + 5, 5))
+            return _Header(width, height, "JPEG", orientation=orientation, colours="CMYK" if components == 4 else "")
         if marker == 0xE1 and orientation == 1 and reader.at(offset + 4, 6) == b"Exif\0\0":
             orientation = _orientation(reader.at(offset + 10, length - 8))
         offset += 2 + length
@@ -373,6 +377,13 @@ def _orientation(exif: bytes) -> int:
     return 1
 
 
+def _colours(mode: str) -> str:
+    """What is unusual about a mode of Pillow."""
+    if mode == "CMYK":
+        return "CMYK"
+    return "16-bit" if mode.startswith(("I", "F")) else ""
+
+
 def _through_pillow(path: Path) -> _Header:
     from PIL import Image
 
@@ -382,7 +393,8 @@ def _through_pillow(path: Path) -> _Header:
             animated = bool(getattr(image, "is_animated", False))
             turned_when_loaded = image.format == "TIFF"
             orientation = 1 if turned_when_loaded else int(image.getexif().get(0x0112, 1) or 1)
-            return _Header(image.width, image.height, image.format or "?", alpha, animated, orientation)
+            kind = image.format or "?"
+            return _Header(image.width, image.height, kind, alpha, animated, orientation, _colours(image.mode))
     except Image.DecompressionBombError:
         return _Header(MAX_PIXELS, 2, "?")
     except OSError as error:

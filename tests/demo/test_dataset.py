@@ -71,7 +71,7 @@ def test_the_check_finds_each_fault_and_nothing_else(character: Path) -> None:
     assert Counter(problem.code for problem in found) == dict.fromkeys(
         [
             "caption.blanks", "caption.comma", "caption.doubled", "caption.empty", "caption.missing",
-            "image.alpha", "image.blurred", "image.similar", "trigger.case", "trigger.missing",
+            "image.alpha", "image.blurred", "image.similar", "set.missing", "trigger.case", "trigger.missing",
         ],
         1,
     )  # fmt: skip
