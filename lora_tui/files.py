@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -16,6 +17,9 @@ from lora_tui.text.translate import N_, _
 
 _ENDING = ".lora-tui.tmp"
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}" + re.escape(_ENDING), re.DOTALL)  # as mkstemp fills it in
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
+"""What file systems without hard links say."""
 
 _KINDS = (
     (stat.S_ISDIR, N_("a folder")),
@@ -78,6 +82,33 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         sync_folder(target.parent)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, whole or not at all: temporary file in the same folder, then its new name.
+
+    Not flushed to disk. What a killed process leaves is removed by :func:`sweep_temporaries`.
+
+    Raises:
+        FileExistsError: something has this name already; it is left as it is.
+        OSError: the folder cannot be written or the disk is full.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=_ENDING, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), default_mode())
+        try:
+            os.link(temporary, path)  # unlike a rename, this never replaces
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+            temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sweep_temporaries(folder: Path, older_than: float = 60.0) -> int:

@@ -90,14 +90,14 @@ def open_upright(
     """
     facts = read_facts(path)
     if planned is not None:
-        _must_be_as_scanned(path, planned, facts)
-    with _decoding(path) as opened:
+        must_be_as_scanned(path, planned, facts)
+    with decoding(path) as opened:
         if at_least is not None:
             lies = facts.orientation >= 5
             opened.draft(None, (at_least.height, at_least.width) if lies else (at_least.width, at_least.height))
         opened.load()
         flat = _flatten(opened, background)
-    turn = _turns().get(facts.orientation)
+    turn = turns().get(facts.orientation)
     return flat if turn is None else flat.transpose(turn)
 
 
@@ -108,7 +108,7 @@ def is_transparent(path: Path) -> bool:
         UserError: as :func:`load_image`.
     """
     read_facts(path)
-    with _decoding(path) as opened:
+    with decoding(path) as opened:
         opened.load()
         if "A" not in opened.getbands() and "transparency" not in opened.info:
             return False
@@ -117,7 +117,7 @@ def is_transparent(path: Path) -> bool:
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[Image.Image]:
+def decoding(path: Path) -> Iterator[Image.Image]:
     """An opened image; whatever goes wrong inside becomes an error that names the file."""
     try:
         with open_with_pillow(path) as opened:
@@ -146,7 +146,12 @@ def content_hash(path: Path) -> str:
         ) from error
 
 
-def _must_be_as_scanned(path: Path, planned: ImageFacts, facts: ImageFacts) -> None:
+def must_be_as_scanned(path: Path, planned: ImageFacts, facts: ImageFacts) -> None:
+    """Refuse an image whose size is no longer that of the plan.
+
+    Raises:
+        UserError: ``image.changed``.
+    """
     if (planned.width, planned.height) != (facts.width, facts.height):
         raise UserError(
             _("The image has another size than when the dataset was read."),
@@ -156,7 +161,7 @@ def _must_be_as_scanned(path: Path, planned: ImageFacts, facts: ImageFacts) -> N
         )
 
 
-def _turns() -> dict[int, Image.Transpose]:
+def turns() -> dict[int, Image.Transpose]:
     """What brings each EXIF orientation upright."""
     from PIL.Image import Transpose
 
@@ -176,10 +181,8 @@ def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Imag
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
-    if image.mode == "F":
-        return _grey_from_floats(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return grey_levels(image).convert("RGB")
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         with_alpha = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (*background, 255))
@@ -187,8 +190,10 @@ def _flatten(image: Image.Image, background: tuple[int, int, int]) -> Image.Imag
     return image.convert("RGB")
 
 
-def _grey_from_floats(image: Image.Image) -> Image.Image:
-    """A float image stretched to its own range: such files state no white."""
+def grey_levels(image: Image.Image) -> Image.Image:
+    """A grey image of 16 or 32 bits, or of floats, in 8 bits; floats state no white and are stretched to the full."""
+    if image.mode != "F":
+        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     lowest, highest = (float(bound) for bound in image.getextrema())  # type: ignore[arg-type]
     scale = 255.0 / (highest - lowest) if highest > lowest else 0.0
-    return image.point(lambda value: value * scale - lowest * scale).convert("L").convert("RGB")
+    return image.point(lambda value: value * scale - lowest * scale).convert("L")

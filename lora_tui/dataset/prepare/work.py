@@ -1,0 +1,310 @@
+"""The work file of a preparation: what was asked for, what was begun, what is done. It makes going on possible.
+
+It lies in ``.lora-tui/prepare/`` of the destination, one JSON object a line, only ever added to. Before an image is
+handed to a process a line says that it is begun, so that what a killed process left is known to be ours; when it is
+done a line says what was written, so that what a person changed since is known, too, and left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_tui.captions.journal.log import HOME
+from lora_tui.dataset.prepare.options import Options
+from lora_tui.dataset.prepare.plan import Item, Plan
+from lora_tui.dataset.prepare.trouble import cannot_write
+from lora_tui.errors import UserError
+from lora_tui.files import sweep_temporaries
+from lora_tui.text import _, plain
+
+FOLDER = "prepare"
+FILE = "work.jsonl"
+VERSION = 1
+PATIENCE = 15.0
+"""Seconds to wait for the processes of a preparation that was killed to finish what they have in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which files of an item may be replaced, and which were changed by somebody else and stay.
+
+    ``foreign`` says that a file which was never ours has one of its names.
+    """
+
+    replace: tuple[str, ...]
+    keep: tuple[str, ...]
+    foreign: bool
+
+
+class Work:
+    """The work file of one destination, locked, as a context.
+
+    Attributes:
+        folder: where it and the reports lie.
+        lock: the descriptor that holds the lock; processes that inherit it hold the lock, too.
+    """
+
+    def __init__(self, destination: Path, plan: Plan) -> None:
+        """``destination`` is absolute."""
+        self.destination = destination
+        self.folder = destination / HOME / FOLDER
+        self.path = self.folder / FILE
+        self.lock = -1
+        self._plan = plan
+        self._begun: set[str] = set()
+        self._done: dict[str, tuple[int, int]] = {}
+        self._owners: dict[str, str] = {}
+        self._descriptor = -1
+        self._size = 0
+
+    def __enter__(self) -> Work:
+        """Open it, or begin it in a folder that is empty or not there.
+
+        Raises:
+            UserError: the folder is in use (``prepare.busy``), holds other files (``prepare.not_empty``) or another
+                preparation (``prepare.other``), or cannot be written (``prepare.write``).
+        """
+        try:
+            self._open()
+        except OSError as error:
+            self.__exit__()
+            raise cannot_write(self.destination, error) from error
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for descriptor in (self._descriptor, self.lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self.lock = -1
+
+    def is_done(self, item: Item) -> bool:
+        """Whether an item was made from the image as it is now, and all its files are still there."""
+        record = self.record(item.key)
+        if record is None or record["source"] != _stamp(item):
+            return False
+        return all(_state(self.destination / name) is not None for name in _written(record))
+
+    def claim(self, item: Item) -> Claim:
+        """What may be done with files that have the names of an item."""
+        record = self.record(item.key)
+        written = {} if record is None else _written(record)
+        replace: list[str] = []
+        keep: list[str] = []
+        for name in item.names:
+            state = _state(self.destination / name)
+            if name in written:
+                (replace if state in (written[name], None) else keep).append(name)
+            elif item.key in self._begun and self._owners.get(name, item.key) == item.key:
+                replace.append(name)
+        ours = {*replace, *keep}
+        foreign = any(name not in ours and os.path.lexists(self.destination / name) for name in item.names)
+        return Claim(tuple(replace), tuple(keep), foreign)
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """What is known of a done item; none when it is not done."""
+        place = self._done.get(key)
+        if place is None:
+            return None
+        found: dict[str, Any] = json.loads(os.pread(self._descriptor, place[1], place[0]))
+        return found
+
+    def begin(self, keys: Iterable[str]) -> None:
+        """Note that items are about to be made.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        several = [key for key in keys if key not in self._begun]
+        if several:
+            self._add({"begin": several})
+            self._begun.update(several)
+
+    def fail(self, item: Item) -> None:
+        """Note that nothing was written for an item.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        if item.key in self._begun:
+            self._add({"failed": item.key})
+            self._begun.discard(item.key)
+
+    def finish(self, item: Item, reply: Mapping[str, Any]) -> None:
+        """Note what was written for an item.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        record = {"done": item.key, "source": _stamp(item), "files": reply["files"], "copies": reply["copies"]}
+        self._done[item.key] = self._add(record)
+        self._begun.discard(item.key)
+        self._owners.update(dict.fromkeys(_written(record), item.key))
+
+    def _open(self) -> None:
+        fresh = not self.path.exists()
+        if fresh:
+            self._require_empty()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = _locked(self.folder / "lock", self.destination)
+        fresh = not self.path.exists() or self.path.stat().st_size == 0
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        head = {"version": VERSION, "source": str(self._plan.source), "options": self._plan.options.as_dict()}
+        if fresh:
+            self._add({"head": head})
+        else:
+            self._read(head)
+            for folder, _folders, _files in os.walk(self.destination):
+                sweep_temporaries(Path(folder), older_than=-1)
+
+    def _require_empty(self) -> None:
+        try:
+            there = sorted(path.name for path in self.destination.iterdir())
+        except FileNotFoundError:
+            return
+        except NotADirectoryError as error:
+            raise UserError(
+                _("The destination is a file."),
+                place=plain(str(self.destination)),
+                remedy=_("Name a folder."),
+                code="prepare.not_empty",
+            ) from error
+        if there and not (there == [HOME] and self._is_bare()):
+            raise UserError(
+                _("The destination is not empty: it has {name}.").format(name=plain(there[-1], limit=80)),
+                place=plain(str(self.destination)),
+                remedy=_("Name a folder that is empty or not there yet; nothing is overwritten."),
+                code="prepare.not_empty",
+            )
+
+    def _is_bare(self) -> bool:
+        """Whether ``.lora-tui`` of the destination has nothing but what a start that failed has left."""
+        inside = [path.relative_to(self.destination / HOME) for path in (self.destination / HOME).rglob("*")]
+        return {path.as_posix() for path in inside} <= {FOLDER, f"{FOLDER}/lock"}
+
+    def _read(self, head: Mapping[str, Any]) -> None:
+        """What the work file says; a torn last line is cut off."""
+        for offset, line in self._lines():
+            try:
+                entry = json.loads(line)
+                if "head" in entry:
+                    self._require_same(entry["head"], head)
+                elif "begin" in entry:
+                    self._begun.update(entry["begin"])
+                elif "failed" in entry:
+                    self._begun.discard(entry["failed"])
+                elif "done" in entry:
+                    self._done[entry["done"]] = offset, len(line)
+                    self._begun.discard(entry["done"])
+                    self._owners.update(dict.fromkeys(_written(entry), entry["done"]))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise UserError(
+                    _("The work file of the preparation is damaged."),
+                    place=plain(str(self.path)),
+                    remedy=_("Prepare into another folder."),
+                    code="prepare.damaged",
+                ) from error
+        if self._size == 0:
+            self._add({"head": head})
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    os.ftruncate(self._descriptor, self._size)
+                    return
+                yield self._size, line
+                self._size += len(line)
+
+    def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        options = {**Options().as_dict(), **before["options"]}
+        differing = sorted(name for name, value in now["options"].items() if options.get(name) != value)
+        if before["source"] != now["source"]:
+            differing.insert(0, "source")
+        if before["version"] != VERSION:
+            differing.insert(0, "version")
+        if differing:
+            names = ", ".join(differing)
+            raise UserError(
+                _("Another preparation lies here: it has another {names}.").format(names=plain(names, limit=200)),
+                place=plain(str(self.destination)),
+                remedy=_("Give the same options to go on with it, or name another folder."),
+                code="prepare.other",
+            )
+
+    def _add(self, entry: Mapping[str, Any]) -> tuple[int, int]:
+        """Write a line at the end; where it begins and its bytes. One that the disk refuses leaves no trace."""
+        line = json.dumps(entry).encode("ascii") + b"\n"
+        offset = self._size
+        try:
+            written = 0
+            while written < len(line):
+                written += os.pwrite(self._descriptor, line[written:], offset + written)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, offset)
+            raise
+        self._size = offset + len(line)
+        return offset, len(line)
+
+
+def _locked(path: Path, destination: Path) -> int:
+    """The descriptor of the lock.
+
+    Raises:
+        UserError: another preparation holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > end:
+                os.close(descriptor)
+                raise UserError(
+                    _("Another program is preparing images into this folder."),
+                    place=plain(str(destination)),
+                    remedy=_("Wait until it is done, or stop it."),
+                    code="prepare.busy",
+                ) from None
+            time.sleep(0.1)
+        except OSError:  # a file system without locks
+            return descriptor
+
+
+def _stamp(item: Item) -> list[Any]:
+    """What an item is made from, as JSON gives it back: when that differs, it is made anew."""
+    facts, crop = item.image.facts, item.image.crop
+    others = [path for path, _name in item.copies] + ([] if item.mask is None else [item.mask.path])
+    states = {str(path): _state(path) for path in others}
+    corners = None if crop is None else astuple(crop)
+    stamp = [facts.size, facts.mtime_ns, corners, [[path, states[path]] for path in sorted(states)]]
+    found: list[Any] = json.loads(json.dumps(stamp))
+    return found
+
+
+def _written(record: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The files of a record with their bytes and times of change; those that somebody else wrote are equal to none."""
+    rows = (*record["files"], *record["copies"])
+    return {row["name"]: (-1, -1) if row.get("kept") else (row["bytes"], row["mtime_ns"]) for row in rows}
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Bytes and time of change of a file; none when it is not there or empty, as a power cut may leave it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if status.st_size else None
