@@ -162,14 +162,8 @@ def scan_folder(
                     on_progress(seen)
             seen += 1
             path = found.path / name
-            try:
-                facts = read_facts(path)
-            except UserError as error:
-                problems.append(problem_of(path, error))
-                continue
-            damage = verdicts.damage(path, facts)
-            if damage is not None:
-                problems.append(problem_of(path, damage))
+            facts = _sound(path, verdicts, problems)
+            if facts is None:
                 continue
             caption = pick_sidecar(stem, names, endings)
             caption_path = None if caption is None else found.path / caption
@@ -181,6 +175,19 @@ def scan_folder(
     if on_progress is not None:
         on_progress(seen)
     return _finished(folder, images, excluded, problems)
+
+
+def _sound(path: Path, verdicts: Verdicts, problems: list[Problem]) -> ImageFacts | None:
+    """The facts of an image that can be read; what speaks against another is added to ``problems``."""
+    try:
+        facts = read_facts(path)
+        damage = verdicts.damage(path, facts)
+    except UserError as error:
+        damage = error
+    if damage is None:
+        return facts
+    problems.append(problem_of(path, damage))
+    return None
 
 
 def scan_datasets(config: Config, *, on_progress: Progress | None = None, should_stop: Stop | None = None) -> Scan:
