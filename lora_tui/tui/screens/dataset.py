@@ -43,7 +43,7 @@ COLUMNS = (
     Column(12, N_("file"), share=1, cut="middle"),
     Column(9, N_("size"), align="right"),
     Column(9, N_("bucket"), align="right", since=48),
-    Column(7, N_("repeats"), align="right", since=56),
+    Column(8, N_("repeats"), align="right", since=57),
     Column(5, N_("type"), since=70),
     Column(7, N_("bytes"), align="right", since=78),
 )
