@@ -197,7 +197,7 @@ class EndpointTagger:
         if error.code in _PASSING:
             return _PassingError(told, _retry_after(error))
         if error.code in _SAME_FOR_ALL or 300 <= error.code < 400:
-            return _fatal(told)
+            return FatalError(told)
         return told
 
     def _give_up(self, failure: _PassingError) -> None:
@@ -207,7 +207,7 @@ class EndpointTagger:
             FatalError: this was one too many.
         """
         if failure.silent and self._note(answered=False) >= _PATIENCE:
-            raise _fatal(failure.error)
+            raise FatalError(failure.error)
 
     def _note(self, *, answered: bool) -> int:
         with self._guard:
@@ -245,12 +245,6 @@ def address(url: str) -> str:
     if not path.endswith("/chat/completions"):
         path = (path or "/v1") + "/chat/completions"
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-
-
-def _fatal(error: UserError) -> FatalError:
-    fatal = FatalError(error.message)
-    fatal.__cause__ = error
-    return fatal
 
 
 def _jpeg(path: Path, side: int) -> str:

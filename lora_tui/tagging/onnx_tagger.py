@@ -279,4 +279,6 @@ def _no_cuda(reason: str) -> UserError:
 
 def _short(reason: str) -> str:
     """The words of onnxruntime without its codes."""
-    return plain(reason.strip().splitlines()[0] if reason.strip() else "?", limit=200).rpartition(" : ")[2].rstrip(".")
+    line = reason.strip().splitlines()[0] if reason.strip() else "?"
+    line = line.rpartition(" : ")[2].partition(" failed:")[2] or line.rpartition(" : ")[2]
+    return plain(line, limit=200).rstrip(".")

@@ -83,8 +83,7 @@ def _answered(tagger: Tagger, ready: dict[Future[Any], Item], on_failed: Failed)
         except UserError as error:
             on_failed(item, error)
         except FatalError as error:
-            assert isinstance(error.__cause__, UserError)
-            raise error.__cause__ from error
+            raise error.error from error
     if some:
         found = tagger.answer([prepared for _item, prepared in some])
         for (item, _prepared), answer in zip(some, found, strict=True):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lora_tui.errors import UserError
 from lora_tui.tagging.cache import Answer
 
 MODULES = {
@@ -72,7 +73,11 @@ class Tagger(Protocol):
 
 
 class FatalError(Exception):
-    """Something about one image that shows that no image will do, such as a wrong key; ``cause`` is a UserError."""
+    """Something about one image that shows that no image will do, such as a wrong key; ``error`` says what."""
+
+    def __init__(self, error: UserError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 Opener = Callable[[Mapping[str, Any], Device], Tagger]
