@@ -103,7 +103,7 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
     if broken:
         names = ", ".join(broken[:NAMED])
         if len(broken) > NAMED:
-            names += _(" and {count} more").format(count=count(len(broken) - NAMED))
+            names = _("{names} and {count} more").format(names=names, count=count(len(broken) - NAMED))
         yield warning(
             "datasets",
             ngettext(
