@@ -211,7 +211,7 @@ def _inserted(caption: str, tag: str, in_front: list[str], profile: Profile) -> 
 
 def _taken_back(session: Session, head: dict[str, object], changes: Iterable[FileChange]) -> Transaction:
     profile = session.corpus.profile
-    wanted, conflicts = [], []
+    wanted, contested, conflicts = [], [], []
     for change in changes:
         try:
             now = session.current(change.name)
@@ -225,10 +225,10 @@ def _taken_back(session: Session, head: dict[str, object], changes: Iterable[Fil
         if now is not None and change.before is not None and change.after is not None:
             new = merged(now, _tags(change.after, profile), _tags(change.before, profile), profile)
         if new is None:
-            conflicts.append(change.name)
+            contested.append(FileChange(change.name, change.after, change.before))
         elif new != now:
             wanted.append(FileChange(change.name, now, new))
-    transaction = session.change_files(head, wanted)
+    transaction = session.change_files(head, wanted, contested)
     transaction.conflicts += conflicts
     return transaction
 

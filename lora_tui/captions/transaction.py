@@ -177,12 +177,12 @@ class Session:
 
         A caption that changed since the preview is left out as a conflict.
         """
-        changes, fitting, tags, conflicts, stamps = [], [], [], [], {}
+        changes, fitting, tags, contested, stamps = [], [], [], [], {}
         for change, own in zip(preview.changes, preview.tags_after, strict=True):
             entry = self.corpus.entries[change.number]
             name = self._prefix + entry.caption_name
             if entry.raw != change.before:
-                conflicts.append(name)
+                contested.append(FileChange(name, change.before, change.after))
                 continue
             stamps[name] = (entry.mtime_ns, entry.size)
             changes.append(FileChange(name, change.before, change.after))
@@ -190,10 +190,7 @@ class Session:
             tags.append(own)
         self.corpus.put_many(fitting, tags)
         head = {"kind": "edit", "author": author, "operation": preview.operation_text, "scope": preview.scope_text}
-        transaction = Transaction(head, changes, stamps)
-        transaction.conflicts += conflicts
-        self._writer.submit(transaction)
-        return transaction
+        return self._submitted(Transaction(head, changes, stamps), contested)
 
     def review(self, numbers: Iterable[int], author: str, *, right: bool = True) -> Transaction:
         """Note in the journal that somebody looked at these captions and found them right, or takes that back."""
@@ -232,10 +229,16 @@ class Session:
             raise UserError(message, code=code)
         return [self._turn(record, "redo", author) for record in reversed(forward[-steps:])]
 
-    def change_files(self, head: dict[str, Any], changes: Sequence[FileChange]) -> Transaction:
-        """A transaction over files by their names in the journal, images of this corpus or not."""
+    def change_files(
+        self, head: dict[str, Any], changes: Sequence[FileChange], contested: Sequence[FileChange] = ()
+    ) -> Transaction:
+        """A transaction over files by their names in the journal, images of this corpus or not.
+
+        Args:
+            contested: what was wanted of files that are known to hold something else.
+        """
         numbers = self._by_name()
-        kept, conflicts, stamps = [], [], {}
+        kept, left, stamps = [], list(contested), {}
         changed: dict[int, CaptionDocument | None] = {}
         for change in changes:
             number = numbers.get(change.name)
@@ -244,17 +247,14 @@ class Session:
                 continue
             entry = self.corpus.entries[number]
             if entry.raw != change.before or entry.problem is not None or number in changed:
-                conflicts.append(change.name)
+                left.append(change)
                 continue
             stamps[change.name] = (entry.mtime_ns, entry.size)
             kept.append(change)
             if change.after != change.before:
                 changed[number] = None if change.after is None else CaptionDocument.parse(change.after)
         self.corpus.put_many(changed.items())
-        transaction = Transaction(head, kept, stamps)
-        transaction.conflicts += conflicts
-        self._writer.submit(transaction)
-        return transaction
+        return self._submitted(Transaction(head, kept, stamps), left)
 
     def current(self, name: str) -> bytes | None:
         """What a file holds now, by its name in the journal.
@@ -268,6 +268,10 @@ class Session:
     def journal_name(self, name: str) -> str:
         """The name in the journal of a file below the corpus."""
         return self._prefix + name
+
+    def is_below(self, name: str) -> bool:
+        """Whether a file of the journal lies in the corpus' folder."""
+        return name.startswith(self._prefix)
 
     def local_name(self, name: str) -> str:
         """The name below the corpus of a file of the journal; one from elsewhere stays as it is."""
@@ -309,7 +313,7 @@ class Session:
             if record.number in waiting:
                 break
             self._seen = record.number
-            if record.number not in self._own:
+            if record.number not in self._own and record.files:
                 self._reread(change.name for change in self.journal.load(record))
                 found.append(record)
         return found
@@ -318,6 +322,12 @@ class Session:
         """Bring everything to disk and end the writing thread."""
         self._writer.close()
         return self.poll()
+
+    def _submitted(self, transaction: Transaction, contested: Sequence[FileChange]) -> Transaction:
+        transaction.contested += contested
+        transaction.conflicts += [change.name for change in contested]
+        self._writer.submit(transaction)
+        return transaction
 
     def _turn(self, record: Record, kind: str, author: str) -> Transaction:
         """A transaction that takes ``record`` back (undo) or brings it back (redo)."""

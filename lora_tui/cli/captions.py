@@ -15,7 +15,14 @@ _SHOWN = 200
 
 
 def build(parser: argparse.ArgumentParser) -> None:
-    from lora_tui.cli import captions_advice, captions_endings, captions_import, captions_lint, captions_past
+    from lora_tui.cli import (
+        captions_advice,
+        captions_conflicts,
+        captions_endings,
+        captions_import,
+        captions_lint,
+        captions_past,
+    )
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help=_("list images with their tags, or the tags with their counts"))
@@ -30,6 +37,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     captions_endings.add(commands)
     _build_edit(commands)
     captions_past.build(commands)
+    captions_conflicts.add(commands)
     review = commands.add_parser(
         "review", help=_("note that captions were looked at; a filter finds them as is:reviewed")
     )

@@ -269,15 +269,18 @@ def report(
         print_json((extra or {}) | {"transactions": [_as_json(one) for one in finished], "refused": _refused(refused)})
     else:
         for one in finished:
-            if one.record is not None:
+            if one.record is not None and one.record.files:
                 done = ngettext("{number}: {files} file written", "{number}: {files} files written", one.record.files)
-                written = done.format(number=one.record.number, files=count(one.record.files - len(one.failures)))
+                written = done.format(number=one.record.number, files=count(one.record.files))
                 say(written + f"  ({plain(one.record.operation)})")
     for one in lost:
         if one.error is not None:
             note(str(one.error))
         for name in one.conflicts:
             note(plain(name) + ": " + _("another program changed it meanwhile; it was left as it is."))
+        if one.contested:
+            command = f"lora-tui captions conflicts {plain(str(args.directory))}"
+            note(_("The edit waits; to merge or drop it: {command}").format(command=command))
         for name, reason in one.failures.items():
             note(plain(name) + ": " + _("it cannot be written: {reason}.").format(reason=reason))
     for _number, error in refused:

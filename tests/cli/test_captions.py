@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from caption_folders import contents, make_folder
+from caption_folders import contents, make_folder, opened, previewed
 from PIL import Image
 
 from lora_tui.cli.main import run
@@ -158,3 +158,41 @@ def test_other_endings_and_other_lines_are_told_and_edited(tmp_path: Path, capsy
         "b.caption": "1girl",
     }
     assert told(capsys, "list", folder, "--line", "0", status=2)["error"]["code"] == "captions.line"
+
+
+def test_edits_that_another_programs_change_kept_out_are_listed_and_settled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folder(tmp_path, {"a": "1girl, hat", "b": "A woman in a red hat stands in a field. She waves."})
+    session = opened(folder)
+    found = [previewed(session, "rename hat to cap"), previewed(session, "phrase rename red to blue")]
+    (folder / "a.txt").write_text("1girl, hat, tree")
+    (folder / "b.txt").write_text("A woman in a green hat stands in a field. She waves.")
+    for one in found:
+        session.apply(one, "me")
+    session.close()
+    listed = told(capsys, "conflicts", folder, status=3)["conflicts"]
+    assert [(row["file"], row["merged"], row["ways"]) for row in listed] == [
+        ("a.txt", "1girl, cap, tree", ["merge", "ours", "theirs"]),
+        ("b.txt", None, ["ours", "theirs"]),
+    ]
+    before = contents(folder)
+    told(capsys, "conflicts", folder, "--take", "merge", "--dry-run", status=3)
+    assert contents(folder) == before
+    done = told(capsys, "conflicts", folder, "--take", "merge", status=3)
+    assert done["transactions"][0]["files"] == 1
+    assert (folder / "a.txt").read_text() == "1girl, cap, tree"
+    assert [row["file"] for row in told(capsys, "conflicts", folder, status=3)["conflicts"]] == ["b.txt"]
+    assert told(capsys, "conflicts", folder, "--file", "a.txt", status=2)["error"]["code"] == "captions.no_conflict"
+    assert run(["captions", "conflicts", str(folder), "--file", "b.txt", "--take", "theirs"]) == 0
+    assert "> on disk: A woman in a green hat" in capsys.readouterr().out
+    assert told(capsys, "conflicts", folder) == {
+        "conflicts": [],
+        "take": None,
+        "dry_run": False,
+        "transactions": [],
+        "refused": [],
+    }
+    told(capsys, "undo", folder, 2)
+    assert contents(folder) == before
+    assert len(told(capsys, "conflicts", folder, status=3)["conflicts"]) == 2

@@ -14,8 +14,8 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,14 @@ class Record:
         number: from 1, in the order in which they happened.
         time: unix seconds.
         kind: ``edit``; ``undo`` and ``redo`` of the transaction ``of``; ``part``: a part of it put
-            back; ``review`` and ``unreview`` change nothing.
+            back; ``merge``: edits that another program's change had kept out, as a person decided; ``review`` and
+            ``unreview`` change nothing.
         author: a person, a tagger, a rule.
         operation, scope: as text, for a reader.
         files: how many files it changed.
         of: the number of the transaction that an undo or redo is about, 0 for none.
         failed: names of files that the disk refused, or that another program had changed meanwhile.
+        contested: those of them that another program had changed; what was to be written waits in the journal.
         frame: where it lies in the file.
     """
 
@@ -66,6 +68,7 @@ class Record:
     files: int
     of: int = 0
     failed: frozenset[str] = frozenset()
+    contested: frozenset[str] = frozenset()
     frame: Frame | None = field(default=None, repr=False, compare=False)
 
 
@@ -109,11 +112,22 @@ class Journal:
         Raises:
             UserError: ``journal.damaged``.
         """
+        return [change for change in self._all_of(record) if change.name not in record.failed]
+
+    def contested(self, record: Record) -> list[FileChange]:
+        """What a transaction was to make of the files that another program had changed.
+
+        Raises:
+            UserError: ``journal.damaged``.
+        """
+        return [change for change in self._all_of(record) if change.name in record.contested]
+
+    def _all_of(self, record: Record) -> list[FileChange]:
         assert record.frame is not None
         with self._guard, self.path.open("rb") as file:
             body = read_body(file, record.frame)
         try:
-            found = unpack_changes(body or b"")
+            return unpack_changes(body or b"")
         except (ValueError, zlib.error, KeyError, TypeError):
             raise UserError(
                 _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
@@ -121,7 +135,6 @@ class Journal:
                 remedy=_("The captions themselves are not touched; other transactions can be undone as before."),
                 code="journal.damaged",
             ) from None
-        return [change for change in found if change.name not in record.failed]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -164,12 +177,25 @@ class Journal:
             self._read_on()
             return [self._records[each] for each in range(number - len(entries) + 1, number + 1)]
 
-    def finish(self, numbers: Sequence[int], failed: dict[int, list[str]]) -> None:
-        """Note that the files of transactions were written, but for those that failed; only under :meth:`locked`."""
+    def finish(
+        self, numbers: Sequence[int], failed: dict[int, list[str]], contested: Mapping[int, Sequence[str]] | None = None
+    ) -> list[Record]:
+        """Note that the files of transactions were written, but for those that failed; only under :meth:`locked`.
+
+        Args:
+            contested: those of the failed ones that another program had changed.
+
+        Returns:
+            The transactions as the journal knows them now.
+        """
+        head: dict[str, Any] = {"done": list(numbers)}
+        for key, names in (("failed", failed), ("contested", contested or {})):
+            head[key] = {str(number): list(some) for number, some in names.items()}
         with self._guard:
             self._read_on(mend=True)
-            self._add(pack({"done": list(numbers), "failed": {str(number): names for number, names in failed.items()}}))
+            self._add(pack(head))
             self._read_on()
+            return [self._records[number] for number in numbers if number in self._records]
 
     def _add(self, data: bytes) -> None:
         """Write at the end and wait until the disk has it; leave no part of it when that fails."""
@@ -222,9 +248,10 @@ class Journal:
         if "done" in head:
             for number in head["done"]:
                 self._open.pop(number, None)
+            contested = head.get("contested", {})
             for text, names in head.get("failed", {}).items():
                 if record := self._records.get(int(text)):
-                    self._records[record.number] = _with_failed(record, names)
+                    self._records[record.number] = _with_failed(record, names, contested.get(text, ()))
             return
         record = Record(
             number=int(head["number"]),
@@ -301,11 +328,10 @@ def _size(content: bytes | None) -> int:
     return -1 if content is None else len(content)
 
 
-def _with_failed(record: Record, names: Sequence[str]) -> Record:
-    from dataclasses import replace
-
+def _with_failed(record: Record, names: Sequence[str], contested: Sequence[str]) -> Record:
     failed = record.failed | frozenset(names)
-    return replace(record, failed=failed, files=max(record.files - len(failed) + len(record.failed), 0))
+    files = max(record.files - len(failed) + len(record.failed), 0)
+    return replace(record, failed=failed, contested=record.contested | frozenset(contested), files=files)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -48,8 +48,9 @@ def recover(journal: Journal, way: Literal["finish", "revert"] = "finish", *, lo
     wanted, conflicts = _wanted(journal, chains, way)
     broken = place(journal.home, wanted, numbers[-1]).failed
     wrong = {*conflicts, *broken} if way == "finish" else set(chains)
-    failed = {number: sorted(wrong & names) for number, names in _names(journal, records, damaged).items()}
-    journal.finish(numbers, {number: names for number, names in failed.items() if names})
+    names = _names(journal, records, damaged)
+    contested = {} if way == "revert" else _among(names, set(conflicts))
+    journal.finish(numbers, _among(names, wrong), contested)
     written = tuple(name for name in wanted if name not in broken)
     return Recovery(tuple(records), written, (*conflicts, *broken))
 
@@ -94,6 +95,11 @@ def _wanted(
 def _is_torn(content: bytes | None) -> bool:
     """Whether this is what a machine that lost its power leaves of a file: nothing, or nothing but zero bytes."""
     return content is not None and not content.strip(b"\0")
+
+
+def _among(names: dict[int, set[str]], wanted: set[str]) -> dict[int, list[str]]:
+    """Those of some names that each transaction has; none where it has none."""
+    return {number: sorted(wanted & some) for number, some in names.items() if wanted & some}
 
 
 def _names(journal: Journal, records: Sequence[Record], damaged: set[int]) -> dict[int, set[str]]:

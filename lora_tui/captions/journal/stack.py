@@ -18,7 +18,7 @@ def undo_and_redo(records: Iterable[Record]) -> tuple[list[Record], list[Record]
     back: list[Record] = []
     forward: list[Record] = []
     for record in records:
-        if record.kind in REVIEWS or (record.files == 0 and record.kind == "edit"):
+        if record.kind in REVIEWS or not _did(record):
             continue
         if record.kind == "undo":
             back, moved = _taken(back, record.of)
@@ -30,6 +30,11 @@ def undo_and_redo(records: Iterable[Record]) -> tuple[list[Record], list[Record]
             back.append(record)
             forward = []
     return back, forward
+
+
+def _did(record: Record) -> bool:
+    """Whether anything came of it. An undo that others' changes kept out counts: what it wanted waits to be merged."""
+    return record.files > 0 or (record.kind in ("undo", "redo") and bool(record.contested))
 
 
 def _taken(stack: list[Record], number: int) -> tuple[list[Record], list[Record]]:

@@ -27,7 +27,9 @@ class Transaction:
         changes: the files, by names relative to the journal's home.
         stamps: of the files when their content was read; a file with another one is read and compared.
         record: as the journal has it; none when it was refused as a whole (below).
-        conflicts: names of files that another program had changed; they were left alone (below).
+        contested: changes of files that another program had changed; they were left alone, and the journal keeps what
+            was wanted (below).
+        conflicts: the names of these, and of files that could not be compared (below).
         failures: why the disk refused a file (below).
         written: the new stamps of the files (below).
         error: why the transaction was refused as a whole (below).
@@ -37,6 +39,7 @@ class Transaction:
     changes: Sequence[FileChange]
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
     record: Record | None = None
+    contested: list[FileChange] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     written: dict[str, Stamp] = field(default_factory=dict)
@@ -131,26 +134,31 @@ class Writer:
     def _commit(self, batch: list[Transaction]) -> None:
         states: dict[str, bytes | None] = {}
         lost: set[str] = set()
-        entries = []
+        worth: list[tuple[Transaction, list[FileChange], list[FileChange]]] = []
         for transaction in batch:
             kept = [change for change in transaction.changes if self._fits(change, transaction, states, lost)]
-            entries.append((transaction.head, kept))
-        if not any(kept for _head, kept in entries):
+            held = _waiting(transaction, kept)
+            if kept or held:
+                worth.append((transaction, kept, held))
+        if not worth:
             return
-        worth = [(each, entry) for each, entry in zip(batch, entries, strict=True) if entry[1]]
-        records = self.journal.append([entry for _each, entry in worth])
-        for (transaction, _entry), record in zip(worth, records, strict=True):
+        records = self.journal.append([(each.head, [*kept, *held]) for each, kept, held in worth])
+        for (transaction, _kept, _held), record in zip(worth, records, strict=True):
             transaction.record = record
-        goals = {
-            change.name: change.after for _head, kept in entries for change in kept if change.before != change.after
-        }
+        changes = (change for _each, kept, _held in worth for change in kept)
+        goals = {change.name: change.after for change in changes if change.before != change.after}
         placed = place(self.journal.home, goals, records[-1].number)
-        failures: dict[int, list[str]] = {}
-        for (transaction, (_head, kept)), record in zip(worth, records, strict=True):
+        failed: dict[int, list[str]] = {}
+        contested: dict[int, list[str]] = {}
+        for (transaction, kept, held), record in zip(worth, records, strict=True):
             self._note(transaction, kept, placed)
-            if transaction.failures:
-                failures[record.number] = sorted(transaction.failures)
-        self.journal.finish([record.number for record in records], failures)
+            if held:
+                contested[record.number] = [change.name for change in held]
+            if held or transaction.failures:
+                failed[record.number] = sorted({*transaction.failures, *contested.get(record.number, ())})
+        done = self.journal.finish([record.number for record in records], failed, contested)
+        for (transaction, _kept, _held), record in zip(worth, done, strict=True):
+            transaction.record = record
 
     def _fits(
         self, change: FileChange, transaction: Transaction, states: dict[str, bytes | None], lost: set[str]
@@ -167,6 +175,7 @@ class Writer:
                 return True
             lost.add(name)
         transaction.conflicts.append(name)
+        transaction.contested.append(change)
         return False
 
     def _is_on_disk(self, change: FileChange, stamp: Stamp | None) -> bool:
@@ -196,3 +205,12 @@ class Writer:
                     continue
             else:
                 transaction.written[name] = (0, 0)
+
+
+def _waiting(transaction: Transaction, kept: Sequence[FileChange]) -> list[FileChange]:
+    """What the journal keeps of a transaction's contested changes: one for each file that nothing else is done to."""
+    if not transaction.contested:
+        return []
+    names = {change.name for change in kept}
+    held = (change for change in transaction.contested if change.before != change.after and change.name not in names)
+    return list({change.name: change for change in held}.values())
