@@ -44,6 +44,12 @@ def misspelled(index: Index) -> dict[str, str]:
     return found | meant
 
 
+def still_means(index: Index, tag: str, meant: str) -> bool:
+    """Whether what :func:`misspelled` once found still holds, by how often both tags stand in captions now."""
+    times = 1 if folded(tag) == folded(meant) else _TIMES
+    return index.count(meant) >= times * max(index.count(tag), 1)
+
+
 def _without_one(word: str) -> Iterator[str]:
     """The word, and the word without each of its letters in turn: words one letter apart share one of these."""
     yield word

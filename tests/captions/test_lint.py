@@ -13,7 +13,7 @@ from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.index import Index
 from lora_tui.captions.language import parse_operation
-from lora_tui.captions.lint import Linter, LintOptions, lint
+from lora_tui.captions.lint import QUICKLY, Linter, LintOptions, lint
 from lora_tui.captions.misspelled import misspelled
 from lora_tui.captions.operations.base import Context, changed_document
 from lora_tui.captions.profile import OURS, PROFILES, Profile
@@ -128,6 +128,25 @@ def test_slips_and_other_spellings_of_frequent_tags() -> None:
         (20, "tag.slip", 'rename "bleu eyes" to "blue eyes"'),
     ]
     assert misspelled(Index()) == {}
+
+
+@pytest.mark.parametrize("others", [0, QUICKLY])
+def test_spellings_are_of_the_captions_as_they_are_now(tmp_path: Path, others: int) -> None:
+    texts = ["silver_hair, hat"] * 3 + ["silver hair, hat", ", ".join(f"tag {number}" for number in range(others))]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.png").touch()
+        (tmp_path / f"{number}.txt").write_text(text)
+    corpus = Corpus.open(tmp_path, profile=OURS)
+    linter = Linter(corpus)
+    assert [problem.fix for problem in linter.problems(3)] == ['rename "silver hair" to "silver_hair"']
+    for number in range(3):
+        corpus.put(number, CaptionDocument.parse(b"silver hair, hat"))
+    assert [problem for number in range(4) for problem in linter.problems(number)] == []
+    corpus.put(0, CaptionDocument.parse(b"silver_hair, hat"))
+    if others:  # too many to seek among while somebody waits
+        assert linter.is_behind
+        linter.seek()
+    assert [problem.fix for problem in linter.problems(0)] == ['rename "silver_hair" to "silver hair"']
 
 
 def test_two_images_with_one_caption_file_are_named(tmp_path: Path) -> None:

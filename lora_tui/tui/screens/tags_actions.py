@@ -71,7 +71,7 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     _quiet("take", ("space y",), N_("copy captions"), N_("Copy from captions of another ending, in the scope.")),
     _quiet("next-problem", ("]",), N_("next problem"), N_("To the next image whose caption has a problem.")),
     _quiet("previous-problem", ("[",), N_("problem before"), N_("To the image before whose caption has a problem.")),
-    _quiet("fix", ("f",), N_("fix"), N_("Mend the problems of this caption that can be mended.")),
+    _quiet("fix", ("f",), N_("fix"), N_("Show what mends the problems of this caption; Enter does it.")),
     _quiet("lint", ("!",), N_("problems"), N_("The problems of the images shown by kind; mend one kind at once.")),
     _quiet("trigger", ("T",), N_("trigger first"), N_("The trigger word in front of every caption of the list.")),
     _quiet("prune", ("space p",), N_("prune assistant"), N_("Which tags the LoRA should absorb, and which stay.")),

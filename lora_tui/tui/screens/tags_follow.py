@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
@@ -44,6 +45,10 @@ class Following:
                 changed = await in_thread(editor.foreign, screen.panes.on_screen())
                 if changed and editor is screen.editor and not screen.busy and editor.idle:
                     editor.corpus.refresh(changed)
+            if screen.is_current and editor.idle and editor.asking.linter.is_behind:
+                with contextlib.suppress(RuntimeError):  # captions changed meanwhile: the next look sees to it
+                    await in_thread(editor.asking.linter.seek)
+                    screen.panes.refresh_tags()
             behind = screen.is_current and screen.panes.revision != editor.corpus.revision and not screen.busy
             if records or behind:
                 screen.panes.refresh_tags()

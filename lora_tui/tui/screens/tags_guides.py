@@ -14,6 +14,7 @@ from lora_tui.captions.trigger import check_trigger
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.editor import AT_ONCE, Stretch
+from lora_tui.tui.tags.foretold import cutting_words
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskText, Choice, Choose
 from lora_tui.tui.wording import error_words
@@ -21,9 +22,6 @@ from lora_tui.tui.wording import error_words
 if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
-
-ROUNDS = 3
-"""Mending one problem of a caption can bring another to light."""
 
 
 class Guides:
@@ -46,19 +44,20 @@ class Guides:
         self.screen.finding.go(-1, self._editor.problems, _("No caption of the list has a problem."))
 
     def action_fix(self) -> None:
-        """Mend this caption; what mending brings to light is mended, too."""
+        """Show what mends the problems that this caption has now; nothing is cut away that a person did not name."""
         editor, number = self._editor, self.screen.panes.number
         if number < 0:
             return
         found = editor.problems(number)
-        fixes = list(dict.fromkeys(problem.fix for problem in found if problem.fix))
+        fixes = list(dict.fromkeys(problem.mend for problem in found if problem.mend))
         if not fixes:
             text = _("Nothing here can be mended by itself.") if found else _("This caption has no problem.")
-            self.screen.tell(text, "muted")
+            cut = next((problem.fix for problem in found if problem.fix), "")
+            self.screen.tell(cutting_words(cut) if cut else text, "muted")
             return
         stretch = Stretch((number,), editor.entry(number).name, f"image {editor.entry(number).name}")
         prepare = partial(editor.prepare, "; ".join(fixes), stretch)
-        self.screen.edits.consider(prepare, stretch, ask=False, repeatable=False)
+        self.screen.edits.consider(prepare, stretch, ask=True, repeatable=False)
 
     def action_lint(self) -> None:
         self.screen.guide(self._lint)
@@ -76,7 +75,7 @@ class Guides:
             return
         choices = []
         for code, found in sorted(kinds.items(), key=lambda kind: -len(kind[1])):
-            fixable = sum(1 for problem in found if problem.fix)
+            fixable = any(problem.mend for problem in found)
             remark = _("can be mended") if fixable else _("only you can mend it")
             remark = f"{count(len(found)):>7}  {remark}  {plain(found[0].message, limit=60)}"
             choices.append(Choice(code, code, remark))
@@ -88,7 +87,7 @@ class Guides:
         if chosen_code is None:
             return
         chosen = kinds[chosen_code]
-        if not any(problem.fix for problem in chosen):
+        if not any(problem.mend for problem in chosen):
             self.screen.finding.filter_by(f"lint:{chosen_code}")
             return
         numbers = tuple(dict.fromkeys(problem.number for problem in chosen))

@@ -10,6 +10,7 @@ from lora_tui.captions.as_trained import caption_for, rules_for
 from lora_tui.text import N_, _, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.tags.editor import AS_TRAINED
+from lora_tui.tui.tags.foretold import cutting_words
 from lora_tui.tui.tags.past import change_lines, history_lines
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.lines import Lines
@@ -161,7 +162,9 @@ class Look:
         lines: list[tuple[str, str]] = []
         for problem in editor.problems(number):
             remedy = problem.remedy
-            if problem.fix:
+            if problem.fix and not problem.mend:
+                remedy = cutting_words(problem.fix)
+            elif problem.fix:
                 key = self.screen.shell.keymap.shown("tags.fix")
                 remedy = _("{key} mends it: {operation}").format(key=key, operation=plain(problem.fix, limit=80))
             lines.append(

@@ -272,9 +272,9 @@ class Editor:
         taken: set[str] = set()
         for problem in problems:
             name = self.entry(problem.number).caption_name
-            if problem.fix and name not in taken:
+            if problem.mend and name not in taken:
                 taken.add(name)
-                groups.setdefault(problem.fix, []).append(problem.number)
+                groups.setdefault(problem.mend, []).append(problem.number)
         context = self.asking.operation_context()
         parts = [
             preview(

@@ -1,4 +1,5 @@
-"""What an edit would change, in one line: how many images and tags, and the first of them. No widgets."""
+"""What an edit would change, in one line: how many images and tags, and the first of them; and what is left to the
+person. No widgets."""
 
 from __future__ import annotations
 
@@ -20,3 +21,10 @@ def foretold(found: Preview) -> str:
     first = found.samples(1)[0]
     pieces = [f"{sign} {plain(text, limit=30)}" for sign, text in diff(first.before, first.after) if sign != "="]
     return "  ".join([f"{images}, {tags}", plain(first.name.rpartition("/")[2], limit=20) + ":", *pieces[:4]])
+
+
+def cutting_words(operation: str) -> str:
+    """What to do about a caption that is too long, where the operation would cut tags away unseen."""
+    return _("Only you can shorten it: remove tags, or “:{operation}” cuts its end.").format(
+        operation=plain(operation, limit=40)
+    )
