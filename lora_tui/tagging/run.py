@@ -259,10 +259,11 @@ class _Heard:
 def _chosen(corpus: Corpus, numbers: Iterable[int], request: Request, outcome: Outcome) -> list[int]:
     """The images to be tagged: one for each caption file, no masks, and none whose caption is to be left alone."""
     chosen, seen = [], set()
+    stems = {entry.name.rpartition(".")[0] for entry in corpus.entries}
     for number in numbers:
         entry = corpus.entries[number]
         stem = entry.name.rpartition(".")[0]
-        is_mask = stem.endswith(_MASK) and corpus.number_of(stem.removesuffix(_MASK)) is not None
+        is_mask = stem.endswith(_MASK) and stem.removesuffix(_MASK) in stems
         if entry.caption_name in seen or is_mask:
             continue
         seen.add(entry.caption_name)
