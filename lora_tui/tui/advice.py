@@ -10,7 +10,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, clock, count, ngettext, plain
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 from lora_tui.tui.wording import error_words, sentences
-from lora_tui.tui.workspace import Workspace
+from lora_tui.tui.workspace import GROUPED_AT_MOST, Workspace
 
 LATELY = 5
 """Runs and other projects that the start screen names."""
@@ -164,6 +164,12 @@ def _of_images(workspace: Workspace) -> list[Advice]:
             text = sentences(text, files)
         mark = "failed" if first.severity == "error" else "needs"
         found.append(Advice(mark, text, plain(first.remedy), "dataset", str(first.path), code=first.code))
+    if workspace.images.checked and not workspace.images.decodable:
+        words = _("Damage and near-duplicates are looked for in up to {most} images here; these are {count}.")
+        text = words.format(most=count(GROUPED_AT_MOST), count=count(len(workspace.images.scan.images)))
+        place = plain(str(workspace.root))
+        remedy = _("In a shell, lora-tui dataset check {place} looks at all of them.").format(place=place)
+        found.append(Advice("todo", text, remedy, "dataset", code="images.undecoded"))
     return found
 
 

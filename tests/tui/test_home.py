@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
@@ -205,3 +206,16 @@ async def test_images_held_by_a_stubborn_format_do_not_stop_the_start(tmp_path: 
     Image.new("I;16", (64, 64)).save(tmp_path / "4_hat" / "deep.png")
     async with running(tmp_path) as (app, _pilot):
         assert "3 images" in screen_text(app)
+
+
+async def test_more_images_than_are_looked_at_for_damage_are_said_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.tui.workspace.GROUPED_AT_MOST", 3)
+    monkeypatch.setattr("lora_tui.tui.advice.GROUPED_AT_MOST", 3)
+    Project.create(make_dataset(tmp_path, 4), purpose="style", trigger="hatgirl", base_model="owner/model")
+    async with running(tmp_path, size=(200, 30)) as (app, pilot):
+        await soon(pilot, lambda: "looked for in up to 3 images here; these are 4." in screen_text(app))
+        assert f"In a shell, lora-tui dataset check {tmp_path}" in screen_text(app)
+        await pilot.press("f2")
+        await soon(pilot, lambda: "not searched for damage" in screen_text(app))

@@ -202,6 +202,8 @@ class DatasetScreen(BaseScreen):
                 parts.append(_("checking captions and sizes"))
             elif not self._images.decoded and self._images.decodable:
                 parts.append(_("looking for damage and near-duplicates"))
+            elif not self._images.decodable:
+                parts.append(_("not searched for damage"))
             text = _(", ").join(parts)
         right = []
         if self._words.strip():
