@@ -43,7 +43,7 @@ REMEDIES = {"caption.missing": N_("Write one beside each image, named like it.")
 
 
 def build(parser: argparse.ArgumentParser) -> None:
-    from lora_tui.cli import dataset_facts, dataset_files
+    from lora_tui.cli import dataset_facts, dataset_files, dataset_notes, dataset_prepare
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help=_("say what is wrong with a dataset, and how to mend it"))
@@ -59,6 +59,8 @@ def build(parser: argparse.ArgumentParser) -> None:
     buckets.set_defaults(action=_buckets)
     dataset_facts.build(commands, _add_source, _opened)
     dataset_files.build(commands)
+    dataset_notes.build(commands)
+    dataset_prepare.build(commands)
 
 
 def run(args: argparse.Namespace) -> int:

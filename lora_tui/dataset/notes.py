@@ -87,6 +87,14 @@ class Notes:
         marks = self.reviewed.union(names) if reviewed else self.reviewed.difference(names)
         return replace(self, reviewed=marks)
 
+    def about(self, *, source: str | None = None, licence: str | None = None) -> Notes:
+        """The same with another source or licence note, where one is given."""
+        return replace(
+            self,
+            source=self.source if source is None else source[:MOST_TEXT],
+            licence=self.licence if licence is None else licence[:MOST_TEXT],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

@@ -40,8 +40,8 @@ class Options:
         at: where a crop lies when nobody has chosen: ``centre`` or ``subject``.
         step: the sides that are not the size are multiples of this, px.
         bucket_min, bucket_max: sides of buckets, px; 0 for half of the size and twice the size.
-        small: an image that is smaller than its place: ``keep`` it in its own size, cut to multiples of the step
-            (padding fills the rest of its place), ``enlarge`` it, or ``leave-out``.
+        small: an image that is smaller than its place: ``keep`` it nearly in its own size, at the next lower
+            multiples of the step (padding fills the rest of its place), ``enlarge`` it, or ``leave-out``.
         background: below transparent pixels: ``white``, ``black``, ``#rrggbb``, or ``random``, a colour of its own
             for each file.
         pad: what padding is made of: ``background``, a colour, ``edge`` (the outermost pixels), ``blur`` (the image

@@ -21,7 +21,7 @@ from lora_tui.text import N_, _, plain
 NOTE_WORDS: Mapping[str, str] = {
     "crop": N_("crop chosen by hand"),
     "split": N_("split"),
-    "small": N_("small: keeps its own size"),
+    "small": N_("small: not enlarged"),
     "enlarged": N_("enlarged"),
     "alpha": N_("transparent areas are filled"),
     "animated": N_("animated: the first frame"),

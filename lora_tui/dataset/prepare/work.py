@@ -179,18 +179,13 @@ class Work:
                 remedy=_("Name a folder."),
                 code="prepare.not_empty",
             ) from error
-        if there and not (there == [HOME] and self._is_bare()):
+        if there and there != [HOME]:  # what a start that failed has left, or a task that is about to do this
             raise UserError(
                 _("The destination is not empty: it has {name}.").format(name=plain(there[-1], limit=80)),
                 place=plain(str(self.destination)),
                 remedy=_("Name a folder that is empty or not there yet; nothing is overwritten."),
                 code="prepare.not_empty",
             )
-
-    def _is_bare(self) -> bool:
-        """Whether ``.lora-tui`` of the destination has nothing but what a start that failed has left."""
-        inside = [path.relative_to(self.destination / HOME) for path in (self.destination / HOME).rglob("*")]
-        return {path.as_posix() for path in inside} <= {FOLDER, f"{FOLDER}/lock"}
 
     def _read(self, head: Mapping[str, Any]) -> None:
         """What the work file says; a torn last line is cut off."""
