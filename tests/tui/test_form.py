@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from lora_tui.config.fields import fields, value_of
 from lora_tui.config.load import set_value
+from lora_tui.config.presets import list_presets
 from lora_tui.config.schema import Config, DatasetEntry, SamplePrompt
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
+from lora_tui.text import set_language
 from lora_tui.tui.form import Form, FormRow, groups
+from lora_tui.tui.form_lines import detail_lines
 from lora_tui.tui.form_words import help_text, number_text
 
 
@@ -188,3 +192,35 @@ def test_small_rates_are_written_the_way_people_do():
 
 def _spec(key: str):
     return next(spec for spec in fields() if spec.key == key)
+
+
+def test_the_help_of_a_setting_tells_what_the_presets_that_fit_give_it():
+    presets = [preset for preset in list_presets(purpose="character") if preset.kind == "purpose"]
+    form = Form(Config())
+    text, _names = help_text(row_for(form, "captions.keep_tokens").spec, presets)
+    assert text.endswith("Default 0. Preset Character: 1.")
+    assert "Preset" not in help_text(row_for(form, "captions.keep_tokens").spec)[0]
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+def test_the_help_of_every_setting_is_whole_in_a_terminal_of_80x24(language):
+    set_language(language)
+    form = Form(Config(datasets=[DatasetEntry(path="/x")], samples=[SamplePrompt(prompt="p")]))
+    form.expert = True
+    presets = [*list_presets(purpose="character"), *(one for one in list_presets() if one.kind == "memory")][:2]
+    for number in range(len(groups())):
+        form.group = number
+        for row in form.rows():
+            if row.spec is not None:
+                lines = detail_lines(form, row, None, None, (61, 5), lambda action: action, presets=presets)
+                told = "".join(cell.text for line in lines for cell in line)
+                assert "parameters.read" not in told and "…" not in told.partition(row.spec.key)[0], row.key
+
+
+def test_help_that_is_cut_names_the_key_that_reads_on():
+    form = Form(Config())
+    for height in (1, 2, 3):
+        lines = detail_lines(form, row_for(form, "model.base"), None, None, (58, height), lambda _action: "r")
+        assert len(lines) == height
+        assert "".join(cell.text for cell in lines[-1]).endswith("… r reads on")
+        assert all(sum(cell_len(cell.text) for cell in line) <= 58 for line in lines)

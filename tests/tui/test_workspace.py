@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from tui.projects import make_dataset
 
-from lora_tui.config.load import save_config
+from lora_tui.config.load import dump_config, save_config
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import inspect
+from lora_tui.settings import remember_project
 from lora_tui.tui.workspace import RunsReader, check_images, folder_stamp, make_planned, open_project, read_images
 
 
@@ -121,3 +123,31 @@ def test_a_thousand_ended_runs_are_looked_at_in_a_moment(tmp_path: Path) -> None
     start = time.process_time()
     reader.read(tmp_path / "runs")
     assert time.process_time() - start < 0.1
+
+
+def finished(project: Path, config: Config, step_seconds: float) -> RunFolder:
+    """A finished run of the project whose steps took ``step_seconds``."""
+    run = RunFolder.create(project / "runs", "hats", dump_config(config), {"number": 1})
+    events = EventWriter(run.events_path)
+    events.emit("run", total_steps=20, epochs=1, name="hats")
+    for step in range(1, 21):
+        events.emit("step", step=step, epoch=1, loss=0.1, step_seconds=step_seconds)
+    events.emit("finished", reason="completed", step=20, path="")
+    return run
+
+
+def test_where_no_run_of_the_project_compares_those_of_others_tell_the_time(tmp_path: Path) -> None:
+    here, other = make_dataset(tmp_path / "here"), make_dataset(tmp_path / "hats")
+    opened = open_project(here)
+    images = read_images(opened.config)
+    assert (plan := make_planned(opened.config, images).plan) is not None and plan.seconds is None
+    on_cpu = opened.config.model_copy(deep=True)
+    on_cpu.memory.device = "cpu" if opened.config.memory.device != "cpu" else "cuda"
+    runs = tuple(inspect(run) for run in [finished(here, on_cpu, 9.0)])
+    assert (plan := make_planned(opened.config, images, runs).plan) is not None and plan.seconds is None
+    finished(other, opened.config, 0.5)
+    remember_project(other)
+    plan = make_planned(opened.config, images, runs).plan
+    assert (
+        plan is not None and plan.source.startswith("hats: ") and plan.seconds == pytest.approx(0.5 * plan.total_steps)
+    )
