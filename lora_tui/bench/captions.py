@@ -32,7 +32,7 @@ TAGS = 20_000
 TAGS_EACH = 28
 EDITED = 40_000
 QUERIES = ('"{0}" -"{1}"', '("{0}" OR "{2}") AND NOT "{1}"', "one({0}, {1}, {2})", '*hair* -"{3}"', 'tags>30 "{1}"')
-TYPED = ("l", "lo", "long h", "ha re", "zzz", "irt", "blahr")
+TYPED = ("l", "lo", "long h", "ha re", "zzz", "irt", "blahr", "lkvw", "a e i o")
 
 
 def build(parser: argparse.ArgumentParser) -> None:

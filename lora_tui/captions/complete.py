@@ -3,7 +3,8 @@
 Lists are those of the A1111 tag completion (``name,type,count,"alias,alias"`` without a heading), ``selected_tags.csv``
 of the WD taggers (with one), text files with a tag on each line, and translations ``tag=text`` as
 BooruDatasetTagManager keeps them. Matching is by words: each word typed must begin a word of the name, an alias or a
-translation; where nothing does, it may stand anywhere in it, and then its letters may lie apart.
+translation; after these come names in which it stands somewhere, and then those in which its letters lie apart, so
+that ``lkvw`` finds ``looking at viewer``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.captions.index import Index
-from lora_tui.captions.names import Names
+from lora_tui.captions.names import HOWS, How, Names
 from lora_tui.captions.vocabulary import folded
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -24,6 +25,10 @@ from lora_tui.text import _, plain
 _FILE_BYTES = 256 << 20
 _MANY_NEW = 200
 """Tags of the dataset that have appeared since their words were put in order; with more, it is done anew."""
+ENOUGH = 8
+"""Matches from which on looser ones are not sought: as many as are seen at once."""
+_SURE_LETTERS = 4
+"""Letters of one word from which on they are sought apart although something matches; fewer are in most names."""
 _CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}
 _TRANSLATED = re.compile(r"\*?(.+)=([^=]+)")
 
@@ -97,10 +102,10 @@ class TagList:
         named = self.by_name.get(folded(tag))
         return named.category if named else ""
 
-    def find(self, typed: str, limit: int) -> list[tuple[Named, str]]:
+    def find(self, typed: str, limit: int, how: How = "beginnings") -> list[tuple[Named, str]]:
         """Tags that match, with the alias or translation by which they did, the most frequent first."""
         found: dict[str, tuple[Named, str]] = {}
-        for place in self._words.find(folded(typed), limit * 3):
+        for place in self._words.find(folded(typed), limit * 3, how):
             _key, named, matched = self._names[place]
             found.setdefault(named.tag, (named, matched))
         return list(found.values())[:limit]
@@ -120,30 +125,41 @@ class Completer:
         self._new_tags: list[str] = []
 
     def complete(self, typed: str, limit: int = 20) -> list[Completion]:
-        """Proposals for what is typed so far, the best first: the dataset's tags, then those of the lists."""
+        """Proposals for what is typed so far, the best first.
+
+        Stricter matches come before looser ones, which are sought only where the stricter are few; among equals the
+        dataset's tags come before those of the lists.
+        """
         wanted = folded(typed)
         if not wanted:
             return []
         self._refresh()
-        count, category = self.index.count, self.tags.category
-        own = [self._own[place] for place in self._words.find(wanted, limit * 5)]
-        own += [self._new_tags[place] for place in self._new.find(wanted, limit * 5)]
-        own = sorted((tag for tag in own if tag in self.index), key=_rank(wanted, count))[:limit]
-        found = [Completion(tag, "dataset", count(tag), category(tag)) for tag in own]
-        seen = {folded(tag) for tag in own}
-        for named, matched in self.tags.find(typed, limit * 2):
-            if len(found) >= limit:
+        found: dict[str, Completion] = {}
+        for how in HOWS:
+            if len(found) >= (limit if how == "beginnings" else min(ENOUGH, limit)):
                 break
-            key = folded(named.tag)
-            if key in seen:
-                continue
-            seen.add(key)
-            if mine := self.index.vocabulary.same(named.tag) if matched else ():
-                found.append(Completion(mine[0], "dataset", count(mine[0]), named.category, matched))
-            else:
+            if how == "letters" and (" " in wanted or (found and len(wanted) < _SURE_LETTERS)):
+                break
+            for one in (*self._of_dataset(wanted, limit, how), *self._of_lists(wanted, limit, how)):
+                found.setdefault(folded(one.tag) if one.source != "dataset" else one.tag, one)
+        return list(found.values())[:limit]
+
+    def _of_dataset(self, wanted: str, limit: int, how: How) -> Iterator[Completion]:
+        count, category = self.index.count, self.tags.category
+        own = [self._own[place] for place in self._words.find(wanted, limit * 5, how)]
+        own += [self._new_tags[place] for place in self._new.find(wanted, limit * 5, how)]
+        for tag in sorted((tag for tag in own if tag in self.index), key=_rank(wanted, count))[:limit]:
+            yield Completion(tag, "dataset", count(tag), category(tag))
+
+    def _of_lists(self, wanted: str, limit: int, how: How) -> Iterator[Completion]:
+        """Tags of the lists; one that the dataset has in its spelling there, and only where another name found it."""
+        for named, matched in self.tags.find(wanted, limit * 2, how):
+            mine = self.index.vocabulary.same(named.tag)
+            if mine and matched:
+                yield Completion(mine[0], "dataset", self.index.count(mine[0]), named.category, matched)
+            elif not mine:
                 source = "list" if not matched or matched in named.aliases else "translation"
-                found.append(Completion(named.tag, source, named.count, named.category, matched))
-        return found
+                yield Completion(named.tag, source, named.count, named.category, matched)
 
     def _refresh(self) -> None:
         if self._revision == self.index.revision:

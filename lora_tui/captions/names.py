@@ -10,11 +10,18 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import Literal
+
+How = Literal["beginnings", "parts", "letters"]
+HOWS: tuple[How, ...] = ("beginnings", "parts", "letters")
+"""The ways to match, the strictest first."""
 
 _RARE = 8_000
 """Names in which a beginning of a word is rare enough to gather them all."""
-_APART_AMONG = 20_000
-"""Names among which letters that lie apart are sought: the dearest search, and of little use among unknown tags."""
+_APART_AMONG = 10_000
+"""Names in whose inner words letters that lie apart may begin: the dearest search, of little use among unknown tags."""
+_MOST_LOOKS = 4_000
+"""Names that are looked at in one search for what its rarest word does not settle: some milliseconds."""
 _PUNCTUATION = str.maketrans('()[]{}-:/"', " " * 10)
 
 
@@ -40,16 +47,19 @@ class Names:
         self._places = places
         self._sorted = sorted(places)
 
-    def find(self, wanted: str, limit: int) -> list[int]:
-        """Places of the names that match, the worthiest first; a looser match only where a stricter finds none.
+    def find(self, wanted: str, limit: int, how: How = "beginnings") -> list[int]:
+        """Places of the names that match, the worthiest first.
 
-        Each word of ``wanted`` begins a word of the name; else stands somewhere in it; else its letters stand in it
-        in their order.
+        Args:
+            how: each word of ``wanted`` begins a word of the name; or stands somewhere in it (``parts``); or the
+                letters of all stand in it in their order, the first at the beginning of a word (``letters``).
         """
         words = wanted.translate(_PUNCTUATION).split() or wanted.split()
         if not words or not self._names:
             return []
-        return self._by_beginnings(words, limit) or self._by_parts(words, limit) or self._by_letters(words, limit)
+        if how == "beginnings":
+            return self._by_beginnings(words, limit)
+        return self._by_parts(words, limit) if how == "parts" else self._by_letters("".join(words), limit)
 
     def _by_beginnings(self, words: list[str], limit: int) -> list[int]:
         ranges = [self._range(word) for word in words]
@@ -70,24 +80,31 @@ class Names:
         others = [word for word in words if word is not longest]
         return list(self._walk(re.compile(re.escape(longest)), others, limit, len(self._text)))
 
-    def _by_letters(self, words: list[str], limit: int) -> list[int]:
-        letters = "".join(words)
+    def _by_letters(self, letters: str, limit: int) -> list[int]:
+        """Names that begin with the first letter, then the worthiest of those in which another word does."""
         if not 3 <= len(letters) <= 20:
             return []
-        end = self._starts[min(_APART_AMONG, len(self._names))] + 1
-        apart = "[^\n]{0,6}?".join(map(re.escape, letters))
-        return list(self._walk(re.compile(f"[\n ]{apart}"), [], limit, end))
+        # Each letter is taken where it comes first, and never sought again further on: a search without a way back.
+        apart = "".join(f"[^\n{re.escape(letter)}]*+{re.escape(letter)}" for letter in letters[1:])
+        first = re.escape(letters[0]) + apart
+        found = list(self._walk(re.compile("\n" + first), [], limit, len(self._text)))
+        if len(found) < limit:
+            end = self._starts[min(_APART_AMONG, len(self._names))] + 1
+            inner = self._walk(re.compile("[\n ]" + first), [], limit, end)
+            found = list(dict.fromkeys([*found, *inner]))
+        return found[:limit]
 
     def _walk(self, expression: re.Pattern[str], others: list[str], limit: int, end: int) -> Iterator[int]:
-        """Places of the names in which ``expression`` is found, and all ``others``."""
-        text, starts, names, at = self._text, self._starts, self._names, 0
-        while limit and (found := expression.search(text, at, end)):
+        """Places of the names in which ``expression`` is found, and all ``others``; looks at so many, and no more."""
+        text, starts, names, at, looks = self._text, self._starts, self._names, 0, _MOST_LOOKS
+        while limit and looks and (found := expression.search(text, at, end)):
             place = bisect_left(starts, found.start() + 1) - 1
             if place >= len(names):
                 return
             if all(other in f" {names[place]}" for other in others):
                 yield place
                 limit -= 1
+            looks -= 1
             at = starts[place + 1]
 
     def _range(self, beginning: str) -> tuple[int, int, int]:

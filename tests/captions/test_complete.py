@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from pathlib import Path
 
@@ -52,14 +53,36 @@ def test_aliases_and_translations_lead_to_the_tag() -> None:
     assert found(completer, "plain") == [("plain tag", "list", 0)]
 
 
-def test_looser_matches_only_where_stricter_find_nothing() -> None:
+def test_looser_matches_come_after_stricter_ones() -> None:
     completer = Completer(an_index("long hair, hairband, chair", "saber (fate), ^_^"))
-    assert [tag for tag, _source, _count in found(completer, "hair")] == ["hairband", "long hair"]
+    assert [tag for tag, _source, _count in found(completer, "hair")] == ["hairband", "long hair", "chair"]
     assert [tag for tag, _source, _count in found(completer, "air")] == ["chair", "hairband", "long hair"]
     assert [tag for tag, _source, _count in found(completer, "lnghr")] == ["long hair"]
     assert [tag for tag, _source, _count in found(completer, "fate")] == ["saber (fate)"]
     assert [tag for tag, _source, _count in found(completer, "^_")] == ["^_^"]
     assert found(completer, "") == found(completer, "  ") == found(completer, "qqq") == []
+
+
+def test_letters_that_lie_far_apart_find_a_tag_after_all_others() -> None:
+    own = an_index("looking at viewer, lkvw, a lkvw, xlkvwx, blacksmith (lkvw)", "look over water")
+    completer = Completer(own, TagList([Named("looking back at viewer", count=9), Named("lkvw now", count=8)]))
+    assert [tag for tag, *_rest in found(completer, "lkvw")] == [
+        "lkvw",
+        "a lkvw",
+        "blacksmith (lkvw)",
+        "lkvw now",
+        "xlkvwx",
+        "look over water",
+        "looking at viewer",
+        "looking back at viewer",
+    ]
+    assert [tag for tag, *_rest in found(completer, "vwr")] == ["looking at viewer", "looking back at viewer"]
+
+
+def test_looser_matches_are_not_sought_where_there_are_enough() -> None:
+    completer = Completer(an_index(", ".join([*(f"hair {number}" for number in range(8)), "chair", "heart air"])))
+    assert len(found(completer, "hair")) == 8
+    assert [tag for tag, *_rest in found(completer, "hair 0")] == ["hair 0"]
 
 
 def test_what_appears_and_vanishes_is_followed() -> None:
@@ -109,8 +132,14 @@ def test_a_search_finds_what_looking_at_each_name_finds(names: list[str], wanted
     clean = [" " + name.replace("(", " ") if any(map(str.isalnum, name)) else " " + name for name in names]
     begin = [place for place, name in enumerate(clean) if all(f" {word}" in name for word in words)]
     part = [place for place, name in enumerate(clean) if all(word in name for word in words)]
-    got = Names(names).find(wanted, 100)
-    assert got == begin if begin else (got == part if part else True)
+    letters = "".join(words)
+    apart = [place for place, name in enumerate(clean) if re.search(" " + ".*".join(letters), name)]
+    first = [place for place in apart if re.match(" " + ".*".join(letters), clean[place])]
+    search = Names(names)
+    assert search.find(wanted, 100) == begin
+    assert search.find(wanted, 100, "parts") == part
+    if len(letters) > 2:
+        assert search.find(wanted, 100, "letters") == [*first, *(place for place in apart if place not in first)]
 
 
 def test_a_named_tag_keeps_its_most_frequent_row() -> None:
