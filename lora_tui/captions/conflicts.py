@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lora_tui.captions.folders import natural
 from lora_tui.captions.journal import FileChange, Journal, Record
 from lora_tui.captions.journal.place import read
 from lora_tui.captions.journal.writer import Transaction
@@ -93,9 +94,10 @@ def waiting(journal: Journal) -> dict[str, _Waiting]:
 def conflicts(session: Session) -> list[Conflict]:
     """The captions of the session's folder with edits that wait, as the disk is now; for a thread."""
     profile, found = session.corpus.profile, []
-    for name, one in waiting(session.journal).items():
+    held = waiting(session.journal)
+    for name in natural(held):
         if session.is_below(name):
-            conflict = _conflict(session, name, one, profile)
+            conflict = _conflict(session, name, held[name], profile)
             if conflict.problem or conflict.ours != conflict.theirs:
                 found.append(conflict)
     return found

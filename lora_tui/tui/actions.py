@@ -18,7 +18,14 @@ DIALOG = "dialog"
 PRUNE = "prune"
 SWEEP = "sweep"
 SHEET = "sheet"
-OVER: dict[str, tuple[str, ...]] = {DIALOG: (LIST,), PRUNE: (DIALOG, LIST), SWEEP: (), SHEET: ()}
+CONFLICTS = "conflicts"
+OVER: dict[str, tuple[str, ...]] = {
+    DIALOG: (LIST,),
+    PRUNE: (DIALOG, LIST),
+    CONFLICTS: (DIALOG, LIST),
+    SWEEP: (),
+    SHEET: (),
+}
 """What lies over a screen and takes its keys away, with the contexts whose keys work there beside its own."""
 
 

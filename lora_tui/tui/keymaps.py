@@ -70,6 +70,7 @@ _CONVENTIONAL: Table = {
     "tags.sweep": ("ctrl+k s",),
     "tags.sheet": ("ctrl+k g",),
     "tags.diff": ("ctrl+k i",),
+    "tags.conflicts": ("ctrl+k w",),
     "tags.undo-file": ("ctrl+k u",),
     "tags.undo-tag": ("ctrl+k j",),
     "tags.find": ("ctrl+k v",),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lora_tui.settings import settings_file
 from lora_tui.text import N_, _, plain
-from lora_tui.tui.actions import APP, DIALOG, LIST, PRUNE, SHEET, SWEEP, Action
+from lora_tui.tui.actions import APP, CONFLICTS, DIALOG, LIST, PRUNE, SHEET, SWEEP, Action
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import Keymap
 from lora_tui.tui.screens import SCREENS, entry_of
@@ -19,6 +19,7 @@ CONTEXTS = {
     LIST: N_("In lists"),
     DIALOG: N_("In dialogs"),
     PRUNE: N_("In the prune assistant"),
+    CONFLICTS: N_("Among edits that wait"),
     SWEEP: N_("In the review sweep"),
     SHEET: N_("In the contact sheet"),
 }
@@ -70,7 +71,7 @@ def lines_for(keymap: Keymap, here: str, text: str) -> list[Line]:
     words = text.casefold().split()
     others = [entry.name for entry in SCREENS if entry.name != here]
     found = [Line(problem=f"{problem.action}: {problem.message}") for problem in keymap.problems if not words]
-    for context in (here, APP, LIST, *others, DIALOG, PRUNE, SWEEP, SHEET):
+    for context in (here, APP, LIST, *others, DIALOG, PRUNE, CONFLICTS, SWEEP, SHEET):
         actions = [action for action in keymap.actions.of(context) if _fits(action, keymap, words)]
         if actions:
             if found:

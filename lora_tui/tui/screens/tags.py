@@ -3,8 +3,8 @@
 This file composes and routes. Of its parts ``tags_open`` and ``tags_follow`` read, ``tags_panes`` and ``tags_look``
 show, ``tags_find`` filters and marks, ``tags_commands`` takes the command line, ``tags_edit`` previews and applies,
 ``tags_verbs`` and ``tags_again`` are the keys that change tags, ``tags_turns`` undoes, ``tags_guides`` and
-``tags_past`` lead through several steps, ``tags_variants`` turns to other captions of the same images. The engine is
-``lora_tui.captions``.
+``tags_past`` lead through several steps, ``tags_variants`` turns to other captions of the same images,
+``tags_conflicts`` to edits that wait. The engine is ``lora_tui.captions``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.tags_again import Again
 from lora_tui.tui.screens.tags_commands import Commands
+from lora_tui.tui.screens.tags_conflicts import Conflicts
 from lora_tui.tui.screens.tags_edit import Edits
 from lora_tui.tui.screens.tags_find import Finding
 from lora_tui.tui.screens.tags_follow import FOLLOW_SECONDS, Following
@@ -81,6 +82,7 @@ class TagsScreen(BaseScreen):
         self.guides = Guides(self)
         self.past = Past(self)
         self.variants = Variants(self)
+        self.conflicts = Conflicts(self)
 
     @property
     def takes_keys(self) -> bool:
@@ -90,7 +92,7 @@ class TagsScreen(BaseScreen):
 
     def doers(self) -> tuple[object, ...]:
         editing = self.edits, self.verbs, self.again, self.turns
-        return self, *editing, self.finding, self.commands, self.guides, self.past, self.variants
+        return self, *editing, self.finding, self.commands, self.guides, self.past, self.variants, self.conflicts
 
     # -- composing
 
@@ -195,6 +197,10 @@ class TagsScreen(BaseScreen):
             right.append(_("recording {count}").format(count=len(editor.recorder.macro)))
         if editor.marks and editor.scope != "here":
             right.append(_("{count} marked").format(count=count(len(editor.marks))))
+        if self.conflicts.number:
+            waits = ngettext("{count} edit waits", "{count} edits wait", self.conflicts.number)
+            key = self.shell.keymap.shown("tags.conflicts")
+            right.append(waits.format(count=count(self.conflicts.number)) + f": {key}")
         self.set_status(text, "  ".join(right))
 
     def key_hints(self) -> list[KeyHint]:

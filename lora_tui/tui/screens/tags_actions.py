@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import PRUNE, SHEET, SWEEP, Action
+from lora_tui.tui.actions import CONFLICTS, PRUNE, SHEET, SWEEP, Action
 
 
 def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
@@ -78,6 +78,7 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     _quiet("sweep", ("space s",), N_("review sweep"), N_("One tag, image after image: has it, has it not.")),
     _quiet("sheet", ("space c",), N_("contact sheet"), N_("The pictures of the marked images, else of those shown.")),
     _quiet("diff", ("space i",), N_("diff to disk"), N_("Captions whose files differ from what is shown here.")),
+    _quiet("conflicts", ("space m",), N_("edits that wait"), N_("Merge or drop edits that other programs kept out.")),
     _quiet("undo-file", ("space u",), N_("undo here"), N_("Take back the last change of this image's caption alone.")),
     _quiet("undo-tag", ("space t",), N_("undo a tag"), N_("Take back what was done with this tag since the start.")),
     _quiet("find", ("space v",), N_("find a tag"), N_("Search the vocabulary.")),
@@ -106,6 +107,13 @@ _MOVES = ("left", "right", "up", "down", "page-up", "page-down", "first", "last"
 
 OVER_ACTIONS: tuple[Action, ...] = (
     _over(PRUNE, "flip", ("space", "x"), N_("remove or keep"), N_("Mark the tag for removal, or let it stay.")),
+    _over(CONFLICTS, "merge", ("m", "b"), N_("both"), N_("Both changes of this caption together.")),
+    _over(CONFLICTS, "ours", ("e",), N_("edit"), N_("The edit that waits, in the place of what is on disk.")),
+    _over(CONFLICTS, "theirs", ("d",), N_("disk"), N_("What is on disk stays, and the edit is dropped.")),
+    _over(CONFLICTS, "wait", ("w",), N_("wait on"), N_("Decide nothing about this caption now.")),
+    _over(CONFLICTS, "merge-all", ("M", "B"), N_("both, all"), N_("Both changes of every caption that allows it.")),
+    _over(CONFLICTS, "ours-all", ("E",), N_("edit, all"), N_("The edit that waits, for every caption.")),
+    _over(CONFLICTS, "theirs-all", ("D",), N_("disk, all"), N_("What is on disk stays, for every caption.")),
     _over(SWEEP, "yes", ("y",), N_("has it"), N_("The image has the tag: it is added where it is missing.")),
     _over(SWEEP, "no", ("n",), N_("has it not"), N_("The image has it not: the tag is removed.")),
     _over(SWEEP, "skip", ("s", "space", "right"), N_("skip"), N_("To the next image; this caption stays as it is.")),
@@ -126,4 +134,4 @@ OVER_ACTIONS: tuple[Action, ...] = (
     _over(SHEET, "open", ("enter",), N_("go there"), N_("To this image in the tag editor.")),
     _over(SHEET, "leave", ("escape", "q"), N_("end"), N_("Back to the tags.")),
 )
-"""What can be done in what lies over the tag editor: prune assistant, review sweep, contact sheet."""
+"""What can be done in what lies over the tag editor: prune assistant, edits that wait, review sweep, contact sheet."""

@@ -52,6 +52,8 @@ class Following:
             behind = screen.is_current and screen.panes.revision != editor.corpus.revision and not screen.busy
             if records or behind:
                 screen.panes.refresh_tags()
+            if records:
+                screen.conflicts.learn()
             if records and screen.is_current:
                 newest = records[-1]
                 screen.tell(
@@ -73,14 +75,17 @@ class Following:
                 self.screen.shell.notify_plain(error_words(one.error), "error")
             if one.conflicts:
                 text = ngettext(
-                    "{name}: another program changed it meanwhile; it was left as it is.",
-                    "{name} and others, {count} in all: another program changed them; they were left as they are.",
+                    "{name}: another program changed it meanwhile; it was left as it is, and the edit waits: {key}",
+                    "{name} and others, {count} in all: another program changed them; they were left as they are, "
+                    "and the edits wait: {key}",
                     len(one.conflicts),
                 )
-                name = plain(one.conflicts[0], limit=60)
-                self.screen.shell.notify_plain(text.format(name=name, count=count(len(one.conflicts))), "warning")
+                name, key = plain(one.conflicts[0], limit=60), self.screen.shell.keymap.shown("tags.conflicts")
+                words = text.format(name=name, count=count(len(one.conflicts)), key=key)
+                self.screen.shell.notify_plain(words, "warning")
             for name, reason in list(one.failures.items())[:3]:
                 words = plain(name, limit=60) + ": " + _("it cannot be written: {reason}.").format(reason=plain(reason))
                 self.screen.shell.notify_plain(words, "error")
         if lost:
+            self.screen.conflicts.learn()
             self.screen.panes.refresh_tags()

@@ -101,6 +101,7 @@ class Opening:
         self._welcome(editor, kept)
         self._opened()
         screen.variants.learn()
+        screen.conflicts.learn()
 
     def _reader(self, root: Path, stop: threading.Event) -> Callable[[], Editor]:
         """What reads the captions of a folder, in a thread."""

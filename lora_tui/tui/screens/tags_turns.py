@@ -77,3 +77,4 @@ class Turns:
             self.screen.work("")
         self.screen.panes.refresh_tags()
         self.screen.tell(said, tone)
+        self.screen.conflicts.learn()
