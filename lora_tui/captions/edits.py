@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.view import Item, View, zone_cuts
+from lora_tui.captions.view import Item, View, caption_view, zone_cuts
 
 Side = Literal["before", "after"]
 _BEHIND = re.compile(r"(?:(?<=[.!?])\s+|(?<=[。！？])\s*)(?P<tag>[^\s.!?。！？][^.!?。！？]*)\Z")
@@ -23,7 +23,7 @@ def with_replaced(text: str, view: View, index: int, tag: str) -> str:
     return text[: item.name_start] + tag + text[item.name_end :]
 
 
-def with_each_replaced(text: str, view: View, names: dict[int, str]) -> str:
+def with_each_replaced(text: str, view: View, names: Mapping[int, str]) -> str:
     """Other names for several tags at once, by their index."""
     parts, position = [], 0
     for index in sorted(names):
@@ -33,22 +33,48 @@ def with_each_replaced(text: str, view: View, names: dict[int, str]) -> str:
     return "".join([*parts, text[position:]])
 
 
+def with_names(text: str, view: View, names: Mapping[int, str], gone: Collection[int], profile: Profile) -> str:
+    """Other names for some tags, while others go, all by their index in one view of one text.
+
+    A name may hold several tags: of a weighted tag each gets the weight, and one that brings its own keeps that.
+    """
+    edits = _holes(text, view, set(gone), profile)
+    for index, name in names.items():
+        item = view.items[index]
+        if item.name_start == item.start:
+            edits.append((item.start, item.end, name))
+        else:
+            lead, tail = text[item.start : item.name_start], text[item.name_end : item.end]
+            edits.append((item.start, item.end, _weighted(name, lead, tail, profile)))
+    parts, position = [], 0
+    for start, end, filling in sorted(edits):
+        parts += [text[position:start], filling]
+        position = end
+    return "".join([*parts, text[position:]])
+
+
 def without(text: str, view: View, indices: Collection[int], profile: Profile) -> str:
     """The text without some tags and without the separators that they leave over."""
-    gone = set(indices)
-    if not gone:
-        return text
-    kept_parts: list[str] = []
-    position = 0
+    return with_names(text, view, {}, indices, profile) if indices else text
+
+
+def _weighted(name: str, lead: str, tail: str, profile: Profile) -> str:
+    """The tags of ``name`` between the bracket and the weight that another tag had."""
+    inner = caption_view(name, profile)
+    plain = {index: lead + item.text + tail for index, item in enumerate(inner.items) if item.name_start == item.start}
+    return with_each_replaced(name, inner, plain)
+
+
+def _holes(text: str, view: View, gone: set[int], profile: Profile) -> list[tuple[int, int, str]]:
+    """Start and end of what goes with some tags, and what comes in its place."""
+    holes = []
     for first, last in _runs(view.items, gone):
         left = view.items[first - 1] if first and _same_line(view.items[first - 1], view.items[first]) else None
         right = view.items[last + 1] if last + 1 < len(view.items) else None
         if right is not None and not _same_line(view.items[last], right):
             right = None
-        start, end, filling = _hole(text, view.items[first], view.items[last], left, right, profile)
-        kept_parts += [text[position:start], filling]
-        position = end
-    return "".join([*kept_parts, text[position:]])
+        holes.append(_hole(text, view.items[first], view.items[last], left, right, profile))
+    return holes
 
 
 def with_inserted(text: str, view: View, index: int, tag: str, profile: Profile, *, side: Side | None = None) -> str:
@@ -129,6 +155,15 @@ def with_order(text: str, view: View, order: Sequence[int]) -> str:
     for slot, unit in zip(units.values(), wanted, strict=True):
         parts += [text[position : slot[0].start], text[units[unit][0].start : units[unit][-1].end]]
         position = slot[-1].end
+    return "".join([*parts, text[position:]])
+
+
+def with_each_in_order(text: str, view: View, order: Sequence[int]) -> str:
+    """As :func:`with_order`, but each tag moves alone, whatever it is tied to."""
+    parts, position = [], 0
+    for slot, index in zip(view.items, order, strict=True):
+        parts += [text[position : slot.start], text[view.items[index].start : view.items[index].end]]
+        position = slot.end
     return "".join([*parts, text[position:]])
 
 

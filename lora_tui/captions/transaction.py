@@ -23,10 +23,10 @@ from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, recover, undo_and_redo
 from lora_tui.captions.journal.place import read
 from lora_tui.captions.journal.writer import Transaction, Writer
-from lora_tui.captions.operations.base import Context, Operation, changed_document
+from lora_tui.captions.operations.base import CannotChange, Context, Operation, changed_document
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
-from lora_tui.text import _
+from lora_tui.text import _, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,9 @@ def preview(
         before = entry.document
         try:
             after = changed_document(operation, before, context)
+        except CannotChange as error:
+            refused.append((number, _named(error, entry.caption_name)))
+            continue
         except UnicodeError as error:
             refused.append((number, _cannot_hold(entry.caption_name, error)))
             continue
@@ -351,6 +354,10 @@ class Session:
     def _done(self, transaction: Transaction) -> None:
         with self._guard:
             self._finished.append(transaction)
+
+
+def _named(error: UserError, name: str) -> UserError:
+    return UserError(error.message, place=plain(name), remedy=error.remedy, code=error.code)
 
 
 def _cannot_hold(name: str, error: UnicodeError) -> UserError:

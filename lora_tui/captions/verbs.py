@@ -10,7 +10,7 @@ from lora_tui.captions.arguments import POSITION_WORDS, Arguments, position, rea
 from lora_tui.captions.operations.base import Operation
 from lora_tui.captions.operations.naming import Join, Pairs, Remove, Rename, Retain, Split
 from lora_tui.captions.operations.order import Dedupe, Shuffle, Sort, Truncate
-from lora_tui.captions.operations.placing import Add, Move, Toggle, Trigger
+from lora_tui.captions.operations.placing import Add, Move, Shift, Toggle, Trigger
 from lora_tui.captions.operations.spelling import (
     Encode,
     JoinLines,
@@ -40,6 +40,12 @@ def _move(words: Arguments) -> Operation:
     tags = words.tags(POSITION_WORDS)
     where = position(words, None)
     return Move(tags, where)
+
+
+def _shift(words: Arguments) -> Operation:
+    place = words.number(1) - 1
+    words.expect("to")
+    return Shift(place, words.number(1) - 1)
 
 
 def _toggle(words: Arguments) -> Operation:
@@ -198,6 +204,7 @@ def _alone(make: Callable[[], Operation]) -> Callable[[Arguments], Operation]:
 VERBS: dict[str, tuple[Callable[[Arguments], Operation], str]] = {
     "add": (_add, N_("add TAG, … [front|back|keep|at N|before TAG|after TAG|rule FILE] [existing skip|move]")),
     "move": (_move, N_("move TAG, … front|back|keep|at N|before TAG|after TAG|rule FILE")),
+    "shift": (_shift, N_("shift N to N: the tag at one place of the caption to another")),
     "toggle": (_toggle, N_("toggle TAG [front|back|…]: away where it is, added where it is not")),
     "trigger": (_trigger, N_("trigger WORD [first|anywhere]: there, in this spelling, in front")),
     "remove": (_remove, N_("remove TAG, WILD*, /REGEX/ … [ignorecase]; remove from FILE")),

@@ -63,7 +63,7 @@ def view(text: str, profile: Profile) -> View:
     """The tags of a whole caption file's ``text``, as far as the trainer of ``profile`` reads it."""
     items: list[Item] = []
     for start, end, line in _spans(text, profile):
-        items += _items(text, start, end, line, len(items), profile)
+        items += _items(text, start, end, line, items[-1].unit + 1 if items else 0, profile)
     return View(tuple(items), _is_prose(text, items))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.captions.language import parse_operation
-from lora_tui.captions.operations.base import Context
+from lora_tui.captions.operations.base import CannotChange, Context, Operation
+from lora_tui.captions.operations.match import exactly
+from lora_tui.captions.operations.naming import Join, Pairs, Rename, Split
+from lora_tui.captions.operations.placing import Add, Move, Position, Shift, Trigger
+from lora_tui.captions.operations.whole import Substitute
 from lora_tui.captions.profile import OURS, PROFILES
 from lora_tui.captions.tables import Tables
 from lora_tui.captions.tokens import sd15_tokens
 from lora_tui.captions.verbs import VERBS
+from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
 
 GIRL = "A girl, smiling, sits in a park. She waves."
@@ -34,6 +40,9 @@ CASES = [
     ("add x before z", "a, b", "a, b"),
     ("add b front", "a, b", "a, b"),
     ("add b front existing move", "a, b", "b, a"),
+    ("add x, x", "a", "a, x"),
+    ('add "x, a"', "a", "a, x"),
+    ("add (a:1.2)", "a, b", "a, b"),
     ("add x", None, "x"),
     ("add x", "\n", "x\n"),
     ("add x", "", "x"),
@@ -42,12 +51,24 @@ CASES = [
     ("move a back", "(a:1.3), b", "b, (a:1.3)"),
     ("move a after c", "a, b, c", "b, c, a"),
     ("move x front", None, None),
+    ("move x after y", "x, y, x", "y, x, x"),
+    ("move x front", "a, (x:1.3), b, x", "(x:1.3), x, a, b"),
+    ("shift 4 to 3", "a, b, a, c", "a, b, c, a"),
+    ("shift 1 to 2", "x, y, x", "y, x, x"),
+    ("shift 1 to 9", "(a:1.2),b , c", "b,c , (a:1.2)"),
+    ("shift 3 to 1", "a;;;b, c", "c, a;;;b"),
+    ("shift 1 to 2", "a;;;b, c", "b;;;a, c"),
+    ("shift 2 to 3", "a;;;b, c", "c, a;;;b"),
+    ("shift 1 to 2", "a ||| b", "b ||| a"),
+    ("shift 7 to 1", "a, b", "a, b"),
     ("toggle a", "a, b", "b"),
     ("toggle c", "a, b", "a, b, c"),
     ("trigger HatGirl", "a, hatgirl, b", "HatGirl, a, b"),
     ("trigger HatGirl", "HatGirl, a", "HatGirl, a"),
     ("trigger hatgirl anywhere", "a, HATGIRL", "a, hatgirl"),
     ("trigger hatgirl", "a", "hatgirl, a"),
+    ('trigger "sks, dog"', "x, Sks, DOG, y", "sks, dog, x, y"),
+    ('trigger "sks, dog"', "sks, dog, x", "sks, dog, x"),
     ("remove b", "a, b, c", "a, c"),
     ("remove b", "(b:1.2), a ||| b ||| b", "a ||| |||"),
     ("remove b", "a ||| b ||| b, d", "a ||| ||| d"),
@@ -64,10 +85,18 @@ CASES = [
     ("rename a to a", "a, a", "a, a"),
     ("rename long hair, short hair to hair", "long hair, x, short hair", "hair, x"),
     ("rename smile to grin", "(smile:1.2), x", "(grin:1.2), x"),
+    ('rename a to "b, c"', "a, x, a, y", "b, c, x, y"),
+    ('rename a to "b, c"', "a, x, c", "b, c, x"),
+    ('rename a to "b, c"', "c, x, a", "c, x, b"),
+    ('rename a, d to "b, c"', "a, x, d, y", "b, c, x, y"),
+    ('rename a to "b, (c:1.3)"', "(a:1.2), x", "(b:1.2), (c:1.3), x"),
     ("split white shirt into white, shirt", "white shirt, x", "white, shirt, x"),
     ('split at " and "', "cat and dog, x", "cat, dog, x"),
     ("join white, shirt into white shirt", "white, x, shirt", "white shirt, x"),
     ("join white, shirt into white shirt", "white, x", "white, x"),
+    ('join a, b into "p, q"', "a, x, b, y", "p, q, x, y"),
+    ("join a, b into b", "a, x, b, y", "b, x, y"),
+    ("split white shirt into white, shirt", "(white shirt:1.2), x", "(white:1.2), (shirt:1.2), x"),
     ('replace /(\\w+) hair/ with "\\1 fur" whole', "long hair, very long hair", "long fur, very long hair"),
     ("replace hair with fur", "long hair, hairy", "long fur, fury"),
     ("replace HAIR with fur ignorecase", "long hair", "long fur"),
@@ -116,6 +145,7 @@ CASES = [
     ("lines bare", "a\n\n", "a"),
     ("aliases", "serafuku, x", "school uniform, x"),
     ("aliases", "serafuku, school uniform", "school uniform"),
+    ("aliases", "gear, x, serafuku, school uniform", "hat, coat, x, school uniform"),
     ("implications", "black cat, x", "black cat, cat, animal, x"),
     ("consolidate", "white shirt, shirt, x", "white shirt, x"),
     ("exclusive", "short hair, x, long hair", "short hair, x"),
@@ -146,7 +176,7 @@ def context() -> Context:
         tokens=sd15_tokens().count,
         caption_of=captions.get,
         tables=Tables(
-            aliases={"serafuku": "school uniform"},
+            aliases={"serafuku": "school uniform", "gear": "hat, coat"},
             implications={"black cat": ("cat",), "cat": ("animal",)},
             blacklist=("watermark",),
         ),
@@ -236,6 +266,10 @@ def test_pairs_and_rules_from_files(tmp_path: Path) -> None:
     (tmp_path / "pairs.txt").write_text('// names\na -> b\nb\ta\n"c, d",e\ngone -> \n')
     swap = parse_operation("pairs pairs.txt", folder=tmp_path)
     assert swap.apply("a, b, gone, x", context()) == "b, a, x"
+    (tmp_path / "several.txt").write_text("a -> b, c\nd -> b, c\ne ->\n")
+    several = parse_operation("pairs several.txt", folder=tmp_path)
+    assert several.apply("a, x, e, y", context()) == "b, c, x, y"
+    assert several.apply("a, x, d, e, y", context()) == "b, c, x, y"
     (tmp_path / "order.txt").write_text("trigger\n1girl\nsmile\n")
     by_rule = parse_operation("sort rule order.txt; add 1girl rule order.txt", folder=tmp_path)
     assert by_rule.apply("x, smile, trigger", context()) == "trigger, 1girl, smile, x"
@@ -301,8 +335,57 @@ def test_no_caption_breaks_an_operation(text: str, operation: str, profile) -> N
     asked = context()
     asked.profile = profile
     asked.count = len
-    result = parse_operation(operation).apply(text, asked)
-    assert result is None or isinstance(result, str)
+    try:
+        result = parse_operation(operation).apply(text, asked)
+    except CannotChange as refused:
+        assert refused.message and refused.remedy
+    else:
+        assert result is None or isinstance(result, str)
+
+
+NAMES = ["a", "b", "long hair", "x", "y", ":)", ":(", "(x:1.3)", "nero (fate)", "{p|q, r}", "(u", "v)", "[w, z]"]
+NEW = st.lists(st.sampled_from([*NAMES, "(", "foo)", "\\", "\n", ",", ";;;"]), min_size=1, max_size=3).map(", ".join)
+
+
+@given(
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=8),
+    st.sampled_from([", ", ",", " , ", ";;;", " ||| "]),
+    NEW,
+    st.sampled_from(["rename", "merge", "join", "pairs", "split", "move", "shift", "add", "trigger", "replace"]),
+    st.integers(1, 8),
+)
+def test_what_is_done_to_one_tag_keeps_every_other(
+    tags: list[str], joint: str, new: str, verb: str, place: int
+) -> None:
+    text = f"{joint.join(tags[:4])}, {', '.join(tags[4:])}"
+    operation: Operation = {
+        "rename": Rename(exactly("a"), new),
+        "merge": Rename(exactly(["a", "b"]), new),
+        "join": Join(("a", "b"), new),
+        "pairs": Pairs({"a": new, "b": "x", "x": "a"}),
+        "split": Split("a", (new, "c")),
+        "move": Move(("a", "x"), Position("at", place)),
+        "shift": Shift(place - 1, 2),
+        "add": Add((new,), Position("at", place)),
+        "trigger": Trigger(new),
+        "replace": Substitute("a", new, "whole", is_regex=False),
+    }[verb]
+    touched = {"a", "b", "x"} if verb == "pairs" else {"a", "b"} if verb in ("merge", "join") else {"a"}
+    if verb in ("move", "shift"):
+        touched = set()
+    else:
+        touched |= {name.casefold() for name in tags_of(new, OURS)} | set(tags_of(new, OURS))
+    before = [tag for tag in tags_of(text, OURS) if tag not in touched]
+    try:
+        after = operation.apply(text, Context())
+    except CannotChange:
+        return
+    assert after is not None
+    left = [tag for tag in tags_of(after, OURS) if tag not in touched]
+    assert Counter(left) >= Counter(before)
+    if verb not in ("move", "shift", "add"):
+        kept = set(before)
+        assert [tag for tag in left if tag in kept] == before
 
 
 @given(

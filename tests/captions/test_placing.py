@@ -28,7 +28,7 @@ def captions(draw: st.DrawFn) -> str:
 
 @given(
     caption=captions(),
-    tags=st.lists(NAMES, min_size=1, max_size=5),
+    tags=st.lists(NAMES, min_size=1, max_size=5, unique=True),
     rule=st.lists(NAMES, max_size=8),
     profile=st.sampled_from(list(PROFILES.values())),
 )

@@ -34,6 +34,7 @@ TABLES = Tables(
 OPERATIONS = {
     "add": "add from '{list}' front existing move",
     "move": "move from '{list}' front",
+    "shift": "shift 2 to 1",
     "toggle": "toggle z",
     "trigger": "trigger HatGirl",
     "remove": "remove from '{list}'",

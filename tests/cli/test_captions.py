@@ -196,3 +196,11 @@ def test_edits_that_another_programs_change_kept_out_are_listed_and_settled(
     told(capsys, "undo", folder, 2)
     assert contents(folder) == before
     assert len(told(capsys, "conflicts", folder, status=3)["conflicts"]) == 2
+
+
+def test_a_bracket_that_would_swallow_other_tags_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path, {"a": "x, y, :), x, z", "b": "x, y"})
+    done = told(capsys, "edit", folder, "--do", 'rename x to "(foo"', status=1)
+    assert [(one["place"], one["code"]) for one in done["refused"]] == [("a.txt", "captions.bracket")]
+    assert (folder / "a.txt").read_text() == "x, y, :), x, z"
+    assert (folder / "b.txt").read_text() == "(foo, y"

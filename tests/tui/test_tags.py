@@ -386,3 +386,35 @@ async def test_what_speaks_against_a_trigger_word_stands_above_its_preview(tmp_p
         await pilot.press("ctrl+u", "h", "a", "t", "enter")
         await soon(pilot, lambda: "hat is a single token" in screen_text(app))
         assert "+ hat" in screen_text(app)
+
+
+async def test_a_new_name_that_would_swallow_other_tags_is_refused_and_not_fatal(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    (caption,) = (tmp_path / "4_hat").glob("*.txt")
+    caption.write_text("x, y, :), x, z")
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("colon")
+        await type_in(pilot, 'rename x to "(foo"')
+        await soon(pilot, lambda: "Nothing would change" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "A bracket or a line end" in screen_text(app))
+        await pilot.press("colon")
+        await type_in(pilot, 'rename x to "b, c"')
+        await pilot.press("enter")
+        await soon(pilot, lambda: caption.read_text() == "b, c, y, :), z")
+
+
+async def test_a_tag_moves_one_place_although_others_have_its_name(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    (caption,) = (tmp_path / "4_hat").glob("*.txt")
+    caption.write_text("a, b, a, c")
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await soon(pilot, lambda: "TAGS  4" in screen_text(app))
+        await pilot.press("tab", "down", "down", "down", "alt+k")
+        await soon(pilot, lambda: caption.read_text() == "a, b, c, a")
+        await pilot.press("alt+k", "alt+k", "alt+j")
+        await soon(pilot, lambda: caption.read_text() == "a, c, b, a")
+        await pilot.press("home", "alt+j", "alt+j", "alt+j")
+        await soon(pilot, lambda: caption.read_text() == "c, b, a, a")

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.edits import ends_sentence
 from lora_tui.captions.profile import OURS, Profile
-from lora_tui.captions.view import map_captions
+from lora_tui.captions.view import caption_view, line_spans, map_captions
+from lora_tui.errors import UserError
 from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
     from lora_tui.captions.tables import Tables
+
+
+_JOINING = re.compile(r"[()\[\]{}\\\r\n]")
+"""What may tie the tags around it together, or part them, where it stands in a tag."""
+
+
+class CannotChange(UserError):
+    """A caption that an operation must leave as it is, and why; those of other images are changed nevertheless."""
 
 
 def no_count(_tag: str) -> int:
@@ -52,7 +65,12 @@ class Operation(Protocol):
     """One thing to do to captions."""
 
     def apply(self, text: str | None, context: Context) -> str | None:
-        """The new text of a caption file; none means that there is no file. Never fails on any text."""
+        """The new text of a caption file; none means that there is no file.
+
+        Raises:
+            CannotChange: this caption must stay as it is.
+            UserError: the operation cannot be done at all.
+        """
         ...
 
 
@@ -71,6 +89,36 @@ class EachCaption(ABC):
     @abstractmethod
     def change(self, caption: str, context: Context) -> str:
         """The new text of one caption."""
+
+
+def is_joining(tag: str) -> bool:
+    """Whether a tag holds brackets or line ends, which may tie or part the tags around it."""
+    return _JOINING.search(tag) is not None
+
+
+@lru_cache(maxsize=1 << 14)
+def parts_of(tag: str, profile: Profile) -> dict[str, str]:
+    """The names of the tags that something written as one tag holds, each with how it is written, weight and all."""
+    return {item.text: tag[item.start : item.end] for item in caption_view(tag, profile).items} or {tag: tag}
+
+
+def with_all(text: str, before: str, names: Iterable[str], profile: Profile) -> str:
+    """A caption that was changed, in which tags of these names must stand as they did ``before``.
+
+    Raises:
+        CannotChange: one of them does not, because a bracket or a line end in another has swallowed it.
+    """
+    lines = line_spans(text)
+    is_cut = profile.lines != "all" and len(lines) > len(line_spans(before))
+    read = next((text[start:end] for start, end in lines if text[start:end].strip()), "") if is_cut else text
+    missing = Counter(names) - Counter(item.text for item in caption_view(read, profile).items)
+    if any(not ends_sentence(name) for name in missing):  # behind the end of a sentence stands the tag that was added
+        raise CannotChange(
+            _("A bracket or a line end in the tag would join it with the tags around it."),
+            remedy=_("Close the bracket within the tag, or write a backslash before it."),
+            code="captions.bracket",
+        )
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +144,7 @@ def changed_document(
     """A caption file after an operation: the same object when nothing changes, the same encoding when it does.
 
     Raises:
+        CannotChange: the operation must leave it as it is.
         UnicodeError: the file's encoding cannot write the new text.
     """
     whole = getattr(operation, "apply_document", None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lora_tui.captions.edits import with_each_replaced, with_replaced, without, without_behind_sentences
-from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.edits import with_names, without, without_behind_sentences
+from lora_tui.captions.operations.base import Context, EachCaption, is_joining, parts_of, with_all
 from lora_tui.captions.operations.match import Tags
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.view import caption_view, is_simple
+from lora_tui.captions.view import View, caption_view, is_simple
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +54,24 @@ class Rename(EachCaption):
         if (quick := self._quickly(caption, context)) is not None:
             return quick
         seen = caption_view(caption, context.profile)
-        old = [index for index, item in enumerate(seen.items) if item.text != self.new and self.tags.has(item.text)]
-        if not old:
-            return caption
-        same = [index for index, item in enumerate(seen.items) if item.text == self.new]
-        first, *rest = sorted(old + same)
-        if first in old:
-            caption = with_replaced(caption, seen, first, self.new)
-        if not rest:
-            return caption
-        return without(caption, caption_view(caption, context.profile), rest, context.profile)
+        hit = [index for index, item in enumerate(seen.items) if item.text != self.new and self.tags.has(item.text)]
+        return renamed(caption, seen, dict.fromkeys(hit, self.new), context.profile)
 
     def _quickly(self, caption: str, context: Context) -> str | None:
         """What most renames of most captions are: one tag that is there once, its new name nowhere. Else none."""
-        profile = context.profile
-        if self.tags.is_fuzzy or self.new in caption or not is_simple(caption, profile):
+        profile, new = context.profile, self.new
+        if self.tags.is_fuzzy or new in caption or not is_simple(caption, profile):
             return None
-        names = self.tags.names
-        if len(names) == 1:
-            (name,) = names
-            if caption.count(name) == 1 and name == name.strip() and profile.separator not in name:
-                start, _name, end = caption.partition(name)
-                if _is_cut(start.rstrip()[-1:], profile) and _is_cut(end.lstrip()[:1], profile):
-                    return start + self.new + end
-                return caption
         pieces = caption.split(profile.separator)
+        names = self.tags.names
         hits = [index for index, piece in enumerate(pieces) if piece.strip() in names]
-        if len(hits) != 1:
-            return None if hits else caption
+        if not hits:
+            return caption
+        if len(hits) > 1 or profile.separator in new or is_joining(new) or not is_simple(new, profile):
+            return None
         piece = pieces[hits[0]]
-        pieces[hits[0]] = piece.replace(piece.strip(), self.new, 1)
+        pieces[hits[0]] = piece.replace(piece.strip(), new, 1)
         return profile.separator.join(pieces)
-
-
-def _is_cut(character: str, profile: Profile) -> bool:
-    """Whether a tag ends where this character, or nothing, comes next."""
-    return character in ("", profile.separator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +83,45 @@ class Pairs(EachCaption):
     def change(self, caption: str, context: Context) -> str:
         seen = caption_view(caption, context.profile)
         names = [item.text for item in seen.items]
-        hit = {index: self.pairs[name] for index, name in enumerate(names) if self.pairs.get(name, name) != name}
-        if not hit:
-            return caption
-        gone = {index for index, new in hit.items() if not new}
-        final = [hit.get(index, name) for index, name in enumerate(names)]
-        targets, there = set(hit.values()), set[str]()
-        for index, new in enumerate(final):
-            if new in targets and index not in gone:
-                if new in there:
-                    gone.add(index)
-                there.add(new)
-        caption = with_each_replaced(caption, seen, {index: new for index, new in hit.items() if index not in gone})
-        return without(caption, caption_view(caption, context.profile), gone, context.profile) if gone else caption
+        hits = {index: self.pairs[name] for index, name in enumerate(names) if self.pairs.get(name, name) != name}
+        return renamed(caption, seen, hits, context.profile)
+
+
+def renamed(caption: str, seen: View, hits: Mapping[int, str], profile: Profile) -> str:
+    """The caption with other names for some tags, each of which stands once, at the first of its places.
+
+    Args:
+        hits: the new name of a tag by its index; an empty one takes the tag away, one with separators is several tags.
+
+    Raises:
+        CannotChange: a bracket in a new name would swallow other tags.
+    """
+    if not hits:
+        return caption
+    wanted = {name for new in hits.values() for name in parts_of(new, profile)}
+    there: set[str] = set()
+    names: dict[int, str] = {}
+    gone: set[int] = set()
+    for index, item in enumerate(seen.items):
+        if index not in hits:
+            if item.text in wanted and item.text in there:
+                gone.add(index)
+            there.add(item.text)
+            continue
+        new = hits[index]
+        parts = parts_of(new, profile)
+        missing = {name: written for name, written in parts.items() if name not in there}
+        if not new or not missing:
+            gone.add(index)
+        else:
+            names[index] = new if len(missing) == len(parts) else (profile.separator + " ").join(missing.values())
+        there |= missing.keys()
+    changed = with_names(caption, seen, names, gone, profile)
+    if not any(map(is_joining, names.values())):
+        return changed
+    return with_all(
+        changed, caption, (item.text for i, item in enumerate(seen.items) if i not in hits and i not in gone), profile
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,13 @@ class Split(EachCaption):
                 names[index] = joint.join(part for piece in item.text.split(self.at) if (part := piece.strip()))
             elif self.tag and item.text == self.tag:
                 names[index] = joint.join(self.parts)
-        return with_each_replaced(caption, seen, {index: name for index, name in names.items() if name})
+        names = {index: name for index, name in names.items() if name}
+        changed = with_names(caption, seen, names, (), context.profile)
+        if not any(map(is_joining, names.values())):
+            return changed
+        return with_all(
+            changed, caption, (item.text for i, item in enumerate(seen.items) if i not in names), context.profile
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,5 @@ class Join(EachCaption):
         names = [item.text for item in seen.items]
         if not all(tag in names for tag in self.tags):
             return caption
-        first, *rest = [index for index, name in enumerate(names) if name in self.tags or name == self.new]
-        caption = with_replaced(caption, seen, first, self.new)
-        return without(caption, caption_view(caption, context.profile), rest, context.profile)
+        hits = {index: self.new for index, name in enumerate(names) if name in self.tags and name != self.new}
+        return renamed(caption, seen, hits, context.profile)

@@ -12,14 +12,16 @@ from lora_tui.captions.edits import (
     ends_sentence,
     style,
     with_each_followed,
+    with_each_in_order,
     with_inserted,
-    with_replaced,
+    with_names,
+    with_order,
     without,
     without_behind_sentences,
 )
-from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.operations.base import Context, EachCaption, is_joining, parts_of, with_all
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.view import View, caption_view, is_simple
+from lora_tui.captions.view import View, caption_view, is_simple, view
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,18 @@ BACK = Position("back")
 
 
 def put(caption: str, tag: str, position: Position, profile: Profile) -> str:
-    """The caption with ``tag`` at a position; unchanged when there is no such position."""
+    """The caption with ``tag`` at a position; unchanged when there is no such position.
+
+    Raises:
+        CannotChange: a bracket in the tag would swallow others.
+    """
     seen = caption_view(caption, profile)
     place = _place(seen, tag, position)
     if place is None:
         return caption
     index, side = place
-    return with_inserted(caption, seen, index, tag, profile, side=side)
+    changed = with_inserted(caption, seen, index, tag, profile, side=side)
+    return with_all(changed, caption, (item.text for item in seen.items), profile) if is_joining(tag) else changed
 
 
 def _place(seen: View, tag: str, position: Position) -> tuple[int, Literal["before", "after"] | None] | None:
@@ -97,18 +104,25 @@ class Add(EachCaption):
     makes_files = True
 
     def change(self, caption: str, context: Context) -> str:
-        items = caption_view(caption, context.profile).items
+        profile = context.profile
+        items = caption_view(caption, profile).items
         there = {item.text for item in items} | {after_sentence(item)[0] for item in items}
-        new = [tag for tag in self.tags if tag not in there]
-        if self.existing == "move":
-            old = [tag for tag in self.tags if tag in there]
-            caption = Move(tuple(old), self.position).change(caption, context) if old else caption
-        return _put_all(caption, new, self.position, context.profile)
+        old = [name for tag in self.tags for name in parts_of(tag, profile) if name in there]
+        new = []
+        for tag in self.tags:
+            parts = parts_of(tag, profile)
+            missing = {name: written for name, written in parts.items() if name not in there}
+            if missing:
+                new.append(tag if len(missing) == len(parts) else (profile.separator + " ").join(missing.values()))
+                there |= missing.keys()
+        if old and self.existing == "move":
+            caption = Move(tuple(dict.fromkeys(old)), self.position).change(caption, context)
+        return _put_all(caption, new, self.position, profile)
 
 
 @dataclass(frozen=True, slots=True)
 class Move(EachCaption):
-    """Move tags that are there, together, in the order given; others are not added."""
+    """Move tags that are there, together, in the order given, each as often as it is there; others are not added."""
 
     tags: tuple[str, ...]
     position: Position
@@ -116,16 +130,21 @@ class Move(EachCaption):
     def change(self, caption: str, context: Context) -> str:
         profile = context.profile
         seen = caption_view(caption, profile)
-        there = {item.text for item in seen.items}
-        wanted = [tag for tag in self.tags if tag in there and tag != self.position.tag]
-        if not wanted or (self.position.tag and self.position.tag not in there):
+        written: dict[str, list[str]] = {}
+        for item in seen.items:
+            written.setdefault(item.text, []).append(caption[item.start : item.end])
+        wanted = [tag for tag in dict.fromkeys(self.tags) if tag in written and tag != self.position.tag]
+        if not wanted or (self.position.tag and self.position.tag not in written):
             return caption
-        weighted = {item.text: caption[item.start : item.end] for item in reversed(seen.items)}
-        gone = [index for index, item in enumerate(seen.items) if item.text in wanted]
-        if self._is_there_already(seen, gone, wanted):
+        moved = frozenset(wanted)
+        gone = [index for index, item in enumerate(seen.items) if item.text in moved]
+        if self._is_there_already(seen, gone, [tag for tag in wanted for _each in written[tag]]):
             return caption
-        rest = without(caption, seen, gone, profile)
-        return _put_all(rest, [weighted[tag] for tag in wanted], self.position, profile)
+        texts = [text for tag in wanted for text in written[tag]]
+        changed = _put_all(without(caption, seen, gone, profile), texts, self.position, profile)
+        if not any(map(is_joining, wanted)):
+            return changed
+        return with_all(changed, caption, (item.text for item in seen.items), profile)
 
     def _is_there_already(self, seen: View, gone: list[int], wanted: list[str]) -> bool:
         """Whether the tags stand in their place, so that nothing about them is touched."""
@@ -136,6 +155,37 @@ class Move(EachCaption):
         if self.position.kind == "back" and all(item.zone != "suffix" for item in seen.items):
             return gone == list(range(len(seen.items) - len(wanted), len(seen.items)))
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Move the tag at one place of a caption to another, both from 0; what is tied to it goes with it.
+
+    A place behind the last one means the last. Within what is tied together the tag moves alone.
+    """
+
+    place: int
+    to: int
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        if text is None:
+            return None
+        seen = view(text, context.profile)
+        items, place, to = seen.items, self.place, min(self.to, len(seen.items) - 1)
+        if place >= len(items) or (context.profile.lines == "one_random" and items[place].line != items[to].line):
+            return text
+        if items[place].unit == items[to].unit:
+            order = list(range(len(items)))
+            order.insert(to, order.pop(place))
+            changed = with_each_in_order(text, seen, order)
+        else:
+            units = list(dict.fromkeys(item.unit for item in items))
+            units.insert(units.index(items[to].unit), units.pop(units.index(items[place].unit)))
+            rank = {unit: number for number, unit in enumerate(units)}
+            changed = with_order(text, seen, sorted(range(len(items)), key=lambda index: rank[items[index].unit]))
+        if not is_joining(items[place].text) and not is_joining(items[to].text):
+            return changed
+        return with_all(changed, text, (item.text for item in items), context.profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +216,17 @@ class Trigger(EachCaption):
     def change(self, caption: str, context: Context) -> str:
         profile = context.profile
         seen = caption_view(caption, profile)
+        parts = parts_of(self.word, profile)
+        if len(parts) > 1:
+            for part in reversed(parts.values()):
+                caption = Trigger(part, self.anywhere).change(caption, context)
+            return caption
         wanted = self.word.casefold()
         found = [index for index, item in enumerate(seen.items) if item.text.casefold() == wanted]
         if not found:
             return put(caption, self.word, FRONT, profile)
-        if seen.items[found[0]].text != self.word:
-            caption = with_replaced(caption, seen, found[0], self.word)
-            seen = caption_view(caption, profile)
-        if len(found) > 1:
-            caption = without(caption, seen, found[1:], profile)
+        if len(found) > 1 or seen.items[found[0]].text != self.word:
+            caption = with_names(caption, seen, {found[0]: self.word}, found[1:], profile)
         return caption if self.anywhere else Move((self.word,), FRONT).change(caption, context)
 
 
@@ -215,7 +267,12 @@ def _put_by_rule(caption: str, tags: list[str], position: Position, profile: Pro
     gap = style(caption, seen, profile)
     caption = with_each_followed(caption, seen, groups, profile)
     start = seen.items[0].start
-    return caption[:start] + "".join(tag + gap for tag in front) + caption[start:]
+    changed = caption[:start] + "".join(tag + gap for tag in front) + caption[start:]
+    return (
+        with_all(changed, caption, (item.text for item in seen.items), profile)
+        if any(map(is_joining, tags))
+        else changed
+    )
 
 
 def _is_one_tag(tag: str, profile: Profile) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.edits import with_each_followed, with_each_replaced, without
-from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.edits import with_each_followed, with_names, without
+from lora_tui.captions.operations.base import Context, EachCaption, is_joining, with_all
 from lora_tui.captions.view import caption_view
 
 if TYPE_CHECKING:
@@ -43,9 +43,12 @@ class Aliases(EachCaption):
                 there.add(key(wanted[index]))
                 new[index] = wanted[index]
         gone = [index for index in renamed if index not in new]
-        caption = with_each_replaced(caption, seen, new)
-        again = caption_view(caption, context.profile)
-        return without(caption, again, gone, context.profile) if len(again.items) == len(names) else caption
+        changed = with_names(caption, seen, new, gone, context.profile)
+        if not any(map(is_joining, new.values())):
+            return changed
+        return with_all(
+            changed, caption, (name for index, name in enumerate(names) if wanted[index] == name), context.profile
+        )
 
 
 @dataclass(frozen=True, slots=True)

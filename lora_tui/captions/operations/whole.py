@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lora_tui.captions.edits import with_each_replaced, without
-from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.edits import with_names, without
+from lora_tui.captions.operations.base import Context, EachCaption, is_joining, with_all
 from lora_tui.captions.operations.match import SECONDS, compiled, too_slow
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import caption_view, captions_of, map_captions, tags_of, view
@@ -50,29 +50,13 @@ class Substitute(EachCaption):
                 new = found.expand(self._template) if found else item.text
             if new != item.text:
                 names[index] = new.strip()
-        gone = {index for index, new in names.items() if not new}
-        caption = with_each_replaced(caption, seen, {index: new for index, new in names.items() if new})
-        if not gone:
-            return caption
-        kept = [index for index in range(len(seen.items)) if index not in gone]
-        old = caption_view(caption, context.profile)
-        if len(old.items) == len(seen.items):
-            return without(caption, old, gone, context.profile)
-        # New separators shifted the numbers: take the empty ones away first, then put the new names in.
-        text = without(_original(seen, caption, names), seen, gone, context.profile)
-        again = caption_view(text, context.profile)
-        return with_each_replaced(text, again, {place: names[i] for place, i in enumerate(kept) if names.get(i)})
-
-
-def _original(seen: Any, changed: str, names: dict[int, str]) -> str:
-    """The caption before :func:`with_each_replaced` changed it."""
-    parts, position, shift = [], 0, 0
-    for index in sorted(index for index, new in names.items() if new):
-        item = seen.items[index]
-        parts += [changed[position + shift : item.name_start + shift], item.text]
-        shift += len(names[index]) - (item.name_end - item.name_start)
-        position = item.name_end
-    return "".join([*parts, changed[position + shift :]])
+        new_names = {index: new for index, new in names.items() if new}
+        changed = with_names(caption, seen, new_names, names.keys() - new_names.keys(), context.profile)
+        if not any(map(is_joining, new_names.values())):
+            return changed
+        return with_all(
+            changed, caption, (item.text for i, item in enumerate(seen.items) if i not in names), context.profile
+        )
 
 
 class Phrase(EachCaption):

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.transaction import Preview
-from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.tags.editor import AT_ONCE, Scope, Stretch
 from lora_tui.tui.tags.rows import diff
 from lora_tui.tui.threads import in_thread, start_job
@@ -20,6 +20,7 @@ from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
+    from lora_tui.captions.journal.writer import Transaction
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
 
@@ -70,8 +71,9 @@ class Edits:
             return
         try:
             found = prepare()
-        except UserError as error:
-            self.screen.tell(error_words(error), "error")
+            found.occurrences.bit_length()
+        except Exception as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
         self._take(found, ask, repeatable)
 
@@ -87,8 +89,9 @@ class Edits:
 
         try:
             found = await in_thread(work)
-        except UserError as error:
-            self.screen.tell(error_words(error), "error")
+        except Exception as error:
+            if not stop.is_set():
+                self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
         finally:
             self.screen.work("")
@@ -110,18 +113,24 @@ class Edits:
         elif ask:
             self._show(found)
         else:
-            start_job(self.screen, partial(self._apply, found, repeatable), "apply", alone=False)
+            self._do(found, repeatable)
 
-    async def _apply(self, found: Preview, repeatable: bool = True) -> None:
-        editor = self._editor
+    def _do(self, found: Preview, repeatable: bool = True) -> None:
+        """Do what was computed: at once, so that the next key finds it done; very many captions in a thread."""
         if len(found.changes) > AT_ONCE:
-            self.screen.work(_("Changing {count} captions.").format(count=count(len(found.changes))))
-            try:
-                transaction = await in_thread(partial(editor.apply, found, repeatable=repeatable))
-            finally:
-                self.screen.work("")
+            start_job(self.screen, partial(self._do_long, found, repeatable), "apply", alone=False)
         else:
-            transaction = editor.apply(found, repeatable=repeatable)
+            self._done(found, self._editor.apply(found, repeatable=repeatable))
+
+    async def _do_long(self, found: Preview, repeatable: bool) -> None:
+        self.screen.work(_("Changing {count} captions.").format(count=count(len(found.changes))))
+        try:
+            transaction = await in_thread(partial(self._editor.apply, found, repeatable=repeatable))
+        finally:
+            self.screen.work("")
+        self._done(found, transaction)
+
+    def _done(self, found: Preview, transaction: Transaction) -> None:
         self.screen.panes.refresh_tags()
         images = found.images - len(transaction.conflicts)
         text = ngettext("{operation}: {count} image", "{operation}: {count} images", images)
@@ -135,11 +144,15 @@ class Edits:
     # -- the preview
 
     def _show(self, found: Preview) -> None:
+        width = max(self.screen.size.width - 6, 20)
+        notes: list[tuple[Cell, ...]] = [(Cell(line, "warning"),) for one in self._notes for line in wrap(one, width)]
+        try:
+            self._rows = [*notes, *_rows_of(found)]
+        except Exception as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
+            return
         self.pending = found
         self._focus = self.screen.panes.focus
-        width = max(self.screen.size.width - 6, 20)
-        self._rows = [(Cell(line, "warning"),) for note in self._notes for line in wrap(note, width)]
-        self._rows += _rows_of(found)
         self._notes = ()
         keymap = self.screen.shell.keymap
         images = ngettext("{count} image", "{count} images", found.images).format(count=count(found.images))
@@ -188,7 +201,7 @@ class Edits:
         found = self.pending
         self.discard()
         if found is not None:
-            start_job(self.screen, partial(self._apply, found), "apply", alone=False)
+            self._do(found)
 
     def action_save(self) -> None:
         start_job(self.screen, self._flush, "save", alone=False)

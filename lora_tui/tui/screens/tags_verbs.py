@@ -128,11 +128,11 @@ class Verbs:
         row, tags = panes.tag_row, panes.tags
         if row is None or row.place < 0 or not 0 <= row.place + step < len(tags):
             return
-        side = "before" if step < 0 else "after"
-        self.screen.edits.run(
-            f"move {quoted(row.tag)} {side} {quoted(tags[row.place + step])}", scope="here", ask=False
-        )
-        self.screen.call_later(panes.put_cursor, row.tag)
+        to = row.place + step
+        stretch = self._editor.stretch(panes.number, "here")
+        prepare = partial(self._editor.prepare, f"shift {row.place + 1} to {to + 1}", stretch)
+        self.screen.edits.consider(prepare, stretch, ask=False, repeatable=False)
+        panes.put_cursor(row.tag, to)
 
     def action_to_front(self) -> None:
         self.screen.edits.run(f"move {quoted(self.screen.panes.tag)} front")
