@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -20,6 +21,8 @@ from lora_tui.settings import state_dir
 from lora_tui.text import _
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_crashes = itertools.count(1)
+
 STUCK_SECONDS = 4.0
 """How long a closing app may wait for a terminal that takes no more output."""
 
@@ -141,7 +144,7 @@ def write_crash_file(error: BaseException) -> Path | None:
         f"lora-tui {__version__}, Python {sys.version.split()[0]}, Textual {version('textual')}\n"
         f"{platform.platform()}, TERM={os.environ.get('TERM', '')}\n{sys.argv[1:]}\n\n"
     )
-    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{next(_crashes)}.txt"
     try:
         folder = state_dir() / "crashes"
         folder.mkdir(exist_ok=True)

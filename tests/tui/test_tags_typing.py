@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.test_tags import ready, tags, texts, type_in
 
+from lora_tui.captions.operations.base import Context
+from lora_tui.captions.verbs import VERBS
+from lora_tui.tui.widgets.footer import Status
 from lora_tui.tui.widgets.prompt import Prompt
 
 
@@ -46,3 +50,29 @@ async def test_escape_never_leaves_the_editor_nor_takes_marks_away(tmp_path: Pat
         await soon(pilot, lambda: app.current_mode == "home")
         await pilot.press("f3")
         await soon(pilot, lambda: "union of 2 marked" in screen_text(app))
+
+
+async def test_an_error_of_the_program_while_a_line_is_typed_or_previewed_is_said_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Burst:
+        def apply(self, text: str | None, context: Context) -> str | None:
+            return str(text).split("\0")[1]
+
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(VERBS, "burst", (lambda words: Burst() if words.is_done else 1 / 0, "burst"))
+    before = texts(make_dataset(tmp_path, 2))
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("colon")
+        await type_in(pilot, "burst")
+        await soon(pilot, lambda: "An error of the program itself: IndexError. Nothing" in screen_text(app))
+        await type_in(pilot, " now")
+        await soon(pilot, lambda: "itself: ZeroDivisionError." in screen_text(app))
+        await pilot.press("ctrl+u")
+        await type_in(pilot, "burst")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "itself: IndexError." in tags(app).query_one(Status).text)
+        assert texts(tmp_path) == before
+    notes = [path.read_text() for path in (tmp_path / "home" / "state" / "crashes").iterdir()]
+    assert any("IndexError" in text for text in notes)

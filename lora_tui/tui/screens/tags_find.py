@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lora_tui.captions.quoting import quoted
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.tags.editor import AT_ONCE, Stretch
 from lora_tui.tui.tags.foretold import foretold
 from lora_tui.tui.tags.kept import History
@@ -17,7 +18,6 @@ from lora_tui.tui.tags.offers import COMMANDS, Offering, filter_offers
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.virtual_list import VirtualList
-from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
@@ -87,7 +87,7 @@ class Finding:
         if self._kind == "filter":
             self.screen.guide(partial(self._filter_typed, text))
             return
-        if self._kind == "command" and (problem := self.screen.commands.check(text)) is not None:
+        if self._kind == "command" and (problem := self._flaw(text)) is not None:
             self._refuse(problem)
             return
         self._prompt.close()
@@ -105,7 +105,7 @@ class Finding:
         elif self._kind == "find":
             self.screen.panes.find(text)
         elif self._kind == "command":
-            problem = self.screen.commands.check(text) if text.strip() else None
+            problem = self._flaw(text) if text.strip() else None
             name = text.strip().partition(" ")[0]
             if problem is None and name in COMMANDS and name != "s":
                 self._prompt.remark(_(COMMANDS[name]))
@@ -115,6 +115,13 @@ class Finding:
                 self._foretell(text)
         elif self._kind == "tags":
             self._foretell(text)
+
+    def _flaw(self, text: str) -> Exception | None:
+        """What is wrong with a typed command."""
+        try:
+            return self.screen.commands.check(text)
+        except Exception as error:
+            return error
 
     def _foretell(self, text: str) -> None:
         """Say what a line would change, once typing rests."""
@@ -128,17 +135,24 @@ class Finding:
             return
         try:
             found = await in_thread(self._editor.prepare, operation, stretch)
-        except Exception:  # a courtesy for a line that is half typed: Enter tells what is wrong, whatever it is
-            return
+            words, tone = foretold(found), "muted"
+        except UserError:
+            return  # a line that is half typed; Enter tells what is wrong with it
+        except Exception as error:
+            words, tone = failure_words(self.screen.shell, error), "error"
         if self._prompt.is_open and self._prompt.value == text:
-            self._prompt.remark(foretold(found))
+            self._prompt.remark(words, tone)
 
-    def _refuse(self, error: UserError) -> None:
+    def _refuse(self, error: Exception) -> None:
         """The line cannot be done: say why; what was typed for after it is not meant for the line."""
         self.screen.shell.forget_keys()
         self.say_error(error)
 
-    def say_error(self, error: UserError) -> None:
+    def say_error(self, error: Exception) -> None:
+        """Say below the line what is wrong with it."""
+        if not isinstance(error, UserError):
+            self._prompt.remark(failure_words(self.screen.shell, error), "error")
+            return
         column = getattr(error, "column", -1)
         words = error.message if not error.remedy else f"{error.message} {error.remedy}"
         self._prompt.remark(plain(words), "warning", column)
@@ -167,7 +181,7 @@ class Finding:
         try:
             found = await in_thread(editor.select, text)
             hint = editor.hints(text)
-        except UserError as error:
+        except Exception as error:
             if self._prompt.value == text:
                 self.say_error(error)
             return
@@ -179,7 +193,7 @@ class Finding:
         editor = self._editor
         try:
             found = await in_thread(editor.select, text)
-        except UserError as error:
+        except Exception as error:
             self._refuse(error)
             return
         self._histories["filter"].add(text)
@@ -207,8 +221,8 @@ class Finding:
     async def _filter_by(self, text: str) -> None:
         try:
             found = await in_thread(self._editor.select, text)
-        except UserError as error:
-            self.screen.tell(error_words(error), "error")
+        except Exception as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
         self.take_filter(text, found)
 
