@@ -50,7 +50,12 @@ class Apart:
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=environment
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=environment,
+                process_group=0,  # Ctrl+C is for whoever asked, who ends this process
             )
         except OSError as error:
             raise self._died(plain(error.strerror or str(error))) from error

@@ -83,7 +83,9 @@ def fetched(
             for _part in Path(file).parts:
                 place = place.parent
         return place
-    except (OSError, ValueError, RuntimeError) as error:
+    except (UserError, StoppedError):
+        raise
+    except Exception as error:  # a mirror may answer anything, and the library believes it
         reason = str(error).strip().splitlines()
         raise UserError(
             _("{name} could not be fetched from the hub: {reason}").format(

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -71,7 +70,6 @@ class _Told:
 
 def main() -> int:
     """Answer until the input ends; exit status 1 after an error that was told."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked was interrupted, too, and ends this process
     threading.Thread(target=_end_with, args=(os.getppid(),), name="watch", daemon=True).start()
     tell = _Told()
     request = json.loads(sys.stdin.buffer.readline())

@@ -1,0 +1,140 @@
+"""Models by their names on the hub: fetched once from a server on loopback, then found without any."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tagger_builders import make_images, make_wd14
+
+from lora_tui.errors import UserError
+from lora_tui.tagging.hub import cached, is_hub_name
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The few answers that fetching a model needs."""
+
+    files: dict[str, bytes] = {}
+    asked: list[str] = []
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        path = self.path.partition("?")[0]
+        if path.startswith("/api/models/owner/wd-tiny"):
+            names = [
+                {"type": "file", "path": name, "rfilename": name, "size": len(data), "oid": COMMIT}
+                for name, data in self.files.items()
+            ]
+            told: Any = names if "/tree/" in path else {"id": "owner/wd-tiny", "sha": COMMIT, "siblings": names}
+            self._send(json.dumps(told).encode(), {}, body)
+            return
+        name = path.rpartition("/")[2]
+        if not path.startswith("/owner/wd-tiny/resolve/") or name not in self.files:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        data = self.files[name]
+        self._send(data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}, body)
+
+    def _send(self, data: bytes, headers: dict[str, str], body: bool) -> None:
+        self.send_response(200)
+        for key, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, *_args: Any) -> None:
+        """Nothing on the terminal of the tests."""
+
+
+def tag(data: Path, name: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    command = [
+        sys.executable,
+        "-m",
+        "lora_tui",
+        "tag",
+        str(data),
+        "--model",
+        name,
+        "--threads",
+        "1",
+        "--dry-run",
+        "--json",
+    ]
+    env = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
+
+
+def test_a_model_is_fetched_once_and_found_again(tmp_path: Path) -> None:
+    folder = make_wd14(tmp_path / "made")
+    Hub.files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"other.bin": b"x" * 1000}
+    Hub.asked = []
+    data = make_images(tmp_path / "data", {"red": "red"})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        first = tag(data, "owner/wd-tiny", tmp_path / "hf", HF_ENDPOINT=endpoint)
+        assert first.returncode == 0, first.stderr
+        assert json.loads(first.stdout)["models"][0]["name"] == "wd-tiny"
+        assert not any("other.bin" in line for line in Hub.asked)
+        missing = tag(data, "owner/wd-none", tmp_path / "hf", HF_ENDPOINT=endpoint)
+        assert missing.returncode == 2
+        assert json.loads(missing.stdout)["error"]["code"] == "tagger.download"
+    finally:
+        server.shutdown()
+        server.server_close()
+    again = tag(data, "owner/wd-tiny", tmp_path / "hf", HF_ENDPOINT=endpoint)  # nobody is there now
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["models"][0]["kept"] == 1
+
+
+def test_what_is_in_the_cache_is_found_as_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert cached("owner/model", ["model.onnx"]) is None
+    place = tmp_path / "models--owner--model"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(COMMIT + "\n")
+    snapshot = place / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.onnx").touch()
+    assert cached("owner/model", ["model.onnx"]) == snapshot
+    assert cached("owner/model", ["*.safetensors"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "legal"),
+    [("owner/model-v1.2_x", True), ("model", False), ("a/b/c", False), ("/b", False), ("a/", False), ("a/b c", False)],
+)
+def test_names_on_the_hub(name: str, legal: bool) -> None:
+    assert is_hub_name(name) is legal
+
+
+def test_the_hub_is_not_asked_where_that_is_forbidden(tmp_path: Path) -> None:
+    """The tests' own environment forbids it."""
+    from lora_tui.tagging.hub import fetched
+
+    with pytest.raises(UserError) as caught:
+        fetched("owner/never-there", ("*",), ("model.onnx",))
+    assert caught.value.code == "tagger.download"
+    assert "HF_ENDPOINT" in caught.value.remedy

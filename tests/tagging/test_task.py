@@ -1,0 +1,78 @@
+"""Tagging in the background: under a keeper, stopped and resumed, and what is told of it afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from caption_folders import contents, opened
+from support import until
+from tagger_builders import make_images, make_wd14
+
+from lora_tui.errors import UserError
+from lora_tui.jobs.control import request as ask
+from lora_tui.jobs.lock import holder
+from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, of_options
+from lora_tui.tagging.request import Endpoint
+from lora_tui.tasks.start import resume_task, start_task
+from lora_tui.tasks.status import task_status
+
+
+def options(data: Path, wd: Path, **fields: Any) -> dict[str, Any]:
+    request = Request((ModelChoice("wd14", str(wd)),), device="cpu", threads=1, **fields)
+    return {"dataset": str(data), "request": request.as_options(), "scope": "all"}
+
+
+def test_a_task_tags_in_the_background_and_goes_on_after_a_stop(tmp_path: Path) -> None:
+    wd = make_wd14(tmp_path / "wd")
+    data = make_images(tmp_path / "data", {f"{n:03d}": (n, 0, 255 - n) for n in range(250)})
+    (data / "torn.png").write_bytes(b"\x89PNG")
+    task = start_task(data, "tag", "tiny", options(data, wd, batch=1))
+    until(lambda: task_status(task).done >= 3 or not task_status(task).alive, 60)
+    ask(task.root, "stop")
+    until(lambda: not task_status(task).alive, 60)
+    stopped = task_status(task)
+    if stopped.result.get("stopped"):  # else it was quicker than the request
+        assert not list(data.glob("*.txt"))
+        until(lambda: holder(task.root / "keeper.lock") is None)
+        resume_task(task)
+        until(lambda: task_status(task).state == "finished", 60)
+    ended = task_status(task)
+    assert len(list(data.glob("*.txt"))) == 250
+    assert ended.result["failed"] == 1
+    assert ended.result["complete"] is True
+    assert [one["place"] for one in ended.warnings] == ["torn.png"]
+    session = opened(data)
+    session.undo()
+    session.close()
+    assert sum(name.endswith(".txt") for name in contents(data)) == 0
+
+
+def test_what_is_asked_survives_json() -> None:
+    asked = Request(
+        (ModelChoice("wd14", "a", 0.4), ModelChoice("endpoint", "b")),
+        rules=Rules(thresholds=Thresholds(0.2, other=0.5), replace=(("a", "b"),), first=("x",)),
+        endpoint=Endpoint(url="http://x", prompt="{tags}"),
+        combine="vote",
+        votes=2,
+    )
+    import json
+
+    assert of_options(json.loads(json.dumps(asked.as_options()))) == asked
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"models": [{"kind": "wd15"}]}, "models.0.kind"),
+        ({"models": [{"kind": "wd14", "nmae": "x"}]}, "models.0.nmae"),
+        ({"models": []}, "models"),
+        ({"models": [{}], "rules": {"thresholds": {"general": "high"}}}, "rules.thresholds.general"),
+        ({"models": [{}], "exsting": "skip"}, "exsting"),
+    ],
+)
+def test_what_cannot_be_asked(wrong: dict[str, Any], place: str) -> None:
+    with pytest.raises(UserError) as caught:
+        of_options(wrong)
+    assert (caught.value.code, caught.value.place) == ("tagger.request", place)
