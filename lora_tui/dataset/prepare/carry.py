@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,6 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
 WORKERS = 2
-BEGUN_AT_ONCE = 32
-"""Images that one line of the work file says are begun."""
 
 
 @dataclass(frozen=True)
@@ -153,22 +151,18 @@ class _Run:
         return (lambda: False) if should_stop is None else should_stop
 
     def _requests(self, waiting: list[Item]) -> Iterator[tuple[Item, dict[str, Any]]]:
-        rest = iter(waiting)
-        while several := list(islice(rest, BEGUN_AT_ONCE)):
-            claims = [self._work.claim(item) for item in several]
-            claimed = list(zip(several, claims, strict=True))
-            self._work.begin(item.key for item, claim in claimed if not claim.foreign)
-            for item, claim in claimed:
-                self.kept += claim.keep
-                yield (
-                    item,
-                    {
-                        "item": item_as_data(item),
-                        "pixels": item.image.facts.width * item.image.facts.height,
-                        "replace": claim.replace,
-                        "keep": claim.keep,
-                    },
-                )
+        for item in waiting:
+            claim = self._work.claim(item)
+            self.kept += claim.keep
+            yield (
+                item,
+                {
+                    "item": item_as_data(item),
+                    "pixels": item.image.facts.width * item.image.facts.height,
+                    "replace": claim.replace,
+                    "keep": claim.keep,
+                },
+            )
 
     def _take(self, item: Item, reply: dict[str, Any]) -> None:
         """Note what came of an item.
@@ -183,7 +177,6 @@ class _Run:
             if reply["fatal"]:
                 raise UserError(error["message"], place=error["place"], remedy=error["remedy"], code=error["code"])
             self.failed.append(Problem(item.image.path, error["code"], error["message"], error["remedy"]))
-            self._work.fail(item)
             failed += 1
         else:
             self._work.finish(item, reply)

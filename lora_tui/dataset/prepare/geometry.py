@@ -149,7 +149,7 @@ def _full_place(width: int, height: int, options: Options) -> Size:
 
 def _own_place(width: int, height: int, options: Options) -> Size:
     """The place that a small image is padded to: its shorter side to the size, the other one to the next multiple."""
-    other = max(-(-max(width, height) // options.step) * options.step, options.size)
+    other = -(-max(width, height, options.size) // options.step) * options.step
     return Size(options.size, other) if width <= height else Size(other, options.size)
 
 

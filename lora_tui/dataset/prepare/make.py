@@ -115,8 +115,9 @@ def render_mask(source: Source, fitted: Fitted, box: Corners) -> Image:
 
 
 def encode(picture: Image, options: Options) -> bytes:
-    """The bytes of a picture's file, without any metadata."""
+    """The bytes of a picture's file, without any metadata: what a decoder has noted would be written along."""
     buffer = io.BytesIO()
+    picture.info = {}
     if options.format == "jpeg":
         colours = 0 if options.quality >= FULL_COLOUR_FROM else 2
         picture.save(buffer, "JPEG", quality=options.quality, subsampling=colours)
@@ -130,6 +131,7 @@ def encode(picture: Image, options: Options) -> bytes:
 def encode_mask(mask: Image) -> bytes:
     """The bytes of a mask's file."""
     buffer = io.BytesIO()
+    mask.info = {}
     mask.save(buffer, "PNG", compress_level=PNG_LEVEL)
     return buffer.getvalue()
 

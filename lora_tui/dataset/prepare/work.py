@@ -1,8 +1,8 @@
-"""The work file of a preparation: what was asked for, what was begun, what is done. It makes going on possible.
+"""The work file of a preparation: what was asked for and what is done. It makes going on possible.
 
-It lies in ``.lora-tui/prepare/`` of the destination, one JSON object a line, only ever added to. Before an image is
-handed to a process a line says that it is begun, so that what a killed process left is known to be ours; when it is
-done a line says what was written, so that what a person changed since is known, too, and left alone.
+It lies in ``.lora-tui/prepare/`` of the destination, one JSON object a line, only ever added to. A line says what was
+written for an image that is done, so that it is not done again, and that what a person changed since is left alone. What
+a killed process wrote before there was a line is known by its bytes: the same image and options give the same ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,10 @@ PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Which files of an item may be replaced, and which were changed by somebody else and stay.
-
-    ``foreign`` says that a file which was never ours has one of its names.
-    """
+    """Which files of an item are ours and may be replaced, and which were changed by somebody else and stay."""
 
     replace: tuple[str, ...]
     keep: tuple[str, ...]
-    foreign: bool
 
 
 class Work:
@@ -59,9 +55,7 @@ class Work:
         self.path = self.folder / FILE
         self.lock = -1
         self._plan = plan
-        self._begun: set[str] = set()
         self._done: dict[str, tuple[int, int]] = {}
-        self._owners: dict[str, str] = {}
         self._descriptor = -1
         self._size = 0
 
@@ -102,14 +96,10 @@ class Work:
         replace: list[str] = []
         keep: list[str] = []
         for name in item.names:
-            state = _state(self.destination / name)
             if name in written:
-                (replace if state in (written[name], None) else keep).append(name)
-            elif item.key in self._begun and self._owners.get(name, item.key) == item.key:
-                replace.append(name)
-        ours = {*replace, *keep}
-        foreign = any(name not in ours and os.path.lexists(self.destination / name) for name in item.names)
-        return Claim(tuple(replace), tuple(keep), foreign)
+                unchanged = _state(self.destination / name) in (written[name], None)
+                (replace if unchanged else keep).append(name)
+        return Claim(tuple(replace), tuple(keep))
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What is known of a done item; none when it is not done."""
@@ -119,27 +109,6 @@ class Work:
         found: dict[str, Any] = json.loads(os.pread(self._descriptor, place[1], place[0]))
         return found
 
-    def begin(self, keys: Iterable[str]) -> None:
-        """Note that items are about to be made.
-
-        Raises:
-            OSError: the disk is full or cannot be written.
-        """
-        several = [key for key in keys if key not in self._begun]
-        if several:
-            self._add({"begin": several})
-            self._begun.update(several)
-
-    def fail(self, item: Item) -> None:
-        """Note that nothing was written for an item.
-
-        Raises:
-            OSError: the disk is full or cannot be written.
-        """
-        if item.key in self._begun:
-            self._add({"failed": item.key})
-            self._begun.discard(item.key)
-
     def finish(self, item: Item, reply: Mapping[str, Any]) -> None:
         """Note what was written for an item.
 
@@ -148,8 +117,6 @@ class Work:
         """
         record = {"done": item.key, "source": _stamp(item), "files": reply["files"], "copies": reply["copies"]}
         self._done[item.key] = self._add(record)
-        self._begun.discard(item.key)
-        self._owners.update(dict.fromkeys(_written(record), item.key))
 
     def _open(self) -> None:
         fresh = not self.path.exists()
@@ -194,14 +161,9 @@ class Work:
                 entry = json.loads(line)
                 if "head" in entry:
                     self._require_same(entry["head"], head)
-                elif "begin" in entry:
-                    self._begun.update(entry["begin"])
-                elif "failed" in entry:
-                    self._begun.discard(entry["failed"])
                 elif "done" in entry:
                     self._done[entry["done"]] = offset, len(line)
-                    self._begun.discard(entry["done"])
-                    self._owners.update(dict.fromkeys(_written(entry), entry["done"]))
+                    _written(entry)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise UserError(
                     _("The work file of the preparation is damaged."),

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -100,13 +101,30 @@ class Maker:
             if name in replace:
                 write_atomic(path, data, durable=False)
             else:
-                write_new(path, data)
-                new.append(path)
+                self._add(path, data, new)
             status = path.stat()
         except OSError as error:
             raise _Unwritten(path, error) from error
         digest = hashlib.blake2b(data, digest_size=20).hexdigest()
         return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "digest": digest}
+
+    def _add(self, path: Path, data: bytes, new: list[Path]) -> None:
+        """Write a new file. One that is there with the same bytes, or none, is of a run that was cut off.
+
+        Raises:
+            FileExistsError: another file is there.
+            OSError: it cannot be written.
+        """
+        try:
+            write_new(path, data)
+            new.append(path)
+        except FileExistsError:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size not in (0, len(data)):
+                raise
+            if status.st_size and path.read_bytes() != data:
+                raise
+            write_atomic(path, data, durable=False)
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def fitted(width: int, height: int, **options: Any) -> Fitted:
         (1000, 1000, {"shape": "square"}, "512x512", (1000, 1000)),
         (2000, 1000, {"shape": "square"}, "512x512", (1000, 1000)),
         (2000, 1000, {"shape": "square", "size": 1024, "small": "enlarge"}, "1024x1024", (1000, 1000)),
-        (300, 400, {}, "256x384", (266.667, 400)),  # the next lower multiples of 64, shrunk to cover them
+        (300, 400, {}, "256x384", (400 * 2 / 3, 400)),  # the next lower multiples of 64, shrunk to cover them
         (300, 400, {"small": "enlarge"}, "512x640", (300, 375)),  # 400 * 512 / 300 = 682.7, so 640
         (300, 400, {"shape": "square"}, "256x256", (300, 300)),
         (2000, 1000, {"fit": "pad", "shape": "square"}, "512x512", (2000, 1000)),
@@ -159,7 +160,7 @@ def test_pieces_of_a_long_image_cover_it_and_overlap(short: int, ratio: float, o
     assert all(part.width == part.height == short for part in parts)
     assert spans[0][0] == 0
     assert spans[-1][1] == long
-    for (_start, end), (start, _end) in zip(spans, spans[1:], strict=False):
+    for (_start, end), (start, _end) in pairwise(spans):
         assert end - start >= overlap * short - 1, "one pixel is lost to rounding at most"
     fewer = (long - short) / (len(parts) - 2) if len(parts) > 2 else math.inf
     assert fewer > short * (1 - overlap) - 1e-6, "no piece is more than needed"
