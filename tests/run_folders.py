@@ -64,8 +64,8 @@ def step(events: EventWriter, number: int, *, per_epoch: int = 50, loss: float |
     )
 
 
-def resources(events: EventWriter, *, gpu: bool = True) -> None:
-    """A sample of the machine."""
+def resources(events: EventWriter, *, gpu: bool = True, **more: object) -> None:
+    """A sample of the machine; ``more`` is told of its card."""
     card = {
         "index": 0,
         "name": "Test GPU",
@@ -74,6 +74,7 @@ def resources(events: EventWriter, *, gpu: bool = True) -> None:
         "memory_total": 24_000_000_000,
         "temperature": 71,
         "power": 402.0,
+        **more,
     }
     events.emit(
         "resources",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,11 +111,12 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.cli.follow import status_json, status_lines
     from lora_tui.cli.output import print_json, say
     from lora_tui.cli.train import checkpoint_files
+    from lora_tui.runs.gpu_memory import gpu_memory_of
     from lora_tui.runs.record import read_record
     from lora_tui.runs.status import inspect
     from lora_tui.text.formats import bytes_text
 
-    status, files = inspect(chosen), checkpoint_files(chosen)
+    status, files, gpus = inspect(chosen), checkpoint_files(chosen), gpu_memory_of(chosen)
     if as_json:
         record = {name: value for name, value in read_record(chosen).items() if name != "dataset"}
         extra: dict[str, Any] = {
@@ -123,12 +125,19 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
             "checkpoints": [{"path": path, "bytes": size} for path, size in files],
             "states": _names(chosen.state_dir),
             "samples": _names(chosen.samples_dir),
+            "gpu_memory": [asdict(one) for one in gpus],
             "record": record,
         }
         print_json({**status_json(status), **extra})
         return 0
     for line in status_lines(status):
         say(line)
+    for one in gpus:
+        if status.alive and one.now is not None:
+            text = _("memory on GPU {number}: {now} now, {most} at most")
+            say(text.format(number=one.index, now=bytes_text(one.now), most=bytes_text(one.most)))
+        else:
+            say(_("memory on GPU {number}: {most} at most").format(number=one.index, most=bytes_text(one.most)))
     say(str(chosen.root))
     for path, size in files:
         say(f"  {path.relative_to(chosen.root)}  {bytes_text(size)}")

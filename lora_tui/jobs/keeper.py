@@ -77,7 +77,7 @@ class Keeper:
         self._passed = 0
         self._abandoned = False
         self._life = self.events.size()
-        self._watch = _Watch(run_dir, self.events)
+        self._watch = _Watch(run_dir, self.events, lambda: self.child.pid if self.child is not None else 0)
 
     def run(self, started: Callable[[Job], None] = lambda _job: None) -> int:
         """Start the job, keep it, and say how it ended; ``started`` is called once it has begun, or has failed to."""
@@ -226,9 +226,10 @@ class Keeper:
 class _Watch:
     """Samples the machine in a thread of its own, because a driver in trouble may never answer."""
 
-    def __init__(self, run_dir: Path, events: EventWriter) -> None:
+    def __init__(self, run_dir: Path, events: EventWriter, pid: Callable[[], int]) -> None:
         self.ram_free: float | None = None
         self._run_dir = run_dir
+        self._pid = pid
         self._events = events
         self._kills: deque[int] = deque([oom_kills()], maxlen=3)
         self._over = threading.Event()
@@ -250,7 +251,7 @@ class _Watch:
         return oom_kills() - self._kills[0]
 
     def _sample(self) -> None:
-        sampler = Sampler(self._run_dir)
+        sampler = Sampler(self._run_dir, self._pid)
         while True:
             sample = sampler.sample()
             if sample["ram_total"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ _UNLIMITED = 1 << 60
 class Sampler:
     """Takes samples. GPUs through NVML when the driver is there, the rest through psutil."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, pid: Callable[[], int] = lambda: 0) -> None:
+        """``pid`` gives the process of the job whose share of the GPUs' memory is told; 0 while there is none."""
         import psutil  # type: ignore[import-untyped]
 
         self._psutil = psutil
         self._run_dir = run_dir
+        self._pid = pid
+        self._peaks: dict[int, int] = {}
         self._nvml: Any = _nvml()
         psutil.cpu_percent(None)  # the first call only starts the measurement
 
@@ -48,12 +52,34 @@ class Sampler:
         if self._nvml is None:
             return []
         found = []
+        ours = self._processes()
         with contextlib.suppress(self._nvml.NVMLError):
             for index in range(self._nvml.nvmlDeviceGetCount()):
                 handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
                 if _visible(index, _text(self._ask("nvmlDeviceGetUUID", handle))):
-                    found.append(self._gpu(index, handle))
+                    found.append(self._gpu(index, handle) | self._share(index, handle, ours))
         return found
+
+    def _processes(self) -> frozenset[int]:
+        """The job's process and those that it started."""
+        pid = self._pid()
+        try:
+            return frozenset((pid, *(c.pid for c in self._psutil.Process(pid).children(True)))) if pid else frozenset()
+        except self._psutil.Error:
+            return frozenset()
+
+    def _share(self, index: int, handle: Any, ours: frozenset[int]) -> dict[str, int | None]:
+        """Bytes of a GPU's memory that the job holds, and the most that it held.
+
+        None where it holds none, and where the driver does not say: it may not tell it by process, or number the
+        processes of a container as the machine outside does.
+        """
+        listed = self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or () if ours else ()
+        held = [one.usedGpuMemory for one in listed if one.pid in ours]
+        share = sum(int(size) for size in held) if held and None not in held else None
+        if share is not None:
+            self._peaks[index] = max(self._peaks.get(index, 0), share)
+        return {"memory_run": share, "memory_run_most": self._peaks.get(index)}
 
     def _gpu(self, index: int, handle: Any) -> dict[str, Any]:
         memory = self._ask("nvmlDeviceGetMemoryInfo", handle)

@@ -9,8 +9,9 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from lora_tui.jobs.events import as_number
+from lora_tui.jobs.events import as_count, as_number
 from lora_tui.runs.facts import Ending
+from lora_tui.runs.gpu_memory import GpuMemory, gpu_memory_in
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, clock, count, duration, number, percent, plain
@@ -22,6 +23,8 @@ from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
 Line = tuple[Cell, ...]
 
 ETA_WIDTH = 18
+SHARED_FROM = 0.05
+"""Share of a card's memory from which on what others hold of it is worth a line; a desktop holds less."""
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -249,9 +252,16 @@ def _machine(seen: Seen, width: int) -> list[Line]:
     resources = seen.story.resources
     gpus = resources.get("gpus")
     lines: list[Line] = []
+    own: list[Line] = []
+    shares = {share.index: share for share in gpu_memory_in(resources)}
     for gpu in gpus if isinstance(gpus, list) else []:
         if isinstance(gpu, dict):
-            lines += _gpu(gpu, seen, width)
+            told, share = _gpu(gpu, seen, width), shares.get(as_count(gpu.get("index")))
+            if share is not None and _shared(gpu, share):
+                told.insert(1, _own_memory(share))  # beside others on the card it is the number that matters
+            elif share is not None:
+                own.append(_own_memory(share))  # alone it is nearly that of the card
+            lines += told
     if not lines:
         used, total = _number(resources, "ram_used"), _number(resources, "ram_total")
         lines += _memory(_("all RAM"), used, total, seen, width)
@@ -261,7 +271,18 @@ def _machine(seen: Seen, width: int) -> list[Line]:
     wait = seen.story.data_wait
     if wait is not None:
         lines.append(_fact(_("data wait"), f"{wait:6.0%}", _("of a step")))
-    return lines
+    return [*lines, *own]
+
+
+def _shared(gpu: Mapping[str, Any], share: GpuMemory) -> bool:
+    """Whether others hold memory of the card that is worth a word."""
+    used, total = _number(gpu, "memory_used") or 0.0, _number(gpu, "memory_total") or 0.0
+    return share.now is not None and used - share.now > SHARED_FROM * total
+
+
+def _own_memory(share: GpuMemory) -> Line:
+    now = f"{share.now / 1e9:6.1f}" if share.now is not None else "-"
+    return _fact(_("this run"), now, _("GB VRAM, most {most}").format(most=f"{share.most / 1e9:.1f}"))
 
 
 def _gpu(gpu: Mapping[str, Any], seen: Seen, width: int) -> list[Line]:

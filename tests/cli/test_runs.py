@@ -338,3 +338,17 @@ def test_many_may_watch_one_run(living: RunFolder) -> None:
         out, err = watcher.communicate(timeout=60)
         assert (watcher.returncode, "stopped" in out) == (0, True), err
     assert not any(living.control_dir.iterdir())
+
+
+def test_the_memory_that_a_run_holds_on_its_gpu_is_shown(
+    done: RunFolder, living: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = {"index": 1, "memory_used": 9_000_000_000, "memory_run": 6_000_000_000, "memory_run_most": 7_000_000_000}
+    add_lines(done, [event_line("resources", gpus=[card], ram_used=1)])
+    assert command(["runs", "show", str(done.root)]) == 0
+    assert "memory on GPU 1: 7.0 GB at most" in capsys.readouterr().out
+    assert command(["runs", "show", str(done.root), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["gpu_memory"] == [{"index": 1, "now": 6_000_000_000, "most": 7_000_000_000}]
+    assert command(["runs", "show", str(living.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gpu_memory"] == []

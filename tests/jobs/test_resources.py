@@ -1,4 +1,9 @@
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,3 +30,56 @@ def test_the_gpus_that_the_environment_hides_are_left_out(tmp_path: Path, monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert Sampler(tmp_path).sample()["gpus"] == []
     assert isinstance(gpu_list(), list)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """A driver with one card that tells the processes in the list, in the place of NVIDIA's."""
+    processes: list[Any] = []
+    told = {
+        "nvmlDeviceGetCount": 1,
+        "nvmlDeviceGetUUID": "GPU-1",
+        "nvmlDeviceGetName": "Card",
+        "nvmlDeviceGetMemoryInfo": SimpleNamespace(used=9_000_000_000, total=24_000_000_000),
+        "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=97),
+        "nvmlDeviceGetPowerUsage": 402_000,
+        "nvmlDeviceGetTemperature": 71,
+        "nvmlDeviceGetHandleByIndex": "handle",
+        "nvmlDeviceGetComputeRunningProcesses": processes,
+        "nvmlInit": None,
+    }
+    fake = ModuleType("pynvml")
+    fake.NVMLError = type("NVMLError", (Exception,), {})  # type: ignore[attr-defined]
+    for name, value in told.items():
+        setattr(fake, name, lambda *_args, value=value: value)
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    yield processes
+
+
+def held(pid: int, size: int | None) -> SimpleNamespace:
+    return SimpleNamespace(pid=pid, usedGpuMemory=size)
+
+
+def test_the_memory_of_a_card_that_a_job_holds_is_told_with_the_most_of_it(tmp_path: Path, driver: list[Any]) -> None:
+    sampler = Sampler(tmp_path, os.getpid)
+    driver += [held(os.getpid(), 6_000_000_000), held(1, 2_000_000_000)]
+    card = sampler.sample()["gpus"][0]
+    assert (card["memory_used"], card["memory_run"], card["memory_run_most"]) == (9e9, 6e9, 6e9)
+    driver[0] = held(os.getpid(), 4_000_000_000)
+    card = sampler.sample()["gpus"][0]
+    assert (card["memory_run"], card["memory_run_most"]) == (4e9, 6e9)
+    driver.clear()  # it let go of the card
+    card = sampler.sample()["gpus"][0]
+    assert (card["memory_run"], card["memory_run_most"]) == (None, 6e9)
+
+
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_driver_that_tells_no_memory_by_process_is_believed(
+    tmp_path: Path, driver: list[Any], size: int | None
+) -> None:
+    """Some tell none; in a container some number the processes as the machine outside does."""
+    driver.append(held(os.getpid() if size is None else 999_999_999, size))
+    card = Sampler(tmp_path, os.getpid).sample()["gpus"][0]
+    assert (card["memory_run"], card["memory_run_most"]) == (None, None)
+    assert Sampler(tmp_path).sample()["gpus"][0]["memory_run"] is None

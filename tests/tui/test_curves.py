@@ -9,6 +9,7 @@ import pytest
 import run_folders as writing
 from run_folders import new_run, write_run
 
+from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.status import inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.tui.curves import Curves, Look
@@ -141,3 +142,17 @@ def test_moments_come_in_the_order_of_their_steps_and_outside_text_is_made_safe(
     assert "saved checkpoints/hat-girl-000100.safetensors (37.9 MB)" in texts
     assert "! odd ␛[31m thing Look." in texts
     assert "save now: done" in texts and "drew 2 samples" in texts
+
+
+@pytest.mark.parametrize("held", [6_800_000_000, 3_000_000_000])
+def test_the_memory_of_a_card_that_the_run_holds_is_told_first_where_others_hold_some(tmp_path: Path, held: int):
+    run = write_run(tmp_path / "runs")
+    events = EventWriter(run.events_path)
+    writing.resources(events, memory_run=held, memory_run_most=7_000_000_000)
+    events.close()
+    lines = [text(line) for line in fact_lines(seen(story_of(run)), 34, 20)]
+    own = next(number for number, line in enumerate(lines) if line.startswith("this run"))
+    assert lines[own].split() == ["this", "run", f"{held / 1e9:.1f}", "GB", "VRAM,", "most", "7.0"]
+    alone = held > 6_000_000_000
+    before = "data wait" if alone else "VRAM"
+    assert lines[own - 1].startswith(before)
