@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _STEPS = tuple(step / 100 for step in range(5, 100, 5))
-_TAGS_SHOWN = 12
+_TAGS_SHOWN, _FAILED_SHOWN = 12, 30
 _PHASES = {
     "fetching": N_("fetching"),
     "loading": N_("loading the model"),
@@ -229,7 +229,7 @@ def _tag(args: argparse.Namespace, asked: Request, session: Session, numbers: li
         _say(outcome, session, args)
     finished = session.close()
     transactions = [outcome.transaction] if outcome.transaction is not None else finished
-    status = report(transactions, args, extra=_as_json(outcome, session, args))
+    status = report(transactions, args, extra=_as_json(outcome, session, args) | {"warnings": watched.warnings})
     if outcome.stopped:
         return _INTERRUPTED
     return FAILED if outcome.failed else status
@@ -257,8 +257,10 @@ def _say(outcome: Outcome, session: Session, args: argparse.Namespace) -> None:
         details += [plain(one.told)] if one.told else []
         line = told.format(model=plain(one.name), number=count(one.answered))
         note(line + (f" ({', '.join(details)})" if details else ""))
-    for number, error in sorted(outcome.failed.items()):
+    for number, error in sorted(outcome.failed.items())[:_FAILED_SHOWN]:
         note(f"{plain(session.corpus.entries[number].name)}: {error.message} {error.remedy}".rstrip())
+    if (more := len(outcome.failed) - _FAILED_SHOWN) > 0:
+        note(_("and {number} more; --json lists them").format(number=count(more)))
     if outcome.skipped:
         told = ngettext(
             "{number} image has a caption and is left alone (--existing says otherwise)",
@@ -332,12 +334,14 @@ class _Watched:
 
     def __init__(self, progress: Any) -> None:
         self.stopped = threading.Event()
+        self.warnings: list[dict[str, str]] = []
         self._progress = progress
 
     def progress(self, phase: str, done: int, total: int, detail: str) -> None:
         self._progress.update(done, total, detail, label=_(_PHASES.get(phase, phase)), guess=phase == "tagging")
 
     def warn(self, error: UserError) -> None:
+        self.warnings.append(error.as_dict())
         self._progress.line(str(error))
 
 

@@ -277,7 +277,7 @@ def digest_of_parts(parts: Iterable[str | bytes]) -> bytes:
     """BLAKE2b (20 bytes) of some texts and digests, each with its length."""
     whole = hashlib.blake2b(digest_size=20)
     for part in parts:
-        data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         whole.update(len(data).to_bytes(8, "little") + data)
     return whole.digest()
 

@@ -44,11 +44,8 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def caption_text(text: str, *, longest: int = LONGEST) -> str:
+def caption_text(text: str) -> str:
     """What of an answer becomes a caption: thoughts, fences, quotation marks around it and trainers' marks taken away.
-
-    Args:
-        longest: characters at most; what is longer ends with its last whole sentence or word.
 
     Raises:
         UserError: ``tagger.empty`` when nothing is left, ``tagger.refused`` when the model declines.
@@ -68,7 +65,7 @@ def caption_text(text: str, *, longest: int = LONGEST) -> str:
             remedy=_("Try another prompt or another model for this image."),
             code="tagger.refused",
         )
-    return shortened(text, longest)
+    return shortened(text, LONGEST)
 
 
 def shortened(text: str, longest: int) -> str:
@@ -80,6 +77,12 @@ def shortened(text: str, longest: int) -> str:
     if ends:
         return kept[: ends[-1]]
     return (kept.rpartition(" ")[0] or kept).rstrip(" ,;:")
+
+
+def whole_sentences(text: str) -> str:
+    """An answer that was broken off, without the sentence that has no end, if that leaves half of it."""
+    ends = [found.end() for found in _ENDS.finditer(text + " ")]
+    return text[: ends[-1]] if ends and 2 * ends[-1] >= len(text) else text
 
 
 def _kept(character: str) -> str:

@@ -26,7 +26,7 @@ from lora_tui.dataset.buckets import Size
 from lora_tui.dataset.load import open_upright
 from lora_tui.errors import UserError
 from lora_tui.tagging.cache import Answer
-from lora_tui.tagging.clean import caption_text, one_line
+from lora_tui.tagging.clean import caption_text, one_line, whole_sentences
 from lora_tui.tagging.keys import is_loopback, read_key
 from lora_tui.tagging.request import Endpoint
 from lora_tui.tagging.tagger import Device, FatalError
@@ -96,7 +96,7 @@ class EndpointTagger:
             try:
                 text = self._asked(body)
                 self._note(answered=True)
-                return caption_text(text, longest=self._settings["longest"])
+                return caption_text(text)
             except _PassingError as failure:
                 if not failure.silent:
                     self._note(answered=True)
@@ -182,7 +182,8 @@ class EndpointTagger:
                 remedy=_("Try another prompt or another model for this image."),
                 code="tagger.refused",
             )
-        return content if isinstance(content, str) else ""
+        text = content if isinstance(content, str) else ""
+        return whole_sentences(text) if choice.get("finish_reason") == "length" else text
 
     def _refused(self, error: urllib.error.HTTPError, reason: str) -> Exception:
         """What to do about an answer with an error's number."""

@@ -96,7 +96,7 @@ def resolve(
 
     kind = _kind(choice, request)
     if kind == "endpoint":
-        found = _endpoint(choice.name, request.endpoint, request)
+        found = _endpoint(choice.name, request.endpoint)
     elif kind == "onnx":
         found = _described(choice.name)
     elif kind == "wd14":
@@ -219,7 +219,7 @@ def _captioner(kind: Kind, name: str, request: Request, fetch: Callable[..., Pat
     return Model(kind, _word(_name_of(folder, name)), settings, tuple(files), (matter,))
 
 
-def _endpoint(name: str, endpoint: Endpoint, request: Request) -> Model:
+def _endpoint(name: str, endpoint: Endpoint) -> Model:
     url = endpoint.url.strip()
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not url.isprintable():
@@ -235,9 +235,9 @@ def _endpoint(name: str, endpoint: Endpoint, request: Request) -> Model:
         "url": url, "model": name, "key_variable": endpoint.key_variable, "key_file": endpoint.key_file,
         "timeout": endpoint.timeout, "retries": endpoint.retries, "wait": endpoint.wait,
         "parallel": endpoint.parallel, "side": endpoint.side, "tokens": endpoint.tokens,
-        "temperature": endpoint.temperature, "longest": request.prose.longest,
+        "temperature": endpoint.temperature,
     }  # fmt: skip
-    matter = json.dumps({key: settings[key] for key in ("url", "model", "side", "tokens", "temperature", "longest")})
+    matter = json.dumps({key: settings[key] for key in ("url", "model", "side", "tokens", "temperature")})
     return Model("endpoint", _word(name), settings, (), (matter,))
 
 
@@ -296,4 +296,4 @@ def _name_of(folder: Path, name: str) -> str:
 
 def _word(name: str) -> str:
     """``name`` as one word that can stand behind ``by:`` in a filter."""
-    return re.sub(r"[\s,:\"'()]+", "-", one_line(name)).strip("-")[:80] or "model"
+    return re.sub(r"[\s,:+\"'()]+", "-", one_line(name)).strip("-")[:80] or "model"

@@ -6,6 +6,8 @@ at once, so that a run which is stopped, killed or fails goes on where it was; c
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,6 +19,7 @@ from lora_tui.captions.transaction import Preview, Session, preview
 from lora_tui.errors import UserError
 from lora_tui.tagging import prompts
 from lora_tui.tagging.cache import Answer, AnswerCache, keeping_failed
+from lora_tui.tagging.clean import shortened
 from lora_tui.tagging.combine import combine
 from lora_tui.tagging.gather import Gathered, Progress, Stop, Target, gather
 from lora_tui.tagging.hub import StoppedError
@@ -27,6 +30,7 @@ from lora_tui.tagging.rows import Row
 from lora_tui.tagging.rules import Found, compose, select
 from lora_tui.tagging.tagger import Device
 from lora_tui.tagging.tuning import ScoreTable
+from lora_tui.tagging.vocabulary import Vocabulary
 from lora_tui.tagging.writing import Answered, WriteAnswers
 from lora_tui.text import _
 
@@ -140,6 +144,12 @@ def score_table(
     return ScoreTable(model.vocabulary, rows)
 
 
+def _found(row: Row, vocabulary: Vocabulary) -> list[Found]:
+    """The tags of a row that holds nothing else."""
+    pairs = zip(row.places, row.scores, strict=True)
+    return [Found(vocabulary.names[place], score, vocabulary.categories[place], place) for place, score in pairs]
+
+
 def author_of(models: Sequence[Model]) -> str:
     """By whom the journal says that a caption was changed."""
     return AUTHOR + "+".join(dict.fromkeys(model.name for model in models))
@@ -159,7 +169,7 @@ class _Heard:
     ) -> None:
         self._corpus, self._request, self._chosen = corpus, request, chosen
         self._on_progress, self._should_stop, self._on_warning = on_progress, should_stop, on_warning
-        self._tags: list[dict[int, tuple[Found, ...]]] = []
+        self._rows: list[tuple[Vocabulary, dict[int, Row]]] = []  # of what was found, small
         self._texts: list[dict[int, str]] = []
 
     def all(self, outcome: Outcome) -> list[Model]:
@@ -175,9 +185,7 @@ class _Heard:
             self._warn_of_eavesdroppers()
         outcome.wanted = len(self._chosen)
         for model in models:
-            self._tags.append({})
-            self._texts.append({})
-            found = self.ask(model, self._taking(model, self._tags[-1], self._texts[-1]))
+            found = self.ask(model, self._taking(model))
             outcome.models.append(found)
             for number, error in found.failed.items():
                 outcome.failed.setdefault(number, error)
@@ -206,28 +214,33 @@ class _Heard:
 
     def together(self, number: int, models: Sequence[Model]) -> Answered:
         """What all models say of an image to which all have an answer."""
-        said = [tags[number] for tags in self._tags if number in tags]
-        known = [model.vocabulary for model in models if model.vocabulary is not None]
+        said = [_found(rows[number], vocabulary) for vocabulary, rows in self._rows if number in rows]
+        known = [vocabulary for vocabulary, _rows in self._rows]
         found = combine(said, self._request.combine, vocabularies=known, votes=self._request.votes) if said else ()
         sentences, tags = [], list(compose(found, self._request.rules))
         for texts in self._texts:
-            if number not in texts:
-                continue
-            if _is_prose(texts[number]):
-                sentences.append(texts[number])
+            text = shortened(texts.get(number, ""), self._request.prose.longest)
+            if _is_prose(text):
+                sentences.append(text)
             else:  # a server that was asked for tags
-                tags += [tag for tag in map(str.strip, texts[number].split(",")) if tag and tag not in tags]
+                tags += [tag for tag in map(str.strip, text.split(",")) if tag and tag not in tags]
         prose_first = models[0].vocabulary is None
-        return Answered(tuple(tags), tuple(dict.fromkeys(sentences)), prose_first)
+        return Answered(tuple(map(sys.intern, tags)), tuple(dict.fromkeys(sentences)), prose_first)
 
-    def _taking(
-        self, model: Model, tags: dict[int, tuple[Found, ...]], texts: dict[int, str]
-    ) -> Callable[[int, Answer], None]:
+    def _taking(self, model: Model) -> Callable[[int, Answer], None]:
+        """What keeps the answers of a model until all have spoken."""
+        rules, vocabulary = self._request.rules, model.vocabulary
+        if vocabulary is None:
+            texts: dict[int, str] = {}
+            self._texts.append(texts)
+            return lambda number, answer: texts.update({number: str(answer)})
+        rows: dict[int, Row] = {}
+        self._rows.append((vocabulary, rows))
+
         def take(number: int, answer: Answer) -> None:
-            if isinstance(answer, Row) and model.vocabulary is not None:
-                tags[number] = select(answer, model.vocabulary, self._request.rules, model.thresholds)
-            else:
-                texts[number] = str(answer)
+            if isinstance(answer, Row):
+                found = select(answer, vocabulary, rules, model.thresholds)
+                rows[number] = Row(array("I", [one.place for one in found]), array("f", [one.score for one in found]))
 
         return take
 

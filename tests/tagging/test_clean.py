@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.errors import UserError
-from lora_tui.tagging.clean import LONGEST, caption_text, one_line, shortened
+from lora_tui.tagging.clean import LONGEST, caption_text, one_line, shortened, whole_sentences
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,17 @@ def test_any_text_is_one_line_that_no_terminal_obeys(text: str) -> None:
     assert "  " not in line
     assert all(unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in line)
     assert one_line(line) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("A cat sits. A dog r", "A cat sits."),
+        ("A. The dog runs along the ri", "A. The dog runs along the ri"),
+        ("猫坐着。狗在", "猫坐着。"),
+        ("no end", "no end"),
+        ("A cat sits.", "A cat sits."),
+    ],
+)
+def test_an_answer_that_was_broken_off(text: str, whole: str) -> None:
+    assert whole_sentences(text) == whole
