@@ -76,3 +76,21 @@ async def test_an_error_of_the_program_while_a_line_is_typed_or_previewed_is_sai
         assert texts(tmp_path) == before
     notes = [path.read_text() for path in (tmp_path / "home" / "state" / "crashes").iterdir()]
     assert any("IndexError" in text for text in notes)
+
+
+async def test_a_tag_of_two_words_is_offered_in_quotes_before_nothing_is_found(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("slash")
+        await type_in(pilot, "hat number 1")
+        await soon(pilot, lambda: "“number 1” is one tag, of 1 caption: Tab puts it in quotes." in screen_text(app))
+        await pilot.press("enter", "tab", "enter")
+        await soon(pilot, lambda: 'FILTER hat "number 1"' in screen_text(app))
+        await pilot.press("slash")
+        await type_in(pilot, "number 2")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "“number 2” is one tag" in screen_text(app))
+        assert tags(app).query_one(Prompt).is_open
+        await pilot.press("enter")
+        await soon(pilot, lambda: screen_text(app).splitlines()[-2].startswith("“number 2” is one tag"))

@@ -39,6 +39,7 @@ class Finding:
         self._kind = ""
         self._focus = "files"
         self._would: Callable[[str], tuple[str, Stretch]] | None = None
+        self._taken_twice = ""
 
     @property
     def _editor(self) -> Editor:
@@ -180,7 +181,7 @@ class Finding:
             return
         try:
             found = await in_thread(editor.select, text)
-            hint = editor.hints(text)
+            hint = editor.hints(text) if found else editor.hint_of_nothing(text)
         except Exception as error:
             if self._prompt.value == text:
                 self.say_error(error)
@@ -196,12 +197,17 @@ class Finding:
         except Exception as error:
             self._refuse(error)
             return
+        if found is not None and not found and editor.joined(text) and text != self._taken_twice:
+            self._taken_twice = text  # once more, and it is meant so
+            self.screen.shell.forget_keys()
+            self._prompt.remark(editor.hint_of_nothing(text), "warning")
+            return
         self._histories["filter"].add(text)
         self._prompt.close()
         self._to("files")
         if editor is self.screen.editor:
             self.take_filter(text, found)
-            if not found and text.strip() and (hint := editor.hints(text)):
+            if not found and text.strip() and (hint := editor.hint_of_nothing(text)):
                 self.screen.tell(hint, "warning")
 
     def take_filter(self, text: str, found: Collection[int] | None) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lora_tui.captions.corpus import CAPTION_EXTENSIONS, Corpus, Entry
-from lora_tui.captions.journal import undo_and_redo
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query import parse_query
 from lora_tui.captions.transaction import Change, Preview, Session, preview
 from lora_tui.captions.variants import Variant, shown_text
-from lora_tui.text import _, count, plain
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.asking import Asking
+from lora_tui.tui.tags.filter_words import joined
 
 if TYPE_CHECKING:
     from lora_tui.captions.document import CaptionDocument
@@ -171,6 +171,23 @@ class Editor:
                 said += " " + _("Did you mean “{word}”?").format(word=plain(hint.meant[0], limit=40))
             return said
         return ""
+
+    def joined(self, text: str) -> str:
+        """The filter with words in quotes that are one tag of the dataset, where they are asked for one by one."""
+        return joined(text, self.corpus.index)[1]
+
+    def hint_of_nothing(self, text: str) -> str:
+        """What to do about a filter that finds nothing: words that are one tag, or that no caption has."""
+        tag, _text = joined(text, self.corpus.index)
+        if not tag:
+            return self.hints(text)
+        number = self.corpus.index.count(tag)
+        said = ngettext(
+            "“{tag}” is one tag, of {count} caption: Tab puts it in quotes.",
+            "“{tag}” is one tag, of {count} captions: Tab puts it in quotes.",
+            number,
+        )
+        return said.format(tag=plain(tag, limit=40), count=count(number))
 
     def show(self, text: str, found: Collection[int] | None) -> None:
         """Take a filter with what it found; the list stays so until the next filter, whatever is edited."""
@@ -322,7 +339,7 @@ class Editor:
     def turns(self, way: Literal["undo", "redo"]) -> int:
         """How many transactions since the folder was opened can be taken back, or how many brought back."""
         self.session.flush()
-        back, forward = undo_and_redo(self.session.journal.records())
+        back, forward = self.session.journal.undo_and_redo()
         return sum(record.number > self.opened_at for record in back) if way == "undo" else len(forward)
 
     # -- following others

@@ -10,6 +10,7 @@ from lora_tui.captions.complete import Completer, Completion
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.verbs import VERBS
 from lora_tui.text import N_, _, count, plain
+from lora_tui.tui.tags.filter_words import joined, tags_of_words
 from lora_tui.tui.tags.rows import CATEGORIES
 
 COMMANDS: dict[str, str] = {
@@ -162,17 +163,24 @@ def operation_offers(completer: Completer) -> Offering:
 
 
 def filter_offers(completer: Completer) -> Offering:
-    """Completion of the last word of a filter: tags, and the words of the language."""
+    """Completion at the end of a filter: tags of several words, tags of the last word, the words of the language."""
 
     def offer(typed: str) -> list[Offer]:
+        meant = list(tags_of_words(completer, typed))
+        several = [_offer(one, head + quoted(one.tag)) for head, one in meant]
+        tag, whole = joined(typed, completer.index)
+        if tag and all(one.text != whole for one in several):  # words further in front that are one tag
+            several.insert(0, Offer(whole, plain(whole, limit=60), count(completer.index.count(tag))))
         start = max((found.end() for found in _FILTER_CUT.finditer(typed)), default=0)
         head, word = typed[:start], typed[start:]
-        if not word:
-            return []
+        if not word or typed.count('"') % 2:
+            return several
         key = "tag:" if word.startswith("tag:") else ""
-        found = [_offer(one, head + key + _as_word(one.tag)) for one in completer.complete(word.removeprefix("tag:"))]
+        there = {one.tag for _head, one in meant}
+        last = [one for one in completer.complete(word.removeprefix("tag:")) if one.tag not in there]
+        found = [_offer(one, head + key + _as_word(one.tag)) for one in last]
         words = [Offer(head + name, name) for name in _FILTER_WORDS if name.startswith(word.lower()) and name != word]
-        return [*found[:12], *words] if len(word) < 3 else [*words, *found]
+        return [*several, *(found[:12] + words if len(word) < 3 else words + found)]
 
     return offer
 
