@@ -16,6 +16,7 @@ from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.journal.writer import Transaction
 from lora_tui.captions.operations.base import Context
 from lora_tui.captions.transaction import Preview, Session, preview
+from lora_tui.captions.view import captions_of
 from lora_tui.errors import UserError
 from lora_tui.tagging import prompts
 from lora_tui.tagging.cache import Answer, AnswerCache, keeping_failed
@@ -280,7 +281,7 @@ def _chosen(corpus: Corpus, numbers: Iterable[int], request: Request, outcome: O
         if entry.caption_name in seen or is_mask:
             continue
         seen.add(entry.caption_name)
-        has_caption = entry.document is not None and bool(entry.document.text.strip())
+        has_caption = entry.document is not None and bool(captions_of(entry.document.text, corpus.profile))
         if request.existing == "skip" and has_caption:
             outcome.skipped += 1
         elif entry.problem is not None:

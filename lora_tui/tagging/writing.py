@@ -13,7 +13,7 @@ from lora_tui.captions.edits import style, without
 from lora_tui.captions.operations.base import Context
 from lora_tui.captions.operations.placing import BACK, FRONT, Position, Trigger, put
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.view import View, caption_view, map_captions
+from lora_tui.captions.view import View, caption_view, captions_of, map_captions
 from lora_tui.captions.vocabulary import folded
 from lora_tui.tagging.request import Existing
 
@@ -61,17 +61,23 @@ class WriteAnswers:
 
     def apply(self, text: str | None, context: Context) -> str | None:
         """The caption of the image that ``context`` names, with what was said of it."""
-        said = self.answers.get(context.name)
-        if not said:
+        said, profile = self.answers.get(context.name), context.profile
+        has_caption = text is not None and bool(captions_of(text, profile))
+        if not said or (has_caption and self.existing == "skip"):
             return text
-        if text is None or not text.strip() or self.existing == "replace":
+        if profile.line == 1 and (not has_caption or self.existing == "replace"):
             ending = "" if text is None else text[len(text.rstrip("\r\n")) :]
-            new = said.text(context.profile) + ending
-        elif self.existing == "skip":
+            new = said.text(profile) + ending
+        elif text is None:  # a line of captions that are not there
             return text
         else:
-            new = map_captions(text, context.profile, lambda caption: self._joined(caption, said, context.profile))
+            new = map_captions(text, profile, lambda caption: self._changed(caption, said, profile))
         return Trigger(self.trigger).apply(new, context) if self.trigger else new
+
+    def _changed(self, caption: str, said: Answered, profile: Profile) -> str:
+        if self.existing == "replace" or not caption.strip():
+            return said.text(profile)
+        return self._joined(caption, said, profile)
 
     def _joined(self, caption: str, said: Answered, profile: Profile) -> str:
         if self.existing == "merge":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +79,21 @@ def test_each_line_is_a_caption_where_the_trainer_takes_one_of_them() -> None:
         after("a\nsmile\n", TAGS, "append", profile="onetrainer")
         == "a, 1girl, long hair, smile\nsmile, 1girl, long hair\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "existing", "expected"),
+    [
+        ("a\nmine\nc\n", "append", "a\nmine, 1girl, long hair, smile\nc\n"),
+        ("a\nmine\nc\n", "replace", "a\n1girl, long hair, smile\nc\n"),
+        ("a\nmine\n", "skip", "a\nmine\n"),
+        ("a\n", "skip", "a\n1girl, long hair, smile\n"),
+        (None, "append", None),
+    ],
+)
+def test_only_the_line_that_is_meant_is_written(text: str | None, existing: str, expected: str | None) -> None:
+    operation = WriteAnswers({"a.png": TAGS}, existing)  # type: ignore[arg-type]
+    assert operation.apply(text, Context(profile=replace(OURS, line=2), name="a.png")) == expected
 
 
 def test_other_images_stay() -> None:
