@@ -162,6 +162,15 @@ def test_expressions_that_explode_end_in_time_and_change_nothing(pattern: str, h
     session.close()
 
 
+@pytest.mark.parametrize("how", ["remove /{}/", "retain /{}/", "replace /{}/ with x caption", "replace /{}/ with x"])
+@pytest.mark.parametrize("pattern", ["(?R)*", "(a|(?1))*"])
+def test_an_operation_whose_expression_calls_itself_is_refused(how: str, pattern: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_operation(how.format(pattern))
+    assert (caught.value.code, bool(caught.value.remedy)) == ("captions.regex", True)
+    assert f":{pattern.index('(?') + 1}" in caught.value.place
+
+
 def test_a_full_disk_leaves_every_caption_old_or_new_and_says_which(tmp_path: Path) -> None:
     """Files may grow no further than some bytes, as on a disk that is full; the journal fits, two captions do not."""
     captions: dict[str, str | bytes | None] = {f"{number:02}": "x" for number in range(40)}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from lora_tui.captions.expressions import STOPPED, call_in
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -21,9 +22,16 @@ def compiled(pattern: str, *, ignore_case: bool = False):  # type: ignore[no-unt
     """
     import regex
 
+    if (at := call_in(pattern)) is not None:
+        raise UserError(
+            _("A regular expression may not call itself or one of its groups."),
+            place=f"/{plain(pattern)}/:{at + 1}",
+            remedy=_("Write the part out where it is meant."),
+            code="captions.regex",
+        )
     try:
         return regex.compile(pattern, regex.V0 | (regex.IGNORECASE if ignore_case else 0))
-    except (regex.error, OverflowError, RecursionError) as error:
+    except (regex.error, OverflowError, RecursionError, MemoryError) as error:
         where = getattr(error, "pos", None)
         message = _("The regular expression is wrong: {reason}.").format(
             reason=plain(getattr(error, "msg", str(error)))
@@ -69,7 +77,7 @@ class Tags:
             return True
         try:
             return any(one.fullmatch(tag, timeout=SECONDS) for one in self._compiled)
-        except TimeoutError:
+        except STOPPED:
             raise too_slow(" | ".join([*self.globs, *self.patterns])) from None
 
     @property

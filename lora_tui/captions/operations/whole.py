@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lora_tui.captions.edits import with_names, without
+from lora_tui.captions.expressions import STOPPED
 from lora_tui.captions.operations.base import Context, EachCaption, is_joining, with_all
 from lora_tui.captions.operations.match import SECONDS, compiled, too_slow
 from lora_tui.captions.profile import Profile
@@ -36,7 +37,7 @@ class Substitute(EachCaption):
             if self.reach == "caption":
                 return str(self._regex.sub(self._template, caption, timeout=SECONDS))
             return self._in_tags(caption, context)
-        except TimeoutError:
+        except STOPPED:
             raise too_slow(self.pattern) from None
 
     def _in_tags(self, caption: str, context: Context) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lora_tui.captions.expressions import STOPPED
 from lora_tui.captions.query.corpus import CorpusLike, EntryLike
 from lora_tui.captions.query.facts import Context
 from lora_tui.captions.query.lexer import QueryError
@@ -53,7 +54,7 @@ class Evaluation:
         begun = time.monotonic()
         try:
             found = expression.search(text, timeout=max(self._left, 0.001)) is not None
-        except TimeoutError:
+        except STOPPED:
             found, self._left = False, -1.0
         self._left -= time.monotonic() - begun
         if self._left < 0:  # the library looks at the clock only now and then

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lora_tui.captions.expressions import call_in
 from lora_tui.captions.query.corpus import EntryLike
 from lora_tui.captions.query.evaluate import POSTINGS, Evaluation
 from lora_tui.captions.query.lexer import QueryError, Value
@@ -31,6 +32,9 @@ def compiled(value: Value) -> regex.Pattern[str]:
 
     if len(value.text) > _LONGEST_REGEX:
         raise QueryError(_("The regular expression is too long."), value.column)
+    if (call := call_in(value.text)) is not None:
+        message = _("A regular expression may not call itself or one of its groups.")
+        raise QueryError(message, value.column + 1 + call, remedy=_("Write the part out where it is meant."))
     flags = (regex.IGNORECASE if "i" in value.flags else 0) | (regex.VERBOSE if "x" in value.flags else 0)
     try:
         return regex.compile(value.text, flags)

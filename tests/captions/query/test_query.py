@@ -309,6 +309,19 @@ def test_a_wrong_regular_expression_is_a_mistake(pattern: str) -> None:
         parse_query(f"tag:/{pattern}/")
 
 
+@pytest.mark.parametrize("pattern", ["(?R)*", "(?0)+", "(a(?1)?)*", "(?P<x>a(?&x)?)*", "(?P<x>a(?P>x)?)*", "[]a](?-1)"])
+def test_an_expression_that_calls_itself_is_a_mistake_at_its_call(pattern: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        parse_query(f"tag:/{pattern}/")
+    assert caught.value.column == 5 + pattern.rindex("(?")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("pattern", ["[(?R)]", r"\(?R", "(?:a)(?=b)", "(a)(?(1)b|c)", "(?-i:a)"])
+def test_what_only_looks_like_a_call_is_no_mistake(pattern: str) -> None:
+    parse_query(f"tag:/{pattern}/")
+
+
 def test_words_that_no_caption_has_are_hinted_at() -> None:
     lines = Lines(["long hair, hat", "hair ribbon"])
     hints = parse_query("hat rib hairr OR nmae:foo -xyzzy h*").hints(lines)
