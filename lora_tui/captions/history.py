@@ -37,15 +37,18 @@ class Deed:
     removed: int
 
 
-def blame(journal: Journal, name: str, text: str, profile: Profile) -> list[Origin]:
+def blame(
+    journal: Journal, name: str, text: str, profile: Profile, records: Iterable[Record] | None = None
+) -> list[Origin]:
     """For each tag of a caption the transaction that brought it.
 
     Args:
         name: of the caption file, relative to the journal's home.
         text: the caption as it is now.
+        records: the transactions that changed it, where they are known.
     """
     origins: dict[str, Record] = {}
-    for record, change in changes_of(journal, name):
+    for record, change in journal.changes_of(name, records):
         before, after = _tags(change.before, profile), _tags(change.after, profile)
         for tag in after:
             if tag not in before:
@@ -59,26 +62,28 @@ def blame(journal: Journal, name: str, text: str, profile: Profile) -> list[Orig
 def deeds(journal: Journal, tag: str, profile: Profile) -> list[Deed]:
     """The transactions that added or removed a tag anywhere, oldest first."""
     found = []
-    wanted = tag.encode("utf-8", "surrogateescape")
     for record in journal.records():
         added = removed = 0
-        for change in _loaded(journal, record):
-            if wanted not in (change.before or b"") + b"\0" + (change.after or b""):
-                continue
-            before, after = tag in _tags(change.before, profile), tag in _tags(change.after, profile)
-            added += after and not before
-            removed += before and not after
+        for _change, had, has in _turning(journal, record, tag, profile):
+            added += has and not had
+            removed += had and not has
         if added or removed:
             found.append(Deed(record, added, removed))
     return found
 
 
-def changes_of(journal: Journal, name: str) -> Iterator[tuple[Record, FileChange]]:
-    """The transactions that changed a file, oldest first."""
-    for record in journal.records():
-        for change in _loaded(journal, record):
-            if change.name == name:
-                yield record, change
+def _turning(journal: Journal, record: Record, tag: str, profile: Profile) -> Iterator[tuple[FileChange, bool, bool]]:
+    """The files of a transaction that gained or lost a tag, whether they had it, and whether they have it then."""
+    wanted = tag.encode("utf-8", "surrogateescape")
+    for change in _loaded(journal, record):
+        had, has = (_may_hold(raw, wanted) and tag in _tags(raw, profile) for raw in (change.before, change.after))
+        if had != has:
+            yield change, had, has
+
+
+def _may_hold(raw: bytes | None, wanted: bytes) -> bool:
+    """Whether a caption may have a tag: a quick look that is never wrong when it says no."""
+    return raw is not None and (wanted in raw or raw[:1] in (b"\xff", b"\xfe", b"\0"))
 
 
 def revert(session: Session, number: int, author: str) -> Transaction:
@@ -88,7 +93,8 @@ def revert(session: Session, number: int, author: str) -> Transaction:
         UserError: ``captions.no_transaction``.
     """
     session.flush()
-    record = next((one for one in session.journal.records() if one.number == number), None)
+    session.journal.records(number)  # up to now
+    record = session.journal.record(number)
     if record is None:
         raise UserError(
             _("There is no transaction {number}.").format(number=number),
@@ -106,27 +112,25 @@ def revert_file(session: Session, name: str, author: str, steps: int = 1) -> Tra
         name: of the caption file, relative to the journal's home.
 
     Raises:
-        UserError: ``captions.nothing_to_undo``.
+        UserError: ``captions.nothing_to_undo``, ``journal.damaged``.
     """
     session.flush()
-    stack: list[tuple[Record, FileChange]] = []
-    for record, change in changes_of(session.journal, name):
-        undone = [one for one in stack if one[0].number == record.of]
-        if record.kind in ("undo", "part") and undone:
-            stack = [one for one in stack if one[0].number != record.of]
-        else:
-            stack.append((record, change))
+    stack: dict[int, Record] = {}
+    for record, _change in session.journal.changes_of(name):
+        if record.kind not in ("undo", "part") or stack.pop(record.of, None) is None:
+            stack[record.number] = record
     if not stack:
         raise UserError(_("There is nothing to undo."), place=plain(name), code="captions.nothing_to_undo")
-    taken = stack[-steps:]
+    taken = list(stack.values())[-steps:]
+    whole = [change for record in taken for change in session.journal.load(record) if change.name == name]
     head = {
         "kind": "part",
         "author": author,
-        "operation": f"revert {taken[0][0].number} {name}",
+        "operation": f"revert {taken[0].number} {name}",
         "scope": name,
-        "of": taken[0][0].number,
+        "of": taken[0].number,
     }
-    return _taken_back(session, head, [FileChange(name, taken[0][1].before, taken[-1][1].after)])
+    return _taken_back(session, head, [FileChange(name, whole[0].before, whole[-1].after)])
 
 
 def revert_tag(session: Session, tag: str, author: str, since: float = 0.0) -> Transaction:
@@ -143,9 +147,8 @@ def revert_tag(session: Session, tag: str, author: str, since: float = 0.0) -> T
     first: dict[str, FileChange] = {}
     for record in session.journal.records():
         if record.time >= since:
-            for change in _loaded(session.journal, record):
-                if (tag in _tags(change.before, profile)) != (tag in _tags(change.after, profile)):
-                    first.setdefault(change.name, change)
+            for change, _had, _has in _turning(session.journal, record, tag, profile):
+                first.setdefault(change.name, change)
     changes = []
     for name, change in first.items():
         now = session.current(name)

@@ -20,7 +20,7 @@ from typing import Any
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
-from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, recover, undo_and_redo
+from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, recover
 from lora_tui.captions.journal.place import read
 from lora_tui.captions.journal.writer import Transaction, Writer
 from lora_tui.captions.operations.base import CannotChange, Context, Operation, changed_document
@@ -170,7 +170,7 @@ class Session:
         self._finished: list[Transaction] = []
         self._guard = threading.Lock()
         self._writer = Writer(self.journal, self._done)
-        self._seen = max((record.number for record in self.journal.records()), default=0)
+        self._seen = self.journal.last
         self._own: set[int] = set()
         if self.recovery.records:
             self._reread([*self.recovery.written, *self.recovery.conflicts])
@@ -213,7 +213,7 @@ class Session:
             UserError: ``captions.nothing_to_undo``.
         """
         self.flush()
-        back, _forward = undo_and_redo(self.journal.records())
+        back, _forward = self.journal.undo_and_redo()
         if not back:
             message, code = _("There is nothing to undo."), "captions.nothing_to_undo"
             raise UserError(message, code=code)
@@ -226,7 +226,7 @@ class Session:
             UserError: ``captions.nothing_to_redo``.
         """
         self.flush()
-        _back, forward = undo_and_redo(self.journal.records())
+        _back, forward = self.journal.undo_and_redo()
         if not forward:
             message, code = _("There is nothing to redo."), "captions.nothing_to_redo"
             raise UserError(message, code=code)
@@ -308,17 +308,17 @@ class Session:
 
     def follow(self) -> list[Record]:
         """See what other programs put into the journal, and read those captions again; what they did, oldest first."""
+        records = self.journal.records(self._seen)
         waiting = {record.number for record in self.journal.pending()}
         found = []
-        for record in self.journal.records():
-            if record.number <= self._seen:
-                continue
+        for record in records:
             if record.number in waiting:
                 break
             self._seen = record.number
             if record.number not in self._own and record.files:
-                self._reread(change.name for change in self.journal.load(record))
                 found.append(record)
+        for _record, names in self.journal.names_of(found):
+            self._reread(names)
         return found
 
     def close(self) -> list[Transaction]:

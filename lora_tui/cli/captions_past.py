@@ -94,7 +94,7 @@ def _moment(text: str) -> float:
 
 
 def _log(args: argparse.Namespace) -> int:
-    from lora_tui.captions.history import changes_of, deeds
+    from lora_tui.captions.history import deeds
     from lora_tui.cli.captions_open import number_of, open_session
     from lora_tui.cli.output import print_json, say, table
     from lora_tui.text import count
@@ -106,7 +106,7 @@ def _log(args: argparse.Namespace) -> int:
     if args.image:
         entry = session.corpus.entries[number_of(session, args.image)]
         name = session.journal_name(entry.caption_name)
-        here = {record.number for record, _change in changes_of(session.journal, name)}
+        here = {record.number for record, _change in session.journal.changes_of(name)}
         records = [record for record in records if record.number in here]
     records = records[::-1][: args.limit or None]
     if args.json:

@@ -56,14 +56,14 @@ def read_frames(file: BinaryIO, start: int, end: int) -> Iterator[Frame]:
         position = frame.end
 
 
-def read_body(file: BinaryIO, frame: Frame) -> bytes | None:
+def read_body(file: BinaryIO, frame: Frame) -> memoryview | None:
     """The body of a frame; none when its check sum is wrong."""
     text_start = frame.start + _HEAD.size
     file.seek(text_start)
     raw = file.read(frame.end - text_start)
     if zlib.crc32(raw) != frame.crc or len(raw) != frame.end - text_start:
         return None
-    return raw[frame.body_start - text_start :]
+    return memoryview(raw)[frame.body_start - text_start :]
 
 
 def _frame_at(file: BinaryIO, position: int, end: int) -> Frame | None:

@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from lora_tui.captions.journal.bodies import (
+    Blocks,
+    FileChange,
+    blocks_of,
+    change_in,
+    names_in,
+    pack_changes,
+    unpack_changes,
+)
 from lora_tui.captions.journal.frame import Frame, pack, read_body, read_frames
+from lora_tui.captions.journal.stack import Stacks
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder
 from lora_tui.text import _, plain
@@ -27,17 +37,10 @@ from lora_tui.text import _, plain
 HOME = ".lora-tui"
 FILE = "edits.journal"
 _LOCK = "lock"
+_DAMAGE = (ValueError, zlib.error, KeyError, TypeError, IndexError)
+"""What comes of reading a body that is damaged."""
 PATIENCE = 60.0
 """Seconds that a transaction waits for another program's."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """One file's content before and after; none where there is no file. The name is relative to the journal's home."""
-
-    name: str
-    before: bytes | None
-    after: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Record:
         failed: names of files that the disk refused, or that another program had changed meanwhile.
         contested: those of them that another program had changed; what was to be written waits in the journal.
         frame: where it lies in the file.
+        blocks: the parts of its body that can be read by themselves.
     """
 
     number: int
@@ -70,6 +74,7 @@ class Record:
     failed: frozenset[str] = frozenset()
     contested: frozenset[str] = frozenset()
     frame: Frame | None = field(default=None, repr=False, compare=False)
+    blocks: Blocks = field(default=(), repr=False, compare=False)
 
 
 def home_of(folder: Path) -> Path:
@@ -90,15 +95,44 @@ class Journal:
         self.path = self.folder / FILE
         self._records: dict[int, Record] = {}
         self._open: dict[int, None] = {}
+        self._stacks: Stacks | None = Stacks()
+        #: Rises when the file turned out to be another than before, so that what was read of it is void.
+        self.generation = 0
         self._read_to = 0
         self._identity: tuple[int, int] | None = None
         self._guard = threading.RLock()
 
-    def records(self) -> list[Record]:
-        """Every transaction up to now, oldest first, those of other programs included."""
+    def records(self, after: int = 0) -> list[Record]:
+        """Every transaction up to now, oldest first, those of other programs included.
+
+        Args:
+            after: only those with greater numbers.
+        """
         with self._guard:
             self._read_on()
-            return list(self._records.values())
+            if not after:
+                return list(self._records.values())
+            newest = takewhile(lambda record: record.number > after, reversed(self._records.values()))
+            return list(newest)[::-1]
+
+    def record(self, number: int) -> Record | None:
+        """The transaction with a number, as far as it was read."""
+        return self._records.get(number)
+
+    @property
+    def last(self) -> int:
+        """The number of the newest transaction, 0 when there is none."""
+        with self._guard:
+            self._read_on()
+            return next(reversed(self._records), 0)
+
+    def undo_and_redo(self) -> tuple[list[Record], list[Record]]:
+        """The transactions that undo would take back and those that redo would bring back, the next one last."""
+        with self._guard:
+            self._read_on()
+            if self._stacks is None:
+                self._stacks = Stacks(self._records.values())
+            return self._stacks.lists()
 
     def pending(self) -> list[Record]:
         """Transactions whose files may not all have been written."""
@@ -122,13 +156,48 @@ class Journal:
         """
         return [change for change in self._all_of(record) if change.name in record.contested]
 
+    def names_of(self, records: Iterable[Record]) -> Iterator[tuple[Record, list[str]]]:
+        """For each transaction the files that it changed; none for one that is damaged. Unpacks no contents."""
+        wanted = list(records)
+        with self._opened() if wanted else contextlib.nullcontext() as file:
+            for record in wanted:
+                assert record.frame is not None and file is not None
+                names: list[str] = []
+                with contextlib.suppress(*_DAMAGE):
+                    names = names_in(file, record.frame.body_start, record.frame.end)
+                yield record, [name for name in names if name not in record.failed] if record.failed else names
+
+    def changes_of(self, name: str, records: Iterable[Record] | None = None) -> Iterator[tuple[Record, FileChange]]:
+        """The transactions that changed one file, oldest first, and what they made of it; damaged ones are left out.
+
+        Args:
+            records: those to look at; by default all. Only what is needed of each is unpacked, and no check sum is
+                looked at: what is to be written comes from :meth:`load`.
+        """
+        wanted = self.records() if records is None else list(records)
+        with self._opened() if wanted else contextlib.nullcontext() as file:
+            for record in wanted:
+                assert record.frame is not None and file is not None
+                found = None
+                if name not in record.failed:
+                    with contextlib.suppress(*_DAMAGE):
+                        found = change_in(file, record.frame.body_start, record.frame.end, record.blocks, name)
+                if found is not None:
+                    yield record, found
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise self._cannot_read(error) from error
+
     def _all_of(self, record: Record) -> list[FileChange]:
         assert record.frame is not None
-        with self._guard, self.path.open("rb") as file:
+        with self._guard, self._opened() as file:
             body = read_body(file, record.frame)
         try:
             return unpack_changes(body or b"")
-        except (ValueError, zlib.error, KeyError, TypeError):
+        except _DAMAGE:
             raise UserError(
                 _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
                 place=plain(str(self.path)),
@@ -171,8 +240,9 @@ class Journal:
             frames = []
             for head, changes in entries:
                 number += 1
+                body, blocks = pack_changes(changes)
                 full = {**head, "number": number, "time": time.time(), "files": len(changes)}
-                frames.append(pack(full, pack_changes(changes)))
+                frames.append(pack({**full, "blocks": blocks} if blocks else full, body))
             self._add(b"".join(frames))
             self._read_on()
             return [self._records[each] for each in range(number - len(entries) + 1, number + 1)]
@@ -224,8 +294,7 @@ class Journal:
             with self.path.open("r+b" if mend else "rb") as file:
                 state = os.fstat(file.fileno())
                 if self._identity != (state.st_dev, state.st_ino) or state.st_size < self._read_to:
-                    self._records, self._open, self._read_to = {}, {}, 0
-                    self._identity = (state.st_dev, state.st_ino)
+                    self._forget((state.st_dev, state.st_ino))
                 for frame in read_frames(file, self._read_to, state.st_size):
                     if frame.end == state.st_size and read_body(file, frame) is None:
                         break  # long enough by chance of the disk, and yet not what was to be written
@@ -234,14 +303,15 @@ class Journal:
                 if mend and self._read_to < state.st_size:
                     file.truncate(self._read_to)
         except (FileNotFoundError, NotADirectoryError):
-            self._records, self._open, self._read_to, self._identity = {}, {}, 0, None
+            self._forget(None)
         except OSError as error:
-            raise UserError(
-                _("The journal cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
-                place=plain(str(self.path)),
-                remedy=_("Check the file and its permissions."),
-                code="journal.folder",
-            ) from error
+            raise self._cannot_read(error) from error
+
+    def _forget(self, identity: tuple[int, int] | None) -> None:
+        """Everything that was read is void: there is no file, or another one."""
+        self.generation += bool(self._records)
+        self._records, self._open, self._stacks = {}, {}, Stacks()
+        self._read_to, self._identity = 0, identity
 
     def _take(self, frame: Frame) -> None:
         head = frame.head
@@ -251,6 +321,7 @@ class Journal:
             contested = head.get("contested", {})
             for text, names in head.get("failed", {}).items():
                 if record := self._records.get(int(text)):
+                    self._stacks = None  # a transaction of which nothing came is none to undo
                     self._records[record.number] = _with_failed(record, names, contested.get(text, ()))
             return
         record = Record(
@@ -262,10 +333,13 @@ class Journal:
             scope=str(head.get("scope", "")),
             files=int(head.get("files", 0)),
             of=int(head.get("of", 0)),
-            frame=frame,
+            frame=replace(frame, head={}),
+            blocks=blocks_of(head),
         )
         self._records[record.number] = record
         self._open[record.number] = None
+        if self._stacks is not None:
+            self._stacks.take(record)
 
     def _wait_for(self, descriptor: int) -> None:
         end, pause = time.monotonic() + PATIENCE, threading.Event()
@@ -285,6 +359,14 @@ class Journal:
                 return  # a file system without locks: one program at a time is then up to the person
             pause.wait(0.005)
 
+    def _cannot_read(self, error: OSError) -> UserError:
+        return UserError(
+            _("The journal cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=plain(str(self.path)),
+            remedy=_("Check the file and its permissions."),
+            code="journal.folder",
+        )
+
     def _cannot_write(self, error: OSError) -> UserError:
         return UserError(
             _("The journal cannot be written: {reason}.").format(reason=plain(error.strerror or str(error))),
@@ -292,40 +374,6 @@ class Journal:
             remedy=_("No caption was changed. Make room, or make the folder writable."),
             code="journal.folder",
         )
-
-
-def pack_changes(changes: Sequence[FileChange]) -> bytes:
-    """Names and contents, compressed: what is after stands next to what was before, and costs next to nothing."""
-    sizes = [[one.name, _size(one.before), _size(one.after)] for one in changes]
-    text = json.dumps(sizes, separators=(",", ":")).encode("ascii")
-    blobs = [part for one in changes for part in (one.before or b"", one.after or b"")]
-    return zlib.compress(b"".join([len(text).to_bytes(8, "little"), text, *blobs]), 1)
-
-
-def unpack_changes(body: bytes) -> list[FileChange]:
-    """What :func:`pack_changes` packed.
-
-    Raises:
-        ValueError, zlib.error: it is damaged.
-    """
-    raw = zlib.decompress(body)
-    position = 8 + int.from_bytes(raw[:8], "little")
-    found = []
-    for name, before, after in json.loads(raw[8:position]):
-        if not name or name.startswith("/") or ".." in name.split("/"):
-            raise ValueError("a name that leads out of the dataset")  # a journal may come with a dataset from anywhere
-        contents: list[bytes | None] = []
-        for size in (before, after):
-            contents.append(None if size < 0 else raw[position : position + size])
-            position += max(size, 0)
-        found.append(FileChange(name, contents[0], contents[1]))
-    if position != len(raw):
-        raise ValueError("the contents are not as long as they should be")
-    return found
-
-
-def _size(content: bytes | None) -> int:
-    return -1 if content is None else len(content)
 
 
 def _with_failed(record: Record, names: Sequence[str], contested: Sequence[str]) -> Record:

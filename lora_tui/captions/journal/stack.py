@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from lora_tui.captions.journal.log import Record
+if TYPE_CHECKING:
+    from lora_tui.captions.journal.log import Record
 
 REVIEWS = ("review", "unreview")
 """Kinds of records that change no caption: somebody said that captions are right, or took that back."""
 
 
-def undo_and_redo(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
-    """The transactions that undo would take back and those that redo would bring back, the next one last.
+class Stacks:
+    """Both stacks, kept up at the cost of what comes.
 
     A new edit empties the way forward, as everywhere. Undoing a part (some files, a tag) is an edit like others.
     """
-    back: list[Record] = []
-    forward: list[Record] = []
-    for record in records:
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._back: dict[int, Record] = {}
+        self._forward: dict[int, Record] = {}
+        for record in records:
+            self.take(record)
+
+    def take(self, record: Record) -> None:
+        """Another transaction."""
         if record.kind in REVIEWS or not _did(record):
-            continue
+            return
         if record.kind == "undo":
-            back, moved = _taken(back, record.of)
-            forward += moved
+            _move(record.of, self._back, self._forward)
         elif record.kind == "redo":
-            forward, moved = _taken(forward, record.of)
-            back += moved
+            _move(record.of, self._forward, self._back)
         else:
-            back.append(record)
-            forward = []
-    return back, forward
+            self._back[record.number] = record
+            self._forward = {}
+
+    def lists(self) -> tuple[list[Record], list[Record]]:
+        """The transactions that undo would take back and those that redo would bring back, the next one last."""
+        return list(self._back.values()), list(self._forward.values())
 
 
 def _did(record: Record) -> bool:
@@ -37,6 +46,6 @@ def _did(record: Record) -> bool:
     return record.files > 0 or (record.kind in ("undo", "redo") and bool(record.contested))
 
 
-def _taken(stack: list[Record], number: int) -> tuple[list[Record], list[Record]]:
-    moved = [record for record in stack if record.number == number]
-    return [record for record in stack if record.number != number], moved
+def _move(number: int, stack: dict[int, Record], other: dict[int, Record]) -> None:
+    if (record := stack.pop(number, None)) is not None:
+        other[number] = record

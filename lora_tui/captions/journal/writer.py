@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lora_tui.captions.journal.log import FileChange, Journal, Record
+from lora_tui.captions.journal.bodies import FileChange
+from lora_tui.captions.journal.log import Journal, Record
 from lora_tui.captions.journal.place import Placed, Stamp, place, read
 from lora_tui.captions.journal.recovery import Recovery, recover
 from lora_tui.errors import UserError

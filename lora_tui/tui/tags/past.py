@@ -6,7 +6,7 @@ from time import localtime, strftime
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.document import CaptionDocument
-from lora_tui.captions.history import blame, changes_of
+from lora_tui.captions.history import blame
 from lora_tui.text import _, plain
 from lora_tui.tui.tags.rows import diff
 
@@ -35,7 +35,7 @@ def history_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
 def change_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
     """What became of the caption since the folder was opened, tag by tag, and by which transactions."""
     name = editor.session.journal_name(editor.entry(number).caption_name)
-    found = [one for one in changes_of(editor.session.journal, name) if one[0].number > editor.opened_at]
+    found = [one for one in editor.session.journal.changes_of(name) if one[0].number > editor.opened_at]
     if not found:
         return [(_("Nothing has changed here since the folder was opened."), "muted")]
     lines = difference(found[0][1].before, editor.entry(number).raw)
