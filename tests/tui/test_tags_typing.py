@@ -94,3 +94,31 @@ async def test_a_tag_of_two_words_is_offered_in_quotes_before_nothing_is_found(t
         assert tags(app).query_one(Prompt).is_open
         await pilot.press("enter")
         await soon(pilot, lambda: screen_text(app).splitlines()[-2].startswith("“number 2” is one tag"))
+
+
+async def test_enter_takes_the_tag_of_a_translation_and_says_before_that_a_tag_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = tmp_path / "home" / "data" / "tags"
+    lists.mkdir(parents=True)
+    (lists / "tags.csv").write_text("smile,0,900,smiling\nhatsune miku,4,500,\n")
+    (lists / "zh.txt").write_text("smile=微笑\n")
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    root = make_dataset(tmp_path / "project", 2)
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("a")
+        await type_in(pilot, "微")
+        await soon(pilot, lambda: "+ smile" in screen_text(app))
+        assert "new tag" not in screen_text(app)
+        await pilot.press("enter")
+        await soon(pilot, lambda: texts(root)[0] == "hatgirl, hat, number 0, smile")
+        await pilot.press("J", "a")
+        await type_in(pilot, "hatsune")
+        await soon(pilot, lambda: "new tag: hatsune   1 image, 1 tag" in screen_text(app))
+        await pilot.press("down", "enter")
+        await soon(pilot, lambda: texts(root)[1] == "hatgirl, hat, number 1, hatsune miku")
+        await pilot.press("i")
+        await type_in(pilot, "微笑")
+        await pilot.press("up", "enter")  # off the row: as it is typed
+        await soon(pilot, lambda: texts(root)[1].startswith("微笑, hatgirl"))

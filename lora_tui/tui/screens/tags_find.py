@@ -39,6 +39,7 @@ class Finding:
         self._kind = ""
         self._focus = "files"
         self._would: Callable[[str], tuple[str, Stretch]] | None = None
+        self._about: Callable[[str], str] | None = None
         self._taken_twice = ""
 
     @property
@@ -62,13 +63,16 @@ class Finding:
         offers: Offering | None = None,
         final: bool = False,
         would: Callable[[str], tuple[str, Stretch]] | None = None,
+        about: Callable[[str], str] | None = None,
     ) -> None:
         """Ask for a line; ``done`` gets it.
 
         Args:
             kind: ``filter``, ``command``, ``tags`` or ``find``.
             would: the operation that a line means, and on what; what it would change is told while it is typed.
+            about: what is to be said of the line itself.
         """
+        self._about = about
         self._would = would
         self._done, self._kind, self._focus = done, kind, self.screen.panes.focus
         before = self._histories[kind].lines if kind in self._histories else ()
@@ -126,7 +130,7 @@ class Finding:
 
     def _foretell(self, text: str) -> None:
         """Say what a line would change, once typing rests."""
-        self._prompt.remark("")
+        self._prompt.remark(self._about(text) if self._about is not None else "", "warning")
         if self._would is not None and text.strip():
             start_job(self.screen, partial(self._try_edit, text, *self._would(text)), "try")
 
@@ -142,7 +146,8 @@ class Finding:
         except Exception as error:
             words, tone = failure_words(self.screen.shell, error), "error"
         if self._prompt.is_open and self._prompt.value == text:
-            self._prompt.remark(words, tone)
+            about = self._about(text) if self._about is not None else ""
+            self._prompt.remark(f"{about}   {words}" if about else words, "warning" if about else tone)
 
     def _refuse(self, error: Exception) -> None:
         """The line cannot be done: say why; what was typed for after it is not meant for the line."""

@@ -164,14 +164,21 @@ class Guides:
 
     def action_sweep(self) -> None:
         from lora_tui.tui.tags.offers import tag_offers
+        from lora_tui.tui.tags.typed_tags import TypedTags
 
         def begin(text: str) -> None:
             if tag := text.strip().strip(","):
                 self.screen.guide(partial(self._sweep, tag))
 
-        offers = tag_offers(self._editor.asking.completer, several=False)
+        completer = self._editor.asking.completer
         self.screen.finding.ask(
-            _("sweep over the tag"), begin, kind="tags", value=self.screen.panes.tag, offers=offers, final=True
+            _("sweep over the tag"),
+            begin,
+            kind="tags",
+            value=self.screen.panes.tag,
+            offers=tag_offers(completer, several=False),
+            final=True,
+            about=TypedTags(completer).remark,
         )
 
     async def _sweep(self, tag: str) -> None:

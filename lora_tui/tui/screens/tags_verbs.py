@@ -10,6 +10,7 @@ from lora_tui.captions.quoting import quoted
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.editor import Scope, Stretch
 from lora_tui.tui.tags.offers import list_offers, tag_offers
+from lora_tui.tui.tags.typed_tags import TypedTags
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
@@ -44,23 +45,40 @@ class Verbs:
         return ""
 
     def _ask(
-        self, label: str, make: Callable[[str], str], scope: Scope | None, value: str = "", known: bool = False
+        self,
+        label: str,
+        make: Callable[[str], str],
+        scope: Scope | None,
+        *,
+        value: str = "",
+        known: bool = False,
+        comes: bool = True,
     ) -> None:
-        """Ask for tags and do what ``make`` says of them."""
+        """Ask for tags and do what ``make`` says of them.
+
+        Args:
+            known: whether they are among those of the pane; else all that there are are offered.
+            comes: whether they come into captions: new ones are named then.
+        """
         completer = self._editor.asking.completer
+        typed = TypedTags(completer)
         offers = list_offers(self.screen.panes.tags) if known else tag_offers(completer)
         spoken = self._editor.stretch(self.screen.panes.number, scope).spoken
 
         def done(text: str) -> None:
-            operation = make(text)
+            operation = make(text if known else typed.meant(text, taking=False))
             if operation:
                 self.screen.edits.run(operation, scope=scope)
 
         def would(text: str) -> tuple[str, Stretch]:
-            return make(text), self._editor.stretch(self.screen.panes.number, scope)
+            line = text if known else typed.meant(text)
+            return make(line), self._editor.stretch(self.screen.panes.number, scope)
 
         label = f"{label} ({spoken})"
-        self.screen.finding.ask(label, done, offers=offers, value=value, kind="tags", final=True, would=would)
+        about = typed.remark if comes else None
+        self.screen.finding.ask(
+            label, done, offers=offers, value=value, kind="tags", final=True, would=would, about=about
+        )
 
     def action_add(self) -> None:
         self._ask(_("add"), partial(_listed, "add"), None)
@@ -97,7 +115,7 @@ class Verbs:
     def _on_tag(self, label: str, verb: str, scope: Scope | None) -> None:
         panes = self.screen.panes
         if panes.focus == "files" or not panes.tag:
-            self._ask(label, partial(_listed, verb), scope, known=scope is None)
+            self._ask(label, partial(_listed, verb), scope, known=scope is None, comes=False)
         else:
             self.screen.edits.run(f"{verb} {quoted(panes.tag)}", scope=scope)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_tui.captions.complete import Completer, Completion
 from lora_tui.captions.quoting import quoted
@@ -12,6 +12,7 @@ from lora_tui.captions.verbs import VERBS
 from lora_tui.text import N_, _, count, plain
 from lora_tui.tui.tags.filter_words import joined, tags_of_words
 from lora_tui.tui.tags.rows import CATEGORIES
+from lora_tui.tui.tags.typed_tags import TypedTags
 
 COMMANDS: dict[str, str] = {
     "filter": N_("filter EXPRESSION: show only these images"),
@@ -103,12 +104,17 @@ _FILTER_WORDS = (
 
 @dataclass(frozen=True)
 class Offer:
-    """One completion: what the line becomes, what is shown, a remark, and the tone of what is shown."""
+    """One completion: what the line becomes, what is shown, a remark, and the tone of what is shown.
+
+    Attributes:
+        taken: whether Enter takes it where nobody moved to another.
+    """
 
     text: str
     label: str
     remark: str = ""
     tone: str = ""
+    taken: bool = False
 
 
 Offering = Callable[[str], list[Offer]]
@@ -123,11 +129,15 @@ def bare(tag: str) -> str:
 
 def tag_offers(completer: Completer, *, several: bool = True) -> Offering:
     """Completion of tags, of the last one behind a comma where there may be ``several``."""
+    tags = TypedTags(completer)
 
     def offer(typed: str) -> list[Offer]:
         head, comma, last = typed.rpartition(",") if several else ("", "", typed)
         lead = f"{head}{comma} " if comma else ""
-        return [_offer(one, lead + one.tag) for one in completer.complete(last.strip())]
+        found = [_offer(one, lead + one.tag) for one in completer.complete(last.strip())]
+        if found and tags.takes_first(last):
+            found[0] = replace(found[0], taken=True)
+        return found
 
     return offer
 

@@ -1,7 +1,8 @@
 """One line at the bottom of a screen in which something is typed, with completions above it and a remark below.
 
-Tab takes the completion under the cursor (the first one without a cursor), Enter takes what is typed, or the
-completion that was moved to. Up on no completion goes back through the lines that were typed before.
+Tab takes the completion under the cursor (the first one without a cursor), Enter takes what is typed, or the completion
+that was moved to; one that is ``taken`` is under the cursor by itself. Up on no completion goes back through the lines
+that were typed before.
 """
 
 from __future__ import annotations
@@ -222,6 +223,8 @@ class Prompt(Vertical):
         self._offers = list(self._offering(text)) if self._offering is not None and text is not None else []
         self._chosen = -1
         rows = self.query_one("#offers", VirtualList)
+        if self._final and self._offers and self._offers[0].taken:
+            self._chosen = 0
         rows.set_count(len(self._offers), cursor=0)
         rows.display = bool(self._offers)
         rows.styles.height = min(len(self._offers), MOST_OFFERS)
