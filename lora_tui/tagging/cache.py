@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -288,4 +289,11 @@ def _stamp(path: Path) -> tuple[bytes, int, int]:
 
 
 def _name(path: Path) -> bytes:
-    return os.fsencode(os.path.realpath(path))
+    folder, name = os.path.split(path)
+    return os.fsencode(f"{_real(folder)}/{name}")
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: str) -> str:
+    """A folder without links, found out once: a dataset has many images in few folders."""
+    return os.path.realpath(folder)

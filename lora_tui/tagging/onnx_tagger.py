@@ -6,8 +6,10 @@ input of another rank, or another number of tags than its list has, is said befo
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +60,7 @@ class OnnxTagger:
         self._nchw, self._size = _layout(source.shape, description)
         self._fixed = source.shape[0] if isinstance(source.shape[0], int) and source.shape[0] > 0 else 0
         self.batch = self._fixed or device.batch or (32 if on_gpu else 4)
-        self.threads = 8 if on_gpu else 2
+        self.threads = min(8, os.cpu_count() or 2) if on_gpu else 2
         self._output = _the_output(self._session, description, tags)
 
     def prepare(self, path: Path, prompt: str) -> NDArray[Any]:
@@ -174,6 +176,8 @@ def _session(path: Path, device: Device) -> tuple[ort.InferenceSession, str]:
     providers: list[Any] = ["CPUExecutionProvider"]
     if has_cuda and kind in ("auto", "cuda"):
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": number or "0"}))
+        with suppress(Exception):  # finds CUDA and cuDNN that came with torch or by pip; says itself what it misses
+            ort.preload_dlls()
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has a class for each of its codes, and none of its own above them
@@ -181,7 +185,9 @@ def _session(path: Path, device: Device) -> tuple[ort.InferenceSession, str]:
     first = session.get_providers()[0]
     if kind == "cuda" and first != "CUDAExecutionProvider":
         raise _no_cuda(_("CUDA or cuDNN of the version that onnxruntime needs is missing"))
-    return session, "CUDA" if first == "CUDAExecutionProvider" else "CPU"
+    if first == "CUDAExecutionProvider":
+        return session, "CUDA"
+    return session, _("CPU, as CUDA cannot be loaded") if len(providers) > 1 else "CPU"
 
 
 def _the_input(session: ort.InferenceSession, path: Path) -> Any:
