@@ -95,9 +95,10 @@ async def test_errors_have_another_mark_than_warnings(project: Path) -> None:
     (folder / "0000.png").write_bytes((folder / "0001.png").read_bytes()[:60])
     (folder / "0002.txt").unlink()
     async with running(project, size=(100, 30), screen="dataset") as (app, pilot):
+        await sees(pilot, "! 4_hat/")
+        await sees(pilot, "∅ 0002.png")
+        await pilot.press("down")
         await sees(pilot, "× The image")
-        await pilot.press("down", "down")
-        await sees(pilot, "! The image has no caption.")
         await pilot.press("f4")
         await soon(pilot, lambda: "! 1 warning" in screen_text(app) or "warnings" in screen_text(app))
         await pilot.press("tab", "tab", "tab", "down", "enter", "0")  # the rank
@@ -179,3 +180,19 @@ async def test_one_key_leads_to_the_start_from_anywhere(tmp_path: Path, title: s
         await pilot.press("f1", *"home")
         await sees(pilot, "The road from pictures")
         assert any("F9" in line and "Home" in line for line in screen_text(app).splitlines())
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (200, 50)])
+async def test_the_words_above_the_files_end_where_their_columns_do(project: Path, size: tuple[int, int]) -> None:
+    async with running(project, size=size, screen="tags") as (app, pilot):
+        await sees(pilot, "hatgirl")
+        title, first = (
+            text_of(app.screen.query_one("#files-title"))[0],
+            text_of(app.screen.query_one("#files"))[0],
+        )
+        numbers = first.split()[2:]  # the mark, the name, then tags and tokens
+        assert title.split()[2:] == ["tags", "tokens"][: len(numbers)]
+        place = 0
+        for word, number in zip(title.split()[2:], numbers, strict=True):
+            place = first.index(number, max(place, title.index(word))) + len(number)
+            assert title.index(word) + len(word) == place

@@ -52,7 +52,7 @@ FILE_COLUMNS = (
     Column(1),
     Column(10, share=1, cut="middle"),
     Column(5, align="right"),
-    Column(5, align="right", since=30),
+    Column(6, align="right", since=30),
     Column(4),
 )
 WORD_COLUMNS = (Column(12, share=1), Column(7, align="right"), Column(7, align="right"), Column(8, since=38))
@@ -291,6 +291,10 @@ class TagsScreen(BaseScreen):
     @on(Prompt.Completed)
     def _completed(self) -> None:
         self.call_later(self.shell.give_keys)
+
+    @on(Lines.Resized, "#files-title")
+    def _resized_titles(self) -> None:
+        self.call_after_refresh(self.panes.show_titles)  # the lists below them have their sizes then
 
     @on(Lines.Resized, "#facts")
     def _resized_facts(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -374,11 +374,9 @@ class Panes:
         total = len(editor.corpus.entries) if editor is not None else 0
         shown = len(editor.visible) if editor is not None else 0
         of = _("{shown} of {total}").format(shown=count(shown), total=count(total)) if shown != total else count(total)
-        columns = "   " + _("tags, tokens") if editor is not None else ""
-        roots = self.screen.roots()
-        if editor is not None and len(roots) > 1:  # which of the folders; Ctrl+K d chooses
-            columns = "  " + plain(editor.corpus.root.name, limit=20)
-        self._title("files", _("FILES"), of + columns if editor is not None else "", focus)
+        if editor is not None and len(self.screen.roots()) > 1:  # which of the folders; Ctrl+K d chooses
+            of += "  " + plain(editor.corpus.root.name, limit=20)
+        self._title("files", _("FILES"), of if editor is not None else "", focus, over={2: _("tags"), 3: _("tokens")})
         marks = len(editor.marks) if editor is not None else 0
         number = len([row for row in self._tags if row is not None])
         if marks:
@@ -389,17 +387,25 @@ class Panes:
         tabs = [] if marks else self.screen.variants.tabs()
         self._title("tags", _("TAGS"), about, focus, tabs)
         words = f"  {plain(self.words, limit=20)}" if self.words else ""
-        if editor is not None and editor.shown is not None:
-            words += "  " + _("shown, in all")
-        self._title("vocab", _("VOCABULARY"), count(len(self._vocabulary)) + words, focus)
+        over = {1: _("shown"), 2: _("in all")} if editor is not None and editor.shown is not None else {}
+        self._title("vocab", _("VOCABULARY"), count(len(self._vocabulary)) + words, focus, over=over)
         view, others = self.screen.look.title()
         self._title("look", view, others, "")
 
-    def _title(self, name: str, title: str, rest: str, focus: str, before: Sequence[Cell] = ()) -> None:
-        tone = "focus" if name == focus else ""
-        self.screen.query_one(f"#{name}-title", Lines).show(
-            [[Cell(title, tone), Cell("  "), *before, Cell(rest, "muted")]]
-        )
+    def _title(
+        self,
+        name: str,
+        title: str,
+        rest: str,
+        focus: str,
+        before: Sequence[Cell] = (),
+        over: Mapping[int, str] | None = None,
+    ) -> None:
+        """``before`` stands between title and rest, ``over`` above the columns of the list."""
+        cells = [Cell(title, "focus" if name == focus else ""), Cell("  "), *before, Cell(rest, "muted")]
+        if over and rest:
+            cells.append(Cell(self.pane(name).over_columns(over, sum(cell_len(cell.text) for cell in cells)), "muted"))
+        self.screen.query_one(f"#{name}-title", Lines).show([cells])
 
 
 def _again(function: Callable[..., T], *given: object) -> T:

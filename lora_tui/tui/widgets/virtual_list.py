@@ -6,9 +6,10 @@ cursor moves and :class:`VirtualList.Chosen` when a row is clicked twice. Enter 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -372,6 +373,18 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         return self._widths
 
     # -- geometry
+
+    def over_columns(self, words: Mapping[int, str], taken: int) -> str:
+        """Words for a line above the list that begins with ``taken`` cells of other text: each ends where its column
+        does (number of the column to word); those of columns that are not shown, or without room, are left out."""
+        text, place = "", 2 if self._marker else 0
+        for position, (number, width) in enumerate(self._layout(self._inner_width)):
+            place += width + (self._gap if position else 0)
+            word = words.get(number, "")
+            blank = place - taken - cell_len(text) - cell_len(word)
+            if word and blank > (0 if text else 1):
+                text += " " * blank + word
+        return text
 
     @property
     def row_width(self) -> int:
