@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ SKIN_BLUE, SKIN_RED = (77, 127), (133, 173)
 SKIN_WEIGHT = 60
 CENTRE_PULL = 0.25
 """How much less a crop at the very edge is worth than one in the middle."""
-EQUAL = 0.98
-"""Crops that hold this share of the best one's saliency are as good; the one around the subject's centre is taken."""
+AT_THE_END = 0.6
+"""What saliency at the end of a crop counts, against saliency in its middle."""
 FACE_WEIGHT = 4.0
 """All faces together against all saliency."""
 FLAT = 2.0
@@ -65,7 +66,7 @@ def best_place(
 
 
 def saliency(picture: Image, alpha: Image | None = None) -> Image:
-    """How much each cell of a small version of the picture stands out, as grey levels above the mean (L)."""
+    """How much each cell of a small version of the picture stands out, as grey levels above what is usual in it (L)."""
     from PIL import Image, ImageChops, ImageFilter, ImageStat
 
     scale = min(SIDE / max(picture.size), 1.0)
@@ -84,8 +85,9 @@ def saliency(picture: Image, alpha: Image | None = None) -> Image:
     if alpha is not None:
         shape = alpha.resize(size, Image.Resampling.BOX)
         found = ImageChops.multiply(ImageChops.add(found, Image.new("L", size, 40)), shape)
-    mean = math.floor(ImageStat.Stat(found).mean[0])
-    return found.point([max(level - mean, 0) for level in range(256)])
+    statistics = ImageStat.Stat(found)
+    usual = math.floor(statistics.mean[0] + statistics.stddev[0] / 2)
+    return found.point([max(level - usual, 0) for level in range(256)])
 
 
 def _border(channel: Image) -> int:
@@ -129,36 +131,43 @@ def _add_faces(profile: list[float], faces: Sequence[tuple[float, float, float]]
 
 
 def _best(profile: Sequence[float], length: float, kept: float) -> float:
-    """Where along ``length`` px a stretch of ``kept`` px holds most of the profile."""
+    """Where along ``length`` px a stretch of ``kept`` px holds most of the profile, and has it in its middle.
+
+    A cell in the middle of the stretch counts in full and one at its ends by :data:`AT_THE_END`, with a parabola
+    between, so that sums of the profile and of its first two moments are enough for every place.
+    """
     room = length - kept
     if room <= 0:
         return 0.0
     cell = length / len(profile)
-    sums = [0.0]
-    for value in profile:
-        sums.append(sums[-1] + value)
+    middles = [(place + 0.5) * cell for place in range(len(profile))]
+    moments = [
+        _Sums([value * at**power for value, at in zip(profile, middles, strict=True)], cell) for power in range(3)
+    ]
+    steepness = 4 * (1 - AT_THE_END) / kept**2
 
-    def until(position: float) -> float:
-        """The sum of the profile up to ``position`` px."""
-        place = min(max(position / cell, 0.0), len(profile) - 1e-9)
-        return sums[int(place)] + profile[int(place)] * (place - int(place))
+    def held(start: float) -> float:
+        """What a stretch from ``start`` holds."""
+        middle = start + kept / 2
+        whole, first, second = (sums.between(start, start + kept) for sums in moments)
+        spread = second - 2 * middle * first + middle**2 * whole
+        return (whole - steepness * spread) * (1 - CENTRE_PULL * abs(start - room / 2) / length)
 
     steps = max(min(4 * len(profile), math.ceil(room)), 1)
     places = [room * step / steps for step in range(steps + 1)]
-    values = []
-    for place in places:
-        off = abs(place - room / 2) / length
-        values.append((until(place + kept) - until(place)) * (1 - CENTRE_PULL * off))
-    most = max(values)
-    start = places[values.index(most)]
-    middle = _centroid(profile, cell, start, start + kept)
-    good = [place for place, value in zip(places, values, strict=True) if value >= EQUAL * most]
-    return min(good, key=lambda place: (abs(place + kept / 2 - middle), place))
+    return max(places, key=lambda place: (held(place), -abs(place - room / 2)))
 
 
-def _centroid(profile: Sequence[float], cell: float, low: float, high: float) -> float:
-    """The centre of what the profile has between two places, px."""
-    cells = [(value, (place + 0.5) * cell) for place, value in enumerate(profile)]
-    inside = [(value, at) for value, at in cells if low <= at <= high]
-    total = sum(value for value, _at in inside)
-    return sum(value * at for value, at in inside) / total if total else (low + high) / 2
+class _Sums:
+    """Sums of a row of cells up to any place, px."""
+
+    def __init__(self, values: Sequence[float], cell: float) -> None:
+        self._values, self._cell = values, cell
+        self._until = [0.0, *accumulate(values)]
+
+    def between(self, low: float, high: float) -> float:
+        return self._up_to(high) - self._up_to(low)
+
+    def _up_to(self, position: float) -> float:
+        place = min(max(position / self._cell, 0.0), len(self._values) - 1e-9)
+        return self._until[int(place)] + self._values[int(place)] * (place - int(place))

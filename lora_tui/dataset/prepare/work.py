@@ -1,8 +1,8 @@
 """The work file of a preparation: what was asked for and what is done. It makes going on possible.
 
 It lies in ``.lora-tui/prepare/`` of the destination, one JSON object a line, only ever added to. A line says what was
-written for an image that is done, so that it is not done again, and that what a person changed since is left alone. What
-a killed process wrote before there was a line is known by its bytes: the same image and options give the same ones.
+written for an image that is done, so that it is not done again, and that what a person changed since is left alone.
+What a killed process wrote before there was a line is known by its bytes: equal images and options give equal ones.
 """
 
 from __future__ import annotations
