@@ -10,6 +10,7 @@ from lora_tui.captions.arguments import POSITION_WORDS, Arguments, position, rea
 from lora_tui.captions.operations.base import Operation
 from lora_tui.captions.operations.naming import Join, Pairs, Remove, Rename, Retain, Split
 from lora_tui.captions.operations.order import Dedupe, Shuffle, Sort, Truncate
+from lora_tui.captions.operations.phrases import Phrase
 from lora_tui.captions.operations.placing import Add, Move, Shift, Toggle, Trigger
 from lora_tui.captions.operations.spelling import (
     Encode,
@@ -22,7 +23,7 @@ from lora_tui.captions.operations.spelling import (
     is_encoding,
 )
 from lora_tui.captions.operations.tables import Aliases, Blacklist, Consolidate, Exclusive, Implications
-from lora_tui.captions.operations.whole import Delete, Phrase, SetText, Substitute, Take
+from lora_tui.captions.operations.whole import Delete, SetText, Substitute, Take
 from lora_tui.captions.words import OperationError
 from lora_tui.text import N_, _
 

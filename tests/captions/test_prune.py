@@ -152,10 +152,3 @@ def test_phrases_are_counted_once_a_caption() -> None:
 def test_a_phrase_lies_within_a_clause() -> None:
     assert [phrase.text for phrase in phrases(["red hat. blue", "red hat, blue"])] == ["red hat", "blue"]
     assert phrases(PROSE, should_stop=lambda: True) == []
-
-
-@given(st.lists(st.lists(st.sampled_from(["red", "hat", "the", "in", "woman"]), max_size=8).map(" ".join), max_size=6))
-def test_every_phrase_is_found_by_the_filter_as_often_as_it_says(texts: list[str]) -> None:
-    lines = Lines(texts)
-    for phrase in phrases(texts):
-        assert len(lines.find(f'phrase:"{phrase.text}"')) == phrase.captions

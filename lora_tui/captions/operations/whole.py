@@ -1,4 +1,4 @@
-"""Operations on the text as it stands: regular expressions, phrases of prose, other captions, setting and deleting."""
+"""Operations on the text as it stands: regular expressions, other captions, setting and deleting."""
 
 from __future__ import annotations
 
@@ -58,45 +58,6 @@ class Substitute(EachCaption):
         return with_all(
             changed, caption, (item.text for i, item in enumerate(seen.items) if i not in names), context.profile
         )
-
-
-class Phrase(EachCaption):
-    """Take a phrase of prose away, or put another in its place; blanks and punctuation around a hole are tidied."""
-
-    def __init__(self, phrase: str, new: str = "", *, ignore_case: bool = True) -> None:
-        words = r"\s+".join(re.escape(word) for word in phrase.split())
-        self._found = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE if ignore_case else 0)
-        self._new = new
-
-    def change(self, caption: str, context: Context) -> str:
-        if self._new:
-            return self._found.sub(self._replacement, caption)
-        position = 0
-        while found := self._found.search(caption, position):
-            caption, position = _tidied(caption[: found.start()], caption[found.end() :])
-        return caption
-
-    def _replacement(self, found: re.Match[str]) -> str:
-        new = self._new
-        return new[:1].upper() + new[1:] if found[0][:1].isupper() and new[:1].islower() else new
-
-
-def _tidied(before: str, after: str) -> tuple[str, int]:
-    """Two stretches of prose without what stood between them, and where the second begins."""
-    left, right = before.rstrip(" \t"), after.lstrip(" \t")
-    starts_sentence = not left or left[-1] in ".!?\n\r。！？"
-    if right[:1] in (",", ";", ":") and (starts_sentence or left[-1:] in (",", ";", ":")):
-        right = right[1:].lstrip(" \t")
-    if right[:1] in (".", "!", "?") and left[-1:] in (",", ";", ":"):
-        left = left[:-1]
-    if right[:1] in (".", "!", "?") and starts_sentence:
-        right = right[1:].lstrip(" \t")
-    if not right or right[0] in "\r\n":
-        left = left.rstrip(" \t,;:")
-    if starts_sentence and right[:1].islower() and before.strip():
-        right = right[:1].upper() + right[1:]
-    apart = bool(left) and bool(right) and left[-1] not in "\r\n([" and right[0] not in ".,;:!?)]\r\n"
-    return left + " " * apart + right, len(left) + apart
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lora_tui.captions import prose
 from lora_tui.captions.expressions import call_in
 from lora_tui.captions.query.corpus import EntryLike
 from lora_tui.captions.query.evaluate import POSTINGS, Evaluation
@@ -113,11 +114,14 @@ class TextPattern:
             import regex
 
             signs = {"*": ".*?", "?": "."} if value.wild else {}
-            body = "".join(signs.get(sign) or regex.escape(sign, special_only=True) for sign in value.text)
-            pattern = regex.compile(rf"(?<!\w){body}(?!\w)" if self.words else body, regex.IGNORECASE | regex.DOTALL)
+            if self.words:
+                body = prose.expression(value.text, wild=signs)
+            else:
+                body = "".join(signs.get(sign) or regex.escape(sign, special_only=True) for sign in value.text)
+            pattern = regex.compile(body, regex.IGNORECASE | regex.DOTALL)
             if value.wild or not value.text.isascii():
                 return lambda text: run.search(pattern, text, value.column)
-            part = value.text.lower()  # most texts are settled without the expression
+            part = max(value.text.lower().split(), key=len, default="")  # settles most texts without the expression
             return lambda text: part in text.lower() and run.search(pattern, text, value.column)
         needle = value.text.casefold()
         return lambda text: needle in (text.lower() if text.isascii() else text.casefold())
