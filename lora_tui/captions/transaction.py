@@ -23,6 +23,7 @@ from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, recover
 from lora_tui.captions.journal.place import read
 from lora_tui.captions.journal.writer import Transaction, Writer
+from lora_tui.captions.ledger import Ledger
 from lora_tui.captions.operations.base import CannotChange, Context, Operation, changed_document
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
@@ -172,6 +173,8 @@ class Session:
         self._writer = Writer(self.journal, self._done)
         self._seen = self.journal.last
         self._own: set[int] = set()
+        #: What the journal tells of each caption; reads nothing before it is asked.
+        self.ledger = Ledger(corpus, self.journal, self._by_name)
         if self.recovery.records:
             self._reread([*self.recovery.written, *self.recovery.conflicts])
 

@@ -1,0 +1,193 @@
+"""What the journal tells of each caption, kept up as the journal grows: who changed it, when, whether it was reviewed.
+
+The first look reads the names of every transaction, each later one only what came since. Any thread may ask.
+
+A review ends when somebody else changes the caption, and holds again when that change is undone.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from lora_tui.captions.corpus import Corpus
+from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.journal import REVIEWS, Journal, Record
+from lora_tui.captions.profile import Profile
+from lora_tui.captions.view import tags_of
+from lora_tui.errors import UserError
+
+
+class _Review(NamedTuple):
+    """Who found a caption right, and the transaction that ended it, 0 for none; with a minus if undoing it did."""
+
+    reviewer: str
+    ended: int = 0
+
+
+class Ledger:
+    """The past of a corpus's captions by the numbers of its entries.
+
+    Args:
+        numbers: gives the number of an entry for the name of each caption file in the journal.
+    """
+
+    def __init__(self, corpus: Corpus, journal: Journal, numbers: Callable[[], Mapping[str, int]]) -> None:
+        self._corpus, self._journal, self._numbers = corpus, journal, numbers
+        self._guard = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        total = len(self._corpus.entries)
+        self._of = (self._journal.generation, total)
+        self._seen = 0
+        self._edited = array("d", bytes(8 * total))
+        self._changed: list[tuple[Record, array[int]]] = []
+        self._authors: dict[str, bytearray] = {}
+        self._reviews: dict[int, _Review] = {}
+        self._holding: set[int] = set()
+        self._reviewed: frozenset[int] = frozenset()
+        self._added: dict[str, tuple[int, set[int]]] = {}
+        self._last: tuple[int, set[int]] = (0, set())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the journal has grown since the last look; costs next to nothing."""
+        return self._seen != self._journal.last or self._of != (self._journal.generation, len(self._corpus.entries))
+
+    def follow(self) -> bool:
+        """Take in what came since the last look; whether there was anything.
+
+        Transactions that are still being written are left for the next look.
+
+        Raises:
+            UserError: the journal cannot be read.
+        """
+        with self._guard:
+            records = self._journal.records(self._seen)
+            if self._of != (self._journal.generation, len(self._corpus.entries)):
+                self._forget()
+                records = self._journal.records()
+            unfinished = min((record.number for record in self._journal.pending()), default=0)
+            finished = [record for record in records if not unfinished or record.number < unfinished]
+            if not finished:
+                return False
+            numbers = self._numbers()
+            for record, names in self._journal.names_of(finished):
+                self._take(record, self._entries(names, numbers))
+                self._seen = record.number
+            if self._reviewed != self._holding:
+                self._reviewed = frozenset(self._holding)
+            return True
+
+    @property
+    def reviewed(self) -> frozenset[int]:
+        """The captions whose review holds, as of the last look."""
+        return self._reviewed
+
+    def authors(self, number: int) -> set[str]:
+        """Who has changed a caption."""
+        return {author for author, flags in self._authors.items() if number < len(flags) and flags[number]}
+
+    def edited(self, number: int) -> float | None:
+        """When a caption was last changed, unix seconds; none when it never was."""
+        return (self._edited[number] or None) if number < len(self._edited) else None
+
+    def edited_since(self, moment: float) -> set[int]:
+        """The captions that were changed at that moment or later."""
+        return {number for number, time in enumerate(self._edited) if time and time >= moment}
+
+    def records_of(self, number: int) -> list[Record]:
+        """The transactions that changed a caption, or reviewed it, oldest first."""
+        found = []
+        for record, numbers in self._changed:
+            place = bisect_left(numbers, number)
+            if place < len(numbers) and numbers[place] == number:
+                found.append(record)
+        return found
+
+    def added_by_last(self, profile: Profile) -> set[int]:
+        """The captions to which the last transaction that was no undo added tags."""
+        with self._guard:
+            last = next((record for record, _numbers in reversed(self._changed) if record.kind == "edit"), None)
+            if last is None:
+                return set()
+            if self._last[0] != last.number:
+                self._last = last.number, self._gained([last], profile)
+            return self._last[1]
+
+    def added_by(self, author: str, profile: Profile) -> set[int]:
+        """The captions to which an author ever added tags; later questions read only what came since."""
+        with self._guard:
+            seen, found = self._added.get(author, (0, set()))
+            new = [one for one, _numbers in self._changed if one.number > seen and one.author == author]
+            found = found | self._gained(new, profile) if new else found
+            self._added[author] = self._seen, found
+            return found
+
+    def _entries(self, names: Iterable[str], numbers: Mapping[str, int]) -> array[int]:
+        """The entries that read caption files of these names, ascending."""
+        sharing = self._corpus.sharing
+        found = (number for name in names if (number := numbers.get(name)) is not None)
+        return array("I", sorted(other for number in found for other in sharing(number)))
+
+    def _take(self, record: Record, numbers: array[int]) -> None:
+        """Another transaction, and the captions of the corpus that it is about."""
+        if not numbers:
+            return
+        self._changed.append((record, numbers))
+        if record.kind == "review":
+            self._reviews.update(dict.fromkeys(numbers, _Review(record.author)))
+            self._holding.update(numbers)
+            return
+        if record.kind == "unreview":
+            for number in numbers:
+                self._reviews.pop(number, None)
+            self._holding.difference_update(numbers)
+            return
+        flags = self._authors.setdefault(record.author, bytearray(len(self._edited)))
+        for number in numbers:
+            flags[number] = 1
+            self._edited[number] = max(self._edited[number], record.time)
+        if self._reviews:
+            self._turn(record, numbers)
+
+    def _turn(self, record: Record, numbers: Iterable[int]) -> None:
+        """End the reviews of captions that somebody else changed, or let them hold again."""
+        undone = record.of if record.kind == "undo" else -record.of if record.kind == "redo" else 0
+        author = record.author
+        if record.kind == "redo" and (again := self._journal.record(record.of)) is not None:
+            author = again.author
+        ended = -record.of if record.kind == "undo" else record.of if record.kind == "redo" else record.number
+        for number in numbers:
+            review = self._reviews.get(number)
+            if review is None:
+                continue
+            if undone and review.ended == undone:
+                self._reviews[number] = _Review(review.reviewer)
+                self._holding.add(number)
+            elif not review.ended and author != review.reviewer:
+                self._reviews[number] = _Review(review.reviewer, ended)
+                self._holding.discard(number)
+
+    def _gained(self, records: Iterable[Record], profile: Profile) -> set[int]:
+        numbers = self._numbers()
+        found: set[int] = set()
+        for record in records:
+            try:
+                changes = () if record.kind in REVIEWS else self._journal.load(record)
+            except UserError:
+                continue
+            for change in changes:
+                if (number := numbers.get(change.name)) is not None and change.after != change.before:
+                    before, after = (set(_tags(raw, profile)) for raw in (change.before, change.after))
+                    if after - before:
+                        found.update(self._corpus.sharing(number))
+        return found
+
+
+def _tags(raw: bytes | None, profile: Profile) -> tuple[str, ...]:
+    return () if raw is None else tags_of(CaptionDocument.parse(raw).text, profile)
