@@ -264,7 +264,8 @@ def _review(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from lora_tui.captions.export import FORMATS, export
     from lora_tui.cli.captions_open import chosen, open_session
-    from lora_tui.cli.output import print_json, say
+    from lora_tui.cli.output import note, print_json, say
+    from lora_tui.dataset.notes import names_left_out
     from lora_tui.errors import UserError
     from lora_tui.files import write_atomic
     from lora_tui.text import count, ngettext, plain
@@ -278,7 +279,9 @@ def _export(args: argparse.Namespace) -> int:
             code="captions.format",
         )
     session = open_session(args)
-    numbers = chosen(session, args)
+    wanted = chosen(session, args)
+    unused = names_left_out(session.corpus.root, [session.corpus.entries[number].name for number in wanted])
+    numbers = [number for number in wanted if session.corpus.entries[number].name not in unused]
     text = export(session.corpus, numbers, form, full_paths=args.full_path)
     try:
         write_atomic(args.output, text.encode("utf-8", "backslashreplace"))
@@ -292,8 +295,12 @@ def _export(args: argparse.Namespace) -> int:
             code="captions.export",
         ) from error
     if args.json:
-        print_json({"file": args.output.absolute(), "format": form, "images": len(numbers)})
+        told = {"file": args.output.absolute(), "format": form, "images": len(numbers)}
+        print_json({**told, "left_out": len(wanted) - len(numbers)})
     else:
         done = ngettext("{file}: {number} caption written", "{file}: {number} captions written", len(numbers))
         say(done.format(file=plain(str(args.output)), number=count(len(numbers))))
+        if len(numbers) < len(wanted):
+            left = ngettext("{number} image is left out by hand.", "{number} images are left out by hand.", len(unused))
+            note(left.format(number=count(len(unused))))
     return 0

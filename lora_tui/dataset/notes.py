@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -176,6 +176,16 @@ class NotesBelow:
             around = self._of(folder.rpartition("/")[0])
             found = self._layers[folder] = layers_below(around, path, has_home=(path / HOME).is_dir())
         return found
+
+
+def names_left_out(root: Path, names: Iterable[str]) -> set[str]:
+    """Those of the files ``names`` (relative to ``root``, with ``/``) that a person has left out.
+
+    Raises:
+        UserError: as :func:`load_notes`.
+    """
+    notes = NotesBelow(root)
+    return {name for name in names if notes.excluded(name)}
 
 
 def load_notes(home: Path) -> Notes:

@@ -67,3 +67,13 @@ def test_source_licence_and_reviews_are_kept(dataset: Path, capsys: pytest.Captu
 def test_a_change_without_images_is_a_mistake(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", "notes", str(dataset), "--exclude"]) == 2
     assert "--image" in capsys.readouterr().err
+
+
+def test_what_is_left_out_is_not_exported(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes(dataset, capsys, "--image", "b.png", "--exclude")
+    assert run(["captions", "export", str(dataset), str(tmp_path / "out.csv"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"], told["left_out"]) == (2, 1)
+    assert [line.partition(",")[0] for line in (tmp_path / "out.csv").read_text().splitlines()] == [
+        "image", "a.png", "sub/c.png",
+    ]  # fmt: skip
