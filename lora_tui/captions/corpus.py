@@ -254,6 +254,11 @@ class Corpus:
         document = None if number is None else self.entries[number].document
         return None if document is None else document.text
 
+    @property
+    def shares(self) -> bool:
+        """Whether any two images have the same caption file."""
+        return bool(self._several)
+
     def sharing(self, number: int) -> Sequence[int]:
         """The numbers of all images with the same caption file, this one included."""
         if not self._several:

@@ -130,9 +130,11 @@ class Ledger:
 
     def _entries(self, names: Iterable[str], numbers: Mapping[str, int]) -> array[int]:
         """The entries that read caption files of these names, ascending."""
-        sharing = self._corpus.sharing
-        found = (number for name in names if (number := numbers.get(name)) is not None)
-        return array("I", sorted(other for number in found for other in sharing(number)))
+        get = numbers.get
+        found = [number for name in names if (number := get(name)) is not None]
+        if self._corpus.shares:
+            found = [other for number in found for other in self._corpus.sharing(number)]
+        return array("I", sorted(found))
 
     def _take(self, record: Record, numbers: array[int]) -> None:
         """Another transaction, and the captions of the corpus that it is about."""
