@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lora_tui.captions.document import UNDECODABLE, problem_text, split_lines
-from lora_tui.captions.encodings import likely_encoding
+from lora_tui.captions.encodings import how_to_read, likely_encoding
 from lora_tui.captions.index import Index
 from lora_tui.captions.query.corpus import EntryLike, text_of
 from lora_tui.captions.quoting import quoted
@@ -99,8 +99,9 @@ def byte_rules(look: Look) -> Iterator[Found]:
         return
     for code in document.problems:
         if code == "undecodable":
-            codec, name = likely_encoding(document.raw)
-            remedy = _("It looks like {encoding}.").format(encoding=name) if name else ""
+            raw = document.raw[len(document.bom) :]
+            codec, name = likely_encoding(raw)
+            remedy = _("It looks like {encoding}.").format(encoding=name) if name else how_to_read(raw)
             fix = f"encode utf-8 from {codec}" if codec else None
             yield Found("caption.undecodable", problem_text(code), fix, remedy, "error")
         elif code in ("bom", "wide", "nul"):

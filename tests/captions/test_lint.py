@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from caption_lines import Lines
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.encodings import likely_encoding
 from lora_tui.captions.index import Index
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.lint import QUICKLY, Linter, LintOptions, lint
@@ -96,6 +99,53 @@ def test_each_problem_is_found_and_gone_when_mended(
 )
 def test_what_is_right_is_not_reported(content: str, options: LintOptions) -> None:
     assert codes(content, options) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("长发, 微笑", "gb18030"),
+        ("1girl, T恤, 一个女孩站在海边，微笑着看向镜头。", "gb18030"),
+        ("hat, 長い髪, 青い目", "cp932"),
+        ("セーラー服, ツインテール", "cp932"),
+        ("藍色眼睛, 白色洋裝", "big5"),
+        ("naïve girl, crème", "cp1252"),
+        ("Mädchen, große Augen, Übergröße", "cp1252"),
+        ("une fille en été, robe à fleurs", "cp1252"),
+        ("длинные волосы, синие глаза", "cp1251"),
+    ],
+)
+def test_a_caption_in_an_old_encoding_is_mended_to_what_it_says(text: str, encoding: str) -> None:
+    (problem,) = Linter(Lines([text.encode(encoding)]), LintOptions(ignored=frozenset({"mark.wide_comma"}))).all()
+    assert problem.fix is not None
+    assert mended(text.encode(encoding), problem.fix, OURS, Tables()) == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("狗", "gb18030"), ("긴 머리, 웃음", "cp949"), ("帽子", "cp932"), ("貓", "big5")]
+)
+def test_where_several_encodings_fit_nothing_is_guessed(text: str, encoding: str) -> None:
+    (problem,) = Linter(Lines([text.encode(encoding)]), LintOptions()).all()
+    assert (problem.code, problem.fix) == ("caption.undecodable", None)
+    assert f"{encoding}: {text}" in problem.remedy
+
+
+WORDS = {
+    "gb18030": "长发 微笑 女孩 站在海边 白色连衣裙 蓝眼睛 双马尾 帽子 猫 水手服 眼镜 黑色丝袜 喵 室内 樱花 阳光",
+    "cp932": "長い髪 青い目 女の子 笑顔 セーラー服 ツインテール 眼鏡 帽子 水着 海 猫耳 制服 桜 夜空 リボン",
+    "big5": "長髮 微笑 女孩 海邊 藍色眼睛 白色洋裝 雙馬尾 帽子 貓 眼鏡 室內 櫻花 陽光",
+    "cp949": "긴 머리 웃음 파란 눈 흰 드레스 소녀 바닷가 모자 고양이 안경 교복 벚꽃 밤하늘",
+    "cp1252": "naïve girl crème café été robe à fleurs Mädchen große Augen niña pequeña São Paulo håret fée",
+    "cp1251": "длинные волосы синие глаза девушка кошка шляпа улыбка платье море очки школьная форма",
+}
+
+
+@given(st.sampled_from(sorted(WORDS)), st.sampled_from(["", "1girl, solo, long hair, "]), st.data())
+def test_a_guessed_encoding_is_the_right_one_or_none(encoding: str, ascii_tags: str, data: st.DataObject) -> None:
+    words = data.draw(st.lists(st.sampled_from(WORDS[encoding].split()), min_size=1, max_size=6))
+    text = ascii_tags + ", ".join(words)
+    guess, _name = likely_encoding(text.encode(encoding))
+    assert not guess or text.encode(encoding).decode(guess) == text
 
 
 def test_only_what_has_changed_is_looked_at_again(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.language import parse_operation
-from lora_tui.captions.operations.base import CannotChange, Context, Operation
+from lora_tui.captions.operations.base import CannotChange, Context, Operation, changed_document
 from lora_tui.captions.operations.match import exactly
 from lora_tui.captions.operations.naming import Join, Pairs, Rename, Split
 from lora_tui.captions.operations.placing import Add, Move, Position, Shift, Trigger
@@ -100,6 +101,10 @@ CASES = [
     ('replace /(\\w+) hair/ with "\\1 fur" whole', "long hair, very long hair", "long fur, very long hair"),
     ("replace hair with fur", "long hair, hairy", "long fur, fury"),
     ("replace HAIR with fur ignorecase", "long hair", "long fur"),
+    ("replace very long hair with short hair", "very long hair", "short hair"),
+    (r"replace /(\w+) ribbon/ with \1-x ribbon", "red ribbon, hat", "red-x ribbon, hat"),
+    ("replace a b with c d whole ignorecase", "A B, a b c", "c d, a b c"),
+    ("set a red hat", "x", "a red hat"),
     ('replace ", " with "\\n" caption', "a, b", "a\nb"),
     ('replace b with ""', "a, b, c", "a, c"),
     ('replace /^b$|^(a)$/ with "\\1,q" part', "b, a", ",q, a,q"),
@@ -295,6 +300,9 @@ def test_pairs_and_rules_from_files(tmp_path: Path) -> None:
         ("weight a b", 9),
         ("replace /(a)/ with '\\2'", 19),
         ("pairs nowhere.txt", 6),
+        ("replace a with b, c", 16),
+        ("set a, b", 5),
+        ("set /a/", 4),
         ("add \ud800", 4),
         ("encode utf-8 from klingon", 18),
     ],
@@ -310,6 +318,52 @@ def test_what_needs_what_is_not_there_says_so() -> None:
         with pytest.raises(UserError) as error:
             parse_operation(operation).apply("a, b", Context())
         assert error.value.code == code
+
+
+def after(operation: str, raw: bytes) -> bytes:
+    document = changed_document(parse_operation(operation), CaptionDocument.parse(raw), context())
+    assert document is not None
+    return document.raw
+
+
+GBK = "长发, smile".encode("gbk")
+
+
+@pytest.mark.parametrize(
+    ("operation", "before", "wanted"),
+    [
+        ("encode utf-8", "\ufeffhat, café".encode(), "hat, café".encode()),
+        ("encode utf-8", "hat, 長い髪".encode("utf-16"), "hat, 長い髪".encode()),
+        ("encode utf-8 from gb18030", GBK, "长发, smile".encode()),
+        ("encode utf-8 from gb18030", b"\xef\xbb\xbf" + GBK, "长发, smile".encode()),
+        ("encode utf-8 from gb18030", "长发, café".encode(), "长发, café".encode()),
+        ("encode utf-8 from gb18030", "\ufeff长发".encode("utf-16-le"), "长发".encode()),
+        ("encode utf-8 from utf-16-le", "hat, x".encode("utf-16-le"), b"hat, x"),
+        ("add x front", GBK, b"x, " + GBK),
+        ("remove smile", GBK, "长发".encode("gbk")),
+        ("rename smile to hat", GBK, "长发, hat".encode("gbk")),
+    ],
+)
+def test_encodings_are_read_for_what_they_are(operation: str, before: bytes, wanted: bytes) -> None:
+    assert after(operation, before) == wanted
+
+
+@pytest.mark.parametrize(
+    ("operation", "raw"),
+    [
+        ("encode utf-8", GBK),
+        ("encode utf-8 from euc_kr", b"\xff, x"),
+        ("add 蓝眼", GBK),
+        ("rename smile to 微笑", GBK),
+        ("spell upper", b"\x82a, x"),  # one character in GBK
+        ("replace /a/ with b caption", b"\x82a, x"),
+    ],
+)
+def test_what_would_tear_or_mix_encodings_is_refused(operation: str, raw: bytes) -> None:
+    with pytest.raises(CannotChange) as refused:
+        after(operation, raw)
+    assert refused.value.code == "captions.encoding"
+    assert refused.value.remedy
 
 
 def test_a_regular_expression_that_explodes_is_stopped() -> None:

@@ -204,3 +204,12 @@ def test_a_bracket_that_would_swallow_other_tags_is_refused(tmp_path: Path, caps
     assert [(one["place"], one["code"]) for one in done["refused"]] == [("a.txt", "captions.bracket")]
     assert (folder / "a.txt").read_text() == "x, y, :), x, z"
     assert (folder / "b.txt").read_text() == "(foo, y"
+
+
+def test_a_caption_in_an_old_encoding_is_not_guessed_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path, {"a": "长发".encode("gbk"), "b": "长发, x"})
+    done = told(capsys, "edit", folder, "--do", "encode utf-8", status=1)
+    assert [(one["place"], one["code"]) for one in done["refused"]] == [("a.txt", "captions.encoding")]
+    assert "gb18030: 长发" in done["refused"][0]["remedy"]
+    told(capsys, "edit", folder, "--do", "encode utf-8 from gb18030")
+    assert {(folder / name).read_text("utf-8") for name in ("a.txt", "b.txt")} == {"长发", "长发, x"}

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.document import UNDECODABLE, CaptionDocument
 from lora_tui.captions.edits import ends_sentence
+from lora_tui.captions.encodings import how_to_read
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.view import caption_view, line_spans, map_captions
 from lora_tui.errors import UserError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _JOINING = re.compile(r"[()\[\]{}\\\r\n]")
 """What may tie the tags around it together, or part them, where it stands in a tag."""
+
+
+_BYTES = re.compile(r"(?:[^\x00-\x7f]+[0-9@-~]?)+")
 
 
 class CannotChange(UserError):
@@ -157,7 +161,21 @@ def changed_document(
         return document
     if after is None:
         return None
+    if document is not None and document.encoding == UNDECODABLE and not _keeps_bytes(document.text, after):
+        raise CannotChange(
+            _("The file is no UTF-8: nothing but plain ASCII can come into it, and what is not stays as it is."),
+            remedy=how_to_read(document.raw[len(document.bom) :]),
+            code="captions.encoding",
+        )
     new = CaptionDocument.parse(after.encode("utf-8")) if document is None else document.with_text(after)
     if new.text != after:  # bytes that are no text by themselves may look like a mark or like UTF-16 with others
         raise UnicodeError(_("it would be read in another way than it was written"))
     return new
+
+
+def _keeps_bytes(before: str, after: str) -> bool:
+    """Whether a text whose encoding is not known has nothing beyond ASCII that it did not have.
+
+    The character behind such bytes belongs to them: in old encodings the second byte of a character may look like one.
+    """
+    return not Counter(_BYTES.findall(after)) - Counter(_BYTES.findall(before))

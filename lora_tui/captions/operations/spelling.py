@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.document import UNDECODABLE, CaptionDocument
 from lora_tui.captions.edits import with_each_replaced
+from lora_tui.captions.encodings import how_to_read
 from lora_tui.captions.kaomoji import is_kaomoji, spaced, underscored
-from lora_tui.captions.operations.base import Context, EachCaption
+from lora_tui.captions.operations.base import CannotChange, Context, EachCaption
 from lora_tui.captions.view import caption_view
+from lora_tui.text import _
 
 _PLAIN_BRACKET = re.compile(r"(?<!\\)([()])")
 _ESCAPED_BRACKET = re.compile(r"\\([()])")
@@ -143,8 +145,8 @@ class Encode:
     """Write the file as UTF-8 without a byte order mark.
 
     Attributes:
-        source: the encoding in which the bytes are to be read; empty trusts what the file says of itself. A file
-            whose bytes are none of that encoding stays as it is.
+        source: the encoding in which the bytes of a file are to be read that does not tell its own; empty leaves
+            such files alone. What is UTF-8, or says with a mark what it is, is read as that.
     """
 
     source: str = ""
@@ -155,12 +157,24 @@ class Encode:
     def apply_document(self, document: CaptionDocument | None, context: Context) -> CaptionDocument | None:
         if document is None:
             return None
-        try:
-            text = document.raw.decode(self.source) if self.source else document.text
-            raw = text.removeprefix("\ufeff").encode("utf-8")
-        except UnicodeError:
-            return document
+        text = document.text
+        if document.encoding == UNDECODABLE or "\0" in text:
+            text = self._read(document)
+        raw = text.removeprefix("\ufeff").encode("utf-8")
         return document if raw == document.raw else CaptionDocument.parse(raw)
+
+    def _read(self, document: CaptionDocument) -> str:
+        """The text of a file that is no UTF-8, or has the NUL characters of a UTF-16 without its mark."""
+        raw = document.raw[len(document.bom) :]
+        try:
+            if self.source:
+                return raw.decode(self.source)
+            message = _("The file is no UTF-8, and does not say in which encoding it is.")
+        except UnicodeError:
+            message = _("It is no text in {encoding}.").format(encoding=self.source)
+        if document.encoding != UNDECODABLE:
+            return document.text
+        raise CannotChange(message, remedy=how_to_read(raw), code="captions.encoding")
 
 
 def is_encoding(name: str) -> bool:
