@@ -11,6 +11,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "dashboard": ("lora_tui.bench.dashboard", N_("the training screen on a long and on a living run")),
     "captions": ("lora_tui.bench.captions", N_("the caption engine on 100,000 captions")),
     "tag": ("lora_tui.bench.tag", N_("tagging against bare onnxruntime, and tuning of thresholds")),
+    "dataset": ("lora_tui.bench.dataset", N_("preparing and checking 10,000 images against plain Pillow loops")),
     "train": ("lora_tui.bench.train", N_("a training step and its memory against a bare loop")),
 }
 """Name of each measurement: the module that has it, and one line of help."""

@@ -1,0 +1,196 @@
+"""Preparing and checking images against plain Pillow loops, on pictures that are made for it.
+
+The pictures are like those that people train on: JPEG from cameras, PNG and WebP from screens, soft shapes with grain.
+Both sides work in one process at a time, in turns on the same part of the pictures, so that neither finds them warmer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.bench.common import Measure, paired_ratios, ratio_measure, tell, timed
+from lora_tui.errors import UserError
+from lora_tui.text.translate import _
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+KINDS = ((".jpg", 1600, 1200), (".png", 1024, 1024), (".jpg", 1200, 1600), (".webp", 1024, 768))
+"""Ending, width and height (px) of the pictures, in turns."""
+SIZE, STEP, QUALITY = 512, 64, 95
+SPEED_OF_PREPARE, SPEED_OF_CHECK = 1.0, 0.8
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--images", type=int, default=10_000, help=_("how many pictures to make"))
+    parser.add_argument("--pairs", type=int, default=10, help=_("parts that the pictures are measured in, in turns"))
+    parser.add_argument("--dir", type=Path, help=_("a folder on the disk to measure; else one for temporary files"))
+
+
+def measure(args: argparse.Namespace) -> Iterator[Measure]:
+    """Make the pictures, measure on them, remove them.
+
+    Raises:
+        UserError: there are too few pictures to measure.
+    """
+    if args.pairs < 1 or args.images < args.pairs:
+        raise UserError(_("At least one picture for each part is needed."), code="bench.dataset")
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-", dir=args.dir) as name, _own_home(Path(name) / "home"):
+        root = Path(name)
+        parts = make_pictures(root / "pictures", args.images, args.pairs)
+        for form in ("png", "jpeg"):
+            yield _measure_prepare(parts, root, form)
+        yield from _measure_check(parts)
+
+
+def make_pictures(folder: Path, images: int, parts: int, seed: int = 7) -> list[Path]:
+    """Make ``images`` different pictures with captions, spread over ``parts`` folders; the folders."""
+    chance = random.Random(seed)
+    grain = _grain()
+    folders = [folder / f"part{number:03}" for number in range(parts)]
+    for number in range(images):
+        if number % 500 == 0:
+            tell(_("pictures: {done} of {total}").format(done=number, total=images))
+        ending, width, height = KINDS[number // parts % len(KINDS)]
+        path = folders[number % parts] / f"{number:06}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _picture(chance, grain, width, height).save(path, quality=90)
+        path.with_suffix(".txt").write_text(f"hatgirl, picture {number}", "utf-8")
+    return folders
+
+
+def plain_prepare(source: Path, destination: Path, form: str) -> None:
+    """What anybody would write: open, convert, resize to cover, crop at the centre, save; captions copied."""
+    from PIL import Image
+
+    destination.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.suffix == ".txt":
+            (destination / path.name).write_bytes(path.read_bytes())
+            continue
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        short, long = sorted(picture.size)
+        other = long * SIZE // short // STEP * STEP
+        wanted = (SIZE, other) if picture.width <= picture.height else (other, SIZE)
+        scale = max(wanted[0] / picture.width, wanted[1] / picture.height)
+        cover = max(round(picture.width * scale), wanted[0]), max(round(picture.height * scale), wanted[1])
+        picture = picture.resize(cover, Image.Resampling.LANCZOS)
+        left, top = (cover[0] - wanted[0]) // 2, (cover[1] - wanted[1]) // 2
+        picture = picture.crop((left, top, left + wanted[0], top + wanted[1]))
+        if form == "png":
+            picture.save(destination / f"{path.stem}.png")
+        else:
+            picture.save(destination / f"{path.stem}.jpg", quality=QUALITY, subsampling=0)
+
+
+def plain_check(source: Path) -> list[bytes]:
+    """What a script for duplicates does: open, decode, shrink to a few grey cells."""
+    from PIL import Image
+
+    found = []
+    for path in sorted(source.iterdir()):
+        if path.suffix != ".txt":
+            with Image.open(path) as opened:
+                found.append(opened.convert("L").resize((17, 16), Image.Resampling.BOX).tobytes())
+    return found
+
+
+def _measure_prepare(parts: list[Path], root: Path, form: str) -> Measure:
+    from lora_tui.dataset.prepare.carry import carry_out
+    from lora_tui.dataset.prepare.options import Options
+    from lora_tui.dataset.prepare.plan import make_plan
+
+    options = Options(size=SIZE, step=STEP, format=form, quality=QUALITY)
+
+    def ours(number: int, part: Path) -> None:
+        outcome = carry_out(make_plan(part, options), root / f"ours-{form}-{number}", workers=1)
+        if outcome.failed or not outcome.complete:
+            raise UserError(outcome.failed[0].message if outcome.failed else "", code="bench.dataset")
+
+    def plain(number: int, part: Path) -> None:
+        plain_prepare(part, root / f"plain-{form}-{number}", form)
+
+    name = _("prepare to {form} against a plain Pillow loop, in one process: speed").format(form=form.upper())
+    return _speed(name, parts, ours, plain, SPEED_OF_PREPARE)
+
+
+def _measure_check(parts: list[Path]) -> Iterator[Measure]:
+    from lora_tui.dataset.checks import check_dataset
+    from lora_tui.dataset.scan import scan_folder
+
+    def ours(_number: int, part: Path) -> None:
+        check_dataset(scan_folder(part), decode=True)
+
+    def plain(_number: int, part: Path) -> None:
+        plain_check(part)
+
+    name = _("check with decoding against a plain Pillow loop: speed")
+    yield _speed(name, parts, ours, plain, SPEED_OF_CHECK)
+
+    def again() -> None:
+        for part in parts:
+            ours(0, part)
+
+    yield Measure(_("the same check again, from what is kept"), timed(again), "s")
+
+
+def _speed(
+    name: str, parts: list[Path], ours: Callable[[int, Path], None], plain: Callable[[int, Path], None], bar: float
+) -> Measure:
+    """How many times as fast ``ours`` is as ``plain``, each doing every part once."""
+    taken: list[float] = []
+    for_plain, for_ours = iter(enumerate(parts)), iter(enumerate(parts))
+
+    def told(number: int, pairs: int) -> None:
+        tell(f"{name}: {number}/{pairs}")
+
+    speeds = paired_ratios(
+        lambda: plain(*next(for_plain)), lambda: taken.append(timed(lambda: ours(*next(for_ours)))), len(parts), told
+    )
+    detail = _("{seconds} s for all pictures").format(seconds=f"{sum(taken):.1f}")
+    return replace(ratio_measure(name, speeds, bar=bar, detail=detail), least=True)
+
+
+def _grain() -> Image:
+    from PIL import Image
+
+    return Image.effect_noise((2048, 2048), 60).convert("RGB")
+
+
+def _picture(chance: random.Random, grain: Image, width: int, height: int) -> Image:
+    """Soft colours, some shapes with sharp edges, a little grain."""
+    from PIL import Image, ImageDraw
+
+    small = Image.frombytes("RGB", (16, 12), chance.randbytes(16 * 12 * 3))
+    picture = small.resize((width, height), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    for _shape in range(12):
+        x, y, size = chance.randrange(width), chance.randrange(height), chance.randrange(20, height // 2)
+        colour = chance.randrange(256), chance.randrange(256), chance.randrange(256)
+        (draw.ellipse if chance.random() < 0.5 else draw.rectangle)((x, y, x + size, y + size), fill=colour)
+    left, top = chance.randrange(2048 - width + 1), chance.randrange(2048 - height + 1)
+    return Image.blend(picture, grain.crop((left, top, left + width, top + height)), 0.08)
+
+
+@contextlib.contextmanager
+def _own_home(home: Path) -> Iterator[None]:
+    """Caches of this measurement alone: what the person's own say of these pictures would be a lie."""
+    before = os.environ.get("LORA_TUI_HOME")
+    os.environ["LORA_TUI_HOME"] = str(home)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LORA_TUI_HOME"]
+        else:
+            os.environ["LORA_TUI_HOME"] = before
