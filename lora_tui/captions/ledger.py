@@ -17,6 +17,7 @@ from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.journal import REVIEWS, Journal, Record
 from lora_tui.captions.profile import Profile
+from lora_tui.captions.query.predicates import author_names
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
 
@@ -120,10 +121,10 @@ class Ledger:
             return self._last[1]
 
     def added_by(self, author: str, profile: Profile) -> set[int]:
-        """The captions to which an author ever added tags; later questions read only what came since."""
+        """The captions to which an author or a model ever added tags; later questions read only what came since."""
         with self._guard:
             seen, found = self._added.get(author, (0, set()))
-            new = [one for one, _numbers in self._changed if one.number > seen and one.author == author]
+            new = [one for one, _numbers in self._changed if one.number > seen and author in author_names(one.author)]
             found = found | self._gained(new, profile) if new else found
             self._added[author] = self._seen, found
             return found
