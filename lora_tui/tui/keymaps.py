@@ -75,6 +75,7 @@ _CONVENTIONAL: Table = {
     "tags.undo-tag": ("ctrl+k j",),
     "tags.find": ("ctrl+k v",),
     "tags.order": ("ctrl+k o",),
+    "tags.phrases": ("alt+w",),
     "tags.history": ("ctrl+k h",),
     "tags.reviewed": ("ctrl+k c",),
     "tags.next-unreviewed": ("ctrl+k n",),

@@ -4,7 +4,7 @@ This file composes and routes. Of its parts ``tags_open`` and ``tags_follow`` re
 show, ``tags_find`` filters and marks, ``tags_commands`` takes the command line, ``tags_edit`` previews and applies,
 ``tags_verbs`` and ``tags_again`` are the keys that change tags, ``tags_turns`` undoes, ``tags_guides`` and
 ``tags_past`` lead through several steps, ``tags_variants`` turns to other captions of the same images,
-``tags_conflicts`` to edits that wait. The engine is ``lora_tui.captions``.
+``tags_conflicts`` to edits that wait, ``tags_prose`` lists phrases. The engine is ``lora_tui.captions``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from lora_tui.tui.screens.tags_look import Look
 from lora_tui.tui.screens.tags_open import Opening
 from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes
 from lora_tui.tui.screens.tags_past import Past
+from lora_tui.tui.screens.tags_prose import Prose
 from lora_tui.tui.screens.tags_turns import Turns
 from lora_tui.tui.screens.tags_variants import Variants
 from lora_tui.tui.screens.tags_verbs import Verbs
@@ -83,6 +84,7 @@ class TagsScreen(BaseScreen):
         self.past = Past(self)
         self.variants = Variants(self)
         self.conflicts = Conflicts(self)
+        self.prose = Prose(self)
 
     @property
     def takes_keys(self) -> bool:
@@ -92,7 +94,8 @@ class TagsScreen(BaseScreen):
 
     def doers(self) -> tuple[object, ...]:
         editing = self.edits, self.verbs, self.again, self.turns
-        return self, *editing, self.finding, self.commands, self.guides, self.past, self.variants, self.conflicts
+        others = self.finding, self.commands, self.guides, self.past, self.variants, self.conflicts, self.prose
+        return self, *editing, *others
 
     # -- composing
 
@@ -219,7 +222,7 @@ class TagsScreen(BaseScreen):
             return _("Still at work on the last edit; Esc stops what has not begun.")
         if self.edits.pending is not None:
             return _("Enter applies what is shown here, Esc leaves it.")
-        return self.verbs.refusal(name) or self.again.refusal(name)
+        return self.prose.refusal(name) or self.verbs.refusal(name) or self.again.refusal(name)
 
     def go_back(self) -> bool:
         prompt = self.query_one(Prompt)

@@ -83,6 +83,7 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     _quiet("undo-tag", ("space t",), N_("undo a tag"), N_("Take back what was done with this tag since the start.")),
     _quiet("find", ("space v",), N_("find a tag"), N_("Search the vocabulary.")),
     _quiet("order", ("space o",), N_("order of tags"), N_("The vocabulary by frequency, by name, or by length.")),
+    _quiet("phrases", ("w",), N_("phrases or tags"), N_("The vocabulary lists the phrases of sentences, or the tags.")),
     _quiet("history", ("space h",), N_("history"), N_("What was done to the captions; take one transaction back.")),
     _quiet("reviewed", ("space r",), N_("reviewed"), N_("Note that the captions of the scope were found right.")),
     _quiet("next-unreviewed", ("space n",), N_("next unreviewed"), N_("To the next image that nobody reviewed.")),

@@ -349,7 +349,7 @@ class Finding:
         elif panes.focus == "files":
             self.action_zoom()
         elif panes.focus == "vocab" and panes.tag:
-            wanted = f"tag:{quoted(panes.tag)}"
+            wanted = screen.prose.filter() if screen.prose.phrase else f"tag:{quoted(panes.tag)}"
             self.filter_by("" if self._editor.filter == wanted else wanted)
         elif panes.tag and not screen.busy:
             screen.verbs.action_rename()

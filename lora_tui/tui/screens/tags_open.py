@@ -101,6 +101,7 @@ class Opening:
         self._welcome(editor, kept)
         self._opened()
         screen.variants.learn()
+        screen.prose.learn()
         screen.conflicts.learn()
 
     def _reader(self, root: Path, stop: threading.Event) -> Callable[[], Editor]:

@@ -239,6 +239,10 @@ class Panes:
         editor = self._editor
         if editor is None:
             return
+        if self.screen.prose.on:
+            self._counted = ()
+            self.screen.prose.show()
+            return
         order = ORDERS[self.order][0]
         key = (editor.corpus.revision, editor.filter, len(editor.visible), self.words, order)
         if key == self._counted:
@@ -247,14 +251,15 @@ class Panes:
         if editor.shown is not None and len(editor.shown) > MANY:
             start_job(self.screen, partial(self._count, editor, self.words, order, key), "vocabulary")
         else:
-            self._put_vocabulary(making.vocabulary(editor, self.words, order))
+            self.put_vocabulary(making.vocabulary(editor, self.words, order))
 
     async def _count(self, editor: Editor, words: str, order: str, key: tuple[object, ...]) -> None:
         found = await in_thread(_again, making.vocabulary, editor, words, order)
         if editor is self._editor and key == self._counted:
-            self._put_vocabulary(found)
+            self.put_vocabulary(found)
 
-    def _put_vocabulary(self, found: list[Row]) -> None:
+    def put_vocabulary(self, found: list[Row], empty: str = "") -> None:
+        """List these tags or phrases; ``empty`` is said where there is none."""
         rows = self.pane("vocab")
         old = self._vocabulary[rows.cursor].tag if 0 <= rows.cursor < len(self._vocabulary) else ""
         self._vocabulary = found
@@ -262,7 +267,7 @@ class Panes:
         place = rows.cursor
         if not (0 <= place < len(found) and found[place].tag == old):
             place = next((index for index, row in enumerate(found[:2000]) if row.tag == old), place)
-        empty = _("No tag has these words.") if self.words else _("No tags yet.")
+        empty = empty or (_("No tag has these words.") if self.words else _("No tags yet."))
         rows.set_count(len(found), cursor=max(place, 0), empty=empty)
         rows.reload()
         self.show_titles()
@@ -388,7 +393,8 @@ class Panes:
         self._title("tags", _("TAGS"), about, focus, tabs)
         words = f"  {plain(self.words, limit=20)}" if self.words else ""
         over = {1: _("shown"), 2: _("in all")} if editor is not None and editor.shown is not None else {}
-        self._title("vocab", _("VOCABULARY"), count(len(self._vocabulary)) + words, focus, over=over)
+        title, remark = self.screen.prose.title()
+        self._title("vocab", title, count(len(self._vocabulary)) + words + remark, focus, over=over)
         view, others = self.screen.look.title()
         self._title("look", view, others, "")
 

@@ -114,7 +114,9 @@ class Verbs:
 
     def _on_tag(self, label: str, verb: str, scope: Scope | None) -> None:
         panes = self.screen.panes
-        if panes.focus == "files" or not panes.tag:
+        if self.screen.prose.phrase:
+            self.screen.prose.remove(scope)
+        elif panes.focus == "files" or not panes.tag:
             self._ask(label, partial(_listed, verb), scope, known=scope is None, comes=False)
         else:
             self.screen.edits.run(f"{verb} {quoted(panes.tag)}", scope=scope)
@@ -126,6 +128,9 @@ class Verbs:
         self._rename("shown")
 
     def _rename(self, scope: Scope | None) -> None:
+        if self.screen.prose.phrase:
+            self.screen.prose.rename(scope)
+            return
         tag = self.screen.panes.tag
         label = _("rename {tag} to").format(tag=plain(tag, limit=24))
 

@@ -1,0 +1,210 @@
+"""Phrases in the vocabulary of the tag editor, for captions that are written in sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.prose import Clauses, clauses_of, counted_again, counted_phrases, phrase_text
+from lora_tui.captions.quoting import quoted
+from lora_tui.captions.variants import shown_text
+from lora_tui.captions.view import view
+from lora_tui.captions.vocabulary import Row
+from lora_tui.text import _, plain
+from lora_tui.tui.tags.offers import list_offers
+from lora_tui.tui.tags.rows import ORDERS
+from lora_tui.tui.threads import in_thread, start_job
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lora_tui.tui.screens.tags import TagsScreen
+    from lora_tui.tui.tags.editor import Editor, Scope, Stretch
+
+SAMPLED = 200
+"""Captions that are looked at to tell whether most are sentences."""
+
+CACHED = 20_000
+"""Captions whose words are kept: the count after an edit takes them from here."""
+
+LONGEST_REST = 10.0
+"""Seconds without an edit, at most, before phrases are counted again: as long as the count itself takes."""
+
+FOR_TAGS = frozenset(
+    {"toggle-tag", "to-front", "to-back", "move-up", "move-down", "copy", "quick-set", "undo-tag", "sweep"}
+)
+"""What is done to tags and has no sense for a phrase."""
+
+
+class Prose:
+    """The phrases of the captions, in the place of the tags of the vocabulary."""
+
+    def __init__(self, screen: TagsScreen) -> None:
+        self.screen = screen
+        self.on = False
+        self._counted: tuple[object, ...] = ()
+        self._wanted: tuple[object, ...] = ()
+        self._rows: list[Row] = []
+        self._words: dict[int, tuple[bytes, Clauses]] = {}
+        self._seconds = 0.0
+        self._stop = threading.Event()
+        self._chosen: dict[tuple[Path, str], bool] = {}
+
+    @property
+    def _editor(self) -> Editor:
+        assert self.screen.editor is not None
+        return self.screen.editor
+
+    @property
+    def phrase(self) -> str:
+        """The phrase under the cursor of the vocabulary; empty when there is none, or tags are listed."""
+        return self.screen.panes.tag if self.on and self.screen.panes.focus == "vocab" else ""
+
+    def refusal(self, name: str) -> str:
+        """Why something cannot be done with a phrase."""
+        if name in FOR_TAGS and self.phrase:
+            key = self.screen.shell.keymap.shown("tags.phrases")
+            return _("That is done with tags; {key} lists them in the place of phrases.").format(key=key)
+        return ""
+
+    # -- tags or phrases
+
+    def learn(self) -> None:
+        """List phrases where most captions of a folder that was opened are sentences."""
+        self._stop.set()
+        self._words, self._rows, self._counted, self._wanted, self._seconds = {}, [], (), (), 0.0
+        start_job(self.screen, self._learn, "prose")
+
+    async def _learn(self) -> None:
+        editor = self.screen.editor
+        if editor is None:
+            return
+        chosen = self._chosen.get(self._about(editor))
+        prose = await in_thread(_is_prose, editor) if chosen is None else chosen
+        if editor is self.screen.editor and (prose or self.on):
+            self.on = prose
+            self.screen.panes.find(self.screen.panes.words)
+
+    def action_phrases(self) -> None:
+        """Phrases in the vocabulary, or tags again."""
+        self.on = self._chosen[self._about(self._editor)] = not self.on
+        self.screen.panes.find("")
+        self.screen.tell(_("The vocabulary lists phrases.") if self.on else _("The vocabulary lists tags."))
+
+    def _about(self, editor: Editor) -> tuple[Path, str]:
+        """What a choice between tags and phrases is about: a folder and an ending."""
+        return editor.corpus.root, editor.variant.ending
+
+    def title(self) -> tuple[str, str]:
+        """The title of the vocabulary, and a remark."""
+        if not self.on:
+            return _("VOCABULARY"), ""
+        return _("PHRASES"), "  " + _("counting") if self._counted != self._wanted else ""
+
+    # -- counting
+
+    def show(self) -> None:
+        """Show the phrases that are known, and count again what has changed."""
+        editor, panes = self._editor, self.screen.panes
+        wanted = (id(editor), editor.corpus.revision, editor.filter, len(editor.visible))
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._stop.set()
+            start_job(self.screen, partial(self._count, editor, wanted), "phrases")
+        words, order = panes.words.casefold().split(), ORDERS[panes.order][0]
+        rows = [row for row in self._rows if all(word in row.tag for word in words)]
+        if order == "name":
+            rows.sort(key=lambda row: row.tag)
+        elif order == "length":
+            rows.sort(key=lambda row: (-len(row.tag), row.tag))
+        empty = _("No phrase has these words.") if words else _("No phrase stands in two captions.")
+        panes.put_vocabulary(rows, empty if self._counted else _("Counting the phrases."))
+
+    async def _count(self, editor: Editor, wanted: tuple[object, ...]) -> None:
+        stop = self._stop = threading.Event()
+        try:
+            await asyncio.sleep(min(self._seconds, LONGEST_REST))
+            shown = editor.shown
+            before = time.monotonic()
+            found = await in_thread(self._counted_rows, editor, shown, stop)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
+        if stop.is_set() or editor is not self.screen.editor or wanted != self._wanted:
+            return
+        self._seconds = time.monotonic() - before
+        self._rows, self._counted = found, wanted
+        if self.on:
+            self.show()
+
+    def _counted_rows(self, editor: Editor, shown: frozenset[int] | None, stop: threading.Event) -> list[Row]:
+        """The phrases with their counts, the most frequent in scope first; in a thread."""
+        clauses = self._clauses(editor, stop)
+        totals = counted_phrases(clauses.values(), should_stop=stop.is_set)
+        scope = totals
+        if shown is not None:
+            scope = counted_again((clauses[number] for number in shown if number in clauses), totals)
+        rows = [Row(phrase_text(words), scope[words], total) for words, total in totals.items() if scope.get(words)]
+        return sorted(rows, key=lambda row: (-row.in_scope, -row.total, -row.tag.count(" "), row.tag))
+
+    def _clauses(self, editor: Editor, stop: threading.Event) -> dict[int, Clauses]:
+        """The words of every caption; of those that did not change as they were cut before."""
+        entries, profile, known, found = editor.corpus.entries, editor.corpus.profile, self._words, {}
+        keep = len(entries) <= CACHED
+        for entry in entries:
+            if entry.number % 256 == 0 and stop.is_set():
+                break
+            raw = entry.raw
+            if raw is None:
+                continue
+            before = known.get(entry.number)
+            if before is not None and before[0] is raw:
+                found[entry.number] = before[1]
+                continue
+            found[entry.number] = clauses_of(shown_text(CaptionDocument.parse(raw), profile))
+            if keep:
+                known[entry.number] = raw, found[entry.number]
+        return found
+
+    # -- edits
+
+    def remove(self, scope: Scope | None) -> None:
+        """Take the phrase under the cursor away in a scope."""
+        self.screen.edits.run(f"phrase remove {quoted(self.phrase)}", scope=scope)
+
+    def rename(self, scope: Scope | None) -> None:
+        """Ask for another phrase in the place of the one under the cursor."""
+        phrase = self.phrase
+
+        def make(text: str) -> str:
+            new = text.strip()
+            return f"phrase rename {quoted(phrase)} to {quoted(new)}" if new and new != phrase else ""
+
+        def done(text: str) -> None:
+            if operation := make(text):
+                self.screen.edits.run(operation, scope=scope)
+
+        def would(text: str) -> tuple[str, Stretch]:
+            return make(text), self._editor.stretch(self.screen.panes.number, scope)
+
+        spoken = self._editor.stretch(self.screen.panes.number, scope).spoken
+        label = _("rename {tag} to").format(tag=plain(phrase, limit=24)) + f" ({spoken})"
+        offers = list_offers(row.tag for row in self._rows)
+        self.screen.finding.ask(label, done, offers=offers, value=phrase, kind="tags", final=True, would=would)
+
+    def filter(self) -> str:
+        """The filter for the phrase under the cursor."""
+        return f"phrase:{quoted(self.phrase)}"
+
+
+def _is_prose(editor: Editor) -> bool:
+    """Whether most captions are sentences, by a sample of them."""
+    entries = [entry for entry in editor.corpus.entries if entry.tags]
+    sample = entries[:: max(len(entries) // SAMPLED, 1)]
+    profile = editor.corpus.profile
+    prose = sum(1 for entry in sample if entry.document and view(entry.document.text, profile).is_prose)
+    return 2 * prose > len(sample)

@@ -1,0 +1,93 @@
+"""The tag editor on captions that are written in sentences: phrases as a vocabulary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+from tui.test_tags import ready, tags, texts, type_in
+
+PROSE = (
+    "A girl with a red hat stands in a field of grass. She waves at the camera.",
+    "A red hat lies on the table, in a field of grass. Nobody is there to wear it.",
+    "A boy with a blue coat stands in the rain. He waves at the camera.",
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_dataset(tmp_path, 3)
+    for number, text in enumerate(PROSE):
+        (tmp_path / "4_hat" / f"{number:04d}.txt").write_text(text)
+    return tmp_path
+
+
+def listed(app) -> dict[str, tuple[int, int]]:  # type: ignore[no-untyped-def]  # the app
+    return {row.tag: (row.in_scope, row.total) for row in tags(app).panes._vocabulary}
+
+
+async def go_to(pilot, phrase: str) -> None:  # type: ignore[no-untyped-def]  # Textual's pilot
+    """The cursor of the vocabulary on a phrase, by searching for it."""
+    app = pilot.app
+    await pilot.press("space", "v")
+    await type_in(pilot, phrase)
+    await soon(pilot, lambda: list(listed(app))[:1] == [phrase])
+    await pilot.press("enter")
+
+
+async def test_the_vocabulary_of_a_prose_dataset_lists_phrases_that_filter_images(root: Path) -> None:
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app) and "PHRASES" in screen_text(app) and "red hat" in listed(app))
+        assert listed(app)["field of grass"] == (2, 2)
+        await go_to(pilot, "red hat")
+        await pilot.press("enter")
+        await soon(pilot, lambda: 'FILTER phrase:"red hat"' in screen_text(app) and "2 of 3" in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: listed(app).get("waves at the camera") == (1, 2))
+        await pilot.press("w")
+        await soon(pilot, lambda: "VOCABULARY" in screen_text(app))
+        await pilot.press("w")
+        await soon(pilot, lambda: "PHRASES" in screen_text(app) and "red hat" in listed(app))
+
+
+async def test_a_phrase_is_renamed_and_taken_away_everywhere_with_a_preview(root: Path) -> None:
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app) and "red hat" in listed(app))
+        await go_to(pilot, "red hat")
+        await pilot.press("R")
+        await soon(pilot, lambda: tags(app).query_one("#prompt").display)
+        await pilot.press("ctrl+u")
+        await type_in(pilot, "green cap")
+        await pilot.press("enter")
+        await soon(pilot, lambda: tags(app).edits.pending is not None)
+        assert texts(root) == list(PROSE)
+        await pilot.press("enter")
+        renamed = [text.replace("red hat", "green cap") for text in PROSE]
+        await soon(pilot, lambda: texts(root) == renamed)
+        await pilot.press("escape")
+        await soon(pilot, lambda: listed(app).get("green cap") == (2, 2) and "red hat" not in listed(app))
+        await go_to(pilot, "waves at the camera")
+        await pilot.press("X")
+        await soon(pilot, lambda: tags(app).edits.pending is not None)
+        await pilot.press("enter")
+        await soon(pilot, lambda: texts(root)[2].endswith("in the rain. He."))
+        await pilot.press("u", "u")
+        await soon(pilot, lambda: texts(root) == list(PROSE))
+        await pilot.press("escape")
+        await soon(pilot, lambda: "red hat" in listed(app))
+
+
+async def test_what_is_for_tags_says_so_of_a_phrase(root: Path) -> None:
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app) and "red hat" in listed(app))
+        await go_to(pilot, "red hat")
+        await pilot.press("t")
+        await soon(pilot, lambda: "That is done with tags; w lists them" in screen_text(app))
+
+
+async def test_a_dataset_of_tags_lists_tags(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app) and "VOCABULARY" in screen_text(app) and "hatgirl" in listed(app))
