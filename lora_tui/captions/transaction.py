@@ -162,7 +162,7 @@ class Session:
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.home = home_of(corpus.root)
-        self.journal = Journal(self.home)
+        self.journal = Journal(self.home, corpus.extensions)
         self.recovery: Recovery = recover(self.journal)
         prefix = corpus.root.relative_to(self.home).as_posix()
         self._prefix = "" if prefix == "." else prefix + "/"
@@ -170,9 +170,9 @@ class Session:
         self._numbers_of = -1
         self._finished: list[Transaction] = []
         self._guard = threading.Lock()
-        self._writer = Writer(self.journal, self._done)
-        self._seen = self.journal.last
         self._own: set[int] = set()
+        self._writer = Writer(self.journal, self._done, lambda record: self._own.add(record.number))
+        self._seen = self.journal.last
         #: What the journal tells of each caption; reads nothing before it is asked.
         self.ledger = Ledger(corpus, self.journal, self._by_name)
         if self.recovery.records:
@@ -297,8 +297,6 @@ class Session:
             for name, (mtime_ns, size) in transaction.written.items():
                 if (number := numbers.get(name)) is not None:
                     self.corpus.stamp(number, mtime_ns, size)
-            if transaction.record is not None:
-                self._own.add(transaction.record.number)
             if transaction.lost and self._writer.is_idle:
                 self._reread(transaction.lost)
             elif transaction.lost:
@@ -321,7 +319,8 @@ class Session:
             if record.number not in self._own and record.files:
                 found.append(record)
         for _record, names in self.journal.names_of(found):
-            self._reread(names)
+            on_the_way = self._writer.names  # of these the writer tells whether ours or theirs is on disk
+            self._reread(name for name in names if name not in on_the_way)
         return found
 
     def close(self) -> list[Transaction]:

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from caption_folders import contents, edit, make_folder, opened, previewed
@@ -178,6 +180,46 @@ def test_what_another_program_changed_is_a_conflict_and_stays(tmp_path: Path) ->
     session.close()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_what_another_program_writes_while_the_journal_is_written_stays(tmp_path: Path, there: bool) -> None:
+    folder = make_folder(tmp_path, {"a": "x", "b": "x" if there else None, "c": "x"})
+    session = opened(folder)
+    append = session.journal.append
+
+    def append_while_another_writes(entries: Any) -> Any:
+        records = append(entries)
+        (folder / "b.txt").write_text("theirs")
+        return records
+
+    session.journal.append = append_while_another_writes  # type: ignore[method-assign]
+    transaction = session.apply(previewed(session, "add new"), "test")
+    session.flush()
+    session.journal.append = append  # type: ignore[method-assign]
+    assert (transaction.conflicts, transaction.failures) == (["b.txt"], {})
+    assert [(folder / f"{name}.txt").read_text() for name in "abc"] == ["x, new", "theirs", "x, new"]
+    _assert_memory_is_disk(session.corpus)
+    assert transaction.record is not None and transaction.record.files == 2
+    assert [change.name for change in session.journal.contested(transaction.record)] == ["b.txt"]
+    session.undo()
+    session.flush()
+    assert [(folder / f"{name}.txt").read_text() for name in "abc"] == ["x", "theirs", "x"]
+    session.close()
+
+
+def test_an_edit_behind_the_closing_is_written_too(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"a": "x"})
+    session = opened(folder)
+    edit(session, "add one")
+    session.close()
+    for name in ("two", "three"):
+        transaction = session.apply(previewed(session, f"add {name}"), "test")
+        assert transaction.finished.wait(30)
+        assert not transaction.lost
+    assert (folder / "a.txt").read_text() == "x, one, two, three"
+    session.close()
+    assert (folder / "a.txt").read_text() == "x, one, two, three"
+
+
 def test_read_only_files_and_folders_are_named_and_the_others_done(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"a": "x", "b": "x", "c": "x"})
     (folder / "a.txt").chmod(0o444)
@@ -273,6 +315,48 @@ def test_an_editor_follows_what_another_wrote(tmp_path: Path) -> None:
     one.undo()
     one.flush()
     assert (folder / "a.txt").read_text() == "x, one"
+    one.close()
+    other.close()
+
+
+def test_an_edit_that_was_just_written_is_not_taken_for_anothers(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"a": "x"})
+    session = opened(folder)
+    written, go_on = threading.Event(), threading.Event()
+    finish = session.journal.finish
+
+    def finish_and_rest(*arguments: Any) -> Any:
+        done = finish(*arguments)
+        written.set()
+        assert go_on.wait(30)
+        return done
+
+    session.journal.finish = finish_and_rest  # type: ignore[method-assign]
+    session.apply(previewed(session, "add one"), "test")
+    assert written.wait(30)
+    session.apply(previewed(session, "add two"), "test")  # typed while the one before is brought to its end
+    session.poll()
+    assert session.follow() == []
+    assert session.corpus.entries[0].tags == ("x", "one", "two")
+    go_on.set()
+    session.flush()
+    edit(session, "add three")
+    assert (folder / "a.txt").read_text() == "x, one, two, three"
+    session.close()
+
+
+def test_what_another_wrote_is_not_read_under_an_edit_on_its_way(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"a": "x", "b": "x"})
+    one, other = opened(folder), opened(folder)
+    edit(one, "add theirs")
+    with other.journal.locked():  # nothing of ours gets to the disk now
+        transaction = other.apply(previewed(other, "add ours", [0]), "test")
+        assert [record.operation for record in other.follow()] == ["add theirs"]
+        assert [entry.tags for entry in other.corpus.entries] == [("x", "ours"), ("x", "theirs")]
+    other.flush()
+    assert transaction.conflicts == ["a.txt"]
+    assert (folder / "a.txt").read_text() == "x, theirs"
+    _assert_memory_is_disk(other.corpus)
     one.close()
     other.close()
 

@@ -18,9 +18,23 @@ from lora_tui.files import default_mode, kind_of, write_atomic
 from lora_tui.text import _
 
 _ENDING = ".lora-tui.tmp"
+_ANYTHING = (-1, -1, -1)
+"""Nothing is known of what a file looked like."""
 
 Stamp = tuple[int, int]
 """A file's time of change in nanoseconds and its size."""
+
+Seen = tuple[int, int, int] | None
+"""What a file looked like when its content was compared: time of change, size, inode; none when there was none."""
+
+
+def seen(state: os.stat_result) -> Seen:
+    """What a file looks like."""
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+class ChangedError(OSError):
+    """Another program has written the file since its content was compared."""
 
 
 def read(home: Path, name: str) -> bytes | None:
@@ -42,19 +56,22 @@ class Placed:
     Attributes:
         stamps: time of change in nanoseconds and size of each file that was written; zeros for one that was removed,
             nothing for one that a link leads to.
-        failed: the error of each file that was left as it was.
+        failed: the error of each file that was left as it was; :class:`ChangedError` where it is another's now.
     """
 
     stamps: dict[str, Stamp] = field(default_factory=dict)
     failed: dict[str, OSError] = field(default_factory=dict)
 
 
-def place(home: Path, contents: Mapping[str, bytes | None], number: int) -> Placed:
+def place(
+    home: Path, contents: Mapping[str, bytes | None], number: int, expected: Mapping[str, Seen] | None = None
+) -> Placed:
     """Write or remove files; one that fails does not keep the others from being done.
 
     Args:
         contents: by name relative to ``home``; none removes the file.
         number: of the transaction, which names the temporary files, so that recovery finds those of a killed process.
+        expected: what the files looked like when they were compared; one that looks otherwise is left alone.
     """
     placed = Placed()
     mode, code = default_mode(), _code(number)
@@ -62,9 +79,10 @@ def place(home: Path, contents: Mapping[str, bytes | None], number: int) -> Plac
         for name, content in contents.items():
             folder, _slash, file = name.rpartition("/")
             try:
-                stamp = _place(folders.descriptor(folder), file, content, code, mode)
+                before = _ANYTHING if expected is None else expected[name]
+                stamp = _place(folders.descriptor(folder), file, content, code, mode, before)
                 if stamp is None:
-                    _through_link(home / name, content)
+                    _through_link(home / name, content, before)
                 else:
                     placed.stamps[name] = stamp
             except OSError as error:
@@ -127,12 +145,24 @@ def sync(folder: Path) -> None:
 _libc = ctypes.CDLL(None)
 
 
-def _place(folder: int, name: str, content: bytes | None, code: str, mode: int) -> Stamp | None:
-    """Write or remove one file of an open folder; its new stamp, or none when it is a link and was left alone."""
+def _state(name: str, folder: int) -> os.stat_result | None:
     try:
-        state = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
-        state = None
+        return None
+
+
+def _check(state: os.stat_result | None, before: Seen) -> None:
+    """Raises ChangedError: the file does not look as it did."""
+    if before != _ANYTHING and (None if state is None else seen(state)) != before:
+        raise ChangedError
+
+
+def _place(folder: int, name: str, content: bytes | None, code: str, mode: int, before: Seen) -> Stamp | None:
+    """Write or remove one file of an open folder; its new stamp, or none when it is a link and was left alone."""
+    state = _state(name, folder)
+    if state is None or not stat.S_ISLNK(state.st_mode):
+        _check(state, before)
     if state is not None:
         if stat.S_ISLNK(state.st_mode):
             return None
@@ -158,6 +188,7 @@ def _place(folder: int, name: str, content: bytes | None, code: str, mode: int) 
             new = os.fstat(descriptor)
         finally:
             os.close(descriptor)
+        _check(_state(name, folder), before)  # as late as can be
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -166,8 +197,13 @@ def _place(folder: int, name: str, content: bytes | None, code: str, mode: int) 
     return new.st_mtime_ns, new.st_size
 
 
-def _through_link(path: Path, content: bytes | None) -> None:
+def _through_link(path: Path, content: bytes | None, before: Seen) -> None:
     """A linked caption: the link stays and its file changes; without content the link goes, its file does not."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        state = None
+    _check(state, before)
     if content is None:
         path.unlink()
     else:

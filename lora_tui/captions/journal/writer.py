@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_tui.captions.journal.bodies import FileChange
 from lora_tui.captions.journal.log import Journal, Record
-from lora_tui.captions.journal.place import Placed, Stamp, place, read
+from lora_tui.captions.journal.place import ChangedError, Placed, Seen, Stamp, place, read, seen
 from lora_tui.captions.journal.recovery import Recovery, recover
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -58,34 +58,47 @@ class Transaction:
 class Writer:
     """Takes transactions from any thread and brings them to disk in their order, in a thread of its own."""
 
-    def __init__(self, journal: Journal, on_finished: Callable[[Transaction], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        on_finished: Callable[[Transaction], None],
+        on_recorded: Callable[[Record], None] = lambda _record: None,
+    ) -> None:
+        """``on_recorded`` is told of each transaction that is in the journal, before its files are written."""
         self.journal = journal
         #: What had to be finished for others that were killed in the middle.
         self.recoveries: list[Recovery] = []
-        self._on_finished = on_finished
+        self._on_finished, self._on_recorded = on_finished, on_recorded
         self._waiting: list[Transaction] = []
-        self._busy = False
+        self._batch: list[Transaction] = []
         self._closed = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def submit(self, transaction: Transaction) -> None:
+        """Bring a transaction to disk; after :meth:`close`, too, in a thread that ends with it."""
         with self._changed:
             self._waiting.append(transaction)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="captions", daemon=True)
+            if self._thread is None:  # behind a writer that was closed nobody waits but the interpreter's end
+                self._thread = threading.Thread(target=self._work, name="captions", daemon=not self._closed)
                 self._thread.start()
             self._changed.notify_all()
 
     def wait(self) -> None:
         """Return when everything that was submitted is on disk."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting and not self._busy)
+            self._changed.wait_for(lambda: not self._waiting and not self._batch)
 
     @property
     def is_idle(self) -> bool:
         with self._changed:
-            return not self._waiting and not self._busy
+            return not self._waiting and not self._batch
+
+    @property
+    def names(self) -> set[str]:
+        """The files of everything that is not on disk yet."""
+        with self._changed:
+            return {change.name for each in (*self._batch, *self._waiting) for change in each.changes}
 
     def close(self) -> None:
         """Bring everything to disk and end the thread."""
@@ -93,16 +106,19 @@ class Writer:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
+                    self._thread = None
                     return
-                batch, self._waiting, self._busy = self._waiting, [], True
+                batch = self._batch = self._waiting
+                self._waiting = []
             try:
                 self._bring(batch)
             finally:
@@ -110,7 +126,7 @@ class Writer:
                     self._on_finished(transaction)
                     transaction.finished.set()
                 with self._changed:
-                    self._busy = False
+                    self._batch = []
                     self._changed.notify_all()
 
     def _bring(self, batch: list[Transaction]) -> None:
@@ -134,10 +150,11 @@ class Writer:
 
     def _commit(self, batch: list[Transaction]) -> None:
         states: dict[str, bytes | None] = {}
+        looks: dict[str, Seen] = {}
         lost: set[str] = set()
         worth: list[tuple[Transaction, list[FileChange], list[FileChange]]] = []
         for transaction in batch:
-            kept = [change for change in transaction.changes if self._fits(change, transaction, states, lost)]
+            kept = [change for change in transaction.changes if self._fits(change, transaction, states, looks, lost)]
             held = _waiting(transaction, kept)
             if kept or held:
                 worth.append((transaction, kept, held))
@@ -146,13 +163,14 @@ class Writer:
         records = self.journal.append([(each.head, [*kept, *held]) for each, kept, held in worth])
         for (transaction, _kept, _held), record in zip(worth, records, strict=True):
             transaction.record = record
+            self._on_recorded(record)
         changes = (change for _each, kept, _held in worth for change in kept)
         goals = {change.name: change.after for change in changes if change.before != change.after}
-        placed = place(self.journal.home, goals, records[-1].number)
+        placed = place(self.journal.home, goals, records[-1].number, looks)
         failed: dict[int, list[str]] = {}
         contested: dict[int, list[str]] = {}
         for (transaction, kept, held), record in zip(worth, records, strict=True):
-            self._note(transaction, kept, placed)
+            held += self._note(transaction, kept, placed)
             if held:
                 contested[record.number] = [change.name for change in held]
             if held or transaction.failures:
@@ -162,15 +180,23 @@ class Writer:
             transaction.record = record
 
     def _fits(
-        self, change: FileChange, transaction: Transaction, states: dict[str, bytes | None], lost: set[str]
+        self,
+        change: FileChange,
+        transaction: Transaction,
+        states: dict[str, bytes | None],
+        looks: dict[str, Seen],
+        lost: set[str],
     ) -> bool:
-        """Whether a file still holds what the change starts from; if not, what builds on it is a conflict, too."""
+        """Whether a file still holds what the change starts from; if not, what builds on it is a conflict, too.
+
+        What the file looks like is noted, for it may be written by another program before its turn comes.
+        """
         name = change.name
         if name not in lost:
             if name in states:
                 fits = states[name] == change.before
             else:
-                fits = self._is_on_disk(change, transaction.stamps.get(name))
+                fits, looks[name] = self._is_on_disk(change, transaction.stamps.get(name))
             if fits:
                 states[name] = change.after
                 return True
@@ -179,25 +205,31 @@ class Writer:
         transaction.contested.append(change)
         return False
 
-    def _is_on_disk(self, change: FileChange, stamp: Stamp | None) -> bool:
+    def _is_on_disk(self, change: FileChange, stamp: Stamp | None) -> tuple[bool, Seen]:
+        """Whether a file holds what a change starts from, and what it looked like before it was read."""
         try:
             state = os.stat(os.path.join(self.journal.home, change.name))  # noqa: PTH116, PTH118
             if stamp == (state.st_mtime_ns, state.st_size):
-                return True
-            return read(self.journal.home, change.name) == change.before
+                return True, seen(state)
+            return read(self.journal.home, change.name) == change.before, seen(state)
         except (FileNotFoundError, NotADirectoryError):
-            return change.before is None
+            return change.before is None, None
         except OSError:
-            return False
+            return False, None
 
-    def _note(self, transaction: Transaction, kept: Sequence[FileChange], placed: Placed) -> None:
+    def _note(self, transaction: Transaction, kept: Sequence[FileChange], placed: Placed) -> list[FileChange]:
+        """Take down how its files fared; the changes of those that another program wrote in between."""
         stamps, failed = placed.stamps, placed.failed
+        changed = []
         for change in kept:
             name = change.name
             if (stamp := stamps.get(name)) is not None:
                 transaction.written[name] = stamp
             elif (error := failed.get(name)) is not None:
-                transaction.failures[name] = plain(error.strerror or str(error))
+                if isinstance(error, ChangedError):
+                    changed.append(change)
+                else:
+                    transaction.failures[name] = plain(error.strerror or str(error))
             elif change.after is not None:  # a link, or the same as before
                 try:
                     state = os.stat(os.path.join(self.journal.home, name))  # noqa: PTH116, PTH118
@@ -206,6 +238,9 @@ class Writer:
                     continue
             else:
                 transaction.written[name] = (0, 0)
+        transaction.contested += changed
+        transaction.conflicts += [change.name for change in changed]
+        return changed
 
 
 def _waiting(transaction: Transaction, kept: Sequence[FileChange]) -> list[FileChange]:
