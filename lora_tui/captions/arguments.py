@@ -62,6 +62,29 @@ class Arguments:
             self._wrong(_("A tag or text is expected here."))
         return self.skip().text
 
+    def words(self, stops: tuple[str, ...] = (), *, regex: bool = False) -> Word:
+        """Quoted text, bare words up to a key word with one blank between them, or a regular expression.
+
+        Raises:
+            OperationError: there is none, or a comma stands in it.
+        """
+        if self.next.kind not in ("bare", "string", *["regex"] * regex):
+            self._wrong(_("A tag or text is expected here."))
+        word = self._until(stops)
+        if self.next.kind == "comma":
+            raise OperationError(_("Text with a comma in it stands in quotes."), self.next.column)
+        return word
+
+    def _until(self, stops: tuple[str, ...]) -> Word:
+        """The next word, with the bare ones behind a bare one up to a key word."""
+        word = self.skip()
+        if word.kind != "bare":
+            return word
+        parts = [word.text]
+        while self.next.kind == "bare" and self.next.text not in stops:
+            parts.append(self.skip().text)
+        return Word(" ".join(parts), "bare", word.column)
+
     def tag(self) -> str:
         """The name of one tag."""
         column = self.next.column
@@ -118,12 +141,7 @@ class Arguments:
             word = self.next
             if word.kind in ("end", "comma") or (word.kind == "regex" and not wild):
                 self._wrong(_("A tag is expected here."))
-            self.skip()
-            if word.kind == "bare":  # words up to the comma or a key word
-                parts = [word.text]
-                while self.next.kind == "bare" and self.next.text not in stops:
-                    parts.append(self.skip().text)
-                word = Word(" ".join(parts), "bare", word.column)
+            word = self._until(stops)
             if not word.text.strip():
                 raise OperationError(_("A tag needs a name."), word.column)
             found.append(word)

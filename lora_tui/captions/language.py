@@ -11,9 +11,9 @@ from pathlib import Path
 from lora_tui.captions.arguments import Arguments
 from lora_tui.captions.operations.base import Operation, Steps
 from lora_tui.captions.verbs import VERBS
-from lora_tui.captions.words import OperationError, Word, near, words
+from lora_tui.captions.words import NoSuchVerb, OperationError, Word, near, words
 from lora_tui.errors import UserError
-from lora_tui.text import _, plain
+from lora_tui.text import _
 
 
 def parse_operation(text: str, *, folder: Path = Path()) -> Operation:
@@ -45,10 +45,8 @@ def _one(group: list[Word], folder: Path) -> Operation:
     if verb.kind != "bare" or verb.text not in VERBS:
         meant = near(verb.text, list(VERBS))
         remedy = _("Did you mean “{word}”?").format(word=meant) if meant else ""
-        message = _("There is no operation “{word}”.").format(word=plain(verb.text))
-        raise OperationError(
-            message, verb.column, remedy=remedy or _("See: {command}").format(command="captions edit --help")
-        )
+        remedy = remedy or _("See: {command}").format(command="captions edit --help")
+        raise NoSuchVerb(verb.text, verb.column, remedy=remedy)
     arguments = Arguments(group[1:], folder)
     try:
         operation: Operation = VERBS[verb.text][0](arguments)

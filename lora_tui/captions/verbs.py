@@ -93,12 +93,12 @@ def _join(words: Arguments) -> Operation:
 
 
 def _replace(words: Arguments) -> Operation:
-    word = words.skip()
-    if word.kind not in ("string", "bare", "regex") or not word.text:
-        raise OperationError(_("Text or a /regular expression/ is expected here."), word.column)
+    if words.next.kind not in ("string", "bare", "regex") or not words.next.text:
+        raise OperationError(_("Text or a /regular expression/ is expected here."), words.next.column)
+    word = words.words(("with",), regex=True)
     words.expect("with")
     column = words.next.column
-    new = words.text()
+    new = words.words(("whole", "part", "caption", "ignorecase")).text
     reach: Any = words.take("whole", "part", "caption") or "part"
     ignore = bool(words.take("ignorecase")) or "i" in word.flags
     try:
@@ -182,7 +182,7 @@ def _encode(words: Arguments) -> Operation:
 
 
 def _set(words: Arguments) -> Operation:
-    text = words.text()
+    text = words.words(("ifempty",)).text
     return SetText(text, only_if_empty=bool(words.take("ifempty")))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_tui.errors import UserError
-from lora_tui.text import _
+from lora_tui.text import _, plain
 
 MAX_LENGTH = 100_000
 _ENDS = frozenset(" \t\r\n,;")
@@ -20,6 +20,14 @@ class OperationError(UserError):
         place = _("column {number}").format(number=column + 1)
         super().__init__(message, place=place, remedy=remedy, code="captions.operation")
         self.column = column
+
+
+class NoSuchVerb(OperationError):
+    """There is no operation of this name: :attr:`word`."""
+
+    def __init__(self, word: str, column: int, *, remedy: str = "") -> None:
+        super().__init__(_("There is no operation “{word}”.").format(word=plain(word, limit=40)), column, remedy=remedy)
+        self.word = word
 
 
 @dataclass(frozen=True, slots=True)

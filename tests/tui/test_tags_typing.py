@@ -122,3 +122,56 @@ async def test_enter_takes_the_tag_of_a_translation_and_says_before_that_a_tag_i
         await type_in(pilot, "微笑")
         await pilot.press("up", "enter")  # off the row: as it is typed
         await soon(pilot, lambda: texts(root)[1].startswith("微笑, hatgirl"))
+
+
+async def test_the_command_line_lists_what_it_knows_and_says_where_a_mistake_is(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("colon")
+        await soon(pilot, lambda: "add" in screen_text(app) and "TAG, … [front|back" in screen_text(app))
+        await type_in(pilot, "xyzzy")
+        await soon(pilot, lambda: "There is no operation “xyzzy”. “help” lists what there is." in screen_text(app))
+        await pilot.press("ctrl+u")
+        await type_in(pilot, "helpp")
+        await soon(pilot, lambda: "Did you mean “help”?" in screen_text(app))
+        await pilot.press("backspace", "enter")
+        await soon(pilot, lambda: "Operations and commands" in screen_text(app))
+        await pilot.press(*"become")
+        await pilot.press("enter")
+        await soon(pilot, lambda: tags(app).query_one(Prompt).value == "rename ")
+        await type_in(pilot, "hat to cap")
+        await pilot.press("enter")
+        await soon(pilot, lambda: texts(tmp_path)[0] == "hatgirl, cap, number 0")
+        await pilot.press("colon")
+        line = "replace /number/ with a rather long replacement text, or two"
+        await type_in(pilot, line)
+        await soon(pilot, lambda: "Text with a comma in it stands in quotes. ^" in screen_text(app))
+        typed, said = screen_text(app).splitlines()[-4:-2]
+        assert said.index("^") == typed.index(", or two")
+
+
+async def test_the_filter_in_use_is_kept_where_saved_filters_are_chosen(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("space", "f")
+        await soon(pilot, lambda: "No filter is kept yet" in screen_text(app))
+        await pilot.press("slash")
+        await type_in(pilot, "hat")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "FILTER hat" in screen_text(app))
+        await pilot.press("space", "f")
+        await soon(pilot, lambda: "Keep the filter hat as" in screen_text(app))
+        await pilot.press("a", "space", "b", "enter")
+        await soon(pilot, lambda: "no blanks" in screen_text(app))
+        await pilot.press("ctrl+u", *"hats", "enter")
+        await soon(pilot, lambda: "The filter is kept: in:@hats" in screen_text(app))
+        await pilot.press("escape", "space", "f", "enter")
+        await soon(pilot, lambda: "FILTER in:@hats" in screen_text(app))
+        await pilot.press("space", "f")
+        await soon(pilot, lambda: "keep this filter as" in screen_text(app))
+        await pilot.press("escape", "colon")
+        await type_in(pilot, "forget-filter hats")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "The filter hats is kept no longer." in screen_text(app))

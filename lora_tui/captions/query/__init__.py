@@ -4,7 +4,7 @@ from lora_tui.captions.query.corpus import CorpusLike, DocumentLike, EntryLike
 from lora_tui.captions.query.facts import Context, Facts, History, ImageFacts, Scores
 from lora_tui.captions.query.lexer import QueryError
 from lora_tui.captions.query.query import Hint, Query, parse_query
-from lora_tui.captions.query.saved import SavedFilter, forget_filter, load_filters, save_filter
+from lora_tui.captions.query.saved import SavedFilter, check_filter_name, forget_filter, load_filters, save_filter
 
 __all__ = [
     "Context",
@@ -19,6 +19,7 @@ __all__ = [
     "QueryError",
     "SavedFilter",
     "Scores",
+    "check_filter_name",
     "forget_filter",
     "load_filters",
     "parse_query",

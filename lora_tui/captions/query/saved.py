@@ -68,14 +68,23 @@ def save_filter(folder: Path, name: str, query: str, *, images: Iterable[str] | 
         QueryError: the filter is wrong.
         UserError: the name has blanks or brackets in it, or the file cannot be read or written.
     """
-    if not name or any(sign.isspace() or sign in "()\"'@" for sign in name):
-        raise UserError(
-            _("The name of a filter has no blanks, quotes or brackets."), place=plain(name), code="filters.name"
-        )
+    check_filter_name(name)
     parse(query)
     saved = SavedFilter(name, query, images is not None, tuple(images or ()))
     _write(folder, {**load_filters(folder), name: saved})
     return saved
+
+
+def check_filter_name(name: str) -> None:
+    """Whether a filter can be kept under a name.
+
+    Raises:
+        UserError: the name is empty, or has blanks, quotes or brackets in it.
+    """
+    if not name or any(sign.isspace() or sign in "()\"'@" for sign in name):
+        raise UserError(
+            _("The name of a filter has no blanks, quotes or brackets."), place=plain(name), code="filters.name"
+        )
 
 
 def forget_filter(folder: Path, name: str) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from lora_tui.captions.query import QueryError, save_filter
-from lora_tui.captions.words import OperationError
+from lora_tui.captions.query import QueryError, forget_filter, save_filter
+from lora_tui.captions.verbs import VERBS
+from lora_tui.captions.words import NoSuchVerb, OperationError, near
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.screens.tags_variants import parsed
 from lora_tui.tui.tags.editor import Stretch
 from lora_tui.tui.tags.offers import COMMANDS, operation_offers, substitution
 from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ class Commands:
         return self.screen.editor
 
     def action_command(self) -> None:
+        self.ask()
+
+    def ask(self, value: str = "") -> None:
+        """Ask for a command, with one begun."""
         editor = self._editor
         spoken = editor.stretch(self.screen.panes.number).spoken
         offers = operation_offers(editor.asking.completer)
@@ -39,7 +46,11 @@ class Commands:
         def would(text: str) -> tuple[str, Stretch]:
             return substitution(text) or text.strip(), editor.stretch(self.screen.panes.number)
 
-        self.screen.finding.ask(f": ({spoken})", self.command, kind="command", offers=offers, would=would)
+        self.screen.finding.ask(
+            f": ({spoken})", self.command, kind="command", value=value, offers=offers, would=would, selected=False
+        )
+        if not value:
+            self.screen.query_one(Prompt).remark(_("“help” lists all of them, with a search."))
 
     def check(self, text: str) -> UserError | None:
         """What is wrong with a command, none when it can be done."""
@@ -60,11 +71,18 @@ class Commands:
             elif name == "ending":
                 if rest.strip():
                     parsed(rest)
-            elif name in ("w", "save-filter", "diff", "sheet") or substitution(text):
+            elif name in ("save-filter", "forget-filter"):
+                if not rest.strip():
+                    return OperationError(_("A name is expected here."), len(name) + 1)
+            elif name in ("w", "diff", "sheet", "help") or substitution(text):
                 if substitution(text):
                     parse_operation(substitution(text))
             else:
                 parse_operation(text, folder=self._editor.corpus.root)
+        except NoSuchVerb as error:
+            meant = near(error.word, [*VERBS, *COMMANDS])
+            remedy = _("Did you mean “{word}”?").format(word=meant) if meant else _("“help” lists what there is.")
+            return OperationError(error.message, error.column, remedy=remedy)
         except QueryError as error:
             return OperationError(error.message, error.column + len(name) + 1, remedy=error.remedy)
         except OperationError as error:
@@ -102,7 +120,11 @@ class Commands:
         elif name == "w":
             edits.action_save()
         elif name == "save-filter":
-            self._save_filter(rest)
+            self.keep_filter(rest)
+        elif name == "forget-filter":
+            self._forget_filter(rest)
+        elif name == "help":
+            self.screen.guide(self._help)
         elif name == "diff":
             self.screen.past.action_diff()
         elif name == "sheet":
@@ -123,15 +145,31 @@ class Commands:
         editor = self._editor
         try:
             found = await in_thread(editor.select, text)
-        except UserError as error:
-            self.screen.tell(error_words(error), "error")
+        except Exception as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
         numbers = set(range(len(editor.corpus.entries))) if found is None else found
         editor.marks = editor.marks | numbers if on else editor.marks - numbers
         self.screen.panes.refresh_tags()
         self.screen.finding.tell_marks(len(editor.marks))
 
-    def _save_filter(self, name: str) -> None:
+    async def _help(self) -> None:
+        from lora_tui.tui.screens.tags_operations import OperationsHelp
+
+        name = await self.screen.app.push_screen_wait(OperationsHelp())
+        if name is not None:
+            self.ask(name + " ")
+
+    def _forget_filter(self, name: str) -> None:
+        try:
+            forget_filter(self._editor.asking.folder, name)
+        except UserError as error:
+            self.screen.tell(error_words(error), "error")
+            return
+        self.screen.tell(_("The filter {name} is kept no longer.").format(name=plain(name)), "success")
+
+    def keep_filter(self, name: str) -> None:
+        """Keep the filter in use under a name."""
         editor = self._editor
         if not editor.filter:
             self.screen.tell(_("There is no filter that could be kept."), "warning")

@@ -64,6 +64,7 @@ class Finding:
         final: bool = False,
         would: Callable[[str], tuple[str, Stretch]] | None = None,
         about: Callable[[str], str] | None = None,
+        selected: bool = True,
     ) -> None:
         """Ask for a line; ``done`` gets it.
 
@@ -71,12 +72,13 @@ class Finding:
             kind: ``filter``, ``command``, ``tags`` or ``find``.
             would: the operation that a line means, and on what; what it would change is told while it is typed.
             about: what is to be said of the line itself.
+            selected: whether typing replaces ``value``; else it goes on behind it.
         """
         self._about = about
         self._would = would
         self._done, self._kind, self._focus = done, kind, self.screen.panes.focus
         before = self._histories[kind].lines if kind in self._histories else ()
-        self._prompt.ask(label, value=value, offers=offers, before=before, final=final)
+        self._prompt.ask(label, value=value, offers=offers, before=before, final=final, selected=selected)
         self.screen.refresh_keys()
 
     def leave_prompt(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.captions.lint import Problem
 from lora_tui.captions.prune import PURPOSES, prune_plan
-from lora_tui.captions.query import load_filters
+from lora_tui.captions.query import check_filter_name, load_filters
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.transaction import Preview
 from lora_tui.captions.trigger import check_trigger
@@ -215,28 +215,6 @@ class Guides:
             editor.show("", None)
         panes.show_all(number)
 
-    # -- review
-
-    def action_reviewed(self) -> None:
-        editor = self._editor
-        stretch = editor.stretch(self.screen.panes.number)
-        editor.under_way.append(editor.session.review(stretch.numbers, editor.author))
-        text = ngettext("{count} caption reviewed", "{count} captions reviewed", len(stretch.numbers))
-        self.screen.tell(text.format(count=count(len(stretch.numbers))), "success")
-
-    def action_next_unreviewed(self) -> None:
-        from lora_tui.captions.provenance import Provenance
-
-        history = Provenance(self._editor.session)
-        reviewed: list[frozenset[int]] = []
-
-        def wanted(number: int) -> bool:
-            if not reviewed:
-                reviewed.append(frozenset(history.reviewed()))
-            return number not in reviewed[0]
-
-        self.screen.finding.go(1, wanted, _("Every caption of the list was reviewed."))
-
     # -- what is chosen
 
     def action_saved(self) -> None:
@@ -248,13 +226,31 @@ class Guides:
         except UserError as error:
             self.screen.tell(error_words(error), "error")
             return
-        if not filters:
-            self.screen.tell(_("No filter is kept yet; the command save-filter NAME keeps the one in use."), "muted")
+        now = self._editor.filter
+        if not filters and not now:
+            key = self.screen.shell.keymap.shown("tags.filter")
+            text = _("No filter is kept yet: {key} filters, and then this keeps it under a name.")
+            self.screen.tell(text.format(key=key), "muted")
             return
         choices = [Choice(name, plain(name), plain(one.query, limit=60)) for name, one in filters.items()]
-        name = await self.screen.app.push_screen_wait(Choose(_("Saved filters"), choices))
-        if name is not None:
+        keep = Choice("", _("keep this filter as …"), plain(now, limit=60))
+        name: str | None = ""
+        if filters:
+            all_choices = [keep, *choices] if now else choices
+            name = await self.screen.app.push_screen_wait(Choose(_("Saved filters"), all_choices))
+        if name:
             self.screen.finding.filter_by(f"in:@{name}")
+        elif name is not None:
+            await self._keep_filter(now)
+
+    async def _keep_filter(self, text: str) -> None:
+        title = _("Keep the filter {filter} as").format(filter=plain(text, limit=40))
+        detail = _("A name without blanks; in:@name stands for the filter then, in other filters, too.")
+        name = await self.screen.app.push_screen_wait(
+            AskText(title, detail=detail, check=_name_flaw, accept=_("keep it"))
+        )
+        if name is not None:
+            self.screen.commands.keep_filter(name)
 
     def action_folder(self) -> None:
         roots = self.screen.roots()
@@ -278,3 +274,12 @@ class Guides:
                 shell.take_keymap()
 
         shell.push_screen(Choose(_("Keymap"), choices, current=shell.settings.keymap), chosen)
+
+
+def _name_flaw(name: str) -> str:
+    """Why a filter cannot have this name; empty when it can."""
+    try:
+        check_filter_name(name)
+    except UserError as error:
+        return error.message
+    return ""

@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "ending": N_("ending [.ENDING [line N|lines]]: edit other captions of the same images"),
     "sheet": N_("sheet: the pictures of the marked images, else of those shown"),
     "save-filter": N_("save-filter NAME: keep the filter under a name"),
+    "forget-filter": N_("forget-filter NAME: keep it no longer"),
+    "help": N_("help: every operation and command, searchable"),
     "s": N_("s/REGEX/TEXT/[t|p|c][i]: replace in whole tags, in parts, or in the caption"),
     "w": N_("w: wait until everything is on disk"),
 }
@@ -38,6 +40,9 @@ ARGUMENTS = {
     "w": (),
     "diff": (),
     "sheet": (),
+    "help": (),
+    "save-filter": (),
+    "forget-filter": (),
 }
 """What can follow a command that is about no tags."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -18,7 +19,7 @@ from textual.widgets.input import Selection
 
 from lora_tui.text import _
 from lora_tui.tui.acting import keymap_of
-from lora_tui.tui.cells import Cell
+from lora_tui.tui.cells import Cell, fit
 from lora_tui.tui.keymap import key_text
 from lora_tui.tui.tags.offers import Offer
 from lora_tui.tui.widgets.footer import KeyHint
@@ -28,6 +29,9 @@ from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 
 MOST_OFFERS = 7
 """Completions that are seen at once."""
+
+_BESIDE = (Column(12, share=1), Column(8, share=1, align="right"))
+"""Completions with their remarks at the right; remarks that are sentences follow the words instead."""
 
 
 class PromptField(TextField):
@@ -97,12 +101,11 @@ class Prompt(Vertical):
         self._before: list[str] = []
         self._back = 0
         self._final = False
+        self._label = ""
         self.deciding = False
 
     def compose(self) -> ComposeResult:
-        rows = VirtualList(
-            [Column(12, share=1), Column(8, share=1, align="right")], self._row, marker=True, id="offers"
-        )
+        rows = VirtualList(_BESIDE, self._row, marker=True, id="offers")
         rows.driven = True
         yield rows
         with Horizontal(id="line"):
@@ -129,23 +132,26 @@ class Prompt(Vertical):
         offers: Callable[[str], Sequence[Offer]] | None = None,
         before: Sequence[str] = (),
         final: bool = False,
+        selected: bool = True,
     ) -> None:
         """Ask for a line.
 
         Args:
             before: the lines of earlier, oldest first.
             final: Enter on a completion takes it and is done; else it only completes the line.
+            selected: whether typing replaces ``value``; else it goes on behind it.
         """
         self._final = final
         self._offering, self._before, self._back = offers, list(before), len(before)
+        self._label = label
         self.query_one("#label", Static).update(label)
         field = self.query_one(PromptField)
         with self.prevent(TextField.Changed):
             field.value = value
-        field.selection = Selection(0, len(value))  # what is typed takes its place; End or an arrow keeps it
+        field.selection = Selection(0 if selected else len(value), len(value))  # End or an arrow keeps what is selected
         self.display = True
         self.remark("")
-        self._offer("" if value else None)
+        self._offer(None if value and selected else value)
         self.screen.set_focus(field)  # now: what is typed next is meant for the field
         if value:
             self.post_message(self.Typed(value))
@@ -157,16 +163,26 @@ class Prompt(Vertical):
         self._offers = []
 
     def remark(self, text: str, tone: str = "muted", column: int = -1) -> None:
-        """Say something below the line; with ``column`` a caret stands under that character of it."""
+        """Say something below the line; with ``column`` a caret stands under that character of it.
+
+        The words stand behind the caret, or in front of it where there is more room.
+        """
         if not (lines := self.query("#remark")):
             return  # the app is being left
-        lead = Cell("")
         if column >= 0:
-            label = self.query_one("#label", Static)
-            lead = Cell(" " * (label.size.width + 1 + column) + "^ ", tone)
-            if len(lead.text) > self.size.width // 2:
-                lead = Cell("^ ", tone)
-        lines.first(Lines).show([[lead, Cell(text, tone)]])
+            text = self._with_caret(text, column)
+        lines.first(Lines).show([[Cell(text, tone)]])
+
+    def _with_caret(self, text: str, column: int) -> str:
+        field = self.query_one(PromptField)
+        before = cell_len(field.value[:column]) - field.scroll_offset.x
+        place = cell_len(self._label) + 3 + before  # a blank before and behind the label, one before what is typed
+        if before < 0 or place >= self.size.width:
+            return _("column {number}").format(number=column + 1) + ": " + text
+        behind, width = self.size.width - place - 2, cell_len(text)
+        if width > behind and place > behind:
+            return " " * (place - width - 1) + fit(text, min(width, place - 1)) + " ^"
+        return " " * place + "^ " + text
 
     def hints(self) -> list[KeyHint]:
         """The keys that work while something is asked."""
@@ -225,6 +241,11 @@ class Prompt(Vertical):
         rows = self.query_one("#offers", VirtualList)
         if self._final and self._offers and self._offers[0].taken:
             self._chosen = 0
+        label = max((cell_len(offer.label) for offer in self._offers), default=0)
+        remark = max((cell_len(offer.remark) for offer in self._offers), default=0)
+        columns = (Column(label), Column(8, share=1)) if remark > self.app.size.width // 2 > label else _BESIDE
+        if columns != rows.columns:
+            rows.set_columns(columns)
         rows.set_count(len(self._offers), cursor=0)
         rows.display = bool(self._offers)
         rows.styles.height = min(len(self._offers), MOST_OFFERS)
