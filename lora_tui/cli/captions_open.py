@@ -61,6 +61,8 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
             number,
         )
         note(text.format(number=count(number)))
+    for fault in session.journal.faults():
+        note(str(fault))
     return session
 
 
@@ -129,7 +131,7 @@ def query_context(session: Session, args: argparse.Namespace, on_progress: Calla
         trigger=trigger,
         facts=_Facts(session, args, on_progress),
         history=Provenance(session),
-        scores=FilterScores(session.corpus.root, [entry.name for entry in session.corpus.entries]),
+        scores=FilterScores(session.corpus),
         category=_categories(session.corpus.root),
         tokens=lambda text: sd15_tokens().count(text),
         lint=_lint(session, trigger),

@@ -7,9 +7,9 @@ that knows the tag is believed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
+from lora_tui.captions.corpus import Corpus
 from lora_tui.tagging.cache import AnswerCache, KeptModel
 from lora_tui.tagging.rows import Row
 
@@ -17,20 +17,18 @@ from lora_tui.tagging.rows import Row
 class FilterScores:
     """The scores of a corpus's images by their numbers; the store is opened when a filter first asks."""
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        """``names`` are relative to ``root``."""
-        self._root, self._names = root, names
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
         self._cache: AnswerCache | None = None
         self._models: list[KeptModel] = []
         self._guard = threading.Lock()
 
     def score(self, number: int, tag: str) -> float | None:
         """The confidence in a tag, 0 to 1; none when no model that knows the tag has seen the image."""
-        if number >= len(self._names):  # it has appeared since
-            return None
+        entry = self._corpus.entries[number]
         with self._guard:
             cache = self._opened()
-            digest = cache.digest(self._root / self._names[number])
+            digest = cache.digest(Path(entry.root, entry.name))
             if digest is None:
                 return None
             for model in self._models:

@@ -92,7 +92,7 @@ def test_filters_know_who_wrote_and_what_was_thought(data: Path, wd: Path) -> No
     tagged(data, asked(wd, other))
     session = opened(data)
     names = [entry.name for entry in session.corpus.entries]
-    context = Context(history=Provenance(session), scores=FilterScores(data, names))
+    context = Context(history=Provenance(session), scores=FilterScores(session.corpus))
 
     def found(query: str) -> list[str]:
         return [names[number] for number in parse_query(query).select(session.corpus, context)]

@@ -85,7 +85,7 @@ class Asking:
             trigger=self.trigger,
             facts=self._facts,
             history=Provenance(self._session),
-            scores=FilterScores(self.corpus.root, [entry.name for entry in self.corpus.entries]),
+            scores=FilterScores(self.corpus),
             category=self.category if len(self.lists) else None,
             tokens=self.tokens,
             lint=self.linter.codes,
