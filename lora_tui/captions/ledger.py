@@ -39,6 +39,7 @@ class Ledger:
     def __init__(self, corpus: Corpus, journal: Journal, numbers: Callable[[], Mapping[str, int]]) -> None:
         self._corpus, self._journal, self._numbers = corpus, journal, numbers
         self._guard = threading.Lock()
+        self._looked, self._any_review = (0, 0), False  # up to which generation and transaction for reviews
         self._forget()
 
     def _forget(self) -> None:
@@ -57,7 +58,23 @@ class Ledger:
     @property
     def is_behind(self) -> bool:
         """Whether the journal has grown since the last look; costs next to nothing."""
-        return self._seen != self._journal.last or self._of != (self._journal.generation, len(self._corpus.entries))
+        last, generation = self._journal.last, self._journal.generation
+        if not self._any_review:
+            return self._looked != (generation, last)
+        return self._seen != last or self._of != (generation, len(self._corpus.entries))
+
+    def follow_reviews(self) -> bool:
+        """Bring :attr:`reviewed` up to date, without reading anything where nobody ever reviewed; whether it did.
+
+        Raises:
+            UserError: the journal cannot be read.
+        """
+        if self._looked[0] != self._journal.generation:
+            self._looked, self._any_review = (0, 0), False
+        records = self._journal.records(self._looked[1])
+        self._any_review = self._any_review or any(record.kind == "review" for record in records)
+        self._looked = self._journal.generation, records[-1].number if records else self._looked[1]
+        return self._any_review and self.follow()
 
     def follow(self) -> bool:
         """Take in what came since the last look; whether there was anything.

@@ -57,7 +57,6 @@ def test_a_ledger_that_follows_tells_what_one_that_begins_tells(tmp_path_factory
     session = opened(make_folder(tmp_path_factory.mktemp("ledger"), {"0": "a", "1": "b", "2": "c"}))
     for step in steps:
         do(session, *step)
-        assert session.ledger.is_behind == (session.journal.last > 0 and session.ledger.follow())
         told(session.ledger)
     again = opened(session.corpus.root)
     assert told(again.ledger) == told(session.ledger)
@@ -109,9 +108,31 @@ def test_later_looks_read_what_came_since_and_nothing_else(tmp_path: Path) -> No
     for _number in range(3):
         do(session, "edit", "me", {0, 1})
         session.ledger.follow()
-        assert not session.ledger.is_behind
     assert session.ledger.follow() is False
     assert looked == [1, 2, 3]
+    session.close()
+
+
+def test_reviews_cost_nothing_where_nobody_reviews(tmp_path: Path) -> None:
+    session = opened(make_folder(tmp_path, {"0": "a", "1": "b", "2": "c"}))
+    assert not session.ledger.is_behind
+    do(session, "edit", "me", {0, 1})
+    assert session.ledger.is_behind
+    assert session.ledger.follow_reviews() is False
+    assert not session.ledger.is_behind
+    assert session.ledger.records_of(0) == []
+    do(session, "review", "me", {1})
+    assert session.ledger.is_behind
+    assert session.ledger.follow_reviews() is True
+    assert session.ledger.reviewed == {1}
+    do(session, "edit", "wd14", {1})
+    assert session.ledger.is_behind
+    assert session.ledger.follow_reviews() is True
+    assert (session.ledger.reviewed, session.ledger.is_behind) == (frozenset(), False)
+    session.journal.path.unlink()
+    assert session.ledger.is_behind
+    session.ledger.follow_reviews()
+    assert not session.ledger.is_behind
     session.close()
 
 
@@ -127,7 +148,6 @@ def test_images_with_one_caption_are_reviewed_together_and_new_ones_are_not(tmp_
     (data / "c.png").write_bytes(b"")
     (data / "c.txt").write_text("z")
     session.corpus.refresh()
-    assert session.ledger.is_behind
     session.ledger.follow()
     assert {session.corpus.entries[number].name for number in session.ledger.reviewed} == names
     do(session, "review", "me", {session.corpus.number_of("c.png") or 0})

@@ -4,7 +4,8 @@ This file composes and routes. Of its parts ``tags_open`` and ``tags_follow`` re
 show, ``tags_find`` filters and marks, ``tags_commands`` takes the command line, ``tags_edit`` previews and applies,
 ``tags_verbs`` and ``tags_again`` are the keys that change tags, ``tags_turns`` undoes, ``tags_guides`` and
 ``tags_past`` lead through several steps, ``tags_variants`` turns to other captions of the same images,
-``tags_conflicts`` to edits that wait, ``tags_prose`` lists phrases. The engine is ``lora_tui.captions``.
+``tags_conflicts`` to edits that wait, ``tags_prose`` lists phrases, ``tags_reviews`` marks what was
+found right. The engine is ``lora_tui.captions``.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from lora_tui.tui.screens.tags_follow import FOLLOW_SECONDS, Following
 from lora_tui.tui.screens.tags_guides import Guides
 from lora_tui.tui.screens.tags_look import Look
 from lora_tui.tui.screens.tags_open import Opening
-from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes
+from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes, file_columns
 from lora_tui.tui.screens.tags_past import Past
 from lora_tui.tui.screens.tags_prose import Prose
+from lora_tui.tui.screens.tags_reviews import Reviews
 from lora_tui.tui.screens.tags_turns import Turns
 from lora_tui.tui.screens.tags_variants import Variants
 from lora_tui.tui.screens.tags_verbs import Verbs
@@ -49,13 +51,6 @@ FREE = frozenset(
 )
 """What can be done while an edit of very many captions is under way, or its preview waits for an answer."""
 
-FILE_COLUMNS = (
-    Column(1),
-    Column(10, share=1, cut="middle"),
-    Column(5, align="right"),
-    Column(6, align="right", since=30),
-    Column(4),
-)
 WORD_COLUMNS = (Column(12, share=1), Column(7, align="right"), Column(7, align="right"), Column(8, since=38))
 
 
@@ -85,6 +80,7 @@ class TagsScreen(BaseScreen):
         self.variants = Variants(self)
         self.conflicts = Conflicts(self)
         self.prose = Prose(self)
+        self.reviews = Reviews(self)
 
     @property
     def takes_keys(self) -> bool:
@@ -95,7 +91,7 @@ class TagsScreen(BaseScreen):
     def doers(self) -> tuple[object, ...]:
         editing = self.edits, self.verbs, self.again, self.turns
         others = self.finding, self.commands, self.guides, self.past, self.variants, self.conflicts, self.prose
-        return self, *editing, *others
+        return self, *editing, *others, self.reviews
 
     # -- composing
 
@@ -104,7 +100,7 @@ class TagsScreen(BaseScreen):
         with Horizontal(id="upper"):
             with Vertical(id="files-pane"):
                 yield Lines(id="files-title", classes="pane-title")
-                yield VirtualList(FILE_COLUMNS, panes.file_cells, gap=1, id="files")
+                yield VirtualList(file_columns(), panes.file_cells, gap=1, id="files")
             with Vertical(id="tags-pane"):
                 yield Lines(id="tags-title", classes="pane-title")
                 yield VirtualList(TAG_COLUMNS, panes.tag_cells, gap=1, id="tags")

@@ -41,6 +41,7 @@ class Following:
                 return
             self.report(editor)
             records = editor.session.follow()
+            screen.reviews.follow()
             if screen.is_current:
                 changed = await in_thread(editor.foreign, screen.panes.on_screen())
                 if changed and editor is screen.editor and not screen.busy and editor.idle:

@@ -103,6 +103,7 @@ class Opening:
         screen.variants.learn()
         screen.prose.learn()
         screen.conflicts.learn()
+        screen.reviews.learn()
 
     def _reader(self, root: Path, stop: threading.Event) -> Callable[[], Editor]:
         """What reads the captions of a folder, in a thread."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+REVIEW_COLUMN = Column(1)
+"""Taken from the files once somebody reviews."""
+
 TAG_COLUMNS = (Column(1), Column(12, share=1))
 BAR_COLUMNS = (Column(4, since=30), Column(10, since=46))
 WEIGHT_COLUMN, KIND_COLUMN = Column(6, align="right", since=30), Column(9, align="right", since=24)
@@ -35,6 +38,12 @@ MOST_COUNTED = 500_000
 
 MANY = 3000
 """Images whose tags are counted in a thread."""
+
+
+def file_columns(*, reviewed: bool = False) -> tuple[Column, ...]:
+    """The columns of the files: mark, whether it was ``reviewed``, name, tags, tokens, flags."""
+    rest = Column(10, share=1, cut="middle"), Column(5, align="right"), Column(6, align="right", since=30), Column(4)
+    return (Column(1), *((REVIEW_COLUMN,) if reviewed else ()), *rest)
 
 
 class Panes:
@@ -291,9 +300,10 @@ class Panes:
         tokens = self.tokens(number)
         flag = making.flags(editor, number, tokens, empty=marks.empty, needs=marks.needs)
         tone = "error" if entry.problem is not None else "warning"
-        marked = number in editor.marks
+        marked, reviewed = number in editor.marks, self.screen.reviews.marks
         return [
             Cell("*" if marked else " ", "accent"),
+            *([Cell(marks.done if number in reviewed else "", "success")] if reviewed else []),
             Cell(plain(entry.name), "strong" if marked else ""),
             Cell(str(len(entry.tags)), "muted"),
             Cell(str(tokens), "muted"),
@@ -371,6 +381,14 @@ class Panes:
 
     # -- titles
 
+    def show_reviews(self, *, columns: bool) -> None:
+        """Other captions are reviewed now; with ``columns`` the first of all, or none any more."""
+        files = self.pane("files")
+        if columns:
+            files.set_columns(file_columns(reviewed=bool(self.screen.reviews.marks)))
+        files.reload()
+        self.show_titles()
+
     def show_titles(self) -> None:
         """The lines above the panes."""
         editor, focus = self._editor, self.focus
@@ -381,7 +399,10 @@ class Panes:
         of = _("{shown} of {total}").format(shown=count(shown), total=count(total)) if shown != total else count(total)
         if editor is not None and len(self.screen.roots()) > 1:  # which of the folders; Ctrl+K d chooses
             of += "  " + plain(editor.corpus.root.name, limit=20)
-        self._title("files", _("FILES"), of if editor is not None else "", focus, over={2: _("tags"), 3: _("tokens")})
+        of += self.screen.reviews.title()
+        first = 3 if self.screen.reviews.marks else 2
+        over = {first: _("tags"), first + 1: _("tokens")}
+        self._title("files", _("FILES"), of if editor is not None else "", focus, over=over)
         marks = len(editor.marks) if editor is not None else 0
         number = len([row for row in self._tags if row is not None])
         if marks:
