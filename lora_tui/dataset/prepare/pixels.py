@@ -67,14 +67,18 @@ def open_source(path: Path, *, at_least: Size, planned: ImageFacts | None = None
     return Source(image, known, image.width / facts.width, image.height / facts.height)
 
 
+_WHOLE_WHEN_LOADED = frozenset({"JPEG", "PNG"})
+"""Formats of one picture: once it is decoded nothing asks for the file again, and no copy is needed."""
+
+
 def _in_base_mode(image: Image.Image) -> Image.Image:
-    """Eight bits a channel, in a mode that can be scaled; a copy, since the file is closed afterwards."""
+    """Eight bits a channel, in a mode that can be scaled, and to be used when the file is closed."""
     if image.mode.startswith("I") or image.mode == "F":
         return grey_levels(image)
     if "transparency" in image.info:
         return image.convert("RGBA")
     if image.mode in ("RGB", "RGBA", "L", "LA", "CMYK"):
-        return image.copy()
+        return image if image.format in _WHOLE_WHEN_LOADED else image.copy()
     if image.mode in ("1", "La"):
         return image.convert("L" if image.mode == "1" else "LA")
     return image.convert("RGBA" if image.mode in ("PA", "RGBa") else "RGB")

@@ -187,3 +187,18 @@ def test_no_metadata_is_carried_along(tmp_path: Path, draw: Draw) -> None:
         assert b"secret" not in data
         with Image.open(io.BytesIO(data)) as again:
             assert not again.getexif()
+
+
+def test_pictures_with_several_frames_give_their_first(tmp_path: Path, draw: Draw) -> None:
+    """Also where the file holds them in a format that usually has one."""
+    first, *others = (draw(160, 160, seed) for seed in (1, 2, 3))
+    first.save(tmp_path / "a.png", save_all=True, append_images=others)
+    first.save(tmp_path / "b.tif", save_all=True, append_images=others)
+    first.save(tmp_path / "c.webp", save_all=True, append_images=others, lossless=True)
+    first.save(tmp_path / "d.jpg", "MPO", save_all=True, append_images=others, quality=100, subsampling=0)
+    for name in ("a.png", "b.tif", "c.webp"):
+        assert (
+            made(tmp_path, name, size=128, shape="square").tobytes()
+            == first.resize((128, 128), Image.Resampling.LANCZOS).tobytes()
+        )
+    assert apart(made(tmp_path, "d.jpg", size=128), first.resize((128, 128), Image.Resampling.LANCZOS)) < 2
