@@ -10,6 +10,7 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from lora_tui.errors import UserError
 from lora_tui.text.plain import plain
@@ -49,6 +50,32 @@ class NotAFileError(UserError, OSError):
 def kind_of(mode: int) -> str:
     """What a ``st_mode`` stands for when it is no regular file, in a person's words; empty for a regular file."""
     return "" if stat.S_ISREG(mode) else next((_(name) for test, name in _KINDS if test(mode)), _("something unusual"))
+
+
+def open_file(path: Path, *, writable: bool = False, links: bool = True) -> BinaryIO:
+    """Open a file to read it, or to change what it holds; what is none is never waited for, as a pipe would be.
+
+    Args:
+        links: whether ``path`` may be a link to the file.
+
+    Raises:
+        NotAFileError: it is something else.
+        OSError: it is not there, or cannot be opened.
+    """
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not links:
+            raise NotAFileError(path, _("a link")) from error
+        raise
+    try:
+        if kind := kind_of(os.fstat(descriptor).st_mode):
+            raise NotAFileError(path, kind)
+        return os.fdopen(descriptor, "r+b" if writable else "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:

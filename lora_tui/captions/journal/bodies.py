@@ -7,15 +7,22 @@ before it (a full flush); the frame's head says where they begin. Programs that 
 from __future__ import annotations
 
 import json
+import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
 from typing import Any, BinaryIO
 
 BLOCK = 256 << 10
 """Bytes of contents in a block, or a little more."""
+MOST_CONTENTS = 512 << 20
+"""Bytes of contents in a body, before and after together; what tells of more is no journal of captions."""
+_MOST_NAMES = 64 << 20
+_MOST_FILE = 16 << 20
 _CHUNK = 64 << 10
+_BORDER = b"],["
 _RAW = -15
 """How zlib is told that a stream has no head of its own."""
 
@@ -56,16 +63,12 @@ def unpack_changes(body: bytes | memoryview) -> list[FileChange]:
     Raises:
         ValueError, zlib.error: it is damaged.
     """
-    raw = memoryview(zlib.decompress(body))
-    position = 8 + int.from_bytes(raw[:8], "little")
+    stream = _Stream(BytesIO(body), 0, len(body))
     found = []
-    for name, before, after in _table(bytes(raw[8:position])):
-        contents: list[bytes | None] = []
-        for size in (before, after):
-            contents.append(None if size < 0 else bytes(raw[position : position + size]))
-            position += max(size, 0)
-        found.append(FileChange(name, contents[0], contents[1]))
-    if position != len(raw):
+    for name, *sizes in _table(stream.text()):
+        before, after = (None if size < 0 else stream.read(size) for size in sizes)
+        found.append(FileChange(name, before, after))
+    if not stream.is_done:
         raise ValueError("the contents are not as long as they should be")
     return found
 
@@ -87,18 +90,36 @@ def change_in(file: BinaryIO, start: int, end: int, blocks: Blocks, name: str) -
     """
     stream = _Stream(file, start, end)
     text = stream.text()
-    if b"[" + json.dumps(name).encode("ascii") + b"," not in text:
+    at = text.find(b"[" + json.dumps(name).encode("ascii") + b",")
+    if at < 0:
         return None
-    table = _table(text)
-    index = next((index for index, row in enumerate(table) if row[0] == name), -1)
+    index, row = _row_at(text, at, name)
     if index < 0:
         return None
     first, place = max((block for block in blocks if block[0] <= index), default=(0, -1))
     if place >= 0:
         stream = _Stream(file, start + place, end, _RAW)
-    stream.skip(sum(max(size, 0) for row in table[first:index] for size in row[1:]))
-    before, after = (None if size < 0 else stream.read(size) for size in table[index][1:])
+    stream.skip(sum(max(size, 0) for each in range(first, index) for size in row(each)))
+    before, after = (None if size < 0 else stream.read(size) for size in row(index))
     return FileChange(name, before, after)
+
+
+def _row_at(text: bytes, at: int, name: str) -> tuple[int, Callable[[int], tuple[int, int]]]:
+    """The number of the file that begins at a place of a table, -1 for none; what gives the sizes of a file.
+
+    A table of very many names is not parsed for one of them, unless a name looks like the border of two.
+    """
+    pieces = text[2:-2].split(_BORDER)
+    if b"\\" not in text and len(pieces) == text.count(b'["'):
+
+        def sizes(index: int) -> tuple[int, int]:
+            _name, before, after = pieces[index].rsplit(b",", 2)
+            return int(before), int(after)
+
+        return text.count(_BORDER, 0, at + 1), sizes
+    table = _table(text)
+    found = next((index for index, row in enumerate(table) if row[0] == name), -1)
+    return found, lambda index: table[index][1:]
 
 
 def blocks_of(head: dict[str, Any]) -> Blocks:
@@ -116,11 +137,20 @@ class _Stream:
     def __init__(self, file: BinaryIO, start: int, end: int, kind: int = zlib.MAX_WBITS) -> None:
         self._file, self._left, self._packed = file, end - start, b""
         self._unpacker = zlib.decompressobj(kind)
+        self._ready, self._at = b"", 0
         file.seek(start)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left, and the check sum at the end is right."""
+        return self._at == len(self._ready) and not self._more() and self._unpacker.eof
 
     def text(self) -> bytes:
         """What stands in front: a length and as many bytes."""
-        return self.read(int.from_bytes(self.read(8), "little"))
+        length = int.from_bytes(self.read(8), "little")
+        if length > _MOST_NAMES:
+            raise ValueError("more names than there can be")
+        return self.read(length)
 
     def read(self, size: int) -> bytes:
         """The next bytes, exactly so many.
@@ -128,19 +158,32 @@ class _Stream:
         Raises:
             ValueError, zlib.error: there are not so many.
         """
-        parts = []
+        end = self._at + size
+        if end <= len(self._ready):
+            part, self._at = self._ready[self._at : end], end
+            return part
+        parts, size = [self._ready[self._at :]], end - len(self._ready)
         while size > 0:
+            if not self._more():
+                raise ValueError("the body ends too early")
+            parts.append(self._ready[:size])
+            self._at = min(size, len(self._ready))
+            size -= self._at
+        return b"".join(parts)
+
+    def _more(self) -> bool:
+        """Unpack the next bytes in place of those that were read; whether there are any."""
+        self._ready, self._at = b"", 0
+        while not self._ready and not self._unpacker.eof:
             if not self._packed:
                 self._packed = self._file.read(min(_CHUNK, self._left))
                 self._left -= len(self._packed)
-            ended = not self._packed
-            part = self._unpacker.decompress(self._packed, size)
+            ended = not self._packed  # the unpacker may hold some yet
+            self._ready = self._unpacker.decompress(self._packed, _CHUNK)
             self._packed = self._unpacker.unconsumed_tail
-            if ended and not part:
-                raise ValueError("the body ends too early")
-            size -= len(part)
-            parts.append(part)
-        return b"".join(parts)
+            if ended and not self._ready:
+                return False
+        return bool(self._ready)
 
     def skip(self, size: int) -> None:
         """Pass over the next bytes."""
@@ -149,12 +192,29 @@ class _Stream:
 
 
 def _table(text: bytes) -> list[tuple[str, int, int]]:
-    """The names and sizes of a body's files."""
-    rows = json.loads(text)
-    for name, _before, _after in rows:
-        if not name or name[0] == "/" or (".." in name and ".." in name.split("/")):
-            raise ValueError("a name that leads out of the dataset")  # a journal may come with a dataset from anywhere
-    return rows  # type: ignore[no-any-return]
+    """The names and sizes of a body's files.
+
+    Raises:
+        ValueError: it is none, or has a name that leads out of the dataset or that no file can have: a journal may
+            come with a dataset from anywhere.
+    """
+    rows, contents = json.loads(text), 0
+    if type(rows) is not list:
+        raise ValueError("no list of files")
+    for row in rows:
+        name, before, after = row
+        if type(row) is not list or type(name) is not str or type(before) is not int or type(after) is not int:
+            raise ValueError("no name with two sizes")
+        if not name or name[0] == "/" or "\0" in name or (".." in name and ".." in name.split("/")):
+            raise ValueError("a name that leads out of the dataset")
+        if not name.isascii():
+            os.fsencode(name)
+        if not -1 <= before <= _MOST_FILE or not -1 <= after <= _MOST_FILE:
+            raise ValueError("a size that no caption has")
+        contents += before + after
+    if contents > MOST_CONTENTS:
+        raise ValueError("more contents than there can be")
+    return rows
 
 
 def _groups(sizes: Sequence[int]) -> list[tuple[int, int]]:

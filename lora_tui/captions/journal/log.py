@@ -14,67 +14,32 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lora_tui.captions.journal.bodies import (
-    Blocks,
+    MOST_CONTENTS,
     FileChange,
-    blocks_of,
     change_in,
     names_in,
     pack_changes,
     unpack_changes,
 )
-from lora_tui.captions.journal.frame import Frame, pack, read_body, read_frames
+from lora_tui.captions.journal.frame import FAMILY, Frame, NewerError, pack, read_body, read_frames
+from lora_tui.captions.journal.records import Record, entry_of
 from lora_tui.captions.journal.stack import Stacks
 from lora_tui.errors import UserError
-from lora_tui.files import sync_folder
-from lora_tui.text import _, plain
+from lora_tui.files import open_file, sync_folder
+from lora_tui.text import _, count, ngettext, plain
 
 HOME = ".lora-tui"
 FILE = "edits.journal"
 _LOCK = "lock"
-_DAMAGE = (ValueError, zlib.error, KeyError, TypeError, IndexError)
+_DAMAGE = (ValueError, zlib.error, KeyError, TypeError, IndexError, RecursionError, OverflowError)
 """What comes of reading a body that is damaged."""
 PATIENCE = 60.0
 """Seconds that a transaction waits for another program's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One transaction as the journal knows it.
-
-    Attributes:
-        number: from 1, in the order in which they happened.
-        time: unix seconds.
-        kind: ``edit``; ``undo`` and ``redo`` of the transaction ``of``; ``part``: a part of it put
-            back; ``merge``: edits that another program's change had kept out, as a person decided; ``review`` and
-            ``unreview`` change nothing.
-        author: a person, a tagger, a rule.
-        operation, scope: as text, for a reader.
-        files: how many files it changed.
-        of: the number of the transaction that an undo or redo is about, 0 for none.
-        failed: names of files that the disk refused, or that another program had changed meanwhile.
-        contested: those of them that another program had changed; what was to be written waits in the journal.
-        frame: where it lies in the file.
-        blocks: the parts of its body that can be read by themselves.
-    """
-
-    number: int
-    time: float
-    kind: str
-    author: str
-    operation: str
-    scope: str
-    files: int
-    of: int = 0
-    failed: frozenset[str] = frozenset()
-    contested: frozenset[str] = frozenset()
-    frame: Frame | None = field(default=None, repr=False, compare=False)
-    blocks: Blocks = field(default=(), repr=False, compare=False)
 
 
 def home_of(folder: Path) -> Path:
@@ -87,17 +52,26 @@ def home_of(folder: Path) -> Path:
 
 
 class Journal:
-    """The journal of the dataset in ``home``. Reading makes nothing; the first transaction makes the folder."""
+    """The journal of the dataset in ``home``. Reading makes nothing; the first transaction makes the folder.
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    Args:
+        endings: of captions that a person named; files that end otherwise than captions usually do are left alone.
+    """
+
+    def __init__(self, home: Path, endings: Sequence[str] = ()) -> None:
+        self.home, self.endings = home, tuple(endings)
         self.folder = home / HOME / "journal"
         self.path = self.folder / FILE
         self._records: dict[int, Record] = {}
         self._open: dict[int, None] = {}
         self._stacks: Stacks | None = Stacks()
+        #: How many places of the file are damaged; what they held is not known.
+        self.damaged = 0
+        #: What a newer version wrote, from which on nothing is read; empty for nothing.
+        self.newer = ""
         #: Rises when the file turned out to be another than before, so that what was read of it is void.
         self.generation = 0
+        self._last = self._gap = 0
         self._read_to = 0
         self._identity: tuple[int, int] | None = None
         self._guard = threading.RLock()
@@ -187,7 +161,7 @@ class Journal:
 
     def _opened(self) -> BinaryIO:
         try:
-            return self.path.open("rb")
+            return open_file(self.path, links=False)
         except OSError as error:
             raise self._cannot_read(error) from error
 
@@ -201,7 +175,9 @@ class Journal:
             raise UserError(
                 _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
                 place=plain(str(self.path)),
-                remedy=_("The captions themselves are not touched; other transactions can be undone as before."),
+                remedy=_("The captions are as they are. To take back another one: {command}").format(
+                    command="lora-tui captions revert DIR --transaction N"
+                ),
                 code="journal.damaged",
             ) from None
 
@@ -236,10 +212,12 @@ class Journal:
         """
         with self._guard:
             self._read_on(mend=True)
-            number = max(self._records, default=0)
+            number = self._last + self._gap
             frames = []
             for head, changes in entries:
                 number += 1
+                if sum(len(one.before or b"") + len(one.after or b"") for one in changes) > MOST_CONTENTS:
+                    raise self._too_much()
                 body, blocks = pack_changes(changes)
                 full = {**head, "number": number, "time": time.time(), "files": len(changes)}
                 frames.append(pack({**full, "blocks": blocks} if blocks else full, body))
@@ -291,15 +269,13 @@ class Journal:
     def _read_on(self, *, mend: bool = False) -> None:
         """Read the frames that came since; with ``mend`` cut off what a killed process left at the end."""
         try:
-            with self.path.open("r+b" if mend else "rb") as file:
+            with open_file(self.path, writable=mend, links=False) as file:
                 state = os.fstat(file.fileno())
                 if self._identity != (state.st_dev, state.st_ino) or state.st_size < self._read_to:
                     self._forget((state.st_dev, state.st_ino))
-                for frame in read_frames(file, self._read_to, state.st_size):
-                    if frame.end == state.st_size and read_body(file, frame) is None:
-                        break  # long enough by chance of the disk, and yet not what was to be written
-                    self._take(frame)
-                    self._read_to = frame.end
+                self._read_frames(file, state.st_size)
+                if mend and self.newer:
+                    raise self._is_newer()
                 if mend and self._read_to < state.st_size:
                     file.truncate(self._read_to)
         except (FileNotFoundError, NotADirectoryError):
@@ -307,39 +283,61 @@ class Journal:
         except OSError as error:
             raise self._cannot_read(error) from error
 
+    def _read_frames(self, file: BinaryIO, size: int) -> None:
+        """Take the frames that came since.
+
+        Raises:
+            UserError: ``journal.folder``: the file is no journal.
+        """
+        self.newer = ""
+        try:
+            for frame in read_frames(file, self._read_to, size):
+                if frame.end == size and frame.head is not None and read_body(file, frame) is None:
+                    break  # long enough by chance of the disk, and yet not what was to be written
+                self._take(frame)
+                self._read_to = frame.end
+        except NewerError as error:
+            self.newer = str(error)
+        if not self._read_to and not self.newer:
+            file.seek(0)
+            if (first := file.read(len(FAMILY))) != FAMILY[:size] and first.strip(b"\0"):
+                raise OSError(0, _("it is no journal"))  # and nothing to be cut off, as a killed process' first words
+
     def _forget(self, identity: tuple[int, int] | None) -> None:
         """Everything that was read is void: there is no file, or another one."""
         self.generation += bool(self._records)
         self._records, self._open, self._stacks = {}, {}, Stacks()
-        self._read_to, self._identity = 0, identity
+        self._last = self._gap = self.damaged = 0
+        self._read_to, self._identity, self.newer = 0, identity, ""
 
     def _take(self, frame: Frame) -> None:
-        head = frame.head
-        if "done" in head:
-            for number in head["done"]:
-                self._open.pop(number, None)
-            contested = head.get("contested", {})
-            for text, names in head.get("failed", {}).items():
-                if record := self._records.get(int(text)):
-                    self._stacks = None  # a transaction of which nothing came is none to undo
-                    self._records[record.number] = _with_failed(record, names, contested.get(text, ()))
+        """Note what a frame says.
+
+        Raises:
+            NewerError: this version does not know what it says.
+        """
+        try:
+            entry = entry_of(frame)
+            if isinstance(entry, Record) and entry.number <= self._last:
+                raise ValueError
+        except ValueError:
+            self.damaged += 1
+            self._gap += 1
             return
-        record = Record(
-            number=int(head["number"]),
-            time=float(head["time"]),
-            kind=str(head.get("kind", "edit")),
-            author=str(head.get("author", "")),
-            operation=str(head.get("operation", "")),
-            scope=str(head.get("scope", "")),
-            files=int(head.get("files", 0)),
-            of=int(head.get("of", 0)),
-            frame=replace(frame, head={}),
-            blocks=blocks_of(head),
-        )
-        self._records[record.number] = record
-        self._open[record.number] = None
-        if self._stacks is not None:
-            self._stacks.take(record)
+        if isinstance(entry, Record):
+            self._last, self._gap = entry.number, 0
+            self._records[entry.number] = entry
+            self._open[entry.number] = None
+            if self._stacks is not None:
+                self._stacks.take(entry)
+            return
+        newest = max(entry.numbers, default=0)
+        for number in [number for number in self._open if number <= newest]:
+            del self._open[number]  # nothing is begun before what was before is done
+        for number, names in entry.failed.items():
+            if record := self._records.get(number):
+                self._stacks = None  # a transaction of which nothing came is none to undo
+                self._records[number] = record.with_failed(names, entry.contested.get(number, ()))
 
     def _wait_for(self, descriptor: int) -> None:
         end, pause = time.monotonic() + PATIENCE, threading.Event()
@@ -359,6 +357,41 @@ class Journal:
                 return  # a file system without locks: one program at a time is then up to the person
             pause.wait(0.005)
 
+    def faults(self) -> list[UserError]:
+        """What is wrong with the file, as far as it was read; other transactions can be read all the same."""
+        found = [self._is_newer()] if self.newer else []
+        if self.damaged:
+            text = ngettext(
+                "The journal of the captions is damaged at {number} place; what it held there is not known.",
+                "The journal of the captions is damaged at {number} places; what it held there is not known.",
+                self.damaged,
+            )
+            found.append(
+                UserError(
+                    text.format(number=count(self.damaged)),
+                    place=plain(str(self.path)),
+                    remedy=_("The captions are as they are, and other changes can be undone."),
+                    code="journal.damaged",
+                )
+            )
+        return found
+
+    def _is_newer(self) -> UserError:
+        return UserError(
+            _("The journal was written by a newer version of lora-tui ({what}).").format(what=plain(self.newer)),
+            place=plain(str(self.path)),
+            remedy=_("No caption was changed. Use that version, or a newer one."),
+            code="journal.newer",
+        )
+
+    def _too_much(self) -> UserError:
+        return UserError(
+            _("This changes more text at once than the journal takes ({size} MB).").format(size=MOST_CONTENTS >> 20),
+            place=plain(str(self.path)),
+            remedy=_("No caption was changed. Change a part of them at a time."),
+            code="journal.large",
+        )
+
     def _cannot_read(self, error: OSError) -> UserError:
         return UserError(
             _("The journal cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
@@ -374,12 +407,6 @@ class Journal:
             remedy=_("No caption was changed. Make room, or make the folder writable."),
             code="journal.folder",
         )
-
-
-def _with_failed(record: Record, names: Sequence[str], contested: Sequence[str]) -> Record:
-    failed = record.failed | frozenset(names)
-    files = max(record.files - len(failed) + len(record.failed), 0)
-    return replace(record, failed=failed, contested=record.contested | frozenset(contested), files=files)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lora_tui.captions.journal.log import Journal, Record
+from lora_tui.captions.journal.log import Journal
+from lora_tui.captions.journal.names import is_caption, leads_out
 from lora_tui.captions.journal.place import place, read, sweep
+from lora_tui.captions.journal.records import Record
 from lora_tui.errors import UserError
 
 
@@ -18,7 +20,8 @@ class Recovery:
     Attributes:
         records: the transactions that had not come to their end.
         written: names of files that were put right.
-        conflicts: names of files that hold something that the journal does not know; they were left alone.
+        conflicts: names of files that hold something that the journal does not know, or that are no captions of the
+            dataset; they were left alone.
     """
 
     records: tuple[Record, ...] = ()
@@ -85,7 +88,8 @@ def _wanted(
             continue
         if now == goal:
             continue
-        if now in chain or _is_torn(now):
+        is_ours = is_caption(name, journal.endings) and not leads_out(journal.home, name)
+        if is_ours and (now in chain or _is_torn(now)):
             wanted[name] = goal
         else:
             conflicts.append(name)

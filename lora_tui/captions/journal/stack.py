@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lora_tui.captions.journal.log import Record
+    from lora_tui.captions.journal.records import Record
 
 REVIEWS = ("review", "unreview")
 """Kinds of records that change no caption: somebody said that captions are right, or took that back."""

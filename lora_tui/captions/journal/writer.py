@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lora_tui.captions.journal.bodies import FileChange
-from lora_tui.captions.journal.log import Journal, Record
+from lora_tui.captions.journal.log import Journal
 from lora_tui.captions.journal.place import ChangedError, Placed, Seen, Stamp, place, read, seen
+from lora_tui.captions.journal.records import Record
 from lora_tui.captions.journal.recovery import Recovery, recover
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
