@@ -155,7 +155,7 @@ class Opening:
         name = self.wanted or (kept.cursor if kept else "")
         self.wanted = ""
         self.screen.panes.show_all(editor.corpus.number_of(name) if name else None)
-        for error in editor.asking.problems:
+        for error in (*editor.session.journal.faults(), *editor.asking.problems):
             self.screen.shell.notify_plain(error_words(error), "warning")
         finished = len(editor.session.recovery.records)
         if finished:
