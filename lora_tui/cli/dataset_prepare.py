@@ -38,6 +38,7 @@ def build(commands: Any) -> None:
     parser.add_argument("destination", metavar="DST", type=Path, help=_("an empty or new folder, or one to go on with"))
     parser.add_argument("--dry-run", action="store_true", help=_("show what would become of each image, write nothing"))
     parser.add_argument("--all", action="store_true", help=_("list every image, not only the first few"))
+    parser.add_argument("--detach", action="store_true", help=_("go on in the background; see: lora-tui tasks"))
     parser.add_argument("--workers", type=int, default=2, metavar="N", help=_("processes that work at the same time"))
     parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
     _add_sizes(parser, usual)
@@ -203,6 +204,8 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.dry_run:
         print_json(plan_as_data(plan, args.destination)) if args.json else _say_plan(plan, everything=args.all)
         return PROBLEMS if plan.refused else 0
+    if args.detach:
+        return _detach(args, plan)
     if not args.json:
         _say_plan(plan, everything=args.all)
     with _watched(_("preparing"), args) as (stopped, progress):
@@ -218,6 +221,23 @@ def _prepare(args: argparse.Namespace) -> int:
     if not outcome.complete:
         return INTERRUPTED
     return FAILED if outcome.failed or plan.refused else 0
+
+
+def _detach(args: argparse.Namespace, plan: Plan) -> int:
+    """Prepare in the background, under a keeper of its own; what is wrong with the destination is said at once."""
+    from lora_tui.cli.tasks import start_detached
+    from lora_tui.dataset.prepare.work import Work
+
+    source, destination = (Path(_path(str(path))) for path in (args.source, args.destination))
+    request = {
+        "source": str(source),
+        "destination": str(destination),
+        "options": plan.options.as_dict(),
+        "workers": args.workers,
+    }
+    with Work(destination, plan):
+        pass
+    return start_detached(destination, "prepare", f"{source.name} > {destination.name}", request, json=args.json)
 
 
 @contextmanager

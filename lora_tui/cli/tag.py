@@ -57,6 +57,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help=_("say what would change, and change nothing"))
     parser.add_argument("--samples", type=int, default=5, metavar="N", help=_("show this many of the changes"))
     parser.add_argument("--tune", action="store_true", help=_("show how many tags each threshold gives, and end"))
+    parser.add_argument("--detach", action="store_true", help=_("go on in the background; see: lora-tui tasks"))
     parser.add_argument("--again", action="store_true", help=_("ask the models even where their answers are kept"))
     _build_rules(parser)
     _build_prose(parser)
@@ -146,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
     session = open_session(args)
     asked = _with_trigger(asked, args, session)
     numbers = chosen(session, args)
+    if args.detach:
+        return _detach(args, asked, session, numbers)
     return _tune(args, asked, session, numbers) if args.tune else _tag(args, asked, session, numbers)
 
 
@@ -219,7 +222,7 @@ def _tag(args: argparse.Namespace, asked: Request, session: Session, numbers: li
     from lora_tui.cli.captions_open import FAILED, report
     from lora_tui.tagging.run import tag_dataset
 
-    scope = " ".join([f"where {args.where}"] * bool(args.where) + [f"image {name}" for name in args.image]) or "all"
+    scope = _scope(args)
     with _watched(args) as watched:
         outcome = tag_dataset(
             session, numbers, asked, dry_run=args.dry_run, scope=scope, on_progress=watched.progress,
@@ -233,6 +236,38 @@ def _tag(args: argparse.Namespace, asked: Request, session: Session, numbers: li
     if outcome.stopped:
         return _INTERRUPTED
     return FAILED if outcome.failed else status
+
+
+def _scope(args: argparse.Namespace) -> str:
+    """How the images were chosen, for the journal."""
+    return " ".join([f"where {args.where}"] * bool(args.where) + [f"image {name}" for name in args.image]) or "all"
+
+
+def _detach(args: argparse.Namespace, asked: Request, session: Session, numbers: list[int]) -> int:
+    """Tag in the background, under a keeper of its own."""
+    from lora_tui.cli.tasks import start_detached
+    from lora_tui.text import count, ngettext
+
+    if args.dry_run or args.tune:
+        raise UserError(
+            _("With --detach captions are written: --dry-run and --tune only show."), place="--detach", code="usage"
+        )
+    corpus = session.corpus
+    session.close()
+    options: dict[str, Any] = {
+        "dataset": str(corpus.root.absolute()),
+        "request": asked.as_options(),
+        "scope": _scope(args),
+        "profile": args.profile,
+    }
+    if args.extensions:
+        options["extensions"] = [part.strip() for part in args.extensions.split(",") if part.strip()]
+    if args.where or args.image:
+        options["images"] = [corpus.entries[number].name for number in numbers]
+    names = ", ".join(model.name or model.kind for model in asked.models)
+    title = ngettext("{models}: {number} image", "{models}: {number} images", len(numbers))
+    title = title.format(models=names, number=count(len(numbers)))
+    return start_detached(session.home, "tag", title, options, json=args.json)
 
 
 def _as_json(outcome: Outcome, session: Session, args: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,22 @@ def lines(status: TaskStatus) -> list[str]:
     if status.can_resume:
         told.append(_("Go on with it: lora-tui tasks resume {task}").format(task=status.task.root))
     return told
+
+
+def start_detached(home: Path, kind: str, title: str, options: Mapping[str, Any], *, json: bool) -> int:
+    """Start a task in the background and say how to follow it."""
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.tasks.start import start_task
+    from lora_tui.tasks.status import task_status
+
+    task = start_task(home, kind, title, options)
+    if json:
+        print_json(as_json(task_status(task)))
+        return 0
+    say(_("Started {task}; it goes on without this terminal.").format(task=task.name))
+    say(_("Follow it: lora-tui tasks watch {task}").format(task=task.name))
+    say(_("Stop it: lora-tui tasks stop {task}").format(task=task.name))
+    return 0
 
 
 def place_text(status: TaskStatus) -> str:
