@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from lora_tui.errors import UserError
-from lora_tui.text import N_, _, plain
+from lora_tui.text import _, plain
 
 FAMILY_SIZES = {"sd15": 512, "sdxl": 1024, "sd3": 1024, "sd35": 1024, "flux": 1024}
 """The training size of each family of models, px."""
@@ -172,12 +172,6 @@ def wrong(name: str, message: str, remedy: str = "") -> UserError:
     """The error of the option ``name``."""
     return UserError(message, place=name, remedy=remedy, code="prepare.option")
 
-
-SHAPE_WORDS: Mapping[str, str] = {
-    "side": N_("one side at the size, the other a multiple of the step"),
-    "square": N_("square"),
-    "bucket": N_("the trainer's buckets"),
-}
 
 _CHOICES = {
     "shape": SHAPES,
