@@ -105,6 +105,14 @@ def revert(session: Session, number: int, author: str) -> Transaction:
     return _taken_back(session, head, session.journal.load(record))
 
 
+def take_back(session: Session, transaction: Transaction, author: str) -> Transaction:
+    """Take back what a transaction of this session did that is finished, whatever came after it."""
+    number = 0 if transaction.record is None else transaction.record.number
+    head = {"kind": "part", "author": author, "operation": f"revert {number}", "of": number}
+    lost = set(transaction.lost)
+    return _taken_back(session, head, [change for change in transaction.changes if change.name not in lost])
+
+
 def revert_file(session: Session, name: str, author: str, steps: int = 1) -> Transaction:
     """Take back the last changes of one file, as often as it is asked for.
 

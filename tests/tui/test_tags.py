@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from caption_folders import edit, opened
 from PIL import Image
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
@@ -134,6 +135,53 @@ async def test_the_sweep_asks_for_one_tag_image_after_image(tmp_path: Path) -> N
         await pilot.press("n", "n", "u", "y", "s")
         await soon(pilot, lambda: ready(app))
         await soon(pilot, lambda: [" hat," in text for text in texts(tmp_path)] == [False, True, True])
+
+
+async def test_an_answer_of_the_sweep_is_taken_back_without_what_others_did(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    first = tmp_path / "4_hat" / "0000.txt"
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        editor = tags(app).editor
+        assert editor is not None
+        await pilot.press("space", "s")
+        await soon(pilot, lambda: tags(app).query_one("#prompt").display)
+        await type_in(pilot, "smile")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "1 of 2" in screen_text(app))
+        await pilot.press("y")
+        await soon(pilot, lambda: first.read_text().endswith(", smile"))
+        other = opened(tmp_path)
+        edit(other, "add other", [0])
+        other.close()
+        await soon(pilot, lambda: "other" in editor.entry(0).tags)
+        await pilot.press("u")
+        await soon(pilot, lambda: first.read_text() == "hatgirl, hat, number 0, other")
+        assert "1 of 2" in screen_text(app)
+        await pilot.press("n", "n")
+        await soon(pilot, lambda: ready(app))
+        assert first.read_text() == "hatgirl, hat, number 0, other"
+
+
+async def test_a_preview_stays_until_it_is_answered_although_another_folder_is_meant(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "one", 2)
+    make_dataset(tmp_path / "two", 3)
+    async with running(tmp_path / "one", screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("colon")
+        await type_in(pilot, "add x")
+        await pilot.press("enter")
+        await pilot.press("A")
+        await type_in(pilot, "smile")
+        await pilot.press("enter")
+        await soon(pilot, lambda: tags(app).edits.pending is not None)
+        config = app.workspace.config
+        assert config is not None
+        config.datasets[0].path = str(tmp_path / "two")
+        app.changed("config")
+        await pilot.press("enter")
+        await soon(pilot, lambda: [text.count("smile") for text in texts(tmp_path / "one")] == [1, 1])
+        await soon(pilot, lambda: "FILES  3" in screen_text(app))
 
 
 @pytest.mark.parametrize("name", list(KEYMAPS))

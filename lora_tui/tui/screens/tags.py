@@ -33,6 +33,7 @@ from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes, file_columns
 from lora_tui.tui.screens.tags_past import Past
 from lora_tui.tui.screens.tags_prose import Prose
 from lora_tui.tui.screens.tags_reviews import Reviews
+from lora_tui.tui.screens.tags_trigger import TriggerWord
 from lora_tui.tui.screens.tags_turns import Turns
 from lora_tui.tui.screens.tags_variants import Variants
 from lora_tui.tui.screens.tags_verbs import Verbs
@@ -80,7 +81,13 @@ class TagsScreen(BaseScreen):
         self.variants = Variants(self)
         self.conflicts = Conflicts(self)
         self.prose = Prose(self)
+        self.trigger_word = TriggerWord(self)
         self.reviews = Reviews(self)
+
+    @property
+    def is_guiding(self) -> bool:
+        """Whether a job is under way that leads through dialogs."""
+        return bool(self._guiding)
 
     @property
     def takes_keys(self) -> bool:
@@ -91,7 +98,7 @@ class TagsScreen(BaseScreen):
     def doers(self) -> tuple[object, ...]:
         editing = self.edits, self.verbs, self.again, self.turns
         others = self.finding, self.commands, self.guides, self.past, self.variants, self.conflicts, self.prose
-        return self, *editing, *others, self.reviews
+        return self, *editing, *others, self.reviews, self.trigger_word
 
     # -- composing
 
@@ -144,8 +151,11 @@ class TagsScreen(BaseScreen):
             wanted = now if now in roots else (roots[0] if roots else None)
             config = self.workspace.config
             endings = self.opening.extensions if config is None else tuple(config.captions.extensions)
-            if wanted != now or (endings != self.opening.extensions and not self.opening.in_use):
-                self.opening.open_folder(wanted)
+            if wanted != now or endings != self.opening.extensions:
+                if self.opening.in_use:
+                    self.opening.again = True  # a preview or a dialog is about the folder that is open
+                else:
+                    self.opening.open_folder(wanted)
             elif "scan" in changed and self.editor is not None:
                 self.look.forget_facts()
                 start_job(self, self.opening.look_for_images, "images")

@@ -29,7 +29,7 @@ class Following:
         opening = self.screen.opening
         if opening.again and not opening.in_use:
             opening.again = False
-            start_job(self.screen, opening.look_for_images, "images")
+            self.screen.workspace_changed(frozenset({"scan"}))
         if self.screen.editor is not None and not self.screen.busy and not self._following:
             self._following = True
             start_job(self.screen, self._look_at_others, "follow", alone=False)

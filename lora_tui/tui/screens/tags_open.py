@@ -39,7 +39,7 @@ class Opening:
         reading: whether its captions are being read.
         problem: why it could not be opened.
         wanted: the image to go to once it is open.
-        again: whether images came or went while something was under way.
+        again: whether images came or went, or another folder is meant, since something is under way.
     """
 
     def __init__(self, screen: TagsScreen) -> None:
@@ -196,7 +196,7 @@ class Opening:
     def in_use(self) -> bool:
         """Whether something is under way that reading the folder again would break off."""
         screen = self.screen
-        waits = bool(screen.busy) or screen.edits.pending is not None
+        waits = bool(screen.busy) or screen.edits.pending is not None or screen.is_guiding
         return waits or screen.query_one(Prompt).is_open or not screen.is_current
 
 

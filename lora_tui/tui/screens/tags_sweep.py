@@ -17,13 +17,14 @@ from lora_tui.tui.acting import Acting, hints_of
 from lora_tui.tui.actions import SWEEP
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.tags.editor import Editor, Stretch
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
-    from lora_tui.captions.document import CaptionDocument
+    from lora_tui.captions.journal.writer import Transaction
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Sweep(Acting, ModalScreen[Swept], inherit_bindings=False):
         super().__init__()
         self._editor, self._tag, self._place = editor, tag, place
         self._visible = tuple(editor.visible)
-        self._answers: list[tuple[int, CaptionDocument | None, bool]] = []
+        self._answers: list[tuple[int, Transaction | None]] = []
         self._problem = ""
 
     def compose(self) -> ComposeResult:
@@ -94,7 +95,7 @@ class Sweep(Acting, ModalScreen[Swept], inherit_bindings=False):
         number = self._visible[self._place]
         entry = self._editor.entry(number)
         self._problem = ""
-        before, changed = entry.document, False
+        changed: Transaction | None = None
         if answer != "skip":
             verb = "add" if answer == "yes" else "remove"
             stretch = Stretch((number,), entry.name, f"image {entry.name}")
@@ -107,24 +108,26 @@ class Sweep(Acting, ModalScreen[Swept], inherit_bindings=False):
                 self._show()
                 return
             if found.changes:
-                self._editor.apply(found, repeatable=False)
-                changed = True
-        self._answers.append((self._place, before, changed))
+                changed = self._editor.apply(found, repeatable=False)
+        self._answers.append((self._place, changed))
         if self._place + 1 >= len(self._visible):
             self.action_leave()
             return
         self._place += 1
         self._show()
 
-    def action_before(self) -> None:
-        """To the image before, with its caption as it was."""
+    async def action_before(self) -> None:
+        """To the image before, with the answer taken back; what others did to its caption since stays."""
         if not self._answers:
             return
-        self._place, before, changed = self._answers.pop()
-        if changed:
-            self._editor.restore(self._visible[self._place], before, f"review {quoted(self._tag)}")
+        self._place, changed = self._answers.pop()
+        self._problem = ""
+        if changed is not None:
+            await in_thread(changed.finished.wait)
+            if self._editor.take_back(changed).conflicts:
+                self._problem = _("another program changed it meanwhile; it was left as it is.")
         self._show()
 
     def action_leave(self) -> None:
         """Esc: the answers stay."""
-        self.dismiss(Swept(sum(changed for _place, _before, changed in self._answers), self._place))
+        self.dismiss(Swept(sum(changed is not None for _place, changed in self._answers), self._place))

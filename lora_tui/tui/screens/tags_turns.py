@@ -63,8 +63,9 @@ class Turns:
                 self.screen.busy = _("undoing") if way == "undo" else _("bringing back")
                 turned = await in_thread(self._editor.turn, way)
                 operation = plain(turned.record.operation, limit=40) if turned.record else ""
-                number = turned.record.files if turned.record else 0
-                files = ngettext("{count} file", "{count} files", number).format(count=count(number))
+                if turned.record is not None and turned.files < turned.record.files:
+                    tone = "warning"
+                files = ngettext("{count} file", "{count} files", turned.files).format(count=count(turned.files))
                 if turned.elsewhere:  # nothing of it can be seen here
                     files += " (" + plain(" ".join(turned.elsewhere), limit=24) + ")"
                 text = _("undone in {files}: {operation}") if way == "undo" else _("again in {files}: {operation}")

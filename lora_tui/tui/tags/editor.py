@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lora_tui.captions.corpus import CAPTION_EXTENSIONS, Corpus, Entry
+from lora_tui.captions.history import take_back
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query import parse_query
-from lora_tui.captions.transaction import Change, Preview, Session, preview
+from lora_tui.captions.transaction import Preview, Session, preview
 from lora_tui.captions.variants import Variant, shown_text
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.asking import Asking
 from lora_tui.tui.tags.filter_words import joined
 
 if TYPE_CHECKING:
-    from lora_tui.captions.document import CaptionDocument
     from lora_tui.captions.journal import Record
     from lora_tui.captions.journal.writer import Transaction
     from lora_tui.captions.lint import Problem
@@ -55,10 +55,13 @@ class Stretch:
 class Turned:
     """A transaction that was taken back or brought back; none when that cannot be said.
 
-    ``elsewhere`` are the endings of files that it changed and that are not shown now.
+    Attributes:
+        files: in how many files, without those that other programs changed meanwhile.
+        elsewhere: the endings of files that it changed and that are not shown now.
     """
 
     record: Record | None
+    files: int
     elsewhere: tuple[str, ...] = ()
 
 
@@ -312,14 +315,11 @@ class Editor:
             self.recorder.note(found.operation_text)
         return transaction
 
-    def restore(self, number: int, document: CaptionDocument | None, operation_text: str) -> Transaction:
-        """Give one image the caption back that it had."""
-        entry = self.entry(number)
-        raw = None if document is None else document.raw
-        change = Change(number, entry.raw, raw, document, entry.tags)
-        images = len(self.corpus.sharing(number))
-        found = Preview(self.corpus, (change,), images, operation_text, f"image {entry.name}")
-        return self.apply(found, repeatable=False)
+    def take_back(self, transaction: Transaction) -> Transaction:
+        """Take back what an edit did that is finished; what others did to the captions since stays."""
+        taken = take_back(self.session, transaction, self.author)
+        self.under_way.append(taken)
+        return taken
 
     def turn(self, way: Literal["undo", "redo"]) -> Turned:
         """Take the last transaction back, or bring it back; waits for the disk, so it is called in a thread.
@@ -334,7 +334,7 @@ class Editor:
         names = [self.session.local_name(change.name) for change in turned[0].changes]
         elsewhere = sorted({name[name.rfind(".") :] for name in names if name not in shown})
         record = next((record for record in self.session.journal.records() if record.number == number), None)
-        return Turned(record, tuple(elsewhere))
+        return Turned(record, len(turned[0].changes), tuple(elsewhere))
 
     def turns(self, way: Literal["undo", "redo"]) -> int:
         """How many transactions since the folder was opened can be taken back, or how many brought back."""
