@@ -25,6 +25,7 @@ from lora_tui.captions.journal.place import read
 from lora_tui.captions.journal.writer import Transaction, Writer
 from lora_tui.captions.ledger import Ledger
 from lora_tui.captions.operations.base import CannotChange, Context, Operation, changed_document
+from lora_tui.captions.operations.match import allowance
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -116,11 +117,25 @@ def preview(
 
     Args:
         context: its name is filled in for each image.
-        should_stop: asked now and then; once it says yes, the preview holds what was computed until then.
+        should_stop: asked at each caption; once it says yes, the preview holds what was computed until then, or a
+            regular expression ends with its error.
 
     Raises:
         UserError: the operation itself cannot be done, such as a regular expression that takes too long.
     """
+    chosen = tuple(numbers)
+    with allowance(len(chosen), should_stop):
+        return _previewed(corpus, chosen, operation, context, (operation_text, scope_text), should_stop)
+
+
+def _previewed(
+    corpus: Corpus,
+    numbers: Sequence[int],
+    operation: Operation,
+    context: Context,
+    words: tuple[str, str],
+    should_stop: Callable[[], bool] | None,
+) -> Preview:
     changes, refused, seen, images = [], [], set(), 0
     for number in numbers:
         entry = corpus.entries[number]
@@ -130,7 +145,7 @@ def preview(
         if entry.problem is not None:
             refused.append((number, entry.problem))
             continue
-        if should_stop is not None and len(seen) % 256 == 0 and should_stop():
+        if should_stop is not None and should_stop():
             break
         context.name = entry.name
         before = entry.document
@@ -150,7 +165,7 @@ def preview(
             )
         )
         images += len(corpus.sharing(number))
-    return Preview(corpus, tuple(changes), images, operation_text, scope_text, tuple(refused))
+    return Preview(corpus, tuple(changes), images, *words, tuple(refused))
 
 
 class Session:

@@ -16,9 +16,11 @@ from caption_folders import contents, edit, make_folder, opened, previewed
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.language import parse_operation
+from lora_tui.captions.operations import match
 from lora_tui.captions.operations.base import Context
 from lora_tui.captions.tables import Tables
 from lora_tui.captions.tokens import sd15_tokens
+from lora_tui.captions.transaction import preview
 from lora_tui.captions.verbs import VERBS
 from lora_tui.cli.main import run
 from lora_tui.errors import UserError
@@ -159,6 +161,48 @@ def test_expressions_that_explode_end_in_time_and_change_nothing(pattern: str, h
         assert pattern in error.place
     assert time.monotonic() - begun < 20
     assert contents(folder) == before
+    session.close()
+
+
+@pytest.mark.parametrize("how", ["remove /{}/", "replace /{}/ with x"])
+def test_an_expression_that_explodes_a_little_on_each_of_many_captions_ends_in_time(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder(tmp_path, {f"{number}": "a" * 21 + f"b, {number}" for number in range(60)})
+    session = opened(folder)
+    begun = time.thread_time()
+    previewed(session, how.format("(a|aa)+$"))  # far below what one caption may take
+    whole = time.thread_time() - begun
+    monkeypatch.setattr(match, "SECONDS", whole / 4)
+    monkeypatch.setattr(match, "EACH", 0.0)
+    begun = time.thread_time()
+    with pytest.raises(UserError) as caught:
+        previewed(session, how.format("(a|aa)+$"))
+    assert caught.value.code == "captions.regex_slow"
+    assert time.thread_time() - begun < whole * 0.7
+    session.close()
+
+
+def test_a_preview_that_nobody_waits_for_tries_no_expression_any_more(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"a": ", ".join(f"{'a' * 60}{number}b" for number in range(30))})
+    session = opened(folder)
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    begun = time.thread_time()
+    with pytest.raises(UserError):
+        preview(
+            session.corpus,
+            [0],
+            parse_operation("remove /(a|aa)+$/"),
+            context=Context(),
+            operation_text="",
+            should_stop=stop,
+        )
+    assert time.thread_time() - begun < 5
     session.close()
 
 

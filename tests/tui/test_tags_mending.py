@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.test_tags import ready, tags, texts, type_in
+
+from lora_tui.captions.operations import match
 
 
 def write(root: Path, *captions: str) -> None:
@@ -57,3 +60,28 @@ async def test_a_caption_that_is_too_long_is_never_cut_by_mending(tmp_path: Path
         await soon(pilot, lambda: "FILTER lint:caption.tokens" in screen_text(app))
         assert tags(app).edits.pending is None
         assert texts(tmp_path) == [long, "hat"]
+
+
+async def test_an_expression_that_explodes_leaves_the_screen_alive_and_escape_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match, "SECONDS", 4.0)
+    make_dataset(tmp_path, 3)
+    write(tmp_path, *[", ".join(f"{'a' * 70}b{number}" for number in range(40))] * 3)
+    before = texts(tmp_path)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("colon")
+        await type_in(pilot, "remove /(a|aa)+$/")
+        await pilot.press("enter")
+        await soon(pilot, lambda: bool(tags(app).busy))
+        await soon(pilot, lambda: "Looking at 0000.png." in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: not tags(app).busy)
+        assert "takes too long" not in screen_text(app)
+        assert texts(tmp_path) == before
+        assert tags(app).edits.pending is None
+        await pilot.press("colon")
+        await type_in(pilot, "remove /(a|aa)+$/")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "The regular expression takes too long" in screen_text(app), 60)

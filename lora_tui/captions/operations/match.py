@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from time import thread_time
 
 from lora_tui.captions.expressions import STOPPED, call_in
 from lora_tui.errors import UserError
@@ -12,6 +15,44 @@ from lora_tui.text import _, plain
 
 SECONDS = 2.0
 """How long a regular expression may take on one caption before it counts as one that explodes."""
+
+EACH, MOST = 0.003, 60.0
+"""Seconds that an operation may take for each caption beside those, some ten times what a good expression needs, and
+at most for all of them together: one that explodes on every caption a little must end, too."""
+
+_ALLOWED: ContextVar[tuple[float, Callable[[], bool] | None] | None] = ContextVar("allowed", default=None)
+
+
+@contextmanager
+def allowance(captions: int, should_stop: Callable[[], bool] | None = None) -> Iterator[None]:
+    """Within it the regular expressions of one operation share their time: processor time of this thread.
+
+    Args:
+        captions: how many are looked at.
+        should_stop: once it says yes, no expression is tried any more.
+    """
+    end = thread_time() + min(SECONDS + EACH * captions, MOST)
+    token = _ALLOWED.set((end, should_stop))
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
+def seconds() -> float:
+    """How long the next regular expression may take.
+
+    Raises:
+        TimeoutError: no time is left.
+    """
+    allowed = _ALLOWED.get()
+    if allowed is None:
+        return SECONDS
+    end, should_stop = allowed
+    left = end - thread_time()
+    if left <= 0 or (should_stop is not None and should_stop()):
+        raise TimeoutError
+    return min(left, SECONDS)
 
 
 def compiled(pattern: str, *, ignore_case: bool = False):  # type: ignore[no-untyped-def] # regex has no types
@@ -41,9 +82,9 @@ def compiled(pattern: str, *, ignore_case: bool = False):  # type: ignore[no-unt
 
 
 def too_slow(pattern: str) -> UserError:
-    """The error for an expression that ran out of :data:`SECONDS`."""
+    """The error for an expression that ran out of its time."""
     return UserError(
-        _("The regular expression takes too long on a caption; nothing was changed."),
+        _("The regular expression takes too long on these captions; nothing was changed."),
         place=f"/{plain(pattern)}/",
         remedy=_("Avoid repeats within repeats, such as (a+)+."),
         code="captions.regex_slow",
@@ -76,7 +117,7 @@ class Tags:
         if (tag.casefold() if self.ignore_case else tag) in self._exact:
             return True
         try:
-            return any(one.fullmatch(tag, timeout=SECONDS) for one in self._compiled)
+            return any(one.fullmatch(tag, timeout=seconds()) for one in self._compiled)
         except STOPPED:
             raise too_slow(" | ".join([*self.globs, *self.patterns])) from None
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lora_tui.captions.edits import with_names, without
 from lora_tui.captions.expressions import STOPPED
 from lora_tui.captions.operations.base import Context, EachCaption, is_joining, with_all
-from lora_tui.captions.operations.match import SECONDS, compiled, too_slow
+from lora_tui.captions.operations.match import compiled, seconds, too_slow
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import caption_view, captions_of, map_captions, tags_of, view
 
@@ -35,7 +35,7 @@ class Substitute(EachCaption):
             return caption
         try:
             if self.reach == "caption":
-                return str(self._regex.sub(self._template, caption, timeout=SECONDS))
+                return str(self._regex.sub(self._template, caption, timeout=seconds()))
             return self._in_tags(caption, context)
         except STOPPED:
             raise too_slow(self.pattern) from None
@@ -45,9 +45,9 @@ class Substitute(EachCaption):
         names = {}
         for index, item in enumerate(seen.items):
             if self.reach == "part":
-                new = self._regex.sub(self._template, item.text, timeout=SECONDS)
+                new = self._regex.sub(self._template, item.text, timeout=seconds())
             else:
-                found = self._regex.fullmatch(item.text, timeout=SECONDS)
+                found = self._regex.fullmatch(item.text, timeout=seconds())
                 new = found.expand(self._template) if found else item.text
             if new != item.text:
                 names[index] = new.strip()

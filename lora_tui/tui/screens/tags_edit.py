@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
 
+PATTERNS = "/*?"
+"""What regular expressions and wildcards are written with: they may take seconds on a single caption."""
+
 SAMPLES = 300
 """Changed captions that a preview shows."""
 
@@ -36,6 +39,7 @@ class Edits:
         self.pending: Preview | None = None
         self._rows: list[tuple[Cell, ...]] = []
         self._notes: tuple[str, ...] = ()
+        self._then: Callable[[], object] | None = None
         self._focus = "tags"
         self._stop = threading.Event()
 
@@ -47,11 +51,19 @@ class Edits:
     # -- doing
 
     def run(
-        self, operation: str, *, scope: Scope | None = None, ask: bool | None = None, notes: Sequence[str] = ()
+        self,
+        operation: str,
+        *,
+        scope: Scope | None = None,
+        ask: bool | None = None,
+        notes: Sequence[str] = (),
+        then: Callable[[], object] | None = None,
     ) -> None:
         """Do an operation on a scope; with more than one image it is shown first, unless ``ask`` says otherwise.
 
-        ``notes`` is what to consider, said above the preview.
+        Args:
+            notes: what to consider, said above the preview.
+            then: called once it is done, or where everything is so already.
         """
         editor = self._editor
         stretch = editor.stretch(self.screen.panes.number, scope)
@@ -59,14 +71,21 @@ class Edits:
             self.screen.tell(_("There is no image to edit."), "warning")
             return
         wanted = len(stretch.numbers) > 1 if ask is None else ask
-        self._notes = tuple(notes)
-        self.consider(partial(editor.prepare, operation, stretch), stretch, ask=wanted)
+        self._notes, self._then = tuple(notes), then
+        slow = any(mark in operation for mark in PATTERNS)
+        self.consider(partial(editor.prepare, operation, stretch), stretch, ask=wanted, slow=slow)
 
     def consider(
-        self, prepare: Callable[..., Preview], stretch: Stretch, *, ask: bool, repeatable: bool = True
+        self,
+        prepare: Callable[..., Preview],
+        stretch: Stretch,
+        *,
+        ask: bool,
+        repeatable: bool = True,
+        slow: bool = False,
     ) -> None:
-        """Compute an edit, at once or in a thread, then show or do it."""
-        if len(stretch.numbers) > AT_ONCE:
+        """Compute an edit, at once or in a thread, then show or do it; ``slow`` is what may take long on few, too."""
+        if slow or len(stretch.numbers) > AT_ONCE:
             self.screen.guide(partial(self._consider_long, prepare, stretch, ask, repeatable))
             return
         try:
@@ -110,6 +129,7 @@ class Edits:
                 if repeatable:  # elsewhere it may change something
                     self._editor.recorder.note(found.operation_text)
                 self.screen.tell(_("Nothing changes by: {operation}").format(operation=_shown(found)), "muted")
+                self._go_on()
         elif ask:
             self._show(found)
         else:
@@ -130,6 +150,12 @@ class Edits:
             self.screen.work("")
         self._done(found, transaction)
 
+    def _go_on(self) -> None:
+        """Do what was to follow the edit."""
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
     def _done(self, found: Preview, transaction: Transaction) -> None:
         self.screen.panes.refresh_tags()
         images = found.images - len(transaction.conflicts)
@@ -140,6 +166,7 @@ class Edits:
         key = self.screen.shell.keymap.shown("tags.undo")
         self.screen.tell(_("{done}   {key} undo").format(done=words, key=key), "success")
         self.screen.refresh_keys()
+        self._go_on()
 
     # -- the preview
 
@@ -190,7 +217,7 @@ class Edits:
 
     def discard(self) -> None:
         """Leave the preview; nothing changes."""
-        self.pending, self._rows = None, []
+        self.pending, self._then, self._rows = None, None, []
         self.screen.remove_class("-pending")
         pane = self._focus if self._focus != "pending" else "files"
         self.screen.set_focus(self.screen.query_one(f"#{pane}", VirtualList))
@@ -198,9 +225,10 @@ class Edits:
 
     def accept(self) -> None:
         """Do what is shown."""
-        found = self.pending
+        found, then = self.pending, self._then
         self.discard()
         if found is not None:
+            self._then = then
             self._do(found)
 
     def action_save(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING
@@ -140,13 +141,18 @@ class Finding:
         await asyncio.sleep(TYPING_SECONDS)
         if not operation or len(stretch.numbers) > AT_ONCE:
             return
+        stop = threading.Event()
         try:
-            found = await in_thread(self._editor.prepare, operation, stretch)
+            found = await in_thread(self._editor.prepare, operation, stretch, stop.is_set)
             words, tone = foretold(found), "muted"
-        except UserError:
-            return  # a line that is half typed; Enter tells what is wrong with it
+        except UserError as error:
+            if error.code != "captions.regex_slow":
+                return  # a line that is half typed; Enter tells what is wrong with it
+            words, tone = failure_words(self.screen.shell, error), "warning"
         except Exception as error:
             words, tone = failure_words(self.screen.shell, error), "error"
+        finally:
+            stop.set()  # typed on: nobody waits for it any more
         if self._prompt.is_open and self._prompt.value == text:
             about = self._about(text) if self._about is not None else ""
             self._prompt.remark(f"{about}   {words}" if about else words, "warning" if about else tone)
