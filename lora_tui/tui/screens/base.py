@@ -80,17 +80,17 @@ class BaseScreen(Acting, Screen[None]):
 
     def set_status(self, text: str, right: str = "") -> None:
         """Say what is so on the status line: scope, filter, counts."""
-        if found := self.query(Status):  # none any more while the app is being left
-            found.first(Status).show(text, right)
+        if (status := self.query_one_optional(Status)) is not None:  # none any more while the app is being left
+            status.show(text, right)
 
     def tell(self, text: str, tone: str = "") -> None:
         """Say on the status line what just happened; it stays until the next key, or for a while.
 
         ``tone`` is one of ``cells.TONES``.
         """
-        if not (found := self.query(Status)):
+        if (status := self.query_one_optional(Status)) is None:
             return
-        found.first(Status).tell(text, tone)
+        status.tell(text, tone)
         if self._told is not None:
             self._told.stop()
         self._told = self.set_timer(TOLD_SECONDS, self.forget_told)
@@ -104,8 +104,8 @@ class BaseScreen(Acting, Screen[None]):
 
     def refresh_keys(self) -> None:
         """Draw the line of keys again: what can be done has changed."""
-        if self.is_mounted and (found := self.query(Keys)):
-            found.first(Keys).show(self.key_hints())
+        if self.is_mounted and (keys := self.query_one_optional(Keys)) is not None:
+            keys.show(self.key_hints())
 
     # -- the frame
 
@@ -127,7 +127,7 @@ class BaseScreen(Acting, Screen[None]):
 
     def _catch_up(self) -> None:
         """Take in what changed while the screen was not seen, once its widgets are there."""
-        if not self.is_current or not self.query(Header):
+        if not self.is_current or self.query_one_optional(Header) is None:
             return
         self.show_header(self.shell.header_text())
         if self._missed:
@@ -159,8 +159,8 @@ class BaseScreen(Acting, Screen[None]):
 
     def show_header(self, text: HeaderText) -> None:
         """Say something else on the top line."""
-        if found := self.query(Header):
-            found.first(Header).show(text)
+        if (header := self.query_one_optional(Header)) is not None:
+            header.show(text)
 
     @on(events.Resize)
     def _resized(self, event: events.Resize) -> None:

@@ -75,7 +75,8 @@ class Panes:
     def number(self) -> int:
         """The image under the cursor, -1 for none."""
         editor = self._editor
-        index = self.pane("files").cursor if self.screen.query("#files") else -1
+        files = self.screen.query_one_optional("#files", VirtualList)
+        index = files.cursor if files is not None else -1
         return editor.visible[index] if editor is not None and 0 <= index < len(editor.visible) else -1
 
     @property
@@ -392,7 +393,7 @@ class Panes:
     def show_titles(self) -> None:
         """The lines above the panes."""
         editor, focus = self._editor, self.focus
-        if not self.screen.query("#files-title"):
+        if self.screen.query_one_optional("#files-title") is None:
             return
         total = len(editor.corpus.entries) if editor is not None else 0
         shown = len(editor.visible) if editor is not None else 0

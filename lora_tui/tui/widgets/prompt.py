@@ -121,8 +121,8 @@ class Prompt(Vertical):
     @property
     def value(self) -> str:
         """What is typed."""
-        found = self.query(PromptField)  # none any more while the app is being left
-        return found.first().value if found else ""
+        field = self.query_one_optional(PromptField)  # none any more while the app is being left
+        return field.value if field is not None else ""
 
     def ask(
         self,
@@ -167,11 +167,11 @@ class Prompt(Vertical):
 
         The words stand behind the caret, or in front of it where there is more room.
         """
-        if not (lines := self.query("#remark")):
+        if (lines := self.query_one_optional("#remark", Lines)) is None:
             return  # the app is being left
         if column >= 0:
             text = self._with_caret(text, column)
-        lines.first(Lines).show([[Cell(text, tone)]])
+        lines.show([[Cell(text, tone)]])
 
     def _with_caret(self, text: str, column: int) -> str:
         field = self.query_one(PromptField)

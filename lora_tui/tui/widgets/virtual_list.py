@@ -405,7 +405,13 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         return index if y >= self._titles and 0 <= index < self._count else None
 
     def _resize_content(self) -> None:
-        self.virtual_size = Size(max(self._inner_width, 1), self._count + self._titles)
+        wanted, height = Size(max(self._inner_width, 1), self._count + self._titles), self.styles.height
+        if not self.size or height is None or height.is_auto:
+            self.virtual_size = wanted
+        elif wanted != self.virtual_size:
+            # Where the rows do not decide how high the list is, Textual need not lay the whole screen out again.
+            self.set_reactive(VirtualList.virtual_size, wanted)
+            self._scroll_update(wanted)
 
     def _keep_in_view(self) -> None:
         if self.cursor < 0 or not self.size.height:
