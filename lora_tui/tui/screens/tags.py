@@ -145,7 +145,8 @@ class TagsScreen(BaseScreen):
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if not self.query("#prompt"):
             return
-        if changed & {"project", "config", "scan"}:
+        known = self.workspace.config is not None or bool(self.workspace.trouble)
+        if known and changed & {"project", "config", "scan"}:  # while a project is read again, nobody knows its folders
             roots = self.roots()
             now = self.opening.root
             wanted = now if now in roots else (roots[0] if roots else None)

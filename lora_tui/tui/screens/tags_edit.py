@@ -242,8 +242,18 @@ class Edits:
                 one.finished.wait()
 
         await in_thread(wait)
-        self.screen.following.report(editor)
-        self.screen.tell(_("Every change is on disk."), "success")
+        following = self.screen.following
+        following.report(editor)
+        lost, following.lost = list(following.lost), {}
+        if not lost:
+            self.screen.tell(_("Every change is on disk."), "success")
+            return
+        text = ngettext(
+            "{name} is not as you edited it: it was refused. Everything else is on disk.",
+            "{name} and others, {count} in all, are not as you edited them. Everything else is on disk.",
+            len(lost),
+        )
+        self.screen.tell(text.format(name=plain(lost[0].rpartition("/")[2], limit=24), count=count(len(lost))), "error")
 
 
 def _shown(found: Preview, limit: int = 48) -> str:

@@ -19,10 +19,15 @@ FOLLOW_SECONDS = 1.0
 
 
 class Following:
-    """What other programs did to the captions that are open."""
+    """What other programs did to the captions that are open.
+
+    Attributes:
+        lost: the caption files that are not as they were edited here, since somebody asked the last time.
+    """
 
     def __init__(self, screen: TagsScreen) -> None:
         self.screen = screen
+        self.lost: dict[str, None] = {}
         self._following = False
 
     def look(self) -> None:
@@ -72,6 +77,7 @@ class Following:
         """Say what could not be written."""
         lost = [one for one in editor.session.poll() if one.lost]
         for one in lost:
+            self.lost |= dict.fromkeys(one.lost)
             if one.error is not None:
                 self.screen.shell.notify_plain(error_words(one.error), "error")
             if one.conflicts:

@@ -96,6 +96,11 @@ class Opening:
             editor.close()
             return
         keep_from_collection()
+        if kept is not None:
+            await in_thread(kept.give, editor)  # before anybody sees it: a filter may take its time
+            if stop.is_set():
+                editor.close()
+                return
         screen.editor, self.variant = editor, editor.variant
         screen.again.load_quick()
         self._welcome(editor, kept)
@@ -150,8 +155,6 @@ class Opening:
 
     def _welcome(self, editor: Editor, kept: Kept | None) -> None:
         """Show a folder that was opened, with what was chosen before it was read again."""
-        if kept is not None:
-            kept.give(editor)
         name = self.wanted or (kept.cursor if kept else "")
         self.wanted = ""
         self.screen.panes.show_all(editor.corpus.number_of(name) if name else None)
@@ -217,7 +220,7 @@ class Kept:
         return cls(editor, frozenset(names[n] for n in editor.marks), shown, names[cursor] if cursor >= 0 else "")
 
     def give(self, editor: Editor) -> None:
-        """Choose the same in another editor of the folder.
+        """Choose the same in another editor of the folder, which nobody else has yet: asks the filter, so in a thread.
 
         The same images are shown, although a filter might find others in other captions of theirs.
         """
@@ -232,5 +235,5 @@ class Kept:
             return
         try:
             editor.show(old.filter, editor.select(old.filter))
-        except UserError:
+        except Exception:  # a filter that cannot be asked any more shows everything
             editor.show("", None)

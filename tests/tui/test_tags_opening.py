@@ -1,0 +1,55 @@
+"""Opening and leaving a folder in the tag editor: what is kept, what is said, and that the screen stays alive."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset, picture
+from tui.test_tags import ready, tags, texts, type_in
+
+from lora_tui.tui.tags.editor import Editor
+from lora_tui.tui.widgets.footer import Status
+
+
+async def test_a_filter_is_asked_in_a_thread_when_the_folder_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    select = Editor.select
+
+    def noted(self: Editor, text: str) -> set[int] | None:
+        if text:
+            asked.append(threading.current_thread().name)
+        return select(self, text)
+
+    monkeypatch.setattr(Editor, "select", noted)
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("slash")
+        await type_in(pilot, "hat")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "FILTER hat" in screen_text(app))
+        asked.clear()
+        picture((64, 64), 9).save(tmp_path / "4_hat" / "0009.png")
+        await pilot.press("ctrl+l")
+        await soon(pilot, lambda: "3 of 4" in screen_text(app))
+        assert asked
+        assert threading.main_thread().name not in asked
+
+
+async def test_saving_says_which_edit_was_refused(tmp_path: Path) -> None:
+    before = texts(make_dataset(tmp_path, 2))
+    (tmp_path / ".lora-tui").mkdir()
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        (tmp_path / ".lora-tui" / "journal").write_text("in the way of the journal's folder")
+        await pilot.press("tab", "down", "x")
+        await pilot.press("ctrl+s")
+        await soon(pilot, lambda: "0000.txt is not as you edited it" in tags(app).query_one(Status).text)
+        assert texts(tmp_path) == before
+        await pilot.press("ctrl+s")
+        await soon(pilot, lambda: "Every change is on disk." in tags(app).query_one(Status).text)
