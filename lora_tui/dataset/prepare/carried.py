@@ -45,14 +45,14 @@ class Folders:
     """What lies beside images; each folder is listed once."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, dict[str, list[str]]] = {}
+        self._known: dict[str, dict[str, list[str]]] = {}
 
-    def captions(self, image: Path) -> list[Path]:
-        """The files that are copied along with an image, sorted; folders, pipes and large files are left out."""
-        known = self._known.get(image.parent)
+    def captions(self, folder: str, stem: str) -> list[str]:
+        """The names of files that are copied along with an image, sorted; folders, pipes, large files are left out."""
+        known = self._known.get(folder)
         if known is None:
-            known = self._known[image.parent] = _by_stem(_files(image.parent))
-        return [image.parent / name for name in known.get(image.stem, ())]
+            known = self._known[folder] = _by_stem(_files(Path(folder)))
+        return known.get(stem, [])
 
 
 class MaskFolder:

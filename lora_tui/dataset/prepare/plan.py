@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,7 +63,7 @@ class Item:
     image: DatasetImage
     number: int
     pieces: tuple[Piece, ...]
-    copies: tuple[tuple[Path, str], ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
     mask: Mask | None = None
     notes: tuple[str, ...] = ()
 
@@ -194,6 +195,8 @@ class _Planner:
         self._source, self._options, self._masks = source, options, masks
         self._folders = Folders()
         self._taken: dict[str, Path] = {}
+        self._known: dict[str, str] = {}
+        self._fits: dict[Box, Fitted | None] = {}
 
     def add(self, image: DatasetImage, number: int) -> None:
         whole = image.crop if self._options.crops else None
@@ -203,7 +206,7 @@ class _Planner:
             message = _("The image is so long that it would become {number} pieces.").format(number=len(parts))
             self._refuse(image, "prepare.long", message, _("Cut it yourself, or do not split."))
             return
-        fitted = [fit(one, self._options) for one in parts]
+        fitted = [self._fit(one) for one in parts]
         found = [one for one in fitted if one is not None]
         if len(found) < len(fitted):
             self._too_small(image)
@@ -212,23 +215,38 @@ class _Planner:
         if item is not None:
             self.items.append(item)
 
+    def _fit(self, part: Box) -> Fitted | None:
+        """Images of one size share what is found for it."""
+        if part not in self._fits:
+            self._fits[part] = fit(part, self._options)
+        return self._fits[part]
+
     def _item(self, image: DatasetImage, number: int, fitted: list[Fitted]) -> Item | None:
-        inside = image.path.parent.relative_to(self._source).as_posix()
-        inside = "" if inside == "." else f"{inside}/"
+        place, _slash, file = os.fspath(image.path).rpartition("/")
+        old = file.rpartition(".")[0]
+        inside = self._inside(place)
         folder = folder_for(image, inside, self._options)
         mask = self._mask(image, inside)
-        captions = self._folders.captions(image.path)
+        captions = self._folders.captions(place, old)
         pieces: list[Piece] = []
-        copies: list[tuple[Path, str]] = []
-        for place, one in enumerate(fitted):
+        copies: list[tuple[str, str]] = []
+        for part, one in enumerate(fitted):
             for flipped in (False, True) if self._options.flips else (False,):
                 stem = file_stem(image, number, one.size, self._options)
-                stem += suffix(place, len(fitted), flipped=flipped)
+                stem += suffix(part, len(fitted), flipped=flipped)
                 mask_name = mask.name_for(folder, stem) if mask is not None else ""
                 pieces.append(Piece(folder + stem + ENDINGS[self._options.format], one, flipped, mask_name))
-                copies += [(path, folder + stem + path.name[len(image.path.stem) :]) for path in captions]
+                copies += [(f"{place}/{name}", folder + stem + name[len(old) :]) for name in captions]
         item = Item(image, number, tuple(pieces), tuple(copies), mask, self._notes(image, fitted, mask))
         return item if self._claim(item) else None
+
+    def _inside(self, folder: str) -> str:
+        """A folder below the source, ending with ``/``; empty for the source itself."""
+        known = self._known.get(folder)
+        if known is None:
+            relative = Path(folder).relative_to(self._source).as_posix()
+            known = self._known[folder] = "" if relative == "." else f"{relative}/"
+        return known
 
     def _mask(self, image: DatasetImage, inside: str) -> Mask | None:
         found = self._masks.mask(inside, image.path) if self._masks is not None else None

@@ -24,7 +24,7 @@ def item_as_data(item: Item) -> dict[str, Any]:
         "facts": list(astuple(image.facts)),
         "number": item.number,
         "pieces": [_piece_as_data(piece) for piece in item.pieces],
-        "copies": [[str(path), name] for path, name in item.copies],
+        "copies": [list(copy) for copy in item.copies],
         "mask": None if item.mask is None else str(item.mask.path),
     }
 
@@ -36,7 +36,7 @@ def item_of(data: Mapping[str, Any]) -> Item:
         image,
         data["number"],
         tuple(_piece_of(piece) for piece in data["pieces"]),
-        tuple((Path(path), name) for path, name in data["copies"]),
+        tuple((path, name) for path, name in data["copies"]),
         None if data["mask"] is None else Mask(Path(data["mask"])),
     )
 

@@ -244,8 +244,8 @@ def _locked(path: Path, destination: Path) -> int:
 def _stamp(item: Item) -> list[Any]:
     """What an item is made from, as JSON gives it back: when that differs, it is made anew."""
     facts, crop = item.image.facts, item.image.crop
-    others = [path for path, _name in item.copies] + ([] if item.mask is None else [item.mask.path])
-    states = {str(path): _state(path) for path in others}
+    others = [path for path, _name in item.copies] + ([] if item.mask is None else [str(item.mask.path)])
+    states = {path: _state(Path(path)) for path in others}
     corners = None if crop is None else astuple(crop)
     stamp = [facts.size, facts.mtime_ns, corners, [[path, states[path]] for path in sorted(states)]]
     found: list[Any] = json.loads(json.dumps(stamp))

@@ -69,7 +69,7 @@ class Maker:
         copies, files = [], []
         try:
             for source, name in item.copies:
-                copies.append({"name": name, **self._put(name, _bytes_of(source), replace, keep, new)})
+                copies.append({"name": name, **self._put(name, _bytes_of(Path(source)), replace, keep, new)})
             for made in make(item, self._options, self._tools):
                 piece = made.piece
                 if made.mask is not None and piece.mask_name:
