@@ -11,6 +11,7 @@ from tui.projects import make_dataset, picture
 from tui.test_tags import ready, tags, texts, type_in
 
 from lora_tui.tui.tags.editor import Editor
+from lora_tui.tui.tags.kept import load_place
 from lora_tui.tui.widgets.footer import Status
 
 
@@ -53,3 +54,38 @@ async def test_saving_says_which_edit_was_refused(tmp_path: Path) -> None:
         assert texts(tmp_path) == before
         await pilot.press("ctrl+s")
         await soon(pilot, lambda: "Every change is on disk." in tags(app).query_one(Status).text)
+
+
+async def test_the_place_in_the_list_is_kept_over_an_empty_filter_and_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    root = make_dataset(tmp_path / "project", 6)
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("J", "J", "J", "slash")
+        await type_in(pilot, "nothing")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "FILTER nothing" in screen_text(app))
+        assert tags(app).panes.number == -1
+        await pilot.press("escape")
+        await soon(pilot, lambda: "FILTER none" in screen_text(app))
+        assert tags(app).panes.number == 3
+        await pilot.press("slash")
+        await type_in(pilot, 'any("number 1", "number 4")')
+        await pilot.press("enter")
+        await soon(pilot, lambda: tags(app).panes.number == 4)
+        await pilot.press("escape")
+        await soon(pilot, lambda: "FILTER none" in screen_text(app) and tags(app).panes.number == 4)
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        assert tags(app).panes.number == 4
+
+
+async def test_the_place_is_kept_although_nobody_left_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    root = make_dataset(tmp_path / "project", 3)
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("J", "J")
+        await soon(pilot, lambda: load_place(root).endswith("0002.png"))

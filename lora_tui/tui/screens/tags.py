@@ -276,6 +276,7 @@ class TagsScreen(BaseScreen):
 
     @on(VirtualList.Moved, "#files")
     def _file_moved(self) -> None:
+        self.opening.note_place()
         self.panes.file_moved()
 
     @on(VirtualList.Moved, "#tags")

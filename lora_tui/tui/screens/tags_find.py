@@ -42,6 +42,8 @@ class Finding:
         self._would: Callable[[str], tuple[str, Stretch]] | None = None
         self._about: Callable[[str], str] | None = None
         self._taken_twice = ""
+        #: The image under the cursor before the list became empty, and in whose numbers.
+        self._left: tuple[Editor | None, int] = (None, -1)
 
     @property
     def _editor(self) -> Editor:
@@ -224,13 +226,15 @@ class Finding:
                 self.screen.tell(hint, "warning")
 
     def take_filter(self, text: str, found: Collection[int] | None) -> None:
-        """Show what a filter found; the cursor stays on its image where it can."""
+        """Show what a filter found; the cursor stays on its image where it can, else on the next that is there."""
         panes, editor = self.screen.panes, self._editor
-        number = panes.number
+        if panes.number >= 0:
+            self._left = editor, panes.number
         editor.show(text, found)
         if editor.scope == "shown" and editor.shown is None:
             editor.scope = "here"
-        panes.show_all(number if editor.place_of(number) >= 0 else None)
+        of, number = self._left
+        panes.show_all(editor.nearest(number) if of is editor else None)
         self.screen.refresh_keys()
 
     def filter_by(self, text: str) -> None:

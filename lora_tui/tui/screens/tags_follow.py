@@ -32,6 +32,7 @@ class Following:
 
     def look(self) -> None:
         opening = self.screen.opening
+        opening.keep_place()
         if opening.again and not opening.in_use:
             opening.again = False
             self.screen.workspace_changed(frozenset({"scan"}))

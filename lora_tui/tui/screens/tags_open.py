@@ -16,7 +16,7 @@ from lora_tui.captions.variants import Variant
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext
 from lora_tui.tui.tags.editor import Editor
-from lora_tui.tui.tags.kept import load_ending
+from lora_tui.tui.tags.kept import load_ending, load_place, save_place
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -52,12 +52,30 @@ class Opening:
         self.wanted = ""
         self.again = False
         self._stop = threading.Event()
+        self._place: tuple[Path, str] | None = None
+        self._kept: tuple[Path, str] | None = None
+        self._rests = False
 
     def close(self) -> None:
         """Give up what is being read; leave what is open."""
         self._stop.set()
         if self.screen.editor is not None:
+            if self._place is not None:
+                save_place(*self._place)
             self.screen.editor.close()
+
+    def note_place(self) -> None:
+        """The cursor is on another image: that is where the folder is opened again."""
+        editor, number = self.screen.editor, self.screen.panes.number
+        if editor is not None and number >= 0:
+            self._place, self._rests = (editor.corpus.root, editor.entry(number).name), False
+
+    def keep_place(self) -> None:
+        """Write down where the cursor is once it rests: a terminal that breaks off leaves no time for it."""
+        if self._place is not None and self._rests and self._place != self._kept:
+            self._kept = self._place
+            start_job(self.screen, partial(in_thread, save_place, *self._place), "place", alone=False)
+        self._rests = True
 
     def open_folder(self, root: Path | None, variant: Variant | None = None) -> None:
         """Edit the captions of a folder: those of a variant, else those that were edited there last."""
@@ -155,7 +173,7 @@ class Opening:
 
     def _welcome(self, editor: Editor, kept: Kept | None) -> None:
         """Show a folder that was opened, with what was chosen before it was read again."""
-        name = self.wanted or (kept.cursor if kept else "")
+        name = self.wanted or (kept.cursor if kept else "") or load_place(editor.corpus.root)
         self.wanted = ""
         self.screen.panes.show_all(editor.corpus.number_of(name) if name else None)
         for error in (*editor.session.journal.faults(), *editor.asking.problems):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,11 @@ class Editor:
     def place_of(self, number: int) -> int:
         """Where an image stands in the list, -1 when the filter hides it."""
         return self._order.get(number, -1)
+
+    def nearest(self, number: int) -> int | None:
+        """The image of the list that is this one, or the next behind it, or the last; none in an empty list."""
+        place = bisect_left(self.visible, number)
+        return self.visible[min(place, len(self.visible) - 1)] if self.visible else None
 
     def select(self, text: str) -> set[int] | None:
         """The images that a filter finds, none for all; may be called in a thread while nothing is edited.

@@ -3,6 +3,7 @@ the person. No widgets."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from lora_tui.toml_files import read_toml
 
 QUICK_FILE = "quick-tags.toml"
 ENDING_FILE = "editor.toml"
+PLACES_FILE = "tags-places.json"
+_PLACES = 200
+"""Folders whose place is remembered."""
 _LINES = 200
 """Lines of each kind that are remembered."""
 
@@ -53,6 +57,31 @@ def save_ending(folder: Path, ending: str) -> None:
     """
     if ending != load_ending(folder):
         _save(folder, ENDING_FILE, {"ending": ending})
+
+
+def load_place(root: Path) -> str:
+    """The image that was under the cursor when a folder was left; empty when nobody knows."""
+    return _places().get(str(root), "")
+
+
+def save_place(root: Path, name: str) -> None:
+    """Remember the image under the cursor of a folder; a state folder that cannot be written is let be."""
+    places = {path: other for path, other in _places().items() if path != str(root)} | {str(root): name}
+    try:
+        text = json.dumps(dict(list(places.items())[-_PLACES:]), ensure_ascii=True, indent=1)
+        write_atomic(state_dir() / PLACES_FILE, text.encode("ascii"), durable=False)
+    except (OSError, UserError):
+        return
+
+
+def _places() -> dict[str, str]:
+    try:
+        found = json.loads((state_dir() / PLACES_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError, UserError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {path: name for path, name in found.items() if isinstance(path, str) and isinstance(name, str)}
 
 
 def _save(folder: Path, name: str, content: Mapping[str, str]) -> None:
