@@ -197,3 +197,14 @@ async def test_many_problems_leave_room_for_the_caption(tmp_path: Path) -> None:
         await pilot.press("down")
         await soon(pilot, lambda: "r reads on" in screen_text(app))
         await soon(pilot, lambda: "hatgirl, number 1" in screen_text(app))
+
+
+async def test_reading_again_leaves_the_cursor_on_its_file(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 5)
+    async with running(tmp_path, screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count >= 5)
+        old = app.workspace.images
+        await pilot.press("end", "ctrl+l")
+        await soon(pilot, lambda: app.workspace.images not in (None, old))
+        await soon(pilot, lambda: files(app).count >= 5 and files(app).cursor == files(app).count - 1)
+        assert "▌ ! 0004.png" in screen_text(app)
