@@ -9,13 +9,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lora_tui.captions.document import CaptionDocument, decoded
 from lora_tui.captions.files import with_dots
-from lora_tui.captions.folders import Folder, natural, opened, read_bytes, walk
+from lora_tui.captions.folders import Folder, look_of, natural, opened, read_bytes, trusted_look, walk
 from lora_tui.captions.index import Index
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.snapshot import Snapshot, Stamps, is_worth, load, save, snapshot_path
@@ -57,11 +58,13 @@ class Entry:
         caption_name: the same for the caption file that is read, or that a new caption will get.
         document: what the caption file holds; none when there is no file, or none that can be read.
         tags: the names of its tags, as the trainer of the profile sees them.
-        mtime_ns, size: the caption file's, as it was read; 0 without a file.
+        mtime_ns, size, look: the caption file's, as it was read; 0 without a file. For the last see
+            :func:`lora_tui.captions.folders.look_of`; it is 0, too, where the file may have changed unseen.
         problem: why a caption file that is there cannot be read; such an entry is never changed.
     """
 
-    __slots__ = ("_document", "_raw", "caption_name", "mtime_ns", "name", "number", "problem", "root", "size", "tags")
+    __slots__ = ("_document", "_raw", "caption_name", "look", "mtime_ns", "name")
+    __slots__ += ("number", "problem", "root", "size", "tags")
 
     def __init__(self, number: int, root: str, name: str, caption_name: str) -> None:
         self.number = number
@@ -71,8 +74,7 @@ class Entry:
         self._document: CaptionDocument | None = None
         self._raw: bytes | None = None
         self.tags: tuple[str, ...] = ()
-        self.mtime_ns = 0
-        self.size = 0
+        self.mtime_ns = self.size = self.look = 0
         self.problem: UserError | None = None
 
     @property
@@ -118,6 +120,8 @@ class Corpus:
         #: How many caption files opening had to read, because nothing or another content was kept of them.
         self.files_read = 0
         self._by_name: dict[str, int] = {}
+        self._stems: dict[str, int] = {}  # of names that no two images share
+        self._stems_of = -1
         self._first: dict[str, int] = {}  # the first image of each caption file
         self._several: dict[str, list[int]] = {}  # all images of those that have more than one
         self._reading: _Reading | None = None  # while it is opened
@@ -230,29 +234,53 @@ class Corpus:
             entry.tags = kept
         self.revision += 1
 
-    def stamp(self, number: int, mtime_ns: int, size: int) -> None:
+    def stamp(self, number: int, mtime_ns: int, size: int, look: int) -> None:
         """Note what the caption file looks like on disk after it was written."""
         for other in self.sharing(number):
-            self.entries[other].mtime_ns, self.entries[other].size = mtime_ns, size
+            entry = self.entries[other]
+            entry.mtime_ns, entry.size, entry.look = mtime_ns, size, look
 
     def number_of(self, name: str) -> int | None:
         """The number of the image with this name (with its ending, or without when only one has it)."""
         if name in self._by_name:
             return self._by_name[name]
-        found = [number for other, number in self._by_name.items() if other.rpartition(".")[0] == name]
-        return found[0] if len(found) == 1 else None
+        if self._stems_of != len(self.entries):
+            counted = Counter(other.rpartition(".")[0] for other in self._by_name)
+            stems = ((other.rpartition(".")[0], number) for other, number in self._by_name.items())
+            self._stems = {stem: number for stem, number in stems if counted[stem] == 1}
+            self._stems_of = len(self.entries)
+        return self._stems.get(name)
 
     def text_from(self, source: str, name: str) -> str | None:
-        """The text of another caption: of the image ``source``, or of the image ``name`` by the ending ``source``."""
+        """The text of another caption: of the image ``source``, or of the image ``name`` by the ending ``source``.
+
+        Returns:
+            None when there is no such caption.
+
+        Raises:
+            UserError: ``captions.image``: there is no image of the name ``source``; ``caption.unreadable``.
+        """
         if source.startswith(".") and "/" not in source:
+            path = f"{self.root}/{name.rpartition('.')[0]}{source}"
             try:
-                raw, _state = read_bytes(f"{self.root}/{name.rpartition('.')[0]}{source}")
-            except OSError:
+                raw, _state = read_bytes(path)
+            except (FileNotFoundError, NotADirectoryError):
                 return None
+            except OSError as error:
+                raise _unreadable(Path(path), error) from error
             return CaptionDocument.parse(raw).text
         number = self.number_of(source)
-        document = None if number is None else self.entries[number].document
-        return None if document is None else document.text
+        if number is None:
+            raise UserError(
+                _("There is no such image in this folder."),
+                place=plain(source),
+                remedy=_("Name it as “captions list” does."),
+                code="captions.image",
+            )
+        entry = self.entries[number]
+        if entry.problem is not None:
+            raise entry.problem
+        return None if entry.document is None else entry.document.text
 
     @property
     def shares(self) -> bool:
@@ -299,7 +327,7 @@ class Corpus:
             if entry.raw != before:
                 changed += list(self.sharing(number))
             self.put(number, entry.document)
-            self.stamp(number, entry.mtime_ns, entry.size)
+            self.stamp(number, entry.mtime_ns, entry.size, entry.look)
         return changed
 
     def captions(self) -> dict[str, int]:
@@ -321,7 +349,7 @@ class Corpus:
             if self._joins(entry):
                 known = entries[self._first[entry.caption_name]]
                 entry.raw, entry.problem = known.raw, known.problem
-                entry.mtime_ns, entry.size = known.mtime_ns, known.size
+                entry.mtime_ns, entry.size, entry.look = known.mtime_ns, known.size, known.look
                 if self._reading is not None:
                     self._reading.stamps.add(None, trusted=False)
             elif self._recalls(entry, caption, descriptor):
@@ -364,12 +392,12 @@ class Corpus:
         state, trusted = None, True
         try:
             entry.raw, state = read_bytes(name or entry.root + "/" + entry.caption_name, folder)
-            entry.mtime_ns, entry.size = state.st_mtime_ns, state.st_size
+            entry.mtime_ns, entry.size, entry.look = state.st_mtime_ns, state.st_size, trusted_look(state)
             trusted = len(entry.raw) == state.st_size
         except FileNotFoundError:
-            entry.raw, entry.mtime_ns, entry.size = None, 0, 0
+            entry.raw, entry.mtime_ns, entry.size, entry.look = None, 0, 0, 0
         except OSError as error:
-            entry.raw, entry.mtime_ns, entry.size = None, 0, 0
+            entry.raw, entry.mtime_ns, entry.size, entry.look = None, 0, 0, 0
             entry.problem, trusted = _unreadable(entry.caption, error), False
         if self._reading is not None:
             self._reading.read += 1
@@ -395,7 +423,7 @@ class Corpus:
         reading.matched += row == entry.number
         if state is not None:
             entry.raw, entry.tags = reading.snapshot.raw(row), reading.snapshot.tags(row)
-            entry.mtime_ns, entry.size = state.st_mtime_ns, state.st_size
+            entry.mtime_ns, entry.size, entry.look = state.st_mtime_ns, state.st_size, trusted_look(state)
         return True
 
     def _refreshed(self, entry: Entry) -> bool:
@@ -410,17 +438,17 @@ class Corpus:
         if (
             state is not None
             and not entry.problem
-            and (state.st_mtime_ns, state.st_size) == (entry.mtime_ns, entry.size)
+            and (state.st_mtime_ns, state.st_size, look_of(state)) == (entry.mtime_ns, entry.size, entry.look)
         ):
             return False
         before = entry.raw
         self._read(entry)
         after = entry.document
         if entry.raw == before:
-            self.stamp(entry.number, entry.mtime_ns, entry.size)
+            self.stamp(entry.number, entry.mtime_ns, entry.size, entry.look)
             return False
         self.put(entry.number, after)
-        self.stamp(entry.number, entry.mtime_ns, entry.size)
+        self.stamp(entry.number, entry.mtime_ns, entry.size, entry.look)
         return True
 
     def _found_other(self, entry: Entry) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,29 @@ def test_opening_can_be_stopped(tmp_path: Path) -> None:
 
 def test_numbers_in_names_count_as_numbers() -> None:
     assert natural(["a10", "a9", "A1", "b²"]) == ["A1", "a9", "a10", "b²"]
+
+
+def test_the_text_of_another_caption_or_why_there_is_none(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"a": "x", "sub/b": "y", "c": None, "d": "z"})
+    (folder / "d.jpg").touch()
+    (folder / "a.wd14.txt").write_text("seen")
+    (folder / "c.wd14.txt").mkdir()
+    corpus = Corpus.open(folder)
+    assert [corpus.text_from(source, "c.png") for source in ("a.png", "a", "sub/b", "c.png")] == ["x", "x", "y", None]
+    assert [corpus.text_from(".wd14.txt", name) for name in ("a.png", "sub/b.png")] == ["seen", None]
+    for source, name, code in (
+        ("nosuch.png", "a.png", "captions.image"),
+        ("d", "a.png", "captions.image"),
+        (".wd14.txt", "c.png", "caption.unreadable"),
+    ):
+        with pytest.raises(UserError) as error:
+            corpus.text_from(source, name)
+        assert error.value.code == code
+
+
+def test_a_caption_is_taken_for_many_images_at_once(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {str(number): "x" for number in range(4000)})
+    corpus = Corpus.open(folder)
+    begun = time.process_time()
+    assert all(corpus.text_from("7", entry.name) == "x" for entry in corpus.entries)
+    assert time.process_time() - begun < 0.3

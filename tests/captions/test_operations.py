@@ -76,6 +76,9 @@ CASES = [
     ("remove b", "b ||| b ||| d", "||| ||| d"),
     ("remove *hair", "long hair, a, short hair", "a"),
     ('remove "*hair"', "long hair, *hair", "long hair"),
+    ("remove hair*", "Hair ribbon, hair bow, x", "x"),
+    (r"remove hair\**", "hair*bow, hair bow", "hair bow"),
+    ("retain [a]*", "[a] b, ab", "[a] b"),
     ("remove /(long|short) hair/", "long hair, a, short hair, very long hair", "a, very long hair"),
     ("remove A ignorecase", "a, b", "b"),
     ("remove a", "A, b", "A, b"),
@@ -144,6 +147,9 @@ CASES = [
     ("aliases", "serafuku, School_Uniform", "School_Uniform"),
     ("implications", "Black_Cat, x, Cat, animal", "Black_Cat, x, Cat, animal"),
     ("lines join", "a,\r\nb\r\n", "a, b\r\n"),
+    ("lines join", "A woman smiles.\nA man walks.", "A woman smiles. A man walks."),
+    ("lines join", "solo, etc.\nhat,\nShe waves.\nx", "solo, etc., hat, She waves. x"),
+    ("lines join", "一个女孩微笑。\n她挥手。\n", "一个女孩微笑。她挥手。\n"),
     ("lines first", "\na\nb", "a"),
     ("lines lf", "a\r\nb\r", "a\nb\n"),
     ("lines final", "a", "a\n"),
@@ -156,6 +162,9 @@ CASES = [
     ("exclusive", "short hair, x, long hair", "short hair, x"),
     ("blacklist", "watermark, x", "x"),
     ("take other.png union", "a, x", "a, x, p, q"),
+    ("take weighted.png union", "a", "a, (smile:1.2), b"),
+    ("take weighted.png prepend", "a, smile", "b, a, smile"),
+    ("take weighted.png intersect", "a, smile, b", "smile, b"),
     ("take other.png prepend", "a", "p, q, a"),
     ("take other.png intersect", "a, p", "p"),
     ("take other.png subtract", "a, p", "a"),
@@ -173,7 +182,7 @@ CASES = [
 
 
 def context() -> Context:
-    captions = {"other.png": "p, q"}
+    captions = {"other.png": "p, q", "weighted.png": "(smile:1.2), b"}
     return Context(
         name="a.png",
         count={"common": 9}.get,  # type: ignore[arg-type]
@@ -205,6 +214,7 @@ def test_a_file_that_loses_its_last_tag_is_what_the_trainer_can_read() -> None:
     assert parse_operation("remove a").apply("a", asked) == ""
     asked.profile = PROFILES["sd-scripts"]
     assert parse_operation("remove a").apply("a", asked) == "\n"
+    assert [parse_operation('set ""').apply(text, asked) for text in (None, "a", "\n")] == ["\n"] * 3
 
 
 def test_every_line_is_a_caption_where_the_trainer_takes_one_at_random() -> None:
@@ -255,6 +265,19 @@ def test_sentences_are_taken_as_one(operation: str, before: str | None, after: s
     asked = context()
     asked.caption_of = {".txt": "1girl, smiling, hat\n", ".caption": CAT + "\n", ".zh": CAT_ZH}.get
     assert parse_operation(operation).apply(before, asked) == after
+
+
+@pytest.mark.parametrize("tag", [":)", "a)", "(b", "x, y", "[/]"])
+def test_a_weight_goes_again_or_never_comes(tag: str) -> None:
+    asked, weigh = context(), parse_operation(f'weight "{tag}" 1.2')
+    text = f"q, {tag}, z"
+    try:
+        weighted = weigh.apply(text, asked)
+    except CannotChange as refused:
+        assert refused.code == "captions.bracket"
+    else:
+        assert parse_operation("unweight").apply(weighted, asked) == text
+        assert tags_of(str(weighted), OURS) == tags_of(text, OURS)
 
 
 def test_shuffling_is_the_same_each_time_and_differs_between_images() -> None:

@@ -124,6 +124,7 @@ def test_filters_ask_for_buckets_and_near_duplicates(tmp_path: Path, capsys: pyt
         (["blame", "a", "nothing"], "captions.tag"),
         (["revert", "--transaction", "7"], "captions.no_transaction"),
         (["redo"], "captions.nothing_to_redo"),
+        (["edit", "--do", "take nosuch.png union"], "captions.image"),
         (["export", "out.xyz"], "captions.format"),
     ],
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from time import thread_time
 
 from lora_tui.captions.expressions import STOPPED, call_in
+from lora_tui.captions.vocabulary import glob_expression
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -93,20 +94,25 @@ def too_slow(pattern: str) -> UserError:
 
 @dataclass(frozen=True)
 class Tags:
-    """Tags that are meant: exact names, names with ``*`` and ``?``, whole-tag regular expressions."""
+    r"""Tags that are meant: exact names, wild ones, whole-tag regular expressions.
+
+    Wild names are those of the filter: ``*`` and ``?``, ``\*`` for a star, and case is ignored.
+    """
 
     names: tuple[str, ...] = ()
     globs: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     ignore_case: bool = False
     _exact: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    _wild: tuple[re.Pattern[str], ...] = field(default=(), init=False, repr=False)
     _compiled: tuple = field(default=(), init=False, repr=False)  # type: ignore[type-arg]
 
     def __post_init__(self) -> None:
         exact = frozenset(name.casefold() for name in self.names) if self.ignore_case else frozenset(self.names)
-        sources = [*(glob_pattern(glob) for glob in self.globs), *self.patterns]
+        expressions = tuple(compiled(one, ignore_case=self.ignore_case) for one in self.patterns)
         object.__setattr__(self, "_exact", exact)
-        object.__setattr__(self, "_compiled", tuple(compiled(one, ignore_case=self.ignore_case) for one in sources))
+        object.__setattr__(self, "_wild", tuple(map(glob_expression, self.globs)))
+        object.__setattr__(self, "_compiled", expressions)
 
     def has(self, tag: str) -> bool:
         """Whether ``tag`` is meant.
@@ -116,26 +122,23 @@ class Tags:
         """
         if (tag.casefold() if self.ignore_case else tag) in self._exact:
             return True
+        if any(one.match(tag) for one in self._wild):
+            return True
         try:
             return any(one.fullmatch(tag, timeout=seconds()) for one in self._compiled)
         except STOPPED:
-            raise too_slow(" | ".join([*self.globs, *self.patterns])) from None
+            raise too_slow(" | ".join(self.patterns)) from None
 
     @property
     def is_fuzzy(self) -> bool:
         """Whether more is meant than names to the letter."""
-        return bool(self._compiled) or self.ignore_case
+        return bool(self._compiled or self._wild) or self.ignore_case
 
     def may_be_in(self, caption: str) -> bool:
         """A quick look that is never wrong when it says no."""
         if self.is_fuzzy:
             return True
         return any(name in caption for name in self.names)
-
-
-def glob_pattern(glob: str) -> str:
-    """A wildcard name as a regular expression: ``*`` any run, ``?`` one character."""
-    return "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in glob)
 
 
 def exactly(names: Iterable[str], *, ignore_case: bool = False) -> Tags:

@@ -10,12 +10,12 @@ from itertools import pairwise
 from typing import Literal
 
 from lora_tui.captions.document import UNDECODABLE, CaptionDocument
-from lora_tui.captions.edits import with_each_replaced
+from lora_tui.captions.edits import gap_behind, with_each_replaced
 from lora_tui.captions.encodings import how_to_read
 from lora_tui.captions.kaomoji import is_kaomoji, spaced, underscored
 from lora_tui.captions.operations.base import CannotChange, Context, EachCaption
 from lora_tui.captions.view import caption_view
-from lora_tui.text import _
+from lora_tui.text import _, plain
 
 _PLAIN_BRACKET = re.compile(r"(?<!\\)([()])")
 _ESCAPED_BRACKET = re.compile(r"\\([()])")
@@ -102,10 +102,25 @@ class Weight(EachCaption):
             is_weighted = item.name_start != item.start
             if (self.tag and item.text != self.tag) or not (self.weight or is_weighted):
                 continue
-            new = f"({item.text}:{self.weight})" if self.weight else item.text
+            new = self._weighted(item.text, context) if self.weight else item.text
             parts += [caption[position : item.start], new]
             position = item.end
         return "".join([*parts, caption[position:]])
+
+    def _weighted(self, name: str, context: Context) -> str:
+        """The tag with the weight.
+
+        Raises:
+            CannotChange: nobody could tell the tag's own brackets from that of the weight.
+        """
+        new = f"({name}:{self.weight})"
+        if [item.text for item in caption_view(new, context.profile).items] != [name]:
+            raise CannotChange(
+                _("A weight cannot be told from the brackets of the tag {tag}.").format(tag=plain(name)),
+                remedy=_("Write a backslash before its brackets first."),
+                code="captions.bracket",
+            )
+        return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +150,10 @@ class JoinLines:
         if text is None or len(lines) < 2:
             return text
         ending = re.search(r"(?:\r\n|\r|\n)?\Z", text)
-        separator = context.profile.separator
-        joined = lines[0] if self.first_only else (separator + " ").join(line.rstrip(" " + separator) for line in lines)
+        joined = lines[0]
+        for line in () if self.first_only else lines[1:]:
+            joined = joined.rstrip(" " + context.profile.separator)
+            joined += gap_behind(joined, context.profile) + line
         return joined + (ending[0] if ending else "")
 
 

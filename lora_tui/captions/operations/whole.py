@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lora_tui.captions.edits import with_names, without
+from lora_tui.captions.edits import gap_behind, with_names, without
 from lora_tui.captions.expressions import STOPPED
-from lora_tui.captions.operations.base import Context, EachCaption, is_joining, with_all
+from lora_tui.captions.operations.base import CannotChange, Context, EachCaption, is_joining, with_all
 from lora_tui.captions.operations.match import compiled, seconds, too_slow
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.view import caption_view, captions_of, map_captions, tags_of, view
+from lora_tui.captions.view import caption_view, captions_of, map_captions, view
+from lora_tui.errors import UserError
 
 Reach = Literal["whole", "part", "caption"]
 
@@ -72,7 +74,7 @@ class SetText:
             return text and map_captions(text, context.profile, self._line)
         if self.only_if_empty and text is not None and text.strip():
             return text
-        if not self.text and text is not None:
+        if not self.text:
             return context.profile.empty_text
         ending = re.search(r"(?:\r\n|\r|\n)*\Z", text or "")
         return self.text + (ending[0] if ending else "")
@@ -104,7 +106,7 @@ class Take:
     how: Literal["replace", "fill", "union", "intersect", "subtract", "prepend", "append"]
 
     def apply(self, text: str | None, context: Context) -> str | None:
-        other = context.caption_of(self.source)
+        other = self._other(context)
         if other is None or (self.how == "fill" and context.profile.line == 1 and text is not None and text.strip()):
             return text
         if self.how in ("replace", "fill"):
@@ -113,14 +115,29 @@ class Take:
             return SetText(_caption_in(other, context), self.how == "fill").apply(text, context)
         if self.how in ("prepend", "append", "union") and _has_sentences(text, other, context):
             return self._beside(text, _caption_in(other, context), context)
-        tags = tuple(dict.fromkeys(_tags_in(other, context)))
+        tags = _tags_in(other, context)
         if self.how in ("intersect", "subtract"):
-            return text and map_captions(text, context.profile, lambda one: self._cut(one, set(tags), context))
+            return text and map_captions(text, context.profile, lambda one: self._cut(one, tags.keys(), context))
         from lora_tui.captions.operations.placing import BACK, FRONT, Add
 
-        return Add(tags, FRONT if self.how == "prepend" else BACK).apply(text, context) if tags else text
+        add = Add(tuple(tags.values()), FRONT if self.how == "prepend" else BACK)
+        return add.apply(text, context) if tags else text
 
-    def _cut(self, caption: str, tags: set[str], context: Context) -> str:
+    def _other(self, context: Context) -> str | None:
+        """The caption that is taken from.
+
+        Raises:
+            CannotChange: that of this image by another ending cannot be read.
+            UserError: the image that is named is not there, or its caption cannot be read.
+        """
+        try:
+            return context.caption_of(self.source)
+        except UserError as error:
+            if not self.source.startswith("."):
+                raise
+            raise CannotChange(f"{error.place}: {error.message}", remedy=error.remedy, code=error.code) from None
+
+    def _cut(self, caption: str, tags: Set[str], context: Context) -> str:
         seen = caption_view(caption, context.profile)
         gone = [i for i, item in enumerate(seen.items) if (item.text in tags) == (self.how == "subtract")]
         return without(caption, seen, gone, context.profile)
@@ -135,8 +152,7 @@ class Take:
             if not own or not other or other in own:
                 return caption if own else other
             first, second = (other, own) if self.how == "prepend" else (own, other)
-            joint = " " if first[-1] in ".!?" else "" if first[-1] in "。！？" else context.profile.separator + " "
-            return caption.replace(own, first + joint + second, 1)
+            return caption.replace(own, first + gap_behind(first, context.profile) + second, 1)
 
         return map_captions(text, context.profile, change)
 
@@ -146,8 +162,12 @@ def _plainly(context: Context) -> Profile:
     return replace(context.profile, line=1) if context.profile.line > 1 else context.profile
 
 
-def _tags_in(text: str, context: Context) -> tuple[str, ...]:
-    return tags_of(text, _plainly(context))
+def _tags_in(text: str, context: Context) -> dict[str, str]:
+    """The names of the tags in the text of another file, each with how it is written, weight and all."""
+    found: dict[str, str] = {}
+    for item in view(text, _plainly(context)).items:
+        found.setdefault(item.text, text[item.start : item.end])
+    return found
 
 
 def _caption_in(text: str, context: Context) -> str:
