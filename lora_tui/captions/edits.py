@@ -14,6 +14,8 @@ from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import Item, View, caption_view, zone_cuts
 
 Side = Literal["before", "after"]
+_ENDS = frozenset(".!?")
+_WIDE_ENDS = frozenset("。！？")
 _BEHIND = re.compile(r"(?:(?<=[.!?])\s+|(?<=[。！？])\s*)(?P<tag>[^\s.!?。！？][^.!?。！？]*)\Z")
 
 
@@ -116,9 +118,17 @@ def _gap_after(item: Item, gap: str) -> str:
     return " " if item.text[-1] in ".!?" else ""
 
 
+def gap_behind(text: str, profile: Profile) -> str:
+    """What sets a caption off from another that is put behind it: no separator where it ends with a sentence."""
+    last = text.rpartition(profile.separator)[2].strip()
+    if last[-1:] in _WIDE_ENDS:
+        return ""
+    return " " if last[-1:] in _ENDS and " " in last else profile.separator + " "
+
+
 def ends_sentence(name: str) -> bool:
     """Whether what was cut out as a tag is the end of a sentence, after which no separator is put."""
-    return name[-1:] in "。！？" or (name[-1:] in ".!?" and name.count(" ") > 1)
+    return name[-1:] in _WIDE_ENDS or (name[-1:] in _ENDS and name.count(" ") > 1)
 
 
 def after_sentence(item: Item) -> tuple[str, int]:
