@@ -78,3 +78,23 @@ def test_a_crop_never_leaves_the_picture(width: int, height: int, across: float,
 def test_the_same_picture_gives_the_same_place() -> None:
     picture = scene(500, 200, (333, 90), 40, seed=5)
     assert best_place(picture, (200, 200)) == best_place(picture.copy(), (200, 200))
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "kept", "wanted"),
+    [
+        ("astronaut", (0, 0, 512, 256), 256, (185, 265)),  # her face
+        ("camera", (0, 0, 512, 256), 256, (150, 290)),  # his head
+        ("coffee", (0, 0, 600, 200), 200, (240, 400)),  # the cup, or what the crop can hold of it
+        ("rocket", (0, 100, 640, 320), 220, (315, 330)),  # the rocket
+    ],
+)
+def test_the_subject_of_photographs_is_kept(
+    name: str, part: tuple[int, int, int, int], kept: int, wanted: tuple[int, int]
+) -> None:
+    import skimage.data
+
+    picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB").crop(part)
+    left, _top = best_place(picture, (kept, kept))
+    assert left <= wanted[0] + 5
+    assert left + kept >= wanted[1] - 5
