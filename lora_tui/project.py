@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -18,7 +19,7 @@ from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.places import absolute, exists, expand, flaw, is_file
 from lora_tui.text import N_, _, plain
-from lora_tui.toml_files import TomlError, read_toml
+from lora_tui.toml_files import TomlError, parse_toml, read_toml
 
 FILE_NAME = "lora-tui.toml"
 SCHEMA_VERSION = 1
@@ -225,6 +226,23 @@ class Project:
             message = _("A name in the project is not valid UTF-8 and cannot be written.")
             raise _wrong(self.file, message, _("Rename that folder."), "project.unwritable") from error
 
+    def take_trigger(self, word: str) -> None:
+        """Take another trigger word and write it into the project's file, whose other lines and comments stay.
+
+        Raises:
+            UserError: the file cannot be read or written.
+        """
+        self.trigger = word.strip()
+        try:
+            text = self.file.read_text("utf-8-sig")
+            changed = _with_text(text, "trigger", self.trigger)
+            if _from_data(self.root, self.file, parse_toml(changed)) == self:
+                write_atomic(self.file, changed.encode("utf-8"))
+                return
+        except (OSError, ValueError, UserError):
+            pass  # what is odd about the file, save() says
+        self.save()
+
     def _as_toml(self) -> str:
         import tomli_w
 
@@ -236,6 +254,23 @@ class Project:
             {"path": _relative(self.root, os.fspath(entry.path)), "repeats": entry.repeats} for entry in self.datasets
         ]
         return tomli_w.dumps(data)
+
+
+def _with_text(document: str, key: str, value: str) -> str:
+    """A TOML document with another text for a key that belongs to no table; the line that is there is changed."""
+    import tomli_w
+
+    written = tomli_w.dumps({key: value}).strip()
+    table = re.search(r"^[ \t]*\[", document, re.MULTILINE)
+    head, tail = (document[: table.start()], document[table.start() :]) if table else (document, "")
+    value_of = rf"""^({key}[ \t]*=[ \t]*)("(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+    new, number = re.subn(
+        value_of, lambda found: found[1] + written.partition("= ")[2], head, count=1, flags=re.MULTILINE
+    )
+    if number:
+        return new + tail
+    lines = head.rstrip("\n")
+    return (lines + "\n" if lines else "") + written + "\n" + ("\n" if tail else "") + tail
 
 
 def checked_purpose(text: str) -> str:

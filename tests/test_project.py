@@ -191,3 +191,31 @@ def test_a_path_that_is_no_text_cannot_be_saved_and_says_so(tmp_path: Path) -> N
     with pytest.raises(UserError) as caught:
         Project.create(tmp_path / "hat", datasets=[Path("/data/\udcff")])
     assert caught.value.code == "project.unwritable"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('# mine\nname = "x"\n', '# mine\nname = "x"\ntrigger = "new"\n'),
+        ('trigger = "old" # why\nname = "x"\n', 'trigger = "new" # why\nname = "x"\n'),
+        (
+            "name = 'x'\n\n[[datasets]] # one\npath = \"a\"\n",
+            'name = \'x\'\ntrigger = "new"\n\n[[datasets]] # one\npath = "a"\n',
+        ),
+        ("name = 'x'\ntrigger='old'", "name = 'x'\ntrigger=\"new\""),
+    ],
+)
+def test_another_trigger_word_leaves_the_rest_of_the_file(tmp_path: Path, before: str, after: str) -> None:
+    project = Project.load(write(tmp_path, before))
+    project.take_trigger(" new ")
+    assert project.file.read_text() == after
+    assert Project.load(tmp_path) == project
+
+
+@pytest.mark.parametrize("word", ['a "b"', "a\\nb", "日本", "'", "x # y"])
+@pytest.mark.parametrize("text", ['name = """\ntrigger = "a"\n[x]\n"""\n', 'trigger = """\nold"""\n', ""])
+def test_any_trigger_word_is_read_back_from_any_file(tmp_path: Path, text: str, word: str) -> None:
+    project = Project.load(write(tmp_path, text))
+    project.take_trigger(word)
+    assert Project.load(tmp_path) == project
+    assert Project.load(tmp_path).trigger == word

@@ -89,6 +89,11 @@ class Linter:
         self._misspelled: dict[str, str] = {}
         self._names: tuple[int, dict[str, list[int]]] = (-1, {})
 
+    def use(self, options: LintOptions) -> None:
+        """Check for other things from now on."""
+        self.options = options
+        self._known.clear()
+
     def problems(self, number: int) -> tuple[Problem, ...]:
         """The problems of one caption, of the caption alone and of its tags among the others."""
         entry = self.corpus.entries[number]

@@ -91,3 +91,12 @@ async def test_a_dataset_of_tags_lists_tags(tmp_path: Path) -> None:
     make_dataset(tmp_path, 3)
     async with running(tmp_path, screen="tags") as (app, pilot):
         await soon(pilot, lambda: ready(app) and "VOCABULARY" in screen_text(app) and "hatgirl" in listed(app))
+
+
+async def test_renaming_a_tag_that_stands_in_sentences_alone_says_how_it_is_done(root: Path) -> None:
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("s", "colon")
+        await type_in(pilot, 'rename "red hat" to "cap"')
+        await pilot.press("enter")
+        await soon(pilot, lambda: "2 captions have it in sentences: phrase rename red hat" in screen_text(app))

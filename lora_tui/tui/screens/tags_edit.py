@@ -129,6 +129,7 @@ class Edits:
                 if repeatable:  # elsewhere it may change something
                     self._editor.recorder.note(found.operation_text)
                 self.screen.tell(_("Nothing changes by: {operation}").format(operation=_shown(found)), "muted")
+                self.screen.prose.suggest(found.operation_text)
                 self._go_on()
         elif ask:
             self._show(found)

@@ -1,4 +1,4 @@
-"""What guides in the tag editor: problems and their fixes, the trigger word, prune assistant, sweep, history, keys."""
+"""What guides in the tag editor: problems and their fixes, prune assistant, sweep, history, keys."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from lora_tui.captions.lint import Problem
 from lora_tui.captions.prune import PURPOSES, prune_plan
 from lora_tui.captions.query import check_filter_name, load_filters
-from lora_tui.captions.quoting import quoted
 from lora_tui.captions.transaction import Preview
-from lora_tui.captions.trigger import check_trigger
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.editor import AT_ONCE, Stretch
@@ -97,35 +95,6 @@ class Guides:
             return editor.prepare_fixes(chosen, _("mend {code}").format(code=chosen_code), f"lint {chosen_code}")
 
         self.screen.edits.consider(prepare, stretch, ask=True, repeatable=False)
-
-    # -- the trigger word
-
-    def action_trigger(self) -> None:
-        self.screen.guide(self._trigger)
-
-    async def _trigger(self) -> None:
-        editor = self._editor
-        asking = editor.asking
-        asked = await self.screen.app.push_screen_wait(
-            AskText(
-                _("Trigger word"),
-                asking.trigger,
-                detail=_("It is put in front of every caption of the list, in this spelling."),
-                accept=_("show what changes"),
-            )
-        )
-        word = (asked or "").strip()
-        if not word:
-            return
-        known = asking.lists if len(asking.lists) else None
-        problems = check_trigger(
-            word, editor.corpus.index, total=len(editor.corpus.entries), known=known, tokens=asking.tokens
-        )
-        if any(problem.severity == "error" for problem in problems):
-            self.screen.tell(plain(problems[0].message), "error")
-            return
-        notes = [plain(problem.message) for problem in problems] if word != asking.trigger else []
-        self.screen.edits.run(f"trigger {quoted(word)}", scope="shown", ask=bool(notes) or None, notes=notes)
 
     # -- prune assistant
 

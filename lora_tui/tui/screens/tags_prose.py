@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.document import CaptionDocument, decoded
 from lora_tui.captions.prose import Clauses, clauses_of, counted_again, counted_phrases, phrase_text
+from lora_tui.captions.prose import expression as phrase_expression
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.variants import shown_text
 from lora_tui.captions.view import view
 from lora_tui.captions.vocabulary import Row
-from lora_tui.text import _, plain
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.offers import list_offers
 from lora_tui.tui.tags.rows import ORDERS
 from lora_tui.tui.threads import in_thread, start_job
@@ -33,6 +35,9 @@ CACHED = 20_000
 
 LONGEST_REST = 10.0
 """Seconds without an edit, at most, before phrases are counted again: as long as the count itself takes."""
+
+_TAG_VERBS = re.compile(r"(?P<verb>rename|remove) (?:\"(?P<what>[^\"*?/]+)\"|(?P<bare>[^\"*?/,;]+?))(?: to .*)?")
+"""An operation on one tag, which could be one on a phrase."""
 
 FOR_TAGS = frozenset(
     {"toggle-tag", "to-front", "to-back", "move-up", "move-down", "copy", "quick-set", "undo-tag", "sweep"}
@@ -195,6 +200,26 @@ class Prose:
         label = _("rename {tag} to").format(tag=plain(phrase, limit=24)) + f" ({spoken})"
         offers = list_offers(row.tag for row in self._rows)
         self.screen.finding.ask(label, done, offers=offers, value=phrase, kind="tags", final=True, would=would)
+
+    def suggest(self, operation: str) -> None:
+        """Say how an operation on a tag that changed nothing is done in sentences, where they have its words."""
+        found = _TAG_VERBS.fullmatch(operation)
+        if found is not None:
+            start_job(self.screen, partial(self._suggest, found["verb"], found["what"] or found["bare"]), "suggest")
+
+    async def _suggest(self, verb: str, what: str) -> None:
+        editor = self._editor
+        expression = re.compile(phrase_expression(what), re.IGNORECASE)
+        raws = [entry.raw for entry in editor.corpus.entries if entry.raw is not None]
+        number = await in_thread(lambda: sum(1 for raw in raws if expression.search(decoded(raw))))
+        if number and editor is self.screen.editor:
+            text = ngettext(
+                "No such tag; {count} caption has it in sentences: {command}",
+                "No such tag; {count} captions have it in sentences: {command}",
+                number,
+            )
+            command = f"phrase {verb} {what}"
+            self.screen.tell(text.format(count=count(number), command=plain(command, limit=40)), "warning")
 
     def filter(self) -> str:
         """The filter for the phrase under the cursor."""

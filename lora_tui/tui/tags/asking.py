@@ -5,6 +5,7 @@ Everything that costs time is read when it is first asked for. Knows no widget.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,11 @@ class Asking:
             tables=self.tables,
         )
         self.linter = Linter(self.corpus, options)
+
+    def take_trigger(self, word: str) -> None:
+        """Another trigger word, which captions are checked for from now on."""
+        self.trigger = word
+        self.linter.use(replace(self.linter.options, trigger=word))
 
     def tokens(self, text: str) -> int:
         """How many tokens a text has."""
