@@ -143,6 +143,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self._quiet = quiet
         self._driven = False
         self._strips: dict[int, Strip] = {}
+        self._looks: dict[tuple[str, bool], Style] = {}
         self._widths: tuple[tuple[int, int], ...] = ()
         self.set_reactive(VirtualList.cursor, 0 if count else -1)
 
@@ -160,7 +161,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     def driven(self, value: bool) -> None:
         self._driven = value
         self.can_focus = not value
-        self._strips.clear()
+        self._forget_strips()
         self.refresh()
 
     @property
@@ -187,7 +188,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         if empty is not None:
             self._empty = empty
         wanted = self.cursor if cursor is None else cursor
-        self._strips.clear()
+        self._forget_strips()
         self._resize_content()
         target = min(max(wanted, 0), count - 1)
         moved = target != self.cursor
@@ -204,7 +205,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
 
     def reload(self) -> None:
         """Ask for every visible row again: their content changed, their number did not."""
-        self._strips.clear()
+        self._forget_strips()
         self._widths = ()
         self.refresh()
 
@@ -263,31 +264,38 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self.cursor = index
 
     def on_focus(self) -> None:
+        self._looks.clear()
         self._repaint_cursor()
 
     def on_blur(self) -> None:
+        self._looks.clear()
         self._repaint_cursor()
 
     # -- drawing
 
     def on_resize(self) -> None:
         self._widths = ()
-        self._strips.clear()
+        self._forget_strips()
         self._resize_content()
         self._keep_in_view()
 
     def notify_style_update(self) -> None:
-        self._strips.clear()
+        self._forget_strips()
         super().notify_style_update()
+
+    def _forget_strips(self) -> None:
+        self._strips.clear()
+        self._looks.clear()
 
     def render_line(self, y: int) -> Strip:
         width = self._inner_width
-        base = self.rich_style
         if y < self._titles:
             return self._title_strip(width)
         index = self._index_at(y)
+        if index is None and self._count:
+            return Strip.blank(width, self._toned("", False))
         if index is None:
-            return self._empty_strip(y - self._titles, width) if not self._count else Strip.blank(width, base)
+            return self._empty_strip(y - self._titles, width)
         strip = self._strips.get(index)
         if strip is None:
             strip = self._row_strip(index, width)
@@ -299,15 +307,15 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     def _row_strip(self, index: int, width: int) -> Strip:
         here = index == self.cursor and (self._live or not self._quiet)
         marks = marks_of(self.app)
-        base = self._row_base(here)
+        base = self._toned("", here)
         segments: list[Segment] = []
         used = 0
         if self._marker:
-            segments.append(self._lead(here, base))
+            segments.append(self._lead(here))
             used = 2
         cells = self._row(index)
         if len(cells) == 1 and len(self.columns) > 1:
-            return self._whole_row(cells[0], segments, width, base, here)
+            return self._whole_row(cells[0], segments, width, here)
         for position, (number, cell_width) in enumerate(self._layout(width)):
             if position:
                 segments.append(Segment(" " * self._gap, base))
@@ -316,7 +324,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
             cell = cells[number] if number < len(cells) else ""
             text, tone = (cell, "") if isinstance(cell, str) else cell
             shown = fit(text, cell_width, align=column.align, cut=column.cut, ellipsis=marks.ellipsis)
-            segments.append(Segment(shown, self._toned(tone, base, here)))
+            segments.append(Segment(shown, self._toned(tone, here)))
             used += cell_width
         return Strip(segments, used).adjust_cell_length(width, base)
 
@@ -327,23 +335,30 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         name = "virtual-list--cursor" if self._live else "virtual-list--cursor-blurred"
         return self.rich_style + self.get_component_rich_style(name, partial=True)
 
-    def _lead(self, here: bool, base: Style) -> Segment:
+    def _lead(self, here: bool) -> Segment:
         """The two cells before a row: the cursor's mark, another one while the keys go elsewhere."""
         marks = marks_of(self.app)
         mark = (marks.cursor if self._live else marks.resting) if here else " "
-        return Segment(mark + " ", self._toned("accent" if self._live else "muted", base, here))
+        return Segment(mark + " ", self._toned("accent" if self._live else "muted", here))
 
-    def _toned(self, tone: str, base: Style, here: bool) -> Style:
-        """The style of a cell. Of sixteen colours none but the cursor's own can be counted on to be read on it."""
-        if tone and here and self.app.current_theme.ansi:
-            return base + Style(bold=True) if tone in ("strong", "focus") else base
-        return base + self._tone(tone) if tone else base
+    def _toned(self, tone: str, here: bool) -> Style:
+        """The style of a cell, in the cursor's row when it is ``here``; made once, for there are hundreds."""
+        style = self._looks.get((tone, here))
+        if style is None:
+            base = self._row_base(here)
+            if tone and here and self.app.current_theme.ansi:
+                # Of sixteen colours none but the cursor's own can be counted on to be read on it.
+                style = base + Style(bold=True) if tone in ("strong", "focus") else base
+            else:
+                style = base + self._tone(tone) if tone else base
+            self._looks[tone, here] = style
+        return style
 
-    def _whole_row(self, cell: Cell | str, lead: list[Segment], width: int, base: Style, here: bool) -> Strip:
+    def _whole_row(self, cell: Cell | str, lead: list[Segment], width: int, here: bool) -> Strip:
         """A row of a single cell runs through all columns: a heading, a remark."""
         text, tone = (cell, "") if isinstance(cell, str) else cell
         shown = fit(text, width - (2 if self._marker else 0), ellipsis=marks_of(self.app).ellipsis)
-        return Strip([*lead, Segment(shown, self._toned(tone, base, here))], width)
+        return Strip([*lead, Segment(shown, self._toned(tone, here))], width)
 
     def _title_strip(self, width: int) -> Strip:
         style = self.rich_style + self.get_component_rich_style("virtual-list--title", partial=True)
