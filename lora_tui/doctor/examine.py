@@ -13,6 +13,7 @@ def examine(folder: Path) -> tuple[Check, ...]:
     gpus = machine.gpus()
     return (
         *software.base_checks(),
+        *software.optional_checks(),
         *software.training_checks(gpus=len(gpus)),
         *machine.machine_checks(gpus, folder),
         *terminal.terminal_checks(),

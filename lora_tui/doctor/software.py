@@ -15,10 +15,16 @@ from typing import Any
 from lora_tui import __version__
 from lora_tui.doctor.check import ERROR, NOTE, OK, WARNING, Check
 from lora_tui.python import python_command
-from lora_tui.text import _, plain
+from lora_tui.text import N_, _, plain
 
 BASE = ("textual", "pydantic", "pillow", "tomli-w", "platformdirs", "psutil", "nvidia-ml-py")
 TRAIN = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors")
+OPTIONAL = {
+    "tag": (N_("tagging"), ("onnxruntime", "numpy", "huggingface_hub")),
+    "background": (N_("background removal"), ("rembg", "onnxruntime")),
+    "graphics": (N_("terminal graphics"), ("textual-image",)),
+}
+"""Extras that add something: what, and the distributions that it takes."""
 PROBE_SECONDS = 180.0
 OLDEST_PYTHON = (3, 11)
 
@@ -46,6 +52,16 @@ def base_checks() -> Iterator[Check]:
         _("missing: {names}").format(names=", ".join(missing)) if missing else _("all of the base install"),
         _("Install them: {command}").format(command=install_command("")) if missing else "",
     )
+
+
+def optional_checks() -> Iterator[Check]:
+    """The parts that can be added; each that is not there is a note with the command that adds it."""
+    for extra, (title, names) in OPTIONAL.items():
+        missing = [name for name in names if version_of(name) is None]
+        told = _("not installed: {names}").format(names=", ".join(missing))
+        versions = ", ".join(f"{name} {version_of(name)}" for name in names)
+        remedy = _("Install it with: {command}").format(command=install_command(extra)) if missing else ""
+        yield Check("software", extra, NOTE if missing else OK, _(title), told if missing else versions, remedy)
 
 
 def training_checks(*, gpus: int) -> Iterator[Check]:

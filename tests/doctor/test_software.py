@@ -94,3 +94,15 @@ def test_code_runs_on_a_gpu_or_does_not(capability: tuple[int, int], architectur
 def test_the_command_fits_how_it_was_installed(prefix: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", prefix)
     assert software.install_command("train").endswith(command)
+
+
+def test_optional_parts_are_named_with_what_adds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(software, "version_of", lambda name: None if name == "rembg" else "1.0")
+    checks = {check.name: check for check in software.optional_checks()}
+    assert {name: check.status for name, check in checks.items()} == {
+        "tag": "ok",
+        "background": "note",
+        "graphics": "ok",
+    }
+    assert "rembg" in checks["background"].text
+    assert "lora-tui[background]" in checks["background"].remedy

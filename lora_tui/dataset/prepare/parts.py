@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lora_tui.dataset.prepare.options import Options
+from lora_tui.doctor.software import install_command
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -35,7 +36,7 @@ def check_remover(model: str) -> None:
         raise UserError(
             _("Removing backgrounds needs rembg, which is not installed."),
             place="remove_background",
-            remedy=_("Install it: pip install 'lora-tui[{extra}]'").format(extra=REMOVER_EXTRA),
+            remedy=_("Install it with: {command}").format(command=install_command(REMOVER_EXTRA)),
             code="prepare.extra",
         )
     if is_file_name(model) and not path_of(model).is_file():
@@ -52,7 +53,7 @@ def check_detector(model: str) -> None:
         raise UserError(
             _("Finding faces needs onnxruntime, which is not installed."),
             place="faces",
-            remedy=_("Install it: pip install 'lora-tui[{extra}]'").format(extra=DETECTOR_EXTRA),
+            remedy=_("Install it with: {command}").format(command=install_command(DETECTOR_EXTRA)),
             code="prepare.extra",
         )
     if not path_of(model).is_file():

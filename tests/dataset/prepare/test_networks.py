@@ -100,7 +100,7 @@ def test_a_missing_extra_is_named_with_what_to_install(options: dict[str, str], 
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert told.startswith("prepare.extra ")
-    assert "pip install 'lora-tui[" in told
+    assert "'lora-tui[" in told
 
 
 def test_a_model_by_name_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
