@@ -57,7 +57,7 @@ class FormList(VirtualList):
     def _row_strip(self, index: int, width: int) -> Strip:
         field, marks = self._field(index), marks_of(self.app)
         here = index == self.cursor
-        base = self._row_base(here)
+        base = self._toned("", here)
         start, value_width = self.place_of_value(width)
         room = max(width - start, 0)
         if field.note.tone not in ("error", "warning"):
@@ -66,14 +66,14 @@ class FormList(VirtualList):
         if not rest:
             value_width = room
         pieces = [
-            Cell(self._lead(here, base).text[0], "accent" if self._live else "muted"),
+            Cell(self._lead(here).text[0], "accent" if self._live else "muted"),
             Cell("* " if field.changed else "  ", "accent"),
             Cell(fit(field.title.text, TITLE_WIDTH, ellipsis=marks.ellipsis) + " ", field.title.tone),
             Cell(fit(field.value.text, value_width, cut="middle", ellipsis=marks.ellipsis), field.value.tone),
         ]
         if rest:
             pieces.append(Cell("  " + fit(field.note.text, rest, ellipsis=marks.ellipsis), field.note.tone))
-        segments = [Segment(text, self._toned(tone, base, here)) for text, tone in pieces]
+        segments = [Segment(text, self._toned(tone, here)) for text, tone in pieces]
         return Strip(segments).adjust_cell_length(width, base)
 
     @property
