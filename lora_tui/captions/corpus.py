@@ -63,8 +63,19 @@ class Entry:
         problem: why a caption file that is there cannot be read; such an entry is never changed.
     """
 
-    __slots__ = ("_document", "_raw", "caption_name", "look", "mtime_ns", "name")
-    __slots__ += ("number", "problem", "root", "size", "tags")
+    __slots__ = (
+        "_document",
+        "_raw",
+        "caption_name",
+        "look",
+        "mtime_ns",
+        "name",
+        "number",
+        "problem",
+        "root",
+        "size",
+        "tags",
+    )
 
     def __init__(self, number: int, root: str, name: str, caption_name: str) -> None:
         self.number = number

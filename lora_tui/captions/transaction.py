@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import compress, count
 from operator import ne
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
@@ -183,6 +183,8 @@ class Session:
         self._prefix = "" if prefix == "." else prefix + "/"
         self._numbers: dict[str, int] = {}
         self._numbers_of = -1
+        #: Why the last undo or redo stepped over transactions.
+        self.stepped_over: list[UserError] = []
         self._finished: list[Transaction] = []
         self._guard = threading.Lock()
         self._own: set[int] = set()
@@ -205,7 +207,7 @@ class Session:
             if entry.raw != change.before:
                 contested.append(FileChange(name, change.before, change.after))
                 continue
-            stamps[name] = (entry.mtime_ns, entry.size)
+            stamps[name] = (entry.mtime_ns, entry.size, entry.look)
             changes.append(FileChange(name, change.before, change.after))
             fitting.append((change.number, change.document))
             tags.append(own)
@@ -231,11 +233,9 @@ class Session:
             UserError: ``captions.nothing_to_undo``.
         """
         self.flush()
-        back, _forward = self.journal.undo_and_redo()
-        if not back:
-            message, code = _("There is nothing to undo."), "captions.nothing_to_undo"
-            raise UserError(message, code=code)
-        return [self._turn(record, "undo", author) for record in reversed(back[-steps:])]
+        back, forward = self.journal.undo_and_redo()
+        message = _("There is nothing to undo.")
+        return self._turned("undo", back, forward, steps, author) or _nothing(message, "captions.nothing_to_undo")
 
     def redo(self, steps: int = 1, author: str = "") -> list[Transaction]:
         """Bring back what was undone last.
@@ -244,11 +244,35 @@ class Session:
             UserError: ``captions.nothing_to_redo``.
         """
         self.flush()
-        _back, forward = self.journal.undo_and_redo()
-        if not forward:
-            message, code = _("There is nothing to redo."), "captions.nothing_to_redo"
-            raise UserError(message, code=code)
-        return [self._turn(record, "redo", author) for record in reversed(forward[-steps:])]
+        back, forward = self.journal.undo_and_redo()
+        message = _("There is nothing to redo.")
+        return self._turned("redo", forward, back, steps, author) or _nothing(message, "captions.nothing_to_redo")
+
+    def _turned(
+        self, kind: str, records: list[Record], others: list[Record], steps: int, author: str
+    ) -> list[Transaction]:
+        """The last of ``records`` taken back or brought back; what cannot be read is stepped over.
+
+        Args:
+            others: what was turned before; where the disk refused a part of that, only this part is tried again.
+        """
+        partly = {record.number for record in others}
+        done: list[Transaction] = []
+        self.stepped_over = []
+        for record in reversed(records):
+            if len(done) >= steps:
+                break
+            try:
+                changes = self._changes_of_turn(record, kind, partly=record.number in partly)
+            except UserError as error:
+                self.stepped_over.append(error)
+                continue
+            if changes:
+                head = {"kind": kind, "author": author, "operation": f"{kind} {record.number}", "of": record.number}
+                done.append(self.change_files(head, changes))
+        if not done and self.stepped_over:
+            raise self.stepped_over[0]
+        return done
 
     def change_files(
         self, head: dict[str, Any], changes: Sequence[FileChange], contested: Sequence[FileChange] = ()
@@ -270,7 +294,7 @@ class Session:
             if entry.raw != change.before or entry.problem is not None or number in changed:
                 left.append(change)
                 continue
-            stamps[change.name] = (entry.mtime_ns, entry.size)
+            stamps[change.name] = (entry.mtime_ns, entry.size, entry.look)
             kept.append(change)
             if change.after != change.before:
                 changed[number] = None if change.after is None else CaptionDocument.parse(change.after)
@@ -309,9 +333,9 @@ class Session:
             finished, self._finished = self._finished, []
         numbers = self._by_name() if finished else {}
         for transaction in finished:
-            for name, (mtime_ns, size) in transaction.written.items():
+            for name, stamp in transaction.written.items():
                 if (number := numbers.get(name)) is not None:
-                    self.corpus.stamp(number, mtime_ns, size)
+                    self.corpus.stamp(number, *stamp)
             if transaction.lost and self._writer.is_idle:
                 self._reread(transaction.lost)
             elif transaction.lost:
@@ -349,13 +373,26 @@ class Session:
         self._writer.submit(transaction)
         return transaction
 
-    def _turn(self, record: Record, kind: str, author: str) -> Transaction:
-        """A transaction that takes ``record`` back (undo) or brings it back (redo)."""
-        head = {"kind": kind, "author": author, "operation": f"{kind} {record.number}", "of": record.number}
+    def _changes_of_turn(self, record: Record, kind: str, *, partly: bool) -> list[FileChange]:
+        """What takes ``record`` back (undo) or brings it back (redo).
+
+        Args:
+            partly: a part of it was refused before; what is by now as it should be is left out.
+
+        Raises:
+            UserError: ``journal.damaged``.
+        """
         changes = self.journal.load(record)
         if kind == "undo":
             changes = [FileChange(change.name, change.after, change.before) for change in changes]
-        return self.change_files(head, changes)
+        return [change for change in changes if not self._is_there(change)] if partly else changes
+
+    def _is_there(self, change: FileChange) -> bool:
+        """Whether a file holds what a change is to make of it."""
+        try:
+            return self.current(change.name) == change.after
+        except OSError:
+            return False
 
     def _reread(self, names: Iterable[str]) -> None:
         numbers = self._by_name()
@@ -371,6 +408,10 @@ class Session:
     def _done(self, transaction: Transaction) -> None:
         with self._guard:
             self._finished.append(transaction)
+
+
+def _nothing(message: str, code: str) -> NoReturn:
+    raise UserError(message, code=code)
 
 
 def _named(error: UserError, name: str) -> UserError:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lora_tui.dataset.filter_facts import FilterFacts
 
 FAILED = 1
+_NAMED = 5
 
 
 def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
@@ -285,9 +286,26 @@ def report(
             note(_("The edit waits; to merge or drop it: {command}").format(command=command))
         for name, reason in one.failures.items():
             note(plain(name) + ": " + _("it cannot be written: {reason}.").format(reason=reason))
+        if one.failures and one.head.get("kind") in ("undo", "redo"):
+            note(_("The same command tries these files again."))
+    for one in finished:
+        _tell_of_files(one)
     for _number, error in refused:
         note(str(error))
     return FAILED if lost or refused else 0
+
+
+def _tell_of_files(one: Transaction) -> None:
+    """What a person may not expect of files that were written."""
+    from lora_tui.cli.output import note
+
+    for names, text in (
+        (one.parted, _("Other names of the file (hard links) keep the old caption: {names}")),
+        (one.disowned, _("The file belonged to somebody else, and is yours now: {names}")),
+    ):
+        if names:
+            shown = ", ".join(plain(name) for name in names[:_NAMED])
+            note(text.format(names=shown + " …" * (len(names) > _NAMED)))
 
 
 def _as_json(one: Transaction) -> dict[str, Any]:
@@ -297,6 +315,8 @@ def _as_json(one: Transaction) -> dict[str, Any]:
         "operation": one.head.get("operation", ""),
         "conflicts": list(one.conflicts),
         "failures": dict(one.failures),
+        "parted": list(one.parted),
+        "disowned": list(one.disowned),
         "error": one.error.as_dict() if one.error else None,
     }
 

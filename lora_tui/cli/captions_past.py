@@ -55,11 +55,14 @@ def _redo(args: argparse.Namespace) -> int:
 
 def _turned(args: argparse.Namespace, way: str) -> int:
     from lora_tui.cli.captions_open import author, open_session, report
+    from lora_tui.cli.output import note
 
     if args.steps < 1:
         raise UserError(_("At least one step."), place=str(args.steps), code="usage")
     session = open_session(args, captions=False)
     (session.undo if way == "undo" else session.redo)(args.steps, author(args))
+    for error in session.stepped_over:
+        note(str(error))
     return report(session.close(), args)
 
 

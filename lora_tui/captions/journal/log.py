@@ -120,7 +120,7 @@ class Journal:
         Raises:
             UserError: ``journal.damaged``.
         """
-        return [change for change in self._all_of(record) if change.name not in record.failed]
+        return [change for change in self._all_of(record) if record.has(change.name)]
 
     def contested(self, record: Record) -> list[FileChange]:
         """What a transaction was to make of the files that another program had changed.

@@ -10,10 +10,12 @@ import contextlib
 import ctypes
 import os
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lora_tui.captions.folders import look_of, read_bytes
 from lora_tui.files import default_mode, kind_of, write_atomic
 from lora_tui.text import _
 
@@ -21,16 +23,17 @@ _ENDING = ".lora-tui.tmp"
 _ANYTHING = (-1, -1, -1)
 """Nothing is known of what a file looked like."""
 
-Stamp = tuple[int, int]
-"""A file's time of change in nanoseconds and its size."""
+Stamp = tuple[int, int, int]
+"""A file's time of change in nanoseconds, its size, and its :func:`~lora_tui.captions.folders.look_of`; the last is 0
+where another program may have written it unseen."""
 
-Seen = tuple[int, int, int] | None
-"""What a file looked like when its content was compared: time of change, size, inode; none when there was none."""
+Seen = Stamp | None
+"""What a file looked like when its content was compared; none when there was none."""
 
 
-def seen(state: os.stat_result) -> Seen:
+def seen(state: os.stat_result) -> Stamp:
     """What a file looks like."""
-    return state.st_mtime_ns, state.st_size, state.st_ino
+    return state.st_mtime_ns, state.st_size, look_of(state)
 
 
 class ChangedError(OSError):
@@ -44,7 +47,7 @@ def read(home: Path, name: str) -> bytes | None:
         OSError: it is there and cannot be read.
     """
     try:
-        return Path(home, name).read_bytes()
+        return read_bytes(f"{home}/{name}")[0]
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -54,13 +57,17 @@ class Placed:
     """How putting contents in files went.
 
     Attributes:
-        stamps: time of change in nanoseconds and size of each file that was written; zeros for one that was removed,
-            nothing for one that a link leads to.
+        stamps: what each file looks like that was written; zeros for one that was removed, nothing for one that a
+            link leads to.
+        parted: files that had other names, which still have the old content.
+        disowned: files that belonged to somebody else, and are ours now.
         failed: the error of each file that was left as it was; :class:`ChangedError` where it is another's now.
     """
 
     stamps: dict[str, Stamp] = field(default_factory=dict)
     failed: dict[str, OSError] = field(default_factory=dict)
+    parted: list[str] = field(default_factory=list)
+    disowned: list[str] = field(default_factory=list)
 
 
 def place(
@@ -80,11 +87,13 @@ def place(
             folder, _slash, file = name.rpartition("/")
             try:
                 before = _ANYTHING if expected is None else expected[name]
-                stamp = _place(folders.descriptor(folder), file, content, code, mode, before)
+                stamp, parted, disowned = _place(folders.descriptor(folder), file, content, code, mode, before)
                 if stamp is None:
                     _through_link(home / name, content, before)
                 else:
                     placed.stamps[name] = stamp
+                    placed.parted.extend([name] * parted)
+                    placed.disowned.extend([name] * disowned)
             except OSError as error:
                 placed.failed[name] = error
     sync(home)
@@ -158,14 +167,21 @@ def _check(state: os.stat_result | None, before: Seen) -> None:
         raise ChangedError
 
 
-def _place(folder: int, name: str, content: bytes | None, code: str, mode: int, before: Seen) -> Stamp | None:
-    """Write or remove one file of an open folder; its new stamp, or none when it is a link and was left alone."""
+def _place(
+    folder: int, name: str, content: bytes | None, code: str, mode: int, before: Seen
+) -> tuple[Stamp | None, bool, bool]:
+    """Write or remove one file of an open folder.
+
+    Returns:
+        Its new stamp, or none when it is a link and was left alone; whether other names of it keep the old content;
+        whether it belonged to somebody else.
+    """
     state = _state(name, folder)
     if state is None or not stat.S_ISLNK(state.st_mode):
         _check(state, before)
     if state is not None:
         if stat.S_ISLNK(state.st_mode):
-            return None
+            return None, False, False
         if kind := kind_of(state.st_mode):
             raise OSError(0, _("it is {kind}, not a file").format(kind=kind))
         if not state.st_mode & 0o222:
@@ -173,7 +189,7 @@ def _place(folder: int, name: str, content: bytes | None, code: str, mode: int, 
     if content is None:
         if state is not None:
             os.unlink(name, dir_fd=folder)
-        return 0, 0
+        return (0, 0, 0), False, False
     temporary = _temporary(name, code)
     wanted = mode if state is None else state.st_mode & 0o7777
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -183,8 +199,11 @@ def _place(folder: int, name: str, content: bytes | None, code: str, mode: int, 
             written = os.write(descriptor, content)
             if written != len(content):
                 raise OSError(28, _("the disk is full"))
+            is_ours = _is_given(descriptor, state)
             if wanted != mode:
                 os.fchmod(descriptor, wanted)
+            moment = time.time_ns()  # finer than the clock of the disk: who writes within its tick sets another time
+            os.utime(descriptor, ns=(moment, moment))
             new = os.fstat(descriptor)
         finally:
             os.close(descriptor)
@@ -194,7 +213,26 @@ def _place(folder: int, name: str, content: bytes | None, code: str, mode: int, 
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
-    return new.st_mtime_ns, new.st_size
+    now = _state(name, folder)  # the new name is a change of status
+    is_known = now is not None and (now.st_ino, now.st_mtime_ns) == (new.st_ino, new.st_mtime_ns)
+    stamp = new.st_mtime_ns, new.st_size, look_of(now) if now is not None and is_known else 0
+    return stamp, state is not None and state.st_nlink > 1, not is_ours
+
+
+def _is_given(descriptor: int, old: os.stat_result | None) -> bool:
+    """Give a new file to whom the old one belongs; whether it does now."""
+    if old is None:
+        return True
+    new = os.fstat(descriptor)
+    if new.st_gid != old.st_gid:
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, -1, old.st_gid)
+    if new.st_uid != old.st_uid:
+        try:
+            os.fchown(descriptor, old.st_uid, -1)
+        except OSError:
+            return False
+    return True
 
 
 def _through_link(path: Path, content: bytes | None, before: Seen) -> None:

@@ -35,6 +35,8 @@ class Record:
         of: the number of the transaction that an undo or redo is about, 0 for none.
         failed: names of files that the disk refused, or that another program had changed meanwhile.
         contested: those of them that another program had changed; what was to be written waits in the journal.
+        only, but: names of the files to which it comes down, all when none, and of files without which it is meant: of
+            a transaction of which the disk refused to take back or to bring back a part.
         frame: where it lies in the file.
         blocks: the parts of its body that can be read by themselves.
     """
@@ -49,6 +51,8 @@ class Record:
     of: int = 0
     failed: frozenset[str] = frozenset()
     contested: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    but: frozenset[str] = frozenset()
     frame: Frame | None = field(default=None, repr=False, compare=False)
     blocks: Blocks = field(default=(), repr=False, compare=False)
 
@@ -56,6 +60,10 @@ class Record:
     def refused(self) -> frozenset[str]:
         """Names of files that the disk refused."""
         return self.failed - self.contested
+
+    def has(self, name: str) -> bool:
+        """Whether a file of it is meant."""
+        return name not in self.failed and name not in self.but and (self.only is None or name in self.only)
 
     def with_failed(self, names: Iterable[str], contested: Iterable[str]) -> Record:
         """This transaction, of which some files could not be written."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_tui.captions.journal.log import Journal
-from lora_tui.captions.journal.names import is_caption, leads_out
+from lora_tui.captions.journal.names import Reach
 from lora_tui.captions.journal.place import place, read, sweep
 from lora_tui.captions.journal.records import Record
 from lora_tui.errors import UserError
@@ -79,6 +79,7 @@ def _wanted(
     """What is to be written, and the files that are none of ours any more."""
     wanted: dict[str, bytes | None] = {}
     conflicts = []
+    reach = Reach(journal.home, journal.endings)
     for name, chain in chains.items():
         goal = chain[-1] if way == "finish" else chain[0]
         try:
@@ -88,8 +89,7 @@ def _wanted(
             continue
         if now == goal:
             continue
-        is_ours = is_caption(name, journal.endings) and not leads_out(journal.home, name)
-        if is_ours and (now in chain or _is_torn(now)):
+        if not reach.why_not(name, asked=False) and (now in chain or _is_torn(now)):
             wanted[name] = goal
         else:
             conflicts.append(name)

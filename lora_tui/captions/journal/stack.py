@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ REVIEWS = ("review", "unreview")
 class Stacks:
     """Both stacks, kept up at the cost of what comes.
 
-    A new edit empties the way forward, as everywhere. Undoing a part (some files, a tag) is an edit like others.
+    A new edit empties the way forward, as everywhere. Undoing a part (some files, a tag) is an edit like others. A
+    transaction of which the disk refused a part is on both stacks: it can be tried again either way.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -29,9 +31,9 @@ class Stacks:
         if record.kind in REVIEWS or not _did(record):
             return
         if record.kind == "undo":
-            _move(record.of, self._back, self._forward)
+            _turn(record, self._back, self._forward)
         elif record.kind == "redo":
-            _move(record.of, self._forward, self._back)
+            _turn(record, self._forward, self._back)
         else:
             self._back[record.number] = record
             self._forward = {}
@@ -46,6 +48,12 @@ def _did(record: Record) -> bool:
     return record.files > 0 or (record.kind in ("undo", "redo") and bool(record.contested))
 
 
-def _move(number: int, stack: dict[int, Record], other: dict[int, Record]) -> None:
-    if (record := stack.pop(number, None)) is not None:
-        other[number] = record
+def _turn(turn: Record, stack: dict[int, Record], other: dict[int, Record]) -> None:
+    """Move a transaction that was taken back or brought back; it also stays while the disk refused a part of it."""
+    if (record := stack.get(turn.of)) is not None:
+        other.pop(turn.of, None)
+        other[turn.of] = replace(record, but=turn.refused, only=None)
+        if turn.refused:
+            stack[turn.of] = replace(record, but=frozenset(), only=turn.refused)
+        else:
+            del stack[turn.of]

@@ -9,10 +9,12 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from lora_tui.captions.folders import trusted_look
 from lora_tui.captions.journal.bodies import FileChange
 from lora_tui.captions.journal.log import Journal
+from lora_tui.captions.journal.names import Reach
 from lora_tui.captions.journal.place import ChangedError, Placed, Seen, Stamp, place, read, seen
 from lora_tui.captions.journal.records import Record
 from lora_tui.captions.journal.recovery import Recovery, recover
@@ -34,6 +36,8 @@ class Transaction:
         conflicts: the names of these, and of files that could not be compared (below).
         failures: why the disk refused a file (below).
         written: the new stamps of the files (below).
+        parted: files that had other names by hard links, which keep the old content (below).
+        disowned: files that belonged to somebody else, and are ours now (below).
         error: why the transaction was refused as a whole (below).
     """
 
@@ -45,6 +49,8 @@ class Transaction:
     conflicts: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     written: dict[str, Stamp] = field(default_factory=dict)
+    parted: list[str] = field(default_factory=list)
+    disowned: list[str] = field(default_factory=list)
     error: UserError | None = None
     finished: threading.Event = field(default_factory=threading.Event)
 
@@ -73,6 +79,8 @@ class Writer:
         self._waiting: list[Transaction] = []
         self._batch: list[Transaction] = []
         self._closed = False
+        #: What the disk refused to change: what these files hold still, and why.
+        self._refused: dict[str, tuple[bytes | None, str]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -150,67 +158,75 @@ class Writer:
                 )
 
     def _commit(self, batch: list[Transaction]) -> None:
-        states: dict[str, bytes | None] = {}
-        looks: dict[str, Seen] = {}
-        lost: set[str] = set()
-        worth: list[tuple[Transaction, list[FileChange], list[FileChange]]] = []
+        trial = _Trial(Reach(self.journal.home, self.journal.endings))
+        worth: list[_Worth] = []
         for transaction in batch:
-            kept = [change for change in transaction.changes if self._fits(change, transaction, states, looks, lost)]
-            held = _waiting(transaction, kept)
-            if kept or held:
-                worth.append((transaction, kept, held))
+            kept = [change for change in transaction.changes if self._fits(change, transaction, trial)]
+            one = _Worth(transaction, kept, *_left(transaction, kept))
+            if kept or one.held:
+                worth.append(one)
         if not worth:
             return
-        records = self.journal.append([(each.head, [*kept, *held]) for each, kept, held in worth])
-        for (transaction, _kept, _held), record in zip(worth, records, strict=True):
-            transaction.record = record
+        records = self.journal.append([(one.transaction.head, one.changes) for one in worth])
+        for one, record in zip(worth, records, strict=True):
+            one.transaction.record = record
             self._on_recorded(record)
-        changes = (change for _each, kept, _held in worth for change in kept)
+        changes = (change for one in worth for change in one.kept)
         goals = {change.name: change.after for change in changes if change.before != change.after}
-        placed = place(self.journal.home, goals, records[-1].number, looks)
+        placed = place(self.journal.home, goals, records[-1].number, trial.looks)
         failed: dict[int, list[str]] = {}
         contested: dict[int, list[str]] = {}
-        for (transaction, kept, held), record in zip(worth, records, strict=True):
-            held += self._note(transaction, kept, placed)
+        for one, record in zip(worth, records, strict=True):
+            held = [change.name for change in (*one.held, *self._note(one.transaction, one.kept, placed, trial))]
             if held:
-                contested[record.number] = [change.name for change in held]
-            if held or transaction.failures:
-                failed[record.number] = sorted({*transaction.failures, *contested.get(record.number, ())})
+                contested[record.number] = held
+            refused = one.transaction.failures.keys() & {change.name for change in one.changes}
+            if held or refused:
+                failed[record.number] = sorted({*refused, *held})
         done = self.journal.finish([record.number for record in records], failed, contested)
-        for (transaction, _kept, _held), record in zip(worth, done, strict=True):
-            transaction.record = record
+        for one, record in zip(worth, done, strict=True):
+            one.transaction.record = record
 
-    def _fits(
-        self,
-        change: FileChange,
-        transaction: Transaction,
-        states: dict[str, bytes | None],
-        looks: dict[str, Seen],
-        lost: set[str],
-    ) -> bool:
-        """Whether a file still holds what the change starts from; if not, what builds on it is a conflict, too.
+    def _fits(self, change: FileChange, transaction: Transaction, trial: _Trial) -> bool:
+        """Whether a file still holds what the change starts from; if not, what builds on it is left alone, too.
 
         What the file looks like is noted, for it may be written by another program before its turn comes.
         """
         name = change.name
-        if name not in lost:
-            if name in states:
-                fits = states[name] == change.before
+        if name not in trial.lost:
+            stamp = transaction.stamps.get(name)
+            if name in trial.states:
+                fits = trial.states[name] == change.before
+            elif stamp is None and (reason := trial.reach.why_not(name, asked=True)):
+                fits, trial.lost[name] = False, reason
             else:
-                fits, looks[name] = self._is_on_disk(change, transaction.stamps.get(name))
+                fits, trial.looks[name] = self._is_on_disk(change, stamp)
+                trial.first.setdefault(name, change.before)
             if fits:
-                states[name] = change.after
+                trial.states[name] = change.after
+                self._refused.pop(name, None)
                 return True
-            lost.add(name)
-        transaction.conflicts.append(name)
-        transaction.contested.append(change)
+            trial.lost.setdefault(name, self._why_refused(name))
+        if reason := trial.lost[name]:
+            transaction.failures[name] = reason
+        else:
+            transaction.conflicts.append(name)
+            transaction.contested.append(change)
         return False
+
+    def _why_refused(self, name: str) -> str:
+        """Why the disk refused a file on which a change builds; empty when another program has changed the file."""
+        content, reason = self._refused.get(name, (None, ""))
+        try:
+            return reason if reason and read(self.journal.home, name) == content else ""
+        except OSError:
+            return reason
 
     def _is_on_disk(self, change: FileChange, stamp: Stamp | None) -> tuple[bool, Seen]:
         """Whether a file holds what a change starts from, and what it looked like before it was read."""
         try:
             state = os.stat(os.path.join(self.journal.home, change.name))  # noqa: PTH116, PTH118
-            if stamp == (state.st_mtime_ns, state.st_size):
+            if stamp == seen(state):
                 return True, seen(state)
             return read(self.journal.home, change.name) == change.before, seen(state)
         except (FileNotFoundError, NotADirectoryError):
@@ -218,7 +234,9 @@ class Writer:
         except OSError:
             return False, None
 
-    def _note(self, transaction: Transaction, kept: Sequence[FileChange], placed: Placed) -> list[FileChange]:
+    def _note(
+        self, transaction: Transaction, kept: Sequence[FileChange], placed: Placed, trial: _Trial
+    ) -> list[FileChange]:
         """Take down how its files fared; the changes of those that another program wrote in between."""
         stamps, failed = placed.stamps, placed.failed
         changed = []
@@ -231,23 +249,63 @@ class Writer:
                     changed.append(change)
                 else:
                     transaction.failures[name] = plain(error.strerror or str(error))
+                    self._refused[name] = trial.first.get(name), transaction.failures[name]
             elif change.after is not None:  # a link, or the same as before
                 try:
                     state = os.stat(os.path.join(self.journal.home, name))  # noqa: PTH116, PTH118
-                    transaction.written[name] = (state.st_mtime_ns, state.st_size)
+                    transaction.written[name] = (state.st_mtime_ns, state.st_size, trusted_look(state))
                 except OSError:
                     continue
             else:
-                transaction.written[name] = (0, 0)
+                transaction.written[name] = (0, 0, 0)
+        if placed.parted or placed.disowned:
+            names = {change.name for change in kept}
+            transaction.parted = [name for name in placed.parted if name in names]
+            transaction.disowned = [name for name in placed.disowned if name in names]
         transaction.contested += changed
         transaction.conflicts += [change.name for change in changed]
         return changed
 
 
-def _waiting(transaction: Transaction, kept: Sequence[FileChange]) -> list[FileChange]:
-    """What the journal keeps of a transaction's contested changes: one for each file that nothing else is done to."""
-    if not transaction.contested:
-        return []
+class _Worth(NamedTuple):
+    """A transaction of which something is journalled."""
+
+    transaction: Transaction
+    kept: list[FileChange]
+    held: list[FileChange]
+    refused: list[FileChange]
+
+    @property
+    def changes(self) -> list[FileChange]:
+        return [*self.kept, *self.held, *self.refused]
+
+
+@dataclass
+class _Trial:
+    """What is known of files while it is decided what is done to them.
+
+    Attributes:
+        states: what each file will hold.
+        first: what it held.
+        looks: what it looked like.
+        lost: why the disk refuses a file, or nothing when another program has changed it.
+    """
+
+    reach: Reach
+    states: dict[str, bytes | None] = field(default_factory=dict)
+    first: dict[str, bytes | None] = field(default_factory=dict)
+    looks: dict[str, Seen] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+
+
+def _left(transaction: Transaction, kept: Sequence[FileChange]) -> tuple[list[FileChange], list[FileChange]]:
+    """What the journal keeps of a transaction's changes that are not done: contested ones and refused ones.
+
+    One for each file that nothing else is done to.
+    """
+    if not transaction.contested and not transaction.failures:
+        return [], []
     names = {change.name for change in kept}
     held = (change for change in transaction.contested if change.before != change.after and change.name not in names)
-    return list({change.name: change for change in held}.values())
+    refused = (change for change in transaction.changes if change.name in transaction.failures.keys() - names)
+    return list({one.name: one for one in held}.values()), list({one.name: one for one in refused}.values())

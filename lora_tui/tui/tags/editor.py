@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lora_tui.captions.corpus import CAPTION_EXTENSIONS, Corpus, Entry
+from lora_tui.captions.folders import look_of
 from lora_tui.captions.history import take_back
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.profile import OURS, Profile
@@ -363,10 +364,10 @@ class Editor:
             entry = self.corpus.entries[number]
             try:
                 state = os.stat(entry.root + "/" + entry.caption_name)  # noqa: PTH116 - a screenful, twice a second
-                stamp = (state.st_mtime_ns, state.st_size)
+                stamp = (state.st_mtime_ns, state.st_size, look_of(state) if entry.look else 0)
             except OSError:
-                stamp = (0, 0)
-            if stamp != (entry.mtime_ns, entry.size):
+                stamp = (0, 0, 0)
+            if stamp != (entry.mtime_ns, entry.size, entry.look):
                 found.append(number)
         return found
 
