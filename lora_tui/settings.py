@@ -23,7 +23,7 @@ from lora_tui.toml_files import TomlError, parse_toml, read_toml
 
 APP = "lora-tui"
 IMAGE_MODES = ("auto", "half", "off")
-KEYMAP_NAMES = ("", "conventional", "bdtm")
+KEYMAP_NAMES = ("", "vim", "conventional", "bdtm")
 RECENT_LIMIT = 20
 
 
@@ -37,7 +37,7 @@ class Settings:
         ascii: draw with ASCII characters only.
         slow: repaint sparingly, for a slow link.
         images: ``auto``, ``half`` (half cells) or ``off`` (no pictures in the terminal).
-        keymap: a ready-made keymap, ``conventional`` or ``bdtm``; empty for the vim-like one.
+        keymap: a ready-made keymap: ``vim`` (which empty means, too), ``conventional`` or ``bdtm``.
         keys: action id to its keys, replacing the keys that the action has by default.
     """
 
@@ -133,7 +133,7 @@ def _data(path: Path) -> dict[str, Any]:
 
 
 def save_settings(settings: Settings) -> None:
-    """Write ``settings``, keeping the comments and the order of an existing file unless its keys changed.
+    """Write ``settings``, keeping the comments and the order of an existing file, but for those below changed keys.
 
     Raises:
         UserError: the existing file cannot be understood (it is left as it is) or cannot be written.
@@ -248,14 +248,14 @@ def _named_keys(table: Mapping[str, Any], head: str = "") -> Iterator[tuple[str,
 
 
 def _edited(text: str, old: Settings, new: Settings, path: Path) -> str:
-    """``text`` with the changed settings in place; written anew when keys changed or an edit would not read back."""
+    """``text`` with the changed settings in place; written anew when an edit would not read back."""
     changed = {item.name for item in fields(Settings) if getattr(old, item.name) != getattr(new, item.name)}
     if not changed:
         return text
-    if "keys" in changed:
-        return _written(new)
     edited = text
-    for name in sorted(changed):
+    if "keys" in changed:
+        edited = _with_keys(text, new)
+    for name in sorted(changed - {"keys"}):
         edited = _with_line(edited, name, getattr(new, name))
     try:
         return edited if _of(parse_toml(edited), path) == new else _written(new)
@@ -274,6 +274,15 @@ def _with_line(text: str, name: str, value: object) -> str:
     kept = head.rstrip()
     gap = head[len(kept) :].lstrip("\n") or ("\n" if table else "")
     return f"{kept}\n{line}\n{gap}{table}{rest}".lstrip("\n")
+
+
+def _with_keys(text: str, settings: Settings) -> str:
+    """The keys are the only tables that there are: they stand behind everything else."""
+    import tomli_w
+
+    head, _table, _rest = _split_at_first_table(text)
+    keys = {action: list(keys) for action, keys in settings.keys.items()}
+    return (head.rstrip() + "\n\n" + tomli_w.dumps({"keys": keys}) if keys else head).lstrip("\n")
 
 
 def _split_at_first_table(text: str) -> tuple[str, str, str]:

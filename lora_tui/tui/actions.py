@@ -19,10 +19,12 @@ PRUNE = "prune"
 SWEEP = "sweep"
 SHEET = "sheet"
 CONFLICTS = "conflicts"
+HELP = "help"
 OVER: dict[str, tuple[str, ...]] = {
     DIALOG: (LIST,),
     PRUNE: (DIALOG, LIST),
     CONFLICTS: (DIALOG, LIST),
+    HELP: (DIALOG, LIST),
     SWEEP: (),
     SHEET: (),
 }
@@ -124,6 +126,12 @@ LIST_ACTIONS: tuple[Action, ...] = (
 DIALOG_ACTIONS: tuple[Action, ...] = (
     Action("dialog.accept", ("enter",), N_("apply"), N_("Take what the dialog shows."), palette=False),
     Action("dialog.cancel", ("escape",), N_("cancel"), N_("Close the dialog; nothing changes."), palette=False),
+)
+
+HELP_ACTIONS: tuple[Action, ...] = (
+    Action(
+        "help.rebind", ("ctrl+r",), N_("another key"), N_("Give the action another key of your own."), palette=False
+    ),
 )
 
 

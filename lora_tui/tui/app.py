@@ -211,7 +211,11 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
                     name=self.settings.theme, names=", ".join(sorted(self.themes))
                 )
             )
-        failures += [f"{plain(problem.action)}: {problem.message}" for problem in self.keymap.problems]
+        if len(self.keymap.problems) > 1:  # a screenful of notices would cover what they are about
+            text = _("{count} lines of your keys have no effect; {key} says why.")
+            failures.append(text.format(count=len(self.keymap.problems), key=self.keymap.shown("app.keys")))
+        else:
+            failures += [f"{plain(problem.action)}: {problem.message}" for problem in self.keymap.problems]
         for failure in failures:
             self.notify_plain(failure, "warning")
 

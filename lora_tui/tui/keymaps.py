@@ -106,15 +106,18 @@ _BDTM: Table = {
 }
 
 KEYMAPS: Mapping[str, tuple[str, Table]] = {
-    "": (N_("vim-like: a letter is a command"), {}),
+    "vim": (N_("vim-like: a letter is a command"), {}),
     "conventional": (N_("conventional: Ctrl, Alt, Insert and Delete"), _CONVENTIONAL),
     "bdtm": (N_("as in BooruDatasetTagManager"), _BDTM),
 }
 """Name in the settings to words and table."""
 
+USUAL = "vim"
+"""The one that is used where none is named."""
+
 
 def keymap_for(actions: Actions, settings: Settings) -> Keymap:
     """The keymap that the settings choose, with the person's own keys over it."""
-    table = KEYMAPS.get(settings.keymap, KEYMAPS[""])[1]
+    table = KEYMAPS.get(settings.keymap, KEYMAPS[USUAL])[1]
     chosen = Actions(replace(action, keys=table.get(action.id, action.keys)) for action in actions)
     return Keymap(chosen, settings.keys)

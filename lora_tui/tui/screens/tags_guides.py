@@ -232,17 +232,18 @@ class Guides:
         self.screen.app.push_screen(Choose(_("Folder"), choices, current=self.screen.opening.root), chosen)
 
     def action_keymap(self) -> None:
-        from lora_tui.tui.keymaps import KEYMAPS
+        from lora_tui.tui.keymaps import KEYMAPS, USUAL
 
         shell = self.screen.shell
-        choices = [Choice(name, _(words)) for name, (words, _table) in KEYMAPS.items()]
+        now = shell.settings.keymap or USUAL
+        choices = [Choice(name, name, _(words)) for name, (words, _table) in KEYMAPS.items()]
 
         def chosen(name: str | None) -> None:
-            if name is not None and name != shell.settings.keymap:
+            if name is not None and name != now:
                 shell.keep(keymap=name)
                 shell.take_keymap()
 
-        shell.push_screen(Choose(_("Keymap"), choices, current=shell.settings.keymap), chosen)
+        shell.push_screen(Choose(_("Keymap"), choices, current=now), chosen)
 
 
 def _name_flaw(name: str) -> str:

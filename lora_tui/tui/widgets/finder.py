@@ -101,6 +101,14 @@ class Finder(Dialog[str]):
         rows.set_count(len(self._rows), cursor=self._first)
         rows.reload()
 
+    def find_again(self) -> None:
+        """The rows read otherwise now; the cursor stays."""
+        self._rows = tuple(self._find(self.query_one(TextField).value))
+        rows = self.query_one(VirtualList)
+        rows.set_count(len(self._rows), cursor=rows.cursor)
+        rows.reload()
+        self._say()
+
     @on(VirtualList.Moved)
     def _moved(self, event: VirtualList.Moved) -> None:
         event.stop()
