@@ -9,6 +9,8 @@ from lora_tui.captions.vocabulary import folded
 
 _SHORTEST = 6
 """Shorter tags are too often words of their own one letter apart."""
+_LONGEST = 60
+"""Longer ones are parts of sentences, where a letter more or less is no slip of a tag."""
 _RARE, _TIMES = 5, 10
 """A slip is rare: it stands in five captions at most, and the tag that was meant in ten times as many."""
 
@@ -24,24 +26,28 @@ def misspelled(index: Index) -> dict[str, str]:
     for best, *others in index.vocabulary.variants():
         found.update(dict.fromkeys(others, best))
     counts = index.counts()
+    frequent = [tag for tag, number in counts.items() if number >= _TIMES and _is_fit(tag) and tag not in found]
+    lengths = {len(folded(tag)) + more for tag in frequent for more in (-1, 0, 1)}
     rare: dict[str, list[str]] = {}
     for tag, number in counts.items():
-        if number <= _RARE and len(tag) >= _SHORTEST and tag not in found:
+        if number <= _RARE and _is_fit(tag) and tag not in found and len(folded(tag)) in lengths:
             for key in _without_one(folded(tag)):
                 rare.setdefault(key, []).append(tag)
     if not rare:
         return found
     meant: dict[str, str] = {}
-    for tag, number in counts.items():
-        if number < _TIMES or len(tag) < _SHORTEST or tag in found:
-            continue
-        key = folded(tag)
+    for tag in frequent:
+        number, key = counts[tag], folded(tag)
         likely = {other for short in _without_one(key) for other in rare.get(short, ())}
         for other in likely:
             better = other not in meant or (number, tag) > (counts[meant[other]], meant[other])
             if better and number >= _TIMES * counts[other] and _one_apart(folded(other), key):
                 meant[other] = tag
     return found | meant
+
+
+def _is_fit(tag: str) -> bool:
+    return _SHORTEST <= len(tag) <= _LONGEST
 
 
 def still_means(index: Index, tag: str, meant: str) -> bool:

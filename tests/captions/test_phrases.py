@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
+from caption_folders import make_folder, opened, previewed
 from caption_lines import Lines
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.operations.base import Context
+from lora_tui.captions.phrase_book import PhraseBook
 from lora_tui.captions.prose import clauses_of, counted_again, counted_phrases, phrases
 
 
@@ -62,3 +67,36 @@ def test_counting_known_phrases_again_gives_the_same(texts: list[str]) -> None:
 def test_phrases_of_scripts_without_blanks() -> None:
     texts = ["一个戴红帽的女孩站在草地上。", "女孩戴红帽，微笑。", "戴红帽的男孩"]
     assert {phrase.text: phrase.captions for phrase in phrases(texts)} == {"戴红帽": 3, "孩": 3, "女孩": 2}
+
+
+EDITS = ["phrase rename red to blue", "phrase remove hat", "add the end", "set A red hat is here", "delete"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(EDITS), st.integers(0, 3)), max_size=5))
+def test_counts_are_kept_up_while_captions_change(edits: list[tuple[str, int]]) -> None:
+    texts = ["A red hat, a red coat.", "the red hat in the rain", "A blue coat and a red coat", "a hat"]
+    with TemporaryDirectory() as folder:
+        make_folder(Path(folder), {str(number): text for number, text in enumerate(texts)})
+        session = opened(Path(folder))
+        book, whole = PhraseBook(session.corpus), PhraseBook(session.corpus)
+        assert book.count()
+        for operation, number in edits:
+            known = set(book.totals)
+            session.apply(previewed(session, operation, [number]), "test")
+            assert book.adjust()
+            whole.count()
+            exact = counted_again([clauses_of(e.document.text) for e in session.corpus.entries if e.document], known)
+            assert book.totals == {words: exact[words] for words in known if exact[words] > 1}
+            assert book.count() and book.totals == whole.totals
+        assert book.in_scope([0, 1]).total() <= sum(book.totals.values())
+        session.close()
+
+
+def test_a_count_that_is_stopped_leaves_what_was_known(tmp_path: Path) -> None:
+    session = opened(make_folder(tmp_path, {"a": "a red hat", "b": "a red hat"}))
+    book = PhraseBook(session.corpus, kept=1)
+    assert book.count() and list(book.totals) == [("red", "hat")]
+    assert not book.count(lambda: True)
+    assert not book.adjust()
+    assert book.rows(book.in_scope([1])) == [(("red", "hat"), 1, 2)]
+    session.close()

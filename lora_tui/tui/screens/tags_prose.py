@@ -9,11 +9,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.document import CaptionDocument, decoded
-from lora_tui.captions.prose import Clauses, clauses_of, counted_again, counted_phrases, phrase_text
+from lora_tui.captions.document import decoded
+from lora_tui.captions.phrase_book import PhraseBook
 from lora_tui.captions.prose import expression as phrase_expression
+from lora_tui.captions.prose import phrase_text
 from lora_tui.captions.quoting import quoted
-from lora_tui.captions.variants import shown_text
 from lora_tui.captions.view import view
 from lora_tui.captions.vocabulary import Row
 from lora_tui.text import _, count, ngettext, plain
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
 SAMPLED = 200
 """Captions that are looked at to tell whether most are sentences."""
 
-CACHED = 20_000
-"""Captions whose words are kept: the count after an edit takes them from here."""
-
-LONGEST_REST = 10.0
-"""Seconds without an edit, at most, before phrases are counted again: as long as the count itself takes."""
+REST, LONGEST_REST = 0.5, 5.0
+"""Seconds without an edit before all phrases are counted again; more where a count takes long."""
 
 _TAG_VERBS = re.compile(r"(?P<verb>rename|remove) (?:\"(?P<what>[^\"*?/]+)\"|(?P<bare>[^\"*?/,;]+?))(?: to .*)?")
 """An operation on one tag, which could be one on a phrase."""
@@ -54,7 +51,7 @@ class Prose:
         self._counted: tuple[object, ...] = ()
         self._wanted: tuple[object, ...] = ()
         self._rows: list[Row] = []
-        self._words: dict[int, tuple[bytes, Clauses]] = {}
+        self._book: PhraseBook | None = None
         self._seconds = 0.0
         self._stop = threading.Event()
         self._chosen: dict[tuple[Path, str], bool] = {}
@@ -81,7 +78,7 @@ class Prose:
     def learn(self) -> None:
         """List phrases where most captions of a folder that was opened are sentences."""
         self._stop.set()
-        self._words, self._rows, self._counted, self._wanted, self._seconds = {}, [], (), (), 0.0
+        self._book, self._rows, self._counted, self._wanted, self._seconds = None, [], (), (), 0.0
         start_job(self.screen, self._learn, "prose")
 
     async def _learn(self) -> None:
@@ -130,50 +127,31 @@ class Prose:
         panes.put_vocabulary(rows, empty if self._counted else _("Counting the phrases."))
 
     async def _count(self, editor: Editor, wanted: tuple[object, ...]) -> None:
+        """First what is known of the phrases after an edit, at once; then all of them, once edits rest."""
         stop = self._stop = threading.Event()
+        book, shown = self._book, editor.shown
+        if book is None or book.corpus is not editor.corpus:
+            book = self._book = PhraseBook(editor.corpus)
         try:
-            await asyncio.sleep(min(self._seconds, LONGEST_REST))
-            shown = editor.shown
+            if book.totals:
+                if await in_thread(book.adjust):
+                    self._take(await in_thread(_rows_of, book, shown))
+                await asyncio.sleep(min(REST + self._seconds / 2, LONGEST_REST))
             before = time.monotonic()
-            found = await in_thread(self._counted_rows, editor, shown, stop)
+            whole = await in_thread(book.count, stop.is_set)
+            found = await in_thread(_rows_of, book, shown)
         except asyncio.CancelledError:
             stop.set()
             raise
-        if stop.is_set() or editor is not self.screen.editor or wanted != self._wanted:
-            return
-        self._seconds = time.monotonic() - before
-        self._rows, self._counted = found, wanted
-        if self.on:
+        if whole and wanted == self._wanted:
+            self._seconds = time.monotonic() - before
+            self._counted = wanted
+            self._take(found)
+
+    def _take(self, rows: list[Row]) -> None:
+        self._rows = rows
+        if self.on and self.screen.editor is not None:
             self.show()
-
-    def _counted_rows(self, editor: Editor, shown: frozenset[int] | None, stop: threading.Event) -> list[Row]:
-        """The phrases with their counts, the most frequent in scope first; in a thread."""
-        clauses = self._clauses(editor, stop)
-        totals = counted_phrases(clauses.values(), should_stop=stop.is_set)
-        scope = totals
-        if shown is not None:
-            scope = counted_again((clauses[number] for number in shown if number in clauses), totals)
-        rows = [Row(phrase_text(words), scope[words], total) for words, total in totals.items() if scope.get(words)]
-        return sorted(rows, key=lambda row: (-row.in_scope, -row.total, -row.tag.count(" "), row.tag))
-
-    def _clauses(self, editor: Editor, stop: threading.Event) -> dict[int, Clauses]:
-        """The words of every caption; of those that did not change as they were cut before."""
-        entries, profile, known, found = editor.corpus.entries, editor.corpus.profile, self._words, {}
-        keep = len(entries) <= CACHED
-        for entry in entries:
-            if entry.number % 256 == 0 and stop.is_set():
-                break
-            raw = entry.raw
-            if raw is None:
-                continue
-            before = known.get(entry.number)
-            if before is not None and before[0] is raw:
-                found[entry.number] = before[1]
-                continue
-            found[entry.number] = clauses_of(shown_text(CaptionDocument.parse(raw), profile))
-            if keep:
-                known[entry.number] = raw, found[entry.number]
-        return found
 
     # -- edits
 
@@ -233,3 +211,9 @@ def _is_prose(editor: Editor) -> bool:
     profile = editor.corpus.profile
     prose = sum(1 for entry in sample if entry.document and view(entry.document.text, profile).is_prose)
     return 2 * prose > len(sample)
+
+
+def _rows_of(book: PhraseBook, shown: frozenset[int] | None) -> list[Row]:
+    """The lines of the vocabulary; in a thread."""
+    scope = None if shown is None else book.in_scope(shown)
+    return [Row(phrase_text(words), in_scope, total) for words, in_scope, total in book.rows(scope)]
