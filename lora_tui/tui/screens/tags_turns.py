@@ -11,7 +11,7 @@ from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
-    from lora_tui.tui.tags.editor import Editor
+    from lora_tui.tui.tags.editor import Editor, Turned
 
 MOST_TURNS = 10_000
 """Transactions that one command takes back or brings back at most."""
@@ -63,13 +63,15 @@ class Turns:
                 self.screen.busy = _("undoing") if way == "undo" else _("bringing back")
                 turned = await in_thread(self._editor.turn, way)
                 operation = plain(turned.record.operation, limit=40) if turned.record else ""
-                if turned.record is not None and turned.files < turned.record.files:
-                    tone = "warning"
                 files = ngettext("{count} file", "{count} files", turned.files).format(count=count(turned.files))
                 if turned.elsewhere:  # nothing of it can be seen here
                     files += " (" + plain(" ".join(turned.elsewhere), limit=24) + ")"
                 text = _("undone in {files}: {operation}") if way == "undo" else _("again in {files}: {operation}")
                 said = text.format(files=files, operation=operation)
+                if turned.left:
+                    tone, said = "warning", said + _left_words(turned)
+                if turned.why:  # the next one would try the same again
+                    self._turns.clear()
         except UserError as error:
             self._turns.clear()
             said, tone = said or error_words(error), tone if said else "warning"
@@ -79,3 +81,12 @@ class Turns:
         self.screen.panes.refresh_tags()
         self.screen.tell(said, tone)
         self.screen.conflicts.learn()
+
+
+def _left_words(turned: Turned) -> str:
+    """What was left as it was, and why."""
+    left = ngettext("{count} file is left as it was", "{count} files are left as they were", turned.left)
+    words = _(", ") + left.format(count=count(turned.left))
+    if turned.why:
+        words += _(": {reason}; the same key tries again").format(reason=turned.why)
+    return words

@@ -58,12 +58,16 @@ class Turned:
     """A transaction that was taken back or brought back; none when that cannot be said.
 
     Attributes:
-        files: in how many files, without those that other programs changed meanwhile.
+        files: in how many files.
+        left: how many were left as they were: other programs had changed them, or the disk refused them.
+        why: why the disk refused the first of them; empty when it refused none.
         elsewhere: the endings of files that it changed and that are not shown now.
     """
 
     record: Record | None
     files: int
+    left: int = 0
+    why: str = ""
     elsewhere: tuple[str, ...] = ()
 
 
@@ -340,8 +344,11 @@ class Editor:
         shown = self.corpus.captions()
         names = [self.session.local_name(change.name) for change in turned[0].changes]
         elsewhere = sorted({name[name.rfind(".") :] for name in names if name not in shown})
-        record = next((record for record in self.session.journal.records() if record.number == number), None)
-        return Turned(record, len(turned[0].changes), tuple(elsewhere))
+        turned[0].finished.wait()
+        lost = set(turned[0].lost)
+        files = sum(change.name not in lost for change in turned[0].changes)
+        why = str(turned[0].error or next(iter(turned[0].failures.values()), ""))
+        return Turned(self.session.journal.record(number), files, len(lost), why, tuple(elsewhere))
 
     def turns(self, way: Literal["undo", "redo"]) -> int:
         """How many transactions since the folder was opened can be taken back, or how many brought back."""
