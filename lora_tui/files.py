@@ -59,23 +59,26 @@ def open_file(path: Path, *, writable: bool = False, links: bool = True) -> Bina
         links: whether ``path`` may be a link to the file.
 
     Raises:
-        NotAFileError: it is something else.
-        OSError: it is not there, or cannot be opened.
+        OSError: it is not there, is something else, or cannot be opened.
     """
     flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP and not links:
-            raise NotAFileError(path, _("a link")) from error
+            raise _no_file(_("a link")) from error
         raise
     try:
         if kind := kind_of(os.fstat(descriptor).st_mode):
-            raise NotAFileError(path, kind)
+            raise _no_file(kind)
         return os.fdopen(descriptor, "r+b" if writable else "rb")
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _no_file(kind: str) -> OSError:
+    return OSError(0, _("it is {kind}, not a file").format(kind=kind))
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from lora_tui.files import open_file
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
@@ -38,11 +39,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         UnicodeDecodeError: it is not UTF-8.
         TomlError: it is no TOML, or beyond the bounds above.
     """
-    with path.open("rb") as file:
+    return parse_toml(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of such a file, for who parses it; raises what :func:`read_toml` raises."""
+    with open_file(path) as file:
         raw = file.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
         raise TomlError(_("it is larger than {size} MB").format(size=MOST_BYTES // 1_000_000))
-    return parse_toml(raw.decode("utf-8-sig"))
+    return raw.decode("utf-8-sig")
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lora_tui.captions.vocabulary import folded, glob_expression
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text import N_, _, plain
-from lora_tui.toml_files import TomlError, parse_toml
+from lora_tui.toml_files import TomlError, parse_toml, read_text
 
 FILE = "tables.toml"
 
@@ -182,9 +182,11 @@ def load_tables(folder: Path) -> Tables:
     """
     path = folder / FILE
     try:
-        return parse_tables(path.read_bytes().decode("utf-8-sig"), path)
+        return parse_tables(read_text(path), path)
     except FileNotFoundError:
         return Tables()
+    except TomlError as error:
+        raise _wrong(path, str(error)) from error
     except OSError as error:
         raise _wrong(path, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,17 @@ def test_a_wrong_table_is_an_error_that_names_the_file(tmp_path: Path, text: str
         load_tables(tmp_path)
     assert caught.value.code == "tables.wrong"
     assert caught.value.place.endswith("tables.toml")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "huge"])
+def test_what_is_no_file_of_tables_is_named_and_never_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "tables.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"#" * 5_000_000)
+    with pytest.raises(UserError) as caught:
+        load_tables(tmp_path)
+    assert caught.value.code == "tables.wrong"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,10 @@ def test_mistakes_are_said_and_change_nothing(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             load_filters(tmp_path)
         assert caught.value.code == "filters.unreadable"
+
+
+def test_a_pipe_in_place_of_the_filters_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "filters.toml")
+    with pytest.raises(UserError, match="it is a named pipe, not a file") as caught:
+        load_filters(tmp_path)
+    assert caught.value.code == "filters.unreadable"
