@@ -6,10 +6,14 @@ that a resumed run and another number of workers see the same captions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.document import CaptionDocument, split_lines, split_tags
+from lora_tui.captions.document import CaptionDocument, split_lines
+from lora_tui.captions.profile import OURS, Profile
+from lora_tui.captions.view import Zone, caption_view
 from lora_tui.keyed import keyed_random
 
 if TYPE_CHECKING:
@@ -24,7 +28,9 @@ class CaptionRules:
 
     Attributes:
         shuffle: another order of the tags each time.
-        keep_tokens: this many tags stay in front.
+        keep_tokens: this many tags stay in front; those that are tied together count as one.
+        keep_separator: ends the tags that stay in front, and begins those that stay at the end; empty for none.
+        secondary_separator: ties tags that are shuffled as one; empty for none.
         dropout: share of the time, 0 to 1, that the caption is left empty.
         variants: 0 for a new order each time; n for one of n orders fixed for each image, so that they
             can be cached.
@@ -34,6 +40,20 @@ class CaptionRules:
     keep_tokens: int = 0
     dropout: float = 0.0
     variants: int = 0
+    keep_separator: str = OURS.keep_separator
+    secondary_separator: str = OURS.secondary_separator
+
+    @property
+    def profile(self) -> Profile:
+        """How captions are cut by these rules."""
+        return _profile(self.keep_tokens, self.keep_separator, self.secondary_separator)
+
+
+@lru_cache(maxsize=64)
+def _profile(keep_tokens: int, keep_separator: str, secondary_separator: str) -> Profile:
+    return replace(
+        OURS, keep_tokens=keep_tokens, keep_separator=keep_separator, secondary_separator=secondary_separator
+    )
 
 
 def rules_for(config: Config) -> CaptionRules:
@@ -44,6 +64,8 @@ def rules_for(config: Config) -> CaptionRules:
         keep_tokens=captions.keep_tokens,
         dropout=captions.dropout,
         variants=0 if config.network.text_encoder else captions.variants,
+        keep_separator=captions.keep_separator.strip(),
+        secondary_separator=captions.secondary_separator.strip(),
     )
 
 
@@ -52,6 +74,19 @@ def caption_text(document_or_text: CaptionDocument | str) -> str:
     if isinstance(document_or_text, CaptionDocument):
         return document_or_text.first_line
     return next((line.strip() for line in split_lines(document_or_text) if line.strip()), "")
+
+
+def tags_in(text: str, rules: CaptionRules) -> tuple[str, ...]:
+    """The tags of what :func:`caption_text` gave, as they are written, without the marks between them."""
+    return tuple(text[item.start : item.end] for item in caption_view(text, rules.profile).items)
+
+
+def whole_caption(text: str, rules: CaptionRules) -> str:
+    """What is trained of a caption that is neither shuffled nor dropped: its text, with commas for the marks in it."""
+    marks = rules.keep_separator, rules.secondary_separator
+    if not any(mark and mark in text for mark in marks):
+        return text
+    return SEPARATOR.join(tags_in(text, rules))
 
 
 def caption_for(text: str, rules: CaptionRules, *, seed: int, epoch: int, uid: str, repeat: int) -> str:
@@ -64,13 +99,13 @@ def caption_for(text: str, rules: CaptionRules, *, seed: int, epoch: int, uid: s
         repeat: which showing within the epoch, from 0.
 
     Returns:
-        The empty string when dropped; ``text`` unchanged when tags are not shuffled; else the tags in
+        The empty string when dropped; :func:`whole_caption` when tags are not shuffled; else the tags in
         their order, joined by a comma and a space.
     """
     if rules.dropout > 0 and keyed_random("caption dropout", seed, epoch, uid, repeat).random() < rules.dropout:
         return ""
     if not rules.shuffle or not text:
-        return text
+        return whole_caption(text, rules)
     if rules.variants > 0:
         variant = keyed_random("caption variant", seed, epoch, uid, repeat).randrange(rules.variants)
         return _variant(text, rules, seed, uid, variant)
@@ -86,7 +121,7 @@ def possible_captions(text: str, rules: CaptionRules, *, seed: int, uid: str) ->
     if rules.dropout >= 1:
         return ("",)
     if not rules.shuffle or not text:
-        found = [text]
+        found = [whole_caption(text, rules)]
     elif rules.variants > 0:
         found = [_variant(text, rules, seed, uid, variant) for variant in range(rules.variants)]
     else:
@@ -101,8 +136,10 @@ def _variant(text: str, rules: CaptionRules, seed: int, uid: str, variant: int) 
 
 
 def _shuffled(text: str, rules: CaptionRules, *key: str | int) -> str:
-    tags = split_tags(text)
-    kept, moved = tags[: rules.keep_tokens], list(tags[rules.keep_tokens :])
-    if len(moved) > 1:
-        keyed_random(*key).shuffle(moved)
-    return SEPARATOR.join((*kept, *moved))
+    zones: dict[Zone, list[str]] = {"keep": [], "free": [], "suffix": []}
+    for _unit, tied in groupby(caption_view(text, rules.profile).items, lambda item: item.unit):
+        first, *others = tied
+        zones[first.zone].append(SEPARATOR.join(text[item.start : item.end] for item in (first, *others)))
+    if len(zones["free"]) > 1:
+        keyed_random(*key).shuffle(zones["free"])
+    return SEPARATOR.join([*zones["keep"], *zones["free"], *zones["suffix"]])

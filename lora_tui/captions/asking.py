@@ -29,7 +29,8 @@ def context_for(
 
     def keep(entry: EntryLike) -> int:
         text = "" if entry.document is None else entry.document.text
-        if not profile.keep_separator or profile.keep_separator not in text:
+        marks = profile.keep_separator, profile.secondary_separator
+        if not any(mark and mark in text for mark in marks):
             return profile.keep_tokens
         return sum(1 for item in view(text, profile).items if item.zone == "keep")
 

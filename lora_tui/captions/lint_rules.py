@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from lora_tui.captions.document import UNDECODABLE, problem_text, split_lines
 from lora_tui.captions.encodings import how_to_read, likely_encoding
 from lora_tui.captions.index import Index
+from lora_tui.captions.profile import OURS
 from lora_tui.captions.query.corpus import EntryLike, text_of
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.view import view
@@ -132,13 +133,14 @@ def line_rules(look: Look) -> Iterator[Found]:
 def mark_rules(look: Look) -> Iterator[Found]:
     """Separators, braces, weights and escapes that the trainer takes for plain text."""
     text, profile = look.text, look.profile
-    if "|||" in text and (not profile.keep_separator or look.options.shuffle is False):
-        message = _("The mark ||| stays in the caption, because {trainer} does not know it or does not shuffle.")
-        fix = r'replace /\s*,?\s*\|\|\|\s*,?\s*/ with ", " caption'
-        yield Found("mark.keep", message.format(trainer=profile.name), fix)
-    if ";;;" in text and not profile.secondary_separator:
-        message = _("The mark ;;; is plain text for {trainer}.").format(trainer=profile.name)
-        yield Found("mark.unit", message, r'replace /\s*;;;\s*/ with ", " caption')
+    keep, unit = profile.keep_separator or OURS.keep_separator, profile.secondary_separator or OURS.secondary_separator
+    if keep in text and (not profile.keep_separator or (profile.keeps_marks and look.options.shuffle is False)):
+        message = _("The mark {mark} stays in the caption, because {trainer} does not know it or does not shuffle.")
+        fix = rf'replace /\s*,?\s*{_in_regex(keep)}\s*,?\s*/ with ", " caption'
+        yield Found("mark.keep", message.format(mark=plain(keep), trainer=profile.name), fix)
+    if unit in text and not profile.secondary_separator:
+        message = _("The mark {mark} is plain text for {trainer}.").format(mark=plain(unit), trainer=profile.name)
+        yield Found("mark.unit", message, rf'replace /\s*{_in_regex(unit)}\s*/ with ", " caption')
     if text.count("{") != text.count("}"):
         yield Found("mark.braces", _("A brace is opened and not closed, or closed and not opened."))
     elif "{" in text and "|" in text and not profile.wildcards:
@@ -154,6 +156,11 @@ def mark_rules(look: Look) -> Iterator[Found]:
         yield Found("mark.wide_comma", _("Tags are separated by ， or 、, where no trainer splits."), "separators")
     if "," in text and _EMPTY_PARTS.search(text):
         yield Found("mark.empty_tag", _("There is nothing between two commas."), "spacing")
+
+
+def _in_regex(mark: str) -> str:
+    """A mark as it stands in a regular expression between slashes."""
+    return re.escape(mark).replace("/", r"\/")
 
 
 def trigger_rules(look: Look) -> Iterator[Found]:

@@ -27,9 +27,10 @@ class Profile:
         line: with ``first``, which of the lines that are not blank is meant, from 1; another than the first is for
             whoever edits it, no trainer reads it so.
         separator: what stands between tags.
-        keep_tokens: this many tags at the front stay where they are.
+        keep_tokens: this many tags at the front stay where they are; those that are tied together count as one.
         keep_separator: what ends the fixed front and begins the fixed end of a caption; empty where the trainer knows
             none.
+        keeps_marks: the trainer takes that mark away only where it shuffles; elsewhere it trains it as text.
         secondary_separator: what ties tags to one unit that is moved as a whole; empty where the trainer knows none.
         wildcards: the trainer chooses one of ``{a|b}``.
         weights: the trainer reads ``(tag:1.2)``; elsewhere it is plain text.
@@ -44,6 +45,7 @@ class Profile:
     separator: str = ","
     keep_tokens: int = 0
     keep_separator: str = "|||"
+    keeps_marks: bool = False
     secondary_separator: str = ";;;"
     wildcards: bool = False
     weights: bool = False
@@ -56,7 +58,7 @@ PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         OURS,
-        Profile("sd-scripts", extensions=(".caption",), new_extension=".caption", empty_text="\n"),
+        Profile("sd-scripts", extensions=(".caption",), new_extension=".caption", keeps_marks=True, empty_text="\n"),
         Profile("musubi", extensions=(".txt",), lines="all", keep_separator="", secondary_separator=""),
         Profile("ai-toolkit", extensions=(".txt",), lines="all", keep_separator="", secondary_separator=""),
         Profile(

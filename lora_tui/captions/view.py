@@ -51,7 +51,10 @@ class View(NamedTuple):
 _WEIGHTED = re.compile(r"\((?P<name>[^(),]*(?:\([^()]*\)[^(),]*)*):\s*[-+]?(?:\d+\.?\d*|\.\d+)\s*\)", re.DOTALL)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)")
-_PARTNERS = {"(": ")", "[": "]", "{": "}"}
+_BRACKETS = {pair[0]: re.compile(rf"\\.|[{re.escape(pair)}\r\n]", re.DOTALL) for pair in ("()", "[]", "{}")}
+"""For each opening bracket what decides about its partner: the two, line ends, and what a backslash takes its role."""
+_BLANKS = re.compile(r"\s*")
+_GAP = re.compile(r"[ \t]*")
 _PROSE_WORDS = 8
 _SENTENCE_WORDS = 5
 _WIDE_END = re.compile(r"[。！？]")
@@ -167,12 +170,13 @@ def _items(text: str, start: int, end: int, line: int, first_unit: int, profile:
     cuts = _cuts(text, start, end, profile)
     zones_in_all = sum(1 for cut in cuts if cut[2] == "zone")
     items: list[Item] = []
-    unit, zones, position = first_unit, 0, start
+    unit, zones, position, units = first_unit, 0, start, 0
     for cut_start, cut_end, kind in (*cuts, (end, end, "end")):
         piece = text[position:cut_start]
         if name := piece.strip():
             place = position + piece.index(name[0]) if piece[0] != name[0] else position
-            zone = _zone(zones, zones_in_all, len(items), profile)
+            units += not items or items[-1].unit != unit
+            zone = _zone(zones, zones_in_all, units - 1, profile)
             items.append(_item(name, place, line, zone, unit))
         if kind != "unit":
             unit += 1
@@ -198,6 +202,7 @@ def _simple_items(text: str, line: int, unit: int, profile: Profile) -> list[Ite
 
 
 def _zone(zones: int, zones_in_all: int, index: int, profile: Profile) -> Zone:
+    """The zone of a tag behind so many borders; without borders by the number of its unit."""
     if zones_in_all:
         return "keep" if zones == 0 else "free" if zones == 1 else "suffix"
     return "keep" if index < profile.keep_tokens else "free"
@@ -222,52 +227,45 @@ def _marks(profile: Profile) -> re.Pattern[str]:
 
 def _cuts(text: str, start: int, end: int, profile: Profile) -> list[Cut]:
     marks, cuts, position, fresh = _marks(profile), [], start, start
+    partners: dict[str, dict[int, int]] = {}
+    first = _BLANKS.match(text, start, end).end()  # type: ignore[union-attr] # it matches nothing, too
     while found := marks.search(text, position, end):
         kind, position = str(found.lastgroup), found.end()
         if kind == "open":
-            at_start = not text[fresh : found.start()].strip()
-            if close := _closed(text, found.start(), end, profile, at_start=at_start):
+            opening = text[found.start()]
+            if opening not in partners:
+                partners[opening] = _partners(text, start, end, opening)
+            if opening != "{" and found.start() > first:
+                continue
+            close = partners[opening].get(found.start(), 0)
+            if close and (opening == "{" or _ends_tag(text, close, end, profile)):
                 position = close
         elif kind != "escaped":
             cuts.append((found.start(), found.end(), kind))
             fresh = found.end()
+            first = _BLANKS.match(text, fresh, end).end()  # type: ignore[union-attr]
     return cuts
 
 
-def _closed(text: str, start: int, end: int, profile: Profile, *, at_start: bool) -> int:
-    """Where the bracket at ``start`` is closed, if it holds its content together; 0 if it is a mere character.
-
-    Braces do so anywhere, round and square brackets where a tag begins and ends with them.
-    """
-    opening = text[start]
-    if opening != "{" and not at_start:
-        return 0
-    close = _partner(text, start, end)
-    if not close or opening == "{":
-        return close
-    rest = text[close:end].lstrip(" \t")
+def _ends_tag(text: str, close: int, end: int, profile: Profile) -> bool:
+    """Whether a tag ends where a bracket was closed: braces hold their content together anywhere, others there."""
+    after = _GAP.match(text, close, end).end()  # type: ignore[union-attr]
     marks = (profile.keep_separator, profile.secondary_separator, profile.separator, "\n", "\r")
-    return close if not rest or any(mark and rest.startswith(mark) for mark in marks) else 0
+    return after == end or text.startswith(tuple(filter(None, marks)), after, end)
 
 
-def _partner(text: str, start: int, end: int) -> int:
-    """The place after the bracket that closes the one at ``start``, on its line; 0 when there is none."""
-    opening, closing = text[start], _PARTNERS[text[start]]
-    depth, position = 0, start
-    while position < end:
-        character = text[position]
-        if character == "\\":
-            position += 1
-        elif character in "\r\n":
-            return 0
-        elif character == opening:
-            depth += 1
-        elif character == closing:
-            depth -= 1
-            if not depth:
-                return position + 1
-        position += 1
-    return 0
+def _partners(text: str, start: int, end: int, opening: str) -> dict[int, int]:
+    """The place after the bracket that closes each one of a kind, on its line; none for those that nothing closes."""
+    found: dict[int, int] = {}
+    waiting: list[int] = []
+    for sign in _BRACKETS[opening].finditer(text, start, end):
+        if sign[0] == opening:
+            waiting.append(sign.start())
+        elif sign[0] in "\r\n":
+            waiting.clear()
+        elif sign[0][0] != "\\" and waiting:
+            found[waiting.pop()] = sign.end()
+    return found
 
 
 def _is_prose(text: str, items: list[Item]) -> bool:

@@ -104,7 +104,7 @@ def _value(value: object) -> str:
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
     if isinstance(value, str):
-        return f"`{value}`" if value else "empty"
+        return f"`{_cell(value)}`" if value else "empty"
     if isinstance(value, list):
         return "`" + ", ".join(str(item) for item in value) + "`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

@@ -87,7 +87,7 @@ class Material:
 
     def conditioning(self, planned: PlannedImage) -> Tensors:
         """The conditioning of an image with its whole caption, [1, ...] on the device."""
-        text = self.data.captions.get(planned.image.uid, "")
+        text = self.data.whole_caption(planned.image.uid)
         if self.texts is not None:
             told = {name: tensor[None] for name, tensor in self.texts.get(text).items()}
         else:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import __version__
-from lora_tui.captions.document import split_tags
+from lora_tui.captions.as_trained import rules_for, tags_in
 from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.families.protocol import Facts
@@ -143,9 +143,10 @@ class RunMetadata:
         frequency: defaultdict[str, Counter[str]] = defaultdict(Counter)
         repeats: Counter[str] = Counter()
         counts: Counter[str] = Counter()
+        rules = rules_for(config)
         for planned in plan.train:
             folder = planned.image.path.parent.name
-            frequency[folder].update(split_tags(captions.get(planned.image.uid, "")))
+            frequency[folder].update(tags_in(captions.get(planned.image.uid, ""), rules))
             repeats[folder] = planned.image.repeats
             counts[folder] += 1
         tags = {folder: dict(found) for folder, found in frequency.items()}

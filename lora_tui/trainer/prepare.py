@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from lora_tui.caches import ContentStore
-from lora_tui.captions.as_trained import CaptionRules, caption_text, possible_captions, rules_for
+from lora_tui.captions.as_trained import CaptionRules, caption_text, possible_captions, rules_for, whole_caption
 from lora_tui.captions.files import read_caption
 from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
 from lora_tui.dataset.load import content_hash
@@ -32,6 +32,10 @@ class Data:
     captions: dict[str, str]
     rules: CaptionRules
     hashes: dict[str, str] = field(default_factory=dict)
+
+    def whole_caption(self, uid: str) -> str:
+        """What is trained of an image's caption that is neither shuffled nor dropped."""
+        return whole_caption(self.captions.get(uid, ""), self.rules)
 
 
 def prepare_data(session: Session) -> Data:
@@ -140,7 +144,8 @@ def encode_texts(session: Session, data: Data, model: Model, length: int) -> Tex
 def caption_length(session: Session, data: Data, model: Model) -> int:
     """The length of rows of tokens for this run's captions; captions beyond the limit are warned of."""
     limit = session.config.captions.max_tokens
-    long = [uid for uid, text in data.captions.items() if model.token_count(text) > limit]
+    texts = {uid: data.whole_caption(uid) for uid in data.captions}
+    long = [uid for uid, text in texts.items() if model.token_count(text) > limit]
     if long:
         session.warn(
             "caption.long",
@@ -151,7 +156,7 @@ def caption_length(session: Session, data: Data, model: Model) -> int:
             ).format(count=len(long), limit=limit, name=plain(long[0])),
             _("Shorten them, or raise captions.max_tokens (up to 225)."),
         )
-    return model.text_length(data.captions.values())
+    return model.text_length(texts.values())
 
 
 def _all_texts(data: Data) -> set[str]:
@@ -160,7 +165,7 @@ def _all_texts(data: Data) -> set[str]:
     for planned in data.plan.train:
         uid = planned.image.uid
         found.update(possible_captions(data.captions.get(uid, ""), data.rules, seed=seed, uid=uid))
-    found.update(data.captions.get(planned.image.uid, "") for planned in data.plan.validation)
+    found.update(data.whole_caption(planned.image.uid) for planned in data.plan.validation)
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from lora_tui import __version__
-from lora_tui.captions.document import split_tags
+from lora_tui.captions.as_trained import tags_in
 from lora_tui.dataset.scan import DatasetImage
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
@@ -97,7 +97,7 @@ def _fingerprint(data: Data) -> dict[str, Any]:
     }
     tags: Counter[str] = Counter()
     for planned in plan.train:
-        tags.update(split_tags(data.captions.get(planned.image.uid, "")))
+        tags.update(tags_in(data.captions.get(planned.image.uid, ""), data.rules))
     digest = hashlib.blake2b(repr(sorted(files.items())).encode(), digest_size=16).hexdigest()
     return {
         "digest": digest,

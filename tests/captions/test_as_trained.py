@@ -9,18 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.captions import CaptionDocument, CaptionRules, caption_for, caption_text, possible_captions, rules_for
-from lora_tui.captions.document import split_tags
+from lora_tui.captions.as_trained import tags_in, whole_caption
+from lora_tui.captions.view import caption_view
 from lora_tui.config.schema import Config
 
 TAGS = "hatgirl, 1girl, black hair, smile, outdoors, looking at viewer"
 
-LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=60).map(str.strip)
+PIECES = st.sampled_from(["a", "b c", ", ", ",", ";;;", " ||| ", "(", ")", "{", "}", "(x, y:1.2)", " "])
+LINES = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=60),
+    st.lists(PIECES, max_size=12).map("".join),
+).map(str.strip)
 RULES = st.builds(
     CaptionRules,
     shuffle=st.booleans(),
     keep_tokens=st.integers(0, 4),
     dropout=st.sampled_from([0.0, 0.3, 1.0]),
     variants=st.integers(0, 5),
+    keep_separator=st.sampled_from(["|||", ""]),
+    secondary_separator=st.sampled_from([";;;", "", "+++"]),
 )
 SEEDS, UIDS, COUNTS = st.integers(0, 2**32 - 1), st.text(max_size=12), st.integers(0, 5)
 
@@ -38,12 +45,44 @@ def test_shuffling_keeps_every_tag_and_the_first_ones_in_front(
     text: str, rules: CaptionRules, epoch: int, repeat: int, seed: int, uid: str
 ) -> None:
     shown = caption_for(text, replace(rules, dropout=0.0), seed=seed, epoch=epoch, uid=uid, repeat=repeat)
-    if not rules.shuffle:
+    marks = [mark for mark in (rules.keep_separator, rules.secondary_separator) if mark and mark in text]
+    if not rules.shuffle and not marks:
         assert shown == text
         return
-    before, after = split_tags(text), split_tags(shown)
-    assert sorted(after) == sorted(before)
-    assert after[: rules.keep_tokens] == before[: rules.keep_tokens]
+    items = caption_view(text, rules.profile).items
+    before = [text[item.start : item.end] for item in items]
+    assert sorted(shown) == sorted(", ".join(before))
+    fixed = [text[item.start : item.end] for item in items if item.zone == "keep"]
+    if not any(item.zone != "keep" and item.unit == other.unit for item in items for other in items[: len(fixed)]):
+        assert (shown + ", ").startswith("".join(f"{tag}, " for tag in fixed))
+    if not rules.shuffle:
+        assert shown == ", ".join(before)
+
+
+@given(st.integers(0, 50), st.booleans())
+def test_marks_fix_and_tie_tags_and_are_not_trained(epoch: int, listed: bool) -> None:
+    rules = CaptionRules(shuffle=True, keep_tokens=1, variants=5 * listed)
+    text = "sks, 1girl ||| a, b;;;c, (x, y:1.2), d ||| end, tail"
+    shown = caption_for(text, rules, seed=1, epoch=epoch, uid="a", repeat=0)
+    assert shown.startswith("sks, 1girl, ")
+    assert shown.endswith(", end, tail")
+    assert "b, c" in shown
+    assert "(x, y:1.2)" in shown
+    assert sorted(shown) == sorted("sks, 1girl, a, b, c, (x, y:1.2), d, end, tail")
+    assert whole_caption(text, rules) == "sks, 1girl, a, b, c, (x, y:1.2), d, end, tail"
+    assert tags_in(text, rules)[:3] == ("sks", "1girl", "a")
+
+
+def test_tags_that_are_tied_count_as_one_of_those_in_front() -> None:
+    rules = CaptionRules(shuffle=True, keep_tokens=2)
+    shown = {caption_for("a;;;b, c, d, e", rules, seed=1, epoch=n, uid="a", repeat=0) for n in range(40)}
+    assert shown == {"a, b, c, d, e", "a, b, c, e, d"}
+
+
+def test_other_marks_or_none() -> None:
+    rules = CaptionRules(keep_separator="", secondary_separator="+")
+    assert whole_caption("a ||| b+c", rules) == "a ||| b, c"
+    assert whole_caption("a ||| b;;;c", rules) == "a ||| b;;;c"
 
 
 @given(LINES, RULES.filter(lambda rules: rules.variants > 0 or not rules.shuffle), SEEDS, UIDS)
@@ -56,7 +95,9 @@ def test_the_listed_captions_are_those_that_can_be_shown(text: str, rules: Capti
         for repeat in range(6)
     }
     assert shown <= set(listed)
-    assert ("" in listed) == (rules.dropout > 0 or text == "" or (rules.shuffle and not split_tags(text)))
+    assert ("" in listed) == (
+        rules.dropout > 0 or whole_caption(text, rules) == "" or (rules.shuffle and not tags_in(text, rules))
+    )
 
 
 def test_all_listed_variants_come_up() -> None:

@@ -57,6 +57,7 @@ def mended(content: str | bytes | None, fix: str, profile: Profile, tables: Tabl
         ("hat ||| solo", LintOptions(profile=AI), "mark.keep", True),
         ("hat ||| solo", LintOptions(profile=SD, shuffle=False), "mark.keep", True),
         ("hat;;;solo", LintOptions(profile=AI), "mark.unit", True),
+        ("hat ||| solo", LintOptions(profile=replace(OURS, keep_separator="")), "mark.keep", True),
         ("{a|b, c", LintOptions(), "mark.braces", False),
         ("{a|b}, c", LintOptions(), "mark.wildcard", False),
         (r"saber \(fate\)", LintOptions(), "mark.escape", True),
@@ -92,6 +93,8 @@ def test_each_problem_is_found_and_gone_when_mended(
     [
         ("hatgirl, solo, :), ^_^, (o)_(o), photo (medium), blue dress\n", LintOptions(trigger="hatgirl")),
         ("hat ||| solo;;;smile", LintOptions(profile=SD, shuffle=True)),
+        ("hat ||| solo;;;smile", LintOptions(shuffle=True)),
+        ("hat ||| solo;;;smile", LintOptions(shuffle=False)),
         ("line one, x\nline two, x", LintOptions(profile=PROFILES["onetrainer"])),
         ("A photo of hatgirl, who is standing in the rain with a hat. A dog and dogs.", LintOptions(trigger="hatgirl")),
         ("", LintOptions(ignored=frozenset({"caption.zero_bytes"}))),

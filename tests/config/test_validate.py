@@ -121,6 +121,8 @@ def test_errors_come_first_and_in_the_order_of_the_file():
         ({"saving": {"name": "a\x1b"}}, "saving.name", "saving.name"),
         ({"learning": {"power": 2.0}}, "config.no_effect", "learning.power"),
         ({"captions": {"keep_tokens": 1}}, "config.no_effect", "captions.keep_tokens"),
+        ({"captions": {"keep_separator": "a, b"}}, "captions.separator", "captions.keep_separator"),
+        ({"captions": {"keep_separator": " ;;; "}}, "captions.separator", "captions.secondary_separator"),
         ({"data": {"buckets": False, "bucket_max": 768}}, "config.no_effect", "data.bucket_max"),
         ({"model": {"base": ""}}, "model.missing", "model.base"),
         ({"model": {"base": "/nowhere/x.safetensors"}}, "model.not_found", "model.base"),

@@ -102,6 +102,23 @@ def test_every_way_of_training_learns(name: str, base: Path, data: Path, tmp_pat
         assert min(validation[1:]) < validation[0]
 
 
+def test_marks_in_captions_are_obeyed_and_never_trained(base: Path, tmp_path: Path) -> None:
+    """A run over captions with marks ends with the bits of one over the same captions without them."""
+    marked = draw_dataset(tmp_path / "marked", 4)
+    plain = draw_dataset(tmp_path / "plain", 4)
+    for folder, text in ((marked, "blob ||| disc;;;red"), (plain, "blob, disc, red")):
+        for caption in folder.glob("*.txt"):
+            caption.write_text(text)
+    ways = {"captions": {"shuffle": False}, "steps": {"epochs": 1, "batch_size": 4}, "validation": {"mode": "off"}}
+    runs = [new_run(tmp_path / folder.name, micro_config(base, folder, **ways)) for folder in (marked, plain)]
+    assert [live_here(run) for run in runs] == [0, 0]
+    assert same_tensors(*(lora(run) for run in runs))
+    for run in runs:
+        metadata = lora_info(run.checkpoints_dir / "blob.safetensors").metadata
+        assert {*next(iter(json.loads(metadata["ss_tag_frequency"]).values()))} == {"blob", "disc", "red"}
+        assert json.loads(run.record_path.read_text("utf-8"))["dataset"]["tags"].keys() == {"blob", "disc", "red"}
+
+
 def test_accumulated_batches_equal_a_larger_batch(base: Path, tmp_path: Path) -> None:
     """Two batches of two, added up, move the weights as one batch of four does."""
     data = draw_dataset(tmp_path / "four", 4)

@@ -119,6 +119,24 @@ def captions(config: Config) -> Iterator[Finding]:
                 _("An ending starts with a dot: .txt"),
                 "captions.extension",
             )
+    for name, mark in (
+        ("keep_separator", section.keep_separator),
+        ("secondary_separator", section.secondary_separator),
+    ):
+        if mark and (not mark.strip() or "," in mark or any(char in mark for char in "()[]{}\\\r\n")):
+            yield error(
+                f"captions.{name}",
+                _("{text} cannot be told from what stands in captions.").format(text=shown(mark)),
+                _("Use signs without commas and brackets, such as ||| and ;;;, or none."),
+                "captions.separator",
+            )
+    if section.keep_separator.strip() and section.keep_separator.strip() == section.secondary_separator.strip():
+        yield error(
+            "captions.secondary_separator",
+            _("One mark cannot both end the fixed tags and tie tags together."),
+            _("Use another one, or none."),
+            "captions.separator",
+        )
     if section.dropout >= 1:
         yield warning(
             "captions.dropout",

@@ -174,6 +174,26 @@ class CaptionSection(Section):
         when=Rule(lambda c: c.captions.shuffle, N_("tags are shuffled")),
         peers=("keep_tokens",),
     )
+    keep_separator: str = option(
+        "|||",
+        N_("end of the fixed tags"),
+        N_(
+            "This mark in a caption ends the tags that stay in front when tags are shuffled, whatever keep first tags "
+            "says; a second one begins tags that stay at the end. It is not trained. Empty knows no such mark."
+        ),
+        expert=True,
+        peers=("keep_tokens_separator",),
+    )
+    secondary_separator: str = option(
+        ";;;",
+        N_("tie between tags"),
+        N_(
+            "Tags with this mark between them are shuffled as one; in training a comma stands in its place. Empty "
+            "knows no such mark."
+        ),
+        expert=True,
+        peers=("secondary_separator",),
+    )
     dropout: float = option(
         0.0,
         N_("caption dropout"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.captions.as_trained import rules_for
 from lora_tui.captions.corpus import CAPTION_EXTENSIONS
 from lora_tui.captions.journal import HOME, home_of
 from lora_tui.captions.profile import OURS
@@ -133,7 +134,7 @@ class Opening:
         config, project = self.screen.workspace.config, self.screen.workspace.project
         profile, trigger = OURS, project.trigger if project else ""
         if config is not None:
-            profile = replace(OURS, keep_tokens=config.captions.keep_tokens)
+            profile = rules_for(config).profile
             trigger = config.saving.trigger or trigger
             self.extensions = tuple(config.captions.extensions)
         wanted, extensions = self.variant, self.extensions

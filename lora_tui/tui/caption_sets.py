@@ -1,0 +1,101 @@
+"""The captions of the project's datasets, opened beside its pictures: to filter, to count, to mend. Knows no widget.
+
+Each is a look at one moment, opened anew when somebody asks again, so that it holds what was edited since.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.captions.as_trained import rules_for
+from lora_tui.captions.complete import Completer
+from lora_tui.tui.tags.editor import Editor
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
+    from lora_tui.project import Project
+
+
+class CaptionSets:
+    """The captions of every dataset folder; all methods may be called in a thread, one at a time."""
+
+    def __init__(self, editors: tuple[Editor, ...]) -> None:
+        self.editors = editors
+        self._turn = threading.Lock()
+
+    @classmethod
+    def open(cls, config: Config, project: Project | None) -> CaptionSets:
+        """Read them.
+
+        Raises:
+            UserError: a folder or its journal cannot be read.
+        """
+        trigger = config.saving.trigger or (project.trigger if project else "")
+        editors: list[Editor] = []
+        try:
+            for root in dict.fromkeys(entry.path for entry in config.datasets if entry.path):
+                editors.append(
+                    Editor.open(
+                        Path(root),
+                        profile=rules_for(config).profile,
+                        extensions=tuple(config.captions.extensions),
+                        trigger=trigger,
+                        shuffle=config.captions.shuffle,
+                        data=config.data,
+                    )
+                )
+        except BaseException:
+            for editor in editors:
+                editor.close()
+            raise
+        return cls(tuple(editors))
+
+    @property
+    def completer(self) -> Completer | None:
+        """Completes tags of the first dataset."""
+        return self.editors[0].asking.completer if self.editors else None
+
+    def select(self, text: str) -> frozenset[str]:
+        """The images that a filter finds, as texts of their paths.
+
+        Raises:
+            UserError: the filter is wrong.
+        """
+        found: set[str] = set()
+        with self._turn:
+            for editor in self.editors:
+                entries, root = editor.corpus.entries, editor.corpus.root
+                found.update(f"{root}/{entries[number].name}" for number in editor.select(text) or ())
+        return frozenset(found)
+
+    def hint(self, text: str) -> str:
+        """What may have been meant by a filter that finds nothing; empty when that cannot be said."""
+        return next((said for editor in self.editors if (said := editor.hint_of_nothing(text))), "")
+
+    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many tags and how many tokens each caption has, by the text of its image's path."""
+        tags: dict[str, int] = {}
+        tokens: dict[str, int] = {}
+        with self._turn:
+            for editor in self.editors:
+                for entry in editor.corpus.entries:
+                    path = f"{editor.corpus.root}/{entry.name}"
+                    tags[path] = len(entry.tags)
+                    tokens[path] = editor.asking.tokens(editor.caption(entry.number))
+        return tags, tokens
+
+    def place_of(self, image: Path) -> tuple[Editor, int] | None:
+        """The dataset that an image belongs to, and its number there."""
+        for editor in self.editors:
+            if image.is_relative_to(editor.corpus.root):
+                number = editor.corpus.number_of(image.relative_to(editor.corpus.root).as_posix())
+                if number is not None:
+                    return editor, number
+        return None
+
+    def close(self) -> None:
+        """Leave them; blocks until all is on disk."""
+        for editor in self.editors:
+            editor.close()
