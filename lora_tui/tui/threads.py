@@ -8,6 +8,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ T = TypeVar("T")
 
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter while the event loop waits for it; Python's own 5 ms are felt."""
+
+
+MOST_WAITING = 4
+"""Threads that are kept for the next work."""
 
 
 def favour_the_loop() -> None:
@@ -75,5 +80,31 @@ async def in_thread(function: Callable[..., T], *args: object) -> T:
             except RuntimeError:
                 return  # the loop closed in between: nobody waits any more
 
-    threading.Thread(target=work, daemon=True, name=getattr(function, "__name__", "work")).start()
+    _hand_over(work, getattr(function, "__name__", "work"))
     return await future
+
+
+_Job = tuple[Callable[[], None], str]
+_idle: list[SimpleQueue[_Job]] = []
+_guard = threading.Lock()
+
+
+def _hand_over(work: Callable[[], None], name: str) -> None:
+    """Have a thread do ``work``: one that waits, for whoever starts one waits until the system has given it a turn."""
+    with _guard:
+        jobs = _idle.pop() if _idle else None
+    if jobs is None:
+        jobs = SimpleQueue()
+        threading.Thread(target=_serve, args=(jobs,), daemon=True).start()
+    jobs.put((work, name))
+
+
+def _serve(jobs: SimpleQueue[_Job]) -> None:
+    while True:
+        work, threading.current_thread().name = jobs.get()
+        work()
+        del work  # nothing of it is kept while the thread waits
+        with _guard:
+            if len(_idle) >= MOST_WAITING:
+                return
+            _idle.append(jobs)

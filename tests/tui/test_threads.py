@@ -17,6 +17,13 @@ async def test_the_result_comes_back_from_another_thread() -> None:
     assert there.daemon
 
 
+async def test_threads_that_are_free_do_the_next_work() -> None:
+    threads = {await in_thread(threading.current_thread) for _time in range(50)}
+    assert len(threads) < 25
+    together = await asyncio.gather(*(in_thread(threading.Event().wait, 0.01) for _work in range(12)))
+    assert together == [False] * 12
+
+
 async def test_an_error_is_raised_where_it_was_waited_for() -> None:
     def fail() -> None:
         raise ValueError("of the thread")
