@@ -29,7 +29,7 @@ from lora_tui.tui.screens.tags_follow import FOLLOW_SECONDS, Following
 from lora_tui.tui.screens.tags_guides import Guides
 from lora_tui.tui.screens.tags_look import Look
 from lora_tui.tui.screens.tags_open import Opening
-from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes, file_columns
+from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes, file_columns, word_columns
 from lora_tui.tui.screens.tags_past import Past
 from lora_tui.tui.screens.tags_prose import Prose
 from lora_tui.tui.screens.tags_reviews import Reviews
@@ -51,8 +51,6 @@ FREE = frozenset(
     | {"previous-pane", "next-image", "previous-image", "history"}
 )
 """What can be done while an edit of very many captions is under way, or its preview waits for an answer."""
-
-WORD_COLUMNS = (Column(12, share=1), Column(7, align="right"), Column(7, align="right"), Column(8, since=38))
 
 
 class TagsScreen(BaseScreen):
@@ -114,7 +112,7 @@ class TagsScreen(BaseScreen):
         with Horizontal(id="lower"):
             with Vertical(id="vocab-pane"):
                 yield Lines(id="vocab-title", classes="pane-title")
-                yield VirtualList(WORD_COLUMNS, panes.word_cells, gap=1, id="vocab")
+                yield VirtualList(word_columns(), panes.word_cells, gap=1, id="vocab")
             with Vertical(id="look-pane"):
                 yield Lines(id="look-title", classes="pane-title")
                 with Vertical(id="look"):

@@ -40,6 +40,12 @@ MANY = 3000
 """Images whose tags are counted in a thread."""
 
 
+def word_columns(*, scoped: bool = False) -> tuple[Column, ...]:
+    """The columns of the vocabulary: tag, how many images have it (``scoped``: of those shown, too), a bar."""
+    counts = (Column(7, align="right"),) * (2 if scoped else 1)
+    return (Column(12, share=1), *counts, Column(8, since=38))
+
+
 def file_columns(*, reviewed: bool = False) -> tuple[Column, ...]:
     """The columns of the files: mark, whether it was ``reviewed``, name, tags, tokens, flags."""
     rest = Column(10, share=1, cut="middle"), Column(5, align="right"), Column(6, align="right", since=30), Column(4)
@@ -268,6 +274,11 @@ class Panes:
         if editor is self._editor and key == self._counted:
             self.put_vocabulary(found)
 
+    @property
+    def _is_scoped(self) -> bool:
+        """Whether a filter is in use, whose images are counted beside all."""
+        return self._editor is not None and self._editor.shown is not None
+
     def put_vocabulary(self, found: list[Row], empty: str = "") -> None:
         """List these tags or phrases; ``empty`` is said where there is none."""
         rows = self.pane("vocab")
@@ -277,6 +288,8 @@ class Panes:
         place = rows.cursor
         if not (0 <= place < len(found) and found[place].tag == old):
             place = next((index for index, row in enumerate(found[:2000]) if row.tag == old), place)
+        if (columns := word_columns(scoped=self._is_scoped)) != rows.columns:
+            rows.set_columns(columns)
         empty = empty or (_("No tag has these words.") if self.words else _("No tags yet."))
         rows.set_count(len(found), cursor=max(place, 0), empty=empty)
         rows.reload()
@@ -371,11 +384,11 @@ class Panes:
             return [Cell("")]
         row = self._vocabulary[index]
         editor = self._editor
-        scoped = editor is not None and editor.shown is not None
+        scoped = len(self.pane("vocab").columns) == len(word_columns(scoped=True))
         _words, tone = CATEGORIES.get(editor.asking.category(row.tag) if editor is not None else "", ("", ""))
         return [
             Cell(plain(row.tag), tone),
-            Cell(count(row.in_scope) if scoped else "", "accent"),
+            *([Cell(count(row.in_scope), "accent")] if scoped else []),
             Cell(count(row.total), "muted"),
             Cell(self._bar(row.in_scope / self._most, 8), "muted"),
         ]
