@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
+from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar
@@ -28,6 +30,7 @@ from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymaps import keymap_for
 from lora_tui.tui.marks import ASCII, UNICODE
 from lora_tui.tui.no_color import obey_no_color
+from lora_tui.tui.painting import Pace, Painting, Reduced
 from lora_tui.tui.questions import Questions
 from lora_tui.tui.road import header_run, road_cells
 from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
@@ -44,6 +47,12 @@ if TYPE_CHECKING:
 
 HANGUP_SECONDS = 1.0
 """How often the app looks whether its terminal is still there."""
+
+SLOW_RATE = 20_000
+"""Characters a second that are painted at most with the setting for a slow link."""
+
+OWED_SECONDS = 0.05
+"""How often a terminal that is behind is asked whether it has caught up."""
 
 
 class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=False):
@@ -79,6 +88,9 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         self.workspace = Workspace(directory, run=run)
         self.themes, self.theme_failures = load_themes()
         self._wrong_settings = tuple(wrong_settings)
+        self.painting = Painting()
+        self._pace = Pace(SLOW_RATE if self.settings.slow else 0)
+        self._frame_owed = False
         self._crashed = False
         self._place = ("", "")
         for entry in SCREENS:
@@ -191,6 +203,35 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         # checks and plans hold sentences of the old language
         self.rescan()
 
+    # -- painting
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Textual's hook that writes a frame: only what changed, and nothing while the terminal is behind.
+
+        What a frame that is left out would have shown is painted once the terminal has caught up.
+        """
+        if not isinstance(renderable, CompositorUpdate):
+            super()._display(screen, renderable)
+            return
+        wait = OWED_SECONDS if self.behind else self._pace.wait(time.monotonic())
+        if wait and not self.is_headless:
+            if not self._frame_owed:
+                self._frame_owed = True
+                self.set_timer(max(wait, OWED_SECONDS), self._pay_frame)
+            return
+        reduced: Any = Reduced(self.painting, renderable)
+        super()._display(screen, reduced)
+        self._pace.written(reduced.size, time.monotonic())
+
+    def _pay_frame(self) -> None:
+        """Paint what was left out."""
+        self._frame_owed = False
+        self.screen.refresh()
+
+    def on_resize(self) -> None:
+        self.painting.forget()
+        self.call_after_refresh(self.repaint)
+
     # -- life
 
     def on_mount(self) -> None:
@@ -199,6 +240,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
             terminal.on_ending_signals(self.leave)
             terminal.on_waking(self)
             self.set_interval(HANGUP_SECONDS, self._look_for_terminal)
+            self.app_resume_signal.subscribe(self, lambda _app: self.repaint(), immediate=True)
         self.set_interval(RUNS_SECONDS, self.poll_runs)
         self.call_after_refresh(self._begin)
 
@@ -221,6 +263,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
 
     def repaint(self) -> None:
         """Draw every cell again: something else may have been on the terminal."""
+        self.painting.forget()
         self.screen.refresh(layout=True)
 
     def leave(self, number: int) -> None:
@@ -282,6 +325,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
 
     def action_rescan(self) -> None:
         self.open_directory(self.workspace.directory, run=self.workspace.run)
+        self.painting.forget()
         self.refresh(repaint=True, layout=True)
 
     def action_suspend_program(self) -> None:
