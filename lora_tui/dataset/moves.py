@@ -89,6 +89,16 @@ def move(folder: Path, images: Sequence[Path], target: Path) -> Move:
         return _carry_out(home, Move(_next(home), "move", time.time(), tuple(pairs), len(images)))
 
 
+def files_with(folder: Path, images: Sequence[Path]) -> list[str]:
+    """The files that go when these images do, relative to the dataset's home: themselves and what belongs to them.
+
+    Raises:
+        UserError: ``moves.outside``, ``moves.write`` when a folder cannot be listed.
+    """
+    home = home_of(folder)
+    return _with_companions(home, [_inside(home, image) for image in images])
+
+
 def take_back(folder: Path, number: int) -> Move:
     """Bring the files of a move back to where they were; what stands there now is never overwritten.
 

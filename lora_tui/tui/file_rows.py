@@ -1,26 +1,26 @@
-"""The rows of the dataset screen: images and whatever else has a problem, ordered and filtered. No widget."""
+"""The rows of the dataset screen: images those left out among them, and whatever else has a problem. No
+widget."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
 
 if TYPE_CHECKING:
     from lora_tui.dataset.scan import DatasetImage, Problem
     from lora_tui.tui.workspace import Images
 
-ORDERS: tuple[tuple[str, str], ...] = (
-    ("name", N_("by name")),
-    ("size", N_("smallest first")),
-    ("problems", N_("problems first")),
-)
-
 ALIKE = {"image.similar": N_("Nearly the same as {name}."), "image.identical": N_("The same file as {name}.")}
 """Findings about several images, which the check tells once, and what each of the others shows."""
+
+_NO_ROW = ("dataset.empty", "image.excluded")
+"""What is said elsewhere: where the rows would be, and by the rows of the images themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class FileRow:
     Attributes:
         name: path below its dataset, safe to show.
         key: the name in lower case, to search in.
+        excluded: a person left the image out.
+        reviewed: a person looked at the picture and found it right.
     """
 
     path: Path
@@ -37,6 +39,8 @@ class FileRow:
     key: str
     image: DatasetImage | None
     problems: tuple[Problem, ...]
+    excluded: bool = False
+    reviewed: bool = False
 
     @property
     def mark(self) -> str:
@@ -53,9 +57,14 @@ class FileRow:
         return any(problem.severity != "note" for problem in self.problems)
 
     @property
-    def area(self) -> int:
-        """Pixels; what is no image counts as none."""
-        return self.image.facts.width * self.image.facts.height if self.image else 0
+    def counted(self) -> bool:
+        """Whether it is one of the images that are trained."""
+        return self.image is not None and not self.excluded
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Time of change (ns) and bytes of an image, which tell two contents of one file apart."""
+        return (self.image.facts.mtime_ns, self.image.facts.size) if self.image else (0, 0)
 
 
 def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
@@ -65,28 +74,33 @@ def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
     """
     from lora_tui.dataset.scan import natural_key
 
+    reviewed = Reviewed()
     by_path: dict[Path, list[Problem]] = {}
-    names = {image.path: image.relative.rpartition("/")[2] for image in images.scan.images}
+    scan = images.scan
+    names = {image.path: image.relative.rpartition("/")[2] for image in scan.images}
     for problem in images.problems:
-        if problem.code != "dataset.empty":
+        if problem.code not in _NO_ROW:
             by_path.setdefault(problem.path, []).append(problem)
         for other in problem.others if problem.code in ALIKE else ():
             message = _(ALIKE[problem.code]).format(name=plain(names.get(problem.path, problem.path.name)))
             by_path.setdefault(other, []).append(replace(problem, path=other, message=message, others=()))
     rows: list[FileRow] = []
-    several = len({image.dataset for image in images.scan.images}) > 1
+    several = len({image.dataset for image in (*scan.images, *scan.excluded)}) > 1
     cut = 0 if several else len(common_folder(images))
-    for image in images.scan.images:
+    for image in (*scan.images, *scan.excluded):
         found = by_path.pop(image.path, [])
         if image.caption_path is not None:
             found = found + by_path.pop(image.caption_path, [])
         name = plain(f"{image.dataset + 1}: {image.relative}" if several else image.relative[cut:])
-        rows.append(FileRow(image.path, name, name.casefold(), image, tuple(found)))
+        row = FileRow(image.path, name, name.casefold(), image, tuple(found))
+        rows.append(replace(row, reviewed=True) if reviewed.has(image.path) else row)
+    first = len(scan.images)
+    rows[first:] = [replace(row, excluded=True) for row in rows[first:]]
     folder = common_folder(images)
     bases = [*(_base(image, folder) for image in images.scan.images[:1] if not several), root]
     others = [_other(path, tuple(found), bases) for path, found in by_path.items()]
     files = [row for row in others if not row.name.endswith("/")]
-    if files:
+    if files or scan.excluded:
         rows = sorted([*rows, *files], key=lambda row: natural_key(row.name))
     folders = sorted((row for row in others if row.name.endswith("/")), key=lambda row: row.name)
     return (*folders, *rows)
@@ -94,7 +108,7 @@ def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
 
 def common_folder(images: Images) -> str:
     """The folder below its dataset that all images are in, with a slash at its end; empty when there is none."""
-    folders = {image.relative.rpartition("/")[0] for image in images.scan.images}
+    folders = {image.relative.rpartition("/")[0] for image in (*images.scan.images, *images.scan.excluded)}
     if len(folders) != 1:
         return ""
     folder = folders.pop()
@@ -116,17 +130,21 @@ def _other(path: Path, problems: tuple[Problem, ...], bases: Sequence[Path]) -> 
     return FileRow(path, name, name.casefold(), None, problems)
 
 
-def select(rows: Sequence[FileRow], *, words: str = "", only_problems: bool = False, order: str = "name") -> list[int]:
-    """The numbers of the rows whose name has every one of ``words``, in ``order``."""
-    wanted = words.casefold().split()
-    found = [
-        number
-        for number, row in enumerate(rows)
-        if (not only_problems or row.wrong) and all(word in row.key for word in wanted)
-    ]
-    if order == "size":
-        found.sort(key=lambda number: rows[number].area)
-    elif order == "problems":
-        rank = {"failed": 0, "needs": 1, "empty": 1, "": 2}
-        found.sort(key=lambda number: rank[rows[number].mark])
-    return found
+class Reviewed:
+    """Which pictures somebody found right; the notes of each folder are read once, and unreadable ones say nothing."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, tuple[Path, frozenset[str]]] = {}
+
+    def has(self, image: Path) -> bool:
+        """Whether the notes of the image's dataset say so."""
+        from lora_tui.captions.journal import home_of
+        from lora_tui.dataset.notes import load_notes, name_in_notes
+
+        known = self._folders.get(image.parent)
+        if known is None:
+            home, names = home_of(image.parent), frozenset[str]()
+            with contextlib.suppress(UserError):
+                names = load_notes(home).reviewed
+            known = self._folders[image.parent] = home, names
+        return bool(known[1]) and name_in_notes(known[0], image) in known[1]

@@ -19,6 +19,7 @@ from lora_tui.tui.file_orders import select
 from lora_tui.tui.file_rows import FileRow, build_rows
 from lora_tui.tui.road import TONE_OF_MARK, gravity_words
 from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.dataset_acts import Acts
 from lora_tui.tui.screens.dataset_facts import FactsPane
 from lora_tui.tui.screens.dataset_find import Finding
 from lora_tui.tui.threads import in_thread, start_job
@@ -64,9 +65,10 @@ class DatasetScreen(BaseScreen):
         self._wanted: Path | None = None
         self.facts = FactsPane(self)
         self.finding = Finding(self)
+        self.acts = Acts(self)
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.facts, self.finding
+        return self, self.facts, self.finding, self.acts
 
     @property
     def takes_keys(self) -> bool:
@@ -95,7 +97,9 @@ class DatasetScreen(BaseScreen):
             if self.workspace.images is not None and self.workspace.images is not self.images:
                 start_job(self, partial(self._take, self.workspace.images), "rows")
             elif self.workspace.images is None:
-                self.images, self.rows = None, ()
+                if self._wanted is None and self.here is not None:
+                    self._wanted = self.here.path  # they are read again
+                self.images, self.rows, self.shown = None, (), []
                 self.select()
             elif "config" in changed:  # other buckets
                 self.listed.reload()
@@ -284,7 +288,7 @@ class DatasetScreen(BaseScreen):
         if name in ("larger", "smaller", "left", "right") and not isinstance(self.listed, PictureGrid):
             key = self.shell.keymap.shown("dataset.grid")
             return _("{key} shows the images as pictures.").format(key=key)
-        return ""
+        return self.acts.refusal(name)
 
     def action_grid(self) -> None:
         """Pictures side by side instead of the list, and back; the cursor stays on its file."""

@@ -5,9 +5,24 @@ from __future__ import annotations
 from lora_tui.text import N_
 from lora_tui.tui.actions import Action
 
+
+def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
+    return Action(f"dataset.{name}", keys, title, help_, show=False)
+
+
 DATASET_ACTIONS: tuple[Action, ...] = (
     Action("dataset.zoom", ("enter", "z"), N_("large"), N_("Show the picture as large as it goes, and back.")),
-    Action("dataset.filter", ("/",), N_("filter"), N_("Show only files whose name has these words.")),
+    Action("dataset.grid", ("v",), N_("pictures"), N_("Show the images as pictures side by side, or as a list.")),
+    Action(
+        "dataset.filter",
+        ("/",),
+        N_("filter"),
+        N_("Show only images that an expression finds; plain words find names of files and tags."),
+    ),
+    Action("dataset.mark", ("m", "insert"), N_("mark"), N_("Mark the image, or take its mark away.")),
+    Action("dataset.exclude", ("x",), N_("leave out"), N_("Leave images out of training and export, or take them in.")),
+    Action("dataset.trash", ("D", "delete"), N_("trash"), N_("Put images and their captions into the trash; asks.")),
+    Action("dataset.undo", ("u",), N_("undo"), N_("Take back what was done last: left out, moved, trashed, mended.")),
     Action("dataset.problems", ("p",), N_("problems"), N_("Show only files with problems, or all again.")),
     Action("dataset.next-problem", ("n",), N_("next"), N_("To the next file with a problem.")),
     Action(
@@ -16,5 +31,17 @@ DATASET_ACTIONS: tuple[Action, ...] = (
         N_("read"),
         N_("The problems, remedies and caption of this file in full."),
     ),
-    Action("dataset.order", ("s",), N_("order"), N_("Order by name, by size, or problems first.")),
+    Action("dataset.order", ("s",), N_("order"), N_("Order by name, size, shape, tags, sharpness, time and more.")),
+    _quiet("move", ("o",), N_("move"), N_("Move images with captions and all that belongs to them to another folder.")),
+    _quiet("reviewed", ("R",), N_("reviewed"), N_("Note that the pictures were looked at and found right, or not.")),
+    _quiet("trash-list", ("space x",), N_("open the trash"), N_("What lies in the trash: bring it back, or empty it.")),
+    _quiet("backwards", ("S",), N_("backwards"), N_("The same order from its other end.")),
+    _quiet("mark-range", ("V",), N_("mark range"), N_("Mark from the last marked image to this one.")),
+    _quiet("mark-all", ("*",), N_("mark all shown"), N_("Mark every image of the list.")),
+    _quiet("mark-invert", ("~",), N_("invert marks"), N_("Marked images of the list become unmarked, others marked.")),
+    _quiet("mark-none", ("M",), N_("no marks"), N_("Take all marks away.")),
+    _quiet("larger", ("+",), N_("larger"), N_("Fewer pictures, each larger.")),
+    _quiet("smaller", ("-",), N_("smaller"), N_("More pictures, each smaller.")),
+    _quiet("left", ("left", "h"), N_("left"), N_("One picture to the left.")),
+    _quiet("right", ("right", "l"), N_("right"), N_("One picture to the right.")),
 )

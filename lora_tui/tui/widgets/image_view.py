@@ -6,6 +6,7 @@ Finished pictures are kept (:class:`PictureCache`), so going back to one costs n
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 REST_SECONDS = 0.04
 """How long a cursor rests on an image before it is decoded; a held key then skips most of them."""
+
+HURRIED_REST_SECONDS = 0.12
+"""The same while one image follows another within :data:`HURRY_SECONDS`: a key is held, and a picture is most of what
+a terminal is sent."""
+
+HURRY_SECONDS = 0.2
 
 SLOW_REST_SECONDS = 0.6
 """The same on a slow link, where a picture is worth a second of the line."""
@@ -114,6 +121,13 @@ class ImageView(Widget):
         self._drawn = Drawn()
         self._shown: Wanted | None = None
         self._drawing = False
+        self._asked = 0.0
+        self._quick = 0
+
+    @property
+    def _hurried(self) -> bool:
+        """Whether one image follows another too fast to be looked at; a single step to and fro is none of that."""
+        return self._quick > 2
 
     @property
     def path(self) -> Path | None:
@@ -135,6 +149,9 @@ class ImageView(Widget):
         if (path, stamp) == (self._path, self._stamp):
             return
         self._path, self._stamp = path, stamp
+        now = time.monotonic()
+        self._quick = self._quick + 1 if now - self._asked < HURRY_SECONDS else 0
+        self._asked = now
         self._ask()
 
     def on_mount(self) -> None:
@@ -148,8 +165,8 @@ class ImageView(Widget):
         if wanted is None:
             self._put(None, Drawn())
             return
-        drawn = _cache_of(self.app).get(wanted)
-        if drawn is not None:
+        drawn = pictures_of(self.app).get(wanted)
+        if drawn is not None and not self._hurried:
             self._put(wanted, drawn)
         elif not self._drawing and wanted != self._shown:
             self._drawing = True
@@ -157,11 +174,12 @@ class ImageView(Widget):
 
     async def _draw_until_content(self) -> None:
         """Draw what is wanted until that is what is shown: one image at a time, the newest wish next."""
-        cache = _cache_of(self.app)
+        cache = pictures_of(self.app)
         slow = bool(getattr(getattr(self.app, "settings", None), "slow", False))
         try:
             while (wanted := self._wanted()) is not None and wanted != self._shown:
-                await asyncio.sleep(SLOW_REST_SECONDS if slow else REST_SECONDS)
+                rest = HURRIED_REST_SECONDS if self._hurried else REST_SECONDS
+                await asyncio.sleep(SLOW_REST_SECONDS if slow else rest)
                 if wanted != self._wanted():
                     continue
                 drawn = cache.get(wanted)
@@ -179,21 +197,9 @@ class ImageView(Widget):
         self.refresh()
 
     def _wanted(self) -> Wanted | None:
-        app = self.app
-        settings = getattr(app, "settings", None)
-        if self._path is None or not self.size or (settings is not None and settings.images == "off"):
+        if self._path is None:
             return None
-        ground = self.background_colors[1]
-        return Wanted(
-            self._path,
-            self._stamp,
-            self.size.width,
-            self.size.height,
-            depth_of(app),
-            bool(getattr(app, "ascii_only", False)) or is_colourless(app),
-            app.current_theme.dark,
-            (0, 0, 0) if ground.ansi is not None else ground.rgb,
-        )
+        return wanted_of(self, self._path, self._stamp, self.size.width, self.size.height)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -210,6 +216,25 @@ class ImageView(Widget):
         if margin:
             strip = Strip([Segment(" " * margin, base), *strip], margin + self._drawn.columns)
         return strip.adjust_cell_length(width, base)
+
+
+def wanted_of(widget: Widget, path: Path, stamp: tuple[int, int], columns: int, rows: int) -> Wanted | None:
+    """How a file is drawn on a widget in this terminal; none where there is no room, or pictures are not wanted."""
+    app = widget.app
+    settings = getattr(app, "settings", None)
+    if columns < 1 or rows < 1 or (settings is not None and settings.images == "off"):
+        return None
+    ground = widget.background_colors[1]
+    return Wanted(
+        path,
+        stamp,
+        columns,
+        rows,
+        depth_of(app),
+        bool(getattr(app, "ascii_only", False)) or is_colourless(app),
+        app.current_theme.dark,
+        (0, 0, 0) if ground.ansi is not None else ground.rgb,
+    )
 
 
 def render(wanted: Wanted) -> Drawn:
@@ -252,7 +277,8 @@ def depth_of(app: App[object]) -> Depth:
     return "256" if system == "256" else "16"
 
 
-def _cache_of(app: App[object]) -> PictureCache:
+def pictures_of(app: App[object]) -> PictureCache:
+    """The drawn pictures of an app."""
     found = getattr(app, "pictures", None)
     if isinstance(found, PictureCache):
         return found

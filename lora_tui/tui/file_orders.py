@@ -1,0 +1,133 @@
+"""Which rows of the dataset screen are shown, and in what order. No widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lora_tui.text import N_
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.buckets import Size
+    from lora_tui.tui.file_rows import FileRow
+
+Key = Callable[["FileRow", "Measures"], "float | tuple[float, ...] | None"]
+
+
+@dataclass
+class Measures:
+    """What is known of images beside their headers, by the text of their path; what is missing was not measured.
+
+    Attributes:
+        tags, tokens: of the caption.
+        sharpness: 0 to 255, see :mod:`lora_tui.dataset.blur`.
+        bucket: width and height (px) that an image is trained at.
+    """
+
+    tags: Mapping[str, int] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    sharpness: Mapping[str, int] = field(default_factory=dict)
+    bucket: Callable[[FileRow], Size | None] = lambda _row: None
+
+
+@dataclass(frozen=True)
+class Order:
+    """One fact to sort by.
+
+    Attributes:
+        name: for the program.
+        title: for a person.
+        key: its value for a row; rows without one come last, either way round.
+        asks: what has to be measured first: ``captions``, ``pixels`` or nothing.
+    """
+
+    name: str
+    title: str
+    key: Key
+    asks: str = ""
+
+
+def _facts(value: Callable[[FileRow], float]) -> Key:
+    return lambda row, _measures: value(row) if row.image is not None else None
+
+
+def _width(row: FileRow) -> float:
+    return row.image.facts.width if row.image else 0
+
+
+def _height(row: FileRow) -> float:
+    return row.image.facts.height if row.image else 0
+
+
+def _bucket(row: FileRow, measures: Measures) -> tuple[float, ...] | None:
+    size = measures.bucket(row)
+    return None if size is None else (size.width * size.height, size.width)
+
+
+def _gravity(row: FileRow, _measures: Measures) -> tuple[float, ...]:
+    kind = {"failed": 0, "needs": 1, "empty": 1}.get(row.mark, 2)
+    return kind, -sum(problem.severity != "note" for problem in row.problems)
+
+
+ORDERS: tuple[Order, ...] = (
+    Order("name", N_("name"), lambda _row, _measures: None),
+    Order("megapixels", N_("megapixels"), _facts(lambda row: _width(row) * _height(row))),
+    Order("problems", N_("problems"), _gravity),
+    Order("width", N_("width"), _facts(_width)),
+    Order("height", N_("height"), _facts(_height)),
+    Order("ratio", N_("width by height"), _facts(lambda row: _width(row) / max(_height(row), 1))),
+    Order("bytes", N_("bytes"), _facts(lambda row: row.image.facts.size if row.image else 0)),
+    Order("bucket", N_("bucket"), _bucket),
+    Order("tags", N_("number of tags"), lambda row, known: known.tags.get(str(row.path)), "captions"),
+    Order("tokens", N_("number of tokens"), lambda row, known: known.tokens.get(str(row.path)), "captions"),
+    Order("sharpness", N_("sharpness"), lambda row, known: known.sharpness.get(str(row.path)), "pixels"),
+    Order("time", N_("time of change"), _facts(lambda row: row.image.facts.mtime_ns if row.image else 0)),
+)
+
+
+def order_of(name: str) -> Order:
+    """The order of a name."""
+    return next(order for order in ORDERS if order.name == name)
+
+
+def select(
+    rows: Sequence[FileRow],
+    *,
+    words: str = "",
+    found: Collection[str] | None = None,
+    only_problems: bool = False,
+    order: str = "name",
+    backwards: bool = False,
+    measures: Measures | None = None,
+) -> list[int]:
+    """The numbers of some rows in an order.
+
+    Args:
+        words: rows whose name has every one of them are shown, beside those of ``found``.
+        found: paths as texts; without words, and where there are none, all rows are shown.
+        only_problems: of those, the ones that a person should look at.
+    """
+    wanted = words.casefold().split()
+
+    def fits(row: FileRow) -> bool:
+        named = bool(wanted) and all(word in row.key for word in wanted)
+        return named or (found is not None and str(row.path) in found)
+
+    free = not wanted and found is None
+    numbers = [n for n, row in enumerate(rows) if (not only_problems or row.wrong) and (free or fits(row))]
+    if order == "name":
+        return numbers[::-1] if backwards else numbers
+    key, known = order_of(order).key, measures or Measures()
+    values = {number: key(rows[number], known) for number in numbers}
+    without = [number for number in numbers if values[number] is None]
+    there = [number for number in numbers if values[number] is not None]
+    there.sort(key=lambda number: values[number], reverse=backwards)  # type: ignore[arg-type, return-value]
+    return [*there, *without]
+
+
+def next_of(visible: Sequence[int], cursor: int, wanted: Callable[[int], bool]) -> int:
+    """The next place after ``cursor``, round again, whose row is wanted; -1 when none is."""
+    places = range(len(visible))
+    start = cursor + 1
+    return next((place for place in (*places[start:], *places[:start]) if wanted(visible[place])), -1)

@@ -1,0 +1,318 @@
+"""What finds on the dataset screen: filter, order, problems, marks."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.caption_sets import CaptionSets
+from lora_tui.tui.file_orders import ORDERS, Measures, Order, next_of, order_of
+from lora_tui.tui.mishap import failure_words
+from lora_tui.tui.tags.kept import History
+from lora_tui.tui.tags.offers import Offer, filter_offers
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.dialog import Choice, Choose
+from lora_tui.tui.widgets.prompt import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lora_tui.dataset.scan import DatasetImage
+    from lora_tui.tui.screens.dataset import DatasetScreen
+
+TYPING_SECONDS = 0.12
+"""How long typing rests before captions are asked."""
+
+_PLAIN = re.compile(r"(?!-)[^\s:()<>=\"/*?|~@-][^\s:()<>=\"*?|~@]*")
+
+
+def is_plain(text: str) -> bool:
+    """Whether a filter is words alone, which names of files may have as well as captions."""
+    words = text.split()
+    return all(_PLAIN.fullmatch(word) and word.upper() not in ("AND", "OR", "XOR", "NOT") for word in words)
+
+
+class Finding:
+    """Which of the rows are shown, and which are marked.
+
+    Attributes:
+        text: the filter, as it was typed.
+        words: its words where names of files are searched for them.
+        found: what it finds in captions; none where they were not asked.
+        label: what the images were chosen by, where that is no filter.
+        marks: images that a person marked, by path.
+    """
+
+    def __init__(self, screen: DatasetScreen) -> None:
+        self.screen = screen
+        self.text = self.words = self.label = ""
+        self.found: frozenset[str] | None = None
+        self.only_problems = False
+        self.order: Order = ORDERS[0]
+        self.backwards = False
+        self.marks: set[Path] = set()
+        self.measures = Measures(bucket=screen.facts.bucket)
+        self._anchor: Path | None = None
+        self._sets: CaptionSets | None = None
+        self._reading: asyncio.Task[CaptionSets] | None = None
+        self._history = History("filter")
+        self._before: tuple[str, str, str, frozenset[str] | None] = ("", "", "", None)
+
+    @property
+    def _prompt(self) -> Prompt:
+        return self.screen.query_one(Prompt)
+
+    # -- captions
+
+    async def captions(self, *, anew: bool = False) -> CaptionSets:
+        """The captions, read once until somebody wants them ``anew``. Raises as :meth:`CaptionSets.open`."""
+        if self._reading is None or anew:
+            self._reading = asyncio.create_task(self._read())
+        return await asyncio.shield(self._reading)
+
+    async def _read(self) -> CaptionSets:
+        work, old = self.screen.workspace, self._sets
+        self._sets = None
+        if old is not None:
+            await in_thread(old.close)
+        if work.config is None:
+            return CaptionSets(())
+        self._sets = await in_thread(CaptionSets.open, work.config.model_copy(deep=True), work.project)
+        return self._sets
+
+    def close(self) -> None:
+        """Leave the captions."""
+        if self._sets is not None:
+            self._sets.close()
+
+    # -- filter
+
+    def action_filter(self) -> None:
+        self._before = self.text, self.words, self.label, self.found
+        start_job(self.screen, self._begin, "captions")
+        self._prompt.ask(_("filter"), value=self.text, offers=self._offers, before=self._history.lines)
+        self._remark_empty()
+        self.screen.refresh_keys()
+
+    async def _begin(self) -> None:
+        try:
+            await self.captions(anew=True)
+        except UserError as error:
+            self._prompt.remark(failure_words(self.screen.shell, error), "warning")
+            return
+        if self._prompt.is_open and self._prompt.value.strip():
+            await self._try(self._prompt.value)
+
+    def _offers(self, text: str) -> Sequence[Offer]:
+        completer = self._sets.completer if self._sets is not None else None
+        return filter_offers(completer)(text) if completer is not None and text.strip() else []
+
+    def _remark_empty(self) -> None:
+        self._prompt.remark(_("Words in names and tags, or such as: 1girl -solo, is:untagged, w<512, tags>40"))
+
+    def typed(self, text: str) -> None:
+        """Another letter: names are searched at once, captions when typing rests."""
+        if not self._prompt.is_open:
+            return
+        if not text.strip():
+            self._remark_empty()
+        if is_plain(text):
+            self._take(text, text, None)
+        start_job(self.screen, partial(self._attempt, text), "try")
+
+    async def _attempt(self, text: str) -> None:
+        await self._try(text)
+
+    async def _try(self, text: str) -> bool:
+        """Ask the captions; whether the filter is right."""
+        await asyncio.sleep(TYPING_SECONDS)
+        if not text.strip():
+            return True
+        try:
+            sets = await self.captions()
+            found = await in_thread(sets.select, text)
+            hint = "" if found else sets.hint(text)
+        except Exception as error:
+            if is_plain(text):
+                return True  # names were found already
+            if self._prompt.is_open and self._prompt.value == text:
+                self._go_back()
+                self._say_error(error)
+            return False
+        if self._prompt.is_open and self._prompt.value != text:
+            return True
+        self._take(text, text if is_plain(text) else "", found)
+        shown = len(self.screen.shown)
+        said = ngettext("{count} image", "{count} images", shown).format(count=count(shown))
+        self._prompt.remark(f"{said}   {hint}" if hint and not shown else said)
+        return True
+
+    def _say_error(self, error: Exception) -> None:
+        if not isinstance(error, UserError):
+            self._prompt.remark(failure_words(self.screen.shell, error), "error")
+            return
+        words = error.message if not error.remedy else f"{error.message} {error.remedy}"
+        self._prompt.remark(plain(words), "warning", getattr(error, "column", -1))
+
+    def _take(self, text: str, words: str, found: frozenset[str] | None) -> None:
+        known = self.text, self.words, self.label, self.found
+        self.text, self.words, self.label, self.found = text.strip(), words.strip(), "", found
+        if known != (self.text, self.words, self.label, self.found):
+            self.screen.select()
+
+    def done(self, text: str) -> None:
+        """Enter."""
+        start_job(self.screen, partial(self._done, text), "done")
+
+    async def _done(self, text: str) -> None:
+        right = is_plain(text) or await self._try(text)
+        self._prompt.deciding = False
+        if right:
+            if text.strip():
+                self._history.add(text)
+            self._leave()
+        else:
+            self.screen.shell.forget_keys()
+        self.screen.call_later(self.screen.shell.give_keys)
+
+    def leave_prompt(self) -> None:
+        """Esc: the filter is what it was before."""
+        self._leave()
+        self._go_back()
+
+    def _go_back(self) -> None:
+        if self._before != (self.text, self.words, self.label, self.found):
+            self.text, self.words, self.label, self.found = self._before
+            self.screen.select()
+
+    def _leave(self) -> None:
+        self._prompt.close()
+        self.screen.refresh_keys()
+        self.screen.listed.focus()
+
+    def show_only(self, paths: frozenset[str], label: str) -> None:
+        """Show these images, which were chosen elsewhere; ``label`` says by what."""
+        self.text, self.words, self.label, self.found = "", "", label, paths
+        self.screen.select()
+
+    def clear(self) -> bool:
+        """Show all rows again; false when all are shown."""
+        if not self.text and self.found is None and not self.only_problems:
+            return False
+        if self.text or self.found is not None:
+            self.text, self.words, self.label, self.found = "", "", "", None
+        else:
+            self.only_problems = False
+        self.screen.select()
+        return True
+
+    def spoken(self) -> list[str]:
+        """What is shown and in what order, for the status line."""
+        parts = []
+        if self.marks:
+            parts.append(_("{count} marked").format(count=count(len(self.marks))))
+        if self.text or self.label:
+            parts.append(_("filter: {words}").format(words=plain(self.text or self.label, limit=30)))
+        if self.only_problems:
+            parts.append(_("only problems"))
+        if self.order.name != "name" or self.backwards:
+            words = _("by {fact}, backwards") if self.backwards else _("by {fact}")
+            parts.append(words.format(fact=_(self.order.title)))
+        return parts
+
+    # -- problems and order
+
+    def action_problems(self) -> None:
+        self.only_problems = not self.only_problems
+        self.screen.select()
+
+    def action_next_problem(self) -> None:
+        screen = self.screen
+        place = next_of(screen.shown, screen.listed.cursor, lambda number: screen.rows[number].wrong)
+        if place >= 0:
+            screen.listed.cursor = place
+
+    def action_order(self) -> None:
+        choices = [Choice(order.name, _(order.title)) for order in ORDERS]
+        self.screen.app.push_screen(Choose(_("Order by"), choices, current=self.order.name), self._ordered)
+
+    def _ordered(self, name: str | None) -> None:
+        if name is not None:
+            self.order, self.backwards = order_of(name), False
+            start_job(self.screen, self._measure, "measure")
+
+    def action_backwards(self) -> None:
+        self.backwards = not self.backwards
+        self.screen.select()
+
+    async def _measure(self) -> None:
+        """Find out what the order asks for, then sort by it."""
+        asks, images = self.order.asks, self.screen.images
+        if asks:
+            self.screen.tell(_("Measuring for the order."), "muted")
+        try:
+            if asks == "captions":
+                sets = await self.captions(anew=True)
+                self.measures.tags, self.measures.tokens = await in_thread(sets.counts)
+            elif asks == "pixels" and images is not None:
+                self.measures.sharpness = await in_thread(_sharpness, [*images.scan.images, *images.scan.excluded])
+        except UserError as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
+        self.screen.select()
+        if asks:
+            self.screen.forget_told()
+
+    # -- marks
+
+    def action_mark(self) -> None:
+        row = self.screen.here
+        if row is None or row.image is None:
+            return
+        self.marks ^= {row.path}
+        self._anchor = row.path
+        listed = self.screen.listed
+        listed.reload_row(listed.cursor)
+        listed.cursor += 1
+        self.screen.say()
+
+    def action_mark_range(self) -> None:
+        screen = self.screen
+        paths = [screen.rows[number].path for number in screen.shown]
+        end = screen.listed.cursor
+        start = paths.index(self._anchor) if self._anchor in paths else end
+        self._mark(range(min(start, end), max(start, end) + 1))
+
+    def action_mark_all(self) -> None:
+        self._mark(range(len(self.screen.shown)))
+
+    def action_mark_invert(self) -> None:
+        rows, visible = self.screen.rows, self.screen.shown
+        self.marks ^= {rows[number].path for number in visible if rows[number].image is not None}
+        self._tell_marks()
+
+    def action_mark_none(self) -> None:
+        self.marks.clear()
+        self._tell_marks()
+
+    def _mark(self, places: range) -> None:
+        shown = (self.screen.rows[self.screen.shown[place]] for place in places)
+        self.marks |= {row.path for row in shown if row.image is not None}
+        self._tell_marks()
+
+    def _tell_marks(self) -> None:
+        self.screen.listed.reload()
+        self.screen.say()
+        self.screen.refresh_keys()
+
+
+def _sharpness(images: Sequence[DatasetImage]) -> dict[str, int]:
+    """How sharp images are; those that were never decoded are decoded now, which takes a while."""
+    from lora_tui.dataset.similar import CELLS, fingerprints
+
+    prints = fingerprints(images)
+    return {str(image.path): cells[CELLS] for image, cells in zip(images, prints, strict=True) if cells is not None}
