@@ -175,3 +175,41 @@ async def test_the_filter_in_use_is_kept_where_saved_filters_are_chosen(tmp_path
         await type_in(pilot, "forget-filter hats")
         await pilot.press("enter")
         await soon(pilot, lambda: "The filter hats is kept no longer." in screen_text(app))
+
+
+async def test_quick_tags_are_typed_too_and_the_digits_in_use_are_on_the_screen(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("equals_sign")  # among files: no tag is meant
+        await soon(pilot, lambda: "Which digit gets a tag?" in screen_text(app))
+        await pilot.press("4")
+        await type_in(pilot, "smile")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "│ 4 smile" in screen_text(app))
+        await pilot.press("tab", "home", "down", "equals_sign")
+        await soon(pilot, lambda: "On which digit is hat?" in screen_text(app))
+        await pilot.press("equals_sign")
+        await soon(pilot, lambda: "Which digit gets a tag?" in screen_text(app))
+        await pilot.press("2")
+        await type_in(pilot, "solo")
+        await pilot.press("enter", "4", "2")
+        await soon(pilot, lambda: texts(tmp_path)[0] == "hatgirl, hat, number 0, smile, solo")
+        await pilot.press("colon")
+        await type_in(pilot, "quick 4")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "│ 2 solo" in screen_text(app))
+        assert "4 smile" not in screen_text(app).partition("VOCABULARY")[0]
+
+
+async def test_the_line_of_keys_names_scope_command_panes_and_what_follows_space(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        for pane in ("files", "tags", "vocab"):
+            await soon(pilot, lambda pane=pane: tags(app).panes.focus == pane)
+            await pilot.pause()
+            line = screen_text(app).splitlines()[-1]
+            assert all(words in line for words in ("a add", "s scope", ": command", "Tab pane", "Space more", "? keys"))
+            assert ("r rename" in line) == (pane != "files")
+            await pilot.press("tab")

@@ -11,6 +11,7 @@ found right. The engine is ``lora_tui.captions``.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.keymap import key_text
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.tags_again import Again
 from lora_tui.tui.screens.tags_commands import Commands
@@ -51,6 +53,13 @@ FREE = frozenset(
     | {"previous-pane", "next-image", "previous-image", "history"}
 )
 """What can be done while an edit of very many captions is under way, or its preview waits for an answer."""
+
+
+FIRST_KEYS = {
+    "files": ("tags.add", "tags.remove", "tags.mark", "tags.filter", "tags.scope", "tags.command"),
+    "tags": ("tags.add", "tags.remove", "tags.rename", "tags.toggle-tag", "tags.scope", "tags.command"),
+}
+"""What the line of keys names first among files and among tags; what does not fit is dropped from its end."""
 
 
 class TagsScreen(BaseScreen):
@@ -109,6 +118,7 @@ class TagsScreen(BaseScreen):
             with Vertical(id="tags-pane"):
                 yield Lines(id="tags-title", classes="pane-title")
                 yield VirtualList(TAG_COLUMNS, panes.tag_cells, gap=1, id="tags")
+                yield Lines(id="quick")
         with Horizontal(id="lower"):
             with Vertical(id="vocab-pane"):
                 yield Lines(id="vocab-title", classes="pane-title")
@@ -215,7 +225,21 @@ class TagsScreen(BaseScreen):
         prompt = self.query_one(Prompt)
         if prompt.is_open:
             return prompt.hints()
-        return self.edits.hints() if self.edits.pending is not None else super().key_hints()
+        if self.edits.pending is not None:
+            return self.edits.hints()
+        found = {hint.action: replace(hint, kept=hint.action == "app.keys") for hint in super().key_hints()}
+        wanted = FIRST_KEYS["files" if self.panes.focus == "files" else "tags"]
+        first = [found.pop(name) for name in wanted if name in found]
+        return [*first, *self._ways(), *found.values()]
+
+    def _ways(self) -> list[KeyHint]:
+        """The keys that lead on: to another pane, and to what a second key does."""
+        keymap, ascii_only = self.shell.keymap, self.shell.ascii_only
+        hints = [KeyHint("tags.next-pane", keymap.shown("tags.next-pane", ascii_only=ascii_only), _("pane"))]
+        prefix = next(iter(keymap.keys("tags.sheet")), "").partition(" ")
+        if prefix[2]:
+            hints.append(KeyHint("", key_text(prefix[0], ascii_only=ascii_only), _("more")))
+        return hints
 
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]

@@ -71,6 +71,9 @@ class Commands:
             elif name == "ending":
                 if rest.strip():
                     parsed(rest)
+            elif name == "quick":
+                if rest.partition(" ")[0] not in tuple("123456789"):
+                    return OperationError(_("A digit from 1 to 9 is expected here."), len(name) + 1)
             elif name in ("save-filter", "forget-filter"):
                 if not rest.strip():
                     return OperationError(_("A name is expected here."), len(name) + 1)
@@ -121,6 +124,9 @@ class Commands:
             edits.action_save()
         elif name == "save-filter":
             self.keep_filter(rest)
+        elif name == "quick":
+            digit, _blank, tag = rest.partition(" ")
+            self.screen.again.put(digit, tag.strip().strip('"'))
         elif name == "forget-filter":
             self._forget_filter(rest)
         elif name == "help":

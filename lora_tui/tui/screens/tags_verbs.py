@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
 
-NEEDS_TAG = frozenset(
-    {"rename", "rename-shown", "move-up", "move-down", "to-front", "to-back", "quick-set", "undo-tag"}
-)
+NEEDS_TAG = frozenset({"rename", "rename-shown", "move-up", "move-down", "to-front", "to-back", "undo-tag"})
 
 
 class Verbs:

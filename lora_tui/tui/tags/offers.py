@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "diff": N_("diff: captions whose files differ from what is shown here"),
     "ending": N_("ending [.ENDING [line N|lines]]: edit other captions of the same images"),
     "sheet": N_("sheet: the pictures of the marked images, else of those shown"),
+    "quick": N_("quick N [TAG]: put a tag on a digit; none frees it"),
     "save-filter": N_("save-filter NAME: keep the filter under a name"),
     "forget-filter": N_("forget-filter NAME: keep it no longer"),
     "help": N_("help: every operation and command, searchable"),
@@ -166,8 +167,8 @@ def operation_offers(completer: Completer) -> Offering:
         if verb in ARGUMENTS and " " not in rest:
             return [Offer(f"{verb} {word}", word.strip()) for word in ARGUMENTS[verb] if word.startswith(rest)]
         start = max((found.end() for found in _CUT.finditer(rest)), default=0)
-        if verb == "revert":
-            start = len("tag ")
+        if verb in ("revert", "quick"):
+            start = len("tag ") if verb == "revert" else len("1 ")
         piece = rest[start:]
         before = f"{lead}{verb} {rest[:start]}"
         before += " " if before[-1] == "," else ""

@@ -117,11 +117,15 @@ class Keys(Widget):
     def fitting(self, width: int) -> list[KeyHint]:
         """The hints that ``width`` cells hold."""
         chosen = list(self._hints)
-        while chosen and sum(hint.width + 2 for hint in chosen) - 2 > width:
+        while chosen and _width(chosen, gap=1) > width:
             idle = [hint for hint in chosen if not hint.possible]
             droppable = idle or [hint for hint in chosen if not hint.kept] or chosen
             chosen.remove(droppable[-1])
         return chosen
+
+    def gap(self, width: int) -> int:
+        """Blanks between hints: two where there is room for all that are shown, else one."""
+        return 2 if _width(self.fitting(width), gap=2) <= width else 1
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
@@ -129,17 +133,22 @@ class Keys(Widget):
         title = base + self.get_component_rich_style("keys--title", partial=True)
         off = base + self.get_component_rich_style("keys--off", partial=True)
         segments: list[Segment] = []
+        between = " " * self.gap(self.size.width)
         for hint in self.fitting(self.size.width):
             if segments:
-                segments.append(Segment("  ", base))
+                segments.append(Segment(between, base))
             segments.append(Segment(hint.key, key if hint.possible else off))
             segments.append(Segment(" " + hint.title, title if hint.possible else off))
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def on_click(self, event: events.Click) -> None:
-        left = 0
+        left, gap = 0, self.gap(self.size.width)
         for hint in self.fitting(self.size.width):
             if left <= event.x < left + hint.width:
                 self.post_message(self.Pressed(hint.action))
                 return
-            left += hint.width + 2
+            left += hint.width + gap
+
+
+def _width(hints: Sequence[KeyHint], *, gap: int) -> int:
+    return sum(hint.width + gap for hint in hints) - gap
