@@ -18,13 +18,13 @@ from lora_tui.captions.edits import with_inserted, with_order, without
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.view import caption_view
 
-MOST_PIECES = 20_000
-"""Lines or words that are compared; captions of more are left to a person."""
+MOST_WORK = 3_000_000
+"""Pairs of equal pieces that are looked at, and places of tags: a second's work. What needs more, a person decides."""
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _END = re.compile(r"[\r\n]*\Z")
 _WIDE = "\u3040-\u30ff\u3400-\u9fff"  # of scripts that put no blanks between words each character counts as one
-_WORD = re.compile(rf"\s+|[{_WIDE}]|[^\W{_WIDE}]+|.", re.DOTALL)
+_WORD = re.compile(rf"(?:[{_WIDE}]|[^\W{_WIDE}]+|[^\s])\s*|\s+")
 
 Sides = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """Pieces of what both began with, of ours and of theirs."""
@@ -63,9 +63,10 @@ def merged_text(base: str, ours: str, theirs: str, profile: Profile) -> str | No
 
 def _merged(sides: Sides, decide: Callable[[Sides], str | None]) -> str | None:
     """The pieces of all sides together; ``decide`` says what becomes of those that both changed."""
-    if max(map(len, sides)) > MOST_PIECES:
+    head, sides, tail = _same_ends(sides)
+    if _work(sides[0], sides[1]) > MOST_WORK or _work(sides[0], sides[2]) > MOST_WORK:
         return None
-    parts = []
+    parts = [head]
     for region in _regions(*sides):
         base, ours, theirs = region
         if ours in (base, theirs):
@@ -76,7 +77,23 @@ def _merged(sides: Sides, decide: Callable[[Sides], str | None]) -> str | None:
             parts.append(found)
         else:
             return None
-    return "".join(parts)
+    return "".join([*parts, tail])
+
+
+def _same_ends(sides: Sides) -> tuple[str, Sides, str]:
+    """What all three begin with, what is between, and what all three end with."""
+    least = min(map(len, sides))
+    front = next((place for place in range(least) if len({side[place] for side in sides}) > 1), least)
+    most = least - front
+    back = next((place for place in range(most) if len({side[-1 - place] for side in sides}) > 1), most)
+    base, ours, theirs = (side[front : len(side) - back] for side in sides)
+    return "".join(sides[0][:front]), (base, ours, theirs), "".join(sides[0][len(sides[0]) - back :])
+
+
+def _work(one: Sequence[str], other: Sequence[str]) -> int:
+    """Pairs of equal pieces, which a comparison looks at."""
+    counts = Counter(other)
+    return sum(counts[piece] for piece in one)
 
 
 class _Match(NamedTuple):
@@ -159,6 +176,8 @@ def merged_tags(base: str, ours: str, theirs: str, profile: Profile) -> str | No
     moved = _common(own, old) != _common(old, own)
     if not come and not gone and not moved:  # nothing but blanks and separators
         return _merged_words(base, ours, theirs)
+    if come.total() * (len(own) + len(other)) > MOST_WORK:
+        return None
     text = _without(theirs, gone, profile)
     for place, tag in enumerate(own):
         if come[tag] and _written(text, profile).count(tag) < own.count(tag):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,3 +102,18 @@ def test_one_change_alone_is_kept_to_the_letter(base: str, changed: str) -> None
 def test_nothing_breaks_it(texts: list[str]) -> None:
     merged_text(texts[0], texts[1], texts[2], OURS)
     merged_tags(texts[0], texts[1], texts[2], OURS)
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("\n" * 50_000, "a\n" + "\n" * 50_000, "\n" * 50_000 + "b\n"),
+        ("x " * 20_000 + ".", "y " + "x " * 20_000 + ".", "x " * 20_000 + "y."),
+        ("a", ", ".join(f"t{number}" for number in range(10_000)), "b"),
+        (", ".join(f"t{number}" for number in range(10_000)), "a", ", ".join(f"t{number}" for number in range(9_999))),
+    ],
+)
+def test_hard_input_takes_seconds(sides: tuple[str, str, str]) -> None:
+    before = time.monotonic()
+    merged_text(*sides, OURS)
+    assert time.monotonic() - before < 20
