@@ -23,8 +23,10 @@ from lora_tui.text.translate import _
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-KINDS = ((".jpg", 1600, 1200), (".png", 1024, 1024), (".jpg", 1200, 1600), (".webp", 1024, 768))
-"""Ending, width and height (px) of the pictures, in turns."""
+KINDS = ((".jpg", 3000, 2250), (".png", 1024, 1024), (".jpg", 1200, 1600), (".webp", 1024, 768))
+"""Ending, width and height (px) of the pictures, in turns: a camera, a screen, a site that shrinks, another one."""
+GRAIN = 3200
+"""Side of the picture of grain that every picture takes a part of, px."""
 SIZE, STEP, QUALITY = 512, 64, 95
 SPEED_OF_PREPARE, SPEED_OF_CHECK = 1.0, 0.8
 
@@ -164,7 +166,7 @@ def _speed(
 def _grain() -> Image:
     from PIL import Image
 
-    return Image.effect_noise((2048, 2048), 60).convert("RGB")
+    return Image.effect_noise((GRAIN, GRAIN), 60).convert("RGB")
 
 
 def _picture(chance: random.Random, grain: Image, width: int, height: int) -> Image:
@@ -178,7 +180,7 @@ def _picture(chance: random.Random, grain: Image, width: int, height: int) -> Im
         x, y, size = chance.randrange(width), chance.randrange(height), chance.randrange(20, height // 2)
         colour = chance.randrange(256), chance.randrange(256), chance.randrange(256)
         (draw.ellipse if chance.random() < 0.5 else draw.rectangle)((x, y, x + size, y + size), fill=colour)
-    left, top = chance.randrange(2048 - width + 1), chance.randrange(2048 - height + 1)
+    left, top = chance.randrange(GRAIN - width + 1), chance.randrange(GRAIN - height + 1)
     return Image.blend(picture, grain.crop((left, top, left + width, top + height)), 0.08)
 
 
