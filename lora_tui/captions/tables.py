@@ -19,6 +19,8 @@ from lora_tui.text import N_, _, plain
 from lora_tui.toml_files import TomlError, parse_toml, read_text
 
 FILE = "tables.toml"
+MOST_WORDS = 12
+"""Words of a tag that may be needless beside one which ends with it; more are a sentence."""
 
 #: Sets of tags of which a picture of one subject can have only one; used where a dataset names none.
 USUAL_GROUPS: dict[str, tuple[str, ...]] = {
@@ -96,7 +98,7 @@ class Tables:
             gone.update(general for general in map(self.key, self._general(key, tag)) if general != key)
             if self.by_ending:
                 words = key.split(" ")
-                gone.update(" ".join(words[first:]) for first in range(1, len(words)))
+                gone.update(" ".join(words[first:]) for first in range(max(1, len(words) - MOST_WORDS), len(words)))
         return tuple(place for place, key in enumerate(keys) if key in gone)
 
     def conflicts(self, tags: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:

@@ -133,6 +133,14 @@ def caption_view(caption: str, profile: Profile) -> View:
     return View(tuple(items), _is_prose(caption, items))
 
 
+def without_marks(caption: str, profile: Profile) -> str:
+    """One caption as it is trained in its own order: with separators for the marks of zones and units in it."""
+    if not any(mark and mark in caption for mark in (profile.keep_separator, profile.secondary_separator)):
+        return caption
+    items = caption_view(caption, profile).items
+    return (profile.separator + " ").join(caption[item.start : item.end] for item in items)
+
+
 def line_spans(text: str) -> list[tuple[int, int]]:
     """Start and end of every line, without its line end."""
     spans, position = [], 0

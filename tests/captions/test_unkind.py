@@ -16,6 +16,7 @@ from caption_folders import contents, edit, make_folder, opened, previewed
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.language import parse_operation
+from lora_tui.captions.lint import lint
 from lora_tui.captions.operations import match
 from lora_tui.captions.operations.base import Context
 from lora_tui.captions.tables import Tables
@@ -86,6 +87,22 @@ def test_ten_thousand_tags_in_one_caption_take_no_minutes(verb: str, rules: dict
     begun = time.process_time()
     operation.apply(LONG, context)
     assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "unit", ["{a, ", "(a, ", "[a, ", "(a (", "(a)", " ", " (", ". ", "_ ", "\\(", "x", "，", "  ，"]
+)
+def test_a_hundred_kilobytes_of_one_sign_take_no_minutes(unit: str, tmp_path: Path) -> None:
+    text = unit * (100_000 // len(unit))
+    begun = time.process_time()
+    folder = make_folder(tmp_path, {"a": text})
+    session = opened(folder)
+    lint(session.corpus)
+    context = Context(name="a.png", count=len)
+    for operation in ("separators", "consolidate", "spacing", "dedupe loosely", "spell spaces", "phrase remove a"):
+        parse_operation(operation).apply(text, context)
+    session.close()
+    assert time.process_time() - begun < 4
 
 
 @pytest.mark.parametrize("verb", VERBS)

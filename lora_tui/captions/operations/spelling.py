@@ -86,7 +86,7 @@ class Separators(EachCaption):
     """Full-width and ideographic commas, which no trainer splits at, become the separator and a blank."""
 
     def change(self, caption: str, context: Context) -> str:
-        return re.sub(r"[ \t]*[，、][ \t\u3000]*", context.profile.separator + " ", caption)
+        return re.sub(r"(?<![ \t])[ \t]*[，、][ \t\u3000]*", context.profile.separator + " ", caption)
 
 
 @dataclass(frozen=True, slots=True)
