@@ -422,3 +422,15 @@ def _names_below(folder: Path) -> Iterator[str]:
     for _path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from files
+
+
+def tag_lists(folder: Path) -> list[Path]:
+    """The lists of tags that are kept for all projects, and for the one that ``folder`` belongs to.
+
+    Raises:
+        UserError: its project cannot be read.
+    """
+    from lora_tui.captions.complete import installed_lists
+
+    project = Project.find(folder)
+    return installed_lists(None if project is None else project.root)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.captions.document import CaptionDocument, split_lines
 from lora_tui.captions.profile import OURS, Profile
-from lora_tui.captions.view import Zone, caption_view
+from lora_tui.captions.view import Zone, caption_view, without_marks
 from lora_tui.keyed import keyed_random
 
 if TYPE_CHECKING:
@@ -83,10 +83,7 @@ def tags_in(text: str, rules: CaptionRules) -> tuple[str, ...]:
 
 def whole_caption(text: str, rules: CaptionRules) -> str:
     """What is trained of a caption that is neither shuffled nor dropped: its text, with commas for the marks in it."""
-    marks = rules.keep_separator, rules.secondary_separator
-    if not any(mark and mark in text for mark in marks):
-        return text
-    return SEPARATOR.join(tags_in(text, rules))
+    return without_marks(text, rules.profile)
 
 
 def caption_for(text: str, rules: CaptionRules, *, seed: int, epoch: int, uid: str, repeat: int) -> str:

@@ -13,6 +13,7 @@ from lora_tui.captions.index import Index
 from lora_tui.captions.profile import OURS
 from lora_tui.captions.query.corpus import EntryLike, text_of
 from lora_tui.captions.quoting import quoted
+from lora_tui.captions.tokens import most_tokens
 from lora_tui.captions.view import view
 from lora_tui.captions.vocabulary import folded
 from lora_tui.text import _, count, ngettext, plain
@@ -213,7 +214,7 @@ def budget_rules(look: Look) -> Iterator[Found]:
     tokens, limit = look.options.tokens, look.options.token_limit
     if tokens is None or len(look.text) <= limit:  # a token has a character at least
         return
-    found = max((tokens(line) for line in split_lines(look.text)), default=0)
+    found = most_tokens(look.text, look.profile, tokens)
     if found > limit:
         message = _("It has {count} tokens; the text encoder sees {limit}.")
         yield Found("caption.tokens", message.format(count=count(found), limit=limit), f"truncate {limit} tokens")

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+
+from lora_tui.captions.profile import Profile
+from lora_tui.captions.view import captions_of, without_marks
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SD15 = ASSETS / "sd15" / "tokenizer"
@@ -103,3 +107,13 @@ def _byte_letters() -> dict[int, str]:
     letters = {byte: chr(byte) for byte in printable}
     others = (byte for byte in range(256) if byte not in letters)
     return letters | {byte: chr(256 + place) for place, byte in enumerate(others)}
+
+
+def most_tokens(text: str, profile: Profile, count: Callable[[str], int]) -> int:
+    """The most tokens that the encoder of a trainer gets of one of the captions in a file's text.
+
+    Args:
+        count: counts those of a text.
+    """
+    captions = (text[start:end] for start, end in captions_of(text, profile))
+    return max((count(without_marks(caption, profile)) for caption in captions), default=0)

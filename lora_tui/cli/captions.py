@@ -192,7 +192,7 @@ def _show(args: argparse.Namespace) -> int:
 def _edit(args: argparse.Namespace) -> int:
     from lora_tui.captions.language import parse_operation
     from lora_tui.captions.transaction import preview
-    from lora_tui.cli.captions_open import author, chosen, open_session, operation_context, report
+    from lora_tui.cli.captions_open import asking_of, author, chosen, open_session, report
 
     operation = parse_operation(args.do)
     session = open_session(args)
@@ -202,7 +202,7 @@ def _edit(args: argparse.Namespace) -> int:
         session.corpus,
         numbers,
         operation,
-        context=operation_context(session),
+        context=asking_of(session, args).operation_context(),
         operation_text=args.do,
         scope_text=scope,
     )

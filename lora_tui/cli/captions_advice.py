@@ -128,7 +128,7 @@ def _trigger(args: argparse.Namespace) -> int:
 
 def _tag_lists(paths: Sequence[Path], folder: Path) -> TagList:
     from lora_tui.captions.complete import load_tag_list
-    from lora_tui.cli.captions_open import tag_lists
+    from lora_tui.project import tag_lists
 
     return load_tag_list(paths or tag_lists(folder))
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
+    from lora_tui.captions.asking import Asking
     from lora_tui.captions.corpus import Corpus
-    from lora_tui.captions.lint import LintOptions, Problem
+    from lora_tui.captions.lint import Problem
     from lora_tui.captions.transaction import Session
 
 PROBLEMS = 3
@@ -46,13 +47,19 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, mend if that was asked for, and print what was found; 3 when problems are left."""
-    from lora_tui.cli.captions_open import open_session
+    from lora_tui.cli.captions_open import asking_of, open_session
+    from lora_tui.cli.output import Progress
+    from lora_tui.errors import UserError
 
+    if args.tokens < 1:
+        raise UserError(_("At least one token is seen."), place=f"--tokens {args.tokens}", code="usage")
     session = open_session(args)
     corpus = session.corpus
-    options = _options(args, corpus)
-    mended = _mend(args, session, options) if args.fix else []
-    found = _found(args, session, options)
+    with Progress(_("comparing images"), len(corpus.entries), quiet=args.json) as progress:
+        shuffle = False if args.no_shuffle else None
+        asking = asking_of(session, args, progress.update, trigger=args.trigger, shuffle=shuffle, limit=args.tokens)
+        mended = _mend(args, session, asking) if args.fix else []
+        found = _found(args, asking)
     if args.json:
         _print(corpus, found, mended)
     else:
@@ -60,47 +67,14 @@ def run(args: argparse.Namespace) -> int:
     return PROBLEMS if found else 0
 
 
-def _options(args: argparse.Namespace, corpus: Corpus) -> LintOptions:
-    from lora_tui.captions.journal import home_of
-    from lora_tui.captions.lint import LintOptions
-    from lora_tui.captions.tables import load_tables
-    from lora_tui.captions.tokens import sd15_tokens
-    from lora_tui.errors import UserError
-    from lora_tui.project import Project
-
-    if args.tokens < 1:
-        raise UserError(_("At least one token is seen."), place=f"--tokens {args.tokens}", code="usage")
-    trigger = args.trigger
-    if trigger is None:
-        project = Project.find(args.directory)
-        trigger = project.trigger if project is not None else ""
-    return LintOptions(
-        profile=corpus.profile,
-        trigger=trigger,
-        shuffle=False if args.no_shuffle else None,
-        tokens=sd15_tokens().count,
-        token_limit=args.tokens,
-        tables=load_tables(home_of(corpus.root) / ".lora-tui"),
-    )
-
-
-def _found(args: argparse.Namespace, session: Session, options: LintOptions) -> list[Problem]:
-    from dataclasses import replace
+def _found(args: argparse.Namespace, asking: Asking) -> list[Problem]:
     from fnmatch import fnmatchcase
 
-    from lora_tui.captions.lint import Linter
     from lora_tui.captions.query import parse_query
-    from lora_tui.cli.captions_open import query_context
-    from lora_tui.cli.output import Progress
 
-    corpus = session.corpus
-    linter = Linter(corpus, options)
-    problems = linter.everything(corpus)
+    problems = asking.linter.everything(asking.corpus)
     if args.where:
-        with Progress(_("comparing images"), len(corpus.entries), quiet=args.json) as progress:
-            context = query_context(session, args, progress.update)
-            context = replace(context, trigger=options.trigger, lint=linter.codes)
-            inside = set(parse_query(args.where).select(corpus, context))
+        inside = set(parse_query(args.where).select(asking.corpus, asking.query_context()))
         problems = [problem for problem in problems if problem.number in inside]
     only, ignored = _list(args.only), _list(args.ignore)
 
@@ -111,19 +85,17 @@ def _found(args: argparse.Namespace, session: Session, options: LintOptions) -> 
     return [problem for problem in problems if wanted(problem.code)]
 
 
-def _mend(args: argparse.Namespace, session: Session, options: LintOptions) -> list[dict[str, Any]]:
+def _mend(args: argparse.Namespace, session: Session, asking: Asking) -> list[dict[str, Any]]:
     """Apply the fixes, those of one kind as one transaction, until there is nothing more to mend."""
     from lora_tui.captions.language import parse_operation
-    from lora_tui.captions.operations.base import Context
     from lora_tui.captions.transaction import preview
 
     done: list[dict[str, Any]] = []
-    corpus = session.corpus
-    context = Context(profile=corpus.profile, tables=options.tables, tokens=options.tokens, count=corpus.index.count)
+    corpus, context = session.corpus, asking.operation_context()
     try:
         for _round in range(1 if args.dry_run else _ROUNDS):
             fixes: dict[str, list[int]] = {}
-            for problem in _found(args, session, options):
+            for problem in _found(args, asking):
                 if problem.fix is not None:
                     fixes.setdefault(problem.fix, []).append(problem.number)
             changed = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,8 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 
 if TYPE_CHECKING:
+    from lora_tui.captions.asking import Asking
     from lora_tui.captions.journal.writer import Transaction
-    from lora_tui.captions.operations.base import Context
-    from lora_tui.captions.query import ImageFacts
     from lora_tui.captions.transaction import Session
     from lora_tui.captions.variants import Variant
     from lora_tui.dataset.filter_facts import FilterFacts
@@ -102,7 +101,7 @@ def chosen(session: Session, args: argparse.Namespace) -> list[int]:
 
     query = parse_query(args.where)
     with Progress(_("comparing images"), len(session.corpus.entries), quiet=args.json) as progress:
-        context = query_context(session, args, progress.update)
+        context = asking_of(session, args, progress.update).query_context()
         found = query.select(session.corpus, context)
     for hint in query.hints(session.corpus, context):
         text = _("No caption has “{word}”.").format(word=plain(hint.word))
@@ -112,119 +111,45 @@ def chosen(session: Session, args: argparse.Namespace) -> list[int]:
     return [number for number in found if number in set(named)] if args.image else found
 
 
-def query_context(session: Session, args: argparse.Namespace, on_progress: Callable[[int], None]) -> Any:
-    """All that a filter may ask for on the command line; what costs time is computed when it is asked for.
+def asking_of(
+    session: Session,
+    args: argparse.Namespace,
+    on_progress: Callable[[int], None] | None = None,
+    *,
+    trigger: str | None = None,
+    **lint: Any,
+) -> Asking:
+    """All that filters and operations may ask for on the command line; what costs time is read when it is asked for.
 
     Args:
         on_progress: called with the number of images that were compared, for near-duplicates.
+        trigger: the trigger word; by default the project's.
+        lint: ``shuffle`` and ``limit``, for the checks.
     """
-    from lora_tui.captions.asking import context_for
-    from lora_tui.captions.provenance import Provenance
-    from lora_tui.captions.query import load_filters
-    from lora_tui.captions.tokens import sd15_tokens
-    from lora_tui.project import Project
+    from lora_tui.captions.asking import Asking
+    from lora_tui.config.load import load_config
+    from lora_tui.config.schema import Config
+    from lora_tui.dataset.filter_facts import FactsWhenAsked, FilterFacts
+    from lora_tui.project import Project, tag_lists
     from lora_tui.tagging.filter_scores import FilterScores
 
-    project = Project.find(session.corpus.root)
-    trigger = project.trigger if project is not None else ""
-    return context_for(
-        session.corpus,
+    corpus, path = session.corpus, getattr(args, "config", None)
+
+    def facts() -> FilterFacts:
+        data = (load_config(path) if path else Config()).data
+        return FilterFacts(corpus.root, [entry.name for entry in corpus.entries], data, on_progress)
+
+    if trigger is None:
+        project = Project.find(corpus.root)
+        trigger = project.trigger if project is not None else ""
+    return Asking(
+        session,
         trigger=trigger,
-        facts=_Facts(session, args, on_progress),
-        history=Provenance(session),
-        scores=FilterScores(session.corpus),
-        category=_categories(session.corpus.root),
-        tokens=lambda text: sd15_tokens().count(text),
-        lint=_lint(session, trigger),
-        saved=load_filters(session.home / ".lora-tui"),
+        lists=tag_lists(corpus.root),
+        facts=FactsWhenAsked(facts),
+        scores=FilterScores(corpus),
+        **lint,
     )
-
-
-def tag_lists(folder: Path) -> list[Path]:
-    """The lists of tags that are kept for all projects, and for the one that ``folder`` belongs to."""
-    from lora_tui.captions.complete import installed_lists
-    from lora_tui.project import Project
-
-    project = Project.find(folder)
-    return installed_lists(None if project is None else project.root)
-
-
-def _categories(folder: Path) -> Callable[[str], str] | None:
-    """The category of a tag by the lists of tags that the user has; they are read when one is asked for."""
-    from lora_tui.captions.complete import TagList, load_tag_list
-
-    paths = tag_lists(folder)
-    if not paths:
-        return None
-    loaded: list[TagList] = []
-
-    def category(tag: str) -> str:
-        if not loaded:
-            loaded.append(load_tag_list(paths))
-        return loaded[0].category(tag)
-
-    return category
-
-
-class _Facts:
-    """The images, with the buckets of ``--config`` or else the usual ones; made when a filter first asks."""
-
-    def __init__(self, session: Session, args: argparse.Namespace, on_progress: Callable[[int], None]) -> None:
-        self._corpus, self._on_progress = session.corpus, on_progress
-        self._config: Path | None = getattr(args, "config", None)
-        self._made: FilterFacts | None = None
-
-    def image(self, number: int) -> ImageFacts | None:
-        """The facts of an image; none when it cannot be read.
-
-        Raises:
-            UserError: the configuration cannot be read.
-        """
-        if self._made is None:
-            from lora_tui.config.load import load_config
-            from lora_tui.config.schema import Config
-            from lora_tui.dataset.filter_facts import FilterFacts
-
-            data = (load_config(self._config) if self._config else Config()).data
-            names = [entry.name for entry in self._corpus.entries]
-            self._made = FilterFacts(self._corpus.root, names, data, self._on_progress)
-        return self._made.image(number)
-
-
-def _lint(session: Session, trigger: str) -> Callable[[int], Collection[str]]:
-    """The codes of an entry's problems, by a linter that is made when a filter first asks."""
-    made: list[Any] = []
-
-    def codes(number: int) -> Collection[str]:
-        if not made:
-            from lora_tui.captions.lint import Linter, LintOptions
-            from lora_tui.captions.tables import load_tables
-
-            options = LintOptions(
-                profile=session.corpus.profile, trigger=trigger, tables=load_tables(session.home / ".lora-tui")
-            )
-            made.append(Linter(session.corpus, options))
-        found: Collection[str] = made[0].codes(number)
-        return found
-
-    return codes
-
-
-def operation_context(session: Session) -> Context:
-    """All that an operation may ask for on the command line."""
-    from lora_tui.captions.operations.base import Context
-    from lora_tui.captions.tables import load_tables
-    from lora_tui.captions.tokens import sd15_tokens
-
-    context = Context(
-        profile=session.corpus.profile,
-        count=session.corpus.index.count,
-        tokens=lambda text: sd15_tokens().count(text),
-        tables=load_tables(session.home / ".lora-tui"),
-        category=_categories(session.corpus.root),
-    )
-    context.caption_of = lambda source: session.corpus.text_from(source, context.name)
-    return context
 
 
 def number_of(session: Session, name: str) -> int:

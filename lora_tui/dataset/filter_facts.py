@@ -109,3 +109,21 @@ class FilterFacts:
             except UserError:
                 self._headers[number] = None
         return self._headers[number]
+
+
+class FactsWhenAsked:
+    """The images of a folder for somebody who may never ask for them: nothing is made before that."""
+
+    def __init__(self, make: Callable[[], FilterFacts]) -> None:
+        self._make = make
+        self._made: FilterFacts | None = None
+
+    def image(self, number: int) -> FilterFact | None:
+        """The facts of an image; none when it cannot be read.
+
+        Raises:
+            UserError: what the facts are made of cannot be read.
+        """
+        if self._made is None:
+            self._made = self._make()
+        return self._made.image(number)

@@ -83,7 +83,7 @@ class CaptionSets:
                 for entry in editor.corpus.entries:
                     path = f"{editor.corpus.root}/{entry.name}"
                     tags[path] = len(entry.tags)
-                    tokens[path] = editor.asking.tokens(editor.caption(entry.number))
+                    tokens[path] = editor.asking.most_tokens(entry.document.text) if entry.document else 0
         return tags, tokens
 
     def place_of(self, image: Path) -> tuple[Editor, int] | None:

@@ -11,6 +11,7 @@ from caption_lines import Lines
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_tui.captions.asking import context_for
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.encodings import likely_encoding
@@ -21,6 +22,7 @@ from lora_tui.captions.misspelled import misspelled
 from lora_tui.captions.operations.base import Context, changed_document
 from lora_tui.captions.profile import OURS, PROFILES, Profile
 from lora_tui.captions.query import Context as QueryContext
+from lora_tui.captions.query import parse_query
 from lora_tui.captions.tables import Tables
 from lora_tui.captions.tokens import sd15_tokens
 
@@ -86,6 +88,39 @@ def test_each_problem_is_found_and_gone_when_mended(
         after = mended(content, str(found[code].fix), options.profile, options.tables)
         assert code not in codes(after, options)
         assert codes(after, replace(options, ignored=frozenset({*found, "caption.empty"}))) == []
+
+
+LONG = ", ".join(["blue sky"] * 45)
+HALF = ", ".join(["blue sky"] * 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "profile", "found"),
+    [
+        (f"short tag\n{LONG}", OURS, False),  # a line that nobody trains
+        (f"{LONG}\nshort tag", OURS, True),
+        (f"{HALF}\n{HALF}\n{HALF}", AI, True),
+        (f"{HALF}\n{HALF}\n{HALF}", OURS, False),
+        (f"{HALF}\n{LONG}", PROFILES["onetrainer"], True),
+        (" ||| ".join(["blue sky"] * 25), OURS, False),  # the marks are not trained
+    ],
+)
+def test_tokens_are_those_of_what_is_trained(content: str, profile: Profile, found: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.txt").write_text(content)
+    profile = replace(profile, extensions=(".txt",))
+    corpus = Corpus.open(tmp_path, profile=profile)
+    options = LintOptions(profile=profile, tokens=sd15_tokens().count)
+    fixes = [problem.fix for problem in lint(corpus, options=options) if problem.code == "caption.tokens"]
+    assert bool(fixes) is found
+    context = context_for(corpus, tokens=sd15_tokens().count)
+    assert parse_query("tokens>75").select(corpus, context) == [0] * found
+    if fixes:
+        after = mended(content, str(fixes[0]), profile, Tables())
+        assert after is not None
+        (tmp_path / "a.txt").write_bytes(after)
+        corpus.refresh()
+        assert "caption.tokens" not in [problem.code for problem in lint(corpus, options=options)]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,21 @@ def test_a_project_knows_the_trigger_and_filters_narrow(dataset: Path, capsys: p
     assert "No problem found" in capsys.readouterr().out
 
 
+def test_the_filter_finds_the_captions_that_the_check_finds(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (dataset / "a.txt").write_text(", ".join(f"tag {number}" for number in range(60)))
+    Project.create(dataset.parent, trigger="hatgirl")
+    (dataset / ".lora-tui").mkdir()
+    (dataset / ".lora-tui" / "tables.toml").write_text('blacklist = ["hat"]\n')
+    run("lint", str(dataset), "--json")
+    codes: dict[str, list[str]] = {}
+    for problem in document(capsys)["problems"]:
+        codes.setdefault(problem["code"], []).append(problem["image"])
+    assert {"caption.tokens", "trigger.missing", "trigger.not_first", "tag.banned"} <= codes.keys()
+    for code, images in codes.items():
+        assert run("list", str(dataset), "--where", f"lint:{code}", "--json") == 0
+        assert [row["image"] for row in json.loads(capsys.readouterr().out)] == images, code
+
+
 def test_lines_are_safe_and_name_the_fix(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("lint", str(dataset), "--trigger", "[/x]\x1b[31m") == 3
     out = capsys.readouterr().out

@@ -9,7 +9,7 @@ from typing import Literal
 from lora_tui.captions.edits import with_order, without
 from lora_tui.captions.operations.base import Context, EachCaption
 from lora_tui.captions.operations.tables import rank
-from lora_tui.captions.view import View, caption_view
+from lora_tui.captions.view import View, caption_view, without_marks
 from lora_tui.errors import UserError
 from lora_tui.keyed import keyed_random
 from lora_tui.text import _
@@ -132,12 +132,14 @@ class Truncate(EachCaption):
             return without(caption, seen, free[len(free) - excess :], context.profile)
         if context.tokens is None:
             raise UserError(_("Tokens cannot be counted: there is no tokenizer."), code="captions.tokenizer")
-        if context.tokens(caption) <= self.limit:
+        tokens, profile = context.tokens, context.profile
+        if tokens(without_marks(caption, profile)) <= self.limit:
             return caption
         low, high = 0, len(free)  # how many stay; the fewest tags have the fewest tokens
         while low < high:
             middle = (low + high + 1) // 2
-            if context.tokens(without(caption, seen, free[middle:], context.profile)) <= self.limit:
+            shorter = without(caption, seen, free[middle:], profile)
+            if tokens(without_marks(shorter, profile)) <= self.limit:
                 low = middle
             else:
                 high = middle - 1

@@ -334,7 +334,7 @@ class Panes:
         if known is None or known[0] is not document:
             if len(self._tokens) > 4000:
                 self._tokens.clear()
-            known = self._tokens[number] = (document, editor.asking.tokens(editor.caption(number)[:MOST_COUNTED]))
+            known = self._tokens[number] = (document, editor.asking.most_tokens(document.text[:MOST_COUNTED]))
         return known[1]
 
     def tag_cells(self, index: int) -> list[Cell]:

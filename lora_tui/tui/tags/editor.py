@@ -12,8 +12,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from lora_tui.captions.asking import Asking
 from lora_tui.captions.corpus import CAPTION_EXTENSIONS, Corpus, Entry
 from lora_tui.captions.folders import look_of
 from lora_tui.captions.history import take_back
@@ -22,8 +23,8 @@ from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query import parse_query
 from lora_tui.captions.transaction import Preview, Session, preview
 from lora_tui.captions.variants import Variant, shown_text
+from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
-from lora_tui.tui.tags.asking import Asking
 from lora_tui.tui.tags.filter_words import joined
 
 if TYPE_CHECKING:
@@ -140,9 +141,7 @@ class Editor:
         )
         corpus.keep()
         session = Session(corpus)
-        from lora_tui.config.schema import DataSection as Usual
-
-        asking = Asking(session, data or Usual(), trigger=trigger, shuffle=shuffle, limit=limit)
+        asking = _asking(session, data, trigger=trigger, shuffle=shuffle, limit=limit)
         if corpus.entries:
             asking.linter.problems(0)  # tags that look misspelled are sought once, here where nobody waits
             asking.tokens("")
@@ -391,6 +390,29 @@ def variant_words(variant: Variant) -> str:
     """Which of the captions is edited, for a person: nothing for the one that the trainer reads."""
     line = _("line {number}").format(number=variant.line) if variant.line > 0 else _("every line")
     return " ".join([variant.ending] * bool(variant.ending) + [line] * bool(variant.line))
+
+
+def _asking(session: Session, data: DataSection | None, **given: Any) -> Asking:
+    """The answers for a session, with the lists of tags read and the images looked at once a filter asks for them."""
+    from lora_tui.config.schema import DataSection as Usual
+    from lora_tui.dataset.filter_facts import FactsWhenAsked, FilterFacts
+    from lora_tui.project import tag_lists
+    from lora_tui.tagging.filter_scores import FilterScores
+
+    corpus = session.corpus
+    facts = FactsWhenAsked(lambda: FilterFacts(corpus.root, [one.name for one in corpus.entries], data or Usual()))
+    paths, problem = [], None
+    try:
+        paths = tag_lists(corpus.root)
+    except UserError as error:
+        problem = error
+    asking = Asking(
+        session, lists=paths, facts=facts, scores=FilterScores(corpus), since=time.time(), forgiving=True, **given
+    )
+    _ = asking.completer, asking.tables  # here where nobody waits
+    if problem is not None:
+        asking.problems.append(problem)
+    return asking
 
 
 def _author() -> str:
