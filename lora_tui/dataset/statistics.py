@@ -85,7 +85,7 @@ def _ratios(images: Sequence[DatasetImage]) -> Table:
 
 def _buckets(images: Sequence[DatasetImage], config: Config) -> Table:
     buckets = buckets_for(config.data)
-    sizes = [fit_image(image.facts.width, image.facts.height, config.data, buckets).bucket for image in images]
+    sizes = [fit_image(image.width, image.height, config.data, buckets).bucket for image in images]
     order = sorted(set(sizes))
     bars = _bars([f"{size.width}x{size.height}" for size in order], (f"{size.width}x{size.height}" for size in sizes))
     return Table("buckets", _("bucket"), bars)
