@@ -226,7 +226,8 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
     def _pay_frame(self) -> None:
         """Paint what was left out."""
         self._frame_owed = False
-        self.screen.refresh()
+        if self.screen_stack:  # none any more while the app is being left
+            self.screen.refresh()
 
     def on_resize(self) -> None:
         self.painting.forget()
