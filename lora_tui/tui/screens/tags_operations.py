@@ -9,8 +9,8 @@ from lora_tui.tui.tags.offers import COMMANDS
 from lora_tui.tui.widgets.finder import Finder, Found
 from lora_tui.tui.widgets.virtual_list import Column
 
-AROUND = 12
-"""Lines of the dialog that are no rows."""
+AROUND = 13
+"""Lines of the dialog that are no rows: frame, title, what the signs mean, field, the whole row, keys."""
 
 
 class OperationsHelp(Finder):
@@ -28,17 +28,17 @@ class OperationsHelp(Finder):
         self.accept_words = _("into the line")
 
     def room(self, height: int) -> int:
-        return max(height - AROUND, 3)
+        return max(height * 9 // 10 - AROUND, 3)
 
 
 def rows_for(text: str) -> list[Found]:
-    """The operations, then the commands, that have every word of ``text``."""
+    """The operations, then the commands, that have every word of ``text``; first those whose names begin with it."""
     words = text.casefold().split()
     found: list[Found] = []
     operations = {name: said for name, (_build, said) in VERBS.items()}
     for heading, known in ((_("Operations"), operations), (_("Commands of the editor"), COMMANDS)):
         rows = []
-        for name, said in known.items():
+        for name, said in sorted(known.items(), key=lambda row: not row[0].startswith(words[0] if words else "")):
             shown = _(said)
             if all(word in f"{shown} {said}".casefold() for word in words):
                 how = shown.removeprefix(name).lstrip(" :")

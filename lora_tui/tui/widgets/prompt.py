@@ -105,7 +105,7 @@ class Prompt(Vertical):
         self.deciding = False
 
     def compose(self) -> ComposeResult:
-        rows = VirtualList(_BESIDE, self._row, marker=True, id="offers")
+        rows = VirtualList(_BESIDE, self._row, marker=True, quiet=True, id="offers")
         rows.driven = True
         yield rows
         with Horizontal(id="line"):
@@ -233,6 +233,12 @@ class Prompt(Vertical):
         rows = self.query_one("#offers", VirtualList)
         if place >= 0:
             rows.cursor = place
+        self._draw_cursor(rows)
+
+    def _draw_cursor(self, rows: VirtualList) -> None:
+        """The cursor is there only where Enter takes its row."""
+        rows.driven = self._chosen >= 0
+        rows.can_focus = False
         rows.reload()
 
     def _offer(self, text: str | None) -> None:
@@ -247,6 +253,7 @@ class Prompt(Vertical):
         if columns != rows.columns:
             rows.set_columns(columns)
         rows.set_count(len(self._offers), cursor=0)
+        self._draw_cursor(rows)
         rows.display = bool(self._offers)
         rows.styles.height = min(len(self._offers), MOST_OFFERS)
 
