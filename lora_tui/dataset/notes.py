@@ -35,7 +35,7 @@ PATIENCE = 10.0
 """Seconds that a change waits for another program's."""
 
 _LOCK = "dataset.lock"
-_KEYS = ("version", "source", "licence", "excluded", "reviewed", "crops")
+_KEYS = ("version", "source", "licence", "excluded", "reviewed", "alike", "crops")
 _LARGEST = 1 << 31
 _HEAD = """\
 # What lora-tui knows of this dataset; plan, training and export obey it. Names are relative to the folder above this.
@@ -61,6 +61,7 @@ class Notes:
         crops: the part of an image that is used instead of the whole.
         source: where the images are from, in a person's words.
         licence: what may be done with them, likewise.
+        alike: groups of images that are the same or nearly the same and are meant to be there all the same.
     """
 
     excluded: frozenset[str] = frozenset()
@@ -68,6 +69,7 @@ class Notes:
     crops: Mapping[str, Crop] = field(default_factory=lambda: MappingProxyType({}))
     source: str = ""
     licence: str = ""
+    alike: frozenset[frozenset[str]] = frozenset()
 
     def excluding(self, *names: str) -> Notes:
         """The same with these images left out."""
@@ -86,6 +88,11 @@ class Notes:
         """The same with these images marked as reviewed, or not."""
         marks = self.reviewed.union(names) if reviewed else self.reviewed.difference(names)
         return replace(self, reviewed=marks)
+
+    def keeping_alike(self, *names: str, kept: bool = True) -> Notes:
+        """The same with these images being alike on purpose, or not."""
+        group = frozenset({frozenset(names)})
+        return replace(self, alike=self.alike | group if kept else self.alike - group)
 
     def about(self, *, source: str | None = None, licence: str | None = None) -> Notes:
         """The same with another source or licence note, where one is given."""
@@ -176,6 +183,27 @@ class NotesBelow:
             around = self._of(folder.rpartition("/")[0])
             found = self._layers[folder] = layers_below(around, path, has_home=(path / HOME).is_dir())
         return found
+
+
+class KeptAlike:
+    """Which images are alike on purpose; the notes of each dataset are read once, and unreadable ones say nothing."""
+
+    def __init__(self) -> None:
+        self._notes: dict[Path, Notes] = {}
+
+    def has(self, images: Iterable[Path]) -> bool:
+        """Whether one note names all of these images."""
+        paths = list(images)
+        return any(self._says(home, paths) for home in {home_of(path.parent) for path in paths})
+
+    def _says(self, home: Path, paths: list[Path]) -> bool:
+        if home not in self._notes:
+            self._notes[home] = Notes()
+            with contextlib.suppress(UserError):
+                self._notes[home] = load_notes(home)
+        groups = self._notes[home].alike
+        names = {name_in_notes(home, path) for path in paths} if groups else set()
+        return any(names <= group for group in groups)
 
 
 def names_left_out(root: Path, names: Iterable[str]) -> set[str]:
@@ -292,6 +320,7 @@ def _from_data(path: Path, data: Mapping[str, Any]) -> Notes:
         crops=MappingProxyType(_crops(path, data)),
         source=_text(path, data, "source"),
         licence=_text(path, data, "licence"),
+        alike=frozenset(_groups(path, data)),
     )
 
 
@@ -307,6 +336,13 @@ def _names(path: Path, data: Mapping[str, Any], key: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) and len(name) <= MOST_TEXT for name in value):
         raise _no_value(path, key)
     return value
+
+
+def _groups(path: Path, data: Mapping[str, Any]) -> list[frozenset[str]]:
+    value = data.get("alike", [])
+    if not isinstance(value, list):
+        raise _no_value(path, "alike")
+    return [frozenset(_names(path, {"alike": group}, "alike")) for group in value]
 
 
 def _crops(path: Path, data: Mapping[str, Any]) -> dict[str, Crop]:
@@ -333,6 +369,9 @@ def _as_toml(notes: Notes) -> str:
     for key, names in (("excluded", notes.excluded), ("reviewed", notes.reviewed)):
         rows = "".join(f"  {_quoted(name)},\n" for name in sorted(names))
         lines.append(f"{key} = [\n{rows}]" if rows else f"{key} = []")
+    groups = sorted(", ".join(_quoted(name) for name in sorted(group)) for group in notes.alike)
+    rows = "".join(f"  [{group}],\n" for group in groups)
+    lines.append(f"alike = [\n{rows}]" if rows else "alike = []")
     lines.append("\n[crops]")
     for name, crop in sorted(notes.crops.items()):
         box = crop.box

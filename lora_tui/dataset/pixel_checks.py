@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from lora_tui.dataset.blur import is_blurred
 from lora_tui.dataset.load import content_hash, is_transparent, open_upright
+from lora_tui.dataset.notes import KeptAlike
 from lora_tui.dataset.scan import DatasetImage, Problem, Progress, Stop
 from lora_tui.dataset.similar import CELLS, fingerprints, group
 from lora_tui.dataset.verdicts import remember_damage
@@ -61,7 +62,10 @@ def _near_duplicates(images: Sequence[DatasetImage], numbers: Mapping[str, int])
     groups: defaultdict[int, list[DatasetImage]] = defaultdict(list)
     for image in images:
         groups[numbers[image.uid]].append(image)
+    kept = KeptAlike()
     for members in groups.values():
+        if len(members) > 1 and kept.has(image.path for image in members):
+            continue
         different = []
         for copies in _copies(members):
             first, *others = copies

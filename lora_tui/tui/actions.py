@@ -19,6 +19,7 @@ PRUNE = "prune"
 SWEEP = "sweep"
 SHEET = "sheet"
 CONFLICTS = "conflicts"
+ALIKE = "alike"
 HELP = "help"
 OVER: dict[str, tuple[str, ...]] = {
     DIALOG: (LIST,),
@@ -27,6 +28,7 @@ OVER: dict[str, tuple[str, ...]] = {
     HELP: (DIALOG, LIST),
     SWEEP: (),
     SHEET: (),
+    ALIKE: (),
 }
 """What lies over a screen and takes its keys away, with the contexts whose keys work there beside its own."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lora_tui.tui.actions import APP, CONFLICTS, DIALOG, HELP, LIST, PRUNE, SHEET, SWEEP, Action, Actions
+from lora_tui.tui.actions import ALIKE, APP, CONFLICTS, DIALOG, HELP, LIST, PRUNE, SHEET, SWEEP, Action, Actions
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.keymap import Keymap, is_key, key_name
 from lora_tui.tui.screens import SCREENS, all_actions, entry_of, load_screen
+from lora_tui.tui.screens.dataset_alike import AlikeReview
 from lora_tui.tui.screens.help import HelpScreen
 from lora_tui.tui.screens.tags_conflicts import ConflictDialog
 from lora_tui.tui.screens.tags_prune import PruneDialog
@@ -17,7 +18,14 @@ from lora_tui.tui.widgets.dialog import Dialog
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
 ACTIONS = list(all_actions())
-OVER_SCREENS = {PRUNE: PruneDialog, CONFLICTS: ConflictDialog, SWEEP: Sweep, SHEET: Sheet, HELP: HelpScreen}
+OVER_SCREENS = {
+    PRUNE: PruneDialog,
+    CONFLICTS: ConflictDialog,
+    SWEEP: Sweep,
+    SHEET: Sheet,
+    HELP: HelpScreen,
+    ALIKE: AlikeReview,
+}
 
 
 def doers_of(action: Action) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import Action
+from lora_tui.tui.actions import ALIKE, Action
 
 
 def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
@@ -32,6 +32,7 @@ DATASET_ACTIONS: tuple[Action, ...] = (
         N_("The problems, remedies and caption of this file in full."),
     ),
     Action("dataset.order", ("s",), N_("order"), N_("Order by name, size, shape, tags, sharpness, time and more.")),
+    _quiet("alike", ("d",), N_("duplicates"), N_("Images that are the same or nearly the same, side by side.")),
     _quiet("move", ("o",), N_("move"), N_("Move images with captions and all that belongs to them to another folder.")),
     _quiet("reviewed", ("R",), N_("reviewed"), N_("Note that the pictures were looked at and found right, or not.")),
     _quiet("trash-list", ("space x",), N_("open the trash"), N_("What lies in the trash: bring it back, or empty it.")),
@@ -45,3 +46,20 @@ DATASET_ACTIONS: tuple[Action, ...] = (
     _quiet("left", ("left", "h"), N_("left"), N_("One picture to the left.")),
     _quiet("right", ("right", "l"), N_("right"), N_("One picture to the right.")),
 )
+
+
+def _over(name: str, keys: tuple[str, ...], title: str, help_: str, *, show: bool = True) -> Action:
+    return Action(f"{ALIKE}.{name}", keys, title, help_, palette=False, show=show)
+
+
+ALIKE_ACTIONS: tuple[Action, ...] = (
+    _over("keep", ("enter", "x"), N_("keep this, leave out others"), N_("Leave out the other images of the group.")),
+    _over("trash", ("D", "delete"), N_("others to the trash"), N_("Put the other images into the trash; asks.")),
+    _over("fine", ("f",), N_("all are fine"), N_("They are alike on purpose: the check says no more of them.")),
+    _over("next", ("n", "down", "j"), N_("next group"), N_("To the next group.")),
+    _over("previous", ("p", "up", "k"), N_("group before"), N_("To the group before."), show=False),
+    _over("left", ("left", "h"), N_("left"), N_("One picture to the left."), show=False),
+    _over("right", ("right", "l"), N_("right"), N_("One picture to the right."), show=False),
+    _over("leave", ("escape", "q"), N_("end"), N_("Back to the dataset.")),
+)
+"""What can be done in the review of duplicates."""

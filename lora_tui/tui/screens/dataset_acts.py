@@ -118,12 +118,48 @@ class Acts:
 
         return words, back
 
+    def keep_alike(self, paths: Sequence[Path]) -> None:
+        """Note that these images are alike on purpose; the checks are silent then."""
+        from lora_tui.dataset.notes import change_notes, name_in_notes
+
+        home = self.home(paths[0])
+        names = [name_in_notes(home, path) for path in paths]
+        words = ngettext("{count} image may be alike", "{count} images may be alike", len(names))
+        words = words.format(count=count(len(names)))
+
+        def act() -> Done:
+            change_notes(home, lambda notes: notes.keeping_alike(*names))
+            return words, back
+
+        def back() -> str:
+            change_notes(home, lambda notes: notes.keeping_alike(*names, kept=False))
+            return _("taken back: {act}").format(act=words)
+
+        self.do(act)
+
+    # -- the review of duplicates
+
+    def action_alike(self) -> None:
+        from lora_tui.tui.screens.dataset_alike import AlikeReview, groups_of
+
+        groups = groups_of(self.screen.rows)
+        if groups:
+            self.screen.app.push_screen(AlikeReview(self, groups))
+            return
+        images = self.screen.images
+        if images is not None and not images.decodable:
+            self.screen.tell(_("So many images are compared by: lora-tui dataset duplicates"), "warning")
+        elif images is None or not images.decoded:
+            self.screen.tell(_("The images are still being compared."), "muted")
+        else:
+            self.screen.tell(_("No two images are the same or nearly the same."), "success")
+
     # -- moves
 
     def action_trash(self) -> None:
         start_job(self.screen, partial(self.ask_trash, [row.path for row in self.screen.targets()]), "ask")
 
-    async def ask_trash(self, paths: Sequence[Path]) -> None:
+    async def ask_trash(self, paths: Sequence[Path], then: Callable[[], object] = lambda: None) -> None:
         """Ask once, with the number of files, then put images and what belongs to them into the trash."""
         from lora_tui.dataset import moves
 
@@ -149,6 +185,7 @@ class Acts:
         def answered(yes: bool | None) -> None:
             if yes:
                 self.do(partial(self._moved, list(paths), moves.trash, words))
+                then()
 
         dialog = Confirm(
             question.format(count=count(len(paths))), detail.format(count=count(files)), yes=_("into the trash")

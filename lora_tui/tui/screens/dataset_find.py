@@ -181,7 +181,9 @@ class Finding:
         self.screen.call_later(self.screen.shell.give_keys)
 
     def leave_prompt(self) -> None:
-        """Esc: the filter is what it was before."""
+        """Esc: the filter is what it was before, also where Enter has been pressed and is being thought about."""
+        for group in ("try", "done"):
+            self.screen.workers.cancel_group(self.screen, group)
         self._leave()
         self._go_back()
 
@@ -260,7 +262,7 @@ class Finding:
                 sets = await self.captions(anew=True)
                 self.measures.tags, self.measures.tokens = await in_thread(sets.counts)
             elif asks == "pixels" and images is not None:
-                self.measures.sharpness = await in_thread(_sharpness, [*images.scan.images, *images.scan.excluded])
+                self.measures.sharpness = await in_thread(sharpness_of, [*images.scan.images, *images.scan.excluded])
         except UserError as error:
             self.screen.tell(failure_words(self.screen.shell, error), "error")
         self.screen.select()
@@ -310,7 +312,7 @@ class Finding:
         self.screen.refresh_keys()
 
 
-def _sharpness(images: Sequence[DatasetImage]) -> dict[str, int]:
+def sharpness_of(images: Sequence[DatasetImage]) -> dict[str, int]:
     """How sharp images are; those that were never decoded are decoded now, which takes a while."""
     from lora_tui.dataset.similar import CELLS, fingerprints
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from lora_tui.settings import settings_file
 from lora_tui.text import N_, _, plain
 from lora_tui.tui.acting import hints_of
-from lora_tui.tui.actions import APP, CONFLICTS, DIALOG, HELP, LIST, PRUNE, SHEET, SWEEP, Action
+from lora_tui.tui.actions import ALIKE, APP, CONFLICTS, DIALOG, HELP, LIST, PRUNE, SHEET, SWEEP, Action
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import Keymap
 from lora_tui.tui.screens import SCREENS, entry_of
@@ -30,6 +30,7 @@ CONTEXTS = {
     CONFLICTS: N_("Among edits that wait"),
     SWEEP: N_("In the review sweep"),
     SHEET: N_("In the contact sheet"),
+    ALIKE: N_("Among images that are alike"),
     HELP: N_("In this list of keys"),
 }
 

@@ -1,0 +1,235 @@
+"""Images that are the same or nearly the same, side by side: keep one, or say that all are fine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+
+from lora_tui.text import _, bytes_text, count
+from lora_tui.tui.acting import Acting, hints_of
+from lora_tui.tui.actions import ALIKE
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.file_rows import FileRow
+from lora_tui.tui.marks import marks_of
+from lora_tui.tui.screens.dataset_find import sharpness_of
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.footer import Keys
+from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.dataset_acts import Acts
+
+LEAST_COLUMNS = 24
+"""Cells of one picture at least; as many stand side by side as that allows."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that are alike; ``copies`` are those whose files hold the same bytes as another's."""
+
+    rows: tuple[FileRow, ...]
+    copies: frozenset[Path]
+
+
+def groups_of(rows: Sequence[FileRow]) -> list[Group]:
+    """The groups that the checks found, without images that are left out."""
+    by_path = {row.path: row for row in rows if row.counted}
+    group: dict[Path, set[Path]] = {}
+    copies: set[Path] = set()
+    for row in by_path.values():
+        for problem in row.problems:
+            if problem.code not in ("image.identical", "image.similar") or not problem.others:
+                continue
+            members = {path for path in (row.path, *problem.others) if path in by_path}
+            if problem.code == "image.identical":
+                copies |= members
+            for path in tuple(members):
+                members |= group.get(path, set())
+            for path in members:
+                group[path] = members
+    seen: set[int] = set()
+    found = []
+    for path in by_path:
+        members = group.get(path, set())
+        if len(members) > 1 and id(members) not in seen:
+            seen.add(id(members))
+            chosen = tuple(row for row in by_path.values() if row.path in members)
+            found.append(Group(chosen, frozenset(copies & members)))
+    return found
+
+
+class Side(Vertical):
+    """One picture with its facts below."""
+
+    def compose(self) -> ComposeResult:
+        yield ImageView(align="center")
+        yield Lines()
+
+
+class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
+    """Group after group; what is decided is done at once, and can be taken back on the screen below."""
+
+    ACTS = ALIKE
+    DEFAULT_CSS = """
+    AlikeReview { background: $background; }
+    AlikeReview #head { height: 1; padding: 0 1; }
+    AlikeReview Horizontal { height: 1fr; }
+    AlikeReview Side { height: 100%; width: 1fr; padding: 0 1 0 0; }
+    AlikeReview Side Lines { height: 6; }
+    """
+
+    def __init__(self, acts: Acts, groups: Sequence[Group]) -> None:
+        super().__init__()
+        self._acts, self._groups = acts, list(groups)
+        self._number = self._place = self._columns = 0
+        self._sharp: dict[str, int] = {}
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="head")
+        yield Horizontal()
+        yield Keys()
+
+    def on_mount(self) -> None:
+        self.take_keys()
+        self.query_one(Keys).show(hints_of(self.app, ALIKE))
+        start_job(self, self._measure, "measure")
+
+    async def _measure(self) -> None:
+        images = [row.image for group in self._groups for row in group.rows if row.image is not None]
+        self._sharp = await in_thread(sharpness_of, images)
+        self._begin()
+
+    async def on_resize(self, _event: events.Resize) -> None:
+        columns = max((self.app.size.width) // LEAST_COLUMNS, 2)
+        most = max((len(group.rows) for group in self._groups), default=2)
+        columns = min(columns, most)
+        if columns != self._columns:
+            self._columns = columns
+            sides = self.query_one(Horizontal)
+            await sides.remove_children()
+            await sides.mount(*(Side() for _side in range(columns)))
+        self._show()
+
+    # -- showing
+
+    @property
+    def _group(self) -> Group:
+        return self._groups[self._number]
+
+    def _worth(self, row: FileRow) -> tuple[int, int, float]:
+        """Pixels, sharpness and bytes a pixel: more of each is better, the first before the others."""
+        if row.image is None:
+            return 0, 0, 0.0
+        area = row.image.facts.width * row.image.facts.height
+        return area, self._sharp.get(str(row.path), 0), row.image.facts.size / max(area, 1)
+
+    def _begin(self) -> None:
+        """Another group: the cursor goes to its best image."""
+        worths = [self._worth(row) for row in self._group.rows]
+        self._place = worths.index(max(worths))
+        self._show()
+
+    def _show(self) -> None:
+        if not self._groups:
+            return
+        rows, start = self._group.rows, self._place // max(self._columns, 1) * self._columns
+        head = _("group {number} of {total}").format(number=count(self._number + 1), total=count(len(self._groups)))
+        more = _("{number} of {total}").format(number=count(self._place + 1), total=count(len(rows)))
+        self.query_one("#head", Lines).show([[Cell(head, "strong"), Cell("   " + more, "muted")]])
+        for position, side in enumerate(self.query(Side)):
+            number = start + position
+            if number < len(rows):
+                self._fill(side, number)
+            else:
+                side.query_one(ImageView).show(None)
+                side.query_one(Lines).show([])
+
+    def _fill(self, side: Side, number: int) -> None:
+        row, marks, here = self._group.rows[number], marks_of(self.app), number == self._place
+        if row.image is None:
+            return
+        side.query_one(ImageView).show(row.path, row.stamp)
+        facts, worth = row.image.facts, self._worth(row)
+        worths = [self._worth(other) for other in self._group.rows]
+
+        def line(index: int, text: str, word: str) -> list[Cell]:
+            values = {one[index] for one in worths}
+            best = len(values) > 1 and worth[index] == max(values)
+            return [Cell(text), Cell(f"  {marks.done} {word}" if best else "", "success")]
+
+        size = f"{bytes_text(facts.size)}, {facts.format}"
+        lines = [
+            [Cell((marks.cursor if here else " ") + " ", "accent"), Cell(row.name, "accent" if here else "strong")],
+            line(0, f"{facts.width} x {facts.height} px", _("larger")),
+            line(1, _("sharpness {value}").format(value=round(worth[1] / 2.55)), _("sharper")),
+            line(2, size, _("less compressed")),
+        ]
+        if row.path in self._group.copies:
+            lines.append([Cell(_("there is a copy of this file"), "warning")])
+        side.query_one(Lines).show(lines)
+
+    # -- moving
+
+    def _turn(self, step: int) -> None:
+        self._number = (self._number + step) % len(self._groups)
+        self._begin()
+
+    def action_next(self) -> None:
+        self._turn(1)
+
+    def action_previous(self) -> None:
+        self._turn(-1)
+
+    def action_left(self) -> None:
+        self._place = max(self._place - 1, 0)
+        self._show()
+
+    def action_right(self) -> None:
+        self._place = min(self._place + 1, len(self._group.rows) - 1)
+        self._show()
+
+    @on(Keys.Pressed)
+    async def _hint_pressed(self, event: Keys.Pressed) -> None:
+        event.stop()
+        await self.action_act(event.action)
+
+    # -- deciding
+
+    def _others(self) -> list[Path]:
+        return [row.path for number, row in enumerate(self._group.rows) if number != self._place]
+
+    def _decided(self) -> None:
+        """On to what is left; back to the dataset where nothing is."""
+        del self._groups[self._number]
+        if not self._groups:
+            self.dismiss(None)
+            return
+        self._number %= len(self._groups)
+        self._begin()
+
+    def action_keep(self) -> None:
+        others = self._others()
+        words = _("{name} kept, {number} left out").format(
+            name=self._group.rows[self._place].name, number=count(len(others))
+        )
+        self._acts.leave_out(others, out=True, words=words)
+        self._decided()
+
+    def action_trash(self) -> None:
+        start_job(self, partial(self._acts.ask_trash, self._others(), self._decided), "ask")
+
+    def action_fine(self) -> None:
+        self._acts.keep_alike([row.path for row in self._group.rows])
+        self._decided()
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,94 @@
+"""The review of images that are alike: what is kept, what is left out, what the check is silent about afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+from tui.projects import picture as draw
+
+from lora_tui.dataset.notes import load_notes
+from lora_tui.dataset.pixel_checks import check_pixels
+from lora_tui.dataset.scan import scan_folder
+from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.screens.dataset_alike import AlikeReview
+
+
+def make_alike(root: Path) -> Path:
+    """``a`` and its smaller likeness ``b``; ``c`` and its copy ``d``; ``e`` like no other."""
+    make_dataset(root, 0)
+    folder = root / "4_hat"
+    draw((900, 900), 1).save(folder / "a.png")
+    draw((900, 900), 1).resize((600, 600)).save(folder / "b.png")
+    draw((600, 600), 2).save(folder / "c.png")
+    (folder / "d.png").write_bytes((folder / "c.png").read_bytes())
+    draw((600, 600), 3).save(folder / "e.png")
+    for name in "abcde":
+        (folder / f"{name}.txt").write_text(f"hatgirl, {name}", encoding="utf-8")
+    return root
+
+
+def codes(root: Path) -> list[str]:
+    return [problem.code for problem in check_pixels(scan_folder(root).images)]
+
+
+def reviewing(app: LoraTuiApp) -> bool:
+    return isinstance(app.screen, AlikeReview)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+async def test_the_better_one_is_kept_and_the_others_left_out(tmp_path: Path, size: tuple[int, int]) -> None:
+    make_alike(tmp_path)
+    async with running(tmp_path, size=size, screen="dataset") as (app, pilot):
+        await pilot.press("d")
+        await soon(pilot, lambda: reviewing(app) and "group 1 of 2" in screen_text(app))
+        await soon(pilot, lambda: "900 x 900 px  ✓ larger" in screen_text(app))
+        assert "▌ a.png" in screen_text(app)
+        await pilot.press("enter")
+        await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/b.png"})
+        await soon(pilot, lambda: "group 1 of 1" in screen_text(app) and "copy of this file" in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: not reviewing(app) and "1 left out" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: not load_notes(tmp_path).excluded)
+
+
+async def test_the_other_one_is_kept_and_its_likeness_goes_to_the_trash(tmp_path: Path) -> None:
+    make_alike(tmp_path)
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await pilot.press("d")
+        await soon(pilot, lambda: "▌ a.png" in screen_text(app) and "larger" in screen_text(app))
+        await pilot.press("right", "D")
+        await soon(pilot, lambda: "Put 1 image into the trash?" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: not (tmp_path / "4_hat" / "a.png").exists())
+        assert (tmp_path / "4_hat" / "b.png").exists() and not (tmp_path / "4_hat" / "a.txt").exists()
+        await soon(pilot, lambda: "group 1 of 1" in screen_text(app))
+
+
+async def test_what_is_alike_on_purpose_is_remembered_and_the_check_is_silent(tmp_path: Path) -> None:
+    make_alike(tmp_path)
+    assert sorted(codes(tmp_path)) == ["image.identical", "image.similar"]
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await pilot.press("d")
+        await soon(pilot, lambda: "larger" in screen_text(app))
+        await pilot.press("n")
+        await soon(pilot, lambda: "group 2 of 2" in screen_text(app))
+        await pilot.press("f")
+        await soon(pilot, lambda: codes(tmp_path) == ["image.similar"])
+        await pilot.press("f")
+        await soon(pilot, lambda: not reviewing(app) and not codes(tmp_path))
+        await soon(pilot, lambda: "warning" not in screen_text(app).splitlines()[-2])
+        await pilot.press("d")
+        await soon(pilot, lambda: "No two images are the same" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: codes(tmp_path) == ["image.similar"])
+
+
+async def test_without_likenesses_it_is_said(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await pilot.press("d")
+        await soon(pilot, lambda: "No two images are the same or nearly the same." in screen_text(app))
