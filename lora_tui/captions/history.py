@@ -6,12 +6,12 @@ Where a file changed since, the change is taken back tag by tag, so that what ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.edits import with_inserted, without
-from lora_tui.captions.journal import FileChange, Journal, Record
+from lora_tui.captions.journal import REVIEWS, FileChange, Journal, Record
 from lora_tui.captions.journal.writer import Transaction
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.transaction import Session
@@ -40,23 +40,48 @@ class Deed:
 def blame(
     journal: Journal, name: str, text: str, profile: Profile, records: Iterable[Record] | None = None
 ) -> list[Origin]:
-    """For each tag of a caption the transaction that brought it.
+    """For each tag of a caption the transaction that brought it, also where that was undone and redone since.
 
     Args:
         name: of the caption file, relative to the journal's home.
         text: the caption as it is now.
         records: the transactions that changed it, where they are known.
     """
-    origins: dict[str, Record] = {}
+    origins = _Origins()
     for record, change in journal.changes_of(name, records):
-        before, after = _tags(change.before, profile), _tags(change.after, profile)
-        for tag in after:
-            if tag not in before:
-                origins[tag] = record
-        for tag in before:
-            if tag not in after:
-                origins.pop(tag, None)
-    return [Origin(tag, origins.get(tag)) for tag in dict.fromkeys(tags_of(text, profile))]
+        origins.take(record, _tags(change.before, profile), _tags(change.after, profile))
+    return [Origin(tag, origins.now.get(tag)) for tag in dict.fromkeys(tags_of(text, profile))]
+
+
+class _Origins:
+    """Where the tags of one caption come from, transaction after transaction.
+
+    Attributes:
+        now: the transaction that brought each tag; a tag that was there before the first of them is not in it.
+    """
+
+    def __init__(self) -> None:
+        self.now: dict[str, Record] = {}
+        self._came: dict[int, dict[str, Record | None]] = {}
+        self._went: dict[int, dict[str, Record | None]] = {}
+        self._gone: dict[str, Record | None] = {}
+
+    def take(self, record: Record, before: Collection[str], after: Collection[str]) -> None:
+        """Another transaction, from the tags before it to those after it."""
+        came = {tag: self._origin(record, tag) for tag in after if tag not in before}
+        went = {tag: self.now.pop(tag, None) for tag in before if tag not in after}
+        self._came[record.number], self._went[record.number] = came, went
+        self._gone.update(went)
+        self.now.update({tag: origin for tag, origin in came.items() if origin is not None})
+
+    def _origin(self, record: Record, tag: str) -> Record | None:
+        """What brought a tag that comes: what is taken back or brought back says from where it is known."""
+        known: Mapping[str, Record | None] = {}
+        if record.kind in ("undo", "part"):
+            known = self._went.get(record.of, {}) if record.of else self._gone
+        elif record.kind == "redo":
+            known = self._came.get(record.of, {})
+        return known.get(tag, self._gone.get(tag, record) if record.kind == "part" else record)
 
 
 def deeds(journal: Journal, tag: str, profile: Profile) -> list[Deed]:
@@ -70,6 +95,28 @@ def deeds(journal: Journal, tag: str, profile: Profile) -> list[Deed]:
         if added or removed:
             found.append(Deed(record, added, removed))
     return found
+
+
+def last_deed(journal: Journal, tag: str, profile: Profile) -> Record | None:
+    """The last transaction that added or removed a tag anywhere and still counts; none when there is none."""
+    standing: dict[int, Record] = {}
+    known: dict[int, Record] = {}
+    for deed in deeds(journal, tag, profile):
+        record = deed.record
+        known[record.number] = record
+        if record.kind == "undo":
+            standing.pop(record.of, None)
+        elif record.kind == "redo" and record.of in known:
+            standing[record.of] = known[record.of]
+        else:
+            standing[record.number] = record
+    return standing[max(standing)] if standing else None
+
+
+def story(journal: Journal, record: Record) -> str:
+    """What a transaction did, as it was written; of undo, redo and revert also of what."""
+    other = journal.record(record.of) if record.of else None
+    return record.operation if other is None else f"{record.operation}: {other.operation}"
 
 
 def _turning(journal: Journal, record: Record, tag: str, profile: Profile) -> Iterator[tuple[FileChange, bool, bool]]:
@@ -125,8 +172,10 @@ def revert_file(session: Session, name: str, author: str, steps: int = 1) -> Tra
     session.flush()
     stack: dict[int, Record] = {}
     for record, _change in session.journal.changes_of(name):
+        if record.kind in REVIEWS:
+            continue
         if record.kind not in ("undo", "part") or stack.pop(record.of, None) is None:
-            stack[record.number] = record
+            stack[record.of if record.kind == "redo" else record.number] = record
     if not stack:
         raise UserError(_("There is nothing to undo."), place=plain(name), code="captions.nothing_to_undo")
     taken = list(stack.values())[-steps:]

@@ -97,7 +97,7 @@ def _moment(text: str) -> float:
 
 
 def _log(args: argparse.Namespace) -> int:
-    from lora_tui.captions.history import deeds
+    from lora_tui.captions.history import deeds, story
     from lora_tui.cli.captions_open import number_of, open_session
     from lora_tui.cli.output import print_json, say, table
     from lora_tui.text import count
@@ -113,10 +113,17 @@ def _log(args: argparse.Namespace) -> int:
         records = [record for record in records if record.number in here]
     records = records[::-1][: args.limit or None]
     if args.json:
-        print_json([_as_json(record) for record in records])
+        print_json([_as_json(record, story(session.journal, record)) for record in records])
         return 0
     rows = [
-        (record.number, _time(record.time), record.author, count(record.files), record.operation, record.scope)
+        (
+            record.number,
+            _time(record.time),
+            record.author,
+            count(record.files),
+            story(session.journal, record),
+            record.scope,
+        )
         for record in records
     ]
     if rows:
@@ -156,13 +163,14 @@ def _time(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
-def _as_json(record: Any) -> dict[str, Any]:
+def _as_json(record: Any, words: str = "") -> dict[str, Any]:
     return {
         "number": record.number,
         "time": record.time,
         "kind": record.kind,
         "author": record.author,
         "operation": record.operation,
+        "words": words or record.operation,
         "scope": record.scope,
         "files": record.files,
         "of": record.of or None,

@@ -34,3 +34,21 @@ async def test_an_undo_that_the_disk_refuses_says_so_and_is_tried_again(tmp_path
         await pilot.press("u")
         await soon(pilot, lambda: captions(tmp_path, ".txt") == before)
         await soon(pilot, lambda: "undone in 1 file" in screen_text(app) and "left" not in screen_text(app))
+
+
+async def test_a_tag_of_an_earlier_session_is_taken_back_through_undo_and_redo(tmp_path: Path) -> None:
+    from lora_tui.cli.main import run
+
+    make_dataset(tmp_path, 3)
+    before, data = captions(tmp_path, ".txt"), str(tmp_path / "4_hat")
+    assert run(["captions", "edit", data, "--do", "add zebra"]) == 0
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: captions(tmp_path, ".txt") == before)
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: captions(tmp_path, ".txt") != before)
+        await soon(pilot, lambda: "again in 3 files" in screen_text(app))
+        tags(app).past.undo_tag("zebra")
+        await soon(pilot, lambda: captions(tmp_path, ".txt") == before)
+        await soon(pilot, lambda: "revert tag zebra" in screen_text(app))

@@ -7,11 +7,11 @@ from functools import partial
 from time import localtime, strftime
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.history import revert, revert_file, revert_tag
+from lora_tui.captions.history import revert, revert_file, story
 from lora_tui.captions.journal.writer import Transaction
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
-from lora_tui.tui.tags.past import differing, in_words
+from lora_tui.tui.tags.past import differing, in_words, undo_tag
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Choice, Choose
 from lora_tui.tui.wording import error_words
@@ -51,7 +51,8 @@ class Past:
             when = strftime("%m-%d %H:%M", localtime(record.time))
             label = f"{record.number} {when} {plain(record.author, limit=12)}"
             files = ngettext("{count} file", "{count} files", record.files).format(count=count(record.files))
-            choices.append(Choice(record.number, label, f"{files}  {plain(record.operation, limit=80)}"))
+            words = plain(story(editor.session.journal, record), limit=80)
+            choices.append(Choice(record.number, label, f"{files}  {words}"))
         detail = _("Enter takes that one transaction back and leaves what came later.")
         number = await self.screen.app.push_screen_wait(
             Choose(_("History"), choices, detail=detail, accept=_("take it back"))
@@ -75,9 +76,9 @@ class Past:
         self.undo_tag(self.screen.panes.tag)
 
     def undo_tag(self, tag: str) -> None:
-        """Take back what was done with a tag since the folder was opened."""
+        """Take back what was done with a tag since the folder was opened; when that is nothing, what was done last."""
         editor = self._editor
-        self._start(partial(revert_tag, editor.session, tag, editor.author, editor.opened))
+        self._start(partial(undo_tag, editor, tag))
 
     def _start(self, function: Callable[[], Transaction]) -> None:
         start_job(self.screen, partial(self._take_back, function), "take-back", alone=False)

@@ -6,11 +6,13 @@ from time import localtime, strftime
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.document import CaptionDocument
-from lora_tui.captions.history import blame
+from lora_tui.captions.history import blame, last_deed, revert_tag, story
+from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.tui.tags.rows import diff
 
 if TYPE_CHECKING:
+    from lora_tui.captions.journal.writer import Transaction
     from lora_tui.tui.tags.editor import Editor
 
 
@@ -28,8 +30,25 @@ def history_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
             lines.append(("  " + _("there before the first edit"), "muted"))
         else:
             when = strftime("%Y-%m-%d %H:%M", localtime(record.time))
-            lines.append((f"  {when} {plain(record.author)}: {plain(record.operation, limit=80)}", "muted"))
+            words = plain(story(editor.session.journal, record), limit=80)
+            lines.append((f"  {when} {plain(record.author)}: {words}", "muted"))
     return lines
+
+
+def undo_tag(editor: Editor, tag: str) -> Transaction:
+    """Take back what was done with a tag since the folder was opened; when that is nothing, what was done last.
+
+    Raises:
+        UserError: ``captions.nothing_to_undo``.
+    """
+    session = editor.session
+    try:
+        return revert_tag(session, tag, editor.author, editor.opened)
+    except UserError:
+        last = last_deed(session.journal, tag, editor.corpus.profile)
+        if last is None:
+            raise
+        return revert_tag(session, tag, editor.author, last.time)
 
 
 def change_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
@@ -44,7 +63,7 @@ def change_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
     lines += [("", ""), (_("By:"), "muted")]
     for record, _change in found:
         when = strftime("%H:%M", localtime(record.time))
-        words = plain(record.operation, limit=80)
+        words = plain(story(editor.session.journal, record), limit=80)
         lines.append((f"{record.number} {when} {plain(record.author, limit=12)}: {words}", "muted"))
     return lines
 
