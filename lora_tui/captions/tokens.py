@@ -21,6 +21,8 @@ SD15 = ASSETS / "sd15" / "tokenizer"
 _END = "</w>"
 _SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 _MOST_WORDS = 100_000
+_LONG_WORD = 60
+"""Characters from which on a word is not remembered."""
 
 
 class ClipTokens:
@@ -40,13 +42,24 @@ class ClipTokens:
         self._ranks = {pair: rank for rank, pair in enumerate(pairs) if len(pair) == 2}
         self._bytes = _byte_letters()
         self._words: dict[str, tuple[int, ...]] = {}
+        self._counts: dict[str, int] = {}
         self._split = regex.compile(
             r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\p{White_Space}\p{L}\p{N}]+",
         )
 
     def count(self, text: str) -> int:
         """How many tokens ``text`` has, without the two that begin and end it."""
-        return sum(len(self._tokens(word)) for word in self._pieces(text))
+        counts, total = self._counts, 0
+        for word in text.split(" "):  # no token goes over a blank, and most words were met before
+            known = counts.get(word)
+            if known is None:
+                known = sum(len(self._tokens(piece)) for piece in self._pieces(word))
+                if len(word) < _LONG_WORD:
+                    if len(counts) > _MOST_WORDS:
+                        counts.clear()
+                    counts[word] = known
+            total += known
+        return total
 
     def ids(self, text: str) -> list[int]:
         """The numbers of the tokens, without the two that begin and end it."""

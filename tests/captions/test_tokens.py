@@ -33,6 +33,11 @@ def theirs():
     return CLIPTokenizer.from_pretrained(str(SD15))
 
 
+@given(TEXTS | st.text(max_size=30) | st.text("aΣσ ́e,\t\u2003<|>", max_size=12))
+def test_counting_counts_the_tokens(text: str) -> None:
+    assert sd15_tokens().count(text) == sd15_tokens().count(text) == len(sd15_tokens().ids(text))
+
+
 @given(TEXTS)
 def test_the_tokens_are_those_of_transformers(text: str) -> None:
     assert sd15_tokens().ids(text) == theirs()(text, add_special_tokens=False, truncation=False)["input_ids"]
