@@ -92,13 +92,17 @@ def waiting(journal: Journal) -> dict[str, _Waiting]:
 
 
 def conflicts(session: Session) -> list[Conflict]:
-    """The captions of the session's folder with edits that wait, as the disk is now; for a thread."""
+    """The captions of the session's folder with edits that wait, as the disk is now; for a thread.
+
+    An edit that the file holds already, because it was done again or somebody else did the same, waits no more.
+    """
     profile, found = session.corpus.profile, []
     held = waiting(session.journal)
     for name in natural(held):
         if session.is_below(name):
             conflict = _conflict(session, name, held[name], profile)
-            if conflict.problem or conflict.ours != conflict.theirs:
+            merged = conflict.merged
+            if conflict.problem or merged is None or merged.content != conflict.theirs:
                 found.append(conflict)
     return found
 

@@ -107,6 +107,15 @@ def test_nothing_waits_where_the_other_program_did_the_same(folder: Path) -> Non
     session.close()
 
 
+def test_nothing_waits_once_the_edit_was_done_again(folder: Path) -> None:
+    session = contested(folder, "rename hat to cap")
+    session.apply(previewed(session, "rename hat to cap"), "me")
+    session.flush()
+    assert contents(folder)["a.txt"] == b"1girl, cap, tree"
+    assert shown(session) == []
+    session.close()
+
+
 def test_an_undo_that_met_another_change_waits_and_the_next_undo_goes_on(folder: Path) -> None:
     session = opened(folder)
     for operation in ("add x", "add y"):

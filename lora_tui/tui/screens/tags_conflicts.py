@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual import on
 from textual.app import ComposeResult
 
-from lora_tui.captions.conflicts import Conflict, Way, conflicts, settle, waiting
+from lora_tui.captions.conflicts import Conflict, Way, conflicts, settle
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, count, ngettext, plain
@@ -101,7 +101,7 @@ class Conflicts:
 
 def _count(editor: Editor) -> int:
     try:
-        return sum(1 for name in waiting(editor.session.journal) if editor.session.is_below(name))
+        return len(conflicts(editor.session))
     except UserError:
         return 0
 
