@@ -40,7 +40,7 @@ class Asking:
         lists: Sequence[Path] = (),
         facts: Facts | None = None,
         scores: Scores | None = None,
-        since: float = 0.0,
+        since: int = 0,
         forgiving: bool = False,
     ) -> None:
         """Nothing is read yet.
@@ -50,7 +50,7 @@ class Asking:
             limit: how many tokens the text encoder sees.
             lists: the user's lists of tags.
             facts: what is known of the images; ``scores`` what taggers thought of them.
-            since: only captions that differ from what they were then (unix seconds) count as modified.
+            since: only captions that differ from what they were after this transaction count as modified.
             forgiving: tables and lists that cannot be read count as none, instead of failing who asks.
         """
         self._session, self._facts, self._scores, self._since = session, facts, scores, since

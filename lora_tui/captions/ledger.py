@@ -10,14 +10,14 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.journal import REVIEWS, Journal, Record
 from lora_tui.captions.profile import Profile
-from lora_tui.captions.query.predicates import author_names
+from lora_tui.captions.query.predicates import TAGGER, author_names
 from lora_tui.captions.view import tags_of
 from lora_tui.errors import UserError
 
@@ -114,9 +114,17 @@ class Ledger:
         """When a caption was last changed, unix seconds; none when it never was."""
         return (self._edited[number] or None) if number < len(self._edited) else None
 
-    def edited_since(self, moment: float) -> set[int]:
-        """The captions that were changed at that moment or later."""
-        return {number for number, time in enumerate(self._edited) if time and time >= moment}
+    def modified_since(self, number: int) -> set[int]:
+        """The captions that are not as they were before the transactions behind the one with this number."""
+        with self._guard:
+            known: set[int] = set()
+            found: set[int] = set()
+            for record, entries in self._changed:
+                if record.number > number and record.kind not in REVIEWS:
+                    first = set(entries) - known
+                    known |= first
+                    found |= self._differing(record, first) if first else first
+            return found
 
     def records_of(self, number: int) -> list[Record]:
         """The transactions that changed a caption, or reviewed it, oldest first."""
@@ -128,9 +136,11 @@ class Ledger:
         return found
 
     def added_by_last(self, profile: Profile) -> set[int]:
-        """The captions to which the last transaction that was no undo added tags."""
+        """The captions to which the last run of a tagger added tags, unless it was undone."""
         with self._guard:
-            last = next((record for record, _numbers in reversed(self._changed) if record.kind == "edit"), None)
+            done = {record.number for record in self._journal.undo_and_redo()[0]}
+            runs = (record for record, _numbers in reversed(self._changed) if record.author.startswith(TAGGER))
+            last = next((record for record in runs if record.number in done), None)
             if last is None:
                 return set()
             if self._last[0] != last.number:
@@ -192,6 +202,19 @@ class Ledger:
             elif not review.ended and author != review.reviewer:
                 self._reviews[number] = _Review(review.reviewer, ended)
                 self._holding.discard(number)
+
+    def _differing(self, record: Record, wanted: Set[int]) -> set[int]:
+        """Those of some entries that hold something else than before a transaction; all where it cannot be read."""
+        numbers, entries = self._numbers(), self._corpus.entries
+        try:
+            changes = self._journal.load(record)
+        except UserError:
+            return set(wanted)
+        changed = ((numbers.get(change.name), change.before) for change in changes)
+        differing = {number for number, before in changed if number is not None and entries[number].raw != before}
+        if self._corpus.shares:
+            differing = {other for number in differing for other in self._corpus.sharing(number)}
+        return differing & wanted
 
     def _gained(self, records: Iterable[Record], profile: Profile) -> set[int]:
         numbers = self._numbers()

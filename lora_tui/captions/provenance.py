@@ -18,10 +18,10 @@ class Provenance:
     """The past of a session's captions for one question; looks at the journal when something is first asked.
 
     Args:
-        since: only captions that were changed after this moment (unix seconds) count as modified.
+        since: only captions that differ from what they were after the transaction of this number count as modified.
     """
 
-    def __init__(self, session: Session, *, since: float = 0.0) -> None:
+    def __init__(self, session: Session, *, since: int = 0) -> None:
         self._session = session
         self._since = since
 
@@ -32,11 +32,11 @@ class Provenance:
         return self._ledger.edited(number)
 
     def modified(self) -> Set[int]:
-        """Captions that transactions of this session changed, or of all sessions when it counts from the start."""
-        return self._ledger.edited_since(self._since)
+        """Captions that are not as they were: when the session began, or before anybody edited them here."""
+        return self._ledger.modified_since(self._since)
 
     def added(self, run: str) -> Set[int]:
-        """Captions to which the last transaction that was no undo added tags, or those of an author."""
+        """Captions to which the last run of a tagger added tags, or those of an author."""
         profile = self._session.corpus.profile
         return self._ledger.added_by_last(profile) if run == LAST_RUN else self._ledger.added_by(run, profile)
 

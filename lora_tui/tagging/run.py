@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.journal.writer import Transaction
 from lora_tui.captions.operations.base import Context
+from lora_tui.captions.query.predicates import TAGGER
 from lora_tui.captions.transaction import Preview, Session, preview
 from lora_tui.captions.view import captions_of
 from lora_tui.errors import UserError
@@ -36,8 +37,6 @@ from lora_tui.tagging.writing import Answered, WriteAnswers
 from lora_tui.text import _
 
 Warn = Callable[[UserError], None]
-AUTHOR = "tagger:"
-"""What stands before the name of a model among the authors of the journal."""
 _MASK = "-masklabel"
 
 
@@ -153,7 +152,7 @@ def _found(row: Row, vocabulary: Vocabulary) -> list[Found]:
 
 def author_of(models: Sequence[Model]) -> str:
     """By whom the journal says that a caption was changed."""
-    return AUTHOR + "+".join(dict.fromkeys(model.name for model in models))
+    return TAGGER + "+".join(dict.fromkeys(model.name for model in models))
 
 
 class _Heard:

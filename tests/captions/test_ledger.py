@@ -8,15 +8,18 @@ from caption_folders import make_folder, opened, previewed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_tui.captions.asking import Asking
 from lora_tui.captions.journal import Record
 from lora_tui.captions.ledger import Ledger
 from lora_tui.captions.profile import OURS
+from lora_tui.captions.provenance import Provenance
+from lora_tui.captions.query import parse_query
 from lora_tui.captions.transaction import Session
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["edit", "review", "unreview", "undo", "redo"]),
-        st.sampled_from(["me", "wd14"]),
+        st.sampled_from(["me", "tagger:wd14"]),
         st.sets(st.integers(0, 2), min_size=1),
         st.sampled_from(["x", "y"]),
     ),
@@ -43,7 +46,7 @@ def told(ledger: Ledger) -> list[object]:
         ledger.reviewed,
         [ledger.authors(number) for number in numbers],
         [ledger.edited(number) for number in numbers],
-        ledger.edited_since(0.0),
+        ledger.modified_since(0),
         [[record.number for record in ledger.records_of(number)] for number in numbers],
         ledger.added_by_last(OURS),
         ledger.added_by("me", OURS),
@@ -153,4 +156,42 @@ def test_images_with_one_caption_are_reviewed_together_and_new_ones_are_not(tmp_
     do(session, "review", "me", {session.corpus.number_of("c.png") or 0})
     session.ledger.follow()
     assert len(session.ledger.reviewed) == 3
+    session.close()
+
+
+@settings(max_examples=30, deadline=None)
+@given(STEPS, st.integers(0, 8))
+def test_modified_is_what_is_not_as_it_was(tmp_path_factory, steps, since: int) -> None:  # type: ignore[no-untyped-def]
+    session = opened(make_folder(tmp_path_factory.mktemp("modified"), {"0": "a", "1": "b", "2": None}))
+    raws = [[entry.raw for entry in session.corpus.entries]]
+    for step in steps:
+        before = session.journal.last
+        do(session, *step)
+        if session.journal.last > before:
+            raws.append([entry.raw for entry in session.corpus.entries])
+    was, now = raws[min(since, len(raws) - 1)], raws[-1]
+    wanted = {number for number in range(3) if was[number] != now[number]}
+    assert Provenance(session, since=min(since, len(raws) - 1)).modified() == wanted
+    session.close()
+
+
+def test_the_last_run_is_that_of_a_tagger(tmp_path: Path) -> None:
+    session = opened(make_folder(tmp_path, {"0": "a", "1": "b", "2": "c"}))
+
+    def found(query: str) -> list[int]:
+        return parse_query(query).select(session.corpus, Asking(session).query_context())
+
+    assert found("added:last-run") == []
+    for author, numbers, tag in (("tagger:one", {0, 1}, "x"), ("tagger:two+three", {1}, "y"), ("me", {2}, "x")):
+        do(session, "edit", author, numbers, tag)
+    assert found("added:last-run") == found("added:three") == [1]
+    assert found("added:one") == [0, 1]
+    assert found("by:me") == [2]
+    session.undo()
+    do(session, "undo", "me")
+    assert found("added:last-run") == [0, 1]
+    assert found("is:modified") == [0, 1]
+    do(session, "review", "me", {0})
+    assert found("is:reviewed") == [0]
+    assert found("edited:today -is:reviewed") == [1, 2]
     session.close()

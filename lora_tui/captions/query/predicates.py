@@ -152,10 +152,14 @@ def _by(value: Value, column: int) -> Node:
     return Scan(make, column, "by", ("history",), TEXTS)
 
 
+TAGGER = "tagger:"
+"""What stands before the names of models among the authors of the journal."""
+
+
 def author_names(author: str) -> tuple[str, ...]:
     """What ``author`` is known by: the names of the models, too, of ``tagger:one+other``."""
-    kind, _colon, names = author.partition(":")
-    return (author, *names.split("+")) if kind == "tagger" and names else (author,)
+    names = author.removeprefix(TAGGER)
+    return (author, *names.split("+")) if names and names != author else (author,)
 
 
 def _added(value: Value, column: int) -> Node:

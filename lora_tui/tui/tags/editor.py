@@ -406,9 +406,8 @@ def _asking(session: Session, data: DataSection | None, **given: Any) -> Asking:
         paths = tag_lists(corpus.root)
     except UserError as error:
         problem = error
-    asking = Asking(
-        session, lists=paths, facts=facts, scores=FilterScores(corpus), since=time.time(), forgiving=True, **given
-    )
+    scores, since = FilterScores(corpus), session.journal.last
+    asking = Asking(session, lists=paths, facts=facts, scores=scores, since=since, forgiving=True, **given)
     _ = asking.completer, asking.tables  # here where nobody waits
     if problem is not None:
         asking.problems.append(problem)
