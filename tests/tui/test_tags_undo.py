@@ -40,7 +40,7 @@ async def test_a_tag_of_an_earlier_session_is_taken_back_through_undo_and_redo(t
     from lora_tui.cli.main import run
 
     make_dataset(tmp_path, 3)
-    before, data = captions(tmp_path, ".txt"), str(tmp_path / "4_hat")
+    before, data = captions(tmp_path, ".txt"), str(tmp_path)
     assert run(["captions", "edit", data, "--do", "add zebra"]) == 0
     async with running(tmp_path, screen="tags") as (app, pilot):
         await soon(pilot, lambda: ready(app))
