@@ -6,6 +6,7 @@ share a caption file: they change together. Of each file the bytes are kept; its
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -328,19 +329,6 @@ class Corpus:
                 self._append(folder, new)
         return changed
 
-    def reload(self, numbers: Iterable[int]) -> list[int]:
-        """Read these entries again whatever is known of their files; the numbers of those that hold something else."""
-        changed = []
-        for number in numbers:
-            entry = self.entries[number]
-            before = entry.raw
-            self._read(entry)
-            if entry.raw != before:
-                changed += list(self.sharing(number))
-            self.put(number, entry.document)
-            self.stamp(number, entry.mtime_ns, entry.size, entry.look)
-        return changed
-
     def captions(self) -> dict[str, int]:
         """The number of an entry for the name of each caption file."""
         return dict(self._first)
@@ -366,9 +354,9 @@ class Corpus:
             elif self._recalls(entry, caption, descriptor):
                 continue
             elif descriptor is None:
-                self._read(entry)
+                self.read(entry)
             else:
-                self._read(entry, caption, descriptor)
+                self.read(entry, caption, descriptor)
         new = entries[first:]
         reading = self._reading
         if reading is None or reading.snapshot is None:
@@ -397,7 +385,7 @@ class Corpus:
         for number in left:
             self._joins(self.entries[number])
 
-    def _read(self, entry: Entry, name: str = "", folder: int | None = None) -> None:
+    def read(self, entry: Entry, name: str = "", folder: int | None = None) -> None:
         """Fill in what the caption file holds, without touching the index; by its name in an open folder, if given."""
         entry.problem = None
         state, trusted = None, True
@@ -453,7 +441,7 @@ class Corpus:
         ):
             return False
         before = entry.raw
-        self._read(entry)
+        self.read(entry)
         after = entry.document
         if entry.raw == before:
             self.stamp(entry.number, entry.mtime_ns, entry.size, entry.look)
@@ -470,7 +458,7 @@ class Corpus:
                 self._leaves(entry)
                 entry.caption_name = stem + ending
                 self._joins(entry)
-                self._read(entry)
+                self.read(entry)
                 self.put(entry.number, entry.document)
                 return True
         return False
@@ -483,9 +471,18 @@ def _unreadable(path: Path, error: OSError) -> UserError:
     return UserError(
         _("The caption cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
         place=plain(str(path)),
-        remedy=_("Check the file and its permissions."),
+        remedy=_remedy(error.errno or 0),
         code="caption.unreadable",
     )
+
+
+def _remedy(number: int) -> str:
+    """What to do about an error by its number; 0 is that of something that is no file."""
+    if number == 0:
+        return _("Rename it or move it away, and write the caption into a file of this name.")
+    if number == errno.EFBIG:
+        return _("Move it away, or shorten it to less than 1 MB.")
+    return _("Check the file and its permissions.")
 
 
 @contextmanager

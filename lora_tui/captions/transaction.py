@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress, count
@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
+from lora_tui.captions.fresh import Fresh, read_apart, take_in
 from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, recover
 from lora_tui.captions.journal.place import read
 from lora_tui.captions.journal.writer import Transaction, Writer
@@ -166,6 +167,19 @@ def _previewed(
         )
         images += len(corpus.sharing(number))
     return Preview(corpus, tuple(changes), images, *words, tuple(refused))
+
+
+AT_A_TIME = 500
+"""Captions of other programs that are taken in before anybody else gets a turn."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What other programs did: transactions, the number of the last that was looked at, and captions on disk now."""
+
+    records: tuple[Record, ...]
+    seen: int
+    captions: tuple[Fresh, ...]
 
 
 class Session:
@@ -348,19 +362,43 @@ class Session:
 
     def follow(self) -> list[Record]:
         """See what other programs put into the journal, and read those captions again; what they did, oldest first."""
+        news = self.look()
+        for _some in self.take(news):
+            continue
+        return list(news.records)
+
+    def look(self) -> News:
+        """What other programs did since the last look, and their captions as they are on disk.
+
+        Changes nothing, so a thread may do it: it waits for the journal and reads files.
+        """
         records = self.journal.records(self._seen)
         waiting = {record.number for record in self.journal.pending()}
-        found = []
+        found, seen = [], self._seen
         for record in records:
             if record.number in waiting:
                 break
-            self._seen = record.number
+            seen = record.number
             if record.number not in self._own and record.files:
                 found.append(record)
-        for _record, names in self.journal.names_of(found):
-            on_the_way = self._writer.names  # of these the writer tells whether ours or theirs is on disk
-            self._reread(name for name in names if name not in on_the_way)
-        return found
+        names: dict[str, None] = {}
+        for _record, changed in self.journal.names_of(found):
+            names |= dict.fromkeys(changed)
+        on_the_way, numbers = self._writer.names, self._by_name()
+        wanted = (numbers[name] for name in names if name in numbers and name not in on_the_way)
+        return News(tuple(found), seen, tuple(read_apart(self.corpus, wanted)))
+
+    def take(self, news: News) -> Iterator[None]:
+        """Take in what a look found, some captions at a time, so that others can do something in between.
+
+        Captions that are on their way to the disk stay: the writer tells whether ours or theirs is there.
+        """
+        self._seen = max(self._seen, news.seen)
+        for start in range(0, len(news.captions), AT_A_TIME):
+            some = news.captions[start : start + AT_A_TIME]
+            on_the_way = self._writer.names
+            take_in(self.corpus, [one for one in some if self._prefix + one.entry.caption_name not in on_the_way])
+            yield
 
     def close(self) -> list[Transaction]:
         """Bring everything to disk and end the writing thread."""
@@ -396,7 +434,7 @@ class Session:
 
     def _reread(self, names: Iterable[str]) -> None:
         numbers = self._by_name()
-        self.corpus.reload({numbers[name] for name in names if name in numbers})
+        take_in(self.corpus, read_apart(self.corpus, {numbers[name] for name in names if name in numbers}))
 
     def _by_name(self) -> dict[str, int]:
         """The numbers of captions by their names in the journal."""

@@ -17,7 +17,9 @@ from caption_folders import contents, edit, make_folder, opened, previewed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_tui.captions import transaction
 from lora_tui.captions.corpus import Corpus
+from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.history import blame, deeds, revert, revert_file, revert_tag
 from lora_tui.captions.index import Index
 from lora_tui.captions.profile import OURS, PROFILES
@@ -315,6 +317,30 @@ def test_an_editor_follows_what_another_wrote(tmp_path: Path) -> None:
     one.undo()
     one.flush()
     assert (folder / "a.txt").read_text() == "x, one"
+    one.close()
+    other.close()
+
+
+def test_what_others_did_is_read_in_a_thread_and_taken_in_bit_by_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "AT_A_TIME", 2)
+    folder = make_folder(tmp_path, dict.fromkeys("abcde", "x"))
+    one, other = opened(folder), opened(folder)
+    edit(other, "add theirs")
+    found: list[transaction.News] = []
+    thread = threading.Thread(target=lambda: found.append(one.look()))
+    thread.start()
+    thread.join()
+    assert [entry.tags for entry in one.corpus.entries] == [("x",)] * 5  # a look changes nothing
+    one.corpus.put(4, CaptionDocument.parse(b"x, ours"))  # typed meanwhile
+    steps = one.take(found[0])
+    next(steps)
+    assert [entry.tags for entry in one.corpus.entries].count(("x", "theirs")) == 2
+    assert len(list(steps)) == 2
+    assert [entry.tags for entry in one.corpus.entries] == [("x", "theirs")] * 4 + [("x", "ours")]
+    assert [record.operation for record in found[0].records] == ["add theirs"]
+    assert not one.look().records
     one.close()
     other.close()
 

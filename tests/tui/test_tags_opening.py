@@ -6,10 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from caption_folders import edit, opened
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset, picture
 from tui.test_tags import ready, tags, texts, type_in
 
+from lora_tui.captions.transaction import News, Session
 from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.tags.kept import load_place
 from lora_tui.tui.widgets.footer import Status
@@ -40,6 +42,27 @@ async def test_a_filter_is_asked_in_a_thread_when_the_folder_is_read_again(
         await soon(pilot, lambda: "3 of 4" in screen_text(app))
         assert asked
         assert threading.main_thread().name not in asked
+
+
+async def test_what_others_did_is_read_beside_the_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: set[str] = set()
+    look = Session.look
+
+    def noted(self: Session) -> News:
+        looked.add(threading.current_thread().name)
+        return look(self)
+
+    monkeypatch.setattr(Session, "look", noted)
+    make_dataset(tmp_path, 3)
+    other = opened(tmp_path)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        edit(other, "add theirs", author="tagger")
+        await soon(pilot, lambda: "theirs" in tags(app).panes.tags)
+        await soon(pilot, lambda: "tagger changed captions: add theirs" in screen_text(app))
+    other.close()
+    assert looked
+    assert threading.main_thread().name not in looked
 
 
 async def test_saving_says_which_edit_was_refused(tmp_path: Path) -> None:

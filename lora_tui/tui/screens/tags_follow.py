@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,15 @@ from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
+    from lora_tui.captions.journal import Record
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
 
 FOLLOW_SECONDS = 1.0
 """How often the editor looks at what others wrote."""
+
+WAIT_SECONDS = 0.02
+"""How long to wait for captions that are being changed."""
 
 
 class Following:
@@ -46,7 +51,7 @@ class Following:
             if editor is None:
                 return
             self.report(editor)
-            records = editor.session.follow()
+            records = await self._follow(editor)
             screen.reviews.follow()
             if screen.is_current:
                 changed = await in_thread(editor.foreign, screen.panes.on_screen())
@@ -73,6 +78,19 @@ class Following:
             screen.tell(error_words(error), "error")
         finally:
             self._following = False
+
+    async def _follow(self, editor: Editor) -> tuple[Record, ...]:
+        """Read what others did in a thread, and take it in between keys."""
+        news = await in_thread(editor.session.look)
+        if editor is not self.screen.editor or self.screen.busy:
+            return ()  # the next look finds it
+        for _some in editor.session.take(news):
+            await asyncio.sleep(0)
+            while self.screen.busy:  # captions are being changed in a thread
+                await asyncio.sleep(WAIT_SECONDS)
+            if editor is not self.screen.editor:
+                break
+        return news.records
 
     def report(self, editor: Editor) -> None:
         """Say what could not be written."""
