@@ -158,3 +158,19 @@ def test_the_cache_holds_so_many_cells_and_gives_up_the_oldest() -> None:
         cache.put(wanted(number), Drawn(strips, 10))
         assert cache.get(wanted(0)) is not None or number == 2
     assert [number for number in range(3) if cache.get(wanted(number))] == [0, 2]
+
+
+async def test_one_image_after_another_is_drawn_when_the_last_one_stays(tmp_path: Path) -> None:
+    """A held key over pictures that are kept already sends none of them but the last."""
+    app = PictureApp()
+    red, blue = image(tmp_path / "red.png", (200, 0, 0)), image(tmp_path / "blue.png", (0, 0, 200))
+    async with app.run_test(size=(40, 10)) as pilot:
+        for path in (red, blue):
+            app.view.show(path)
+            await soon(pilot, lambda path=path: app.view.shown == path)
+        for path in (red, blue, red, blue):
+            app.view.show(path)
+        before = app.view.shown
+        app.view.show(red if before == blue else blue)
+        assert app.view.shown == before
+        await soon(pilot, lambda: app.view.shown == app.view.path)
