@@ -52,7 +52,7 @@ OPERATIONS = [
     "encode utf-8",
     "encode utf-8 from latin-1",
     "take 0.png union",
-    "take 1.png replace",
+    "take 0.png replace",
     'set "a, b"',
     "delete",
     "implications",
