@@ -224,6 +224,11 @@ def coverage(
     )
 
 
+def shows(caption: str, aspect: str, kind: str) -> bool:
+    """Whether a caption says that its image shows a kind of an aspect, both by their names."""
+    return bool(_PATTERNS[aspect, kind].search(_spoken(caption, {})))
+
+
 def _spoken(caption: str, scores: Mapping[str, float]) -> str:
     """A caption and the tags that a tagger is sure of, as one text without case, underscores and escapes."""
     sure = (tag for tag, score in scores.items() if score >= SURE)

@@ -38,12 +38,16 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One view of a dataset: ``name`` for scripts, ``title`` for people, its rows and what stands in the middle."""
+    """One view of a dataset: ``name`` for scripts, ``title`` for people, its rows and what stands in the middle.
+
+    ``labels`` are those of the images one by one, in their order: the row that each is in, empty for none.
+    """
 
     name: str
     title: str
     bars: tuple[Bar, ...]
     median: str = ""
+    labels: tuple[str, ...] = ()
 
 
 def tables(images: Sequence[DatasetImage], config: Config, tags: Mapping[str, int] | None = None) -> tuple[Table, ...]:
@@ -62,8 +66,9 @@ def tables(images: Sequence[DatasetImage], config: Config, tags: Mapping[str, in
 def _sides(images: Sequence[DatasetImage]) -> Table:
     sides = [min(image.facts.width, image.facts.height) for image in images]
     labels = _between(SIDES, "px")
-    bars = _bars(labels, (labels[bisect.bisect_right(SIDES, side)] for side in sides))
-    return Table("sides", _("shorter side"), bars, f"{round(middle.median(sides))} px" if sides else "")
+    each = tuple(labels[bisect.bisect_right(SIDES, side)] for side in sides)
+    median = f"{round(middle.median(sides))} px" if sides else ""
+    return Table("sides", _("shorter side"), _bars(labels, each), median, each)
 
 
 def _ratios(images: Sequence[DatasetImage]) -> Table:
@@ -79,43 +84,47 @@ def _ratios(images: Sequence[DatasetImage]) -> Table:
         _("wide, 2:1"),
         _("very wide"),
     )
-    bars = _bars(labels, (labels[bisect.bisect_right(RATIOS, ratio)] for ratio in ratios))
-    return Table("ratios", _("shape"), bars, f"{middle.median(ratios):.2f}" if ratios else "")
+    each = tuple(labels[bisect.bisect_right(RATIOS, ratio)] for ratio in ratios)
+    return Table("ratios", _("shape"), _bars(labels, each), f"{middle.median(ratios):.2f}" if ratios else "", each)
 
 
 def _buckets(images: Sequence[DatasetImage], config: Config) -> Table:
     buckets = buckets_for(config.data)
     sizes = [fit_image(image.width, image.height, config.data, buckets).bucket for image in images]
     order = sorted(set(sizes))
-    bars = _bars([f"{size.width}x{size.height}" for size in order], (f"{size.width}x{size.height}" for size in sizes))
-    return Table("buckets", _("bucket"), bars)
+    each = tuple(f"{size.width}x{size.height}" for size in sizes)
+    return Table("buckets", _("bucket"), _bars([f"{size.width}x{size.height}" for size in order], each), labels=each)
 
 
 def _formats(images: Sequence[DatasetImage]) -> Table:
-    formats = Counter(image.facts.format for image in images)
-    return Table("formats", _("format"), _bars([name for name, _n in formats.most_common()], formats.elements()))
+    each = tuple(image.facts.format for image in images)
+    names = [name for name, _n in Counter(each).most_common()]
+    return Table("formats", _("format"), _bars(names, each), labels=each)
 
 
 def _tags(images: Sequence[DatasetImage], tags: Mapping[str, int]) -> Table:
     numbers = [tags[image.uid] for image in images if image.uid in tags]
     labels = [_("none"), *_between(TAGS[1:], "", first=1)]
-    bars = _bars(labels, (labels[bisect.bisect_right(TAGS, number)] for number in numbers))
-    return Table("tags", _("tags in a caption"), bars, f"{round(middle.median(numbers))}" if numbers else "")
+    each = tuple(labels[bisect.bisect_right(TAGS, tags[i.uid])] if i.uid in tags else "" for i in images)
+    bars = _bars(labels, (label for label in each if label))
+    median = f"{round(middle.median(numbers))}" if numbers else ""
+    return Table("tags", _("tags in a caption"), bars, median, each)
 
 
 def _epoch(images: Sequence[DatasetImage]) -> Table:
     """Each folder's share of an epoch: images times repeats."""
     shown: defaultdict[tuple[int, str, int], int] = defaultdict(int)
+    each = []
     for image in images:
-        shown[image.dataset, image.relative.rpartition("/")[0] or image.path.parent.name, image.repeats] += (
-            image.repeats
-        )
+        folder = image.relative.rpartition("/")[0] or image.path.parent.name
+        each.append(_("{folder}, repeats {repeats}").format(folder=folder, repeats=image.repeats))
+        shown[image.dataset, folder, image.repeats] += image.repeats
     total = sum(shown.values())
     bars = tuple(
         Bar(_("{folder}, repeats {repeats}").format(folder=folder, repeats=repeats), number, number / total)
         for (_dataset, folder, repeats), number in sorted(shown.items(), key=lambda one: -one[1])
     )
-    return Table("epoch", _("share of an epoch"), bars)
+    return Table("epoch", _("share of an epoch"), bars, labels=tuple(each))
 
 
 def _between(limits: Sequence[int], unit: str, first: int | None = None) -> list[str]:

@@ -86,6 +86,15 @@ class CaptionSets:
                     tokens[path] = editor.asking.most_tokens(entry.document.text) if entry.document else 0
         return tags, tokens
 
+    def texts(self) -> dict[str, str]:
+        """The captions, by the text of the path of their image."""
+        with self._turn:
+            return {
+                f"{editor.corpus.root}/{entry.name}": editor.caption(entry.number)
+                for editor in self.editors
+                for entry in editor.corpus.entries
+            }
+
     def place_of(self, image: Path) -> tuple[Editor, int] | None:
         """The dataset that an image belongs to, and its number there."""
         for editor in self.editors:

@@ -269,6 +269,32 @@ class Finding:
         if asks:
             self.screen.forget_told()
 
+    # -- in numbers
+
+    def action_numbers(self) -> None:
+        start_job(self.screen, self._numbers, "numbers")
+
+    async def _numbers(self) -> None:
+        """Statistics and coverage; a bar that is chosen shows its images."""
+        from lora_tui.tui.screens.dataset_numbers import Numbers, numbers_of
+
+        work, images = self.screen.workspace, self.screen.images
+        if images is None or work.config is None:
+            return
+        try:
+            sets = await self.captions(anew=True)
+            purpose = work.project.purpose if work.project else ""
+            found = await in_thread(numbers_of, images.scan.images, work.config.model_copy(deep=True), sets, purpose)
+        except UserError as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
+            return
+
+        def chosen(row: tuple[str, frozenset[str]] | None) -> None:
+            if row is not None:
+                self.show_only(row[1], row[0])
+
+        self.screen.app.push_screen(Numbers(found), chosen)
+
     # -- marks
 
     def action_mark(self) -> None:
