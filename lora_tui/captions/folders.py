@@ -7,6 +7,7 @@ the system looks up no path twice and each caption costs four calls.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -109,7 +110,7 @@ def read_bytes(path: str, folder: int | None = None) -> tuple[bytes, os.stat_res
             raise OSError(0, _("it is {kind}, not a file").format(kind=kind_of(state.st_mode)))
         size = state.st_size
         if size > MAX_BYTES:
-            raise OSError(0, _("it is too large to be a caption"))
+            raise OSError(errno.EFBIG, _("it is too large to be a caption"))
         raw = os.read(descriptor, size + 1)  # a larger buffer would be made and freed each time
         if len(raw) > size:
             raw += os.read(descriptor, MAX_BYTES)

@@ -22,6 +22,13 @@ EVERY_LINE = -1
 MOST_LINES = 99
 """Lines of a caption file that can be told apart."""
 
+_OTHERS = frozenset(
+    """
+    .mp4 .webm .mkv .avi .mov .flv .ts .mp3 .wav .npz .npy .safetensors .ckpt .pt .pth .bin .gguf .onnx .zip .7z .rar
+    .gz .xz .tar .exe .dll .so .py .sh .toml .lock .pdf .psd .svg .ico .heic .jxl
+    """.split()  # noqa: SIM905
+)
+"""Endings of files that hold something else, beside those of images: an edit would destroy them."""
 _MOST_PARTS = 3
 _ENDING = re.compile(r"(\.[^./\\\s]+){1,3}")
 
@@ -54,10 +61,11 @@ def checked_ending(text: str) -> str:
     """An ending of caption files as a person names it, with its dot.
 
     Raises:
-        UserError: ``captions.ending`` when no file can end so, or it is that of an image.
+        UserError: ``captions.ending`` when no file can end so, or it is that of an image or of other files that are
+            no text.
     """
     ending = text.strip() if text.strip().startswith(".") else f".{text.strip()}"
-    if not _ENDING.fullmatch(ending) or ending[ending.rfind(".") :].lower() in IMAGE_SUFFIXES:
+    if not _ENDING.fullmatch(ending) or ending[ending.rfind(".") :].lower() in IMAGE_SUFFIXES | _OTHERS:
         raise UserError(
             _("This is no ending of caption files."),
             place=plain(text),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.text import _
 
 if TYPE_CHECKING:
+    from lora_tui.captions.corpus import Corpus
     from lora_tui.captions.transaction import Preview
 
 _SHOWN = 200
@@ -282,6 +283,7 @@ def _export(args: argparse.Namespace) -> int:
     wanted = chosen(session, args)
     unused = names_left_out(session.corpus.root, [session.corpus.entries[number].name for number in wanted])
     numbers = [number for number in wanted if session.corpus.entries[number].name not in unused]
+    _refuse_to_replace(session.corpus, args.output)
     text = export(session.corpus, numbers, form, full_paths=args.full_path)
     try:
         write_atomic(args.output, text.encode("utf-8", "backslashreplace"))
@@ -304,3 +306,20 @@ def _export(args: argparse.Namespace) -> int:
             left = ngettext("{number} image is left out by hand.", "{number} images are left out by hand.", len(unused))
             note(left.format(number=count(len(unused))))
     return 0
+
+
+def _refuse_to_replace(corpus: Corpus, output: Path) -> None:
+    """Raises UserError: the file is an image, or a caption of the dataset, which no undo would bring back."""
+    from lora_tui.captions.corpus import IMAGE_SUFFIXES
+    from lora_tui.errors import UserError
+    from lora_tui.text import plain
+
+    real = output.resolve()
+    is_caption = any(entry.caption.resolve() == real for entry in corpus.entries if entry.caption.name == real.name)
+    if output.suffix.lower() in IMAGE_SUFFIXES or is_caption:
+        raise UserError(
+            _("This is the name of an image or of a caption, which would be lost."),
+            place=plain(str(output)),
+            remedy=_("Name another place."),
+            code="captions.export",
+        )

@@ -45,7 +45,7 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
             remedy=_("Name a folder of images."),
             code="captions.folder",
         )
-    endings = tuple(part.strip() for part in (args.extensions or "").split(",") if part.strip()) or None
+    endings = endings_of(args)
     if not captions:
         corpus = Corpus(args.directory, profile, endings or CAPTION_EXTENSIONS, IMAGE_SUFFIXES)
     else:
@@ -64,6 +64,17 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
     for fault in session.journal.faults():
         note(str(fault))
     return session
+
+
+def endings_of(args: argparse.Namespace) -> tuple[str, ...] | None:
+    """The endings of captions that ``--extensions`` names; none when it is not given.
+
+    Raises:
+        UserError: one of them is that of images or of other files that are no captions.
+    """
+    from lora_tui.captions.variants import checked_ending
+
+    return tuple(checked_ending(part) for part in (args.extensions or "").split(",") if part.strip()) or None
 
 
 def _line_of(args: argparse.Namespace) -> Variant:

@@ -86,7 +86,7 @@ def test_list_show_and_export(folder: Path, capsys: pytest.CaptureFixture[str], 
     (shown,) = told(capsys, "show", folder, "a")
     assert (shown["as_trained"], shown["tokens"], shown["prose"]) == ("1girl, solo", 4, False)
     told(capsys, "export", folder, tmp_path / "meta.json")
-    assert json.loads((tmp_path / "meta.json").read_text())["a.png"] == {"tags": "1girl, solo"}
+    assert json.loads((tmp_path / "meta.json").read_text())["a"] == {"tags": "1girl, solo"}
     told(capsys, "export", folder, tmp_path / "meta.jsonl", "--where", "solo")
     (line,) = (tmp_path / "meta.jsonl").read_text().splitlines()
     assert json.loads(line) == {"image_path": str(folder / "a.png"), "caption": "1girl, solo"}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from lora_tui.captions.document import UNDECODABLE, CaptionDocument
 from lora_tui.captions.edits import ends_sentence
 from lora_tui.captions.encodings import how_to_read
+from lora_tui.captions.files import MAX_BYTES
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.view import caption_view, line_spans, map_captions
 from lora_tui.errors import UserError
@@ -153,8 +154,7 @@ def changed_document(
     """
     whole = getattr(operation, "apply_document", None)
     if whole is not None:
-        found: CaptionDocument | None = whole(document, context)
-        return found
+        return _checked(whole(document, context), document)
     before = None if document is None else document.text
     after = operation.apply(before, context)
     if after == before:
@@ -170,6 +170,21 @@ def changed_document(
     new = CaptionDocument.parse(after.encode("utf-8")) if document is None else document.with_text(after)
     if new.text != after:  # bytes that are no text by themselves may look like a mark or like UTF-16 with others
         raise UnicodeError(_("it would be read in another way than it was written"))
+    return _checked(new, document)
+
+
+def _checked(new: CaptionDocument | None, old: CaptionDocument | None) -> CaptionDocument | None:
+    """A changed caption.
+
+    Raises:
+        CannotChange: it would be larger than what is read as a caption.
+    """
+    if new is not None and new is not old and len(new.raw) > MAX_BYTES:
+        raise CannotChange(
+            _("It would become larger than {size} MB, which is no caption any more.").format(size=MAX_BYTES >> 20),
+            remedy=_("Shorten it, or leave this image out."),
+            code="caption.too_large",
+        )
     return new
 
 
