@@ -195,7 +195,10 @@ class Index:
         found = [self._postings[tag] for tag in wanted]
         if sum(map(len, found)) > 3 * len(self._tags):
             return {number for number, own in self._tags.items() if not wanted.isdisjoint(own)}
-        return set().union(*found)
+        union: set[int] = set()
+        for posting in found:  # one by one: no other thread could do anything while all of them are united at once
+            union.update(posting)
+        return union
 
     def tags(self) -> Collection[str]:
         """Every tag that some caption has, in the order in which they were first seen."""

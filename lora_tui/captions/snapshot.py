@@ -16,7 +16,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from hashlib import blake2b
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,13 +169,12 @@ def save(path: Path, entries: Sequence[Entry], index: Index, stamps: Stamps) -> 
     raws = [entry.raw or b"" if size >= 0 else b"" for entry, size in zip(entries, stamps.sizes, strict=True)]
     lists = [entry.tags if size >= 0 else () for entry, size in zip(entries, stamps.sizes, strict=True)]
     where = [index.packed(tag) for tag in ids]
-    columns = [
-        *stamps.arrays(),
-        array("I", map(len, lists)),
-        array("I", map(ids.__getitem__, chain.from_iterable(lists))),
-        array("I", map(len, where)),
-        array("I", chain.from_iterable(where)),
-    ]
+    numbers, held = array("I"), array("I")
+    for tags in lists:  # one by one, so that other threads have their turns between them
+        numbers.extend(map(ids.__getitem__, tags))
+    for posting in where:
+        held.extend(posting)
+    columns = [*stamps.arrays(), array("I", map(len, lists)), numbers, array("I", map(len, where)), held]
     head = {
         "captions": [entry.caption_name for entry in entries],
         "tags": list(ids),

@@ -8,10 +8,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lora_tui.captions.kaomoji import spaced
 
@@ -30,8 +29,7 @@ def folded(tag: str) -> str:
     return " ".join(tag.casefold().split()) if "  " in tag or not tag.isascii() else tag.lower().strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A line of the vocabulary: a tag, how many captions in scope have it, and how many in all."""
 
     tag: str
@@ -93,14 +91,18 @@ class Vocabulary:
         """
         totals = self._index.counts()
         scope = totals if numbers is None else self._index.counts_in(numbers)
-        rows = [Row(tag, count, totals[tag]) for tag, count in scope.items()]
+        tags = list(scope)
+        if by != "first":
+            tags.sort()
         if by == "count":
-            rows.sort(key=lambda row: (-row.in_scope, -row.total, row.tag))
+            if numbers is not None:
+                tags.sort(key=totals.__getitem__, reverse=True)
+            tags.sort(key=scope.__getitem__, reverse=True)
         elif by == "name":
-            rows.sort(key=lambda row: (row.tag.casefold(), row.tag))
+            tags.sort(key=str.casefold)
         elif by == "length":
-            rows.sort(key=lambda row: (-len(row.tag), row.tag))
-        return rows
+            tags.sort(key=len, reverse=True)
+        return list(map(Row, tags, map(scope.__getitem__, tags), map(totals.__getitem__, tags)))
 
     def _folded(self) -> dict[str, list[str]]:
         if self._revision != self._index.revision:

@@ -208,7 +208,7 @@ class TagsScreen(BaseScreen):
         if self.busy:
             self.set_status(self.busy)
             return
-        text = _("SCOPE {scope}").format(scope=editor.stretch(self.panes.number).spoken)
+        text = _("SCOPE {scope}").format(scope=editor.spoken(self.panes.number))
         text += "   " + _("FILTER {filter}").format(filter=plain(editor.filter, limit=60) or _("none"))
         right = []
         if editor.recorder.recording:

@@ -196,7 +196,7 @@ class Finding:
             return
         try:
             found = await in_thread(editor.select, text)
-            hint = editor.hints(text) if found else editor.hint_of_nothing(text)
+            hint = await in_thread(editor.hints if found else editor.hint_of_nothing, text)
         except Exception as error:
             if self._prompt.value == text:
                 self.say_error(error)
@@ -215,14 +215,14 @@ class Finding:
         if found is not None and not found and editor.joined(text) and text != self._taken_twice:
             self._taken_twice = text  # once more, and it is meant so
             self.screen.shell.forget_keys()
-            self._prompt.remark(editor.hint_of_nothing(text), "warning")
+            self._prompt.remark(await in_thread(editor.hint_of_nothing, text), "warning")
             return
         self._histories["filter"].add(text)
         self._prompt.close()
         self._to("files")
         if editor is self.screen.editor:
             self.take_filter(text, found)
-            if not found and text.strip() and (hint := editor.hint_of_nothing(text)):
+            if not found and text.strip() and (hint := await in_thread(editor.hint_of_nothing, text)):
                 self.screen.tell(hint, "warning")
 
     def take_filter(self, text: str, found: Collection[int] | None) -> None:

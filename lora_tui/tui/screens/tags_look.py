@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from lora_tui.dataset.scan import DatasetImage
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
+    from lora_tui.tui.workspace import Images
 
 REST_SECONDS = 0.08
 """How long the cursor rests before the journal is read for a caption."""
+
+MANY = 3000
+"""Images whose facts are ordered by their paths in a thread."""
 
 MOST_TEXT = 4000
 """Characters of one line of a caption that are looked at: more than any pane shows."""
@@ -73,8 +77,18 @@ class Look:
         if images is None or editor is None:
             return None
         if self._facts is None:
-            self._facts = {str(image.path): image for image in images.scan.images}
+            if len(images.scan.images) > MANY:
+                self._facts = {}
+                start_job(self.screen, partial(self._learn_facts, images), "facts")
+            else:
+                self._facts = _by_path(images)
         return self._facts.get(f"{editor.corpus.root}/{editor.entry(number).name}")
+
+    async def _learn_facts(self, images: Images) -> None:
+        found = await in_thread(_by_path, images)
+        if images is self.screen.workspace.images:
+            self._facts = found
+            self.show_facts()
 
     def turn(self) -> None:
         """Picture, caption, what changed, history."""
@@ -184,6 +198,10 @@ class Look:
                 seen = caption_for(text, rules, seed=config.steps.seed, epoch=epoch, uid=entry.name, repeat=0)
                 lines.append((plain(seen) or _("(left empty)"), ""))
         return lines
+
+
+def _by_path(images: Images) -> dict[str, DatasetImage]:
+    return {str(image.path): image for image in images.scan.images}
 
 
 def _after(view: str) -> str:

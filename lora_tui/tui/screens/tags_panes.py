@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -37,7 +38,10 @@ MOST_COUNTED = 500_000
 """Characters of a caption whose tokens are counted: a tenth of a second's work."""
 
 MANY = 3000
-"""Images whose tags are counted in a thread."""
+"""Images whose tags, or tags that, are counted in a thread."""
+
+REST_SECONDS = 0.1
+"""How long marks and edits rest before tags of that many are counted again."""
 
 
 def word_columns(*, scoped: bool = False) -> tuple[Column, ...]:
@@ -61,6 +65,7 @@ class Panes:
         self.order = 0
         self.revision = -1
         self._tags: list[TagRow | None] = []
+        self._number = 0
         self._vocabulary: list[Row] = []
         self._most = 1
         self._counted: tuple[object, ...] = ()
@@ -125,7 +130,7 @@ class Panes:
         """Show everything again, with the cursor on an image or where it was."""
         editor, files = self._editor, self.pane("files")
         if editor is None:
-            self._tags, self._vocabulary, self._tokens = [], [], {}
+            self._tags, self._number, self._vocabulary, self._tokens = [], 0, [], {}
             files.set_count(0, empty=_("Reading captions."))
             self.pane("tags").set_count(0)
             self.pane("vocab").set_count(0)
@@ -185,7 +190,7 @@ class Panes:
             key = ("union", len(marks), sum(marks), editor.corpus.revision)
             if key != self._united:
                 self._united = key
-                start_job(self.screen, partial(self._unite, editor, frozenset(marks)), "union")
+                start_job(self.screen, partial(self._unite, editor), "union")
             return
         self._united = ()
         if marks:
@@ -194,17 +199,16 @@ class Panes:
             found = making.tags_of_image(editor, self.number) if self.number >= 0 else []
         self._put_tags(found)
 
-    async def _unite(self, editor: Editor, marks: frozenset[int]) -> None:
+    async def _unite(self, editor: Editor) -> None:
+        await asyncio.sleep(REST_SECONDS if self._tags else 0)
+        marks = frozenset(editor.marks)
         found = await in_thread(_again, making.tags_of_several, editor, marks)
         if editor is self._editor and marks == editor.marks:
             self._put_tags(found)
 
     def _put_tags(self, found: list[TagRow]) -> None:
-        rows: list[TagRow | None] = []
-        for before, row in zip([None, *found], found, strict=False):
-            if before is not None and before.zone != row.zone:
-                rows.append(None)
-            rows.append(row)
+        rows = _with_borders(found)
+        self._number = len(found)
         columns = self._columns(found)
         if columns != self.pane("tags").columns:
             self.pane("tags").set_columns(columns)
@@ -264,12 +268,14 @@ class Panes:
         if key == self._counted:
             return
         self._counted = key
-        if editor.shown is not None and len(editor.shown) > MANY:
+        many = len(editor.corpus.index) if editor.shown is None and not self.words else len(editor.shown or ())
+        if many > MANY:
             start_job(self.screen, partial(self._count, editor, self.words, order, key), "vocabulary")
         else:
             self.put_vocabulary(making.vocabulary(editor, self.words, order))
 
     async def _count(self, editor: Editor, words: str, order: str, key: tuple[object, ...]) -> None:
+        await asyncio.sleep(REST_SECONDS if self._vocabulary and editor.shown is None else 0)
         found = await in_thread(_again, making.vocabulary, editor, words, order)
         if editor is self._editor and key == self._counted:
             self.put_vocabulary(found)
@@ -418,7 +424,7 @@ class Panes:
         over = {first: _("tags"), first + 1: _("tokens")}
         self._title("files", _("FILES"), of if editor is not None else "", focus, over=over)
         marks = len(editor.marks) if editor is not None else 0
-        number = len([row for row in self._tags if row is not None])
+        number = self._number
         if marks:
             about = _("union of {marks} marked, {tags}").format(marks=count(marks), tags=count(number))
         else:
@@ -447,6 +453,18 @@ class Panes:
         if over and rest:
             cells.append(Cell(self.pane(name).over_columns(over, sum(cell_len(cell.text) for cell in cells)), "muted"))
         self.screen.query_one(f"#{name}-title", Lines).show([cells])
+
+
+def _with_borders(found: list[TagRow]) -> list[TagRow | None]:
+    """The tags with none where one zone ends and another begins; the tags of several images have no zones."""
+    if found and found[0].of > 1:
+        return list(found)
+    rows: list[TagRow | None] = []
+    for before, row in zip([None, *found], found, strict=False):
+        if before is not None and before.zone != row.zone:
+            rows.append(None)
+        rows.append(row)
+    return rows
 
 
 def _again(function: Callable[..., T], *given: object) -> T:

@@ -99,8 +99,8 @@ class Editor:
         self.anchor = -1
         self.scope: Scope = "here"
         self.filter = ""
+        #: Ascending; replaced as a whole, never changed.
         self.visible: list[int] = list(range(len(self.corpus.entries)))
-        self._order = {number: place for place, number in enumerate(self.visible)}
         self._shown: frozenset[int] | None = None
         #: Transactions that may not be on disk yet.
         self.under_way: list[Transaction] = []
@@ -145,6 +145,7 @@ class Editor:
         if corpus.entries:
             asking.linter.problems(0)  # tags that look misspelled are sought once, here where nobody waits
             asking.tokens("")
+            asking.completer.complete("a")
         return cls(session, asking, variant)
 
     # -- which images
@@ -159,7 +160,8 @@ class Editor:
 
     def place_of(self, number: int) -> int:
         """Where an image stands in the list, -1 when the filter hides it."""
-        return self._order.get(number, -1)
+        place = bisect_left(self.visible, number)
+        return place if place < len(self.visible) and self.visible[place] == number else -1
 
     def nearest(self, number: int) -> int | None:
         """The image of the list that is this one, or the next behind it, or the last; none in an empty list."""
@@ -206,7 +208,6 @@ class Editor:
         """Take a filter with what it found; the list stays so until the next filter, whatever is edited."""
         self.filter = text.strip()
         self.visible = sorted(found) if found is not None else list(range(len(self.corpus.entries)))
-        self._order = {number: place for place, number in enumerate(self.visible)}
         self._shown = frozenset(self.visible) if found is not None else None
 
     @property
@@ -219,11 +220,20 @@ class Editor:
 
         Its words say which of their captions, where it is another than the trainer reads.
         """
-        found = self._stretch(cursor, scope or self.scope)
-        if self.variant == AS_TRAINED or not found.numbers:
-            return found
-        spoken = _("{scope} in {captions}").format(scope=found.spoken, captions=variant_words(self.variant))
-        return Stretch(found.numbers, spoken, f"{found.text} in {self.variant_name}")
+        numbers, spoken, text = self._stretch(cursor, scope or self.scope)
+        if self.variant != AS_TRAINED and len(numbers):
+            text = f"{text} in {self.variant_name}"
+        return Stretch(tuple(sorted(numbers)), self._in_captions(numbers, spoken), text)
+
+    def spoken(self, cursor: int, scope: Scope | None = None) -> str:
+        """The words of :meth:`stretch`, without gathering its images."""
+        numbers, spoken, _text = self._stretch(cursor, scope or self.scope)
+        return self._in_captions(numbers, spoken)
+
+    def _in_captions(self, numbers: Collection[int], spoken: str) -> str:
+        if self.variant == AS_TRAINED or not len(numbers):
+            return spoken
+        return _("{scope} in {captions}").format(scope=spoken, captions=variant_words(self.variant))
 
     @property
     def variant_name(self) -> str:
@@ -231,22 +241,20 @@ class Editor:
         ending, line = self.variant.ending or self.corpus.extensions[0], self.variant.line
         return ending + (f" line {line}" if line > 0 else " every line" if line else "")
 
-    def _stretch(self, cursor: int, scope: Scope) -> Stretch:
-        if scope == "all":
+    def _stretch(self, cursor: int, scope: Scope) -> tuple[Collection[int], str, str]:
+        if scope == "shown" and self._shown is not None:
+            shown = self.visible
+            return shown, _("filtered {count}").format(count=count(len(shown))), f"where {self.filter}"
+        if scope != "here":
             total = len(self.corpus.entries)
-            return Stretch(tuple(range(total)), _("all {count}").format(count=count(total)), "all")
-        if scope == "shown":
-            shown = tuple(self.visible)
-            if self._shown is None:
-                return self._stretch(cursor, "all")
-            return Stretch(shown, _("filtered {count}").format(count=count(len(shown))), f"where {self.filter}")
+            return range(total), _("all {count}").format(count=count(total)), "all"
         if self.marks:
-            marked = tuple(sorted(self.marks))
-            return Stretch(marked, _("marked {count}").format(count=count(len(marked))), f"{len(marked)} marked")
+            marked = len(self.marks)
+            return self.marks, _("marked {count}").format(count=count(marked)), f"{marked} marked"
         if cursor < 0:
-            return Stretch((), _("nothing"), "")
+            return (), _("nothing"), ""
         name = self.entry(cursor).name
-        return Stretch((cursor,), plain(name.rpartition("/")[2], limit=30), f"image {name}")
+        return (cursor,), plain(name.rpartition("/")[2], limit=30), f"image {name}"
 
     def next_scope(self) -> None:
         """The next scope that differs from this one."""
