@@ -1,7 +1,8 @@
 """The images of the project before they are tagged and trained: as a list or as pictures, filtered, sorted, marked.
 
 This file composes and routes. Of its parts ``dataset_facts`` shows the one under the cursor, ``dataset_find`` filters,
-sorts and marks, ``dataset_acts`` leaves out, moves and brings back.
+sorts and marks, ``dataset_acts`` leaves out, moves and brings back, ``dataset_fixes`` mends captions; ``dataset_alike``
+reviews duplicates and ``dataset_numbers`` counts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.dataset_acts import Acts
 from lora_tui.tui.screens.dataset_facts import FactsPane
 from lora_tui.tui.screens.dataset_find import Finding
+from lora_tui.tui.screens.dataset_fixes import Mending
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
@@ -66,9 +68,10 @@ class DatasetScreen(BaseScreen):
         self.facts = FactsPane(self)
         self.finding = Finding(self)
         self.acts = Acts(self)
+        self.mending = Mending(self)
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.facts, self.finding, self.acts
+        return self, self.facts, self.finding, self.acts, self.mending
 
     @property
     def takes_keys(self) -> bool:

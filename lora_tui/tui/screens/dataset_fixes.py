@@ -1,0 +1,137 @@
+"""Problems with a remedy at hand, mended in captions through their journal: one key, a preview, one way back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.caption_sets import CaptionSets
+from lora_tui.tui.mishap import failure_words
+from lora_tui.tui.tags.editor import Editor, Stretch
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.dialog import Choice, Choose, Confirm
+
+if TYPE_CHECKING:
+    from lora_tui.captions.transaction import Preview
+    from lora_tui.tui.file_rows import FileRow
+    from lora_tui.tui.screens.dataset import DatasetScreen
+    from lora_tui.tui.screens.dataset_acts import Done
+
+BLURRED = "add blurry"
+"""The operation for an image that is blurred, so that the LoRA learns the word instead of the blur."""
+
+SAMPLES = 3
+"""Captions that the preview shows before and after."""
+
+Fixes = dict[str, list[tuple[Editor, int]]]
+
+
+def fixes_of(rows: list[FileRow], sets: CaptionSets) -> Fixes:
+    """The operations that mend problems of these images, each with the captions that it is for; in a thread."""
+    found: Fixes = {}
+    for row in rows:
+        place = sets.place_of(row.path)
+        if place is None:
+            continue
+        editor, number = place
+        fixes = [problem.mend for problem in editor.problems(number) if problem.mend]
+        if any(problem.code == "image.blurred" for problem in row.problems):
+            fixes += [BLURRED] * ("blurry" not in editor.entry(number).tags)
+        for fix in dict.fromkeys(fixes):
+            found.setdefault(fix, []).append(place)
+    return found
+
+
+class Mending:
+    """The fixes of a screen."""
+
+    def __init__(self, screen: DatasetScreen) -> None:
+        self.screen = screen
+
+    def action_fix(self) -> None:
+        start_job(self.screen, self._look, "fix")
+
+    async def _look(self) -> None:
+        try:
+            sets = await self.screen.finding.captions(anew=True)
+            fixes = await in_thread(fixes_of, self.screen.targets(), sets)
+        except UserError as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
+            return
+        if not fixes:
+            self.screen.tell(_("No problem here has a remedy that a key can apply."), "muted")
+        elif len(fixes) == 1:
+            await self._prepare(next(iter(fixes)), fixes)
+        else:
+            choices = [Choice(fix, plain(fix, limit=30), _files(len(places))) for fix, places in fixes.items()]
+
+            def chosen(fix: str | None) -> None:
+                if fix is not None:
+                    start_job(self.screen, partial(self._prepare, fix, fixes), "fix")
+
+            self.screen.app.push_screen(Choose(_("Mend"), choices), chosen)
+
+    async def _prepare(self, fix: str, fixes: Fixes) -> None:
+        """Preview where more than one file changes; else do it."""
+        numbers: dict[Editor, list[int]] = {}
+        for editor, number in fixes[fix]:
+            numbers.setdefault(editor, []).append(number)
+
+        def prepare() -> list[tuple[Editor, Preview]]:
+            words = _files(len(fixes[fix]))
+            some = ((editor, Stretch(tuple(these), words, f"{len(these)} marked")) for editor, these in numbers.items())
+            return [(editor, editor.prepare(fix, stretch)) for editor, stretch in some]
+
+        try:
+            previews = await in_thread(prepare)
+        except UserError as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")
+            return
+        files = sum(len(found.changes) for _editor, found in previews)
+        act = partial(self._apply, fix, previews)
+        if files <= 1:
+            self.screen.acts.do(act)
+            return
+        lines = []
+        for sample in [sample for _editor, found in previews for sample in found.samples(SAMPLES)][:SAMPLES]:
+            lines += [plain(sample.name, limit=60), f"- {plain(sample.before or '', limit=64)}"]
+            lines.append(f"+ {plain(sample.after or '', limit=64)}")
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.screen.acts.do(act)
+
+        question = plain(fix, limit=40) + ": " + _files(files)
+        self.screen.app.push_screen(Confirm(question, "\n".join(lines), yes=_("mend")), answered)
+
+    def _apply(self, fix: str, previews: list[tuple[Editor, Preview]]) -> Done:
+        done: list[tuple[str, int]] = []
+        for editor, found in previews:
+            transaction = editor.apply(found, repeatable=False)
+            editor.session.flush()
+            if transaction.record is not None:
+                done.append((str(editor.corpus.root), transaction.record.number))
+        words = plain(fix, limit=40) + ": " + _files(sum(len(found.changes) for _editor, found in previews))
+        work = self.screen.workspace
+
+        def back() -> str:
+            from lora_tui.captions.history import revert
+
+            if work.config is not None:
+                sets = CaptionSets.open(work.config, work.project)
+                try:
+                    for editor in sets.editors:
+                        for root, number in done:
+                            if root == str(editor.corpus.root):
+                                revert(editor.session, number, editor.author)
+                finally:
+                    sets.close()
+            return _("taken back: {act}").format(act=words)
+
+        return words, back
+
+
+def _files(number: int) -> str:
+    return ngettext("{count} file", "{count} files", number).format(count=count(number))

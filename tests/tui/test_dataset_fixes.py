@@ -1,0 +1,53 @@
+"""Problems mended from the dataset screen: what the captions are afterwards, and after it was taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import ImageFilter
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset
+from tui.projects import picture as draw
+
+from lora_tui.project import Project
+from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.widgets.virtual_list import VirtualList
+
+
+def files(app: LoraTuiApp) -> VirtualList:
+    return app.screen.query_one("#files", VirtualList)
+
+
+async def test_a_blurred_image_gets_the_word_and_loses_it_again(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 0)
+    folder = tmp_path / "4_hat"
+    draw((600, 600), 1).filter(ImageFilter.GaussianBlur(14)).save(folder / "a.png")
+    (folder / "a.txt").write_bytes(b"hatgirl,  hat")
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: "is blurred" in screen_text(app))
+        await pilot.press("f")
+        await soon(pilot, lambda: b"blurry" in (folder / "a.txt").read_bytes())
+        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: (folder / "a.txt").read_bytes() == b"hatgirl,  hat")
+
+
+async def test_a_missing_trigger_is_put_first_in_all_marked_after_a_preview(tmp_path: Path) -> None:
+    root = tmp_path / "hat"
+    Project.create(root, name="Hat", purpose="character", trigger="hatgirl", datasets=[root / "images"])
+    make_dataset(root, 3, folder="images")
+    before = [b"hat, smile", b"hat, solo", b"hatgirl, hat"]
+    paths = [root / "images" / f"000{number}.txt" for number in range(3)]
+    for path, raw in zip(paths, before, strict=True):
+        path.write_bytes(raw)
+    async with running(root, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count >= 3)
+        await pilot.press("*", "f")
+        await soon(pilot, lambda: "2 files" in screen_text(app) and "+ hatgirl, hat, smile" in screen_text(app))
+        assert [path.read_bytes() for path in paths] == before
+        await pilot.press("enter")
+        await soon(pilot, lambda: paths[1].read_bytes() == b"hatgirl, hat, solo")
+        assert paths[0].read_bytes() == b"hatgirl, hat, smile" and paths[2].read_bytes() == before[2]
+        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: [path.read_bytes() for path in paths] == before)
