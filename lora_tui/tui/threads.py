@@ -45,7 +45,8 @@ def start_job(node: DOMNode, job: Callable[[], Coroutine[Any, Any, None]], group
     The job is given as a function, so that one that is cancelled before it begins leaves no coroutine behind.
     """
     work: Any = job  # Textual's own annotation admits no coroutine of this kind
-    node.run_worker(work, group=group, exclusive=alone)
+    # Without a description Textual makes one of the job with all that is given to it: 100,000 captions, say.
+    node.run_worker(work, group=group, exclusive=alone, description=group)
 
 
 async def in_thread(function: Callable[..., T], *args: object) -> T:

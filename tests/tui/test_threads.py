@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
+from textual.app import App
 
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.threads import in_thread, start_job
 
 
 async def test_the_result_comes_back_from_another_thread() -> None:
@@ -46,6 +48,22 @@ async def test_a_cancelled_wait_lets_the_thread_end_alone() -> None:
         await task
     go.set()
     assert gone.wait(10)
+
+
+async def test_what_is_given_to_a_job_is_not_described() -> None:
+    class Large:
+        def __repr__(self) -> str:
+            raise AssertionError("100,000 captions as text")
+
+    done = []
+
+    async def work(given: Large) -> None:
+        done.append(given)
+
+    async with App[None]().run_test() as pilot:
+        start_job(pilot.app, partial(work, Large()), "work")
+        await pilot.pause()
+    assert len(done) == 1
 
 
 def test_a_loop_ends_while_a_thread_still_works() -> None:
