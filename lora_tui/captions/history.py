@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.edits import with_inserted, without
@@ -187,7 +187,7 @@ def revert_file(session: Session, name: str, author: str, steps: int = 1) -> Tra
         "scope": name,
         "of": taken[0].number,
     }
-    return _taken_back(session, head, [FileChange(name, whole[0].before, whole[-1].after)])
+    return _taken_back(session, head, [replace(whole[-1], before=whole[0].before)])
 
 
 def revert_tag(session: Session, tag: str, author: str, since: float = 0.0) -> Transaction:
@@ -279,13 +279,13 @@ def _taken_back(session: Session, head: dict[str, object], changes: Iterable[Fil
             conflicts.append(change.name)
             continue
         if now == change.after:
-            wanted.append(FileChange(change.name, now, change.before))
+            wanted.append(change.back)
             continue
         new = None
         if now is not None and change.before is not None and change.after is not None:
             new = merged(now, _tags(change.after, profile), _tags(change.before, profile), profile)
         if new is None:
-            contested.append(FileChange(change.name, change.after, change.before))
+            contested.append(change.back)
         elif new != now:
             wanted.append(FileChange(change.name, now, new))
     transaction = session.change_files(head, wanted, contested)

@@ -422,7 +422,7 @@ class Session:
         """
         changes = self.journal.load(record)
         if kind == "undo":
-            changes = [FileChange(change.name, change.after, change.before) for change in changes]
+            changes = [change.back for change in changes]
         return [change for change in changes if not self._is_there(change)] if partly else changes
 
     def _is_there(self, change: FileChange) -> bool:

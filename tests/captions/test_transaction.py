@@ -411,6 +411,71 @@ def test_links_and_modes_stay(tmp_path: Path) -> None:
     session.close()
 
 
+def _looks(folder: Path) -> dict[str, tuple[str, bytes | None]]:
+    """Where each caption leads, and what is read there; the files at the ends of links, too."""
+    paths = [*folder.glob("*.txt"), *folder.parent.glob("target/*")]
+    read = {path.name: path.read_bytes() if path.exists() else None for path in paths}
+    return {path.name: (os.readlink(path) if path.is_symlink() else "", read[path.name]) for path in paths}  # noqa: PTH115
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(["file", "link", "shared", "dangling", "none"]), min_size=1, max_size=4),
+    st.lists(
+        st.sampled_from(["add x", "remove a", "delete", "set b", "set b ifempty", "take 0.png replace"]),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_undo_brings_links_back_and_leaves_the_files_at_their_ends(kinds: list[str], operations: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, target = Path(name) / "data", Path(name) / "target"
+        target.mkdir()
+        (target / "shared").write_text("a, shared")
+        make_folder(folder, {str(n): "a" if kind == "file" else None for n, kind in enumerate(kinds)})
+        for number, kind in enumerate(kinds):
+            end = target / (str(number) if kind in ("link", "dangling") else "shared")
+            if kind == "link":
+                end.write_text(f"a, {number}")
+            if kind in ("link", "shared", "dangling"):
+                (folder / f"{number}.txt").symlink_to(end)
+        session = opened(folder)
+        states = [_looks(folder)]
+        for operation in operations:
+            known = len(session.journal.undo_and_redo()[0])
+            transaction = session.apply(previewed(session, operation), "test")
+            session.flush()
+            assert not transaction.conflicts
+            assert set(transaction.failures) <= {f"{n}.txt" for n, kind in enumerate(kinds) if kind == "dangling"}
+            if len(session.journal.undo_and_redo()[0]) > known:
+                states.append(_looks(folder))
+            assert _looks(folder) == states[-1]
+            _assert_memory_is_disk(session.corpus)
+        for state in reversed(states[:-1]):
+            session.undo()
+            session.flush()
+            assert _looks(folder) == state
+            _assert_memory_is_disk(session.corpus)
+        for state in states[1:]:
+            session.redo()
+            session.flush()
+            assert _looks(folder) == state
+        session.close()
+
+
+def test_a_link_comes_back_only_where_its_file_still_says_the_same(tmp_path: Path) -> None:
+    folder, end = make_folder(tmp_path / "data", {"a": None}), tmp_path / "end.txt"
+    end.write_text("x")
+    (folder / "a.txt").symlink_to(end)
+    session = opened(folder)
+    edit(session, "delete")
+    end.write_text("theirs")
+    session.undo()
+    session.flush()
+    assert ((folder / "a.txt").is_symlink(), (folder / "a.txt").read_text(), end.read_text()) == (False, "x", "theirs")
+    session.close()
+
+
 def test_a_subfolder_shares_the_journal_of_the_dataset(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"a": "x", "sub/b": "x"})
     session = opened(folder)

@@ -32,11 +32,22 @@ Blocks = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file's content before and after; none where there is no file. The name is relative to the journal's home."""
+    """One file's content before and after; none where there is no file. The name is relative to the journal's home.
+
+    Attributes:
+        link: where the link leads that stands there instead of a file, if one comes or goes; else empty. Links that
+            stay need no word.
+    """
 
     name: str
     before: bytes | None
     after: bytes | None
+    link: str = ""
+
+    @property
+    def back(self) -> FileChange:
+        """The same the other way round."""
+        return FileChange(self.name, self.after, self.before, self.link)
 
 
 def pack_changes(changes: Sequence[FileChange]) -> tuple[bytes, Blocks]:

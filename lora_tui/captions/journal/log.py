@@ -14,6 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -170,7 +171,8 @@ class Journal:
         with self._guard, self._opened() as file:
             body = read_body(file, record.frame)
         try:
-            return unpack_changes(body or b"")
+            changes, links = unpack_changes(body or b""), dict(record.links)
+            return [replace(one, link=links.get(one.name, "")) for one in changes] if links else changes
         except _DAMAGE:
             raise UserError(
                 _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
@@ -220,6 +222,8 @@ class Journal:
                     raise self._too_much()
                 body, blocks = pack_changes(changes)
                 full = {**head, "number": number, "time": time.time(), "files": len(changes)}
+                if links := {one.name: one.link for one in changes if one.link}:
+                    full["links"] = links
                 frames.append(pack({**full, "blocks": blocks} if blocks else full, body))
             self._add(b"".join(frames))
             self._read_on()

@@ -37,6 +37,7 @@ class Record:
         contested: those of them that another program had changed; what was to be written waits in the journal.
         only, but: names of the files to which it comes down, all when none, and of files without which it is meant: of
             a transaction of which the disk refused to take back or to bring back a part.
+        links: the links among its files that come or go, each with where it leads.
         frame: where it lies in the file.
         blocks: the parts of its body that can be read by themselves.
     """
@@ -53,6 +54,7 @@ class Record:
     contested: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
     but: frozenset[str] = frozenset()
+    links: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     frame: Frame | None = field(default=None, repr=False, compare=False)
     blocks: Blocks = field(default=(), repr=False, compare=False)
 
@@ -111,6 +113,7 @@ def entry_of(frame: Frame) -> Record | Done:
         scope=_text(head, "scope"),
         files=_whole(head.get("files", 0)),
         of=_whole(head.get("of", 0)),
+        links=_links(head.get("links", {})),
         frame=replace(frame, head=None),
         blocks=blocks_of(head),
     )
@@ -133,6 +136,12 @@ def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError
     return value
+
+
+def _links(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not all(isinstance(link, str) and link for link in value.values()):
+        raise ValueError
+    return tuple(value.items())
 
 
 def _names(value: Any) -> dict[int, frozenset[str]]:

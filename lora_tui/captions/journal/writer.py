@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from lora_tui.captions.folders import trusted_look
@@ -161,7 +161,7 @@ class Writer:
         trial = _Trial(Reach(self.journal.home, self.journal.endings))
         worth: list[_Worth] = []
         for transaction in batch:
-            kept = [change for change in transaction.changes if self._fits(change, transaction, trial)]
+            kept = [self._with_link(one) for one in transaction.changes if self._fits(one, transaction, trial)]
             one = _Worth(transaction, kept, *_left(transaction, kept))
             if kept or one.held:
                 worth.append(one)
@@ -171,9 +171,10 @@ class Writer:
         for one, record in zip(worth, records, strict=True):
             one.transaction.record = record
             self._on_recorded(record)
-        changes = (change for one in worth for change in one.kept)
+        changes = [change for one in worth for change in one.kept]
         goals = {change.name: change.after for change in changes if change.before != change.after}
-        placed = place(self.journal.home, goals, records[-1].number, trial.looks)
+        links = {change.name: change.link for change in changes if change.link}
+        placed = place(self.journal.home, goals, records[-1].number, trial.looks, links)
         failed: dict[int, list[str]] = {}
         contested: dict[int, list[str]] = {}
         for one, record in zip(worth, records, strict=True):
@@ -213,6 +214,15 @@ class Writer:
             transaction.conflicts.append(name)
             transaction.contested.append(change)
         return False
+
+    def _with_link(self, change: FileChange) -> FileChange:
+        """A change that takes a link away says where it leads, so that it can be brought back."""
+        if change.after is not None or change.before is None or change.link:
+            return change
+        try:
+            return replace(change, link=os.readlink(os.path.join(self.journal.home, change.name)))  # noqa: PTH115, PTH118
+        except OSError:
+            return change
 
     def _why_refused(self, name: str) -> str:
         """Why the disk refused a file on which a change builds; empty when another program has changed the file."""
