@@ -226,4 +226,6 @@ def _read(path: Path) -> str:
 
 
 def _is_wild(word: Word) -> bool:
-    return word.kind == "bare" and any(mark in word.text for mark in "*?") and any(map(str.isalnum, word.text))
+    if word.kind != "bare" or not any(mark in word.text for mark in "*?"):
+        return False
+    return any(map(str.isalnum, word.text)) or not word.text.strip("*")  # stars alone are all tags; ?! is a face

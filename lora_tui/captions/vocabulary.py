@@ -12,7 +12,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from lora_tui.captions.kaomoji import spaced
+from lora_tui.captions.kaomoji import spaced, underscored
 
 if TYPE_CHECKING:
     from lora_tui.captions.index import Index
@@ -46,10 +46,15 @@ class Vocabulary:
         self._spellings: dict[str, list[str]] = {}
 
     def spellings(self, word: str) -> tuple[str, ...]:
-        """The tags that ``word`` may mean: itself when it is a tag, else those that differ in spelling alone."""
-        if word in self._index:
-            return (word,)
-        return self.same(word)
+        """The tags that ``word`` may mean: itself in every mixture of underscores and blanks, faces excepted.
+
+        When none is so, those that differ in spelling alone.
+        """
+        key = spaced(word)
+        few = word.count(" ") + word.count("_") < 2  # what most tags are is looked up, without a look at all others
+        likely = dict.fromkeys((word, key, underscored(word))) if few else self.same(word)
+        found = tuple(tag for tag in likely if tag in self._index and spaced(tag) == key)
+        return found or self.same(word)
 
     def same(self, word: str) -> tuple[str, ...]:
         """All tags that differ from ``word`` in nothing but spelling, among them ``word`` itself if it is one."""

@@ -48,8 +48,10 @@ class Value:
 
     @property
     def wild(self) -> bool:
-        """Whether it is a pattern of ``*`` and ``?`` and not only those signs."""
-        return self.kind == "word" and ("*" in self.text or "?" in self.text) and any(map(str.isalnum, self.text))
+        """Whether it is a pattern of ``*`` and ``?``, and not a face that is drawn with them; stars alone are all."""
+        if self.kind != "word" or not ("*" in self.text or "?" in self.text):
+            return False
+        return any(map(str.isalnum, self.text)) or not self.text.strip("*")
 
 
 class Scanner:

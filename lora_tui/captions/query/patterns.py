@@ -52,12 +52,14 @@ def compiled(value: Value) -> regex.Pattern[str]:
 class TagPattern:
     """A word that stands for one or more tags.
 
-    A plain word is the tag spelled so; only where there is no such tag, it is the tags that differ from it in case,
-    underscores or escapes alone, so that ``long_hair`` finds ``long hair``. A word in quotes has nothing wild in it.
+    A plain word is the tag spelled so, with underscores or blanks; only where there is no such tag, it is the tags that
+    differ from it in case or escapes alone, too. A word in quotes has nothing wild in it. With ``exact`` it is the tag
+    to the letter.
     """
 
     value: Value
     special: bool = False
+    exact: bool = False
     cost: int = POSTINGS
 
     @cached_property
@@ -73,6 +75,8 @@ class TagPattern:
         if value.wild:
             return set(run.vocabulary.globbed(value.text))
         word = value.text
+        if self.exact:
+            return {word} if word in run.index else set()
         if self.special and value.kind == "word" and word == TRIGGER and run.context.trigger and word not in run.index:
             return {run.context.trigger} & set(run.index.tags()) or set(run.vocabulary.same(run.context.trigger))
         return set(run.vocabulary.spellings(word))

@@ -33,6 +33,10 @@ def _tag(value: Value, _column: int) -> Node:
     return TagPattern(value)
 
 
+def _exact(value: Value, _column: int) -> Node:
+    return TagPattern(value, exact=True)
+
+
 def _text(value: Value, column: int) -> Node:
     def make(run: Evaluation) -> Test:
         holds = TextPattern(value).tester(run)
@@ -323,6 +327,7 @@ STATES: dict[str, tuple[Maker, tuple[str, ...], int]] = {
 
 KEYS: dict[str, Callable[[Value, int], Node]] = {
     "tag": _tag,
+    "exact": _exact,
     "text": _text,
     "caption": _text,
     "phrase": _phrase,

@@ -101,10 +101,16 @@ CONTEXT = Context(
         ("1girl -solo", [1]),
         ("1girl !solo", [1]),
         ("NOT solo hat", [1]),
-        ('"long hair"', [0]),
-        ("'long hair'", [0]),
+        ('"long hair"', [0, 1]),
+        ("'long hair'", [0, 1]),
         ("LONG_HAIR", [0, 1]),
-        ("long_hair", [1]),
+        ("long_hair", [0, 1]),
+        ("tag:long_hair", [0, 1]),
+        ("exact:long_hair", [1]),
+        ('exact:"long hair"', [0]),
+        ("exact:LONG_HAIR", []),
+        ("*", [0, 1, 2, 3, 6]),
+        ("-*", [4, 5]),
         ("saber_(fate)", [2]),
         ('tag:"saber (fate)"', [2]),
         ("tag:saber_(fate)", [2]),
@@ -128,7 +134,7 @@ CONTEXT = Context(
         ("after(solo, hat)", []),
         ("after(hat, 1girl)", [0, 1]),
         ("any(smile, solo)", [0, 1, 3, 6]),
-        ("all(1girl, long hair, hat)", [0]),
+        ("all(1girl, long hair, hat)", [0, 1]),
         ("one(1girl, solo, hatgirl)", [1, 6]),
         ("none(1girl, 2girls, solo)", [4, 5]),
         ("count(long*, hair*)>=2", [1]),
@@ -206,6 +212,23 @@ CONTEXT = Context(
 )
 def test_each_predicate(query: str, wanted: list[int]) -> None:
     assert Lines(CAPTIONS).find(query, CONTEXT) == wanted
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("one_two_six", [0, 1, 2, 3]),
+        ('"one two six"', [0, 1, 2, 3]),
+        ("^_^", [4]),
+        ('"^ ^"', [5]),
+        ("red_hat", [6, 7]),
+        ("Red_hat", [8]),
+        ("RED_hat", [6, 7, 8]),
+    ],
+)
+def test_underscores_and_blanks_are_one_but_in_faces(query: str, wanted: list[int]) -> None:
+    mixed = ["one two six", "one_two_six", "one_two six", "one two_six"]
+    assert Lines([*mixed, "^_^", "^ ^", "red hat", "red_hat", "Red hat"]).find(query) == wanted
 
 
 def test_when_the_caption_file_was_written() -> None:
