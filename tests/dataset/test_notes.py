@@ -37,6 +37,7 @@ notes = st.builds(
     crops=st.dictionaries(texts, crops, max_size=4),
     source=texts,
     licence=texts,
+    alike=st.frozensets(st.frozensets(texts, max_size=3), max_size=3),
 )
 
 
