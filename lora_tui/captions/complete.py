@@ -30,6 +30,8 @@ ENOUGH = 8
 _SURE_LETTERS = 4
 """Letters of one word from which on they are sought apart although something matches; fewer are in most names."""
 _CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}
+_UNPARTED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Scripts that put no blanks between words: a word begins anywhere within what is written together."""
 _TRANSLATED = re.compile(r"\*?(.+)=([^=]+)")
 
 
@@ -127,16 +129,17 @@ class Completer:
     def complete(self, typed: str, limit: int = 20) -> list[Completion]:
         """Proposals for what is typed so far, the best first.
 
-        Stricter matches come before looser ones, which are sought only where the stricter are few; among equals the
-        dataset's tags come before those of the lists.
+        Stricter matches come before looser ones, which are sought only where the stricter are few, or where a word of
+        Chinese or Japanese may stand within others; among equals the dataset's tags come before those of the lists.
         """
         wanted = folded(typed)
         if not wanted:
             return []
         self._refresh()
         found: dict[str, Completion] = {}
+        strict = ("beginnings", "parts") if _UNPARTED.search(wanted) else ("beginnings",)
         for how in HOWS:
-            if len(found) >= (limit if how == "beginnings" else min(ENOUGH, limit)):
+            if len(found) >= (limit if how in strict else min(ENOUGH, limit)):
                 break
             if how == "letters" and (" " in wanted or (found and len(wanted) < _SURE_LETTERS)):
                 break

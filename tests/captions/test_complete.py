@@ -145,3 +145,15 @@ def test_a_search_finds_what_looking_at_each_name_finds(names: list[str], wanted
 def test_a_named_tag_keeps_its_most_frequent_row() -> None:
     tags = TagList([Named("a", count=1), Named("A", "artist", 9)])
     assert [(named.tag, named.count) for named, _matched in tags.find("a", 5)] == [("A", 9)]
+
+
+def test_chinese_words_are_found_inside_others_after_those_that_begin_so(tmp_path: Path) -> None:
+    lines = ["twintails=双马尾", "side_ponytail=侧马尾", "long_hair=长发", *(f"tail_{n}=马尾{n}" for n in range(12))]
+    lines += [f"hair_{n}=发{n}" for n in range(12)]
+    (tmp_path / "zh-CN.txt").write_text("\n".join(lines))
+    completer = Completer(Index(), load_tag_list([tmp_path / "zh-CN.txt"]))
+    tails = [one.tag for one in completer.complete("马尾")]
+    assert set(tails[-2:]) == {"twintails", "side ponytail"}
+    assert len(tails) == 14
+    assert completer.complete("发")[-1].tag == "long hair"
+    assert completer.complete("双马")[0].tag == "twintails"
