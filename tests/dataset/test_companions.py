@@ -14,8 +14,16 @@ def test_captions_masks_and_caches_belong_to_their_image() -> None:
         *("a_0512x0768_sd.npz", "a_te_outputs.npz", "ab.png", "ab.txt", "notes.txt", "a_other.txt"),
     }
     assert companions("a.png", names) == sorted(
-        ["a.txt", "a.caption", "a.wd14.txt", "a.json", "a-masklabel.png", "a.npz", "a_0512x0768_sd.npz"]
-        + ["a_te_outputs.npz"]
+        [
+            "a.txt",
+            "a.caption",
+            "a.wd14.txt",
+            "a.json",
+            "a-masklabel.png",
+            "a.npz",
+            "a_0512x0768_sd.npz",
+            "a_te_outputs.npz",
+        ]
     )
 
 
