@@ -20,6 +20,7 @@ from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.marks import ASCII, UNICODE
 from lora_tui.tui.screens import dataset, runs
 from lora_tui.tui.theme import load_themes
+from lora_tui.tui.widgets.dialog import Choice, Choose
 from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
@@ -154,11 +155,32 @@ async def test_the_palette_keeps_its_height_and_its_keys(project: Path, size: tu
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])
 async def test_a_dialog_always_says_how_to_leave_it(project: Path, size: tuple[int, int]) -> None:
-    async with running(project, size=size, screen="tags") as (_app, pilot):
+    async with running(project, size=size, screen="tags") as (app, pilot):
         await sees(pilot, "hatgirl")
         await pilot.press("space", "p")
         await sees(pilot, "Esc cancel")
+        await pilot.press("escape", "f9", "n")
+        await sees(pilot, "New project")
+        assert "Tab complete" in screen_text(app) and "Esc cancel" in screen_text(app)
+        await pilot.press("escape", "f4", "ctrl+r")
+        await sees(pilot, "Start a training of")
+        assert "Enter start" in screen_text(app) and "Esc cancel" in screen_text(app)
         await pilot.press("escape")
+
+
+async def test_a_remark_that_is_cut_is_whole_below_the_choices(project: Path) -> None:
+    remark = "what there is to say of it, which is more than one row of the list has room for, all told"
+    choices = [Choice(name, name, remark if name == "one" else "short") for name in ("one", "two")]
+    async with running(project) as (app, pilot):
+        app.push_screen(Choose("Which", choices))
+        await sees(pilot, "which is more than")
+        assert "all told" in " ".join(text_of(app.screen.query_one("#about")))
+        await pilot.press("down")
+        await soon(pilot, lambda: text_of(app.screen.query_one("#about"))[0].strip() == "short")
+        app.pop_screen()
+        app.push_screen(Choose("Which", choices[1:]))
+        await sees(pilot, "two")
+        assert not app.screen.query_one("#about").display
 
 
 async def test_the_line_of_the_zone_is_not_cut(project: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from lora_tui.text import _
 from lora_tui.tui.actions import Action
 from lora_tui.tui.cells import Cell
-from lora_tui.tui.widgets.finder import LOW, Finder, Found
+from lora_tui.tui.widgets.dialog import LOW
+from lora_tui.tui.widgets.finder import Finder, Found
 from lora_tui.tui.widgets.virtual_list import Column
 
 

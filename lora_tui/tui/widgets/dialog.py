@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from rich.cells import cell_len
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
@@ -21,17 +21,26 @@ from lora_tui.places import expand
 from lora_tui.text import _, plain
 from lora_tui.tui.acting import Acting, keymap_of
 from lora_tui.tui.actions import DIALOG
-from lora_tui.tui.cells import Cell
+from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.keymap import key_text
+from lora_tui.tui.marks import marks_of
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.footer import KeyHint, Keys
+from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 
 T = TypeVar("T")
 
+REMARK_LINES = 2
+MARGINS = 6
+"""Cells of a row of a choice that are neither its label nor its remark: mark, gap, scroll bar."""
+
 FILTER_FROM = 10
 """A choice of at least so many options gets a field to search in."""
+
+LOW = 20
+"""Lines of the terminal from which on a dialog has air around it and between its parts."""
 
 LISTED = 2000
 """Entries of a folder that the path dialog lists at most."""
@@ -51,7 +60,10 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
     Dialog #detail, Dialog #problem { height: auto; }
     Dialog VirtualList { height: auto; min-height: 1; max-height: 55vh; }
     Dialog Keys { margin-top: 1; }
+    Dialog.-low > #box { max-height: 100%; }
+    Dialog.-low Keys { margin-top: 0; }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (LOW, "-usual")]
 
     accept_words = ""
     """The word for Enter in the line of keys; the action's own when empty."""
@@ -140,6 +152,7 @@ class Choose(Dialog[T]):
     """One of several. ``on_move`` sees each option as the cursor comes to it, for a live preview."""
 
     accept_words = ""
+    DEFAULT_CSS = f"Choose #about {{ height: {REMARK_LINES}; margin-top: 1; padding: 0 2; }}"
 
     def __init__(
         self,
@@ -167,9 +180,24 @@ class Choose(Dialog[T]):
         if len(self._all) >= FILTER_FROM:
             yield TextField(placeholder=_("type to search"), list=rows)
         yield rows
+        yield Lines(id="about")
+
+    @on(Lines.Resized, "#about")
+    @on(events.Resize)
+    def _say(self) -> None:
+        """The whole remark of the option under the cursor, below the list; only where a remark is cut in it."""
+        about, rows = self.query_one("#about", Lines), self.query_one(VirtualList)
+        label = rows.columns[0].width + MARGINS
+        longest = max((cell_len(choice.remark) for choice in self._all), default=0)
+        about.display = longest > rows.size.width - label and self.app.size.height >= LOW
+        if about.display and 0 <= rows.cursor < len(self._shown):
+            ellipsis = marks_of(self.app).ellipsis
+            lines = wrap(self._shown[rows.cursor].remark, about.size.width or 1, REMARK_LINES, ellipsis=ellipsis)
+            about.show([(Cell(line, "muted"),) for line in lines])
 
     def on_mount(self) -> None:
         super().on_mount()
+        self.call_after_refresh(self._say)
         here = next((i for i, choice in enumerate(self._shown) if choice.value == self._current), 0)
         self.query_one(VirtualList).cursor = here
         fields = self.query(TextField)
@@ -191,6 +219,7 @@ class Choose(Dialog[T]):
     @on(VirtualList.Moved)
     def _moved(self, event: VirtualList.Moved) -> None:
         event.stop()
+        self._say()
         if self._on_move is not None and 0 <= event.index < len(self._shown):
             self._on_move(self._shown[event.index].value)
 

@@ -19,9 +19,6 @@ from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, Row, VirtualList
 
-LOW = 20
-"""Lines of the terminal from which on there are gaps between the parts."""
-
 
 @dataclass(frozen=True)
 class Found:
@@ -40,7 +37,6 @@ class Finder(Dialog[str]):
     Finder.-low #about { margin-top: 0; }
     Finder.-low #detail { display: none; }
     """
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (LOW, "-usual")]
 
     def __init__(
         self,
