@@ -119,6 +119,7 @@ class Asking:
             tokens=self.tokens,
             tables=self.tables,
             category=self.category if self._paths else None,
+            trigger=self.trigger,
         )
         context.caption_of = lambda source: self.corpus.text_from(source, context.name)
         return context

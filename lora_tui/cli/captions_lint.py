@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from lora_tui.text.translate import _
 if TYPE_CHECKING:
     from lora_tui.captions.asking import Asking
     from lora_tui.captions.corpus import Corpus
+    from lora_tui.captions.journal.writer import Transaction
     from lora_tui.captions.lint import Problem
     from lora_tui.captions.transaction import Session
+    from lora_tui.errors import UserError
 
 PROBLEMS = 3
 _SHOWN_PER_KIND = 5
@@ -47,7 +50,7 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, mend if that was asked for, and print what was found; 3 when problems are left."""
-    from lora_tui.cli.captions_open import asking_of, open_session
+    from lora_tui.cli.captions_open import asking_of, open_session, tell_losses
     from lora_tui.cli.output import Progress
     from lora_tui.errors import UserError
 
@@ -64,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
         _print(corpus, found, mended)
     else:
         _say(corpus, found, mended, args)
-    return PROBLEMS if found else 0
+    transactions = [one.transaction for one in mended if one.transaction is not None]
+    failed = tell_losses(transactions, args.directory, [row for one in mended for row in one.refused])
+    return failed or (PROBLEMS if found else 0)
 
 
 def _found(args: argparse.Namespace, asking: Asking) -> list[Problem]:
@@ -85,44 +90,80 @@ def _found(args: argparse.Namespace, asking: Asking) -> list[Problem]:
     return [problem for problem in problems if wanted(problem.code)]
 
 
-def _mend(args: argparse.Namespace, session: Session, asking: Asking) -> list[dict[str, Any]]:
-    """Apply the fixes, those of one kind as one transaction, until there is nothing more to mend."""
+def _mend(args: argparse.Namespace, session: Session, asking: Asking) -> list[Mended]:
+    """Apply the fixes, those of one kind as one transaction, until there is nothing more to mend.
+
+    What throws tags away is done only where ``--only`` names the problem.
+    """
     from lora_tui.captions.language import parse_operation
     from lora_tui.captions.transaction import preview
 
-    done: list[dict[str, Any]] = []
+    done: list[Mended] = []
     corpus, context = session.corpus, asking.operation_context()
+    named = _list(args.only)
     try:
         for _round in range(1 if args.dry_run else _ROUNDS):
             fixes: dict[str, list[int]] = {}
             for problem in _found(args, asking):
-                if problem.fix is not None:
-                    fixes.setdefault(problem.fix, []).append(problem.number)
+                if fix := (problem.fix if problem.code in named else problem.mend):
+                    fixes.setdefault(fix, []).append(problem.number)
             changed = 0
             for fix, numbers in fixes.items():
                 plan = preview(
                     corpus, numbers, parse_operation(fix), context=context, operation_text=fix, scope_text="lint"
                 )
-                if plan.changes:
-                    done.append({"operation": fix, "captions": len(plan.changes)})
-                    changed += len(plan.changes)
-                    if not args.dry_run:
-                        session.apply(plan, "lint")
+                changed += len(plan.changes)
+                if plan.changes or plan.refused:
+                    applied = session.apply(plan, "lint") if plan.changes and not args.dry_run else None
+                    done.append(Mended(fix, len(plan.changes), plan.refused, applied))
             if not changed:
                 break
     finally:
-        finished = session.close()
-    conflicts = [name for transaction in finished for name in transaction.conflicts]
-    if conflicts:
-        done.append({"conflicts": conflicts})
+        session.close()
     return done
+
+
+@dataclass(frozen=True)
+class Mended:
+    """One fix that was done to captions, or would be.
+
+    Attributes:
+        planned: how many captions it changes.
+        refused: images whose captions cannot take it, and why.
+        transaction: how it fared; none when it was only tried.
+    """
+
+    operation: str
+    planned: int
+    refused: tuple[tuple[int, UserError], ...] = ()
+    transaction: Transaction | None = None
+
+    @property
+    def captions(self) -> int:
+        """How many captions it changed."""
+        return self.planned - (len(self.transaction.lost) if self.transaction else 0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every caption was changed that should be."""
+        return self.captions == self.planned and not self.refused
+
+    def as_dict(self) -> dict[str, Any]:
+        one = self.transaction
+        found: dict[str, Any] = {"operation": self.operation, "captions": self.captions}
+        if not self.is_whole:
+            found["refused"] = [error.as_dict() for _number, error in self.refused]
+            found["conflicts"] = list(one.conflicts) if one else []
+            found["failures"] = dict(one.failures) if one else {}
+            found["error"] = one.error.as_dict() if one and one.error else None
+        return found
 
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _print(corpus: Corpus, found: Sequence[Problem], mended: Sequence[dict[str, Any]]) -> None:
+def _print(corpus: Corpus, found: Sequence[Problem], mended: Sequence[Mended]) -> None:
     from collections import Counter
 
     from lora_tui.cli.output import print_json
@@ -141,20 +182,16 @@ def _print(corpus: Corpus, found: Sequence[Problem], mended: Sequence[dict[str, 
     ]
     counts = dict(sorted(Counter(problem.code for problem in found).items()))
     document = {"folder": corpus.root, "images": len(corpus.entries), "counts": counts, "problems": rows}
-    print_json({**document, "mended": list(mended)} if mended else document)
+    print_json({**document, "mended": [one.as_dict() for one in mended]} if mended else document)
 
 
-def _say(corpus: Corpus, found: Sequence[Problem], mended: Sequence[dict[str, Any]], args: argparse.Namespace) -> None:
+def _say(corpus: Corpus, found: Sequence[Problem], mended: Sequence[Mended], args: argparse.Namespace) -> None:
     from lora_tui.cli.output import say
     from lora_tui.text import count, ngettext, plain
 
-    for row in mended:
-        if "conflicts" in row:
-            names = ", ".join(plain(name) for name in row["conflicts"][:_SHOWN_PER_KIND])
-            say(_("changed by another program meanwhile, and left alone: {names}").format(names=names))
-            continue
-        message = ngettext("{count} caption: {operation}", "{count} captions: {operation}", row["captions"])
-        say(message.format(count=count(row["captions"]), operation=plain(row["operation"])))
+    for one in mended:
+        message = ngettext("{count} caption: {operation}", "{count} captions: {operation}", one.captions)
+        say(message.format(count=count(one.captions), operation=plain(one.operation)))
     if mended:
         say()
     if not found:

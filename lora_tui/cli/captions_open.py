@@ -201,9 +201,8 @@ def report(
     refused: Sequence[tuple[int, UserError]] = (),
 ) -> int:
     """Say how transactions ended; the exit status: 1 when something was left undone."""
-    from lora_tui.cli.output import note, print_json, say
+    from lora_tui.cli.output import print_json, say
 
-    lost = [one for one in finished if one.lost]
     if args.json:
         print_json((extra or {}) | {"transactions": [_as_json(one) for one in finished], "refused": _refused(refused)})
     else:
@@ -212,13 +211,21 @@ def report(
                 done = ngettext("{number}: {files} file written", "{number}: {files} files written", one.record.files)
                 written = done.format(number=one.record.number, files=count(one.record.files))
                 say(written + f"  ({plain(one.record.operation)})")
+    return tell_losses(finished, args.directory, refused)
+
+
+def tell_losses(finished: Sequence[Transaction], directory: Path, refused: Sequence[tuple[int, UserError]] = ()) -> int:
+    """Say which files are not as transactions wanted them, and why; the exit status: 1 when there are any."""
+    from lora_tui.cli.output import note
+
+    lost = [one for one in finished if one.lost]
     for one in lost:
         if one.error is not None:
             note(str(one.error))
         for name in one.conflicts:
             note(plain(name) + ": " + _("another program changed it meanwhile; it was left as it is."))
         if one.contested:
-            command = f"lora-tui captions conflicts {plain(str(args.directory))}"
+            command = f"lora-tui captions conflicts {plain(str(directory))}"
             note(_("The edit waits; to merge or drop it: {command}").format(command=command))
         for name, reason in one.failures.items():
             note(plain(name) + ": " + _("it cannot be written: {reason}.").format(reason=reason))

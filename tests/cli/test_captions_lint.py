@@ -154,3 +154,41 @@ def test_phrases_are_listed(dataset: Path, capsys: pytest.CaptureFixture[str]) -
     assert [row["text"] for row in document(capsys)["phrases"]] == ["hat", "hat lies on the table", "red hat lies"]
     assert run("phrases", str(dataset), "--least", "9") == 0
     assert "No phrase" in capsys.readouterr().out
+
+
+def test_what_could_not_be_mended_is_not_said_to_be(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (dataset / "b.txt").chmod(0o444)
+    before = (dataset / "b.txt").read_bytes()
+    assert run("lint", str(dataset), "--trigger", "hatgirl", "--only", "trigger.*", "--fix", "--json") == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert "b.txt" in said.err
+    [row] = found["mended"]
+    assert (row["operation"], row["captions"]) == ('trigger "hatgirl"', 0)
+    assert list(row["failures"]) == ["b.txt"]
+    assert found["counts"] == {"trigger.not_first": 1}
+    assert (dataset / "b.txt").read_bytes() == before
+    assert run("lint", str(dataset), "--trigger", "hatgirl", "--only", "trigger.*", "--fix") == 1
+    assert "0 captions" in capsys.readouterr().out
+    (dataset / "b.txt").chmod(0o644)
+    assert run("lint", str(dataset), "--trigger", "hatgirl", "--only", "trigger.*", "--fix") == 0
+
+
+def test_tags_are_cut_off_only_where_that_is_asked_for(dataset: Path) -> None:
+    long = ", ".join(f"tag {number}" for number in range(60))
+    (dataset / "a.txt").write_text(long)
+    assert run("lint", str(dataset), "--only", "caption.*", "--fix") == 3
+    assert (dataset / "a.txt").read_text() == long
+    assert run("lint", str(dataset), "--only", "caption.tokens", "--fix") == 0
+    assert (dataset / "a.txt").read_text() in long
+
+
+@pytest.mark.parametrize(
+    ("operation", "wanted"),
+    [("spell spaces", "hat_girl_x, long hair, ^_^"), ("spell upper", "hat_girl_x, LONG_HAIR, ^_^")],
+)
+def test_the_trigger_of_the_project_keeps_its_spelling(dataset: Path, operation: str, wanted: str) -> None:
+    Project.create(dataset.parent, trigger="hat_girl_x")
+    (dataset / "a.txt").write_text("hat_girl_x, long_hair, ^_^")
+    assert run("edit", str(dataset), "--image", "a.png", "--do", operation) == 0
+    assert (dataset / "a.txt").read_text() == wanted

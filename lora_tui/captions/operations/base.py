@@ -55,6 +55,7 @@ class Context:
         tokens: how many tokens a text has; none when the tokenizer is not there.
         caption_of: the text of another image's caption by its name, or of this image's by another ending.
         tables: what the dataset says of aliases, implications and exclusive groups; none when it says nothing.
+        trigger: the trigger word, whose spelling stays.
     """
 
     profile: Profile = OURS
@@ -64,6 +65,7 @@ class Context:
     tokens: Callable[[str], int] | None = None
     caption_of: Callable[[str], str | None] = no_caption
     tables: Tables | None = field(default=None)
+    trigger: str = ""
 
 
 class Operation(Protocol):

@@ -13,7 +13,7 @@ from lora_tui.captions.document import UNDECODABLE, CaptionDocument
 from lora_tui.captions.edits import gap_behind, with_each_replaced
 from lora_tui.captions.encodings import how_to_read
 from lora_tui.captions.kaomoji import is_kaomoji, spaced, underscored
-from lora_tui.captions.operations.base import CannotChange, Context, EachCaption
+from lora_tui.captions.operations.base import CannotChange, Context, EachCaption, parts_of
 from lora_tui.captions.view import caption_view
 from lora_tui.text import _, plain
 
@@ -34,7 +34,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Respell(EachCaption):
-    """Another spelling for every tag, but for those in ``keep`` (a trigger word, say)."""
+    """Another spelling for every tag, but for the trigger word and those in ``keep``."""
 
     how: str
     keep: frozenset[str] = frozenset()
@@ -42,10 +42,12 @@ class Respell(EachCaption):
     def change(self, caption: str, context: Context) -> str:
         seen = caption_view(caption, context.profile)
         spell = SPELLINGS[self.how]
+        trigger = parts_of(context.trigger, context.profile) if context.trigger else ()
+        keep = self.keep.union(trigger)
         names = {
             index: new
             for index, item in enumerate(seen.items)
-            if item.text not in self.keep and (new := spell(item.text)) != item.text
+            if item.text not in keep and (new := spell(item.text)) != item.text
         }
         return with_each_replaced(caption, seen, names)
 
