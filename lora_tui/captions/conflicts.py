@@ -110,7 +110,7 @@ def conflicts(session: Session) -> list[Conflict]:
 def _conflict(session: Session, name: str, one: _Waiting, profile: Profile) -> Conflict:
     base, ours = one.changes[0].before, one.changes[-1].after
     try:
-        theirs = read(session.home, name)
+        theirs = read(session.journal.home, name)
     except OSError as error:
         return Conflict(name, tuple(one.records), base, ours, None, problem=plain(error.strerror or str(error)))
     merged: Merged | None = Merged(theirs)

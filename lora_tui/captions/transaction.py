@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.fresh import Fresh, read_apart, take_in
-from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, recover
+from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, journal_home_of, recover
 from lora_tui.captions.journal.place import read
 from lora_tui.captions.journal.writer import Transaction, Writer
 from lora_tui.captions.ledger import Ledger
@@ -191,9 +191,9 @@ class Session:
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.home = home_of(corpus.root)
-        self.journal = Journal(self.home, corpus.extensions)
+        self.journal = Journal(journal_home_of(corpus.root), corpus.extensions)
         self.recovery: Recovery = recover(self.journal)
-        prefix = corpus.root.relative_to(self.home).as_posix()
+        prefix = corpus.root.relative_to(self.journal.home).as_posix()
         self._prefix = "" if prefix == "." else prefix + "/"
         self._numbers: dict[str, int] = {}
         self._numbers_of = -1
@@ -322,7 +322,7 @@ class Session:
             OSError: it is there and cannot be read.
         """
         number = self._by_name().get(name)
-        return read(self.home, name) if number is None else self.corpus.entries[number].raw
+        return read(self.journal.home, name) if number is None else self.corpus.entries[number].raw
 
     def journal_name(self, name: str) -> str:
         """The name in the journal of a file below the corpus."""

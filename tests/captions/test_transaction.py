@@ -491,6 +491,71 @@ def test_a_subfolder_shares_the_journal_of_the_dataset(tmp_path: Path) -> None:
     session.close()
 
 
+def test_a_folder_that_was_edited_alone_joins_the_one_above_with_its_past(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"a": "x", "sub/b": "x", "sub/c": "x", "sub/deep/d": "x", "other/e": "x"})
+    for part, tag in (("sub/deep", "deep"), ("sub", "gone"), ("sub", "low"), ("other", "far")):
+        session = opened(folder / part)
+        edit(session, f"add {tag}", [0], author="wd14")
+        if tag == "gone":
+            session.undo()
+        session.close()
+    (folder / "sub" / "c.txt").write_text("theirs")
+    session = opened(folder)
+    numbers = [session.corpus.number_of(name) for name in ("a.png", "sub/b.png", "sub/deep/d.png")]
+    edit(session, "add top", [number for number in numbers if number is not None], author="me")
+    texts = {name: (folder / f"{name}.txt").read_text() for name in ("a", "sub/b", "sub/deep/d", "other/e")}
+    assert texts == {"a": "x, top", "sub/b": "x, low, top", "sub/deep/d": "x, deep, top", "other/e": "x, far"}
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.journal")) == [
+        ".lora-tui/journal/edits.journal",
+        "other/.lora-tui/journal/edits.journal",  # nothing there was edited from above
+    ]
+    session.close()
+    session = opened(folder / "sub")
+    assert session.journal.home == folder
+    origins = blame(session.journal, "sub/b.txt", (folder / "sub/b.txt").read_text(), OURS)
+    assert [(one.tag, one.record.author if one.record else None) for one in origins] == [
+        ("x", None),
+        ("low", "wd14"),
+        ("top", "me"),
+    ]
+    assert [one.record.operation for one in deeds(session.journal, "deep", OURS)] == ["add deep"]
+    session.undo(3)
+    session.flush()
+    assert {name: (folder / f"{name}.txt").read_text() for name in texts} == {
+        **dict.fromkeys(texts, "x"),
+        "other/e": "x, far",
+    }
+    session.redo(2)
+    session.flush()
+    assert (folder / "sub/b.txt").read_text() == "x, low"
+    session.close()
+
+
+def test_a_journal_that_was_joined_is_not_joined_again(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"a": "x", "sub/b": "x"})
+    below = opened(folder / "sub")
+    edit(below, "add low")
+    raw = below.journal.path.read_bytes()
+    for tag in ("one", "two"):
+        session = opened(folder)
+        edit(session, f"add {tag}")
+        session.close()
+        below.journal.path.write_bytes(raw)  # as if the machine had stopped before it was put away
+    assert [record.operation for record in opened(folder).journal.records()] == ["add low", "add one", "add two"]
+    below.journal.path.unlink()
+    below.corpus.refresh()
+    edit(below, "add late")  # the editor that is still open begins a new one, which is joined, too
+    session = opened(folder)
+    edit(session, "add three")
+    assert [record.operation for record in session.journal.records()][-2:] == ["add late", "add three"]
+    assert (folder / "sub/b.txt").read_text() == "x, low, one, two, late, three"
+    session.undo(5)
+    session.flush()
+    assert (folder / "sub/b.txt").read_text() == "x"
+    session.close()
+    below.close()
+
+
 def test_blame_names_who_brought_a_tag(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"a": "old", "b": "old"})
     session = opened(folder)

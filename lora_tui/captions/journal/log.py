@@ -35,7 +35,7 @@ from lora_tui.files import open_file, sync_folder
 from lora_tui.text import _, count, ngettext, plain
 
 HOME = ".lora-tui"
-FILE = "edits.journal"
+FOLDER, FILE = "journal", "edits.journal"
 _LOCK = "lock"
 _DAMAGE = (ValueError, zlib.error, KeyError, TypeError, IndexError, RecursionError, OverflowError)
 """What comes of reading a body that is damaged."""
@@ -52,6 +52,15 @@ def home_of(folder: Path) -> Path:
     return start
 
 
+def journal_home_of(folder: Path) -> Path:
+    """The folder whose journal keeps the captions of ``folder``: the nearest above that has one, else its home."""
+    start = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay
+    for candidate in (start, *start.parents):
+        if (candidate / HOME / FOLDER / FILE).is_file():
+            return candidate
+    return home_of(folder)
+
+
 class Journal:
     """The journal of the dataset in ``home``. Reading makes nothing; the first transaction makes the folder.
 
@@ -61,7 +70,7 @@ class Journal:
 
     def __init__(self, home: Path, endings: Sequence[str] = ()) -> None:
         self.home, self.endings = home, tuple(endings)
-        self.folder = home / HOME / "journal"
+        self.folder = home / HOME / FOLDER
         self.path = self.folder / FILE
         self._records: dict[int, Record] = {}
         self._open: dict[int, None] = {}
@@ -140,6 +149,7 @@ class Journal:
                 names: list[str] = []
                 with contextlib.suppress(*_DAMAGE):
                     names = names_in(file, record.frame.body_start, record.frame.end)
+                    names = [record.below + name for name in names] if record.below else names
                 yield record, [name for name in names if name not in record.failed] if record.failed else names
 
     def changes_of(self, name: str, records: Iterable[Record] | None = None) -> Iterator[tuple[Record, FileChange]]:
@@ -153,12 +163,12 @@ class Journal:
         with self._opened() if wanted else contextlib.nullcontext() as file:
             for record in wanted:
                 assert record.frame is not None and file is not None
-                found = None
-                if name not in record.failed:
+                found, own = None, name.removeprefix(record.below)
+                if name not in record.failed and name == record.below + own:
                     with contextlib.suppress(*_DAMAGE):
-                        found = change_in(file, record.frame.body_start, record.frame.end, record.blocks, name)
+                        found = change_in(file, record.frame.body_start, record.frame.end, record.blocks, own)
                 if found is not None:
-                    yield record, found
+                    yield record, replace(found, name=name)
 
     def _opened(self) -> BinaryIO:
         try:
@@ -171,8 +181,10 @@ class Journal:
         with self._guard, self._opened() as file:
             body = read_body(file, record.frame)
         try:
-            changes, links = unpack_changes(body or b""), dict(record.links)
-            return [replace(one, link=links.get(one.name, "")) for one in changes] if links else changes
+            changes, links, below = unpack_changes(body or b""), dict(record.links), record.below
+            if not links and not below:
+                return changes
+            return [replace(one, name=below + one.name, link=links.get(below + one.name, "")) for one in changes]
         except _DAMAGE:
             raise UserError(
                 _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
@@ -248,6 +260,47 @@ class Journal:
             self._add(pack(head))
             self._read_on()
             return [self._records[number] for number in numbers if number in self._records]
+
+    def adopt(self, other: Journal, below: str) -> list[Record]:
+        """Take over what is finished in the journal of a folder below; only under :meth:`locked` of both.
+
+        Args:
+            below: the name of that folder, ending with ``/``.
+
+        Returns:
+            What was taken over as it is called here now. What was before is not taken again.
+
+        Raises:
+            UserError: ``journal.folder``.
+        """
+        with self._guard:
+            self._read_on(mend=True)
+            known = {(one.below, one.time, one.kind, one.operation): one.number for one in self._records.values()}
+            first = number = self._last + self._gap
+            numbers: dict[int, int] = {}
+            frames: list[bytes] = []
+            done: dict[str, Any] = {"done": [], "failed": {}, "contested": {}}
+            for record in other.records():
+                key = below + record.below, record.time, record.kind, record.operation
+                if key in known:
+                    numbers[record.number] = known[key]
+                    continue
+                assert record.frame is not None
+                with other._opened() as file:
+                    body = read_body(file, record.frame)
+                if body is None:
+                    continue
+                number += 1
+                numbers[record.number] = number
+                frames.append(pack(record.head(number, numbers.get(record.of, 0), below), bytes(body)))
+                done["done"].append(number)
+                for name, names in (("failed", record.failed), ("contested", record.contested)):
+                    if names:
+                        done[name][str(number)] = [below + each for each in sorted(names)]
+            if frames:
+                self._add(b"".join([*frames, pack(done)]))
+                self._read_on()
+            return [self._records[each] for each in range(first + 1, number + 1)]
 
     def _add(self, data: bytes) -> None:
         """Write at the end and wait until the disk has it; leave no part of it when that fails."""

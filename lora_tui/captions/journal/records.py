@@ -37,6 +37,7 @@ class Record:
         contested: those of them that another program had changed; what was to be written waits in the journal.
         only, but: names of the files to which it comes down, all when none, and of files without which it is meant: of
             a transaction of which the disk refused to take back or to bring back a part.
+        below: what stands before the names of its files, ending with ``/``, where it was joined from a folder below.
         links: the links among its files that come or go, each with where it leads.
         frame: where it lies in the file.
         blocks: the parts of its body that can be read by themselves.
@@ -54,9 +55,27 @@ class Record:
     contested: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
     but: frozenset[str] = frozenset()
+    below: str = ""
     links: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     frame: Frame | None = field(default=None, repr=False, compare=False)
     blocks: Blocks = field(default=(), repr=False, compare=False)
+
+    def head(self, number: int, of: int, below: str) -> dict[str, Any]:
+        """What a frame says of it in the journal of a folder above, to which its own is joined."""
+        told: dict[str, Any] = {
+            "kind": self.kind,
+            "author": self.author,
+            "operation": self.operation,
+            "scope": self.scope,
+            "of": of,
+            "number": number,
+            "time": self.time,
+            "files": self.files + len(self.failed),
+            "below": below + self.below,
+        }
+        if self.links:
+            told["links"] = {name.removeprefix(self.below): link for name, link in self.links}
+        return {**told, "blocks": self.blocks} if self.blocks else told
 
     @property
     def refused(self) -> frozenset[str]:
@@ -113,7 +132,8 @@ def entry_of(frame: Frame) -> Record | Done:
         scope=_text(head, "scope"),
         files=_whole(head.get("files", 0)),
         of=_whole(head.get("of", 0)),
-        links=_links(head.get("links", {})),
+        below=_below(head),
+        links=_links(head.get("links", {}), _below(head)),
         frame=replace(frame, head=None),
         blocks=blocks_of(head),
     )
@@ -138,10 +158,17 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _links(value: Any) -> tuple[tuple[str, str], ...]:
+def _below(head: dict[str, Any]) -> str:
+    below = _text(head, "below")
+    if below and (not below.endswith("/") or below.startswith("/") or ".." in below.split("/")):
+        raise ValueError
+    return below
+
+
+def _links(value: Any, below: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict) or not all(isinstance(link, str) and link for link in value.values()):
         raise ValueError
-    return tuple(value.items())
+    return tuple((below + name, link) for name, link in value.items())
 
 
 def _names(value: Any) -> dict[int, frozenset[str]]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from lora_tui.captions.folders import trusted_look
 from lora_tui.captions.journal.bodies import FileChange
+from lora_tui.captions.journal.joining import folders_with_journals, join
 from lora_tui.captions.journal.log import Journal
 from lora_tui.captions.journal.names import Reach
 from lora_tui.captions.journal.place import ChangedError, Placed, Seen, Stamp, place, read, seen
@@ -158,6 +159,10 @@ class Writer:
                 )
 
     def _commit(self, batch: list[Transaction]) -> None:
+        names = (change.name for transaction in batch for change in transaction.changes)
+        for folder in folders_with_journals(self.journal.home, names):
+            for record in join(self.journal, folder):
+                self._on_recorded(record)
         trial = _Trial(Reach(self.journal.home, self.journal.endings))
         worth: list[_Worth] = []
         for transaction in batch:
