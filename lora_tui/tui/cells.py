@@ -95,7 +95,7 @@ def flow(parts: Sequence[str], width: int, gap: str = "  ") -> list[str]:
     return lines
 
 
-_NEVER_FIRST = frozenset("，。、；：！？）》」』】”’…")
+_NEVER_FIRST = frozenset("，。、；：！？）》」』】”’…,;:!?)")
 _NEVER_LAST = frozenset("（《「『【“‘")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -58,3 +60,9 @@ def test_a_tail_is_the_end_of_the_text(text: str, width: int) -> None:
     end = tail(text, width)
     assert text.endswith(end)
     assert cell_len(end) <= width
+
+
+def test_no_line_begins_with_a_comma_of_either_width() -> None:
+    for comma, width in itertools.product(("，", ", "), range(20, 60)):
+        lines = wrap(comma.join(("没有图像包含：景别：远景", "表情：中性", "表情：悲伤", "光线：低角度阳光")), width)
+        assert all(line[0] not in "，," and cell_len(line) <= width for line in lines), lines
