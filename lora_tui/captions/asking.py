@@ -6,6 +6,7 @@ Everything that costs time is read when it is first asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,7 @@ class Asking:
         scores: Scores | None = None,
         since: int = 0,
         forgiving: bool = False,
+        on_lists: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Nothing is read yet.
 
@@ -51,10 +53,11 @@ class Asking:
             lists: the user's lists of tags.
             facts: what is known of the images; ``scores`` what taggers thought of them.
             since: only captions that differ from what they were after this transaction count as modified.
+            on_lists: gives what is entered while the lists are read, which takes a second for 100,000 tags.
             forgiving: tables and lists that cannot be read count as none, instead of failing who asks.
         """
         self._session, self._facts, self._scores, self._since = session, facts, scores, since
-        self._paths, self._forgiving = tuple(lists), forgiving
+        self._paths, self._forgiving, self._on_lists = tuple(lists), forgiving, on_lists
         self._lint = LintOptions(
             profile=session.corpus.profile,
             trigger=trigger,
@@ -81,7 +84,8 @@ class Asking:
     def lists(self) -> TagList:
         """The user's lists of tags as one."""
         try:
-            return load_tag_list(self._paths)
+            with self._on_lists():
+                return load_tag_list(self._paths)
         except UserError as error:
             self._forgive(error)
             return TagList()

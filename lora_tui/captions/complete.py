@@ -14,9 +14,12 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from lora_tui.captions.index import Index
+from lora_tui.captions.kaomoji import spaced
 from lora_tui.captions.names import HOWS, How, Names
 from lora_tui.captions.vocabulary import folded
 from lora_tui.errors import UserError
@@ -29,6 +32,7 @@ ENOUGH = 8
 """Matches from which on looser ones are not sought: as many as are seen at once."""
 _SURE_LETTERS = 4
 """Letters of one word from which on they are sought apart although something matches; fewer are in most names."""
+_COLUMNS = ("name", "category", "count", "aliases")
 _CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}
 _UNPARTED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 """Scripts that put no blanks between words: a word begins anywhere within what is written together."""
@@ -80,14 +84,24 @@ class TagList:
             known = self.by_name.get(folded(named.tag))
             if known is None or named.count > known.count:
                 self.by_name[folded(named.tag)] = named
-        self._names: list[tuple[str, Named, str]] = []
+        self._translations = translations or {}
+
+    @cached_property
+    def _names(self) -> list[tuple[str, Named, str]]:
+        """All names, the most frequent first: how it is compared, the tag, and the alias or translation that it is."""
+        names: list[tuple[str, Named, str]] = []
         for key, named in self.by_name.items():
-            self._names.append((key, named, ""))
-            self._names.extend((folded(alias), named, alias) for alias in named.aliases if folded(alias) != key)
-        for tag, text in (translations or {}).items():
-            self._names.append((folded(text), self.by_name.get(folded(tag)) or Named(tag), text))
-        self._names.sort(key=lambda row: -row[1].count)
-        self._words = Names([row[0] for row in self._names])
+            names.append((key, named, ""))
+            names.extend((folded(alias), named, alias) for alias in named.aliases if folded(alias) != key)
+        for tag, text in self._translations.items():
+            names.append((folded(text), self.by_name.get(folded(tag)) or Named(tag), text))
+        names.sort(key=lambda row: -row[1].count)
+        return names
+
+    @cached_property
+    def _words(self) -> Names:
+        """The names put in order for searching, when somebody first searches; categories need none of it."""
+        return Names([row[0] for row in self._names])
 
     def __len__(self) -> int:
         return len(self._names)
@@ -233,29 +247,34 @@ def load_tag_list(paths: Iterable[Path]) -> TagList:
     return TagList(tags, translations)
 
 
-def parse_csv(text: str) -> Iterator[Named]:
-    """The tags of a CSV file: with a heading, or ``name,type,count,aliases``. Odd rows are left out."""
+def parse_csv(text: str, odd: list[str] | None = None) -> Iterator[Named]:
+    """The tags of a CSV file: with a heading, or ``name,type,count,aliases``.
+
+    Args:
+        odd: where the rows are put that name no tag, or that go over several lines because a quote is never closed.
+    """
     rows = _rows(text)
     first = next(rows, None)
     if first is None:
         return
     heading = [cell.strip().lower() for cell in first]
     if "name" in heading:
-        wanted = ("name", "category", "count", "aliases")
-        at: dict[str, int] = {name: heading.index(name) for name in wanted if name in heading}
+        at = {name: heading.index(name) for name in _COLUMNS if name in heading}
     else:
-        at = {"name": 0, "category": 1, "count": 2, "aliases": 3}
-        yield from _named(first, at)
+        at = {name: place for place, name in enumerate(_COLUMNS)}
+        rows = chain((first,), rows)
     for row in rows:
-        yield from _named(row, at)
+        named = None if any("\n" in cell for cell in row) else _named(row, at)
+        if named is not None:
+            yield named
+        elif odd is not None and any(cell.strip() for cell in row):
+            odd += ",".join(row).splitlines()
 
 
 def _rows(text: str) -> Iterator[list[str]]:
-    """The rows of CSV ``text``, whatever ends its lines, up to a cell larger than any tag list has."""
-    try:
-        yield from csv.reader(io.StringIO(text.replace("\0", ""), newline=None))
-    except csv.Error:
-        return
+    """The rows of CSV ``text``, whatever ends its lines."""
+    csv.field_size_limit(max(csv.field_size_limit(), _FILE_BYTES))  # a tag may have very many aliases
+    yield from csv.reader(io.StringIO(text.replace("\0", ""), newline=None))
 
 
 def parse_lines(text: str) -> tuple[list[Named], dict[str, str]]:
@@ -267,29 +286,20 @@ def parse_lines(text: str) -> tuple[list[Named], dict[str, str]]:
             continue
         found = _TRANSLATED.fullmatch(line)
         if found and found[1].strip() and found[2].strip():
-            translations[_shown(found[1].strip())] = found[2].strip()
+            translations[spaced(found[1].strip())] = found[2].strip()
         else:
-            tags.append(Named(_shown(line)))
+            tags.append(Named(spaced(line)))
     return tags, translations
 
 
-def _named(row: list[str], at: Mapping[str, int]) -> Iterator[Named]:
-    def cell(name: str) -> str:
-        place = at.get(name, -1)
-        return row[place].strip() if 0 <= place < len(row) else ""
-
-    if not cell("name"):
-        return
-    kind, number = cell("category"), cell("count")
+def _named(row: list[str], at: Mapping[str, int]) -> Named | None:
+    """The tag of a row; none when it has no name."""
+    name, kind, number, others = (row[at[key]].strip() if at.get(key, len(row)) < len(row) else "" for key in _COLUMNS)
+    if not name:
+        return None
     category = _CATEGORIES.get(int(kind), "") if kind.isascii() and kind.isdigit() and len(kind) < 4 else ""
-    aliases = tuple(_shown(alias.strip()) for alias in cell("aliases").split(",") if alias.strip())
-    yield Named(_shown(cell("name")), category, int(number) if number.isascii() and number.isdigit() else 0, aliases)
-
-
-def _shown(name: str) -> str:
-    from lora_tui.captions.kaomoji import spaced
-
-    return spaced(name)
+    aliases = tuple(spaced(alias.strip()) for alias in others.split(",") if alias.strip()) if others else ()
+    return Named(spaced(name), category, int(number) if number.isascii() and number.isdigit() else 0, aliases)
 
 
 def _read(path: Path) -> str:

@@ -28,6 +28,7 @@ class Kept:
     Attributes:
         path: where it is kept.
         tags, translations: how many it has.
+        odd: how many rows are none.
         encoding: in which the source was, for a person; empty for UTF-8.
         is_new: false when it was kept already with the same content.
     """
@@ -37,6 +38,7 @@ class Kept:
     translations: int
     encoding: str = ""
     is_new: bool = True
+    odd: int = 0
 
 
 def lists_in(source: Path) -> list[Path]:
@@ -77,7 +79,7 @@ def keep_list(source: Path, folder: Path, *, replace: bool = False) -> Kept:
             name is kept already (``tags.exists``), or the folder cannot be written (``tags.write``).
     """
     text, encoding = _read(source)
-    tags, translations = counted(source, text)
+    tags, translations, odd = counted(source, text)
     if not tags and not translations:
         raise UserError(
             _("There is no tag and no translation in this file."),
@@ -90,7 +92,7 @@ def keep_list(source: Path, folder: Path, *, replace: bool = False) -> Kept:
     try:
         known = path.read_bytes() if path.exists() else None
         if known is not None and known.removeprefix(b"\xef\xbb\xbf") == data:
-            return Kept(path, tags, translations, encoding, is_new=False)
+            return Kept(path, tags, translations, encoding, is_new=False, odd=odd)
         if known is not None and not replace:
             raise UserError(
                 _("Another list of this name is kept already."),
@@ -107,7 +109,7 @@ def keep_list(source: Path, folder: Path, *, replace: bool = False) -> Kept:
             remedy=_("Check the folder's permissions and free space."),
             code="tags.write",
         ) from error
-    return Kept(path, tags, translations, encoding)
+    return Kept(path, tags, translations, encoding, odd=odd)
 
 
 def kept_lists(paths: Iterable[Path]) -> list[Kept]:
@@ -119,16 +121,18 @@ def kept_lists(paths: Iterable[Path]) -> list[Kept]:
     found = []
     for path in paths:
         text, encoding = _read(path)
-        found.append(Kept(path, *counted(path, text), encoding, is_new=False))
+        tags, translations, odd = counted(path, text)
+        found.append(Kept(path, tags, translations, encoding, is_new=False, odd=odd))
     return found
 
 
-def counted(path: Path, text: str) -> tuple[int, int]:
-    """How many tags and how many translations the text of a list has."""
+def counted(path: Path, text: str) -> tuple[int, int, int]:
+    """How many tags and how many translations the text of a list has, and how many rows that are neither."""
     if path.suffix.lower() == ".csv":
-        return sum(1 for _named in parse_csv(text)), 0
+        odd: list[str] = []
+        return sum(1 for _named in parse_csv(text, odd)), 0, len(odd)
     tags, translations = parse_lines(text)
-    return len(tags), len(translations)
+    return len(tags), len(translations), 0
 
 
 def _read(path: Path) -> tuple[str, str]:

@@ -76,7 +76,7 @@ def _project_root(directory: Path | None) -> Path | None:
 
 def _say(kept: list[Any], folder: Path, args: argparse.Namespace) -> None:
     from lora_tui.cli.output import print_json, say, table
-    from lora_tui.text import count, plain
+    from lora_tui.text import count, ngettext, plain
 
     if args.json:
         print_json({"folder": folder, "lists": [_as_json(one) for one in kept], "refused": []})
@@ -86,6 +86,14 @@ def _say(kept: list[Any], folder: Path, args: argparse.Namespace) -> None:
             for one in kept
         ]
         say(table(rows, (_("tags"), _("translations"), _("file"), _("read as")), right=(0, 1)))
+        for one in kept:
+            if one.odd:
+                text = ngettext(
+                    "{file}: {number} row names no tag and is not used",
+                    "{file}: {number} rows name no tag and are not used",
+                    one.odd,
+                )
+                say(text.format(file=plain(one.path.name), number=count(one.odd)))
     elif not args.sources:
         say(_("No list is kept yet. They would lie in {folder}.").format(folder=plain(str(folder))))
 
@@ -95,6 +103,7 @@ def _as_json(one: Any) -> dict[str, Any]:
         "file": one.path,
         "tags": one.tags,
         "translations": one.translations,
+        "odd": one.odd,
         "encoding": one.encoding or "UTF-8",
         "new": one.is_new,
     }

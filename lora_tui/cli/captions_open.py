@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,8 +160,19 @@ def asking_of(
         lists=tag_lists(corpus.root),
         facts=FactsWhenAsked(facts),
         scores=FilterScores(corpus),
+        on_lists=lambda: _reading(_("reading the lists of tags"), args),
         **lint,
     )
+
+
+@contextmanager
+def _reading(what: str, args: argparse.Namespace) -> Iterator[None]:
+    """A line that says what is done, for as long as it takes."""
+    from lora_tui.cli.output import Progress
+
+    with Progress(what, quiet=args.json) as progress:
+        progress.update(0)
+        yield
 
 
 def number_of(session: Session, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -157,3 +158,22 @@ def test_chinese_words_are_found_inside_others_after_those_that_begin_so(tmp_pat
     assert len(tails) == 14
     assert completer.complete("发")[-1].tag == "long hair"
     assert completer.complete("双马")[0].tag == "twintails"
+
+
+def test_a_tag_with_very_many_aliases_is_kept_and_odd_rows_are_counted(tmp_path: Path) -> None:
+    aliases = ",".join(f"alias {number}" for number in range(20_000))
+    path = tmp_path / "odd.csv"
+    path.write_text(f'one,0,5,"{aliases}"\n,0,3,\n\n  ,,\ntwo,0,4,\nthree,0,3,"never closed\nfour,0,2,\nfive,0,1,\n')
+    odd: list[str] = []
+    tags = list(parse_csv(path.read_text(), odd))
+    assert [one.tag for one in tags] == ["one", "two"]
+    assert len(tags[0].aliases) == 20_000
+    assert odd[0].startswith(",0,3") and [row.split(",")[0] for row in odd[1:]] == ["three", "four", "five"]
+
+
+def test_categories_of_a_large_list_cost_no_search_index() -> None:
+    tags = TagList(Named(f"tag {number} hair", "general") for number in range(60_000))
+    begun = process_time()
+    assert {tags.category(f"tag_{number}_hair") for number in range(1000)} == {"general"}
+    assert process_time() - begun < 0.1
+    assert tags.find("tag 59999", 5)[0][0].tag == "tag 59999 hair"

@@ -95,3 +95,21 @@ def test_what_is_no_list_is_named_and_the_others_kept(
     assert (data_dir() / "tags" / "danbooru.csv").read_text() == "other,0,1,\n"
     assert told(capsys, "import", tmp_path / "nowhere", status=2)["error"]["code"] == "tags.unreadable"
     assert told(capsys, "import", editor / "settings.json", status=2)["error"]["code"] == "tags.none"
+
+
+def test_rows_that_are_no_tags_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    aliases = ",".join(f"alias {number}" for number in range(20_000))
+    (tmp_path / "odd.csv").write_text(f'one,0,5,"{aliases}"\n,0,3,\ntwo,0,4,\n,,x\n')
+    [kept] = told(capsys, "import", tmp_path / "odd.csv")["lists"]
+    assert (kept["tags"], kept["odd"]) == (2, 2)
+    capsys.readouterr()
+    assert run(["captions", "import"]) == 0
+    assert "2 rows name no tag" in capsys.readouterr().out
+
+
+def test_reading_long_lists_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tags.csv").write_text(TAGS)
+    told(capsys, "import", tmp_path / "tags.csv")
+    folder = make_folder(tmp_path / "data", {"a": "hatsune miku, solo"})
+    assert run(["captions", "list", str(folder), "--where", "cat:character"]) == 0
+    assert "reading the lists of tags" in capsys.readouterr().err
