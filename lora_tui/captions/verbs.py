@@ -25,6 +25,7 @@ from lora_tui.captions.operations.spelling import (
 from lora_tui.captions.operations.tables import Aliases, Blacklist, Consolidate, Exclusive, Implications
 from lora_tui.captions.operations.whole import Delete, SetText, Substitute, Take
 from lora_tui.captions.words import OperationError
+from lora_tui.errors import UserError
 from lora_tui.text import N_, _
 
 _WEIGHT = re.compile(r"-?(?:\d+\.?\d*|\.\d+)")
@@ -188,7 +189,15 @@ def _set(words: Arguments) -> Operation:
 
 def _take(words: Arguments) -> Operation:
     words.take("from")
+    column = words.next.column
     source = words.text()
+    if source.startswith(".") and "/" not in source:
+        from lora_tui.captions.variants import checked_ending
+
+        try:
+            source = checked_ending(source)
+        except UserError as error:
+            raise OperationError(error.message, column, remedy=error.remedy) from None
     how: Any = words.choice("replace", "ifempty", "fill", "union", "intersect", "subtract", "prepend", "append")
     return Take(source, "fill" if how == "ifempty" else how)
 

@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.tokens < 1:
         raise UserError(_("At least one token is seen."), place=f"--tokens {args.tokens}", code="usage")
+    _codes(args.only, "--only"), _codes(args.ignore, "--ignore")
     session = open_session(args)
     corpus = session.corpus
     with Progress(_("comparing images"), len(corpus.entries), quiet=args.json) as progress:
@@ -81,7 +82,7 @@ def _found(args: argparse.Namespace, asking: Asking) -> list[Problem]:
     if args.where:
         inside = set(parse_query(args.where).select(asking.corpus, asking.query_context()))
         problems = [problem for problem in problems if problem.number in inside]
-    only, ignored = _list(args.only), _list(args.ignore)
+    only, ignored = _codes(args.only, "--only"), _codes(args.ignore, "--ignore")
 
     def wanted(code: str) -> bool:
         named = not only or any(fnmatchcase(code, pattern) for pattern in only)
@@ -157,6 +158,32 @@ class Mended:
             found["failures"] = dict(one.failures) if one else {}
             found["error"] = one.error.as_dict() if one and one.error else None
         return found
+
+
+def _codes(text: str, option: str) -> tuple[str, ...]:
+    """The problems that an option names, with ``*`` and ``?`` for many.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    from difflib import get_close_matches
+    from fnmatch import filter as matching
+
+    from lora_tui.captions.lint_codes import CODES
+    from lora_tui.errors import UserError
+    from lora_tui.text import plain
+
+    named = _list(text)
+    for name in named:
+        if not matching(CODES, name):
+            meant = get_close_matches(name, CODES, 1) or CODES
+            raise UserError(
+                _("There is no problem of this name."),
+                place=f"{option} {plain(name)}",
+                remedy=_("Choose one of: {names}.").format(names=", ".join(meant)),
+                code="usage",
+            )
+    return named
 
 
 def _list(text: str) -> tuple[str, ...]:

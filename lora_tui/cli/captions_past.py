@@ -102,6 +102,8 @@ def _log(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say, table
     from lora_tui.text import count
 
+    if args.limit < 0:
+        raise UserError(_("At least one, or 0 for all."), place=f"--limit {args.limit}", code="usage")
     session = open_session(args, captions=bool(args.image))
     records = session.journal.records()
     if args.tag:

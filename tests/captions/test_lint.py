@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lora_tui.captions.encodings import likely_encoding
 from lora_tui.captions.index import Index
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.lint import QUICKLY, Linter, LintOptions, lint
+from lora_tui.captions.lint_codes import CODES
 from lora_tui.captions.misspelled import misspelled
 from lora_tui.captions.operations.base import Context, changed_document
 from lora_tui.captions.profile import OURS, PROFILES, Profile
@@ -283,3 +285,12 @@ def test_outside_text_is_made_safe() -> None:
         Lines(["\x1b[31mred[/], \x1b[31mred[/]"]), options=LintOptions(ignored=frozenset({"caption.control"}))
     )
     assert "\x1b" not in problem.message
+
+
+def test_every_problem_has_its_name_in_the_list_that_filters_know() -> None:
+    from lora_tui.captions import document, lint_rules, stale
+
+    sources = "".join(Path(str(module.__file__)).read_text() for module in (lint_rules, stale))
+    found = set(re.findall(r'"((?:cache|caption|mark|tag|trigger)\.[a-z_]+)"', sources))
+    assert found | {"caption.bom", "caption.wide", "caption.nul"} == set(CODES)
+    assert {"bom", "wide", "nul"} <= document.PROBLEM_TEXTS.keys()

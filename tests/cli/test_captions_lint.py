@@ -192,3 +192,27 @@ def test_the_trigger_of_the_project_keeps_its_spelling(dataset: Path, operation:
     (dataset / "a.txt").write_text("hat_girl_x, long_hair, ^_^")
     assert run("edit", str(dataset), "--image", "a.png", "--do", operation) == 0
     assert (dataset / "a.txt").read_text() == wanted
+
+
+@pytest.mark.parametrize("option", ["--only", "--ignore"])
+def test_a_problem_that_there_is_not_is_a_mistake(
+    dataset: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("lint", str(dataset), option, "tag.*,trigger.missin", "--json") == 2
+    error = document(capsys)["error"]
+    assert (error["place"], error["remedy"]) == (f"{option} trigger.missin", "Choose one of: trigger.missing.")
+    assert run("list", str(dataset), "--where", "lint:doubel", "--json") == 2
+    assert document(capsys)["error"]["remedy"] == "Perhaps double is meant."
+
+
+def test_a_negative_limit_is_a_mistake_and_drops_nothing(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("log", str(dataset), "--limit", "-1", "--json") == 2
+    assert document(capsys)["error"]["place"] == "--limit -1"
+
+
+@pytest.mark.parametrize("ending", [".png", ".safetensors"])
+def test_a_caption_is_taken_from_no_image(dataset: Path, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("edit", str(dataset), "--do", f"take {ending} append", "--json") == 2
+    error = document(capsys)["error"]
+    assert (error["code"], error["place"]) == ("captions.operation", "column 6")
+    assert "ending" in error["message"]

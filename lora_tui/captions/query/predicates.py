@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from lora_tui.captions.document import UNDECODABLE, split_lines
+from lora_tui.captions.lint_codes import CODES, names_of
 from lora_tui.captions.query.corpus import EntryLike, text_of
 from lora_tui.captions.query.evaluate import NUMBERS, SLOW, TEXTS, Evaluation, Lookup, Node, Scan
 from lora_tui.captions.query.lexer import QueryError, Value
 from lora_tui.captions.query.measures import repeats
 from lora_tui.captions.query.patterns import TagPattern, TextPattern, compiled, name_tester
+from lora_tui.captions.vocabulary import glob_expression
 from lora_tui.text import _
 
 Test = Callable[[EntryLike], object]
@@ -175,13 +178,35 @@ def _added(value: Value, column: int) -> Node:
 
 
 def _lint(value: Value, column: int) -> Node:
+    """Problems by their code, such as ``tag.double``, or by what stands behind its full stop."""
+    wanted = frozenset(code for code in CODES if any(map(_code_tester(value), names_of(code))))
+    if not wanted:
+        meant = difflib.get_close_matches(value.text, [name for code in CODES for name in names_of(code)], 1)
+        remedy = _("Perhaps {word} is meant.").format(word=meant[0]) if meant else ""
+        message = _("There is no problem of this name.")
+        raise QueryError(
+            message,
+            value.column,
+            length=len(value.text),
+            remedy=remedy or _("Choose one of: {names}.").format(names=", ".join(CODES)),
+        )
+
     def make(run: Evaluation) -> Test:
         lint = run.context.lint
         assert lint is not None
-        holds = TagPattern(value).matcher(run)
-        return lambda entry: any(holds(code) for code in lint(entry.number))
+        return lambda entry: not wanted.isdisjoint(lint(entry.number))
 
     return Scan(make, column, "lint", ("lint",), SLOW)
+
+
+def _code_tester(value: Value) -> Callable[[str], object]:
+    if value.kind == "regex":
+        expression = compiled(value)
+        return lambda name: expression.search(name)
+    if value.wild:
+        return glob_expression(value.text).match
+    wanted = value.text.casefold()
+    return lambda name: name == wanted
 
 
 def _is(value: Value, column: int) -> Node:
