@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from lora_tui.captions.lint_rules import RULES, Found, Look
+from lora_tui.captions.lint_rules import RULES, Found, Look, orphaned_caption
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query.corpus import CorpusLike, EntryLike
 from lora_tui.captions.tables import Tables
@@ -34,11 +34,12 @@ class Problem:
     """One thing that is wrong with one caption.
 
     Attributes:
-        number: of the entry.
+        number: of the entry; behind the last one for a file that belongs to none.
         code: a short stable name, such as ``trigger.missing``.
         message: what is wrong, one sentence.
         fix: the operation that mends it, none where only a person can.
         remedy: what to do, one sentence; empty when the fix says it all.
+        file: the name of a file that belongs to no entry; empty else.
         severity: ``error`` when a trainer stops or reads something else than what was meant.
     """
 
@@ -48,6 +49,7 @@ class Problem:
     fix: str | None = None
     remedy: str = ""
     severity: Severity = "warning"
+    file: str = ""
 
     @property
     def mend(self) -> str:
@@ -116,9 +118,10 @@ class Linter:
 
     def everything(self, corpus: Corpus) -> list[Problem]:
         """The problems of all captions and of the files beside them, which are looked for on disk now."""
-        from lora_tui.captions.stale import stale_caches
+        from lora_tui.captions.beside import orphans, stale_caches
 
         beside = [Problem(number, *found) for number, found in stale_caches(corpus)]
+        beside += [Problem(len(corpus.entries), *orphaned_caption(), file=name) for name in orphans(corpus)]
         wanted = [problem for problem in beside if problem.code not in self.options.ignored]
         return sorted([*self.all(), *wanted], key=lambda problem: problem.number)
 

@@ -12,6 +12,7 @@ CODES: tuple[str, ...] = (
     "caption.missing",
     "caption.more_lines",
     "caption.nul",
+    "caption.orphan",
     "caption.shared",
     "caption.tokens",
     "caption.undecodable",

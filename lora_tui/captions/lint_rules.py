@@ -8,13 +8,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lora_tui.captions.document import UNDECODABLE, problem_text, split_lines
+from lora_tui.captions.edits import without
 from lora_tui.captions.encodings import how_to_read, likely_encoding
 from lora_tui.captions.index import Index
+from lora_tui.captions.kaomoji import is_kaomoji
 from lora_tui.captions.profile import OURS
 from lora_tui.captions.query.corpus import EntryLike, text_of
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.tokens import most_tokens
-from lora_tui.captions.view import view
+from lora_tui.captions.view import View, caption_view, captions_of, view
 from lora_tui.captions.vocabulary import folded
 from lora_tui.text import _, count, ngettext, plain
 
@@ -26,6 +28,7 @@ _ESCAPES = re.compile(r"\\[()\[\]]")
 _EMPTY_PARTS = re.compile(r",[^\S\r\n]*,|^[^\S\r\n]*,")
 _WIDE_COMMAS = re.compile("[，、]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SINGLE_BRACES, _BRACES = re.compile(r"[{}]"), re.compile(r"\{\{|\}\}|[{}]")
 _PROSE_BLANKS = 4
 _MANY = 3
 
@@ -142,7 +145,7 @@ def mark_rules(look: Look) -> Iterator[Found]:
     if unit in text and not profile.secondary_separator:
         message = _("The mark {mark} is plain text for {trainer}.").format(mark=plain(unit), trainer=profile.name)
         yield Found("mark.unit", message, rf'replace /\s*{_in_regex(unit)}\s*/ with ", " caption')
-    if text.count("{") != text.count("}"):
+    if ("{" in text or "}" in text) and not all(map(_has_pairs, _spoken(look))):
         yield Found("mark.braces", _("A brace is opened and not closed, or closed and not opened."))
     elif "{" in text and "|" in text and not profile.wildcards:
         message = _("{trainer} chooses nothing from braces; they are plain text.").format(trainer=profile.name)
@@ -162,6 +165,29 @@ def mark_rules(look: Look) -> Iterator[Found]:
 def _in_regex(mark: str) -> str:
     """A mark as it stands in a regular expression between slashes."""
     return re.escape(mark).replace("/", r"\/")
+
+
+def _spoken(look: Look) -> Iterator[str]:
+    """Each caption of a file that its trainer reads, without the faces in it, some of which are drawn with braces."""
+    for start, end in captions_of(look.text, look.profile):
+        caption = look.text[start:end]
+        items = caption_view(caption, look.profile).items
+        faces = [index for index, item in enumerate(items) if is_kaomoji(item.text)]
+        yield without(caption, View(items, is_prose=False), faces, look.profile) if faces else caption
+
+
+def _has_pairs(caption: str) -> bool:
+    """Whether every brace has its partner in a caption, in the right order; doubled ones may mean themselves."""
+    return any(_closes(signs.findall(caption)) for signs in (_SINGLE_BRACES, _BRACES))
+
+
+def _closes(signs: list[str]) -> bool:
+    depth = 0
+    for sign in signs:
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def trigger_rules(look: Look) -> Iterator[Found]:
@@ -232,6 +258,12 @@ def shared_caption(others: Sequence[str]) -> Found:
     """A caption file that belongs to several images."""
     message = _("Other images have the same caption file: {names}.").format(names=_few(others))
     return Found("caption.shared", message, None, _("Rename one of them if they show different things."))
+
+
+def orphaned_caption() -> Found:
+    """A caption file that belongs to no image."""
+    message, remedy = _("There is no image for this caption."), _("Rename it like its image, or move it away.")
+    return Found("caption.orphan", message, None, remedy)
 
 
 def _few(words: Sequence[str]) -> str:

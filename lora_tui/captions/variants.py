@@ -124,7 +124,7 @@ def endings_in(corpus: Corpus, usual: Sequence[str] = CAPTION_EXTENSIONS) -> End
         first: set[str] = set()
         other: set[str] = set()
         for name in names:
-            if name[name.rfind(".") :] in known and name[0] != "." and (stem := _stem(name, images)):
+            if name[name.rfind(".") :] in known and name[0] != "." and (stem := stem_of(name, images)):
                 ending = name[len(stem) :]
                 found[ending] += images[stem]
                 if ending in usual:
@@ -135,7 +135,8 @@ def endings_in(corpus: Corpus, usual: Sequence[str] = CAPTION_EXTENSIONS) -> End
     return Endings({ending: found[ending] for ending in order}, tuple(usual), mixed)
 
 
-def _stem(name: str, images: Counter[str]) -> str:
+def stem_of(name: str, images: Mapping[str, object]) -> str:
+    """The longest of the stems of images with which a caption file's name begins; empty for none."""
     stem = name
     for _part in range(_MOST_PARTS):
         stem = stem[: max(stem.rfind("."), 0)]

@@ -197,8 +197,8 @@ def _print(corpus: Corpus, found: Sequence[Problem], mended: Sequence[Mended]) -
 
     rows = [
         {
-            "image": corpus.entries[problem.number].name,
-            "caption": corpus.entries[problem.number].caption_name,
+            "image": None if problem.file else corpus.entries[problem.number].name,
+            "caption": problem.file or corpus.entries[problem.number].caption_name,
             "code": problem.code,
             "severity": problem.severity,
             "message": problem.message,
@@ -241,7 +241,7 @@ def _say_kind(corpus: Corpus, members: Sequence[Problem], *, everything: bool) -
     say(f"{mark} {first.code} ({count(len(members))})" + (f"  {first.message}" if same else ""))
     shown = members if everything else members[:_SHOWN_PER_KIND]
     for problem in shown:
-        name = plain(corpus.entries[problem.number].name)
+        name = plain(problem.file or corpus.entries[problem.number].name)
         say(f"    {name}" if same else f"    {name}: {problem.message}")
     if len(shown) < len(members):
         say(_("    and {number} more; --all lists them").format(number=count(len(members) - len(shown))))

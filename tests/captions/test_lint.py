@@ -250,17 +250,26 @@ def test_two_images_with_one_caption_file_are_named(tmp_path: Path) -> None:
 
 
 def test_caches_older_than_their_caption_are_stale(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png", "a_te_outputs.npz", "b_flux_te.npz", "metadata_cache.json"):
+    for name in ("a.png", "b.png", "c.png", "a_te_outputs.npz", "b_flux_te.npz", "metadata_cache.json"):
         (tmp_path / name).touch()
-    for name in ("a.txt", "b.txt"):
+    for name in ("a.txt", "b.txt", "c.txt"):
         (tmp_path / name).write_text("x")
-    os.utime(tmp_path / "a_te_outputs.npz", ns=(0, 10**15))
+    (tmp_path / "cache").mkdir()
+    for old in ("a_te_outputs.npz", "c_hv_te.safetensors", "cache/b_wan_te.safetensors"):
+        (tmp_path / old).touch()
+        os.utime(tmp_path / old, ns=(0, 10**15))
+    for other in ("cache/b_0064x0064_wan.safetensors", "b_my_lora_te.safetensors", "cache/c_zi_te.safetensors"):
+        (tmp_path / other).touch()
+        os.utime(tmp_path / other, (4e9, 4e9) if "zi" in other else (1e6, 1e6))
     corpus = Corpus.open(tmp_path, profile=OURS)
     os.utime(tmp_path / "metadata_cache.json", (4e9, 4e9))
     os.utime(tmp_path / "b_flux_te.npz", (4e9, 4e9))
     found = Linter(corpus).everything(corpus)
-    assert [(corpus.entries[problem.number].name, problem.code) for problem in found] == [("a.png", "cache.stale")]
+    assert [problem.code for problem in found] == ["cache.stale"] * 3
+    assert [corpus.entries[problem.number].name for problem in found] == ["a.png", "b.png", "c.png"]
     assert "a_te_outputs.npz" in found[0].message
+    assert "cache/b_wan_te.safetensors" in found[1].message
+    assert "c_hv_te.safetensors" in found[2].message
 
 
 def test_a_caption_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
@@ -288,9 +297,36 @@ def test_outside_text_is_made_safe() -> None:
 
 
 def test_every_problem_has_its_name_in_the_list_that_filters_know() -> None:
-    from lora_tui.captions import document, lint_rules, stale
+    from lora_tui.captions import beside, document, lint_rules
 
-    sources = "".join(Path(str(module.__file__)).read_text() for module in (lint_rules, stale))
+    sources = "".join(Path(str(module.__file__)).read_text() for module in (lint_rules, beside))
     found = set(re.findall(r'"((?:cache|caption|mark|tag|trigger)\.[a-z_]+)"', sources))
     assert found | {"caption.bom", "caption.wide", "caption.nul"} == set(CODES)
     assert {"bom", "wide", "nul"} <= document.PROBLEM_TEXTS.keys()
+
+
+def test_captions_without_an_image_are_named(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "a.b.png", "sub/c.png", "a.txt", "a.wd14.txt", "a.b.txt", "lost.txt", "sub/d.caption"):
+        (tmp_path / name).touch()
+    corpus = Corpus.open(tmp_path)
+    found = [problem for problem in Linter(corpus).everything(corpus) if problem.code == "caption.orphan"]
+    assert [problem.file for problem in found] == ["lost.txt", "sub/d.caption"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a, {b|c}, d", False),
+        ("{a|{b|c}}", False),
+        ("{{a}}, b", False),
+        ("}a{, b", True),
+        ("{a|b, c", True),
+        ("{a}, b}", True),
+        ("smile, :}, {b|c}", False),
+        ("{a\nb}", True),
+        ("a, b\n{", False),
+    ],
+)
+def test_braces_are_matched_and_not_counted(text: str, found: bool) -> None:
+    assert ("mark.braces" in codes(text, LintOptions())) is found

@@ -211,6 +211,10 @@ def _code_tester(value: Value) -> Callable[[str], object]:
 
 def _is(value: Value, column: int) -> Node:
     word = value.text.casefold()
+    if word == "orphan":  # of a caption without an image there is nothing to find among images
+        message = _("A filter finds images, and an orphan is a caption without one.")
+        remedy = _("See: {command}").format(command="lora-tui captions lint DIR --only caption.orphan")
+        raise QueryError(message, value.column, length=len(value.text), remedy=remedy)
     if word not in STATES:
         message = _("There is no such state.")
         remedy = _("Choose one of: {names}.").format(names=", ".join(sorted(STATES)))
@@ -331,7 +335,6 @@ def _in_group(run: Evaluation) -> Test:
 STATES: dict[str, tuple[Maker, tuple[str, ...], int]] = {
     "untagged": (lambda _run: lambda entry: not entry.tags, (), NUMBERS),
     "missing": (_no_file, (), NUMBERS),
-    "orphan": (_no_file, (), NUMBERS),
     "empty": (lambda _run: lambda entry: entry.document is not None and not entry.document.text.strip(), (), TEXTS),
     "bom": (lambda _run: lambda entry: entry.document is not None and bool(entry.document.bom), (), NUMBERS),
     "badutf8": (
