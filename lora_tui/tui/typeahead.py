@@ -8,6 +8,7 @@ a line to type in. A mixin of the app; knows no screen but by :attr:`takes_keys`
 from __future__ import annotations
 
 from collections import deque
+from time import monotonic
 from typing import Any
 
 from textual import events
@@ -20,7 +21,10 @@ HELD = 500
 """Keys that wait at most; what is typed beyond them is dropped."""
 
 PATIENCE_SECONDS = 0.5
-"""How long a key may be on its way before the next is given out all the same: its widget may be gone."""
+"""How long a key may be on its way before somebody looks after it: its widget may be gone."""
+
+MOST_SECONDS = 10.0
+"""How long a key may be on its way to a widget that is still there, on a machine that has much else to do."""
 
 
 class Arrived(Message):
@@ -37,6 +41,8 @@ class TypeAhead:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._typed: deque[events.Key | events.Paste] = deque()
         self._on_its_way: events.Event | None = None
+        self._goal: Any = None
+        self._sent = 0.0
         super().__init__(*args, **kwargs)
 
     async def on_event(self, event: events.Event) -> None:
@@ -63,8 +69,22 @@ class TypeAhead:
         while self._typed and self._on_its_way is None and not self._held():
             await self._give(self._typed.popleft())
         if self._typed and self._on_its_way is not None:
-            app: Any = self
-            app.set_timer(PATIENCE_SECONDS, lambda waited=self._on_its_way: app.call_later(self._arrived, waited))
+            self._watch(self._on_its_way)
+
+    def _watch(self, event: events.Event) -> None:
+        """Look after a key in a while: one that can come no more keeps nobody waiting."""
+
+        def look() -> None:
+            if event is not self._on_its_way:
+                return
+            there = self._goal in app.screen_stack or self._goal.is_attached
+            if there and monotonic() - self._sent < MOST_SECONDS:
+                self._watch(event)
+            else:
+                app.call_later(self._arrived, event)
+
+        app: Any = self
+        app.set_timer(PATIENCE_SECONDS, look)
 
     def forget_keys(self) -> None:
         """Drop what was typed ahead: what it was meant for did not come about."""
@@ -72,10 +92,11 @@ class TypeAhead:
 
     async def _give(self, event: events.Key | events.Paste) -> None:
         app: Any = self
-        self._on_its_way = event
-        target = app.focused or app.screen
+        self._on_its_way, self._sent = event, monotonic()
+        self._goal = app.focused or app.screen
+        goal = self._goal
         await super().on_event(event)  # type: ignore[misc]  # Textual's App
-        if not event.is_forwarded or not target.post_message(Arrived(event)):
+        if not event.is_forwarded or not goal.post_message(Arrived(event)):
             self._on_its_way = None
 
     async def _on_key(self, event: events.Key) -> None:
@@ -93,9 +114,13 @@ class TypeAhead:
             await self.give_keys()
 
     def _overtakes(self, event: events.Key) -> bool:
-        """Whether keys are waiting for a screen, and this one does something on every screen and is no text."""
+        """Whether keys are waiting for a screen or for one on its way for long, and this one does something on every
+        screen and is no text."""
         app: Any = self
-        if event.is_printable or not app.screen_stack or not self._held():
+        if event.is_printable or not app.screen_stack:
+            return False
+        stuck = self._on_its_way is not None and monotonic() - self._sent > PATIENCE_SECONDS
+        if not stuck and not self._held():
             return False
         keymap = keymap_of(app)
         return any(event.key in keymap.keys(action.id) for action in keymap.actions.of(APP))

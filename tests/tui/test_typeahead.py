@@ -10,8 +10,10 @@ from textual.keys import _character_to_key
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
+from lora_tui.tui import typeahead
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.tags import TagsScreen
+from lora_tui.tui.widgets.dialog import Choose
 from lora_tui.tui.widgets.finder import Finder
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.text_field import TextField
@@ -53,6 +55,22 @@ async def test_a_pair_of_keys_in_one_piece_is_a_pair(tmp_path: Path) -> None:
         await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
         all_at_once(app, " ", "o")
         await soon(pilot, lambda: "by name" in screen_text(app))
+
+
+async def test_no_key_is_given_out_early_on_a_machine_that_has_much_else_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typeahead, "PATIENCE_SECONDS", 0.001)
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        editor = app.screen.editor
+        for _round in range(5):
+            all_at_once(app, "/", *"hat -mat", "enter", "a", *"zebra", "enter", "u", " ", "h")
+            await soon(pilot, lambda: isinstance(app.screen, Choose) and 'add "zebra"' in screen_text(app))
+            assert editor is not None
+            assert editor.filter == "hat -mat"
+            await pilot.press("escape")
 
 
 async def test_what_is_typed_for_a_dialog_waits_for_it(tmp_path: Path) -> None:
