@@ -228,18 +228,12 @@ def save_tables(folder: Path, tables: Tables) -> None:
     """Write the tables of a dataset.
 
     Raises:
-        UserError: they cannot be written.
+        UserError: they cannot be written, or the aliases go in a circle.
     """
     import tomli_w
 
-    document: dict[str, Any] = {"by_ending": tables.by_ending}
-    document |= {"blacklist": list(tables.blacklist)} if tables.blacklist else {}
-    document |= {"order": list(tables.order)} if tables.order else {}
-    document |= {"aliases": dict(tables.aliases)} if tables.aliases else {}
-    lists = {"implies": tables.implications, "consolidate": tables.consolidate, "exclusive": tables.groups}
-    for name, table in lists.items():
-        if table and table is not USUAL_GROUPS:
-            document[name] = {tag: list(others) for tag, others in table.items()}
+    _check_circles(tables, folder / FILE)
+    document = as_document(tables, usual=False)
     path = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -251,6 +245,19 @@ def save_tables(folder: Path, tables: Tables) -> None:
             remedy=_("Check the folder's permissions and free space."),
             code="tables.write",
         ) from error
+
+
+def as_document(tables: Tables, *, usual: bool = True) -> dict[str, Any]:
+    """Tables as their file has them; ``usual``: with the groups that hold where a dataset names none."""
+    document: dict[str, Any] = {"by_ending": tables.by_ending}
+    document |= {"blacklist": list(tables.blacklist)} if tables.blacklist else {}
+    document |= {"order": list(tables.order)} if tables.order else {}
+    document |= {"aliases": dict(tables.aliases)} if tables.aliases else {}
+    lists = {"implies": tables.implications, "consolidate": tables.consolidate, "exclusive": tables.groups}
+    for name, table in lists.items():
+        if table and (usual or table is not USUAL_GROUPS):
+            document[name] = {tag: list(others) for tag, others in table.items()}
+    return document
 
 
 def _names(document: Mapping[str, Any], name: str, path: Path) -> dict[str, str]:

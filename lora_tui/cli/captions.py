@@ -20,9 +20,11 @@ def build(parser: argparse.ArgumentParser) -> None:
         captions_advice,
         captions_conflicts,
         captions_endings,
+        captions_filters,
         captions_import,
         captions_lint,
         captions_past,
+        captions_tables,
     )
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -48,6 +50,8 @@ def build(parser: argparse.ArgumentParser) -> None:
     review.set_defaults(action=_review)
     captions_lint.add(commands)
     captions_advice.add(commands)
+    captions_filters.add(commands)
+    captions_tables.add(commands)
     captions_import.add(commands)
     export = commands.add_parser("export", help=_("write the captions as one file for other programs"))
     add_scope(export)

@@ -213,3 +213,19 @@ async def test_the_line_of_keys_names_scope_command_panes_and_what_follows_space
             assert all(words in line for words in ("a add", "s scope", ": command", "Tab pane", "Space more", "? keys"))
             assert ("r rename" in line) == (pane != "files")
             await pilot.press("tab")
+
+
+async def test_the_images_that_are_shown_are_pinned_under_a_name(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("slash")
+        await type_in(pilot, "name:1")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "FILTER name:1" in screen_text(app))
+        await pilot.press("colon")
+        await type_in(pilot, "pin-filter one")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "These images are kept: in:@one" in screen_text(app))
+        await pilot.press("space", "f")
+        await soon(pilot, lambda: "pinned to 1 image" in screen_text(app))

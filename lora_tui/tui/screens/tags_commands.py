@@ -74,7 +74,7 @@ class Commands:
             elif name == "quick":
                 if rest.partition(" ")[0] not in tuple("123456789"):
                     return OperationError(_("A digit from 1 to 9 is expected here."), len(name) + 1)
-            elif name in ("save-filter", "forget-filter"):
+            elif name in ("save-filter", "pin-filter", "forget-filter"):
                 if not rest.strip():
                     return OperationError(_("A name is expected here."), len(name) + 1)
             elif name in ("w", "diff", "sheet", "help") or substitution(text):
@@ -124,6 +124,8 @@ class Commands:
             edits.action_save()
         elif name == "save-filter":
             self.keep_filter(rest)
+        elif name == "pin-filter":
+            self.keep_filter(rest, pinned=True)
         elif name == "quick":
             digit, _blank, tag = rest.partition(" ")
             self.screen.again.put(digit, tag.strip().strip('"'))
@@ -174,15 +176,17 @@ class Commands:
             return
         self.screen.tell(_("The filter {name} is kept no longer.").format(name=plain(name)), "success")
 
-    def keep_filter(self, name: str) -> None:
-        """Keep the filter in use under a name."""
+    def keep_filter(self, name: str, *, pinned: bool = False) -> None:
+        """Keep the filter in use under a name, or the images that it finds now."""
         editor = self._editor
-        if not editor.filter:
+        if not editor.filter and not pinned:
             self.screen.tell(_("There is no filter that could be kept."), "warning")
             return
         try:
-            save_filter(editor.asking.folder, name, editor.filter)
+            images = [editor.entry(number).name for number in editor.visible] if pinned else None
+            save_filter(editor.asking.folder, name, editor.filter, images=images)
         except UserError as error:
             self.screen.tell(error_words(error), "error")
             return
-        self.screen.tell(_("The filter is kept: in:@{name}").format(name=plain(name)), "success")
+        kept = _("These images are kept: in:@{name}") if pinned else _("The filter is kept: in:@{name}")
+        self.screen.tell(kept.format(name=plain(name)), "success")

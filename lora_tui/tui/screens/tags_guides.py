@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.captions.lint import Problem
 from lora_tui.captions.prune import PURPOSES, prune_plan
-from lora_tui.captions.query import check_filter_name, load_filters
+from lora_tui.captions.query import SavedFilter, check_filter_name, load_filters
 from lora_tui.captions.transaction import Preview
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
@@ -201,7 +201,7 @@ class Guides:
             text = _("No filter is kept yet: {key} filters, and then this keeps it under a name.")
             self.screen.tell(text.format(key=key), "muted")
             return
-        choices = [Choice(name, plain(name), plain(one.query, limit=60)) for name, one in filters.items()]
+        choices = [Choice(name, plain(name), _remark(one)) for name, one in filters.items()]
         keep = Choice("", _("keep this filter as …"), plain(now, limit=60))
         name: str | None = ""
         if filters:
@@ -253,3 +253,11 @@ def _name_flaw(name: str) -> str:
     except UserError as error:
         return error.message
     return ""
+
+
+def _remark(saved: SavedFilter) -> str:
+    """What a saved filter is, beside its name."""
+    if not saved.pinned:
+        return plain(saved.query, limit=60)
+    text = ngettext("pinned to {number} image", "pinned to {number} images", len(saved.images))
+    return text.format(number=count(len(saved.images))) + "  " + plain(saved.query, limit=40)

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "sheet": N_("sheet: the pictures of the marked images, else of those shown"),
     "quick": N_("quick N [TAG]: put a tag on a digit; none frees it"),
     "save-filter": N_("save-filter NAME: keep the filter under a name"),
+    "pin-filter": N_("pin-filter NAME: keep the images that are shown now under a name, whatever becomes of them"),
     "forget-filter": N_("forget-filter NAME: keep it no longer"),
     "help": N_("help: every operation and command, searchable"),
     "s": N_("s/REGEX/TEXT/[t|p|c][i]: replace in whole tags, in parts, or in the caption"),
@@ -43,6 +44,7 @@ ARGUMENTS = {
     "sheet": (),
     "help": (),
     "save-filter": (),
+    "pin-filter": (),
     "forget-filter": (),
 }
 """What can follow a command that is about no tags."""
