@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 HANGUP_SECONDS = 1.0
 """How often the app looks whether its terminal is still there."""
 
+WARNED_SECONDS = 15.0
+"""How long a notice of what is wrong stays: it may be long, and come while the app still reads."""
+
 SLOW_RATE = 20_000
 """Characters a second that are painted at most with the setting for a slow link."""
 
@@ -132,7 +135,8 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
 
     def notify_plain(self, text: str, severity: Any = "information") -> None:
         """A notice over the screen, for what happened in the background; markup in it is shown, not obeyed."""
-        self.notify(plain(text, newlines=True), severity=severity, markup=False)
+        timeout = None if severity == "information" else WARNED_SECONDS
+        self.notify(plain(text, newlines=True), severity=severity, timeout=timeout, markup=False)
 
     def changed(self, *changes: Change) -> None:
         """Tell every screen what changed in the workspace; hidden ones take it in when they are shown."""

@@ -218,3 +218,10 @@ async def test_the_words_above_the_files_end_where_their_columns_do(project: Pat
         for word, number in zip(title.split()[2:], numbers, strict=True):
             place = first.index(number, max(place, title.index(word))) + len(number)
             assert title.index(word) + len(word) == place
+
+
+async def test_a_notice_is_ascii_in_ascii(project: Path) -> None:
+    async with running(project, settings=Settings(ascii=True)) as (app, pilot):
+        app.notify_plain("something is wrong", "warning")
+        await sees(pilot, "something is wrong")
+        assert screen_text(app).isascii()
