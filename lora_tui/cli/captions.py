@@ -158,10 +158,10 @@ def _as_json(entry: Any) -> dict[str, Any]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from lora_tui.captions.as_trained import caption_text
     from lora_tui.captions.document import problem_text
     from lora_tui.captions.tokens import sd15_tokens
-    from lora_tui.captions.view import view
+    from lora_tui.captions.variants import shown_text
+    from lora_tui.captions.view import view, without_marks
     from lora_tui.cli.captions_open import number_of, open_session
     from lora_tui.cli.output import print_json, say
     from lora_tui.text import plain
@@ -171,7 +171,7 @@ def _show(args: argparse.Namespace) -> int:
     documents = []
     for entry in entries:
         seen = view(entry.document.text, session.corpus.profile) if entry.document else None
-        trained = caption_text(entry.document) if entry.document else ""
+        trained = without_marks(shown_text(entry.document, session.corpus.profile), session.corpus.profile)
         tokens = sd15_tokens().count(trained)
         tags = [{"tag": item.text, "zone": item.zone, "line": item.line} for item in seen.items] if seen else []
         document = _as_json(entry) | {"tags": tags, "as_trained": trained, "tokens": tokens}
