@@ -85,10 +85,11 @@ def test_list_show_and_export(folder: Path, capsys: pytest.CaptureFixture[str], 
     assert told(capsys, "list", folder, "--tags")[0] == {"tag": "1girl", "images": 2, "of": 2}
     (shown,) = told(capsys, "show", folder, "a")
     assert (shown["as_trained"], shown["tokens"], shown["prose"]) == ("1girl, solo", 4, False)
-    (folder / "c.txt").write_text("\nsks ||| a;;;b\nsecond")
-    (marked,) = told(capsys, "show", folder, "c")
+    new_caption = folder / "sub" / "c.txt"
+    new_caption.write_text("\nsks ||| a;;;b\nsecond")
+    (marked,) = told(capsys, "show", folder, "sub/c")
     assert (marked["as_trained"], [tag["zone"] for tag in marked["tags"]]) == ("sks, a, b", ["keep", "free", "free"])
-    (folder / "c.txt").unlink()
+    new_caption.unlink()
     told(capsys, "export", folder, tmp_path / "meta.json")
     assert json.loads((tmp_path / "meta.json").read_text())["a"] == {"tags": "1girl, solo"}
     told(capsys, "export", folder, tmp_path / "meta.jsonl", "--where", "solo")
