@@ -262,8 +262,11 @@ def _review(args: argparse.Namespace) -> int:
     from lora_tui.cli.captions_open import author, chosen, open_session, report
 
     session = open_session(args)
-    session.review(chosen(session, args), author(args), right=not args.undo)
-    return report(session.close(), args)
+    numbers = chosen(session, args)
+    session.review(numbers, author(args), right=not args.undo)
+    entries = (session.corpus.entries[number] for number in numbers)
+    unread = [(entry.number, entry.problem) for entry in entries if entry.problem is not None]
+    return report(session.close(), args, refused=unread)
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -213,6 +213,7 @@ def report(
     refused: Sequence[tuple[int, UserError]] = (),
 ) -> int:
     """Say how transactions ended; the exit status: 1 when something was left undone."""
+    from lora_tui.captions.journal import REVIEWS
     from lora_tui.cli.output import print_json, say
 
     if args.json:
@@ -220,7 +221,12 @@ def report(
     else:
         for one in finished:
             if one.record is not None and one.record.files:
-                done = ngettext("{number}: {files} file written", "{number}: {files} files written", one.record.files)
+                if one.record.kind in REVIEWS:
+                    done = ngettext("{number}: {files} caption", "{number}: {files} captions", one.record.files)
+                else:
+                    done = ngettext(
+                        "{number}: {files} file written", "{number}: {files} files written", one.record.files
+                    )
                 written = done.format(number=one.record.number, files=count(one.record.files))
                 say(written + f"  ({plain(one.record.operation)})")
     return tell_losses(finished, args.directory, refused)

@@ -97,3 +97,15 @@ def test_what_cannot_be_read_as_a_caption_says_what_to_do(
         (folder / "a.txt").symlink_to("a.caption")
     (error,) = told(capsys, "edit", folder, "--do", "add x", status=1)["refused"]
     assert remedy in error["remedy"]
+
+
+def test_a_review_says_what_was_not_looked_at_and_writes_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folder(tmp_path, {"a": "x", "b": "a" * 2_000_000})
+    done = told(capsys, "review", folder, status=1)
+    assert [error["place"].endswith("b.txt") for error in done["refused"]] == [True]
+    assert done["transactions"][0]["files"] == 1
+    assert run(["captions", "review", str(folder), "--image", "a"]) == 0
+    said = capsys.readouterr().out
+    assert "1 caption" in said and "written" not in said
