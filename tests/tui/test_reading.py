@@ -32,7 +32,7 @@ async def test_a_warning_of_a_run_is_read_in_full(tmp_path: Path) -> None:
     events.close()
     app = app_on(tmp_path, "training", run=run)
     async with app.run_test(size=(80, 24)) as pilot:
-        await sees(pilot, "R resume  r read")
+        await sees(pilot, "r read")
         assert LONG not in words(app)
         await pilot.press("r")
         await soon(pilot, lambda: isinstance(app.screen, TextView))
