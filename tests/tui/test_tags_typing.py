@@ -229,3 +229,13 @@ async def test_the_images_that_are_shown_are_pinned_under_a_name(tmp_path: Path)
         await soon(pilot, lambda: "These images are kept: in:@one" in screen_text(app))
         await pilot.press("space", "f")
         await soon(pilot, lambda: "pinned to 1 image" in screen_text(app))
+
+
+async def test_wide_characters_are_whole_where_the_line_lies_over_two_panes(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("a")
+        for blanks in ("", " "):  # on both sides of the border
+            tags(app).query_one(Prompt).remark(blanks + "标签" * 19)
+            await soon(pilot, lambda blanks=blanks: blanks + "标签" * 19 in screen_text(app))

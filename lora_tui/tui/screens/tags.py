@@ -20,6 +20,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.covering import CoveringCompositor
 from lora_tui.tui.keymap import key_text
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.tags_again import Again
@@ -70,6 +71,7 @@ class TagsScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._compositor = CoveringCompositor()  # the line that is asked lies over the panes
         self.editor: Editor | None = None
         self.busy = ""
         self._guiding: set[object] = set()

@@ -179,7 +179,7 @@ class _Digit(Choose[str]):
     def __init__(
         self, title: str, choices: Sequence[Choice[str]], *, detail: str, current: str, other: Sequence[str]
     ) -> None:
-        super().__init__(title, choices, detail=detail, current=current)
+        super().__init__(title, choices, detail=detail, current=current, accept=_("choose"))
         self._other = other[0].rpartition(" ")[2] if other else ""
 
     def on_key(self, event: events.Key) -> None:

@@ -41,7 +41,7 @@ def rows_for(text: str) -> list[Found]:
         for name, said in sorted(known.items(), key=lambda row: not row[0].startswith(words[0] if words else "")):
             shown = _(said)
             if all(word in f"{shown} {said}".casefold() for word in words):
-                how = shown.removeprefix(name).lstrip(" :")
+                how = shown.removeprefix(name).lstrip(" :：")
                 rows.append(Found((Cell(name, "accent"), Cell(how, "muted")), shown, name))
         if rows:
             found += [*([Found((Cell(""),))] if found else []), Found((Cell(heading, "strong"),)), *rows]

@@ -160,7 +160,7 @@ def operation_offers(completer: Completer) -> Offering:
         if not blank:
             known = {name: text for name, (_build, text) in VERBS.items()} | ({} if semicolon else COMMANDS)
             return [
-                Offer(f"{lead}{name} ", name, _(text).removeprefix(name).lstrip(" :"))
+                Offer(f"{lead}{name} ", name, _(text).removeprefix(name).lstrip(" :："))
                 for name, text in sorted(known.items())
                 if name.startswith(verb)
             ]
