@@ -52,6 +52,8 @@ class Following:
                 return
             self.report(editor)
             records = await self._follow(editor)
+            if editor is not screen.editor or not screen.query("#files"):
+                return  # another folder was opened meanwhile, or the app is being left
             screen.reviews.follow()
             if screen.is_current:
                 changed = await in_thread(editor.foreign, screen.panes.on_screen())
