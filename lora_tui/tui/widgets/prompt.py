@@ -258,6 +258,8 @@ class Prompt(Vertical):
         rows.styles.height = min(len(self._offers), MOST_OFFERS)
 
     def _row(self, index: int) -> tuple[Cell, Cell]:
+        if index >= len(self._offers):
+            return Cell(""), Cell("")  # closed: the list is about to be hidden
         offer = self._offers[index]
         return Cell(offer.label, "accent" if index == self._chosen else offer.tone), Cell(offer.remark, "muted")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from textual import events
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.widgets import Input
 
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -17,6 +19,9 @@ _MOVES = {
 
 class TextField(Input):
     """An input whose up, down and page keys move the cursor of :attr:`list`."""
+
+    # What is typed never makes the field wider: Textual need not lay the screen out again for every letter.
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False)
 
     def __init__(
         self,
