@@ -1,7 +1,7 @@
-"""The caption engine on a large dataset: opening, filters, completion, bulk edits.
+"""The caption engine on a large dataset: opening, filters, completion, the tag editor, bulk edits.
 
-The dataset is made in a temporary folder: images of no bytes, captions of 28 tags on average from 20,000, some of them
-frequent and most rare, as on booru sites. What costs memory is measured in fresh processes.
+The dataset is made in a temporary folder: one small picture under many names, captions of 28 tags on average from
+20,000, some of them frequent and most rare, as on booru sites. What costs memory is measured in fresh processes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import math
 import os
 import random
 import statistics
+import struct
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=100_000, help=_("how many captions to make"))
     parser.add_argument("--names", type=int, default=250_000, help=_("how many tags to complete from"))
     parser.add_argument("--pairs", type=int, default=5, help=_("how many pairs of bulk edits to measure"))
+    parser.add_argument("--keys", type=int, default=300, help=_("how many keys to press in the app; 0 for none"))
     parser.add_argument("--dir", type=Path, help=_("a folder on the disk to measure; else one for temporary files"))
 
 
@@ -56,12 +59,16 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
         tags = make_dataset(folder, args.images)
         yield from measure_opening(folder)
         yield from measure_engine(folder, tags, args.names)
+        if args.keys > 0:
+            from lora_tui.bench.editor import measure_editor
+
+            yield from measure_editor(folder, Path(name) / "home", tags, args.keys)
         yield from measure_edit(folder, min(EDITED, args.images * 4 // 10), args.pairs)
 
 
 def make_dataset(folder: Path, images: int, seed: int = 3) -> list[str]:
-    """Make images of no bytes and their captions; the tags, the most frequent first."""
-    chance = random.Random(seed)
+    """Make images that are one small picture, and their captions; the tags, the most frequent first."""
+    chance, picture = random.Random(seed), _picture()
     tags = make_tags(TAGS, chance)
     weights = list(itertools.accumulate(1 / (rank + 3) ** 0.9 for rank in range(TAGS)))
     folder.mkdir(parents=True)
@@ -73,8 +80,23 @@ def make_dataset(folder: Path, images: int, seed: int = 3) -> list[str]:
         caption = dict.fromkeys(chance.choices(tags, cum_weights=weights, k=several + several // 5))
         text = ", ".join(itertools.islice(caption, several))
         (part / f"{number:06d}.txt").write_text(text, "utf-8")
-        os.close(os.open(part / f"{number:06d}.png", os.O_CREAT | os.O_WRONLY, 0o644))
+        image = part / f"{number:06d}.png"
+        if number % 10_000 == 0:
+            image.write_bytes(picture)
+        else:
+            os.link(part / f"{number // 10_000 * 10_000:06d}.png", image)
     return tags
+
+
+def _picture() -> bytes:
+    """A PNG of 16 x 16 grey pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + bytes(range(row, row + 16)) for row in range(16)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def make_tags(several: int, chance: random.Random) -> list[str]:

@@ -45,16 +45,8 @@ class Terminal:
     def read(self, seconds: float) -> None:
         """Take in what it paints for this long."""
         end = time.perf_counter() + seconds
-        while (left := end - time.perf_counter()) > 0:
-            if not select.select([self._descriptor], [], [], min(left, 0.02))[0]:
-                continue
-            try:
-                data = os.read(self._descriptor, 65536)
-            except OSError:
-                self.closed = True
-                return
-            self.received += len(data)
-            self._output = (self._output + data)[-_KEPT:]
+        while (left := end - time.perf_counter()) > 0 and not self.closed:
+            self._received(min(left, 0.02))
 
     def wait_for(self, pattern: str, timeout: float = 30.0) -> float:
         """Seconds from the start until text that matches ``pattern`` was painted.
@@ -68,6 +60,40 @@ class Terminal:
                 return time.perf_counter() - self.begun
         last = plain(self.text()[-400:])
         raise UserError(_("The app did not paint what was waited for: {text}").format(text=last), code="bench.paint")
+
+    def send(self, keys: bytes) -> None:
+        """Send keys, and wait for nothing."""
+        os.write(self._descriptor, keys)
+
+    def press(self, key: bytes, pattern: str, timeout: float = 10.0) -> float:
+        """Seconds from a key to the moment when text that matches ``pattern`` was painted behind it, or anything.
+
+        Raises:
+            UserError: nothing of that kind was painted in time.
+        """
+        wanted, seen, begun = re.compile(pattern), b"", time.perf_counter()
+        self.send(key)
+        while time.perf_counter() - begun < timeout and not self.closed:
+            if not (data := self._received(0.02)):
+                continue
+            seen += data
+            if wanted.search(_ESCAPES.sub(b"", seen).decode("utf-8", "replace")):
+                return time.perf_counter() - begun
+        last = plain(self.text()[-400:])
+        raise UserError(_("The app did not paint what was waited for: {text}").format(text=last), code="bench.paint")
+
+    def _received(self, seconds: float) -> bytes:
+        """What it paints within this long, as soon as there is something."""
+        if not select.select([self._descriptor], [], [], seconds)[0]:
+            return b""
+        try:
+            data = os.read(self._descriptor, 65536)
+        except OSError:
+            self.closed = True
+            return b""
+        self.received += len(data)
+        self._output = (self._output + data)[-_KEPT:]
+        return data
 
     def wait_until_at_rest(self, timeout: float = 60.0) -> float:
         """Seconds from the start until it used less than a fifth of a core for half a second."""
