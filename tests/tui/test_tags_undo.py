@@ -14,7 +14,7 @@ async def test_an_undo_that_the_disk_refuses_says_so_and_is_tried_again(tmp_path
     make_dataset(tmp_path, 3)
     before = captions(tmp_path, ".txt")
     files = sorted((tmp_path / "4_hat").glob("*.txt"))
-    async with running(tmp_path, screen="tags") as (app, pilot):
+    async with running(tmp_path, screen="tags", size=(160, 45)) as (app, pilot):
         await soon(pilot, lambda: ready(app))
         await pilot.press("s", "colon")
         await type_in(pilot, "add zebra")
@@ -42,7 +42,7 @@ async def test_a_tag_of_an_earlier_session_is_taken_back_through_undo_and_redo(t
     make_dataset(tmp_path, 3)
     before, data = captions(tmp_path, ".txt"), str(tmp_path)
     assert run(["captions", "edit", data, "--do", "add zebra"]) == 0
-    async with running(tmp_path, screen="tags") as (app, pilot):
+    async with running(tmp_path, screen="tags", size=(160, 45)) as (app, pilot):
         await soon(pilot, lambda: ready(app))
         await pilot.press("u")
         await soon(pilot, lambda: captions(tmp_path, ".txt") == before)
