@@ -57,8 +57,11 @@ class Ledger:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the journal has grown since the last look; costs next to nothing."""
-        last, generation = self._journal.last, self._journal.generation
+        """Whether the journal has grown since the last look, as far as it can be read; costs next to nothing."""
+        try:
+            last, generation = self._journal.last, self._journal.generation
+        except UserError:
+            return False
         if not self._any_review:
             return self._looked != (generation, last)
         return self._seen != last or self._of != (generation, len(self._corpus.entries))

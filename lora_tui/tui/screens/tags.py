@@ -19,6 +19,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
+from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.covering import CoveringCompositor
 from lora_tui.tui.keymap import key_text
@@ -47,6 +48,7 @@ from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change
 
 FREE = frozenset(
@@ -345,6 +347,8 @@ class TagsScreen(BaseScreen):
         async def guided() -> None:
             try:
                 await job()
+            except UserError as error:
+                self.tell(error_words(error), "error")
             finally:
                 self._guiding.discard(guided)
                 self.call_later(self.shell.give_keys)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.as_trained import caption_for, rules_for
+from lora_tui.errors import UserError
 from lora_tui.text import N_, _, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.tags.editor import AS_TRAINED
@@ -15,7 +16,7 @@ from lora_tui.tui.tags.past import change_lines, history_lines
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.virtual_list import VirtualList
-from lora_tui.tui.wording import sentences
+from lora_tui.tui.wording import error_words, sentences
 
 if TYPE_CHECKING:
     from lora_tui.dataset.scan import DatasetImage
@@ -115,7 +116,10 @@ class Look:
         await asyncio.sleep(REST_SECONDS)
         editor, number = self._editor, self.screen.panes.number
         if editor is not None and number >= 0:
-            lines = await in_thread(history_lines if view == "history" else change_lines, editor, number)
+            try:
+                lines = await in_thread(history_lines if view == "history" else change_lines, editor, number)
+            except UserError as error:
+                lines = [(error_words(error), "error")]
             if number == self.screen.panes.number and self.view == view:
                 self._put_text(lines)
 

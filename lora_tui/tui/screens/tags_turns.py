@@ -48,7 +48,11 @@ class Turns:
 
     async def turn_all(self, way: Literal["undo", "redo"]) -> None:
         """Take back all that was done since the folder was opened, or bring back all that was undone."""
-        steps = await in_thread(self._editor.turns, way)
+        try:
+            steps = await in_thread(self._editor.turns, way)
+        except UserError as error:
+            self.screen.tell(error_words(error), "error")
+            return
         if steps:
             self.turn(way, steps)
         else:
