@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 POLL = 0.25
 FAILED = 1
 
-PHASES = {
-    "loading": N_("loading"),
-    "reading": N_("reading"),
-    "tagging": N_("tagging"),
-    "preparing": N_("preparing"),
-    "writing": N_("writing"),
-    "paused": N_("paused"),
-}
-
 ASKED = {
     "stop": N_("asked to stop; what is done stays"),
     "pause": N_("asked to pause"),
@@ -97,6 +88,7 @@ def _list(args: argparse.Namespace) -> int:
     from lora_tui.runs.status import state_word
     from lora_tui.tasks.kinds import kind_word
     from lora_tui.tasks.status import task_status
+    from lora_tui.tasks.words import place_text
 
     found = [task_status(task) for task in _known(args.dir)]
     if args.json:
@@ -131,6 +123,7 @@ def follow(task: TaskFolder) -> TaskStatus:
     """Show how far a task is until it ends; Ctrl+C leaves it going and returns how it stands."""
     from lora_tui.cli.output import Progress
     from lora_tui.tasks.status import task_status
+    from lora_tui.tasks.words import phase_word
 
     status = task_status(task)
     try:
@@ -176,6 +169,7 @@ def _ask(args: argparse.Namespace) -> int:
 def lines(status: TaskStatus) -> list[str]:
     """A task in a few lines: how it stands, what came of it, what to do."""
     from lora_tui.runs.status import state_word
+    from lora_tui.tasks.words import place_text
     from lora_tui.text.plain import plain
     from lora_tui.text.translate import ngettext
 
@@ -206,27 +200,6 @@ def start_detached(home: Path, kind: str, title: str, options: Mapping[str, Any]
     say(_("Follow it: lora-tui tasks watch {task}").format(task=task.name))
     say(_("Stop it: lora-tui tasks stop {task}").format(task=task.name))
     return 0
-
-
-def place_text(status: TaskStatus) -> str:
-    """How far it is, in a few words."""
-    from lora_tui.text.formats import count, duration
-
-    if not status.total:
-        return phase_word(status.phase)
-    text = _("{done} of {total}").format(done=count(status.done), total=count(status.total))
-    if status.phase:
-        text = f"{phase_word(status.phase)} {text}"
-    if status.eta is not None:
-        text += "  " + _("ETA {time}").format(time=duration(status.eta))
-    return text
-
-
-def phase_word(name: str) -> str:
-    """A phase as a person reads it."""
-    from lora_tui.text.plain import plain
-
-    return _(PHASES[name]) if name in PHASES else plain(name)
 
 
 def as_json(status: TaskStatus) -> dict[str, Any]:

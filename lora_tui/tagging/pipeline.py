@@ -56,16 +56,34 @@ def answers(tagger: Tagger, source: Source, on_failed: Failed) -> Iterator[tuple
         UserError: nothing further can be done.
     """
     ready: dict[Future[Any], Item] = {}
+    prepare = _until_fatal(tagger)
     pool = ThreadPoolExecutor(tagger.threads, thread_name_prefix="decode")
     try:
         while True:
             while len(ready) < look_ahead(tagger) and (item := source.take(wait=not ready)) is not None:
-                ready[pool.submit(tagger.prepare, item.path, item.prompt)] = item
+                ready[pool.submit(prepare, item)] = item
             if not ready:
                 return
             yield from _answered(tagger, ready, on_failed)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _until_fatal(tagger: Tagger) -> Callable[[Item], Any]:
+    """The tagger's ``prepare`` for one item, which does nothing more once it failed for all: a server that refuses
+    the key is not asked again by threads to which nobody has told it yet."""
+    fatal: list[FatalError] = []
+
+    def prepare(item: Item) -> Any:
+        if fatal:
+            raise fatal[0]
+        try:
+            return tagger.prepare(item.path, item.prompt)
+        except FatalError as error:
+            fatal.append(error)
+            raise
+
+    return prepare
 
 
 def _answered(tagger: Tagger, ready: dict[Future[Any], Item], on_failed: Failed) -> Iterator[tuple[Item, Answer]]:

@@ -41,6 +41,7 @@ class TypeAhead:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._typed: deque[events.Key | events.Paste] = deque()
         self._on_its_way: events.Event | None = None
+        self._watched: events.Event | None = None
         self._goal: Any = None
         self._sent = 0.0
         super().__init__(*args, **kwargs)
@@ -68,7 +69,8 @@ class TypeAhead:
         """Give out what was typed; called again by a screen when it has become able to take keys."""
         while self._typed and self._on_its_way is None and not self._held():
             await self._give(self._typed.popleft())
-        if self._typed and self._on_its_way is not None:
+        if self._typed and self._on_its_way is not None and self._watched is not self._on_its_way:
+            self._watched = self._on_its_way
             self._watch(self._on_its_way)
 
     def _watch(self, event: events.Event) -> None:

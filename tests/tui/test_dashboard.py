@@ -54,4 +54,5 @@ async def test_the_curve_and_the_numbers_stay_while_the_terminal_changes(tmp_pat
             await soon(pilot, lambda: "it/s" in "\n".join(text_of(screen.query_one("#facts"))))
             text = screen_text(app)
             assert "LOSS" in text and "smooth" in text, (width, height, text)
-            assert ("LEARNING RATE" in text) == bool(screen.query_one("#more").display), (width, height, text)
+            more = screen.query_one("#more")
+            await soon(pilot, lambda more=more: ("LEARNING RATE" in screen_text(app)) == bool(more.display))
