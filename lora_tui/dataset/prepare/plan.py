@@ -34,6 +34,9 @@ NOTE_WORDS: Mapping[str, str] = {
 BYTES_PER_PIXEL = {"png": 1.7, "jpeg": 0.55, "webp": 0.35}
 """Of photographs, about; drawings take less."""
 
+STOP_EVERY = 256
+"""Images between two questions whether to stop."""
+
 Progress = Callable[[int], None]
 Stop = Callable[[], bool]
 
@@ -135,11 +138,28 @@ def make_plan(
         UserError: an option is wrong or a part that it needs is missing; the source cannot be read.
     """
     check_parts(checked(options))
-    masks = _mask_folder(options)
+    _mask_folder(options)  # one that is missing is said before anything is read
+    scan = scan_folder(source.absolute(), on_progress=on_progress, should_stop=should_stop)
+    return plan_scan(scan, source, options, should_stop=should_stop)
+
+
+def plan_scan(scan: Scan, source: Path, options: Options, *, should_stop: Stop | None = None) -> Plan:
+    """The same for images that were read already, as when one option after the other is tried on them.
+
+    Args:
+        scan: of ``source`` alone.
+
+    Raises:
+        UserError: an option is wrong or a part that it needs is missing.
+    """
+    check_parts(checked(options))
     root = source.absolute()
-    scan = scan_folder(root, on_progress=on_progress, should_stop=should_stop)
-    planner = _Planner(root, options, masks)
+    planner = _Planner(root, options, _mask_folder(options))
+    complete = scan.complete
     for number, image in enumerate(scan.images, start=1):
+        if number % STOP_EVERY == 0 and should_stop is not None and should_stop():
+            complete = False
+            break
         planner.add(image, number)
     return Plan(
         root,
@@ -148,7 +168,7 @@ def make_plan(
         (*(one for one in scan.problems if one.severity == "error"), *planner.refused),
         (*_excluded(scan), *planner.left_out),
         tuple(one for one in scan.problems if one.severity != "error" and one.code != "image.excluded"),
-        scan.complete,
+        complete,
     )
 
 

@@ -136,6 +136,14 @@ def test_what_is_missing_is_said_before_anything_is_read(tmp_path: Path, options
     assert raised.value.code == code
 
 
+def test_images_that_were_read_once_are_planned_again_and_again(mixed: Path) -> None:
+    scan = scan_folder(mixed)
+    for options in (Options(size=128), Options(size=64, shape="square", flips=True), Options(fit="pad")):
+        assert plan_scan(scan, mixed, options) == make_plan(mixed, options)
+    with pytest.raises(UserError):
+        plan_scan(scan, mixed, Options(size=3))
+
+
 def test_one_image_is_planned_as_all_are(tmp_path: Path, mixed: Path) -> None:
     options = Options(size=128, flips=True)
     scan = scan_folder(mixed)
