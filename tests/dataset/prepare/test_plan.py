@@ -13,7 +13,7 @@ from PIL import Image
 
 from lora_tui.dataset.prepare.carry import carry_out
 from lora_tui.dataset.prepare.options import Options
-from lora_tui.dataset.prepare.plan import Plan, make_plan, plan_one
+from lora_tui.dataset.prepare.plan import Plan, make_plan, plan_one, plan_scan
 from lora_tui.dataset.scan import scan_folder
 from lora_tui.errors import UserError
 
