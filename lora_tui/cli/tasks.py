@@ -169,12 +169,12 @@ def _ask(args: argparse.Namespace) -> int:
 def lines(status: TaskStatus) -> list[str]:
     """A task in a few lines: how it stands, what came of it, what to do."""
     from lora_tui.runs.status import state_word
-    from lora_tui.tasks.words import place_text
+    from lora_tui.tasks.words import place_text, result_text
     from lora_tui.text.plain import plain
     from lora_tui.text.translate import ngettext
 
     told = [f"{status.task.name}  {state_word(status.state)}  {place_text(status)}".rstrip()]
-    told += [plain(text, limit=600) for text in (status.message, status.advice) if text]
+    told += [plain(text, limit=600) for text in (result_text(status), status.message, status.advice) if text]
     if status.warnings:
         number = len(status.warnings)
         told.append(ngettext("{count} warning:", "{count} warnings:", number).format(count=number))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from lora_tui.errors import UserError
+from lora_tui.jobs.control import request
 from lora_tui.jobs.launch import start
 from lora_tui.python import python_command
 from lora_tui.tasks.folder import TaskFolder, create
+from lora_tui.tasks.status import task_status
+from lora_tui.text.translate import _
+
+Asked = Literal["pause", "resume", "stop"]
+"""What can be asked of a task."""
 
 
 def start_task(home: Path, kind: str, title: str, options: Mapping[str, Any]) -> TaskFolder:
@@ -36,6 +43,22 @@ def resume_task(task: TaskFolder) -> None:
     """
     task.read()
     start(task.root, resume=True, command=_command())
+
+
+def ask_task(task: TaskFolder, what: Asked) -> None:
+    """Ask a task to pause, go on or stop after the image in hand; one that was stopped or died is started again.
+
+    Raises:
+        UserError: it is over and nothing is left to do (``task.ended``), or as :func:`resume_task` and
+            :func:`lora_tui.jobs.control.request`.
+    """
+    status = task_status(task)
+    if status.alive:
+        request(task.root, what)
+    elif what == "resume" and status.can_resume:
+        resume_task(task)
+    else:
+        raise UserError(_("The task has ended."), place=task.name, code="task.ended")
 
 
 def _command() -> list[str]:

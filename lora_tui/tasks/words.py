@@ -1,0 +1,67 @@
+"""A task in words: what it is at, how far it is, and what came of it. The same words for commands and screens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lora_tui.jobs.events import as_count
+from lora_tui.tasks.status import TaskStatus
+from lora_tui.text import N_, _, count, duration, ngettext, plain
+
+PHASES = {
+    "loading": N_("loading"),
+    "reading": N_("reading"),
+    "tagging": N_("tagging"),
+    "preparing": N_("preparing"),
+    "writing": N_("writing"),
+    "paused": N_("paused"),
+}
+
+
+def phase_word(name: str) -> str:
+    """A phase as a person reads it."""
+    return _(PHASES[name]) if name in PHASES else plain(name)
+
+
+def place_text(status: TaskStatus) -> str:
+    """How far it is, in a few words."""
+    if not status.total:
+        return phase_word(status.phase)
+    text = _("{done} of {total}").format(done=count(status.done), total=count(status.total))
+    if status.phase:
+        text = f"{phase_word(status.phase)} {text}"
+    if status.eta is not None:
+        text += "  " + _("ETA {time}").format(time=duration(status.eta))
+    return text
+
+
+def result_text(status: TaskStatus) -> str:
+    """What came of a task that ended by itself, in one line; empty while it is at work, or when nothing is known."""
+    if not status.result:
+        return ""
+    words = {"tag": _tagged, "prepare": _prepared}.get(status.kind)
+    return _(", ").join(words(status.result)) if words is not None else ""
+
+
+def _tagged(result: Mapping[str, Any]) -> list[str]:
+    changed = as_count(result.get("images"))
+    parts = [ngettext("{count} caption changed", "{count} captions changed", changed).format(count=count(changed))]
+    if skipped := as_count(result.get("skipped")):
+        parts.append(ngettext("{count} left alone", "{count} left alone", skipped).format(count=count(skipped)))
+    if failed := as_count(result.get("failed")):
+        parts.append(ngettext("{count} failed", "{count} failed", failed).format(count=count(failed)))
+    return parts
+
+
+def _prepared(result: Mapping[str, Any]) -> list[str]:
+    failed = as_count(result.get("failed"))
+    made = max(as_count(result.get("done")) - failed, 0)
+    parts = [ngettext("{count} image prepared", "{count} images prepared", made).format(count=count(made))]
+    if refused := as_count(result.get("refused")):
+        parts.append(ngettext("{count} refused", "{count} refused", refused).format(count=count(refused)))
+    if out := as_count(result.get("left_out")):
+        parts.append(ngettext("{count} left out", "{count} left out", out).format(count=count(out)))
+    if failed:
+        parts.append(ngettext("{count} failed", "{count} failed", failed).format(count=count(failed)))
+    return parts
