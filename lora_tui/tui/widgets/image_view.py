@@ -25,6 +25,7 @@ from lora_tui.tui.no_color import is_colourless
 from lora_tui.tui.threads import in_thread, start_job
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from textual.app import App
 
 REST_SECONDS = 0.04
@@ -251,6 +252,11 @@ def render(wanted: Wanted) -> Drawn:
             image = open_upright(wanted.path, background=wanted.ground, at_least=least)
     except UserError as error:
         return Drawn(problem=error.message)
+    return drawn_from(image, wanted)
+
+
+def drawn_from(image: Image, wanted: Wanted) -> Drawn:
+    """A picture that is decoded already, drawn as is wanted."""
     columns, rows = fit_cells(image.width, image.height, wanted.columns, wanted.rows)
     style: Literal["half", "ascii"] = "ascii" if wanted.ascii_only else "half"
     picture = draw(image, columns, rows, depth=wanted.depth, style=style, dark=wanted.dark)
