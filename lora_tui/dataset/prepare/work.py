@@ -28,6 +28,7 @@ from lora_tui.text import _, plain
 FOLDER = "prepare"
 FILE = "work.jsonl"
 VERSION = 1
+_HEAD_BYTES = 100_000
 PATIENCE = 15.0
 """Seconds to wait for the processes of a preparation that was killed to finish what they have in hand."""
 
@@ -82,6 +83,11 @@ class Work:
                 os.close(descriptor)
         self._descriptor = self.lock = -1
 
+    @property
+    def head(self) -> dict[str, Any]:
+        """What the first line says: whose work this is."""
+        return {"version": VERSION, "source": str(self._plan.source), "options": self._plan.options.as_dict()}
+
     def is_done(self, item: Item) -> bool:
         """Whether an item was made from the image as it is now, and all its files are still there."""
         record = self.record(item.key)
@@ -126,11 +132,10 @@ class Work:
         self.lock = _locked(self.folder / "lock", self.destination)
         fresh = not self.path.exists() or self.path.stat().st_size == 0
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        head = {"version": VERSION, "source": str(self._plan.source), "options": self._plan.options.as_dict()}
         if fresh:
-            self._add({"head": head})
+            self._add({"head": self.head})
         else:
-            self._read(head)
+            self._read(self.head)
             for folder, _folders, _files in os.walk(self.destination):
                 sweep_temporaries(Path(folder), older_than=-1)
 
@@ -165,12 +170,7 @@ class Work:
                     self._done[entry["done"]] = offset, len(line)
                     _written(entry)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise UserError(
-                    _("The work file of the preparation is damaged."),
-                    place=plain(str(self.path)),
-                    remedy=_("Prepare into another folder."),
-                    code="prepare.damaged",
-                ) from error
+                raise _damaged(self.path) from error
         if self._size == 0:
             self._add({"head": head})
 
@@ -213,6 +213,44 @@ class Work:
             raise
         self._size = offset + len(line)
         return offset, len(line)
+
+
+def is_begun(destination: Path, source: Path, options: Options) -> bool:
+    """Whether a part of this very preparation lies at ``destination``, so that it would be gone on with.
+
+    Reads only. Another program that is at it just now is not noticed.
+
+    Raises:
+        UserError: the folder holds other files (``prepare.not_empty``), another preparation (``prepare.other``), or
+            cannot be read (``prepare.write``).
+    """
+    plan = Plan(source.absolute(), options, ())
+    work = Work(destination.absolute(), plan)
+    try:
+        try:
+            with work.path.open("rb") as file:
+                line = file.readline(_HEAD_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            line = b""
+        if not line.endswith(b"\n"):
+            work._require_empty()
+            return False
+    except OSError as error:
+        raise cannot_write(destination, error) from error
+    try:
+        work._require_same(json.loads(line)["head"], work.head)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(work.path) from error
+    return True
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(
+        _("The work file of the preparation is damaged."),
+        place=plain(str(path)),
+        remedy=_("Prepare into another folder."),
+        code="prepare.damaged",
+    )
 
 
 def _locked(path: Path, destination: Path) -> int:

@@ -1,0 +1,31 @@
+"""What a project has started is remembered until its end was told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lora_tui.settings import state_dir
+from lora_tui.tasks.folder import create
+from lora_tui.tasks.known import note_told, remember_task, remembered_tasks, untold_tasks
+
+
+def test_the_end_of_a_task_is_told_once(tmp_path: Path) -> None:
+    first, second = (create(tmp_path / name, "prepare", name, {}) for name in ("a", "b"))
+    remember_task(tmp_path, first)
+    remember_task(tmp_path, second)
+    assert untold_tasks(tmp_path) == [second, first]
+    note_told(tmp_path, second)
+    note_told(tmp_path, second)
+    assert untold_tasks(tmp_path) == [first]
+    assert remembered_tasks(tmp_path) == [second, first]
+    assert untold_tasks(tmp_path / "another") == []
+
+
+def test_tasks_that_are_gone_and_damaged_notes_are_no_trouble(tmp_path: Path) -> None:
+    task = create(tmp_path, "prepare", "a", {})
+    remember_task(tmp_path, task)
+    (task.root / "task.json").unlink()
+    assert untold_tasks(tmp_path) == []
+    for wrong in ("[]", "{", '{"x": [1]}'):
+        (state_dir() / "tasks.json").write_text(wrong)
+        assert remembered_tasks(tmp_path) == []
