@@ -128,6 +128,23 @@ def test_what_is_written_shows_the_same_as_the_whole_frames(seed: int, system: s
     assert sizes[0] < 0.6 * sizes[1]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_the_same_between_two_changes_of_a_row_is_not_written_again(seed: int) -> None:
+    chance = random.Random(seed)
+    console, painting = Console(color_system="truecolor", force_terminal=True), Painting()
+    reduced, whole = Screen(), Screen()
+    row = [Segment(f"{at:02}", Style(bgcolor=f"#0000{at:02x}")) for at in range(WIDTH // 2)]
+    for number in range(40):
+        for at in chance.sample(range(len(row)), chance.choice((1, 2, 3))):
+            row[at] = Segment(f"{chance.randrange(100):02}", Style(**chance.choice(STYLES)))
+        update = LayoutUpdate([[Strip(row)]], Region(0, 0, WIDTH, 1))
+        short = Reduced(painting, update).render_segments(console)
+        reduced.write(short)
+        whole.write(update.render_segments(console))
+        assert reduced.cells == whole.cells
+        assert number == 0 or len(short) < 200  # the whole row is 400
+
+
 def test_a_frame_that_shows_nothing_new_writes_nothing_until_all_is_forgotten() -> None:
     console, painting = Console(color_system="truecolor", force_terminal=True), Painting()
     update = LayoutUpdate(rows(random.Random(1)), Region(0, 0, WIDTH, HEIGHT))
