@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.config.schema import LearningSection, NoiseSection
-from lora_tui.trainer.objectives.epsilon import Epsilon, alphas_cumprod, min_snr_weights, snr
+from lora_tui.trainer.objectives.diffusion import Diffusion
 from lora_tui.trainer.objectives.noise import fixed_noise, offset_noise, showing
+from lora_tui.trainer.objectives.tables import alphas_cumprod, snr
+from lora_tui.trainer.objectives.weights import min_snr_weights
 from lora_tui.trainer.optim.schedules import rate_factor
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -26,12 +28,20 @@ class Scheduled:
 
     device = torch.device("cpu")
 
+    def __init__(self, prediction: str = "epsilon", **schedule: Any) -> None:
+        self.prediction = prediction
+        self._schedule = schedule
+
     def scheduler_config(self) -> dict[str, Any]:
-        return CONFIG
+        return {**CONFIG, **self._schedule}
 
 
-def _epsilon(**section: Any) -> Epsilon:
-    return Epsilon(Scheduled(), NoiseSection(**section))  # type: ignore[arg-type]
+def _epsilon(**section: Any) -> Diffusion:
+    return Diffusion(Scheduled(), NoiseSection(**section))  # type: ignore[arg-type]
+
+
+def _velocity(**section: Any) -> Diffusion:
+    return Diffusion(Scheduled("v_prediction"), NoiseSection(**section))  # type: ignore[arg-type]
 
 
 def test_noise_is_added_as_diffusers_adds_it() -> None:
@@ -40,6 +50,24 @@ def test_noise_is_added_as_diffusers_adds_it() -> None:
     timesteps = torch.tensor([0, 1, 500, 998, 999])
     ours = _epsilon().add_noise(latents, noise, timesteps)
     assert torch.allclose(ours, theirs.add_noise(latents, noise, timesteps), atol=1e-6)
+
+
+def test_velocity_is_that_of_diffusers() -> None:
+    latents, noise = torch.randn(5, 4, 8, 8), torch.randn(5, 4, 8, 8)
+    timesteps = torch.tensor([0, 1, 500, 998, 999])
+    theirs = DDPMScheduler(**CONFIG).get_velocity(latents, noise, timesteps)
+    assert torch.allclose(_velocity().target(latents, noise, timesteps), theirs, atol=1e-6)
+    assert torch.equal(_epsilon().target(latents, noise, timesteps), noise)
+    assert torch.equal(
+        _velocity().add_noise(latents, noise, timesteps), _epsilon().add_noise(latents, noise, timesteps)
+    )
+
+
+def test_a_table_that_ends_in_nothing_but_noise_is_that_of_diffusers() -> None:
+    theirs = DDPMScheduler(**CONFIG, rescale_betas_zero_snr=True).alphas_cumprod
+    ours = alphas_cumprod({**CONFIG, "rescale_betas_zero_snr": True})
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    assert ours[-1] == 0
 
 
 def test_snr_and_its_weights() -> None:
@@ -53,6 +81,9 @@ def test_snr_and_its_weights() -> None:
     assert weights is not None
     assert torch.allclose(weights, expected, rtol=1e-4)
     assert _epsilon().weights(timesteps) is None
+    of_velocity = _velocity(min_snr_gamma=5.0).weights(timesteps)  # as in diffusers' train_text_to_image.py
+    assert of_velocity is not None
+    assert torch.allclose(of_velocity, expected * theirs / (theirs + 1), rtol=1e-4)
 
 
 def test_an_unknown_table_is_refused() -> None:

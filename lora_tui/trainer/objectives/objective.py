@@ -13,7 +13,10 @@ from lora_tui.config.schema import NoiseSection
 from lora_tui.families.protocol import Model
 
 #: :attr:`Model.prediction` -> a class like :class:`Objective`, made from the model and the settings of noise
-OBJECTIVES = {"epsilon": "lora_tui.trainer.objectives.epsilon:Epsilon"}
+OBJECTIVES = {
+    "epsilon": "lora_tui.trainer.objectives.diffusion:Diffusion",
+    "v_prediction": "lora_tui.trainer.objectives.diffusion:Diffusion",
+}
 
 
 class Objective(Protocol):
