@@ -48,14 +48,15 @@ def combine(
                 place = one.place + sum(map(len, vocabularies[:number]))
                 found.setdefault(key, []).append(one._replace(place=place))
     kept = [
-        _joined(several, how) for several in found.values() if _enough(several, how, votes, len(answers), vocabularies)
+        _joined(several, how) for several in found.values() if enough(several, how, votes, len(answers), vocabularies)
     ]
     if ratings:
         kept.append(max(ratings, key=lambda one: one.score))
     return tuple(sorted(kept, key=lambda one: (-one.score, one.place)))
 
 
-def _enough(several: list[Found], how: Combination, votes: int, models: int, known: Sequence[Vocabulary]) -> bool:
+def enough(several: list[Found], how: Combination, votes: int, models: int, known: Sequence[Vocabulary]) -> bool:
+    """Whether a tag that ``several`` of so many models found is taken."""
     if how == "union":
         return True
     if how == "intersection":

@@ -134,14 +134,21 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(part for part in map(str.strip, text.split(",")) if part)
 
 
-def select(row: Row, vocabulary: Vocabulary, rules: Rules, thresholds: Thresholds | None = None) -> tuple[Found, ...]:
+def select(
+    row: Row,
+    vocabulary: Vocabulary,
+    rules: Rules,
+    thresholds: Thresholds | None = None,
+    cuts: Mapping[str, float] | None = None,
+) -> tuple[Found, ...]:
     """The tags of a row that reach their thresholds, and the likeliest rating, from the most certain on.
 
     Args:
         thresholds: of the model, where it has some of its own.
+        cuts: what :func:`mcut` found in the whole row, where this one holds only a part of it.
     """
     limits = rules.thresholds if thresholds is None else thresholds
-    cut = mcut(row, vocabulary) if rules.mcut else {}
+    cut = (mcut(row, vocabulary) if cuts is None else cuts) if rules.mcut else {}
     names, categories = vocabulary.names, vocabulary.categories
     known: dict[str, float] = {}
     found, rated = [], rules.rating == "off"

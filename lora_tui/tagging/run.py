@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -91,7 +91,7 @@ def tag_dataset(
             journal cannot be written.
     """
     outcome = Outcome()
-    chosen = _chosen(session.corpus, numbers, request, outcome)
+    chosen = chosen_images(session.corpus, numbers, request, outcome)
     heard = _Heard(session.corpus, request.checked(), chosen, on_progress, should_stop, on_warning)
     try:
         models = heard.all(outcome)
@@ -103,12 +103,35 @@ def tag_dataset(
     if on_progress is not None:
         on_progress("writing", 0, len(said), "")
     _meanwhile(session, chosen)
-    outcome.preview = _preview(session, said, request, models, scope)
+    outcome.preview = preview_answers(session.corpus, said, request, models, scope)
     if outcome.preview.changes and not dry_run:
         outcome.transaction = session.apply(outcome.preview, author_of(models))
         session.flush()
     if on_progress is not None:
         on_progress("writing", len(said), len(said), "")
+    return outcome
+
+
+def ask_models(
+    corpus: Corpus,
+    numbers: Iterable[int],
+    request: Request,
+    *,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+    on_warning: Warn | None = None,
+) -> Outcome:
+    """Ask all models about images and keep what they say; captions stay as they are.
+
+    Raises:
+        UserError: as :func:`tag_dataset`.
+    """
+    outcome = Outcome()
+    chosen = chosen_images(corpus, numbers, request, outcome)
+    try:
+        _Heard(corpus, request.checked(), chosen, on_progress, should_stop, on_warning).all(outcome)
+    except StoppedError:
+        outcome.stopped = True
     return outcome
 
 
@@ -127,7 +150,7 @@ def score_table(
         UserError: as :func:`tag_dataset`; and ``tagger.no_scores`` for a model that writes sentences.
         StoppedError: ``should_stop`` said yes.
     """
-    chosen = _chosen(corpus, numbers, request, Outcome())
+    chosen = chosen_images(corpus, numbers, request, Outcome())
     model = resolve(request.models[0], request, on_progress=on_progress, should_stop=should_stop)
     if model.vocabulary is None:
         raise UserError(
@@ -148,6 +171,44 @@ def _found(row: Row, vocabulary: Vocabulary) -> list[Found]:
     """The tags of a row that holds nothing else."""
     pairs = zip(row.places, row.scores, strict=True)
     return [Found(vocabulary.names[place], score, vocabulary.categories[place], place) for place, score in pairs]
+
+
+def target_of(corpus: Corpus, number: int, model: Model, request: Request) -> Target:
+    """An image as a model is asked about it."""
+    entry = corpus.entries[number]
+    prompt = ""
+    if model.kind == "endpoint":
+        prompt = prompts.filled(
+            request.endpoint.prompt,
+            tags=", ".join(entry.tags),
+            name=PurePosixPath(entry.name).stem,
+            trigger=request.trigger,
+        )
+    return Target(number, Path(entry.root) / entry.name, prompt)
+
+
+def together(
+    said: Sequence[Sequence[Found]],
+    vocabularies: Sequence[Vocabulary],
+    texts: Iterable[str],
+    request: Request,
+    models: Sequence[Model],
+) -> Answered:
+    """What is written of one image when all models have spoken.
+
+    Args:
+        said: the tags that each model with a vocabulary found.
+        texts: what each of the others wrote.
+    """
+    found = combine(said, request.combine, vocabularies=vocabularies, votes=request.votes) if said else ()
+    sentences, tags = [], list(compose(found, request.rules))
+    for text in texts:
+        text = shortened(text, request.prose.longest)
+        if text and _is_prose(text):
+            sentences.append(text)
+        else:  # a server that was asked for tags
+            tags += [tag for tag in map(str.strip, text.split(",")) if tag and tag not in tags]
+    return Answered(tuple(map(sys.intern, tags)), tuple(dict.fromkeys(sentences)), models[0].vocabulary is None)
 
 
 def author_of(models: Sequence[Model]) -> str:
@@ -215,17 +276,8 @@ class _Heard:
     def together(self, number: int, models: Sequence[Model]) -> Answered:
         """What all models say of an image to which all have an answer."""
         said = [_found(rows[number], vocabulary) for vocabulary, rows in self._rows if number in rows]
-        known = [vocabulary for vocabulary, _rows in self._rows]
-        found = combine(said, self._request.combine, vocabularies=known, votes=self._request.votes) if said else ()
-        sentences, tags = [], list(compose(found, self._request.rules))
-        for texts in self._texts:
-            text = shortened(texts.get(number, ""), self._request.prose.longest)
-            if _is_prose(text):
-                sentences.append(text)
-            else:  # a server that was asked for tags
-                tags += [tag for tag in map(str.strip, text.split(",")) if tag and tag not in tags]
-        prose_first = models[0].vocabulary is None
-        return Answered(tuple(map(sys.intern, tags)), tuple(dict.fromkeys(sentences)), prose_first)
+        texts = [texts.get(number, "") for texts in self._texts]
+        return together(said, [vocabulary for vocabulary, _rows in self._rows], texts, self._request, models)
 
     def _taking(self, model: Model) -> Callable[[int, Answer], None]:
         """What keeps the answers of a model until all have spoken."""
@@ -245,16 +297,7 @@ class _Heard:
         return take
 
     def _target(self, number: int, model: Model) -> Target:
-        entry = self._corpus.entries[number]
-        prompt = ""
-        if model.kind == "endpoint":
-            prompt = prompts.filled(
-                self._request.endpoint.prompt,
-                tags=", ".join(entry.tags),
-                name=PurePosixPath(entry.name).stem,
-                trigger=self._request.trigger,
-            )
-        return Target(number, Path(entry.root) / entry.name, prompt)
+        return target_of(self._corpus, number, model, self._request)
 
     def _warn_of_eavesdroppers(self) -> None:
         endpoint = self._request.endpoint
@@ -269,7 +312,7 @@ class _Heard:
             self._on_warning(error)
 
 
-def _chosen(corpus: Corpus, numbers: Iterable[int], request: Request, outcome: Outcome) -> list[int]:
+def chosen_images(corpus: Corpus, numbers: Iterable[int], request: Request, outcome: Outcome) -> list[int]:
     """The images to be tagged: one for each caption file, no masks, and none whose caption is to be left alone."""
     chosen, seen = [], set()
     stems = {entry.name.rpartition(".")[0] for entry in corpus.entries}
@@ -301,10 +344,14 @@ def _meanwhile(session: Session, chosen: Sequence[int]) -> None:
     session.corpus.refresh(chosen)
 
 
-def _preview(
-    session: Session, said: dict[int, Answered], request: Request, models: Sequence[Model], scope: str
+def preview_answers(
+    corpus: Corpus, said: Mapping[int, Answered], request: Request, models: Sequence[Model], scope: str
 ) -> Preview:
-    corpus = session.corpus
+    """What answers change in captions, as one operation.
+
+    Args:
+        said: of each image by the number of its entry.
+    """
     answers = {corpus.entries[number].name: answered for number, answered in said.items()}
     names = " ".join(model.name for model in models)
     how = f" {request.combine}" if len(models) > 1 else ""

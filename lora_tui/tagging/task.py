@@ -2,7 +2,8 @@
 
 Its options: ``dataset`` (a folder), ``request`` (:meth:`~lora_tui.tagging.request.Request.as_options`), and if wanted
 ``images`` (names as the corpus has them; else all), ``scope`` (how they were chosen, for the journal), ``profile`` and
-``extensions`` as for every command on captions.
+``extensions`` as for every command on captions. With ``only_ask`` the answers are kept and no caption is written, so
+that thresholds can be tuned on them; ``more`` then names further datasets, each with ``dataset`` and ``images``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.profile import profile_named
 from lora_tui.captions.transaction import Session
 from lora_tui.errors import UserError
-from lora_tui.tagging.request import of_options
-from lora_tui.tagging.run import Outcome, tag_dataset
+from lora_tui.tagging.request import Request, of_options
+from lora_tui.tagging.run import Outcome, ask_models, tag_dataset
 from lora_tui.tagging.summary import summary
 from lora_tui.text import _, plain
 
@@ -36,13 +37,9 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
         UserError: the options are none, the dataset is not there, or as :func:`~lora_tui.tagging.run.tag_dataset`.
     """
     request = of_options(_mapping(options))
-    corpus = Corpus.open(
-        Path(str(options.get("dataset", ""))),
-        profile=profile_named(str(options.get("profile", "ours"))),
-        extensions=options.get("extensions") or None,
-        on_progress=lambda done: report.progress("reading", done, 0),
-        should_stop=report.should_stop,
-    )
+    if options.get("only_ask"):
+        return _ask(options, request, report)
+    corpus = _opened(options, options, report)
     session = Session(corpus)
     try:
         outcome = tag_dataset(
@@ -56,10 +53,7 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
         )
     finally:
         session.close()
-    for number, error in sorted(outcome.failed.items()):
-        report.warn(
-            UserError(error.message, place=plain(corpus.entries[number].name), remedy=error.remedy, code=error.code)
-        )
+    _tell_failed(outcome, corpus, report)
     lost = _lost(outcome, report)
     made = outcome.transaction.record if outcome.transaction is not None else None
     result = summary(outcome, corpus) | {"transaction": made.number if made is not None else None}
@@ -68,6 +62,46 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "empty": len(outcome.empty),
         "complete": not (outcome.stopped or lost),
     }
+
+
+def _ask(options: Mapping[str, Any], request: Request, report: Report) -> dict[str, Any]:
+    """Only fill the store of answers, dataset after dataset."""
+    more = options.get("more")
+    parts = [options, *(one for one in (more if isinstance(more, list) else []) if isinstance(one, Mapping))]
+    result = {"asked": 0, "failed": 0, "complete": True}
+    for part in parts:
+        corpus = _opened(options, part, report)
+        outcome = ask_models(
+            corpus,
+            _numbers(corpus, part.get("images")),
+            request,
+            on_progress=report.progress,
+            should_stop=report.should_stop,
+            on_warning=report.warn,
+        )
+        _tell_failed(outcome, corpus, report)
+        result["asked"] += max((one.answered for one in outcome.models), default=0)
+        result["failed"] += len(outcome.failed)
+        if outcome.stopped:
+            return result | {"complete": False}
+    return result
+
+
+def _opened(options: Mapping[str, Any], part: Mapping[str, Any], report: Report) -> Corpus:
+    return Corpus.open(
+        Path(str(part.get("dataset", ""))),
+        profile=profile_named(str(options.get("profile", "ours"))),
+        extensions=options.get("extensions") or None,
+        on_progress=lambda done: report.progress("reading", done, 0),
+        should_stop=report.should_stop,
+    )
+
+
+def _tell_failed(outcome: Outcome, corpus: Corpus, report: Report) -> None:
+    for number, error in sorted(outcome.failed.items()):
+        report.warn(
+            UserError(error.message, place=plain(corpus.entries[number].name), remedy=error.remedy, code=error.code)
+        )
 
 
 def _mapping(options: Mapping[str, Any]) -> Mapping[str, Any]:
