@@ -65,7 +65,7 @@ async def test_a_caption_that_is_too_long_is_never_cut_by_mending(tmp_path: Path
 async def test_an_expression_that_explodes_leaves_the_screen_alive_and_escape_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(match, "SECONDS", 600.0)
+    monkeypatch.setattr(match, "SECONDS", 12.0)
     make_dataset(tmp_path, 3)
     write(tmp_path, *[", ".join(f"{'a' * 70}b{number}" for number in range(40))] * 3)
     before = texts(tmp_path)
@@ -74,14 +74,14 @@ async def test_an_expression_that_explodes_leaves_the_screen_alive_and_escape_en
         await pilot.press("colon")
         await type_in(pilot, "remove /(a|aa)+$/")
         await pilot.press("enter")
-        await soon(pilot, lambda: bool(tags(app).busy))
         await soon(pilot, lambda: "Looking at 0000.png." in screen_text(app))
+        assert tags(app).busy
         await pilot.press("escape")
         await soon(pilot, lambda: not tags(app).busy)
         assert "takes too long" not in screen_text(app)
         assert texts(tmp_path) == before
         assert tags(app).edits.pending is None
-        monkeypatch.setattr(match, "SECONDS", 2.0)
+        monkeypatch.setattr(match, "SECONDS", 1.0)
         await pilot.press("colon")
         await type_in(pilot, "remove /(a|aa)+$/")
         await pilot.press("enter")
