@@ -22,7 +22,7 @@ from lora_tui.text import _, plain
 from lora_tui.toml_files import TomlError, parse_toml, read_toml
 
 APP = "lora-tui"
-IMAGE_MODES = ("auto", "half", "off")
+IMAGE_MODES = ("auto", "halfcell", "kitty", "sixel", "ascii", "off")
 KEYMAP_NAMES = ("", "vim", "conventional", "bdtm")
 RECENT_LIMIT = 20
 
@@ -36,7 +36,8 @@ class Settings:
         theme: name of a theme, or empty for the default.
         ascii: draw with ASCII characters only.
         slow: repaint sparingly, for a slow link.
-        images: ``auto``, ``half`` (half cells) or ``off`` (no pictures in the terminal).
+        images: how pictures are drawn: ``auto`` (as the environment hints), ``halfcell``, ``kitty`` and ``sixel`` (the
+            terminal's own graphics), ``ascii``, or ``off`` (no pictures in the terminal).
         keymap: a ready-made keymap: ``vim`` (which empty means, too), ``conventional`` or ``bdtm``.
         keys: action id to its keys, replacing the keys that the action has by default.
     """
@@ -216,6 +217,8 @@ def _checked(name: str, value: object, path: Path) -> object:
         return _checked_keys(value, path)
     if not isinstance(value, str):
         raise _wrong(name, value, _("a text"), path)
+    if name == "images" and value == "half":  # its older name
+        return "halfcell"
     if name == "images" and value not in IMAGE_MODES:
         raise _wrong(name, value, _("one of {choices}").format(choices=", ".join(IMAGE_MODES)), path)
     if name == "keymap" and value not in KEYMAP_NAMES:

@@ -11,8 +11,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from lora_tui.doctor.check import NOTE, OK, WARNING, Check
+from lora_tui.drawing.terminals import hinted_protocol
 from lora_tui.text import _, plain
 
 SLOW_ESCAPE = 100
@@ -26,6 +28,7 @@ def terminal_checks(environment: Mapping[str, str] = os.environ) -> Iterator[Che
     yield _size_check()
     yield _colour_check(environment)
     yield _character_check(environment)
+    yield _picture_check(environment)
     if environment.get("TMUX"):
         yield from tmux_checks(ask_tmux())
     elif environment.get("STY"):
@@ -76,6 +79,21 @@ def _character_check(environment: Mapping[str, str]) -> Check:
     return Check(
         "terminal", "characters", WARNING, title, text, _("Set LANG=C.UTF-8; without it the app draws in ASCII.")
     )
+
+
+def _picture_check(environment: Mapping[str, str]) -> Check:
+    """How pictures are drawn, as far as that can be known without asking the terminal."""
+    title, protocol = _("pictures"), hinted_protocol(environment)
+    names = {"kitty": _("Kitty graphics"), "sixel": _("Sixel")}
+    if environment.get("TMUX") or environment.get("STY"):
+        remedy = _('With images = "kitty" in the settings, tmux passes them on where allow-passthrough is on.')
+        return Check("terminal", "pictures", OK, title, _("half cells"), remedy if protocol == "kitty" else "")
+    if not protocol:
+        return Check("terminal", "pictures", OK, title, _("half cells"))
+    if find_spec("textual_image") is None:
+        text = _("half cells; this terminal can draw pixels ({protocol})").format(protocol=names[protocol])
+        return Check("terminal", "pictures", NOTE, title, text, 'pip install "lora-tui[graphics]"')
+    return Check("terminal", "pictures", OK, title, names[protocol])
 
 
 @dataclass(frozen=True)

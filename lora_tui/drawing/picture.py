@@ -69,17 +69,20 @@ class Picture:
     rows: tuple[tuple[Run, ...], ...]
 
 
-def fit_cells(width: int, height: int, columns: int, rows: int, *, enlarge: bool = True) -> tuple[int, int]:
+def fit_cells(
+    width: int, height: int, columns: int, rows: int, *, enlarge: bool = True, ratio: float = CELL_RATIO
+) -> tuple[int, int]:
     """The largest size in cells, within ``columns`` x ``rows``, that keeps the shape of an image in pixels.
 
-    Each side is at least one cell. Without ``enlarge`` an image never takes more half cells than it has pixels.
+    ``ratio`` is a cell's height over its width. Each side is at least one cell. Without ``enlarge`` an image never
+    takes more half cells than it has pixels.
     """
     if width < 1 or height < 1 or columns < 1 or rows < 1:
         return 0, 0
-    scale = min(columns / width, rows * CELL_RATIO / height)
+    scale = min(columns / width, rows * ratio / height)
     if not enlarge:
         scale = min(scale, 1.0)
-    return max(min(round(width * scale), columns), 1), max(min(round(height * scale / CELL_RATIO), rows), 1)
+    return max(min(round(width * scale), columns), 1), max(min(round(height * scale / ratio), rows), 1)
 
 
 def draw(

@@ -86,6 +86,13 @@ APP_ACTIONS: tuple[Action, ...] = (
         show=False,
     ),
     Action(
+        "app.choose-pictures",
+        (),
+        N_("choose pictures"),
+        N_("How pictures are drawn: half cells, the terminal's own graphics, characters, or not at all."),
+        show=False,
+    ),
+    Action(
         "app.rescan",
         ("ctrl+l",),
         N_("read again"),

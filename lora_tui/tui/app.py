@@ -27,6 +27,7 @@ from lora_tui.tui import terminal
 from lora_tui.tui.acting import Acting
 from lora_tui.tui.actions import APP
 from lora_tui.tui.cells import Cell
+from lora_tui.tui.graphics import NO_GRAPHICS, Graphics, open_graphics
 from lora_tui.tui.keymaps import keymap_for
 from lora_tui.tui.marks import ASCII, UNICODE
 from lora_tui.tui.no_color import obey_no_color
@@ -39,6 +40,7 @@ from lora_tui.tui.theme import DEFAULT_THEME, load_themes
 from lora_tui.tui.threads import favour_the_loop, start_job
 from lora_tui.tui.typeahead import TypeAhead
 from lora_tui.tui.widgets.header import HeaderText
+from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.work import RUNS_SECONDS, Work
 from lora_tui.tui.workspace import Change, Workspace
 
@@ -78,6 +80,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         settings: Settings | None = None,
         ascii_only: bool = False,
         wrong_settings: Sequence[UserError] = (),
+        graphics: Graphics = NO_GRAPHICS,
     ) -> None:
         """``run`` is what the training screen shows first; ``wrong_settings`` could not be used and are told."""
         # Textual reads the first mode while it makes itself
@@ -91,6 +94,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         self.workspace = Workspace(directory, run=run)
         self.themes, self.theme_failures = load_themes()
         self._wrong_settings = tuple(wrong_settings)
+        self.graphics = graphics
         self.painting = Painting()
         self._pace = Pace(SLOW_RATE if self.settings.slow else 0)
         self._frame_owed = False
@@ -187,6 +191,15 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         if isinstance(self.screen, BaseScreen):
             self.screen.refresh_keys()
 
+    def use_graphics(self, graphics: Graphics) -> None:
+        """Draw pictures in this way from now on, those on screen at once; say why where what was asked cannot be."""
+        self.graphics = graphics
+        for stack in self._screen_stacks.values():
+            for view in [view for screen in stack for view in screen.query(ImageView)]:
+                view.draw_again()
+        if graphics.problem:
+            self.notify_plain(graphics.problem, "warning")
+
     def make_screens_anew(self) -> None:
         """Throw the screens away and make them again: every word is in another language now."""
         start_job(self, self._make_screens_anew, "screens")
@@ -252,6 +265,8 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
     def _begin(self) -> None:
         self.open_directory(self.workspace.directory, run=self.workspace.run)
         failures = [str(error) for error in (*self._wrong_settings, *self.theme_failures)]
+        if self.graphics.problem:
+            failures.append(self.graphics.problem)
         if self.settings.theme and self.settings.theme not in self.themes:
             failures.append(
                 _("There is no theme {name}. There are {names}.").format(
@@ -283,6 +298,8 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
 
     def on_unmount(self) -> None:
         self.stop_work()
+        if self._driver is not None and (gone := self.painting.farewell()):
+            self._driver.write(gone)
 
     def _handle_exception(self, error: Exception) -> None:
         """Textual's hook for an error of our own: a crash file and two lines instead of a screen of traceback."""
@@ -377,7 +394,13 @@ def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -
         folder = RunFolder(run)
     try:
         app = LoraTuiApp(
-            directory, screen=screen, run=folder, settings=settings, ascii_only=ascii_only, wrong_settings=wrong
+            directory,
+            screen=screen,
+            run=folder,
+            settings=settings,
+            ascii_only=ascii_only,
+            wrong_settings=wrong,
+            graphics=open_graphics(settings.images, slow=settings.slow),
         )
         app.run()
     except UserError:

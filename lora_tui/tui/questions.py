@@ -13,6 +13,7 @@ from lora_tui.text import _, language, plain, set_language
 from lora_tui.text.translate import LANGUAGES
 from lora_tui.tui.acting import Acting
 from lora_tui.tui.actions import APP
+from lora_tui.tui.graphics import open_graphics
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm
 from lora_tui.tui.wording import error_words
@@ -157,6 +158,26 @@ class Questions:
 
         shell = self._shell
         shell.push_screen(Choose(_("Language"), choices, current=shell.settings.language), chosen)
+
+    def action_choose_pictures(self) -> None:
+        """Choose how pictures are drawn; those on screen are drawn again at once."""
+        shell = self._shell
+        titles = {
+            "auto": (_("as the terminal can"), _("pixels where it is known to draw them, else half cells")),
+            "halfcell": (_("half cells"), _("two pixels a cell, in every terminal")),
+            "kitty": (_("Kitty graphics"), _("pixels, in Kitty and Ghostty")),
+            "sixel": (_("Sixel"), _("pixels, in WezTerm, foot, Konsole and others")),
+            "ascii": (_("characters"), _("letters and signs in the colours of the picture")),
+            "off": (_("off"), _("no pictures")),
+        }
+
+        def chosen(mode: str | None) -> None:
+            if mode is not None:
+                self.keep(images=mode)
+                shell.use_graphics(open_graphics(mode, slow=shell.settings.slow))
+
+        choices = [Choice(mode, *words) for mode, words in titles.items()]
+        shell.push_screen(Choose(_("Pictures"), choices, current=shell.settings.images), chosen)
 
     def keep(self, **changes: Any) -> None:
         """Change settings now and in the file; a file that cannot be written is said and left alone."""

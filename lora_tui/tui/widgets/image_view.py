@@ -21,7 +21,9 @@ from textual.widget import Widget
 from lora_tui.drawing.picture import Depth, draw, fit_cells
 from lora_tui.errors import UserError
 from lora_tui.tui.cells import TONES, wrap
+from lora_tui.tui.graphics import MOST_CELLS, NO_GRAPHICS, Graphics, Pixels
 from lora_tui.tui.no_color import is_colourless
+from lora_tui.tui.painting import picture_style
 from lora_tui.tui.threads import in_thread, start_job
 
 if TYPE_CHECKING:
@@ -59,15 +61,17 @@ class Wanted:
     ascii_only: bool
     dark: bool
     ground: tuple[int, int, int]
+    graphics: Graphics = NO_GRAPHICS
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished picture, or why there is none."""
+    """A finished picture, or why there is none; ``pixels`` are what its cells show, where they are no drawing."""
 
     strips: tuple[Strip, ...] = ()
     columns: int = 0
     problem: str = ""
+    pixels: Pixels | None = None
 
     @property
     def cells(self) -> int:
@@ -155,6 +159,10 @@ class ImageView(Widget):
         self._asked = now
         self._ask()
 
+    def draw_again(self) -> None:
+        """Pictures are drawn in another way now."""
+        self._ask()
+
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self._ask())
 
@@ -200,7 +208,7 @@ class ImageView(Widget):
     def _wanted(self) -> Wanted | None:
         if self._path is None:
             return None
-        return wanted_of(self, self._path, self._stamp, self.size.width, self.size.height)
+        return wanted_of(self, self._path, self._stamp, self.size.width, self.size.height, pixels=True)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -219,22 +227,32 @@ class ImageView(Widget):
         return strip.adjust_cell_length(width, base)
 
 
-def wanted_of(widget: Widget, path: Path, stamp: tuple[int, int], columns: int, rows: int) -> Wanted | None:
-    """How a file is drawn on a widget in this terminal; none where there is no room, or pictures are not wanted."""
+def wanted_of(
+    widget: Widget, path: Path, stamp: tuple[int, int], columns: int, rows: int, *, pixels: bool = False
+) -> Wanted | None:
+    """How a file is drawn on a widget in this terminal; none where there is no room, or pictures are not wanted.
+
+    Args:
+        pixels: whether it may be drawn by the terminal's own graphics; many at once would be too much for a link.
+    """
     app = widget.app
     settings = getattr(app, "settings", None)
     if columns < 1 or rows < 1 or (settings is not None and settings.images == "off"):
         return None
     ground = widget.background_colors[1]
+    ascii_only = bool(getattr(app, "ascii_only", False)) or is_colourless(app)
+    ascii_only = ascii_only or (settings is not None and settings.images == "ascii")
+    graphics = getattr(app, "graphics", None) if pixels and not ascii_only else None
     return Wanted(
         path,
         stamp,
         columns,
         rows,
         depth_of(app),
-        bool(getattr(app, "ascii_only", False)) or is_colourless(app),
+        ascii_only,
         app.current_theme.dark,
         (0, 0, 0) if ground.ansi is not None else ground.rgb,
+        graphics or NO_GRAPHICS,
     )
 
 
@@ -244,8 +262,9 @@ def render(wanted: Wanted) -> Drawn:
     from lora_tui.dataset.load import open_upright
     from lora_tui.dataset.thumbnails import SIDE, thumbnail
 
+    across, down = wanted.graphics.cell if wanted.graphics.protocol else (1, 2)
     try:
-        least = Size(wanted.columns, wanted.rows * 2)
+        least = Size(wanted.columns * across, wanted.rows * down)
         if wanted.stamp != (0, 0) and max(least.width, least.height) <= SIDE:
             image = thumbnail(wanted.path, wanted.stamp, background=wanted.ground)
         else:
@@ -257,6 +276,13 @@ def render(wanted: Wanted) -> Drawn:
 
 def drawn_from(image: Image, wanted: Wanted) -> Drawn:
     """A picture that is decoded already, drawn as is wanted."""
+    if wanted.graphics.protocol:
+        across, down = wanted.graphics.cell
+        most = min(wanted.columns, MOST_CELLS), min(wanted.rows, MOST_CELLS)
+        columns, rows = fit_cells(image.width, image.height, *most, ratio=down / across)
+        pixels = wanted.graphics.encode(image, columns, rows)
+        if pixels is not None:
+            return Drawn(_cells_of(pixels, wanted.ground), columns, pixels=pixels)
     columns, rows = fit_cells(image.width, image.height, wanted.columns, wanted.rows)
     style: Literal["half", "ascii"] = "ascii" if wanted.ascii_only else "half"
     picture = draw(image, columns, rows, depth=wanted.depth, style=style, dark=wanted.dark)
@@ -273,6 +299,15 @@ def drawn_from(image: Image, wanted: Wanted) -> Drawn:
             segments.append(Segment(run.text, look))
         strips.append(Strip(segments, picture.columns))
     return Drawn(tuple(strips), picture.columns)
+
+
+def _cells_of(pixels: Pixels, ground: tuple[int, int, int]) -> tuple[Strip, ...]:
+    """The cells that a picture of pixels is shown on; each is a segment, so that none is cut in the middle."""
+    base, strips = Style(bgcolor=Color.from_rgb(*ground)), []
+    for number, row in enumerate(pixels.rows):
+        style = picture_style(pixels, number, base)
+        strips.append(Strip([Segment(cell, style) for cell in row], pixels.columns))
+    return tuple(strips)
 
 
 def depth_of(app: App[object]) -> Depth:
