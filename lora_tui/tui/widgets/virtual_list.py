@@ -278,6 +278,7 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self._forget_strips()
         self._resize_content()
         self._keep_in_view()
+        self.refresh()  # it may have been painted in its new size with the columns of the old one
 
     def notify_style_update(self) -> None:
         self._forget_strips()
