@@ -19,6 +19,7 @@ from lora_tui.captions.document import CaptionDocument, decoded
 from lora_tui.captions.files import with_dots
 from lora_tui.captions.folders import Folder, look_of, natural, opened, read_bytes, trusted_look, walk
 from lora_tui.captions.index import Index
+from lora_tui.captions.masks import without_masks
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.snapshot import Snapshot, Stamps, is_worth, load, save, snapshot_path
 from lora_tui.captions.view import tags_of
@@ -463,8 +464,9 @@ class Corpus:
                 return True
         return False
 
-    def _walk(self) -> Iterator[Folder]:
-        return walk(str(self.root), self.suffixes, self.extensions, self.new_extension)
+    def _walk(self) -> Iterable[Folder]:
+        """The folders with the images that can have captions: masks are pictures, too, and none of them."""
+        return without_masks(tuple(walk(str(self.root), self.suffixes, self.extensions, self.new_extension)))
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:

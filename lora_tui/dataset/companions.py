@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from lora_tui.dataset.masks import MASK_ENDINGS
+from lora_tui.captions.masks import MASK_ENDINGS
 from lora_tui.dataset.scan import IMAGE_SUFFIXES, OTHER_SUFFIXES
 
 _CACHE = re.compile(r"(_\d+x\d+)?_[a-z0-9]+(_te|_te_outputs|_outputs)?\.npz")

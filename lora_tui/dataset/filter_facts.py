@@ -7,7 +7,7 @@ pictures themselves, all of them, and are looked for once, when a filter first a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,19 @@ class FilterFacts:
         size = fit_image(width, height, self._data, self._buckets).bucket
         return size.width, size.height
 
+    def noted(self) -> Callable[[int], Collection[str]]:
+        """Gives what a person has noted of a picture, by what the notes say now: excluded, cropped, seen."""
+        notes = NotesBelow(self._root)
+
+        def of(number: int) -> list[str]:
+            if number >= len(self._names):
+                return []
+            name = self._names[number]
+            said = {"excluded": notes.excluded(name), "cropped": notes.crop(name), "seen": notes.reviewed(name)}
+            return [word for word, holds in said.items() if holds]
+
+        return of
+
     def groups(self) -> dict[int, str]:
         """The group of each image that has near-duplicates; decodes every image that was not decoded before."""
         if self._groups is None:
@@ -124,6 +137,14 @@ class FactsWhenAsked:
         Raises:
             UserError: what the facts are made of cannot be read.
         """
+        return self._facts.image(number)
+
+    def noted(self) -> Callable[[int], Collection[str]]:
+        """Gives what a person has noted of a picture. Raises as :meth:`image`."""
+        return self._facts.noted()
+
+    @property
+    def _facts(self) -> FilterFacts:
         if self._made is None:
             self._made = self._make()
-        return self._made.image(number)
+        return self._made

@@ -81,8 +81,12 @@ class Notes:
 
     def with_crop(self, name: str, crop: Crop | None) -> Notes:
         """The same with another crop of an image; none for the whole image."""
-        crops = {key: value for key, value in self.crops.items() if key != name}
-        return replace(self, crops=crops if crop is None else {**crops, name: crop})
+        return self.with_crops({name: crop})
+
+    def with_crops(self, chosen: Mapping[str, Crop | None]) -> Notes:
+        """The same with other crops of images; none for whole images."""
+        crops = {**self.crops, **chosen}
+        return replace(self, crops={name: crop for name, crop in crops.items() if crop is not None})
 
     def reviewing(self, *names: str, reviewed: bool = True) -> Notes:
         """The same with these images marked as reviewed, or not."""
@@ -152,6 +156,11 @@ def is_excluded(layers: tuple[Layer, ...], name: str) -> bool:
     return any(layer.prefix + name in layer.notes.excluded for layer in layers)
 
 
+def is_reviewed(layers: tuple[Layer, ...], name: str) -> bool:
+    """Whether any of the notes has the picture ``name`` marked as reviewed, see :func:`is_excluded`."""
+    return any(layer.prefix + name in layer.notes.reviewed for layer in layers)
+
+
 def crop_in(layers: tuple[Layer, ...], name: str) -> Crop | None:
     """The crop of the file ``name``, see :func:`is_excluded`."""
     crops = (layer.notes.crops.get(layer.prefix + name) for layer in reversed(layers))
@@ -175,6 +184,11 @@ class NotesBelow:
         """The crop of the file ``name``. Raises as :func:`load_notes`."""
         folder, _slash, file = name.rpartition("/")
         return crop_in(self._of(folder), clean(file))
+
+    def reviewed(self, name: str) -> bool:
+        """Whether the picture ``name`` is marked as reviewed. Raises as :func:`load_notes`."""
+        folder, _slash, file = name.rpartition("/")
+        return is_reviewed(self._of(folder), clean(file))
 
     def _of(self, folder: str) -> tuple[Layer, ...]:
         found = self._layers.get(folder)
@@ -268,7 +282,7 @@ def change_notes(home: Path, change: Callable[[Notes], Notes]) -> Notes:
 
 def _with_notes(layers: tuple[Layer, ...], home: Path, prefix: str) -> tuple[Layer, ...]:
     notes = load_notes(home)
-    return (*layers, Layer(notes, prefix)) if notes.excluded or notes.crops else layers
+    return (*layers, Layer(notes, prefix)) if notes.excluded or notes.crops or notes.reviewed else layers
 
 
 def _read(path: Path) -> bytes:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.files import pick_sidecar, with_dots
+from lora_tui.captions.masks import masks_among
 from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.facts import ImageFacts, read_facts
-from lora_tui.dataset.masks import masks_among
 from lora_tui.dataset.notes import Layer, clean, crop_in, is_excluded
 from lora_tui.dataset.problems import Problem, problem, problem_of, unsupported
 from lora_tui.dataset.verdicts import Verdicts

@@ -106,3 +106,12 @@ def test_a_caption_is_taken_for_many_images_at_once(tmp_path: Path) -> None:
     begun = time.process_time()
     assert all(corpus.text_from("7", entry.name) == "x" for entry in corpus.entries)
     assert time.process_time() - begun < 0.3
+
+
+def test_masks_are_no_images_that_have_captions(tmp_path: Path) -> None:
+    names = ("a", "a-masklabel", "masks/b", "b", "sub/masks/c", "sub/c", "masks/venice")
+    corpus = Corpus.open(make_folder(tmp_path, dict.fromkeys(names, "hat")))
+    assert [entry.name for entry in corpus.entries] == ["a.png", "b.png", "masks/venice.png", "sub/c.png"]
+    make_folder(tmp_path, {"d": "new", "d-masklabel": None})
+    corpus.refresh()
+    assert [entry.name for entry in corpus.entries][4:] == ["d.png"]

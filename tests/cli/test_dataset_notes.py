@@ -64,6 +64,22 @@ def test_source_licence_and_reviews_are_kept(dataset: Path, capsys: pytest.Captu
     assert (told["reviewed"], told["source"]) == ([], "my camera")
 
 
+def test_filters_find_what_was_noted(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes(dataset, capsys, "--image", "a.png", "--exclude")
+    notes(dataset, capsys, "--image", "b.png", "--crop", "10,10,512x384")
+    notes(dataset, capsys, "--image", "sub/c.png", "--reviewed")
+
+    def found(where: str) -> list[str]:
+        capsys.readouterr()
+        assert run(["captions", "list", str(dataset), "--where", where, "--json"]) == 0
+        return [row["image"] for row in json.loads(capsys.readouterr().out)]
+
+    assert found("is:excluded") == ["a.png"]
+    assert found("-is:excluded") == ["b.png", "sub/c.png"]
+    assert (found("is:cropped"), found("is:seen")) == (["b.png"], ["sub/c.png"])
+    assert found("is:excluded OR is:seen") == ["a.png", "sub/c.png"]
+
+
 def test_a_change_without_images_is_a_mistake(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", "notes", str(dataset), "--exclude"]) == 2
     assert "--image" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lora_tui.dataset.masks import masks_among
+from lora_tui.captions.masks import masks_among
 from lora_tui.dataset.scan import scan_folder
 
 MakeImage = Callable[..., Path]

@@ -103,6 +103,11 @@ async def test_the_filter_of_the_tag_editor_finds_images_and_plain_words_names(t
         await typed(pilot, "0003")
         await pilot.press("enter")
         await soon(pilot, lambda: names(app) == ["0003.png"])
+        await pilot.press("x")
+        await soon(pilot, lambda: "1 left out" in screen_text(app))
+        await pilot.press("slash", "ctrl+u")
+        await typed(pilot, "-is:excluded hat")
+        await soon(pilot, lambda: "0003.png" not in names(app) and len(names(app)) == 11)
 
 
 async def test_a_mistake_in_a_filter_is_told_with_its_place_and_the_list_stays(tmp_path: Path) -> None:

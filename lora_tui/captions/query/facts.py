@@ -41,6 +41,9 @@ class Facts(Protocol):
     def image(self, number: int) -> ImageFacts | None:
         """The facts of an entry's image; none when it cannot be read."""
 
+    def noted(self) -> Callable[[int], Collection[str]]:
+        """Gives what a person has noted of an entry's picture, by now: ``excluded``, ``cropped``, ``seen``."""
+
 
 class History(Protocol):
     """What the journal knows of a dataset's captions."""

@@ -332,6 +332,16 @@ def _in_group(run: Evaluation) -> Test:
     return lambda entry: (image := facts.image(entry.number)) is not None and bool(image.duplicates)
 
 
+def _noted(word: str) -> Maker:
+    def make(run: Evaluation) -> Test:
+        facts = run.context.facts
+        assert facts is not None
+        noted = facts.noted()
+        return lambda entry: word in noted(entry.number)
+
+    return make
+
+
 STATES: dict[str, tuple[Maker, tuple[str, ...], int]] = {
     "untagged": (lambda _run: lambda entry: not entry.tags, (), NUMBERS),
     "missing": (_no_file, (), NUMBERS),
@@ -350,6 +360,9 @@ STATES: dict[str, tuple[Maker, tuple[str, ...], int]] = {
     "reviewed": (_history(_reviewed), ("history",), NUMBERS),
     "lint": (_any_problem, ("lint",), SLOW),
     "duplicate": (_in_group, ("facts",), NUMBERS),
+    "excluded": (_noted("excluded"), ("facts",), NUMBERS),
+    "cropped": (_noted("cropped"), ("facts",), NUMBERS),
+    "seen": (_noted("seen"), ("facts",), NUMBERS),
 }
 """What can stand after ``is:``: the test, what it needs of the context, what it costs."""
 

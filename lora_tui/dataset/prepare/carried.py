@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.captions.files import MAX_BYTES
+from lora_tui.captions.masks import MASK_ENDINGS, MASK_FOLDERS
 from lora_tui.dataset.companions import is_image_name
-from lora_tui.dataset.masks import MASK_ENDINGS, MASK_FOLDERS
 from lora_tui.dataset.scan import IMAGE_SUFFIXES
 
 COMPUTED = frozenset({".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".lock", ".part", ".tmp"})

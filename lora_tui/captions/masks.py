@@ -7,8 +7,11 @@ or ``masks`` and lies in the folder of the images or around it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
+
+from lora_tui.captions.folders import Folder
 
 MASK_ENDINGS = ("-masklabel.png", "-condlabel.png")
 """What OneTrainer puts behind an image's stem for its mask."""
@@ -36,6 +39,24 @@ def masks_among(names: Iterable[str]) -> dict[str, str]:
         if image is not None:
             found[name] = image
     return found
+
+
+def without_masks(folders: Sequence[Folder]) -> Sequence[Folder]:
+    """The same folders without the masks among their images."""
+    if not any(
+        not MASK_FOLDERS.isdisjoint(folder.prefix.split("/"))
+        or any(name.endswith(MASK_ENDINGS) for name, _caption in folder.files)
+        for folder in folders
+    ):
+        return folders
+    masks = masks_among(folder.prefix + name for folder in folders for name, _caption in folder.files)
+    if not masks:
+        return folders
+    kept = (
+        replace(folder, files=tuple(pair for pair in folder.files if folder.prefix + pair[0] not in masks))
+        for folder in folders
+    )
+    return tuple(folder for folder in kept if folder.files)
 
 
 def _may_be_mask(name: str) -> bool:
