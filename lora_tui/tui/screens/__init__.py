@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lora_tui.text import N_
 from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, HELP_ACTIONS, LIST_ACTIONS, Action, Actions
 from lora_tui.tui.screens.dataset_actions import ALIKE_ACTIONS, DATASET_ACTIONS
+from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
 from lora_tui.tui.screens.runs_actions import RUNS_ACTIONS
@@ -125,5 +126,15 @@ def all_actions() -> Actions:
     shows = tuple(entry.action for entry in SCREENS)
     own = tuple(action for entry in SCREENS for action in entry.actions)
     return Actions(
-        (*shows, *APP_ACTIONS, *own, *LIST_ACTIONS, *DIALOG_ACTIONS, *OVER_ACTIONS, *HELP_ACTIONS, *ALIKE_ACTIONS)
+        (
+            *shows,
+            *APP_ACTIONS,
+            *own,
+            *LIST_ACTIONS,
+            *DIALOG_ACTIONS,
+            *OVER_ACTIONS,
+            *HELP_ACTIONS,
+            *ALIKE_ACTIONS,
+            *PREPARE_ACTIONS,
+        )
     )

@@ -24,6 +24,7 @@ from lora_tui.tui.screens.dataset_acts import Acts
 from lora_tui.tui.screens.dataset_facts import FactsPane
 from lora_tui.tui.screens.dataset_find import Finding
 from lora_tui.tui.screens.dataset_fixes import Mending
+from lora_tui.tui.screens.dataset_prepare_door import Preparing
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
@@ -69,9 +70,10 @@ class DatasetScreen(BaseScreen):
         self.finding = Finding(self)
         self.acts = Acts(self)
         self.mending = Mending(self)
+        self.preparing = Preparing(self)
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.facts, self.finding, self.acts, self.mending
+        return self, self.facts, self.finding, self.acts, self.mending, self.preparing
 
     @property
     def takes_keys(self) -> bool:

@@ -15,6 +15,7 @@ from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import Keymap
 from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.screens.rebinding import AskKey
+from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.widgets.finder import Finder, Found
 from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
@@ -31,6 +32,7 @@ CONTEXTS = {
     SWEEP: N_("In the review sweep"),
     SHEET: N_("In the contact sheet"),
     ALIKE: N_("Among images that are alike"),
+    PREPARE: N_("While images are prepared"),
     HELP: N_("In this list of keys"),
 }
 

@@ -45,13 +45,21 @@ class FormList(VirtualList):
 
     DEFAULT_CSS = "FormList { height: 1fr; }"
 
-    def __init__(self, row: Callable[[int], FieldRow], *, empty: str = "") -> None:
-        super().__init__([Column(TITLE_WIDTH)], lambda index: (row(index).title,), empty=empty)
-        self._field = row
+    def __init__(
+        self,
+        row: Callable[[int], FieldRow],
+        *,
+        empty: str = "",
+        title_width: int = TITLE_WIDTH,
+        id: str | None = None,  # noqa: A002 - Textual's own name
+    ) -> None:
+        """``title_width``: cells of the names."""
+        super().__init__([Column(title_width)], lambda index: (row(index).title,), empty=empty, id=id)
+        self._field, self._title_width = row, title_width
 
     def place_of_value(self, width: int) -> tuple[int, int]:
         """Where values begin and how wide they are in ``width`` cells."""
-        start = _LEFT + TITLE_WIDTH + 1
+        start = _LEFT + self._title_width + 1
         return start, max(VALUE_WIDTH, (width - start) // 3)
 
     def _row_strip(self, index: int, width: int) -> Strip:
@@ -68,7 +76,7 @@ class FormList(VirtualList):
         pieces = [
             Cell(self._lead(here).text[0], "accent" if self._live else "muted"),
             Cell("* " if field.changed else "  ", "accent"),
-            Cell(fit(field.title.text, TITLE_WIDTH, ellipsis=marks.ellipsis) + " ", field.title.tone),
+            Cell(fit(field.title.text, self._title_width, ellipsis=marks.ellipsis) + " ", field.title.tone),
             Cell(fit(field.value.text, value_width, cut="middle", ellipsis=marks.ellipsis), field.value.tone),
         ]
         if rest:
