@@ -20,6 +20,7 @@ SWEEP = "sweep"
 SHEET = "sheet"
 CONFLICTS = "conflicts"
 ALIKE = "alike"
+CROP = "crop"
 HELP = "help"
 OVER: dict[str, tuple[str, ...]] = {
     DIALOG: (LIST,),
@@ -29,6 +30,7 @@ OVER: dict[str, tuple[str, ...]] = {
     SWEEP: (),
     SHEET: (),
     ALIKE: (),
+    CROP: (),
 }
 """What lies over a screen and takes its keys away, with the contexts whose keys work there beside its own."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lora_tui.text import N_
 from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, HELP_ACTIONS, LIST_ACTIONS, Action, Actions
 from lora_tui.tui.screens.dataset_actions import ALIKE_ACTIONS, DATASET_ACTIONS
+from lora_tui.tui.screens.dataset_crop_actions import CROP_ACTIONS
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
@@ -136,5 +137,6 @@ def all_actions() -> Actions:
             *HELP_ACTIONS,
             *ALIKE_ACTIONS,
             *PREPARE_ACTIONS,
+            *CROP_ACTIONS,
         )
     )

@@ -1,7 +1,8 @@
 """The images of the project before they are tagged and trained: as a list or as pictures, filtered, sorted, marked.
 
 This file composes and routes. Of its parts ``dataset_facts`` shows the one under the cursor, ``dataset_find`` filters,
-sorts and marks, ``dataset_acts`` leaves out, moves and brings back, ``dataset_fixes`` mends captions; ``dataset_alike``
+sorts and marks, ``dataset_acts`` leaves out, moves and brings back, ``dataset_fixes`` mends captions,
+``dataset_crops`` has parts of images chosen; ``dataset_alike``
 reviews duplicates and ``dataset_numbers`` counts.
 """
 
@@ -21,6 +22,7 @@ from lora_tui.tui.file_rows import FileRow, build_rows
 from lora_tui.tui.road import TONE_OF_MARK, gravity_words
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.dataset_acts import Acts
+from lora_tui.tui.screens.dataset_crops import Cropping
 from lora_tui.tui.screens.dataset_facts import FactsPane
 from lora_tui.tui.screens.dataset_find import Finding
 from lora_tui.tui.screens.dataset_fixes import Mending
@@ -71,9 +73,10 @@ class DatasetScreen(BaseScreen):
         self.acts = Acts(self)
         self.mending = Mending(self)
         self.preparing = Preparing(self)
+        self.cropping = Cropping(self)
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.facts, self.finding, self.acts, self.mending, self.preparing
+        return self, self.facts, self.finding, self.acts, self.mending, self.preparing, self.cropping
 
     @property
     def takes_keys(self) -> bool:

@@ -130,13 +130,16 @@ class FactsPane:
             second.append(_("{share}% cut").format(share=max(round(100 * (1 - kept)), 1)))
         repeats = row.image.repeats
         second.append(ngettext("{count} repeat", "{count} repeats", repeats).format(count=count(repeats)))
-        if row.image.crop is not None:
-            second.append(_("cropped to {width} x {height}").format(width=row.image.width, height=row.image.height))
         if row.reviewed:
             second.append(_("reviewed"))
         if row.excluded:
             second = [_("left out: neither trained nor exported")]
-        return [dot.join(first), dot.join(second)]
+        lines = [dot.join(first), dot.join(second)]
+        if row.image.crop is not None:
+            words = _("cropped to {width} x {height} px, from {left}, {top}")
+            crop = row.image.crop
+            lines.insert(1, words.format(width=crop.width, height=crop.height, left=crop.left, top=crop.top))
+        return lines
 
     def _caption_lines(self, row: FileRow, width: int, room: int) -> list[str]:
         if row.image is None:
