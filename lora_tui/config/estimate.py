@@ -138,7 +138,8 @@ def _cached_texts(config: Config, images: int) -> int:
         return 0
     targets = facts_for(config.model.family).targets(config.model.base)
     width = next((target.inputs for target in targets if target.part == "text_encoder"), 0)
-    texts = images * (config.captions.variants if config.captions.shuffle else 1)
+    captions = config.captions
+    texts = images * (captions.variants * (2 if captions.tag_warmup else 1) if captions.varied else 1)
     return texts * TEXT_TOKENS * width * CACHED_VALUE_BYTES
 
 

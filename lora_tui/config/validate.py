@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.fields import fields
 from lora_tui.config.findings import SEVERITIES, Finding
-from lora_tui.config.rules import course, places, values
+from lora_tui.config.rules import captions, course, optimizer, places, values
 from lora_tui.config.schema import Config
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def check_config(
 
             plan = make_plan(config, scan)
     if plan is not None and plan.total_steps > 0:
-        found += course.plan(config, plan)
+        found += [*course.plan(config, plan), *captions.plan(config, plan)]
     return tuple(sorted(found, key=_order))
 
 
 def _each(config: Config) -> Iterator[Finding]:
-    for rule in (*places.RULES, *values.RULES, *course.RULES):
+    for rule in (*places.RULES, *values.RULES, *optimizer.RULES, *captions.RULES, *course.RULES):
         yield from rule(config)
 
 

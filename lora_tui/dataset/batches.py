@@ -46,10 +46,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Showings of images of one size, at most as many as the batch size."""
+    """Showings of images of one size, at most as many as the batch size; ``place`` is its own in the epoch, from 0."""
 
     bucket: Size
     items: tuple[Item, ...]
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,11 @@ class DataPlan:
             for start in range(0, len(items), self.batch_size):
                 batches.append(Batch(size, tuple(items[start : start + self.batch_size])))
         keyed_random("batches of an epoch", self.seed, number).shuffle(batches)
-        return tuple(batches)
+        return tuple(replace(batch, place=place) for place, batch in enumerate(batches))
+
+    def updates_before(self, epoch: int, batch: Batch) -> int:
+        """How many updates are behind when a batch of an epoch is shown."""
+        return epoch * self.steps_per_epoch + batch.place // self.accumulation
 
     def flipped(self, epoch: int, item: Item) -> bool:
         """Whether this showing is mirrored left to right."""

@@ -195,6 +195,8 @@ class RunMetadata:
         }
 
     def _modelspec(self, now: float) -> dict[str, Any]:
+            "ss_caption_dropout_every_n_epochs": config.captions.dropout_epochs,
+            "ss_caption_tag_dropout_rate": config.captions.tag_dropout,
         config, facts = self._made_of.config, self._made_of.facts
         side = config.data.resolution
         spec = {

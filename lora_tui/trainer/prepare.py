@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from lora_tui.caches import ContentStore
-from lora_tui.captions.as_trained import CaptionRules, caption_text, possible_captions, rules_for, whole_caption
+from lora_tui.captions.as_trained import (
+    CaptionRules,
+    longest_caption,
+    possible_captions,
+    rules_for,
+    source_text,
+    whole_caption,
+)
 from lora_tui.captions.files import read_caption
 from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
 from lora_tui.dataset.load import content_hash
@@ -34,8 +41,12 @@ class Data:
     hashes: dict[str, str] = field(default_factory=dict)
 
     def whole_caption(self, uid: str) -> str:
-        """What is trained of an image's caption that is neither shuffled nor dropped."""
+        """What is trained of an image's caption where nothing varies."""
         return whole_caption(self.captions.get(uid, ""), self.rules)
+
+    def longest_caption(self, uid: str, measure: Callable[[str], int]) -> str:
+        """The longest that an image's caption can become."""
+        return longest_caption(self.captions.get(uid, ""), self.rules, measure)
 
 
 def prepare_data(session: Session) -> Data:
@@ -49,8 +60,9 @@ def prepare_data(session: Session) -> Data:
     config = session.config
     scan = scan_datasets(config, on_progress=lambda done: phase(done, 0))
     _report_problems(session, scan)
-    captions = _read_captions(session, scan)
-    data = Data(scan, _plan(session, scan), captions, rules_for(config))
+    rules = rules_for(config)
+    captions = _read_captions(session, scan, rules)
+    data = Data(scan, _plan(session, scan), captions, rules)
     if not data.plan.train:
         raise UserError(
             _("every image is held out for validation."),
@@ -144,7 +156,7 @@ def encode_texts(session: Session, data: Data, model: Model, length: int) -> Tex
 def caption_length(session: Session, data: Data, model: Model) -> int:
     """The length of rows of tokens for this run's captions; captions beyond the limit are warned of."""
     limit = session.config.captions.max_tokens
-    texts = {uid: data.whole_caption(uid) for uid in data.captions}
+    texts = {uid: data.longest_caption(uid, model.token_count) for uid in data.captions}
     long = [uid for uid, text in texts.items() if model.token_count(text) > limit]
     if long:
         session.warn(
@@ -169,7 +181,7 @@ def _all_texts(data: Data) -> set[str]:
     return found
 
 
-def _read_captions(session: Session, scan: Scan) -> dict[str, str]:
+def _read_captions(session: Session, scan: Scan, rules: CaptionRules) -> dict[str, str]:
     captions: dict[str, str] = {}
     missing, unreadable, odd = [], [], []
     for image in scan.images:
@@ -184,7 +196,7 @@ def _read_captions(session: Session, scan: Scan) -> dict[str, str]:
             else:
                 if document.encoding == "undecodable":
                     odd.append(image.relative)
-                text = caption_text(document).encode("utf-8", "replace").decode("utf-8")
+                text = source_text(document, rules).encode("utf-8", "replace").decode("utf-8")
         captions[image.uid] = text
     _warn_files(session, "caption.missing", _bare, missing)
     _warn_files(session, "caption.unreadable", _unread, unreadable)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.captions import CaptionDocument, CaptionRules, caption_for, caption_text, possible_captions, rules_for
-from lora_tui.captions.as_trained import tags_in, whole_caption
+from lora_tui.captions.as_trained import first_captions, longest_caption, source_text, tags_in, whole_caption
 from lora_tui.captions.view import caption_view
 from lora_tui.config.schema import Config
 
@@ -28,6 +28,23 @@ RULES = st.builds(
     variants=st.integers(0, 5),
     keep_separator=st.sampled_from(["|||", ""]),
     secondary_separator=st.sampled_from([";;;", "", "+++"]),
+)
+RICH = st.builds(
+    CaptionRules,
+    shuffle=st.booleans(),
+    keep_tokens=st.integers(0, 2),
+    dropout=st.sampled_from([0.0, 0.3]),
+    variants=st.integers(1, 5),
+    prefix=st.sampled_from(["", "sks, ", "[w] |||"]),
+    suffix=st.sampled_from(["", ", {end|tail}"]),
+    placeholder=st.sampled_from(["", "[w]"]),
+    trigger=st.just("hatgirl"),
+    tag_dropout=st.sampled_from([0.0, 0.5]),
+    dropout_epochs=st.sampled_from([0, 3]),
+    warmup_steps=st.sampled_from([0, 1, 7, 100]),
+    warmup_tags=st.integers(0, 3),
+    wildcards=st.booleans(),
+    random_line=st.booleans(),
 )
 SEEDS, UIDS, COUNTS = st.integers(0, 2**32 - 1), st.text(max_size=12), st.integers(0, 5)
 
@@ -152,3 +169,80 @@ def test_orders_are_fixed_only_when_embeddings_are_cached() -> None:
     assert rules_for(config) == CaptionRules(shuffle=True, keep_tokens=2, variants=0)
     config.network.text_encoder = False
     assert rules_for(config) == CaptionRules(shuffle=True, keep_tokens=2, variants=9)
+
+
+@given(st.lists(LINES, min_size=1, max_size=3).map("\n".join), RICH, COUNTS, COUNTS, SEEDS, st.integers(0, 120))
+def test_whatever_varies_is_listed_keyed_and_bounded(
+    text: str, rules: CaptionRules, epoch: int, repeat: int, seed: int, step: int
+) -> None:
+    listed = possible_captions(text, rules, seed=seed, uid="0/a.png")
+    assert len(listed) <= 2 * rules.variants + 1
+    shown = caption_for(text, rules, seed=seed, epoch=epoch, uid="0/a.png", repeat=repeat, step=step)
+    assert shown in listed
+    assert shown == caption_for(text, rules, seed=seed, epoch=epoch, uid="0/a.png", repeat=repeat, step=step)
+    assert len(shown) <= len(longest_caption(text, rules, len)) or rules.cuts  # there commas get a blank
+
+
+def _shown(text: str, rules: CaptionRules, *, step: int | None = None, epochs: int = 60) -> list[str]:
+    return [caption_for(text, rules, seed=1, epoch=n, uid="a", repeat=0, step=step) for n in range(epochs)]
+
+
+def test_tags_warm_up_from_the_front_as_in_sd_scripts() -> None:
+    """floor(step * (tags - first) / steps) + first of the tags that are not kept in front."""
+    rules = CaptionRules(keep_tokens=1, warmup_steps=10, warmup_tags=2)
+    tags = "sks, a, b, c, d, e, f, g"
+    for step in range(14):
+        number = 2 + step * (7 - 2) // 10 if step < 10 else 7
+        assert _shown(tags, rules, step=step, epochs=1) == [", ".join(tags.split(", ")[: 1 + number])]
+    assert _shown("sks, a", rules, step=0, epochs=1) == ["sks, a"]
+    assert _shown(tags, rules, epochs=1) == [tags]
+    with pytest.raises(ValueError, match="listed"):
+        possible_captions(tags, rules, seed=1, uid="a")
+
+
+def test_tags_are_dropped_at_their_rate_but_for_those_that_are_kept() -> None:
+    rules = CaptionRules(tag_dropout=0.25)
+    shown = [caption.split(", ") for caption in _shown("sks ||| a, b;;;c, d ||| end", rules, epochs=2000)]
+    assert all(tags[0] == "sks" and tags[-1] == "end" for tags in shown)
+    assert all(("b" in tags) == ("c" in tags) for tags in shown)
+    for tag in "abd":
+        assert 0.71 < sum(tag in tags for tags in shown) / 2000 < 0.79
+
+
+def test_one_line_and_one_alternative_is_taken_each_time() -> None:
+    rules = CaptionRules(wildcards=True, random_line=True)
+    document = CaptionDocument.parse(b"a {red|blue} hat\r\n\r\n {{x}}, {one} \r\n")
+    text = source_text(document, rules)
+    assert set(_shown(text, rules)) == {"a red hat", "a blue hat", "{x}, one"}
+    assert whole_caption(text, rules) == "a red hat"
+    assert longest_caption(text, rules, len) == "a blue hat"
+    assert source_text(document, CaptionRules()) == "a {red|blue} hat"
+    assert _shown("a {red|blue} hat", CaptionRules(), epochs=1) == ["a {red|blue} hat"]
+
+
+def test_prefix_suffix_and_the_trigger_for_what_stands_for_it() -> None:
+    rules = CaptionRules(prefix="[w],", suffix=", best", placeholder="[w]", trigger="hatgirl")
+    assert _shown("a, [w] b", rules, epochs=1) == ["hatgirl, a, hatgirl b , best"]
+    assert _shown("", rules, epochs=1) == ["hatgirl, , best"]
+    moved = CaptionRules(shuffle=True, prefix="sks |||")
+    assert all(caption.startswith("sks, ") for caption in _shown("a, b, c", moved))
+
+
+def test_captions_are_dropped_in_every_so_many_epochs() -> None:
+    assert [caption == "" for caption in _shown("a", CaptionRules(dropout_epochs=3), epochs=7)] == [
+        False, False, True, False, False, True, False,
+    ]  # fmt: skip
+    assert possible_captions("a", CaptionRules(dropout_epochs=1), seed=1, uid="a") == ("",)
+
+
+def test_the_preview_is_what_the_first_epochs_show() -> None:
+    config = Config()
+    config.captions.shuffle, config.captions.tag_warmup, config.captions.wildcards = True, 30, True
+    document, rules = CaptionDocument.parse(f"{TAGS}, {{a|b}}\nsecond".encode()), rules_for(config)
+    text = source_text(document, rules)
+    for per_epoch, steps in ((10, (0, 10)), (0, (0, None))):
+        expected = [
+            caption_for(text, rules, seed=42, epoch=epoch, uid="1/a.png", repeat=0, step=step)
+            for epoch, step in enumerate(steps)
+        ]
+        assert list(first_captions(document, config, uid="1/a.png", steps_per_epoch=per_epoch)) == expected

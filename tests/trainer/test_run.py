@@ -76,6 +76,14 @@ VARIANTS = {
         "network": {"text_encoder": False},
         "captions": {"shuffle": True, "variants": 3, "dropout": 0.2, "keep_tokens": 1},
     },
+    "captions varied in every way, from cache": {
+        "network": {"text_encoder": False},
+        "captions": {
+            "variants": 3, "prefix": "[w] |||", "placeholder": "[w]", "tag_dropout": 0.3, "dropout_epochs": 3,
+            "tag_warmup": 9, "wildcards": True, "lines": "random", "weighted": True, "suffix": ", {(red:1.3)|[blue]}",
+        },
+        "saving": {"trigger": "hatgirl"},
+    },
     "bf16, accumulated, flipped": {
         "memory": {"precision": "bf16"},
         "steps": {"gradient_accumulation": 2},

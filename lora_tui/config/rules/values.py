@@ -101,58 +101,6 @@ def noise(config: Config) -> Iterator[Finding]:
         )
 
 
-def captions(config: Config) -> Iterator[Finding]:
-    """Caption files and what is done to captions."""
-    section = config.captions
-    if not section.extensions:
-        yield error(
-            "captions.extensions",
-            _("No ending of caption files is listed: no caption would be read."),
-            _('Set captions.extensions to [".txt", ".caption"].'),
-            "captions.no_extension",
-        )
-    for extension in section.extensions:
-        if not re.fullmatch(r"\.[^/\x00]+", extension):
-            yield error(
-                "captions.extensions",
-                _("{text} is no file ending.").format(text=shown(extension)),
-                _("An ending starts with a dot: .txt"),
-                "captions.extension",
-            )
-    for name, mark in (
-        ("keep_separator", section.keep_separator),
-        ("secondary_separator", section.secondary_separator),
-    ):
-        if mark and (not mark.strip() or "," in mark or any(char in mark for char in "()[]{}\\\r\n")):
-            yield error(
-                f"captions.{name}",
-                _("{text} cannot be told from what stands in captions.").format(text=shown(mark)),
-                _("Use signs without commas and brackets, such as ||| and ;;;, or none."),
-                "captions.separator",
-            )
-    if section.keep_separator.strip() and section.keep_separator.strip() == section.secondary_separator.strip():
-        yield error(
-            "captions.secondary_separator",
-            _("One mark cannot both end the fixed tags and tie tags together."),
-            _("Use another one, or none."),
-            "captions.separator",
-        )
-    if section.dropout >= 1:
-        yield warning(
-            "captions.dropout",
-            _("Every caption is dropped: the LoRA learns nothing of the words."),
-            _("Use 0 to 0.1."),
-            "captions.all_dropped",
-        )
-    elif section.dropout > 0.5:
-        yield warning(
-            "captions.dropout",
-            _("More than half of the captions are dropped."),
-            _("Use 0 to 0.1."),
-            "captions.high_dropout",
-        )
-
-
 def samples(config: Config) -> Iterator[Finding]:
     """Prompts drawn during training."""
     multiple = facts_for(config.model.family).size_multiple
@@ -303,4 +251,4 @@ def _no_effect(spec: FieldSpec, config: Config) -> Finding:
     return warning(spec.key, message, remedy, "config.no_effect")
 
 
-RULES = (network, learning, noise, captions, samples, data, memory, name, without_effect)
+RULES = (network, learning, noise, samples, data, memory, name, without_effect)

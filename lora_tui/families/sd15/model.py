@@ -16,13 +16,14 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from lora_tui.captions.weighted import Piece, weighted_pieces
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families.protocol import Framing, Releasable, TargetModule
 from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.model_parts import Parts
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
-from lora_tui.families.text_chunks import CHUNK, chunk_ids, join_chunks
+from lora_tui.families.text_chunks import CHUNK, chunk_ids, chunk_weights, join_chunks, weighed
 
 
 class Sd15Model:
@@ -47,6 +48,7 @@ class Sd15Model:
         self.dtype = dtype
         self._clip_skip = section.clip_skip
         self._most_chunks = captions.max_tokens // CHUNK
+        self._weighted = captions.weighted
         self._parts = Parts(section)
         self._unet: UNet2DConditionModel | None = None
         self._text_encoder: CLIPTextModel | None = None
@@ -122,7 +124,7 @@ class Sd15Model:
     # -- text ----------------------------------------------------------------------------------------------------
 
     def token_count(self, text: str) -> int:
-        return len(self._rows([text])[0])
+        return len(self._rows([text])[0][0])
 
     def text_length(self, texts: Iterable[str]) -> int:
         """In chunks of 75 tokens."""
@@ -131,12 +133,13 @@ class Sd15Model:
 
     def tokenize(self, texts: Sequence[str], length: int) -> dict[str, Tensor]:
         """``{"ids": [batch, length, 77]}``: each chunk with its own start and end."""
-        rows = self._rows(texts)
+        rows, weights = self._rows(texts)
         tokenizer = self._tokenizer
         assert tokenizer is not None
         start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
         assert start is not None and end is not None
-        return {"ids": chunk_ids(rows, length, start=start, end=end, pad=end if pad is None else pad)}
+        ids = chunk_ids(rows, length, start=start, end=end, pad=end if pad is None else pad)
+        return {"ids": ids, "weights": chunk_weights(weights, length)} if self._weighted else {"ids": ids}
 
     def encode_text(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
         """``{"text": [batch, positions, width]}`` in the model's dtype.
@@ -150,18 +153,29 @@ class Sd15Model:
         layers = output.hidden_states
         skip = min(self._clip_skip, len(layers) - 1)
         states = output.last_hidden_state if skip == 1 else _inner(encoder).final_layer_norm(layers[-skip])
-        return {"text": join_chunks(states.unflatten(0, ids.shape[:2]))}
+        joined = join_chunks(states.unflatten(0, ids.shape[:2]))
+        if "weights" in tokens:
+            joined = weighed(joined, tokens["weights"].to(self.device, non_blocking=True))
+        return {"text": joined}
 
     def text_identity(self) -> str:
         return f"{weights_id(self.text_encoder)} {self.dtype} {self._clip_skip}"
 
-    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text without start and end."""
+    def _rows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[list[float]]]:
+        """Token ids of each text without start and end, and what each of them weighs."""
+        pieces = [weighted_pieces(text) if self._weighted else [Piece(text, 1.0)] for text in texts]
         with self._tokenizing:
             if self._tokenizer is None:
                 self._tokenizer = self._parts.tokenizer()
-            rows: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        return rows
+            words = [piece.text for row in pieces for piece in row]
+            found: list[list[int]] = self._tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"]
+        rest = iter(found)
+        rows, weights = [], []
+        for row in pieces:
+            ids = [next(rest) for _piece in row]
+            rows.append([one for part in ids for one in part])
+            weights.append([piece.weight for piece, part in zip(row, ids, strict=True) for _one in part])
+        return rows, weights
 
     # -- images --------------------------------------------------------------------------------------------------
 

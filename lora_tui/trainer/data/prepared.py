@@ -88,7 +88,8 @@ class Preparation:
         if self.latents is None:
             inputs["posterior"] = torch.stack([self._posterior(epoch, item, shape) for item in items])
         conditioning = self.model.picture_conditioning([self._framing(epoch, item) for item in items])
-        texts = [self._caption(epoch, item) for item in items]
+        step = self.plan.updates_before(epoch, batch)
+        texts = [self._caption(epoch, item, step) for item in items]
         if self.texts is None:
             return Prepared(len(items), inputs, conditioning, self.model.tokenize(texts, self.text_length))
         rows = [self.texts.get(text) for text in texts]
@@ -114,11 +115,11 @@ class Preparation:
     def _posterior(self, epoch: int, item: Item, shape: tuple[int, int, int]) -> Tensor:
         return fixed_noise(shape, "posterior", self.plan.seed, epoch, self._uid(item), item.repeat)
 
-    def _caption(self, epoch: int, item: Item) -> str:
+    def _caption(self, epoch: int, item: Item, step: int) -> str:
         uid = self._uid(item)
         return caption_for(
             self.captions.get(uid, ""), self.caption_rules, seed=self.plan.seed, epoch=epoch, uid=uid,
-            repeat=item.repeat,
+            repeat=item.repeat, step=step,
         )  # fmt: skip
 
     def _framing(self, epoch: int, item: Item) -> Framing:

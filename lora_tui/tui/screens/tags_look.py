@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.as_trained import caption_for, rules_for
+from lora_tui.captions.as_trained import first_captions
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
@@ -196,12 +196,21 @@ class Look:
             lines.append((plain(line), "" if line.strip() in meant else "muted"))
         config = self.screen.workspace.config
         if config is not None and editor.variant == AS_TRAINED:
-            rules, text = rules_for(config), meant
             lines += [("", ""), (_("As it is trained, in the first two epochs:"), "muted")]
-            for epoch in (0, 1):
-                seen = caption_for(text, rules, seed=config.steps.seed, epoch=epoch, uid=entry.name, repeat=0)
-                lines.append((plain(seen) or _("(left empty)"), ""))
+            plan = self.screen.workspace.plan
+            shown = first_captions(
+                entry.document, config, uid=self._uid(editor, entry.name),
+                steps_per_epoch=plan.steps_per_epoch if plan else 0,
+            )  # fmt: skip
+            lines += [(plain(caption) or _("(left empty)"), "") for caption in shown]
         return lines
+
+    def _uid(self, editor: Editor, name: str) -> str:
+        """What the trainer calls an image, by which its random numbers are keyed."""
+        config = self.screen.workspace.config
+        roots = [entry.path for entry in config.datasets] if config is not None else []
+        root = str(editor.corpus.root)
+        return f"{roots.index(root) if root in roots else 0}/{name}"
 
 
 def _by_path(images: Images) -> dict[str, DatasetImage]:

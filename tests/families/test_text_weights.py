@@ -1,0 +1,51 @@
+"""Weighted captions in the text encoder, against the rule worked out position by position."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families import open_model
+from lora_tui.families.text_chunks import CHUNK, chunk_weights, weighed
+
+
+def test_weights_move_positions_against_each_other_and_leave_the_mean() -> None:
+    states = torch.randn(2, 2 * CHUNK + 2, 5, generator=torch.Generator().manual_seed(1)) - 0.5
+    rows = [[1.0] * 80, [1.0] * 76 + [1.5, 0.5, 1.0]]
+    found = weighed(states, chunk_weights(rows, 2))
+    assert torch.equal(found[0], states[0])
+    factors = torch.ones(2 * CHUNK + 2)
+    factors[77], factors[78] = 1.5, 0.5  # behind the start come 75 tokens of the first chunk and one of the second
+    expected = states[1] * factors[:, None]
+    expected *= states[1].mean() / expected.mean()
+    assert torch.allclose(found[1], expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from lora_tui.bench.model import write_model
+
+    return write_model(tmp_path_factory.mktemp("model") / "base", seed=2)
+
+
+def test_a_model_reads_weights_only_where_it_is_told_to(base: Path) -> None:
+    def told(text: str, *, weighted: bool) -> tuple[torch.Tensor, int]:
+        section = CaptionSection(weighted=weighted)
+        model = open_model(ModelSection(base=str(base)), section, device=torch.device("cpu"), dtype=torch.float32)
+        tokens = model.tokenize([text], model.text_length([text]))
+        with torch.no_grad():
+            return model.encode_text(tokens)["text"][0], model.token_count(text)
+
+    plain, number = told("blob, disc", weighted=False)
+    same, same_number = told("blob, disc", weighted=True)
+    assert torch.equal(plain, same)
+    heavy, heavy_number = told("blob, (disc:1.4)", weighted=True)
+    assert number == same_number == heavy_number
+    factors = torch.ones(len(plain))
+    factors[number] = 1.4  # the last token, with the start before the first
+    expected = plain * factors[:, None]
+    assert torch.allclose(heavy, expected * (plain.mean() / expected.mean()), atol=1e-5)
+    assert told("blob, (disc:1.4)", weighted=False)[1] > number
