@@ -121,6 +121,12 @@ class Crops:
         return Crop(box, self._sizes[path]) if box is not None else None
 
 
+def size_of(row: FileRow) -> Size:
+    """The size of an image, px as it is shown."""
+    facts = row.image.facts if row.image is not None else None
+    return Size(facts.width, facts.height) if facts is not None else Size(1, 1)
+
+
 class Cropping:
     """The door from the dataset screen."""
 

@@ -91,7 +91,7 @@ class CropView(Widget):
         top, bottom = min(before.top, after.top), max(before.bottom, after.bottom)
         self.refresh(Region(0, top, max(self.size.width, 1), bottom - top + 1))
 
-    def zoom(self, near: bool) -> None:
+    def zoom(self, *, near: bool) -> None:
         """Look at the box and a little around it, or at the whole image."""
         self.zoomed = near
         self._look_at()
