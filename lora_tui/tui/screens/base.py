@@ -95,6 +95,11 @@ class BaseScreen(Acting, Screen[None]):
             self._told.stop()
         self._told = self.set_timer(TOLD_SECONDS, self.forget_told)
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether the status line says what just happened: a hint that can wait does not cover it."""
+        return self._told is not None
+
     def forget_told(self) -> None:
         """Say again what is so: the next key was pressed."""
         if self._told is not None:
