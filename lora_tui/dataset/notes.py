@@ -35,7 +35,7 @@ PATIENCE = 10.0
 """Seconds that a change waits for another program's."""
 
 _LOCK = "dataset.lock"
-_KEYS = ("version", "source", "licence", "excluded", "reviewed", "alike", "crops")
+_KEYS = ("version", "source", "licence", "asked", "excluded", "reviewed", "alike", "crops")
 _LARGEST = 1 << 31
 _HEAD = """\
 # What lora-tui knows of this dataset; plan, training and export obey it. Names are relative to the folder above this.
@@ -62,6 +62,7 @@ class Notes:
         source: where the images are from, in a person's words.
         licence: what may be done with them, likewise.
         alike: groups of images that are the same or nearly the same and are meant to be there all the same.
+        asked: whether somebody was asked for source and licence, and may have answered nothing.
     """
 
     excluded: frozenset[str] = frozenset()
@@ -70,6 +71,7 @@ class Notes:
     source: str = ""
     licence: str = ""
     alike: frozenset[frozenset[str]] = frozenset()
+    asked: bool = False
 
     def excluding(self, *names: str) -> Notes:
         """The same with these images left out."""
@@ -98,12 +100,14 @@ class Notes:
         group = frozenset({frozenset(names)})
         return replace(self, alike=self.alike | group if kept else self.alike - group)
 
-    def about(self, *, source: str | None = None, licence: str | None = None) -> Notes:
-        """The same with another source or licence note, where one is given."""
+    def about(self, *, source: str | None = None, licence: str | None = None, asked: bool | None = None) -> Notes:
+        """The same with another source or licence note, where one is given; who gives one has been asked."""
+        given = source is not None or licence is not None
         return replace(
             self,
             source=self.source if source is None else source[:MOST_TEXT],
             licence=self.licence if licence is None else licence[:MOST_TEXT],
+            asked=(self.asked or given) if asked is None else asked,
         )
 
 
@@ -335,7 +339,15 @@ def _from_data(path: Path, data: Mapping[str, Any]) -> Notes:
         source=_text(path, data, "source"),
         licence=_text(path, data, "licence"),
         alike=frozenset(_groups(path, data)),
+        asked=_truth(path, data, "asked"),
     )
+
+
+def _truth(path: Path, data: Mapping[str, Any], key: str) -> bool:
+    value = data.get(key, False)
+    if not isinstance(value, bool):
+        raise _no_value(path, key)
+    return value
 
 
 def _text(path: Path, data: Mapping[str, Any], key: str) -> str:
@@ -380,6 +392,7 @@ def _crops(path: Path, data: Mapping[str, Any]) -> dict[str, Crop]:
 def _as_toml(notes: Notes) -> str:
     lines = [_HEAD + f"version = {VERSION}"]
     lines += [f"{key} = {_quoted(value)}" for key, value in (("source", notes.source), ("licence", notes.licence))]
+    lines += ["asked = true"] * notes.asked
     for key, names in (("excluded", notes.excluded), ("reviewed", notes.reviewed)):
         rows = "".join(f"  {_quoted(name)},\n" for name in sorted(names))
         lines.append(f"{key} = [\n{rows}]" if rows else f"{key} = []")

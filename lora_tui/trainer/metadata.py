@@ -16,6 +16,7 @@ from lora_tui import __version__
 from lora_tui.captions.as_trained import rules_for, tags_in
 from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan
+from lora_tui.dataset.origin import in_one_line, origins_of
 from lora_tui.families.protocol import Facts
 from lora_tui.places import expand
 from lora_tui.trainer.objectives.losses import LOSS
@@ -74,6 +75,7 @@ class RunMetadata:
         """``session`` is the UUID of this life of the run, ``started`` its beginning in unix seconds."""
         self._made_of = ingredients
         self._started = started
+        self._origins = origins_of(planned.image.path.parent for planned in ingredients.plan.train)
         self._fixed = {**self._run(session), **self._model(), **self._data(ingredients.captions)}
 
     def at(self, step: int, epoch: int, *, finished: bool) -> dict[str, str]:
@@ -211,6 +213,9 @@ class RunMetadata:
             "modelspec.author": config.saving.author,
             "modelspec.description": config.saving.comment,
             "modelspec.trigger_phrase": config.saving.trigger,
+            "modelspec.license": in_one_line(origin.licence for origin in self._origins),
+            # ModelSpec has no word for where images are from, and sd-scripts keeps unknown keys of its own prefix
+            "ss_dataset_source": in_one_line(origin.source for origin in self._origins),
             "software": json.dumps({"name": "lora-tui", "version": __version__}),
         }
         return {name: value for name, value in spec.items() if value}

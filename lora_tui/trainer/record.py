@@ -16,6 +16,7 @@ import torch
 
 from lora_tui import __version__
 from lora_tui.captions.as_trained import tags_in
+from lora_tui.dataset.origin import origins_of
 from lora_tui.dataset.scan import DatasetImage
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
@@ -106,4 +107,9 @@ def _fingerprint(data: Data) -> dict[str, Any]:
         "buckets": [[size.width, size.height, images] for size, images, _ in plan.bucket_counts],
         "tags": dict(tags.most_common(1000)),
         "files": files,
+        "origins": [
+            {"folder": str(origin.folder), "source": origin.source, "licence": origin.licence}
+            for origin in origins_of(planned.image.path.parent for planned in plan.train)
+            if origin.is_known
+        ],
     }

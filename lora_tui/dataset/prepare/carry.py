@@ -206,7 +206,7 @@ def _carry_notes(source: Path, destination: Path) -> None:
         return
 
     def carried(_none: Notes) -> Notes:
-        return Notes(source=notes.source, licence=notes.licence)
+        return Notes(source=notes.source, licence=notes.licence, asked=notes.asked)
 
     change_notes(destination, carried)
 

@@ -26,6 +26,7 @@ from lora_tui.tui.screens.dataset_crops import Cropping
 from lora_tui.tui.screens.dataset_facts import FactsPane
 from lora_tui.tui.screens.dataset_find import Finding
 from lora_tui.tui.screens.dataset_fixes import Mending
+from lora_tui.tui.screens.dataset_origin import Asking
 from lora_tui.tui.screens.dataset_prepare_door import Preparing
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.footer import KeyHint
@@ -74,9 +75,11 @@ class DatasetScreen(BaseScreen):
         self.mending = Mending(self)
         self.preparing = Preparing(self)
         self.cropping = Cropping(self)
+        self.asking = Asking(self)
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.facts, self.finding, self.acts, self.mending, self.preparing, self.cropping
+        looks = self, self.facts, self.finding
+        return *looks, self.acts, self.mending, self.preparing, self.cropping, self.asking
 
     @property
     def takes_keys(self) -> bool:
@@ -124,6 +127,7 @@ class DatasetScreen(BaseScreen):
         self.facts.forget(captions=True)
         self.select(self._wanted or (here.path if here else None), place)
         self._wanted = None
+        self.asking.remind()
 
     def go_to(self, place: str) -> None:
         path = Path(place)

@@ -39,6 +39,7 @@ DATASET_ACTIONS: tuple[Action, ...] = (
     _quiet("move", ("o",), N_("move"), N_("Move images with captions and all that belongs to them to another folder.")),
     _quiet("reviewed", ("R",), N_("reviewed"), N_("Note that the pictures were looked at and found right, or not.")),
     _quiet("prepare", ("space p",), N_("prepare images"), N_("Crop, resize, pad, convert into a new folder.")),
+    _quiet("source", ("space s",), N_("source"), N_("Note where the images are from, and their licence.")),
     _quiet("trash-list", ("space x",), N_("open the trash"), N_("What lies in the trash: bring it back, or empty it.")),
     _quiet("backwards", ("S",), N_("backwards"), N_("The same order from its other end.")),
     _quiet("mark-range", ("V",), N_("mark range"), N_("Mark from the last marked image to this one.")),

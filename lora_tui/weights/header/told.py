@@ -24,6 +24,8 @@ TOLD = (
     ("ss_resolution", N_("resolution")),
     ("ss_optimizer", N_("optimizer")),
     ("ss_training_comment", N_("comment")),
+    ("ss_dataset_source", N_("source of the images")),
+    ("modelspec.license", N_("licence")),
 )
 """Metadata that a person asks for first, and what we call them."""
 

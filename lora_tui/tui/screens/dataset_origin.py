@@ -1,0 +1,130 @@
+"""Asks once where the images are from and what may be done with them: a line on the dataset screen, two questions.
+
+Nothing has to be answered. What is noted goes into the record of each run and into its LoRA files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+from lora_tui.tui.mishap import failure_words
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.dialog import AskText, Choice, Choose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lora_tui.dataset.origin import Origin
+    from lora_tui.tui.screens.dataset import DatasetScreen
+
+OTHER = "other"
+"""The choice among the licences that leads to a line of one's own."""
+
+
+class Asking:
+    """The question of a screen; asked by itself once in the life of the app for each dataset that says nothing."""
+
+    def __init__(self, screen: DatasetScreen) -> None:
+        self.screen = screen
+        self._reminded: set[Path] = set()
+
+    def remind(self) -> None:
+        """Say which key answers, where nobody was asked yet; called when the images have been read."""
+        start_job(self.screen, self._remind, "remind")
+
+    async def _remind(self) -> None:
+        unasked = {origin.folder for origin in await self._origins() if not origin.is_known and not origin.asked}
+        if unasked - self._reminded and not self.screen.is_telling:
+            self._reminded |= unasked
+            key = self.screen.shell.keymap.shown("dataset.source")
+            self.screen.tell(_("Where are these images from? {key} notes it, or that it is not said.").format(key=key))
+
+    async def _origins(self) -> tuple[Origin, ...]:
+        from lora_tui.dataset.origin import origins_of
+
+        images = self.screen.images
+        if images is None:
+            return ()
+        scan = images.scan
+        return await in_thread(origins_of, dict.fromkeys(image.path.parent for image in (*scan.images, *scan.excluded)))
+
+    def action_source(self) -> None:
+        start_job(self.screen, self._ask, "source")
+
+    async def _ask(self) -> None:
+        origins = await self._origins()
+        if not origins:
+            return
+        origin = origins[0]
+        if len(origins) > 1:
+            choices = [Choice(one, plain(one.folder.name, limit=40), plain(one.source, limit=40)) for one in origins]
+            chosen = await self.screen.app.push_screen_wait(
+                Choose(_("Source and licence"), choices, detail=_("Of which images?"), accept=_("continue"))
+            )
+            if chosen is None:
+                return
+            origin = chosen
+        source = await self.screen.app.push_screen_wait(
+            AskText(
+                _("Where are these images from?"),
+                origin.source,
+                detail=self._detail(),
+                placeholder=_("my own photographs, or the address of a page"),
+                accept=_("continue"),
+            )
+        )
+        if source is None:
+            return
+        licence = await self._licence(origin.licence)
+        if licence is not None:
+            await self._note(origin.folder, source.strip(), licence)
+
+    def _detail(self) -> str:
+        from lora_tui.dataset.origin import CARE, PERSON_PURPOSES
+
+        project = self.screen.workspace.project
+        parts = [_("It goes into the record of each run and into the LoRA files. Left empty, it is not asked again.")]
+        if project is not None and project.purpose in PERSON_PURPOSES:
+            parts.append(_(CARE))
+        return "\n".join(parts)
+
+    async def _licence(self, now: str) -> str | None:
+        """What may be done with them; none when the question was left."""
+        from lora_tui.dataset.origin import USUAL_LICENCES
+
+        choices = [Choice("", _("not known, or not said"))]
+        choices += [Choice(name, name, _(words)) for name, words in USUAL_LICENCES]
+        if now and now not in dict(USUAL_LICENCES):
+            choices.append(Choice(now, plain(now, limit=40)))
+        choices.append(Choice(OTHER, _("another"), _("in your own words")))
+        title = _("What may be done with them?")
+        chosen = await self.screen.app.push_screen_wait(Choose(title, choices, current=now, accept=_("note it")))
+        if chosen != OTHER:
+            return chosen
+        return await self.screen.app.push_screen_wait(AskText(title, now, accept=_("note it")))
+
+    async def _note(self, home: Path, source: str, licence: str) -> None:
+        from lora_tui.dataset.origin import note_origin, take_back
+
+        screen = self.screen
+        try:
+            before = await in_thread(note_origin, home, source, licence.strip())
+        except UserError as error:
+            screen.tell(failure_words(screen.shell, error), "error")
+            return
+
+        def back() -> str:
+            take_back(before)
+            return _("taken back: {act}").format(act=_("source and licence"))
+
+        screen.acts.backs.append(back)
+        said = ", ".join(plain(text, limit=40) for text in (source, licence.strip()) if text)
+        if not said:
+            screen.tell(_("Noted that it is not said; it is not asked again."), "success")
+            return
+        key = screen.shell.keymap.shown("dataset.undo")
+        screen.tell(
+            _("Noted: {source}").format(source=said) + "   " + _("{key} takes it back").format(key=key), "success"
+        )
