@@ -36,10 +36,10 @@ def number_lines(seen: Seen, marks: Marks) -> list[list[Cell]]:
     share = box.width * box.height / (image.width * image.height)
     lines = [
         _line(_("part"), size_text(box.size), "strong"),
-        _line(_("from"), f"{box.left}, {box.top}"),
-        _line(_("of"), size_text(image) + _(", ") + _share(share)),
-        _line(_("shape"), ratio_text(seen.ratio) if seen.ratio else _("free"), "accent" if seen.ratio else ""),
-        _line(_("step"), seen.step),
+        _line(_("corner"), f"{box.left}, {box.top}"),
+        _line(_("image"), size_text(image) + _(", ") + _share(share)),
+        _line(_("shape"), ratio_text(seen.ratio) if seen.ratio else _("any"), "accent" if seen.ratio else ""),
+        _line(_("moves by"), seen.step),
         [],
     ]
     if seen.fit is not None:

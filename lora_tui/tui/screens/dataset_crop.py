@@ -189,7 +189,7 @@ class CropScreen(Acting, ModalScreen[Path], inherit_bindings=False):
             (keys(*arrows), _("move")),
             (keys(*sides, place=1), _("resize")),
             (keys("smaller", "larger"), _("about the middle")),
-            (keys("finer", "coarser"), _("step")),
+            (keys("finer", "coarser"), _("moves by")),
         )
         lines = [[Cell(f"{shown:<8}", "accent"), Cell(" " + words, "muted")] for shown, words in moves]
         self.query_one("#moves", Lines).show(lines)

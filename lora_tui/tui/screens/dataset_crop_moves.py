@@ -167,7 +167,7 @@ class Moves:
             self._shape(cropping.ratio_of(fit.bucket))
 
     def action_shape(self) -> None:
-        choices = [Choice[Ratio]((0, 0), _("free"), _("width and height change one without the other"))]
+        choices = [Choice[Ratio]((0, 0), _("any"), _("width and height change one without the other"))]
         choices += [Choice(ratio, ratio_text(ratio)) for ratio in RATIOS]
         for bucket in self.screen.buckets:
             ratio = cropping.ratio_of(bucket)
