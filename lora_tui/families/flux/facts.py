@@ -1,0 +1,75 @@
+"""Facts of FLUX.1 dev and schnell that need no torch: layers, sizes, names in files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_tui.families.flux.counting import (
+    clip_parameters,
+    step_bytes,
+    t5_parameters,
+    transformer_parameters,
+    vae_parameters,
+)
+from lora_tui.families.flux.shape import Shape, shape_of
+from lora_tui.families.flux.targets import clip_targets, transformer_targets
+from lora_tui.families.protocol import TargetModule
+
+DEV = Shape()
+TEXT_TOKENS = 512
+"""Tokens of T5 that dev attends to; schnell learned with 256."""
+
+
+@dataclass(frozen=True)
+class FluxFacts:
+    """See :class:`lora_tui.families.protocol.Facts`."""
+
+    name: str = "flux"
+    title: str = "FLUX.1"
+    resolution: int = 1024
+    size_multiple: int = 16
+    latent_factor: int = 8
+    latent_channels: int = 16
+    denoiser: str = "transformer"
+    model_version: str = "flux1"
+    architecture: str = "flux-1-dev"
+    implementation: str = "https://github.com/black-forest-labs/flux"
+    full: Shape = DEV
+
+    def targets(
+        self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False
+    ) -> tuple[TargetModule, ...]:
+        shape = shape_of(base, self.full)
+        found = tuple(transformer_targets(shape))
+        return (*found, *clip_targets(shape.clip)) if text_encoder else found
+
+    def part_parameters(self, base: str | Path = "") -> dict[str, int]:
+        shape = shape_of(base, self.full)
+        return {
+            "transformer": transformer_parameters(shape),
+            "text_encoder": clip_parameters(shape.clip),
+            "text_encoder_2": t5_parameters(shape.t5),
+            "vae": vae_parameters(shape),
+        }
+
+    def activation_bytes(
+        self,
+        width: int,
+        height: int,
+        batch: int,
+        *,
+        bytes_per_value: int,
+        checkpointing: bool,
+        text_encoder: bool = False,
+        convolutions: bool = False,
+        base: str | Path = "",
+    ) -> int:
+        shape = shape_of(base, self.full)
+        kept = step_bytes(shape, (width, height), TEXT_TOKENS, bytes_per_value, checkpointing=checkpointing)
+        if text_encoder:
+            kept += shape.clip.layers * shape.clip.positions * shape.clip.width * 26 * bytes_per_value
+        return int(kept * batch)
+
+
+FACTS = FluxFacts()

@@ -1,0 +1,228 @@
+"""Widths and depths of a FLUX.1 model, read from headers or configuration files. Knows no torch.
+
+The topology is fixed: double blocks, then single ones, whose feed-forward layers are four times as wide as the model.
+Counts and widths are read, so that small models of the same topology load through the same door as the published one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lora_tui.errors import UserError
+from lora_tui.families.flux.layout import PREFIXES
+from lora_tui.places import exists, expand
+from lora_tui.weights.header import read_header
+
+FEED = 4
+"""Width of the feed-forward layers, in widths of the model."""
+PATCH = 2
+"""Latent cells along each side of one token."""
+HEAD_WIDTH = 128
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """CLIP-L, of which only the pooled vector is read."""
+
+    width: int = 768
+    layers: int = 12
+    inner: int = 3072
+    vocabulary: int = 49408
+    positions: int = 77
+
+
+@dataclass(frozen=True)
+class T5Shape:
+    """The encoder of T5 1.1; the defaults are those of XXL."""
+
+    width: int = 4096
+    layers: int = 24
+    inner: int = 10240
+    heads: int = 64
+    head_width: int = 64
+    vocabulary: int = 32128
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The whole model; the defaults are those of FLUX.1 dev.
+
+    Attributes:
+        double: blocks with separate weights for image and text.
+        single: blocks with common weights.
+        channels: of a token of the image: latent channels times the cells of a patch.
+        guidance: whether the strength of guidance goes in (dev), or the model knows none (schnell).
+    """
+
+    double: int = 19
+    single: int = 38
+    heads: int = 24
+    head_width: int = HEAD_WIDTH
+    channels: int = 64
+    text_width: int = 4096
+    pooled_width: int = 768
+    guidance: bool = True
+    clip: ClipShape = ClipShape()
+    t5: T5Shape = T5Shape()
+    vae_channels: tuple[int, ...] = (128, 256, 512, 512)
+    latent_channels: int = 16
+
+    @property
+    def width(self) -> int:
+        """Of the hidden states of one token."""
+        return self.heads * self.head_width
+
+    def transformer_config(self) -> dict[str, Any]:
+        """Arguments of diffusers' ``FluxTransformer2DModel``."""
+        return {
+            "_class_name": "FluxTransformer2DModel",
+            "patch_size": 1,
+            "in_channels": self.channels,
+            "num_layers": self.double,
+            "num_single_layers": self.single,
+            "attention_head_dim": self.head_width,
+            "num_attention_heads": self.heads,
+            "joint_attention_dim": self.text_width,
+            "pooled_projection_dim": self.pooled_width,
+            "guidance_embeds": self.guidance,
+            "axes_dims_rope": list(rotary_axes(self.head_width)),
+        }
+
+    def vae_config(self) -> dict[str, Any]:
+        """Arguments of diffusers' ``AutoencoderKL``."""
+        return {
+            "_class_name": "AutoencoderKL",
+            "in_channels": 3,
+            "out_channels": 3,
+            "down_block_types": ["DownEncoderBlock2D"] * 4,
+            "up_block_types": ["UpDecoderBlock2D"] * 4,
+            "block_out_channels": list(self.vae_channels),
+            "layers_per_block": 2,
+            "act_fn": "silu",
+            "latent_channels": self.latent_channels,
+            "norm_num_groups": 32,
+            "sample_size": 1024,
+            "scaling_factor": 0.3611,
+            "shift_factor": 0.1159,
+            "use_quant_conv": False,
+            "use_post_quant_conv": False,
+        }
+
+
+def rotary_axes(head_width: int) -> tuple[int, int, int]:
+    """How a head's width is shared among the three axes of a token's place: an eighth, and the rest by halves.
+
+    16, 56 and 56 for the published heads of 128; all three are even, as rotations turn pairs.
+    """
+    first = max(2, head_width // 8)
+    while (head_width - first) % 4 or first % 2:
+        first += 1
+    rest = (head_width - first) // 2
+    return first, rest, rest
+
+
+def shape_of(base: str | Path, full: Shape) -> Shape:
+    """The shape of the model at ``base``; ``full`` where nothing can be read (a hub name, say)."""
+    path = expand(base) if str(base) else None
+    if path is None or not exists(path):
+        return full
+    return _shape_of(str(path), path.stat().st_mtime_ns, full)
+
+
+@lru_cache(maxsize=32)
+def _shape_of(path: str, _stamp: int, full: Shape) -> Shape:
+    place = Path(path)
+    try:
+        return shape_of_folder(place, full) if place.is_dir() else shape_of_tensors(tensor_shapes(place), full)
+    except (UserError, OSError, ValueError, KeyError, TypeError, IndexError):
+        return full
+
+
+def shape_of_folder(folder: Path, full: Shape) -> Shape:
+    """The shape of a diffusers folder, from its configuration files.
+
+    Raises:
+        OSError, ValueError, KeyError: a file is missing or says something else.
+    """
+    network, vae, clip, t5 = (
+        _config(folder / part) for part in ("transformer", "vae", "text_encoder", "text_encoder_2")
+    )
+    return replace(
+        full,
+        double=int(network["num_layers"]),
+        single=int(network["num_single_layers"]),
+        heads=int(network["num_attention_heads"]),
+        head_width=int(network["attention_head_dim"]),
+        channels=int(network["in_channels"]),
+        text_width=int(network["joint_attention_dim"]),
+        pooled_width=int(network["pooled_projection_dim"]),
+        guidance=bool(network.get("guidance_embeds", False)),
+        clip=ClipShape(
+            width=int(clip["hidden_size"]),
+            layers=int(clip["num_hidden_layers"]),
+            inner=int(clip["intermediate_size"]),
+            vocabulary=int(clip["vocab_size"]),
+            positions=int(clip["max_position_embeddings"]),
+        ),
+        t5=T5Shape(
+            width=int(t5["d_model"]),
+            layers=int(t5["num_layers"]),
+            inner=int(t5["d_ff"]),
+            heads=int(t5["num_heads"]),
+            head_width=int(t5["d_kv"]),
+            vocabulary=int(t5["vocab_size"]),
+        ),
+        vae_channels=tuple(vae["block_out_channels"]),
+        latent_channels=int(vae["latent_channels"]),
+    )
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a ``.safetensors`` file's tensors, from its header alone, without what stands before them.
+
+    Raises:
+        UserError: it cannot be read, or is torn or damaged.
+    """
+    return {bare(name): info.shape for name, info in read_header(path).tensors.items()}
+
+
+def bare(name: str) -> str:
+    """A tensor's name without what files for ComfyUI put before it."""
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shape:
+    """The shape of a transformer in the original layout; of the other parts ``full`` holds.
+
+    Raises:
+        KeyError: a tensor that every FLUX transformer has is missing.
+    """
+    width, channels = shapes["img_in.weight"]
+    head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
+    return replace(
+        full,
+        double=_count(shapes, "double_blocks"),
+        single=_count(shapes, "single_blocks"),
+        heads=width // head,
+        head_width=head,
+        channels=channels,
+        text_width=shapes["txt_in.weight"][1],
+        pooled_width=shapes["vector_in.in_layer.weight"][1],
+        guidance="guidance_in.in_layer.weight" in shapes,
+        latent_channels=channels // PATCH**2,
+    )
+
+
+def _count(shapes: Mapping[str, tuple[int, ...]], kind: str) -> int:
+    return 1 + max((int(name.split(".")[1]) for name in shapes if name.startswith(f"{kind}.")), default=-1)
+
+
+def _config(folder: Path) -> Any:
+    return json.loads((folder / "config.json").read_text("utf-8"))

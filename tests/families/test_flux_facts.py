@@ -1,0 +1,88 @@
+"""FLUX.1 without torch: its counts and names against the network that diffusers builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, FluxTransformer2DModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+from lora_tui.families.flux.facts import DEV, FACTS
+from lora_tui.families.flux.layout import layer_of, original_names, original_of, split_name
+from lora_tui.families.flux.shape import Shape, rotary_axes
+
+
+@pytest.fixture(scope="module")
+def transformer() -> nn.Module:
+    with torch.device("meta"):
+        return FluxTransformer2DModel.from_config(DEV.transformer_config())
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_parameters_are_those_of_the_published_model(transformer: nn.Module) -> None:
+    with torch.device("meta"):
+        vae = AutoencoderKL.from_config(DEV.vae_config())
+        clip = CLIPTextModel(
+            CLIPTextConfig(vocab_size=49408, hidden_size=768, intermediate_size=3072, num_attention_heads=12)
+        )
+        t5 = T5EncoderModel(
+            T5Config(vocab_size=32128, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64,
+                     feed_forward_proj="gated-gelu")
+        )  # fmt: skip
+    counted = FACTS.part_parameters()
+    assert counted == {
+        "transformer": _parameters(transformer),
+        "text_encoder": _parameters(clip),
+        "text_encoder_2": _parameters(t5),
+        "vae": _parameters(vae),
+    }
+    assert counted["transformer"] == 11_901_408_320  # as Black Forest Labs publish it
+
+
+def test_targets_are_all_linear_layers_of_the_blocks(transformer: nn.Module) -> None:
+    linear = {
+        name: (module.in_features, module.out_features)
+        for name, module in transformer.named_modules()
+        if isinstance(module, nn.Linear) and "transformer_blocks" in name
+    }
+    found = {target.path: (target.inputs, target.outputs) for target in FACTS.targets(text_encoder=False)}
+    assert found == linear
+
+
+def test_names_of_both_layouts_are_the_same_tensors(transformer: nn.Module) -> None:
+    named = set()
+    for name in original_names(DEV.double, DEV.single, guidance=True):
+        path, kind = split_name(name)
+        for place, piece in enumerate(layer_of(path)):
+            named.add(f"{piece.path}.{kind}")
+            assert original_of(piece.path) == (path, place)
+    assert named == set(transformer.state_dict())
+
+
+@pytest.mark.parametrize("name", ["double_blocks.0.img_attn.q", "blocks.0.linear1", "img_in.0"])
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(KeyError):
+        layer_of(name)
+    with pytest.raises(KeyError):
+        original_of(name)
+
+
+@pytest.mark.parametrize("width", [8, 16, 32, 64, 128])
+def test_a_heads_width_is_shared_in_even_parts(width: int) -> None:
+    axes = rotary_axes(width)
+    assert sum(axes) == width
+    assert not any(part % 2 for part in axes)
+    assert rotary_axes(128) == (16, 56, 56)
+
+
+def test_a_hub_name_is_taken_for_the_full_model(tmp_path: Path) -> None:
+    assert FACTS.part_parameters("black-forest-labs/FLUX.1-dev") == FACTS.part_parameters()
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    assert FACTS.part_parameters(tmp_path / "model.safetensors") == FACTS.part_parameters()
+    assert Shape().width == 3072
