@@ -168,7 +168,7 @@ class PrepareForm:
     def _size_note(self) -> Cell:
         size, known = self.options.size, self.known
         if known.resolution and known.resolution != size:
-            return Cell(_("the parameters train at {size} px").format(size=known.resolution), "warning")
+            return Cell(_("trains at {size} px").format(size=known.resolution), "warning")
         names = [name for family, name in _FAMILY_NAMES.items() if FAMILY_SIZES[family] == size]
         return Cell(", ".join(names), "muted")
 

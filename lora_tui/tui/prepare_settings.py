@@ -71,7 +71,7 @@ SETTINGS: tuple[Setting, ...] = (
         "shape",
         N_("shape"),
         "choice",
-        N_("What shapes come out. The trainer takes any of them as they are when its resolution is this size."),
+        N_("What shapes come out. The trainer takes its own buckets as they are, and brings others to the nearest."),
         (
             Pick("side", N_("one side the size"), N_("the other side a multiple of the step: little is cut")),
             Pick("square", N_("square"), N_("both sides the size")),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
+from lora_tui.tui.tasks_told import tell_ended
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Images, Planned, Workspace
@@ -137,6 +138,7 @@ class Work:
         from lora_tui.settings import remember_project
 
         await in_thread(remember_project, opened.project.root)
+        await tell_ended(self._app)
 
     async def _scan(self) -> None:
         work = self.workspace

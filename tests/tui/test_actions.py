@@ -9,6 +9,8 @@ from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.keymap import Keymap, is_key, key_name
 from lora_tui.tui.screens import SCREENS, all_actions, entry_of, load_screen
 from lora_tui.tui.screens.dataset_alike import AlikeReview
+from lora_tui.tui.screens.dataset_prepare import PrepareScreen
+from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.help import HelpScreen
 from lora_tui.tui.screens.tags_conflicts import ConflictDialog
 from lora_tui.tui.screens.tags_prune import PruneDialog
@@ -38,6 +40,8 @@ def doers_of(action: Action) -> tuple[object, ...]:
         return (Dialog,)
     if action.context in OVER_SCREENS:
         return (OVER_SCREENS[action.context],)
+    if action.context == PREPARE:
+        return PrepareScreen().doers()
     entry = entry_of(action.context)
     assert entry is not None
     return load_screen(entry)().doers()

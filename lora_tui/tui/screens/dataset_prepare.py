@@ -17,15 +17,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from lora_tui.dataset.prepare.plan import NOTE_WORDS, Item, Plan, plan_scan
+from lora_tui.dataset.prepare.plan import Plan, plan_scan
 from lora_tui.dataset.prepare.remembered import Choices, load_choices, save_choices
 from lora_tui.dataset.prepare.work import is_begun
 from lora_tui.dataset.problems import Problem
 from lora_tui.errors import UserError
-from lora_tui.text import N_, _, bytes_text, count, ngettext, plain
+from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.prepare_form import Known, PrepareForm, usual_size
+from lora_tui.tui.prepare_table import COLUMNS, PlanTable, Row, path_of, plan_line
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.dataset_prepare_edit import PrepareEditing
@@ -38,11 +39,10 @@ from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.still_picture import StillPicture
 from lora_tui.tui.widgets.task_progress import TaskProgress
 from lora_tui.tui.widgets.text_view import TextView
-from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words, sentences
 
 if TYPE_CHECKING:
-    from lora_tui.dataset.buckets import Size
     from lora_tui.dataset.scan import Scan
     from lora_tui.tui.screens.dataset_acts import Acts
 
@@ -52,19 +52,6 @@ PLAN_REST_SECONDS = 0.12
 TITLE_WIDTH = 17
 """Cells of the names of settings."""
 
-COLUMNS = (
-    Column(1),
-    Column(12, N_("image"), share=2, cut="middle", most=60),
-    Column(10, N_("before"), align="right"),
-    Column(10, N_("after"), align="right"),
-    Column(10, N_("bucket"), align="right", since=90),
-    Column(5, N_("files"), align="right", since=100),
-    Column(4, N_("cut"), align="right"),
-    Column(10, N_("what is special"), share=3),
-)
-
-Row = Item | Problem
-
 
 class PrepareScreen(BaseScreen):
     """Settings at the left, before and after at the right, the images below.
@@ -72,6 +59,7 @@ class PrepareScreen(BaseScreen):
     Attributes:
         form: the settings; none until it is known what was chosen last.
         scan: the images of the source; none until they are read.
+        table: the images as rows.
         plan: of the images with the settings; none until there is one.
         is_planned: whether the plan is that of the settings as they are now.
         trouble: what is wrong with settings or destination.
@@ -94,10 +82,7 @@ class PrepareScreen(BaseScreen):
         self._begun = False
         self._free = 0
         self._read = 0
-        self._refused: tuple[Problem, ...] = ()
-        self._items: tuple[Item, ...] = ()
-        self._left_out: tuple[Problem, ...] = ()
-        self._buckets: tuple[Size, ...] | None = None
+        self.table = PlanTable()
         self._stop = threading.Event()
         self.editing, self.look, self.run_part = PrepareEditing(self), PrepareLook(self), PrepareRun(self)
 
@@ -106,7 +91,7 @@ class PrepareScreen(BaseScreen):
 
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]
-        if name == "refused" and not self._refused:
+        if name == "refused" and not self.table.refused:
             return _("Nothing is refused.")
         if name == "read" and not self.reading_lines():
             return _("There is nothing to read here.")
@@ -199,6 +184,7 @@ class PrepareScreen(BaseScreen):
     def replan(self) -> None:
         """The settings were changed: plan again in a moment."""
         self.is_planned = False
+        self.say()
         if self.scan is not None:
             start_job(self, self._plan_soon, "plan")
 
@@ -236,12 +222,8 @@ class PrepareScreen(BaseScreen):
         row = self.row
         here = self._at or (path_of(row) if row is not None else None)
         self.plan, self._at = plan, None
-        self._refused, self._items, self._left_out = (
-            (plan.refused, plan.items, plan.left_out) if plan is not None else ((), (), ())
-        )
-        total = len(self._refused) + len(self._items) + len(self._left_out)
-        cursor = next((at for at in range(total) if path_of(self._row(at)) == here), 0) if here is not None else 0
-        self.images.set_count(total, cursor=cursor, empty=self._empty_words())
+        self.table = PlanTable(plan, self.workspace.config)
+        self.images.set_count(len(self.table), cursor=self.table.place_of(here), empty=self._empty_words())
         self.images.reload()
         self.show_settings()
         self._show_plan()
@@ -274,31 +256,12 @@ class PrepareScreen(BaseScreen):
 
     @on(Lines.Resized, "#plan")
     def _show_plan(self) -> None:
-        self.query_one("#plan", Lines).show([self._plan_line()])
+        if self.plan is not None:
+            line = plan_line(self.plan, self._free, too_large=self.is_too_large)
+        else:
+            line = [Cell(_("reading images: {count} so far").format(count=count(self._read)), "muted")]
+        self.query_one("#plan", Lines).show([line])
         self.say()
-
-    def _plan_line(self) -> list[Cell]:
-        plan = self.plan
-        if plan is None:
-            words = _("reading images: {count} so far").format(count=count(self._read)) if self._read else ""
-            return [Cell(words, "muted")]
-        text = ngettext("{images} image becomes {files}", "{images} images become {files}", len(plan.items))
-        files = ngettext("{count} file", "{count} files", plan.files).format(count=count(plan.files))
-        disk = _("about {size}, {free} free").format(size=bytes_text(plan.disk_bytes), free=bytes_text(self._free))
-        cells = [
-            Cell(text.format(images=count(len(plan.items)), files=files), "strong"),
-            Cell(_(", ") + disk, "error" if self.is_too_large else "muted"),
-        ]
-        if refused := len(plan.refused):
-            cells.append(
-                Cell("  " + ngettext("{count} refused", "{count} refused", refused).format(count=refused), "error")
-            )
-        if out := len(plan.left_out):
-            cells.append(Cell("  " + ngettext("{count} left out", "{count} left out", out).format(count=out), "muted"))
-        if plan.warnings:
-            notes = ngettext("{count} note", "{count} notes", len(plan.warnings)).format(count=len(plan.warnings))
-            cells.append(Cell("  " + notes, "muted"))
-        return cells
 
     @property
     def is_too_large(self) -> bool:
@@ -316,66 +279,19 @@ class PrepareScreen(BaseScreen):
             words = _("{source} > {destination}").format(
                 source=plain(str(form.source)), destination=plain(str(form.place))
             )
-            self.set_status(words, _("goes on with what lies there") if self._begun else "")
-
-    def _cells(self, index: int) -> list[Cell]:
-        row, marks = self._row(index), self.shell.marks
-        if isinstance(row, Problem):
-            refused = index < len(self._refused)
-            sign = Cell(marks.failed, "error") if refused else Cell("-", "muted")
-            name = Cell(self._name_of(row.path), "" if refused else "muted")
-            return [sign, name, *([Cell("")] * 5), Cell(plain(row.message), "error" if refused else "muted")]
-        facts, first = row.image.facts, row.pieces[0].fitted
-        cut = max(round(100 * row.cut), 1) if row.cut >= 0.002 else 0
-        bucket = self._bucket(first.size)
-        same = bucket is None or bucket == first.size
-        return [
-            Cell(" "),
-            Cell(plain(row.key)),
-            Cell(f"{facts.width}x{facts.height}", "muted"),
-            Cell(f"{first.size.width}x{first.size.height}"),
-            Cell(f"{bucket.width}x{bucket.height}" if bucket is not None else "", "muted" if same else "warning"),
-            Cell(str(len(row.pieces)), "muted" if len(row.pieces) == 1 else ""),
-            Cell(f"{cut}%" if cut else "", "muted" if cut < 20 else "warning"),
-            Cell(_(", ").join(self.notes_of(row)), "muted"),
-        ]
-
-    def notes_of(self, item: Item) -> list[str]:
-        """What is special about an image, in words."""
-        words = [_(NOTE_WORDS[code]) for code in item.notes]
-        if padded := round(100 * max(piece.fitted.padded for piece in item.pieces)):
-            words.append(_("{share}% padded").format(share=padded))
-        return words
-
-    def _bucket(self, size: Size) -> Size | None:
-        """What the trainer makes of a new image with the parameters as they are."""
-        config = self.workspace.config
-        if config is None:
-            return None
-        from lora_tui.dataset.buckets import buckets_for, fit_image
-
-        if self._buckets is None:
-            self._buckets = buckets_for(config.data)
-        return fit_image(size.width, size.height, config.data, self._buckets).bucket
-
-    def _name_of(self, path: Path) -> str:
-        source = self.form.source if self.form is not None else Path()
-        return plain(path.relative_to(source).as_posix() if path.is_relative_to(source) else str(path))
+            right = _("goes on with what lies there") if self._begun else ""
+            self.set_status(words, right if self.is_planned else _("planning"))
 
     # -- the images
 
-    def _row(self, index: int) -> Row:
-        for part in (self._refused, self._items, self._left_out):
-            if index < len(part):
-                return part[index]
-            index -= len(part)
-        raise IndexError(index)
+    def _cells(self, index: int) -> list[Cell]:
+        return self.table.cells(index, self.shell.marks)
 
     @property
     def row(self) -> Row | None:
         """The image under the cursor."""
         index = self.images.cursor
-        return self._row(index) if 0 <= index < len(self._refused) + len(self._items) + len(self._left_out) else None
+        return self.table[index] if 0 <= index < len(self.table) else None
 
     @on(VirtualList.Moved, "#images")
     def _moved(self, event: VirtualList.Moved) -> None:
@@ -454,7 +370,7 @@ class PrepareScreen(BaseScreen):
         self.set_focus(there)
 
     def action_refused(self) -> None:
-        total, here = len(self._refused), self.images.cursor
+        total, here = len(self.table.refused), self.images.cursor
         self.set_focus(self.images)
         self.images.cursor = (here + 1) % total if here < total else 0
 
@@ -464,11 +380,6 @@ class PrepareScreen(BaseScreen):
             return
         title = _("Prepare images")
         self.app.push_screen(TextView(title, self.reading_lines()))
-
-
-def path_of(row: Row) -> Path:
-    """The file of a row."""
-    return row.path if isinstance(row, Problem) else row.image.path
 
 
 def _look_at(place: Path, source: Path, plan: Plan) -> tuple[bool, int]:

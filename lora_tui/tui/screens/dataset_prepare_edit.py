@@ -160,7 +160,7 @@ class PrepareEditing:
         now, is_new = form.text(setting), setting.key == "destination"
         start = form.source if setting.key == "source" else Path(now).parent if now else form.source.parent
         if is_new and form.place is not None:
-            start = form.place
+            start = form.place.parent
 
         def answered(path: Path | None) -> None:
             if path is not None:

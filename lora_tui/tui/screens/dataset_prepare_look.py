@@ -17,6 +17,7 @@ from lora_tui.dataset.problems import Problem
 from lora_tui.errors import UserError
 from lora_tui.text import _, bytes_text, plain
 from lora_tui.tui.cells import Cell
+from lora_tui.tui.prepare_table import cut_percent, notes_of
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.image_view import HURRIED_REST_SECONDS, SLOW_REST_SECONDS, pictures_of
 from lora_tui.tui.widgets.lines import Lines
@@ -150,9 +151,9 @@ class PrepareLook:
                 words.append(_("enlarged to {share}%").format(share=round(100 * piece.fitted.scale)))
             if (left, top, right, bottom) != (0, 0, facts.width, facts.height):
                 words.append(_("the part {width} x {height}").format(width=right - left, height=bottom - top))
-        if item.cut >= 0.002:
-            words.append(_("{share}% cut").format(share=max(round(100 * item.cut), 1)))
-        return [*words, *self._screen.notes_of(item)]
+        if cut := cut_percent(item):
+            words.append(_("{share}% cut").format(share=cut))
+        return [*words, *notes_of(item)]
 
 
 def _corners(box: object) -> tuple[int, int, int, int]:

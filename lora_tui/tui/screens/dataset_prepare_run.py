@@ -17,7 +17,7 @@ from lora_tui.tasks.status import TaskStatus, task_status
 from lora_tui.text import _, bytes_text, count, ngettext, plain
 from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.threads import in_thread, start_job
-from lora_tui.tui.widgets.dialog import Confirm
+from lora_tui.tui.widgets.dialog import Choice, Choose, Confirm
 from lora_tui.tui.widgets.task_progress import TaskProgress
 from lora_tui.tui.widgets.text_view import TextView
 
@@ -213,37 +213,49 @@ class PrepareRun:
 
     def _unusable(self) -> str:
         """Why the images cannot be put in the place of the originals."""
-        work, source = self._screen.workspace, self._request.get("source", "")
-        config = work.config
-        if not source or config is None:
+        config = self._screen.workspace.config
+        if not self._request or config is None:
             return _("What was asked for cannot be read.")
-        if work.saved and not any(_same(entry.path, source) for entry in config.datasets):
-            return _("The project trains on another folder than {folder}.").format(folder=plain(source))
+        if any(_same(entry.path, self._request["destination"]) for entry in config.datasets):
+            return _("The project trains on them already.")
         return ""
 
     def action_use(self) -> None:
+        work = self._screen.workspace
+        source = self._request["source"]
+        folders = [entry.path for entry in work.config.datasets if entry.path] if work.config is not None else []
+        old = source if not work.saved else next((path for path in folders if _same(path, source)), "")
+        if old or len(folders) < 2:
+            self._ask_use(Path(old or next(iter(folders), source)))
+            return
+
+        def chosen(path: Path | None) -> None:
+            if path is not None:
+                self._ask_use(path)
+
+        choices = [Choice(Path(path), plain(Path(path).name), plain(str(Path(path).parent))) for path in folders]
+        self._screen.app.push_screen(Choose(_("In the place of which folder?"), choices), chosen)
+
+    def _ask_use(self, old: Path) -> None:
         screen, work = self._screen, self._screen.workspace
-        source, destination = Path(self._request["source"]), Path(self._request["destination"])
-        status = self.progress.status
+        new, status = Path(self._request["destination"]), self.progress.status
         made = status.done if status is not None else 0
         question = ngettext("Train on the {count} new image?", "Train on the {count} new images?", made)
         if work.saved:
-            files = [
-                path for path in (work.config_path, work.project.file if work.project else None) if path is not None
-            ]
-            names = _(", ").join(plain(path.name) for path in files)
+            files = (work.config_path, work.project.file if work.project is not None else None)
+            names = _(", ").join(plain(path.name) for path in files if path is not None)
             detail = _("{old} becomes {new} in {files}. The originals stay where they are.").format(
-                old=plain(source.name), new=plain(destination.name), files=names
+                old=plain(old.name), new=plain(new.name), files=names
             )
         else:
-            detail = _("{new} is opened. The originals stay where they are.").format(new=plain(str(destination)))
+            detail = _("{new} is opened. The originals stay where they are.").format(new=plain(str(new)))
 
         def answered(yes: bool | None) -> None:
             if yes:
                 from lora_tui.tui.dataset_swap import use_folder
 
                 screen.dismiss()
-                use_folder(screen.shell, screen.acts, source, destination)
+                use_folder(screen.shell, screen.acts, old, new)
 
         dialog = Confirm(question.format(count=count(made)), detail, yes=_("train on them"))
         screen.app.push_screen(dialog, answered)
