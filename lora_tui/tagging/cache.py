@@ -132,6 +132,15 @@ class AnswerCache:
                 found.append(KeptModel(number, name, Vocabulary(tuple(names), tuple(categories))))
         return found
 
+    def newest(self) -> tuple[int, int]:
+        """What changes when another model that knows tags is noted, or one is used again."""
+        if self._database is None:
+            return 0, 0
+        with suppress(sqlite3.Error):
+            row = self._database.execute("select max(id), max(used) from models where tags is not null").fetchone()
+            return row[0] or 0, row[1] or 0
+        return 0, 0
+
     def get(self, model: int, image: bytes, asked: bytes = b"") -> Answer | None:
         """What a model answered; none when it never did.
 

@@ -7,6 +7,7 @@ that knows the tag is believed.
 from __future__ import annotations
 
 import threading
+from itertools import takewhile
 from pathlib import Path
 
 from lora_tui.captions.corpus import Corpus
@@ -21,6 +22,7 @@ class FilterScores:
         self._corpus = corpus
         self._cache: AnswerCache | None = None
         self._models: list[KeptModel] = []
+        self._newest = (-1, -1)
         self._guard = threading.Lock()
 
     def score(self, number: int, tag: str) -> float | None:
@@ -37,8 +39,35 @@ class FilterScores:
                     return row.score(place)
         return None
 
+    def rows(self, number: int) -> list[tuple[KeptModel, Row]]:
+        """What each model that has seen an image thought of it, the one used last first."""
+        entry = self._corpus.entries[number]
+        with self._guard:
+            cache = self._opened()
+            digest = cache.digest(Path(entry.root, entry.name))
+            if digest is None:
+                return []
+            answers = ((model, cache.get(model.number, digest)) for model in self._models)
+            return [(model, answer) for model, answer in answers if isinstance(answer, Row)]
+
+    def sure(self, number: int, least: float) -> dict[str, float]:
+        """The tags of which the model used last is so sure, of those that have seen the image; none when none has."""
+        for model, row in self.rows(number)[:1]:
+            names = model.vocabulary.names if model.vocabulary is not None else ()
+            pairs = zip(row.places, row.scores, strict=True)
+            return {names[place]: score for place, score in takewhile(lambda pair: pair[1] >= least, pairs)}
+        return {}
+
+    def close(self) -> None:
+        """Leave the store; asking again opens it."""
+        with self._guard:
+            if self._cache is not None:
+                self._cache.__exit__(None, None, None)
+                self._cache, self._newest = None, (-1, -1)
+
     def _opened(self) -> AnswerCache:
         if self._cache is None:
             self._cache = AnswerCache().__enter__()
-            self._models = self._cache.models()
+        if (newest := self._cache.newest()) != self._newest:
+            self._newest, self._models = newest, self._cache.models()
         return self._cache

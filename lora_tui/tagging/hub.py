@@ -42,6 +42,23 @@ def cached(name: str, needed: Sequence[str]) -> Path | None:
     return snapshot if all(any(fnmatch(one, want) for one in held) for want in needed) else None
 
 
+def snapshots() -> list[tuple[str, Path]]:
+    """The models in the hub's cache: their names and the folders of their newest files. No network."""
+    found = []
+    try:
+        folders = sorted(_cache().glob("models--*--*"))
+    except OSError:
+        return []
+    for folder in folders:
+        try:
+            revision = (folder / "refs" / "main").read_text("ascii").strip()
+        except (OSError, ValueError):
+            continue
+        if revision and (folder / "snapshots" / revision).is_dir():
+            found.append((folder.name.removeprefix("models--").replace("--", "/", 1), folder / "snapshots" / revision))
+    return found
+
+
 def fetched(
     name: str,
     patterns: Sequence[str],

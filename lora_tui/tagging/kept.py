@@ -128,7 +128,7 @@ class Kept:
         *,
         without: frozenset[int] = frozenset(),
         scope: str = "",
-        should_stop: Callable[[], bool],
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> list[Preview]:
         """What would be written, for each dataset one edit; those that change nothing are left out.
 
@@ -174,11 +174,11 @@ def load_kept(
         on_progress: told how many images of how many were looked for.
 
     Raises:
-        UserError: a model is not there.
+        UserError: a model is not there; ``tagger.elsewhere`` where it is not fetched yet.
         StoppedError: ``should_stop`` said yes.
     """
     request = request.checked()
-    models = [resolve(one, request, should_stop=should_stop) for one in request.models]
+    models = [resolve(one, request, here=True) for one in request.models]
     kept = Kept(request, tuple(corpus for corpus, _numbers in parts), said=[Said(model) for model in models])
     masks = [_masks(model.vocabulary) if model.vocabulary is not None else {} for model in models]
     chosen: list[tuple[int, int]] = []

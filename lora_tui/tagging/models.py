@@ -83,15 +83,24 @@ def resolve(
     *,
     on_progress: hub.Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    here: bool = False,
 ) -> Model:
     """The model that is meant, fetched from the hub when it is nowhere on this machine.
 
+    Args:
+        here: fetch nothing.
+
     Raises:
-        UserError: there is no such model, or it is not what it is said to be.
+        UserError: there is no such model, or it is not what it is said to be; ``tagger.elsewhere`` where it would have
+            to be fetched and must not be.
         hub.StoppedError: ``should_stop`` said yes while it was fetched.
     """
 
     def fetch(name: str, patterns: tuple[str, ...], needed: tuple[str, ...]) -> Path:
+        if here:
+            if (found := hub.cached(name, needed)) is None:
+                raise UserError(_("The model is not on this machine yet."), place=plain(name), code="tagger.elsewhere")
+            return found
         return hub.fetched(name, patterns, needed, on_progress=on_progress, should_stop=should_stop)
 
     kind = _kind(choice, request)

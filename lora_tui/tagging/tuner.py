@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 
 from lora_tui.captions.vocabulary import folded
@@ -20,7 +21,7 @@ from lora_tui.tagging.kept import Kept, Said, split_row, thresholds_of
 from lora_tui.tagging.request import Request
 from lora_tui.tagging.rules import Found, Thresholds, compose
 from lora_tui.tagging.run import together
-from lora_tui.tagging.vocabulary import RATING
+from lora_tui.tagging.vocabulary import CHARACTER, GENERAL, RATING
 
 ASKED_EVERY = 500
 """Images between two questions whether to stop."""
@@ -63,6 +64,11 @@ class _Column:
         self.category = category
         self.scores: list[array[float]] = []
         self.places: list[array[int]] = []
+
+    @cached_property
+    def total(self) -> int:
+        """All scores of all images."""
+        return sum(map(len, self.scores))
 
     def starts(self, said: Said, request: Request, model: int) -> array[int]:
         """For each image where the scores begin that reach their threshold."""
@@ -175,6 +181,20 @@ class Tuner:
             if (number in keys) != (number in there) and (number in keys or (replacing and keys)):
                 found.append(place)
         return found
+
+    def found(self, kind: str, model: int = -1) -> int:
+        """How many tags of a category reach its threshold: ``general``, ``character``, ``other``; ``own``: the general
+        tags of one model with a threshold of its own."""
+        total = 0
+        for one, own in zip(self._models, self._starts, strict=True):
+            has_own = self.request.models[one.number].threshold is not None
+            for column, starts in zip(one.columns, own, strict=True):
+                category = column.category if column.category in (GENERAL, CHARACTER) else "other"
+                if category != CHARACTER and has_own:
+                    category = "own" if category == GENERAL and one.number == model else ""
+                if category == kind:
+                    total += column.total - sum(starts)
+        return total
 
     # -- counting
 

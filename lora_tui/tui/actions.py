@@ -22,11 +22,17 @@ CONFLICTS = "conflicts"
 ALIKE = "alike"
 CROP = "crop"
 HELP = "help"
+TAGGING = "tagging"
+ASKING = "asking"
+TUNING = "tuning"
 OVER: dict[str, tuple[str, ...]] = {
     DIALOG: (LIST,),
     PRUNE: (DIALOG, LIST),
     CONFLICTS: (DIALOG, LIST),
     HELP: (DIALOG, LIST),
+    TAGGING: (DIALOG, LIST),
+    ASKING: (DIALOG,),
+    TUNING: (LIST,),
     SWEEP: (),
     SHEET: (),
     ALIKE: (),

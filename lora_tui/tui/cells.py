@@ -95,6 +95,21 @@ def flow(parts: Sequence[str], width: int, gap: str = "  ") -> list[str]:
     return lines
 
 
+def flow_cells(cells: Sequence[Cell], width: int) -> list[list[Cell]]:
+    """Cells with a blank between them, in lines of at most ``width`` cells; one that is longer is broken at blanks."""
+    lines: list[list[Cell]] = [[]]
+    used = 0
+    for text, tone in cells:
+        for number, part in enumerate([text] if cell_len(text) <= width else wrap(text, width)):
+            gap = 1 if used else 0
+            if number or used + gap + cell_len(part) > width:
+                lines.append([])
+                used = gap = 0
+            lines[-1] += [Cell(" ")] * gap + [Cell(part, tone)]
+            used += gap + cell_len(part)
+    return lines if lines != [[]] else []
+
+
 _NEVER_FIRST = frozenset("，。、；：！？）》」』】”’…,;:!?)")
 _NEVER_LAST = frozenset("（《「『【“‘")
 

@@ -84,6 +84,9 @@ _CONVENTIONAL: Table = {
     "tags.record": ("ctrl+k q",),
     "tags.replay": ("ctrl+k m",),
     "tags.quick-set": ("ctrl+k =",),
+    "tags.tag": ("ctrl+k b",),
+    "tags.accept-score": ("+",),
+    "tags.accept-scores": ("ctrl+k +",),
     "tags.folder": ("ctrl+k d",),
     "tags.keymap": ("ctrl+k k",),
 }

@@ -18,6 +18,7 @@ from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
 from lora_tui.tui.screens.runs_actions import RUNS_ACTIONS
+from lora_tui.tui.screens.tagging_actions import TAGGING_ACTIONS
 from lora_tui.tui.screens.tags_actions import OVER_ACTIONS, TAGS_ACTIONS
 from lora_tui.tui.screens.training_actions import TRAINING_ACTIONS
 
@@ -138,5 +139,6 @@ def all_actions() -> Actions:
             *ALIKE_ACTIONS,
             *PREPARE_ACTIONS,
             *CROP_ACTIONS,
+            *TAGGING_ACTIONS,
         )
     )

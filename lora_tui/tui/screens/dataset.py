@@ -28,6 +28,7 @@ from lora_tui.tui.screens.dataset_find import Finding
 from lora_tui.tui.screens.dataset_fixes import Mending
 from lora_tui.tui.screens.dataset_origin import Asking
 from lora_tui.tui.screens.dataset_prepare_door import Preparing
+from lora_tui.tui.screens.dataset_tagging import Tagging
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
@@ -76,10 +77,11 @@ class DatasetScreen(BaseScreen):
         self.preparing = Preparing(self)
         self.cropping = Cropping(self)
         self.asking = Asking(self)
+        self.tagging = Tagging(self)
 
     def doers(self) -> tuple[object, ...]:
         looks = self, self.facts, self.finding
-        return *looks, self.acts, self.mending, self.preparing, self.cropping, self.asking
+        return *looks, self.acts, self.mending, self.preparing, self.cropping, self.asking, self.tagging
 
     @property
     def takes_keys(self) -> bool:
@@ -300,7 +302,7 @@ class DatasetScreen(BaseScreen):
         if name in ("larger", "smaller", "left", "right") and not isinstance(self.listed, PictureGrid):
             key = self.shell.keymap.shown("dataset.grid")
             return _("{key} shows the images as pictures.").format(key=key)
-        return self.acts.refusal(name)
+        return self.tagging.refusal(name) or self.acts.refusal(name)
 
     def action_grid(self) -> None:
         """Pictures side by side instead of the list, and back; the cursor stays on its file."""

@@ -35,6 +35,7 @@ DATASET_ACTIONS: tuple[Action, ...] = (
     _quiet("alike", ("d",), N_("duplicates"), N_("Images that are the same or nearly the same, side by side.")),
     _quiet("crop", ("c",), N_("crop"), N_("Choose by hand the part of an image that is used, image after image.")),
     _quiet("numbers", ("i",), N_("in numbers"), N_("Sizes, shapes, buckets, tags and what the images show, as bars.")),
+    _quiet("tag", ("t",), N_("tag"), N_("Tag images with models: tags or sentences, tuned before they are written.")),
     _quiet("fix", ("f",), N_("mend"), N_("Mend what is wrong with captions, or name a blur in them; previewed.")),
     _quiet("move", ("o",), N_("move"), N_("Move images with captions and all that belongs to them to another folder.")),
     _quiet("reviewed", ("R",), N_("reviewed"), N_("Note that the pictures were looked at and found right, or not.")),

@@ -43,9 +43,10 @@ class Acts:
 
     def do(self, act: Callable[[], Done]) -> None:
         """Do something in a thread, remember the way back, and read the images again."""
-        start_job(self.screen, partial(self._do, act), "act", alone=False)
+        start_job(self.screen, partial(self.do_now, act), "act", alone=False)
 
-    async def _do(self, act: Callable[[], Done]) -> None:
+    async def do_now(self, act: Callable[[], Done]) -> None:
+        """The same, and wait for it."""
         try:
             words, back = await in_thread(act)
         except Exception as error:

@@ -10,12 +10,26 @@ from typing import TYPE_CHECKING, cast
 from lora_tui.settings import settings_file
 from lora_tui.text import N_, _, plain
 from lora_tui.tui.acting import hints_of
-from lora_tui.tui.actions import ALIKE, APP, CONFLICTS, DIALOG, HELP, LIST, PRUNE, SHEET, SWEEP, Action
+from lora_tui.tui.actions import (
+    ALIKE,
+    APP,
+    ASKING,
+    CONFLICTS,
+    DIALOG,
+    HELP,
+    LIST,
+    PRUNE,
+    SHEET,
+    SWEEP,
+    TAGGING,
+    TUNING,
+    Action,
+)
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import Keymap
 from lora_tui.tui.screens import SCREENS, entry_of
-from lora_tui.tui.screens.rebinding import AskKey
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
+from lora_tui.tui.screens.rebinding import AskKey
 from lora_tui.tui.widgets.finder import Finder, Found
 from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
@@ -33,6 +47,9 @@ CONTEXTS = {
     SHEET: N_("In the contact sheet"),
     ALIKE: N_("Among images that are alike"),
     PREPARE: N_("While images are prepared"),
+    TAGGING: N_("In the form of a tagging"),
+    ASKING: N_("While models are asked"),
+    TUNING: N_("Among thresholds of taggers"),
     HELP: N_("In this list of keys"),
 }
 

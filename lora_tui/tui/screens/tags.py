@@ -5,7 +5,8 @@ show, ``tags_find`` filters and marks, ``tags_commands`` takes the command line,
 ``tags_verbs`` and ``tags_again`` are the keys that change tags, ``tags_turns`` undoes, ``tags_guides`` and
 ``tags_past`` lead through several steps, ``tags_variants`` turns to other captions of the same images,
 ``tags_conflicts`` to edits that wait, ``tags_prose`` lists phrases, ``tags_reviews`` marks what was
-found right. The engine is ``lora_tui.captions``.
+found right, ``tags_tagging`` has models tag, ``tags_scores`` shows what they thought. The engine is
+``lora_tui.captions``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from lora_tui.tui.screens.tags_panes import TAG_COLUMNS, Panes, file_columns, wo
 from lora_tui.tui.screens.tags_past import Past
 from lora_tui.tui.screens.tags_prose import Prose
 from lora_tui.tui.screens.tags_reviews import Reviews
+from lora_tui.tui.screens.tags_scores import SCORE_COLUMNS, Scores
+from lora_tui.tui.screens.tags_tagging import Tagging
 from lora_tui.tui.screens.tags_trigger import TriggerWord
 from lora_tui.tui.screens.tags_turns import Turns
 from lora_tui.tui.screens.tags_variants import Variants
@@ -94,6 +97,8 @@ class TagsScreen(BaseScreen):
         self.prose = Prose(self)
         self.trigger_word = TriggerWord(self)
         self.reviews = Reviews(self)
+        self.scores = Scores(self)
+        self.tagging = Tagging(self)
 
     @property
     def is_guiding(self) -> bool:
@@ -109,7 +114,7 @@ class TagsScreen(BaseScreen):
     def doers(self) -> tuple[object, ...]:
         editing = self.edits, self.verbs, self.again, self.turns
         others = self.finding, self.commands, self.guides, self.past, self.variants, self.conflicts, self.prose
-        return self, *editing, *others, self.reviews, self.trigger_word
+        return self, *editing, *others, self.reviews, self.trigger_word, self.scores, self.tagging
 
     # -- composing
 
@@ -133,6 +138,7 @@ class TagsScreen(BaseScreen):
                     yield ImageView(id="picture")
                     yield Lines(id="facts")
                     yield VirtualList([Column(10, share=1)], self.look.cells, marker=False, quiet=True, id="caption")
+                    yield VirtualList(SCORE_COLUMNS, self.scores.cells, gap=1, id="scores")
         with Vertical(id="pending-pane"):
             yield Lines(id="pending-title", classes="pane-title")
             yield VirtualList(
@@ -150,6 +156,7 @@ class TagsScreen(BaseScreen):
         self.set_interval(FOLLOW_SECONDS, self.following.look)
 
     def on_unmount(self) -> None:
+        self.scores.close()
         self.opening.close()
 
     # -- opening
@@ -255,7 +262,8 @@ class TagsScreen(BaseScreen):
             return _("Still at work on the last edit; Esc stops what has not begun.")
         if self.edits.pending is not None:
             return _("Enter applies what is shown here, Esc leaves it.")
-        return self.prose.refusal(name) or self.verbs.refusal(name) or self.again.refusal(name)
+        parts = self.prose, self.verbs, self.again, self.scores
+        return next((why for part in parts if (why := part.refusal(name))), "")
 
     def go_back(self) -> bool:
         prompt = self.query_one(Prompt)

@@ -85,6 +85,11 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     _quiet("order", ("space o",), N_("order of tags"), N_("The vocabulary by frequency, by name, or by length.")),
     _quiet("phrases", ("w",), N_("phrases or tags"), N_("The vocabulary lists the phrases of sentences, or the tags.")),
     _quiet("history", ("space h",), N_("history"), N_("What was done to the captions; take one transaction back.")),
+    _quiet("tag", ("space a",), N_("tag with models"), N_("Tag images with models; tuned before it is written.")),
+    _quiet("accept-score", ("+",), N_("accept a score"), N_("Add the tag under the cursor of the scores.")),
+    _quiet(
+        "accept-scores", ("space +",), N_("accept all scores"), N_("Add all tags above the threshold of the scores.")
+    ),
     _quiet("reviewed", ("space r",), N_("reviewed"), N_("Note that the captions of the scope were found right.")),
     _quiet("next-unreviewed", ("space n",), N_("next unreviewed"), N_("To the next image that nobody reviewed.")),
     _quiet("saved", ("space f",), N_("saved filters"), N_("Choose one of the saved filters.")),

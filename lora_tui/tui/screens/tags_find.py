@@ -298,12 +298,13 @@ class Finding:
     # -- moving
 
     def _to(self, pane: str) -> None:
-        self.screen.set_focus(self.screen.query_one(f"#{pane if pane in PANES else 'files'}", VirtualList))
+        self.screen.set_focus(self.screen.query_one(f"#{pane if pane in (*PANES, 'scores') else 'files'}", VirtualList))
 
     def _step_pane(self, step: int) -> None:
         focus = self.screen.panes.focus
-        place = PANES.index(focus) if focus in PANES else 0
-        self._to(PANES[(place + step) % len(PANES)])
+        panes = (*PANES, "scores") if self.screen.scores.on else PANES
+        place = panes.index(focus) if focus in panes else 0
+        self._to(panes[(place + step) % len(panes)])
 
     def action_next_pane(self) -> None:
         self._step_pane(1)
@@ -363,6 +364,8 @@ class Finding:
         elif panes.focus == "vocab" and panes.tag:
             wanted = screen.prose.filter() if screen.prose.phrase else f"tag:{quoted(panes.tag)}"
             self.filter_by("" if self._editor.filter == wanted else wanted)
+        elif panes.focus == "scores":
+            screen.scores.action_accept_score()
         elif panes.tag and not screen.busy:
             screen.verbs.action_rename()
 

@@ -38,6 +38,7 @@ VIEWS: dict[str, tuple[str, str]] = {
     "caption": (N_("CAPTION"), N_("caption")),
     "changes": (N_("CHANGES"), N_("changes")),
     "history": (N_("HISTORY"), N_("history")),
+    "scores": (N_("SCORES"), N_("scores")),
 }
 """Each view, its title, and its word among the others."""
 
@@ -92,9 +93,11 @@ class Look:
             self.show_facts()
 
     def turn(self) -> None:
-        """Picture, caption, what changed, history."""
+        """Picture, caption, what changed, history, scores."""
         self.view = _after(self.view)
-        self.screen.set_class(self.view != "picture", "-caption")
+        self.screen.set_class(self.view not in ("picture", "scores"), "-caption")
+        self.screen.set_class(self.view == "scores", "-scores")
+        self.screen.scores.turned()
         self.show()
         self.screen.panes.show_titles()
 
@@ -104,7 +107,9 @@ class Look:
         if self.view == "picture":
             self.show_facts()
             return
-        if self.view == "caption":
+        if self.view == "scores":
+            self.screen.scores.show()
+        elif self.view == "caption":
             self._put_text(self._caption_lines())
             if len(self.screen.variants.endings.images) > 1:
                 start_job(self.screen, self._tell_others, "history")

@@ -102,6 +102,8 @@ class Panes:
         if self.focus == "vocab":
             index = self.pane("vocab").cursor
             return self._vocabulary[index].tag if 0 <= index < len(self._vocabulary) else ""
+        if self.focus == "scores":
+            return self.screen.scores.tag
         row = self.tag_row
         return row.tag if row is not None else ""
 
