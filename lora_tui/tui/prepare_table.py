@@ -62,10 +62,9 @@ class PlanTable:
         raise IndexError(index)
 
     def place_of(self, path: Path | None) -> int:
-        """The row of an image; the first where it has none."""
-        if path is None:
-            return 0
-        return next((at for at in range(len(self)) if path_of(self[at]) == path), 0)
+        """The row of an image; the first that something is made of where it has none."""
+        first = len(self.refused)
+        return first if path is None else next((at for at in range(len(self)) if path_of(self[at]) == path), first)
 
     def cells(self, index: int, marks: Marks) -> list[Cell]:
         """A row."""
