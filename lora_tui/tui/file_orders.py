@@ -1,8 +1,8 @@
-"""Which rows of the dataset screen are shown, and in what order. No widget."""
+"""The orders of the rows of the dataset screen. No widget."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -89,41 +89,6 @@ ORDERS: tuple[Order, ...] = (
 def order_of(name: str) -> Order:
     """The order of a name."""
     return next(order for order in ORDERS if order.name == name)
-
-
-def select(
-    rows: Sequence[FileRow],
-    *,
-    words: str = "",
-    found: Collection[str] | None = None,
-    only_problems: bool = False,
-    order: str = "name",
-    backwards: bool = False,
-    measures: Measures | None = None,
-) -> list[int]:
-    """The numbers of some rows in an order.
-
-    Args:
-        words: rows whose name has every one of them are shown, beside those of ``found``.
-        found: paths as texts; without words, and where there are none, all rows are shown.
-        only_problems: of those, the ones that a person should look at.
-    """
-    wanted = words.casefold().split()
-
-    def fits(row: FileRow) -> bool:
-        named = bool(wanted) and all(word in row.key for word in wanted)
-        return named or (found is not None and str(row.path) in found)
-
-    free = not wanted and found is None
-    numbers = [n for n, row in enumerate(rows) if (not only_problems or row.wrong) and (free or fits(row))]
-    if order == "name":
-        return numbers[::-1] if backwards else numbers
-    key, known = order_of(order).key, measures or Measures()
-    values = {number: key(rows[number], known) for number in numbers}
-    without = [number for number in numbers if values[number] is None]
-    there = [number for number in numbers if values[number] is not None]
-    there.sort(key=lambda number: values[number], reverse=backwards)  # type: ignore[arg-type, return-value]
-    return [*there, *without]
 
 
 def next_of(visible: Sequence[int], cursor: int, wanted: Callable[[int], bool]) -> int:

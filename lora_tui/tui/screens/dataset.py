@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 
 from lora_tui.text import N_, _, bytes_text, count, ngettext, plain
 from lora_tui.tui.cells import Cell
-from lora_tui.tui.file_orders import select
+from lora_tui.tui.file_list import FileList
 from lora_tui.tui.file_rows import FileRow, build_rows
 from lora_tui.tui.road import TONE_OF_MARK, gravity_words
 from lora_tui.tui.screens.base import BaseScreen
@@ -56,7 +56,7 @@ class DatasetScreen(BaseScreen):
 
     Attributes:
         images: what the rows were made of; none until it is read.
-        rows: all that can be shown.
+        files: all that can be shown; ``rows`` are its rows.
         shown: the numbers of those that are, in their order.
     """
 
@@ -66,7 +66,7 @@ class DatasetScreen(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self.images: Images | None = None
-        self.rows: tuple[FileRow, ...] = ()
+        self.files = FileList()
         self.shown: list[int] = []
         self._wrong_here = self._images_here = 0
         self._wanted: Path | None = None
@@ -112,24 +112,31 @@ class DatasetScreen(BaseScreen):
             elif self.workspace.images is None:
                 if self._wanted is None and self.here is not None:
                     self._wanted = self.here.path  # they are read again
-                self.images, self.rows, self.shown = None, (), []
+                self.images, self.files, self.shown = None, FileList(), []
                 self.select()
             elif "config" in changed:  # other buckets
                 self.listed.reload()
+                self.finding.buckets_changed()
                 self.facts.show()
             self.say()
 
     async def _take(self, images: Images) -> None:
         """Make the rows in a thread; the cursor stays on its file."""
-        rows = await in_thread(build_rows, images, self.workspace.root)
+        files = await in_thread(self._files_of, images)
         here = self.here
         place = self.listed.cursor
-        self.images, self.rows = images, rows
-        self.finding.marks &= {row.path for row in rows if row.image is not None}
+        self.images, self.files = images, files
+        self.finding.marks = {path for path in self.finding.marks if files.has_image(path)}
         self.facts.forget(captions=True)
         self.select(self._wanted or (here.path if here else None), place)
         self._wanted = None
         self.asking.remind()
+
+    def _files_of(self, images: Images) -> FileList:
+        """The rows, in the order that is asked for."""
+        files, finding = FileList(build_rows(images, self.workspace.root)), self.finding
+        files.arrange(finding.order.name, finding.backwards, finding.measures)
+        return files
 
     def go_to(self, place: str) -> None:
         path = Path(place)
@@ -150,6 +157,11 @@ class DatasetScreen(BaseScreen):
         return grid if grid.display else self.query_one("#files", VirtualList)
 
     @property
+    def rows(self) -> tuple[FileRow, ...]:
+        """All that can be shown, ordered by name."""
+        return self.files.rows
+
+    @property
     def here(self) -> FileRow | None:
         """The row under the cursor."""
         index = self.listed.cursor
@@ -159,16 +171,20 @@ class DatasetScreen(BaseScreen):
         """The images that an act is about: the marked ones, the one under the cursor where none is."""
         marks = self.finding.marks
         if marks:
-            return [row for row in self.rows if row.path in marks]
+            return self.files.of(marks)
         return [self.here] if self.here is not None and self.here.image is not None else []
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether there is an image that an act would be about."""
+        return bool(self.finding.marks) or (self.here is not None and self.here.image is not None)
 
     def select(self, path: Path | None = None, place: int = 0) -> None:
         """Order and filter; the cursor goes to ``path``, to ``place`` where that is not there any more."""
         finding = self.finding
         if path is None and self.here is not None:
             path = self.here.path
-        self.shown = select(
-            self.rows,
+        self.shown = self.files.select(
             words=finding.words,
             found=finding.found if finding.found is not None or not finding.text else frozenset(),
             only_problems=finding.only_problems,
@@ -176,9 +192,8 @@ class DatasetScreen(BaseScreen):
             backwards=finding.backwards,
             measures=finding.measures,
         )
-        cursor = next((at for at, number in enumerate(self.shown) if self.rows[number].path == path), place)
-        self._images_here = sum(self.rows[number].counted for number in self.shown)
-        self._wrong_here = sum(self.rows[number].wrong for number in self.shown)
+        cursor = self.files.place(path, self.shown, place)
+        self._images_here, self._wrong_here = self.files.tally(self.shown)
         self.listed.set_count(len(self.shown), cursor=cursor, empty=self._empty_words())
         self.listed.reload()
         self.say()

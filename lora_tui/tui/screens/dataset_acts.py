@@ -324,7 +324,7 @@ class Acts:
         """Why something cannot be done now."""
         if name == "undo" and not self.backs:
             return _("There is nothing to take back.")
-        if name in ("exclude", "reviewed", "trash", "move", "fix", "crop") and not self.screen.targets():
+        if name in ("exclude", "reviewed", "trash", "move", "fix", "crop") and not self.screen.has_targets:
             return _("There is no picture here.")
         return ""
 

@@ -18,7 +18,10 @@ from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import sentences
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lora_tui.dataset.buckets import Fit, Size
+    from lora_tui.dataset.scan import DatasetImage
     from lora_tui.tui.screens.dataset import DatasetScreen
 
 CAPTION_REST_SECONDS = 0.03
@@ -36,12 +39,12 @@ class FactsPane:
 
     def __init__(self, screen: DatasetScreen) -> None:
         self.screen = screen
-        self._buckets: tuple[Size, ...] | None = None
+        self._fits: Callable[[DatasetImage], Fit] | None = None
         self._caption: tuple[Path, str, tuple[str, ...]] | None = None
 
     def forget(self, *, captions: bool = False) -> None:
         """The configuration is another, or captions may be."""
-        self._buckets = None
+        self._fits = None
         if captions:
             self._caption = None
 
@@ -91,11 +94,12 @@ class FactsPane:
         config = self.screen.workspace.config
         if row.image is None or config is None:
             return None
-        from lora_tui.dataset.buckets import buckets_for, fit_image
+        from lora_tui.dataset.batches import fitter
 
-        if self._buckets is None:
-            self._buckets = buckets_for(config.data)
-        return fit_image(row.image.width, row.image.height, config.data, self._buckets)
+        known = self._fits  # once: threads ask, too, and it may be forgotten meanwhile
+        if known is None:
+            known = self._fits = fitter(config)
+        return known(row.image)
 
     def bucket(self, row: FileRow) -> Size | None:
         """Width and height (px) that an image is trained at."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TYPING_SECONDS = 0.12
 """How long typing rests before captions are asked."""
 
+GATHERED_AT_ONCE = 5_000
+"""Images whose paths are put together while a key waits for it."""
+
 _PLAIN = re.compile(r"(?!-)[^\s:()<>=\"/*?|~@-][^\s:()<>=\"*?|~@]*")
 
 
@@ -250,6 +253,16 @@ class Finding:
 
     def action_backwards(self) -> None:
         self.backwards = not self.backwards
+        start_job(self.screen, self._arrange, "measure")
+
+    def buckets_changed(self) -> None:
+        """The configuration is another."""
+        if self.order.name == "bucket":
+            start_job(self.screen, self._arrange, "measure")
+
+    async def _arrange(self) -> None:
+        """Sort, in a thread, and show it."""
+        await in_thread(self.screen.files.arrange, self.order.name, self.backwards, self.measures)
         self.screen.select()
 
     async def _measure(self) -> None:
@@ -265,7 +278,7 @@ class Finding:
                 self.measures.sharpness = await in_thread(sharpness_of, [*images.scan.images, *images.scan.excluded])
         except UserError as error:
             self.screen.tell(failure_words(self.screen.shell, error), "error")
-        self.screen.select()
+        await self._arrange()
         if asks:
             self.screen.forget_told()
 
@@ -310,26 +323,31 @@ class Finding:
 
     def action_mark_range(self) -> None:
         screen = self.screen
-        paths = [screen.rows[number].path for number in screen.shown]
         end = screen.listed.cursor
-        start = paths.index(self._anchor) if self._anchor in paths else end
+        start = screen.files.place(self._anchor, screen.shown, end)
         self._mark(range(min(start, end), max(start, end) + 1))
 
     def action_mark_all(self) -> None:
         self._mark(range(len(self.screen.shown)))
 
     def action_mark_invert(self) -> None:
-        rows, visible = self.screen.rows, self.screen.shown
-        self.marks ^= {rows[number].path for number in visible if rows[number].image is not None}
-        self._tell_marks()
+        self._mark(range(len(self.screen.shown)), invert=True)
 
     def action_mark_none(self) -> None:
         self.marks.clear()
         self._tell_marks()
 
-    def _mark(self, places: range) -> None:
-        shown = (self.screen.rows[self.screen.shown[place]] for place in places)
-        self.marks |= {row.path for row in shown if row.image is not None}
+    def _mark(self, places: range, *, invert: bool = False) -> None:
+        start_job(self.screen, partial(self._mark_many, places, invert), "mark", alone=False)
+
+    async def _mark_many(self, places: range, invert: bool) -> None:
+        """Mark the images at some places of the list; of very many, the paths are gathered in a thread."""
+        paths = partial(self.screen.files.images_of, self.screen.shown[places.start : places.stop])
+        found = await in_thread(paths) if len(places) > GATHERED_AT_ONCE else paths()
+        if invert:
+            self.marks ^= found
+        else:
+            self.marks |= found
         self._tell_marks()
 
     def _tell_marks(self) -> None:

@@ -26,6 +26,9 @@ from lora_tui.tui.widgets.virtual_list import VirtualList
 SIZES = ((13, 6), (19, 9), (26, 13), (40, 20))
 """Columns and lines of one picture with the line below it, smallest first."""
 
+TILES_KNOWN = 500
+"""Tiles that are asked for once while they are on screen."""
+
 GAP = 1
 """Cells between two pictures."""
 
@@ -49,6 +52,8 @@ class PictureGrid(VirtualList):
         self._scale = 1
         self._workers = 0
         self._under_way: set[Wanted] = set()
+        self._tiles: dict[int, tuple[Tile, Wanted | None]] = {}
+        self._ground: Style | None = None
 
     # -- size
 
@@ -63,6 +68,7 @@ class PictureGrid(VirtualList):
         if scale == self._scale:
             return False
         self._scale = scale
+        self._tiles.clear()
         self.on_resize()
         self.refresh()
         return True
@@ -83,7 +89,7 @@ class PictureGrid(VirtualList):
 
     def is_drawn(self, index: int) -> bool:
         """Whether the picture of a place is finished."""
-        wanted = self._wanted(self._tile(index))
+        wanted = self._tile_at(index)[1]
         return wanted is not None and pictures_of(self.app).get(wanted) is not None
 
     # -- cursor
@@ -106,10 +112,38 @@ class PictureGrid(VirtualList):
         columns, rows = self.shape
         self.cursor += columns * rows
 
+    # -- data
+
+    def reload_row(self, index: int) -> None:
+        self._tiles.pop(index, None)
+        super().reload_row(index)
+
+    def _forget_strips(self) -> None:
+        self._tiles.clear()
+        self._ground = None
+        super()._forget_strips()
+
+    def _tile_at(self, index: int) -> tuple[Tile, Wanted | None]:
+        """What a place shows: asked for once, for a tile has many lines."""
+        known = self._tiles.get(index)
+        if known is None:
+            if len(self._tiles) > TILES_KNOWN:
+                self._tiles.clear()
+            tile = self._tile(index)
+            known = self._tiles[index] = tile, self._wanted(tile)
+        return known
+
+    @property
+    def _base(self) -> Style:
+        """The style of what is empty, which Textual puts together anew each time."""
+        if self._ground is None:
+            self._ground = self.rich_style
+        return self._ground
+
     # -- drawing
 
     def render_line(self, y: int) -> Strip:
-        width, base = self._inner_width, self.rich_style
+        width, base = self._inner_width, self._base
         if not self._count:
             return self._empty_strip(y, width)
         columns, (tile_width, tile_height) = self.shape[0], SIZES[self._scale]
@@ -125,10 +159,9 @@ class PictureGrid(VirtualList):
         return Strip(parts).adjust_cell_length(width, base)
 
     def _tile_line(self, index: int, line: int, width: int, rows: int) -> list[Segment]:
-        tile, base = self._tile(index), self.rich_style
+        (tile, wanted), base = self._tile_at(index), self._base
         if line == rows:
             return self._name_line(tile, index, width)
-        wanted = self._wanted(tile)
         drawn = pictures_of(self.app).get(wanted) if wanted is not None else Drawn()
         if drawn is None:
             self.call_later(self._begin)
@@ -198,7 +231,7 @@ class PictureGrid(VirtualList):
         cache, places = pictures_of(self.app), self.on_screen
         first = [self.cursor] if self.cursor in places else []
         for index in (*first, *places):
-            wanted = self._wanted(self._tile(index))
+            wanted = self._tile_at(index)[1]
             if wanted is not None and wanted not in self._under_way and cache.get(wanted) is None:
                 return index, wanted
         return None
