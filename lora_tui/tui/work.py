@@ -7,6 +7,7 @@ told what changed. Nothing here draws.
 from __future__ import annotations
 
 import asyncio
+import operator
 import threading
 import time
 from functools import partial
@@ -169,8 +170,13 @@ class Work:
             return
         if stop.is_set():
             return
-        old, work.scanned = work.images, -1
-        if old is None or old.scan != images.scan:  # else the old problems stand until the new ones are known
+        old = work.images
+        # A hundred thousand images are compared in a thread: it takes half a second.
+        same = old is not None and await in_thread(operator.eq, old.scan, images.scan)
+        if stop.is_set():
+            return
+        work.scanned = -1
+        if not same:  # else the old problems stand until the new ones are known
             work.images = images
             keep_from_collection()
             self._app.changed("scan")
@@ -178,7 +184,7 @@ class Work:
         checked = await in_thread(reading.check_images, copy, project, images, stop.is_set)
         if stop.is_set():
             return
-        if old is None or not old.decoded or old.scan != images.scan or not checked.decodable:
+        if old is None or not old.decoded or not same or not checked.decodable:
             work.images = checked  # else the old problems stand here, too
             self._app.changed("scan")
             self.replan()
