@@ -85,7 +85,7 @@ SETTINGS: tuple[Setting, ...] = (
         N_("How an image comes into its shape. A crop chosen by hand goes before the others."),
         (
             Pick("centre", N_("crop at the centre"), N_("what is too much goes on both sides")),
-            Pick("subject", N_("crop around subject"), N_("around faces and what stands out; a second more for ten")),
+            Pick("subject", N_("crop around subject"), N_("around what stands out: faces, detail, colours")),
             Pick("pad", N_("pad"), N_("nothing is cut; the rest of the place is filled")),
         ),
     ),

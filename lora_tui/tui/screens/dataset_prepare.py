@@ -276,9 +276,7 @@ class PrepareScreen(BaseScreen):
         elif form is None or form.place is None:
             self.set_status("")
         else:
-            words = _("{source} > {destination}").format(
-                source=plain(str(form.source)), destination=plain(str(form.place))
-            )
+            words = f"{plain(str(form.source))} > {plain(str(form.place))}"
             right = _("goes on with what lies there") if self._begun else ""
             self.set_status(words, right if self.is_planned else _("planning"))
 
