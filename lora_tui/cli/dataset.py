@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_tui.dataset.prepare.options import FAMILY_SIZES
 from lora_tui.text import N_, _
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ TITLES = {
     "image.small": N_("Images are small and are enlarged."),
     "image.ending": N_("Names of images say another format than they are."),
     "image.extreme": N_("Images are very long or very wide."),
+    "image.held_out": N_("Images are held out for validation whose mirror image is trained."),
     "image.twice": N_("The same files are read more than once."),
     "image.repeats": N_("Images are shown very often in one epoch."),
     "caption.other_ending": N_("Captions have an ending that is not read."),
@@ -70,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=_folder, help=_("a folder of images, or a project"))
     parser.add_argument("--config", type=Path, metavar="FILE", help=_("take the settings of this configuration"))
-    parser.add_argument("--resolution", type=int, metavar="PX", help=_("training size: side of a square of its area"))
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--resolution", type=int, metavar="PX", help=_("training size: side of a square of its area"))
+    sizes.add_argument("--family", choices=tuple(FAMILY_SIZES), help=_("the training size of this family of models"))
     parser.add_argument("--min", type=int, metavar="PX", help=_("smallest side of a bucket"))
     parser.add_argument("--max", type=int, metavar="PX", help=_("largest side of a bucket"))
     parser.add_argument("--step", type=int, metavar="PX", help=_("sides of buckets are multiples of this"))
@@ -91,6 +95,7 @@ def _folder(text: str) -> Path:
 def _check(args: argparse.Namespace) -> int:
     from lora_tui.dataset.checks import check_dataset
     from lora_tui.project import checked_purpose
+    from lora_tui.tagging.closeups import seen_as_closeups
 
     project = _project_of(args.directory)
     config, scan = _scan(args, project)
@@ -103,6 +108,7 @@ def _check(args: argparse.Namespace) -> int:
             purpose=purpose,
             trigger=trigger,
             decode=not args.quick,
+            closeups=seen_as_closeups(image.path for image in scan.images),
             on_progress=progress.update,
         )
     if args.json:
@@ -198,7 +204,7 @@ def _config(args: argparse.Namespace) -> Config:
 
     config = load_config(args.config) if args.config else Config()
     wanted = {
-        "data.resolution": args.resolution,
+        "data.resolution": args.resolution or FAMILY_SIZES.get(args.family),
         "data.bucket_min": args.min,
         "data.bucket_max": args.max,
         "data.bucket_step": args.step,

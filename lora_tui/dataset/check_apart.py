@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import astuple, fields
 from itertools import islice
@@ -45,6 +45,7 @@ def check_dataset_apart(
     purpose: str = "",
     trigger: str = "",
     decode: bool = False,
+    closeups: Collection[Path] = (),
     should_stop: Stop | None = None,
 ) -> tuple[Problem, ...]:
     """What :func:`~lora_tui.dataset.checks.check_dataset` finds, found by another process when there is much to do.
@@ -55,7 +56,13 @@ def check_dataset_apart(
 
     def here() -> tuple[Problem, ...]:
         return check_dataset(
-            scan, config=config, purpose=purpose, trigger=trigger, decode=decode, should_stop=should_stop
+            scan,
+            config=config,
+            purpose=purpose,
+            trigger=trigger,
+            decode=decode,
+            closeups=closeups,
+            should_stop=should_stop,
         )
 
     if len(scan.images) < (DECODED_APART_FROM if decode else APART_FROM):
@@ -65,6 +72,7 @@ def check_dataset_apart(
         "purpose": purpose,
         "trigger": trigger,
         "decode": decode,
+        "closeups": [str(path) for path in closeups],
         "language": language(),
     }
     try:
@@ -196,6 +204,7 @@ def main() -> int:
     images = tuple(_image_of(data) for line in lines for data in json.loads(line))
     config = Config.model_validate(request["config"], strict=True)
     wanted = {name: request[name] for name in ("purpose", "trigger", "decode")}
+    wanted["closeups"] = frozenset(map(Path, request["closeups"]))
     found = check_dataset(Scan(images, problems), config=config, should_stop=lambda: os.getppid() != parent, **wanted)
     for line in (*_problem_lines(found), _line(None)):
         sys.stdout.buffer.write(line)

@@ -7,12 +7,13 @@ files, images that really are transparent, and near-duplicates.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.buckets import Fit, buckets_for, fit_image
 from lora_tui.dataset.caption_checks import CaptionChecks
+from lora_tui.dataset.closeups import check_closeup
 from lora_tui.dataset.file_checks import check_file, check_twice
 from lora_tui.dataset.pixel_checks import check_pixels
 from lora_tui.dataset.scan import CAPTION_EXTENSIONS, DatasetImage, Problem, Progress, Scan, Stop, natural_key
@@ -41,6 +42,7 @@ def check_dataset(
     trigger: str = "",
     extensions: Sequence[str] = CAPTION_EXTENSIONS,
     decode: bool = False,
+    closeups: Collection[Path] = (),
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
 ) -> tuple[Problem, ...]:
@@ -52,6 +54,7 @@ def check_dataset(
         trigger: a word that every caption should have.
         extensions: endings of caption files, when there is no ``config``.
         decode: also decode every image.
+        closeups: images that a tagger takes for close-ups.
         on_progress: called with the number of images done.
         should_stop: asked now and then; once it says yes, what was found so far is returned.
     """
@@ -77,12 +80,14 @@ def check_dataset(
             fits[size] = fit_image(*size, data, buckets)
         found.extend(_fit_problems(image, fits[size]))
         found.extend(captions.check(image))
+        if (close := check_closeup(image, captions.texts[-1], purpose, closeups)) is not None:
+            found.append(close)
     found.extend(captions.check_triggers())
     found.extend(captions.check_folders(scan.images))
     found.extend(check_twice(scan.images))
     found.extend(check_set(scan.images, purpose, captions.texts))
     if decode:
-        pixels = list(check_pixels(scan.images, on_progress, should_stop))
+        pixels = list(check_pixels(scan.images, on_progress, should_stop, config=config))
         found += [*pixels, *check_alike(scan.images, pixels)]
     return tuple(sorted(found, key=_order))
 

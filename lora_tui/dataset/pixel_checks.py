@@ -7,21 +7,32 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from lora_tui.dataset.blur import is_blurred
+from lora_tui.dataset.held_out import check_held_out
 from lora_tui.dataset.load import content_hash, is_transparent, open_upright
 from lora_tui.dataset.notes import KeptAlike
 from lora_tui.dataset.scan import DatasetImage, Problem, Progress, Stop
 from lora_tui.dataset.similar import CELLS, fingerprints, group
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
-from lora_tui.text import _, ngettext, plain
+from lora_tui.text import N_, _, ngettext, plain
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
 
 
 def check_pixels(
-    images: Sequence[DatasetImage], on_progress: Progress | None = None, should_stop: Stop | None = None
+    images: Sequence[DatasetImage],
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+    *,
+    config: Config | None = None,
 ) -> Iterator[Problem]:
     """Say which images are damaged, transparent or blurred, and which are near-duplicates.
+
+    With a configuration, also which of those that it holds out for validation are trained as mirror images.
 
     An image whose fingerprint is known for its present size and time was decoded before, and is not again.
 
@@ -42,7 +53,10 @@ def check_pixels(
             message = _("The image is blurred: it has no sharp edge.")
             remedy = _('Use a sharp one, or tag it with "blurry" so that the LoRA does not learn the blur.')
             yield Problem(image.path, "image.blurred", message, remedy, "warning")
-    yield from _near_duplicates(images, group(images, prints))
+    groups = group(images, prints)
+    yield from _near_duplicates(images, groups)
+    if config is not None:
+        yield from check_held_out(images, prints, groups, config)
 
 
 def _decoded(image: DatasetImage) -> Problem | None:
@@ -71,7 +85,13 @@ def _near_duplicates(images: Sequence[DatasetImage], numbers: Mapping[str, int])
             first, *others = copies
             different.append(first)
             if others:
-                message = _("The same file is there again: {names}.").format(names=_names(others))
+                apart = len({image.dataset for image in copies}) > 1
+                text = (
+                    N_("The same picture is in several datasets: {names}.")
+                    if apart
+                    else N_("The same file is there again: {names}.")
+                )
+                message = _(text).format(names=_names(others))
                 remedy = _("Remove the copies; repeats show an image more often.")
                 yield _about(first, "image.identical", message, remedy, others)
         first, *others = different

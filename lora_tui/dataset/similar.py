@@ -102,6 +102,35 @@ def correlation(first: bytes, second: bytes) -> float:
     return float(across / spread) if spread else 0.0
 
 
+def mirror_images(prints: Sequence[bytes | None], places: Sequence[int]) -> dict[int, list[int]]:
+    """For those of ``places`` that have some: the places of fingerprints that show the same picture mirrored."""
+    hashes = {place: difference_hash(cells[:CELLS]) for place, cells in enumerate(prints) if cells is not None}
+    turned = {place: _mirrored(cells[:CELLS]) for place in places if (cells := prints[place]) is not None}
+    wanted = {place: difference_hash(cells) for place, cells in turned.items()}
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for band in _bands() if wanted else ():
+        together: defaultdict[int, list[int]] = defaultdict(list)
+        for place, bits in hashes.items():
+            together[bits & band].append(place)
+        for place, bits in wanted.items():
+            for other in together.get(bits & band, ())[:_LARGEST_BLOCK]:
+                if other == place or other in found[place] or not close(bits, hashes[other]):
+                    continue
+                cells = prints[other]
+                if cells is not None and correlation(turned[place], cells[:CELLS]) >= MIN_CORRELATION:
+                    found[place].append(other)
+    return {place: sorted(others) for place, others in sorted(found.items()) if others}
+
+
+def _mirrored(cells: bytes) -> bytes:
+    return b"".join(cells[row * COLUMNS : (row + 1) * COLUMNS][::-1] for row in range(ROWS))
+
+
+def _bands() -> list[int]:
+    """Masks of bits; two hashes within the distance agree in at least one of them."""
+    return [sum(1 << bit for bit in range(start, BITS, MAX_DISTANCE + 1)) for start in range(MAX_DISTANCE + 1)]
+
+
 def fingerprints(
     images: Sequence[DatasetImage], on_progress: Progress | None = None, should_stop: Stop | None = None
 ) -> list[bytes | None]:
@@ -153,7 +182,7 @@ def _candidates(hashes: dict[int, int]) -> Iterator[tuple[int, int]]:
     Where very many hashes agree in a band (plain backgrounds), further bands must agree, too, so that the
     number of pairs stays in proportion to the number of images; a pair may then be missed, or come twice.
     """
-    bands = [sum(1 << bit for bit in range(start, BITS, MAX_DISTANCE + 1)) for start in range(MAX_DISTANCE + 1)]
+    bands = _bands()
     for number in range(len(bands)):
         order = bands[number:] + bands[:number]
         for block in _blocks(list(hashes), hashes, order):

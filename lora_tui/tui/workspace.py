@@ -268,6 +268,7 @@ def check_images(
     ``decode`` finds what ``lora-tui dataset check`` finds, by decoding each image once in its life.
     """
     from lora_tui.dataset.check_apart import check_dataset_apart
+    from lora_tui.tagging.closeups import seen_as_closeups
 
     problems = check_dataset_apart(
         images.scan,
@@ -275,6 +276,7 @@ def check_images(
         purpose=project.purpose if project else "",
         trigger=project.trigger if project else "",
         decode=decode,
+        closeups=seen_as_closeups((image.path for image in images.scan.images), should_stop),
         should_stop=should_stop,
     )
     return Images.of(images.scan, problems, images.stamp, decoded=decode)

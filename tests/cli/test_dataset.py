@@ -104,6 +104,12 @@ def test_bucket_settings_can_be_given(dataset: Path, capsys: pytest.CaptureFixtu
     assert found["shown"] == 15
 
 
+def test_a_family_says_what_is_too_small(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dataset", "check", str(dataset), "--family", "sd15", "--quick"]) == 0
+    assert run(["dataset", "check", str(dataset), "--family", "sdxl", "--quick"]) == 3
+    assert "enlarged" in capsys.readouterr().out
+
+
 def test_buckets_as_a_table(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", "buckets", str(dataset)]) == 0
     out = capsys.readouterr().out

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from caption_folders import opened
 from PIL import ImageFilter
+from tagger_builders import TAGS, make_images, make_wd14
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.projects import picture as draw
 
 from lora_tui.project import Project
+from lora_tui.tagging import ModelChoice, Request, Rules, tag_dataset
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
@@ -30,6 +33,29 @@ async def test_a_blurred_image_gets_the_word_and_loses_it_again(tmp_path: Path) 
         await soon(pilot, lambda: "takes it back" in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: (folder / "a.txt").read_bytes() == b"hatgirl,  hat")
+
+
+async def test_a_closeup_that_a_tagger_saw_gets_the_word_and_loses_it_again(tmp_path: Path) -> None:
+    make_images(tmp_path / "4_hat", {"far": "blue", "near": "red"}, (600, 600))
+    for name in ("far", "near"):
+        (tmp_path / "4_hat" / f"{name}.txt").write_bytes(b"hatgirl, hat")
+    tags = (*TAGS[:3], ("close-up", 0, (8, -8, -8), 0.0))
+    model = ModelChoice("wd14", str(make_wd14(tmp_path.parent / f"{tmp_path.name}-wd", tags=tags)))
+    session = opened(tmp_path / "4_hat")
+    rules = Rules(undesired=("close-up", "1girl"))
+    tag_dataset(session, range(2), Request((model,), rules=rules, existing="append", device="cpu", threads=1))
+    session.close()
+    caption = tmp_path / "4_hat" / "near.txt"
+    assert caption.read_bytes() == b"hatgirl, hat"
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await pilot.press("end")
+        await soon(pilot, lambda: "is a close-up" in screen_text(app))
+        await pilot.press("f")
+        await soon(pilot, lambda: caption.read_bytes() == b"hatgirl, hat, close-up")
+        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await soon(pilot, lambda: "is a close-up" not in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: caption.read_bytes() == b"hatgirl, hat")
 
 
 async def test_a_missing_trigger_is_put_first_in_all_marked_after_a_preview(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ DATASET_ACTIONS: tuple[Action, ...] = (
     _quiet("crop", ("c",), N_("crop"), N_("Choose by hand the part of an image that is used, image after image.")),
     _quiet("numbers", ("i",), N_("in numbers"), N_("Sizes, shapes, buckets, tags and what the images show, as bars.")),
     _quiet("tag", ("t",), N_("tag"), N_("Tag images with models: tags or sentences, tuned before they are written.")),
-    _quiet("fix", ("f",), N_("mend"), N_("Mend what is wrong with captions, or name a blur in them; previewed.")),
+    _quiet("fix", ("f",), N_("mend"), N_("Mend captions; name a blur or a close-up in them; previewed.")),
     _quiet("move", ("o",), N_("move"), N_("Move images with captions and all that belongs to them to another folder.")),
     _quiet("reviewed", ("R",), N_("reviewed"), N_("Note that the pictures were looked at and found right, or not.")),
     _quiet("prepare", ("space p",), N_("prepare images"), N_("Crop, resize, pad, convert into a new folder.")),

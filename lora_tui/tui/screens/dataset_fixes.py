@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.dataset import DatasetScreen
     from lora_tui.tui.screens.dataset_acts import Done
 
-BLURRED = "add blurry"
-"""The operation for an image that is blurred, so that the LoRA learns the word instead of the blur."""
+NAMED = {"image.blurred": "blurry", "image.close": "close-up"}
+"""Problems of pictures that a tag takes care of: the LoRA learns the word instead of what is odd about the picture."""
 
 SAMPLES = 3
 """Captions that the preview shows before and after."""
@@ -37,8 +37,8 @@ def fixes_of(rows: list[FileRow], sets: CaptionSets) -> Fixes:
             continue
         editor, number = place
         fixes = [problem.mend for problem in editor.problems(number) if problem.mend]
-        if any(problem.code == "image.blurred" for problem in row.problems):
-            fixes += [BLURRED] * ("blurry" not in editor.entry(number).tags)
+        named = [NAMED[problem.code] for problem in row.problems if problem.code in NAMED]
+        fixes += [f"add {tag}" for tag in named if tag not in editor.entry(number).tags]
         for fix in dict.fromkeys(fixes):
             found.setdefault(fix, []).append(place)
     return found
