@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lora_tui.families.sd15.facts import FACTS
-from lora_tui.families.sd15.layout import ldm_name
-from lora_tui.families.sd15.shape import CLIP_PREFIX, UNET_PREFIX, VAE_PREFIX
+from lora_tui.families.unet.layout import file_name
+from lora_tui.families.unet.shape import UNET_PREFIX, VAE_PREFIX
 
 Shapes = Mapping[str, tuple[int, ...]]
 WIDTH, LAYERS = 8, 2
@@ -51,9 +51,9 @@ def vae_shapes() -> dict[str, tuple[int, ...]]:
 
 def checkpoint_shapes() -> dict[str, tuple[int, ...]]:
     """The same model in one file, in the original layout."""
-    shapes = {ldm_name("unet", name): shape for name, shape in unet_shapes().items()}
+    shapes = {file_name(FACTS, "unet", name): shape for name, shape in unet_shapes().items()}
     shapes |= {f"{UNET_PREFIX}input_blocks.{1 + 3 * block}.0.out_layers.3.weight": (WIDTH, WIDTH) for block in range(4)}
-    shapes |= {f"{CLIP_PREFIX}text_model.{name}": shape for name, shape in text_shapes().items()}
+    shapes |= {file_name(FACTS, "text_encoder", name): shape for name, shape in text_shapes().items()}
     shapes |= {f"{VAE_PREFIX}encoder.down.{block}.block.0.conv2.weight": (WIDTH, WIDTH) for block in range(4)}
     return shapes
 

@@ -151,7 +151,7 @@ def _copy_model(folder: Path) -> None:
 
 def _write_checkpoint(demo: Demo) -> None:
     """In a process of its own: this one stays free of torch."""
-    command = python_command("-m", "lora_tui.families.sd15.model_file", str(demo.model), str(demo.checkpoint))
+    command = python_command("-m", "lora_tui.families.unet.model_file", str(demo.model), str(demo.checkpoint))
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode:
         last = (result.stderr.strip().splitlines() or [_("no message")])[-1]

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from lora_tui.families.protocol import Facts, Model
 
 #: family as the schema calls it -> its package
-FAMILIES = {"sd15": "lora_tui.families.sd15"}
+FAMILIES = {
+    "sd15": "lora_tui.families.sd15",
+    "sd2": "lora_tui.families.sd2",
+    "sdxl": "lora_tui.families.sdxl",
+}
 
 
 def open_model(section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype) -> Model:
@@ -34,18 +38,20 @@ def open_model(section: ModelSection, captions: CaptionSection, *, device: torch
     return cast("Model", door(section, captions, device=device, dtype=dtype))
 
 
-def check_model(name: str, path: Path, *, own_vae: bool = True) -> None:
+def check_model(name: str, path: Path, *, own_vae: bool = True, prediction: str = "auto") -> None:
     """Refuse a base model (a file or a folder in diffusers' layout) that family ``name`` could not train; no torch.
 
     Args:
         own_vae: whether the VAE that lies in the model is the one that is used.
+        prediction: the setting ``model.prediction``.
 
     Raises:
         UserError: what is missing, torn or of another kind, in the words in which the loading would say it.
     """
     from lora_tui.families.source import Source
 
-    _checks(name).check_model(Source("folder" if path.is_dir() else "file", path), own_vae=own_vae)
+    source = Source("folder" if path.is_dir() else "file", path)
+    _checks(name).check_model(source, own_vae=own_vae, prediction=prediction)
 
 
 def check_vae(name: str, path: Path, *, allow_pickle: bool = False) -> None:

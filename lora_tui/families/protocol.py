@@ -66,9 +66,12 @@ class Facts(Protocol):
     latent_factor: int  # image side / latent side
     latent_channels: int
     denoiser: str  # part name of the network that draws: ``unet``, ``transformer``
-    model_version: str  # ss_base_model_version
-    architecture: str  # modelspec.architecture, without the /lora suffix
     implementation: str  # modelspec.implementation
+    text_layer: int  # of the text encoder, from its end, that conditions the network; 0: the one of ``model.clip_skip``
+
+    def versions(self, prediction: str) -> tuple[str, str]:
+        """``ss_base_model_version`` and ``modelspec.architecture`` (without /lora) of a model that predicts so."""
+        ...
 
     def targets(
         self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False

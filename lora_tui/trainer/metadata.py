@@ -124,11 +124,12 @@ class RunMetadata:
     def _model(self) -> dict[str, Any]:
         config, facts = self._made_of.config, self._made_of.facts
         base = Path(config.model.base)
+        version, _architecture = facts.versions(self._made_of.prediction)
         values: dict[str, Any] = {
-            "ss_v2": facts.model_version.startswith("sd_v2"),
-            "ss_base_model_version": facts.model_version,
+            "ss_v2": version.startswith("sd_v2"),
+            "ss_base_model_version": version,
             "ss_sd_model_name": base.name,
-            "ss_clip_skip": config.model.clip_skip,
+            "ss_clip_skip": None if facts.text_layer else config.model.clip_skip,
             "ss_max_token_length": config.captions.max_tokens,
             "ss_scale_weight_norms": None,
             **self._made_of.network,
@@ -140,76 +141,22 @@ class RunMetadata:
             values["ss_vae_name"] = Path(config.model.vae).name
         return values
 
-    def _data(self, captions: Mapping[str, str]) -> dict[str, Any]:
-        config, plan = self._made_of.config, self._made_of.plan
-        frequency: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        repeats: Counter[str] = Counter()
-        counts: Counter[str] = Counter()
-        rules = rules_for(config)
-        for planned in plan.train:
-            folder = planned.image.path.parent.name
-            frequency[folder].update(tags_in(captions.get(planned.image.uid, ""), rules))
-            repeats[folder] = planned.image.repeats
-            counts[folder] += 1
-        tags = {folder: dict(found) for folder, found in frequency.items()}
-        directories = {folder: {"n_repeats": repeats[folder], "img_count": counts[folder]} for folder in counts}
-        buckets = {
-            str(number): {"resolution": [size.width, size.height], "count": images}
-            for number, (size, images, _) in enumerate(plan.bucket_counts)
-        }
-        side = config.data.resolution
-        dataset = {
-            "is_dreambooth": True,
-            "batch_size_per_device": config.steps.batch_size,
-            "num_train_images": plan.items_per_epoch,
-            "num_reg_images": 0,
-            "resolution": [side, side],
-            "enable_bucket": config.data.buckets,
-            "min_bucket_reso": config.data.bucket_min,
-            "max_bucket_reso": config.data.bucket_max,
-            "bucket_no_upscale": not config.data.upscale,
-            "tag_frequency": tags,
-            "bucket_info": {"buckets": buckets},
-        }
-        return {
-            "ss_datasets": [dataset],
-            "ss_tag_frequency": tags,
-            "ss_dataset_dirs": directories,
-            "ss_reg_dataset_dirs": {},
-            "ss_bucket_info": {"buckets": buckets},
-            "ss_num_train_images": plan.items_per_epoch,
-            "ss_num_reg_images": 0,
-            "ss_num_validation_images": len(plan.validation),
-            "ss_num_batches_per_epoch": plan.batches_per_epoch,
-            "ss_batch_size_per_device": config.steps.batch_size,
-            "ss_total_batch_size": config.steps.batch_size * config.steps.gradient_accumulation,
-            "ss_resolution": f"({side}, {side})",
-            "ss_enable_bucket": config.data.buckets,
-            "ss_min_bucket_reso": config.data.bucket_min,
-            "ss_max_bucket_reso": config.data.bucket_max,
-            "ss_bucket_no_upscale": not config.data.upscale,
-            "ss_flip_aug": config.data.flip,
-            "ss_color_aug": False,
-            "ss_random_crop": False,
-            "ss_shuffle_caption": config.captions.shuffle,
-            "ss_keep_tokens": config.captions.keep_tokens,
-            "ss_caption_dropout_rate": config.captions.dropout,
-        }
+    def _data(self) -> dict[str, Any]:
+        made_of = self._made_of
+        return dataset_metadata(made_of.config, made_of.plan, made_of.captions)
 
     def _modelspec(self, now: float) -> dict[str, Any]:
-            "ss_caption_dropout_every_n_epochs": config.captions.dropout_epochs,
-            "ss_caption_tag_dropout_rate": config.captions.tag_dropout,
         config, facts = self._made_of.config, self._made_of.facts
         side = config.data.resolution
         spec = {
             "modelspec.sai_model_spec": "1.0.1",
-            "modelspec.architecture": f"{facts.architecture}/lora",
+            "modelspec.architecture": f"{facts.versions(self._made_of.prediction)[1]}/lora",
             "modelspec.implementation": facts.implementation,
             "modelspec.title": config.saving.title or config.saving.name,
             "modelspec.resolution": f"{side}x{side}",
             "modelspec.date": datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%S"),
             "modelspec.prediction_type": PREDICTIONS.get(self._made_of.prediction, ""),
-            "modelspec.encoder_layer": str(config.model.clip_skip),
+            "modelspec.encoder_layer": str(facts.text_layer or config.model.clip_skip),
             "modelspec.author": config.saving.author,
             "modelspec.description": config.saving.comment,
             "modelspec.trigger_phrase": config.saving.trigger,

@@ -115,8 +115,8 @@ def test_a_tensor_that_is_missing_is_named(folder, tmp_path):
     for part, gone in (
         ("middle_block.1.transformer_blocks.0.attn2.to_q", "1 tensors are missing"),
         ("layers.1.mlp.fc2", "1 tensors are missing"),
-        ("embeddings.position", "a part of Stable Diffusion 1.x is missing in it"),
-        ("first_stage_model", "a part of Stable Diffusion 1.x is missing in it"),
+        ("embeddings.position", "a part of Stable Diffusion 1.5 is missing in it"),
+        ("first_stage_model", "a part of Stable Diffusion 1.5 is missing in it"),
     ):
         shapes = {key: shape for key, shape in checkpoint_shapes().items() if part not in key}
         told = refused(write_safetensors(tmp_path / "gap.safetensors", shapes))

@@ -14,8 +14,8 @@ from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.errors import UserError
 from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.model import open_model
-from lora_tui.families.sd15.model_file import write_single_file
 from lora_tui.families.text_chunks import chunk_ids, join_chunks
+from lora_tui.families.unet.model_file import write_single_file
 
 CPU = torch.device("cpu")
 
@@ -177,7 +177,7 @@ def test_facts_count_what_the_model_has(folder: Path) -> None:
     model = _open(folder)
     counted = FACTS.part_parameters(folder)
     for part in ("unet", "vae", "text_encoder"):
-        assert counted[part] == sum(p.numel() for p in getattr(model, part).parameters())
+        assert counted[part] == sum(p.numel() for p in model.part(part).parameters())
     layers = dict(model.unet.named_modules())
     targets = FACTS.targets(folder, text_encoder=False, convolutions=True)
     for target in targets:

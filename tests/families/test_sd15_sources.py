@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.errors import UserError
+from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.model import open_model
-from lora_tui.families.sd15.model_file import write_single_file
-from lora_tui.families.sd15.shape import UNET_PREFIX, VAE_PREFIX, shape_of
 from lora_tui.families.state_dicts import load_exactly, read_tensors, require_whole
+from lora_tui.families.unet.model_file import write_single_file
+from lora_tui.families.unet.shape import UNET_PREFIX, VAE_PREFIX, shape_of
 
 CPU = torch.device("cpu")
 
@@ -57,10 +58,9 @@ def _refused(code: str, base: Path, **changes: Any) -> UserError:
 @pytest.mark.parametrize(
     ("values", "code"),
     [
-        ({"prediction_type": "v_prediction"}, "model.prediction"),
         ({"prediction_type": "sample"}, "model.prediction"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "model.prediction"),
-        ({"rescale_betas_zero_snr": True}, "model.schedule"),
+        ({"rescale_betas_zero_snr": True, "prediction_type": "epsilon"}, "model.schedule"),
         ({"beta_schedule": "squaredcos_cap_v2"}, "model.schedule"),
         ({"trained_betas": [0.1, 0.2]}, "model.schedule"),
         ({"num_train_timesteps": 500}, "model.schedule"),
@@ -84,13 +84,22 @@ def test_a_torn_scheduler_configuration_is_an_error(folder: Path, tmp_path: Path
     _refused("model.folder", copy)
 
 
-@pytest.mark.parametrize("said", ["tensor", "metadata"])
-def test_a_file_that_says_it_predicts_velocity(single: Path, tmp_path: Path, said: str) -> None:
-    tensors = load_file(single)
-    if said == "tensor":
-        tensors["v_pred"] = torch.zeros(0)
-    save_file(tensors, tmp_path / "v.safetensors", {"modelspec.prediction_type": "v"} if said == "metadata" else None)
-    _refused("model.prediction", tmp_path / "v.safetensors")
+@pytest.mark.parametrize("said", ["tensor", "metadata", "folder"])
+def test_a_model_that_says_it_predicts_velocity(folder: Path, single: Path, tmp_path: Path, said: str) -> None:
+    if said == "folder":
+        values = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+        path = _settings(folder, tmp_path / "m", "scheduler/scheduler_config.json", **values)
+    else:
+        path = tmp_path / "v.safetensors"
+        marks = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)} if said == "tensor" else {}
+        spoken = {"modelspec.prediction_type": "v"} if said == "metadata" else None
+        save_file({**load_file(single), **marks}, path, spoken)
+    model = _open(path)
+    assert model.prediction == model.scheduler_config()["prediction_type"] == "v_prediction"
+    assert bool(model.scheduler_config().get("rescale_betas_zero_snr")) == (said != "metadata")
+    if said == "metadata":
+        assert _open(path, prediction="epsilon").prediction == "epsilon"
+    assert _open(single, prediction="v_prediction").prediction == "v_prediction"
 
 
 @pytest.mark.parametrize("channels", [5, 8, 9])
@@ -148,7 +157,7 @@ def test_a_file_with_a_hole_names_a_tensor(single: Path, tmp_path: Path, part: s
     save_file(tensors, tmp_path / "hole.safetensors")
     model = _open(tmp_path / "hole.safetensors")
     with pytest.raises(UserError) as caught:
-        getattr(model, part)
+        model.part(part)
     assert caught.value.code == "model.incomplete"
     assert f"1 tensors are missing, {name} " in caught.value.message
 
@@ -163,7 +172,7 @@ def test_a_folder_with_a_hole_names_a_tensor(folder: Path, tmp_path: Path, part:
     del tensors[name]
     save_file(tensors, path, {"format": "pt"})
     with pytest.raises(UserError) as caught:
-        getattr(_open(copy), part)
+        _open(copy).part(part)
     assert caught.value.code == "model.incomplete"
     assert name.removeprefix("text_model.") in caught.value.message
 
@@ -233,7 +242,7 @@ def test_a_vae_folder_in_half_precision_below_the_home_folder(
 def test_paths_below_the_home_folder_are_found(folder: Path, single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
     for name in ("~/base", "~/single.safetensors"):
-        assert shape_of(name).unet_channels == (32, 32, 64, 64)
+        assert shape_of(FACTS, name).unet_channels == (32, 32, 64, 64)
         assert _open(Path(name)).source.path.parent == folder.parent
     _refused("model.missing", Path("~no-such-user/model.safetensors"))
     with pytest.raises(UserError):

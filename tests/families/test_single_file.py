@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from lora_tui.bench.model import write_model
 from lora_tui.config.schema import CaptionSection, ModelSection
-from lora_tui.families.sd15.layout import ldm_name
+from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.model import open_model
-from lora_tui.families.sd15.model_file import write_single_file
-from lora_tui.families.sd15.particulars import ASSETS, KEY, Particulars, particulars_of_folder, read_particulars
+from lora_tui.families.unet.layout import file_name
+from lora_tui.families.unet.model_file import write_single_file
+from lora_tui.families.unet.particulars import KEY, TOKENIZER, Particulars, particulars_of_folder, read_particulars
 from lora_tui.weights.header import identify_model, read_header
 
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def test_every_bit_comes_back(folder: Path, tmp_path: Path) -> None:
     single = _open(write_single_file(folder, tmp_path / "single.safetensors"))
     whole = _open(folder)
     for part in ("unet", "vae", "text_encoder"):
-        own, other = getattr(whole, part).state_dict(), getattr(single, part).state_dict()
+        own, other = whole.part(part).state_dict(), single.part(part).state_dict()
         assert own.keys() == other.keys()
         assert all(torch.equal(tensor, other[name]) for name, tensor in own.items())
 
@@ -81,10 +82,12 @@ def test_the_names_are_those_of_the_published_checkpoint() -> None:
     names = []
     with torch.device("meta"):
         for part, kind in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL)):
-            module = kind.from_config(json.loads((ASSETS / part / "config.json").read_text("utf-8")))
-            names += [ldm_name(part, name) for name in module.state_dict()]
-        config = json.loads((ASSETS / "text_encoder" / "config.json").read_text("utf-8"))
-        names += [ldm_name("text_encoder", name) for name in CLIPTextModel(CLIPTextConfig(**config)).state_dict()]
+            module = kind.from_config(json.loads((TOKENIZER.parent / part / "config.json").read_text("utf-8")))
+            names += [file_name(FACTS, part, name) for name in module.state_dict()]
+        config = json.loads((TOKENIZER.parent / "text_encoder" / "config.json").read_text("utf-8"))
+        names += [
+            file_name(FACTS, "text_encoder", name) for name in CLIPTextModel(CLIPTextConfig(**config)).state_dict()
+        ]
     # The published file has one more of the text encoder, the constant position_ids.
     assert Counter(name.split(".")[0] for name in names) == {
         "model": 686,
@@ -124,7 +127,7 @@ def test_the_metadata_are_those_of_modelspec(folder: Path, odd: Path, tmp_path: 
     named = write_single_file(odd, tmp_path / "odd.safetensors", title="An odd one")
     stated = read_header(named).metadata
     assert stated["modelspec.title"] == "An odd one"
-    assert read_particulars(stated) == particulars_of_folder(odd)
+    assert read_particulars(stated) == particulars_of_folder(FACTS, odd)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def _predicted(model: Any) -> torch.Tensor:
 
 
 def _merge(model: Any, layers: Layers, scale: float) -> None:
-    roots = {"unet": model.unet, "text_encoder": model.text_encoder}
+    roots = {"unet": model.unet, "text_encoder": model.text_encoder()}
     for (part, path), (down, up) in layers.items():
         inner = dict(roots[part].named_modules())
         module = inner[path] if path in inner else inner[f"text_model.{path}"]

@@ -32,21 +32,21 @@ from pathlib import Path
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
-from lora_tui.families.sd15.layout import is_vae_attention, ldm_name
-from lora_tui.families.sd15.shape import FULL
+from lora_tui.families.unet.layout import file_name, is_vae_attention
+from lora_tui.families.sd15.facts import FACTS
 torch.manual_seed(0)
 torch.set_default_dtype(torch.float16)
 parts = {{
-    "unet": UNet2DConditionModel.from_config(FULL.unet_config()),
-    "vae": AutoencoderKL.from_config(FULL.vae_config()),
-    "text_encoder": CLIPTextModel(CLIPTextConfig(**FULL.clip_config())),
+    "unet": UNet2DConditionModel.from_config(FACTS.full.unet_config()),
+    "vae": AutoencoderKL.from_config(FACTS.full.vae_config()),
+    "text_encoder": CLIPTextModel(CLIPTextConfig(**FACTS.full.text[0].config("quick_gelu"))),
 }}
 tensors = {{}}
 for part, module in parts.items():
     for name, tensor in module.state_dict().items():
         if not name.endswith("position_ids"):
             tensor = tensor[:, :, None, None] if part == "vae" and is_vae_attention(name) else tensor
-            tensors[ldm_name(part, name)] = tensor.half().contiguous()
+            tensors[file_name(FACTS, part, name)] = tensor.half().contiguous()
 save_file(tensors, {str(path)!r})
 print(len(tensors))
 """

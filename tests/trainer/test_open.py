@@ -143,7 +143,8 @@ def test_every_choice_of_the_schema_has_its_row_and_every_row_leads_somewhere() 
     assert LOSS in LOSSES
     for family in FAMILIES:
         assert facts_for(family).name == family
-        assert names_for(family).tensor_name(facts_for(family).targets()[0].part, "a.b", "alpha")
+        target = facts_for(family).targets()[0]
+        assert names_for(family).tensor_name(target.part, target.path, "alpha")
     places = {name: entry.place for name, entry in SAMPLERS.items()}
     for table in (ADAPTERS, OPTIMIZERS, SCHEDULES, OBJECTIVES, LOSSES, places):
         for name in table:

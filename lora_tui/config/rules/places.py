@@ -175,7 +175,9 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             _("Choose the plain {family} checkpoint.").format(family=wanted.title),
             "model.special",
         )
-    elif problem := _model_flaw(config.model.family, str(path), not config.model.vae, stamp(path)):
+    elif problem := _model_flaw(
+        config.model.family, str(path), not config.model.vae, config.model.prediction, stamp(path)
+    ):
         yield _told("model.base", problem)
     elif kind == "diffusers" and not is_file(path / "scheduler" / "scheduler_config.json"):
         yield warning(
@@ -214,10 +216,10 @@ def _kind_at(path: str, _stamp: Stamp) -> tuple[tuple[str, str, str], UserError 
 
 
 @lru_cache(maxsize=64)
-def _model_flaw(family: str, path: str, own_vae: bool, _stamp: Stamp) -> UserError | None:
+def _model_flaw(family: str, path: str, own_vae: bool, prediction: str, _stamp: Stamp) -> UserError | None:
     """What keeps the model at ``path`` from being loaded; remembered until one of its files changes."""
     try:
-        check_model(family, Path(path), own_vae=own_vae)
+        check_model(family, Path(path), own_vae=own_vae, prediction=prediction)
     except UserError as problem:
         return problem
     return None

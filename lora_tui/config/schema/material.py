@@ -22,12 +22,28 @@ class ModelSection(Section):
         path="model",
         peers=("pretrained_model_name_or_path", "base_model_name"),
     )
-    family: Literal["sd15"] = option(
+    family: Literal["sd15", "sd2", "sdxl"] = option(
         "sd15",
         N_("family"),
         N_("The architecture of the base model. A file of another family is refused before anything loads."),
-        labels=(("sd15", "Stable Diffusion 1.5"),),
+        labels=(("sd15", "Stable Diffusion 1.5"), ("sd2", "Stable Diffusion 2"), ("sdxl", "Stable Diffusion XL")),
         peers=("model_train_type", "v2", "arch"),
+    )
+    prediction: Literal["auto", "epsilon", "v_prediction"] = option(
+        "auto",
+        N_("prediction"),
+        N_(
+            "What the base model predicts: noise (epsilon) or velocity (v). auto reads it from the model's files; only "
+            "single files of SD2 never say it: those of 768 px predict velocity, those of 512 px noise."
+        ),
+        labels=(
+            ("auto", N_("as its files say")),
+            ("epsilon", N_("noise (epsilon)")),
+            ("v_prediction", N_("velocity (v)")),
+        ),
+        expert=True,
+        families=("sd15", "sd2", "sdxl"),
+        peers=("v_parameterization", "is_v_pred"),
     )
     vae: str = option(
         "",
@@ -211,7 +227,7 @@ class CaptionSection(Section):
             "are meant need a backslash. Holds for sample prompts, too."
         ),
         expert=True,
-        families=("sd15",),
+        families=("sd15", "sd2", "sdxl"),
         peers=("weighted_captions",),
     )
     shuffle: bool = option(
@@ -305,7 +321,7 @@ class CaptionSection(Section):
         N_("Captions longer than this many tokens are cut, and a warning says how many. Costs little."),
         unit="tokens",
         expert=True,
-        families=("sd15",),
+        families=("sd15", "sd2", "sdxl"),
         peers=("max_token_length",),
     )
     variants: int = option(

@@ -6,7 +6,11 @@ from importlib import import_module
 from typing import Protocol, cast
 
 #: family as the schema calls it -> the module with its names
-NAMES = {"sd15": "lora_tui.weights.names.sd15"}
+NAMES = {
+    "sd15": "lora_tui.weights.names.sd15",
+    "sd2": "lora_tui.weights.names.sd2",
+    "sdxl": "lora_tui.weights.names.sdxl",
+}
 
 
 class Names(Protocol):

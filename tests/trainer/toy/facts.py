@@ -19,9 +19,11 @@ class ToyFacts:
     latent_factor: int = 8
     latent_channels: int = 16
     denoiser: str = "transformer"
-    model_version: str = "toy_v1"
-    architecture: str = "toy-1"
     implementation: str = "https://example.org/toy"
+    text_layer: int = 0
+
+    def versions(self, prediction: str) -> tuple[str, str]:
+        return "toy_v1", "toy-1"
 
     def targets(
         self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False

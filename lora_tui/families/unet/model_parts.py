@@ -1,4 +1,4 @@
-"""Loading the parts of an SD1.x model, from a diffusers folder, a single file or a pickle, each by itself."""
+"""Loading the parts of a model, from a diffusers folder, a single file or a pickle, each by itself."""
 
 from __future__ import annotations
 
@@ -12,51 +12,48 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError
-from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
 
 from lora_tui.config.schema import ModelSection
 from lora_tui.errors import UserError
 from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, weights_of
-from lora_tui.families.sd15.checks import check_shapes, check_source, check_vae, read_json, shape_of_file
-from lora_tui.families.sd15.layout import ldm_name
-from lora_tui.families.sd15.particulars import ASSETS, Particulars, read_particulars
-from lora_tui.families.sd15.shape import (
-    CLIP_PREFIX,
-    FULL,
-    VAE_PREFIX,
-    Shape,
-    shape_of,
-    tensor_shapes,
-    vae_channels,
-)
 from lora_tui.families.source import Source, resolve
-from lora_tui.families.state_dicts import incomplete, load_exactly, read_tensors, require_whole
+from lora_tui.families.state_dicts import incomplete, read_tensors, require_whole
+from lora_tui.families.unet.checks import check_shapes, check_source, check_vae, read_json, shape_of_file
+from lora_tui.families.unet.encoders import Encoder
+from lora_tui.families.unet.facts import UnetFacts
+from lora_tui.families.unet.layout import file_name
+from lora_tui.families.unet.model_text import encoder_class, encoder_of_file
+from lora_tui.families.unet.particulars import TOKENIZER, Particulars, read_particulars
+from lora_tui.families.unet.prediction import Told, decided, told_by_file, told_by_schedule
+from lora_tui.families.unet.shape import VAE_PREFIX, Shape, shape_of, tensor_shapes, vae_channels
 from lora_tui.places import expand
 from lora_tui.text import _, plain
 from lora_tui.weights.header import read_header
-
-PARTS = ("unet", "text_encoder", "vae")
-STEMS = dict(zip(PARTS, (DIFFUSERS_STEM, TRANSFORMERS_STEM, DIFFUSERS_STEM), strict=True))  # of files of weights
 
 
 class Parts:
     """Where the parts come from; each method loads its part anew, on the CPU."""
 
-    def __init__(self, section: ModelSection) -> None:
+    def __init__(self, facts: UnetFacts, section: ModelSection) -> None:
         """Resolve the source and look at its headers; nothing large is read yet (of old pickles all is).
 
         Raises:
             UserError: the base model is missing, pickled, of another family, or one that would be trained wrongly.
         """
+        self.facts = facts
         self.section = section
-        self.source = resolve(section.base, parts=PARTS, allow_pickle=section.allow_pickle)
-        check_source(self.source, own_vae=not section.vae)
+        self._names = ("unet", *(encoder.part for encoder in facts.encoders), "vae")
+        self.source = resolve(section.base, parts=self._names, allow_pickle=section.allow_pickle)
+        check_source(facts, self.source, own_vae=not section.vae, prediction=section.prediction)
         if self.source.kind == "pickle":
-            check_shapes(_shapes(self.source), self.source.path)
+            check_shapes(facts, _shapes(self.source), self.source.path)
         self._particulars = Particulars()
         if self.source.kind == "file":
             self._particulars = read_particulars(read_header(self.source.path).metadata)
+        self._told = self._tell()
+        self.prediction = decided(self._told, section.prediction, facts, str(self.source.path))
         self._holder: tempfile.TemporaryDirectory[str] | None = None
 
     def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
@@ -64,54 +61,70 @@ class Parts:
             return self._part_of_folder(UNet2DConditionModel, "unet", torch_dtype=dtype)
         return self._part_of_file(UNet2DConditionModel, "unet", torch_dtype=dtype)
 
-    def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
+    def text_encoder(self, encoder: Encoder, dtype: torch.dtype) -> nn.Module:
         if self.source.kind == "folder":
-            return self._part_of_folder(CLIPTextModel, "text_encoder", dtype=dtype)
-        return self._text_encoder_of_file().to(dtype)
+            found: nn.Module = self._part_of_folder(encoder_class(encoder), encoder.part, dtype=dtype)
+            return found
+        shape = self._shape.text[self.facts.encoders.index(encoder)]
+        own = self._particulars.settings.get(encoder.part, {})
+        tensors = self._tensors(encoder.prefix)
+        return encoder_of_file(encoder, shape, own, tensors, str(self.source.path)).to(dtype)
 
     def vae(self) -> AutoencoderKL:
-        """The VAE in float32: half precisions overflow in it."""
+        """The VAE in float32: half precisions overflow in it, XL's at once."""
         if self.section.vae:
-            return _separate_vae(self.section)
+            return _separate_vae(self.facts, self.section)
         if self.source.kind == "folder":
             return self._part_of_folder(AutoencoderKL, "vae", torch_dtype=torch.float32)
         return self._part_of_file(AutoencoderKL, "vae", torch_dtype=torch.float32)
 
-    def tokenizer(self) -> CLIPTokenizer:
-        folder = self._tokenizer_home()
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        words, known = len(tokenizer), self._shape.vocabulary
+    def tokenizer(self, encoder: Encoder) -> CLIPTokenizer:
+        folder, options = self._tokenizer_home(encoder)
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
+        words, known = len(tokenizer), self._shape.text[self.facts.encoders.index(encoder)].vocabulary
         if words > known:
             raise UserError(
                 _("the tokenizer has {words} entries, the text encoder only {known}.").format(words=words, known=known),
-                place=str(folder / "tokenizer"),
+                place=str(folder),
                 remedy=_("Use the tokenizer that belongs to this model."),
                 code="model.tokenizer",
             )
         return tokenizer
 
     def scheduler_config(self) -> dict[str, Any]:
-        """The noise schedule in diffusers' words."""
-        if self.source.kind == "folder":
-            path = self.source.path / "scheduler" / "scheduler_config.json"
-            if path.is_file():
-                return read_json(path)
-        return read_json(ASSETS / "scheduler" / "scheduler_config.json")
+        """The noise schedule in diffusers' words, with what the model predicts."""
+        config = {**self.facts.scheduler, **self._schedule_of_folder(), "prediction_type": self.prediction}
+        return {**config, "rescale_betas_zero_snr": True} if self._told.zero_snr else config
 
     def files(self) -> tuple[Path, ...]:
         """The files with the weights of every part, a separate VAE among them."""
         if self.source.kind == "folder":
-            own = [part for part in PARTS if part != "vae" or not self.section.vae]
-            found = [file for part in own for file in weights_of(self.source.path, part, STEMS[part]).files]
+            own = [part for part in self._names if part != "vae" or not self.section.vae]
+            found = [file for part in own for file in weights_of(self.source.path, part, _stem(part)).files]
         else:
             found = [self.source.path]
         vae = expand(self.section.vae)
         if self.section.vae and vae.is_dir():
             part = "vae" if (vae / "vae").is_dir() else "."
-            found += weights_of(vae, part, STEMS["vae"], pickles=self.section.allow_pickle).files
+            found += weights_of(vae, part, _stem("vae"), pickles=self.section.allow_pickle).files
         elif self.section.vae and vae.is_file():
             found.append(vae)
         return tuple(found)
+
+    # -- what it predicts ----------------------------------------------------------------------------------------
+
+    def _tell(self) -> Told:
+        if self.source.kind == "file":
+            header = read_header(self.source.path)
+            return told_by_file(header.tensors, header.metadata)
+        if self.source.kind == "pickle":
+            return told_by_file(_shapes(self.source), {})
+        schedule = self._schedule_of_folder()
+        return told_by_schedule(schedule) if schedule else Told()
+
+    def _schedule_of_folder(self) -> dict[str, Any]:
+        path = self.source.path / "scheduler" / "scheduler_config.json"
+        return read_json(path) if self.source.kind == "folder" and path.is_file() else {}
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -121,7 +134,8 @@ class Parts:
 
     def _part_of_file(self, kind: Any, part: str, **options: Any) -> Any:
         """A part of a single file, loaded by diffusers' class with the configuration that the shapes tell."""
-        return _from_file(kind, self._single(), self._config_folder, part, str(self.source.path), **options)
+        place = str(self.source.path)
+        return _from_file(self.facts, kind, self._single(), self._config_folder, part, place, **options)
 
     def _single(self) -> Any:
         """What diffusers' single-file loader takes: the path, or tensors read without running a pickle."""
@@ -129,18 +143,6 @@ class Parts:
 
     def _tensors(self, prefix: str = "") -> dict[str, Tensor]:
         return read_tensors(self.source.path, prefix=prefix, pickled=self.source.kind == "pickle")
-
-    def _text_encoder_of_file(self) -> CLIPTextModel:
-        """The text encoder of a single file; field files name it with or without ``text_model.``."""
-        own = self._particulars.settings.get("text_encoder", {})
-        encoder = CLIPTextModel(CLIPTextConfig(**{**self._shape.clip_config(), **own}))
-        tensors = {}
-        for name, tensor in self._tensors(CLIP_PREFIX).items():
-            name = name.removeprefix(CLIP_PREFIX).removeprefix("text_model.")
-            if not name.endswith("position_ids"):  # a constant; absent, int64 or even half in field files
-                tensors[name] = tensor
-        load_exactly(encoder, tensors, optional_prefix="text_model.", place=f"{self.source.path}: text encoder")
-        return encoder
 
     # -- shapes --------------------------------------------------------------------------------------------------
 
@@ -156,45 +158,53 @@ class Parts:
             (folder / "tokenizer" / name).write_text(text, "utf-8")
         return folder
 
-    def _tokenizer_home(self) -> Path:
-        """The folder in which the tokenizer's folder lies: the model's, a single file's own, or CLIP's."""
+    def _tokenizer_home(self, encoder: Encoder) -> tuple[Path, dict[str, str]]:
+        """The tokenizer's folder, the model's, a single file's own, or CLIP's; and how that is to be filled up."""
         if self.source.kind == "folder":
-            return self.source.path
-        return self._config_folder if self._particulars.tokenizer else ASSETS
+            return self.source.path / encoder.tokenizer, {}
+        own = self._config_folder / "tokenizer" if self._particulars.tokenizer else TOKENIZER
+        return own, {"pad_token": encoder.pad}
 
     @cached_property
     def _shape(self) -> Shape:
         if self.source.kind == "folder":
-            return shape_of(self.source.path)
-        return shape_of_file(_shapes(self.source), self.source.path)
+            return shape_of(self.facts, self.source.path)
+        return shape_of_file(self.facts, _shapes(self.source), self.source.path)
 
 
-def _separate_vae(section: ModelSection) -> AutoencoderKL:
+def _stem(part: str) -> str:
+    """What the files of a part's weights are called."""
+    return TRANSFORMERS_STEM if part.startswith("text_encoder") else DIFFUSERS_STEM
+
+
+def _separate_vae(facts: UnetFacts, section: ModelSection) -> AutoencoderKL:
     """The VAE that ``model.vae`` names: a folder of its own or of a whole model, or a file of any layout."""
     path = expand(section.vae)
     if not path.is_dir():
         source = resolve(section.vae, parts=("vae",), place="model.vae", allow_pickle=section.allow_pickle)
         if source.kind != "folder":
-            return _vae_of_file(source)
+            if source.kind == "file":
+                check_vae(facts, source.path)
+            return _vae_of_file(facts, source)
         path = source.path
-    check_vae(path, allow_pickle=section.allow_pickle)
+    check_vae(facts, path, allow_pickle=section.allow_pickle)
     folder = path / "vae" if (path / "vae").is_dir() else path
     return _from_folder(AutoencoderKL, folder, pickles=section.allow_pickle, torch_dtype=torch.float32)
 
 
-def _vae_of_file(source: Source) -> AutoencoderKL:
+def _vae_of_file(facts: UnetFacts, source: Source) -> AutoencoderKL:
     """A VAE in a file of its own, or the one of a whole checkpoint; its widths are read from its tensors."""
     place = str(source.path)
     shapes = _shapes(source)
     prefix = VAE_PREFIX if any(name.startswith(VAE_PREFIX) for name in shapes) else ""
     try:
-        config = replace(FULL, vae_channels=vae_channels(shapes, prefix)).vae_config()
+        config = replace(facts.full, vae_channels=vae_channels(shapes, prefix)).vae_config()
     except (KeyError, IndexError) as error:
         raise incomplete(1, str(error.args[0]), place) from None
     single: Any = read_tensors(source.path, prefix=prefix, pickled=True) if source.kind == "pickle" else place
     with tempfile.TemporaryDirectory(prefix="lora-tui-") as holder:
         _write_configs(Path(holder), vae=config)
-        return _from_file(AutoencoderKL, single, Path(holder), "vae", place, torch_dtype=torch.float32)
+        return _from_file(facts, AutoencoderKL, single, Path(holder), "vae", place, torch_dtype=torch.float32)
 
 
 def _from_folder(kind: Any, folder: Path, *, pickles: bool, **options: Any) -> Any:
@@ -228,7 +238,7 @@ def _from_folder(kind: Any, folder: Path, *, pickles: bool, **options: Any) -> A
     return module
 
 
-def _from_file(kind: Any, single: Any, configs: Path, part: str, place: str, **options: Any) -> Any:
+def _from_file(facts: UnetFacts, kind: Any, single: Any, configs: Path, part: str, place: str, **options: Any) -> Any:
     """``kind`` from a single file (or its tensors) with the configuration in the folder ``part`` of ``configs``.
 
     Raises:
@@ -239,7 +249,7 @@ def _from_file(kind: Any, single: Any, configs: Path, part: str, place: str, **o
     except KeyError as error:  # the converters of diffusers take some tensors for granted
         raise incomplete(1, str(error.args[0]), place) from None
     except NotImplementedError:  # a module with a gap cannot be put on a device, and diffusers does not say which
-        gaps = _gaps(kind, single, configs / part, part) or [part]
+        gaps = _gaps(facts, kind, single, configs / part, part) or [part]
         raise incomplete(len(gaps), gaps[0], place) from None
     except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
         if _is_memory(error):
@@ -249,13 +259,13 @@ def _from_file(kind: Any, single: Any, configs: Path, part: str, place: str, **o
     return module
 
 
-def _gaps(kind: Any, single: Any, configs: Path, part: str) -> list[str]:
+def _gaps(facts: UnetFacts, kind: Any, single: Any, configs: Path, part: str) -> list[str]:
     """Tensors of ``part`` that a single file (or its tensors) lacks, as the file would name them."""
     there = set(single if isinstance(single, dict) else tensor_shapes(Path(single)))
     with torch.device("meta"):
         wanted = list(kind.from_config(read_json(configs / "config.json")).state_dict())
     if not any(".down_blocks." in name for name in there):
-        wanted = [ldm_name(part, name) for name in wanted]
+        wanted = [file_name(facts, part, name) for name in wanted]
     return [name for name in wanted if name not in there and name.removeprefix(VAE_PREFIX) not in there]
 
 

@@ -1,4 +1,4 @@
-"""What a single file's tensors cannot tell of an SD1.x model: heads, groups of norms, latent scale, tokenizer.
+"""What a single file's tensors cannot tell of a model: heads, groups of norms, latent scale, tokenizer.
 
 Every program takes the published model's for granted. A file that has others says so in its metadata under one key of
 ours, so that a small model of the same topology is read from a single file as it is from a folder. Knows no torch.
@@ -12,19 +12,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_tui.families.sd15.shape import shape_of_folder
+from lora_tui.families.unet.facts import UnetFacts
+from lora_tui.families.unet.shape import shape_of_folder
 
 KEY = "lora_tui.particulars"
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "sd15"
+TOKENIZER = Path(__file__).resolve().parents[2] / "assets" / "sd15" / "tokenizer"
+"""CLIP's, which all of them use."""
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
-#: For each part the settings that a file may state, all of them numbers.
+#: For each part the settings that a file may state: numbers, or one for each level.
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "unet": ("attention_head_dim", "norm_num_groups"),
     "vae": ("norm_num_groups", "scaling_factor"),
     "text_encoder": ("num_attention_heads",),
+    "text_encoder_2": ("num_attention_heads",),
 }
 GREATEST = 1 << 20
 """No setting is larger; the metadata are a stranger's."""
+MOST_LEVELS = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Particulars:
         tokenizer: texts of the tokenizer's files by name; empty for CLIP's own.
     """
 
-    settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tokenizer: Mapping[str, str] = field(default_factory=dict)
 
     def as_text(self) -> str:
@@ -46,16 +50,19 @@ class Particulars:
         return json.dumps({"settings": self.settings, "tokenizer": self.tokenizer}, sort_keys=True)
 
 
-def particulars_of_folder(folder: Path) -> Particulars:
+def particulars_of_folder(facts: UnetFacts, folder: Path) -> Particulars:
     """What a single file of the diffusers model in ``folder`` has to state.
 
     Raises:
         OSError, ValueError, KeyError: a configuration file is missing or says something else.
     """
-    shape = shape_of_folder(folder)
-    usual = {"unet": shape.unet_config(), "vae": shape.vae_config(), "text_encoder": shape.clip_config()}
+    shape = shape_of_folder(facts, folder)
+    usual = {"unet": shape.unet_config(), "vae": shape.vae_config()}
+    for encoder, text in zip(facts.encoders, shape.text, strict=True):
+        usual[encoder.part] = text.config(encoder.activation)
     settings = {}
-    for part, names in SETTINGS.items():
+    for part in usual:
+        names = SETTINGS[part]
         config = json.loads((folder / part / "config.json").read_text("utf-8"))
         own = {name: config[name] for name in names if config.get(name, usual[part][name]) != usual[part][name]}
         if own:
@@ -74,7 +81,7 @@ def read_particulars(metadata: Mapping[str, str]) -> Particulars:
     settings = {}
     for part, names in SETTINGS.items():
         given = _mapping(_mapping(stated.get("settings")).get(part))
-        own = {name: given[name] for name in names if _is_number(given.get(name))}
+        own = {name: given[name] for name in names if _is_setting(given.get(name))}
         if own:
             settings[part] = own
     texts = _mapping(stated.get("tokenizer"))
@@ -84,12 +91,18 @@ def read_particulars(metadata: Mapping[str, str]) -> Particulars:
 
 def _own_tokenizer(folder: Path) -> dict[str, str]:
     texts = {name: (folder / name).read_text("utf-8") for name in TOKENIZER_FILES if (folder / name).is_file()}
-    usual = (ASSETS / "tokenizer" / "vocab.json").read_text("utf-8")
+    usual = (TOKENIZER / "vocab.json").read_text("utf-8")
     return texts if "vocab.json" in texts and json.loads(texts["vocab.json"]) != json.loads(usual) else {}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _is_setting(value: object) -> bool:
+    if isinstance(value, list):
+        return 0 < len(value) <= MOST_LEVELS and all(_is_number(entry) for entry in value)
+    return _is_number(value)
 
 
 def _is_number(value: object) -> bool:
