@@ -30,7 +30,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e '.[train,tag,background,graphics,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[train,optimizers,tag,background,graphics,dev]'
 	@touch $@
 
 setup: $(VENV)/installed

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from lora_tui.config.optimizers import OPTIMIZER_FACTS
 
 from lora_tui.config.schema import Config
 from lora_tui.families import facts_for
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 ALPHA_BYTES = 4  # alphas are float32 whatever the file's precision
 VALUE_BYTES: Mapping[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}
-TRAINED_BYTES = 4  # the adapter, its gradients and each of AdamW's two averages are kept in fp32
+TRAINED_BYTES = 4  # the adapter and its gradients are kept in fp32
 PROCESS_BYTES = 500_000_000  # measured: a trainer that has loaded torch, and a CUDA context with its kernels
 METADATA_BYTES = 5_000  # ss_* and modelspec keys of a usual run, without its tags
 TAGS_OF_ONE_IMAGE, TAG_BYTES = 30, 44  # each tag of the dataset stands in the metadata twice, with its count
@@ -61,15 +62,16 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
 
     Parts: ``process`` (torch's libraries, or the driver's context on a GPU), ``weights`` (what of the
     base stays while training, in its precision), ``adapter``,
-    ``gradients``, ``optimizer`` (AdamW's two averages), ``activations`` (kept for the backward pass).
+    ``gradients``, ``optimizer`` (what it keeps of each value), ``activations`` (kept for the backward pass).
     """
+    facts = OPTIMIZER_FACTS[config.optimizer.type]
     trained = trained_parameters(config) * TRAINED_BYTES
     return {
         "process": PROCESS_BYTES,
         "weights": _weights(config),
         "adapter": trained,
         "gradients": trained,
-        "optimizer": 2 * trained,
+        "optimizer": int(facts.state_bytes * trained_parameters(config)),
         "activations": _activations(config, data),
     }
 
@@ -84,7 +86,8 @@ def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int,
     """
     images = len(data.train) + len(data.validation)
     kept = min(checkpoints, config.saving.keep_last + 1) if config.saving.keep_last else checkpoints
-    state = 3 * trained_parameters(config) * TRAINED_BYTES + STATE_EXTRA_BYTES
+    value = TRAINED_BYTES + OPTIMIZER_FACTS[config.optimizer.type].state_bytes
+    state = int(value * trained_parameters(config)) + STATE_EXTRA_BYTES
     pixels = sum(sample.width * sample.height for sample in config.samples)
     return {
         "checkpoints": kept * lora_bytes(config, images),

@@ -150,7 +150,7 @@ class Loop:
         }
         if update is not None:
             loss = torch.stack(losses).sum() * (full / images)
-            self.drain.push(loss, update.norm, update.skipped, fields)
+            self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate)
 
     def _advance(self, batches: int) -> None:
         """Note an update that took so many batches."""
@@ -296,8 +296,11 @@ class Loop:
         )
 
     def _deliver(self, numbers: StepNumbers) -> None:
-        """Numbers of a step have arrived from the device."""
-        self.session.events.emit("step", loss=numbers.loss, grad_norm=numbers.grad_norm, **numbers.fields)
+        """Numbers of a step have arrived from the device; the rates are those that the weights moved with."""
+        fields = numbers.fields
+        if numbers.own_rate != 1.0:
+            fields = {**fields, "lr": {part: rate * numbers.own_rate for part, rate in fields["lr"].items()}}
+        self.session.events.emit("step", loss=numbers.loss, grad_norm=numbers.grad_norm, **fields)
         self.lost.note(numbers.fields["step"], skipped=numbers.skipped)
 
     def _epoch_number(self, *, done: bool = False) -> int:

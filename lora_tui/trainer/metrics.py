@@ -16,7 +16,7 @@ BEHIND = 64  # steps that may be on their way before the oldest is waited for
 
 @dataclass
 class _Pending:
-    values: Tensor  # [loss, norm, skipped] on the CPU once ``ready`` says so
+    values: Tensor  # [loss, norm, skipped, own rate] on the CPU once ``ready`` says so
     ready: Any  # a CUDA event, or none where the copy is already done
     fields: dict[str, Any]
 
@@ -29,6 +29,7 @@ class StepNumbers:
     grad_norm: float
     skipped: bool
     fields: dict[str, Any]
+    own_rate: float = 1.0  # what the rates are to be multiplied with, where the optimizer finds a step size itself
 
 
 class Drain:
@@ -39,12 +40,20 @@ class Drain:
         self._deliver = deliver
         self._pending: deque[_Pending] = deque()
 
-    def push(self, loss: Tensor, norm: Tensor, skipped: Tensor, fields: dict[str, Any]) -> None:
+    def push(
+        self,
+        loss: Tensor,
+        norm: Tensor,
+        skipped: Tensor,
+        fields: dict[str, Any],
+        own_rate: Tensor | float | None = None,
+    ) -> None:
         """Start the way of one step's numbers; ``fields`` go with them."""
-        values = torch.stack([loss.detach().float(), norm.detach().float(), skipped.detach().float()])
+        known = own_rate if isinstance(own_rate, Tensor) else loss.new_full((), 1.0 if own_rate is None else own_rate)
+        values = torch.stack([one.detach().float() for one in (loss, norm, skipped, known)])
         ready = None
         if self._cuda:
-            host = torch.empty(3, dtype=torch.float32, pin_memory=True)
+            host = torch.empty(4, dtype=torch.float32, pin_memory=True)
             host.copy_(values, non_blocking=True)
             ready = torch.cuda.Event()
             ready.record()
@@ -61,8 +70,8 @@ class Drain:
                     return
                 first.ready.synchronize()
             self._pending.popleft()
-            loss, norm, skipped = first.values.tolist()
-            self._deliver(StepNumbers(loss, norm, skipped > 0, first.fields))
+            loss, norm, skipped, own_rate = first.values.tolist()
+            self._deliver(StepNumbers(loss, norm, skipped > 0, first.fields, own_rate))
 
 
 class Stopwatch:

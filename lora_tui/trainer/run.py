@@ -9,6 +9,7 @@ from lora_tui.text import _
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.metadata import FileHashes
+from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.prepare import (
     caption_length,
     encode_images,
@@ -50,6 +51,7 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     Each part of the base model is loaded for its pass and let go of after it, unless it is trained.
     """
     config = session.config
+    recipe(config.optimizer).try_out(session.device)
     data = prepare_data(session)
     session.phase("loading", _("base model"))
     model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype)

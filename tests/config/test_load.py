@@ -255,7 +255,9 @@ def test_setting_each_value_from_its_text_gives_the_same_configuration(config):
                     continue  # commas and blanks around texts are how the list is written
                 key = f"{section.name}.{number}.{spec.name}" if section.repeated else spec.key
                 built = set_value(built, key, text_of(value))
-    built.captions.extensions = config.captions.extensions
+    built.captions.extensions, built.optimizer.args = config.captions.extensions, config.optimizer.args
+    for mine, theirs in zip(built.datasets, config.datasets, strict=True):
+        mine.extensions = theirs.extensions
     assert built == config
 
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from lora_tui.config.fields import FieldSpec, applies, fields
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.mistakes import shown
+from lora_tui.config.optimizers import ANY_RATE, OPTIMIZER_FACTS
 from lora_tui.config.schema import Config
 from lora_tui.families import facts_for
 from lora_tui.text import _, plain
 
-# Above this AdamW burns a LoRA within a few hundred steps; ten times the usual 1e-4.
-HIGH_RATE = 1e-3
 HIGH_NOISE_OFFSET = 0.15
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -63,8 +62,10 @@ def learning(config: Config) -> Iterator[Finding]:
             _("Set network.text_encoder to false (faster, less memory) or give it a rate such as 1e-5."),
             "learning.text_encoder_zero",
         )
+    facts = OPTIMIZER_FACTS[config.optimizer.type]
+    highest = ANY_RATE if facts.adaptive else facts.high_rate
     for key, rate in (("learning.unet_lr", unet), ("learning.text_encoder_lr", text if trains_text else 0.0)):
-        if rate > HIGH_RATE:
+        if rate > highest:
             yield warning(
                 key,
                 _("{rate} is far above the usual 1e-4: images burn or fall apart soon.").format(rate=f"{rate:g}"),

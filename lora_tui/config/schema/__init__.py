@@ -5,11 +5,11 @@ from lora_tui.config.schema.learning import (
     LearningSection,
     NetworkSection,
     NoiseSection,
-    OptimizerSection,
     StepSection,
     ValidationSection,
 )
 from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.optimizer import OptimizerSection
 from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
 from lora_tui.config.schema.section import Precision, Sampler, Schedule, Section
 

@@ -1,4 +1,4 @@
-"""How it learns: network, rates, optimizer, length, noise, validation."""
+"""How it learns: network, rates, length, noise, validation."""
 
 from __future__ import annotations
 
@@ -145,39 +145,6 @@ class LearningSection(Section):
         expert=True,
         when=Rule(lambda c: c.learning.schedule != "constant", N_("schedule is not constant")),
         peers=("lr_scheduler_min_lr_ratio",),
-    )
-
-
-class OptimizerSection(Section):
-    """Optimizer"""
-
-    type: Literal["adamw"] = option(
-        "adamw",
-        N_("optimizer"),
-        N_("AdamW of torch, fused where the device has it."),
-        labels=(("adamw", "AdamW"),),
-        peers=("optimizer_type", "optimizer"),
-    )
-    weight_decay: float = option(
-        0.01,
-        N_("weight decay"),
-        N_("Pulls the adapter's weights towards zero a little at each step."),
-        ge=0,
-        le=10,
-        expert=True,
-        peers=("weight_decay",),
-    )
-    beta1: float = option(0.9, N_("beta 1"), N_("Memory of the gradient's mean."), ge=0.0, le=0.9999, expert=True)
-    beta2: float = option(0.999, N_("beta 2"), N_("Memory of the gradient's square."), ge=0.0, le=0.99999, expert=True)
-    eps: float = option(1e-8, N_("epsilon"), N_("Keeps the division stable."), gt=0, le=1, expert=True)
-    max_grad_norm: float = option(
-        1.0,
-        N_("clip gradients"),
-        N_("A gradient longer than this is shortened to it. 0 leaves gradients as they are."),
-        ge=0,
-        le=1e6,
-        expert=True,
-        peers=("max_grad_norm",),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ class Update:
 
     norm: Tensor  # gradient norm before clipping, float32 scalar
     skipped: Tensor  # 1.0 where a NaN or Inf turned the update into nothing
+    own_rate: Tensor | float | None = None  # what an optimizer that finds its step size multiplied the rates with
 
 
 class Stepper:
@@ -62,7 +65,7 @@ class Stepper:
         if self.scaler:
             self.scaler.update()
         self.discard()
-        return Update(norm=norm, skipped=skipped)
+        return Update(norm=norm, skipped=skipped, own_rate=own_rate(self.optimizer))
 
     def _step_unless(self, skipped: Tensor) -> None:
         optimizer: Any = self.optimizer
@@ -78,14 +81,35 @@ class Stepper:
 
     @contextlib.contextmanager
     def weights_in_use(self) -> Iterator[None]:
-        """The weights are those to draw with, measure and save, for optimizers that train at another point."""
+        """The weights are those to draw with, measure and save, for optimizers that train at another point.
+
+        After it they are what they were to the bit, though the way there and back rounds: a run that was asked for a
+        sample goes on as one that was not.
+        """
+        learning = [p.detach().clone() for p in self._parameters] if hasattr(self.optimizer, "eval") else []
         self._switch("eval")
         try:
             yield
         finally:
             self.train()
+            with torch.no_grad():
+                for parameter, before in zip(self._parameters, learning, strict=False):
+                    parameter.copy_(before)
 
     def _switch(self, mode: str) -> None:
         switch = getattr(self.optimizer, mode, None)
         if switch is not None:
             switch()
+
+
+def own_rate(optimizer: torch.optim.Optimizer) -> Tensor | float | None:
+    """The step size that ``optimizer`` has found by itself (Prodigy, D-Adaptation); none for all others."""
+    found = getattr(optimizer, "estimate", None)
+    if isinstance(found, Tensor):
+        return found
+    return optimizer.param_groups[0].get("d") if _starts_small(type(optimizer)) else None
+
+
+@functools.cache
+def _starts_small(kind: type) -> bool:
+    return "d0" in inspect.signature(kind).parameters

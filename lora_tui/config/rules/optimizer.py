@@ -1,0 +1,150 @@
+"""The optimizer against what it is given, the rates it needs, and the machine it would run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from lora_tui.config.arguments import full_place, installed, parameters_of, read_arguments
+from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.mistakes import shown
+from lora_tui.config.optimizers import LIBRARY, OPTIMIZER_FACTS, OTHER, OptimizerFacts
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+
+#: An optimizer that finds its own step size learns nothing below the first and is not meant beyond the others.
+LEAST_OWN_RATE, LOW_OWN_RATE, HIGH_OWN_RATE = 0.01, 0.1, 5.0
+#: What the trainer itself says.
+GIVEN = ("params", "lr")
+
+
+def parts(config: Config) -> Iterator[Finding]:
+    """Its library, its class, its arguments, the GPU it needs."""
+    section = config.optimizer
+    facts = OPTIMIZER_FACTS[section.type]
+    if section.type == OTHER and not section.kind.strip():
+        yield error(
+            "optimizer.kind",
+            _("It is not said which optimizer to take."),
+            _("Give a name of pytorch-optimizer, such as ADOPT, or a class with dots, such as torch.optim.RAdam."),
+            "optimizer.kind",
+        )
+        return
+    place = facts.place or full_place(section.kind, LIBRARY)
+    library = place.partition(":")[0].partition(".")[0] or LIBRARY
+    if facts.cuda and (config.memory.device == "cpu" or not has_gpu()):
+        yield error(
+            "optimizer.type",
+            _("{name} works on an NVIDIA GPU alone, and the run would not be on one.").format(name=facts.title),
+            _("Set optimizer.type to adamw; where memory is short, to adafactor or lion."),
+            "optimizer.needs_cuda",
+        )
+    elif library not in ("torch", "transformers") and not installed(library):
+        yield error(
+            "optimizer.type" if section.type != OTHER else "optimizer.kind",
+            _("{name} needs the library {library}, which is not installed.").format(
+                name=plain(section.kind or facts.title), library=plain(library)
+            ),
+            _("Install it: pip install {library}").format(library=plain(library.replace("_", "-"))),
+            "library.missing",
+        )
+    elif not place:
+        yield error(
+            "optimizer.kind",
+            _("pytorch-optimizer has no {name}.").format(name=shown(section.kind)),
+            _("Give one of its names, such as ADOPT, or a class with dots, such as torch.optim.RAdam."),
+            "optimizer.kind",
+        )
+    else:
+        yield from _arguments(config, facts, place)
+
+
+def _arguments(config: Config, facts: OptimizerFacts, place: str) -> Iterator[Finding]:
+    try:
+        given = read_arguments(config.optimizer.args)
+    except UserError as problem:
+        yield error("optimizer.args", problem.message, problem.remedy, problem.code)
+        return
+    known = parameters_of(place)
+    name = place.rpartition(":")[2]
+    if known is None:
+        if config.optimizer.type == OTHER and installed(place.partition(".")[0]):
+            yield error(
+                "optimizer.kind",
+                _("There is no class {name} to be found.").format(name=shown(config.optimizer.kind)),
+                _("Give the whole path of the class, such as torch.optim.RAdam."),
+                "optimizer.kind",
+            )
+        return
+    for argument in given:
+        if argument in GIVEN or argument not in known.names:
+            yield error(
+                "optimizer.args",
+                _("{name} takes no argument {argument}.").format(name=name, argument=shown(argument)),
+                _("Set learning.unet_lr instead.")
+                if argument == "lr"
+                else _("It takes: {names}.").format(
+                    names=", ".join(one for one in known.names[:20] if one not in GIVEN)
+                ),
+                "optimizer.args",
+            )
+    missing = [one for one in known.required if one not in given and one not in facts.arguments]
+    if missing:
+        yield error(
+            "optimizer.args",
+            _("{name} cannot do without {argument}.").format(name=name, argument=", ".join(missing)),
+            _("Give it: {argument}=…").format(argument=missing[0]),
+            "optimizer.args",
+        )
+
+
+def rates(config: Config) -> Iterator[Finding]:
+    """Rates and schedule for those that find one of the two themselves."""
+    learning, facts = config.learning, OPTIMIZER_FACTS[config.optimizer.type]
+    if facts.averages and learning.schedule != "constant":
+        yield error(
+            "learning.schedule",
+            _("{name} does without a schedule, and is spoilt by one.").format(name=facts.title),
+            _("Set learning.schedule to constant; a warm-up may stay."),
+            "optimizer.own_schedule",
+        )
+    if not facts.adaptive:
+        return
+    unet, text = learning.unet_lr, learning.text_encoder_lr if config.network.text_encoder else 0.0
+    rate = max(unet, text)
+    if 0 < rate < LEAST_OWN_RATE:
+        yield error(
+            "learning.unet_lr",
+            _("{name} finds its step size itself and multiplies it with the rate: at {rate} it learns nothing.").format(
+                name=facts.title, rate=f"{rate:g}"
+            ),
+            _("Set learning.unet_lr and learning.text_encoder_lr to 1."),
+            "optimizer.needs_rate",
+        )
+    elif unet > 0 and text > 0 and unet != text:
+        yield error(
+            "learning.text_encoder_lr",
+            _("{name} has one step size for all: the two rates must be the same.").format(name=facts.title),
+            _("Set learning.text_encoder_lr to {rate}, or to 0.").format(rate=f"{unet:g}"),
+            "optimizer.one_rate",
+        )
+    elif 0 < rate < LOW_OWN_RATE or rate > HIGH_OWN_RATE:
+        yield warning(
+            "learning.unet_lr",
+            _("{name} finds its step size itself; a rate of {rate} is hardly meant.").format(
+                name=facts.title, rate=f"{rate:g}"
+            ),
+            _("Set it to 1."),
+            "optimizer.odd_rate",
+        )
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether this machine has a GPU with NVIDIA's driver, or AMD's, which CUDA's libraries are built for as well."""
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+
+
+RULES = (parts, rates)

@@ -1,0 +1,89 @@
+"""What a check says of an optimizer before anything is loaded."""
+
+import pytest
+from config_samples import config_with
+
+from lora_tui.config.optimizers import OPTIMIZER_FACTS
+from lora_tui.config.validate import check_config
+
+
+def found(**sections) -> dict[str, tuple[str, str]]:
+    """Code -> severity and field, of what is said of optimizer and rates."""
+    config = config_with(memory={"device": "cpu"}, **sections)
+    return {
+        one.code: (one.severity, one.field)
+        for one in check_config(config)
+        if one.code.startswith(("optimizer.", "library.", "learning.")) or one.field.startswith("optimizer.")
+    }
+
+
+ONES = {"unet_lr": 1.0, "text_encoder_lr": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("sections", "code", "severity", "field"),
+    [
+        ({"optimizer": {"type": "adamw8bit"}}, "optimizer.needs_cuda", "error", "optimizer.type"),
+        ({"optimizer": {"type": "other"}}, "optimizer.kind", "error", "optimizer.kind"),
+        ({"optimizer": {"type": "other", "kind": "Nonesuch"}}, "optimizer.kind", "error", "optimizer.kind"),
+        ({"optimizer": {"type": "other", "kind": "torch.optim.No"}}, "optimizer.kind", "error", "optimizer.kind"),
+        ({"optimizer": {"type": "other", "kind": "nolib.Fancy"}}, "library.missing", "error", "optimizer.kind"),
+        ({"optimizer": {"args": ["d_coef=2"]}}, "optimizer.args", "error", "optimizer.args"),
+        ({"optimizer": {"args": ["lr=2"]}}, "optimizer.args", "error", "optimizer.args"),
+        ({"optimizer": {"args": ["amsgrad"]}}, "optimizer.args", "error", "optimizer.args"),
+        ({"optimizer": {"type": "lion", "args": ["cautoius=True"]}}, "optimizer.args", "error", "optimizer.args"),
+        ({"optimizer": {"type": "prodigy"}}, "optimizer.needs_rate", "error", "learning.unet_lr"),
+        (
+            {"optimizer": {"type": "prodigy"}, "learning": {"unet_lr": 1.0}},
+            "optimizer.one_rate",
+            "error",
+            "learning.text_encoder_lr",
+        ),
+        (
+            {"optimizer": {"type": "dadapt_adam"}, "learning": {"unet_lr": 0.05, "text_encoder_lr": 0.05}},
+            "optimizer.odd_rate",
+            "warning",
+            "learning.unet_lr",
+        ),
+        ({"optimizer": {"type": "adamw_schedulefree"}}, "optimizer.own_schedule", "error", "learning.schedule"),
+        ({"optimizer": {"type": "lion", "beta1": 0.8}}, "config.no_effect", "warning", "optimizer.beta1"),
+        (
+            {"optimizer": {"type": "lion"}, "learning": {"unet_lr": 5e-4}},
+            "learning.high_rate",
+            "warning",
+            "learning.unet_lr",
+        ),
+    ],
+)
+def test_each_mistake_is_named_with_its_field(sections, code, severity, field):
+    assert found(**sections)[code] == (severity, field)
+
+
+@pytest.mark.parametrize("name", [name for name, facts in OPTIMIZER_FACTS.items() if not facts.cuda])
+def test_one_with_the_rates_that_it_wants_has_nothing_said_against_it(name):
+    facts = OPTIMIZER_FACTS[name]
+    learning = {**(ONES if facts.adaptive else {}), **({"schedule": "constant"} if facts.averages else {})}
+    kind = {"kind": "torch.optim.RAdam"} if name == "other" else {}
+    assert found(optimizer={"type": name, **kind}, learning=learning) == {}
+
+
+def test_arguments_that_a_class_names_are_taken():
+    assert found(optimizer={"type": "lion", "args": ["cautious=True"]}) == {}
+    assert found(optimizer={"type": "prodigy", "args": ["d_coef=2", "d0=1e-5"]}, learning=ONES) == {}
+    assert found(optimizer={"type": "other", "kind": "adopt", "args": ["betas=(0.9", "0.999)"]}) == {}
+
+
+def test_other_optimizers_take_other_memory():
+    from config_samples import plan_of, squares
+
+    from lora_tui.config.estimate import disk_parts, memory_parts
+
+    def parts(name):
+        config = config_with(optimizer={"type": name})
+        plan = plan_of(config, squares(4))
+        return memory_parts(config, plan), disk_parts(config, plan, checkpoints=1, states=1, drawn=0)
+
+    (adam, states), (lion, small), (prodigy, large) = parts("adamw"), parts("lion"), parts("prodigy")
+    assert adam["optimizer"] == 2 * adam["adapter"] == 2 * lion["optimizer"]
+    assert prodigy["optimizer"] == 4 * prodigy["adapter"]
+    assert small["states"] < states["states"] < large["states"]
