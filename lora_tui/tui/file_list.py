@@ -6,6 +6,8 @@ Made in a thread: whatever asks every row for something in Python is done here o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import compress
+from operator import and_, or_
 from pathlib import Path
 
 from lora_tui.tui.file_orders import Measures, order_of
@@ -102,21 +104,24 @@ class FileList:
         if numbers is None:
             numbers = self.arrange(order, backwards, measures or Measures())
         if wanted := words.casefold().split():
-            numbers = self._named(wanted, found or (), numbers)
-        elif found is not None:
-            texts = self._texts
-            numbers = [number for number in numbers if texts[number] in found]
-        if only_problems:
-            wrong = self._wrong
-            numbers = [number for number in numbers if wrong[number]]
-        return numbers
+            return self._in_order(self._named(wanted, found or ()), numbers, only_problems)
+        if found is not None:
+            return self._in_order(map(found.__contains__, self._texts), numbers, only_problems)
+        return self._in_order(self._wrong, numbers, False) if only_problems else numbers
 
-    def _named(self, words: Sequence[str], found: Collection[str], numbers: list[int]) -> list[int]:
-        """Those of ``numbers`` whose name has every word, and those of ``found``."""
-        keys, named = self._keys, numbers
-        for word in words:
-            named = [number for number in named if word in keys[number]]
-        if not found or len(named) == len(numbers):
-            return named
-        hits, texts = set(named), self._texts
-        return [number for number in numbers if number in hits or texts[number] in found]
+    def _named(self, words: Sequence[str], found: Collection[str]) -> Iterable[bool]:
+        """Whether each row's name has every word, or ``found`` has it."""
+        keys = self._keys
+        named: list[bool] = [words[0] in key for key in keys]
+        for word in words[1:]:
+            named = [here and word in key for here, key in zip(named, keys, strict=True)]
+        return map(or_, named, map(found.__contains__, self._texts)) if found else named
+
+    def _in_order(self, fits: Iterable[int], numbers: list[int], only_problems: bool) -> list[int]:
+        """Those of ``numbers`` that fit; ``fits`` says so in the order of the rows, which is quickest to go through."""
+        if only_problems:
+            fits = map(and_, fits, map(bool, self._wrong))
+        if numbers is self._all:
+            return list(compress(numbers, fits))
+        flags = bytes(fits)
+        return [number for number in numbers if flags[number]]

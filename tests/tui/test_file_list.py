@@ -74,7 +74,7 @@ def test_a_key_costs_little_among_100000_rows() -> None:
         lambda: files.tally(files.select(words="1", found=found, order="bytes", backwards=True)),
         lambda: files.tally(files.select(found=found, only_problems=True)),
     ):
-        assert min(_cpu_seconds(work) for _time in range(3)) < 0.03
+        assert min(_cpu_seconds(work) for _time in range(3)) < 0.06
 
 
 def _cpu_seconds(work: Callable[[], object]) -> float:
