@@ -67,12 +67,14 @@ def _plain(table: Table) -> dict[str, Any]:
 
 def _coverage(args: argparse.Namespace, opened: Opener) -> int:
     from lora_tui.cli.output import print_json, say
-    from lora_tui.dataset.coverage import coverage
+    from lora_tui.dataset.coverage import SURE, coverage
     from lora_tui.project import checked_purpose
+    from lora_tui.tagging.seen import sure_tags
 
     _config, scan, project = opened(args)
     purpose = checked_purpose(args.purpose) if args.purpose else (project.purpose if project else "")
-    found = coverage([_text_of(image) for image in scan.images], purpose=purpose)
+    seen = sure_tags((image.path for image in scan.images), SURE)
+    found = coverage([_text_of(image) for image in scan.images], purpose=purpose, scores=seen)
     if args.json:
         print_json(_plain_coverage(found, purpose))
         return 0

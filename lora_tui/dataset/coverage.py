@@ -224,9 +224,9 @@ def coverage(
     )
 
 
-def shows(caption: str, aspect: str, kind: str) -> bool:
-    """Whether a caption says that its image shows a kind of an aspect, both by their names."""
-    return bool(_PATTERNS[aspect, kind].search(_spoken(caption, {})))
+def shows(caption: str, aspect: str, kind: str, scores: Mapping[str, float] | None = None) -> bool:
+    """Whether a caption, or a tagger's scores for its image, say that it shows a kind of an aspect, by their names."""
+    return bool(_PATTERNS[aspect, kind].search(_spoken(caption, scores or {})))
 
 
 def _spoken(caption: str, scores: Mapping[str, float]) -> str:

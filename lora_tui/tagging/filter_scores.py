@@ -7,7 +7,6 @@ that knows the tag is believed.
 from __future__ import annotations
 
 import threading
-from itertools import takewhile
 from pathlib import Path
 
 from lora_tui.captions.corpus import Corpus
@@ -49,14 +48,6 @@ class FilterScores:
                 return []
             answers = ((model, cache.get(model.number, digest)) for model in self._models)
             return [(model, answer) for model, answer in answers if isinstance(answer, Row)]
-
-    def sure(self, number: int, least: float) -> dict[str, float]:
-        """The tags of which the model used last is so sure, of those that have seen the image; none when none has."""
-        for model, row in self.rows(number)[:1]:
-            names = model.vocabulary.names if model.vocabulary is not None else ()
-            pairs = zip(row.places, row.scores, strict=True)
-            return {names[place]: score for place, score in takewhile(lambda pair: pair[1] >= least, pairs)}
-        return {}
 
     def close(self) -> None:
         """Leave the store; asking again opens it."""

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from lora_tui.tui.actions import ALIKE, APP, CONFLICTS, DIALOG, HELP, LIST, PRUNE, SHEET, SWEEP, Action, Actions
+from lora_tui.tui.actions import (
+    ALIKE,
+    APP,
+    ASKING,
+    CONFLICTS,
+    DIALOG,
+    HELP,
+    LIST,
+    PRUNE,
+    SHEET,
+    SWEEP,
+    TAGGING,
+    TUNING,
+    Action,
+    Actions,
+)
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.keymap import Keymap, is_key, key_name
 from lora_tui.tui.screens import SCREENS, all_actions, entry_of, load_screen
@@ -12,6 +27,9 @@ from lora_tui.tui.screens.dataset_alike import AlikeReview
 from lora_tui.tui.screens.dataset_prepare import PrepareScreen
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.help import HelpScreen
+from lora_tui.tui.screens.tagging_form import TaggingDialog
+from lora_tui.tui.screens.tagging_progress import AskingDialog
+from lora_tui.tui.screens.tagging_tune import TuneScreen
 from lora_tui.tui.screens.tags_conflicts import ConflictDialog
 from lora_tui.tui.screens.tags_prune import PruneDialog
 from lora_tui.tui.screens.tags_sheet import Sheet
@@ -27,6 +45,9 @@ OVER_SCREENS = {
     SHEET: Sheet,
     HELP: HelpScreen,
     ALIKE: AlikeReview,
+    TAGGING: TaggingDialog,
+    ASKING: AskingDialog,
+    TUNING: TuneScreen,
 }
 
 

@@ -47,8 +47,9 @@ class Row:
 
 def numbers_of(images: Sequence[DatasetImage], config: Config, sets: CaptionSets, purpose: str) -> list[Row]:
     """All rows; called in a thread."""
-    from lora_tui.dataset.coverage import coverage, shows
+    from lora_tui.dataset.coverage import SURE, coverage, shows
     from lora_tui.dataset.statistics import tables
+    from lora_tui.tagging.seen import sure_tags
 
     counts, _tokens = sets.counts()
     known = {image.uid: counts[str(image.path)] for image in images if str(image.path) in counts}
@@ -64,13 +65,15 @@ def numbers_of(images: Sequence[DatasetImage], config: Config, sets: CaptionSets
             rows.append(Row(plain(bar.label), bar.number, bar.share, longest, members, table.title))
     texts = sets.texts()
     captions = [(str(image.path), texts.get(str(image.path), "")) for image in images]
-    found = coverage([text for _path, text in captions], purpose=purpose)
+    seen = sure_tags((image.path for image in images), SURE)
+    found = coverage([text for _path, text in captions], purpose=purpose, scores=seen)
+    told = [(path, text, scores) for (path, text), scores in zip(captions, seen, strict=True) if text or scores]
     for aspect in found.aspects:
-        words = "" if aspect.is_known else "   " + _("too few captions say anything of it")
+        words = "" if aspect.is_known else "   " + _("too few captions, and no tagger, say anything of it")
         rows.append(Row(aspect.title + words))
         longest = max(kind.images for kind in aspect.kinds) / max(found.images, 1) or 1.0
         for kind in aspect.kinds:
-            members = frozenset(path for path, text in captions if text and shows(text, aspect.name, kind.name))
+            members = frozenset(path for path, text, seen in told if shows(text, aspect.name, kind.name, seen))
             share = kind.images / max(found.images, 1)
             rows.append(Row(kind.title, kind.images, share, longest, members, aspect.title))
     return rows

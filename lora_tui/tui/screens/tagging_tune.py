@@ -181,8 +181,7 @@ class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
             cells = [Cell(text, "focus" if focus == name else ""), Cell("  " + rest, "muted"), Cell(over, "muted")]
             self.query_one(f"#{name}-title", Lines).show([cells])
 
-        order = _("by change") if self._by_change else _("by number")
-        rest = f"{count(len(self.lines))}  {order}"
+        rest = count(len(self.lines)) + ("  " + _("by change") if self._by_change else "")
         words = {1: _("come"), 2: _("go"), 3: _("changed")}
         used = len(_("TAGS")) + 2 + len(rest)
         title("tags", _("TAGS"), rest, self._list("tags").over_columns(words, used))

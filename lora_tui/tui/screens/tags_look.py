@@ -64,7 +64,8 @@ class Look:
         """The title of the view, and the key with the other views."""
         key = self.screen.shell.keymap.shown("tags.view")
         others = "  ".join(_(word) for name, (_title, word) in VIEWS.items() if name != self.view)
-        return _(VIEWS[self.view][0]), f"{key} {others}"
+        own = self.screen.scores.hint() + "  " if self.view == "scores" else ""
+        return _(VIEWS[self.view][0]), f"{own}{key} {others}"
 
     def cells(self, index: int) -> list[Cell]:
         """A line of the caption's text."""

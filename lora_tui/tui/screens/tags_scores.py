@@ -98,6 +98,12 @@ class Scores:
         line = self._lines[index] if 0 <= index < len(self._lines) else Line("")
         return next(iter(line.written), line.text) if line.score >= 0 else ""
 
+    def hint(self) -> str:
+        """The keys that take tags over, for the title."""
+        shown = self.screen.shell.keymap.shown
+        keys = shown("tags.accept-score"), shown("tags.accept-scores")
+        return _("{one} accepts, {all} all").format(one=keys[0], all=keys[1])
+
     def turned(self) -> None:
         """The view was turned: the list of scores has the focus no more where it is not seen."""
         if not self.on and self._list.has_focus:

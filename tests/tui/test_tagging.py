@@ -1,0 +1,168 @@
+"""Tagging in the app, from the form to the captions: what is on the screen, on disk and in the journal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from caption_folders import opened
+from tagger_builders import make_images, make_wd14
+from tagging_server import said, serving
+from tui.driving import running, screen_text, soon
+from tui.test_tags import ready, tags
+
+from lora_tui.captions.journal import Journal, home_of
+from lora_tui.tagging import Endpoint, ModelChoice, Request, tag_dataset
+from lora_tui.tagging.known import remember
+from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.screens.tagging_tune import TuneScreen
+from lora_tui.tui.widgets.virtual_list import VirtualList
+
+COLOURS = {"a": "blue", "b": "lime", "c": "red"}
+
+
+@pytest.fixture
+def wd(tmp_path: Path) -> Path:
+    return make_wd14(tmp_path / "models" / "wd-tiny")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_images(tmp_path / "data", COLOURS)
+
+
+def asked(wd: Path, **fields: Any) -> Request:
+    return Request((ModelChoice("wd14", str(wd)),), device="cpu", threads=1, **fields)
+
+
+def keep(data: Path, request: Request) -> None:
+    """Have the models answer, and remember the request as the last one."""
+    session = opened(data)
+    tag_dataset(session, range(3), replace(request, existing="append"), dry_run=True)
+    session.close()
+    remember(request)
+
+
+def texts(data: Path) -> dict[str, str]:
+    return {path.stem: path.read_text() for path in sorted(data.glob("*.txt"))}
+
+
+def tune(app: LoraTuiApp) -> TuneScreen | None:
+    return app.screen if isinstance(app.screen, TuneScreen) else None
+
+
+def rows(app: LoraTuiApp, name: str) -> VirtualList:
+    return app.screen.query_one(f"#{name}", VirtualList)
+
+
+async def test_models_are_asked_in_a_process_and_what_they_said_is_tuned_and_written(data: Path, wd: Path) -> None:
+    remember(asked(wd))
+    (data / "b.txt").write_text("mine")
+    async with running(data, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: rows(app, "files").count == 3)
+        await pilot.press("t")
+        await soon(pilot, lambda: "without a caption: 2 images" in screen_text(app))
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: "The models are asked" in screen_text(app) or tune(app))
+        await soon(pilot, lambda: tune(app), 60)
+        assert "2 images change" in screen_text(app) and "+blue theme" in screen_text(app)
+        assert texts(data) == {"b": "mine"}
+        await pilot.press("]", "]", "]", "]")  # 0.75
+        await soon(pilot, lambda: tune(app).counted.tags == 5)  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await soon(pilot, lambda: "2 captions written" in screen_text(app))
+        assert texts(data) == {"a": "blue theme, 1girl", "b": "mine", "c": "red theme, saber (fate), 1girl"}
+        (record,) = Journal(home_of(data)).records()
+        assert (record.author, record.scope, record.files) == ("tagger:wd-tiny", "is:untagged", 2)
+        await pilot.press("u")
+        await soon(pilot, lambda: texts(data) == {"b": "mine"})
+
+
+async def test_thresholds_tags_and_images_are_chosen_without_the_model(data: Path, wd: Path) -> None:
+    (data / "a.txt").write_text("mine, blue theme")
+    keep(data, asked(wd, existing="replace"))
+    async with running(data, size=(120, 40), screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("*", "space", "a")
+        await soon(pilot, lambda: "marked: 3 images" in screen_text(app))
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: tune(app))
+        screen = tune(app)
+        assert screen is not None and not (data / ".lora-tui" / "tasks").exists()
+        before = screen.counted
+        assert "-mine" in screen_text(app) and before.go == 1
+        await pilot.press("right", "right", "left")
+        await soon(pilot, lambda: "0.36" in screen_text(app))
+        await pilot.press("tab")  # the tags
+        names = [line.tag for line in screen.lines]
+        rows(app, "tags").cursor = names.index("1girl")
+        await pilot.press("x")
+        await soon(pilot, lambda: "1girl  never" in screen_text(app))
+        assert screen.counted.come == before.come - 3
+        await pilot.press("J", "J", "X")  # the red one is left as it is
+        await soon(pilot, lambda: "1 left out" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "2 captions written" in screen_text(app))
+        await soon(pilot, lambda: texts(data) == {"a": "blue theme", "b": "^_^"})
+        assert tags(app).editor.corpus.entries[0].tags == ("blue theme",)  # type: ignore[union-attr]
+        await pilot.press("u")
+        await soon(pilot, lambda: texts(data) == {"a": "mine, blue theme"})
+
+
+async def test_sentences_are_seen_before_they_are_written(data: Path) -> None:
+    (data / "a.txt").write_text("hat")
+    with serving(lambda number, body: said("A picture of a colour.")) as server:
+        request = Request((ModelChoice("endpoint", "vision"),), endpoint=Endpoint(url=server.url, prompt="Say."))
+        keep(data, replace(request, existing="append"))
+        many = len(server.seen)
+        async with running(data, size=(80, 24), screen="dataset") as (app, pilot):
+            await soon(pilot, lambda: rows(app, "files").count == 3)
+            await pilot.press("*", "t")
+            await soon(pilot, lambda: "SERVER" in screen_text(app) or "MODELS" in screen_text(app))
+            await pilot.press("ctrl+r")
+            await soon(pilot, lambda: "3 images get a caption" in screen_text(app))
+            assert "+A picture of a colour." in screen_text(app)
+            await pilot.press("x")  # the first stays as it is
+            await soon(pilot, lambda: "2 images get a caption" in screen_text(app))
+            await pilot.press("enter")
+            await soon(pilot, lambda: "2 captions written" in screen_text(app))
+        assert texts(data) == {"a": "hat", "b": "A picture of a colour.", "c": "A picture of a colour."}
+        assert len(server.seen) == many
+
+
+async def test_what_is_left_is_kept_and_said(data: Path, wd: Path) -> None:
+    keep(data, asked(wd))
+    async with running(data, size=(80, 24), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: rows(app, "files").count == 3)
+        await pilot.press("t")
+        await soon(pilot, lambda: "MODELS" in screen_text(app))
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: tune(app))
+        await pilot.press("]", "escape")
+        await soon(pilot, lambda: "Nothing was written" in screen_text(app))
+        assert texts(data) == {}
+        await pilot.press("t")
+        await soon(pilot, lambda: "0.45" in screen_text(app))  # the threshold is remembered
+        await pilot.press("escape")
+
+
+async def test_scores_of_the_image_are_shown_and_taken_over(data: Path, wd: Path) -> None:
+    (data / "c.txt").write_text("mine, red theme")
+    keep(data, asked(wd))
+    async with running(data, size=(100, 40), screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("+")
+        await soon(pilot, lambda: "turns to the scores" in screen_text(app))
+        await pilot.press("j", "j", "v", "v", "v", "v")
+        await soon(pilot, lambda: "wd-tiny" in screen_text(app) and "✓ red theme" in screen_text(app))
+        assert "threshold 0.35" in screen_text(app)
+        await pilot.press("+")
+        await soon(pilot, lambda: texts(data)["c"] == "mine, red theme, saber (fate)")
+        await pilot.press("space", "+")
+        await soon(pilot, lambda: texts(data)["c"] == "mine, red theme, saber (fate), 1girl, long hair")
+        await pilot.press("+")
+        await soon(pilot, lambda: "has it already" in screen_text(app) or "has every tag" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: texts(data)["c"] == "mine, red theme, saber (fate)")
