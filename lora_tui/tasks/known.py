@@ -6,12 +6,13 @@ A task lies with the folder that it writes, which need not be one of the project
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.settings import state_dir
-from lora_tui.tasks.folder import TaskFolder, is_task
+from lora_tui.tasks.folder import TaskFolder, is_task, tasks_of
 
 FILE = "tasks.json"
 _PROJECTS = 200
@@ -34,6 +35,13 @@ def remember_task(project: Path, task: TaskFolder) -> None:
 def remembered_tasks(project: Path) -> list[TaskFolder]:
     """The tasks of a project that are still there, newest first."""
     return [task for task, _told in _tasks(project)]
+
+
+def project_tasks(project: Path, homes: Iterable[Path]) -> list[TaskFolder]:
+    """Those and the ones that are kept with the project and its datasets (``homes``), newest first, each once."""
+    near = [task for home in dict.fromkeys((project, *homes)) for task in tasks_of(home)]
+    found = {task.root.resolve(): task for task in (*near, *remembered_tasks(project))}
+    return sorted(found.values(), key=lambda task: task.name, reverse=True)
 
 
 def untold_tasks(project: Path) -> list[TaskFolder]:

@@ -29,6 +29,7 @@ class TaskStatus:
         phase, done, total, detail: what it is at.
         eta: seconds left in the phase at the speed since its beginning; none until that is known.
         per_second: items a second in this phase.
+        created: when it was asked for.
         result: what came of it, once it has ended by itself.
         message, advice: why it ended, when that needs words.
         warnings: the newest warnings, oldest first, each with ``message``, ``place`` and ``remedy``.
@@ -45,6 +46,7 @@ class TaskStatus:
     eta: float | None = None
     per_second: float | None = None
     took: float | None = None
+    created: float | None = None
     result: dict[str, Any] = field(default_factory=dict)
     message: str = ""
     advice: str = ""
@@ -86,6 +88,7 @@ def task_status(task: TaskFolder) -> TaskStatus:
         eta=(total - done) / pace if going and pace and total > done else None,
         per_second=pace if going else None,
         took=seen.took,
+        created=as_time(request.get("created")),
         result=result if isinstance(result, dict) else {},
         message=f"{place}: {seen.message}" if place and seen.message else seen.message or request.get("damaged", ""),
         advice=seen.advice,

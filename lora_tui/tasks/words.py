@@ -45,8 +45,12 @@ def result_text(status: TaskStatus) -> str:
 
 
 def _tagged(result: Mapping[str, Any]) -> list[str]:
-    changed = as_count(result.get("images"))
-    parts = [ngettext("{count} caption changed", "{count} captions changed", changed).format(count=count(changed))]
+    if "asked" in result:  # the models were asked, and nothing was written
+        asked = as_count(result["asked"])
+        parts = [ngettext("{count} image answered", "{count} images answered", asked).format(count=count(asked))]
+    else:
+        changed = as_count(result.get("images"))
+        parts = [ngettext("{count} caption changed", "{count} captions changed", changed).format(count=count(changed))]
     if skipped := as_count(result.get("skipped")):
         parts.append(ngettext("{count} left alone", "{count} left alone", skipped).format(count=count(skipped)))
     if failed := as_count(result.get("failed")):

@@ -21,6 +21,7 @@ SHEET = "sheet"
 CONFLICTS = "conflicts"
 ALIKE = "alike"
 CROP = "crop"
+TASKS = "tasks"
 HELP = "help"
 TAGGING = "tagging"
 ASKING = "asking"
@@ -37,6 +38,7 @@ OVER: dict[str, tuple[str, ...]] = {
     SHEET: (),
     ALIKE: (),
     CROP: (),
+    TASKS: (DIALOG, LIST),
 }
 """What lies over a screen and takes its keys away, with the contexts whose keys work there beside its own."""
 
@@ -101,6 +103,13 @@ APP_ACTIONS: tuple[Action, ...] = (
         show=False,
     ),
     Action(
+        "app.tasks",
+        (),
+        N_("work in the background"),
+        N_("Tagging and preparing that go on or have ended: progress, warnings, results; pause, stop, go on."),
+        show=False,
+    ),
+    Action(
         "app.rescan",
         ("ctrl+l",),
         N_("read again"),
@@ -149,6 +158,18 @@ HELP_ACTIONS: tuple[Action, ...] = (
     Action(
         "help.rebind", ("ctrl+r",), N_("another key"), N_("Give the action another key of your own."), palette=False
     ),
+)
+
+
+TASKS_ACTIONS: tuple[Action, ...] = (
+    Action(
+        "tasks.pause",
+        ("p",),
+        N_("pause, go on"),
+        N_("Let it rest, or go on; one that was stopped or died is started again where it was."),
+        palette=False,
+    ),
+    Action("tasks.stop", ("s",), N_("stop"), N_("End it after the image in hand; what is done stays."), palette=False),
 )
 
 

@@ -46,6 +46,7 @@ from lora_tui.tui.workspace import Change, Workspace
 
 if TYPE_CHECKING:
     from lora_tui.runs.folder import RunFolder
+    from lora_tui.runs.status import RunStatus
 
 HANGUP_SECONDS = 1.0
 """How often the app looks whether its terminal is still there."""
@@ -173,7 +174,23 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         living = work.living
         if here == "training" and living is not None and work.run in (None, living.run):
             living = None  # that screen says it all, and newer
-        return HeaderText(tuple(title), road, header_run(living, self.marks))
+        return HeaderText(tuple(title), road, self._header_work(here, living))
+
+    def _header_work(self, here: str, living: RunStatus | None) -> tuple[tuple[Cell, ...], ...]:
+        """The living run, else the living task; the task first where images and captions are seen."""
+        working = self.workspace.working
+        if working is None or (living is not None and here not in ("dataset", "tags")):
+            return header_run(living, self.marks)
+        from lora_tui.tui.task_text import header_task
+
+        return header_task(working, self.marks)
+
+    def show_tasks(self) -> None:
+        """The tasks in the background, over any screen."""
+        from lora_tui.tui.screens.task_list import TaskList
+
+        if not isinstance(self.screen, TaskList):
+            self.push_screen(TaskList())
 
     @property
     def behind(self) -> bool:
@@ -349,6 +366,9 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         self.open_directory(self.workspace.directory, run=self.workspace.run)
         self.painting.forget()
         self.refresh(repaint=True, layout=True)
+
+    def action_tasks(self) -> None:
+        self.show_tasks()
 
     def action_suspend_program(self) -> None:
         self.action_suspend_process()

@@ -1,4 +1,4 @@
-"""What ended while the app was closed is told when the project is opened again."""
+"""The end of a task is told: when it comes, and when the app was closed then, as the project is opened again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ if TYPE_CHECKING:
 
 _WHERE = {"prepare": ("app.show-dataset", "dataset.prepare")}
 """Kind of task: the keys that show it."""
+_ALL = ("app.show-dataset", "dataset.tasks")
+"""Those that show all tasks."""
 
 
 async def tell_ended(shell: LoraTuiApp) -> None:
     """A notice for each task of the project that has ended and that nobody has looked at since."""
     for status in await in_thread(_ended, shell.workspace.root):
+        shell.notify_plain(_words(shell, status), "information" if status.state == "finished" else "warning")
+
+
+def tell_end(shell: LoraTuiApp, status: TaskStatus) -> None:
+    """A notice for a task that has ended just now, unless a widget follows it before the person's eyes."""
+    from lora_tui.tui.widgets.task_progress import TaskProgress
+
+    followers = shell.screen.query(TaskProgress)
+    if not any(one.followed is not None and one.followed.root == status.task.root for one in followers):
         shell.notify_plain(_words(shell, status), "information" if status.state == "finished" else "warning")
 
 
@@ -37,5 +48,5 @@ def _words(shell: LoraTuiApp, status: TaskStatus) -> str:
 
     what = result_text(status) or status.message or state_words(status.state)
     words = _("{title}: {what}").format(title=title_text(status), what=what)
-    keys = [shell.keymap.shown(action) for action in _WHERE.get(status.kind, ())]
+    keys = [shell.keymap.shown(action) for action in _WHERE.get(status.kind, _ALL)]
     return words + ("\n" + _("{keys} shows it.").format(keys=" ".join(keys)) if keys else "")

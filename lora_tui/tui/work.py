@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
-from lora_tui.tui.tasks_told import tell_ended
+from lora_tui.tui.tasks_reader import TasksReader, roots_of
+from lora_tui.tui.tasks_told import tell_end, tell_ended
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Images, Planned, Workspace
@@ -53,6 +54,7 @@ class Work:
         self._grouped: tuple[Scan | None, dict[str, int]] = (None, {})
         self._left_out: frozenset[Path] = frozenset()  # damaged images for which the folders were read again
         self._runs_reader = reading.RunsReader()
+        self._tasks_reader = TasksReader()
         self._planned_for: Config | None = None
         self._polling = False
         self._polls = 0
@@ -249,6 +251,7 @@ class Work:
                 if work.run is None and work.living is not None:
                     work.run = work.living.run
                 self._app.changed("runs")
+            await self._poll_tasks(work)
             self._polls += 1
             if self._polls % FOLDERS_EVERY == 0 and work.images is not None and work.config is not None:
                 stamp = await in_thread(reading.folder_stamp, work.config)
@@ -256,3 +259,19 @@ class Work:
                     self.rescan()
         finally:
             self._polling = False
+
+    async def _poll_tasks(self, work: Workspace) -> None:
+        """Look how the tasks fare; the end of one is told, and what it may have changed is read again."""
+        if work.project is None:
+            return
+        tasks = await in_thread(self._tasks_reader.read, work.root, roots_of(work.config))
+        if work is not self.workspace or tasks == work.tasks:
+            return
+        alive = {status.task.root for status in work.tasks or () if status.alive}
+        ended = [status for status in tasks if status.task.root in alive and not status.alive]
+        work.tasks = tasks
+        self._app.changed("tasks")
+        for status in ended:
+            tell_end(self._app, status)
+        if ended:
+            self.rescan()

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from lora_tui.project import Project
     from lora_tui.runs.folder import RunFolder
     from lora_tui.runs.status import RunStatus
+    from lora_tui.tasks.status import TaskStatus
 
-Change = Literal["project", "config", "scan", "plan", "runs", "run"]
-EVERYTHING: frozenset[Change] = frozenset(("project", "config", "scan", "plan", "runs", "run"))
+Change = Literal["project", "config", "scan", "plan", "runs", "run", "tasks"]
+EVERYTHING: frozenset[Change] = frozenset(("project", "config", "scan", "plan", "runs", "run", "tasks"))
 
 
 GROUPED_AT_MOST = 5_000
@@ -133,6 +134,7 @@ class Workspace:
         scanned: images found so far while a scan is going on, else -1.
         runs: newest first.
         run: the run that the training screen shows.
+        tasks: tagging and preparing in the background, newest first; none until they are read.
         trouble: what went wrong while opening, one sentence each.
     """
 
@@ -147,6 +149,7 @@ class Workspace:
     planned: Planned | None = None
     runs: tuple[RunStatus, ...] | None = None
     run: RunFolder | None = None
+    tasks: tuple[TaskStatus, ...] | None = None
     trouble: tuple[UserError, ...] = ()
     revision: dict[str, int] = field(default_factory=dict)
 
@@ -179,6 +182,11 @@ class Workspace:
     def living(self) -> RunStatus | None:
         """The newest run that a process is at work on."""
         return next((status for status in self.runs or () if status.alive), None)
+
+    @property
+    def working(self) -> TaskStatus | None:
+        """The newest task that a process is at work on."""
+        return next((status for status in self.tasks or () if status.alive), None)
 
     def status_of(self, run: RunFolder | None) -> RunStatus | None:
         """How a run fared at the last look."""

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, HELP_ACTIONS, LIST_ACTIONS, Action, Actions
+from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, HELP_ACTIONS, LIST_ACTIONS, TASKS_ACTIONS, Action, Actions
 from lora_tui.tui.screens.dataset_actions import ALIKE_ACTIONS, DATASET_ACTIONS
 from lora_tui.tui.screens.dataset_crop_actions import CROP_ACTIONS
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
@@ -139,6 +139,7 @@ def all_actions() -> Actions:
             *ALIKE_ACTIONS,
             *PREPARE_ACTIONS,
             *CROP_ACTIONS,
+            *TASKS_ACTIONS,
             *TAGGING_ACTIONS,
         )
     )

@@ -171,6 +171,10 @@ class BaseScreen(Acting, Screen[None]):
     def _resized(self, event: events.Resize) -> None:
         self.query_one(TooSmall).fit(event.size.width, event.size.height)
 
+    def action_tasks(self) -> None:
+        """The work in the background; for screens whose actions name it."""
+        self.shell.show_tasks()
+
     def on_descendant_focus(self) -> None:
         self.refresh_keys()
 

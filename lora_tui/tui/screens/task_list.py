@@ -1,0 +1,212 @@
+"""Tagging and preparing in the background: what goes on and what has ended, the one under the cursor in full below."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from textual import on
+from textual.app import ComposeResult
+
+from lora_tui.errors import UserError
+from lora_tui.tasks.kinds import kind_word
+from lora_tui.tasks.words import result_text
+from lora_tui.text import _, clock, percent, plain
+from lora_tui.tui.acting import hints_of
+from lora_tui.tui.actions import TASKS
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.marks import marks_of
+from lora_tui.tui.road import state_words
+from lora_tui.tui.task_text import mark_cell, pace_text, title_text, warning_line
+from lora_tui.tui.threads import start_job
+from lora_tui.tui.widgets.dialog import Dialog
+from lora_tui.tui.widgets.footer import KeyHint, Keys
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.task_progress import TaskProgress
+from lora_tui.tui.widgets.text_view import TextView
+from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.wording import error_words
+
+if TYPE_CHECKING:
+    from lora_tui.tasks.start import Asked
+    from lora_tui.tasks.status import TaskStatus
+    from lora_tui.tui.app import LoraTuiApp
+
+LOOK_SECONDS = 1.0
+"""How often the list is compared with what the app knows; the task under the cursor is followed by itself."""
+
+COLUMNS = (Column(1), Column(10), Column(16, share=1, cut="middle"), Column(20, align="right"), Column(12, since=58))
+
+
+class TaskList(Dialog[None]):
+    """The tasks of the project, newest first. They go on when the list, or the app, is left."""
+
+    ALSO = TASKS
+    DEFAULT_CSS = """
+    TaskList > #box { width: 96%; max-width: 116; }
+    TaskList TaskProgress { margin-top: 1; min-height: 5; }
+    TaskList.-low TaskProgress { margin-top: 0; }
+    TaskList #told { height: 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_("Work in the background"))
+        self._tasks: tuple[TaskStatus, ...] = ()
+        self.accept_words = _("read")
+
+    def compose_body(self) -> ComposeResult:
+        yield VirtualList(COLUMNS, self._row, empty=_("Nothing goes on, and nothing was done here yet."))
+        yield TaskProgress()
+        yield Lines(id="told")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.set_focus(self._list)
+        self.set_interval(LOOK_SECONDS, self._look)
+        self._look()
+        self._show_keys()
+
+    @property
+    def _shell(self) -> LoraTuiApp:
+        return cast("LoraTuiApp", self.app)
+
+    @property
+    def _list(self) -> VirtualList:
+        return self.query_one(VirtualList)
+
+    @property
+    def _progress(self) -> TaskProgress:
+        return self.query_one(TaskProgress)
+
+    @property
+    def here(self) -> TaskStatus | None:
+        """The task under the cursor, as it was at the last look."""
+        place = self._list.cursor
+        return self._tasks[place] if 0 <= place < len(self._tasks) else None
+
+    # -- showing
+
+    def _look(self) -> None:
+        """Take over what the app has read; the cursor stays on its task."""
+        tasks = self._shell.workspace.tasks or ()
+        if tasks == self._tasks:
+            return
+        here = self.here
+        self._tasks = tasks
+        root = here.task.root if here is not None else None
+        cursor = next((at for at, status in enumerate(tasks) if status.task.root == root), 0)
+        self._list.set_count(len(tasks), cursor=cursor)
+        self._list.reload()
+        self._follow()
+
+    def _row(self, index: int) -> list[Cell]:
+        status = self._tasks[index]
+        state = state_words(status.state)
+        if status.alive and status.total:
+            state += f" {percent(status.done, status.total):>4}"
+        when = clock(status.created, "%m-%d %H:%M")
+        tone = "" if status.alive else "muted"
+        return [
+            mark_cell(status, marks_of(self.app)),
+            Cell(kind_word(status.kind), tone),
+            Cell(title_text(status), tone),
+            Cell(state, tone),
+            Cell(when, "muted"),
+        ]
+
+    @on(VirtualList.Moved)
+    def _moved(self, event: VirtualList.Moved) -> None:
+        event.stop()
+        self._follow()
+
+    def _follow(self) -> None:
+        here, followed = self.here, self._progress.followed
+        if here is None:
+            self._progress.follow(None)
+        elif followed is None or followed.root != here.task.root:
+            self._progress.follow(here.task, here)
+        self._show_keys()
+
+    @on(TaskProgress.Changed)
+    @on(TaskProgress.Ended)
+    def _changed(self, event: TaskProgress.Changed) -> None:
+        event.stop()
+        self._show_keys()
+        self._shell.poll_runs()  # the row, too
+
+    def _show_keys(self) -> None:
+        self.query_one(Keys).show(self.hints())
+
+    def hints(self) -> list[KeyHint]:
+        leave = {"dialog.cancel": _("close")}
+        found = [replace(hint, title=leave.get(hint.action, hint.title)) for hint in super().hints()]
+        if self.is_mounted:
+            found[1:1] = [hint for hint in hints_of(self.app, TASKS) if not self.refusal(hint.action)]
+        return found
+
+    def tell(self, text: str, tone: str = "") -> None:
+        """Say something above the keys."""
+        self.query_one("#told", Lines).show([[Cell(text, tone)]] if text else [])
+
+    # -- doing
+
+    def refusal(self, action_id: str) -> str:
+        name = action_id.partition(".")[2]
+        if name == "stop" and not self._progress.can_stop:
+            return _("It is not at work.")
+        if name == "pause" and not (self._progress.can_pause or self._progress.can_resume):
+            return _("Nothing is left to do.")
+        return ""
+
+    async def action_act(self, action_id: str) -> None:
+        why = self.refusal(action_id)
+        self.tell(why, "warning")
+        if not why:
+            await super().action_act(action_id)
+
+    def action_pause(self) -> None:
+        self._ask("pause" if self._progress.can_pause else "resume")
+
+    def action_stop(self) -> None:
+        self._ask("stop")
+
+    def _ask(self, what: Asked) -> None:
+        start_job(self, partial(self._asked, what), "ask")
+
+    async def _asked(self, what: Asked) -> None:
+        try:
+            await self._progress.ask(what)
+        except UserError as error:
+            self.tell(error_words(error), "error")
+            return
+        words = {
+            "stop": _("Asked to stop after the image in hand; what is done stays."),
+            "pause": _("Asked to pause after the image in hand."),
+            "resume": _("It goes on."),
+        }
+        self.tell(words[what], "success")
+        self._shell.poll_runs()
+
+    def action_accept(self) -> None:
+        here = self._progress.status or self.here
+        if here is not None:
+            self.app.push_screen(TextView(title_text(here), full_lines(here)))
+
+    @on(VirtualList.Chosen)
+    def _chosen(self, event: VirtualList.Chosen) -> None:
+        event.stop()
+        self.action_accept()
+
+
+def full_lines(status: TaskStatus) -> list[str]:
+    """All that is known of a task, to be read."""
+    lines = [f"{kind_word(status.kind)}: {pace_text(status)}"]
+    lines += [text for text in (result_text(status), plain(status.message), plain(status.advice)) if text]
+    report = status.result.get("report")
+    if isinstance(report, str) and report:
+        lines += ["", _("Report: {path}").format(path=plain(report))]
+    if status.warnings:
+        lines += ["", _("Warnings, the newest last:")]
+        lines += [f"  {warning_line(event)}" for event in status.warnings]
+    return [*lines, "", _("Folder and log: {path}").format(path=plain(str(status.task.root)))]

@@ -1,0 +1,54 @@
+"""The tasks of a project, read again and again while the app is open. Knows no widget; called in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
+    from lora_tui.tasks.folder import TaskFolder
+    from lora_tui.tasks.status import TaskStatus
+
+
+class TasksReader:
+    """Reads how tasks fare; one that has ended is read only when its files changed."""
+
+    def __init__(self) -> None:
+        self._ended: dict[Path, tuple[tuple[int, ...], TaskStatus]] = {}
+
+    def read(self, project: Path, roots: Sequence[Path]) -> tuple[TaskStatus, ...]:
+        """The tasks of a project and of its datasets (``roots``), newest first, each as it is now."""
+        from lora_tui.captions.journal import home_of
+        from lora_tui.tasks.known import project_tasks
+
+        homes = [home for root in roots for home in (home_of(root), root)]
+        return tuple(self._status(task) for task in project_tasks(project, homes))
+
+    def _status(self, task: TaskFolder) -> TaskStatus:
+        from lora_tui.tasks.status import task_status
+
+        stamp = tuple(_stamp_of(path) for path in (task.events_path, task.root / "job.json"))
+        known = self._ended.get(task.root)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        status = task_status(task)
+        if status.alive:
+            self._ended.pop(task.root, None)
+        else:
+            self._ended[task.root] = stamp, status
+        return status
+
+
+def roots_of(config: Config | None) -> list[Path]:
+    """The folders of the datasets of a configuration."""
+    return [Path(entry.path) for entry in config.datasets if entry.path] if config is not None else []
+
+
+def _stamp_of(path: Path) -> int:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return hash((found.st_mtime_ns, found.st_size, found.st_ino))
