@@ -156,6 +156,16 @@ def test_the_source_is_never_the_destination(source: Path, capsys: pytest.Captur
     assert "lie in each other" in capsys.readouterr().err
 
 
+def test_a_destination_with_other_files_is_refused_before_anything_is_planned(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    assert main(["dataset", "prepare", str(source), str(tmp_path / "full")]) == 2
+    out, err = capsys.readouterr()
+    assert not out and "it has mine.txt" in err and "reading" not in err
+
+
 def test_a_folder_without_images_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert run(["dataset", "prepare", str(tmp_path / "empty"), str(tmp_path / "dst")]) == 2
