@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,11 +67,11 @@ class ContentStore:
                 fcntl.flock(lock, fcntl.LOCK_SH)
             yield
 
-    def prune(self, cap: int = DEFAULT_CAP_BYTES) -> int:
+    def prune(self, cap: int = DEFAULT_CAP_BYTES, unused_seconds: float = math.inf) -> int:
         """Remove the entries unused for longest until at most ``cap`` bytes are left; return the bytes freed.
 
-        Unfinished entries of processes that were killed are removed, too. Does nothing while another process
-        has the store in use.
+        Those that nobody has used for ``unused_seconds`` go, too, as do unfinished entries of processes that were
+        killed. Does nothing while another process has the store in use.
         """
         if not self.folder.is_dir():
             return 0
@@ -82,9 +84,9 @@ class ContentStore:
                 sweep_temporaries(folder)
             entries = sorted(self._entries())
             excess = sum(size for _, size, _ in entries) - cap
-            freed = 0
-            for _, size, path in entries:
-                if freed >= excess:
+            freed, oldest = 0, time.time() - unused_seconds
+            for used, size, path in entries:
+                if freed >= excess and used >= oldest:
                     break
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -93,10 +95,13 @@ class ContentStore:
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         """Time of the last use, bytes and path of each entry."""
-        for path in self.folder.glob(f"??/*{self.suffix}"):
-            with contextlib.suppress(OSError):
-                stat = path.stat()
-                yield stat.st_mtime, stat.st_size, path
+        for folder in self.folder.glob("??"):
+            with contextlib.suppress(OSError), os.scandir(folder) as found:
+                for entry in found:
+                    if entry.name.endswith(self.suffix):
+                        with contextlib.suppress(OSError):
+                            stat = entry.stat()
+                            yield stat.st_mtime, stat.st_size, Path(entry.path)
 
 
 def key_of(*parts: str | int) -> str:

@@ -1,6 +1,8 @@
 """Small pictures of images, kept on disk so that a grid of thousands is drawn without decoding them again.
 
 An entry is named by the file's path, size, time of change and the side asked for: it can be missing, never stale.
+What all of them take is bounded: whoever adds some also clears away, now and then, what was not looked at for longest.
+Several programs may do so at once, and one that is killed leaves nothing that is not cleared away later.
 """
 
 from __future__ import annotations
@@ -8,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import threading
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +29,14 @@ SIDE = 160
 
 CAP_BYTES = 500_000_000
 """What all of them may take on disk: some 80,000 pictures."""
+
+UNUSED_SECONDS = 90 * 86400.0
+"""How long a picture that nobody looks at is kept."""
+
+CLEARED_EVERY = 2000
+"""Pictures that a program adds, some 12 MB, before it clears away again; its first one makes it do so as well."""
+
+_added = count()
 
 _WORTH = 2
 """How many times smaller the thumbnail must be than its image to be worth keeping."""
@@ -62,15 +74,17 @@ def thumbnail(path: Path, stamp: tuple[int, int], *, background: tuple[int, int,
         small.save(written, "JPEG", quality=88)
         with contextlib.suppress(OSError):  # a full disk is no reason to show nothing
             store.put(key, written.getvalue())
+            if next(_added) % CLEARED_EVERY == 0:
+                threading.Thread(target=prune, name="thumbnails", daemon=True).start()
     return small
 
 
 def prune() -> None:
-    """Forget the thumbnails unused for longest beyond :data:`CAP_BYTES`."""
+    """Forget the thumbnails unused for longest beyond :data:`CAP_BYTES`, and those unused for very long."""
     store = _store()
     if store is not None:
         with contextlib.suppress(OSError):
-            store.prune(CAP_BYTES)
+            store.prune(CAP_BYTES, UNUSED_SECONDS)
 
 
 def _store() -> ContentStore | None:
