@@ -14,6 +14,7 @@ from lora_tui.text import N_, _, count
 
 #: Usual numbers of images: (least, most) for concrete things, least for general impressions.
 CONCRETE_RANGE = (20, 50)
+CONCRETE_USUAL = 30
 GENERAL_LEAST = 50
 #: Share of images that are like another one from which on the set itself is too alike.
 MAX_ALIKE = 0.2
@@ -39,9 +40,14 @@ def check_number(scan: Scan, purpose: str) -> Iterator[Problem]:
             if many
             else N_("{images} images is few for this purpose ({purpose}): {low} to {high} is usual.")
         )
-        remedy = N_("Keep the best and most different ones.") if many else N_("Add different views of it.")
+        remedy = (
+            N_("Keep the best and most different ones; about {usual} do.")
+            if many
+            else N_("Add different views of it; about {usual} do.")
+        )
         message = _(text).format(images=count(images), purpose=title, low=low, high=high)
-        yield _warning(folder, "dataset.many" if many else "dataset.few", message, _(remedy))
+        code = "dataset.many" if many else "dataset.few"
+        yield _warning(folder, code, message, _(remedy).format(usual=CONCRETE_USUAL))
     if kind == GENERAL and images < GENERAL_LEAST:
         message = _("{images} images is few for this purpose ({purpose}): {low} and more is usual.").format(
             images=count(images), purpose=title, low=GENERAL_LEAST

@@ -167,7 +167,7 @@ class Questions:
             "halfcell": (_("half cells"), _("two pixels a cell, in every terminal")),
             "kitty": (_("Kitty graphics"), _("pixels, in Kitty and Ghostty")),
             "sixel": (_("Sixel"), _("pixels, in WezTerm, foot, Konsole and others")),
-            "ascii": (_("characters"), _("letters and signs in the colours of the picture")),
+            "ascii": (_("letters and signs"), _("in the colours of the picture")),
             "off": (_("off"), _("no pictures")),
         }
 
