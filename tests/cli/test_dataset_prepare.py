@@ -161,7 +161,7 @@ def test_a_destination_with_other_files_is_refused_before_anything_is_planned(
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
-    assert main(["dataset", "prepare", str(source), str(tmp_path / "full")]) == 2
+    assert run(["dataset", "prepare", str(source), str(tmp_path / "full")]) == 2
     out, err = capsys.readouterr()
     assert not out and "it has mine.txt" in err and "reading" not in err
 

@@ -64,6 +64,13 @@ def test_the_disk_needed_is_about_right(tmp_path: Path, draw: Callable[..., Imag
         assert 0.5 < plan.disk_bytes / written < 2
 
 
+def test_links_that_lead_in_a_circle_give_each_image_once(tmp_path: Path, make_image: MakeImage) -> None:
+    make_image(tmp_path / "a" / "b" / "x.png")
+    (tmp_path / "a" / "b" / "up").symlink_to("../..")
+    (tmp_path / "self").symlink_to("self")
+    assert [item.key for item in make_plan(tmp_path, Options(size=64, folders="flat")).items] == ["a/b/x.png"]
+
+
 def test_two_images_never_get_one_name(tmp_path: Path, make_image: MakeImage) -> None:
     for name in ("a.png", "a.jpg", "sub/a.png", "sub/b.png"):
         make_image(f"src/{name}", 128, 128, caption=name)
