@@ -18,6 +18,7 @@ from lora_tui.captions.choices import first_of, has_choices, with_choices
 from lora_tui.captions.document import CaptionDocument, split_lines
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.view import Zone, caption_view, without_marks
+from lora_tui.config.entries import settings_of
 from lora_tui.keyed import keyed_random
 
 if TYPE_CHECKING:
@@ -91,9 +92,12 @@ def _profile(rules: CaptionRules) -> Profile:
     )
 
 
-def rules_for(config: Config) -> CaptionRules:
-    """The rules that a configuration asks for: a limited number of captions only when text embeddings are cached."""
-    captions = config.captions
+def rules_for(config: Config, dataset: int | None = None) -> CaptionRules:
+    """The rules of a configuration, in general or for the images of one dataset.
+
+    The number of captions is limited only where text embeddings are cached.
+    """
+    captions = config.captions if dataset is None else settings_of(config, dataset).captions
     return CaptionRules(
         shuffle=captions.shuffle,
         keep_tokens=captions.keep_tokens,
@@ -184,13 +188,14 @@ def caption_for(
 
 
 def first_captions(
-    document: CaptionDocument, config: Config, *, uid: str, steps_per_epoch: int = 0, epochs: int = 2
+    document: CaptionDocument, config: Config, *, dataset: int, name: str, steps_per_epoch: int = 0, epochs: int = 2
 ) -> tuple[str, ...]:
     """The first showing of an image in each of the first ``epochs``, at the step where the epoch begins.
 
-    ``steps_per_epoch`` of 0 is unknown: then tags are warm from the second epoch on.
+    ``name`` is relative to the dataset's folder. ``steps_per_epoch`` of 0 is unknown: then tags are warm from the
+    second epoch on.
     """
-    rules, found = rules_for(config), []
+    rules, uid, found = rules_for(config, dataset), f"{dataset}/{name}", []
     for epoch in range(epochs):
         step = epoch * steps_per_epoch if steps_per_epoch or not epoch else None
         text = source_text(document, rules)

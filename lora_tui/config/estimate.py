@@ -6,11 +6,10 @@ Constants that belong to a family (parameters, kept activations) are in the fami
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from lora_tui.config.optimizers import OPTIMIZER_FACTS
 
+from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config
 from lora_tui.families import facts_for
 from lora_tui.weights.names import names_for
@@ -64,8 +63,8 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
     base stays while training, in its precision), ``adapter``,
     ``gradients``, ``optimizer`` (what it keeps of each value), ``activations`` (kept for the backward pass).
     """
-    facts = OPTIMIZER_FACTS[config.optimizer.type]
     trained = trained_parameters(config) * TRAINED_BYTES
+    facts = OPTIMIZER_FACTS[config.optimizer.type]
     return {
         "process": PROCESS_BYTES,
         "weights": _weights(config),
@@ -105,22 +104,19 @@ def _weights(config: Config) -> int:
 
 def _activations(config: Config, data: DataPlan) -> int:
     facts = facts_for(config.model.family)
-    shown: Counter[tuple[int, int]] = Counter()
-    for planned in data.train:
-        shown[planned.fit.bucket.width, planned.fit.bucket.height] += planned.image.repeats
     return max(
         (
             facts.activation_bytes(
-                width,
-                height,
-                min(data.batch_size, images),
+                size.width,
+                size.height,
+                min(batch_size, shown),
                 bytes_per_value=VALUE_BYTES[config.memory.precision],
                 checkpointing=config.memory.gradient_checkpointing,
                 text_encoder=config.network.text_encoder,
                 convolutions=config.network.convolutions,
                 base=config.model.base,
             )
-            for (width, height), images in shown.items()
+            for (size, batch_size), shown in data.showings.items()
         ),
         default=0,
     )
@@ -130,9 +126,12 @@ def _cached_latents(config: Config, data: DataPlan) -> int:
     if not config.memory.cache_latents:
         return 0
     facts = facts_for(config.model.family)
-    pixels = sum(one.fit.bucket.width * one.fit.bucket.height for one in (*data.train, *data.validation))
+    pixels = sum(
+        one.fit.bucket.width * one.fit.bucket.height * (2 if data.entry(one).flip else 1)
+        for one in (*data.train, *data.validation)
+    )
     values = pixels // facts.latent_factor**2 * facts.latent_channels
-    return values * CACHED_VALUE_BYTES * (2 if config.data.flip else 1)
+    return values * CACHED_VALUE_BYTES
 
 
 def _cached_texts(config: Config, images: int) -> int:

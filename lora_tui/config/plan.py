@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Moments, moments
+from lora_tui.config.entries import all_settings
 from lora_tui.config.estimate import disk_parts, lora_bytes, memory_parts, trained_parameters
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
@@ -223,10 +224,11 @@ def arithmetic_text(data_plan: DataPlan) -> str:
     else:
         parts.append(_("with their repeats = {count}").format(count=count(shown)))
     batches, steps, total = plan.batches_per_epoch, plan.steps_per_epoch, plan.total_steps
+    sizes = _("{low} to {high}").format(low=plan.batch_sizes[0], high=plan.batch_sizes[-1])
     parts.append(
         "-> "
         + ngettext("{count} batch of {size}", "{count} batches of {size}", batches).format(
-            count=count(batches), size=plan.batch_size
+            count=count(batches), size=sizes if len(plan.batch_sizes) > 1 else plan.batch_sizes[0]
         )
     )
     if plan.accumulation > 1:
@@ -264,6 +266,7 @@ def _times_larger(config: Config, other: Config) -> float:
 
 def _work(config: Config) -> float:
     """What a step costs compared with others of the family: pixels through forward and backward."""
-    pixels = config.data.resolution**2 * config.steps.batch_size * config.steps.gradient_accumulation
+    each = [own.data.resolution**2 * own.batch_size for own in all_settings(config)]
+    pixels = sum(each) / len(each) * config.steps.gradient_accumulation
     checkpointing = CHECKPOINTING_TIME if config.memory.gradient_checkpointing else 1.0
     return pixels * checkpointing * (TEXT_ENCODER_TIME if config.network.text_encoder else 1.0)

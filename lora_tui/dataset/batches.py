@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lora_tui.config.entries import all_settings
 from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
 from lora_tui.dataset.scan import DatasetImage, Scan, natural_key
 from lora_tui.errors import UserError
@@ -53,6 +54,14 @@ class Batch:
     place: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class EntryPlan:
+    """What sets the images of one dataset apart from those of others: how many are shown at once, whether mirrored."""
+
+    batch_size: int
+    flip: bool = False
+
+
 @dataclass(frozen=True)
 class DataPlan:
     """All that a run will show, in order.
@@ -66,6 +75,7 @@ class DataPlan:
         epochs: as configured.
         max_steps: as configured; 0 for all epochs.
         flip: mirror images at random.
+        entries: what holds for each dataset; where it has no entry, what is general holds.
     """
 
     train: tuple[PlannedImage, ...]
@@ -76,6 +86,12 @@ class DataPlan:
     epochs: int
     max_steps: int
     flip: bool = False
+    entries: tuple[EntryPlan, ...] = ()
+
+    def entry(self, planned: PlannedImage) -> EntryPlan:
+        """What holds for an image."""
+        dataset = planned.image.dataset
+        return self.entries[dataset] if dataset < len(self.entries) else EntryPlan(self.batch_size, self.flip)
 
     @property
     def items_per_epoch(self) -> int:
@@ -85,12 +101,24 @@ class DataPlan:
     @cached_property
     def bucket_counts(self) -> tuple[tuple[Size, int, int], ...]:
         """For each bucket in use, sorted: its size, its images without repeats, its batches an epoch."""
-        images: Counter[Size] = Counter()
-        shown: Counter[Size] = Counter()
+        images = Counter(planned.fit.bucket for planned in self.train)
+        batches: Counter[Size] = Counter()
+        for (size, batch_size), shown in self.showings.items():
+            batches[size] += math.ceil(shown / batch_size)
+        return tuple((size, images[size], batches[size]) for size in sorted(images))
+
+    @cached_property
+    def showings(self) -> Mapping[tuple[Size, int], int]:
+        """How many images an epoch shows of each size and batch size, repeats included."""
+        shown: Counter[tuple[Size, int]] = Counter()
         for planned in self.train:
-            images[planned.fit.bucket] += 1
-            shown[planned.fit.bucket] += planned.image.repeats
-        return tuple((size, images[size], math.ceil(shown[size] / self.batch_size)) for size in sorted(images))
+            shown[planned.fit.bucket, self.entry(planned).batch_size] += planned.image.repeats
+        return shown
+
+    @cached_property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """The batch sizes in use, sorted."""
+        return tuple(sorted({batch_size for _size, batch_size in self.showings}))
 
     @cached_property
     def batches_per_epoch(self) -> int:
@@ -115,18 +143,20 @@ class DataPlan:
     def epoch(self, number: int) -> tuple[Batch, ...]:
         """The batches of an epoch, from 0, in order: images shuffled within buckets, then batches shuffled.
 
-        Every (image, repeat) comes exactly once; short batches are kept.
+        Every (image, repeat) comes exactly once; short batches are kept. Images of one size share batches across
+        datasets, unless these have other batch sizes.
         """
-        showings: defaultdict[Size, list[Item]] = defaultdict(list)
+        showings: defaultdict[tuple[Size, int], list[Item]] = defaultdict(list)
         for index, planned in enumerate(self.train):
-            bucket = showings[planned.fit.bucket]
+            bucket = showings[planned.fit.bucket, self.entry(planned).batch_size]
             bucket.extend(Item(index, repeat) for repeat in range(planned.image.repeats))
         batches: list[Batch] = []
-        for size in sorted(showings):
-            items = showings[size]
-            keyed_random("images of an epoch", self.seed, number, size.width, size.height).shuffle(items)
-            for start in range(0, len(items), self.batch_size):
-                batches.append(Batch(size, tuple(items[start : start + self.batch_size])))
+        for size, batch_size in sorted(showings):
+            items = showings[size, batch_size]
+            own = () if batch_size == self.batch_size else (batch_size,)
+            keyed_random("images of an epoch", self.seed, number, size.width, size.height, *own).shuffle(items)
+            for start in range(0, len(items), batch_size):
+                batches.append(Batch(size, tuple(items[start : start + batch_size])))
         keyed_random("batches of an epoch", self.seed, number).shuffle(batches)
         return tuple(replace(batch, place=place) for place, batch in enumerate(batches))
 
@@ -136,10 +166,10 @@ class DataPlan:
 
     def flipped(self, epoch: int, item: Item) -> bool:
         """Whether this showing is mirrored left to right."""
-        if not self.flip:
+        planned = self.train[item.index]
+        if not self.entry(planned).flip:
             return False
-        uid = self.train[item.index].image.uid
-        return bool(keyed_seed("flip", self.seed, epoch, uid, item.repeat) & 1)
+        return bool(keyed_seed("flip", self.seed, epoch, planned.image.uid, item.repeat) & 1)
 
 
 def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = None) -> DataPlan:
@@ -164,7 +194,7 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
             code="dataset.empty",
         )
     held_out = _held_out(config, images, groups)
-    fit = _fitter(config)
+    fit = fitter(config)
     planned = [PlannedImage(image, fit(image)) for image in images]
     return DataPlan(
         train=tuple(one for one in planned if one.image.uid not in held_out),
@@ -175,6 +205,7 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
         epochs=config.steps.epochs,
         max_steps=config.steps.max_steps,
         flip=config.data.flip,
+        entries=tuple(EntryPlan(own.batch_size, own.data.flip) for own in all_settings(config)),
     )
 
 
@@ -225,15 +256,17 @@ def _draw(seed: int, members: list[DatasetImage]) -> int:
     return min(keyed_seed("validation", seed, image.relative, image.facts.size) for image in members)
 
 
-def _fitter(config: Config) -> Callable[[DatasetImage], Fit]:
-    buckets = buckets_for(config.data)
-    known: dict[tuple[int, int], Fit] = {}
+def fitter(config: Config) -> Callable[[DatasetImage], Fit]:
+    """What brings each image to the size that it is trained at, by its dataset's own settings."""
+    each = [(own.data, buckets_for(own.data)) for own in all_settings(config)]
+    known: dict[tuple[int, int, int], Fit] = {}
 
     def fit(image: DatasetImage) -> Fit:
-        size = image.width, image.height
-        found = known.get(size)
+        key = image.dataset, image.width, image.height
+        found = known.get(key)
         if found is None:
-            found = known[size] = fit_image(*size, config.data, buckets)
+            data, buckets = each[image.dataset] if image.dataset < len(each) else each[0]
+            found = known[key] = fit_image(image.width, image.height, data, buckets)
         return found if image.crop is None else replace(found, source=image.crop)
 
     return fit

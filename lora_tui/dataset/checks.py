@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.dataset.buckets import Fit, buckets_for, fit_image
+from lora_tui.config.entries import all_settings
+from lora_tui.dataset.batches import fitter
+from lora_tui.dataset.buckets import Fit
 from lora_tui.dataset.caption_checks import CaptionChecks
 from lora_tui.dataset.closeups import check_closeup
 from lora_tui.dataset.file_checks import check_file, check_twice
@@ -61,9 +63,7 @@ def check_dataset(
     from lora_tui.config.schema import Config as Defaults
 
     endings = tuple(config.captions.extensions) if config is not None else tuple(extensions)
-    data = (config or Defaults()).data
-    buckets = buckets_for(data)
-    fits: dict[tuple[int, int], Fit] = {}
+    fit = fitter(config or Defaults())
     found = list(scan.problems)
     found.extend(check_number(scan, purpose))
     captions = CaptionChecks(endings, trigger)
@@ -75,16 +75,13 @@ def check_dataset(
                 on_progress(number)
         found.extend(_image_problems(image, decode=decode))
         found.extend(check_file(image))
-        size = image.width, image.height
-        if size not in fits:
-            fits[size] = fit_image(*size, data, buckets)
-        found.extend(_fit_problems(image, fits[size]))
+        found.extend(_fit_problems(image, fit(image)))
         found.extend(captions.check(image))
         if (close := check_closeup(image, captions.texts[-1], purpose, closeups)) is not None:
             found.append(close)
     found.extend(captions.check_triggers())
     found.extend(captions.check_folders(scan.images))
-    found.extend(check_twice(scan.images))
+    found.extend(check_twice(scan.images, [own.data.resolution for own in all_settings(config)] if config else ()))
     found.extend(check_set(scan.images, purpose, captions.texts))
     if decode:
         pixels = list(check_pixels(scan.images, on_progress, should_stop, config=config))

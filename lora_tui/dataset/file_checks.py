@@ -57,11 +57,15 @@ def check_file(image: DatasetImage) -> Iterator[Problem]:
         yield Problem(image.path, "image.extreme", message, remedy, "warning")
 
 
-def check_twice(images: Sequence[DatasetImage]) -> Iterator[Problem]:
-    """Files that are read more than once, because datasets overlap or links lead to them."""
-    places: defaultdict[str, list[DatasetImage]] = defaultdict(list)
+def check_twice(images: Sequence[DatasetImage], resolutions: Sequence[int] = ()) -> Iterator[Problem]:
+    """Files that are read more than once, because datasets overlap or links lead to them.
+
+    Those of two datasets with other ``resolutions`` (px, one a dataset) are meant to be.
+    """
+    places: defaultdict[tuple[str, int], list[DatasetImage]] = defaultdict(list)
     for image in images:
-        places[os.path.realpath(image.path)].append(image)
+        resolution = resolutions[image.dataset] if image.dataset < len(resolutions) else 0
+        places[os.path.realpath(image.path), resolution].append(image)
     for members in places.values():
         if len(members) > 1:
             first, *others = members

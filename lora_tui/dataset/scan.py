@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.captions.files import pick_sidecar, with_dots
 from lora_tui.captions.masks import masks_among
+from lora_tui.config.entries import settings_of
 from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.facts import ImageFacts, read_facts
 from lora_tui.dataset.notes import Layer, clean, crop_in, is_excluded
@@ -212,7 +213,7 @@ def scan_datasets(config: Config, *, on_progress: Progress | None = None, should
             Path(entry.path),
             dataset=index,
             repeats=entry.repeats,
-            extensions=config.captions.extensions,
+            extensions=settings_of(config, index).captions.extensions,
             on_progress=_counting_from(seen, on_progress),
             should_stop=should_stop,
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lora_tui.dataset.buckets import buckets_for, fit_image
+from lora_tui.dataset.batches import fitter
 from lora_tui.text import _
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def _ratios(images: Sequence[DatasetImage]) -> Table:
 
 
 def _buckets(images: Sequence[DatasetImage], config: Config) -> Table:
-    buckets = buckets_for(config.data)
-    sizes = [fit_image(image.width, image.height, config.data, buckets).bucket for image in images]
+    fit = fitter(config)
+    sizes = [fit(image).bucket for image in images]
     order = sorted(set(sizes))
     each = tuple(f"{size.width}x{size.height}" for size in sizes)
     return Table("buckets", _("bucket"), _bars([f"{size.width}x{size.height}" for size in order], each), labels=each)

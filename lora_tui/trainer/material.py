@@ -59,7 +59,7 @@ class Material:
         data = self.data
         offset = self.session.config.noise.noise_offset
         preparation = Preparation(
-            data.plan, self.model, self.step.objective, data.captions, data.rules, offset, self.latents, self.texts,
+            data.plan, self.model, self.step.objective, data.captions, data.rules_of, offset, self.latents, self.texts,
             self.text_length, self._damage.leave_out,
         )  # fmt: skip
         workers = 1 if self.latents is not None else min(DECODERS, len(os.sched_getaffinity(0)))

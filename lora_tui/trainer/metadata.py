@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import __version__
-from lora_tui.captions.as_trained import rules_for, tags_in
 from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.dataset.origin import in_one_line, origins_of
 from lora_tui.families.protocol import Facts
 from lora_tui.places import expand
+from lora_tui.trainer.dataset_metadata import dataset_metadata
 from lora_tui.trainer.objectives.losses import LOSS
 from lora_tui.weights.lora_file import as_text
 
@@ -76,7 +75,7 @@ class RunMetadata:
         self._made_of = ingredients
         self._started = started
         self._origins = origins_of(planned.image.path.parent for planned in ingredients.plan.train)
-        self._fixed = {**self._run(session), **self._model(), **self._data(ingredients.captions)}
+        self._fixed = {**self._run(session), **self._model(), **self._data()}
 
     def at(self, step: int, epoch: int, *, finished: bool) -> dict[str, str]:
         """The metadata of a file saved after ``step`` updates in ``epoch`` (from 1)."""

@@ -77,8 +77,9 @@ def _decisive(config: Config) -> str:
     for section, names in FREE.items():
         for name in names:
             settings[section].pop(name)
+    folders = [entry.model_dump(exclude={"path"}) for entry in config.datasets]  # images are told by their content
     memory = config.memory
-    return json.dumps([settings, memory.precision, memory.cache_latents], sort_keys=True)
+    return json.dumps([settings, folders, memory.precision, memory.cache_latents], sort_keys=True)
 
 
 def _digest(values: Iterable[object]) -> str:

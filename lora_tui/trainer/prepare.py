@@ -32,21 +32,28 @@ NAMED = 3  # files that a warning names before it only counts
 
 @dataclass
 class Data:
-    """What a run trains on. By uid: ``captions`` has the texts, ``hashes`` the digests of the files' bytes."""
+    """What a run trains on.
+
+    By uid: ``captions`` has the texts, ``hashes`` the digests of the files' bytes. ``rules`` are those of each dataset.
+    """
 
     scan: Scan
     plan: DataPlan
     captions: dict[str, str]
-    rules: CaptionRules
+    rules: tuple[CaptionRules, ...]
     hashes: dict[str, str] = field(default_factory=dict)
 
     def whole_caption(self, uid: str) -> str:
         """What is trained of an image's caption where nothing varies."""
-        return whole_caption(self.captions.get(uid, ""), self.rules)
+        return whole_caption(self.captions.get(uid, ""), self.rules_of(uid))
+
+    def rules_of(self, uid: str) -> CaptionRules:
+        """What is done to an image's caption."""
+        return self.rules[int(uid.partition("/")[0])]
 
     def longest_caption(self, uid: str, measure: Callable[[str], int]) -> str:
         """The longest that an image's caption can become."""
-        return longest_caption(self.captions.get(uid, ""), self.rules, measure)
+        return longest_caption(self.captions.get(uid, ""), self.rules_of(uid), measure)
 
 
 def prepare_data(session: Session) -> Data:
@@ -60,7 +67,7 @@ def prepare_data(session: Session) -> Data:
     config = session.config
     scan = scan_datasets(config, on_progress=lambda done: phase(done, 0))
     _report_problems(session, scan)
-    rules = rules_for(config)
+    rules = tuple(rules_for(config, dataset) for dataset in range(len(config.datasets)))
     captions = _read_captions(session, scan, rules)
     data = Data(scan, _plan(session, scan), captions, rules)
     if not data.plan.train:
@@ -110,7 +117,7 @@ def encode_images(session: Session, data: Data, model: Model) -> tuple[Data, Lat
     phase = session.phase("caching", _("latents"))
     store = TensorStore(latent_store())
     planned = [*data.plan.train, *data.plan.validation]
-    latents = cache_latents(planned, model, store, flips=session.config.data.flip, progress=phase)
+    latents = cache_latents(planned, model, store, flips=lambda one: data.plan.entry(one).flip, progress=phase)
     model.release("vae")
     data = _without(session, data, latents.failed) if latents.failed else data
     data.hashes = latents.hashes
@@ -176,12 +183,12 @@ def _all_texts(data: Data) -> set[str]:
     found: set[str] = set()
     for planned in data.plan.train:
         uid = planned.image.uid
-        found.update(possible_captions(data.captions.get(uid, ""), data.rules, seed=seed, uid=uid))
+        found.update(possible_captions(data.captions.get(uid, ""), data.rules_of(uid), seed=seed, uid=uid))
     found.update(data.whole_caption(planned.image.uid) for planned in data.plan.validation)
     return found
 
 
-def _read_captions(session: Session, scan: Scan, rules: CaptionRules) -> dict[str, str]:
+def _read_captions(session: Session, scan: Scan, rules: tuple[CaptionRules, ...]) -> dict[str, str]:
     captions: dict[str, str] = {}
     missing, unreadable, odd = [], [], []
     for image in scan.images:
@@ -196,7 +203,7 @@ def _read_captions(session: Session, scan: Scan, rules: CaptionRules) -> dict[st
             else:
                 if document.encoding == "undecodable":
                     odd.append(image.relative)
-                text = source_text(document, rules).encode("utf-8", "replace").decode("utf-8")
+                text = source_text(document, rules[image.dataset]).encode("utf-8", "replace").decode("utf-8")
         captions[image.uid] = text
     _warn_files(session, "caption.missing", _bare, missing)
     _warn_files(session, "caption.unreadable", _unread, unreadable)

@@ -98,7 +98,7 @@ def _fingerprint(data: Data) -> dict[str, Any]:
     }
     tags: Counter[str] = Counter()
     for planned in plan.train:
-        tags.update(tags_in(data.captions.get(planned.image.uid, ""), data.rules))
+        tags.update(tags_in(data.captions.get(planned.image.uid, ""), data.rules_of(planned.image.uid)))
     digest = hashlib.blake2b(repr(sorted(files.items())).encode(), digest_size=16).hexdigest()
     return {
         "digest": digest,

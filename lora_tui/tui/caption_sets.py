@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.captions.as_trained import rules_for
 from lora_tui.captions.complete import Completer
+from lora_tui.config.entries import settings_of
 from lora_tui.tui.tags.editor import Editor
 
 if TYPE_CHECKING:
@@ -35,15 +36,17 @@ class CaptionSets:
         trigger = config.saving.trigger or (project.trigger if project else "")
         editors: list[Editor] = []
         try:
-            for root in dict.fromkeys(entry.path for entry in config.datasets if entry.path):
+            first = {entry.path: number for number, entry in reversed([*enumerate(config.datasets)]) if entry.path}
+            for root, number in reversed(first.items()):
+                own = settings_of(config, number)
                 editors.append(
                     Editor.open(
                         Path(root),
-                        profile=rules_for(config).profile,
-                        extensions=tuple(config.captions.extensions),
+                        profile=rules_for(config, number).profile,
+                        extensions=tuple(own.captions.extensions),
                         trigger=trigger,
-                        shuffle=config.captions.shuffle,
-                        data=config.data,
+                        shuffle=own.captions.shuffle,
+                        data=own.data,
                     )
                 )
         except BaseException:

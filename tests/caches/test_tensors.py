@@ -178,7 +178,8 @@ def test_another_scaling_factor_has_latents_of_its_own(base: Path, tmp_path: Pat
     other = _changed(base, tmp_path / "other", "vae/config.json", scaling_factor=0.5)
     images, store = _planned(tmp_path / "set"), _store(tmp_path)
     one, again, scaled = (
-        cache_latents(images, _model(folder), store, flips=False, progress=_quiet) for folder in (base, base, other)
+        cache_latents(images, _model(folder), store, flips=lambda _one: False, progress=_quiet)
+        for folder in (base, base, other)
     )
     assert one.keys == again.keys
     for place in one.keys:
@@ -190,7 +191,7 @@ def test_an_image_that_changed_or_broke_is_noted(base: Path, tmp_path: Path) -> 
     changed, broken = images
     Image.new("RGB", (200, 20)).save(changed.image.path)
     broken.image.path.write_bytes(b"no image")
-    latents = cache_latents(images, _model(base), _store(tmp_path), flips=True, progress=_quiet)
+    latents = cache_latents(images, _model(base), _store(tmp_path), flips=lambda _one: True, progress=_quiet)
     assert set(latents.failed) == {changed.image.uid, broken.image.uid}
     assert "another size" in latents.failed[changed.image.uid]
     assert not latents.keys
@@ -202,7 +203,9 @@ def test_another_crop_has_a_latent_of_its_own_and_no_crop_the_old_one(base: Path
 
     def key(box: Box | None) -> str:
         image = replace(planned, fit=replace(planned.fit, source=box))
-        return cache_latents([image], model, store, flips=False, progress=_quiet).keys[planned.image.uid, False]
+        return cache_latents([image], model, store, flips=lambda _one: False, progress=_quiet).keys[
+            planned.image.uid, False
+        ]
 
     keys = [key(None), key(Box(0, 0, 64, 64)), key(Box(0, 0, 32, 32)), key(Box(32, 32, 64, 64))]
     assert len(set(keys)) == 4

@@ -245,4 +245,4 @@ def test_the_preview_is_what_the_first_epochs_show() -> None:
             caption_for(text, rules, seed=42, epoch=epoch, uid="1/a.png", repeat=0, step=step)
             for epoch, step in enumerate(steps)
         ]
-        assert list(first_captions(document, config, uid="1/a.png", steps_per_epoch=per_epoch)) == expected
+        assert list(first_captions(document, config, dataset=1, name="a.png", steps_per_epoch=per_epoch)) == expected

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, VALIDATION, cadences, moments
+from lora_tui.config.entries import all_settings
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.schema import Config
 from lora_tui.config.schema.section import MOST_STEPS
@@ -17,7 +17,6 @@ NAMED = 3
 
 if TYPE_CHECKING:
     from lora_tui.dataset.batches import DataPlan
-    from lora_tui.dataset.buckets import Size
     from lora_tui.dataset.scan import Scan
 
 # More files than anyone compares; each is tens of megabytes.
@@ -136,7 +135,12 @@ def _length(config: Config, scan: Scan) -> Iterator[Finding]:
     """An epoch or a run that nobody can have meant; how images are held out and grouped changes little here."""
     showings = sum(image.repeats for image in scan.images)
     shape = config.steps
-    steps = shape.max_steps or showings * shape.epochs // (shape.batch_size * shape.gradient_accumulation)
+    sizes = [own.batch_size for own in all_settings(config)]
+    batches = sum(
+        image.repeats / (sizes[image.dataset] if image.dataset < len(sizes) else shape.batch_size)
+        for image in scan.images
+    )
+    steps = shape.max_steps or int(batches * shape.epochs / shape.gradient_accumulation)
     if showings > MOST_SHOWINGS:
         yield error(
             "datasets",
@@ -186,15 +190,12 @@ def plan(config: Config, data: DataPlan) -> Iterator[Finding]:
             _("Use at most {batches}.").format(batches=data.batches_per_epoch),
             "steps.accumulation",
         )
-    shown: Counter[Size] = Counter()
-    for planned in data.train:
-        shown[planned.fit.bucket] += planned.image.repeats
-    largest = max(shown.values(), default=0)
-    if largest < config.steps.batch_size:
+    largest = max(data.showings.values(), default=0)
+    if all(shown < batch_size for (_size, batch_size), shown in data.showings.items()):
         yield note(
             "steps.batch_size",
             _("No bucket fills a batch of {size}; the largest has {largest} images.").format(
-                size=config.steps.batch_size, largest=largest
+                size=max(data.batch_sizes, default=config.steps.batch_size), largest=largest
             ),
             _("Lower the batch size, raise the repeats, or use fewer buckets."),
             "steps.batch_not_filled",

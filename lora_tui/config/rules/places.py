@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from lora_tui.config.entries import settings_of
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
@@ -75,7 +76,7 @@ def folders(config: Config) -> Iterator[Finding]:
             _("Add a folder of images: datasets.0.path"),
             "datasets.missing",
         )
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, int], int] = {}
     for number, entry in enumerate(config.datasets):
         key = f"datasets.{number}.path"
         problem = _folder_problem(entry.path)
@@ -83,7 +84,10 @@ def folders(config: Config) -> Iterator[Finding]:
             yield error(key, problem, _("Give a folder of images with their captions."), "datasets.path")
             continue
         real = os.path.realpath(expand(entry.path))
-        for other, first in seen.items():
+        resolution = settings_of(config, number).data.resolution
+        for (other, same), first in seen.items():
+            if same != resolution:  # the same images at several sizes
+                continue
             if real == other or real.startswith(other.rstrip("/") + "/") or other.startswith(real.rstrip("/") + "/"):
                 yield warning(
                     key,
@@ -94,7 +98,7 @@ def folders(config: Config) -> Iterator[Finding]:
                     "datasets.twice",
                 )
                 break
-        seen.setdefault(real, number)
+        seen.setdefault((real, resolution), number)
 
 
 def _folder_problem(text: str) -> str:

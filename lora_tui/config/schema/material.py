@@ -76,6 +76,12 @@ class ModelSection(Section):
     )
 
 
+#: px, below which nothing is trained.
+LEAST_SIDE = 64
+#: What a folder's own switch may say.
+OWN = (("general", N_("as all others")), ("on", N_("on")), ("off", N_("off")))
+
+
 class DatasetEntry(Section):
     """One folder of images."""
 
@@ -94,6 +100,84 @@ class DatasetEntry(Section):
         le=10_000,
         peers=("num_repeats",),
     )
+    resolution: int = option(
+        0,
+        N_("own resolution"),
+        N_(
+            "Training size of these images; 0 takes the general one. The same folder in two entries with different "
+            "resolutions is trained at both. Limits of buckets' sides grow and shrink with it."
+        ),
+        unit="px",
+        ge=0,
+        le=4096,
+        expert=True,
+        peers=("resolution",),
+    )
+    batch_size: int = option(
+        0,
+        N_("own batch size"),
+        N_("Images of this folder shown at once; 0 takes the general one. Larger images may want fewer."),
+        ge=0,
+        le=1024,
+        expert=True,
+        peers=("batch_size",),
+    )
+    flip: Literal["general", "on", "off"] = option(
+        "general",
+        N_("own random flip"),
+        N_("Whether these images are mirrored at random, whatever the others are."),
+        expert=True,
+        labels=OWN,
+        peers=("flip_aug",),
+    )
+    extensions: list[str] = option(
+        None,
+        N_("own caption files"),
+        N_("Endings of the caption files in this folder, in order; none takes the general ones."),
+        factory=list,
+        expert=True,
+        peers=("caption_extension",),
+    )
+    shuffle: Literal["general", "on", "off"] = option(
+        "general",
+        N_("own tag shuffle"),
+        N_("Whether the tags of these captions are shuffled: off suits sentences among folders of tags."),
+        expert=True,
+        labels=OWN,
+        peers=("shuffle_caption",),
+    )
+    keep_tokens: int = option(
+        -1,
+        N_("own first tags"),
+        N_("How many tags of these captions stay in front when they are shuffled; -1 takes the general number."),
+        ge=-1,
+        le=255,
+        expert=True,
+        peers=("keep_tokens",),
+    )
+    dropout: float = option(
+        -1.0,
+        N_("own caption dropout"),
+        N_("Share of the time that a caption of this folder is left empty; -1 takes the general one."),
+        ge=-1.0,
+        le=1.0,
+        expert=True,
+        peers=("caption_dropout_rate",),
+    )
+    prefix: str = option(
+        "",
+        N_("own text in front"),
+        N_("Text in front of the captions of this folder in the place of the general one; empty takes that."),
+        expert=True,
+        peers=("caption_prefix",),
+    )
+    suffix: str = option(
+        "",
+        N_("own text behind"),
+        N_("Text behind the captions of this folder in the place of the general one; empty takes that."),
+        expert=True,
+        peers=("caption_suffix",),
+    )
 
 
 class DataSection(Section):
@@ -107,7 +191,7 @@ class DataSection(Section):
             "and time, smaller loses detail."
         ),
         unit="px",
-        ge=64,
+        ge=LEAST_SIDE,
         le=4096,
         peers=("resolution", "max_resolution"),
     )

@@ -69,24 +69,31 @@ class Latents:
 
 
 def cache_latents(
-    images: Sequence[PlannedImage], model: Model, store: TensorStore, *, flips: bool, progress: Progress
+    images: Sequence[PlannedImage],
+    model: Model,
+    store: TensorStore,
+    *,
+    flips: Callable[[PlannedImage], bool],
+    progress: Progress,
 ) -> Latents:
-    """Encode the images that the store does not have; unreadable ones are noted, not fatal.
+    """Encode the images that the store does not have, mirrored as well where ``flips`` says so.
+
+    Unreadable ones are noted, not fatal.
 
     The posterior is drawn with noise keyed by the file's content and its crop, so a latent is the same whichever
     run encodes it.
     """
     latents = Latents(store)
-    sides = (False, True) if flips else (False,)
-    total = len(images) * len(sides)
+    sides = {planned.image.uid: (False, True) if flips(planned) else (False,) for planned in images}
+    done, total = 0, sum(map(len, sides.values()))
     progress(0, total)
     identity = model.latent_identity()
-    for done, planned in enumerate(images):
+    for planned in images:
         uid = planned.image.uid
         try:
             digest = latents.hashes[uid] = content_hash(planned.image.path)
-            for side, flipped in enumerate(sides):
-                progress(done * len(sides) + side, total)
+            for side, flipped in enumerate(sides[uid]):
+                progress(done + side, total)
                 key = _latent_key(planned, digest, flipped, identity)
                 if not store.has(key):
                     store.put(key, {"latent": _encode(planned, digest, flipped, model)})
@@ -94,6 +101,7 @@ def cache_latents(
         except UserError as error:
             latents.failed[uid] = str(error)
             remember_damage(planned.image.path, planned.image.facts, error)
+        done += len(sides[uid])
     progress(total, total)
     return latents
 

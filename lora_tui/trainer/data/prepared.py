@@ -49,6 +49,7 @@ class Preparation:
     """What all batches of a run have in common.
 
     Attributes:
+        rules_of: what is done to an image's caption, by its uid.
         noise_offset: see :func:`~lora_tui.trainer.objectives.noise.offset_noise`.
         latents, texts: the caches; none where the VAE or the text encoders work in the step.
         text_length: of rows of tokens, see :meth:`~lora_tui.families.protocol.Model.text_length`.
@@ -59,7 +60,7 @@ class Preparation:
     model: Model
     objective: Objective
     captions: Mapping[str, str]
-    caption_rules: CaptionRules
+    rules_of: Callable[[str], CaptionRules]
     noise_offset: float
     latents: Latents | None
     texts: Texts | None
@@ -118,7 +119,7 @@ class Preparation:
     def _caption(self, epoch: int, item: Item, step: int) -> str:
         uid = self._uid(item)
         return caption_for(
-            self.captions.get(uid, ""), self.caption_rules, seed=self.plan.seed, epoch=epoch, uid=uid,
+            self.captions.get(uid, ""), self.rules_of(uid), seed=self.plan.seed, epoch=epoch, uid=uid,
             repeat=item.repeat, step=step,
         )  # fmt: skip
 

@@ -205,18 +205,18 @@ class Look:
             lines += [("", ""), (_("As it is trained, in the first two epochs:"), "muted")]
             plan = self.screen.workspace.plan
             shown = first_captions(
-                entry.document, config, uid=self._uid(editor, entry.name),
+                entry.document, config, dataset=self._dataset(editor), name=entry.name,
                 steps_per_epoch=plan.steps_per_epoch if plan else 0,
             )  # fmt: skip
             lines += [(plain(caption) or _("(left empty)"), "") for caption in shown]
         return lines
 
-    def _uid(self, editor: Editor, name: str) -> str:
-        """What the trainer calls an image, by which its random numbers are keyed."""
+    def _dataset(self, editor: Editor) -> int:
+        """Which of the datasets is open; its images' random numbers are keyed by that."""
         config = self.screen.workspace.config
         roots = [entry.path for entry in config.datasets] if config is not None else []
         root = str(editor.corpus.root)
-        return f"{roots.index(root) if root in roots else 0}/{name}"
+        return roots.index(root) if root in roots else 0
 
 
 def _by_path(images: Images) -> dict[str, DatasetImage]:

@@ -1,0 +1,77 @@
+"""What holds for each folder of images: its own settings where it has any, else the general ones. Loads no schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import CaptionSection, Config, DataSection, DatasetEntry
+
+_SWITCH = {"on": True, "off": False}
+
+
+@dataclass(frozen=True)
+class EntrySettings:
+    """The settings of one ``[[datasets]]``, complete.
+
+    Attributes:
+        data: resolution, buckets and flips; limits of the sides grow and shrink with a resolution of its own.
+        captions: how its captions are found and varied.
+        batch_size: images shown at once.
+    """
+
+    data: DataSection
+    captions: CaptionSection
+    batch_size: int
+
+
+def settings_of(config: Config, dataset: int) -> EntrySettings:
+    """What holds for images of ``config.datasets[dataset]``; the general settings when there is no such entry."""
+    if not 0 <= dataset < len(config.datasets):
+        return EntrySettings(config.data, config.captions, config.steps.batch_size)
+    entry = config.datasets[dataset]
+    data, captions = _data(entry, config.data), _captions(entry)
+    return EntrySettings(
+        data=config.data.model_copy(update=data) if data else config.data,
+        captions=config.captions.model_copy(update=captions) if captions else config.captions,
+        batch_size=entry.batch_size or config.steps.batch_size,
+    )
+
+
+def all_settings(config: Config) -> tuple[EntrySettings, ...]:
+    """:func:`settings_of` of every entry; of the general ones where there is no entry."""
+    return tuple(settings_of(config, dataset) for dataset in range(max(len(config.datasets), 1)))
+
+
+def _data(entry: DatasetEntry, general: DataSection) -> dict[str, Any]:
+    own: dict[str, Any] = {}
+    if entry.resolution and entry.resolution != general.resolution:
+        for name in ("bucket_min", "bucket_max"):
+            own[name] = _scaled(getattr(general, name), entry.resolution, general)
+        own["resolution"] = entry.resolution
+    if entry.flip in _SWITCH:
+        own["flip"] = _SWITCH[entry.flip]
+    return own
+
+
+def _scaled(side: int, resolution: int, general: DataSection) -> int:
+    """A limit of sides for another resolution: the nearest step."""
+    step = general.bucket_step
+    return max(round(side * resolution / general.resolution / step), 1) * step
+
+
+def _captions(entry: DatasetEntry) -> dict[str, Any]:
+    own: dict[str, Any] = {}
+    if entry.extensions:
+        own["extensions"] = list(entry.extensions)
+    if entry.shuffle in _SWITCH:
+        own["shuffle"] = _SWITCH[entry.shuffle]
+    if entry.keep_tokens >= 0:
+        own["keep_tokens"] = entry.keep_tokens
+    if entry.dropout >= 0:
+        own["dropout"] = entry.dropout
+    for name in ("prefix", "suffix"):
+        if getattr(entry, name).strip():
+            own[name] = getattr(entry, name)
+    return own

@@ -1,0 +1,60 @@
+"""What the folders of images say for themselves: values that cannot be, or that nothing reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lora_tui.config.entries import settings_of
+from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.schema import Config
+from lora_tui.config.schema.material import LEAST_SIDE
+from lora_tui.families import facts_for
+from lora_tui.text import _
+
+
+def sizes(config: Config) -> Iterator[Finding]:
+    """Resolutions of their own."""
+    facts = facts_for(config.model.family)
+    for number, entry in enumerate(config.datasets):
+        key, size = f"datasets.{number}.resolution", entry.resolution
+        if not size or size == config.data.resolution:
+            continue
+        if size < LEAST_SIDE:
+            yield error(
+                key,
+                _("{size} px is too small to train at.").format(size=size),
+                _("Use {least} px or more, or 0 for the general resolution.").format(least=LEAST_SIDE),
+                "datasets.resolution",
+            )
+        elif not config.data.buckets and size % facts.size_multiple:
+            yield error(
+                key,
+                _("{size} px is no multiple of {multiple}.").format(size=size, multiple=facts.size_multiple),
+                _("Use {size}.").format(size=size - size % facts.size_multiple),
+                "data.resolution_multiple",
+            )
+        elif not 0.5 <= size / facts.resolution <= 2:
+            yield warning(
+                key,
+                _("{size} px is far from the {usual} px that {family} learned at.").format(
+                    size=size, usual=facts.resolution, family=facts.title
+                ),
+                _("Use {low} to {high} px.").format(low=facts.resolution, high=facts.resolution * 3 // 2),
+                "data.resolution_far",
+            )
+
+
+def captions(config: Config) -> Iterator[Finding]:
+    """First tags of their own where nothing moves tags."""
+    for number, entry in enumerate(config.datasets):
+        own = settings_of(config, number).captions
+        if entry.keep_tokens > 0 and not (own.shuffle or own.tag_dropout > 0 or own.tag_warmup > 0):
+            yield warning(
+                f"datasets.{number}.keep_tokens",
+                _("The tags of these captions are not shuffled: keeping the first ones has no effect."),
+                _("Set it back to -1, or shuffle the tags."),
+                "config.no_effect",
+            )
+
+
+RULES = (sizes, captions)

@@ -1,0 +1,104 @@
+"""Settings of folders of their own: what they say holds for them, what they do not say is general."""
+
+import pytest
+from config_samples import config_with, image, plan_of, scan_of
+
+from lora_tui.captions.as_trained import rules_for
+from lora_tui.config.entries import settings_of
+from lora_tui.config.plan import arithmetic_text
+from lora_tui.config.validate import check_config
+from lora_tui.dataset.batches import Item
+from lora_tui.dataset.scan import DatasetImage
+
+OWN = {
+    "resolution": 1024,
+    "batch_size": 1,
+    "flip": "on",
+    "extensions": [".wd14.txt"],
+    "shuffle": "off",
+    "keep_tokens": 0,
+    "dropout": 0.5,
+    "prefix": "photo,",
+    "suffix": ", end",
+}
+
+
+def of(dataset: int, number: int, **facts: int) -> DatasetImage:
+    from dataclasses import replace
+
+    return replace(image(number, **facts), dataset=dataset)
+
+
+def test_what_a_folder_says_holds_for_it_alone():
+    config = config_with(
+        datasets=[{"path": "/a"}, {"path": "/b", **OWN}],
+        captions={"shuffle": True, "keep_tokens": 2, "dropout": 0.1, "prefix": "x,"},
+        data={"bucket_min": 256, "bucket_max": 768},
+    )
+    general, own = settings_of(config, 0), settings_of(config, 1)
+    assert (general.data, general.captions, general.batch_size) == (config.data, config.captions, 2)
+    assert (own.data.resolution, own.data.bucket_min, own.data.bucket_max, own.data.flip) == (1024, 512, 1536, True)
+    assert own.batch_size == 1
+    assert own.captions.extensions == [".wd14.txt"]
+    rules = rules_for(config, 1)
+    assert (rules.shuffle, rules.keep_tokens, rules.dropout) == (False, 0, 0.5)
+    assert (rules.prefix, rules.suffix) == ("photo,", ", end")
+    assert rules_for(config, 0) == rules_for(config)
+
+
+def test_images_of_one_size_share_batches_unless_their_folders_have_other_batch_sizes():
+    config = config_with(
+        datasets=[{"path": "/a"}, {"path": "/b", "flip": "on"}, {"path": "/c", "batch_size": 3}],
+        steps={"batch_size": 2, "epochs": 1},
+        validation={"mode": "off"},
+    )
+    images = [of(dataset, 10 * dataset + number) for dataset in range(3) for number in range(3)]
+    plan = plan_of(config, scan_of(*images))
+    batches = plan.epoch(0)
+    assert sorted(len(batch.items) for batch in batches) == [2, 2, 2, 3]
+    datasets = [{plan.train[item.index].image.dataset for item in batch.items} for batch in batches]
+    assert {2} in datasets and all(found <= {0, 1} or found == {2} for found in datasets)
+    assert [batch.place for batch in batches] == [0, 1, 2, 3]
+    assert plan.batches_per_epoch == plan.total_steps == 4
+    mirrored = {n for n in range(9) if any(plan.flipped(epoch, Item(n, 0)) for epoch in range(20))}
+    assert mirrored == {3, 4, 5}
+    assert "4 batches of 2 to 3" in arithmetic_text(plan)
+
+
+def test_the_same_folder_at_two_sizes_is_trained_at_both(tmp_path):
+    def codes(resolution):
+        folders = [{"path": str(tmp_path)}, {"path": str(tmp_path), "resolution": resolution}]
+        return {finding.code for finding in check_config(config_with(datasets=folders))}
+
+    assert "datasets.twice" in codes(512)
+    assert "datasets.twice" not in codes(768)
+    config = config_with(datasets=[{"path": "/a"}, {"path": "/a", "resolution": 256}], validation={"mode": "off"})
+    plan = plan_of(config, scan_of(of(0, 1, width=900, height=600), of(1, 1, width=900, height=600)))
+    assert [str(one.fit.bucket) for one in plan.train] == ["640x384", "320x192"]
+
+
+def test_each_size_of_two_is_held_out_with_the_other():
+    config = config_with(
+        datasets=[{"path": "/a"}, {"path": "/a", "resolution": 256}],
+        validation={"mode": "on", "share": 0.2},
+    )
+    images = [of(dataset, number) for dataset in range(2) for number in range(10)]
+    from lora_tui.dataset.batches import make_plan
+
+    plan = make_plan(config, scan_of(*images), groups={one.uid: int(one.path.stem) for one in images})
+    held = [one.image for one in plan.validation]
+    assert len(held) == 4
+    assert {one.relative for one in held if one.dataset} == {one.relative for one in held if not one.dataset}
+
+
+@pytest.mark.parametrize(
+    ("own", "code", "field"),
+    [
+        ({"resolution": 32}, "datasets.resolution", "datasets.0.resolution"),
+        ({"resolution": 2048}, "data.resolution_far", "datasets.0.resolution"),
+        ({"keep_tokens": 1}, "config.no_effect", "datasets.0.keep_tokens"),
+    ],
+)
+def test_each_mistake_is_named_with_its_field(tmp_path, own, code, field):
+    found = check_config(config_with(datasets=[{"path": str(tmp_path), **own}], data={"bucket_max": 2048}))
+    assert [finding.field for finding in found if finding.code == code] == [field]

@@ -1,0 +1,41 @@
+"""Runs over several folders with settings of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lives import draw_dataset, events, live_here, micro_config, new_run
+
+from lora_tui.dataset.batches import make_plan
+from lora_tui.dataset.scan import scan_datasets
+from lora_tui.weights.header import lora_info
+
+
+def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_path: Path) -> None:
+    discs = draw_dataset(tmp_path / "discs", 6)
+    config = micro_config(
+        base,
+        discs,
+        datasets=[
+            {"path": str(discs)},
+            {"path": str(discs), "resolution": 96, "batch_size": 1, "repeats": 2, "flip": "on", "prefix": "large,"},
+        ],
+        network={"text_encoder": False},
+        steps={"epochs": 1, "batch_size": 4},
+        samples=[],
+        validation={"mode": "off"},
+    )
+    run = new_run(tmp_path, config)
+    assert live_here(run) == 0
+    plan = make_plan(config, scan_datasets(config))
+    assert len(events(run, "step")) == plan.total_steps == plan.batches_per_epoch
+    assert plan.total_steps > 12
+    metadata = lora_info(run.checkpoints_dir / "blob.safetensors").metadata
+    small, large = json.loads(metadata["ss_datasets"])
+    assert (small["resolution"], small["batch_size_per_device"], small["num_train_images"]) == ([64, 64], 4, 6)
+    assert (large["resolution"], large["batch_size_per_device"], large["num_train_images"]) == ([96, 96], 1, 12)
+    assert large["max_bucket_reso"] == 192
+    [subset] = large["subsets"]
+    assert (subset["num_repeats"], subset["flip_aug"], subset["caption_prefix"]) == (2, True, "large,")
+    assert small["subsets"][0]["caption_prefix"] is None
