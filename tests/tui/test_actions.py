@@ -9,6 +9,7 @@ from lora_tui.tui.actions import (
     APP,
     ASKING,
     CONFLICTS,
+    CROP,
     DIALOG,
     HELP,
     LIST,
@@ -16,6 +17,7 @@ from lora_tui.tui.actions import (
     SHEET,
     SWEEP,
     TAGGING,
+    TASKS,
     TUNING,
     Action,
     Actions,
@@ -24,6 +26,8 @@ from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.keymap import Keymap, is_key, key_name
 from lora_tui.tui.screens import SCREENS, all_actions, entry_of, load_screen
 from lora_tui.tui.screens.dataset_alike import AlikeReview
+from lora_tui.tui.screens.dataset_crop import CropScreen
+from lora_tui.tui.screens.dataset_crop_moves import Moves
 from lora_tui.tui.screens.dataset_prepare import PrepareScreen
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.help import HelpScreen
@@ -34,6 +38,7 @@ from lora_tui.tui.screens.tags_conflicts import ConflictDialog
 from lora_tui.tui.screens.tags_prune import PruneDialog
 from lora_tui.tui.screens.tags_sheet import Sheet
 from lora_tui.tui.screens.tags_sweep import Sweep
+from lora_tui.tui.screens.task_list import TaskList
 from lora_tui.tui.widgets.dialog import Dialog
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
@@ -48,6 +53,7 @@ OVER_SCREENS = {
     TAGGING: TaggingDialog,
     ASKING: AskingDialog,
     TUNING: TuneScreen,
+    TASKS: TaskList,
 }
 
 
@@ -61,6 +67,8 @@ def doers_of(action: Action) -> tuple[object, ...]:
         return (Dialog,)
     if action.context in OVER_SCREENS:
         return (OVER_SCREENS[action.context],)
+    if action.context == CROP:
+        return CropScreen, Moves
     if action.context == PREPARE:
         return PrepareScreen().doers()
     entry = entry_of(action.context)
