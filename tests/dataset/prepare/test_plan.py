@@ -68,7 +68,7 @@ def test_links_that_lead_in_a_circle_give_each_image_once(tmp_path: Path, make_i
     make_image(tmp_path / "a" / "b" / "x.png")
     (tmp_path / "a" / "b" / "up").symlink_to("../..")
     (tmp_path / "self").symlink_to("self")
-    assert [item.key for item in make_plan(tmp_path, Options(size=64, folders="flat")).items] == ["a/b/x.png"]
+    assert [item.key for item in make_plan(tmp_path, Options(size=64, small="enlarge")).items] == ["a/b/x.png"]
 
 
 def test_two_images_never_get_one_name(tmp_path: Path, make_image: MakeImage) -> None:
