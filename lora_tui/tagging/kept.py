@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import sub
+from operator import neg, sub
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.operations.base import Context, changed_document
@@ -218,8 +218,8 @@ def _take(said: Said, masks: Mapping[str, bytes], answer: Row | str | None) -> N
     if not isinstance(answer, Row):
         said.texts.append(str(answer))
         return
-    said.cuts.append({category: _cut(answer, mask) for category, mask in masks.items()})
-    end = bisect_left(answer.scores, -LEAST, key=lambda score: -score)
+    end = bisect_left(answer.scores, -LEAST, key=neg)
+    said.cuts.append({category: _cut(answer, mask, end) for category, mask in masks.items()})
     said.rows.append(Row(answer.places[:end], answer.scores[:end]))
 
 
@@ -228,12 +228,20 @@ def _masks(vocabulary: Vocabulary) -> dict[str, bytes]:
     return {category: bytes(one == category for one in vocabulary.categories) for category in (GENERAL, CHARACTER)}
 
 
-def _cut(row: Row, mask: bytes) -> float:
-    """As :func:`~lora_tui.tagging.rules.mcut`, for one category and ten thousand rows in a second."""
-    scores = [*compress(row.scores, map(mask.__getitem__, row.places)), 0.0]
-    if len(scores) < 2:
-        return 1.0
+def _cut(row: Row, mask: bytes, end: int) -> float:
+    """As :func:`~lora_tui.tagging.rules.mcut` for one category, but ten thousand rows in a second.
+
+    Args:
+        end: where the scores below :data:`LEAST` begin. A gap among those is no greater than that, so it is only looked
+            for where none above is.
+    """
+    above = [*compress(row.scores[:end], map(mask.__getitem__, row.places[:end]))]
+    below = (score for place, score in zip(row.places[end:], row.scores[end:], strict=True) if mask[place])
+    scores = [*above, next(below, 0.0)]
     gaps = list(map(sub, scores, scores[1:]))
+    if not gaps or max(gaps) < LEAST:
+        scores += [*below, 0.0]
+        gaps = list(map(sub, scores, scores[1:]))
     place = gaps.index(max(gaps))
     return max((scores[place] + scores[place + 1]) / 2, MCUT_LEAST)
 

@@ -12,17 +12,21 @@ from pathlib import Path
 
 import pytest
 from caption_folders import opened
+from hypothesis import given
+from hypothesis import strategies as st
 from tagger_builders import make_images, make_wd14
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.view import tags_of
 from lora_tui.captions.vocabulary import folded
 from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, tag_dataset
+from lora_tui.tagging import kept as kept_answers
 from lora_tui.tagging.kept import Kept, KeptImage, Said, load_kept
 from lora_tui.tagging.models import Model
 from lora_tui.tagging.rows import Row
 from lora_tui.tagging.rules import mcut, select
 from lora_tui.tagging.tuner import Counted, Tuner
+from lora_tui.tagging.tuning import LEAST
 from lora_tui.tagging.vocabulary import Vocabulary
 
 NAMES = ("long_hair", "smile", "hat", "red_hair", "saber_(fate)", "miku", "safe", "lewd", "^_^", "solo")
@@ -132,6 +136,18 @@ def test_what_the_store_holds_is_what_was_answered(tmp_path: Path) -> None:
     assert [change.after for change in again.changes] == [change.after for change in outcome.preview.changes]
     assert kept.before_and_after(0, request) == ("mine", "mine, blue theme, 1girl")
     assert not kept.previews(request, without=frozenset({0, 1}), should_stop=lambda: False)
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=len(NAMES), max_size=len(NAMES)))
+def test_the_greatest_gap_of_a_kept_row_is_that_of_the_whole(scores: list[float]) -> None:
+    vocabulary, row = Vocabulary(NAMES, KINDS), Row.of(scores)
+    end = sum(score >= LEAST for score in row.scores)
+    wanted = mcut(row, vocabulary)
+    found = {category: kept_answers._cut(row, mask, end) for category, mask in kept_answers._masks(vocabulary).items()}
+    beside = {name for name, value in wanted.items() if value == 1.0}  # nothing of the category: whatever it is
+    assert {name: value for name, value in found.items() if name not in beside} == {
+        name: value for name, value in wanted.items() if name not in beside
+    }
 
 
 def test_ten_thousand_images_of_ten_thousand_tags(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ The screen below says which images there are and writes what was decided; nothin
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from lora_tui.tasks.folder import TaskFolder
     from lora_tui.tui.screens.base import BaseScreen
     from lora_tui.tui.screens.tagging_tune import Decision
+
+TOLD_SECONDS = 0.5
+"""How often it is said how many answers were read."""
 
 Parts = list[tuple[Editor, list[int]]]
 """Datasets with the numbers of the images that are meant."""
@@ -184,9 +189,21 @@ class TaggingFlow:
     async def _load(self, request: Request, parts: Parts) -> Kept:
         corpora = [(editor.corpus, numbers) for editor, numbers in parts if numbers]
         self.screen.tell(_("Reading what the models said."), "muted")
-        kept = await in_thread(load_kept, corpora, request)
+        app, said = self.screen.app, time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal said
+            if (now := time.monotonic()) - said >= TOLD_SECONDS:
+                said = now
+                app.call_later(self._told_of, done, total)
+
+        kept = await in_thread(partial(load_kept, corpora, request, on_progress=progress))
         self.screen.forget_told()
         return kept
+
+    def _told_of(self, done: int, total: int) -> None:
+        text = _("Reading what the models said: {done} of {total}.").format(done=count(done), total=count(total))
+        self.screen.tell(text, "muted")
 
     async def _tune(self, request: Request, parts: Parts, kept: Kept | None = None) -> None:
         from lora_tui.tui.screens.tagging_tune import TuneScreen
