@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ WHITE = (255, 255, 255)
 #: A JPEG is decoded at a half, a quarter or an eighth when that is still this many times the size wanted: for
 #: large photographs that takes a third of the time, and differs from full decoding by about one grey level.
 _SPARE = 2
+
+LARGE_PIXELS = 50_000_000
+"""Pictures with more pixels are decoded one at a time in a process: one of the largest takes two gigabytes."""
+_large = threading.Lock()
 
 
 def load_image(
@@ -91,7 +96,7 @@ def open_upright(
     facts = read_facts(path)
     if planned is not None:
         must_be_as_scanned(path, planned, facts)
-    with decoding(path) as opened:
+    with _in_turn(facts), decoding(path) as opened:
         if at_least is not None:
             lies = facts.orientation >= 5
             opened.draft(None, (at_least.height, at_least.width) if lies else (at_least.width, at_least.height))
@@ -107,13 +112,17 @@ def is_transparent(path: Path) -> bool:
     Raises:
         UserError: as :func:`load_image`.
     """
-    read_facts(path)
-    with decoding(path) as opened:
+    with _in_turn(read_facts(path)), decoding(path) as opened:
         opened.load()
         if "A" not in opened.getbands() and "transparency" not in opened.info:
             return False
         lowest = opened.convert("RGBA").getchannel("A").getextrema()[0]
         return int(lowest) < 255  # type: ignore[arg-type]
+
+
+def _in_turn(facts: ImageFacts) -> AbstractContextManager[object]:
+    """What a large picture waits for before it is decoded."""
+    return _large if facts.width * facts.height > LARGE_PIXELS else nullcontext()
 
 
 @contextmanager

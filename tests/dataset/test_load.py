@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from lora_tui.config.schema import Config, DataSection, DatasetEntry
+from lora_tui.dataset import load
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
 from lora_tui.dataset.load import content_hash, is_transparent, load_image, open_upright
@@ -219,3 +223,26 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
     assert len(first) == 40
     with pytest.raises(UserError):
         content_hash(tmp_path / "d")
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [(1000, 1), (1_000_000, 3)])
+def test_large_pictures_are_decoded_one_at_a_time(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch, limit: int, at_once: int
+) -> None:
+    """Memory stays bounded, however many threads look at images."""
+    draw(60, 50).save(tmp_path / "a.png")
+    monkeypatch.setattr(load, "LARGE_PIXELS", limit)
+    flatten, at_work, seen, others = load._flatten, [0], [0], threading.Barrier(3)
+
+    def watched(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+        at_work[0] += 1
+        with contextlib.suppress(threading.BrokenBarrierError):
+            others.wait(0.05 if at_once == 1 else 10)
+        seen[0] = max(seen[0], at_work[0])
+        at_work[0] -= 1
+        return flatten(image, background)
+
+    monkeypatch.setattr(load, "_flatten", watched)
+    with ThreadPoolExecutor(3) as pool:
+        assert {picture.size for picture in pool.map(open_upright, [tmp_path / "a.png"] * 3)} == {(60, 50)}
+    assert seen[0] == at_once
