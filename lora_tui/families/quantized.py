@@ -1,0 +1,185 @@
+"""Frozen linear layers whose weights take 8 or 4 bits: a base model that is only read, in less memory.
+
+Rows of a matrix share a factor (``int8``, ``fp8``), or runs of 64 values do (``nf4``). A product works on the stored
+numbers as they are, which half precision holds exactly, and multiplies its results by the factors; nothing but the
+stored numbers is kept for the backward pass. Gradients flow to the inputs and never to the weights.
+
+Sources: symmetric quantisation by the largest magnitude (Jacob et al. 2018, "Quantization and Training of Neural
+Networks for Efficient Integer-Arithmetic-Only Inference", with no zero point); FP8 E4M3 (Micikevicius et al. 2022,
+"FP8 Formats for Deep Learning"); NF4 (Dettmers et al. 2023, "QLoRA", appendix E).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["int8", "fp8", "nf4"]
+RUN = 64
+"""Values that share a factor in nf4."""
+LEVELS = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+    -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)  # fmt: skip
+"""What the sixteen numbers of nf4 stand for: quantiles of a normal distribution, 0 and both ends among them."""
+_LARGEST = {"int8": 127.0, "fp8": 448.0}
+
+
+def quantize(weight: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
+    """The numbers and factors that stand for ``weight`` ([outputs, inputs]).
+
+    Returns:
+        ``int8``, ``fp8``: [outputs, inputs] and [outputs, 1] float32; numbers of eight bits with a fraction are stored
+        as bytes, so that no library takes their type for one to work in. ``nf4``: [outputs * inputs / 2] bytes, the
+        first of two values in the high half, and [runs, 1] float32; a last run that is short is filled up with zeros.
+    """
+    values = weight.detach().float()
+    if kind == "nf4":
+        return _quantize_nf4(values)
+    largest = _LARGEST[kind]
+    factors = values.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / largest
+    if kind == "int8":
+        return (values / factors).round().clamp(-largest, largest).to(torch.int8), factors
+    return (values / factors).clamp(-largest, largest).to(torch.float8_e4m3fn).view(torch.uint8), factors
+
+
+def dequantize(numbers: Tensor, factors: Tensor, kind: Kind, shape: torch.Size | tuple[int, int]) -> Tensor:
+    """The weight ([outputs, inputs], float32) that ``numbers`` and ``factors`` stand for."""
+    if kind == "nf4":
+        return _nf4_weight(numbers, factors, shape, torch.float32)
+    return _rows(numbers, kind, torch.float32) * factors
+
+
+class QuantizedLinear(nn.Linear):
+    """A linear layer with such a weight; everything else of it is ``nn.Linear``'s, so that adapters attach to it.
+
+    ``weight`` holds the stored numbers and ``factors`` what they are multiplied by; both are frozen.
+    """
+
+    factors: Tensor
+
+    def __init__(self, inputs: int, outputs: int, kind: Kind, *, bias: bool, dtype: torch.dtype) -> None:
+        """An empty layer on the ``meta`` device, to be filled by :meth:`fill` or from a state dict.
+
+        ``dtype`` is that of the bias and of what the layer gives where its input is of no other.
+        """
+        nn.Module.__init__(self)
+        self.in_features, self.out_features, self.kind = inputs, outputs, kind
+        with torch.device("meta"):
+            numbers, factors = quantize(torch.empty(outputs, inputs), kind)
+            self.weight = nn.Parameter(numbers, requires_grad=False)
+            self.register_buffer("factors", factors)
+            self.bias = nn.Parameter(torch.empty(outputs, dtype=dtype), requires_grad=False) if bias else None
+
+    def fill(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take ``weight``, and ``bias`` where the layer has one, from a layer in full precision."""
+        numbers, factors = quantize(weight, self.kind)
+        self.weight = nn.Parameter(numbers, requires_grad=False)
+        self.factors = factors
+        if bias is not None:
+            self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if torch.is_autocast_enabled(inputs.device.type):
+            inputs = inputs.to(torch.get_autocast_dtype(inputs.device.type))
+        shape = (self.out_features, self.in_features)
+        product: Tensor = _Product.apply(inputs, self.weight, self.factors, self.kind, shape)
+        return product if self.bias is None else product + self.bias.to(product.dtype)
+
+    def full_weight(self) -> Tensor:
+        """The weight that is stored, [outputs, inputs] in float32."""
+        return dequantize(self.weight, self.factors, self.kind, (self.out_features, self.in_features))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedLinear:
+        """Move to a device, never to another type: the stored numbers mean nothing else than they are."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device)).device)
+
+        done: Any = nn.Module._apply(self, moved if self.weight.device.type != "meta" else fn, recurse)
+        return done  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, {self.kind}"
+
+
+def quantize_linears(module: nn.Module, kind: Kind, which: Callable[[str], bool] = lambda name: True) -> int:
+    """Put :class:`QuantizedLinear` in the place of ``module``'s linear layers, of those whose name ``which`` takes.
+
+    Layers on the ``meta`` device become empty ones there. One layer at a time is in memory twice.
+
+    Returns:
+        How many layers were replaced.
+    """
+    count = 0
+    for name, layer in list(_linears(module)):
+        if not which(name):
+            continue
+        new = QuantizedLinear(
+            layer.in_features, layer.out_features, kind, bias=layer.bias is not None, dtype=layer.weight.dtype
+        )
+        if layer.weight.device.type != "meta":
+            new.fill(layer.weight, layer.bias)
+        parent, _dot, last = name.rpartition(".")
+        setattr(module.get_submodule(parent), last, new)
+        count += 1
+    return count
+
+
+class _Product(torch.autograd.Function):
+    """inputs [..., inputs] times the transposed weight; the gradient of the inputs alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, numbers: Tensor, factors: Tensor, kind: Kind, shape: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(numbers, factors)
+        ctx.kind, ctx.shape = kind, shape
+        if kind == "nf4":
+            return inputs @ _nf4_weight(numbers, factors, shape, inputs.dtype).T
+        return (inputs @ _rows(numbers, kind, inputs.dtype).T) * factors[:, 0].to(inputs.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        numbers, factors = ctx.saved_tensors
+        if ctx.kind == "nf4":
+            back = gradient @ _nf4_weight(numbers, factors, ctx.shape, gradient.dtype)
+        else:
+            back = (gradient * factors[:, 0].to(gradient.dtype)) @ _rows(numbers, ctx.kind, gradient.dtype)
+        return back, None, None, None, None
+
+
+def _rows(numbers: Tensor, kind: Kind, dtype: torch.dtype) -> Tensor:
+    """The stored numbers of ``int8`` or ``fp8`` as numbers of ``dtype``: [outputs, inputs]."""
+    return (numbers.view(torch.float8_e4m3fn) if kind == "fp8" else numbers).to(dtype)
+
+
+def _quantize_nf4(values: Tensor) -> tuple[Tensor, Tensor]:
+    flat = values.reshape(-1)
+    flat = torch.cat([flat, flat.new_zeros(-flat.numel() % RUN)]).view(-1, RUN)
+    factors = flat.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
+    levels = torch.tensor(LEVELS, device=values.device)
+    between = (levels[1:] + levels[:-1]) / 2
+    codes = torch.bucketize(flat / factors, between).to(torch.uint8).view(-1, 2)
+    return codes[:, 0] << 4 | codes[:, 1], factors
+
+
+def _levels(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """What the values of ``numbers`` (nf4) stand for, before their factors: [2 * bytes]."""
+    levels = torch.tensor(LEVELS, dtype=dtype, device=numbers.device)
+    return levels[torch.stack([numbers >> 4, numbers & 15], dim=1).int()].view(-1)
+
+
+def _nf4_weight(numbers: Tensor, factors: Tensor, shape: torch.Size | tuple[int, int], dtype: torch.dtype) -> Tensor:
+    runs = _levels(numbers, dtype).view(-1, RUN) * factors.to(dtype)
+    return runs.view(-1)[: shape[0] * shape[1]].view(shape)
+
+
+def _linears(module: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Linear) and not isinstance(layer, QuantizedLinear) and name:
+            yield name, layer
