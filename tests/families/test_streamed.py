@@ -1,0 +1,145 @@
+"""Blocks that visit the device: the same results and gradients as at home, few copies, in any order of passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lora_tui.families.quantized import quantize_linears
+from lora_tui.families.streamed import StreamedBlocks
+
+CPU = torch.device("cpu")
+
+
+class Block(nn.Module):
+    """Two streams, as in the double blocks of FLUX: one ends before the other is done."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.text = nn.Linear(width, width)
+        self.register_buffer("scale", torch.rand(width) + 0.5)
+
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        mixed = image + text.mean(dim=1, keepdim=True)
+        image = image + self.second(torch.nn.functional.gelu(self.first(mixed))) * self.scale
+        return image, text + self.text(text).tanh()
+
+
+class Network(nn.Module):
+    def __init__(self, count: int, width: int = 16) -> None:
+        super().__init__()
+        self.into = nn.Linear(8, width)
+        self.blocks = nn.ModuleList(Block(width, width * (2 + number % 2)) for number in range(count))
+
+    def forward(self, image: Tensor, text: Tensor, *, again: bool = True) -> Tensor:
+        image, text = self.into(image), self.into(text)
+        for block in self.blocks:
+            if again:
+                image, text = checkpoint(block, image, text, use_reentrant=False)
+            else:
+                image, text = block(image, text)
+        return image + text.mean()
+
+
+def network(count: int, *, kind: str = "") -> Network:
+    torch.manual_seed(0)
+    made = Network(count).requires_grad_(False)
+    if kind:
+        quantize_linears(made.blocks, kind)  # type: ignore[arg-type]
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["first", "second", "text"], init_lora_weights=False), made)
+    return made
+
+
+def step(made: Network) -> tuple[Tensor, dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    made.zero_grad()
+    given = made(torch.randn(2, 5, 8, generator=generator), torch.randn(2, 3, 8, generator=generator))
+    given.square().mean().backward()
+    return given.detach(), {name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("slots", [2, 3])
+@pytest.mark.parametrize("kind", ["", "int8"])
+def test_results_and_gradients_are_those_of_blocks_at_home(count: int, slots: int, kind: str) -> None:
+    wanted, gradients = step(network(count, kind=kind))
+    made = network(count, kind=kind)
+    stream = StreamedBlocks(made.blocks, CPU, slots=slots)  # type: ignore[arg-type]
+    for _round in range(3):
+        given, found = step(made)
+        assert torch.equal(given, wanted)
+        assert found.keys() == gradients.keys() and found
+        assert all(torch.equal(found[name], gradients[name]) for name in gradients)
+    stream.stop()
+    assert torch.equal(step(made)[0], wanted)
+
+
+def test_a_step_copies_each_block_twice_at_most() -> None:
+    made = network(9)
+    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    step(made)
+    before = stream.loads
+    step(made)
+    assert stream.loads - before <= 2 * 9
+
+
+def test_passes_without_gradients_copy_each_block_once() -> None:
+    made = network(6)
+    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for _image in range(4):
+            made(torch.randn(1, 2, 8), torch.randn(1, 2, 8))
+    assert stream.loads <= 4 * 6 + 1
+
+
+def test_a_pass_that_is_broken_off_harms_no_later_one() -> None:
+    wanted, gradients = step(network(5))
+    made = network(5)
+    StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+
+    def fail(_module: nn.Module, _inputs: object) -> None:
+        raise RuntimeError("no memory")
+
+    for number in (4, 0, 2):
+        hook = made.blocks[number].register_forward_pre_hook(fail)
+        with pytest.raises(RuntimeError, match="no memory"):
+            step(made)
+        hook.remove()
+        given, found = step(made)
+        assert torch.equal(given, wanted)
+        assert all(torch.equal(found[name], gradients[name]) for name in gradients)
+
+
+def test_slots_are_as_large_as_the_largest_block_and_weights_are_held_once() -> None:
+    made = network(4)
+
+    def frozen(module: nn.Module) -> int:
+        return sum(
+            t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()) if not t.requires_grad
+        )
+
+    sizes = [frozen(block) for block in made.blocks]
+    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    assert 2 * max(sizes) <= stream.device_bytes <= 2 * max(sizes) * 1.5
+    assert sum(sizes) <= stream.home_bytes <= sum(sizes) * 1.5
+
+
+def test_moving_the_network_leaves_the_blocks_where_they_are() -> None:
+    made = network(4)
+    wanted, _gradients = step(made)
+    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    made.to("cpu").double().float()  # what is around the blocks, and their adapters
+    assert torch.allclose(step(made)[0], wanted, atol=1e-6)
+    assert all(not p.is_meta for p in made.parameters())
+    stream.stop()
+    made.to(torch.float64)
+    assert {p.dtype for p in made.blocks.parameters()} == {torch.float64}
+
+
+def test_one_slot_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 slots"):
+        StreamedBlocks([], CPU, slots=1)
