@@ -10,13 +10,16 @@ from caption_folders import contents, opened
 from support import until
 from tagger_builders import make_images, make_wd14
 
+from lora_tui.captions.corpus import Corpus
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request as ask
 from lora_tui.jobs.lock import holder
 from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, of_options
+from lora_tui.tagging.kept import load_kept
 from lora_tui.tagging.request import Endpoint
 from lora_tui.tasks.start import resume_task, start_task
 from lora_tui.tasks.status import task_status
+from lora_tui.tasks.words import result_text
 
 
 def options(data: Path, wd: Path, **fields: Any) -> dict[str, Any]:
@@ -47,6 +50,27 @@ def test_a_task_tags_in_the_background_and_goes_on_after_a_stop(tmp_path: Path) 
     session.undo()
     session.close()
     assert sum(name.endswith(".txt") for name in contents(data)) == 0
+
+
+def test_a_task_that_only_asks_fills_the_store_for_several_datasets(tmp_path: Path) -> None:
+    wd = make_wd14(tmp_path / "wd")
+    one, two = (
+        make_images(tmp_path / name, {"a": "red", "b": colour}) for name, colour in (("one", "blue"), ("two", "lime"))
+    )
+    asked = options(one, wd) | {
+        "only_ask": True,
+        "images": ["a.png"],
+        "more": [{"dataset": str(two), "images": ["b.png"]}],
+    }
+    task = start_task(one, "tag", "tiny", asked)
+    until(lambda: task_status(task).state == "finished", 60)
+    ended = task_status(task)
+    assert ended.result == {"asked": 2, "failed": 0, "complete": True}
+    assert result_text(ended) == "2 images answered"
+    assert not [*one.glob("*.txt"), *two.glob("*.txt")]
+    parts = [(Corpus.open(folder), range(2)) for folder in (one, two)]
+    kept = load_kept(parts, of_options(asked["request"]))
+    assert [(image.part, image.number) for image in kept.images] == [(0, 0), (1, 1)] and kept.lacking == 2
 
 
 def test_what_is_asked_survives_json() -> None:
