@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import replace
 from functools import cached_property
@@ -11,15 +10,15 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from lora_tui.config.schema import ModelSection
 from lora_tui.errors import UserError
+from lora_tui.families.loading import module_of_file, module_of_folder, write_configs
 from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, weights_of
 from lora_tui.families.source import Source, resolve
-from lora_tui.families.state_dicts import incomplete, read_tensors, require_whole
+from lora_tui.families.state_dicts import incomplete, read_tensors
 from lora_tui.families.unet.checks import check_shapes, check_source, check_vae, read_json, shape_of_file
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
@@ -29,7 +28,7 @@ from lora_tui.families.unet.particulars import TOKENIZER, Particulars, read_part
 from lora_tui.families.unet.prediction import Told, decided, told_by_file, told_by_schedule
 from lora_tui.families.unet.shape import VAE_PREFIX, Shape, shape_of, tensor_shapes, vae_channels
 from lora_tui.places import expand
-from lora_tui.text import _, plain
+from lora_tui.text import _
 from lora_tui.weights.header import read_header
 
 
@@ -130,7 +129,7 @@ class Parts:
 
     def _part_of_folder(self, kind: Any, part: str, **options: Any) -> Any:
         """A part of a diffusers folder, loaded by its class."""
-        return _from_folder(kind, self.source.path / part, pickles=False, **options)
+        return module_of_folder(kind, self.source.path / part, pickles=False, **options)
 
     def _part_of_file(self, kind: Any, part: str, **options: Any) -> Any:
         """A part of a single file, loaded by diffusers' class with the configuration that the shapes tell."""
@@ -152,7 +151,7 @@ class Parts:
         self._holder = tempfile.TemporaryDirectory(prefix="lora-tui-")
         folder, own = Path(self._holder.name), self._particulars
         configs = {"unet": self._shape.unet_config(), "vae": self._shape.vae_config()}
-        _write_configs(folder, **{part: {**c, **own.settings.get(part, {})} for part, c in configs.items()})
+        write_configs(folder, **{part: {**c, **own.settings.get(part, {})} for part, c in configs.items()})
         (folder / "tokenizer").mkdir()
         for name, text in own.tokenizer.items():
             (folder / "tokenizer" / name).write_text(text, "utf-8")
@@ -189,7 +188,7 @@ def _separate_vae(facts: UnetFacts, section: ModelSection) -> AutoencoderKL:
         path = source.path
     check_vae(facts, path, allow_pickle=section.allow_pickle)
     folder = path / "vae" if (path / "vae").is_dir() else path
-    return _from_folder(AutoencoderKL, folder, pickles=section.allow_pickle, torch_dtype=torch.float32)
+    return module_of_folder(AutoencoderKL, folder, pickles=section.allow_pickle, torch_dtype=torch.float32)
 
 
 def _vae_of_file(facts: UnetFacts, source: Source) -> AutoencoderKL:
@@ -203,60 +202,15 @@ def _vae_of_file(facts: UnetFacts, source: Source) -> AutoencoderKL:
         raise incomplete(1, str(error.args[0]), place) from None
     single: Any = read_tensors(source.path, prefix=prefix, pickled=True) if source.kind == "pickle" else place
     with tempfile.TemporaryDirectory(prefix="lora-tui-") as holder:
-        _write_configs(Path(holder), vae=config)
+        write_configs(Path(holder), vae=config)
         return _from_file(facts, AutoencoderKL, single, Path(holder), "vae", place, torch_dtype=torch.float32)
 
 
-def _from_folder(kind: Any, folder: Path, *, pickles: bool, **options: Any) -> Any:
-    """``kind`` from a folder of its configuration and weights.
-
-    Safetensors are preferred, and plain weights to those in half precision; a pickle only where ``pickles`` allows.
-
-    Raises:
-        UserError: there are no such weights, or a tensor is missing in them.
-    """
-    safe = sorted(path.name for path in folder.glob("*.safetensors"))
-    names = safe or (sorted(path.name for path in folder.glob("*.bin")) if pickles else [])
-    if not names:
-        raise UserError(
-            _("{part} has no .safetensors weights.").format(part=plain(folder.name)),
-            place=str(folder),
-            remedy=_("Convert the folder with diffusers, or use a single .safetensors file."),
-            code="model.pickle",
-        )
-    if all(".fp16." in name or ".fp16-" in name for name in names):
-        options["variant"] = "fp16"
-    try:
-        module, report = kind.from_pretrained(
-            folder, use_safetensors=bool(safe), local_files_only=True, output_loading_info=True, **options
-        )
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        if _is_memory(error):
-            raise
-        raise _unloadable(error, str(folder)) from error
-    require_whole(module, str(folder), report["missing_keys"])
-    return module
-
-
 def _from_file(facts: UnetFacts, kind: Any, single: Any, configs: Path, part: str, place: str, **options: Any) -> Any:
-    """``kind`` from a single file (or its tensors) with the configuration in the folder ``part`` of ``configs``.
-
-    Raises:
-        UserError: a tensor is missing, or one has another shape.
-    """
-    try:
-        module = kind.from_single_file(single, config=str(configs), subfolder=part, local_files_only=True, **options)
-    except KeyError as error:  # the converters of diffusers take some tensors for granted
-        raise incomplete(1, str(error.args[0]), place) from None
-    except NotImplementedError:  # a module with a gap cannot be put on a device, and diffusers does not say which
-        gaps = _gaps(facts, kind, single, configs / part, part) or [part]
-        raise incomplete(len(gaps), gaps[0], place) from None
-    except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
-        if _is_memory(error):
-            raise
-        raise _unloadable(error, place) from error
-    require_whole(module, place)
-    return module
+    """As :func:`module_of_file`, of a file in the original layout or in diffusers'."""
+    return module_of_file(
+        kind, single, configs, part, place, lambda: _gaps(facts, kind, single, configs / part, part), **options
+    )
 
 
 def _gaps(facts: UnetFacts, kind: Any, single: Any, configs: Path, part: str) -> list[str]:
@@ -269,28 +223,8 @@ def _gaps(facts: UnetFacts, kind: Any, single: Any, configs: Path, part: str) ->
     return [name for name in wanted if name not in there and name.removeprefix(VAE_PREFIX) not in there]
 
 
-def _is_memory(error: Exception) -> bool:
-    """Whether torch ran out of memory, which is no fault of the model."""
-    return isinstance(error, RuntimeError) and "memory" in str(error)
-
-
-def _unloadable(error: Exception, place: str) -> UserError:
-    return UserError(
-        _("it cannot be loaded: {reason}").format(reason=plain(str(error), limit=200)),
-        place=place,
-        remedy=_("The model is damaged or of another family; fetch it again."),
-        code="model.torn",
-    )
-
-
 def _shapes(source: Source) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in a single file."""
     if source.kind == "pickle":
         return {name: tuple(tensor.shape) for name, tensor in read_tensors(source.path, pickled=True).items()}
     return tensor_shapes(source.path)
-
-
-def _write_configs(folder: Path, **configs: dict[str, Any]) -> None:
-    for part, config in configs.items():
-        (folder / part).mkdir()
-        (folder / part / "config.json").write_text(json.dumps(config), "utf-8")
