@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from lora_tui.tui.widgets.task_progress import TaskProgress
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words, sentences
+from lora_tui.tui.work import PROGRESS_SECONDS
 
 if TYPE_CHECKING:
     from lora_tui.dataset.scan import Scan
@@ -167,19 +169,27 @@ class PrepareScreen(BaseScreen):
         stop = self._stop = threading.Event()
         source = self.form.source
 
+        said = time.monotonic()
+
         def progress(found: int) -> None:
-            if not stop.is_set():
-                self._read = found
-                self.app.call_from_thread(self._show_plan)
+            nonlocal said
+            if (now := time.monotonic()) - said >= PROGRESS_SECONDS and not stop.is_set():
+                said = now
+                self.app.call_later(self._show_read, found)
 
         try:
             self.scan = await in_thread(partial(scan_folder, source.absolute(), on_progress=progress))
         except UserError as error:
-            self.trouble, self.plan = error, None
-            self._take(None)
+            self.trouble = error
+            self._take(None, PlanTable())
             return
         self.form.known = await in_thread(self.form.known.of_images, self.scan.images)
         await self._plan()
+
+    def _show_read(self, found: int) -> None:
+        if self.plan is None and self.is_mounted:
+            self._read = found
+            self._show_plan()
 
     def replan(self) -> None:
         """The settings were changed: plan again in a moment."""
@@ -201,9 +211,11 @@ class PrepareScreen(BaseScreen):
         choices, source = form.choices, form.source
         await in_thread(save_choices, self.workspace.root, choices)
         trouble = plan = None
-        begun = False
+        table, begun, known = PlanTable(), False, form.known
         try:
             plan = await in_thread(partial(plan_scan, scan, source, choices.options, should_stop=stop.is_set))
+            known = await in_thread(known.of_plan, plan)
+            table = await in_thread(PlanTable, plan, self.workspace.config)
             form.place = await in_thread(form.find_place)
             begun, self._free = await in_thread(_look_at, form.place, source, plan)
         except UserError as error:
@@ -213,16 +225,14 @@ class PrepareScreen(BaseScreen):
         if stop.is_set() or choices is not form.choices:
             return
         self.trouble, self._begun, self.is_planned = trouble, begun, plan is not None
-        if plan is not None:
-            form.known = form.known.of_plan(plan)
-        self._take(plan)
+        form.known = known
+        self._take(plan, table)
 
-    def _take(self, plan: Plan | None) -> None:
+    def _take(self, plan: Plan | None, table: PlanTable) -> None:
         """Show another plan; the cursor stays on its image."""
         row = self.row
         here = self._at or (path_of(row) if row is not None else None)
-        self.plan, self._at = plan, None
-        self.table = PlanTable(plan, self.workspace.config)
+        self.plan, self.table, self._at = plan, table, None
         self.images.set_count(len(self.table), cursor=self.table.place_of(here), empty=self._empty_words())
         self.images.reload()
         self.show_settings()
