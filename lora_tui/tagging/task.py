@@ -70,17 +70,22 @@ def _ask(options: Mapping[str, Any], request: Request, report: Report) -> dict[s
     parts = [options, *(one for one in (more if isinstance(more, list) else []) if isinstance(one, Mapping))]
     result = {"asked": 0, "failed": 0, "complete": True}
     for part in parts:
-        corpus = _opened(options, part, report)
+        corpus, heard = _opened(options, part, report), [0]
+
+        def progress(phase: str, done: int, total: int, detail: str, heard: list[int] = heard) -> None:
+            heard[0] = done if phase == "tagging" else heard[0]
+            report.progress(phase, done, total, detail)
+
         outcome = ask_models(
             corpus,
             _numbers(corpus, part.get("images")),
             request,
-            on_progress=report.progress,
+            on_progress=progress,
             should_stop=report.should_stop,
             on_warning=report.warn,
         )
         _tell_failed(outcome, corpus, report)
-        result["asked"] += max((one.answered for one in outcome.models), default=0)
+        result["asked"] += max([heard[0] - len(outcome.failed), *(one.answered for one in outcome.models)])
         result["failed"] += len(outcome.failed)
         if outcome.stopped:
             return result | {"complete": False}

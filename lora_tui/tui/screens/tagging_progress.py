@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ class AskingDialog(Dialog[bool]):
         return self.query_one(TaskProgress)
 
     def hints(self) -> list[KeyHint]:
-        found = super().hints()
+        leave = _("leave them at work")
+        found = [replace(one, title=leave) if one.action == "dialog.cancel" else one for one in super().hints()]
         found[1:1] = hints_of(self.app, ASKING)
         return found
 

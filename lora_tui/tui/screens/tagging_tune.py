@@ -262,7 +262,8 @@ class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
         before, after = self.kept.before_and_after(place, self.request)
         if place in self.without:
             after = before
-        panel.show(_caption_lines(before, after, panel.size.width or 30, panel.size.height or 10))
+        prose = self.kept.has_text(place)
+        panel.show(_caption_lines(before, after, panel.size.width or 30, panel.size.height or 10, prose=prose))
 
     @on(Lines.Resized)
     def _resized(self, event: Lines.Resized) -> None:
@@ -441,8 +442,10 @@ def _images(number: int) -> str:
     return ngettext("{count} image", "{count} images", number).format(count=count(number))
 
 
-def _caption_lines(before: str | None, after: str | None, width: int, height: int) -> list[list[Cell]]:
-    """A caption with what comes and what goes, tag by tag."""
+def _caption_lines(
+    before: str | None, after: str | None, width: int, height: int, *, prose: bool = False
+) -> list[list[Cell]]:
+    """A caption with what comes and what goes, tag by tag; of sentences (``prose``) the sign stands at their start."""
     old, new = (before or "")[:MOST_TEXT], (after or "")[:MOST_TEXT]
     if after is None:
         return [[Cell(_("no caption"), "muted")]]
@@ -451,7 +454,8 @@ def _caption_lines(before: str | None, after: str | None, width: int, height: in
     cells: list[Cell] = []
     tones = {"=": "", "+": "success", "-": "error"}
     for sign, text in diff(old, new):
-        cells += [Cell(("" if sign == "=" else sign) + part, tones[sign]) for part in _parts(text)]
+        for number, part in enumerate(_parts(text)):
+            cells.append(Cell(("" if sign == "=" or (prose and number) else sign) + part, tones[sign]))
     return flow_cells(cells, width)[:height]
 
 
