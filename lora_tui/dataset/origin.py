@@ -16,10 +16,10 @@ from lora_tui.errors import UserError
 from lora_tui.text import N_
 
 USUAL_LICENCES = (
-    ("all rights reserved", N_("my own work, or used with its owner's leave")),
+    ("all rights reserved", N_("own work, or used with leave")),
     ("CC0 1.0", N_("public domain")),
     ("CC BY 4.0", N_("free with the author's name")),
-    ("CC BY-SA 4.0", N_("the same, and only under this licence again")),
+    ("CC BY-SA 4.0", N_("the same, under this licence again")),
     ("CC BY-NC 4.0", N_("with the author's name, for no business")),
 )
 """Licences that are offered, each with what it says in short."""

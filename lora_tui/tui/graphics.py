@@ -47,6 +47,12 @@ BYTES_A_CELL = 200
 MOST_CELLS = 255
 """Columns and rows of a Kitty picture: a cell names its place by a table of that many marks and a few more."""
 
+PIXELS_A_BYTE = 3
+"""Of a Kitty picture, before it is written: a photograph of 256 colours takes more than a third of a byte for each."""
+
+SIXEL_COLOURS = ((256, 0.2), (64, 0.12), (16, 0.03))
+"""Numbers of colours, most first, and the bytes for each pixel of a photograph: where that is too much, the next."""
+
 _CHUNK = 4096
 """Characters of one command of Kitty's protocol."""
 
@@ -248,8 +254,8 @@ def _sixel_encoder() -> Callable[[Image.Image, int], str]:
 
 def _next_number() -> int:
     """A number whose lowest byte is no colour of the basic ones, with a highest byte of its own for each program."""
-    high, low = divmod(next(_numbers), 255)
-    return (1 + high % 255) << 24 | (1 + low)
+    high, low = divmod(next(_numbers), 240)
+    return (1 + high % 255) << 24 | (16 + low)
 
 
 def _kitty_cells(number: int, columns: int, rows: int) -> tuple[tuple[str, ...], ...]:
@@ -263,8 +269,11 @@ def _kitty_data(how: Graphics, image: Image.Image, number: int, columns: int, ro
 
     Source: the specification of Kitty's graphics protocol, "Unicode placeholders".
     """
-    fitted = _within(image, columns * how.cell[0], rows * how.cell[1])
-    payload = base64.standard_b64encode(_png(fitted, how.budget(columns, rows))).decode("ascii")
+    most = how.budget(columns, rows)
+    width, height = columns * how.cell[0], rows * how.cell[1]
+    scale = min((PIXELS_A_BYTE * most / (width * height)) ** 0.5, 1.0)  # Kitty enlarges it again
+    fitted = _within(image, max(int(width * scale), 1), max(int(height * scale), 1))
+    payload = base64.standard_b64encode(_png(fitted, most)).decode("ascii")
     head = f"a=T,U=1,q=2,f=100,i={number},c={columns},r={rows},"
     parts = []
     for start in range(0, len(payload), _CHUNK):
@@ -300,7 +309,10 @@ def _sixel_data(how: Graphics, image: Image.Image, columns: int, rows: int) -> s
     if height > rows * how.cell[1]:
         return None
     fitted = fitted.crop((0, 0, fitted.width, height)) if height <= fitted.height else fitted
-    for colours in (256, 64, 16):
+    area = fitted.width * fitted.height
+    for colours, bytes_a_pixel in SIXEL_COLOURS:
+        if area * bytes_a_pixel > most:
+            continue
         data = encoded(fitted, colours)
         if len(data) <= most:
             return data

@@ -8,7 +8,7 @@ from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.seeing import sees
 
-from lora_tui.dataset.notes import load_notes
+from lora_tui.dataset.notes import change_notes, load_notes
 from lora_tui.project import Project
 
 QUESTION = "Where are these images from?"
@@ -46,6 +46,29 @@ async def test_it_reminds_once_asks_and_notes_both(tmp_path: Path) -> None:
         await pilot.press("u")
         await sees(pilot, "taken back: source and licence")
         assert not load_notes(home).source
+
+
+async def test_one_answer_for_several_datasets_or_each_its_own(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    make_dataset(tmp_path, 2, folder="2_scarf")
+    homes = [tmp_path / "2_scarf", tmp_path / "4_hat"]
+    change_notes(homes[0], lambda notes: notes.excluding("0001.png"))
+    change_notes(homes[1], lambda notes: notes.about(source="a friend"))
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (_app, pilot):
+        await sees(pilot, QUESTION)
+        await pilot.press("space", "s")
+        await sees(pilot, "Of which images?")
+        await pilot.press("enter")
+        await sees(pilot, "it is not asked again")
+        await pilot.press(*"us both", "enter")
+        await sees(pilot, "What may be done")
+        await pilot.press("enter")
+        await sees(pilot, "Noted: us both")
+        assert [load_notes(home).source for home in homes] == ["us both"] * 2
+        assert load_notes(homes[0]).excluded == {"0001.png"}
+        await pilot.press("u")
+        await sees(pilot, "taken back")
+        assert [load_notes(home).source for home in homes] == ["", "a friend"]
 
 
 async def test_an_empty_answer_puts_it_off_for_good(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ Nothing has to be answered. What is noted goes into the record of each run and i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from textual.screen import ModalScreen
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from lora_tui.dataset.origin import Origin
     from lora_tui.tui.screens.dataset import DatasetScreen
+
+T = TypeVar("T")
 
 OTHER = "other"
 """The choice among the licences that leads to a line of one's own."""
@@ -57,19 +61,20 @@ class Asking:
         origins = await self._origins()
         if not origins:
             return
-        origin = origins[0]
+        chosen: tuple[Origin, ...] | None = origins
         if len(origins) > 1:
-            choices = [Choice(one, plain(one.folder.name, limit=40), plain(one.source, limit=40)) for one in origins]
-            chosen = await self.screen.app.push_screen_wait(
-                Choose(_("Source and licence"), choices, detail=_("Of which images?"), accept=_("continue"))
-            )
-            if chosen is None:
-                return
-            origin = chosen
-        source = await self.screen.app.push_screen_wait(
+            choices = [Choice(origins, _("all of them"))]
+            choices += [
+                Choice((one,), plain(one.folder.name, limit=40), plain(one.source, limit=40)) for one in origins
+            ]
+            title = _("Source and licence")
+            chosen = await self._answer(Choose(title, choices, detail=_("Of which images?"), accept=_("continue")))
+        if chosen is None:
+            return
+        source = await self._answer(
             AskText(
                 _("Where are these images from?"),
-                origin.source,
+                chosen[0].source,
                 detail=self._detail(),
                 placeholder=_("my own photographs, or the address of a page"),
                 accept=_("continue"),
@@ -77,9 +82,13 @@ class Asking:
         )
         if source is None:
             return
-        licence = await self._licence(origin.licence)
+        licence = await self._licence(chosen[0].licence)
         if licence is not None:
-            await self._note(origin.folder, source.strip(), licence)
+            await self._note([origin.folder for origin in chosen], source.strip(), licence.strip())
+
+    async def _answer(self, dialog: ModalScreen[T]) -> T | None:
+        """What a person answers; none where the question was left."""
+        return await self.screen.app.push_screen_wait(dialog)
 
     def _detail(self) -> str:
         from lora_tui.dataset.origin import CARE, PERSON_PURPOSES
@@ -100,27 +109,33 @@ class Asking:
             choices.append(Choice(now, plain(now, limit=40)))
         choices.append(Choice(OTHER, _("another"), _("in your own words")))
         title = _("What may be done with them?")
-        chosen = await self.screen.app.push_screen_wait(Choose(title, choices, current=now, accept=_("note it")))
+        chosen = await self._answer(Choose(title, choices, current=now, accept=_("note it")))
         if chosen != OTHER:
             return chosen
-        return await self.screen.app.push_screen_wait(AskText(title, now, accept=_("note it")))
+        return await self._answer(AskText(title, now, accept=_("note it")))
 
-    async def _note(self, home: Path, source: str, licence: str) -> None:
+    async def _note(self, homes: list[Path], source: str, licence: str) -> None:
         from lora_tui.dataset.origin import note_origin, take_back
 
         screen = self.screen
+        before: list[Origin] = []
+
+        def back() -> str:
+            for origin in before:
+                take_back(origin)
+            return _("taken back: {act}").format(act=_("source and licence"))
+
+        def note() -> None:
+            before.extend(note_origin(home, source, licence) for home in homes)
+
         try:
-            before = await in_thread(note_origin, home, source, licence.strip())
+            await in_thread(note)
         except UserError as error:
             screen.tell(failure_words(screen.shell, error), "error")
             return
-
-        def back() -> str:
-            take_back(before)
-            return _("taken back: {act}").format(act=_("source and licence"))
-
-        screen.acts.backs.append(back)
-        said = ", ".join(plain(text, limit=40) for text in (source, licence.strip()) if text)
+        finally:
+            screen.acts.backs += [back] * bool(before)
+        said = ", ".join(plain(text, limit=40) for text in (source, licence) if text)
         if not said:
             screen.tell(_("Noted that it is not said; it is not asked again."), "success")
             return
