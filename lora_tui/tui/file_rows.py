@@ -62,6 +62,15 @@ class FileRow:
         return self.image is not None and not self.excluded
 
     @property
+    def part(self) -> tuple[float, float, float, float] | None:
+        """The part that is used, its edges as shares of the image from 0 to 1; none for all of it."""
+        crop = self.image.crop if self.image is not None else None
+        if crop is None or self.image is None:
+            return None
+        width, height = self.image.facts.width, self.image.facts.height
+        return crop.left / width, crop.top / height, crop.right / width, crop.bottom / height
+
+    @property
     def stamp(self) -> tuple[int, int]:
         """Time of change (ns) and bytes of an image, which tell two contents of one file apart."""
         return (self.image.facts.mtime_ns, self.image.facts.size) if self.image else (0, 0)

@@ -174,3 +174,17 @@ async def test_one_image_after_another_is_drawn_when_the_last_one_stays(tmp_path
         app.view.show(red if before == blue else blue)
         assert app.view.shown == before
         await soon(pilot, lambda: app.view.shown == app.view.path)
+
+
+async def test_outside_of_the_part_that_is_used_it_is_dim_and_grey(tmp_path: Path) -> None:
+    app = PictureApp()
+    path = image(tmp_path / "red.png", (200, 0, 0))
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.show(path, part=(0.0, 0.0, 0.5, 1.0))
+        await soon(pilot, lambda: app.view.shown == path)
+        found = colours_of(app.view)
+        assert (200, 0, 0) in found and len(found) >= 2
+        other = next(colour for colour in found if colour != (200, 0, 0) and colour[0] < 100)
+        assert max(other) - min(other) < 40
+        app.view.show(path)
+        await soon(pilot, lambda: (200, 0, 0) in colours_of(app.view) and len(colours_of(app.view)) < len(found))

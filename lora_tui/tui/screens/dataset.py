@@ -244,7 +244,7 @@ class DatasetScreen(BaseScreen):
         signs = [cell for cell in self._signs(row) if cell.text.strip()]
         line = [Cell("".join(cell.text.strip() for cell in signs), signs[0].tone)] if signs else []
         line += [Cell(" "), Cell(row.name, "muted" if row.excluded else "")]
-        return Tile(row.path if row.image is not None else None, row.stamp, line)
+        return Tile(row.path if row.image is not None else None, row.stamp, line, row.part)
 
     def say(self) -> None:
         """The status line: how many, which of them, in what order."""

@@ -55,7 +55,7 @@ class FactsPane:
         if row is None or row.image is None:
             picture.show(None)
         else:
-            picture.show(row.path, row.stamp)
+            picture.show(row.path, row.stamp, row.part)
         if self._caption is None or row is None or self._caption[0] != row.path:
             self._caption = None
             start_job(self.screen, partial(self._read_caption, row), "caption")

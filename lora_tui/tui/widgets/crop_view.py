@@ -24,13 +24,10 @@ from lora_tui.drawing.picture import fit_cells
 from lora_tui.tui.cells import TONES, wrap
 from lora_tui.tui.marks import marks_of
 from lora_tui.tui.threads import in_thread, start_job
-from lora_tui.tui.widgets.image_view import Wanted, drawn_from, wanted_of
+from lora_tui.tui.widgets.image_view import DIMMED, Wanted, drawn_from, wanted_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-DIMMED = 0.35
-"""What is left of the light of what is not chosen, towards the ground's."""
 
 FIRST_GREY, GREYS = 232, 24
 """The ramp of greys among the 256 colours: 8, 18, 28 … 238 of 255. Their codes are half as long as those of others."""

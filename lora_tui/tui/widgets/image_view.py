@@ -49,9 +49,16 @@ AT_ONCE = 2
 """Images decoded at once in the whole app: more would slow the keys down."""
 
 
+DIMMED = 0.35
+"""What is left of the light of what is not used of an image, towards the ground's."""
+
+Part = tuple[float, float, float, float]
+"""The part of an image that is used: left, top, right and lower edge, each from 0 to 1."""
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """One drawing of one file: two that are equal look the same."""
+    """One drawing of one file: two that are equal look the same. Outside of its ``part`` it is dim and grey."""
 
     path: Path
     stamp: tuple[int, int]
@@ -62,6 +69,7 @@ class Wanted:
     dark: bool
     ground: tuple[int, int, int]
     graphics: Graphics = NO_GRAPHICS
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,7 @@ class ImageView(Widget):
         self._align = align
         self._path: Path | None = None
         self._stamp = (0, 0)
+        self._part: Part | None = None
         self._drawn = Drawn()
         self._shown: Wanted | None = None
         self._drawing = False
@@ -149,11 +158,11 @@ class ImageView(Widget):
         """Why there is no picture; empty when there is one."""
         return self._drawn.problem
 
-    def show(self, path: Path | None, stamp: tuple[int, int] = (0, 0)) -> None:
-        """Show another file. ``stamp`` (change time in ns, bytes) tells two contents of one file apart."""
-        if (path, stamp) == (self._path, self._stamp):
+    def show(self, path: Path | None, stamp: tuple[int, int] = (0, 0), part: Part | None = None) -> None:
+        """Show another file, or another part of it. ``stamp`` (change time in ns, bytes) tells two contents apart."""
+        if (path, stamp, part) == (self._path, self._stamp, self._part):
             return
-        self._path, self._stamp = path, stamp
+        self._path, self._stamp, self._part = path, stamp, part
         now = time.monotonic()
         self._quick = self._quick + 1 if now - self._asked < HURRY_SECONDS else 0
         self._asked = now
@@ -208,7 +217,8 @@ class ImageView(Widget):
     def _wanted(self) -> Wanted | None:
         if self._path is None:
             return None
-        return wanted_of(self, self._path, self._stamp, self.size.width, self.size.height, pixels=True)
+        room = self.size
+        return wanted_of(self, self._path, self._stamp, room.width, room.height, pixels=True, part=self._part)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -228,7 +238,14 @@ class ImageView(Widget):
 
 
 def wanted_of(
-    widget: Widget, path: Path, stamp: tuple[int, int], columns: int, rows: int, *, pixels: bool = False
+    widget: Widget,
+    path: Path,
+    stamp: tuple[int, int],
+    columns: int,
+    rows: int,
+    *,
+    pixels: bool = False,
+    part: Part | None = None,
 ) -> Wanted | None:
     """How a file is drawn on a widget in this terminal; none where there is no room, or pictures are not wanted.
 
@@ -253,6 +270,7 @@ def wanted_of(
         app.current_theme.dark,
         (0, 0, 0) if ground.ansi is not None else ground.rgb,
         graphics or NO_GRAPHICS,
+        part,
     )
 
 
@@ -271,7 +289,18 @@ def render(wanted: Wanted) -> Drawn:
             image = open_upright(wanted.path, background=wanted.ground, at_least=least)
     except UserError as error:
         return Drawn(problem=error.message)
-    return drawn_from(image, wanted)
+    return drawn_from(image if wanted.part is None else _dimmed(image, wanted.part, wanted.ground), wanted)
+
+
+def _dimmed(image: Image, part: Part, ground: tuple[int, int, int]) -> Image:
+    """The image with what lies outside of the part dim and grey."""
+    import PIL.Image
+
+    width, height = image.size
+    left, top, right, bottom = (round(share * side) for share, side in zip(part, (width, height) * 2, strict=True))
+    dim = PIL.Image.blend(PIL.Image.new("RGB", image.size, ground), image.convert("L").convert("RGB"), DIMMED)
+    dim.paste(image.crop((left, top, right, bottom)), (left, top))
+    return dim
 
 
 def drawn_from(image: Image, wanted: Wanted) -> Drawn:

@@ -20,7 +20,7 @@ from textual.strip import Strip
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.marks import marks_of
 from lora_tui.tui.threads import in_thread, start_job
-from lora_tui.tui.widgets.image_view import AT_ONCE, REST_SECONDS, Drawn, Wanted, pictures_of, render, wanted_of
+from lora_tui.tui.widgets.image_view import AT_ONCE, REST_SECONDS, Drawn, Part, Wanted, pictures_of, render, wanted_of
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
 SIZES = ((13, 6), (19, 9), (26, 13), (40, 20))
@@ -35,11 +35,13 @@ GAP = 1
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture: its file (none for what is no picture) with its stamp, and the cells of the line below it."""
+    """One picture: its file (none for what is no picture) with its stamp and the part of it that is used, and the
+    cells of the line below it."""
 
     path: Path | None
     stamp: tuple[int, int]
     line: Sequence[Cell]
+    part: Part | None = None
 
 
 class PictureGrid(VirtualList):
@@ -197,7 +199,9 @@ class PictureGrid(VirtualList):
 
     def _wanted(self, tile: Tile) -> Wanted | None:
         width, height = SIZES[self._scale]
-        return wanted_of(self, tile.path, tile.stamp, width, height - 1) if tile.path is not None else None
+        if tile.path is None:
+            return None
+        return wanted_of(self, tile.path, tile.stamp, width, height - 1, part=tile.part)
 
     # -- decoding
 
