@@ -11,7 +11,8 @@ BENCHES: dict[str, tuple[str, str]] = {
     "dashboard": ("lora_tui.bench.dashboard", N_("the training screen on a long and on a living run")),
     "captions": ("lora_tui.bench.captions", N_("the caption engine on 100,000 captions")),
     "tag": ("lora_tui.bench.tag", N_("tagging against bare onnxruntime, and tuning of thresholds")),
-    "dataset": ("lora_tui.bench.dataset", N_("preparing and checking 10,000 images against plain Pillow loops")),
+    "dataset": ("lora_tui.bench.dataset", N_("preparing, checking and tagging 10,000 images against plain loops")),
+    "browser": ("lora_tui.bench.browser", N_("the images of a large dataset in the app: from a key to its repaint")),
     "train": ("lora_tui.bench.train", N_("a training step and its memory against a bare loop")),
 }
 """Name of each measurement: the module that has it, and one line of help."""

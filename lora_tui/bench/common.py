@@ -144,3 +144,14 @@ def ratio_measure(name: str, ratios: Sequence[float], *, bar: float | None, deta
     """The median of paired ratios as a figure with its interval."""
     median, low, high = median_interval(ratios)
     return Measure(name, median, "ratio", bar=bar, low=low, high=high, detail=detail)
+
+
+def answered(name: str, times: list[float], bar: float | None = None) -> Measure:
+    """The time under which 95 of 100 keys were answered, with the median."""
+    ordered = sorted(times)
+    slow = ordered[min(len(ordered) * 95 // 100, len(ordered) - 1)] * 1e3
+    detail = _("95 of 100 of {count} keys; the median is {median} ms, the slowest {slowest} ms")
+    said = detail.format(
+        count=len(ordered), median=f"{statistics.median(ordered) * 1e3:.1f}", slowest=f"{ordered[-1] * 1e3:.1f}"
+    )
+    return Measure(name, slow, "ms", bar=bar, detail=said)

@@ -1,7 +1,8 @@
-"""Preparing and checking images against plain Pillow loops, on pictures that are made for it.
+"""Preparing, checking and tagging images against plain loops, on pictures that are made for it.
 
 The pictures are like those that people train on: JPEG from cameras, PNG and WebP from screens, soft shapes with grain.
-Both sides work in one process at a time, in turns on the same part of the pictures, so that neither finds them warmer.
+Both sides have one core, and take turns on the same part of the pictures, so that neither finds them warmer. All of the
+pictures are checked; a share of them is prepared to PNG and another one to JPEG, which is the same work each time.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import argparse
 import contextlib
 import os
 import random
+import resource
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,45 +32,67 @@ KINDS = ((".jpg", 3000, 2250), (".png", 1024, 1024), (".jpg", 1200, 1600), (".we
 GRAIN = 3200
 """Side of the picture of grain that every picture takes a part of, px."""
 SIZE, STEP, QUALITY = 512, 64, 95
+SHARES = 5
+"""Folders that each part is divided into; the first is prepared to PNG, the second to JPEG."""
 SPEED_OF_PREPARE, SPEED_OF_CHECK = 1.0, 0.8
+SECONDS_OF_CHECK_AGAIN = 2.0
+MEMORY = 600e6
 
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--images", type=int, default=10_000, help=_("how many pictures to make"))
     parser.add_argument("--pairs", type=int, default=10, help=_("parts that the pictures are measured in, in turns"))
+    parser.add_argument("--tagged", type=int, default=200, help=_("how many pictures to tag; 0 for none"))
     parser.add_argument("--dir", type=Path, help=_("a folder on the disk to measure; else one for temporary files"))
+    parser.add_argument("--keep", type=Path, help=_("a folder that keeps the pictures for the next time"))
 
 
 def measure(args: argparse.Namespace) -> Iterator[Measure]:
-    """Make the pictures, measure on them, remove them.
+    """Make the pictures, measure on them, remove what was made but the pictures that are kept.
 
     Raises:
-        UserError: there are too few pictures to measure.
+        UserError: there are too few pictures to measure, or a library is missing.
     """
-    if args.pairs < 1 or args.images < args.pairs:
+    if args.pairs < 1 or args.images < args.pairs or args.tagged < 0:
         raise UserError(_("At least one picture for each part is needed."), code="bench.dataset")
-    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-", dir=args.dir) as name, _own_home(Path(name) / "home"):
+    with (
+        tempfile.TemporaryDirectory(prefix="lora-tui-bench-", dir=args.dir) as name,
+        _own_home(Path(name) / "home"),
+        _one_core(),
+    ):
         root = Path(name)
-        parts = make_pictures(root / "pictures", args.images, args.pairs)
+        kept = root if args.keep is None else args.keep
+        pictures = kept / f"pictures-{args.images}-{args.pairs}"
+        parts = make_pictures(pictures, args.images, args.pairs)
         for form in ("png", "jpeg"):
             yield _measure_prepare(parts, root, form)
-        yield from _measure_check(parts)
+        yield from _measure_check(parts, pictures, args.images)
+        if args.tagged:
+            yield from _measure_tagger(root, parts, args)
 
 
 def make_pictures(folder: Path, images: int, parts: int, seed: int = 7) -> list[Path]:
-    """Make ``images`` different pictures with captions, spread over ``parts`` folders; the folders."""
-    chance = random.Random(seed)
-    grain = _grain()
+    """Make ``images`` different pictures with captions, spread over ``parts`` folders of some folders; the former.
+
+    Each picture depends on its number alone, and those that are there already are kept.
+    """
+    grain: Image | None = None
     folders = [folder / f"part{number:03}" for number in range(parts)]
     for number in range(images):
         if number % 500 == 0:
             tell(_("pictures: {done} of {total}").format(done=number, total=images))
-        ending, width, height = KINDS[number // parts % len(KINDS)]
-        path = folders[number % parts] / f"{number:06}{ending}"
+        share, kind = divmod(number // parts, len(KINDS))
+        ending, width, height = KINDS[kind]
+        path = folders[number % parts] / str(share % SHARES) / f"{number:06}{ending}"
+        caption = path.with_suffix(".txt")
+        if caption.exists():  # written last
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        _picture(chance, grain, width, height).save(path, quality=90)
-        path.with_suffix(".txt").write_text(f"hatgirl, picture {number}", "utf-8")
+        grain = grain or _grain()
+        picture = _picture(random.Random(f"{seed} {number}"), grain, width, height)
+        picture.save(path, quality=90, compress_level=1, method=0)  # levels of PNG and WebP: the quickest to write
+        caption.write_text(f"hatgirl, picture {number}", "utf-8")
     return folders
 
 
@@ -74,7 +100,7 @@ def plain_prepare(source: Path, destination: Path, form: str) -> None:
     """What anybody would write: open, convert, resize to cover, crop at the centre, save; captions copied."""
     from PIL import Image
 
-    destination.mkdir()
+    destination.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         if path.suffix == ".txt":
             (destination / path.name).write_bytes(path.read_bytes())
@@ -100,7 +126,7 @@ def plain_check(source: Path) -> list[bytes]:
     from PIL import Image
 
     found = []
-    for path in sorted(source.iterdir()):
+    for path in sorted(source.rglob("*.*")):
         if path.suffix != ".txt":
             with Image.open(path) as opened:
                 found.append(opened.convert("L").resize((17, 16), Image.Resampling.BOX).tobytes())
@@ -122,11 +148,12 @@ def _measure_prepare(parts: list[Path], root: Path, form: str) -> Measure:
     def plain(number: int, part: Path) -> None:
         plain_prepare(part, root / f"plain-{form}-{number}", form)
 
-    name = _("prepare to {form} against a plain Pillow loop, in one process: speed").format(form=form.upper())
-    return _speed(name, parts, ours, plain, SPEED_OF_PREPARE)
+    shares = [_share(part, 0 if form == "png" else 1) for part in parts]
+    name = _("prepare to {form} against a plain Pillow loop, on one core: speed").format(form=form.upper())
+    return _speed(name, shares, ours, plain, SPEED_OF_PREPARE)
 
 
-def _measure_check(parts: list[Path]) -> Iterator[Measure]:
+def _measure_check(parts: list[Path], whole: Path, images: int) -> Iterator[Measure]:
     from lora_tui.dataset.checks import check_dataset
     from lora_tui.dataset.scan import scan_folder
 
@@ -136,14 +163,37 @@ def _measure_check(parts: list[Path]) -> Iterator[Measure]:
     def plain(_number: int, part: Path) -> None:
         plain_check(part)
 
-    name = _("check with decoding against a plain Pillow loop: speed")
+    name = _("check with decoding against a plain Pillow loop, on one core: speed")
     yield _speed(name, parts, ours, plain, SPEED_OF_CHECK)
+    name = _("the same check of all {count} again, from what is kept").format(count=f"{images:,}")
+    yield Measure(name, timed(lambda: ours(0, whole)), "s", bar=SECONDS_OF_CHECK_AGAIN)
+    yield Measure(_("peak memory of checking them"), _peak(resource.RUSAGE_SELF), "bytes", bar=MEMORY)
+    made = _("peak memory of a process that prepares images")
+    yield Measure(made, _peak(resource.RUSAGE_CHILDREN), "bytes", bar=MEMORY)
 
-    def again() -> None:
-        for part in parts:
-            ours(0, part)
 
-    yield Measure(_("the same check again, from what is kept"), timed(again), "s")
+def _peak(who: int) -> int:
+    """Bytes of memory at their highest, of this process or of the largest one that it has waited for."""
+    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _measure_tagger(root: Path, parts: list[Path], args: argparse.Namespace) -> Iterator[Measure]:
+    from lora_tui.bench.tag import make_model, measure_pipeline
+
+    found = (path for part in parts for path in sorted(part.rglob("*.*")) if path.suffix != ".txt")
+    paths = list(islice(found, args.tagged))
+    options = argparse.Namespace(images=len(paths), batch=min(4, len(paths)), threads=1, pairs=3)
+    try:
+        yield from measure_pipeline(make_model("", root), paths, options)
+    except UserError as error:
+        if not error.code.startswith("missing."):
+            raise
+        tell(str(error))
+
+
+def _share(part: Path, number: int) -> Path:
+    """One of the folders of a part; of so few pictures that there is no such, the first."""
+    return part / str(number) if (part / str(number)).exists() else part / "0"
 
 
 def _speed(
@@ -182,6 +232,20 @@ def _picture(chance: random.Random, grain: Image, width: int, height: int) -> Im
         (draw.ellipse if chance.random() < 0.5 else draw.rectangle)((x, y, x + size, y + size), fill=colour)
     left, top = chance.randrange(GRAIN - width + 1), chance.randrange(GRAIN - height + 1)
     return Image.blend(picture, grain.crop((left, top, left + width, top + height)), 0.08)
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """This process and those that it starts stay on one core, where the system can see to that."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

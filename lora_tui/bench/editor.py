@@ -7,12 +7,11 @@ received what the key must bring: the name of the image that the cursor went to,
 from __future__ import annotations
 
 import re
-import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lora_tui.bench.common import Measure
+from lora_tui.bench.common import Measure, answered
 from lora_tui.bench.terminal import Terminal
 from lora_tui.text.translate import _
 
@@ -38,9 +37,9 @@ def measure_editor(folder: Path, home: Path, tags: list[str], keys: int) -> Iter
         app.wait_for(r"\d{6}\.png", 120.0)
         yield Measure(_("tag editor opened, while images are read"), time.perf_counter() - begun, "s")
         app.wait_until_at_rest(180.0)
-        yield _answered(_("key to repaint while scrolling"), _scroll(app, keys), 30.0)
-        yield _answered(_("key to repaint while typing a filter"), _type(app, _filters(tags), keys), 30.0)
-        yield _answered(_("key to repaint while marking"), _mark(app, max(keys // 4, 1)))
+        yield answered(_("key to repaint while scrolling"), _scroll(app, keys), 30.0)
+        yield answered(_("key to repaint while typing a filter"), _type(app, _filters(tags), keys), 30.0)
+        yield answered(_("key to repaint while marking"), _mark(app, max(keys // 4, 1)))
         yield Measure(_("peak memory of the app then"), app.peak_memory(), "bytes", bar=600e6)
 
 
@@ -90,14 +89,3 @@ def _settle(app: Terminal, key: bytes) -> None:
     """Press a key that may change nothing, and let what it brings come to its end."""
     app.send(key)
     app.read(3 * TYPING_SECONDS)
-
-
-def _answered(name: str, times: list[float], bar: float | None = None) -> Measure:
-    """The time under which 95 of 100 keys were answered, with the median."""
-    ordered = sorted(times)
-    slow = ordered[min(len(ordered) * 95 // 100, len(ordered) - 1)] * 1e3
-    detail = _("95 of 100 of {count} keys; the median is {median} ms, the slowest {slowest} ms")
-    said = detail.format(
-        count=len(ordered), median=f"{statistics.median(ordered) * 1e3:.1f}", slowest=f"{ordered[-1] * 1e3:.1f}"
-    )
-    return Measure(name, slow, "ms", bar=bar, detail=said)

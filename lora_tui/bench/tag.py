@@ -52,9 +52,10 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
         folder = Path(name)
         os.environ["LORA_TUI_HOME"] = str(folder / "home")
         make_pictures(folder / "set", args.images)
-        model = _model(args.model, folder)
-        yield from measure_pipeline(model, folder / "set", args)
-        yield from measure_whole(model, folder / "set", args)
+        paths = sorted((folder / "set").iterdir())
+        model = make_model(args.model, folder)
+        yield from measure_pipeline(model, paths, args)
+        yield from measure_whole(model, paths, args)
     yield from measure_tuning(args.rows)
 
 
@@ -124,12 +125,12 @@ def make_tagger(folder: Path) -> Path:
     return folder
 
 
-def measure_pipeline(model: Model, folder: Path, args: argparse.Namespace) -> Iterator[Measure]:
+def measure_pipeline(model: Model, paths: list[Path], args: argparse.Namespace) -> Iterator[Measure]:
     """A tagger that is loaded, over all pictures, against the bare loop."""
     tagger = _opened(model, args)
-    bare = _bare(model, folder, args)
+    bare = _bare(model, paths, args)
     tell(_("warming up"))
-    ours = _ours(tagger, folder)
+    ours = _ours(tagger, paths)
     found = {place: row for place, row in ours().items() if place < args.batch}
     for place, scores in enumerate(bare(args.batch)):
         if abs(max(scores) - (found[place].scores[0] if len(found[place]) else 0.0)) > 0.05:
@@ -144,20 +145,27 @@ def measure_pipeline(model: Model, folder: Path, args: argparse.Namespace) -> It
     yield Measure(name, median, "ratio", bar=SPEED_BAR, least=True, low=low, high=high, detail=detail)
 
 
-def measure_whole(model: Model, folder: Path, args: argparse.Namespace) -> Iterator[Measure]:
+def measure_whole(model: Model, paths: list[Path], args: argparse.Namespace) -> Iterator[Measure]:
     """A run as the command makes it: process, loading, digests, kept answers; then again from those."""
     from lora_tui.tagging.cache import AnswerCache
     from lora_tui.tagging.gather import Target, gather
     from lora_tui.tagging.tagger import Device
 
-    targets = [Target(number, path) for number, path in enumerate(sorted(folder.iterdir()))]
+    targets = [Target(number, path) for number, path in enumerate(paths)]
 
     def whole() -> None:
         with AnswerCache() as cache:
-            gather(model, targets, cache, Device("cpu", args.batch, args.threads), lambda *_given: None, root=folder)
+            gather(
+                model,
+                targets,
+                cache,
+                Device("cpu", args.batch, args.threads),
+                lambda *_given: None,
+                root=paths[0].parent,
+            )
 
     first, second = timed(whole), timed(whole)
-    bare = timed(lambda: _bare(model, folder, args)(args.images))
+    bare = timed(lambda: _bare(model, paths, args)(args.images))
     detail = _("with process, loading, digests and store; the bare loop with loading takes {bare} s").format(
         bare=f"{bare:.2f}"
     )
@@ -187,7 +195,8 @@ def measure_tuning(several: int) -> Iterator[Measure]:
     yield Measure(name, median_interval(several_times)[0] * 1e3, "ms", bar=TUNING_BAR_MS)
 
 
-def _model(name: str, folder: Path) -> Model:
+def make_model(name: str, folder: Path) -> Model:
+    """The tagger called ``name``, or one that is made below ``folder``. Raises as :func:`make_tagger`."""
     from lora_tui.tagging.models import resolve
     from lora_tui.tagging.request import ModelChoice, Request
 
@@ -207,11 +216,11 @@ def _opened(model: Model, args: argparse.Namespace) -> Tagger:
     return open_tagger(model.settings, Device("cpu", args.batch, args.threads))
 
 
-def _ours(tagger: Tagger, folder: Path) -> Callable[[], dict[int, Any]]:
+def _ours(tagger: Tagger, paths: list[Path]) -> Callable[[], dict[int, Any]]:
     from lora_tui.tagging.pipeline import Item, Listed, answers
 
     def work() -> dict[int, Any]:
-        items = Listed(Item(number, path) for number, path in enumerate(sorted(folder.iterdir())))
+        items = Listed(Item(number, path) for number, path in enumerate(paths))
         return {item.number: row for item, row in answers(tagger, items, _must_not_fail)}
 
     return work
@@ -221,7 +230,7 @@ def _must_not_fail(_item: object, error: UserError) -> None:
     raise error
 
 
-def _bare(model: Model, folder: Path, args: argparse.Namespace) -> Callable[[int], list[Any]]:
+def _bare(model: Model, paths: list[Path], args: argparse.Namespace) -> Callable[[int], list[Any]]:
     """The model loaded by onnxruntime alone, and what runs it over so many pictures."""
     import numpy as np
     import onnxruntime as ort
@@ -231,7 +240,6 @@ def _bare(model: Model, folder: Path, args: argparse.Namespace) -> Callable[[int
     options.intra_op_num_threads = args.threads
     session = ort.InferenceSession(str(model.files[0]), options, providers=["CPUExecutionProvider"])
     name, side = session.get_inputs()[0].name, session.get_inputs()[0].shape[1]
-    paths = sorted(folder.iterdir())
 
     def ready(path: Path) -> Any:
         image = Image.open(path).convert("RGBA")
