@@ -52,22 +52,27 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """``a1111`` is the name that A1111 and readers of its PNGs know; ``place`` a function from course to sampler."""
+    """``a1111`` is the name that A1111 and readers of its PNGs know; ``place`` a function from course to sampler.
+
+    ``flow`` is that function for models that learned flow matching. DDIM's steps are Euler's on straight lines, and the
+    spacing of Karras is one of levels that those models do not have.
+    """
 
     a1111: str
     place: str
+    flow: str
 
 
-_DISCRETE = "lora_tui.sampling.discrete"
+_DISCRETE, _FLOW = "lora_tui.sampling.discrete", "lora_tui.sampling.flow"
 #: the name in the schema -> its entry
 SAMPLERS = {
-    "euler_a": Entry("Euler a", f"{_DISCRETE}:euler_a"),
-    "euler": Entry("Euler", f"{_DISCRETE}:euler"),
-    "heun": Entry("Heun", f"{_DISCRETE}:heun"),
-    "dpmpp_2m": Entry("DPM++ 2M", f"{_DISCRETE}:dpmpp_2m"),
-    "dpmpp_2m_karras": Entry("DPM++ 2M Karras", f"{_DISCRETE}:dpmpp_2m_karras"),
-    "ddim": Entry("DDIM", f"{_DISCRETE}:ddim"),
-    "unipc": Entry("UniPC", f"{_DISCRETE}:unipc"),
+    "euler_a": Entry("Euler a", f"{_DISCRETE}:euler_a", f"{_FLOW}:euler_a"),
+    "euler": Entry("Euler", f"{_DISCRETE}:euler", f"{_FLOW}:euler"),
+    "heun": Entry("Heun", f"{_DISCRETE}:heun", f"{_FLOW}:heun"),
+    "dpmpp_2m": Entry("DPM++ 2M", f"{_DISCRETE}:dpmpp_2m", f"{_FLOW}:dpmpp_2m"),
+    "dpmpp_2m_karras": Entry("DPM++ 2M Karras", f"{_DISCRETE}:dpmpp_2m_karras", f"{_FLOW}:dpmpp_2m"),
+    "ddim": Entry("DDIM", f"{_DISCRETE}:ddim", f"{_FLOW}:euler"),
+    "unipc": Entry("UniPC", f"{_DISCRETE}:unipc", f"{_FLOW}:unipc"),
 }
 
 
@@ -77,5 +82,6 @@ def make_sampler(name: str, course: Course) -> Sampler:
     Raises:
         KeyError: there is no sampler of this name.
     """
-    found: Sampler = part_at(SAMPLERS[name].place, name)(course)
+    entry = SAMPLERS[name]
+    found: Sampler = part_at(entry.flow if course.prediction == "flow" else entry.place, name)(course)
     return found
