@@ -116,8 +116,7 @@ class Tagging:
         text = ngettext("{models}: {count} caption written", "{models}: {count} captions written", images - lost)
         words = text.format(models=plain(author.partition(":")[2], limit=40), count=count(images - lost))
         if lost:
-            text = ngettext("{count} could not be changed", "{count} could not be changed", lost)
-            words += _(", ") + text.format(count=count(lost))
+            words += _(", ") + _("{count} could not be changed").format(count=count(lost))
         return words, partial(self._back, done, words)
 
     def _back(self, done: Sequence[tuple[str, int]], words: str) -> str:
