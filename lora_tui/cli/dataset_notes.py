@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,6 @@ from lora_tui.text import _
 
 if TYPE_CHECKING:
     from lora_tui.dataset.notes import Crop, Notes
-
-_CROP = re.compile(r"(\d{1,6}),(\d{1,6}),(\d{1,6})[,x](\d{1,6})")
 
 
 def build(commands: Any) -> None:
@@ -84,26 +81,27 @@ def _crops(text: str, names: list[str], paths: list[Path]) -> dict[str, Crop]:
     Raises:
         UserError: the numbers are none, or do not lie in an image.
     """
-    from lora_tui.dataset.buckets import Box, Size
+    from lora_tui.dataset.buckets import Size
+    from lora_tui.dataset.cropping import lies_in, parse
     from lora_tui.dataset.facts import read_facts
     from lora_tui.dataset.notes import Crop
     from lora_tui.errors import UserError
     from lora_tui.text import plain
 
-    found = _CROP.fullmatch(text)
-    if found is None:
+    box = parse(text)
+    if box is None:
         remedy = _("Write left and top corner, width and height: 10,20,512x512.")
         raise UserError(_("This is no part of an image."), place=f"--crop {plain(text)}", remedy=remedy, code="usage")
-    left, top, width, height = (int(part) for part in found.groups())
     crops = {}
     for name, path in zip(names, paths, strict=True):
         facts = read_facts(path)
-        if not width or not height or left + width > facts.width or top + height > facts.height:
+        size = Size(facts.width, facts.height)
+        if not lies_in(box, size):
             message = _("The part does not lie in the image, which has {width} x {height} px.")
             raise UserError(
                 message.format(width=facts.width, height=facts.height), place=plain(str(path)), code="notes.crop"
             )
-        crops[name] = Crop(Box(left, top, left + width, top + height), Size(facts.width, facts.height))
+        crops[name] = Crop(box, size)
     return crops
 
 

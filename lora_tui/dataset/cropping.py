@@ -18,7 +18,7 @@ LEAST = 8
 RATIOS: tuple[tuple[int, int], ...] = ((1, 1), (2, 3), (3, 2), (3, 4), (4, 3), (9, 16), (16, 9))
 """The shapes that people ask for by name."""
 
-_NUMBERS = re.compile(r"\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*[x×*]\s*(\d{1,7})\s*")
+_NUMBERS = re.compile(r"\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*[x×*,]\s*(\d{1,7})\s*")
 
 Ratio = tuple[int, int]
 

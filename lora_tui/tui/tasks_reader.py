@@ -46,6 +46,20 @@ def roots_of(config: Config | None) -> list[Path]:
     return [Path(entry.path) for entry in config.datasets if entry.path] if config is not None else []
 
 
+def changes_images(status: TaskStatus, roots: Sequence[Path]) -> bool:
+    """Whether a task that has ended may have changed images or captions of the datasets ``roots``.
+
+    One that only asked models has not, nor one whose folder is another.
+    """
+    inside = any(status.task.root.is_relative_to(root) or root.is_relative_to(_home(status)) for root in roots)
+    return inside and "asked" not in status.result
+
+
+def _home(status: TaskStatus) -> Path:
+    """The folder that a task is kept with: it holds ``.lora-tui/tasks/NAME``."""
+    return status.task.root.parent.parent.parent
+
+
 def _stamp_of(path: Path) -> int:
     try:
         found = path.stat()

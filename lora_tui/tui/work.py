@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
-from lora_tui.tui.tasks_reader import TasksReader, roots_of
+from lora_tui.tui.tasks_reader import TasksReader, changes_images, roots_of
 from lora_tui.tui.tasks_told import tell_end, tell_ended
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
 from lora_tui.tui.wording import error_words
@@ -273,5 +273,5 @@ class Work:
         self._app.changed("tasks")
         for status in ended:
             tell_end(self._app, status)
-        if ended:
+        if any(changes_images(status, roots_of(work.config)) for status in ended):
             self.rescan()

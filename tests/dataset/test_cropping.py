@@ -77,7 +77,7 @@ def test_the_size_of_a_bucket_once_twice_and_once_again() -> None:
     assert cropping.times(one[0], IMAGE, Size(1024, 64)) is None
 
 
-@pytest.mark.parametrize("text", ["10,20,30x40", " 10, 20, 30 × 40 "])
+@pytest.mark.parametrize("text", ["10,20,30x40", "10,20,30,40", " 10, 20, 30 × 40 "])
 def test_numbers_are_read_as_they_are_written(text: str) -> None:
     box = Box(10, 20, 40, 60)
     assert cropping.parse(text) == box == cropping.parse(cropping.written(box))

@@ -38,6 +38,12 @@ def prepare(project: Path, images: int) -> TaskFolder:
     return task
 
 
+def looked(app: LoraTuiApp) -> bool:
+    """Have the app look at once, as it does every two seconds."""
+    app.poll_runs()
+    return True
+
+
 def top(app: LoraTuiApp) -> str:
     return screen_text(app).splitlines()[0]
 
@@ -48,13 +54,15 @@ async def test_work_is_on_the_top_line_goes_on_by_a_key_and_its_end_is_told(tmp_
     ask_task(task, "pause")
     until(lambda: task_status(task).state == "paused", seconds=60)
     async with running(project, size=(120, 40), screen="dataset") as (app, pilot):
-        await soon(pilot, lambda: app.workspace.working is not None and "‖ preparing paused" in top(app))
+        await soon(
+            pilot, lambda: looked(app) and app.workspace.working is not None and "‖ preparing paused" in top(app)
+        )
         await pilot.press("space", "b")
         await soon(pilot, lambda: "originals > made" in screen_text(app) and "p pause, go on" in screen_text(app))
         assert "s stop" in screen_text(app)
         await pilot.press("p", "escape")
         await soon(pilot, lambda: not isinstance(app.screen, TaskList))
-        await soon(pilot, lambda: app.workspace.working is None, 60)
+        await soon(pilot, lambda: looked(app) and app.workspace.working is None, 60)
         await soon(pilot, lambda: any("12 images prepared" in note.message for note in app._notifications))
         assert "preparing" not in top(app)
         await pilot.press("space", "b")
