@@ -84,7 +84,7 @@ FIELDS: tuple[Field, ...] = (
     Field("trigger", "text", N_("trigger word"), N_("first in every caption that is written; empty for none")),
     Field("", "head", N_("THRESHOLDS"), N_("tuned afterwards, too, without the model"), group="tags"),
     _number("rules.thresholds.general", N_("general tags"), N_("least score, 0 to 1; above 1 they are left out")),
-    _number("rules.thresholds.character", N_("characters"), N_("least score of names of characters")),
+    _number("rules.thresholds.character", N_("names of characters"), N_("their least score")),
     _number("rules.thresholds.other", N_("other categories"), N_("copyright, artist, meta; empty: as general tags")),
     Field("rules.mcut", "bool", N_("greatest gap (MCut)"), N_("a threshold for each image where its scores part"),
           group="tags"),

@@ -50,7 +50,7 @@ def sliders_of(kept: Kept) -> list[Slider]:
     if set(scored) - set(own):
         found.insert(0, Slider("general", _("general tags")))
     if CHARACTER in categories:
-        found.append(Slider("character", _("characters")))
+        found.append(Slider("character", _("names of characters")))
     if categories - {GENERAL, CHARACTER, RATING} and set(scored) - set(own):
         found.append(Slider("other", _("other categories")))
     if RATING in categories:
