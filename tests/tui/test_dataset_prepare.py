@@ -80,7 +80,11 @@ async def test_the_plan_of_every_image_follows_the_settings(tmp_path: Path) -> N
         await soon(pilot, lambda: "200x64     192x64" in screen_text(app))
         await pilot.press("n", "r")
         await soon(pilot, lambda: "This is not an image" in screen_text(app) and "Esc close" in screen_text(app))
+        await pilot.press("escape", "down", "enter")
+        await soon(pilot, lambda: "trains" not in screen_text(app) and "training size" not in screen_text(app))
+        assert "before 64x96" in screen_text(app)  # large; Esc brings the settings back
         await pilot.press("escape")
+        await soon(pilot, lambda: "training size" in screen_text(app))
         await pilot.resize_terminal(140, 40)
         await soon(pilot, lambda: "bucket files" in screen_text(app))  # more columns where there is room
         assert not (root / "images-64").exists()

@@ -315,8 +315,7 @@ class PrepareScreen(BaseScreen):
     @on(VirtualList.Chosen)
     def _chosen(self, event: VirtualList.Chosen) -> None:
         event.stop()
-        if event.list is self.settings:
-            self.editing.action_edit()
+        self.editing.action_edit()
 
     def on_descendant_focus(self) -> None:
         super().on_descendant_focus()
@@ -373,7 +372,21 @@ class PrepareScreen(BaseScreen):
         hidden = self.run_part.hidden()
         return [hint for hint in super().key_hints() if hint.action.partition(".")[2] not in hidden]
 
+    def go_back(self) -> bool:
+        if self.has_class("-zoom"):
+            self.action_zoom()
+            return True
+        return False
+
+    def action_zoom(self) -> None:
+        self.toggle_class("-zoom")
+        if self.has_class("-zoom"):
+            self.set_focus(self.images)
+        self.call_after_refresh(self.look.moved)
+
     def action_other_pane(self) -> None:
+        if self.has_class("-zoom"):
+            self.action_zoom()
         there = self.images if self.settings.has_focus or self.has_class("-task") else self.settings
         self.set_focus(there)
 

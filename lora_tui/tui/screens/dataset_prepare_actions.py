@@ -9,8 +9,9 @@ PREPARE = "prepare"
 """The context of these actions; the screen lies over the dataset's."""
 
 PREPARE_ACTIONS: tuple[Action, ...] = (
-    Action("prepare.edit", ("enter",), N_("change"), N_("Change the setting under the cursor.")),
+    Action("prepare.edit", ("enter",), N_("change"), N_("Change the setting; among the images, show one large.")),
     Action("prepare.other-pane", ("tab", "shift+tab"), N_("images"), N_("From the settings to the images, and back.")),
+    Action("prepare.zoom", ("z",), N_("large"), N_("Before and after as large as they go, and back.")),
     Action("prepare.start", ("ctrl+r",), N_("start"), N_("Prepare the images in the background.")),
     Action("prepare.pause", ("p",), N_("pause"), N_("Let the preparation rest, or go on.")),
     Action("prepare.stop", ("s",), N_("stop"), N_("End after the images in hand; what is done stays.")),

@@ -34,19 +34,16 @@ class PrepareEditing:
         screen = self._screen
         if name == "undo" and (screen.form is None or not screen.form.can_undo):
             return _("There is nothing to undo.")
-        if name == "edit" and (screen.form is None or screen.has_class("-task")):
-            key = screen.shell.keymap.shown("prepare.again")
-            return _("{key} goes back to the settings.").format(key=key)
-        if name == "edit" and not screen.settings.has_focus:
-            key = screen.shell.keymap.shown("prepare.other-pane")
-            return _("{key} goes to the settings.").format(key=key)
         return ""
 
     # -- actions
 
     def action_edit(self) -> None:
-        setting, form = self.setting, self._screen.form
-        if setting is None or form is None:
+        screen, setting, form = self._screen, self.setting, self._screen.form
+        if screen.images.has_focus:
+            screen.action_zoom()
+            return
+        if setting is None or form is None or screen.has_class("-task"):
             return
         if setting.key == "source":
             self._ask_source()
