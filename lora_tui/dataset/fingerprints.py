@@ -20,7 +20,7 @@ from lora_tui.errors import UserError
 #: Rows kept; about 400 bytes each. The ones stored longest ago are removed first.
 MAX_ROWS = 200_000
 
-_VERSION = 2
+_VERSION = 3
 _TABLE = (
     "create table if not exists fingerprints ("
     "path blob primary key, size integer not null, mtime_ns integer not null, "
@@ -40,6 +40,8 @@ class FingerprintStore:
 
         with suppress(UserError, OSError, sqlite3.Error):
             file = cache_dir() / f"fingerprints-{_VERSION}.sqlite"
+            for ending in ("", "-wal", "-shm"):  # of another kind, from before
+                (cache_dir() / f"fingerprints-{_VERSION - 1}.sqlite{ending}").unlink(missing_ok=True)
             try:
                 self._open(file)
             except sqlite3.OperationalError:

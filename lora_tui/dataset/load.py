@@ -93,6 +93,21 @@ def open_upright(
     Raises:
         UserError: as :func:`load_image`.
     """
+    return _look(path, background, at_least, planned)[0]
+
+
+def look_at(path: Path, at_least: Size) -> tuple[Image.Image, bool]:
+    """The image as :func:`open_upright` gives it, on white, and whether any pixel of it is not fully opaque.
+
+    Raises:
+        UserError: as :func:`load_image`.
+    """
+    return _look(path, WHITE, at_least, None)
+
+
+def _look(
+    path: Path, background: tuple[int, int, int], at_least: Size | None, planned: ImageFacts | None
+) -> tuple[Image.Image, bool]:
     facts = read_facts(path)
     if planned is not None:
         must_be_as_scanned(path, planned, facts)
@@ -101,23 +116,18 @@ def open_upright(
             lies = facts.orientation >= 5
             opened.draft(None, (at_least.height, at_least.width) if lies else (at_least.width, at_least.height))
         opened.load()
+        clear = facts.alpha and _is_clear(opened)
         flat = _flatten(opened, background)
     turn = turns().get(facts.orientation)
-    return flat if turn is None else flat.transpose(turn)
+    return (flat if turn is None else flat.transpose(turn)), clear
 
 
-def is_transparent(path: Path) -> bool:
-    """Whether any pixel of the image is not fully opaque.
-
-    Raises:
-        UserError: as :func:`load_image`.
-    """
-    with _in_turn(read_facts(path)), decoding(path) as opened:
-        opened.load()
-        if "A" not in opened.getbands() and "transparency" not in opened.info:
-            return False
-        lowest = opened.convert("RGBA").getchannel("A").getextrema()[0]
-        return int(lowest) < 255  # type: ignore[arg-type]
+def _is_clear(image: Image.Image) -> bool:
+    """Whether any pixel of a loaded image is not fully opaque."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return False
+    lowest = (image if image.mode == "RGBA" else image.convert("RGBA")).getchannel("A").getextrema()[0]
+    return int(lowest) < 255  # type: ignore[arg-type]
 
 
 def _in_turn(facts: ImageFacts) -> AbstractContextManager[object]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from lora_tui.dataset.blur import is_blurred
 from lora_tui.dataset.held_out import check_held_out
-from lora_tui.dataset.load import content_hash, is_transparent, open_upright
+from lora_tui.dataset.load import content_hash, open_upright
 from lora_tui.dataset.notes import KeptAlike
 from lora_tui.dataset.scan import DatasetImage, Problem, Progress, Stop
-from lora_tui.dataset.similar import CELLS, fingerprints, group
+from lora_tui.dataset.similar import CLEAR, SHARP, fingerprints, group
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, ngettext, plain
@@ -43,13 +43,16 @@ def check_pixels(
     prints = fingerprints(images, on_progress, should_stop)
     if should_stop is not None and should_stop():
         return
-    doubtful = [image for image, cells in zip(images, prints, strict=True) if cells is None or image.facts.alpha]
+    doubtful = [image for image, cells in zip(images, prints, strict=True) if cells is None]
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for problem in pool.map(_decoded, doubtful):
             if problem is not None:
                 yield problem
     for image, cells in zip(images, prints, strict=True):
-        if cells is not None and is_blurred(cells[CELLS]):
+        if cells is not None and cells[CLEAR]:
+            message = _("The image has transparent areas, which become white.")
+            yield Problem(image.path, "image.alpha", message, _("Put it on the background you want."), "warning")
+        if cells is not None and is_blurred(cells[SHARP]):
             message = _("The image is blurred: it has no sharp edge.")
             remedy = _('Use a sharp one, or tag it with "blurry" so that the LoRA does not learn the blur.')
             yield Problem(image.path, "image.blurred", message, remedy, "warning")
@@ -60,12 +63,9 @@ def check_pixels(
 
 
 def _decoded(image: DatasetImage) -> Problem | None:
+    """What is wrong with an image that has no fingerprint: nothing when it can be decoded now."""
     try:
-        if not image.facts.alpha:
-            open_upright(image.path)
-        elif is_transparent(image.path):
-            message = _("The image has transparent areas, which become white.")
-            return Problem(image.path, "image.alpha", message, _("Put it on the background you want."), "warning")
+        open_upright(image.path)
     except UserError as error:
         remember_damage(image.path, image.facts, error)
         return Problem(image.path, error.code, error.message, error.remedy)

@@ -1,6 +1,7 @@
 """Near-duplicates: images that show nearly the same picture, so that validation never sees a trained one.
 
-A fingerprint is the picture as 17 x 16 grey cells, and a byte more that tells how sharp it is. Two pictures
+A fingerprint is the picture as 17 x 16 grey cells, a byte more that tells how sharp it is, and one that tells whether
+a pixel of it is not opaque. Two pictures
 are near-duplicates when few of the comparisons between neighbouring cells differ (difference hash, 256 bits)
 and the cells also correlate strongly; the second test keeps figures apart that merely share a plain background.
 """
@@ -16,13 +17,15 @@ from itertools import combinations, pairwise
 from lora_tui.dataset.blur import SIDE, sharpness
 from lora_tui.dataset.buckets import Size
 from lora_tui.dataset.fingerprints import FingerprintStore
-from lora_tui.dataset.load import open_upright
+from lora_tui.dataset.load import look_at
 from lora_tui.dataset.scan import DatasetImage, Progress, Stop
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
 
 COLUMNS, ROWS = 17, 16
 CELLS = COLUMNS * ROWS
+SHARP, CLEAR = CELLS, CELLS + 1
+"""Where a fingerprint says how sharp the picture is, and whether it is transparent somewhere."""
 BITS = (COLUMNS - 1) * ROWS
 #: Bits that may differ; re-encoding and resizing change under 10, different pictures differ in about 100.
 MAX_DISTANCE = 20
@@ -61,16 +64,19 @@ def group(images: Sequence[DatasetImage], prints: Sequence[bytes | None]) -> dic
 
 
 def fingerprint(image: DatasetImage) -> bytes | None:
-    """The picture as 17 x 16 grey cells, row after row, then its sharpness; none when it cannot be decoded."""
+    """The picture as 17 x 16 grey cells, row after row, then what :data:`SHARP` and :data:`CLEAR` are the places of.
+
+    None when it cannot be decoded.
+    """
     from PIL import Image
 
     try:
-        upright = open_upright(image.path, at_least=Size(SIDE, SIDE))
+        upright, clear = look_at(image.path, Size(SIDE, SIDE))
     except UserError as error:
         remember_damage(image.path, image.facts, error)
         return None
     cells = upright.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX).tobytes()
-    return cells + bytes((sharpness(upright),))
+    return cells + bytes((sharpness(upright), clear))
 
 
 def difference_hash(cells: bytes) -> int:

@@ -195,6 +195,22 @@ def test_an_image_cut_short_is_found_without_decoding_all(good: Path, draw: Draw
     assert found(good) == {name: "image.damaged"}
 
 
+def test_what_decoding_said_is_known_the_next_time(tmp_path: Path) -> None:
+    """Of transparent images, too: no pixel of a file that is as it was is looked at again."""
+    for number in range(3):
+        Image.effect_noise((90, 80), 60 + 30 * number).convert("RGBA").save(tmp_path / f"{number}.png")
+    clear = Image.open(tmp_path / "1.png")
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    clear.save(tmp_path / "1.png")
+    before = check_dataset(scan_folder(tmp_path), decode=True)
+    assert [problem.path.name for problem in before if problem.code == "image.alpha"] == ["1.png"]
+    for path in tmp_path.glob("*.png"):  # what is no image any more between its first and last bytes
+        state, data = path.stat(), path.read_bytes()
+        path.write_bytes(data[:64] + bytes(len(data) - 128) + data[-64:])
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert check_dataset(scan_folder(tmp_path), decode=True) == before
+
+
 @pytest.mark.parametrize("name", ["0.png", "0.jpg", "0.gif"])
 def test_what_other_programs_put_behind_an_image_does_no_harm(good: Path, draw: Draw, name: str) -> None:
     (good / "0.png").unlink()

@@ -16,7 +16,7 @@ from lora_tui.config.schema import Config, DataSection, DatasetEntry
 from lora_tui.dataset import load
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
-from lora_tui.dataset.load import content_hash, is_transparent, load_image, open_upright
+from lora_tui.dataset.load import content_hash, load_image, look_at, open_upright
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.errors import UserError
 
@@ -206,12 +206,12 @@ def test_a_large_photograph_loads_as_if_it_were_decoded_whole(tmp_path: Path, dr
 def test_transparency_counts_only_where_pixels_have_it(tmp_path: Path, draw: Draw) -> None:
     opaque = draw(16, 16).convert("RGBA")
     opaque.save(tmp_path / "a.png")
-    assert not is_transparent(tmp_path / "a.png")
+    assert not look_at(tmp_path / "a.png", Size(8, 8))[1]
     opaque.putpixel((3, 3), (0, 0, 0, 254))
     opaque.save(tmp_path / "a.png")
-    assert is_transparent(tmp_path / "a.png")
+    assert look_at(tmp_path / "a.png", Size(8, 8))[1]
     draw(16, 16).save(tmp_path / "b.png")
-    assert not is_transparent(tmp_path / "b.png")
+    assert not look_at(tmp_path / "b.png", Size(8, 8))[1]
 
 
 def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
