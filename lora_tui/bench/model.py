@@ -1,8 +1,8 @@
-"""A micro base model with the topology of Stable Diffusion 1.5 and random weights.
+"""Micro base models with the topology of Stable Diffusion 1.5, 2 and XL and random weights.
 
-Its blocks, layers and key names are those of the real model; only the widths are small, so that a
-training step takes tens of milliseconds on a CPU. It draws nothing that a person would recognise: it is
-there to measure steps, and for tests of what a model's weights do not matter to. The one that draws is the demo's.
+Their blocks, layers and key names are those of the real models; only the widths (and XL's depths) are small, so that a
+training step takes tens of milliseconds on a CPU. They draw nothing that a person would recognise: they are there to
+measure steps, and for tests of what a model's weights do not matter to. The one that draws is the demo's.
 
 Imports torch, diffusers and transformers inside its functions.
 """
@@ -11,80 +11,104 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families import facts_for
+from lora_tui.families.unet.encoders import Encoder
+from lora_tui.families.unet.facts import UnetFacts
+from lora_tui.families.unet.particulars import TOKENIZER, TOKENIZER_FILES
+from lora_tui.families.unet.shape import Shape, TextShape
 from lora_tui.files import default_mode
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets" / "sd15"
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
-
-WIDTHS = (32, 32, 64, 64)
-"""Channels of the four UNet blocks; multiples of the 32 normalisation groups of the real model."""
+#: Channels of the UNet's levels; multiples of the 32 normalisation groups of the real models.
+WIDTHS: Mapping[str, tuple[int, ...]] = {"sd15": (32, 32, 64, 64), "sd2": (32, 32, 64, 64), "sdxl": (32, 64, 64)}
 VAE_WIDTHS = (32, 32, 32, 32)
-TEXT_WIDTH = 64
-"""Width of the text encoder: one head of 64, as each of the real model's twelve."""
+#: Widths of the text encoders: heads of 64, as in the real models.
+TEXT_WIDTHS: Mapping[str, tuple[int, ...]] = {"sd15": (64,), "sd2": (64,), "sdxl": (64, 128)}
 NARROW_POSTERIOR = -12.0
 """Log-variance of the VAE's posterior: next to none, as in a trained VAE."""
+SIZE_WIDTH = 8  # of the embedding of each number that XL is told of sizes
 
 
-def write_model(folder: Path, *, seed: int = 0, widths: tuple[int, ...] = WIDTHS) -> Path:
+def write_model(
+    folder: Path,
+    *,
+    seed: int = 0,
+    family: str = "sd15",
+    widths: tuple[int, ...] = (),
+    schedule: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the model to ``folder`` as a diffusers folder in fp16 (about 12 MB) and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are
-    replaced.
+    replaced. ``schedule``: settings of the scheduler besides the family's own, such as ``prediction_type``.
     """
     import torch
 
+    facts = facts_for(family)
+    assert isinstance(facts, UnetFacts)
+    shape = micro_shape(family, widths)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        parts = {"unet": _unet(widths), "vae": _vae(), "text_encoder": _text_encoder()}
+        parts = {"unet": _unet(shape), "vae": _vae(shape)}
+        for encoder, text in zip(facts.encoders, shape.text, strict=True):
+            parts[encoder.part] = _text_encoder(encoder, text)
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         part.half().save_pretrained(folder / name)
-    for name, files in (("scheduler", ("scheduler_config.json",)), ("tokenizer", TOKENIZER_FILES)):
-        (folder / name).mkdir(exist_ok=True)
-        for file in files:
-            shutil.copyfile(ASSETS / name / file, folder / name / file)
+    for encoder in facts.encoders:
+        _write_tokenizer(folder / encoder.tokenizer, encoder)
+    (folder / "scheduler").mkdir(exist_ok=True)
+    _write(folder / "scheduler" / "scheduler_config.json", {**facts.scheduler, **(schedule or {})})
     for path in folder.rglob("*.safetensors"):
         path.chmod(default_mode())  # safetensors writes files that only their owner may read
-    shutil.copyfile(ASSETS / "model_index.json", folder / "model_index.json")  # last: its presence means complete
+    _write(folder / "model_index.json", _index(facts))  # last: its presence means complete
     return folder
 
 
-def _asset(name: str, **changed: Any) -> dict[str, Any]:
-    """The real model's configuration of one part with some values changed."""
-    return {**json.loads((ASSETS / name / "config.json").read_text(encoding="utf-8")), **changed}
+def micro_shape(family: str, widths: tuple[int, ...] = ()) -> Shape:
+    """The family's topology with small widths; those of the UNet may be given."""
+    full = facts_for(family).full  # type: ignore[attr-defined]
+    text = tuple(
+        replace(published, width=width, layers=2, inner=4 * width, projection=width if published.projection else 0)
+        for published, width in zip(full.text, TEXT_WIDTHS[family], strict=True)
+    )
+    return replace(
+        full,
+        unet_channels=widths or WIDTHS[family],
+        depths=tuple(min(depth, level) if family == "sdxl" else depth for level, depth in enumerate(full.depths)),
+        middle=2 if family == "sdxl" else full.middle,
+        cross_width=sum(TEXT_WIDTHS[family]),
+        told_width=text[-1].projection + 6 * SIZE_WIDTH if full.told_width else 0,
+        text=text,
+        vae_channels=VAE_WIDTHS,
+        side=8,
+    )
 
 
-def _unet(widths: tuple[int, ...]) -> Any:
+def _unet(shape: Shape) -> Any:
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel.from_config(
-        _asset("unet", block_out_channels=widths, cross_attention_dim=TEXT_WIDTH, sample_size=8)
-    )
+    return UNet2DConditionModel.from_config(shape.unet_config())
 
 
-def _text_encoder() -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
+def _text_encoder(encoder: Encoder, shape: TextShape) -> Any:
+    from transformers import CLIPTextConfig
 
-    config = _asset(
-        "text_encoder",
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=TEXT_WIDTH * 4,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        projection_dim=TEXT_WIDTH,
-    )
-    return CLIPTextModel(CLIPTextConfig(**config)).eval()
+    from lora_tui.families.unet.model_text import encoder_class
+
+    return encoder_class(encoder)(CLIPTextConfig(**shape.config(encoder.activation))).eval()
 
 
-def _vae() -> Any:
+def _vae(shape: Shape) -> Any:
     """A random VAE whose latents have unit variance after the real model's scaling factor, as trained ones have."""
     import torch
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL.from_config(_asset("vae", block_out_channels=VAE_WIDTHS, sample_size=64)).eval()
+    vae = AutoencoderKL.from_config(shape.vae_config()).eval()
     channels = vae.config.latent_channels
     blobs = torch.nn.functional.interpolate(torch.randn(8, 3, 8, 8), size=64, mode="bilinear").clamp(-1, 1)
     mean = vae.encode(blobs).latent_dist.mean
@@ -96,3 +120,32 @@ def _vae() -> Any:
     to_latent.bias[channels:] = NARROW_POSTERIOR
     from_latent.weight /= wanted[None, :, None, None]
     return vae
+
+
+def _write_tokenizer(folder: Path, encoder: Encoder) -> None:
+    """CLIP's, with the padding of this encoder."""
+    folder.mkdir(exist_ok=True)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(TOKENIZER / name, folder / name)
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        _write(folder / name, {**json.loads((folder / name).read_text("utf-8")), "pad_token": encoder.pad})
+
+
+def _index(facts: UnetFacts) -> dict[str, Any]:
+    """The content of ``model_index.json``."""
+    index: dict[str, Any] = {"_class_name": facts.pipeline, "_diffusers_version": "0.19.0"}
+    for encoder in facts.encoders:
+        kind = "CLIPTextModelWithProjection" if encoder.pooled else "CLIPTextModel"
+        index |= {encoder.part: ["transformers", kind], encoder.tokenizer: ["transformers", "CLIPTokenizer"]}
+    if facts.pipeline == "StableDiffusionPipeline":
+        index |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
+    return {
+        **index,
+        "scheduler": ["diffusers", facts.scheduler["_class_name"]],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import diffusers
+import torch
 from torch import Tensor
 
 from lora_tui.sampling.samplers import Course
 
 #: Entries of a model's noise schedule that samplers follow; the rest of it is settings of another sampler.
-SCHEDULE_KEYS = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
+SCHEDULE_KEYS = (
+    "beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr",
+)  # fmt: skip
+ZERO = "rescale_betas_zero_snr"
+LEAST_KEPT = 2.0**-24
+"""What is left of the image where a schedule ends in noise alone: zero would give infinite sigmas."""
 
 
 class DiscreteSampler:
@@ -48,7 +55,22 @@ def euler(course: Course) -> DiscreteSampler:
 
 
 def heun(course: Course) -> DiscreteSampler:
-    return DiscreteSampler(diffusers.HeunDiscreteScheduler, course, timestep_spacing="linspace")
+    """Heun's scheduler knows no schedule that ends in noise alone; it is given such betas."""
+    settings: dict[str, Any] = {}
+    if course.schedule.get(ZERO):
+        settings["trained_betas"] = _zero_terminal_betas(course)
+        course = replace(course, schedule={name: value for name, value in course.schedule.items() if name != ZERO})
+    return DiscreteSampler(diffusers.HeunDiscreteScheduler, course, timestep_spacing="linspace", **settings)
+
+
+def _zero_terminal_betas(course: Course) -> list[float]:
+    """Betas whose last timestep leaves next to nothing of the image, from diffusers' own function."""
+    kept = diffusers.DDIMScheduler(
+        **{name: course.schedule[name] for name in SCHEDULE_KEYS if name in course.schedule}
+    ).alphas_cumprod.double()
+    kept[-1] = LEAST_KEPT
+    ratios = torch.cat([kept[:1], kept[1:] / kept[:-1]])
+    return [float(beta) for beta in 1 - ratios]
 
 
 def dpmpp_2m(course: Course) -> DiscreteSampler:
@@ -65,7 +87,12 @@ def dpmpp_2m_karras(course: Course) -> DiscreteSampler:
 
 
 def ddim(course: Course) -> DiscreteSampler:
-    return DiscreteSampler(diffusers.DDIMScheduler, course, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    """Where a schedule ends in noise alone the way begins at that end (Lin et al. 2023, section 3.3)."""
+    spacing = "trailing" if course.schedule.get(ZERO) else "leading"
+    return DiscreteSampler(
+        diffusers.DDIMScheduler, course, clip_sample=False, set_alpha_to_one=False, steps_offset=1,
+        timestep_spacing=spacing,
+    )  # fmt: skip
 
 
 def unipc(course: Course) -> DiscreteSampler:

@@ -12,11 +12,8 @@ from torch.nn import functional
 
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
-from lora_tui.families.state_dicts import read_tensors
 from lora_tui.text import _, plain
-from lora_tui.weights.names import names_for
-
-DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
+from lora_tui.weights.reading import Place, layers_by_name, read_lora
 
 
 @dataclass
@@ -66,21 +63,20 @@ class _Beside:
 
 
 def apply_lora(model: Model, path: Path) -> AppliedLora:
-    """Attach the LoRA file at ``path`` (kohya's names) to a family's model.
+    """Attach the LoRA file at ``path`` (kohya's names, or diffusers') to a family's model.
 
     The parts it is attached to are loaded and must not be released while it is used.
 
     Raises:
         UserError: the file cannot be read, has no LoRA in it, or belongs to layers that the model does not have.
     """
-    tensors = read_tensors(path)
-    stems = [name.removesuffix(DOWN) for name in tensors if name.endswith(DOWN)]
-    modules = _modules(model, stems)
-    unknown = [stem for stem in stems if stem not in modules or stem + UP not in tensors]
-    if unknown or not stems:
+    layers = read_lora(path)
+    modules = _modules(model, layers)
+    unknown = [stem for stem in layers if stem not in modules]
+    if unknown or not layers:
         raise UserError(
             _("{count} of its {total} layers fit none of this model, {name} for one.").format(
-                count=len(unknown), total=len(stems), name=plain(unknown[0], limit=120)
+                count=len(unknown), total=len(layers), name=plain(unknown[0], limit=120)
             )
             if unknown
             else _("it holds no LoRA."),
@@ -89,10 +85,9 @@ def apply_lora(model: Model, path: Path) -> AppliedLora:
             code="lora.unmatched",
         )
     lora = AppliedLora()
-    for stem in stems:
-        down, up = tensors[stem + DOWN].float(), tensors[stem + UP].float()
-        alpha = float(tensors[stem + ALPHA]) if stem + ALPHA in tensors else float(down.shape[0])
-        lora.attach(modules[stem], down.to(model.device), up.to(model.device), alpha / down.shape[0])
+    for stem, layer in layers.items():
+        down, up = (matrix.float().to(model.device) for matrix in (layer.down, layer.up))
+        lora.attach(modules[stem], down, up, layer.scale)
     return lora
 
 
@@ -103,10 +98,10 @@ def _modules(model: Model, stems: Iterable[str]) -> dict[str, nn.Module]:
 
 
 def _named(model: Model, *, text_encoder: bool) -> dict[str, nn.Module]:
-    names = names_for(model.facts.name)
-    return {
-        names.tensor_name(part, path, DOWN[1:]).removesuffix(DOWN): module
+    modules: dict[Place, nn.Module] = {
+        (part, path): module
         for part, root in model.adapted_modules(text_encoder=text_encoder).items()
         for path, module in root.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d)
     }
+    return {name: modules[place] for name, place in layers_by_name(model.facts.name, modules).items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
@@ -33,8 +34,10 @@ class RenderRequest:
 class Renderer:
     """Draws with a family's model on its device. The starting noise comes from the CPU: equal on every device."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, schedule: Mapping[str, Any] | None = None) -> None:
+        """``schedule`` replaces the model's own noise schedule, where it is trained for another."""
         self._model = model
+        self._schedule = schedule
 
     @torch.no_grad()
     def latents(self, request: RenderRequest, progress: Progress) -> Tensor:
@@ -43,7 +46,8 @@ class Renderer:
         generator = torch.Generator().manual_seed(prompt.seed)
         noise = torch.randn((1, *latent_shape(model.facts, prompt.width, prompt.height)), generator=generator)
         shift = model.shift(prompt.width, prompt.height)
-        course = Course(model.scheduler_config(), model.prediction, prompt.steps, shift, generator, model.device)
+        schedule = model.scheduler_config() if self._schedule is None else self._schedule
+        course = Course(schedule, model.prediction, prompt.steps, shift, generator, model.device)
         sampler = make_sampler(prompt.sampler, course)
         latents = sampler.begin(noise.to(model.device))
         guided = prompt.guidance > 1 and not model.embeds_guidance

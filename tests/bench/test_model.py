@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.bench.model import ASSETS, write_model
+from lora_tui.bench.model import write_model
+from lora_tui.families.unet.particulars import TOKENIZER
+
+ASSETS = TOKENIZER.parent
 
 
 @pytest.fixture(scope="module")

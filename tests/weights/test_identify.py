@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from weights.files import model
 
-from lora_tui.bench.model import ASSETS
 from lora_tui.errors import UserError
+from lora_tui.families.unet.particulars import TOKENIZER
 from lora_tui.weights.header import identify_model
 
 UNET = "model.diffusion_model."
@@ -117,11 +117,11 @@ def test_what_is_special_is_said(tmp_path: Path) -> None:
 
 
 def test_the_shipped_configuration_is_a_diffusers_folder_of_sd15() -> None:
-    assert identify_model(ASSETS).family == "sd15"
-    assert identify_model(ASSETS).kind == "diffusers"
-    assert identify_model(ASSETS / "unet").kind == "unet"
-    assert identify_model(ASSETS / "vae").kind == "vae"
-    assert identify_model(ASSETS / "text_encoder").kind == "text_encoder"
+    assert identify_model(TOKENIZER.parent).family == "sd15"
+    assert identify_model(TOKENIZER.parent).kind == "diffusers"
+    assert identify_model(TOKENIZER.parent / "unet").kind == "unet"
+    assert identify_model(TOKENIZER.parent / "vae").kind == "vae"
+    assert identify_model(TOKENIZER.parent / "text_encoder").kind == "text_encoder"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -35,3 +36,18 @@ def names_for(family: str) -> Names:
         KeyError: there is no such family.
     """
     return cast(Names, import_module(NAMES[family]))
+
+
+def known_names(family: str, part: str, path: str) -> Iterator[str]:
+    """Every name that a file may have for the layer at dotted ``path`` of ``part``; the family's own comes first.
+
+    Raises:
+        KeyError: there is no such family or part.
+    """
+    yield names_for(family).tensor_name(part, path, "alpha").removesuffix(".alpha")
+    if part == "unet":
+        yield f"lora_unet_{path.replace('.', '_')}"
+    for prefix in ("", "base_model.model."):
+        yield f"{prefix}{part}.{path}"
+        if part.startswith("text_encoder"):
+            yield f"{prefix}{part}.text_model.{path}"
