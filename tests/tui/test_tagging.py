@@ -14,6 +14,7 @@ from tui.driving import running, screen_text, soon
 from tui.test_tags import ready, tags
 
 from lora_tui.captions.journal import Journal, home_of
+from lora_tui.project import Project
 from lora_tui.tagging import Endpoint, ModelChoice, Request, tag_dataset
 from lora_tui.tagging.known import remember
 from lora_tui.tui.app import LoraTuiApp
@@ -166,3 +167,22 @@ async def test_scores_of_the_image_are_shown_and_taken_over(data: Path, wd: Path
         await soon(pilot, lambda: "has it already" in screen_text(app) or "has every tag" in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: texts(data)["c"] == "mine, red theme, saber (fate)")
+
+
+async def test_images_of_several_folders_are_tagged_at_once(tmp_path: Path, wd: Path) -> None:
+    root = tmp_path / "hat"
+    one, two = make_images(root / "one", {"a": "red"}), make_images(root / "two", {"b": "blue"})
+    Project.create(root, name="Hat", purpose="character", trigger="hatgirl", datasets=[one, two])
+    remember(asked(wd))
+    async with running(root, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: rows(app, "files").count >= 2)
+        await pilot.press("t")
+        await soon(pilot, lambda: "hatgirl" in screen_text(app))  # the project's trigger word
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: tune(app), 60)
+        await pilot.press("enter")
+        await soon(pilot, lambda: "2 captions written" in screen_text(app))
+        found = texts(one) | texts(two)
+        assert found == {"a": "hatgirl, red theme, saber (fate), 1girl, long hair", "b": "hatgirl, blue theme, 1girl"}
+        await pilot.press("u")
+        await soon(pilot, lambda: not texts(one) and not texts(two))

@@ -94,7 +94,7 @@ class Tagging:
     def _write(self, sets: CaptionSets, kept: Kept, decision: Decision, author: str, scope: str) -> Done:
         """Write the captions of every dataset, each in one edit; in a thread."""
         done: list[tuple[str, int]] = []
-        lost = images = 0
+        lost = written = 0
         try:
             for part, corpus in enumerate(kept.corpora):
                 editor = next(one for one in sets.editors if one.corpus is corpus)
@@ -109,12 +109,16 @@ class Tagging:
                     raise transaction.error
                 if transaction.record is not None:
                     done.append((str(editor.corpus.root), transaction.record.number))
-                images += preview.images
-                lost += len(transaction.lost)
+                written += preview.images - len(transaction.lost)
+                lost += len(transaction.lost) + len(preview.refused)
+        except BaseException:
+            if done:
+                self._back(done, "")  # all or none of the datasets
+            raise
         finally:
             sets.close()
-        text = ngettext("{models}: {count} caption written", "{models}: {count} captions written", images - lost)
-        words = text.format(models=plain(author.partition(":")[2], limit=40), count=count(images - lost))
+        text = ngettext("{models}: {count} caption written", "{models}: {count} captions written", written)
+        words = text.format(models=plain(author.partition(":")[2], limit=40), count=count(written))
         if lost:
             words += _(", ") + _("{count} could not be changed").format(count=count(lost))
         return words, partial(self._back, done, words)

@@ -43,6 +43,7 @@ class TaggingDialog(Dialog[Asked]):
     DEFAULT_CSS = """
     TaggingDialog > #box { width: 100; height: 92%; }
     TaggingDialog FormPane { height: 1fr; }
+    TaggingDialog VirtualList { height: 1fr; max-height: 100%; }
     TaggingDialog #said { height: 1; color: $muted; text-style: $muted-style; }
     """
 

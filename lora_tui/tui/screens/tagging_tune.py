@@ -151,6 +151,9 @@ class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
         if kept.skipped:
             text = ngettext("{count} left alone", "{count} left alone", kept.skipped)
             cells.append(Cell(_(", ") + text.format(count=count(kept.skipped)), "muted"))
+        if never := len(self.request.rules.undesired) if self.tuner is not None else 0:
+            text = ngettext("{count} tag is never written", "{count} tags are never written", never)
+            cells.append(Cell(_(", ") + text.format(count=count(never)), "muted"))
         self.query_one("#head", Lines).show([cells])
 
     def _show_sums(self) -> None:
