@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from lora_tui.dataset.problems import Problem
 from lora_tui.dataset.scan import DatasetImage
@@ -63,9 +64,13 @@ def check_twice(images: Sequence[DatasetImage], resolutions: Sequence[int] = ())
     Those of two datasets with other ``resolutions`` (px, one a dataset) are meant to be.
     """
     places: defaultdict[tuple[str, int], list[DatasetImage]] = defaultdict(list)
+    real_folder = lru_cache(os.path.realpath)
     for image in images:
         resolution = resolutions[image.dataset] if image.dataset < len(resolutions) else 0
-        places[os.path.realpath(image.path), resolution].append(image)
+        folder, name = os.path.split(image.path)
+        # The folders above are looked at once, and not anew for every file in them.
+        place = os.path.realpath(image.path) if image.path.is_symlink() else f"{real_folder(folder)}/{name}"
+        places[place, resolution].append(image)
     for members in places.values():
         if len(members) > 1:
             first, *others = members

@@ -12,7 +12,8 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations, pairwise
+from itertools import combinations
+from operator import gt
 
 from lora_tui.dataset.blur import SIDE, sharpness
 from lora_tui.dataset.buckets import Size
@@ -33,6 +34,8 @@ MIN_CORRELATION = 0.95
 #: Grey levels by which a cell must be brighter than its neighbour to count, so that noise does not.
 NOISE = 1
 
+_NOISIER = bytes(min(level + NOISE, 255) for level in range(256))
+_DIGITS = b"01" + bytes(254)
 _CHUNK = 64
 _LARGEST_BLOCK = 64
 
@@ -81,12 +84,9 @@ def fingerprint(image: DatasetImage) -> bytes | None:
 
 def difference_hash(cells: bytes) -> int:
     """256 bits: whether each cell is darker than the one to its right."""
-    bits = 0
-    for row in range(ROWS):
-        line = cells[row * COLUMNS : (row + 1) * COLUMNS]
-        for left, right in pairwise(line):
-            bits = bits << 1 | (right > left + NOISE)
-    return bits
+    left = b"".join([cells[start : start + COLUMNS - 1] for start in range(0, CELLS, COLUMNS)])
+    right = b"".join([cells[start + 1 : start + COLUMNS] for start in range(0, CELLS, COLUMNS)])
+    return int(bytes(map(gt, right, left.translate(_NOISIER))).translate(_DIGITS), 2)
 
 
 def close(first: int, second: int) -> bool:
@@ -175,7 +175,10 @@ def _join_near(prints: Sequence[bytes | None], parent: list[int]) -> None:
                 _join(parent, known, index)
     hashes = {index: difference_hash(cells) for cells, index in first.items()}
     for left, right in _candidates(hashes):
-        if not close(hashes[left], hashes[right]) or _root(parent, left) == _root(parent, right):
+        one_hash, other_hash = hashes[left], hashes[right]
+        if (one_hash ^ other_hash).bit_count() > MAX_DISTANCE or not close(one_hash, other_hash):
+            continue  # most are not: hundreds of thousands for ten thousand images
+        if _root(parent, left) == _root(parent, right):
             continue
         one, other = prints[left], prints[right]
         if one is not None and other is not None and correlation(one, other) >= MIN_CORRELATION:
