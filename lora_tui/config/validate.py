@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.fields import fields
 from lora_tui.config.findings import SEVERITIES, Finding
-from lora_tui.config.rules import captions, course, entries, optimizer, places, values
+from lora_tui.config.rules import captions, course, entries, noise, optimizer, places, values
 from lora_tui.config.schema import Config
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def check_config(
 
 
 def _each(config: Config) -> Iterator[Finding]:
-    for rule in (*places.RULES, *values.RULES, *optimizer.RULES, *captions.RULES, *entries.RULES, *course.RULES):
+    rooms = (places, values, noise, optimizer, captions, entries, course)
+    for rule in (rule for room in rooms for rule in room.RULES):
         yield from rule(config)
 
 

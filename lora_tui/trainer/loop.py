@@ -21,6 +21,8 @@ from lora_tui.trainer.lost_updates import LostUpdates
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.metadata import Ingredients, RunMetadata
 from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
+from lora_tui.trainer.objectives.tables import schedule_for
+from lora_tui.trainer.objectives.told import noise_metadata
 from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.origin import origin_of
 from lora_tui.trainer.outputs import Checkpoints, Samples
@@ -64,7 +66,7 @@ class Loop:
         self.checkpoints = Checkpoints(
             session, trainee.adapter, RunMetadata(self._ingredients(), session.identity, session.started)
         )
-        renderer = Renderer(material.model)
+        renderer = Renderer(material.model, schedule_for(material.model, session.config.noise))
         self.samples = Samples(session, renderer, trainee.adapter, material.prompt, self._release_vae)
         self.validator = Validator(self.plan.validation, material.step, material.latent, material.conditioning)
         self.origin = origin_of(session, material.data, material.model)
@@ -73,7 +75,7 @@ class Loop:
         config, data, model = self.session.config, self.material.data, self.material.model
         return Ingredients(
             config, data.plan, model.facts, model.prediction, self.material.base, self.trainee.adapter.metadata(),
-            str(recipe(config.optimizer)), data.captions,
+            str(recipe(config.optimizer)), noise_metadata(model, config.noise), data.captions,
         )  # fmt: skip
 
     # -- the story -----------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lora_tui.choices import chosen
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import load_image
@@ -20,7 +19,7 @@ from lora_tui.trainer.data.passes import Latents, Texts, embed, to_pixels
 from lora_tui.trainer.data.prepared import Preparation, framing_of
 from lora_tui.trainer.data.transfer import moved
 from lora_tui.trainer.metadata import FileHashes
-from lora_tui.trainer.objectives.losses import LOSS, LOSSES
+from lora_tui.trainer.objectives.losses import loss_for
 from lora_tui.trainer.objectives.noise import fixed_noise
 from lora_tui.trainer.objectives.objective import objective_for
 from lora_tui.trainer.prepare import Data
@@ -51,15 +50,16 @@ class Material:
 
     def __post_init__(self) -> None:
         self._damage = Damage(self.session, [planned.image.uid for planned in self.data.plan.train])
-        objective = objective_for(self.model, self.session.config.noise)
-        self.step = StepFunction(self.model, objective, chosen(LOSSES, LOSS))
+        noise = self.session.config.noise
+        objective = objective_for(self.model, noise)
+        self.step = StepFunction(self.model, objective, loss_for(noise, objective.ratios), noise.offset_adaptive)
 
     def loader(self) -> Loader:
         """Batches of the plan."""
         data = self.data
-        offset = self.session.config.noise.noise_offset
+        noise = self.session.config.noise
         preparation = Preparation(
-            data.plan, self.model, self.step.objective, data.captions, data.rules_of, offset, self.latents, self.texts,
+            data.plan, self.model, self.step.objective, data.captions, data.rules_of, noise, self.latents, self.texts,
             self.text_length, self._damage.leave_out,
         )  # fmt: skip
         workers = 1 if self.latents is not None else min(DECODERS, len(os.sched_getaffinity(0)))

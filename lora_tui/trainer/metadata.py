@@ -18,7 +18,6 @@ from lora_tui.dataset.origin import in_one_line, origins_of
 from lora_tui.families.protocol import Facts
 from lora_tui.places import expand
 from lora_tui.trainer.dataset_metadata import dataset_metadata
-from lora_tui.trainer.objectives.losses import LOSS
 from lora_tui.weights.lora_file import as_text
 
 #: :attr:`Model.prediction` -> modelspec.prediction_type, which has no word for flow matching
@@ -54,6 +53,7 @@ class Ingredients:
         base: hashes of the file with the denoiser.
         network: the adapter's own entries.
         optimizer: its class and arguments as text.
+        noise: the entries of noise and loss.
         captions: texts by the images' uid.
     """
 
@@ -64,6 +64,7 @@ class Ingredients:
     base: FileHashes
     network: Mapping[str, Any]
     optimizer: str
+    noise: Mapping[str, Any]
     captions: Mapping[str, str]
 
 
@@ -113,10 +114,7 @@ class RunMetadata:
             "ss_full_fp16": False,
             "ss_cache_latents": config.memory.cache_latents,
             "ss_lowram": False,
-            "ss_noise_offset": config.noise.noise_offset or None,
-            "ss_min_snr_gamma": config.noise.min_snr_gamma or None,
-            "ss_zero_terminal_snr": False,
-            "ss_loss_type": LOSS,
+            **self._made_of.noise,
             "ss_prior_loss_weight": 1.0,
         }
 

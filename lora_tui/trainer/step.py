@@ -11,16 +11,21 @@ from lora_tui.families.protocol import Model, Tensors
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.data.transfer import moved
 from lora_tui.trainer.objectives.losses import Loss
+from lora_tui.trainer.objectives.noise import lifted
 from lora_tui.trainer.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
 class StepFunction:
-    """Losses of batches, computed on the model's device; the adapter's own weights stay float32."""
+    """Losses of batches, computed on the model's device; the adapter's own weights stay float32.
+
+    ``adaptive`` is the share of an image's own mean in its noise offset.
+    """
 
     model: Model
     objective: Objective
     loss: Loss
+    adaptive: float = 0.0
 
     def losses(self, batch: Prepared) -> Tensor:
         """Weighted error of each image: [batch], float32, with gradients. ``batch`` must hold an image."""
@@ -33,14 +38,22 @@ class StepFunction:
         if batch.tokens:
             with autocast(model.device, model.dtype):
                 conditioning.update(model.encode_text(batch.tokens))
-        return self.error(latents, inputs["noise"], inputs["timesteps"], conditioning)
+        noise = inputs["noise"]
+        if "lift" in inputs:
+            noise = lifted(noise, inputs["lift"], inputs["strength"], latents, self.adaptive)
+        return self.error(latents, noise, inputs["timesteps"], conditioning, inputs.get("extra"))
 
-    def error(self, latents: Tensor, noise: Tensor, timesteps: Tensor, conditioning: Tensors) -> Tensor:
-        """The same from tensors on the device: ``latents`` and ``noise`` [batch, c, h, w], ``timesteps`` [batch]."""
+    def error(
+        self, latents: Tensor, noise: Tensor, timesteps: Tensor, conditioning: Tensors, extra: Tensor | None = None
+    ) -> Tensor:
+        """The same from tensors on the device: ``latents`` and ``noise`` [batch, c, h, w], ``timesteps`` [batch].
+
+        ``extra`` noise is seen by the model and is not to be found.
+        """
         model, objective = self.model, self.objective
-        noisy = objective.add_noise(latents, noise, timesteps).to(model.dtype)
+        noisy = objective.add_noise(latents, noise if extra is None else noise + extra, timesteps).to(model.dtype)
         with autocast(model.device, model.dtype):
             predicted = model.predict(noisy, timesteps, conditioning)
-        errors = self.loss(predicted.float(), objective.target(latents, noise, timesteps)).mean(dim=(1, 2, 3))
+        errors = self.loss(predicted.float(), objective.target(latents, noise, timesteps), timesteps).mean(dim=(1, 2, 3))
         weights = objective.weights(timesteps)
         return errors if weights is None else errors * weights

@@ -9,15 +9,20 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from diffusers.optimization import get_scheduler
-from diffusers.training_utils import compute_snr
+from diffusers.training_utils import compute_density_for_timestep_sampling, compute_snr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.config.schema import LearningSection, NoiseSection
+from lora_tui.errors import UserError
 from lora_tui.trainer.objectives.diffusion import Diffusion
-from lora_tui.trainer.objectives.noise import fixed_noise, offset_noise, showing
+from lora_tui.trainer.objectives.flow import Flow, FlowSettings, draw_level, mode_level, shifted, size_shift
+from lora_tui.trainer.objectives.losses import loss_for, threshold
+from lora_tui.trainer.objectives.masked import image_means
+from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, lifted, pyramid_noise, showing
 from lora_tui.trainer.objectives.tables import alphas_cumprod, snr
-from lora_tui.trainer.objectives.weights import min_snr_weights
+from lora_tui.trainer.objectives.told import noise_metadata
+from lora_tui.trainer.objectives.weights import debiased_weights, min_snr_weights, p2_weights, velocity_like_weights
 from lora_tui.trainer.optim.schedules import rate_factor
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -131,7 +136,7 @@ def _shown(seed: int, uid: str, *, epoch: int = 0, repeat: int = 0, offset: floa
     """Noise and timestep of one showing, drawn in the order in which a batch draws them."""
     generator = showing(seed, epoch=epoch, uid=uid, repeat=repeat)
     timestep = _epsilon(**section).draw(generator, 64, 64)
-    return offset_noise(generator, (4, 64, 64), offset), timestep
+    return draw_noise(generator, (4, 64, 64), NoiseSection(noise_offset=offset)).noise, timestep
 
 
 def test_noise_is_named_not_counted() -> None:
@@ -161,3 +166,202 @@ def test_noise_is_standard_normal_and_the_offset_shifts_channels() -> None:
     difference = _shown(1, "a", offset=0.5)[0] - _shown(1, "a")[0]
     assert difference.std(dim=(1, 2)).max() < 1e-5
     assert difference.mean(dim=(1, 2)).abs().max() > 0.05
+
+
+def test_masked_errors_by_area_and_as_sd_scripts_counts_them() -> None:
+    errors = torch.rand(3, 4, 2, 2, generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(3, 1, 2, 2)
+    mask[1] = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
+    mask[2] = 0.0
+    by_area = image_means(errors, mask, by_area=True)
+    whole = image_means(errors, mask, by_area=False)
+    inside = errors[1, :, 0, 0].sum() + errors[1, :, 1, 1].sum() / 2
+    assert torch.allclose(by_area, torch.stack([errors[0].mean(), inside / (1.5 * 4), torch.tensor(0.0)]))
+    assert torch.allclose(whole, torch.stack([errors[0].mean(), inside / 16, torch.tensor(0.0)]))
+    assert torch.equal(image_means(errors, None, by_area=True), errors.mean(dim=(1, 2, 3)))
+
+
+def _ratio(step: int) -> float:
+    """SNR in plain arithmetic: the product of 1 - beta."""
+    kept = 1.0
+    for number in range(step + 1):
+        kept *= 1 - (0.00085**0.5 + (0.012**0.5 - 0.00085**0.5) * number / 999) ** 2
+    return kept / (1 - kept)
+
+
+@pytest.mark.parametrize("step", [0, 300, 999])
+def test_weights_are_those_of_sd_scripts_in_plain_arithmetic(step: int) -> None:
+    """custom_train_functions.py: apply_debiased_estimation, scale_v_..., add_v_prediction_like_loss, capped at 1000."""
+    ratio, capped, at = _ratio(step), min(_ratio(step), 1000.0), torch.tensor([step])
+
+    def weight(objective: Diffusion) -> float:
+        found = objective.weights(at)
+        assert found is not None
+        return float(found[0])
+
+    near = {"rel": 1e-3}
+    assert weight(_epsilon(debiased=True)) == pytest.approx(1 / math.sqrt(capped), **near)
+    assert weight(_velocity(debiased=True)) == pytest.approx(1 / (capped + 1), **near)
+    assert weight(_velocity(scale_v_pred=True)) == pytest.approx(capped / (capped + 1), **near)
+    assert weight(_epsilon(v_pred_like=0.5)) == pytest.approx(1 + 0.5 * (capped + 1) / capped, **near)
+    assert weight(_epsilon(p2_gamma=2.0)) == pytest.approx((1 + ratio) ** -2, **near)
+    assert weight(_velocity(p2_gamma=1.0)) == pytest.approx(ratio / (1 + ratio) ** 2, **near)
+    both = _epsilon(min_snr_gamma=5.0, debiased=True)
+    assert weight(both) == pytest.approx(min(ratio, 5) / ratio / math.sqrt(capped), **near)
+    assert _epsilon(scale_v_pred=True).weights(at) is None
+    assert _velocity(v_pred_like=0.5).weights(at) is None
+
+
+def test_weights_are_finite_at_both_ends() -> None:
+    ends = torch.tensor([0.0, 1e9, math.inf])
+    for weights in (debiased_weights(ends[1:]), velocity_like_weights(ends[1:], 0.5), p2_weights(ends[:2], 1.0)):
+        assert torch.isfinite(weights).all()
+    assert min_snr_weights(ends[:1], 5.0, velocity=True) == 0
+
+
+def test_a_zero_terminal_end_is_chosen_and_weighs_by_either_snr() -> None:
+    last = torch.tensor([999])
+    on = _velocity(zero_terminal_snr="on", min_snr_gamma=5.0)
+    assert on.ratios(last) == 0
+    assert on.weights(last) == 0
+    noise = torch.randn(1, 4, 4, 4)
+    assert torch.equal(on.add_noise(torch.randn(1, 4, 4, 4), noise, last), noise)
+    before = _velocity(zero_terminal_snr="on", min_snr_gamma=5.0, snr_before_zero=True)
+    assert before.ratios(last) == 0
+    assert torch.equal(before.weights(last), _velocity(min_snr_gamma=5.0).weights(last))  # type: ignore[arg-type]
+    own = Scheduled("v_prediction", rescale_betas_zero_snr=True)
+    assert Diffusion(own, NoiseSection()).ratios(last) == 0  # type: ignore[arg-type]
+    assert Diffusion(own, NoiseSection(zero_terminal_snr="off")).ratios(last) > 0  # type: ignore[arg-type]
+    assert noise_metadata(own, NoiseSection())["ss_zero_terminal_snr"] is True  # type: ignore[arg-type]
+    with pytest.raises(UserError):
+        _epsilon(zero_terminal_snr="on")
+
+
+@pytest.mark.parametrize("schedule", ["constant", "exponential", "snr"])
+@pytest.mark.parametrize("loss", ["huber", "smooth_l1"])
+def test_bent_losses_are_those_of_sd_scripts_in_plain_arithmetic(loss: str, schedule: str) -> None:
+    """train_util.py: get_huber_threshold_if_needed and conditional_loss."""
+    section = NoiseSection(loss=loss, huber_schedule=schedule, huber_c=0.2, huber_scale=1.5)  # type: ignore[arg-type]
+    predicted, target = torch.randn(3, 2, 2, 2), torch.randn(3, 2, 2, 2)
+    steps = [0, 400, 999]
+    found = loss_for(section, _epsilon().ratios)(predicted, target, torch.tensor(steps))
+    for row, step in enumerate(steps):
+        bend = {
+            "constant": 0.2 * 1.5,
+            "exponential": math.exp(math.log(0.2) / 1000 * step) * 1.5,
+            "snr": 0.8 / (1 + _ratio(step) ** -0.5) ** 2 + 0.2,
+        }[schedule]
+        assert threshold(section, torch.tensor([step]), _epsilon().ratios) == pytest.approx(bend, rel=1e-3)
+        root = math.sqrt(float(predicted[row, 0, 0, 0] - target[row, 0, 0, 0]) ** 2 + bend**2) - bend
+        assert float(found[row, 0, 0, 0]) == pytest.approx(2 * root * (bend if loss == "huber" else 1), rel=2e-3)
+
+
+def test_plain_losses_are_those_of_torch() -> None:
+    predicted, target, at = torch.randn(3, 2, 2, 2), torch.randn(3, 2, 2, 2), torch.tensor([1, 2, 3])
+    for name, theirs in (("l2", torch.nn.functional.mse_loss), ("l1", torch.nn.functional.l1_loss)):
+        ours = loss_for(NoiseSection(loss=name), _epsilon().ratios)(predicted, target, at)  # type: ignore[arg-type]
+        assert torch.equal(ours, theirs(predicted, target, reduction="none"))
+
+
+def _noise(**section: Any) -> dict[str, torch.Tensor]:
+    return draw_noise(showing(5, epoch=0, uid="a", repeat=0), (4, 32, 48), NoiseSection(**section)).tensors()
+
+
+def test_every_kind_of_noise_is_named_and_leaves_the_first_draw_as_it_was() -> None:
+    plain = _noise()["noise"]
+    for section in (
+        {"noise_offset": 0.1},
+        {"noise_offset": 0.1, "offset_random": True},
+        {"noise_offset": 0.1, "offset_adaptive": 0.5},
+        {"ip_noise_gamma": 0.1, "ip_noise_random": True},
+        {"pyramid_levels": 6},
+    ):
+        one, other = _noise(**section), _noise(**section)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    difference = _noise(noise_offset=0.1, offset_random=True)["noise"] - plain
+    assert difference.std(dim=(1, 2)).max() < 1e-6
+    assert difference.abs().max() < _noise(noise_offset=0.1)["noise"].sub(plain).abs().max()
+    extra = _noise(ip_noise_gamma=0.1)
+    assert torch.equal(extra["noise"], plain)
+    assert extra["extra"].std().item() == pytest.approx(0.1, rel=0.05)
+
+
+def test_an_adaptive_offset_follows_the_image() -> None:
+    """sd-scripts' apply_noise_offset: (offset + scale |mean|), not below 0, times a normal number for each channel."""
+    drawn = _noise(noise_offset=0.1, offset_adaptive=-0.05)
+    latents = torch.stack([torch.full((32, 48), value) for value in (1.0, -1.0, 10.0, 0.0)])[None]
+    found = lifted(drawn["noise"][None], drawn["lift"][None], drawn["strength"][None], latents, -0.05)[0]
+    for channel, strength in enumerate((0.05, 0.05, 0.0, 0.1)):
+        expected = drawn["noise"][channel] + strength * drawn["lift"][channel]
+        assert torch.allclose(found[channel], expected, atol=1e-6)
+
+
+def test_pyramid_noise_is_coarse_and_of_deviation_one() -> None:
+    fine = torch.randn((4, 64, 64), generator=torch.Generator().manual_seed(1))
+    coarse = pyramid_noise(fine, torch.Generator().manual_seed(2), 8, 0.8)
+    assert coarse.std().item() == pytest.approx(1.0, abs=1e-5)
+
+    def smoothness(noise: torch.Tensor) -> float:
+        return float(torch.nn.functional.avg_pool2d(noise[None], 16).std())
+
+    assert smoothness(coarse) > 4 * smoothness(fine)
+    one = pyramid_noise(fine, torch.Generator().manual_seed(2), 1, 0.8)
+    assert smoothness(one) < 1.3 * smoothness(fine)  # the first level is as fine as the noise itself
+
+
+FLOWS: list[tuple[FlowSettings, dict[str, Any]]] = [
+    (FlowSettings("logit_normal", mean=0.4, deviation=1.3), {"logit_mean": 0.4, "logit_std": 1.3}),
+    (FlowSettings("mode", scale=1.29), {"mode_scale": 1.29}),
+    (FlowSettings("uniform"), {}),
+]
+
+
+@pytest.mark.parametrize(("settings", "theirs"), FLOWS, ids=[one.sampling for one, _ in FLOWS])
+def test_levels_of_flow_are_spread_as_diffusers_spreads_them(settings: FlowSettings, theirs: dict[str, Any]) -> None:
+    count = 4000
+    generator = torch.Generator().manual_seed(3)
+    ours = sorted(draw_level(generator, settings) for _number in range(count))
+    scheme = settings.sampling if theirs else "none"
+    arguments = {"logit_mean": 0.0, "logit_std": 1.0, "mode_scale": 1.0, **theirs}
+    expected = compute_density_for_timestep_sampling(
+        scheme, count, generator=torch.Generator().manual_seed(4), **arguments
+    )
+    gaps = torch.tensor(ours) - torch.sort(expected.double()).values
+    assert gaps.abs().max() < 0.05  # two samples of 4000 of one distribution
+    assert 0 <= ours[0] and ours[-1] <= 1
+
+
+def test_shifts_of_flow_are_those_of_diffusers_scheduler() -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+    theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    for index in (0, 300, 900):
+        assert shifted((1000 - index) / 1000, 3.0) == pytest.approx(float(theirs.sigmas[index]), abs=1e-6)
+    for tokens in (256, 1024, 4096):
+        assert math.log(size_shift(tokens)) == pytest.approx(calculate_shift(tokens))
+    dynamic = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    assert dynamic.time_shift(0.7, 1.0, torch.tensor(0.3)) == pytest.approx(shifted(0.3, math.exp(0.7)))
+    assert mode_level(0.25, 0.0) == 0.75
+
+
+def test_flow_mixes_and_aims_as_diffusers_does() -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    class Flowing(Scheduled):
+        def shift(self, width: int, height: int) -> float:
+            return 2.0
+
+    flow = Flow(Flowing("flow"), NoiseSection(min_timestep=100, max_timestep=900))  # type: ignore[arg-type]
+    latents, noise = torch.randn(2, 4, 4, 4), torch.randn(2, 4, 4, 4)
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    steps = scheduler.timesteps[[250, 750]]
+    assert torch.allclose(
+        flow.add_noise(latents, noise, steps), scheduler.scale_noise(latents, steps, noise), atol=1e-5
+    )
+    assert torch.equal(flow.target(latents, noise, steps), noise - latents)
+    drawn = [flow.draw(showing(1, epoch=0, uid=str(n), repeat=0), 64, 64) for n in range(300)]
+    assert 100 <= min(drawn) and max(drawn) <= 900
+    assert sum(drawn) / 300 > 550  # shifted towards noise
+    assert flow.levels(2) == pytest.approx([300, 700])
+    assert flow.ratios(torch.tensor([500.0])) == 1

@@ -91,9 +91,14 @@ VARIANTS = {
     },
     "fp16, checkpointed": {"memory": {"precision": "fp16", "gradient_checkpointing": True}},
     "encoding in the step": {"memory": {"cache_latents": False}, "data": {"flip": True}},
-    "LoCon, weighted loss, offset noise": {
+    "LoCon, Prodigy, weighted loss, noise of many kinds": {
         "network": {"type": "locon", "conv_rank": 2, "conv_alpha": 1.0},
-        "noise": {"min_snr_gamma": 5.0, "noise_offset": 0.1},
+        "noise": {
+            "min_snr_gamma": 5.0, "noise_offset": 0.1, "offset_random": True, "offset_adaptive": 0.1,
+            "ip_noise_gamma": 0.1, "loss": "smooth_l1", "huber_c": 0.5,
+        },
+        "optimizer": {"type": "prodigy", "args": ["d0=1e-3"]},
+        "learning": {"unet_lr": 1.0, "text_encoder_lr": 1.0},
     },
     "squares, no validation": {"data": {"buckets": False}, "validation": {"mode": "off"}},
 }

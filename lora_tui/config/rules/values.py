@@ -13,7 +13,6 @@ from lora_tui.config.schema import Config
 from lora_tui.families import facts_for
 from lora_tui.text import _, plain
 
-HIGH_NOISE_OFFSET = 0.15
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -72,34 +71,6 @@ def learning(config: Config) -> Iterator[Finding]:
                 _("Lower it to {rate}.").format(rate="1e-4"),
                 "learning.high_rate",
             )
-
-
-def noise(config: Config) -> Iterator[Finding]:
-    """Noise levels and loss weights."""
-    section = config.noise
-    if section.min_timestep >= section.max_timestep:
-        yield error(
-            "noise.min_timestep",
-            _("The lowest timestep {low} is not below the highest, {high}: no noise level is left.").format(
-                low=section.min_timestep, high=section.max_timestep
-            ),
-            _("Set noise.min_timestep below noise.max_timestep; 0 and 1000 train all."),
-            "noise.empty_range",
-        )
-    if section.noise_offset > HIGH_NOISE_OFFSET:
-        yield warning(
-            "noise.noise_offset",
-            _("A noise offset of {value} washes contrast out.").format(value=f"{section.noise_offset:g}"),
-            _("Use at most 0.1."),
-            "noise.high_offset",
-        )
-    if 0 < section.min_snr_gamma < 1:
-        yield warning(
-            "noise.min_snr_gamma",
-            _("A gamma below 1 leaves hardly any weight to fine detail."),
-            _("Use 5, or 0 to turn it off."),
-            "noise.low_gamma",
-        )
 
 
 def samples(config: Config) -> Iterator[Finding]:
@@ -252,4 +223,4 @@ def _no_effect(spec: FieldSpec, config: Config) -> Finding:
     return warning(spec.key, message, remedy, "config.no_effect")
 
 
-RULES = (network, learning, noise, samples, data, memory, name, without_effect)
+RULES = (network, learning, samples, data, memory, name, without_effect)

@@ -4,11 +4,11 @@ from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.schema.learning import (
     LearningSection,
     NetworkSection,
-    NoiseSection,
     StepSection,
     ValidationSection,
 )
 from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
 from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
 from lora_tui.config.schema.section import Precision, Sampler, Schedule, Section

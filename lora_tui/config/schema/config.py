@@ -8,11 +8,11 @@ from lora_tui.config.option import option
 from lora_tui.config.schema.learning import (
     LearningSection,
     NetworkSection,
-    NoiseSection,
     StepSection,
     ValidationSection,
 )
 from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
 from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
 from lora_tui.config.schema.section import Section

@@ -1,4 +1,4 @@
-"""How it learns: network, rates, length, noise, validation."""
+"""How it learns: network, rates, length, validation."""
 
 from __future__ import annotations
 
@@ -192,46 +192,6 @@ class StepSection(Section):
         ge=0,
         le=2**32 - 1,
         peers=("seed",),
-    )
-
-
-class NoiseSection(Section):
-    """Noise, loss"""
-
-    min_snr_gamma: float = option(
-        0.0,
-        N_("min-SNR gamma"),
-        N_("Weighs easy timesteps down so that learning is steadier; 5 is usual, 0 is off."),
-        ge=0,
-        le=100,
-        peers=("min_snr_gamma", "snr_gamma"),
-    )
-    noise_offset: float = option(
-        0.0,
-        N_("noise offset"),
-        N_("Helps very dark and very bright images; up to 0.1, 0 is off."),
-        ge=0,
-        le=1,
-        expert=True,
-        peers=("noise_offset",),
-    )
-    min_timestep: int = option(
-        0,
-        N_("lowest timestep"),
-        N_("Noise levels below this are not trained. Low timesteps are fine detail."),
-        ge=0,
-        le=999,
-        expert=True,
-        peers=("min_timestep",),
-    )
-    max_timestep: int = option(
-        1000,
-        N_("highest timestep"),
-        N_("Noise levels from this on are not trained. High timesteps are composition."),
-        ge=1,
-        le=1000,
-        expert=True,
-        peers=("max_timestep",),
     )
 
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from lora_tui.captions.as_trained import CaptionRules, caption_for
+from lora_tui.config.schema import NoiseSection
 from lora_tui.dataset.batches import Batch, DataPlan, Item, PlannedImage
 from lora_tui.dataset.load import load_image
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
 from lora_tui.trainer.data.passes import Latents, Texts, to_pixels
 from lora_tui.trainer.data.transfer import pinned
-from lora_tui.trainer.objectives.noise import fixed_noise, offset_noise, showing
+from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, showing
 from lora_tui.trainer.objectives.objective import Objective
 
 
@@ -50,7 +51,7 @@ class Preparation:
 
     Attributes:
         rules_of: what is done to an image's caption, by its uid.
-        noise_offset: see :func:`~lora_tui.trainer.objectives.noise.offset_noise`.
+        noise: see :func:`~lora_tui.trainer.objectives.noise.draw_noise`.
         latents, texts: the caches; none where the VAE or the text encoders work in the step.
         text_length: of rows of tokens, see :meth:`~lora_tui.families.protocol.Model.text_length`.
         leave_out: told of an image that cannot be decoded, which is then left out of its batch; it may raise.
@@ -61,7 +62,7 @@ class Preparation:
     objective: Objective
     captions: Mapping[str, str]
     rules_of: Callable[[str], CaptionRules]
-    noise_offset: float
+    noise: NoiseSection
     latents: Latents | None
     texts: Texts | None
     text_length: int
@@ -83,8 +84,9 @@ class Preparation:
         for item in items:
             generator = showing(self.plan.seed, epoch=epoch, uid=self._uid(item), repeat=item.repeat)
             timesteps.append(self.objective.draw(generator, size.width, size.height))
-            noises.append(offset_noise(generator, shape, self.noise_offset))
-        inputs = {"noise": torch.stack(noises), "timesteps": self.objective.as_tensor(timesteps)}
+            noises.append(draw_noise(generator, shape, self.noise).tensors())
+        inputs = {name: torch.stack([one[name] for one in noises]) for name in noises[0]}
+        inputs["timesteps"] = self.objective.as_tensor(timesteps)
         inputs["pixels" if self.latents is None else "latents"] = torch.stack([image for _item, image in found])
         if self.latents is None:
             inputs["posterior"] = torch.stack([self._posterior(epoch, item, shape) for item in items])

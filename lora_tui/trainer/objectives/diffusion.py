@@ -7,15 +7,24 @@ appendix D (velocity).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from lora_tui.config.schema import NoiseSection
+from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
-from lora_tui.trainer.objectives.tables import alphas_cumprod, snr
-from lora_tui.trainer.objectives.weights import min_snr_weights
+from lora_tui.text import _
+from lora_tui.trainer.objectives.tables import ZERO_TERMINAL, alphas_cumprod, schedule_for, snr
+from lora_tui.trainer.objectives.weights import (
+    debiased_weights,
+    min_snr_weights,
+    p2_weights,
+    velocity_like_weights,
+    velocity_scale,
+)
 
 
 class Diffusion:
@@ -29,11 +38,22 @@ class Diffusion:
 
         Raises:
             ValueError: the model's schedule names a table that this does not know.
+            UserError: noise is to be predicted where nothing else is left.
         """
         self._velocity = model.prediction == "v_prediction"
-        self._table = alphas_cumprod(model.scheduler_config()).to(model.device)
+        schedule = schedule_for(model, section)
+        if schedule.get(ZERO_TERMINAL) and not self._velocity:
+            raise UserError(
+                _("with zero-terminal SNR a model that predicts noise has nothing to learn at the last timestep."),
+                place="noise.zero_terminal_snr",
+                remedy=_("Set it to off: this base model predicts noise."),
+                code="noise.zero_terminal",
+            )
+        self._table = alphas_cumprod(schedule).to(model.device)
+        usual = alphas_cumprod({**schedule, ZERO_TERMINAL: False}) if section.snr_before_zero else self._table
+        self._weighed = usual.to(model.device)  # the table whose SNR weighs
         self._range = (section.min_timestep, section.max_timestep)  # the end is excluded
-        self._gamma = section.min_snr_gamma
+        self._section = section
 
     def draw(self, generator: torch.Generator, width: int, height: int) -> float:
         return int(torch.randint(*self._range, (1,), generator=generator))
@@ -55,10 +75,24 @@ class Diffusion:
         image, share = self._shares(latents, timesteps)
         return image * noise - share * latents
 
+    def ratios(self, timesteps: Tensor) -> Tensor:
+        return snr(self._table[timesteps])
+
     def weights(self, timesteps: Tensor) -> Tensor | None:
-        if self._gamma <= 0:
-            return None
-        return min_snr_weights(snr(self._table[timesteps]), self._gamma, velocity=self._velocity)
+        section, velocity = self._section, self._velocity
+        ratios = snr(self._weighed[timesteps])
+        factors = []
+        if section.min_snr_gamma > 0:
+            factors.append(min_snr_weights(ratios, section.min_snr_gamma, velocity=velocity))
+        if velocity and section.scale_v_pred:
+            factors.append(velocity_scale(ratios))
+        if not velocity and section.v_pred_like > 0:
+            factors.append(velocity_like_weights(ratios, section.v_pred_like))
+        if section.debiased:
+            factors.append(debiased_weights(ratios, velocity=velocity))
+        if section.p2_gamma > 0:
+            factors.append(p2_weights(ratios, section.p2_gamma, velocity=velocity))
+        return functools.reduce(torch.mul, factors) if factors else None
 
     def _shares(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """The factors of image and noise at ``timesteps``, to be multiplied with tensors shaped as ``latents``."""

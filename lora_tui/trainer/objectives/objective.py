@@ -16,6 +16,7 @@ from lora_tui.families.protocol import Model
 OBJECTIVES = {
     "epsilon": "lora_tui.trainer.objectives.diffusion:Diffusion",
     "v_prediction": "lora_tui.trainer.objectives.diffusion:Diffusion",
+    "flow": "lora_tui.trainer.objectives.flow:Flow",
 }
 
 
@@ -45,6 +46,10 @@ class Objective(Protocol):
         """What the model should predict."""
         ...
 
+    def ratios(self, timesteps: Tensor) -> Tensor:
+        """Signal-to-noise ratios (power of the image over that of the noise) at ``timesteps``, [batch]."""
+        ...
+
     def weights(self, timesteps: Tensor) -> Tensor | None:
         """Weights of the images' errors, [batch]; none where all count alike."""
         ...
@@ -55,6 +60,7 @@ def objective_for(model: Model, section: NoiseSection) -> Objective:
 
     Raises:
         ValueError: the model's noise schedule is one that the objective does not know.
+        UserError: a setting makes no sense for what the model predicts.
     """
     found: Objective = chosen(OBJECTIVES, model.prediction)(model, section)
     return found

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lora_tui.config.schema import NoiseSection
+from lora_tui.families.protocol import Model
+
 #: The entry of a scheduler configuration that ends the table in nothing but noise, in diffusers' words.
 ZERO_TERMINAL = "rescale_betas_zero_snr"
 
@@ -32,6 +35,14 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
         raise ValueError(f"unknown beta_schedule {kind!r}")
     kept = torch.cumprod(1.0 - betas, dim=0)
     return zero_terminal(kept) if config.get(ZERO_TERMINAL) else kept
+
+
+def schedule_for(model: Model, section: NoiseSection) -> Mapping[str, Any]:
+    """The model's noise schedule in diffusers' words, ended as the settings say."""
+    schedule = model.scheduler_config()
+    if section.zero_terminal_snr == "auto":
+        return schedule
+    return {**schedule, ZERO_TERMINAL: section.zero_terminal_snr == "on"}
 
 
 def zero_terminal(kept: Tensor) -> Tensor:

@@ -136,6 +136,9 @@ class Velocity:
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         return noise - latents
 
+    def ratios(self, timesteps: Tensor) -> Tensor:
+        return ((1000 - timesteps) / timesteps) ** 2
+
     def weights(self, timesteps: Tensor) -> Tensor | None:
         return None
 

@@ -1,0 +1,37 @@
+"""What LoRA files say of noise and loss, in sd-scripts' names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lora_tui.config.schema import NoiseSection
+from lora_tui.families.protocol import Model
+from lora_tui.trainer.objectives.losses import BENT
+from lora_tui.trainer.objectives.tables import ZERO_TERMINAL, schedule_for
+
+
+def noise_metadata(model: Model, section: NoiseSection) -> dict[str, Any]:
+    """The ``ss_`` entries of the settings; none for what is not used."""
+    bent, velocity = section.loss in BENT, model.prediction == "v_prediction"
+    offset, pyramid, extra = section.noise_offset > 0, section.pyramid_levels > 0, section.ip_noise_gamma > 0
+    return {
+        "ss_loss_type": section.loss,
+        "ss_huber_schedule": section.huber_schedule if bent else None,
+        "ss_huber_c": section.huber_c if bent else None,
+        "ss_huber_scale": section.huber_scale if bent else None,
+        "ss_min_snr_gamma": section.min_snr_gamma or None,
+        "ss_debiased_estimation": section.debiased,
+        "ss_p2_gamma": section.p2_gamma or None,
+        "ss_scale_v_pred_loss_like_noise_pred": velocity and section.scale_v_pred,
+        "ss_v_pred_like_loss": None if velocity else section.v_pred_like or None,
+        "ss_zero_terminal_snr": bool(schedule_for(model, section).get(ZERO_TERMINAL)),
+        "ss_noise_offset": section.noise_offset or None,
+        "ss_noise_offset_random_strength": offset and section.offset_random,
+        "ss_adaptive_noise_scale": (section.offset_adaptive or None) if offset else None,
+        "ss_multires_noise_iterations": section.pyramid_levels or None,
+        "ss_multires_noise_discount": section.pyramid_discount if pyramid else None,
+        "ss_ip_noise_gamma": section.ip_noise_gamma or None,
+        "ss_ip_noise_gamma_random_strength": extra and section.ip_noise_random,
+        "ss_min_timestep": section.min_timestep or None,
+        "ss_max_timestep": None if section.max_timestep == 1000 else section.max_timestep,
+    }
