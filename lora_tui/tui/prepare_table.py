@@ -84,7 +84,7 @@ class PlanTable:
             return [sign, Cell(name, "" if tone == "error" else tone), *blank, Cell(plain(row.message), tone)]
         facts, size = row.image.facts, row.pieces[0].fitted.size
         cut = cut_percent(row)
-        bucket = self._bucket(size)
+        bucket = self.bucket(size)
         return [
             Cell(" "),
             Cell(plain(row.key)),
@@ -96,7 +96,7 @@ class PlanTable:
             Cell(_(", ").join(notes_of(row)), "muted"),
         ]
 
-    def _bucket(self, size: Size) -> Size | None:
+    def bucket(self, size: Size) -> Size | None:
         """What the trainer makes of a new image with the parameters as they are."""
         if self._config is None:
             return None

@@ -43,6 +43,7 @@ from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words, sentences
 from lora_tui.tui.work import PROGRESS_SECONDS
+from lora_tui.tui.workspace import Change
 
 if TYPE_CHECKING:
     from lora_tui.dataset.scan import Scan
@@ -121,6 +122,10 @@ class PrepareScreen(BaseScreen):
 
     def on_unmount(self) -> None:
         self._stop.set()
+
+    def workspace_changed(self, changed: frozenset[Change]) -> None:
+        if "project" in changed and self.scan is not None:  # it is read again
+            self.read_source()
 
     @property
     def settings(self) -> FormList:

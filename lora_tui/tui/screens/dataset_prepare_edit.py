@@ -94,7 +94,7 @@ class PrepareEditing:
         rows = screen.form.rows() if screen.form is not None else ()
         if here in rows:
             screen.settings.cursor = rows.index(here)
-        if read:
+        if read or screen.scan is None:
             screen.read_source()
         else:
             screen.replan()

@@ -153,6 +153,8 @@ class PrepareLook:
                 words.append(_("the part {width} x {height}").format(width=right - left, height=bottom - top))
         if cut := cut_percent(item):
             words.append(_("{share}% cut").format(share=cut))
+        if bucket := self._screen.table.bucket(item.pieces[0].fitted.size):
+            words.append(_("bucket {width}x{height}").format(width=bucket.width, height=bucket.height))
         return [*words, *notes_of(item)]
 
 

@@ -105,18 +105,13 @@ class PrepareRun:
         if found is not None:
             self._show(*found)
 
-    def _show(self, task: TaskFolder, status: TaskStatus | None) -> None:
+    def _show(self, task: TaskFolder, request: dict[str, str], status: TaskStatus | None = None) -> None:
         self._screen.add_class("-task")
-        self._request, self.report = {}, None
+        self._request, self.report = request, None
         self.progress.follow(task, status)
-        start_job(self._screen, partial(self._look_at, task), "request")
         self._screen.set_focus(self._screen.images)
         if status is not None and not status.alive:
             self.ended(status)
-        self._screen.refresh_keys()
-
-    async def _look_at(self, task: TaskFolder) -> None:
-        self._request = await in_thread(_request_of, task)
         self._screen.refresh_keys()
 
     def ended(self, status: TaskStatus) -> None:
@@ -127,7 +122,8 @@ class PrepareRun:
         start_job(screen, partial(self._note, status.task), "told", alone=False)
         if self._is_done:
             key = screen.shell.keymap.shown("prepare.use")
-            screen.tell(_("The images are ready. {key} trains on them.").format(key=key), "success")
+            offer = _("The images are ready. {key} trains on them.").format(key=key)
+            screen.tell(_("The images are ready.") if self.refusal("use") else offer, "success")
         screen.refresh_keys()
 
     async def _note(self, task: TaskFolder) -> None:
@@ -162,7 +158,7 @@ class PrepareRun:
         except Exception as error:
             screen.tell(failure_words(screen.shell, error), "error")
             return
-        self._show(task, None)
+        self._show(task, {"source": str(plan.source), "destination": str(place)})
         screen.tell(_("Started; it goes on when you leave this screen or the program."), "success")
 
     # -- while it is at work
@@ -267,12 +263,13 @@ def _same(one: str, other: str) -> bool:
     return bool(one) and normpath(one) == normpath(other)
 
 
-def _task_to_show(project: Path) -> tuple[TaskFolder, TaskStatus] | None:
+def _task_to_show(project: Path) -> tuple[TaskFolder, dict[str, str], TaskStatus] | None:
     """The newest preparation that is at work, else the newest whose end was not told."""
     told = {task.root for task in remembered_tasks(project)} - {task.root for task in untold_tasks(project)}
     found = [(task, task_status(task)) for task in remembered_tasks(project) if task.name.endswith(f"-{KIND}")]
     living = [pair for pair in found if pair[1].alive]
-    return next(iter([*living, *(pair for pair in found if pair[0].root not in told)]), None)
+    shown = next(iter([*living, *(pair for pair in found if pair[0].root not in told)]), None)
+    return None if shown is None else (shown[0], _request_of(shown[0]), shown[1])
 
 
 def _request_of(task: TaskFolder) -> dict[str, str]:
