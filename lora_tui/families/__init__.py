@@ -25,6 +25,7 @@ FAMILIES = {
     "sd15": "lora_tui.families.sd15",
     "sd2": "lora_tui.families.sd2",
     "sdxl": "lora_tui.families.sdxl",
+    "flux": "lora_tui.families.flux",
 }
 
 

@@ -22,11 +22,16 @@ class ModelSection(Section):
         path="model",
         peers=("pretrained_model_name_or_path", "base_model_name"),
     )
-    family: Literal["sd15", "sd2", "sdxl"] = option(
+    family: Literal["sd15", "sd2", "sdxl", "flux"] = option(
         "sd15",
         N_("family"),
         N_("The architecture of the base model. A file of another family is refused before anything loads."),
-        labels=(("sd15", "Stable Diffusion 1.5"), ("sd2", "Stable Diffusion 2"), ("sdxl", "Stable Diffusion XL")),
+        labels=(
+            ("sd15", "Stable Diffusion 1.5"),
+            ("sd2", "Stable Diffusion 2"),
+            ("sdxl", "Stable Diffusion XL"),
+            ("flux", "FLUX.1"),
+        ),
         peers=("model_train_type", "v2", "arch"),
     )
     prediction: Literal["auto", "epsilon", "v_prediction"] = option(
@@ -52,6 +57,41 @@ class ModelSection(Section):
         expert=True,
         path="model",
         peers=("vae",),
+    )
+    clip_l: str = option(
+        "",
+        "CLIP-L",
+        N_(
+            "The text encoder clip_l.safetensors, or a folder with it, where the base model is the transformer alone. "
+            "Empty uses the base model's own."
+        ),
+        path="model",
+        families=("flux",),
+        peers=("clip_l", "clip_l_path"),
+    )
+    t5xxl: str = option(
+        "",
+        "T5-XXL",
+        N_(
+            "The text encoder t5xxl.safetensors (bf16, fp16 or fp8), or a folder with it, where the base model is the "
+            "transformer alone. Empty uses the base model's own."
+        ),
+        path="model",
+        families=("flux",),
+        peers=("t5xxl", "t5xxl_path"),
+    )
+    guidance: float = option(
+        1.0,
+        N_("trained guidance"),
+        N_(
+            "The strength of guidance that the network is told while it learns; FLUX.1 dev takes one. 1 is usual: the "
+            "LoRA then serves at any strength."
+        ),
+        ge=0,
+        le=100,
+        expert=True,
+        families=("flux",),
+        peers=("guidance_scale",),
     )
     clip_skip: int = option(
         2,
@@ -407,6 +447,18 @@ class CaptionSection(Section):
         expert=True,
         families=("sd15", "sd2", "sdxl"),
         peers=("max_token_length",),
+    )
+    t5_tokens: Literal[128, 256, 512] = option(
+        512,
+        N_("T5 token limit"),
+        N_(
+            "Captions are cut or filled up to this many tokens of T5. FLUX.1 dev learned with 512, schnell with 256; "
+            "fewer take less memory and time, and change what an empty rest of a caption means."
+        ),
+        unit="tokens",
+        expert=True,
+        families=("flux",),
+        peers=("t5xxl_max_token_length",),
     )
     variants: int = option(
         16,

@@ -32,10 +32,12 @@ class FluxFacts:
     latent_factor: int = 8
     latent_channels: int = 16
     denoiser: str = "transformer"
-    model_version: str = "flux1"
-    architecture: str = "flux-1-dev"
+    text_layer: int = 1
     implementation: str = "https://github.com/black-forest-labs/flux"
     full: Shape = DEV
+
+    def versions(self, prediction: str) -> tuple[str, str]:
+        return "flux1", "flux-1-dev"
 
     def targets(
         self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False

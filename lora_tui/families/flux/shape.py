@@ -216,7 +216,6 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
         text_width=shapes["txt_in.weight"][1],
         pooled_width=shapes["vector_in.in_layer.weight"][1],
         guidance="guidance_in.in_layer.weight" in shapes,
-        latent_channels=channels // PATCH**2,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 #: family as the schema calls it -> the module with its names
 NAMES = {
+    "flux": "lora_tui.weights.names.flux",
     "sd15": "lora_tui.weights.names.sd15",
     "sd2": "lora_tui.weights.names.sd2",
     "sdxl": "lora_tui.weights.names.sdxl",

@@ -1,0 +1,285 @@
+"""FLUX.1 dev and schnell in torch: encode text with CLIP and T5, images with the VAE, predict, decode."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, FluxTransformer2DModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+
+from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families.flux.facts import FACTS
+from lora_tui.families.flux.model_parts import Parts
+from lora_tui.families.flux.shape import PATCH
+from lora_tui.families.protocol import Framing, Releasable, TargetModule
+from lora_tui.families.source import Source
+from lora_tui.families.state_dicts import weights_id
+from lora_tui.families.text_chunks import CHUNK, chunk_ids
+
+TIMESTEPS = 1000
+#: Tokens of an image for which the published model's noise levels are shifted by e to the power of the value, and
+#: between which the power is linear: the schedule of FLUX.1 dev.
+SHIFT_TOKENS, SHIFT_POWERS = (256, 4096), (0.5, 1.15)
+
+
+class FluxModel:
+    """The parts of one base model on ``device`` in ``dtype``; the VAE always works in float32.
+
+    See :class:`lora_tui.families.protocol.Model`.
+    """
+
+    prediction = "flow"
+
+    def __init__(
+        self, section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Resolve the sources and look at their headers; nothing large is read yet.
+
+        Raises:
+            UserError: a part is missing, pickled, of another family, or damaged.
+        """
+        self.facts = FACTS
+        self.device = device
+        self.dtype = dtype
+        self._guidance = section.guidance
+        self._tokens = captions.t5_tokens
+        self._parts = Parts(section)
+        self.embeds_guidance = self._parts.shape.guidance
+        self._transformer: FluxTransformer2DModel | None = None
+        self._clip: CLIPTextModel | None = None
+        self._t5: T5EncoderModel | None = None
+        self._vae: AutoencoderKL | None = None
+        self._told: list[Tensor] = []  # timesteps and guidance of the prediction that is being made
+        self._tokenizers: tuple[CLIPTokenizer, T5Tokenizer] | None = None
+        self._tokenizing = threading.Lock()  # a tokenizer's own state is not for several threads at once
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> Source:
+        return self._parts.source
+
+    @property
+    def transformer(self) -> FluxTransformer2DModel:
+        if self._transformer is None:
+            network = _frozen(self._parts.transformer(self.dtype)).to(self.device)
+            network.time_text_embed.register_forward_pre_hook(self._exact_numbers)
+            self._transformer = network
+        assert self._transformer is not None
+        return self._transformer
+
+    @property
+    def clip(self) -> CLIPTextModel:
+        if self._clip is None:
+            self._clip = _frozen(self._parts.clip(self.dtype)).to(self.device)
+        return self._clip
+
+    @property
+    def t5(self) -> T5EncoderModel:
+        """T5; in bfloat16 where the rest is float16, in which its states overflow."""
+        if self._t5 is None:
+            dtype = torch.bfloat16 if self.dtype == torch.float16 else self.dtype
+            self._t5 = _frozen(self._parts.t5(dtype)).to(self.device)
+        return self._t5
+
+    @property
+    def vae(self) -> AutoencoderKL:
+        if self._vae is None:
+            self._vae = _frozen(self._parts.vae()).to(self.device)
+        return self._vae
+
+    def adapted_modules(self, *, text_encoder: bool) -> dict[str, nn.Module]:
+        modules: dict[str, nn.Module] = {"transformer": self.transformer}
+        if text_encoder:
+            modules["text_encoder"] = getattr(self.clip, "text_model", self.clip)
+        return modules
+
+    def targets(self, *, text_encoder: bool, convolutions: bool = False) -> tuple[TargetModule, ...]:
+        return FACTS.targets(self.source.path, text_encoder=text_encoder)
+
+    def weight_files(self) -> tuple[Path, ...]:
+        return self._parts.files()
+
+    def enable_checkpointing(self, *, text_encoder: bool) -> None:
+        self.transformer.enable_gradient_checkpointing()
+        if text_encoder:
+            clip: Any = self.clip
+            clip.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            clip.train()  # transformers checkpoints only in training mode; CLIP has no dropout
+
+    def loaded(self) -> list[nn.Module]:
+        parts = (self._transformer, self._clip, self._t5, self._vae)
+        return [part for part in parts if part is not None]
+
+    def release(self, *parts: Releasable) -> None:
+        if "vae" in parts:
+            self._vae = None
+        if "text_encoders" in parts:
+            self._clip = self._t5 = None
+        self._empty_cache()
+
+    def park(self) -> None:
+        for part in self.loaded():
+            part.to("cpu")
+        self._empty_cache()
+
+    def unpark(self) -> None:
+        for part in self.loaded():
+            part.to(self.device)
+
+    def _empty_cache(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # -- text ----------------------------------------------------------------------------------------------------
+
+    def token_count(self, text: str) -> int:
+        """Tokens of T5: CLIP, which reads 75, gives the pooled vector alone."""
+        return len(self._rows(1, [text])[0])
+
+    def text_length(self, texts: Iterable[str]) -> int:
+        """In tokens of T5: always those that are set, for the network attends to what fills a caption up."""
+        return self._tokens
+
+    def tokenize(self, texts: Sequence[str], length: int) -> dict[str, Tensor]:
+        """``{"ids": [batch, 77], "ids_2": [batch, length]}``: CLIP's, and T5's with its end."""
+        clip_rows, t5_rows = self._rows(0, texts), self._rows(1, texts)
+        clip, t5 = self._both_tokenizers()
+        start, end, pad = clip.bos_token_id, clip.eos_token_id, clip.pad_token_id
+        assert start is not None and end is not None
+        assert t5.eos_token_id is not None and t5.pad_token_id is not None
+        ids = chunk_ids([row[:CHUNK] for row in clip_rows], 1, start=start, end=end, pad=end if pad is None else pad)
+        second = torch.full((len(texts), length), int(t5.pad_token_id), dtype=torch.long)
+        for row, tokens in zip(second, t5_rows, strict=True):
+            line = [*tokens[: length - 1], int(t5.eos_token_id)]
+            row[: len(line)] = torch.tensor(line, dtype=torch.long)
+        return {"ids": ids[:, 0], "ids_2": second}
+
+    def encode_text(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``text`` ([batch, T5 tokens, width]) and ``pooled`` ([batch, width of CLIP]) in the model's dtype."""
+        clip: Any = self.clip
+        pooled = clip(tokens["ids"].to(self.device, non_blocking=True)).pooler_output
+        with torch.no_grad():
+            states = self.t5(tokens["ids_2"].to(self.device, non_blocking=True)).last_hidden_state
+        return {"text": states.to(self.dtype), "pooled": pooled}
+
+    def text_identity(self) -> str:
+        return f"{weights_id(self.clip)} {weights_id(self.t5)} {self.dtype}"
+
+    def _both_tokenizers(self) -> tuple[CLIPTokenizer, T5Tokenizer]:
+        if self._tokenizers is None:
+            self._tokenizers = self._parts.clip_tokenizer(), self._parts.t5_tokenizer()
+        return self._tokenizers
+
+    def _rows(self, which: int, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text without start and end, from CLIP (0) or T5 (1)."""
+        with self._tokenizing:
+            tokenizer = self._both_tokenizers()[which]
+            rows: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return rows
+
+    # -- images --------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
+        vae = self.vae
+        posterior = vae.encode(pixels.to(self.device, torch.float32, non_blocking=True)).latent_dist
+        latents = posterior.mean + posterior.std * noise.to(self.device, torch.float32, non_blocking=True)
+        return (latents - vae.config.shift_factor) * vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        vae = self.vae
+        plain = latents.to(self.device, torch.float32) / vae.config.scaling_factor + vae.config.shift_factor
+        return (vae.decode(plain).sample / 2 + 0.5).clamp(0, 1)
+
+    def latent_identity(self) -> str:
+        config = self.vae.config
+        return f"{weights_id(self.vae)}*{float(config.scaling_factor)!r}+{float(config.shift_factor)!r}"
+
+    # -- the step ------------------------------------------------------------------------------------------------
+
+    def picture_conditioning(self, framings: Sequence[Framing], *, guidance: float | None = None) -> dict[str, Tensor]:
+        """``guidance`` ([batch]) where the network takes one: ``model.guidance`` while training."""
+        if not self.embeds_guidance:
+            return {}
+        return {"guidance": torch.full((len(framings),), self._guidance if guidance is None else guidance)}
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: dict[str, Tensor]) -> Tensor:
+        height, width = noisy.shape[-2:]
+        guidance = conditioning.get("guidance")
+        self._told = [timesteps.float()] if guidance is None else [timesteps.float(), guidance.float() * TIMESTEPS]
+        predicted = self.transformer(
+            hidden_states=pack(noisy),
+            encoder_hidden_states=conditioning["text"],
+            pooled_projections=conditioning["pooled"],
+            timestep=timesteps / TIMESTEPS,
+            guidance=guidance,
+            img_ids=image_places(height // PATCH, width // PATCH, noisy.device),
+            txt_ids=torch.zeros(conditioning["text"].shape[1], 3, device=noisy.device),
+            return_dict=False,
+        )[0]
+        return unpack(predicted, height, width)
+
+    def _exact_numbers(self, _module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Timestep and guidance as they were given, in place of their copies in half precision.
+
+        The network rounds both to its own precision first, which makes 836 of a timestep of 837.2.
+        """
+        return (*self._told, *args[len(self._told) :])
+
+    def scheduler_config(self) -> Mapping[str, Any]:
+        return self._parts.scheduler_config()
+
+    def shift(self, width: int, height: int) -> float:
+        """dev: e to a power that grows with the tokens of the image; schnell, which knows no guidance: 1."""
+        if not self.embeds_guidance:
+            return 1.0
+        side = FACTS.latent_factor * PATCH
+        return math.exp(shift_power((width // side) * (height // side)))
+
+
+def shift_power(tokens: int) -> float:
+    """The exponent of the shift for an image of so many tokens (``mu`` of Black Forest Labs' sampling code)."""
+    (few, many), (low, high) = SHIFT_TOKENS, SHIFT_POWERS
+    return low + (high - low) * (tokens - few) / (many - few)
+
+
+def pack(latents: Tensor) -> Tensor:
+    """[batch, channels, height, width] as tokens of 2 x 2 cells: [batch, height/2 * width/2, channels * 4]."""
+    batch, channels, height, width = latents.shape
+    cells = latents.view(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
+    return cells.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * PATCH**2)
+
+
+def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
+    """What :func:`pack` did, undone, for latents of ``height`` x ``width`` cells."""
+    batch, _count, channels = tokens.shape
+    cells = tokens.view(batch, height // PATCH, width // PATCH, channels // PATCH**2, PATCH, PATCH)
+    return cells.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, height, width)
+
+
+def image_places(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Where each token of the image stands: [rows * columns, 3], the first of the three numbers being 0."""
+    places = torch.zeros(rows, columns, 3, device=device)
+    places[..., 1] = torch.arange(rows, device=device)[:, None]
+    places[..., 2] = torch.arange(columns, device=device)[None, :]
+    return places.reshape(-1, 3)
+
+
+def open_model(
+    section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
+) -> FluxModel:
+    """The family's door: see :class:`FluxModel`."""
+    return FluxModel(section, captions, device=device, dtype=dtype)
+
+
+def _frozen(module: nn.Module) -> Any:
+    module.requires_grad_(False)
+    return module.eval()
