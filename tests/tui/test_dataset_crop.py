@@ -137,6 +137,9 @@ async def test_a_look_from_near_follows_the_part_and_steps_are_finer_there(tmp_p
         await pilot.press(*["right"] * 20)
         await soon(pilot, lambda: cropping(app).box.left > box.left)
         assert all("┌" in line or "│" in line for line in screen_text(app).splitlines()[3:8])
+        await pilot.press("1", "down")
+        last = cropping(app).box
+    assert crops(tmp_path) == {"a.png": last}  # although the program was left at once
 
 
 async def test_notes_that_cannot_be_written_are_told_while_one_can_still_see_to_it(tmp_path: Path) -> None:

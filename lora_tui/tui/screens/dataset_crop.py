@@ -151,7 +151,8 @@ class CropScreen(Acting, ModalScreen[Path], inherit_bindings=False):
     async def _load(self) -> None:
         """Decode this image, then those beside it."""
         await asyncio.sleep(REST_SECONDS)
-        beside = [self.row, *self.rows[self._number + 1 :][:1], *self.rows[: self._number][-1:]]
+        number = self._number
+        beside = [self.row, *self.rows[number + 1 : number + 2], *self.rows[max(number - 1, 0) : number]]
         for row in beside:
             if row.path not in self._pictures:
                 ground = self.view.background_colors[1]

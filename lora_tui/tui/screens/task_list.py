@@ -66,6 +66,7 @@ class TaskList(Dialog[None]):
         self.set_interval(LOOK_SECONDS, self._look)
         self._look()
         self._show_keys()
+        self._shell.poll_runs()
 
     @property
     def _shell(self) -> LoraTuiApp:

@@ -75,7 +75,7 @@ class TaskProgress(Lines):
     @property
     def can_pause(self) -> bool:
         """Whether it is at work and can rest."""
-        return self.status is not None and self.status.state == "running"
+        return self.status is not None and self.status.state in ("running", "orphaned")
 
     @property
     def can_stop(self) -> bool:
