@@ -68,7 +68,7 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
     return {
         "process": PROCESS_BYTES,
         "weights": _weights(config),
-        "adapter": trained,
+        "adapter": trained * (2 if config.learning.ema_decay > 0 else 1),
         "gradients": trained,
         "optimizer": int(facts.state_bytes * trained_parameters(config)),
         "activations": _activations(config, data),
@@ -85,7 +85,9 @@ def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int,
     """
     images = len(data.train) + len(data.validation)
     kept = min(checkpoints, config.saving.keep_last + 1) if config.saving.keep_last else checkpoints
-    value = TRAINED_BYTES + OPTIMIZER_FACTS[config.optimizer.type].state_bytes
+    averaged = 2 if config.learning.ema_decay > 0 else 1  # with a file and a copy of its own beside each
+    kept = kept * averaged + (1 if config.validation.keep_best and data.validation else 0)
+    value = TRAINED_BYTES * averaged + OPTIMIZER_FACTS[config.optimizer.type].state_bytes
     state = int(value * trained_parameters(config)) + STATE_EXTRA_BYTES
     pixels = sum(sample.width * sample.height for sample in config.samples)
     return {
@@ -130,7 +132,8 @@ def _cached_latents(config: Config, data: DataPlan) -> int:
         one.fit.bucket.width * one.fit.bucket.height * (2 if data.entry(one).flip else 1)
         for one in (*data.train, *data.validation)
     )
-    values = pixels // facts.latent_factor**2 * facts.latent_channels
+    channels = facts.latent_channels + (config.masks.source != "off")
+    values = pixels // facts.latent_factor**2 * channels
     return values * CACHED_VALUE_BYTES
 
 

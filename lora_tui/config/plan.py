@@ -223,6 +223,8 @@ def arithmetic_text(data_plan: DataPlan) -> str:
         parts.append(f"{words} = {count(shown)}")
     else:
         parts.append(_("with their repeats = {count}").format(count=count(shown)))
+    if plan.masked:
+        parts.append(_("({count} masked)").format(count=count(plan.masked)))
     batches, steps, total = plan.batches_per_epoch, plan.steps_per_epoch, plan.total_steps
     sizes = _("{low} to {high}").format(low=plan.batch_sizes[0], high=plan.batch_sizes[-1])
     parts.append(

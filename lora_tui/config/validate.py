@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.fields import fields
 from lora_tui.config.findings import SEVERITIES, Finding
-from lora_tui.config.rules import captions, course, entries, noise, optimizer, places, values
+from lora_tui.config.rules import best, captions, course, entries, masks, noise, optimizer, places, values
 from lora_tui.config.schema import Config
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ def check_config(
 
         scan = scan_datasets(config)
     if scan is not None:
-        found += course.dataset(config, scan)
+        found += [*course.dataset(config, scan), *masks.dataset(config, scan)]
         if deep and plan is None and scan.images and not any(_stops(item) for item in found):
             from lora_tui.dataset.batches import make_plan
 
             plan = make_plan(config, scan)
     if plan is not None and plan.total_steps > 0:
-        found += [*course.plan(config, plan), *captions.plan(config, plan)]
+        found += [*course.plan(config, plan), *captions.plan(config, plan), *best.plan(config, plan)]
     return tuple(sorted(found, key=_order))
 
 
 def _each(config: Config) -> Iterator[Finding]:
-    rooms = (places, values, noise, optimizer, captions, entries, course)
+    rooms = (best, places, values, noise, optimizer, captions, entries, masks, course)
     for rule in (rule for room in rooms for rule in room.RULES):
         yield from rule(config)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.entries import all_settings
 from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
-from lora_tui.dataset.scan import DatasetImage, Scan, natural_key
+from lora_tui.dataset.scan import DatasetImage, MaskSource, Scan, has_mask, natural_key
 from lora_tui.errors import UserError
 from lora_tui.keyed import keyed_random, keyed_seed
 from lora_tui.text import _
@@ -76,6 +76,7 @@ class DataPlan:
         max_steps: as configured; 0 for all epochs.
         flip: mirror images at random.
         entries: what holds for each dataset; where it has no entry, what is general holds.
+        masks: where masks come from.
     """
 
     train: tuple[PlannedImage, ...]
@@ -87,6 +88,12 @@ class DataPlan:
     max_steps: int
     flip: bool = False
     entries: tuple[EntryPlan, ...] = ()
+    masks: MaskSource = "off"
+
+    @cached_property
+    def masked(self) -> int:
+        """Images of which a mask says what counts."""
+        return sum(has_mask(planned.image, self.masks) for planned in self.train)
 
     def entry(self, planned: PlannedImage) -> EntryPlan:
         """What holds for an image."""
@@ -206,6 +213,7 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
         max_steps=config.steps.max_steps,
         flip=config.data.flip,
         entries=tuple(EntryPlan(own.batch_size, own.data.flip) for own in all_settings(config)),
+        masks=config.masks.source,
     )
 
 

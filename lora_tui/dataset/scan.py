@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lora_tui.captions.files import pick_sidecar, with_dots
 from lora_tui.captions.masks import masks_among
@@ -52,6 +52,8 @@ _DIGITS = re.compile(r"(\d+)")
 
 Progress = Callable[[int], None]
 Stop = Callable[[], bool]
+MaskSource = Literal["off", "file", "alpha"]
+"""Where masks come from: nowhere, from files, from the images' own transparency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,11 @@ class DatasetImage:
     def uid(self) -> str:
         """The image's name among all datasets of a run."""
         return f"{self.dataset}/{self.relative}"
+
+
+def has_mask(image: DatasetImage, source: MaskSource) -> bool:
+    """Whether an image has a mask of this kind, by its headers."""
+    return image.mask_path is not None if source == "file" else source == "alpha" and image.facts.alpha
 
 
 @dataclass(frozen=True)

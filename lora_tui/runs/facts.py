@@ -26,6 +26,7 @@ class RunInfo:
     images: int = 0
     validation_images: int = 0
     prompts: int = 0
+    masked: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def run_info(event: Event) -> RunInfo:
             "images",
             "validation_images",
             "prompts",
+            "masked",
         )
     }
     return RunInfo(**texts, **counts)  # type: ignore[arg-type]

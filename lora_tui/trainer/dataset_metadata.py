@@ -41,6 +41,7 @@ def dataset_metadata(config: Config, plan: DataPlan, captions: Mapping[str, str]
         "ss_max_bucket_reso": section.bucket_max,
         "ss_bucket_no_upscale": not section.upscale,
         "ss_flip_aug": section.flip,
+        "ss_masked_loss": config.masks.source != "off",
         "ss_color_aug": False,
         "ss_random_crop": False,
         "ss_shuffle_caption": config.captions.shuffle,
@@ -70,7 +71,10 @@ def _dataset(config: Config, images: Sequence[PlannedImage], tags: Mapping[str, 
         "bucket_no_upscale": not data.upscale,
         "tag_frequency": {folder: tags[folder] for _number, folder in folders},
         "bucket_info": _bucket_info(images),
-        "subsets": [_subset(settings_of(config, number), folder, found) for (number, folder), found in folders.items()],
+        "subsets": [
+            {**_subset(settings_of(config, number), folder, found), "alpha_mask": config.masks.source == "alpha"}
+            for (number, folder), found in folders.items()
+        ],
     }
 
 

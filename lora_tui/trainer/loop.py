@@ -15,6 +15,7 @@ from lora_tui import __version__
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_at
 from lora_tui.sampling import Renderer
 from lora_tui.text import _
+from lora_tui.trainer.best import Best
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.lost_updates import LostUpdates
@@ -25,7 +26,7 @@ from lora_tui.trainer.objectives.tables import schedule_for
 from lora_tui.trainer.objectives.told import noise_metadata
 from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.origin import origin_of
-from lora_tui.trainer.outputs import Checkpoints, Samples
+from lora_tui.trainer.outputs import AVERAGE, BEST, Checkpoints, Samples
 from lora_tui.trainer.record import record_totals
 from lora_tui.trainer.resume import take_up
 from lora_tui.trainer.session import Session
@@ -60,6 +61,7 @@ class Loop:
         self.saved_state = -1  # the step of the newest state on disk
         self.newest: Path | None = None
         self.complete = False  # the final file is written
+        self.best = Best()
         self.drain = Drain(session.device, self._deliver)
         self.lost = LostUpdates(session, expected=trainee.stepper.scaler is not None)
         self.watch = Stopwatch()
@@ -68,7 +70,9 @@ class Loop:
         )
         renderer = Renderer(material.model, schedule_for(material.model, session.config.noise))
         self.samples = Samples(session, renderer, trainee.adapter, material.prompt, self._release_vae)
-        self.validator = Validator(self.plan.validation, material.step, material.latent, material.conditioning)
+        self.validator = Validator(
+            self.plan.validation, material.step, material.latent, material.conditioning, material.mask
+        )
         self.origin = origin_of(session, material.data, material.model)
 
     def _ingredients(self) -> Ingredients:
@@ -115,7 +119,7 @@ class Loop:
         self.session.phase("training", "")
         self.watch.lap()
         with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
-            while self.position.step < self.plan.total_steps:
+            while self.position.step < self.plan.total_steps and not self._no_better():
                 self._update(batches)
                 yield
 
@@ -140,6 +144,8 @@ class Loop:
         update = self.trainee.stepper.update(factor=full / images) if images else None
         epoch = self._epoch_number()
         self._advance(count)
+        if self.trainee.average and update is not None:
+            self.trainee.average.update(self.position.step)
         seconds = self.watch.lap()
         fields = {
             "step": self.position.step,
@@ -173,7 +179,7 @@ class Loop:
         final = self.position.step >= self.plan.total_steps
         self.owed = due & {VALIDATION, SAMPLE}  # a stop from here on leaves these to the resumed run
         if VALIDATION in due and self.plan.validation:
-            self._validate()
+            self._validate(counts="validate" not in wishes or VALIDATION in self._due(self.position.step))
         self.owed.discard(VALIDATION)
         if CHECKPOINT in due:
             self._save(final=final)
@@ -186,8 +192,16 @@ class Loop:
         self.session.phase("training", "")
         self.watch.lap()
 
+    def _no_better(self) -> bool:
+        """Whether the validation has not become better for as long as the settings allow."""
+        patience = self.session.config.validation.patience
+        return 0 < patience <= self.best.worse
+
     def _finish(self) -> Outcome:
         self.drain.collect(wait=True)
+        if self._no_better() and self.position.step < self.plan.total_steps:
+            text = _("the validation has not become better since step {best}: the run ends at step {step}.")
+            self.session.warn("stopped_early", text.format(best=self.best.step, step=self.position.step))
         if not self.complete:
             self._save(final=True)
         if self.saved_state != self.position.step:
@@ -223,27 +237,42 @@ class Loop:
     def _due(self, step: int) -> frozenset[str]:
         return due_at(self.session.config, step, self.plan.steps_per_epoch, self.plan.total_steps)
 
-    def _validate(self) -> None:
-        with self.trainee.stepper.weights_in_use():
+    def _validate(self, *, counts: bool = True) -> None:
+        """Measure; what was only asked for does not count towards the best and the end."""
+        learning, section = self.session.config.learning, self.session.config.validation
+        with self.trainee.weights_in_use(average=learning.ema_in_use):
             loss = self.validator.measure(self.session.phase("validating", ""))
         epoch = self._epoch_number(done=True)
         if loss is not None:
             self.session.events.emit("validation", step=self.position.step, epoch=epoch, loss=loss)
+            if counts and self.best.note(loss, self.position.step, section.least_change) and section.keep_best:
+                if self.position.step > 0:
+                    self._save_best()
         self._release_vae()
 
+    def _save_best(self) -> None:
+        self.session.phase("saving", _("LoRA file"))
+        with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
+            self.checkpoints.save(self.position.step, self._epoch_number(done=True), kind=BEST)
+
     def _sample(self, numbers: list[int] | None = None) -> None:
-        with self.trainee.stepper.weights_in_use():
+        with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
             self.samples.draw(self.position.step, self._epoch_number(done=True), numbers)
 
     def _save(self, *, final: bool = False) -> None:
         self.session.phase("saving", _("LoRA file"))
-        with self.trainee.stepper.weights_in_use():
-            self.newest = self.checkpoints.save(self.position.step, self._epoch_number(done=True), final=final)
+        step, epoch = self.position.step, self._epoch_number(done=True)
+        if self.trainee.average:
+            with self.trainee.weights_in_use(average=True):
+                self.checkpoints.save(step, epoch, final=final, kind=AVERAGE)
+        with self.trainee.weights_in_use():
+            self.newest = self.checkpoints.save(step, epoch, final=final)
         self.complete = final
 
     def _write_state(self) -> None:
         self.session.phase("saving", _("state"))
-        snapshot = Snapshot(self.position, self.trainee.learned(), self.origin, {"owed": sorted(self.owed)})
+        notes = {"owed": sorted(self.owed), "best": self.best.as_notes()}
+        snapshot = Snapshot(self.position, self.trainee.learned(), self.origin, notes)
         path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
         self.saved_state = self.position.step
         relative = path.relative_to(self.session.folder.root).as_posix()
@@ -263,7 +292,8 @@ class Loop:
     def _restore(self) -> None:
         found = take_up(self.session, self.trainee, self.plan, self.origin)
         if found is not None:
-            self.position, self.owed = found
+            self.position, self.owed, best = found
+            self.best = Best.of(best)
             self.saved_state = self.position.step
 
     def park(self) -> None:
@@ -295,6 +325,7 @@ class Loop:
             steps_per_epoch=plan.steps_per_epoch,
             images=len(plan.train),
             validation_images=len(plan.validation),
+            masked=plan.masked,
         )
 
     def _deliver(self, numbers: StepNumbers) -> None:

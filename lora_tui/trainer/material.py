@@ -15,6 +15,7 @@ from lora_tui.families.protocol import Model, Tensors, latent_shape
 from lora_tui.text import _
 from lora_tui.trainer.data.damage import Damage
 from lora_tui.trainer.data.loader import Loader
+from lora_tui.trainer.data.masks import Masks
 from lora_tui.trainer.data.passes import Latents, Texts, embed, to_pixels
 from lora_tui.trainer.data.prepared import Preparation, framing_of
 from lora_tui.trainer.data.transfer import moved
@@ -33,7 +34,7 @@ DECODERS = 4  # threads at most that decode images where latents are not cached
 class Material:
     """``latents`` and ``texts`` are none where the VAE or the text encoders work in the step.
 
-    ``text_length`` is that of the captions, see :meth:`~lora_tui.families.protocol.Model.text_length`; ``base`` are the
+    ``masks`` are none where the whole of each image counts. ``text_length`` is that of the captions, see :meth:`~lora_tui.families.protocol.Model.text_length`; ``base`` are the
     hashes of the file with the denoiser; ``step`` gives losses under the run's settings.
     """
 
@@ -42,6 +43,7 @@ class Material:
     model: Model
     latents: Latents | None
     texts: Texts | None
+    masks: Masks | None
     text_length: int
     base: FileHashes
     step: StepFunction = field(init=False)
@@ -52,7 +54,10 @@ class Material:
         self._damage = Damage(self.session, [planned.image.uid for planned in self.data.plan.train])
         noise = self.session.config.noise
         objective = objective_for(self.model, noise)
-        self.step = StepFunction(self.model, objective, loss_for(noise, objective.ratios), noise.offset_adaptive)
+        self.step = StepFunction(
+            self.model, objective, loss_for(noise, objective.ratios), noise.offset_adaptive,
+            by_area=self.session.config.masks.normalise,
+        )  # fmt: skip
 
     def loader(self) -> Loader:
         """Batches of the plan."""
@@ -60,7 +65,7 @@ class Material:
         noise = self.session.config.noise
         preparation = Preparation(
             data.plan, self.model, self.step.objective, data.captions, data.rules_of, noise, self.latents, self.texts,
-            self.text_length, self._damage.leave_out,
+            self.masks, self.text_length, self._damage.leave_out,
         )  # fmt: skip
         workers = 1 if self.latents is not None else min(DECODERS, len(os.sched_getaffinity(0)))
         return Loader(preparation.prepare, data.plan, self.session.device, workers=workers)
@@ -84,6 +89,10 @@ class Material:
             planned.image.relative,
         )  # fmt: skip
         return self.model.encode_image(pixels[None], noise[None])[0]
+
+    def mask(self, planned: PlannedImage) -> Tensor | None:
+        """[1, h, w]: what counts of an image, not mirrored, on the device; none where all of it does."""
+        return None if self.masks is None else self.masks.get(planned).to(self.session.device)
 
     def conditioning(self, planned: PlannedImage) -> Tensors:
         """The conditioning of an image with its whole caption, [1, ...] on the device."""

@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 
 from lora_tui.config.schema import Config
+from lora_tui.dataset.batches import PlannedImage
+from lora_tui.dataset.load import content_hash
 from lora_tui.families.protocol import Model
 from lora_tui.text import N_, _, plain
 from lora_tui.trainer.prepare import Data
@@ -20,7 +22,7 @@ from lora_tui.trainer.record import library_versions
 from lora_tui.trainer.session import Session
 
 #: Sections of the configuration that decide what a step learns.
-DECISIVE = ("model", "data", "captions", "network", "learning", "optimizer", "steps", "noise")
+DECISIVE = ("model", "data", "masks", "captions", "network", "learning", "optimizer", "steps", "noise")
 #: Settings in them that decide nothing: a longer run goes on with the same steps, and models are told by content.
 FREE = {"steps": ("epochs", "max_steps"), "model": ("base", "vae")}
 HEAD = 1 << 20  # bytes at the start of a model file that are looked at: names and shapes of its tensors
@@ -43,7 +45,7 @@ def origin_of(session: Session, data: Data, model: Model) -> dict[str, str]:
     on_cpu = session.device.type == "cpu"
     train = [planned.image for planned in data.plan.train]
     return {
-        "images": _digest((p.image.uid, p.image.repeats, p.fit, data.hashes.get(p.image.uid)) for p in data.plan.train),
+        "images": _digest(_image(planned, data) for planned in data.plan.train),
         "captions": _digest((image.uid, data.captions.get(image.uid)) for image in train),
         "settings": _digest([_decisive(session.config)]),
         "base": _digest([*map(_sample, model.weight_files()), sorted(model.scheduler_config().items())]),
@@ -70,6 +72,13 @@ def tell_changes(
             _(message).format(step=step, before=plain(then), now=plain(here)),
             _("The run goes on from there; it is not the exact continuation."),
         )
+
+
+def _image(planned: PlannedImage, data: Data) -> tuple[object, ...]:
+    """What is learned from an image: its content, how it is cut, its mask."""
+    image = planned.image
+    mask = (content_hash(image.mask_path),) if data.plan.masks == "file" and image.mask_path else ()
+    return (image.uid, image.repeats, planned.fit, data.hashes.get(image.uid), *mask)
 
 
 def _decisive(config: Config) -> str:

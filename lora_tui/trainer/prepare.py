@@ -23,6 +23,7 @@ from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
 from lora_tui.settings import cache_dir
 from lora_tui.text import _, ngettext, plain
+from lora_tui.trainer.data.masks import Masks, cache_masks
 from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_texts
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.session import Session
@@ -122,6 +123,27 @@ def encode_images(session: Session, data: Data, model: Model) -> tuple[Data, Lat
     data = _without(session, data, latents.failed) if latents.failed else data
     data.hashes = latents.hashes
     return data, latents
+
+
+def encode_masks(session: Session, data: Data, model: Model) -> tuple[Data, Masks | None]:
+    """Cache what counts of each image; none when no masks are in effect. Images with an unreadable one are left out.
+
+    Raises:
+        UserError: no image is left.
+        StopRun: a stop was asked for.
+    """
+    section = session.config.masks
+    if section.source == "off":
+        return data, None
+    masks = cache_masks(
+        [*data.plan.train, *data.plan.validation], section, TensorStore(latent_store()),
+        factor=model.facts.latent_factor, flips=lambda one: data.plan.entry(one).flip,
+        progress=session.phase("caching", _("masks")),
+    )  # fmt: skip
+    hashes = data.hashes
+    data = _without(session, data, masks.failed) if masks.failed else data
+    data.hashes = hashes
+    return data, masks
 
 
 def hash_images(session: Session, data: Data) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from lora_tui.families import open_model
+from lora_tui.families.protocol import Storage
 from lora_tui.text import _
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
@@ -13,6 +14,7 @@ from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.prepare import (
     caption_length,
     encode_images,
+    encode_masks,
     encode_texts,
     hash_images,
     latent_store,
@@ -54,7 +56,8 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     recipe(config.optimizer).try_out(session.device)
     data = prepare_data(session)
     session.phase("loading", _("base model"))
-    model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype)
+    storage = Storage(config.memory.base_weights, config.memory.streamed_blocks)
+    model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype, storage=storage)
     session.controls.park, session.controls.unpark = model.park, model.unpark
 
     latents = texts = None
@@ -62,11 +65,12 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
         data, latents = encode_images(session, data, model)
     else:
         data.hashes = hash_images(session, data)
+    data, masks = encode_masks(session, data, model)
     length = caption_length(session, data, model)
     if not config.network.text_encoder:
         texts = encode_texts(session, data, model, length)
     base = FileHashes.of(model.weight_files()[0])
-    material = Material(session, data, model, latents, texts, length, base)
+    material = Material(session, data, model, latents, texts, masks, length, base)
     if texts is not None:
         material.encode_prompts()
         model.release("text_encoders")

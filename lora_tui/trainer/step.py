@@ -11,6 +11,7 @@ from lora_tui.families.protocol import Model, Tensors
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.data.transfer import moved
 from lora_tui.trainer.objectives.losses import Loss
+from lora_tui.trainer.objectives.masked import image_means
 from lora_tui.trainer.objectives.noise import lifted
 from lora_tui.trainer.objectives.objective import Objective
 
@@ -19,13 +20,15 @@ from lora_tui.trainer.objectives.objective import Objective
 class StepFunction:
     """Losses of batches, computed on the model's device; the adapter's own weights stay float32.
 
-    ``adaptive`` is the share of an image's own mean in its noise offset.
+    ``adaptive`` is the share of an image's own mean in its noise offset; ``by_area``: see
+    :func:`~lora_tui.trainer.objectives.masked.image_means`.
     """
 
     model: Model
     objective: Objective
     loss: Loss
     adaptive: float = 0.0
+    by_area: bool = True
 
     def losses(self, batch: Prepared) -> Tensor:
         """Weighted error of each image: [batch], float32, with gradients. ``batch`` must hold an image."""
@@ -41,19 +44,26 @@ class StepFunction:
         noise = inputs["noise"]
         if "lift" in inputs:
             noise = lifted(noise, inputs["lift"], inputs["strength"], latents, self.adaptive)
-        return self.error(latents, noise, inputs["timesteps"], conditioning, inputs.get("extra"))
+        return self.error(latents, noise, inputs["timesteps"], conditioning, inputs.get("extra"), inputs.get("mask"))
 
     def error(
-        self, latents: Tensor, noise: Tensor, timesteps: Tensor, conditioning: Tensors, extra: Tensor | None = None
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        conditioning: Tensors,
+        extra: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """The same from tensors on the device: ``latents`` and ``noise`` [batch, c, h, w], ``timesteps`` [batch].
 
-        ``extra`` noise is seen by the model and is not to be found.
+        ``extra`` noise is seen by the model and is not to be found; ``mask`` [batch, 1, h, w] says what counts.
         """
         model, objective = self.model, self.objective
         noisy = objective.add_noise(latents, noise if extra is None else noise + extra, timesteps).to(model.dtype)
         with autocast(model.device, model.dtype):
             predicted = model.predict(noisy, timesteps, conditioning)
-        errors = self.loss(predicted.float(), objective.target(latents, noise, timesteps), timesteps).mean(dim=(1, 2, 3))
+        each = self.loss(predicted.float(), objective.target(latents, noise, timesteps), timesteps)
+        errors = image_means(each, mask, by_area=self.by_area)
         weights = objective.weights(timesteps)
         return errors if weights is None else errors * weights

@@ -21,13 +21,14 @@ class Validator:
     """Measures the held-out images.
 
     ``latent`` and ``conditioning`` give one image's [channels, h, w] and conditioning ([1, ...]) on the device;
-    ``latent`` gives none for an image that is left out.
+    ``latent`` gives none for an image that is left out, ``mask`` [1, h, w] none where the whole image counts.
     """
 
     images: tuple[PlannedImage, ...]
     step: StepFunction
     latent: Callable[[PlannedImage], Tensor | None]
     conditioning: Callable[[PlannedImage], Tensors]
+    mask: Callable[[PlannedImage], Tensor | None]
 
     @torch.no_grad()
     def measure(self, progress: Callable[[int, int], None]) -> float | None:
@@ -51,4 +52,7 @@ class Validator:
         }
         timesteps = self.step.objective.as_tensor(levels)
         latents = latent[None].expand(len(levels), *latent.shape)
-        return self.step.error(latents, noise.to(device), timesteps.to(device), conditioning).mean()
+        mask = self.mask(planned)
+        return self.step.error(
+            latents, noise.to(device), timesteps.to(device), conditioning, mask=None if mask is None else mask[None]
+        ).mean()

@@ -323,6 +323,8 @@ def _saved(seen: Seen) -> list[Line]:
         lines.append(_fact(_("disk"), f"{bytes_text(free):>6}", _("free")))
     if story.info is not None and story.info.device:
         lines.append(_fact(_("device"), plain(story.info.device, limit=20), ""))
+    if story.info is not None and story.info.masked:
+        lines.append(_fact(_("masks"), f"{count(story.info.masked):>6}", f"/ {count(story.info.images)}"))
     if story.first_time and story.last_time:
         lines.append(_fact(_("elapsed"), duration(story.last_time - story.first_time), ""))
     return lines

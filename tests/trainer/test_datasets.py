@@ -6,10 +6,20 @@ import json
 from pathlib import Path
 
 from lives import draw_dataset, events, live_here, micro_config, new_run
+from PIL import Image
 
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.weights.header import lora_info
+
+
+def white_left_half(images: Path, *, of: int) -> None:
+    """Masks for the first ``of`` images of a folder."""
+    for picture in sorted(images.glob("*.png"))[:of]:
+        with Image.open(picture) as image:
+            mask = Image.new("L", image.size)
+        mask.paste(255, (0, 0, mask.width // 2, mask.height))
+        mask.save(picture.with_name(f"{picture.stem}-masklabel.png"))
 
 
 def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_path: Path) -> None:
@@ -24,17 +34,19 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
         network={"text_encoder": False},
         steps={"epochs": 1, "batch_size": 4},
         samples=[],
-        validation={"mode": "off"},
+        validation={"mode": "on"},
+        masks={"source": "file", "unmasked_weight": 0.1, "unmasked_probability": 0.2},
     )
+    white_left_half(discs, of=4)
     run = new_run(tmp_path, config)
     assert live_here(run) == 0
     plan = make_plan(config, scan_datasets(config))
     assert len(events(run, "step")) == plan.total_steps == plan.batches_per_epoch
-    assert plan.total_steps > 12
+    assert plan.masked == events(run, "run")[0]["masked"] > 4
     metadata = lora_info(run.checkpoints_dir / "blob.safetensors").metadata
     small, large = json.loads(metadata["ss_datasets"])
-    assert (small["resolution"], small["batch_size_per_device"], small["num_train_images"]) == ([64, 64], 4, 6)
-    assert (large["resolution"], large["batch_size_per_device"], large["num_train_images"]) == ([96, 96], 1, 12)
+    assert (small["resolution"], small["batch_size_per_device"], small["num_train_images"]) == ([64, 64], 4, 5)
+    assert (large["resolution"], large["batch_size_per_device"], large["num_train_images"]) == ([96, 96], 1, 10)
     assert large["max_bucket_reso"] == 192
     [subset] = large["subsets"]
     assert (subset["num_repeats"], subset["flip_aug"], subset["caption_prefix"]) == (2, True, "large,")

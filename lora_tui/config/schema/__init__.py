@@ -7,6 +7,7 @@ from lora_tui.config.schema.learning import (
     StepSection,
     ValidationSection,
 )
+from lora_tui.config.schema.masks import MaskSection
 from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
@@ -20,6 +21,7 @@ __all__ = [
     "DataSection",
     "DatasetEntry",
     "LearningSection",
+    "MaskSection",
     "MemorySection",
     "ModelSection",
     "NetworkSection",

@@ -11,6 +11,7 @@ from lora_tui.config.schema.learning import (
     StepSection,
     ValidationSection,
 )
+from lora_tui.config.schema.masks import MaskSection
 from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
@@ -28,6 +29,7 @@ class Config(Section):
     model: ModelSection = option(None, N_("Model"), "", factory=ModelSection)
     datasets: list[DatasetEntry] = option(None, N_("Folders"), "", factory=list)
     data: DataSection = option(None, N_("Dataset"), "", factory=DataSection)
+    masks: MaskSection = option(None, N_("Masks"), "", factory=MaskSection)
     captions: CaptionSection = option(None, N_("Captions"), "", factory=CaptionSection)
     network: NetworkSection = option(None, N_("Network"), "", factory=NetworkSection)
     learning: LearningSection = option(None, N_("Learning"), "", factory=LearningSection)

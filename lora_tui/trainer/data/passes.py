@@ -107,11 +107,16 @@ def cache_latents(
 
 
 def _latent_key(planned: PlannedImage, digest: str, flipped: bool, identity: str) -> str:
+    size, crop = placing(planned)[:6], placing(planned)[6:]
+    return key_of("latent", LAYOUT, identity, digest, *size, int(flipped), *crop)
+
+
+def placing(planned: PlannedImage) -> tuple[int, ...]:
+    """How an image is scaled and cut, px: width and height scaled and cut, the corner, and the part that is used."""
     fit = planned.fit
-    crop = () if fit.source is None else (fit.source.left, fit.source.top, fit.source.right, fit.source.bottom)
-    return key_of(
-        "latent", LAYOUT, identity, digest, fit.resize.width, fit.resize.height, fit.bucket.width, fit.bucket.height,
-        fit.crop_left, fit.crop_top, int(flipped), *crop,
+    part = () if fit.source is None else (fit.source.left, fit.source.top, fit.source.right, fit.source.bottom)
+    return (
+        fit.resize.width, fit.resize.height, fit.bucket.width, fit.bucket.height, fit.crop_left, fit.crop_top, *part,
     )  # fmt: skip
 
 

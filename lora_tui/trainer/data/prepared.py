@@ -14,6 +14,7 @@ from lora_tui.dataset.batches import Batch, DataPlan, Item, PlannedImage
 from lora_tui.dataset.load import load_image
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
+from lora_tui.trainer.data.masks import Masks
 from lora_tui.trainer.data.passes import Latents, Texts, to_pixels
 from lora_tui.trainer.data.transfer import pinned
 from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, showing
@@ -28,7 +29,8 @@ class Prepared:
         images: how many are in it; fewer than planned where some are damaged, perhaps none.
         inputs: ``noise`` [batch, channels, h, w] and ``timesteps`` [batch], and either ``latents`` [batch, channels,
             h, w] or, where the VAE encodes in the step, ``pixels`` [batch, 3, height, width] in -1..1 with
-            ``posterior`` noise for them. All but timesteps are float32.
+            ``posterior`` noise for them; ``mask`` [batch, 1, h, w] where masks are in effect. All but timesteps are
+            float32.
         conditioning: what the network is told: of the pictures, and cached embeddings of the captions.
         tokens: of the captions, for text encoders that work in the step; else empty.
     """
@@ -53,6 +55,7 @@ class Preparation:
         rules_of: what is done to an image's caption, by its uid.
         noise: see :func:`~lora_tui.trainer.objectives.noise.draw_noise`.
         latents, texts: the caches; none where the VAE or the text encoders work in the step.
+        masks: what counts of each image; none where all does.
         text_length: of rows of tokens, see :meth:`~lora_tui.families.protocol.Model.text_length`.
         leave_out: told of an image that cannot be decoded, which is then left out of its batch; it may raise.
     """
@@ -65,6 +68,7 @@ class Preparation:
     noise: NoiseSection
     latents: Latents | None
     texts: Texts | None
+    masks: Masks | None
     text_length: int
     leave_out: Callable[[PlannedImage, UserError], None]
 
@@ -90,6 +94,8 @@ class Preparation:
         inputs["pixels" if self.latents is None else "latents"] = torch.stack([image for _item, image in found])
         if self.latents is None:
             inputs["posterior"] = torch.stack([self._posterior(epoch, item, shape) for item in items])
+        if self.masks is not None:
+            inputs["mask"] = torch.stack([self._mask(epoch, item, self.masks) for item in items])
         conditioning = self.model.picture_conditioning([self._framing(epoch, item) for item in items])
         step = self.plan.updates_before(epoch, batch)
         texts = [self._caption(epoch, item, step) for item in items]
@@ -114,6 +120,10 @@ class Preparation:
         except UserError as error:
             self.leave_out(planned, error)
             return None
+
+    def _mask(self, epoch: int, item: Item, masks: Masks) -> Tensor:
+        planned, flipped = self.plan.train[item.index], self.plan.flipped(epoch, item)
+        return masks.shown(planned, flipped=flipped, seed=self.plan.seed, epoch=epoch, repeat=item.repeat)
 
     def _posterior(self, epoch: int, item: Item, shape: tuple[int, int, int]) -> Tensor:
         return fixed_noise(shape, "posterior", self.plan.seed, epoch, self._uid(item), item.repeat)

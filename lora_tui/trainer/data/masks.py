@@ -1,0 +1,98 @@
+"""Masks as the loss wants them: cached by content like the latents whose size they have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lora_tui.caches.store import key_of
+from lora_tui.config.schema import MaskSection
+from lora_tui.dataset.batches import PlannedImage
+from lora_tui.dataset.load import content_hash
+from lora_tui.dataset.mask_pixels import load_mask
+from lora_tui.dataset.scan import has_mask
+from lora_tui.errors import UserError
+from lora_tui.keyed import keyed_random
+from lora_tui.trainer.data.passes import Progress, placing
+from lora_tui.trainer.data.tensors import TensorStore
+
+LAYOUT = 1  # version of what a cache entry holds
+
+
+@dataclass
+class Masks:
+    """Masks of planned images by (uid, flipped).
+
+    Attributes:
+        factor: side of an image / side of its latents.
+        keys: where each lies in the store.
+        failed: uid -> why its mask could not be used.
+    """
+
+    section: MaskSection
+    store: TensorStore
+    factor: int
+    keys: dict[tuple[str, bool], str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def get(self, planned: PlannedImage, *, flipped: bool = False) -> Tensor:
+        """[1, height, width] of the latents, 0 to 1, on the CPU: what counts of an image, at least as configured."""
+        bucket = planned.fit.bucket
+        key = self.keys.get((planned.image.uid, flipped))
+        if key is None:
+            return torch.ones(1, bucket.height // self.factor, bucket.width // self.factor)
+        try:
+            mask = self.store.get(key)["mask"]
+        except KeyError:  # somebody emptied the cache; it is quickly made again
+            mask = self._made(planned, flipped)
+        return mask.clamp(min=self.section.unmasked_weight)
+
+    def shown(self, planned: PlannedImage, *, flipped: bool, seed: int, epoch: int, repeat: int) -> Tensor:
+        """The same for one showing, which may be one where the whole image counts."""
+        mask = self.get(planned, flipped=flipped)
+        chance = keyed_random("unmasked", seed, epoch, planned.image.uid, repeat)
+        return torch.ones_like(mask) if chance.random() < self.section.unmasked_probability else mask
+
+    def learn(self, planned: PlannedImage, flipped: bool) -> None:
+        """Have a mask in the store.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        image = planned.image
+        digest = content_hash(image.mask_path if self.section.source == "file" and image.mask_path else image.path)
+        size = (image.facts.width, image.facts.height)
+        key = key_of("mask", LAYOUT, self.section.source, digest, *size, self.factor, *placing(planned), int(flipped))
+        if not self.store.has(key):
+            self.store.put(key, {"mask": self._made(planned, flipped)})
+        self.keys[image.uid, flipped] = key
+
+    def _made(self, planned: PlannedImage, flipped: bool) -> Tensor:
+        pixels = load_mask(planned, planned.fit, self.section.source, factor=self.factor, flip=flipped)
+        return torch.from_numpy(pixels)[None]
+
+
+def cache_masks(
+    images: Sequence[PlannedImage],
+    section: MaskSection,
+    store: TensorStore,
+    *,
+    factor: int,
+    flips: Callable[[PlannedImage], bool],
+    progress: Progress,
+) -> Masks:
+    """The masks of the images that have one; unreadable ones are noted, not fatal."""
+    masks = Masks(section, store, factor)
+    for done, planned in enumerate(images):
+        progress(done, len(images))
+        if has_mask(planned.image, section.source):
+            try:
+                for flipped in (False, True) if flips(planned) else (False,):
+                    masks.learn(planned, flipped)
+            except UserError as error:
+                masks.failed[planned.image.uid] = str(error)
+    progress(len(images), len(images))
+    return masks
