@@ -11,7 +11,7 @@ from tui.seeing import sees
 from lora_tui.dataset.notes import change_notes, load_notes
 from lora_tui.project import Project
 
-QUESTION = "Where are these images from?"
+QUESTION, HINT = "Where are these images from?", "Space s: where from?"
 
 
 def project_for(root: Path, purpose: str) -> Path:
@@ -24,11 +24,11 @@ def project_for(root: Path, purpose: str) -> Path:
 async def test_it_reminds_once_asks_and_notes_both(tmp_path: Path) -> None:
     home = tmp_path / "4_hat"
     async with running(project_for(tmp_path, "character"), size=(100, 30), screen="dataset") as (app, pilot):
-        await sees(pilot, QUESTION)
-        await pilot.press("j")
-        await soon(pilot, lambda: QUESTION not in screen_text(app))
+        await sees(pilot, HINT)
+        assert "3 images" in screen_text(app).splitlines()[-2]
         await pilot.press("space", "s")
         await sees(pilot, "real person")
+        assert QUESTION in screen_text(app)
         assert "LoRA files" in screen_text(app)
         await pilot.press(*"my camera", "enter")
         await sees(pilot, "What may be done with them?")
@@ -46,6 +46,7 @@ async def test_it_reminds_once_asks_and_notes_both(tmp_path: Path) -> None:
         await pilot.press("u")
         await sees(pilot, "taken back: source and licence")
         assert not load_notes(home).source
+        await sees(pilot, HINT)
 
 
 async def test_one_answer_for_several_datasets_or_each_its_own(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ async def test_one_answer_for_several_datasets_or_each_its_own(tmp_path: Path) -
     change_notes(homes[0], lambda notes: notes.excluding("0001.png"))
     change_notes(homes[1], lambda notes: notes.about(source="a friend"))
     async with running(tmp_path, size=(100, 30), screen="dataset") as (_app, pilot):
-        await sees(pilot, QUESTION)
+        await sees(pilot, HINT)
         await pilot.press("space", "s")
         await sees(pilot, "Of which images?")
         await pilot.press("enter")
@@ -74,7 +75,7 @@ async def test_one_answer_for_several_datasets_or_each_its_own(tmp_path: Path) -
 async def test_an_empty_answer_puts_it_off_for_good(tmp_path: Path) -> None:
     project_for(tmp_path, "style")
     async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
-        await sees(pilot, QUESTION)
+        await sees(pilot, HINT)
         await pilot.press("space", "s")
         await sees(pilot, "empty, it is not asked again.")
         assert "real person" not in screen_text(app)
@@ -83,7 +84,8 @@ async def test_an_empty_answer_puts_it_off_for_good(tmp_path: Path) -> None:
         await pilot.press("enter")
         await sees(pilot, "Noted that it is not said")
         assert load_notes(tmp_path / "4_hat").asked
+        await soon(pilot, lambda: HINT not in screen_text(app))
     async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
         await sees(pilot, "0000.png")
         await pilot.pause(0.2)
-        assert QUESTION not in screen_text(app)
+        assert HINT not in screen_text(app)

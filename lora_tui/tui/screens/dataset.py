@@ -269,7 +269,7 @@ class DatasetScreen(BaseScreen):
             elif not self.images.decodable:
                 parts.append(_("not searched for damage"))
             text = _(", ").join(parts)
-        self.set_status(text, _(", ").join(self.finding.spoken()))
+        self.set_status(text, _(", ").join(self.finding.spoken()) or self.asking.hint)
 
     # -- from the widgets
 

@@ -1,4 +1,4 @@
-"""Asks once where the images are from and what may be done with them: a line on the dataset screen, two questions.
+"""Asks where the images are from and what may be done with them: a few words on the dataset screen, two questions.
 
 Nothing has to be answered. What is noted goes into the record of each run and into its LoRA files.
 """
@@ -28,22 +28,27 @@ OTHER = "other"
 
 
 class Asking:
-    """The question of a screen; asked by itself once in the life of the app for each dataset that says nothing."""
+    """The question of a screen; a few words at the end of the status line, as long as nobody was asked.
+
+    Attributes:
+        hint: these words; empty where there is nothing to ask.
+    """
 
     def __init__(self, screen: DatasetScreen) -> None:
         self.screen = screen
-        self._reminded: set[Path] = set()
+        self.hint = ""
 
     def remind(self) -> None:
         """Say which key answers, where nobody was asked yet; called when the images have been read."""
         start_job(self.screen, self._remind, "remind")
 
     async def _remind(self) -> None:
-        unasked = {origin.folder for origin in await self._origins() if not origin.is_known and not origin.asked}
-        if unasked - self._reminded and not self.screen.is_telling:
-            self._reminded |= unasked
-            key = self.screen.shell.keymap.shown("dataset.source")
-            self.screen.tell(_("Where are these images from? {key} notes it, or that it is not said.").format(key=key))
+        asked = all(origin.is_known or origin.asked for origin in await self._origins())
+        key = self.screen.shell.keymap.shown("dataset.source")
+        hint = "" if asked or not key else _("{key}: where from?").format(key=key)
+        if hint != self.hint:
+            self.hint = hint
+            self.screen.say()
 
     async def _origins(self) -> tuple[Origin, ...]:
         from lora_tui.dataset.origin import origins_of
@@ -135,6 +140,7 @@ class Asking:
             return
         finally:
             screen.acts.backs += [back] * bool(before)
+            self.remind()
         said = ", ".join(plain(text, limit=40) for text in (source, licence) if text)
         if not said:
             screen.tell(_("Noted that it is not said; it is not asked again."), "success")
