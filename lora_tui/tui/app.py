@@ -283,7 +283,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         self.open_directory(self.workspace.directory, run=self.workspace.run)
         failures = [str(error) for error in (*self._wrong_settings, *self.theme_failures)]
         if self.graphics.problem:
-            failures.append(self.graphics.problem)
+            self.notify_plain(self.graphics.problem)
         if self.settings.theme and self.settings.theme not in self.themes:
             failures.append(
                 _("There is no theme {name}. There are {names}.").format(
