@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from lora_tui.captions.index import Index
 from lora_tui.captions.vocabulary import folded
 
@@ -28,15 +26,21 @@ def misspelled(index: Index) -> dict[str, str]:
     counts = index.counts()
     frequent = [tag for tag, number in counts.items() if number >= _TIMES and _is_fit(tag) and tag not in found]
     lengths = {len(folded(tag)) + more for tag in frequent for more in (-1, 0, 1)}
-    rare: dict[str, list[str]] = {}
-    for tag, number in counts.items():
-        if number <= _RARE and _is_fit(tag) and tag not in found and len(folded(tag)) in lengths:
-            for key in _without_one(folded(tag)):
-                rare.setdefault(key, []).append(tag)
-    if not rare:
+    scarce = [tag for tag, number in counts.items() if number <= _RARE and _is_fit(tag) and tag not in found]
+    scarce = [tag for tag in scarce if len(folded(tag)) in lengths]
+    if not scarce:
         return found
+    # What is one letter shorter is written down for the fewer tags, those that are frequent as a rule.
+    sought: set[str] | None = None
+    if len(frequent) < len(scarce):
+        sought = {short for tag in frequent for short in _without_one(folded(tag))}
+    rare: dict[str, list[str]] = {}
+    for tag in scarce:
+        shorts = _without_one(folded(tag))
+        for short in shorts if sought is None else sought.intersection(shorts):
+            rare.setdefault(short, []).append(tag)
     meant: dict[str, str] = {}
-    for tag in frequent:
+    for tag in frequent if rare else ():
         number, key = counts[tag], folded(tag)
         likely = {other for short in _without_one(key) for other in rare.get(short, ())}
         for other in likely:
@@ -56,12 +60,12 @@ def still_means(index: Index, tag: str, meant: str) -> bool:
     return index.count(meant) >= times * max(index.count(tag), 1)
 
 
-def _without_one(word: str) -> Iterator[str]:
+def _without_one(word: str) -> list[str]:
     """The word, and the word without each of its letters in turn: words one letter apart share one of these."""
-    yield word
-    for place in range(len(word)):
-        if not word[place].isdigit():
-            yield word[:place] + word[place + 1 :]
+    places = range(len(word))
+    if any(map(str.isdigit, word)):
+        return [word, *[word[:place] + word[place + 1 :] for place in places if not word[place].isdigit()]]
+    return [word, *[word[:place] + word[place + 1 :] for place in places]]
 
 
 def _one_apart(one: str, other: str) -> bool:
