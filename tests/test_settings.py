@@ -215,3 +215,8 @@ def test_a_home_of_nobody_is_refused_and_makes_no_folder(name, tmp_path, monkeyp
         load_settings()
     assert caught.value.place == name
     assert not list(tmp_path.glob("~*"))
+
+
+def test_the_older_name_of_half_cells_is_still_read():
+    put('images = "half"')
+    assert load_settings().images == "halfcell"

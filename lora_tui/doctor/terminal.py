@@ -83,7 +83,7 @@ def _character_check(environment: Mapping[str, str]) -> Check:
 
 def _picture_check(environment: Mapping[str, str]) -> Check:
     """How pictures are drawn, as far as that can be known without asking the terminal."""
-    title, protocol = _("how pictures are drawn"), hinted_protocol(environment)
+    title, protocol = _("drawing of pictures"), hinted_protocol(environment)
     names = {"kitty": _("Kitty graphics"), "sixel": _("Sixel")}
     if environment.get("TMUX") or environment.get("STY"):
         remedy = _('With images = "kitty" in the settings, tmux passes them on where allow-passthrough is on.')

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support import until
 
+from lora_tui.doctor.check import Check
 from lora_tui.doctor.terminal import TmuxSettings, terminal_checks, tmux_checks
 
 
@@ -38,6 +39,19 @@ def test_a_modern_terminal_is_well() -> None:
 )
 def test_what_is_poorer_is_named(environment: dict[str, str], name: str, status: str) -> None:
     assert by_name(environment)[name] == status
+
+
+def test_it_says_how_pictures_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(environment: dict[str, str]) -> Check:
+        return next(check for check in terminal_checks(environment) if check.name == "pictures")
+
+    kitty = {"TERM": "xterm-kitty"}
+    assert found({"TERM": "xterm-256color"}).text == "half cells"
+    assert found(kitty).text == "Kitty graphics"
+    assert found({"TERM": "foot"}).text == "Sixel"
+    assert "passthrough" in found({**kitty, "STY": "1.pts"}).remedy
+    monkeypatch.setattr("lora_tui.doctor.terminal.find_spec", lambda _name: None)
+    assert (found(kitty).status, found(kitty).remedy) == ("note", 'pip install "lora-tui[graphics]"')
 
 
 def test_each_setting_of_tmux_has_its_line() -> None:
