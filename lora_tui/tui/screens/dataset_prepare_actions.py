@@ -15,7 +15,7 @@ PREPARE_ACTIONS: tuple[Action, ...] = (
     Action("prepare.start", ("ctrl+r",), N_("start"), N_("Prepare the images in the background.")),
     Action("prepare.pause", ("p",), N_("pause"), N_("Let the preparation rest, or go on.")),
     Action("prepare.stop", ("s",), N_("stop"), N_("End after the images in hand; what is done stays.")),
-    Action("prepare.go-on", ("c",), N_("go on"), N_("Go on where a preparation was stopped, or died.")),
+    Action("prepare.go-on", ("c",), N_("go on"), N_("Go on with a preparation that rests, was stopped, or died.")),
     Action("prepare.use", ("a",), N_("train on them"), N_("Put the new folder in the place of the old one.")),
     Action("prepare.again", ("o",), N_("settings"), N_("Back to the settings, for another preparation.")),
     Action("prepare.undo", ("u",), N_("undo"), N_("Take the last change of the settings back.")),

@@ -71,7 +71,7 @@ class PrepareRun:
             return _("It is not at work.")
         if name == "stop" and not self.progress.can_stop:
             return _("It is not at work.")
-        if name == "go-on" and not (self.progress.can_resume and not self._alive):
+        if name == "go-on" and not self.progress.can_resume:
             return _("Nothing is left to do.")
         if name == "use" and not self._is_done:
             return _("The preparation has not ended yet.")
@@ -86,7 +86,8 @@ class PrepareRun:
         if not self._is_shown:
             return _WHILE_AT_WORK | _AFTER
         names = (*_WHILE_AT_WORK, *_AFTER)
-        return _BEFORE | frozenset(name for name in names if self.refusal(name))
+        resting = frozenset(() if self.progress.can_pause else ("pause",))
+        return _BEFORE | resting | frozenset(name for name in names if self.refusal(name))
 
     @property
     def _alive(self) -> bool:
