@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -210,3 +212,21 @@ async def test_hardly_any_room_is_no_error(width: int) -> None:
     async with app.run_test(size=(width, 3)) as pilot:
         await press(pilot, "down")
         assert app.list.cursor == 1
+
+
+async def test_over_a_slow_link_rows_move_seldom_and_far() -> None:
+    app = ListApp(100)
+    app.settings = SimpleNamespace(slow=True)  # type: ignore[attr-defined]
+    async with app.run_test(size=(40, 13)) as pilot:
+        tops = []
+        for _key in range(40):
+            await press(pilot, "down")
+            tops.append(app.list.scroll_offset.y)
+            assert tops[-1] <= app.list.cursor < tops[-1] + 12
+        assert len(set(tops)) <= 9
+        await press(pilot, "end")
+        assert app.list.scroll_offset.y == 100 - 12
+        await press(pilot, *["up"] * 12)
+        assert app.list.scroll_offset.y == 87 - 4
+        await press(pilot, "home")
+        assert (app.list.cursor, app.list.scroll_offset.y) == (0, 0)

@@ -73,6 +73,10 @@ class AtRow(FromList):
         self.index = index
 
 
+FAR = 3
+"""The part of a list, one in so many, by which it is scrolled at once over a slow link."""
+
+
 class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     """Rows drawn on demand, with a cursor."""
 
@@ -433,10 +437,13 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         if self.cursor < 0 or not self.size.height:
             return
         top = self.scroll_offset.y
+        # Over a slow link the rows move seldom and far: a key mostly costs two rows, and not the whole list.
+        slow = bool(getattr(getattr(self.app, "settings", None), "slow", False))
+        further = self._page // FAR if slow else 0
         if self.cursor < top:
-            wanted = self.cursor
+            wanted = max(self.cursor - further, 0)
         elif self.cursor >= top + self._page:
-            wanted = self.cursor - self._page + 1
+            wanted = min(self.cursor + further, self._count - 1) - self._page + 1
         else:
             return
         self.scroll_to(y=wanted, animate=False, immediate=True, force=True)
