@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from lora_tui.bench import BENCHES
-from lora_tui.bench.common import Measure
+from lora_tui.bench.common import Measure, tell
 from lora_tui.errors import UserError
 from lora_tui.text.translate import _, set_language
 
@@ -29,7 +29,10 @@ def main(argv: Sequence[str]) -> int:
     if module is None:
         return 2
     try:
-        measures = list(module.measure(args))
+        measures: list[Measure] = []
+        for measure in module.measure(args):
+            measures.append(measure)
+            tell("  ".join(cell for cell in measure.cells() if cell))  # the table comes at the end, which may be late
     except UserError as error:
         print(f"lora-tui: {error}", file=sys.stderr)
         return 2
