@@ -12,6 +12,7 @@
 ``preview``        ``preview``: before and after of one image
 ``carry``          ``carry_out``: all of it, in processes (``crew``, ``worker``, ``wire``)
 ``work``           what is begun and done, on disk; ``report`` tells it
+``places``         where it goes when nobody says; ``remembered``: what a project chose last
 ``parts``          whether optional parts are there: ``background``, ``faces``
 ``task``           the same in the background, for :mod:`lora_tui.tasks`
 =================  ==========================================================================
