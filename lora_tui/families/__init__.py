@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from lora_tui.config.schema import CaptionSection, ModelSection
-    from lora_tui.families.protocol import Facts, Model
+    from lora_tui.families.protocol import Facts, Model, Storage
 
 #: family as the schema calls it -> its package
 FAMILIES = {
@@ -29,14 +29,25 @@ FAMILIES = {
 }
 
 
-def open_model(section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype) -> Model:
+def open_model(
+    section: ModelSection,
+    captions: CaptionSection,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    storage: Storage | None = None,
+) -> Model:
     """The base model that ``section`` names, for ``device`` in ``dtype``; nothing large is read yet. Imports torch.
+
+    ``storage``: how the network that draws is kept; in full on the device where nothing is said.
 
     Raises:
         UserError: there is no such family or model, or it is one that would be trained wrongly.
     """
     door = import_module(f"{_package(section.family)}.model").open_model
-    return cast("Model", door(section, captions, device=device, dtype=dtype))
+    model = cast("Model", door(section, captions, device=device, dtype=dtype))
+    model.storage = storage or model.storage
+    return model
 
 
 def check_model(name: str, path: Path, *, own_vae: bool = True, prediction: str = "auto") -> None:

@@ -56,6 +56,20 @@ class Framing:
     size: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Storage:
+    """How the frozen base is kept while an adapter learns or draws on it.
+
+    Attributes:
+        weights: of the layers that adapters attach to: ``full`` (in the model's precision), or packed as ``int8``,
+            ``fp8`` or ``nf4``.
+        streamed: blocks of the network that draws that stay in the computer's memory and visit the device in turn.
+    """
+
+    weights: Literal["full", "int8", "fp8", "nf4"] = "full"
+    streamed: int = 0
+
+
 class Facts(Protocol):
     """What can be known of a family without torch."""
 
@@ -118,6 +132,7 @@ class Model(Protocol):
             ``v_prediction``, ``flow`` (noise minus latents).
         embeds_guidance: the strength of guidance goes into the network (FLUX.1 dev), so that one prediction an image
             is enough; otherwise it takes a second prediction for the negative prompt.
+        storage: how the network that draws is kept; set before its first use.
     """
 
     facts: Facts
@@ -125,6 +140,7 @@ class Model(Protocol):
     dtype: torch.dtype
     prediction: str
     embeds_guidance: bool
+    storage: Storage
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

@@ -107,10 +107,17 @@ class QuantizedLinear(nn.Linear):
         return f"{super().extra_repr()}, {self.kind}"
 
 
-def quantize_linears(module: nn.Module, kind: Kind, which: Callable[[str], bool] = lambda name: True) -> int:
+def quantize_linears(
+    module: nn.Module,
+    kind: Kind,
+    which: Callable[[str], bool] = lambda name: True,
+    *,
+    device: torch.device | None = None,
+) -> int:
     """Put :class:`QuantizedLinear` in the place of ``module``'s linear layers, of those whose name ``which`` takes.
 
-    Layers on the ``meta`` device become empty ones there. One layer at a time is in memory twice.
+    Layers on the ``meta`` device become empty ones there; others are packed on ``device``, where one is given, and stay
+    there. One layer at a time is in memory twice.
 
     Returns:
         How many layers were replaced.
@@ -123,7 +130,7 @@ def quantize_linears(module: nn.Module, kind: Kind, which: Callable[[str], bool]
             layer.in_features, layer.out_features, kind, bias=layer.bias is not None, dtype=layer.weight.dtype
         )
         if layer.weight.device.type != "meta":
-            new.fill(layer.weight, layer.bias)
+            new.fill(layer.weight.to(device), None if layer.bias is None else layer.bias.to(device))
         parent, _dot, last = name.rpartition(".")
         setattr(module.get_submodule(parent), last, new)
         count += 1

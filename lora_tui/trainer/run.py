@@ -56,7 +56,8 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     recipe(config.optimizer).try_out(session.device)
     data = prepare_data(session)
     session.phase("loading", _("base model"))
-    storage = Storage(config.memory.base_weights, config.memory.streamed_blocks)
+    memory = config.memory
+    storage = Storage(memory.base_weights, memory.streamed_blocks if memory.gradient_checkpointing else 0)
     model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype, storage=storage)
     session.controls.park, session.controls.unpark = model.park, model.unpark
 

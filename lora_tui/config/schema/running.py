@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lora_tui.config.option import option
+from typing import Literal
+
+from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Precision, Sampler, Section
 from lora_tui.text.translate import N_
 
@@ -67,6 +69,35 @@ class MemorySection(Section):
         N_("gradient checkpointing"),
         N_("Computes activations again instead of keeping them: much less memory, about a third more time."),
         peers=("gradient_checkpointing",),
+    )
+    base_weights: Literal["full", "fp8", "int8", "nf4"] = option(
+        "full",
+        N_("base weights"),
+        N_(
+            "How the base model's layers are kept while the LoRA learns. fp8 and int8 take half the memory of bf16, "
+            "nf4 little more than a quarter, each a little further from the original; arithmetic is in the precision "
+            "above."
+        ),
+        labels=(
+            ("full", N_("as they are")),
+            ("fp8", N_("8 bits (fp8)")),
+            ("int8", N_("8 bits (int8)")),
+            ("nf4", N_("4 bits (nf4)")),
+        ),
+        peers=("fp8_base", "quantize", "transformer_weight_dtype"),
+    )
+    streamed_blocks: int = option(
+        0,
+        N_("streamed blocks"),
+        N_(
+            "This many blocks of the base model stay in the computer's memory and are copied to the GPU when it is "
+            "their turn, while others compute: less GPU memory for some time. More than there are means all."
+        ),
+        ge=0,
+        le=1000,
+        expert=True,
+        when=Rule(lambda c: c.memory.gradient_checkpointing, N_("gradient checkpointing is on")),
+        peers=("blocks_to_swap",),
     )
     cache_latents: bool = option(
         True,

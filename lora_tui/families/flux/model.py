@@ -17,9 +17,10 @@ from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families.flux.facts import FACTS
 from lora_tui.families.flux.model_parts import Parts
 from lora_tui.families.flux.shape import PATCH
-from lora_tui.families.protocol import Framing, Releasable, TargetModule
+from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
+from lora_tui.families.stored import put
 from lora_tui.families.text_chunks import CHUNK, chunk_ids
 
 TIMESTEPS = 1000
@@ -47,6 +48,7 @@ class FluxModel:
         self.facts = FACTS
         self.device = device
         self.dtype = dtype
+        self.storage = Storage()
         self._guidance = section.guidance
         self._tokens = captions.t5_tokens
         self._parts = Parts(section)
@@ -68,7 +70,10 @@ class FluxModel:
     @property
     def transformer(self) -> FluxTransformer2DModel:
         if self._transformer is None:
-            network = _frozen(self._parts.transformer(self.dtype)).to(self.device)
+            network: Any = self._parts.transformer(self.dtype)
+            blocks = [*network.transformer_blocks, *network.single_transformer_blocks]
+            layers = {target.path for target in self.targets(text_encoder=False)}
+            network = put(network, self.storage, self.device, layers=layers, blocks=blocks)
             network.time_text_embed.register_forward_pre_hook(self._exact_numbers)
             self._transformer = network
         assert self._transformer is not None

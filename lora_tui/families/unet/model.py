@@ -18,14 +18,16 @@ from transformers import CLIPTokenizer
 
 from lora_tui.captions.weighted import Piece, weighted_pieces
 from lora_tui.config.schema import CaptionSection, ModelSection
-from lora_tui.families.protocol import Framing, Releasable, TargetModule
+from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
+from lora_tui.families.stored import put
 from lora_tui.families.text_chunks import CHUNK, chunk_ids, chunk_weights, join_chunks, weighed
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
 from lora_tui.families.unet.model_parts import Parts
 from lora_tui.families.unet.model_text import inner
+from lora_tui.families.unet.targets import transformers
 
 
 class UnetModel:
@@ -52,6 +54,7 @@ class UnetModel:
         """
         self.device = device
         self.dtype = dtype
+        self.storage = Storage()
         self._clip_skip = section.clip_skip
         self._most_chunks = captions.max_tokens // CHUNK
         self._weighted = captions.weighted
@@ -73,7 +76,14 @@ class UnetModel:
     @property
     def unet(self) -> UNet2DConditionModel:
         if self._unet is None:
-            self._unet = _frozen(self._parts.unet(self.dtype)).to(self.device)
+            network: Any = self._parts.unet(self.dtype)
+            layers = {target.path for target in self.targets(text_encoder=False) if not target.convolution}
+            blocks = [
+                network.get_submodule(f"{path}.transformer_blocks.{number}")
+                for path, _width, depth, _level in transformers(self._parts.shape)
+                for number in range(depth)
+            ]
+            self._unet = put(network, self.storage, self.device, layers=layers, blocks=blocks)
         return self._unet
 
     def text_encoder(self, part: str = "text_encoder") -> nn.Module:

@@ -64,7 +64,7 @@ class Parts:
         if self.source.kind == "folder":
             found: nn.Module = self._part_of_folder(encoder_class(encoder), encoder.part, dtype=dtype)
             return found
-        shape = self._shape.text[self.facts.encoders.index(encoder)]
+        shape = self.shape.text[self.facts.encoders.index(encoder)]
         own = self._particulars.settings.get(encoder.part, {})
         tensors = self._tensors(encoder.prefix)
         return encoder_of_file(encoder, shape, own, tensors, str(self.source.path)).to(dtype)
@@ -80,7 +80,7 @@ class Parts:
     def tokenizer(self, encoder: Encoder) -> CLIPTokenizer:
         folder, options = self._tokenizer_home(encoder)
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
-        words, known = len(tokenizer), self._shape.text[self.facts.encoders.index(encoder)].vocabulary
+        words, known = len(tokenizer), self.shape.text[self.facts.encoders.index(encoder)].vocabulary
         if words > known:
             raise UserError(
                 _("the tokenizer has {words} entries, the text encoder only {known}.").format(words=words, known=known),
@@ -150,7 +150,7 @@ class Parts:
         """A folder of configuration files for a single file, written from the shapes of its tensors."""
         self._holder = tempfile.TemporaryDirectory(prefix="lora-tui-")
         folder, own = Path(self._holder.name), self._particulars
-        configs = {"unet": self._shape.unet_config(), "vae": self._shape.vae_config()}
+        configs = {"unet": self.shape.unet_config(), "vae": self.shape.vae_config()}
         write_configs(folder, **{part: {**c, **own.settings.get(part, {})} for part, c in configs.items()})
         (folder / "tokenizer").mkdir()
         for name, text in own.tokenizer.items():
@@ -165,7 +165,7 @@ class Parts:
         return own, {"pad_token": encoder.pad}
 
     @cached_property
-    def _shape(self) -> Shape:
+    def shape(self) -> Shape:
         if self.source.kind == "folder":
             return shape_of(self.facts, self.source.path)
         return shape_of_file(self.facts, _shapes(self.source), self.source.path)

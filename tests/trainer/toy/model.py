@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_tui.config.schema import CaptionSection, ModelSection
-from lora_tui.families.protocol import Framing, Releasable, TargetModule, Tensors
+from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, Tensors
 from lora_tui.families.state_dicts import weights_id
 from toy.facts import FACTS, WIDTH
 
@@ -54,6 +54,7 @@ class ToyModel:
         self, section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.device, self.dtype = device, dtype
+        self.storage = Storage()
         self.file = Path(section.base)
         self._most = captions.max_tokens
         self._encoders: dict[str, nn.Module] = {}

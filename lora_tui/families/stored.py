@@ -1,0 +1,43 @@
+"""Putting the network that draws where it is kept: in full or packed, on the device or some blocks of it in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lora_tui.families.protocol import Storage
+from lora_tui.families.quantized import quantize_linears
+from lora_tui.families.streamed import StreamedBlocks
+
+
+def put(
+    network: Any, storage: Storage, device: torch.device, *, layers: Collection[str], blocks: Sequence[nn.Module]
+) -> Any:
+    """Keep ``network`` (frozen, on the CPU) on ``device`` as ``storage`` says, and return it.
+
+    Args:
+        layers: names of the linear layers that may be packed.
+        blocks: what may be streamed, in the order of the forward pass.
+    """
+    network.requires_grad_(False)
+    network.eval()
+    if storage.weights != "full":
+        quantize_linears(network, storage.weights, lambda name: name in layers, device=device)
+    if storage.streamed:
+        visiting = [blocks[number] for number in spread(len(blocks), storage.streamed)]
+        for block in visiting:
+            block.to("cpu")  # where packing took place on the device
+        network.stream = StreamedBlocks(visiting, device)
+    return network.to(device)
+
+
+def spread(count: int, chosen: int) -> list[int]:
+    """``chosen`` of ``count`` numbers from 0, as evenly as they go; all of them where more are asked for.
+
+    Between blocks that are copied others compute, so that a copy has time to arrive.
+    """
+    chosen = min(chosen, count)
+    return [number * count // chosen for number in range(chosen)]
