@@ -197,9 +197,10 @@ class TaggingFlow:
                 said = now
                 app.call_later(self._told_of, done, total)
 
-        kept = await in_thread(partial(load_kept, corpora, request, on_progress=progress))
-        self.screen.forget_told()
-        return kept
+        try:
+            return await in_thread(partial(load_kept, corpora, request, on_progress=progress))
+        finally:
+            self.screen.forget_told()
 
     def _told_of(self, done: int, total: int) -> None:
         text = _("Reading what the models said: {done} of {total}.").format(done=count(done), total=count(total))

@@ -15,7 +15,7 @@ from lora_tui.tui.acting import hints_of
 from lora_tui.tui.actions import ASKING
 from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.dialog import Dialog
-from lora_tui.tui.widgets.footer import KeyHint
+from lora_tui.tui.widgets.footer import KeyHint, Keys
 from lora_tui.tui.widgets.task_progress import TaskProgress
 from lora_tui.tui.wording import error_words
 
@@ -52,6 +52,9 @@ class AskingDialog(Dialog[bool]):
         return self.query_one(TaskProgress)
 
     def hints(self) -> list[KeyHint]:
+        status = self._progress.status if self.is_mounted else None
+        if status is not None and not status.alive:  # it rests, or is over
+            return [*super().hints()[:1], *hints_of(self.app, ASKING)[:1], *super().hints()[1:]]
         leave = _("leave them at work")
         found = [replace(one, title=leave) if one.action == "dialog.cancel" else one for one in super().hints()]
         found[1:1] = hints_of(self.app, ASKING)
@@ -80,6 +83,10 @@ class AskingDialog(Dialog[bool]):
 
     def action_accept(self) -> None:
         self.dismiss(True)
+
+    @on(TaskProgress.Changed)
+    def _changed(self) -> None:
+        self.query_one(Keys).show(self.hints())
 
     @on(TaskProgress.Ended)
     def _ended(self, event: TaskProgress.Ended) -> None:
