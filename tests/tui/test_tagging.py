@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from caption_folders import opened
 from tagger_builders import make_images, make_wd14
-from tagging_server import said, serving
+from tagging_server import Reply, said, serving
 from tui.driving import running, screen_text, soon
 from tui.test_tags import ready, tags
 
@@ -131,6 +132,31 @@ async def test_sentences_are_seen_before_they_are_written(data: Path) -> None:
             await soon(pilot, lambda: "2 captions written" in screen_text(app))
         assert texts(data) == {"a": "hat", "b": "A picture of a colour.", "c": "A picture of a colour."}
         assert len(server.seen) == many
+
+
+async def test_models_that_are_left_at_work_are_found_again(data: Path) -> None:
+    go = threading.Event()
+
+    def reply(_number: int, _body: object) -> Reply:
+        go.wait(60)
+        return said("A colour.")
+
+    with serving(reply) as server:
+        remember(Request((ModelChoice("endpoint", "vision"),), endpoint=Endpoint(url=server.url)))
+        async with running(data, size=(80, 24), screen="dataset") as (app, pilot):
+            await soon(pilot, lambda: rows(app, "files").count == 3)
+            await pilot.press("t")
+            await soon(pilot, lambda: "MODELS" in screen_text(app))
+            await pilot.press("ctrl+r")
+            await soon(pilot, lambda: "The models are asked" in screen_text(app) and server.seen, 60)
+            await pilot.press("escape")
+            await soon(pilot, lambda: "t comes back to them" in screen_text(app))
+            await pilot.press("t")
+            await soon(pilot, lambda: "The models are asked" in screen_text(app))
+            go.set()
+            await soon(pilot, lambda: tune(app), 60)
+            assert "3 images get a caption" in screen_text(app)
+            await pilot.press("escape")
 
 
 async def test_what_is_left_is_kept_and_said(data: Path, wd: Path) -> None:
