@@ -27,6 +27,7 @@ TAGS_OF_ONE_IMAGE, TAG_BYTES = 30, 44  # each tag of the dataset stands in the m
 STATE_EXTRA_BYTES = 200_000  # names, random states, counters of a resume state
 PNG_BYTES_PER_PIXEL = 1.6  # drawn and photographed images, as PNG files of 8 bits turn out
 CACHED_VALUE_BYTES = 4  # latents and text embeddings are kept in fp32
+FULL_BYTES = 4  # the VAE always works in fp32
 TEXT_TOKENS = 77  # of a caption that fits into one chunk
 
 _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
@@ -100,8 +101,11 @@ def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int,
 
 def _weights(config: Config) -> int:
     parts = facts_for(config.model.family).part_parameters(config.model.base)
-    stays = {"unet": True, "text_encoder": config.network.text_encoder, "vae": not config.memory.cache_latents}
-    return sum(count for part, count in parts.items() if stays.get(part, True)) * VALUE_BYTES[config.memory.precision]
+    gone = {"vae"} if config.memory.cache_latents else set()
+    if not config.network.text_encoder:
+        gone |= {part for part in parts if part.startswith("text_encoder")}
+    sizes = {part: FULL_BYTES if part == "vae" else VALUE_BYTES[config.memory.precision] for part in parts}
+    return sum(count * sizes[part] for part, count in parts.items() if part not in gone)
 
 
 def _activations(config: Config, data: DataPlan) -> int:
@@ -142,7 +146,9 @@ def _cached_texts(config: Config, images: int) -> int:
     if config.network.text_encoder:
         return 0
     targets = facts_for(config.model.family).targets(config.model.base)
-    width = next((target.inputs for target in targets if target.part == "text_encoder"), 0)
+    # SDXL's two encoders stand side by side; every layer of an encoder begins with attention at its full width
+    texts_of = [target for target in targets if target.part.startswith("text_encoder")]
+    width = sum({target.part: target.inputs for target in texts_of if target.path.endswith(".q_proj")}.values())
     captions = config.captions
     texts = images * (captions.variants * (2 if captions.tag_warmup else 1) if captions.varied else 1)
     return texts * TEXT_TOKENS * width * CACHED_VALUE_BYTES

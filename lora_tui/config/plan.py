@@ -260,7 +260,8 @@ def _times_larger(config: Config, other: Config) -> float:
     sizes = []
     for one in (config, other):
         try:
-            sizes.append(facts_for(one.model.family).part_parameters(one.model.base)["unet"])
+            facts = facts_for(one.model.family)
+            sizes.append(facts.part_parameters(one.model.base)[facts.denoiser])
         except (UserError, KeyError):  # the base of an earlier run is gone
             return 1.0
     return sizes[0] / sizes[1]
