@@ -42,7 +42,7 @@ SLOW_BYTES = 32_000
 """The same with the setting for a slow link."""
 
 BYTES_A_CELL = 200
-"""What a cell of a small picture may take: five times a half cell."""
+"""What a cell of a small picture may take: five times a half cell; on a slow link less than one."""
 
 MOST_CELLS = 255
 """Columns and rows of a Kitty picture: a cell names its place by a table of that many marks and a few more."""
@@ -113,7 +113,7 @@ class Graphics:
 
     def budget(self, columns: int, rows: int) -> int:
         """Bytes that a picture of so many cells may take."""
-        return min(self.most_bytes, 4_000 + BYTES_A_CELL * columns * rows)
+        return min(self.most_bytes, 4_000 + BYTES_A_CELL * columns * rows * self.most_bytes // MOST_BYTES)
 
     def encode(self, image: Image.Image, columns: int, rows: int) -> Pixels | None:
         """An RGB image in ``columns`` x ``rows`` cells; none when it cannot be made small enough."""
