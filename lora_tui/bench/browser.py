@@ -93,10 +93,11 @@ def measure_browser(folder: Path, home: Path, images: int, keys: int) -> Iterato
         yield Measure(_("from the start of the program to the first images"), first, "s")
         yield answered(_("key to repaint while all are checked"), _held(app, DOWN, keys), BAR_MS)
         app.wait_until_at_rest(300.0)
-        before = app.received
+        sent, worked = app.received, app.cpu_seconds()
         times = _held(app, DOWN, keys)
         yield answered(_("key to repaint while scrolling"), times, BAR_MS)
-        yield Measure(_("sent for each of these keys"), (app.received - before) / keys, "bytes")
+        yield Measure(_("sent for each of these keys"), (app.received - sent) / keys, "bytes")
+        yield Measure(_("processor time for each of these keys"), (app.cpu_seconds() - worked) / keys * 1e3, "ms")
         yield answered(_("key to repaint while typing a filter"), _type(app, ("0012", "tag 7", "99"), keys), BAR_MS)
         yield Measure(_("put in another order"), _order(app), "ms")
         _settle(app, PICTURES)
@@ -122,8 +123,10 @@ def _type(app: Terminal, filters: tuple[str, ...], keys: int) -> list[float]:
         app.press(b"/", "filter")
         _settle(app, CLEAR)
         for length in range(1, len(text) + 1):
-            wanted = re.escape(text[:length].rstrip()) if text[length - 1] != " " else ""
-            times.append(app.press(text[length - 1].encode(), wanted))
+            letter = text[length - 1]
+            # All of the line, or the letter by itself, where nothing else of the line is painted anew.
+            wanted = rf"{re.escape(text[:length])}|\b{letter}\b" if letter != " " else ""
+            times.append(app.press(letter.encode(), wanted))
             app.read(max(TYPING_SECONDS - times[-1], 0.0))
         _settle(app, ESCAPE)
         if len(times) >= keys:

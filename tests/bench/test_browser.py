@@ -30,10 +30,10 @@ def test_the_images_are_different_up_to_as_many_as_are_compared(
 def test_every_row_is_measured_in_small(tmp_path: Path) -> None:
     figures = list(measure(options("--images", "60", "--keys", "4", "--dir", str(tmp_path))))
     assert [(figure.unit, figure.bar) for figure in figures] == [
-        ("s", None), ("ms", 30.0), ("ms", 30.0), ("bytes", None), ("ms", 30.0), ("ms", None), ("ms", 30.0),
-        ("bytes", 600e6),
+        ("s", None), ("ms", 30.0), ("ms", 30.0), ("bytes", None), ("ms", None), ("ms", 30.0), ("ms", None),
+        ("ms", 30.0), ("bytes", 600e6),
     ]  # fmt: skip
-    assert all(figure.value > 0 for figure in figures)
+    assert all(figure.value >= 0 for figure in figures)
     assert list(tmp_path.iterdir()) == []
 
 
