@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,9 @@ from lora_tui.python import python_command
 from lora_tui.tasks.folder import TaskFolder, create
 from lora_tui.tasks.status import task_status
 from lora_tui.text.translate import _
+
+ENDING_SECONDS = 10.0
+"""How long a process that has finished its work may take to end."""
 
 Asked = Literal["pause", "resume", "stop"]
 """What can be asked of a task."""
@@ -56,9 +60,17 @@ def ask_task(task: TaskFolder, what: Asked) -> None:
     if status.alive:
         request(task.root, what)
     elif what == "resume" and status.can_resume:
+        _let_it_end(task)
         resume_task(task)
     else:
         raise UserError(_("The task has ended."), place=task.name, code="task.ended")
+
+
+def _let_it_end(task: TaskFolder) -> None:
+    """Wait for a process that has said its last word and is about to end: it holds the lock until then."""
+    end = time.monotonic() + ENDING_SECONDS
+    while task.alive() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def _command() -> list[str]:

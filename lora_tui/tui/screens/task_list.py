@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 
 from lora_tui.errors import UserError
 from lora_tui.tasks.kinds import kind_word
+from lora_tui.tasks.start import ask_task
 from lora_tui.tasks.words import result_text
 from lora_tui.text import _, clock, percent, plain
 from lora_tui.tui.acting import hints_of
@@ -19,7 +20,7 @@ from lora_tui.tui.cells import Cell
 from lora_tui.tui.marks import marks_of
 from lora_tui.tui.road import state_words
 from lora_tui.tui.task_text import mark_cell, pace_text, title_text, warning_line
-from lora_tui.tui.threads import start_job
+from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Dialog
 from lora_tui.tui.widgets.footer import KeyHint, Keys
 from lora_tui.tui.widgets.lines import Lines
@@ -29,6 +30,7 @@ from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
+    from lora_tui.tasks.folder import TaskFolder
     from lora_tui.tasks.start import Asked
     from lora_tui.tasks.status import TaskStatus
     from lora_tui.tui.app import LoraTuiApp
@@ -173,21 +175,29 @@ class TaskList(Dialog[None]):
         self._ask("stop")
 
     def _ask(self, what: Asked) -> None:
-        start_job(self, partial(self._asked, what), "ask")
+        """By a job of the app: the request is made although the list is closed meanwhile."""
+        if self._progress.followed is not None:
+            start_job(self._shell, partial(self._asked, self._progress.followed, what), "ask", alone=False)
 
-    async def _asked(self, what: Asked) -> None:
+    async def _asked(self, task: TaskFolder, what: Asked) -> None:
         try:
-            await self._progress.ask(what)
+            await in_thread(ask_task, task, what)
         except UserError as error:
-            self.tell(error_words(error), "error")
+            if self.is_current:
+                self.tell(error_words(error), "error")
+            else:
+                self._shell.notify_plain(error_words(error), "warning")
             return
+        self._shell.poll_runs()
+        if not self.is_current:
+            return
+        self._progress.look_again()
         words = {
             "stop": _("Asked to stop after the image in hand; what is done stays."),
             "pause": _("Asked to pause after the image in hand."),
             "resume": _("It goes on."),
         }
         self.tell(words[what], "success")
-        self._shell.poll_runs()
 
     def action_accept(self) -> None:
         here = self._progress.status or self.here

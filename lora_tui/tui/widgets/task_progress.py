@@ -95,8 +95,12 @@ class TaskProgress(Lines):
         """
         if self.followed is not None:
             await in_thread(ask_task, self.followed, what)
-            self._lived = True  # also one that was over: it is told when it is again
-            self._begin()
+            self.look_again()
+
+    def look_again(self) -> None:
+        """The task was asked for something: one that was over may be at work, and is told when it is over again."""
+        self._lived = True
+        self._begin()
 
     # -- inside
 
