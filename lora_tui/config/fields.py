@@ -138,7 +138,7 @@ def unit_text(spec: FieldSpec) -> str:
 
 
 # The units of the schema, named here so that they are found for translation.
-UNITS = (N_("px"), N_("steps"), N_("epochs"), N_("tokens"))
+UNITS = (N_("px"), N_("steps"), N_("epochs"), N_("tokens"), N_("measurements"))
 
 
 def _bound(value: float | None) -> str:

@@ -245,9 +245,9 @@ class Loop:
         epoch = self._epoch_number(done=True)
         if loss is not None:
             self.session.events.emit("validation", step=self.position.step, epoch=epoch, loss=loss)
-            if counts and self.best.note(loss, self.position.step, section.least_change) and section.keep_best:
-                if self.position.step > 0:
-                    self._save_best()
+            better = counts and self.best.note(loss, self.position.step, section.least_change)
+            if better and section.keep_best and self.position.step > 0:
+                self._save_best()
         self._release_vae()
 
     def _save_best(self) -> None:

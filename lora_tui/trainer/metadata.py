@@ -107,6 +107,7 @@ class RunMetadata:
             "ss_optimizer": self._made_of.optimizer,
             "ss_lr_scheduler": learning.schedule,
             "ss_lr_warmup_steps": learning.warmup,
+            "ss_ema_decay": learning.ema_decay or None,
             "ss_max_grad_norm": config.optimizer.max_grad_norm,
             "ss_gradient_accumulation_steps": config.steps.gradient_accumulation,
             "ss_gradient_checkpointing": config.memory.gradient_checkpointing,

@@ -21,29 +21,35 @@ from lora_tui.trainer.metadata import RunMetadata
 from lora_tui.trainer.session import Phase, Session
 from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora
 
+AVERAGE, BEST = "-ema", "-best"
+"""What the names of such files end in."""
+
 
 @dataclass
 class Checkpoints:
-    """Writes ``checkpoints/name-001500.safetensors`` and, at the end, ``checkpoints/name.safetensors``."""
+    """Writes ``checkpoints/name-001500.safetensors`` and, at the end, ``checkpoints/name.safetensors``.
+
+    Averages are beside them (``name-001500-ema``, ``name-ema``), and so is the best (``name-best``).
+    """
 
     session: Session
     adapter: Adapter
     metadata: RunMetadata
 
-    def path(self, step: int, *, final: bool) -> Path:
+    def path(self, step: int, *, final: bool, kind: str = "") -> Path:
         name = self.session.config.saving.name
         stem = name if final else f"{name}-{step:06d}"
-        return self.session.folder.checkpoints_dir / f"{stem}.safetensors"
+        return self.session.folder.checkpoints_dir / f"{stem}{kind}.safetensors"
 
-    def save(self, step: int, epoch: int, *, final: bool = False) -> Path:
-        """Write the adapter as it is now (``epoch`` from 1).
+    def save(self, step: int, epoch: int, *, final: bool = False, kind: str = "") -> Path:
+        """Write the adapter as it is now (``epoch`` from 1); ``kind`` is :data:`AVERAGE`, :data:`BEST` or nothing.
 
         Raises:
             OSError: the disk is full; earlier files are untouched.
         """
         config = self.session.config
         tensors = file_tensors(config.model.family, self.adapter.export(), dtype=DTYPES[config.saving.precision])
-        path = self.path(step, final=final)
+        path = self.path(step, final=final or kind == BEST, kind=kind)
         size = write_lora(path, tensors, self.metadata.at(step, epoch, finished=final))
         relative = path.relative_to(self.session.folder.root).as_posix()
         self.session.events.emit("checkpoint", step=step, epoch=epoch, path=relative, bytes=size)
@@ -63,6 +69,7 @@ class Checkpoints:
         numbered.sort(key=lambda path: (path.stat().st_mtime_ns, int(path.stem.removeprefix(f"{name}-"))))
         for path in numbered[:-keep]:
             path.unlink(missing_ok=True)
+            path.with_stem(f"{path.stem}{AVERAGE}").unlink(missing_ok=True)
 
 
 @dataclass

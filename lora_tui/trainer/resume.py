@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.errors import UserError
@@ -16,8 +17,8 @@ from lora_tui.trainer.trainee import MismatchError, Trainee
 
 def take_up(
     session: Session, trainee: Trainee, plan: DataPlan, origin: Mapping[str, str]
-) -> tuple[Position, set[str]] | None:
-    """Put the newest whole state back; where it was, and what is still to be done there. None without a state.
+) -> tuple[Position, set[str], Mapping[str, Any]] | None:
+    """Put the newest whole state back; where it was, what is still to be done there, what was best. None without one.
 
     Whatever the outcome depends on and is not as it was then (``origin``) is warned of.
 
@@ -50,7 +51,7 @@ def take_up(
             ),
             code="state.mismatch",
         ) from None
-    return _within(snapshot.position, plan), set(snapshot.notes.get("owed", ()))
+    return _within(snapshot.position, plan), set(snapshot.notes.get("owed", ())), snapshot.notes.get("best", {})
 
 
 def _within(position: Position, plan: DataPlan) -> Position:

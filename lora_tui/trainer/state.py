@@ -45,12 +45,14 @@ class Learned:
         adapter: its tensors by name.
         optimizer, scaler: their ``state_dict``.
         configured: what each of the optimizer's groups said when it was built from the configuration.
+        average: of the adapter's tensors, by name; empty where none is kept.
     """
 
     adapter: dict[str, Tensor]
     optimizer: dict[str, Any]
     configured: list[dict[str, Any]]
     scaler: dict[str, Any]
+    average: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,13 @@ def write_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
             "optimizer": _flatten(learned.optimizer, "", tensors),
             "configured": _flatten(learned.configured, "configured", tensors),
             "scaler": learned.scaler,
+            "averaged": bool(learned.average),
             "notes": snapshot.notes,
         }
         _write(temporary / "adapter.safetensors", save({name: _plain(t) for name, t in learned.adapter.items()}))
         _write(temporary / "optimizer.safetensors", save(tensors))
+        if learned.average:
+            _write(temporary / "average.safetensors", save({name: _plain(t) for name, t in learned.average.items()}))
         _write(temporary / "random.safetensors", save(_random_state()))
         _write(temporary / "state.json", json.dumps(manifest, indent=1).encode())
         sync_folder(temporary)
@@ -152,6 +157,7 @@ def _read(path: Path) -> Snapshot | None:
         adapter = load((path / "adapter.safetensors").read_bytes())
         tensors = load((path / "optimizer.safetensors").read_bytes())
         random = load((path / "random.safetensors").read_bytes())
+        average = load((path / "average.safetensors").read_bytes()) if manifest.get("averaged") else {}
         snapshot = Snapshot(
             position=Position(**manifest["position"]),
             learned=Learned(
@@ -159,6 +165,7 @@ def _read(path: Path) -> Snapshot | None:
                 optimizer=_unflatten(manifest["optimizer"], tensors),
                 configured=_unflatten(manifest["configured"], tensors),
                 scaler=manifest["scaler"],
+                average=average,
             ),
             origin=manifest["origin"],
             notes=manifest["notes"],

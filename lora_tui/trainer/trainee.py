@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from lora_tui.config.schema import LearningSection
 from lora_tui.families.protocol import Model
 from lora_tui.trainer.adapters import Adapter, attach, fits, load_tensors
+from lora_tui.trainer.optim.average import Average
 from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.optim.schedules import rate_factor
 from lora_tui.trainer.optim.stepper import Stepper
@@ -30,6 +32,7 @@ class Trainee:
     model: Model
     adapter: Adapter
     stepper: Stepper
+    average: Average | None = None
     _configured: list[dict[str, Any]] = field(init=False)
     _away: list[tuple[dict[str, Any], str, torch.device]] = field(default_factory=list, init=False)
 
@@ -48,7 +51,14 @@ class Trainee:
     def learned(self) -> Learned:
         """Everything that changes while it learns, as it is now, in tensors that live on with it."""
         scaler = self.stepper.scaler.state_dict() if self.stepper.scaler else {}
-        return Learned(self.adapter.tensors(), self.stepper.optimizer.state_dict(), self._configured, scaler)
+        average = self.average.tensors() if self.average else {}
+        return Learned(self.adapter.tensors(), self.stepper.optimizer.state_dict(), self._configured, scaler, average)
+
+    @contextlib.contextmanager
+    def weights_in_use(self, *, average: bool = False) -> Iterator[None]:
+        """The weights are those to draw with, measure and save; ``average``: their average, where there is one."""
+        with self.stepper.weights_in_use(), self.average.in_use() if average and self.average else _nothing():
+            yield
 
     def restore(self, learned: Learned) -> None:
         """Become what :meth:`learned` described.
@@ -63,6 +73,8 @@ class Trainee:
         if not fits(self.adapter, learned.adapter) or not _same_groups(optimizer, learned.optimizer):
             raise MismatchError
         load_tensors(self.adapter, learned.adapter)
+        if self.average:
+            self.average.load(learned.average)
         optimizer.load_state_dict(learned.optimizer)
         for group, now, then in zip(optimizer.param_groups, self._configured, learned.configured, strict=True):
             group.update({name: value for name, value in now.items() if name not in then or then[name] != value})
@@ -77,6 +89,8 @@ class Trainee:
                 if isinstance(value, Tensor) and value.device.type != "cpu":
                     self._away.append((state, name, value.device))
                     state[name] = value.cpu()
+        if self.average:
+            self.average.move(torch.device("cpu"))
         self.model.park()
 
     def unpark(self) -> None:
@@ -90,6 +104,12 @@ class Trainee:
             state, name, device = self._away[-1]
             state[name] = state[name].to(device)
             self._away.pop()
+        if self.average:
+            self.average.move()
+
+
+def _nothing() -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
@@ -119,4 +139,5 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}
     optimizer = recipe(config.optimizer).build(adapter.groups(rates))
     scaler = torch.amp.GradScaler(model.device.type) if model.dtype == torch.float16 else None
-    return Trainee(model, adapter, Stepper(optimizer, config.optimizer.max_grad_norm, scaler))
+    average = Average(adapter.tensors(), learning.ema_decay) if learning.ema_decay > 0 else None
+    return Trainee(model, adapter, Stepper(optimizer, config.optimizer.max_grad_norm, scaler), average)

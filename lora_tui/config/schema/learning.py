@@ -146,6 +146,27 @@ class LearningSection(Section):
         when=Rule(lambda c: c.learning.schedule != "constant", N_("schedule is not constant")),
         peers=("lr_scheduler_min_lr_ratio",),
     )
+    ema_decay: float = option(
+        0.0,
+        N_("average (EMA)"),
+        N_(
+            "Keeps a running average of the LoRA and saves it beside each file, with -ema in its name: steadier than "
+            "the last step. The share of the old average that stays at each step: 0.99 for some hundred steps, 0.999 "
+            "for thousands; 0 keeps none."
+        ),
+        ge=0.0,
+        le=0.99999,
+        expert=True,
+        peers=("ema", "ema_decay", "use_ema"),
+    )
+    ema_in_use: bool = option(
+        False,
+        N_("draw with the average"),
+        N_("Draw samples and measure the validation with the average instead of the last step."),
+        expert=True,
+        when=Rule(lambda c: c.learning.ema_decay > 0, N_("an average is kept")),
+        peers=("use_ema_for_samples",),
+    )
 
 
 class StepSection(Section):
@@ -195,6 +216,9 @@ class StepSection(Section):
     )
 
 
+_MEASURED = Rule(lambda c: c.validation.mode != "off", N_("validation is not off"))
+
+
 class ValidationSection(Section):
     """Validation"""
 
@@ -237,4 +261,35 @@ class ValidationSection(Section):
         le=MOST_STEPS,
         when=Rule(lambda c: c.validation.mode != "off", N_("validation is not off")),
         peers=("validate_every_n_steps",),
+    )
+    keep_best: bool = option(
+        False,
+        N_("keep the best"),
+        N_("Save the LoRA with the lowest validation loss so far, with -best in its name."),
+        when=_MEASURED,
+        peers=("save_best", "keep_best"),
+    )
+    patience: int = option(
+        0,
+        N_("stop after"),
+        N_("End the run when so many measurements in a row were not better than the best; 0 trains to the end."),
+        unit="measurements",
+        ge=0,
+        le=10_000,
+        expert=True,
+        when=_MEASURED,
+        peers=("early_stopping", "patience"),
+    )
+    least_change: float = option(
+        0.0,
+        N_("better by"),
+        N_("A measurement is better when it is lower by more than this share of the best: 0.01 is one percent."),
+        ge=0.0,
+        le=0.5,
+        expert=True,
+        when=Rule(
+            lambda c: c.validation.mode != "off" and (c.validation.patience > 0 or c.validation.keep_best),
+            N_("the best is kept or the run ends when nothing becomes better"),
+        ),
+        peers=("min_delta", "early_stopping_threshold"),
     )
