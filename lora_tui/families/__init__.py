@@ -7,6 +7,7 @@ in ``weights.names``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -73,6 +74,15 @@ def check_vae(name: str, path: Path, *, allow_pickle: bool = False) -> None:
         UserError: what is missing or torn.
     """
     _checks(name).check_vae(path, allow_pickle=allow_pickle)
+
+
+def part_flaws(name: str, base: Path, named: Mapping[str, str]) -> list[tuple[str, UserError]]:
+    """What is wrong with the parts that settings name, or that the model at ``base`` lacks, by setting; no torch.
+
+    ``named`` has the settings in the family's ``separate``; those without a value are empty.
+    """
+    found: list[tuple[str, UserError]] = _checks(name).part_flaws(base, named) if facts_for(name).separate else []
+    return found
 
 
 def _checks(name: str) -> Any:

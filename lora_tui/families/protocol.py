@@ -81,6 +81,7 @@ class Facts(Protocol):
     latent_channels: int
     denoiser: str  # part name of the network that draws: ``unet``, ``transformer``
     implementation: str  # modelspec.implementation
+    separate: tuple[str, ...]  # settings of ``model`` that name parts which a single file may lack
     text_layer: int  # of the text encoder, from its end, that conditions the network; 0: the one of ``model.clip_skip``
 
     def versions(self, prediction: str) -> tuple[str, str]:

@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lora_tui.bench.flux_model import MICRO, write_flux_model
+from lora_tui.config.load import parse_config
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, open_model
 from lora_tui.families.flux.layout import LAST_MODULATION, layer_of, original_names, split_name
@@ -216,3 +218,19 @@ def test_layout_is_turned_as_diffusers_turns_it_at_real_width() -> None:
     theirs = convert_flux_transformer_checkpoint_to_diffusers(dict(tensors))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_check_names_the_part_that_is_missing_before_anything_loads(
+    folder: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    def wrong(base: Path, **named: Path) -> dict[str, str]:
+        model = {"base": str(base), "family": "flux", **{name: str(path) for name, path in named.items()}}
+        config = parse_config({"model": model, "datasets": [{"path": str(tmp_path)}]}, base=None, place="test")
+        return {finding.field: finding.code for finding in check_config(config) if finding.field.startswith("model.")}
+
+    assert wrong(folder) == wrong(files["whole"]) == wrong(files["transformer"], **separate(files)) == {}
+    lacking = wrong(files["transformer"], vae=files["vae"])
+    assert lacking == {"model.clip_l": "model.part", "model.t5xxl": "model.part"}
+    mistaken = wrong(files["transformer"], **separate(files, clip_l=files["t5xxl"], t5xxl=tmp_path / "none"))
+    assert mistaken == {"model.clip_l": "model.part", "model.t5xxl": "model.missing"}
+    assert wrong(files["clip_l"]) != {}

@@ -45,7 +45,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
         (OPTIMIZERS, "wandering", "toy.parts:wandering"),
         (SCHEDULES, "halving", "toy.parts:halving"),
         (OBJECTIVES, "velocity", "toy.parts:Velocity"),
-        (SAMPLERS, "flow", Entry("Flow", "toy.parts:Euler")),
+        (SAMPLERS, "flow", Entry("Flow", "toy.parts:Euler", "toy.parts:Euler")),
     ):
         monkeypatch.setitem(table, name, place)  # type: ignore[arg-type]
 
@@ -147,7 +147,8 @@ def test_every_choice_of_the_schema_has_its_row_and_every_row_leads_somewhere() 
         target = facts_for(family).targets()[0]
         assert names_for(family).tensor_name(target.part, target.path, "alpha")
     places = {name: entry.place for name, entry in SAMPLERS.items()}
-    for table in (ADAPTERS, OPTIMIZERS, SCHEDULES, OBJECTIVES, LOSSES, places):
+    flows = {name: entry.flow for name, entry in SAMPLERS.items()}
+    for table in (ADAPTERS, OPTIMIZERS, SCHEDULES, OBJECTIVES, LOSSES, places, flows):
         for name in table:
             assert callable(chosen(table, name))
 

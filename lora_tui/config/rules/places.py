@@ -12,7 +12,7 @@ from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.families import check_model, check_vae, facts_for
+from lora_tui.families import check_model, check_vae, facts_for, part_flaws
 from lora_tui.families.parts import stamp
 from lora_tui.families.source import PICKLES
 from lora_tui.places import exists, expand, is_file, is_folder
@@ -65,6 +65,20 @@ def separate_vae(config: Config) -> Iterator[Finding]:
         )
     elif problem := _vae_flaw(config.model.family, str(path), config.model.allow_pickle, stamp(path)):
         yield _told("model.vae", problem)
+
+
+def separate_parts(config: Config) -> Iterator[Finding]:
+    """Text encoders and VAE in files of their own, where a family's models come in such parts."""
+    base = expand(config.model.base) if config.model.base else None
+    keys = facts_for(config.model.family).separate
+    if base is None or not keys or not exists(base):
+        return
+    named: dict[str, str] = {key: getattr(config.model, key) for key in keys}
+    there = {key: expand(text) for key, text in named.items() if text}
+    stamps = tuple(stamp(path) for path in (base, *there.values()))
+    for key, problem in _part_flaws(config.model.family, str(base), tuple(named.items()), stamps):
+        if key != "vae" or not named[key]:  # which is looked at by itself
+            yield _told(f"model.{key}", problem)
 
 
 def folders(config: Config) -> Iterator[Finding]:
@@ -165,7 +179,7 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             _("Choose a {family} checkpoint.").format(family=wanted.title),
             "model.family",
         )
-    elif kind not in ("checkpoint", "diffusers"):
+    elif kind not in ("checkpoint", "diffusers", *(("unet",) if wanted.separate else ())):
         yield error(
             "model.base",
             _("{name} holds only a part of a model ({part}).").format(name=plain(path.name), part=kind),
@@ -230,6 +244,13 @@ def _model_flaw(family: str, path: str, own_vae: bool, prediction: str, _stamp: 
 
 
 @lru_cache(maxsize=64)
+def _part_flaws(
+    family: str, base: str, named: tuple[tuple[str, str], ...], _stamps: tuple[Stamp, ...]
+) -> tuple[tuple[str, UserError], ...]:
+    return tuple(part_flaws(family, Path(base), dict(named)))
+
+
+@lru_cache(maxsize=64)
 def _vae_flaw(family: str, path: str, allow_pickle: bool, _stamp: Stamp) -> UserError | None:
     try:
         check_vae(family, Path(path), allow_pickle=allow_pickle)
@@ -238,4 +259,4 @@ def _vae_flaw(family: str, path: str, allow_pickle: bool, _stamp: Stamp) -> User
     return None
 
 
-RULES = (base_model, separate_vae, folders)
+RULES = (base_model, separate_vae, separate_parts, folders)

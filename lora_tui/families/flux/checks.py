@@ -60,25 +60,36 @@ def find_places(source: Source, named: Mapping[str, str]) -> dict[str, Place]:
     if source.kind == "folder":
         found = {part: Place(source.path / folder) for part, folder in FOLDERS.items()}
     else:
-        names = list(read_header(source.path).tensors)
+        names = read_header(source.path).tensors
         prefix = next((one for one in PREFIXES if any(name.startswith(one) for name in names)), "")
         found["transformer"] = Place(source.path, prefix)
-        for part, beginning in INSIDE.items():
-            if any(beginning + sign in names for sign in SIGNS[part]):
-                found[part] = Place(source.path, beginning)
+        found |= {part: Place(source.path, INSIDE[part]) for part in _parts_inside(source.path)}
     for part in SINGLE:
         if named.get(part):
             found[part] = named_place(part, expand(named[part]))
         elif part not in found:
-            raise UserError(
-                _("the model is the transformer alone: {part} is not in it.").format(part=TITLES[part]),
-                place=f"model.{part}",
-                remedy=_("Name a file or folder with {part}, or choose a folder in diffusers' layout.").format(
-                    part=TITLES[part]
-                ),
-                code="model.part",
-            )
+            raise _lacking(part)
     return found
+
+
+def _parts_inside(path: Path) -> tuple[str, ...]:
+    """The parts that lie in a single file beside the transformer; all of them where it cannot be read."""
+    try:
+        names = read_header(path).tensors
+    except UserError:
+        return SINGLE
+    return tuple(part for part in SINGLE if any(INSIDE[part] + sign in names for sign in SIGNS[part]))
+
+
+def _lacking(part: str) -> UserError:
+    return UserError(
+        _("the base model is the transformer alone: {part} is not in it.").format(part=TITLES[part]),
+        place=f"model.{part}",
+        remedy=_("Name a file or folder with {part}, or choose a folder in diffusers' layout.").format(
+            part=TITLES[part]
+        ),
+        code="model.part",
+    )
 
 
 def named_place(part: str, path: Path) -> Place:
@@ -185,6 +196,21 @@ def check_part(part: str, path: Path) -> None:
             remedy=_("Fetch or copy the model again, with all its files, or choose another."),
             code="model.incomplete",
         ) from None
+
+
+def part_flaws(base: Path, named: Mapping[str, str]) -> list[tuple[str, UserError]]:
+    """See :func:`lora_tui.families.part_flaws`; a base model that cannot be read is no matter of its parts."""
+    inside = _parts_inside(base) if is_file(base) else SINGLE
+    found = []
+    for part in SINGLE:
+        try:
+            if named.get(part):
+                check_part(part, expand(named[part]))
+            elif part not in inside:
+                raise _lacking(part)
+        except UserError as flaw:
+            found.append((part, flaw))
+    return found
 
 
 def clip_encoder(place: Place) -> Encoder:

@@ -32,6 +32,7 @@ class FluxFacts:
     latent_factor: int = 8
     latent_channels: int = 16
     denoiser: str = "transformer"
+    separate: tuple[str, ...] = ("clip_l", "t5xxl", "vae")
     text_layer: int = 1
     implementation: str = "https://github.com/black-forest-labs/flux"
     full: Shape = DEV

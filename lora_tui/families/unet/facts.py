@@ -58,6 +58,7 @@ class UnetFacts:
     latent_factor: int = 8
     latent_channels: int = 4
     denoiser: str = "unet"
+    separate: tuple[str, ...] = ()
 
     @property
     def text_layer(self) -> int:

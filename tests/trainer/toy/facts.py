@@ -20,6 +20,7 @@ class ToyFacts:
     latent_channels: int = 16
     denoiser: str = "transformer"
     implementation: str = "https://example.org/toy"
+    separate: tuple[str, ...] = ()
     text_layer: int = 0
 
     def versions(self, prediction: str) -> tuple[str, str]:
