@@ -141,8 +141,7 @@ def follow(task: TaskFolder) -> TaskStatus:
 def _ask(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.errors import UserError
-    from lora_tui.jobs.control import request
-    from lora_tui.tasks.start import resume_task
+    from lora_tui.tasks.start import ask_task
     from lora_tui.tasks.status import task_status
 
     task = _chosen(args.task, args.dir)
@@ -153,12 +152,8 @@ def _ask(args: argparse.Namespace) -> int:
         )
     if status.state == "finished":
         raise UserError(_("The task is done."), place=task.name, code="task.ended")
-    if status.alive:
-        request(task.root, args.command)
-        said = _(ASKED[args.command])
-    else:
-        resume_task(task)
-        said = _("started again")
+    ask_task(task, args.command)
+    said = _(ASKED[args.command]) if status.alive else _("started again")
     if args.json:
         print_json(as_json(task_status(task)))
     else:
