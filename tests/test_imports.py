@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "numpy", "onnxruntime")
 HEAVY_MODULES = re.compile(
-    r"lora_tui\.(trainer|sampling|families\.\w+\.model\w*|families\.(precision|state_dicts|text_chunks)"
+    r"lora_tui\.(trainer|sampling|families\.\w+\.model\w*|"
+    r"families\.(loading|precision|quantized|state_dicts|stored|streamed|text_chunks)"
     r"|weights\.(lora_file|ordered)|tagging\.(blip|florence2|onnx_tagger|transformers_model)"
     r"|grids\.(encoder|scores)|demo\.measure|bench\.(loops|model|train))\b"
 )

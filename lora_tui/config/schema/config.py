@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lora_tui.config.option import option
+from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.learning import (
     LearningSection,
     NetworkSection,
@@ -12,7 +13,7 @@ from lora_tui.config.schema.learning import (
     ValidationSection,
 )
 from lora_tui.config.schema.masks import MaskSection
-from lora_tui.config.schema.material import CaptionSection, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.material import DataSection, DatasetEntry, ModelSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
 from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection

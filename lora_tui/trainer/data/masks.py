@@ -12,7 +12,7 @@ from lora_tui.caches.store import key_of
 from lora_tui.config.schema import MaskSection
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import content_hash
-from lora_tui.dataset.mask_pixels import load_mask
+from lora_tui.trainer.data.mask_pixels import load_mask
 from lora_tui.dataset.scan import has_mask
 from lora_tui.errors import UserError
 from lora_tui.keyed import keyed_random

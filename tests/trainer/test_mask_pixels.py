@@ -12,7 +12,7 @@ from PIL import Image
 
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.buckets import Box, Fit, Size
-from lora_tui.dataset.mask_pixels import load_mask
+from lora_tui.trainer.data.mask_pixels import load_mask
 from lora_tui.dataset.scan import has_mask, scan_folder
 from lora_tui.errors import UserError
 
