@@ -41,6 +41,7 @@ from lora_tui.tui.threads import favour_the_loop, start_job
 from lora_tui.tui.typeahead import TypeAhead
 from lora_tui.tui.widgets.header import HeaderText
 from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.picture_grid import PictureGrid
 from lora_tui.tui.work import RUNS_SECONDS, Work
 from lora_tui.tui.workspace import Change, Workspace
 
@@ -214,6 +215,8 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         for stack in self._screen_stacks.values():
             for view in [view for screen in stack for view in screen.query(ImageView)]:
                 view.draw_again()
+            for grid in [grid for screen in stack for grid in screen.query(PictureGrid)]:
+                grid.reload()
         if graphics.problem:
             self.notify_plain(graphics.problem, "warning")
 
