@@ -45,7 +45,7 @@ REMEDIES = {"caption.missing": N_("Write one beside each image, named like it.")
 
 
 def build(parser: argparse.ArgumentParser) -> None:
-    from lora_tui.cli import dataset_facts, dataset_files, dataset_notes, dataset_prepare
+    from lora_tui.cli import dataset_class_images, dataset_facts, dataset_files, dataset_notes, dataset_prepare
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help=_("say what is wrong with a dataset, and how to mend it"))
@@ -63,6 +63,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     dataset_files.build(commands)
     dataset_notes.build(commands)
     dataset_prepare.build(commands)
+    dataset_class_images.build(commands)
 
 
 def run(args: argparse.Namespace) -> int:

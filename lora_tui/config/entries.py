@@ -19,11 +19,13 @@ class EntrySettings:
         data: resolution, buckets and flips; limits of the sides grow and shrink with a resolution of its own.
         captions: how its captions are found and varied.
         batch_size: images shown at once.
+        regularisation: they are images of the class.
     """
 
     data: DataSection
     captions: CaptionSection
     batch_size: int
+    regularisation: bool = False
 
 
 def settings_of(config: Config, dataset: int) -> EntrySettings:
@@ -36,6 +38,7 @@ def settings_of(config: Config, dataset: int) -> EntrySettings:
         data=config.data.model_copy(update=data) if data else config.data,
         captions=config.captions.model_copy(update=captions) if captions else config.captions,
         batch_size=entry.batch_size or config.steps.batch_size,
+        regularisation=entry.regularisation,
     )
 
 
@@ -72,6 +75,6 @@ def _captions(entry: DatasetEntry) -> dict[str, Any]:
     if entry.dropout >= 0:
         own["dropout"] = entry.dropout
     for name in ("prefix", "suffix"):
-        if getattr(entry, name).strip():
+        if getattr(entry, name).strip() or entry.regularisation:  # the general ones may name the subject
             own[name] = getattr(entry, name)
     return own

@@ -210,8 +210,9 @@ def expected_step_seconds(config: Config, history: Sequence[PastRun]) -> tuple[f
 def arithmetic_text(data_plan: DataPlan) -> str:
     """How the steps come about: ``212 images x 10 repeats = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps``."""
     plan = data_plan
-    images, shown = len(plan.train), plan.items_per_epoch
-    repeats = {planned.image.repeats for planned in plan.train}
+    of_class = sum(planned.image.repeats for planned in plan.of_class)
+    images, shown = len(plan.train) - len(plan.of_class), plan.items_per_epoch - of_class
+    repeats = {planned.image.repeats for planned in plan.train if not plan.entry(planned).regularisation}
     parts = [ngettext("{count} image", "{count} images", images).format(count=count(images))]
     if plan.validation:
         parts.append(_("({count} held out)").format(count=count(len(plan.validation))))
@@ -223,6 +224,8 @@ def arithmetic_text(data_plan: DataPlan) -> str:
         parts.append(f"{words} = {count(shown)}")
     else:
         parts.append(_("with their repeats = {count}").format(count=count(shown)))
+    if of_class:
+        parts.append(_("+ {count} for regularisation").format(count=count(of_class)))
     if plan.masked:
         parts.append(_("({count} masked)").format(count=count(plan.masked)))
     batches, steps, total = plan.batches_per_epoch, plan.steps_per_epoch, plan.total_steps

@@ -37,7 +37,7 @@ def check_config(
 
         scan = scan_datasets(config)
     if scan is not None:
-        found += [*course.dataset(config, scan), *masks.dataset(config, scan)]
+        found += [*course.dataset(config, scan), *masks.dataset(config, scan), *entries.dataset(config, scan)]
         if deep and plan is None and scan.images and not any(_stops(item) for item in found):
             from lora_tui.dataset.batches import make_plan
 

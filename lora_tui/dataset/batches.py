@@ -9,12 +9,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lora_tui.config.entries import all_settings
+from lora_tui.config.entries import EntrySettings, all_settings
 from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
 from lora_tui.dataset.scan import DatasetImage, MaskSource, Scan, has_mask, natural_key
 from lora_tui.errors import UserError
@@ -56,10 +56,19 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class EntryPlan:
-    """What sets the images of one dataset apart from those of others: how many are shown at once, whether mirrored."""
+    """What sets the images of one dataset apart from those of others.
+
+    Attributes:
+        batch_size: how many are shown at once.
+        flip: mirror them at random.
+        weight: what their loss counts.
+        regularisation: they are images of the class.
+    """
 
     batch_size: int
     flip: bool = False
+    weight: float = 1.0
+    regularisation: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,11 @@ class DataPlan:
     def items_per_epoch(self) -> int:
         """Images shown in one epoch, repeats included."""
         return sum(planned.image.repeats for planned in self.train)
+
+    @cached_property
+    def of_class(self) -> tuple[PlannedImage, ...]:
+        """The regularisation images among those that are trained."""
+        return tuple(planned for planned in self.train if self.entry(planned).regularisation)
 
     @cached_property
     def bucket_counts(self) -> tuple[tuple[Size, int, int], ...]:
@@ -200,7 +214,10 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
             remedy=_("Put images into the folder, or choose another one."),
             code="dataset.empty",
         )
-    held_out = _held_out(config, images, groups)
+    entries = tuple(_entry(config, own) for own in all_settings(config))
+    of_class = {number for number, entry in enumerate(entries) if entry.regularisation}
+    held_out = _held_out(config, [image for image in images if image.dataset not in of_class], groups)
+    images = _balanced(images, of_class, held_out)
     fit = fitter(config)
     planned = [PlannedImage(image, fit(image)) for image in images]
     return DataPlan(
@@ -212,9 +229,42 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
         epochs=config.steps.epochs,
         max_steps=config.steps.max_steps,
         flip=config.data.flip,
-        entries=tuple(EntryPlan(own.batch_size, own.data.flip) for own in all_settings(config)),
+        entries=entries,
         masks=config.masks.source,
     )
+
+
+def _entry(config: Config, own: EntrySettings) -> EntryPlan:
+    weight = config.data.prior_loss_weight if own.regularisation else 1.0
+    return EntryPlan(own.batch_size, own.data.flip, weight, own.regularisation)
+
+
+def _balanced(images: list[DatasetImage], of_class: Collection[int], held_out: Collection[str]) -> list[DatasetImage]:
+    """The images with as many showings of the class as of the subject in an epoch, by sd-scripts' rule.
+
+    Images of the class are taken in order with their own repeats until there are enough, the rest left out; while
+    there are too few, each in turn is repeated once more. Without images of the subject they are left as they are.
+    """
+    if not of_class:
+        return images
+    subject = [image for image in images if image.dataset not in of_class]
+    wanted = sum(image.repeats for image in subject if image.uid not in held_out)
+    if not wanted:
+        return images
+    repeats: dict[str, int] = {}
+    shown = 0
+    for image in images:
+        if image.dataset in of_class and shown < wanted:
+            repeats[image.uid] = image.repeats
+            shown += image.repeats
+    more, rest = divmod(max(wanted - shown, 0), max(len(repeats), 1))
+    for number, uid in enumerate(repeats):
+        repeats[uid] += more + (number < rest)
+    return [
+        replace(image, repeats=repeats[image.uid]) if image.dataset in of_class else image
+        for image in images
+        if image.dataset not in of_class or image.uid in repeats
+    ]
 
 
 def validation_count(images: int, mode: str, share: float) -> int:

@@ -44,8 +44,11 @@ class CaptionChecks:
         self._named: set[int] = set()
         self._unnamed: defaultdict[int, list[Problem]] = defaultdict(list)
 
-    def check(self, image: DatasetImage) -> Iterator[Problem]:
-        """The problems of one image's caption; a missing trigger word waits for :meth:`check_triggers`."""
+    def check(self, image: DatasetImage, *, subject: bool = True) -> Iterator[Problem]:
+        """The problems of one image's caption; a missing trigger word waits for :meth:`check_triggers`.
+
+        Images that do not show the ``subject`` need none.
+        """
         self.texts.append("")
         if image.caption_path is None:
             yield self._missing(image)
@@ -58,7 +61,7 @@ class CaptionChecks:
         yield from _document_problems(image.caption_path, document)
         line = self.texts[-1] = document.first_line
         yield from _tag_problems(image.caption_path, line)
-        if self._trigger and line:
+        if self._trigger and line and subject:
             problem = self._trigger_problem(image.caption_path, line)
             if problem is not None and problem.code == "trigger.missing":
                 self._unnamed[image.dataset].append(problem)

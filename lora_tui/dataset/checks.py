@@ -67,6 +67,7 @@ def check_dataset(
     found = list(scan.problems)
     found.extend(check_number(scan, purpose))
     captions = CaptionChecks(endings, trigger)
+    of_class = {number for number, own in enumerate(all_settings(config)) if own.regularisation} if config else set()
     for number, image in enumerate(scan.images):
         if number % _CHUNK == 0:
             if should_stop is not None and should_stop():
@@ -76,7 +77,7 @@ def check_dataset(
         found.extend(_image_problems(image, decode=decode))
         found.extend(check_file(image))
         found.extend(_fit_problems(image, fit(image)))
-        found.extend(captions.check(image))
+        found.extend(captions.check(image, subject=image.dataset not in of_class))
         if (close := check_closeup(image, captions.texts[-1], purpose, closeups)) is not None:
             found.append(close)
     found.extend(captions.check_triggers())

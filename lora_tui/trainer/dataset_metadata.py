@@ -6,7 +6,7 @@ A dataset is there what shares resolution and batch size; its subsets are the fo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lora_tui.captions.as_trained import rules_for, tags_in
@@ -21,16 +21,18 @@ def dataset_metadata(config: Config, plan: DataPlan, captions: Mapping[str, str]
     for planned in plan.train:
         own = settings_of(config, planned.image.dataset)
         together[own.data.resolution, own.batch_size].append(planned)
-    tags = _tag_frequency(config, plan.train, captions)
+    images = plan.train
+    subject = [planned for planned in images if not plan.entry(planned).regularisation]
+    tags = _tag_frequency(config, images, captions)
     section, side = config.data, config.data.resolution
     return {
         "ss_datasets": [_dataset(config, images, tags) for images in together.values()],
         "ss_tag_frequency": tags,
-        "ss_dataset_dirs": _directories(plan.train),
-        "ss_reg_dataset_dirs": {},
+        "ss_dataset_dirs": _directories(subject),
+        "ss_reg_dataset_dirs": _directories(plan.of_class),
         "ss_bucket_info": _bucket_info(plan.train),
-        "ss_num_train_images": plan.items_per_epoch,
-        "ss_num_reg_images": 0,
+        "ss_num_train_images": _showings(subject),
+        "ss_num_reg_images": _showings(plan.of_class),
         "ss_num_validation_images": len(plan.validation),
         "ss_num_batches_per_epoch": plan.batches_per_epoch,
         "ss_batch_size_per_device": config.steps.batch_size,
@@ -59,11 +61,12 @@ def _dataset(config: Config, images: Sequence[PlannedImage], tags: Mapping[str, 
     for planned in images:
         folders[planned.image.dataset, planned.image.path.parent.name].append(planned)
     data = own.data
+    subject = [one for one in images if not settings_of(config, one.image.dataset).regularisation]
     return {
         "is_dreambooth": True,
         "batch_size_per_device": own.batch_size,
-        "num_train_images": sum(planned.image.repeats for planned in images),
-        "num_reg_images": 0,
+        "num_train_images": _showings(subject),
+        "num_reg_images": _showings(images) - _showings(subject),
         "resolution": [data.resolution, data.resolution],
         "enable_bucket": data.buckets,
         "min_bucket_reso": data.bucket_min,
@@ -95,8 +98,12 @@ def _subset(own: EntrySettings, folder: str, images: Sequence[PlannedImage]) -> 
         "caption_suffix": captions.suffix or None,
         "image_dir": folder,
         "class_tokens": None,
-        "is_reg": False,
+        "is_reg": own.regularisation,
     }
+
+
+def _showings(images: Iterable[PlannedImage]) -> int:
+    return sum(planned.image.repeats for planned in images)
 
 
 def _tag_frequency(

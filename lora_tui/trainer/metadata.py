@@ -116,7 +116,7 @@ class RunMetadata:
             "ss_cache_latents": config.memory.cache_latents,
             "ss_lowram": False,
             **self._made_of.noise,
-            "ss_prior_loss_weight": 1.0,
+            "ss_prior_loss_weight": config.data.prior_loss_weight,
         }
 
     def _model(self) -> dict[str, Any]:

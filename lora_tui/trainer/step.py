@@ -44,7 +44,9 @@ class StepFunction:
         noise = inputs["noise"]
         if "lift" in inputs:
             noise = lifted(noise, inputs["lift"], inputs["strength"], latents, self.adaptive)
-        return self.error(latents, noise, inputs["timesteps"], conditioning, inputs.get("extra"), inputs.get("mask"))
+        extra, mask = inputs.get("extra"), inputs.get("mask")
+        errors = self.error(latents, noise, inputs["timesteps"], conditioning, extra, mask)
+        return errors * inputs["weight"] if "weight" in inputs else errors
 
     def error(
         self,

@@ -2,6 +2,8 @@
 
 import pytest
 from config_samples import config_with, image, plan_of, scan_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lora_tui.captions.as_trained import rules_for
 from lora_tui.config.entries import settings_of
@@ -65,6 +67,49 @@ def test_images_of_one_size_share_batches_unless_their_folders_have_other_batch_
     assert "4 batches of 2 to 3" in arithmetic_text(plan)
 
 
+def balanced_one_by_one(subject: int, repeats: list[int]) -> list[int]:
+    """sd-scripts' loop: each image once with its own repeats, then one more of each in turn, until there are enough."""
+    found, shown, first = [0] * len(repeats), 0, True
+    while shown < subject:
+        for number, own in enumerate(repeats):
+            more = own if first else 1
+            found[number] += more
+            shown += more
+            if shown >= subject:
+                break
+        first = False
+    return [number for number in found if number]
+
+
+@given(st.integers(1, 30), st.lists(st.integers(1, 5), min_size=1, max_size=8))
+def test_the_class_is_shown_as_often_as_the_subject(subject, repeats):
+    config = config_with(
+        datasets=[{"path": "/a"}, {"path": "/b", "regularisation": True}],
+        validation={"mode": "off"},
+        data={"prior_loss_weight": 0.5},
+    )
+    images = [of(0, number) for number in range(subject)]
+    images += [of(1, 100 + number, repeats=own) for number, own in enumerate(repeats)]
+    plan = plan_of(config, scan_of(*images))
+    assert [planned.image.repeats for planned in plan.of_class] == balanced_one_by_one(subject, repeats)
+    assert {plan.entry(planned).weight for planned in plan.of_class} == {0.5}
+    assert {plan.entry(planned).weight for planned in plan.train[:subject]} == {1.0}
+
+
+def test_the_class_is_never_held_out_and_stands_in_the_arithmetic():
+    config = config_with(
+        datasets=[{"path": "/a"}, {"path": "/b", "regularisation": True}],
+        validation={"mode": "on", "share": 0.5},
+        captions={"prefix": "hatgirl,"},
+    )
+    images = [of(dataset, 100 * dataset + number) for dataset in range(2) for number in range(10)]
+    plan = plan_of(config, scan_of(*images))
+    assert {planned.image.dataset for planned in plan.validation} == {0}
+    assert len(plan.of_class) == len(plan.train) - len(plan.of_class) == 5
+    assert arithmetic_text(plan).startswith("5 images (5 held out) + 5 for regularisation -> 5 batches of 2")
+    assert (rules_for(config, 0).prefix, rules_for(config, 1).prefix) == ("hatgirl,", "")
+
+
 def test_the_same_folder_at_two_sizes_is_trained_at_both(tmp_path):
     def codes(resolution):
         folders = [{"path": str(tmp_path)}, {"path": str(tmp_path), "resolution": resolution}]
@@ -96,6 +141,7 @@ def test_each_size_of_two_is_held_out_with_the_other():
     [
         ({"resolution": 32}, "datasets.resolution", "datasets.0.resolution"),
         ({"resolution": 2048}, "data.resolution_far", "datasets.0.resolution"),
+        ({"regularisation": True}, "datasets.only_regularisation", "datasets.0.regularisation"),
         ({"keep_tokens": 1}, "config.no_effect", "datasets.0.keep_tokens"),
     ],
 )

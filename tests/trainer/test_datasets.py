@@ -29,12 +29,14 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
         discs,
         datasets=[
             {"path": str(discs)},
+            {"path": str(draw_dataset(tmp_path / "things", 4)), "regularisation": True},
             {"path": str(discs), "resolution": 96, "batch_size": 1, "repeats": 2, "flip": "on", "prefix": "large,"},
         ],
         network={"text_encoder": False},
         steps={"epochs": 1, "batch_size": 4},
         samples=[],
         validation={"mode": "on"},
+        data={"prior_loss_weight": 0.5},
         masks={"source": "file", "unmasked_weight": 0.1, "unmasked_probability": 0.2},
     )
     white_left_half(discs, of=4)
@@ -46,6 +48,10 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
     metadata = lora_info(run.checkpoints_dir / "blob.safetensors").metadata
     small, large = json.loads(metadata["ss_datasets"])
     assert (small["resolution"], small["batch_size_per_device"], small["num_train_images"]) == ([64, 64], 4, 5)
+    assert small["num_reg_images"] == 15
+    assert [subset["is_reg"] for subset in small["subsets"]] == [False, True]
+    assert metadata["ss_prior_loss_weight"] == "0.5"
+    assert json.loads(metadata["ss_reg_dataset_dirs"]).keys() == {"things"}
     assert (large["resolution"], large["batch_size_per_device"], large["num_train_images"]) == ([96, 96], 1, 10)
     assert large["max_bucket_reso"] == 192
     [subset] = large["subsets"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from lora_tui.config.entries import settings_of
 from lora_tui.config.findings import Finding, error, warning
@@ -10,6 +11,9 @@ from lora_tui.config.schema import Config
 from lora_tui.config.schema.material import LEAST_SIDE
 from lora_tui.families import facts_for
 from lora_tui.text import _
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.scan import Scan
 
 
 def sizes(config: Config) -> Iterator[Finding]:
@@ -57,4 +61,36 @@ def captions(config: Config) -> Iterator[Finding]:
             )
 
 
-RULES = (sizes, captions)
+def regularisation(config: Config) -> Iterator[Finding]:
+    """Images of the class without those of a subject, or in vain."""
+    of_class = [number for number, entry in enumerate(config.datasets) if entry.regularisation]
+    if of_class and len(of_class) == len(config.datasets):
+        yield error(
+            f"datasets.{of_class[0]}.regularisation",
+            _("Every folder is for regularisation: nothing is left to learn."),
+            _("Add the folder of the subject, or turn this off."),
+            "datasets.only_regularisation",
+        )
+    elif of_class and config.data.prior_loss_weight == 0:
+        yield warning(
+            "data.prior_loss_weight",
+            _("Regularisation images count nothing: half of the steps are in vain."),
+            _("Set it to 1, or leave the folder out."),
+            "data.no_prior",
+        )
+
+
+def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
+    """Folders for regularisation without an image."""
+    there = {image.dataset for image in scan.images}
+    for number, entry in enumerate(config.datasets):
+        if entry.regularisation and there and number not in there:
+            yield warning(
+                f"datasets.{number}.path",
+                _("There is no regularisation image in this folder."),
+                _("lora-tui dataset class-images draws some with the base model."),
+                "datasets.no_class_images",
+            )
+
+
+RULES = (sizes, captions, regularisation)

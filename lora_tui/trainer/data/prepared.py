@@ -29,8 +29,8 @@ class Prepared:
         images: how many are in it; fewer than planned where some are damaged, perhaps none.
         inputs: ``noise`` [batch, channels, h, w] and ``timesteps`` [batch], and either ``latents`` [batch, channels,
             h, w] or, where the VAE encodes in the step, ``pixels`` [batch, 3, height, width] in -1..1 with
-            ``posterior`` noise for them; ``mask`` [batch, 1, h, w] where masks are in effect. All but timesteps are
-            float32.
+            ``posterior`` noise for them; ``mask`` [batch, 1, h, w] where masks are in effect, and ``weight``
+            [batch] where images count differently. All but timesteps are float32.
         conditioning: what the network is told: of the pictures, and cached embeddings of the captions.
         tokens: of the captions, for text encoders that work in the step; else empty.
     """
@@ -94,6 +94,9 @@ class Preparation:
         inputs["pixels" if self.latents is None else "latents"] = torch.stack([image for _item, image in found])
         if self.latents is None:
             inputs["posterior"] = torch.stack([self._posterior(epoch, item, shape) for item in items])
+        weights = [self.plan.entry(self.plan.train[item.index]).weight for item in items]
+        if any(weight != 1 for weight in weights):
+            inputs["weight"] = torch.tensor(weights)
         if self.masks is not None:
             inputs["mask"] = torch.stack([self._mask(epoch, item, self.masks) for item in items])
         conditioning = self.model.picture_conditioning([self._framing(epoch, item) for item in items])
