@@ -10,6 +10,7 @@ from textual.app import App
 from tui.driving import screen_text, soon
 
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm, Dialog
+from lora_tui.tui.widgets.text_field import TextField
 
 NONE_YET = "none yet"
 
@@ -153,3 +154,15 @@ async def test_files_of_one_kind(tmp_path: Path) -> None:
         await soon(pilot, lambda: "a.toml" in screen_text(app))
         assert "b.TOML" in screen_text(app)
         assert "c.png" not in screen_text(app)
+
+
+async def test_a_whole_path_takes_the_place_of_what_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "alpha").mkdir()
+    (tmp_path / "beta" / "inner").mkdir(parents=True)
+    app = Asking(lambda: AskPath("Open", tmp_path / "alpha"))
+    async with app.run_test(size=(160, 24)) as pilot:
+        await pilot.pause()
+        app.post_message(events.Paste(str(tmp_path / "beta")))
+        await soon(pilot, lambda: app.screen.query_one(TextField).value == str(tmp_path / "beta"))
+        await pilot.press("/", "enter")
+        await soon(pilot, lambda: app.answer == tmp_path / "beta")

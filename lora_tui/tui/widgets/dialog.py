@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -293,7 +294,10 @@ class AskText(Dialog[str]):
 
 
 class AskPath(Dialog[Path]):
-    """A file or a folder: typed, or found by walking the list below. Tab completes to the row under the cursor."""
+    """A file or a folder: typed, or found by walking the list below. Tab completes to the row under the cursor.
+
+    A whole path that is typed or pasted after what stands there takes its place: ``/here//there`` is ``/there``.
+    """
 
     BINDINGS = [("tab", "complete")]
 
@@ -342,6 +346,12 @@ class AskPath(Dialog[Path]):
     @on(TextField.Changed)
     def _typed(self, event: TextField.Changed) -> None:
         self.query_one("#problem").display = False
+        anew = _ANEW.sub("", event.value)
+        if anew != event.value:
+            field = self.query_one(TextField)
+            field.value = anew
+            field.cursor_position = len(anew)
+            return  # the change is told, too
         start_job(self, partial(self._list, event.value), "list")
 
     async def _list(self, text: str) -> None:
@@ -387,6 +397,10 @@ class AskPath(Dialog[Path]):
             line.display = True
         else:
             self.dismiss(path)
+
+
+_ANEW = re.compile(r".*/(?=/)|.*/(?=~(?:/|\Z))", re.DOTALL)
+"""What stands before a path that begins anew."""
 
 
 def _with_separator(path: Path) -> str:
