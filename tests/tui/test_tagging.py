@@ -212,3 +212,17 @@ async def test_images_of_several_folders_are_tagged_at_once(tmp_path: Path, wd: 
         assert found == {"a": "hatgirl, red theme, saber (fate), 1girl, long hair", "b": "hatgirl, blue theme, 1girl"}
         await pilot.press("u")
         await soon(pilot, lambda: not texts(one) and not texts(two))
+
+
+async def test_a_form_that_would_write_nothing_says_so_where_it_can_be_changed(data: Path, wd: Path) -> None:
+    for name in COLOURS:
+        (data / f"{name}.txt").write_text("mine")
+    remember(asked(wd, existing="skip"))
+    async with running(data, size=(80, 24), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: rows(app, "files").count == 3)
+        await pilot.press("t")
+        await soon(pilot, lambda: "all: 3 images" in screen_text(app))
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: "Every image has a caption already: choose what becomes of it." in screen_text(app))
+        await pilot.press("right", "right", "ctrl+r")
+        await soon(pilot, lambda: "Every image has" not in screen_text(app))

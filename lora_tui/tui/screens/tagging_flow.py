@@ -129,7 +129,7 @@ class TaggingFlow:
             if await in_thread(_several, parts, request):
                 self._scope = self._host.scope(which)
                 return request, parts
-            said = _("All of these images have captions: say what becomes of existing captions.")
+            said = _("Every image has a caption already: choose what becomes of it.")
 
     # -- the models
 

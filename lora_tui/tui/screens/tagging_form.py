@@ -63,7 +63,8 @@ class TaggingDialog(Dialog[Asked]):
         super().on_mount()
         self._reload()
         self.set_focus(self._pane.rows)
-        self._pane.rows.cursor = 1
+        place = next(at for at, line in enumerate(self._lines) if line.field.path == "existing") if self._said else 1
+        self._pane.rows.cursor = self._last = place  # where what is said can be mended
         if self._said:
             self.query_one("#said", Static).update(self._said)
         start_job(self, self._learn, "known")
@@ -108,6 +109,8 @@ class TaggingDialog(Dialog[Asked]):
     def _moved(self, event: VirtualList.Moved) -> None:
         event.stop()
         rows = self._pane.rows
+        if rows.cursor == self._last:
+            return
         if 0 <= rows.cursor < len(self._lines) and self._lines[rows.cursor].field.kind == "head":
             down = rows.cursor > self._last or rows.cursor == 0
             rows.cursor += 1 if down else -1
