@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.fields import fields
 from lora_tui.config.findings import SEVERITIES, Finding
-from lora_tui.config.rules import best, captions, course, entries, masks, noise, optimizer, places, values
+from lora_tui.config.rules import best, captions, course, entries, masks, network, noise, optimizer, places, values
 from lora_tui.config.schema import Config
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check_config(
 
 
 def _each(config: Config) -> Iterator[Finding]:
-    rooms = (best, places, values, noise, optimizer, captions, entries, masks, course)
+    rooms = (best, network, places, values, noise, optimizer, captions, entries, masks, course)
     for rule in (rule for room in rooms for rule in room.RULES):
         yield from rule(config)
 

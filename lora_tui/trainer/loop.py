@@ -13,8 +13,10 @@ from torch import Tensor
 
 from lora_tui import __version__
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_at
+from lora_tui.keyed import keyed_seed
 from lora_tui.sampling import Renderer
-from lora_tui.text import _
+from lora_tui.text import _, ngettext, plain
+from lora_tui.trainer.adapters.start import start_from
 from lora_tui.trainer.best import Best
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.data.prepared import Prepared
@@ -106,6 +108,8 @@ class Loop:
             self._restore()
             self.session.events.emit("resumed", step=self.position.step, epoch=self._epoch_number())
         step = self.position.step
+        if self.saved_state < 0 and self.session.config.network.start_from:
+            self._start_from(self.session.config.network.start_from)
         self.owed |= self._due(0) if step == 0 else set()
         missing = self.samples.missing(step)
         if SAMPLE in (self.owed | self._due(step)) and missing:
@@ -134,8 +138,9 @@ class Loop:
                 self.session.controls.safe_point()
                 prepared = next(batches)
                 if prepared.images:
-                    error = self.material.step.losses(prepared).sum() / full
-                    self.trainee.stepper.backward(error)
+                    with self.trainee.adapter.learning(self._dropout_seed(_batch)):
+                        error = self.material.step.losses(prepared).sum() / full
+                        self.trainee.stepper.backward(error)
                     losses.append(error.detach())
                     images += prepared.images
         except BaseException:
@@ -144,8 +149,8 @@ class Loop:
         update = self.trainee.stepper.update(factor=full / images) if images else None
         epoch = self._epoch_number()
         self._advance(count)
-        if self.trainee.average and update is not None:
-            self.trainee.average.update(self.position.step)
+        if update is not None:
+            self.trainee.settle(self.position.step)
         seconds = self.watch.lap()
         fields = {
             "step": self.position.step,
@@ -159,6 +164,9 @@ class Loop:
         if update is not None:
             loss = torch.stack(losses).sum() * (full / images)
             self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate)
+
+    def _dropout_seed(self, batch: int) -> int:
+        return keyed_seed(self.plan.seed, "dropout", self.position.step, batch)
 
     def _advance(self, batches: int) -> None:
         """Note an update that took so many batches."""
@@ -294,6 +302,20 @@ class Loop:
         if found is not None:
             self.position, self.owed, best = found
             self.best = Best.of(best)
+
+    def _start_from(self, file: str) -> None:
+        """Begin with another LoRA; a state has its own."""
+        self.session.phase("loading", _("network"))
+        left = start_from(self.trainee.adapter, file, self.session.config.model.family)
+        if self.trainee.average:
+            self.trainee.average.load({})
+        if left:
+            text = ngettext(
+                "{count} layer of {name} is not trained here and is left out.",
+                "{count} layers of {name} are not trained here and are left out.",
+                len(left),
+            )
+            self.session.warn("lora.left_out", text.format(count=len(left), name=plain(Path(file).name)))
             self.saved_state = self.position.step
 
     def park(self) -> None:

@@ -54,6 +54,12 @@ class Trainee:
         average = self.average.tensors() if self.average else {}
         return Learned(self.adapter.tensors(), self.stepper.optimizer.state_dict(), self._configured, scaler, average)
 
+    def settle(self, step: int) -> None:
+        """What is to be done after update number ``step`` (from 1): bounds, then the average."""
+        self.adapter.settle()
+        if self.average:
+            self.average.update(step)
+
     @contextlib.contextmanager
     def weights_in_use(self, *, average: bool = False) -> Iterator[None]:
         """The weights are those to draw with, measure and save; ``average``: their average, where there is one."""

@@ -67,6 +67,51 @@ def test_one_with_the_rates_that_it_wants_has_nothing_said_against_it(name):
     assert found(optimizer={"type": name, **kind}, learning=learning) == {}
 
 
+@pytest.mark.parametrize(
+    ("sections", "code", "field"),
+    [
+        ({"network": {"lora_plus": 16.0}, "optimizer": {"type": "prodigy"}}, "network.one_rate", "network.lora_plus"),
+        (
+            {"network": {"max_norm": 1.0}, "optimizer": {"type": "adamw_schedulefree"}},
+            "network.norm_of_average",
+            "network.max_norm",
+        ),
+        ({"network": {"dropout": 0.9}}, "network.high_dropout", "network.dropout"),
+        ({"network": {"start_from": "/nowhere/a.safetensors"}}, "network.start_missing", "network.start_from"),
+        (
+            {"learning": {"ema_decay": 0.9}, "optimizer": {"type": "adamw_schedulefree"}},
+            "learning.two_averages",
+            "learning.ema_decay",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_named_with_its_field(sections, code, field):
+    assert (code, field) in {(one.code, one.field) for one in check_config(config_with(**sections))}
+
+
+def test_a_file_of_another_rank_is_named_before_the_run(tmp_path):
+    import torch
+
+    from lora_tui.weights.lora_file import write_lora
+
+    path = tmp_path / "old.safetensors"
+    stem = "lora_unet_mid_block_attentions_0_proj_in"
+    tensors = {
+        f"{stem}.lora_down.weight": torch.ones(8, 4),
+        f"{stem}.lora_up.weight": torch.ones(4, 8),
+        f"{stem}.alpha": torch.tensor(8.0),
+    }
+    write_lora(path, tensors, {})
+
+    def codes(**network):
+        return {one.code for one in check_config(config_with(network={"start_from": str(path), **network}))}
+
+    assert "network.start_rank" in codes(rank=32)
+    assert not {code for code in codes(rank=8) if code.startswith("network.start")}
+    path.write_bytes(b"no LoRA")
+    assert "network.start_unreadable" in codes(rank=8)
+
+
 def test_arguments_that_a_class_names_are_taken():
     assert found(optimizer={"type": "lion", "args": ["cautious=True"]}) == {}
     assert found(optimizer={"type": "prodigy", "args": ["d_coef=2", "d0=1e-5"]}, learning=ONES) == {}

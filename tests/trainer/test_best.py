@@ -80,7 +80,10 @@ def test_a_resumed_run_has_the_same_average_and_the_same_best(
     config = micro_config(
         base, few, learning={"ema_decay": 0.9, "ema_in_use": True}, validation={"mode": "on", "keep_best": True},
         saving={"precision": "fp32"}, steps={"epochs": 3, "batch_size": 3}, samples=[],
-        network={"rank": 1, "alpha": 1.0, "text_encoder": False},
+        network={
+            "rank": 2, "alpha": 1.0, "text_encoder": False, "dropout": 0.1, "rank_dropout": 0.2, "module_dropout": 0.1,
+            "lora_plus": 4.0, "max_norm": 0.5, "rslora": True,
+        },
     )  # fmt: skip
     reference, run = new_run(tmp_path / "one", config), new_run(tmp_path / "two", config)
     assert live_here(reference) == 0

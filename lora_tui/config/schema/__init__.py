@@ -4,12 +4,12 @@ from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.schema.learning import (
     LearningSection,
-    NetworkSection,
     StepSection,
     ValidationSection,
 )
 from lora_tui.config.schema.masks import MaskSection
 from lora_tui.config.schema.material import DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.network import NetworkSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
 from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection

@@ -1,4 +1,4 @@
-"""How it learns: network, rates, length, validation."""
+"""How it learns: rates, length, validation."""
 
 from __future__ import annotations
 
@@ -7,79 +7,6 @@ from typing import Literal
 from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Schedule, Section
 from lora_tui.text.translate import N_
-
-
-class NetworkSection(Section):
-    """Network"""
-
-    type: Literal["lora", "locon"] = option(
-        "lora",
-        N_("type"),
-        N_(
-            "What is trained: LoRA adds two thin matrices to each layer of attention and feed-forward. LoCon also "
-            "adapts the convolutions, which draw shapes, lines and texture: more detail, a larger file, slower steps."
-        ),
-        labels=(("lora", "LoRA"), ("locon", "LoCon")),
-        peers=("network_module", "lora_type"),
-    )
-    rank: int = option(
-        32,
-        N_("rank"),
-        N_(
-            "Directions each layer may learn (dim). Higher keeps more detail and makes a larger file. Characters "
-            "usually 32 or 64, styles up to 128."
-        ),
-        ge=1,
-        le=320,
-        peers=("network_dim", "linear", "lora_rank", "dim"),
-    )
-    alpha: float = option(
-        32.0,
-        N_("alpha"),
-        N_("The update is multiplied by alpha / rank. Above rank it acts like a higher learning rate."),
-        gt=0,
-        le=1024,
-        peers=("network_alpha", "linear_alpha", "lora_alpha"),
-    )
-    conv_rank: int = option(
-        8,
-        N_("convolution rank"),
-        N_("Rank of the 3x3 convolutions. Usually a quarter of the rank or less; they are large."),
-        ge=1,
-        le=320,
-        when=Rule(lambda c: c.network.type == "locon", N_("LoCon is trained")),
-        peers=("conv_dim", "conv", "conv_rank"),
-    )
-    conv_alpha: float = option(
-        8.0,
-        N_("convolution alpha"),
-        N_("The convolutions' updates are multiplied by this alpha / convolution rank."),
-        gt=0,
-        le=1024,
-        when=Rule(lambda c: c.network.type == "locon", N_("LoCon is trained")),
-        peers=("conv_alpha",),
-    )
-    text_encoder: bool = option(
-        True,
-        N_("train text encoder"),
-        N_(
-            "Also adapt how words are understood. Helps a new trigger word; off saves memory and time, and lets text "
-            "embeddings be cached."
-        ),
-        peers=("network_train_unet_only", "train_text_encoder"),
-    )
-
-    @property
-    def convolutions(self) -> bool:
-        """Whether convolutions are adapted, too."""
-        return self.type == "locon"
-
-    def size_of(self, kernel: int) -> tuple[int, float]:
-        """Rank and alpha of a layer whose convolution is ``kernel`` cells wide; 1 for linear layers.
-
-        As in sd-scripts, those of 1 cell count with the linear ones.
-        """
-        return (self.conv_rank, self.conv_alpha) if kernel > 1 else (self.rank, self.alpha)
 
 
 class LearningSection(Section):

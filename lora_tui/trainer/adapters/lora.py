@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.keyed import keyed_seed
+from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.protocol import Place
+from lora_tui.weights.reading import LoraLayer as Stored
 
 NAME = "default"
 
@@ -32,6 +34,10 @@ class LoraAdapter:
 
     section: NetworkSection
     layers: dict[Place, LoraLayer] = field(default_factory=dict)
+    dropout: Dropout = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dropout = Dropout(self.section.dropout, self.section.rank_dropout, self.section.module_dropout)
 
     def tensors(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -41,20 +47,74 @@ class LoraAdapter:
         return found
 
     def groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-        members: dict[str, list[Tensor]] = {part: [] for part in rates}
+        """One group a part; with LoRA+ the up matrices are another one (Hayou et al. 2024, "LoRA+")."""
+        ratio = self.section.lora_plus
+        members: dict[tuple[str, bool], list[Tensor]] = {}
         for name, tensor in self.tensors().items():
-            members[name.partition(":")[0]].append(tensor)
-        return [{"params": members[part], "lr": rate, "name": part} for part, rate in rates.items() if members[part]]
+            faster = ratio != 1 and name.endswith(".lora_B")
+            members.setdefault((name.partition(":")[0], faster), []).append(tensor)
+        return [
+            {"params": members[part, faster], "lr": rate * (ratio if faster else 1), "name": part}
+            for part, rate in rates.items()
+            for faster in (False, True)
+            if (part, faster) in members
+        ]
+
+    @contextlib.contextmanager
+    def learning(self, seed: int) -> Iterator[None]:
+        if self.dropout.any:
+            torch.manual_seed(seed)
+        self.dropout.on = self.dropout.any
+        try:
+            yield
+        finally:
+            self.dropout.on = False
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Scale both matrices of a layer down where its update's norm is above the highest, as sd-scripts does.
+
+        The norm of up @ down times the scale is found from the two small Gram matrices, rank x rank.
+        """
+        if self.section.max_norm <= 0:
+            return
+        for layer in self.layers.values():
+            down, up = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+            first, second = down.flatten(1), up.flatten(1)
+            norm = ((second.T @ second) * (first @ first.T)).sum().clamp(min=0).sqrt() * layer.scaling[NAME]
+            root = (self.section.max_norm / norm.clamp(min=self.section.max_norm)).sqrt()
+            down.mul_(root)
+            up.mul_(root)
+
+    def start_from(self, layers: Mapping[Place, Stored]) -> None:
+        """Begin with what a file adds to these layers, whatever its alpha.
+
+        Raises:
+            ValueError: the matrices of a layer have another shape.
+        """
+        for place, stored in layers.items():
+            layer = self.layers[place]
+            down, up = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+            if stored.down.numel() != down.numel() or stored.up.numel() != up.numel():
+                raise ValueError(f"{place[1]}: {tuple(stored.down.shape)} for {tuple(down.shape)}")
+            with torch.no_grad():
+                down.copy_(stored.down.reshape(down.shape))
+                up.copy_(stored.up.reshape(up.shape).float() * (stored.scale / layer.scaling[NAME]))
 
     def export(self) -> dict[Place, dict[str, Tensor]]:
         return {
             place: {
                 "lora_down.weight": layer.lora_A[NAME].weight,
                 "lora_up.weight": layer.lora_B[NAME].weight,
-                "alpha": torch.tensor(layer.lora_alpha[NAME], dtype=torch.float32),
+                "alpha": torch.tensor(self._alpha(layer), dtype=torch.float32),
             }
             for place, layer in self.layers.items()
         }
+
+    def _alpha(self, layer: LoraLayer) -> float:
+        """What a reader must divide by the rank to have the layer's scale."""
+        alpha = float(layer.lora_alpha[NAME])
+        return alpha * math.sqrt(layer.r[NAME]) if self.section.rslora else alpha
 
     @contextlib.contextmanager
     def at_strength(self, strength: float) -> Iterator[None]:
@@ -73,13 +133,23 @@ class LoraAdapter:
 
     def metadata(self) -> dict[str, Any]:
         section = self.section
-        convolutions = {"conv_dim": str(section.conv_rank), "conv_alpha": f"{section.conv_alpha:g}"}
+        arguments: dict[str, str] = {}
+        if section.convolutions:
+            arguments = {"conv_dim": str(section.conv_rank), "conv_alpha": f"{section.conv_alpha:g}"}
+        given = {
+            "rank_dropout": section.rank_dropout,
+            "module_dropout": section.module_dropout,
+            "loraplus_lr_ratio": section.lora_plus if section.lora_plus != 1 else 0,
+            "rs_lora": section.rslora,
+        }
+        arguments |= {name: str(value) for name, value in given.items() if value}
         return {
             "ss_network_module": "networks.lora",
             "ss_network_dim": section.rank,
-            "ss_network_alpha": section.alpha,
-            "ss_network_dropout": None,
-            "ss_network_args": convolutions if section.convolutions else {},
+            "ss_network_alpha": section.alpha * math.sqrt(section.rank) if section.rslora else section.alpha,
+            "ss_network_dropout": section.dropout or None,
+            "ss_network_args": arguments,
+            "ss_scale_weight_norms": section.max_norm or None,
         }
 
 
@@ -112,6 +182,7 @@ def attach(
             rank_pattern={_exactly([path]): rank for path, (rank, _alpha) in sizes.items()},
             alpha_pattern={_exactly([path]): alpha for path, (_rank, alpha) in sizes.items()},
             init_lora_weights=True,
+            use_rslora=section.rslora,
         )
         inject_adapter_in_model(config, module, adapter_name=NAME)
         layers = dict(module.named_modules())
@@ -119,6 +190,8 @@ def attach(
             layer = layers[path]
             assert isinstance(layer, LoraLayer)
             _initialise(layer, keyed_seed(seed, "lora", part, path), device)
+            if adapter.dropout.any:
+                layer.lora_A[NAME].register_forward_hook(adapter.dropout)
             adapter.layers[part, path] = layer
     return adapter
 

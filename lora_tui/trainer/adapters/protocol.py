@@ -35,6 +35,14 @@ class Adapter(Protocol):
         """Draw with it at ``strength``; 0 leaves it out altogether."""
         ...
 
+    def learning(self, seed: int) -> AbstractContextManager[None]:
+        """Work as while it learns, with what is left out at random; the random numbers are those of ``seed``."""
+        ...
+
+    def settle(self) -> None:
+        """Keep within bounds after an update. Waits for nothing."""
+        ...
+
     def metadata(self) -> dict[str, Any]:
         """The ``ss_network_*`` entries of its files."""
         ...

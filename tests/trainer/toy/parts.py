@@ -59,6 +59,12 @@ class Scales:
         finally:
             self.strength = before
 
+    def learning(self, seed: int) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def settle(self) -> None:
+        pass
+
     def metadata(self) -> dict[str, Any]:
         return {"ss_network_module": "toy.scales", "ss_network_dim": None}
 

@@ -1,0 +1,96 @@
+"""What the network's extras go together with, and the file that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.optimizers import OPTIMIZER_FACTS
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.families.parts import stamp
+from lora_tui.places import expand, is_file
+from lora_tui.text import _, plain
+from lora_tui.weights.header import lora_info
+
+HIGH_DROPOUT = 0.5
+
+
+def together(config: Config) -> Iterator[Finding]:
+    """Optimizers that some extras do not go with."""
+    network, facts = config.network, OPTIMIZER_FACTS[config.optimizer.type]
+    if network.lora_plus > 1 and facts.adaptive:
+        yield error(
+            "network.lora_plus",
+            _("{name} has one step size for all: LoRA+ has no effect that it could know of.").format(name=facts.title),
+            _("Set network.lora_plus to 1, or choose another optimizer."),
+            "network.one_rate",
+        )
+    if network.max_norm > 0 and facts.averages:
+        yield error(
+            "network.max_norm",
+            _("{name} keeps another point of the weights, which a highest norm would not reach.").format(
+                name=facts.title
+            ),
+            _("Set network.max_norm to 0, or choose another optimizer."),
+            "network.norm_of_average",
+        )
+    for name in ("dropout", "rank_dropout", "module_dropout"):
+        share = getattr(network, name)
+        if share > HIGH_DROPOUT:
+            yield warning(
+                f"network.{name}",
+                _("With {share} left out, hardly anything is learned.").format(share=f"{share:.0%}"),
+                _("Use 0.1 to 0.3."),
+                "network.high_dropout",
+            )
+
+
+def start(config: Config) -> Iterator[Finding]:
+    """The LoRA file to go on from: there, a LoRA, of the same ranks."""
+    text = config.network.start_from
+    if not text:
+        return
+    path = expand(text)
+    if not is_file(path):
+        yield error(
+            "network.start_from",
+            _("There is no file {path}.").format(path=plain(text)),
+            _("Check the path; relative ones count from the configuration's folder."),
+            "network.start_missing",
+        )
+        return
+    ranks, problem = _ranks(str(path), stamp(path))
+    network = config.network
+    own = {network.rank, network.conv_rank} if network.convolutions else {network.rank}
+    if problem or not ranks:
+        yield error(
+            "network.start_from",
+            problem or _("{name} holds no LoRA.").format(name=plain(path.name)),
+            _("Choose a LoRA file, or leave the setting empty."),
+            "network.start_unreadable",
+        )
+    elif not own & set(ranks):
+        yield error(
+            "network.rank",
+            _("{name} has rank {theirs}, and network.rank is {own}.").format(
+                name=plain(path.name), theirs=", ".join(map(str, ranks)), own=network.rank
+            ),
+            _("Set network.rank to {rank}.").format(rank=ranks[0]),
+            "network.start_rank",
+        )
+
+
+@lru_cache(maxsize=16)
+def _ranks(path: str, _stamp: object) -> tuple[tuple[int, ...], str]:
+    """Ranks in the file, the most frequent first, and why it cannot be read."""
+    try:
+        info = lora_info(Path(path))
+    except UserError as problem:
+        return (), problem.message
+    return tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank])), ""
+
+
+RULES = (together, start)
