@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _new(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
+    from lora_tui.config.family import with_family_of_base
     from lora_tui.config.fresh import file_stem, new_config
     from lora_tui.config.load import save_config, set_values
     from lora_tui.config.mistakes import shown
@@ -88,6 +89,8 @@ def _new(args: argparse.Namespace) -> int:
         )
     presets = [find_preset(name) for name in args.preset]
     config = set_values(new_config(project, presets), args.values)
+    if not any(value.partition("=")[0].strip() == "model.family" for value in args.values):
+        config = with_family_of_base(config)
     save_config(config, path)
     if args.json:
         print_json(

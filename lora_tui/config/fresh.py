@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lora_tui.config.family import family_of, with_family
 from lora_tui.config.presets import Preset, apply_preset, list_presets
 from lora_tui.config.schema import Config, DatasetEntry, SamplePrompt
 from lora_tui.families import facts_for
@@ -23,11 +24,15 @@ _GENERAL = ("{trigger}, portrait of a woman", "{trigger}, landscape, river, moun
 def new_config(project: Project | None = None, presets: Sequence[Preset] = ()) -> Config:
     """A configuration with defaults, then ``presets`` in order; without any, the one for the project's purpose.
 
+    Its family is that of the project's base model, or that of the presets.
+
     Raises:
         UserError: a preset is for another family.
     """
     config = Config()
     chosen = list(presets)
+    family = (family_of(project.base_model) if project is not None else "") or (chosen[0].family if chosen else "")
+    config = with_family(config, family) if family else config
     if project is not None:
         if not any(preset.kind == "purpose" for preset in chosen):
             chosen = [*preset_for(project.purpose, config.model.family), *chosen]

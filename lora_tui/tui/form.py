@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from lora_tui.config.family import with_family, with_family_of_base
 from lora_tui.config.fields import (
     FieldSpec,
     SectionSpec,
@@ -336,10 +337,17 @@ class Form:
     def set(self, row: FormRow, text: str) -> bool:
         """Put ``text`` into the row; false when nothing changed.
 
+        A base model brings its family along, and a family its usual sizes.
+
         Raises:
             UserError: the text is not allowed there; the configuration stays as it was.
         """
-        return self._take(self.candidate(row, text), self.title(row).strip(), row.key)
+        config = self.candidate(row, text)
+        if row.key == "model.base":
+            config = with_family_of_base(config)
+        elif row.key == "model.family":
+            config = with_family(self.config, config.model.family)
+        return self._take(config, self.title(row).strip(), row.key)
 
     def turn(self, row: FormRow, by: int) -> bool:
         """The next or previous value of a switch or a choice; false for other rows."""

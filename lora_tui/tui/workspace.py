@@ -228,12 +228,14 @@ def open_project(directory: Path) -> Opened:
 
 def starting_config(project: Project) -> Config:
     """The defaults with what the project knows: its datasets, base model, trigger and name."""
+    from lora_tui.config.family import with_family_of_base
     from lora_tui.config.schema import Config, DatasetEntry
 
     config = Config()
     config.datasets = [DatasetEntry(path=str(entry.path), repeats=entry.repeats) for entry in project.datasets]
     if project.base_model:
         config.model.base = project.base_model
+        config = with_family_of_base(config)
     if project.trigger:
         config.saving.trigger = project.trigger
     config.saving.name = _file_stem(project.name) or config.saving.name

@@ -6,6 +6,7 @@ import pytest
 from config_samples import config_with, configs
 from hypothesis import given
 
+from lora_tui.config.family import with_family
 from lora_tui.config.presets import SHIPPED, apply_preset, find_preset, list_presets, load_presets, read_preset
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
@@ -24,33 +25,37 @@ def home(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("preset", SHIPPED_PRESETS, ids=lambda preset: preset.name)
 def test_a_shipped_preset_makes_a_configuration_without_contradictions(preset):
-    found = check_config(apply_preset(Config(), preset))
+    found = check_config(apply_preset(with_family(Config(), preset.family), preset))
     about_places = {"model.missing", "datasets.missing", "samples.none"}
     assert {finding.code for finding in found} <= about_places
 
 
 def test_there_is_a_preset_for_every_purpose():
-    for purpose in PURPOSES:
-        assert list_presets(family="sd15", purpose=purpose), purpose
+    for family in ("sd15", "sd2", "sdxl"):
+        for purpose in PURPOSES:
+            assert list_presets(family=family, purpose=purpose), purpose
 
 
 @given(configs())
 def test_presets_of_one_kind_replace_each_other_whatever_was_there(config):
     for kind in ("purpose", "memory"):
-        for first, last in itertools.pairwise(preset for preset in SHIPPED_PRESETS if preset.kind == kind):
+        own = [preset for preset in SHIPPED_PRESETS if (preset.kind, preset.family) == (kind, config.model.family)]
+        for first, last in itertools.pairwise(own):
             both = apply_preset(apply_preset(config, first), last)
             assert both == apply_preset(config, last)
 
 
 @given(configs())
 def test_a_purpose_and_a_card_do_not_touch_each_other(config):
+    config.model.family = "sd15"
     purpose, card = find_preset("style"), find_preset("4gb")
     assert apply_preset(apply_preset(config, purpose), card) == apply_preset(apply_preset(config, card), purpose)
 
 
 @given(configs())
 def test_only_what_a_preset_names_changes(config):
-    preset = find_preset("character")
+    config.model.family = "sdxl"
+    preset = find_preset("sdxl-character")
     before, after = config.model_dump(), apply_preset(config, preset).model_dump()
     for section, table in preset.settings.items():
         for name, value in table.items():
@@ -60,7 +65,7 @@ def test_only_what_a_preset_names_changes(config):
 
 
 def test_larger_cards_come_later_and_names_work_without_their_family():
-    cards = [preset.memory_gb for preset in list_presets() if preset.kind == "memory"]
+    cards = [preset.memory_gb for preset in list_presets(family="sd15") if preset.kind == "memory"]
     assert cards == sorted(cards) and len(cards) >= 4
     assert find_preset("8gb").name == find_preset("sd15-8gb").name == "sd15-8gb"
 

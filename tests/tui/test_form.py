@@ -195,7 +195,7 @@ def _spec(key: str):
 
 
 def test_the_help_of_a_setting_tells_what_the_presets_that_fit_give_it():
-    presets = [preset for preset in list_presets(purpose="character") if preset.kind == "purpose"]
+    presets = [preset for preset in list_presets(family="sd15", purpose="character") if preset.kind == "purpose"]
     form = Form(Config())
     text, _names = help_text(row_for(form, "captions.keep_tokens").spec, presets)
     assert text.endswith("Default 0. Preset Character: 1.")
@@ -207,7 +207,7 @@ def test_the_help_of_every_setting_is_whole_in_a_terminal_of_80x24(language):
     set_language(language)
     form = Form(Config(datasets=[DatasetEntry(path="/x")], samples=[SamplePrompt(prompt="p")]))
     form.expert = True
-    presets = [*list_presets(purpose="character"), *(one for one in list_presets() if one.kind == "memory")][:2]
+    presets = [*list_presets(family="sd15", purpose="character"), *(one for one in list_presets() if one.kind == "memory")][:2]
     for number in range(len(groups())):
         form.group = number
         for row in form.rows():

@@ -1,0 +1,48 @@
+"""The family that follows from the base model, and the sizes that follow from the family. Reads headers alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.families import FAMILIES, facts_for
+from lora_tui.places import exists, expand
+
+
+def family_of(base: str) -> str:
+    """The family of the model at ``base``, of those that are trained here; empty where it cannot be told."""
+    from lora_tui.weights.header import identify_model
+
+    path = expand(base) if base else None
+    if path is None or not exists(path):
+        return ""
+    try:
+        family = identify_model(Path(path)).family
+    except (UserError, OSError):
+        return ""
+    return family if family in FAMILIES else ""
+
+
+def with_family_of_base(config: Config) -> Config:
+    """``config`` for the family that its base model is of; the same object where that changes nothing."""
+    family = family_of(config.model.base)
+    return with_family(config, family) if family else config
+
+
+def with_family(config: Config, family: str) -> Config:
+    """``config`` for ``family``, at its resolution where it was at the usual one before; buckets and samples follow."""
+    if family == config.model.family:
+        return config
+    before, now = facts_for(config.model.family).resolution, facts_for(family).resolution
+    config = config.model_copy(deep=True)
+    config.model.family = family  # type: ignore[assignment]
+    data = config.data
+    if data.resolution == before:
+        data.resolution = now
+        if (data.bucket_min, data.bucket_max) == (before // 2, before * 2):
+            data.bucket_min, data.bucket_max = now // 2, now * 2
+    for sample in config.samples:
+        if (sample.width, sample.height) == (before, before):
+            sample.width = sample.height = now
+    return config

@@ -1,0 +1,49 @@
+"""The family follows from the base model, and sizes from the family; what was chosen by hand stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_headers import write_checkpoint
+from weights.files import model
+
+from lora_tui.config.family import family_of, with_family, with_family_of_base
+from lora_tui.config.fresh import new_config
+from lora_tui.config.presets import find_preset
+from lora_tui.config.schema import Config, SamplePrompt
+
+SDXL = {
+    "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
+    "conditioner.embedders.1.model.token_embedding.weight": (10, 10),
+    "first_stage_model.encoder.conv_in.weight": (128, 3, 3, 3),
+}
+
+
+def test_a_base_model_brings_its_family_and_the_usual_sizes(tmp_path: Path) -> None:
+    base = model(tmp_path / "xl", SDXL)
+    config = Config(samples=[SamplePrompt(prompt="x"), SamplePrompt(prompt="y", width=640)])
+    config.model.base = str(base)
+    found = with_family_of_base(config)
+    assert (config.model.family, config.data.resolution) == ("sd15", 512)
+    assert (found.model.family, found.data.resolution) == ("sdxl", 1024)
+    assert (found.data.bucket_min, found.data.bucket_max) == (512, 2048)
+    assert [(sample.width, sample.height) for sample in found.samples] == [(1024, 1024), (640, 512)]
+    found.model.base = str(write_checkpoint(tmp_path / "old.safetensors"))
+    assert with_family_of_base(found).data == config.data
+
+
+def test_sizes_that_were_chosen_stay_and_what_cannot_be_told_changes_nothing(tmp_path: Path) -> None:
+    config = Config()
+    config.data.resolution = 768
+    assert with_family(config, "sdxl").data.resolution == 768
+    (tmp_path / "no.safetensors").write_bytes(b"x")
+    for base in ("", "owner/model", str(tmp_path / "no.safetensors"), str(tmp_path)):
+        assert family_of(base) == ""
+        config.model.base = base
+        assert with_family_of_base(config) is config
+
+
+def test_a_preset_of_another_family_begins_a_configuration_of_it() -> None:
+    config = new_config(None, [find_preset("sdxl-style"), find_preset("sdxl-12gb")])
+    assert (config.model.family, config.data.resolution, config.network.text_encoder) == ("sdxl", 1024, False)
+    assert config.memory.gradient_checkpointing and config.steps.batch_size == 2
