@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lora_tui.config.layers import layer_size, trained
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config
 from lora_tui.families import facts_for
@@ -35,7 +36,7 @@ _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
 def trained_parameters(config: Config) -> int:
     """Values that the run trains."""
-    return sum(target.parameters(config.network.size_of(target.kernel)[0]) for target in _targets(config))
+    return sum(target.parameters(layer_size(config.network, target).rank) for target in _targets(config))
 
 
 def lora_bytes(config: Config, images: int = 0) -> int:
@@ -52,9 +53,10 @@ def lora_bytes(config: Config, images: int = 0) -> int:
 def _targets(config: Config) -> tuple[TargetModule, ...]:
     """The layers that are trained."""
     network = config.network
-    return facts_for(config.model.family).targets(
+    found = facts_for(config.model.family).targets(
         config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
     )
+    return trained(network, found)
 
 
 def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
@@ -157,7 +159,7 @@ def _cached_texts(config: Config, images: int) -> int:
 def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
     """Length of the header's three entries for one layer, offsets counted as ``digits`` digits."""
     names = names_for(config.model.family)
-    rank, _alpha = config.network.size_of(target.kernel)
+    rank = layer_size(config.network, target).rank
     kernel, ones = ([target.kernel] * 2, [1, 1]) if target.convolution else ([], [])
     shapes = {
         "alpha": [],

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lora_tui.config.layers import read_rules, trained
 from lora_tui.config.schema import LearningSection
 from lora_tui.families.protocol import Model
 from lora_tui.trainer.adapters import Adapter, attach, fits, load_tensors
@@ -138,10 +139,13 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     learning, text_encoder = config.learning, config.network.text_encoder
     modules = model.adapted_modules(text_encoder=text_encoder)
     targets = model.targets(text_encoder=text_encoder, convolutions=config.network.convolutions)
+    read_rules(config.network.layers)
+    targets = trained(config.network, targets)
     adapter = attach(config.network, modules, targets, seed=config.steps.seed, device=model.device)
     if config.memory.gradient_checkpointing:
         model.enable_checkpointing(text_encoder=text_encoder)
     drawing = model.facts.denoiser
+    modules = {part: module for part, module in modules.items() if any(target.part == part for target in targets)}
     rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}
     optimizer = recipe(config.optimizer).build(adapter.groups(rates))
     scaler = torch.amp.GradScaler(model.device.type) if model.dtype == torch.float16 else None

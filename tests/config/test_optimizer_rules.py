@@ -76,6 +76,14 @@ def test_one_with_the_rates_that_it_wants_has_nothing_said_against_it(name):
             "network.norm_of_average",
             "network.max_norm",
         ),
+        ({"network": {"layers": ["unet.* rang=3"]}}, "network.layers", "network.layers"),
+        ({"network": {"layers": ["unet.nowhere.* rank=3"]}}, "network.layers_unmatched", "network.layers"),
+        ({"network": {"layers": ["* rate=0"]}}, "network.layers_none", "network.layers"),
+        (
+            {"network": {"layers": ["unet.* rate=0.5"]}, "optimizer": {"type": "prodigy"}},
+            "network.one_rate",
+            "network.layers",
+        ),
         ({"network": {"dropout": 0.9}}, "network.high_dropout", "network.dropout"),
         ({"network": {"start_from": "/nowhere/a.safetensors"}}, "network.start_missing", "network.start_from"),
         (

@@ -12,6 +12,8 @@ from lives import draw_dataset, events, live_here, lora, micro_config, new_run
 from test_parts import TARGETS, Small
 from torch import nn
 
+from lora_tui.config.estimate import trained_parameters
+from lora_tui.config.layers import trained
 from lora_tui.config.schema import NetworkSection
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
@@ -122,6 +124,33 @@ def test_rank_stabilised_updates_are_read_by_others_at_their_strength() -> None:
     for tensors in adapter.export().values():
         assert tensors["alpha"].item() / 4 == pytest.approx(1.0 / math.sqrt(4))
     assert adapter.metadata()["ss_network_args"] == {"rs_lora": "True"}
+
+
+def test_single_layers_have_ranks_and_rates_of_their_own() -> None:
+    """down [rank, in], alpha as given, a group for each rate; a layer at rate 0 is not adapted."""
+    rules = ["unet.* rank=3 alpha=6", "unet.proj rank=2 rate=0.5"]
+    network = NetworkSection(rank=4, alpha=1.0, lora_plus=2.0, layers=rules)
+    adapter = attach(network, {"unet": Small()}, TARGETS, seed=3, device=CPU)
+    shapes = {path: tuple(kinds["lora_down.weight"].shape[:2]) for (_part, path), kinds in adapter.export().items()}
+    assert shapes == {"to_q": (3, 6), "proj": (2, 6)}
+    assert {float(kinds["alpha"]) for kinds in adapter.export().values()} == {6.0}
+    rates = {tuple(p.shape): group["lr"] for group in adapter.groups({"unet": 1.0}) for p in group["params"]}
+    assert rates == {(3, 6): 1.0, (4, 3): 2.0, (2, 6, 1, 1): 0.5, (4, 2, 1, 1): 1.0}
+    assert adapter.groups({"unet": 1.0})[0]["lr"] == 1.0  # the one that is told
+    assert [target.path for target in trained(NetworkSection(layers=["*.proj rate=0"]), TARGETS)] == ["to_q"]
+    assert adapter.metadata()["ss_network_args"]["layers"] == "; ".join(rules)
+
+
+def test_the_plan_counts_single_layers(base: Path) -> None:
+    def counted(*rules: str) -> int:
+        network = {"rank": 4, "alpha": 1.0, "text_encoder": False, "layers": list(rules)}
+        return trained_parameters(micro_config(base, base, network=network))
+
+    targets = facts_for("sd15").targets(base, text_encoder=False)
+    middle = [target for target in targets if target.path.startswith("mid_block")]
+    rest = sum(target.parameters(4) for target in targets) - sum(target.parameters(4) for target in middle)
+    assert counted("unet.mid_block.* rank=9") == rest + sum(target.parameters(9) for target in middle)
+    assert counted("unet.mid_block.* rate=0") == rest
 
 
 @pytest.fixture

@@ -7,9 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.layers import read_rules, trained
+from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
+from lora_tui.families import facts_for
 from lora_tui.families.parts import stamp
 from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
@@ -72,7 +75,7 @@ def start(config: Config) -> Iterator[Finding]:
             _("Choose a LoRA file, or leave the setting empty."),
             "network.start_unreadable",
         )
-    elif not own & set(ranks):
+    elif not network.layers and not own & set(ranks):
         yield error(
             "network.rank",
             _("{name} has rank {theirs}, and network.rank is {own}.").format(
@@ -93,4 +96,41 @@ def _ranks(path: str, _stamp: object) -> tuple[tuple[int, ...], str]:
     return tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank])), ""
 
 
-RULES = (together, start)
+def layers(config: Config) -> Iterator[Finding]:
+    """Rules for single layers: readable, about layers that there are, and such that something is left."""
+    network, facts = config.network, OPTIMIZER_FACTS[config.optimizer.type]
+    if not network.layers:
+        return
+    try:
+        rules = read_rules(network.layers)
+    except UserError as problem:
+        yield error("network.layers", problem.message, problem.remedy, problem.code)
+        return
+    targets = facts_for(config.model.family).targets(
+        config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
+    )
+    for rule in rules:
+        if not any(rule.fits(target) for target in targets):
+            yield error(
+                "network.layers",
+                _("The rule {pattern} fits no layer that is trained.").format(pattern=shown(rule.pattern)),
+                _("Layers are named like {name}.").format(name=f"{targets[0].part}.{targets[0].path}"),
+                "network.layers_unmatched",
+            )
+    if not trained(network, targets):
+        yield error(
+            "network.layers",
+            _("The rules leave every layer out: nothing would be trained."),
+            _("Give some layers a rate above 0."),
+            "network.layers_none",
+        )
+    if facts.adaptive and any(rule.rate not in (None, 0.0, 1.0) for rule in rules):
+        yield error(
+            "network.layers",
+            _("{name} has one step size for all: layers cannot have rates of their own.").format(name=facts.title),
+            _("Leave rates out of the rules, but for rate=0."),
+            "network.one_rate",
+        )
+
+
+RULES = (together, layers, start)

@@ -118,11 +118,22 @@ class NetworkSection(Section):
         False,
         N_("rank-stabilised"),
         N_(
-            "Multiply the update by alpha / square root of rank, so that high ranks learn as fast as low ones (rsLoRA). "
+            "Multiplies updates by alpha / square root of rank, so that high ranks learn as fast as low ones (rsLoRA). "
             "The alpha in the file is what others need for it."
         ),
         expert=True,
         peers=("rs_lora", "use_rslora", "rank_stabilized"),
+    )
+    layers: list[str] = option(
+        None,
+        N_("single layers"),
+        N_(
+            "Ranks and rates of layers by their names: unet.down_blocks.0.* rank=8 alpha=8 rate=0.5. * stands for "
+            "anything, the last rule that fits holds, and rate=0 leaves layers out."
+        ),
+        factory=list,
+        expert=True,
+        peers=("down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_dims", "network_reg_dims", "rank_pattern"),
     )
     start_from: str = option(
         "",

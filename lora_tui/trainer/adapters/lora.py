@@ -13,6 +13,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
+from lora_tui.config.layers import layer_size
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.keyed import keyed_seed
@@ -34,6 +35,7 @@ class LoraAdapter:
 
     section: NetworkSection
     layers: dict[Place, LoraLayer] = field(default_factory=dict)
+    shares: dict[Place, float] = field(default_factory=dict)  # of their part's learning rate, where it is not all
     dropout: Dropout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,17 +49,22 @@ class LoraAdapter:
         return found
 
     def groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-        """One group a part; with LoRA+ the up matrices are another one (Hayou et al. 2024, "LoRA+")."""
-        ratio = self.section.lora_plus
-        members: dict[tuple[str, bool], list[Tensor]] = {}
+        """One group for each rate of a part, its own rate first.
+
+        With LoRA+ the up matrices have another one (Hayou et al. 2024, "LoRA+"), and so may single layers.
+        """
+        members: dict[tuple[str, float], list[Tensor]] = {}
         for name, tensor in self.tensors().items():
-            faster = ratio != 1 and name.endswith(".lora_B")
-            members.setdefault((name.partition(":")[0], faster), []).append(tensor)
+            part, _colon, inner = name.partition(":")
+            path, _dot, kind = inner.rpartition(".")
+            share = self.shares.get((part, path), 1.0) * (self.section.lora_plus if kind == "lora_B" else 1.0)
+            members.setdefault((part, share), []).append(tensor)
+        ordered = sorted(members.items(), key=lambda entry: entry[0][1] != 1.0)
         return [
-            {"params": members[part, faster], "lr": rate * (ratio if faster else 1), "name": part}
+            {"params": tensors, "lr": rate * share, "name": part}
             for part, rate in rates.items()
-            for faster in (False, True)
-            if (part, faster) in members
+            for (whose, share), tensors in ordered
+            if whose == part
         ]
 
     @contextlib.contextmanager
@@ -143,6 +150,8 @@ class LoraAdapter:
             "rs_lora": section.rslora,
         }
         arguments |= {name: str(value) for name, value in given.items() if value}
+        if section.layers:
+            arguments["layers"] = "; ".join(section.layers)
         return {
             "ss_network_module": "networks.lora",
             "ss_network_dim": section.rank,
@@ -174,13 +183,15 @@ def attach(
         missing = [path for path in paths if path not in known]
         if missing:
             raise LookupError(f"{part} has no layer {missing[0]} ({len(missing)} missing)")
-        sizes = {target.path: section.size_of(target.kernel) for target in own if target.kernel > 1}
+        sizes = {target.path: layer_size(section, target) for target in own}
+        others = {path: size for path, size in sizes.items() if (size.rank, size.alpha) != section.size_of(1)}
+        adapter.shares |= {(part, path): size.rate for path, size in sizes.items() if size.rate != 1}
         config = LoraConfig(
             r=section.rank,
             lora_alpha=section.alpha,  # type: ignore[arg-type]
             target_modules=_exactly(paths),
-            rank_pattern={_exactly([path]): rank for path, (rank, _alpha) in sizes.items()},
-            alpha_pattern={_exactly([path]): alpha for path, (_rank, alpha) in sizes.items()},
+            rank_pattern={_exactly([path]): size.rank for path, size in others.items()},
+            alpha_pattern={_exactly([path]): size.alpha for path, size in others.items()},
             init_lora_weights=True,
             use_rslora=section.rslora,
         )
