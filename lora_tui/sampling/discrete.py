@@ -29,6 +29,8 @@ class DiscreteSampler:
         self.scheduler = kind(**kept, **settings)
         self.scheduler.set_timesteps(course.steps, device=course.device)
         self.timesteps: Tensor = self.scheduler.timesteps
+        if hasattr(self.scheduler, "set_begin_index"):  # its own search skips the first of two equal timesteps
+            self.scheduler.set_begin_index(0)
         self._options = {"generator": course.generator} if noisy else {}
 
     def begin(self, noise: Tensor) -> Tensor:

@@ -216,7 +216,8 @@ def test_a_model_of_another_family_or_another_task_is_an_error(ready, tmp_path):
     inpaint = {"base": checkpoint(tmp_path / "in.safetensors", text="cond_stage_model.transformer", channels=9)}
     part = {"base": safetensors(tmp_path / "unet.safetensors", {f"{UNET}input_blocks.0.0.weight": [8, 4, 3, 3]})}
     assert not {code for code in codes(config_with(**{**ready, "model": plain})) if code.startswith("model.")}
-    assert "model.family" in codes(config_with(**{**ready, "model": larger}))
+    (told,) = (one for one in check_config(config_with(**{**ready, "model": larger})) if one.code == "model.family")
+    assert "Stable Diffusion XL" in told.message and "Set model.family to sdxl" in told.remedy
     assert "model.special" in codes(config_with(**{**ready, "model": inpaint}))
     assert codes(config_with(**{**ready, "model": part})) & {"model.part", "model.unknown"}
 

@@ -12,7 +12,7 @@ from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.families import check_model, check_vae, facts_for, part_flaws
+from lora_tui.families import FAMILIES, check_model, check_vae, facts_for, part_flaws
 from lora_tui.families.parts import stamp
 from lora_tui.families.source import PICKLES
 from lora_tui.places import exists, expand, is_file, is_folder
@@ -174,9 +174,11 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
         yield error(
             "model.base",
             _("{name} is a {found} model, but the family is set to {wanted}.").format(
-                name=plain(path.name), found=family, wanted=wanted.title
+                name=plain(path.name), found=_title(family), wanted=wanted.title
             ),
-            _("Choose a {family} checkpoint.").format(family=wanted.title),
+            _("Set model.family to {found}, or choose a {family} checkpoint.").format(found=family, family=wanted.title)
+            if family in FAMILIES
+            else _("Choose a {family} checkpoint.").format(family=wanted.title),
             "model.family",
         )
     elif kind not in ("checkpoint", "diffusers", *(("unet",) if wanted.separate else ())):
@@ -196,7 +198,7 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
     elif problem := _model_flaw(
         config.model.family, str(path), not config.model.vae, config.model.prediction, stamp(path)
     ):
-        yield _told("model.base", problem)
+        yield _told("model.prediction" if problem.code == "model.prediction_unknown" else "model.base", problem)
     elif kind == "diffusers" and not is_file(path / "scheduler" / "scheduler_config.json"):
         yield warning(
             "model.base",
@@ -206,6 +208,11 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             _("Fetch that file, too, unless you know that the model has no other schedule."),
             "model.no_scheduler",
         )
+
+
+def _title(family: str) -> str:
+    """The name of a family, or its identifier for one that is not trained here."""
+    return facts_for(family).title if family in FAMILIES else family
 
 
 def _told(key: str, problem: UserError) -> Finding:
