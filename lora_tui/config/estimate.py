@@ -36,7 +36,11 @@ _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
 def trained_parameters(config: Config) -> int:
     """Values that the run trains."""
-    return sum(target.parameters(layer_size(config.network, target).rank) for target in _targets(config))
+    sizes = config.network.dora  # one for each input
+    return sum(
+        target.parameters(layer_size(config.network, target).rank) + (target.inputs if sizes else 0)
+        for target in _targets(config)
+    )
 
 
 def lora_bytes(config: Config, images: int = 0) -> int:
@@ -165,6 +169,8 @@ def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
         "alpha": [],
         "lora_down.weight": [rank, target.inputs, *kernel],
         "lora_up.weight": [target.outputs, rank, *ones],
+    if config.network.dora:
+        shapes["dora_scale"] = [1, target.inputs, *ones]
     }
     length = 0
     for kind, shape in shapes.items():

@@ -84,6 +84,7 @@ def test_one_with_the_rates_that_it_wants_has_nothing_said_against_it(name):
             "network.one_rate",
             "network.layers",
         ),
+        ({"network": {"dora": True, "dropout": 0.1}}, "network.not_with_dora", "network.dropout"),
         ({"network": {"dropout": 0.9}}, "network.high_dropout", "network.dropout"),
         ({"network": {"start_from": "/nowhere/a.safetensors"}}, "network.start_missing", "network.start_from"),
         (

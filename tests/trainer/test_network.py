@@ -141,6 +141,38 @@ def test_single_layers_have_ranks_and_rates_of_their_own() -> None:
     assert adapter.metadata()["ss_network_args"]["layers"] == "; ".join(rules)
 
 
+def test_dora_is_what_other_programs_make_of_its_file() -> None:
+    """ComfyUI's weight_decompose with sizes on the input side: dora_scale (W + dW) / |W + dW|, by columns, in full."""
+    x = torch.randn(3, 6)
+    fresh = Small()
+    attach(NetworkSection(rank=4, dora=True), {"unet": fresh}, TARGETS, seed=3, device=CPU)
+    assert torch.allclose(fresh(x), Small()(x), atol=1e-5)  # nothing is changed at first
+    module, adapter = _attached(dora=True)
+    with torch.no_grad():
+        for layer in adapter.layers.values():
+            layer.dora_scale.mul_(1.0 + 0.3 * torch.rand(layer.dora_scale.shape))
+    kinds = adapter.export()
+    plain, expected, half = Small(), Small(), Small()
+    for (_part, path), tensors in kinds.items():
+        down, up = tensors["lora_down.weight"].flatten(1), tensors["lora_up.weight"].flatten(1)
+        for model, strength in ((expected, 1.0), (half, 0.5)):
+            weight = model.get_submodule(path).weight
+            whole = weight + (up @ down * tensors["alpha"] / down.shape[0]).view(weight.shape)
+            norm = whole.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (weight.dim() - 2))
+            assert tensors["dora_scale"].shape == norm.shape
+            with torch.no_grad():
+                weight.copy_(weight + strength * (whole * tensors["dora_scale"] / norm - weight))
+    assert torch.allclose(module(x), expected(x), atol=1e-5)
+    with adapter.at_strength(0.5):
+        assert torch.allclose(module(x), half(x), atol=1e-5)
+    with adapter.at_strength(0):
+        assert torch.equal(module(x), plain(x))
+    module(x).sum().backward()
+    assert all(tensor.grad is not None for tensor in adapter.tensors().values())
+    assert len(adapter.groups({"unet": 1.0})[0]["params"]) == 6
+    assert adapter.metadata()["ss_network_args"] == {"algo": "lora", "dora_wd": "True"}
+
+
 def test_the_plan_counts_single_layers(base: Path) -> None:
     def counted(*rules: str) -> int:
         network = {"rank": 4, "alpha": 1.0, "text_encoder": False, "layers": list(rules)}

@@ -100,7 +100,9 @@ VARIANTS = {
         "optimizer": {"type": "prodigy", "args": ["d0=1e-3"]},
         "learning": {"unet_lr": 1.0, "text_encoder_lr": 1.0},
     },
-    "squares, no validation": {"data": {"buckets": False}, "validation": {"mode": "off"}},
+    "squares, DoRA, no validation": {
+        "data": {"buckets": False}, "validation": {"mode": "off"}, "network": {"dora": True},
+    },
 }
 
 

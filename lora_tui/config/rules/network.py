@@ -51,6 +51,27 @@ def together(config: Config) -> Iterator[Finding]:
             )
 
 
+def dora(config: Config) -> Iterator[Finding]:
+    """What DoRA does not go with."""
+    network = config.network
+    if not network.dora:
+        return
+    others = {
+        "dropout": network.dropout > 0,
+        "rank_dropout": network.rank_dropout > 0,
+        "module_dropout": network.module_dropout > 0,
+        "max_norm": network.max_norm > 0,
+        "start_from": bool(network.start_from),
+    }
+    for name in (name for name, on in others.items() if on):
+        yield error(
+            f"network.{name}",
+            _("{title} does not go together with DoRA.").format(title=name),
+            _("Set it back, or set network.dora to false."),
+            "network.not_with_dora",
+        )
+
+
 def start(config: Config) -> Iterator[Finding]:
     """The LoRA file to go on from: there, a LoRA, of the same ranks."""
     text = config.network.start_from
@@ -65,13 +86,13 @@ def start(config: Config) -> Iterator[Finding]:
             "network.start_missing",
         )
         return
-    ranks, problem = _ranks(str(path), stamp(path))
+    ranks, kind, problem = _ranks(str(path), stamp(path))
     network = config.network
     own = {network.rank, network.conv_rank} if network.convolutions else {network.rank}
-    if problem or not ranks:
+    if problem or not ranks or kind not in ("lora", "locon"):
         yield error(
             "network.start_from",
-            problem or _("{name} holds no LoRA.").format(name=plain(path.name)),
+            problem or _("{name} holds no plain LoRA.").format(name=plain(path.name)),
             _("Choose a LoRA file, or leave the setting empty."),
             "network.start_unreadable",
         )
@@ -87,13 +108,13 @@ def start(config: Config) -> Iterator[Finding]:
 
 
 @lru_cache(maxsize=16)
-def _ranks(path: str, _stamp: object) -> tuple[tuple[int, ...], str]:
-    """Ranks in the file, the most frequent first, and why it cannot be read."""
+def _ranks(path: str, _stamp: object) -> tuple[tuple[int, ...], str, str]:
+    """Ranks in the file, the most frequent first, its kind, and why it cannot be read."""
     try:
         info = lora_info(Path(path))
     except UserError as problem:
-        return (), problem.message
-    return tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank])), ""
+        return (), "", problem.message
+    return tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank])), info.kind, ""
 
 
 def layers(config: Config) -> Iterator[Finding]:
@@ -133,4 +154,4 @@ def layers(config: Config) -> Iterator[Finding]:
         )
 
 
-RULES = (together, layers, start)
+RULES = (together, dora, layers, start)

@@ -124,6 +124,17 @@ class NetworkSection(Section):
         expert=True,
         peers=("rs_lora", "use_rslora", "rank_stabilized"),
     )
+    dora: bool = option(
+        False,
+        N_("DoRA"),
+        N_(
+            "Also trains the size of each column of the weights, apart from their direction: closer to training the "
+            "whole model, about a third slower. ComfyUI, Forge and A1111 read it; diffusers leaves the sizes out."
+        ),
+        expert=True,
+        families=("sd15", "sd2", "sdxl"),
+        peers=("dora_wd", "use_dora", "weight_decompose"),
+    )
     layers: list[str] = option(
         None,
         N_("single layers"),

@@ -17,6 +17,7 @@ from lora_tui.config.layers import layer_size
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.keyed import keyed_seed
+from lora_tui.trainer.adapters.dora import Decomposed, decompose
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.protocol import Place
 from lora_tui.weights.reading import LoraLayer as Stored
@@ -36,6 +37,7 @@ class LoraAdapter:
     section: NetworkSection
     layers: dict[Place, LoraLayer] = field(default_factory=dict)
     shares: dict[Place, float] = field(default_factory=dict)  # of their part's learning rate, where it is not all
+    decomposed: dict[Place, Decomposed] = field(default_factory=dict)  # the same layers, where DoRA is trained
     dropout: Dropout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class LoraAdapter:
         for (part, path), layer in self.layers.items():
             found[f"{part}:{path}.lora_A"] = layer.lora_A[NAME].weight
             found[f"{part}:{path}.lora_B"] = layer.lora_B[NAME].weight
+            if (part, path) in self.decomposed:
+                found[f"{part}:{path}.dora_scale"] = layer.dora_scale
         return found
 
     def groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -114,6 +118,7 @@ class LoraAdapter:
                 "lora_down.weight": layer.lora_A[NAME].weight,
                 "lora_up.weight": layer.lora_B[NAME].weight,
                 "alpha": torch.tensor(self._alpha(layer), dtype=torch.float32),
+                **({"dora_scale": layer.dora_scale} if place in self.decomposed else {}),
             }
             for place, layer in self.layers.items()
         }
@@ -126,6 +131,10 @@ class LoraAdapter:
     @contextlib.contextmanager
     def at_strength(self, strength: float) -> Iterator[None]:
         before = {place: layer.scaling[NAME] for place, layer in self.layers.items()}
+        if self.decomposed:
+            with self._decomposed_at(strength):
+                yield
+            return
         try:
             for place, layer in self.layers.items():
                 layer.scaling[NAME] = before[place] * strength
@@ -137,6 +146,17 @@ class LoraAdapter:
                 layer.scaling[NAME] = before[place]
                 if strength == 0:
                     layer.enable_adapters(True)
+
+    @contextlib.contextmanager
+    def _decomposed_at(self, strength: float) -> Iterator[None]:
+        """Between the base and the whole of it, as ComfyUI does."""
+        for layer in self.decomposed.values():
+            layer.strength = strength
+        try:
+            yield
+        finally:
+            for layer in self.decomposed.values():
+                layer.strength = 1.0
 
     def metadata(self) -> dict[str, Any]:
         section = self.section
@@ -152,8 +172,10 @@ class LoraAdapter:
         arguments |= {name: str(value) for name, value in given.items() if value}
         if section.layers:
             arguments["layers"] = "; ".join(section.layers)
+        if section.dora:  # as LyCORIS calls it
+            arguments |= {"algo": "lora", "dora_wd": "True"}
         return {
-            "ss_network_module": "networks.lora",
+            "ss_network_module": "lycoris.kohya" if section.dora else "networks.lora",
             "ss_network_dim": section.rank,
             "ss_network_alpha": section.alpha * math.sqrt(section.rank) if section.rslora else section.alpha,
             "ss_network_dropout": section.dropout or None,
@@ -203,6 +225,8 @@ def attach(
             _initialise(layer, keyed_seed(seed, "lora", part, path), device)
             if adapter.dropout.any:
                 layer.lora_A[NAME].register_forward_hook(adapter.dropout)
+            if section.dora:
+                adapter.decomposed[part, path] = decompose(layer, NAME, path)
             adapter.layers[part, path] = layer
     return adapter
 
