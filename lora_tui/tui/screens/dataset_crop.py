@@ -130,6 +130,9 @@ class CropScreen(Acting, ModalScreen[Path], inherit_bindings=False):
         self._say_moves()
         self._enter()
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.say)  # a cell of the picture is as many px as its place allows
+
     def on_unmount(self) -> None:
         self.crops.write_last()
 

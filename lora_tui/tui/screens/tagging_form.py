@@ -61,6 +61,7 @@ class TaggingDialog(Dialog[Asked]):
 
     def on_mount(self) -> None:
         super().on_mount()
+        self._pane.rows.passes = lambda row: row < len(self._lines) and self._lines[row].field.kind == "head"
         self._reload()
         self.set_focus(self._pane.rows)
         place = next(at for at, line in enumerate(self._lines) if line.field.path == "existing") if self._said else 1
@@ -108,14 +109,9 @@ class TaggingDialog(Dialog[Asked]):
     @on(VirtualList.Moved)
     def _moved(self, event: VirtualList.Moved) -> None:
         event.stop()
-        rows = self._pane.rows
-        if rows.cursor == self._last:
-            return
-        if 0 <= rows.cursor < len(self._lines) and self._lines[rows.cursor].field.kind == "head":
-            down = rows.cursor > self._last or rows.cursor == 0
-            rows.cursor += 1 if down else -1
-        self._last = rows.cursor
-        self._say("")
+        if self._pane.rows.cursor != self._last:
+            self._last = self._pane.rows.cursor
+            self._say("")
 
     _last = 0
 

@@ -146,6 +146,8 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self._marker = marker
         self._quiet = quiet
         self._driven = False
+        self.passes: Callable[[int], bool] | None = None
+        """Whether the cursor passes over a row: a heading, of which nothing can be done."""
         self._strips: dict[int, Strip] = {}
         self._looks: dict[tuple[str, bool], Style] = {}
         self._widths: tuple[tuple[int, int], ...] = ()
@@ -227,7 +229,12 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
     # -- cursor
 
     def validate_cursor(self, value: int) -> int:
-        return min(max(value, 0), self._count - 1)
+        value = min(max(value, 0), self._count - 1)
+        if self.passes is None or value < 0 or not self.passes(value):
+            return value
+        after, before = range(value + 1, self._count), range(value - 1, -1, -1)
+        ways = (after, before) if value >= self.cursor else (before, after)
+        return next((row for way in ways for row in way if not self.passes(row)), value)
 
     def watch_cursor(self, old: int, new: int) -> None:
         self._strips.pop(old, None)
