@@ -139,8 +139,7 @@ def _cached_latents(config: Config, data: DataPlan) -> int:
         return 0
     facts = facts_for(config.model.family)
     pixels = sum(
-        one.fit.bucket.width * one.fit.bucket.height * (2 if data.entry(one).flip else 1)
-        for one in (*data.train, *data.validation)
+        one.fit.bucket.width * one.fit.bucket.height * len(data.looks(one)) for one in (*data.train, *data.validation)
     )
     channels = facts.latent_channels + (config.masks.source != "off")
     values = pixels // facts.latent_factor**2 * channels
@@ -169,9 +168,9 @@ def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
         "alpha": [],
         "lora_down.weight": [rank, target.inputs, *kernel],
         "lora_up.weight": [target.outputs, rank, *ones],
+    }
     if config.network.dora:
         shapes["dora_scale"] = [1, target.inputs, *ones]
-    }
     length = 0
     for kind, shape in shapes.items():
         name = names.tensor_name(target.part, target.path, kind)

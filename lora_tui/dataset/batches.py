@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.entries import EntrySettings, all_settings
 from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
+from lora_tui.dataset.looks import NO_AUGMENTATION, Augmentation, Look, augmentation_of
 from lora_tui.dataset.scan import DatasetImage, MaskSource, Scan, has_mask, natural_key
 from lora_tui.errors import UserError
 from lora_tui.keyed import keyed_random, keyed_seed
@@ -86,6 +87,7 @@ class DataPlan:
         flip: mirror images at random.
         entries: what holds for each dataset; where it has no entry, what is general holds.
         masks: where masks come from.
+        augmentation: how images vary from showing to showing.
     """
 
     train: tuple[PlannedImage, ...]
@@ -98,6 +100,7 @@ class DataPlan:
     flip: bool = False
     entries: tuple[EntryPlan, ...] = ()
     masks: MaskSource = "off"
+    augmentation: Augmentation = NO_AUGMENTATION
 
     @cached_property
     def masked(self) -> int:
@@ -192,6 +195,38 @@ class DataPlan:
             return False
         return bool(keyed_seed("flip", self.seed, epoch, planned.image.uid, item.repeat) & 1)
 
+    def look(self, epoch: int, item: Item) -> Look:
+        """How the image is shown this time."""
+        planned, augmentation = self.train[item.index], self.augmentation
+        flipped, key = self.flipped(epoch, item), (self.seed, epoch, planned.image.uid, item.repeat)
+        if not augmentation.varies:
+            return Look(planned.fit, flipped)
+        if augmentation.variants > 0:
+            number = keyed_random("look variant", *key).randrange(augmentation.variants)
+            return self._variant(planned, number, flipped=flipped)
+        return augmentation.look(planned.fit, keyed_random("look", *key), flipped=flipped)
+
+    def looks(self, planned: PlannedImage) -> tuple[Look, ...]:
+        """Every look that an image is shown in; its plain ones where each showing has a look of its own.
+
+        Those that are held out have but one.
+        """
+        if planned.image.uid in self._held_out:
+            return (Look(planned.fit),)
+        sides = (False, True) if self.entry(planned).flip else (False,)
+        if not (self.augmentation.varies and self.augmentation.variants > 0):
+            return tuple(Look(planned.fit, flipped) for flipped in sides)
+        numbers = range(self.augmentation.variants)
+        return tuple(self._variant(planned, number, flipped=flipped) for number in numbers for flipped in sides)
+
+    @cached_property
+    def _held_out(self) -> frozenset[str]:
+        return frozenset(planned.image.uid for planned in self.validation)
+
+    def _variant(self, planned: PlannedImage, number: int, *, flipped: bool) -> Look:
+        draws = keyed_random("look of an image", self.seed, planned.image.uid, number)
+        return self.augmentation.look(planned.fit, draws, flipped=flipped, number=number)
+
 
 def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = None) -> DataPlan:
     """The plan of a run over the images of a scan. The same whatever the order of the scan.
@@ -231,6 +266,7 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
         flip=config.data.flip,
         entries=entries,
         masks=config.masks.source,
+        augmentation=augmentation_of(config),
     )
 
 

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.dataset.batches import PlannedImage
-from lora_tui.dataset.load import load_image
+from lora_tui.dataset.looks import Look
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model, Tensors, latent_shape
 from lora_tui.text import _
 from lora_tui.trainer.data.damage import Damage
 from lora_tui.trainer.data.loader import Loader
 from lora_tui.trainer.data.masks import Masks
-from lora_tui.trainer.data.passes import Latents, Texts, embed, to_pixels
+from lora_tui.trainer.data.passes import Latents, Texts, embed, pixels_of
 from lora_tui.trainer.data.prepared import Preparation, framing_of
 from lora_tui.trainer.data.transfer import moved
 from lora_tui.trainer.metadata import FileHashes
@@ -34,8 +34,9 @@ DECODERS = 4  # threads at most that decode images where latents are not cached
 class Material:
     """``latents`` and ``texts`` are none where the VAE or the text encoders work in the step.
 
-    ``masks`` are none where the whole of each image counts. ``text_length`` is that of the captions, see :meth:`~lora_tui.families.protocol.Model.text_length`; ``base`` are the
-    hashes of the file with the denoiser; ``step`` gives losses under the run's settings.
+    ``masks`` are none where the whole of each image counts. ``text_length`` is that of the captions, see
+    :meth:`~lora_tui.families.protocol.Model.text_length`; ``base`` are the hashes of the file with the denoiser;
+    ``step`` gives losses under the run's settings.
     """
 
     session: Session
@@ -77,9 +78,9 @@ class Material:
             UserError: the image is not there any more, or has changed.
         """
         if self.latents is not None:
-            return self.latents.get(planned.image.uid, False).to(self.session.device)
+            return self.latents.get(planned.image.uid, Look(planned.fit)).to(self.session.device)
         try:
-            pixels = to_pixels(load_image(planned, planned.fit))
+            pixels = pixels_of(planned, Look(planned.fit))
         except UserError as error:
             self._damage.leave_out(planned, error)
             return None
@@ -92,7 +93,7 @@ class Material:
 
     def mask(self, planned: PlannedImage) -> Tensor | None:
         """[1, h, w]: what counts of an image, not mirrored, on the device; none where all of it does."""
-        return None if self.masks is None else self.masks.get(planned).to(self.session.device)
+        return None if self.masks is None else self.masks.get(planned, Look(planned.fit)).to(self.session.device)
 
     def conditioning(self, planned: PlannedImage) -> Tensors:
         """The conditioning of an image with its whole caption, [1, ...] on the device."""

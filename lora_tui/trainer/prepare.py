@@ -118,7 +118,7 @@ def encode_images(session: Session, data: Data, model: Model) -> tuple[Data, Lat
     phase = session.phase("caching", _("latents"))
     store = TensorStore(latent_store())
     planned = [*data.plan.train, *data.plan.validation]
-    latents = cache_latents(planned, model, store, flips=lambda one: data.plan.entry(one).flip, progress=phase)
+    latents = cache_latents(planned, model, store, looks=data.plan.looks, progress=phase)
     model.release("vae")
     data = _without(session, data, latents.failed) if latents.failed else data
     data.hashes = latents.hashes
@@ -137,7 +137,7 @@ def encode_masks(session: Session, data: Data, model: Model) -> tuple[Data, Mask
         return data, None
     masks = cache_masks(
         [*data.plan.train, *data.plan.validation], section, TensorStore(latent_store()),
-        factor=model.facts.latent_factor, flips=lambda one: data.plan.entry(one).flip,
+        factor=model.facts.latent_factor, looks=data.plan.looks,
         progress=session.phase("caching", _("masks")),
     )  # fmt: skip
     hashes = data.hashes

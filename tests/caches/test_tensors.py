@@ -19,6 +19,7 @@ from lora_tui.caches import ContentStore
 from lora_tui.config.schema import CaptionSection, Config, DataSection, DatasetEntry, ModelSection
 from lora_tui.dataset.batches import PlannedImage, make_plan
 from lora_tui.dataset.buckets import Box
+from lora_tui.dataset.looks import Look
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.families.sd15.model import open_model
 from lora_tui.trainer.data.passes import cache_latents, cache_texts
@@ -174,12 +175,19 @@ def test_another_tokenizer_has_embeddings_of_its_own(base: Path, tmp_path: Path)
     assert _text_keys(_model(base), store) != _text_keys(_model(other), store)
 
 
+def _plain(planned: PlannedImage) -> tuple[Look, ...]:
+    return (Look(planned.fit),)
+
+
+def _both(planned: PlannedImage) -> tuple[Look, ...]:
+    return Look(planned.fit), Look(planned.fit, flipped=True)
+
+
 def test_another_scaling_factor_has_latents_of_its_own(base: Path, tmp_path: Path) -> None:
     other = _changed(base, tmp_path / "other", "vae/config.json", scaling_factor=0.5)
     images, store = _planned(tmp_path / "set"), _store(tmp_path)
     one, again, scaled = (
-        cache_latents(images, _model(folder), store, flips=lambda _one: False, progress=_quiet)
-        for folder in (base, base, other)
+        cache_latents(images, _model(folder), store, looks=_plain, progress=_quiet) for folder in (base, base, other)
     )
     assert one.keys == again.keys
     for place in one.keys:
@@ -191,7 +199,7 @@ def test_an_image_that_changed_or_broke_is_noted(base: Path, tmp_path: Path) -> 
     changed, broken = images
     Image.new("RGB", (200, 20)).save(changed.image.path)
     broken.image.path.write_bytes(b"no image")
-    latents = cache_latents(images, _model(base), _store(tmp_path), flips=lambda _one: True, progress=_quiet)
+    latents = cache_latents(images, _model(base), _store(tmp_path), looks=_both, progress=_quiet)
     assert set(latents.failed) == {changed.image.uid, broken.image.uid}
     assert "another size" in latents.failed[changed.image.uid]
     assert not latents.keys
@@ -203,9 +211,8 @@ def test_another_crop_has_a_latent_of_its_own_and_no_crop_the_old_one(base: Path
 
     def key(box: Box | None) -> str:
         image = replace(planned, fit=replace(planned.fit, source=box))
-        return cache_latents([image], model, store, flips=lambda _one: False, progress=_quiet).keys[
-            planned.image.uid, False
-        ]
+        latents = cache_latents([image], model, store, looks=_plain, progress=_quiet)
+        return latents.keys[planned.image.uid, Look(image.fit)]
 
     keys = [key(None), key(Box(0, 0, 64, 64)), key(Box(0, 0, 32, 32)), key(Box(32, 32, 64, 64))]
     assert len(set(keys)) == 4

@@ -36,7 +36,7 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
         steps={"epochs": 1, "batch_size": 4},
         samples=[],
         validation={"mode": "on"},
-        data={"prior_loss_weight": 0.5},
+        data={"prior_loss_weight": 0.5, "random_crop": True, "hue": 10.0, "gamma": 0.1, "looks": 2},
         masks={"source": "file", "unmasked_weight": 0.1, "unmasked_probability": 0.2},
     )
     white_left_half(discs, of=4)
@@ -51,6 +51,7 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
     assert small["num_reg_images"] == 15
     assert [subset["is_reg"] for subset in small["subsets"]] == [False, True]
     assert metadata["ss_prior_loss_weight"] == "0.5"
+    assert (metadata["ss_random_crop"], metadata["ss_color_aug"]) == ("True", "True")
     assert json.loads(metadata["ss_reg_dataset_dirs"]).keys() == {"things"}
     assert (large["resolution"], large["batch_size_per_device"], large["num_train_images"]) == ([96, 96], 1, 10)
     assert large["max_bucket_reso"] == 192

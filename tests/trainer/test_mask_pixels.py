@@ -12,14 +12,14 @@ from PIL import Image
 
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.buckets import Box, Fit, Size
-from lora_tui.trainer.data.mask_pixels import load_mask
 from lora_tui.dataset.scan import has_mask, scan_folder
 from lora_tui.errors import UserError
+from lora_tui.trainer.data.mask_pixels import load_mask
 
 
 @pytest.fixture
 def planned(tmp_path: Path) -> PlannedImage:
-    """96 x 64, of which the middle is trained at 64 x 64; its mask is white from column 40 on, its alpha above row 24."""
+    """96 x 64, the middle trained at 64 x 64; its mask is white from column 40 on, its alpha above row 24."""
     alpha = np.zeros((64, 96), dtype=np.uint8)
     alpha[:24] = 255
     image = Image.new("RGBA", (96, 64), (200, 10, 10, 255))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lora_tui.config.entries import settings_of
-from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.schema import Config
 from lora_tui.config.schema.material import LEAST_SIDE
 from lora_tui.families import facts_for
@@ -61,6 +61,17 @@ def captions(config: Config) -> Iterator[Finding]:
             )
 
 
+def crops(config: Config) -> Iterator[Finding]:
+    """Random crops where buckets leave next to nothing to cut."""
+    if config.data.random_crop and config.data.buckets:
+        yield note(
+            "data.random_crop",
+            _("Buckets leave little to cut away: a random crop moves by a few pixels."),
+            _("Set data.buckets to false to cut squares anywhere out of the images."),
+            "data.little_crop",
+        )
+
+
 def regularisation(config: Config) -> Iterator[Finding]:
     """Images of the class without those of a subject, or in vain."""
     of_class = [number for number, entry in enumerate(config.datasets) if entry.regularisation]
@@ -93,4 +104,4 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
             )
 
 
-RULES = (sizes, captions, regularisation)
+RULES = (sizes, captions, crops, regularisation)

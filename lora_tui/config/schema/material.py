@@ -296,6 +296,64 @@ class DataSection(Section):
         N_("Mirror images left to right at random. Leave off for anything with a left and a right."),
         peers=("flip_aug",),
     )
+    random_crop: bool = option(
+        False,
+        N_("random crop"),
+        N_(
+            "Cut out a part anywhere instead of the middle. Buckets leave little to cut away: it does most with "
+            "buckets off and images larger than the resolution."
+        ),
+        expert=True,
+        peers=("random_crop",),
+    )
+    brightness: float = option(
+        0.0,
+        N_("vary brightness"),
+        N_("Make images brighter or darker at random by up to this share. 0.1 is much; 0 is off."),
+        ge=0.0,
+        le=0.9,
+        expert=True,
+        peers=("color_aug", "random_brightness"),
+    )
+    hue: float = option(
+        0.0,
+        N_("vary hue"),
+        N_("Turn colours at random by up to this many degrees of the circle. 10 is visible; leave it off for colours."),
+        ge=0.0,
+        le=180.0,
+        expert=True,
+        peers=("color_aug", "random_hue"),
+    )
+    gamma: float = option(
+        0.0,
+        N_("vary gamma"),
+        N_("Make middle tones lighter or darker at random by an exponent of up to this share more or less than 1."),
+        ge=0.0,
+        le=2.0,
+        expert=True,
+        peers=("color_aug",),
+    )
+    looks: int = option(
+        4,
+        N_("kept looks"),
+        N_(
+            "How many looks of each image are kept where latents are cached and images vary by crop or colour. Each is "
+            "encoded once; without cached latents every showing has a look of its own."
+        ),
+        ge=1,
+        le=1000,
+        expert=True,
+        when=Rule(
+            lambda c: c.memory.cache_latents and c.data.varied,
+            N_("images vary by crop or colour and latents are cached"),
+        ),
+    )
+
+    @property
+    def varied(self) -> bool:
+        """Whether an image may look different each time, mirroring aside."""
+        return self.random_crop or self.brightness > 0 or self.hue > 0 or self.gamma > 0
+
     prior_loss_weight: float = option(
         1.0,
         N_("prior loss weight"),

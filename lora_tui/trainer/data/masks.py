@@ -12,10 +12,11 @@ from lora_tui.caches.store import key_of
 from lora_tui.config.schema import MaskSection
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.load import content_hash
-from lora_tui.trainer.data.mask_pixels import load_mask
+from lora_tui.dataset.looks import Look
 from lora_tui.dataset.scan import has_mask
 from lora_tui.errors import UserError
 from lora_tui.keyed import keyed_random
+from lora_tui.trainer.data.mask_pixels import load_mask
 from lora_tui.trainer.data.passes import Progress, placing
 from lora_tui.trainer.data.tensors import TensorStore
 
@@ -24,7 +25,7 @@ LAYOUT = 1  # version of what a cache entry holds
 
 @dataclass
 class Masks:
-    """Masks of planned images by (uid, flipped).
+    """Masks of planned images by (uid, look).
 
     Attributes:
         factor: side of an image / side of its latents.
@@ -35,28 +36,31 @@ class Masks:
     section: MaskSection
     store: TensorStore
     factor: int
-    keys: dict[tuple[str, bool], str] = field(default_factory=dict)
+    keys: dict[tuple[str, Look], str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def get(self, planned: PlannedImage, *, flipped: bool = False) -> Tensor:
-        """[1, height, width] of the latents, 0 to 1, on the CPU: what counts of an image, at least as configured."""
-        bucket = planned.fit.bucket
-        key = self.keys.get((planned.image.uid, flipped))
-        if key is None:
+    def get(self, planned: PlannedImage, look: Look) -> Tensor:
+        """[1, height, width] of the latents, 0 to 1, on the CPU: what counts of an image, at least as configured.
+
+        Raises:
+            UserError: a mask that is not kept cannot be read any more.
+        """
+        bucket = look.fit.bucket
+        if not has_mask(planned.image, self.section.source):
             return torch.ones(1, bucket.height // self.factor, bucket.width // self.factor)
         try:
-            mask = self.store.get(key)["mask"]
-        except KeyError:  # somebody emptied the cache; it is quickly made again
-            mask = self._made(planned, flipped)
+            mask = self.store.get(self.keys[planned.image.uid, look])["mask"]
+        except KeyError:  # each showing has a look of its own, or somebody emptied the cache: it is quickly made
+            mask = self._made(planned, look)
         return mask.clamp(min=self.section.unmasked_weight)
 
-    def shown(self, planned: PlannedImage, *, flipped: bool, seed: int, epoch: int, repeat: int) -> Tensor:
+    def shown(self, planned: PlannedImage, look: Look, *, seed: int, epoch: int, repeat: int) -> Tensor:
         """The same for one showing, which may be one where the whole image counts."""
-        mask = self.get(planned, flipped=flipped)
+        mask = self.get(planned, look)
         chance = keyed_random("unmasked", seed, epoch, planned.image.uid, repeat)
         return torch.ones_like(mask) if chance.random() < self.section.unmasked_probability else mask
 
-    def learn(self, planned: PlannedImage, flipped: bool) -> None:
+    def learn(self, planned: PlannedImage, look: Look) -> None:
         """Have a mask in the store.
 
         Raises:
@@ -65,13 +69,15 @@ class Masks:
         image = planned.image
         digest = content_hash(image.mask_path if self.section.source == "file" and image.mask_path else image.path)
         size = (image.facts.width, image.facts.height)
-        key = key_of("mask", LAYOUT, self.section.source, digest, *size, self.factor, *placing(planned), int(flipped))
+        key = key_of(
+            "mask", LAYOUT, self.section.source, digest, *size, self.factor, *placing(look.fit), int(look.flipped)
+        )
         if not self.store.has(key):
-            self.store.put(key, {"mask": self._made(planned, flipped)})
-        self.keys[image.uid, flipped] = key
+            self.store.put(key, {"mask": self._made(planned, look)})
+        self.keys[image.uid, look] = key
 
-    def _made(self, planned: PlannedImage, flipped: bool) -> Tensor:
-        pixels = load_mask(planned, planned.fit, self.section.source, factor=self.factor, flip=flipped)
+    def _made(self, planned: PlannedImage, look: Look) -> Tensor:
+        pixels = load_mask(planned, look.fit, self.section.source, factor=self.factor, flip=look.flipped)
         return torch.from_numpy(pixels)[None]
 
 
@@ -81,7 +87,7 @@ def cache_masks(
     store: TensorStore,
     *,
     factor: int,
-    flips: Callable[[PlannedImage], bool],
+    looks: Callable[[PlannedImage], Sequence[Look]],
     progress: Progress,
 ) -> Masks:
     """The masks of the images that have one; unreadable ones are noted, not fatal."""
@@ -90,8 +96,8 @@ def cache_masks(
         progress(done, len(images))
         if has_mask(planned.image, section.source):
             try:
-                for flipped in (False, True) if flips(planned) else (False,):
-                    masks.learn(planned, flipped)
+                for look in looks(planned):
+                    masks.learn(planned, look)
             except UserError as error:
                 masks.failed[planned.image.uid] = str(error)
     progress(len(images), len(images))

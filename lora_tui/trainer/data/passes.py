@@ -7,7 +7,7 @@ that was cut off goes on where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from torch import Tensor
 
 from lora_tui.caches.store import key_of
 from lora_tui.dataset.batches import PlannedImage
+from lora_tui.dataset.buckets import Fit
 from lora_tui.dataset.load import content_hash, load_image
+from lora_tui.dataset.looks import Look, coloured
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
 from lora_tui.families.precision import autocast
@@ -38,7 +40,7 @@ def to_pixels(image: Image.Image) -> Tensor:
 
 @dataclass
 class Latents:
-    """Latents of planned images by (uid, flipped).
+    """Latents of planned images by (uid, look).
 
     Attributes:
         keys: where each lies in the store.
@@ -47,18 +49,18 @@ class Latents:
     """
 
     store: TensorStore
-    keys: dict[tuple[str, bool], str] = field(default_factory=dict)
+    keys: dict[tuple[str, Look], str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
 
-    def get(self, uid: str, flipped: bool) -> Tensor:
+    def get(self, uid: str, look: Look) -> Tensor:
         """[channels, height, width] float32 on the CPU.
 
         Raises:
             UserError: the cache entry was removed while the run was going.
         """
         try:
-            return self.store.get(self.keys[uid, flipped])["latent"]
+            return self.store.get(self.keys[uid, look])["latent"]
         except KeyError:
             raise UserError(
                 _("its cached latent is gone."),
@@ -73,58 +75,63 @@ def cache_latents(
     model: Model,
     store: TensorStore,
     *,
-    flips: Callable[[PlannedImage], bool],
+    looks: Callable[[PlannedImage], Sequence[Look]],
     progress: Progress,
 ) -> Latents:
-    """Encode the images that the store does not have, mirrored as well where ``flips`` says so.
-
-    Unreadable ones are noted, not fatal.
+    """Encode the ``looks`` of images that the store does not have; unreadable images are noted, not fatal.
 
     The posterior is drawn with noise keyed by the file's content and its crop, so a latent is the same whichever
     run encodes it.
     """
     latents = Latents(store)
-    sides = {planned.image.uid: (False, True) if flips(planned) else (False,) for planned in images}
-    done, total = 0, sum(map(len, sides.values()))
+    done, total = 0, sum(len(looks(planned)) for planned in images)
     progress(0, total)
     identity = model.latent_identity()
     for planned in images:
-        uid = planned.image.uid
+        uid, wanted = planned.image.uid, looks(planned)
         try:
             digest = latents.hashes[uid] = content_hash(planned.image.path)
-            for side, flipped in enumerate(sides[uid]):
-                progress(done + side, total)
-                key = _latent_key(planned, digest, flipped, identity)
+            for place, look in enumerate(wanted):
+                progress(done + place, total)
+                key = _latent_key(look, digest, identity)
                 if not store.has(key):
-                    store.put(key, {"latent": _encode(planned, digest, flipped, model)})
-                latents.keys[uid, flipped] = key
+                    store.put(key, {"latent": _encode(planned, look, digest, model)})
+                latents.keys[uid, look] = key
         except UserError as error:
             latents.failed[uid] = str(error)
             remember_damage(planned.image.path, planned.image.facts, error)
-        done += len(sides[uid])
+        done += len(wanted)
     progress(total, total)
     return latents
 
 
-def _latent_key(planned: PlannedImage, digest: str, flipped: bool, identity: str) -> str:
-    size, crop = placing(planned)[:6], placing(planned)[6:]
-    return key_of("latent", LAYOUT, identity, digest, *size, int(flipped), *crop)
+def _latent_key(look: Look, digest: str, identity: str) -> str:
+    size, crop = placing(look.fit)[:6], placing(look.fit)[6:]
+    colour = () if look.colour is None else (repr(astuple(look.colour)),)
+    return key_of("latent", LAYOUT, identity, digest, *size, int(look.flipped), *crop, *colour)
 
 
-def placing(planned: PlannedImage) -> tuple[int, ...]:
+def placing(fit: Fit) -> tuple[int, ...]:
     """How an image is scaled and cut, px: width and height scaled and cut, the corner, and the part that is used."""
-    fit = planned.fit
     part = () if fit.source is None else (fit.source.left, fit.source.top, fit.source.right, fit.source.bottom)
     return (
         fit.resize.width, fit.resize.height, fit.bucket.width, fit.bucket.height, fit.crop_left, fit.crop_top, *part,
     )  # fmt: skip
 
 
-def _encode(planned: PlannedImage, digest: str, flipped: bool, model: Model) -> Tensor:
-    pixels = to_pixels(load_image(planned, planned.fit, flip=flipped))
-    bucket = planned.fit.bucket
+def pixels_of(planned: PlannedImage, look: Look) -> Tensor:
+    """An image in one of its looks: [3, height, width] float32 in -1..1.
+
+    Raises:
+        UserError: as :func:`~lora_tui.dataset.load.load_image`.
+    """
+    return to_pixels(coloured(load_image(planned, look.fit, flip=look.flipped), look.colour))
+
+
+def _encode(planned: PlannedImage, look: Look, digest: str, model: Model) -> Tensor:
+    pixels, bucket = pixels_of(planned, look), look.fit.bucket
     shape = latent_shape(model.facts, bucket.width, bucket.height)
-    noise = fixed_noise(shape, "posterior", digest, bucket.width, bucket.height, int(flipped))
+    noise = fixed_noise(shape, "posterior", digest, bucket.width, bucket.height, int(look.flipped))
     return model.encode_image(pixels[None], noise[None])[0]
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from lora_tui.captions.as_trained import CaptionRules, caption_for
 from lora_tui.config.schema import NoiseSection
 from lora_tui.dataset.batches import Batch, DataPlan, Item, PlannedImage
-from lora_tui.dataset.load import load_image
+from lora_tui.dataset.looks import Look
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
 from lora_tui.trainer.data.masks import Masks
-from lora_tui.trainer.data.passes import Latents, Texts, to_pixels
+from lora_tui.trainer.data.passes import Latents, Texts, pixels_of
 from lora_tui.trainer.data.transfer import pinned
 from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, showing
 from lora_tui.trainer.objectives.objective import Objective
@@ -115,18 +115,18 @@ class Preparation:
     def _image(self, epoch: int, item: Item) -> Tensor | None:
         """Its latent, or its pixels where latents are not cached; none when it is left out."""
         planned = self.plan.train[item.index]
-        flipped = self.plan.flipped(epoch, item)
+        look = self.plan.look(epoch, item)
         if self.latents is not None:
-            return self.latents.get(planned.image.uid, flipped)
+            return self.latents.get(planned.image.uid, look)
         try:
-            return to_pixels(load_image(planned, planned.fit, flip=flipped))
+            return pixels_of(planned, look)
         except UserError as error:
             self.leave_out(planned, error)
             return None
 
     def _mask(self, epoch: int, item: Item, masks: Masks) -> Tensor:
-        planned, flipped = self.plan.train[item.index], self.plan.flipped(epoch, item)
-        return masks.shown(planned, flipped=flipped, seed=self.plan.seed, epoch=epoch, repeat=item.repeat)
+        planned, look = self.plan.train[item.index], self.plan.look(epoch, item)
+        return masks.shown(planned, look, seed=self.plan.seed, epoch=epoch, repeat=item.repeat)
 
     def _posterior(self, epoch: int, item: Item, shape: tuple[int, int, int]) -> Tensor:
         return fixed_noise(shape, "posterior", self.plan.seed, epoch, self._uid(item), item.repeat)
@@ -140,11 +140,12 @@ class Preparation:
 
     def _framing(self, epoch: int, item: Item) -> Framing:
         planned = self.plan.train[item.index]
-        return framing_of(planned, flipped=self.plan.flipped(epoch, item))
+        return framing_of(planned, self.plan.look(epoch, item))
 
 
-def framing_of(planned: PlannedImage, *, flipped: bool = False) -> Framing:
-    """How a planned image becomes a training image, mirrored or not."""
-    fit, image = planned.fit, planned.image
-    left = fit.resize.width - fit.bucket.width - fit.crop_left if flipped else fit.crop_left
+def framing_of(planned: PlannedImage, look: Look | None = None) -> Framing:
+    """How a planned image becomes a training image in one of its looks; plain when none is given."""
+    look, image = look or Look(planned.fit), planned.image
+    fit = look.fit
+    left = fit.resize.width - fit.bucket.width - fit.crop_left if look.flipped else fit.crop_left
     return Framing((image.width, image.height), (left, fit.crop_top), (fit.bucket.width, fit.bucket.height))
