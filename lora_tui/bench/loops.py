@@ -7,18 +7,21 @@ timesteps from torch's own generator, forward, squared error, backward, clip, fu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lora_tui.families import facts_for
+from lora_tui.families.unet.shape import Shape
+
 IMAGES = 16
 CAPTION = "noise, grey"
 TEXT_RATE = 1e-5
-#: UNet widths of the model made for the measurement: large enough that a step is arithmetic, small enough for a CPU.
-WIDTHS = {"micro": (32, 32, 64, 64), "small": (64, 128, 256, 256), "full": (320, 640, 1280, 1280)}
+SMALL = (64, 128, 256, 256)
+"""UNet widths of the ``small`` model: large enough that a step is arithmetic, small enough for a CPU."""
 
 
 UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
@@ -32,13 +35,15 @@ class Setup:
     """What both loops train.
 
     Attributes:
-        size: of the model, a key of :data:`WIDTHS`.
+        family: whose topology the model has.
+        size: ``micro``, ``small`` or ``full``: that of the published UNet.
         side: of the images in px.
         precision: arithmetic of the base, ``fp32`` or ``bf16``.
         text_encoder: whether it is trained, too; otherwise its embeddings are cached.
         folder: where model, images and runs are made.
     """
 
+    family: str
     size: str
     side: int
     batch_size: int
@@ -52,7 +57,10 @@ class Setup:
         from lora_tui.bench.model import write_model
 
         place = self.folder / "base"
-        return place if place.exists() else write_model(place, seed=0, widths=WIDTHS[self.size])
+        if place.exists():
+            return place
+        schedule = {"prediction_type": "epsilon"}
+        return write_model(place, seed=0, family=self.family, shape=_shape(self), schedule=schedule)
 
     def images(self) -> Path:
         """A folder of images of noise with a caption each."""
@@ -65,6 +73,22 @@ class Setup:
             image.save(place / f"{number:02}.png")
             (place / f"{number:02}.txt").write_text(CAPTION, "utf-8")
         return place
+
+
+def _shape(setup: Setup) -> Shape:
+    from lora_tui.bench.model import micro_shape
+    from lora_tui.families.unet.facts import UnetFacts
+
+    shape, facts = micro_shape(setup.family), facts_for(setup.family)
+    assert isinstance(facts, UnetFacts)
+    if setup.size == "small":
+        return replace(shape, unet_channels=SMALL[: len(shape.unet_channels)])
+    if setup.size == "full":
+        published = facts.full
+        return replace(
+            shape, unet_channels=published.unet_channels, depths=published.depths, middle=published.middle
+        )  # fmt: skip
+    return shape
 
 
 @dataclass(frozen=True)
@@ -110,7 +134,7 @@ def _config(setup: Setup) -> Any:
     from lora_tui.config.load import parse_config
 
     values = {
-        "model": {"base": str(setup.model())},
+        "model": {"base": str(setup.model()), "family": setup.family},
         "datasets": [{"path": str(setup.images())}],
         "data": {"resolution": setup.side, "buckets": False},
         "network": {"rank": setup.rank, "alpha": setup.rank, "text_encoder": setup.text_encoder},
@@ -135,19 +159,21 @@ def bare(setup: Setup) -> Loop:
     trained = _add_lora(unet, setup.rank, UNET_TARGETS)
     groups, modules = [{"params": trained, "lr": 1e-4}], [unet]
     if setup.text_encoder:
-        encoder, told, kept = _bare_encoder(setup, device, dtype)
+        encoders, told, kept = _bare_encoders(setup, device, dtype)
         groups.append({"params": kept, "lr": TEXT_RATE})
-        modules.append(encoder)
+        modules += encoders
         trained = [*trained, *kept]
     else:
         text = torch.randn(IMAGES, 77, unet.config.cross_attention_dim).to(dtype)
+        pooled = torch.randn(IMAGES, _shape(setup).text[-1].projection).to(dtype)
 
-        def told(chosen: Tensor) -> Tensor:
-            return text[chosen].to(device)
+        def told(chosen: Tensor) -> tuple[Tensor, Tensor]:
+            return text[chosen].to(device), pooled[chosen].to(device)
 
     optimizer = torch.optim.AdamW(groups, fused=True)
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     latents = torch.randn(IMAGES, 4, setup.side // 8, setup.side // 8)
+    sizes = torch.tensor([[setup.side, setup.side, 0, 0, setup.side, setup.side]] * setup.batch_size).to(device)
 
     def work(count: int) -> None:
         for _step in range(count):
@@ -157,7 +183,11 @@ def bare(setup: Setup) -> Loop:
             timesteps = torch.randint(0, 1000, (setup.batch_size,), device=device)
             noisy = scheduler.add_noise(clean, noise, timesteps).to(dtype)
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-                predicted = unet(noisy, timesteps, encoder_hidden_states=told(chosen), return_dict=False)[0]
+                states, vectors = told(chosen)
+                more = {"text_embeds": vectors, "time_ids": sizes[: len(chosen)]} if setup.family == "sdxl" else None
+                predicted = unet(
+                    noisy, timesteps, encoder_hidden_states=states, added_cond_kwargs=more, return_dict=False
+                )[0]
             loss = torch.nn.functional.mse_loss(predicted.float(), noise)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -168,24 +198,34 @@ def bare(setup: Setup) -> Loop:
     return Loop(work, modules, optimizer)
 
 
-def _bare_encoder(
+def _bare_encoders(
     setup: Setup, device: torch.device, dtype: torch.dtype
-) -> tuple[nn.Module, Callable[[Tensor], Tensor], list[Tensor]]:
-    """The text encoder with a LoRA, its embeddings of chosen captions at clip skip 2, and what of it is trained."""
-    from transformers import CLIPTextModel, CLIPTokenizer
+) -> tuple[list[nn.Module], Callable[[Tensor], tuple[Tensor, Tensor]], list[Tensor]]:
+    """The text encoders with a LoRA; states and pooled vectors of chosen captions; what of the encoders is trained."""
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-    encoder = CLIPTextModel.from_pretrained(setup.model(), subfolder="text_encoder", dtype=dtype).to(device)
-    trained = _add_lora(encoder, setup.rank, TEXT_ENCODER_TARGETS)
-    tokenizer = CLIPTokenizer.from_pretrained(setup.model() / "tokenizer", local_files_only=True)
-    row = tokenizer(CAPTION, padding="max_length", max_length=77, return_tensors="pt").input_ids
-    ids = row.repeat(IMAGES, 1)
-    norm = getattr(encoder, "text_model", encoder).final_layer_norm
+    kinds = {"": CLIPTextModel, **({"_2": CLIPTextModelWithProjection} if setup.family == "sdxl" else {})}
+    encoders, rows, trained = [], [], []
+    for number, kind in kinds.items():
+        encoder = kind.from_pretrained(setup.model(), subfolder=f"text_encoder{number}", dtype=dtype).to(device)
+        trained += _add_lora(encoder, setup.rank, TEXT_ENCODER_TARGETS)
+        tokenizer = CLIPTokenizer.from_pretrained(setup.model() / f"tokenizer{number}", local_files_only=True)
+        row = tokenizer(CAPTION, padding="max_length", max_length=77, return_tensors="pt").input_ids
+        encoders.append(encoder)
+        rows.append(row.repeat(IMAGES, 1))
 
-    def told(chosen: Tensor) -> Tensor:
-        states = encoder(ids[chosen].to(device), output_hidden_states=True).hidden_states
-        return norm(states[-2])
+    def told(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        found = [
+            one(ids[chosen].to(device), output_hidden_states=True) for one, ids in zip(encoders, rows, strict=True)
+        ]
+        if setup.family == "sdxl":
+            return torch.cat([one.hidden_states[-2] for one in found], dim=-1), found[1].text_embeds
+        if setup.family == "sd2":
+            return found[0].last_hidden_state, found[0].pooler_output
+        norm = getattr(encoders[0], "text_model", encoders[0]).final_layer_norm
+        return norm(found[0].hidden_states[-2]), found[0].pooler_output
 
-    return encoder, told, trained
+    return encoders, told, trained
 
 
 def _add_lora(module: Any, rank: int, targets: tuple[str, ...]) -> list[Tensor]:

@@ -38,19 +38,20 @@ def write_model(
     *,
     seed: int = 0,
     family: str = "sd15",
-    widths: tuple[int, ...] = (),
+    shape: Shape | None = None,
     schedule: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the model to ``folder`` as a diffusers folder in fp16 (about 12 MB) and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are
-    replaced. ``schedule``: settings of the scheduler besides the family's own, such as ``prediction_type``.
+    replaced. ``shape`` is another one than :func:`micro_shape`; ``schedule`` are settings of the scheduler besides the
+    family's own, such as ``prediction_type``.
     """
     import torch
 
     facts = facts_for(family)
     assert isinstance(facts, UnetFacts)
-    shape = micro_shape(family, widths)
+    shape = shape or micro_shape(family)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         parts = {"unet": _unet(shape), "vae": _vae(shape)}
@@ -69,8 +70,8 @@ def write_model(
     return folder
 
 
-def micro_shape(family: str, widths: tuple[int, ...] = ()) -> Shape:
-    """The family's topology with small widths; those of the UNet may be given."""
+def micro_shape(family: str) -> Shape:
+    """The family's topology with small widths."""
     full = facts_for(family).full  # type: ignore[attr-defined]
     text = tuple(
         replace(published, width=width, layers=2, inner=4 * width, projection=width if published.projection else 0)
@@ -78,7 +79,7 @@ def micro_shape(family: str, widths: tuple[int, ...] = ()) -> Shape:
     )
     return replace(
         full,
-        unet_channels=widths or WIDTHS[family],
+        unet_channels=WIDTHS[family],
         depths=tuple(min(depth, level) if family == "sdxl" else depth for level, depth in enumerate(full.depths)),
         middle=2 if family == "sdxl" else full.middle,
         cross_width=sum(TEXT_WIDTHS[family]),

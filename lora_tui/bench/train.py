@@ -29,10 +29,12 @@ STEP_BAR = 1.05
 MEMORY_BAR = 1.0
 WARM_UP = 3  # steps before anything is measured
 SIZES = ("micro", "small", "full")
+FAMILIES = ("sd15", "sd2", "sdxl")
 
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.add_argument("--family", choices=FAMILIES, default="sd15", help=_("topology of the random model"))
     parser.add_argument("--size", choices=SIZES, default="small", help=_("widths of the random model"))
     parser.add_argument("--resolution", type=int, default=128, help=_("side of the images in pixels"))
     parser.add_argument("--batch-size", type=int, default=2, help=_("images a step"))
@@ -63,9 +65,9 @@ def measure(args: argparse.Namespace) -> list[Measure]:
         place = torch.cuda.get_device_name() if torch.cuda.is_available() else _("CPU, {n} threads").format(
             n=torch.get_num_threads()
         )  # fmt: skip
-        detail = _("{place}: {size} model, {side} px, batch {batch}, rank {rank}, {precision}").format(
-            place=place, size=args.size, side=args.resolution, batch=args.batch_size, rank=args.rank,
-            precision=args.precision,
+        detail = _("{place}: {size} {family} model, {side} px, batch {batch}, rank {rank}, {precision}").format(
+            place=place, size=args.size, family=args.family, side=args.resolution, batch=args.batch_size,
+            rank=args.rank, precision=args.precision,
         )  # fmt: skip
         tell(detail)
         tell(_("the image model alone: loading and warming up"))
@@ -96,7 +98,9 @@ class Steps:
 def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Setup:
     from lora_tui.bench.loops import Setup
 
-    return Setup(args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder)
+    return Setup(
+        args.family, args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder
+    )
 
 
 def compare(setup: Setup, pairs: int, steps: int) -> Steps:
@@ -120,8 +124,9 @@ def _tell_pair(number: int, pairs: int) -> None:
 
 def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
     options = [
-        "--size", args.size, "--resolution", str(args.resolution), "--batch-size", str(args.batch_size),
-        "--rank", str(args.rank), "--precision", args.precision, "--peak", which, "--json",
+        "--family", args.family, "--size", args.size, "--resolution", str(args.resolution),
+        "--batch-size", str(args.batch_size), "--rank", str(args.rank), "--precision", args.precision,
+        "--peak", which, "--json",
     ]  # fmt: skip
     command = python_command("-m", "lora_tui.bench", "train", *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,9 +11,9 @@ from lora_tui.bench.loops import Setup, bare, ours
 from lora_tui.bench.train import compare
 
 
-@pytest.mark.parametrize("text_encoder", [False, True])
-def test_both_loops_train_the_same_layers(text_encoder: bool, tmp_path: Path) -> None:
-    setup = Setup("micro", 64, 2, 4, "fp32", text_encoder, tmp_path)
+@pytest.mark.parametrize(("family", "text_encoder"), [("sd15", False), ("sd15", True), ("sdxl", True), ("sd2", True)])
+def test_both_loops_train_the_same_layers(family: str, text_encoder: bool, tmp_path: Path) -> None:
+    setup = Setup(family, "micro", 64, 2, 4, "fp32", text_encoder, tmp_path)
     one, other = ours(setup), bare(setup)
     counts = []
     for loop in (one, other):
@@ -22,13 +22,14 @@ def test_both_loops_train_the_same_layers(text_encoder: bool, tmp_path: Path) ->
         counts.append((len(weights), sum(weight.numel() for weight in weights)))
         assert all(weight.dtype.itemsize == 4 and weight.requires_grad for weight in weights)
         assert {float(state["step"]) for state in loop.optimizer.state.values()} == {2.0}
-        assert len(loop.modules) == (2 if text_encoder else 1)  # no VAE, and a text encoder only where it is trained
+        encoders = (2 if family == "sdxl" else 1) if text_encoder else 0
+        assert len(loop.modules) == 1 + encoders  # no VAE, and text encoders only where they are trained
     assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("text_encoder", [False, True])
 def test_they_are_timed_in_turns_and_let_go(text_encoder: bool, tmp_path: Path) -> None:
-    found = compare(Setup("micro", 64, 1, 4, "fp32", text_encoder, tmp_path), pairs=2, steps=1)
+    found = compare(Setup("sd15", "micro", 64, 1, 4, "fp32", text_encoder, tmp_path), pairs=2, steps=1)
     assert len(found.ratios) == 2
     assert min(*found.ratios, found.seconds) > 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]

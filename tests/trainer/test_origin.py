@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -121,9 +121,9 @@ def test_a_base_model_that_was_replaced(stopped: Stopped) -> None:
 
 
 def test_a_base_model_of_another_shape_does_not_fit(stopped: Stopped) -> None:
-    from lora_tui.bench.model import write_model
+    from lora_tui.bench.model import micro_shape, write_model
 
-    write_model(stopped.base, seed=1, widths=(32, 32, 32, 64))
+    write_model(stopped.base, seed=1, shape=replace(micro_shape("sd15"), unet_channels=(32, 32, 32, 64)))
     life = start(stopped.run, "--resume")
     assert life.wait(90) == 2
     assert [event["code"] for event in events(stopped.run, "warning")] == ["resume.base"]
