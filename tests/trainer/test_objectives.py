@@ -17,7 +17,7 @@ from lora_tui.config.schema import LearningSection, NoiseSection
 from lora_tui.errors import UserError
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.objectives.diffusion import Diffusion
-from lora_tui.trainer.objectives.flow import Flow, FlowSettings, draw_level, mode_level, shifted, size_shift
+from lora_tui.trainer.objectives.flow import Flow, FlowSettings, draw_level, mode_level, shifted
 from lora_tui.trainer.objectives.losses import loss_for, threshold
 from lora_tui.trainer.objectives.masked import image_means
 from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, lifted, pyramid_noise, showing
@@ -335,13 +335,10 @@ def test_levels_of_flow_are_spread_as_diffusers_spreads_them(settings: FlowSetti
 
 def test_shifts_of_flow_are_those_of_diffusers_scheduler() -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler
-    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
     theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
     for index in (0, 300, 900):
         assert shifted((1000 - index) / 1000, 3.0) == pytest.approx(float(theirs.sigmas[index]), abs=1e-6)
-    for tokens in (256, 1024, 4096):
-        assert math.log(size_shift(tokens)) == pytest.approx(calculate_shift(tokens))
     dynamic = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
     assert dynamic.time_shift(0.7, 1.0, torch.tensor(0.3)) == pytest.approx(shifted(0.3, math.exp(0.7)))
     assert mode_level(0.25, 0.0) == 0.75
@@ -367,6 +364,10 @@ def test_flow_mixes_and_aims_as_diffusers_does() -> None:
     assert sum(drawn) / 300 > 550  # shifted towards noise
     assert flow.levels(2) == pytest.approx([300, 700])
     assert flow.ratios(torch.tensor([500.0])) == 1
+    plain = Flow(Flowing("flow"), NoiseSection(flow_sampling="logit_normal", flow_mean=-2.0, flow_shift=1.0))  # type: ignore[arg-type]
+    assert sum(plain.draw(showing(1, epoch=0, uid=str(n), repeat=0), 64, 64) for n in range(300)) / 300 < 200
+    told = noise_metadata(Flowing("flow"), NoiseSection(flow_sampling="mode", flow_scale=1.29, flow_shift=3.0))  # type: ignore[arg-type]
+    assert (told["ss_weighting_scheme"], told["ss_mode_scale"], told["ss_discrete_flow_shift"]) == ("mode", 1.29, 3.0)
 
 
 def test_images_of_the_class_count_what_they_are_told_to() -> None:

@@ -135,6 +135,62 @@ class NoiseSection(Section):
             N_("the base model predicts velocity and zero-terminal SNR is not off"),
         ),
     )
+    flow_sampling: Literal["sigmoid", "uniform", "logit_normal", "mode"] = option(
+        "sigmoid",
+        N_("noise levels"),
+        N_(
+            "How the levels of noise are drawn. sigmoid and logit_normal favour the middle, mode bends an even spread "
+            "towards the middle or the ends, uniform has all alike. The shift comes after it."
+        ),
+        expert=True,
+        families=("flux",),
+        peers=("timestep_sampling", "weighting_scheme"),
+    )
+    flow_scale: float = option(
+        1.0,
+        N_("scale of the levels"),
+        N_("Of sigmoid: above 1 wider, below 1 narrower around the middle. Of mode: how far it bends; 1.29 is usual."),
+        gt=0,
+        le=10,
+        expert=True,
+        families=("flux",),
+        when=Rule(lambda c: c.noise.flow_sampling in ("sigmoid", "mode"), N_("noise levels are sigmoid or mode")),
+        peers=("sigmoid_scale", "mode_scale"),
+    )
+    flow_mean: float = option(
+        0.0,
+        N_("mean of the levels"),
+        N_("Above 0 more noise, below 0 less."),
+        ge=-10,
+        le=10,
+        expert=True,
+        families=("flux",),
+        when=Rule(lambda c: c.noise.flow_sampling == "logit_normal", N_("noise levels are logit_normal")),
+        peers=("logit_mean",),
+    )
+    flow_deviation: float = option(
+        1.0,
+        N_("spread of the levels"),
+        N_("How far from their mean the levels lie."),
+        gt=0,
+        le=10,
+        expert=True,
+        families=("flux",),
+        when=Rule(lambda c: c.noise.flow_sampling == "logit_normal", N_("noise levels are logit_normal")),
+        peers=("logit_std",),
+    )
+    flow_shift: float = option(
+        0.0,
+        N_("shift of the levels"),
+        N_(
+            "Moves the levels towards noise; 3.1582 and 3 are usual, 1 moves nothing. 0 takes it from the image's size."
+        ),
+        ge=0,
+        le=100,
+        expert=True,
+        families=("flux",),
+        peers=("discrete_flow_shift", "flux_shift", "shift"),
+    )
     noise_offset: float = option(
         0.0,
         N_("noise offset"),

@@ -69,18 +69,15 @@ def shifted(level: float, shift: float) -> float:
     return shift * level / (1.0 + (shift - 1.0) * level)
 
 
-def size_shift(tokens: int, *, fewest: int = 256, most: int = 4096, low: float = 0.5, high: float = 1.15) -> float:
-    """The shift for an image of so many tokens: e^m, m rising in a line from ``low`` to ``high``, as in FLUX.1."""
-    slope = (high - low) / (most - fewest)
-    return math.exp(low + slope * (tokens - fewest))
-
-
 class Flow:
     """See :class:`lora_tui.trainer.objectives.objective.Objective`; timesteps are 1000 times the noise level."""
 
-    def __init__(self, model: Model, section: NoiseSection, settings: FlowSettings | None = None) -> None:
+    def __init__(self, model: Model, section: NoiseSection) -> None:
         self._shift = model.shift
-        self._settings = settings or FlowSettings()
+        self._settings = FlowSettings(
+            section.flow_sampling, section.flow_scale, section.flow_mean, section.flow_deviation,
+            section.flow_shift or None,
+        )  # fmt: skip
         self._range = (section.min_timestep / TOP, section.max_timestep / TOP)
 
     def draw(self, generator: torch.Generator, width: int, height: int) -> float:

@@ -32,6 +32,21 @@ def noise_metadata(model: Model, section: NoiseSection) -> dict[str, Any]:
         "ss_multires_noise_discount": section.pyramid_discount if pyramid else None,
         "ss_ip_noise_gamma": section.ip_noise_gamma or None,
         "ss_ip_noise_gamma_random_strength": extra and section.ip_noise_random,
+        **(_flow(section) if model.prediction == "flow" else {}),
         "ss_min_timestep": section.min_timestep or None,
         "ss_max_timestep": None if section.max_timestep == 1000 else section.max_timestep,
+    }
+
+
+def _flow(section: NoiseSection) -> dict[str, Any]:
+    """In sd-scripts' words, which has the draws of SD3's paper among its weightings."""
+    scheme, scale = section.flow_sampling, section.flow_scale
+    return {
+        "ss_timestep_sampling": {"logit_normal": "sigma", "mode": "sigma"}.get(scheme, scheme),
+        "ss_weighting_scheme": scheme if scheme in ("logit_normal", "mode") else "none",
+        "ss_logit_mean": section.flow_mean if scheme == "logit_normal" else None,
+        "ss_logit_std": section.flow_deviation if scheme == "logit_normal" else None,
+        "ss_mode_scale": scale if scheme == "mode" else None,
+        "ss_sigmoid_scale": scale if scheme == "sigmoid" else None,
+        "ss_discrete_flow_shift": section.flow_shift or None,
     }
