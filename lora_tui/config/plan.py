@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COMPARABLE_WORK = 8.0
 CHECKPOINTING_TIME = 4 / 3  # the forward pass is done twice, of forward and backward that cost 1 : 2
 TEXT_ENCODER_TIME = 1.1
+DORA_TIME = 1.3  # the norms of all columns of the weights are found anew at each step
 LISTED_AT_MOST = 1000  # steps of one kind that ``--json`` writes out
 
 
@@ -275,4 +276,5 @@ def _work(config: Config) -> float:
     each = [own.data.resolution**2 * own.batch_size for own in all_settings(config)]
     pixels = sum(each) / len(each) * config.steps.gradient_accumulation
     checkpointing = CHECKPOINTING_TIME if config.memory.gradient_checkpointing else 1.0
+    checkpointing *= DORA_TIME if config.network.dora else 1.0
     return pixels * checkpointing * (TEXT_ENCODER_TIME if config.network.text_encoder else 1.0)

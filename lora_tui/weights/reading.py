@@ -50,9 +50,16 @@ def read_lora(path: Path) -> dict[str, LoraLayer]:
     A file that states no alpha means alpha = rank, as every program reads it.
 
     Raises:
-        UserError: it cannot be read, or a layer has only one of its two matrices (``lora.incomplete``).
+        UserError: it cannot be read, a layer has only one of its two matrices (``lora.incomplete``), or it is a DoRA.
     """
     tensors, metadata = _read(path)
+    if any(name.endswith((".dora_scale", ".lora_magnitude_vector")) for name in tensors):
+        raise UserError(
+            _("it is a DoRA: without its sizes it would be another one."),
+            place=plain(str(path)),
+            remedy=_("Use it in ComfyUI, Forge or A1111, which read them."),
+            code="lora.dora",
+        )
     stated = _adapter_settings(metadata)
     downs = {name[: found.start()]: tensor for name, tensor in tensors.items() if (found := _DOWN.search(name))}
     ups = {name[: found.start()]: tensor for name, tensor in tensors.items() if (found := _UP.search(name))}

@@ -20,6 +20,7 @@ from lora_tui.families import facts_for
 from lora_tui.trainer.adapters import attach
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.weights.lora_file import file_tensors, write_lora
+from lora_tui.weights.reading import read_lora
 
 CPU = torch.device("cpu")
 
@@ -171,6 +172,16 @@ def test_dora_is_what_other_programs_make_of_its_file() -> None:
     assert all(tensor.grad is not None for tensor in adapter.tensors().values())
     assert len(adapter.groups({"unet": 1.0})[0]["params"]) == 6
     assert adapter.metadata()["ss_network_args"] == {"algo": "lora", "dora_wd": "True"}
+
+
+def test_a_dora_file_is_not_taken_for_a_lora(tmp_path: Path) -> None:
+    """Without its sizes it would draw something else, without a word."""
+    layers = {("unet", path): tensors for (_part, path), tensors in _attached(dora=True)[1].export().items()}
+    path = tmp_path / "dora.safetensors"
+    write_lora(path, file_tensors("sd15", layers, dtype=torch.float32), {})
+    with pytest.raises(UserError) as caught:
+        read_lora(path)
+    assert caught.value.code == "lora.dora"
 
 
 def test_the_plan_counts_single_layers(base: Path) -> None:
