@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def settings_of(config: Config, dataset: int) -> EntrySettings:
         batch_size=entry.batch_size or config.steps.batch_size,
         regularisation=entry.regularisation,
     )
+
+
+def dataset_at(config: Config, folder: str | PathLike[str]) -> int:
+    """The first entry with exactly this folder; -1 when there is none, which stands for the general settings."""
+    path = fspath(folder)
+    return next((number for number, entry in enumerate(config.datasets) if entry.path == path), -1)
 
 
 def all_settings(config: Config) -> tuple[EntrySettings, ...]:

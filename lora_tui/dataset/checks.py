@@ -62,7 +62,8 @@ def check_dataset(
     """
     from lora_tui.config.schema import Config as Defaults
 
-    endings = tuple(config.captions.extensions) if config is not None else tuple(extensions)
+    every = (ending for own in all_settings(config) for ending in own.captions.extensions) if config else extensions
+    endings = tuple(dict.fromkeys(every))
     fit = fitter(config or Defaults())
     found = list(scan.problems)
     found.extend(check_number(scan, purpose))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.captions.as_trained import rules_for
-from lora_tui.config.entries import settings_of
+from lora_tui.config.entries import dataset_at, settings_of
 from lora_tui.config.plan import arithmetic_text
 from lora_tui.config.validate import check_config
 from lora_tui.dataset.batches import Item
@@ -148,3 +148,9 @@ def test_each_size_of_two_is_held_out_with_the_other():
 def test_each_mistake_is_named_with_its_field(tmp_path, own, code, field):
     found = check_config(config_with(datasets=[{"path": str(tmp_path), **own}], data={"bucket_max": 2048}))
     assert [finding.field for finding in found if finding.code == code] == [field]
+
+
+def test_a_folder_is_found_by_its_path():
+    config = config_with(datasets=[{"path": "/a"}, {"path": "/b", "shuffle": "on"}, {"path": "/b"}])
+    assert (dataset_at(config, "/b"), dataset_at(config, "/c")) == (1, -1)
+    assert settings_of(config, -1).captions == config.captions

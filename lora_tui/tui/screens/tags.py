@@ -20,6 +20,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
+from lora_tui.config.entries import dataset_at, settings_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.covering import CoveringCompositor
@@ -170,7 +171,9 @@ class TagsScreen(BaseScreen):
             now = self.opening.root
             wanted = now if now in roots else (roots[0] if roots else None)
             config = self.workspace.config
-            endings = self.opening.extensions if config is None else tuple(config.captions.extensions)
+            endings = self.opening.extensions
+            if config is not None:
+                endings = tuple(settings_of(config, dataset_at(config, wanted or "")).captions.extensions)
             if wanted != now or endings != self.opening.extensions:
                 if self.opening.in_use:
                     self.opening.again = True  # a preview or a dialog is about the folder that is open

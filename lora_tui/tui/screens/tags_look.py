@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lora_tui.captions.as_trained import first_captions
+from lora_tui.config.entries import dataset_at
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
@@ -214,9 +215,7 @@ class Look:
     def _dataset(self, editor: Editor) -> int:
         """Which of the datasets is open; its images' random numbers are keyed by that."""
         config = self.screen.workspace.config
-        roots = [entry.path for entry in config.datasets] if config is not None else []
-        root = str(editor.corpus.root)
-        return roots.index(root) if root in roots else 0
+        return 0 if config is None else max(dataset_at(config, editor.corpus.root), 0)
 
 
 def _by_path(images: Images) -> dict[str, DatasetImage]:

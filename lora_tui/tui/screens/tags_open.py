@@ -14,6 +14,7 @@ from lora_tui.captions.corpus import CAPTION_EXTENSIONS
 from lora_tui.captions.journal import HOME, home_of
 from lora_tui.captions.profile import OURS
 from lora_tui.captions.variants import Variant
+from lora_tui.config.entries import dataset_at, settings_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext
 from lora_tui.tui.tags.editor import Editor
@@ -132,11 +133,13 @@ class Opening:
     def _reader(self, root: Path, stop: threading.Event) -> Callable[[], Editor]:
         """What reads the captions of a folder, in a thread."""
         config, project = self.screen.workspace.config, self.screen.workspace.project
-        profile, trigger = OURS, project.trigger if project else ""
+        profile, trigger, own = OURS, project.trigger if project else "", None
         if config is not None:
-            profile = rules_for(config).profile
+            dataset = dataset_at(config, root)
+            own = settings_of(config, dataset)
+            profile = rules_for(config, dataset).profile
             trigger = config.saving.trigger or trigger
-            self.extensions = tuple(config.captions.extensions)
+            self.extensions = tuple(own.captions.extensions)
         wanted, extensions = self.variant, self.extensions
 
         def progress(found: int) -> None:
@@ -149,8 +152,8 @@ class Opening:
                 variant=variant,
                 extensions=extensions,
                 trigger=trigger,
-                shuffle=config.captions.shuffle if config is not None else None,
-                data=config.data if config is not None else None,
+                shuffle=own.captions.shuffle if own is not None else None,
+                data=own.data if own is not None else None,
                 on_progress=progress,
                 should_stop=stop.is_set,
             )
