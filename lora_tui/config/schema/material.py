@@ -237,8 +237,8 @@ class DataSection(Section):
         512,
         N_("resolution"),
         N_(
-            "Training size: the area of a square with this side. SD1.5 learned at 512; larger needs more memory "
-            "and time, smaller loses detail."
+            "Training size: the area of a square with this side. SD1.5 learned at 512, SD2 at 512 or 768, "
+            "SDXL at 1024; larger needs more memory and time, smaller loses detail."
         ),
         unit="px",
         ge=LEAST_SIDE,
