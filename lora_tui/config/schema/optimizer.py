@@ -31,10 +31,8 @@ class OptimizerSection(Section):
         "adamw",
         N_("optimizer"),
         N_(
-            "AdamW is safe. 8-bit ones need a quarter of its memory and an NVIDIA GPU; paged ones move what they keep "
-            "to the computer's memory when the card is full. Lion wants a third to a tenth of AdamW's rate. Prodigy "
-            "and D-Adaptation find the step size themselves: set the rates to 1. Schedule-free ones want a constant "
-            "schedule. Adafactor and CAME keep least. D-Adaptation waits for the GPU at each step."
+            "AdamW is safe; 8-bit ones keep a quarter of it, on an NVIDIA GPU. Lion wants a tenth of its rate. Prodigy "
+            "and DAdapt find the step size: set rates to 1. ScheduleFree wants a constant schedule."
         ),
         labels=tuple(_TITLES.items()),
         peers=("optimizer_type", "optimizer"),
