@@ -117,7 +117,9 @@ VARIANTS = {
         "learning": {"unet_lr": 1.0, "text_encoder_lr": 1.0},
     },
     "squares, DoRA, no validation": {
-        "data": {"buckets": False}, "validation": {"mode": "off"}, "network": {"dora": True},
+        "data": {"buckets": False},
+        "validation": {"mode": "off"},
+        "network": {"dora": True},
     },
 }
 
