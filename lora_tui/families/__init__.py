@@ -67,6 +67,16 @@ def check_model(name: str, path: Path, *, own_vae: bool = True, prediction: str 
     _checks(name).check_model(source, own_vae=own_vae, prediction=prediction)
 
 
+def told_prediction(name: str, path: Path) -> str:
+    """What the files of a base model of family ``name`` say that it predicts; empty where they say nothing. No torch.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    told = getattr(_checks(name), "told_prediction", None)
+    return told(path) if told is not None else ""
+
+
 def check_vae(name: str, path: Path, *, allow_pickle: bool = False) -> None:
     """Refuse a separate VAE that family ``name`` could not load; imports no torch.
 

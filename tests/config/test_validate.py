@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_samples import config_with, configs, image, plan_of, scan_of, squares
 from hypothesis import given
-from model_headers import write_checkpoint, write_folder, write_safetensors, write_vae
+from model_headers import checkpoint_shapes, write_checkpoint, write_folder, write_safetensors, write_vae
 
 from lora_tui.config.fields import field_for, sections
 from lora_tui.config.findings import SEVERITIES
@@ -220,6 +220,19 @@ def test_a_model_of_another_family_or_another_task_is_an_error(ready, tmp_path):
     assert "Stable Diffusion XL" in told.message and "Set model.family to sdxl" in told.remedy
     assert "model.special" in codes(config_with(**{**ready, "model": inpaint}))
     assert codes(config_with(**{**ready, "model": part})) & {"model.part", "model.unknown"}
+
+
+def test_a_prediction_that_the_file_denies_is_a_warning(ready, tmp_path):
+    silent, marked = write_checkpoint(tmp_path / "silent.safetensors"), tmp_path / "marked.safetensors"
+    safetensors(marked, {**{name: list(shape) for name, shape in checkpoint_shapes().items()}, "v_pred": [0]})
+    for base, prediction, warned in (
+        (silent, "v_prediction", False),
+        (marked, "auto", False),
+        (marked, "v_prediction", False),
+        (marked, "epsilon", True),
+    ):
+        model = {"base": str(base), "prediction": prediction}
+        assert ("model.prediction_other" in codes(config_with(**{**ready, "model": model}))) == warned
 
 
 def test_a_diffusers_folder_is_known_by_its_index(ready, tmp_path):

@@ -12,7 +12,7 @@ from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.families import FAMILIES, check_model, check_vae, facts_for, part_flaws
+from lora_tui.families import FAMILIES, check_model, check_vae, facts_for, part_flaws, told_prediction
 from lora_tui.families.parts import stamp
 from lora_tui.families.source import PICKLES
 from lora_tui.places import exists, expand, is_file, is_folder
@@ -40,6 +40,7 @@ def base_model(config: Config) -> Iterator[Finding]:
     yield from _pickle(config, "model.base", path)
     if path.suffix.lower() not in PICKLES:
         yield from _family(config, path)
+        yield from _prediction(config, path)
 
 
 def separate_vae(config: Config) -> Iterator[Finding]:
@@ -207,6 +208,27 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             ),
             _("Fetch that file, too, unless you know that the model has no other schedule."),
             "model.no_scheduler",
+        )
+
+
+def _prediction(config: Config, path: Path) -> Iterator[Finding]:
+    """A model whose files say that it predicts something else than the setting."""
+    (family, _kind, _detail), problem = _kind_of(path)
+    wanted = config.model.prediction
+    if wanted == "auto" or problem or family != config.model.family:
+        return
+    try:
+        told = told_prediction(family, path)
+    except UserError:  # said already
+        return
+    if told and told != wanted:
+        yield warning(
+            "model.prediction",
+            _("{name} says that it predicts {told}, and it is trained as if it predicted {wanted}.").format(
+                name=plain(path.name), told=plain(told, limit=40), wanted=wanted
+            ),
+            _("Set it back to auto, unless you know that the file is wrong."),
+            "model.prediction_other",
         )
 
 

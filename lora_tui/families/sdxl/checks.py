@@ -9,3 +9,4 @@ from lora_tui.families.unet import checks
 
 check_model = partial(checks.check_model, FACTS)
 check_vae = partial(checks.check_vae, FACTS)
+told_prediction = checks.told_prediction

@@ -90,6 +90,19 @@ def check_source(facts: UnetFacts, source: Source, *, own_vae: bool = True, pred
     decided(told_by_file(shapes, header.metadata), prediction, facts, str(source.path))
 
 
+def told_prediction(path: Path) -> str:
+    """What the files of the model at ``path`` say that it predicts; empty where they say nothing.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    if not is_folder(path):
+        header = read_header(path)
+        return told_by_file(header.tensors, header.metadata).prediction
+    schedule = path / "scheduler" / "scheduler_config.json"
+    return told_by_schedule(read_json(schedule)).prediction if is_file(schedule) else ""
+
+
 def check_vae(facts: UnetFacts, path: Path, *, allow_pickle: bool = False) -> None:
     """Refuse a separate VAE that cannot be loaded: a file, a folder of its own, or the folder of a whole model.
 
