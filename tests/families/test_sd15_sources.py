@@ -60,6 +60,7 @@ def _refused(code: str, base: Path, **changes: Any) -> UserError:
     [
         ({"prediction_type": "sample"}, "model.prediction"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "model.prediction"),
+        ({"_class_name": "EDMEulerScheduler"}, "model.prediction"),
         ({"rescale_betas_zero_snr": True, "prediction_type": "epsilon"}, "model.schedule"),
         ({"beta_schedule": "squaredcos_cap_v2"}, "model.schedule"),
         ({"trained_betas": [0.1, 0.2]}, "model.schedule"),

@@ -165,6 +165,10 @@ def test_what_an_sd2_file_predicts_must_be_said_by_somebody(singles: dict[str, P
     save_file(load_file(silent), tmp_path / "768.safetensors", {"modelspec.architecture": "stable-diffusion-v2-768-v"})
     assert _open("sd2", tmp_path / "768.safetensors").prediction == "v_prediction"
     assert read_header(singles["sd2"]).metadata["modelspec.architecture"] == "stable-diffusion-v2-768-v"
+    save_file({**load_file(singles["sdxl"]), "edm_mean": torch.zeros(4)}, tmp_path / "edm.safetensors")
+    with pytest.raises(UserError, match="EDM") as caught:
+        check_model("sdxl", tmp_path / "edm.safetensors")
+    assert caught.value.code == "model.prediction"
 
 
 def test_unets_that_are_built_otherwise_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ from lora_tui.text import _, plain
 
 EPSILON, VELOCITY = "epsilon", "v_prediction"
 VELOCITY_MARK, ZERO_MARK = "v_pred", "ztsnr"
+EDM_MARK = "edm_"
+"""Playground v2.5 and models with sigmas of their own say so (``edm_mean``, ``edm_vpred.sigma_max``)."""
+#: Beginnings of the class names of schedulers that predict neither, and what that is called.
+OTHER_SCHEDULES = {"FlowMatch": "flow", "EDM": "EDM"}
 #: modelspec.prediction_type -> what we call it
 SPOKEN = {"epsilon": EPSILON, "v": VELOCITY, "v_prediction": VELOCITY, "v-prediction": VELOCITY}
 
@@ -36,6 +40,8 @@ class Told:
 def told_by_file(names: Collection[str], metadata: Mapping[str, str]) -> Told:
     """What a single file with tensors of these ``names`` tells."""
     zero = ZERO_MARK in names
+    if any(name.startswith(EDM_MARK) for name in names):
+        return Told("EDM", zero)
     if VELOCITY_MARK in names:
         return Told(VELOCITY, zero)
     spoken = metadata.get("modelspec.prediction_type", "")
@@ -46,8 +52,9 @@ def told_by_file(names: Collection[str], metadata: Mapping[str, str]) -> Told:
 
 def told_by_schedule(config: Mapping[str, Any]) -> Told:
     """What a scheduler's configuration tells; without a word of it, it is noise."""
-    flow = str(config.get("_class_name", "")).startswith("FlowMatch")
-    prediction = "flow" if flow else str(config.get("prediction_type", EPSILON))
+    kind = str(config.get("_class_name", ""))
+    other = next((word for start, word in OTHER_SCHEDULES.items() if kind.startswith(start)), "")
+    prediction = other or str(config.get("prediction_type", EPSILON))
     return Told(prediction, bool(config.get("rescale_betas_zero_snr")))
 
 
