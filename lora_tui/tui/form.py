@@ -51,12 +51,20 @@ class Group:
     sections: tuple[SectionSpec, ...]
 
 
+_JOINED = frozenset(("masks",))
+"""Sections too small for a group of their own: a terminal of 24 lines shows every group."""
+
+
 @cache
 def groups() -> tuple[Group, ...]:
-    """The groups in the order of the schema; a list joins the section that follows it."""
+    """The groups in the order of the schema; a list joins the section that follows it, masks those of the images."""
     found: list[Group] = []
     waiting: list[SectionSpec] = []
     for section in sections():
+        if section.name in _JOINED:
+            last = found[-1]
+            found[-1] = Group(last.name, last.title, (*last.sections, section))
+            continue
         waiting.append(section)
         if not section.repeated:
             found.append(Group(section.name, section.title, tuple(waiting)))
@@ -163,7 +171,9 @@ class Form:
                 yield FormRow("entry", entry, number)
                 if everything or entry in self._open:
                     for spec in section.fields:
-                        yield FormRow("field", f"{entry}.{spec.name}", number, spec)
+                        key = f"{entry}.{spec.name}"
+                        if everything or self._shown(spec, key):
+                            yield FormRow("field", key, number, spec)
             yield FormRow("add", section.name, number)
 
     def _shown(self, spec: FieldSpec, key: str) -> bool:

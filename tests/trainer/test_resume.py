@@ -225,7 +225,12 @@ def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
     [
         {},
         {"memory": {"precision": "fp16"}},
-        {"memory": {"cache_latents": False}, "steps": {"gradient_accumulation": 2}},
+        {
+            "memory": {"cache_latents": False},
+            "steps": {"gradient_accumulation": 2},
+            "data": {"random_crop": True, "buckets": False, "gamma": 0.2, "flip": True},
+            "captions": {"tag_dropout": 0.3, "tag_warmup": 10, "wildcards": True, "suffix": "{a|b}"},
+        },
     ],
     ids=["text encoder trained", "fp16", "encoding in the step"],
 )

@@ -58,6 +58,16 @@ def test_simple_view_hides_expert_settings_until_they_are_changed():
     assert "optimizer.eps" in keys(form)
 
 
+def test_settings_of_folders_that_few_need_are_hidden_until_they_are_changed():
+    form = Form(Config(datasets=[DatasetEntry(path="/a"), DatasetEntry(path="/b", resolution=768)]))
+    form.group = group_number("data")
+    shown = set(keys(form))
+    assert {"datasets.0.path", "datasets.0.repeats", "datasets.1.resolution"} <= shown
+    assert not {"datasets.0.resolution", "datasets.1.batch_size"} & shown
+    form.expert = True
+    assert {"datasets.0.resolution", "datasets.1.batch_size"} <= set(keys(form))
+
+
 def test_settings_without_effect_are_hidden_until_they_have_one():
     form = Form(Config())
     form.group = group_number("captions")

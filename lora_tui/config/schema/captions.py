@@ -38,6 +38,7 @@ class CaptionSection(Section):
             "Text in front of every caption, with a blank between; end it with a comma for tags. It is shuffled with "
             "the tags unless first tags are kept or it ends with |||."
         ),
+        expert=True,
         peers=("caption_prefix",),
     )
     suffix: str = option(
