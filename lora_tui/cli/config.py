@@ -87,9 +87,10 @@ def _new(args: argparse.Namespace) -> int:
             remedy=_("Name another, or replace it with --force."),
             code="config.exists",
         )
-    presets = [find_preset(name) for name in args.preset]
+    given = {key.strip(): value.strip() for key, _equals, value in (text.partition("=") for text in args.values)}
+    presets = [find_preset(name, family=given.get("model.family", "")) for name in args.preset]
     config = set_values(new_config(project, presets), args.values)
-    if not any(value.partition("=")[0].strip() == "model.family" for value in args.values):
+    if "model.family" not in given:
         config = with_family_of_base(config)
     save_config(config, path)
     if args.json:

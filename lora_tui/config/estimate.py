@@ -6,13 +6,15 @@ Constants that belong to a family (parameters, kept activations) are in the fami
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lora_tui.config.layers import layer_size, trained
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
-from lora_tui.config.schema import Config
+from lora_tui.config.schema import Config, MemorySection
 from lora_tui.families import facts_for
+from lora_tui.families.protocol import Storage
 from lora_tui.weights.names import names_for
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ STATE_EXTRA_BYTES = 200_000  # names, random states, counters of a resume state
 PNG_BYTES_PER_PIXEL = 1.6  # drawn and photographed images, as PNG files of 8 bits turn out
 CACHED_VALUE_BYTES = 4  # latents and text embeddings are kept in fp32
 FULL_BYTES = 4  # the VAE always works in fp32
-TEXT_TOKENS = 77  # of a caption that fits into one chunk
+PACKED_BYTES: Mapping[str, float] = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 4 / 64}  # factors of nf4's runs counted
+SLOTS = 2  # streamed blocks that are on the device at a time
+_BLOCK = re.compile(r".*?transformer_blocks\.\d+(?=\.)")
 
 _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
@@ -111,7 +115,33 @@ def _weights(config: Config) -> int:
     if not config.network.text_encoder:
         gone |= {part for part in parts if part.startswith("text_encoder")}
     sizes = {part: FULL_BYTES if part == "vae" else VALUE_BYTES[config.memory.precision] for part in parts}
-    return sum(count * sizes[part] for part, count in parts.items() if part not in gone)
+    whole = sum(count * sizes[part] for part, count in parts.items() if part not in gone)
+    return whole - _saved_by_storage(config)
+
+
+def _saved_by_storage(config: Config) -> int:
+    """What packed layers and streamed blocks of the network that draws take less than all of it on the device."""
+    facts, memory = facts_for(config.model.family), config.memory
+    storage = storage_of(memory)
+    full = VALUE_BYTES[memory.precision]
+    each = PACKED_BYTES.get(storage.weights, float(full))
+    blocks: dict[str, float] = {}
+    saved = 0.0
+    for target in facts.targets(config.model.base, text_encoder=False):
+        if not target.convolution:
+            values = target.inputs * target.outputs
+            saved += values * (full - each)
+            if found := _BLOCK.match(target.path):
+                blocks[found[0]] = blocks.get(found[0], 0.0) + values * each
+    sizes = list(blocks.values())
+    if visiting := storage.visiting(len(sizes)):
+        saved += max(sum(sizes[number] for number in visiting) - SLOTS * max(sizes), 0.0)
+    return int(saved)
+
+
+def storage_of(memory: MemorySection) -> Storage:
+    """How the settings ask for the base to be kept; blocks are streamed only where they are computed again."""
+    return Storage(memory.base_weights, memory.streamed_blocks if memory.gradient_checkpointing else 0)
 
 
 def _activations(config: Config, data: DataPlan) -> int:
@@ -150,13 +180,10 @@ def _cached_texts(config: Config, images: int) -> int:
     """Embeddings of captions, which are kept when nothing trains the text encoder."""
     if config.network.text_encoder:
         return 0
-    targets = facts_for(config.model.family).targets(config.model.base)
-    # SDXL's two encoders stand side by side; every layer of an encoder begins with attention at its full width
-    texts_of = [target for target in targets if target.part.startswith("text_encoder")]
-    width = sum({target.part: target.inputs for target in texts_of if target.path.endswith(".q_proj")}.values())
     captions = config.captions
     texts = images * (captions.variants * (2 if captions.tag_warmup else 1) if captions.varied else 1)
-    return texts * TEXT_TOKENS * width * CACHED_VALUE_BYTES
+    values = facts_for(config.model.family).text_values(config.model.base, t5_tokens=captions.t5_tokens)
+    return texts * values * CACHED_VALUE_BYTES
 
 
 def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:

@@ -9,6 +9,9 @@ from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, facts_for
 from lora_tui.places import exists, expand
 
+SAMPLE_SETTINGS = {"flux": ("euler", 3.5)}
+"""Sampler and guidance that are usual where they are others than Euler a and 7."""
+
 
 def family_of(base: str) -> str:
     """The family of the model at ``base``, of those that are trained here; empty where it cannot be told."""
@@ -31,9 +34,11 @@ def with_family_of_base(config: Config) -> Config:
 
 
 def with_family(config: Config, family: str) -> Config:
-    """``config`` for ``family``, at its resolution where it was at the usual one before; buckets and samples follow."""
+    """``config`` for ``family``, at its resolution where it was at the usual one before; buckets and samples follow,
+    and sampler and guidance of samples where they were the usual ones."""
     if family == config.model.family:
         return config
+    came = config.model.family
     before, now = facts_for(config.model.family).resolution, facts_for(family).resolution
     config = config.model_copy(deep=True)
     config.model.family = family  # type: ignore[assignment]
@@ -42,7 +47,10 @@ def with_family(config: Config, family: str) -> Config:
         data.resolution = now
         if (data.bucket_min, data.bucket_max) == (before // 2, before * 2):
             data.bucket_min, data.bucket_max = now // 2, now * 2
+    usual = {family: SAMPLE_SETTINGS.get(family, ("euler_a", 7.0)) for family in (came, family)}
     for sample in config.samples:
+        if (sample.sampler, sample.guidance) == usual[came]:
+            sample.sampler, sample.guidance = usual[family]  # type: ignore[assignment]
         if (sample.width, sample.height) == (before, before):
             sample.width = sample.height = now
     return config

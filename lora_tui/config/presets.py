@@ -14,6 +14,7 @@ from typing import Any
 from lora_tui.config.mistakes import ConfigErrors, validated
 from lora_tui.config.schema import Config, as_plain
 from lora_tui.errors import UserError
+from lora_tui.families import FAMILIES
 from lora_tui.settings import config_dir
 from lora_tui.text import _, language, plain
 from lora_tui.toml_files import read_toml
@@ -62,7 +63,12 @@ def list_presets(*, family: str = "", purpose: str = "") -> tuple[Preset, ...]:
         for preset in load_presets()[0]
         if (not family or preset.family == family) and (not purpose or purpose in preset.purposes)
     ]
-    return tuple(sorted(found, key=lambda preset: (KINDS.index(preset.kind), preset.memory_gb, preset.name)))
+    order = {name: place for place, name in enumerate(FAMILIES)}
+
+    def rank(preset: Preset) -> tuple[int, float, int, str]:
+        return KINDS.index(preset.kind), preset.memory_gb, order.get(preset.family, len(order)), preset.name
+
+    return tuple(sorted(found, key=rank))
 
 
 def load_presets() -> tuple[tuple[Preset, ...], tuple[UserError, ...]]:

@@ -69,6 +69,14 @@ class Storage:
     weights: Literal["full", "int8", "fp8", "nf4"] = "full"
     streamed: int = 0
 
+    def visiting(self, count: int) -> list[int]:
+        """The numbers of the streamed blocks among ``count``, as evenly as they go.
+
+        Between blocks that are copied others compute, so that a copy has time to arrive.
+        """
+        chosen = min(self.streamed, count)
+        return [number * count // chosen for number in range(chosen)]
+
 
 class Facts(Protocol):
     """What can be known of a family without torch."""
@@ -99,6 +107,10 @@ class Facts(Protocol):
 
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
         """Parameters of the base model by part: ``unet``, ``text_encoder``, ``vae``."""
+        ...
+
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
+        """Numbers in the embeddings of a caption: of one chunk of CLIP, and of ``t5_tokens`` where T5 reads it."""
         ...
 
     def activation_bytes(

@@ -27,17 +27,8 @@ def put(
     if storage.weights != "full":
         quantize_linears(network, storage.weights, lambda name: name in layers, device=device)
     if storage.streamed:
-        visiting = [blocks[number] for number in spread(len(blocks), storage.streamed)]
+        visiting = [blocks[number] for number in storage.visiting(len(blocks))]
         for block in visiting:
             block.to("cpu")  # where packing took place on the device
         network.stream = StreamedBlocks(visiting, device)
     return network.to(device)
-
-
-def spread(count: int, chosen: int) -> list[int]:
-    """``chosen`` of ``count`` numbers from 0, as evenly as they go; all of them where more are asked for.
-
-    Between blocks that are copied others compute, so that a copy has time to arrive.
-    """
-    chosen = min(chosen, count)
-    return [number * count // chosen for number in range(chosen)]

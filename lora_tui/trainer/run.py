@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from lora_tui.config.estimate import storage_of
 from lora_tui.families import open_model
-from lora_tui.families.protocol import Storage
 from lora_tui.text import _
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
@@ -56,8 +56,7 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     recipe(config.optimizer).try_out(session.device)
     data = prepare_data(session)
     session.phase("loading", _("base model"))
-    memory = config.memory
-    storage = Storage(memory.base_weights, memory.streamed_blocks if memory.gradient_checkpointing else 0)
+    storage = storage_of(config.memory)
     model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype, storage=storage)
     session.controls.park, session.controls.unpark = model.park, model.unpark
 

@@ -11,11 +11,13 @@ from lives import draw_dataset, events, live_here, lora, micro_config, new_run
 
 from lora_tui.bench.flux_model import MICRO, write_flux_model
 from lora_tui.bench.model import write_model
+from lora_tui.config.estimate import memory_parts
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.dataset.batches import make_plan
+from lora_tui.dataset.scan import scan_datasets
 from lora_tui.families import open_model
 from lora_tui.families.protocol import Storage
 from lora_tui.families.quantized import QuantizedLinear
-from lora_tui.families.stored import spread
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,27 @@ def test_the_transformers_of_a_unet_are_packed_and_streamed(tmp_path: Path, fami
 
 
 def test_streamed_blocks_lie_between_others() -> None:
-    assert spread(MICRO.double + MICRO.single, 2) == [0, 2]
-    assert spread(57, 57) == list(range(57)) == spread(57, 99)
-    assert spread(57, 3) == [0, 19, 38]
+    assert Storage(streamed=2).visiting(MICRO.double + MICRO.single) == [0, 2]
+    assert Storage(streamed=57).visiting(57) == list(range(57)) == Storage(streamed=99).visiting(57)
+    assert Storage(streamed=3).visiting(57) == [0, 19, 38]
+    assert Storage().visiting(57) == []
+
+
+@pytest.mark.parametrize(
+    "storage", [Storage(), Storage("int8"), Storage("fp8", 2), Storage("nf4", 3), Storage("full", 9)]
+)
+def test_the_plan_knows_what_the_base_takes(flux: tuple[Path, Path], storage: Storage) -> None:
+    config = micro_config(
+        *flux,
+        model={"family": "flux"},
+        network={"text_encoder": False},
+        memory={"gradient_checkpointing": True, "base_weights": storage.weights, "streamed_blocks": storage.streamed},
+    )
+    planned = memory_parts(config, make_plan(config, scan_datasets(config)))["weights"]
+    cpu = torch.device("cpu")
+    model: Any = open_model(config.model, config.captions, device=cpu, dtype=torch.float32, storage=storage)
+    network, stream = model.transformer, getattr(model.transformer, "stream", None)
+    held = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+            for tensor in (*network.parameters(), *network.buffers())}  # fmt: skip
+    on_device = sum(held.values()) - (stream.home_bytes - stream.device_bytes if stream else 0)
+    assert on_device == pytest.approx(planned, rel=0.25)  # so narrow a model has many factors and gaps

@@ -47,6 +47,10 @@ class FluxFacts:
         found = tuple(transformer_targets(shape))
         return (*found, *clip_targets(shape.clip)) if text_encoder else found
 
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
+        shape = shape_of(base, self.full)
+        return t5_tokens * shape.text_width + shape.pooled_width
+
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
         shape = shape_of(base, self.full)
         return {

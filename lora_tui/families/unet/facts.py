@@ -89,6 +89,10 @@ class UnetFacts:
                 found += text_targets(encoder.part, text)
         return tuple(found)
 
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
+        texts = shape_of(self, base).text
+        return sum(text.positions * text.width + text.projection for text in texts)
+
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
         shape = shape_of(self, base)
         encoders = {

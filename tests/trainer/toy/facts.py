@@ -34,6 +34,9 @@ class ToyFacts:
             found += [TargetModule(part, "out", WIDTH, WIDTH) for part in ("text_encoder", "text_encoder_2")]
         return tuple(found)
 
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
+        return 100
+
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
         return {"transformer": 10_000, "text_encoder": 10_000, "text_encoder_2": 10_000, "vae": 0}
 
