@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -151,6 +152,7 @@ def scan_folder(
     images: list[DatasetImage] = []
     excluded: list[DatasetImage] = []
     problems: list[Problem] = []
+    pictures: list[str] = []
     endings = with_dots(extensions)
     verdicts = Verdicts()
     seen = 0
@@ -161,28 +163,30 @@ def scan_folder(
             kind = dot + suffix.lower()
             if kind in OTHER_SUFFIXES:
                 problems.append(unsupported(found.path / name))
+                pictures.append(found.relative + clean(name))
             if kind not in IMAGE_SUFFIXES:
                 continue
             if seen % 64 == 0:
                 if should_stop is not None and should_stop():
-                    return _finished(folder, images, excluded, problems, complete=False)
+                    return _finished(folder, pictures, images, excluded, problems, complete=False)
                 if on_progress is not None:
                     on_progress(seen)
             seen += 1
             path = found.path / name
+            pictures.append(found.relative + clean(name))
             facts = _sound(path, verdicts, problems)
             if facts is None:
                 continue
             caption = pick_sidecar(stem, names, endings)
             caption_path = None if caption is None else found.path / caption
-            image = DatasetImage(path, found.relative + clean(name), dataset, found.repeats, facts, caption_path)
+            image = DatasetImage(path, pictures[-1], dataset, found.repeats, facts, caption_path)
             if found.notes and is_excluded(found.notes, clean(name)):
                 excluded.append(image)
             else:
                 images.append(_cropped(image, found.notes, problems) if found.notes else image)
     if on_progress is not None:
         on_progress(seen)
-    return _finished(folder, images, excluded, problems)
+    return _finished(folder, pictures, images, excluded, problems)
 
 
 def _sound(path: Path, verdicts: Verdicts, problems: list[Problem]) -> ImageFacts | None:
@@ -251,13 +255,14 @@ def _cropped(image: DatasetImage, notes: tuple[Layer, ...], problems: list[Probl
 
 def _finished(
     folder: Path,
+    pictures: list[str],
     images: list[DatasetImage],
     excluded: list[DatasetImage],
     problems: list[Problem],
     *,
     complete: bool = True,
 ) -> Scan:
-    images, masks = _without_masks(images)
+    images, masks = _without_masks(pictures, images)
     for some in (images, excluded):
         some.sort(key=lambda image: (image.dataset, natural_key(image.relative)))
     if masks:
@@ -278,9 +283,14 @@ def _finished(
     return Scan(tuple(images), tuple(problems), complete, ordered=True, excluded=tuple(excluded))
 
 
-def _without_masks(images: list[DatasetImage]) -> tuple[list[DatasetImage], list[Path]]:
-    """The images, each with its mask, and the masks."""
-    owners = masks_among(image.relative for image in images)
+def _without_masks(pictures: list[str], images: list[DatasetImage]) -> tuple[list[DatasetImage], list[Path]]:
+    """The images, each with its mask, and the masks.
+
+    Args:
+        pictures: the names of all pictures that were found. The mask of one that is left out, or that cannot be read,
+            is a mask all the same.
+    """
+    owners = masks_among(chain((image.relative for image in images), pictures))
     if not owners:
         return images, []
     masks: dict[str, Path] = {}
