@@ -13,7 +13,7 @@ from typing import Any
 from lora_tui.captions.journal.log import HOME, home_of
 from lora_tui.dataset.notes import Notes, change_notes, load_notes
 from lora_tui.dataset.prepare.crew import Crew
-from lora_tui.dataset.prepare.plan import Item, Plan
+from lora_tui.dataset.prepare.plan import Item, Plan, rooted
 from lora_tui.dataset.prepare.report import write_reports
 from lora_tui.dataset.prepare.trouble import cannot_write
 from lora_tui.dataset.prepare.wire import item_as_data
@@ -58,7 +58,7 @@ class Outcome:
     """What came of a run.
 
     Attributes:
-        complete: every image of the plan was made or has failed; false when it was stopped.
+        complete: every image of the source was made or has failed; false when it was stopped, even while reading.
         progress: as it stood at the end.
         failed: images that could not be made, with the reason.
         kept: files of earlier runs that somebody has changed since, and that were left as they are.
@@ -111,13 +111,13 @@ def carry_out(
             same call goes on.
     """
     check_places(plan.source, destination)
-    destination = destination.absolute()
+    destination = rooted(destination)
     for folder in {item.image.path.parent for item in plan.items}:
         check_places(folder, destination)
     with Work(destination, plan) as work:
         run = _Run(plan, work, on_progress)
         try:
-            complete = run.carry_out(max(workers, 1), should_stop)
+            complete = run.carry_out(max(workers, 1), should_stop) and plan.complete
             report = write_reports(plan, work, run.failed, complete=complete)
             _carry_notes(plan.source, destination)
         except OSError as error:

@@ -139,7 +139,7 @@ def make_plan(
     """
     check_parts(checked(options))
     _mask_folder(options)  # one that is missing is said before anything is read
-    scan = scan_folder(source.absolute(), on_progress=on_progress, should_stop=should_stop)
+    scan = scan_folder(rooted(source), on_progress=on_progress, should_stop=should_stop)
     return plan_scan(scan, source, options, should_stop=should_stop)
 
 
@@ -153,7 +153,7 @@ def plan_scan(scan: Scan, source: Path, options: Options, *, should_stop: Stop |
         UserError: an option is wrong or a part that it needs is missing.
     """
     check_parts(checked(options))
-    root = source.absolute()
+    root = rooted(source)
     planner = _Planner(root, options, _mask_folder(options))
     complete = scan.complete
     for number, image in enumerate(scan.images, start=1):
@@ -179,11 +179,16 @@ def plan_one(image: DatasetImage, source: Path, options: Options) -> Item:
         UserError: an option is wrong, or nothing can be made of the image.
     """
     check_parts(checked(options))
-    planner = _Planner(source.absolute(), options, _mask_folder(options))
+    planner = _Planner(rooted(source), options, _mask_folder(options))
     planner.add(image, 1)
     for problem in (*planner.refused, *planner.left_out):
         raise UserError(problem.message, place=plain(str(problem.path)), remedy=problem.remedy, code=problem.code)
     return planner.items[0]
+
+
+def rooted(folder: Path) -> Path:
+    """A folder as plans and work files name it: absolute and without ``..``, links not followed."""
+    return Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() follows links
 
 
 def _mask_folder(options: Options) -> MaskFolder | None:
@@ -264,7 +269,7 @@ class _Planner:
         """A folder below the source, ending with ``/``; empty for the source itself."""
         known = self._known.get(folder)
         if known is None:
-            relative = Path(folder).relative_to(self._source).as_posix()
+            relative = rooted(Path(folder)).relative_to(self._source).as_posix()
             known = self._known[folder] = "" if relative == "." else f"{relative}/"
         return known
 

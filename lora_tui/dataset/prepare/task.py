@@ -55,7 +55,7 @@ def work(request: Mapping[str, Any], report: Report) -> dict[str, Any]:
     for problem in outcome.failed:
         report.warn(_as_error(problem))
     return {
-        "complete": outcome.complete and plan.complete,
+        "complete": outcome.complete,
         "images": outcome.progress.total,
         "done": outcome.progress.done,
         "failed": len(outcome.failed),

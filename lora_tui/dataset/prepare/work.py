@@ -19,7 +19,7 @@ from typing import Any
 
 from lora_tui.captions.journal.log import HOME
 from lora_tui.dataset.prepare.options import Options
-from lora_tui.dataset.prepare.plan import Item, Plan
+from lora_tui.dataset.prepare.plan import Item, Plan, rooted
 from lora_tui.dataset.prepare.trouble import cannot_write
 from lora_tui.errors import UserError
 from lora_tui.files import sweep_temporaries
@@ -186,7 +186,7 @@ class Work:
     def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         options = {**Options().as_dict(), **before["options"]}
         differing = sorted(name for name, value in now["options"].items() if options.get(name) != value)
-        if before["source"] != now["source"]:
+        if rooted(Path(before["source"])) != Path(now["source"]):
             differing.insert(0, "source")
         if before["version"] != VERSION:
             differing.insert(0, "version")
@@ -224,8 +224,8 @@ def is_begun(destination: Path, source: Path, options: Options) -> bool:
         UserError: the folder holds other files (``prepare.not_empty``), another preparation (``prepare.other``), or
             cannot be read (``prepare.write``).
     """
-    plan = Plan(source.absolute(), options, ())
-    work = Work(destination.absolute(), plan)
+    plan = Plan(rooted(source), options, ())
+    work = Work(rooted(destination), plan)
     try:
         try:
             with work.path.open("rb") as file:
