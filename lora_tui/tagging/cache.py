@@ -15,12 +15,13 @@ import sqlite3
 import stat
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 from lora_tui.errors import UserError
 from lora_tui.tagging.rows import Row
@@ -30,7 +31,10 @@ from lora_tui.text import _, plain
 MOST_BYTES = 4_000_000_000
 """Of the file; the answers that were stored longest ago are removed first, a tenth at a time."""
 
+T = TypeVar("T")
 Answer = Row | str
+Stamp = tuple[bytes, int, int]
+"""What tells a file as it is now from what it was: path, bytes, time of change (nanoseconds)."""
 _VERSION = 1
 _AT_ONCE, _SECONDS = 128, 2.0
 """Answers and digests that are written together, and how long they wait for others."""
@@ -68,25 +72,26 @@ class AnswerCache:
 
     def __init__(self, file: Path | None = None) -> None:
         self.problem = ""
-        self._file = file
+        self._place = self._file = file
+        self._opened = 0  # the inode of the file
+        self._noted: dict[int, tuple[Any, ...]] = {}  # what was noted of models, by their numbers
         self._database: sqlite3.Connection | None = None
         self._written = 0.0
         self._answers: dict[tuple[int, bytes, bytes], bytes] = {}  # what is not on disk yet
-        self._digests: dict[tuple[bytes, int, int], bytes] = {}
+        self._digests: dict[Stamp, bytes] = {}
 
     def __enter__(self) -> AnswerCache:
         from lora_tui.settings import cache_dir
 
         try:
-            file = self._file or cache_dir() / f"answers-{_VERSION}.sqlite"
+            file = self._place or cache_dir() / f"answers-{_VERSION}.sqlite"
+            self._file = file
             try:
                 self._open(file)
             except sqlite3.OperationalError:
                 raise
-            except sqlite3.DatabaseError:  # damaged: everything in it can be asked again
-                self._close()
-                file.unlink(missing_ok=True)
-                self._open(file)
+            except sqlite3.DatabaseError:
+                self._make_anew()
         except (UserError, OSError, sqlite3.Error) as error:
             self._failed(error)
         return self
@@ -106,18 +111,24 @@ class AnswerCache:
         tags = None
         if vocabulary is not None:
             tags = zlib.compress(json.dumps([vocabulary.names, vocabulary.categories]).encode())
-        try:
-            self._database.execute(
-                "insert into models (identity, name, tags, used) values (?, ?, ?, ?) "
-                "on conflict (identity) do update set name = excluded.name, used = excluded.used",
-                (identity, name, tags, time.time_ns()),
-            )
-            self._database.commit()
-            row = self._database.execute("select id from models where identity = ?", (identity,)).fetchone()
+        # A number that only this model can have, in whatever file: it stays right when the file is made anew.
+        number = int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=7).digest(), "big")
+        noted = number, identity, name, tags, time.time_ns()
+
+        def note(database: sqlite3.Connection) -> int:
+            with database:
+                database.execute(
+                    "insert into models (id, identity, name, tags, used) values (?, ?, ?, ?, ?) "
+                    "on conflict (identity) do update set name = excluded.name, used = excluded.used",
+                    noted,
+                )
+            row = database.execute("select id from models where identity = ?", (identity,)).fetchone()
             return int(row[0])
-        except sqlite3.Error as error:
-            self._failed(error)
-            return 0
+
+        found = self._done(note) or 0
+        if found:
+            self._noted[found] = noted[1:]
+        return found
 
     def models(self) -> list[KeptModel]:
         """All models that know tags, the one used last first."""
@@ -150,13 +161,12 @@ class AnswerCache:
         """
         if self._database is None or not model:
             return None
-        with suppress(sqlite3.Error, ValueError):
-            data = self._answers.get((model, image, asked))
-            if data is None:
-                row = self._database.execute(
-                    "select answer from answers where model = ? and image = ? and asked = ?", (model, image, asked)
-                ).fetchone()
-                data = None if row is None else row[0]
+        key = model, image, asked
+        data = self._answers.get(key)
+        if data is None:
+            row = self._row("select answer from answers where model = ? and image = ? and asked = ?", key)
+            data = None if row is None else row[0]
+        with suppress(ValueError):
             if data is not None:
                 return Row.unpacked(data[1:]) if data[:1] == b"r" else str(data[1:], "utf-8")
         return None
@@ -170,19 +180,23 @@ class AnswerCache:
 
     def digest(self, path: Path) -> bytes | None:
         """The digest of a file as it is now, when it is known; none when it must be read, or is not there."""
+        found = self.known(path)
+        return None if found is None else found[1]
+
+    def known(self, path: Path) -> tuple[Stamp, bytes] | None:
+        """How a file looks now, and its digest; none as for :meth:`digest`."""
         if self._database is None:
             return None
-        with suppress(sqlite3.Error, OSError):
-            stamp = _stamp(path)
-            if stamp in self._digests:
-                return self._digests[stamp]
-            row = self._database.execute(
-                "select digest from files where path = ? and size = ? and mtime_ns = ?", stamp
-            ).fetchone()
-            return None if row is None else bytes(row[0])
-        return None
+        try:
+            stamp = stamp_of(path)
+        except OSError:
+            return None
+        if stamp in self._digests:
+            return stamp, self._digests[stamp]
+        row = self._row("select digest from files where path = ? and size = ? and mtime_ns = ?", stamp)
+        return None if row is None else (stamp, bytes(row[0]))
 
-    def note_digest(self, stamp: tuple[bytes, int, int], digest: bytes) -> None:
+    def note_digest(self, stamp: Stamp, digest: bytes) -> None:
         """Keep the digest of a file that looked so, see :func:`read_digest`."""
         if self._database is not None:
             self._digests[stamp] = digest
@@ -208,18 +222,19 @@ class AnswerCache:
         if self._database is None or not (answers or digests):
             return
         now = time.time_ns()
-        try:
-            with self._database:
-                self._database.executemany(
+
+        def write(database: sqlite3.Connection) -> None:
+            with database:
+                database.executemany(
                     "insert or replace into answers values (?, ?, ?, ?, ?)",
                     [(*key, now, data) for key, data in answers.items()],
                 )
-                self._database.executemany(
+                database.executemany(
                     "insert or replace into files values (?, ?, ?, ?)",
                     [(*stamp, digest) for stamp, digest in digests.items()],
                 )
-        except sqlite3.Error as error:
-            self._failed(error)
+
+        self._done(write)
 
     def _flush_now_and_then(self) -> None:
         if len(self._answers) + len(self._digests) >= _AT_ONCE or time.monotonic() - self._written > _SECONDS:
@@ -232,6 +247,56 @@ class AnswerCache:
         self._database.execute("pragma synchronous = normal")
         for table in _TABLES:
             self._database.execute(table)
+        self._opened = file.stat().st_ino
+
+    def _done(self, act: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Do something to the store; where a page of it is damaged, to a new one. None when nothing can be kept."""
+        try:
+            if self._database is None:
+                return None
+            try:
+                return act(self._database)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._make_anew()
+                return act(self._database)
+        except (OSError, sqlite3.Error) as error:
+            self._failed(error)
+            return None
+
+    def _row(self, query: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The first row that a query finds; what only this moment cannot be read counts as not there."""
+
+        def ask(database: sqlite3.Connection) -> tuple[Any, ...] | None:
+            try:
+                found: tuple[Any, ...] | None = database.execute(query, values).fetchone()
+                return found
+            except sqlite3.Error as error:
+                if _is_damage(error):
+                    raise
+                return None
+
+        return self._done(ask)
+
+    def _make_anew(self) -> None:
+        """Begin a new file in place of the damaged one: everything in it can be asked again.
+
+        Models keep the numbers by which this process knows them. A file that another process has put there is taken.
+        """
+        assert self._file is not None
+        self._close()
+        with suppress(FileNotFoundError):
+            if self._opened in (0, self._file.stat().st_ino):
+                for ending in ("", "-wal", "-shm"):
+                    Path(f"{self._file}{ending}").unlink(missing_ok=True)
+        self._open(self._file)
+        assert self._database is not None
+        with self._database:
+            self._database.executemany(
+                "insert or ignore into models (id, identity, name, tags, used) values (?, ?, ?, ?, ?)",
+                [(number, *noted) for number, noted in self._noted.items()],
+            )
 
     def _close(self) -> None:
         if self._database is not None:
@@ -261,6 +326,11 @@ class AnswerCache:
                 )
 
 
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is at fault, and not the disk, its room or somebody who holds it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def keeping_failed(reason: str) -> str:
     """The warning of a run whose answers are not kept."""
     return _("The answers of the models are not kept ({reason}); other thresholds will need the models again.").format(
@@ -268,7 +338,7 @@ def keeping_failed(reason: str) -> str:
     )
 
 
-def read_digest(path: Path) -> tuple[tuple[bytes, int, int], bytes]:
+def read_digest(path: Path) -> tuple[Stamp, bytes]:
     """What identifies a file now (path, size, time of change), and BLAKE2b (20 bytes) of its content.
 
     Raises:
@@ -292,7 +362,12 @@ def digest_of_parts(parts: Iterable[str | bytes]) -> bytes:
     return whole.digest()
 
 
-def _stamp(path: Path) -> tuple[bytes, int, int]:
+def stamp_of(path: Path) -> Stamp:
+    """How a file looks now.
+
+    Raises:
+        OSError: it is not there.
+    """
     state = path.stat()
     return _name(path), state.st_size, state.st_mtime_ns
 

@@ -17,7 +17,7 @@ from lora_tui.dataset.facts import read_facts
 from lora_tui.dataset.verdicts import Verdicts
 from lora_tui.errors import UserError
 from lora_tui.tagging.apart import Apart
-from lora_tui.tagging.cache import Answer, AnswerCache, digest_of_parts, read_digest
+from lora_tui.tagging.cache import Answer, AnswerCache, Stamp, digest_of_parts, read_digest, stamp_of
 from lora_tui.tagging.hub import StoppedError
 from lora_tui.tagging.models import Model
 from lora_tui.tagging.tagger import Device
@@ -60,6 +60,9 @@ class Gathered:
     failed: dict[int, UserError] = field(default_factory=dict)
     told: str = ""
 
+
+_Known = tuple[Stamp, bytes]
+"""How a file looked, and the digest of what it held then."""
 
 Take = Callable[[int, Answer], None]
 Progress = Callable[[str, int, int, str], None]
@@ -118,22 +121,23 @@ class _Run:
         self._on_progress, self._should_stop = on_progress, should_stop
         self._kept_as = cache.model(model.identity(cache), model.name, model.vocabulary)
         self._verdicts = Verdicts()
-        self._keys: dict[int, tuple[bytes, bytes]] = {}
+        self._keys: dict[int, tuple[Path, Stamp, bytes, bytes]] = {}
         self._apart: Apart | None = None
 
     def go(self, stack: ExitStack, *, again: bool) -> None:
-        for target, digest in self._digested(stack):
+        for target, known in self._digested(stack):
             self._check()
-            if isinstance(digest, UserError):
-                self._failed(target.number, digest)
+            if isinstance(known, UserError):
+                self._failed(target.number, known)
                 continue
+            stamp, digest = known
             asked = digest_of_parts((target.prompt,)) if target.prompt else b""
             kept = None if again else self._cache.get(self._kept_as, digest, asked)
             if kept is not None:
                 self.found.kept += 1
                 self._answered(target.number, kept)
                 continue
-            self._keys[target.number] = digest, asked
+            self._keys[target.number] = target.path, stamp, digest, asked
             if self._apart is None:
                 self._tell("loading")
                 self._apart = stack.enter_context(Apart(self._model, self._device))
@@ -158,7 +162,10 @@ class _Run:
             if answer == "":
                 self._failed(number, UserError(_("The model answered nothing."), code="tagger.empty"))
                 continue
-            digest, asked = self._keys.pop(number)
+            path, stamp, digest, asked = self._keys.pop(number)
+            if not _is_as_before(path, stamp):  # nobody knows which of the pictures the model has seen
+                self._failed(number, _changed(path))
+                continue
             self._cache.put(self._kept_as, digest, answer, asked)
             self._answered(number, answer)
 
@@ -187,19 +194,19 @@ class _Run:
             done = self.found.answered + len(self.found.failed)
             self._on_progress(phase, done, len(self._wanted), self._model.name)
 
-    def _digested(self, stack: ExitStack) -> Iterator[tuple[Target, bytes | UserError]]:
-        """The targets with the digests of their files, read in threads a little ahead where they are not known."""
+    def _digested(self, stack: ExitStack) -> Iterator[tuple[Target, _Known | UserError]]:
+        """The targets with what is known of their files, which threads read a little ahead where nothing is."""
         pool = ThreadPoolExecutor(_READERS, thread_name_prefix="digest")
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        waiting: deque[tuple[Target, bytes | Future[tuple[tuple[bytes, int, int], bytes]]]] = deque()
+        waiting: deque[tuple[Target, _Known | Future[_Known]]] = deque()
         for target in self._wanted:
-            waiting.append((target, self._cache.digest(target.path) or pool.submit(self._looked_at, target.path)))
+            waiting.append((target, self._cache.known(target.path) or pool.submit(self._looked_at, target.path)))
             if len(waiting) > _AHEAD:
                 yield self._read(*waiting.popleft())
         while waiting:
             yield self._read(*waiting.popleft())
 
-    def _looked_at(self, path: Path) -> tuple[tuple[bytes, int, int], bytes]:
+    def _looked_at(self, path: Path) -> _Known:
         """The digest of an image that can be decoded as far as is known, so that no model is loaded for the others.
 
         Raises:
@@ -210,10 +217,8 @@ class _Run:
             raise damage
         return read_digest(path)
 
-    def _read(
-        self, target: Target, found: bytes | Future[tuple[tuple[bytes, int, int], bytes]]
-    ) -> tuple[Target, bytes | UserError]:
-        if isinstance(found, bytes):
+    def _read(self, target: Target, found: _Known | Future[_Known]) -> tuple[Target, _Known | UserError]:
+        if not isinstance(found, Future):
             return target, found
         try:
             stamp, digest = found.result()
@@ -227,4 +232,20 @@ class _Run:
                 code="image.unreadable",
             )
         self._cache.note_digest(stamp, digest)
-        return target, digest
+        return target, (stamp, digest)
+
+
+def _is_as_before(path: Path, stamp: Stamp) -> bool:
+    try:
+        return stamp_of(path) == stamp
+    except OSError:
+        return False
+
+
+def _changed(path: Path) -> UserError:
+    return UserError(
+        _("The image was changed while the model looked at it."),
+        place=plain(str(path)),
+        remedy=_("Run the same again."),
+        code="tagger.changed",
+    )

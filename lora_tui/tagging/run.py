@@ -52,7 +52,7 @@ class Outcome:
         empty: images of which nothing was said; their captions stay, too.
         preview: what changes in captions; none when the run was stopped before.
         transaction: the change, once it is on its way to the disk; none for a preview, or when nothing changes.
-        stopped: it was stopped; what was answered is kept.
+        stopped: it was stopped, maybe while the captions were still read; what was answered is kept.
     """
 
     models: list[Gathered] = field(default_factory=list)
@@ -91,6 +91,9 @@ def tag_dataset(
             journal cannot be written.
     """
     outcome = Outcome()
+    if not session.corpus.complete:
+        outcome.stopped = True
+        return outcome
     chosen = chosen_images(session.corpus, numbers, request, outcome)
     heard = _Heard(session.corpus, request.checked(), chosen, on_progress, should_stop, on_warning)
     try:
@@ -127,6 +130,9 @@ def ask_models(
         UserError: as :func:`tag_dataset`.
     """
     outcome = Outcome()
+    if not corpus.complete:
+        outcome.stopped = True
+        return outcome
     chosen = chosen_images(corpus, numbers, request, outcome)
     try:
         _Heard(corpus, request.checked(), chosen, on_progress, should_stop, on_warning).all(outcome)

@@ -309,3 +309,21 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(data: Path, mo
     with serving(lambda number, body: said("A cat.")) as server:
         tagged(data, server)
     assert len(server.seen) == 3
+
+
+def test_an_image_that_changes_while_it_waits_is_not_answered_for_its_other_content(data: Path) -> None:
+    before = (data / "c.png").read_bytes()
+
+    def reply(number: int, body: dict[str, Any]) -> Any:
+        if number == 1:
+            Image.new("RGB", (50, 50), "yellow").save(data / "c.png")
+        return said(f"Text {number}.")
+
+    with serving(reply) as server:
+        outcome = tagged(data, server, parallel=1)
+        assert {number: error.code for number, error in outcome.failed.items()} == {2: "tagger.changed"}
+        assert set(texts(data)) == {"a", "b"}
+        (data / "c.png").write_bytes(before)
+        again = tagged(data, server, parallel=1, existing="replace")
+    assert (again.models[0].kept, len(again.failed)) == (2, 0)
+    assert texts(data)["c"] == "Text 4."

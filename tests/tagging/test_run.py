@@ -400,3 +400,30 @@ def test_sessions_are_for_one_dataset(data: Path, wd: Path) -> None:
     tag_dataset(session, [0], asked(wd))
     session.close()
     assert set(texts(data)) == {"blue"}
+
+
+def test_a_store_with_damaged_pages_is_made_anew_while_it_is_used(data: Path, wd: Path) -> None:
+    many = {f"{n:03d}": (n, n // 2, 255 - n) for n in range(60)}
+    folder = make_images(data.with_name("many"), many)
+    tagged(folder, asked(wd, batch=8), dry_run=True)
+    (store,) = Path(os.environ["LORA_TUI_HOME"]).rglob("answers-*.sqlite")
+    with sqlite3.connect(store) as database:
+        database.execute("pragma wal_checkpoint(truncate)")
+    database.close()
+    raw = bytearray(store.read_bytes())
+    pages = sqlite_pages(store, "answers")
+    for page in pages:
+        raw[page * 4096 - 4096 : page * 4096] = b"\x99" * 4096
+    store.write_bytes(raw)
+    told: list[UserError] = []
+    tagged(folder, asked(wd, batch=8), dry_run=True, on_warning=told.append)
+    assert told == []
+    assert tagged(folder, asked(wd, batch=8), dry_run=True).models[0].kept == len(many)
+
+
+def sqlite_pages(store: Path, table: str) -> list[int]:
+    """The first page of a table, where its tree begins."""
+    with sqlite3.connect(store) as database:
+        rows = database.execute("select rootpage from sqlite_master where name = ?", (table,)).fetchall()
+    database.close()
+    return [row[0] for row in rows]

@@ -17,6 +17,7 @@ from lora_tui.jobs.lock import holder
 from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, of_options
 from lora_tui.tagging.kept import load_kept
 from lora_tui.tagging.request import Endpoint
+from lora_tui.tagging.task import work
 from lora_tui.tasks.start import resume_task, start_task
 from lora_tui.tasks.status import task_status
 from lora_tui.tasks.words import result_text
@@ -100,3 +101,27 @@ def test_what_cannot_be_asked(wrong: dict[str, Any], place: str) -> None:
     with pytest.raises(UserError) as caught:
         of_options(wrong)
     assert (caught.value.code, caught.value.place) == ("tagger.request", place)
+
+
+def test_a_task_stopped_while_captions_are_read_says_so(tmp_path: Path) -> None:
+    wd, data = make_wd14(tmp_path / "wd"), tmp_path / "data"
+    data.mkdir()
+    for number in range(4000):
+        (data / f"{number:04}.png").touch()
+
+    class Heard:
+        warned: list[UserError] = []
+
+        def progress(self, phase: str, done: int, total: int, detail: str = "") -> None: ...
+
+        def warn(self, error: UserError) -> None:
+            self.warned.append(error)
+
+        def should_stop(self) -> bool:
+            return True
+
+    asked = options(data, wd)
+    ended = work(asked, Heard())
+    assert (ended["stopped"], ended["complete"]) == (True, False)
+    assert work(asked | {"only_ask": True}, Heard())["complete"] is False
+    assert not Heard.warned
