@@ -16,17 +16,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection
 from lora_tui.families import open_model
-from lora_tui.families.protocol import Framing
+from lora_tui.families.protocol import Framing, latent_shape
 from lora_tui.trainer.adapters import attach
 from lora_tui.weights.lora_file import file_tensors, write_lora
 from lora_tui.weights.reading import layers_by_name, read_lora
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "lora-files.md"
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"
-FAMILIES, ADAPTERS = ("sd15", "sd2", "sdxl"), ("lora", "locon")
+ADAPTERS = {"sd15": ("lora", "locon"), "sd2": ("lora", "locon"), "sdxl": ("lora", "locon"), "flux": ("lora",)}
 HEAD = ("family", "adapter", "layout", "layers", "trained", "diffusers reads it", "we read it")
 CPU = torch.device("cpu")
 Deltas = dict[tuple[str, str], Tensor]
@@ -50,15 +51,21 @@ class Row:
 
 
 def rows(folder: Path) -> list[Row]:
-    """Every family with every adapter, on micro models in ``folder``; the alpha is not the rank, to be missed if lost."""
+    """Every family with every adapter, on micro models in ``folder``, with an alpha that is not the rank."""
     found = []
-    for family in FAMILIES:
-        schedule = {"prediction_type": "v_prediction"} if family == "sd2" else None
-        base = write_model(folder / family, seed=7, family=family, schedule=schedule)
+    for family, adapters in ADAPTERS.items():
+        base = _base(family, folder / family)
         pipe = _pipeline(family, base)
-        for adapter in ADAPTERS:
+        for adapter in adapters:
             found += _of_adapter(family, adapter, base, pipe, folder)
     return found
+
+
+def _base(family: str, folder: Path) -> Path:
+    if family == "flux":
+        return write_flux_model(folder, seed=7)
+    schedule = {"prediction_type": "v_prediction"} if family == "sd2" else None
+    return write_model(folder, seed=7, family=family, schedule=schedule)
 
 
 def _of_adapter(family: str, kind: str, base: Path, pipe: Any, folder: Path) -> Iterator[Row]:
@@ -80,7 +87,7 @@ def _of_adapter(family: str, kind: str, base: Path, pipe: Any, folder: Path) -> 
 
     pipe.load_lora_weights(load_file(path), adapter_name="a")
     by_diffusers, by_us = _same(wanted, _of_pipeline(pipe)), _same(wanted, _ours(family, path, wanted))
-    yield Row(family, kind, "kohya", len(wanted), trained, by_diffusers, by_us)
+    yield Row(family, kind, "dotted" if family == "flux" else "kohya", len(wanted), trained, by_diffusers, by_us)
     theirs = _saved_by_diffusers(pipe, folder / f"{family}-{kind}-diffusers")
     pipe.unload_lora_weights()
     pipe.load_lora_weights(str(theirs.parent), weight_name=theirs.name, adapter_name="a")
@@ -91,9 +98,9 @@ def _of_adapter(family: str, kind: str, base: Path, pipe: Any, folder: Path) -> 
 
 def _all_learn(model: Any, exported: dict[tuple[str, str], dict[str, Tensor]]) -> bool:
     """Whether every layer gets a gradient, but those of a text encoder that are behind the layer that is read."""
-    told = model.encode_text(model.tokenize(["a red disc"], 1))
+    told = model.encode_text(model.tokenize(["a red disc"], model.text_length(["a red disc"])))
     told |= model.picture_conditioning([Framing((128, 128), (0, 0), (128, 128))])
-    noisy = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3))
+    noisy = torch.randn(1, *latent_shape(model.facts, 128, 128), generator=torch.Generator().manual_seed(3))
     model.predict(noisy, torch.tensor([500]), told).square().mean().backward()
     silent = [
         place for place, t in exported.items() if t["lora_up.weight"].grad is None or not t["lora_up.weight"].grad.any()
@@ -107,16 +114,24 @@ def _delta(down: Tensor, up: Tensor, alpha: Any) -> Tensor:
 
 
 def _pipeline(family: str, base: Path) -> Any:
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+    from diffusers import FluxPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
+    kind = {"sdxl": StableDiffusionXLPipeline, "flux": FluxPipeline}.get(family, StableDiffusionPipeline)
     return kind.from_pretrained(base, local_files_only=True, torch_dtype=torch.float32)
 
 
 def _parts(pipe: Any) -> dict[str, nn.Module]:
-    encoders = [name for name in ("text_encoder", "text_encoder_2") if hasattr(pipe, name)]
-    inner = {name: getattr(getattr(pipe, name), "text_model", getattr(pipe, name)) for name in encoders}
-    return {"unet": pipe.unet, **inner}
+    inner = {name: getattr(getattr(pipe, name), "text_model", getattr(pipe, name)) for name in _encoders(pipe)}
+    return {_denoiser(pipe): getattr(pipe, _denoiser(pipe)), **inner}
+
+
+def _denoiser(pipe: Any) -> str:
+    return "unet" if hasattr(pipe, "unet") else "transformer"
+
+
+def _encoders(pipe: Any) -> list[str]:
+    """The encoders of CLIP, which are trained; FLUX's T5 is not."""
+    return [name for name in ("text_encoder", "text_encoder_2") if "CLIP" in type(getattr(pipe, name, None)).__name__]
 
 
 def _of_pipeline(pipe: Any) -> Deltas:
@@ -146,16 +161,22 @@ def _saved_by_diffusers(pipe: Any, folder: Path) -> Path:
     """The same adapter written by diffusers' own function."""
     from peft.utils import get_peft_model_state_dict
 
-    encoders = [name for name in ("text_encoder", "text_encoder_2") if hasattr(pipe, name)]
+    encoders, drawing = _encoders(pipe), _denoiser(pipe)
     layers = {
-        f"{name}_lora_layers": get_peft_model_state_dict(getattr(pipe, name), adapter_name="a") for name in encoders
+        f"{name}_lora_layers": get_peft_model_state_dict(getattr(pipe, name), adapter_name="a")
+        for name in (drawing, *encoders)
     }
-    settings = {name: getattr(pipe, name).peft_config["a"].to_dict() for name in ("unet", *encoders)}
+    settings = {name: _plain(getattr(pipe, name).peft_config["a"].to_dict()) for name in (drawing, *encoders)}
     metadata = {f"{name}_lora_adapter_metadata": values for name, values in settings.items()}
-    pipe.save_lora_weights(
-        folder, unet_lora_layers=get_peft_model_state_dict(pipe.unet, adapter_name="a"), **layers, **metadata
-    )
+    pipe.save_lora_weights(folder, **layers, **metadata)
     return next(folder.glob("*.safetensors"))
+
+
+def _plain(value: Any) -> Any:
+    """Settings without tensors, as which diffusers keeps the alphas of FLUX's files."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def table(found: list[Row]) -> str:
