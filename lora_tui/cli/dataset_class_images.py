@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from lora_tui.errors import UserError
 from lora_tui.text import _
 
 
@@ -33,19 +34,39 @@ def build(commands: Any) -> None:
 
 
 def _draw(args: argparse.Namespace) -> int:
-    from lora_tui.cli.dataset import _progress
     from lora_tui.cli.output import print_json, say
+    from lora_tui.text import count, plain
+
+    asked = _asked(args)
+    paths, failed, status = _drawn(asked, json_wanted=args.json)
+    if failed:
+        raise UserError(failed["message"], place=failed["place"], remedy=failed["remedy"], code=failed["code"])
+    if status:
+        return 1
+    if args.json:
+        print_json({"images": paths, "prompt": args.prompt, "size": asked["sample"]["width"]})
+        return 0
+    words = _("{count} images of the class are in {folder}.")
+    say(words.format(count=count(len(paths)), folder=plain(str(args.directory))))
+    say(_("Name the folder under [[datasets]] with regularisation = true."))
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """What the process that draws is told.
+
+    Raises:
+        UserError: the configuration cannot be read, or an argument is not allowed.
+    """
     from lora_tui.config.load import load_config
     from lora_tui.config.schema import SamplePrompt, as_plain
-    from lora_tui.errors import UserError
     from lora_tui.families import facts_for
-    from lora_tui.python import python_command
-    from lora_tui.text import count, plain
 
     config = load_config(args.config)
     multiple = facts_for(config.model.family).size_multiple
     side = args.size or config.data.resolution - config.data.resolution % multiple
-    if side % multiple or not 64 <= side <= 4096 or not 1 <= args.count <= 100_000 or not args.prompt.strip():
+    fits = side % multiple == 0 and 64 <= side <= 4096 and 1 <= args.steps <= 1000 and 0 <= args.guidance <= 100
+    if not fits or not 1 <= args.count <= 100_000 or not args.prompt.strip():
         raise UserError(
             _(
                 "A prompt, 1 to 100,000 images and a size of 64 to 4096 px, a multiple of {multiple}, are needed."
@@ -55,20 +76,23 @@ def _draw(args: argparse.Namespace) -> int:
         )
     sample = SamplePrompt(
         prompt=args.prompt, negative=args.negative, width=side, height=side, steps=args.steps, guidance=args.guidance,
-        seed=args.seed,
+        seed=args.seed % 2**32,
     )  # fmt: skip
-    asked = {
-        "config": as_plain(config),
-        "folder": str(args.directory.absolute()),
-        "sample": sample.model_dump(),
-        "count": args.count,
-    }
+    folder = str(args.directory.absolute())
+    return {"config": as_plain(config), "folder": folder, "sample": sample.model_dump(), "count": args.count}
+
+
+def _drawn(asked: dict[str, Any], *, json_wanted: bool) -> tuple[list[str], dict[str, str], int]:
+    """The images that are there once the process has drawn, what it failed with, and its exit status."""
+    from lora_tui.cli.dataset import _progress
+    from lora_tui.python import python_command
+
     paths: list[str] = []
-    failed: dict[str, str] | None = None
+    failed: dict[str, str] = {}
     command = python_command("-m", "lora_tui.sampling.class_images")
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
-        _progress(_("drawing"), args.count, args.json) as progress,
+        _progress(_("drawing"), asked["count"], json_wanted) as progress,
     ):
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -83,15 +107,4 @@ def _draw(args: argparse.Namespace) -> int:
         except BaseException:
             process.terminate()
             raise
-    if failed is not None:
-        raise UserError(failed["message"], place=failed["place"], remedy=failed["remedy"], code=failed["code"])
-    if process.returncode:
-        return 1
-    if args.json:
-        print_json({"images": paths, "prompt": args.prompt, "size": side})
-    else:
-        say(_("{count} images of the class are in {folder}.").format(
-            count=count(len(paths)), folder=plain(str(args.directory))
-        ))  # fmt: skip
-        say(_("Name the folder under [[datasets]] with regularisation = true."))
-    return 0
+    return paths, failed, process.returncode
