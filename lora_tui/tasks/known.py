@@ -5,17 +5,14 @@ A task lies with the folder that it writes, which need not be one of the project
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from lora_tui.errors import UserError
-from lora_tui.files import write_atomic
-from lora_tui.settings import state_dir
+from lora_tui.state import recall, remember
 from lora_tui.tasks.folder import TaskFolder, is_task, tasks_of
 
 FILE = "tasks.json"
-_PROJECTS = 200
 _TASKS = 20
 """Of a project's tasks, the newest that are remembered."""
 
@@ -25,11 +22,13 @@ def remember_task(project: Path, task: TaskFolder) -> None:
 
     A state folder that cannot be written is let be.
     """
-    known = _read()
-    tasks = {path: told for path, told in known.pop(str(project), {}).items() if path != str(task.root)}
-    tasks[str(task.root)] = False
-    known[str(project)] = dict(list(tasks.items())[-_TASKS:])
-    _write(known)
+
+    def noted(before: Any) -> dict[str, bool]:
+        tasks = {path: told for path, told in _by_path(before).items() if path != str(task.root)}
+        tasks[str(task.root)] = False
+        return dict(list(tasks.items())[-_TASKS:])
+
+    remember(FILE, project, noted)
 
 
 def remembered_tasks(project: Path) -> list[TaskFolder]:
@@ -51,35 +50,15 @@ def untold_tasks(project: Path) -> list[TaskFolder]:
 
 def note_told(project: Path, task: TaskFolder) -> None:
     """A person has seen how a task ended."""
-    known = _read()
-    tasks = known.get(str(project), {})
-    if tasks.get(str(task.root)) is False:
-        tasks[str(task.root)] = True
-        _write(known)
+    if any(one.root == task.root and not told for one, told in _tasks(project)):
+        remember(FILE, project, lambda before: _by_path(before) | {str(task.root): True})
 
 
 def _tasks(project: Path) -> list[tuple[TaskFolder, bool]]:
-    found = _read().get(str(project), {})
+    found = _by_path(recall(FILE).get(str(project)))
     return [(TaskFolder(Path(path)), told) for path, told in reversed(found.items()) if is_task(Path(path))]
 
 
-def _read() -> dict[str, dict[str, bool]]:
-    try:
-        found = json.loads((state_dir() / FILE).read_bytes())
-    except (OSError, ValueError, RecursionError, UserError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {
-        project: {path: told is True for path, told in tasks.items()}
-        for project, tasks in found.items()
-        if isinstance(tasks, dict)
-    }
-
-
-def _write(known: dict[str, dict[str, bool]]) -> None:
-    try:
-        text = json.dumps(dict(list(known.items())[-_PROJECTS:]), ensure_ascii=True, indent=1)
-        write_atomic(state_dir() / FILE, text.encode("ascii"), durable=False)
-    except (OSError, UserError):
-        return
+def _by_path(tasks: Any) -> dict[str, bool]:
+    """Tasks of a project with whether they were told, whatever the file says."""
+    return {path: told is True for path, told in tasks.items()} if isinstance(tasks, dict) else {}

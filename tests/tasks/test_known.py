@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from lora_tui.settings import state_dir
+from lora_tui.state import recall
 from lora_tui.tasks.folder import create
-from lora_tui.tasks.known import note_told, remember_task, remembered_tasks, untold_tasks
+from lora_tui.tasks.known import FILE, note_told, remember_task, remembered_tasks, untold_tasks
 
 
 def test_the_end_of_a_task_is_told_once(tmp_path: Path) -> None:
@@ -29,3 +32,19 @@ def test_tasks_that_are_gone_and_damaged_notes_are_no_trouble(tmp_path: Path) ->
     for wrong in ("[]", "{", '{"x": [1]}'):
         (state_dir() / "tasks.json").write_text(wrong)
         assert remembered_tasks(tmp_path) == []
+
+
+def test_several_programs_remember_at_once(tmp_path: Path) -> None:
+    code = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from lora_tui.tasks.folder import TaskFolder
+from lora_tui.tasks.known import remember_task
+for number in range(20):
+    remember_task(Path(f"/{sys.argv[1]}-{number}"), TaskFolder(Path(f"/task/{number}")))
+"""
+    running = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "abc"]
+    assert [one.wait(60) for one in running] == [0, 0, 0]
+    assert len(recall(FILE)) == 60

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lora_tui.dataset.prepare.carry import WORKERS
 from lora_tui.dataset.prepare.options import Options, options_from
 from lora_tui.errors import UserError
-from lora_tui.files import write_atomic
-from lora_tui.settings import state_dir
+from lora_tui.state import recall, remember
 
 FILE = "prepare.json"
-_PROJECTS = 200
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Choices:
 
 def load_choices(project: Path) -> Choices | None:
     """The choices of a project; none where there are none, or none that this version understands."""
-    found = _read().get(str(project))
+    found = recall(FILE).get(str(project))
     try:
         if not isinstance(found, dict):
             return None
@@ -45,24 +41,10 @@ def load_choices(project: Path) -> Choices | None:
 
 def save_choices(project: Path, choices: Choices) -> None:
     """Remember them; a state folder that cannot be written is let be."""
-    known = _read()
-    known.pop(str(project), None)
-    known[str(project)] = {
+    found = {
         "source": str(choices.source or ""),
         "destination": str(choices.destination or ""),
         "options": choices.options.as_dict(),
         "workers": choices.workers,
     }
-    try:
-        text = json.dumps(dict(list(known.items())[-_PROJECTS:]), ensure_ascii=True, indent=1)
-        write_atomic(state_dir() / FILE, text.encode("ascii"), durable=False)
-    except (OSError, UserError):
-        return
-
-
-def _read() -> dict[str, Any]:
-    try:
-        found = json.loads((state_dir() / FILE).read_bytes())
-    except (OSError, ValueError, RecursionError, UserError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    remember(FILE, project, lambda _before: found)
