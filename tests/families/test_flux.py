@@ -234,3 +234,19 @@ def test_a_check_names_the_part_that_is_missing_before_anything_loads(
     mistaken = wrong(files["transformer"], **separate(files, clip_l=files["t5xxl"], t5xxl=tmp_path / "none"))
     assert mistaken == {"model.clip_l": "model.part", "model.t5xxl": "model.missing"}
     assert wrong(files["clip_l"]) != {}
+
+
+def test_a_check_says_what_the_family_and_its_packed_weights_do_not_go_with(folder: Path, tmp_path: Path) -> None:
+    config = parse_config(
+        {
+            "model": {"base": str(folder), "family": "flux"},
+            "datasets": [{"path": str(tmp_path)}],
+            "network": {"type": "locon", "dora": True},
+            "memory": {"base_weights": "int8"},
+        },
+        base=None,
+        place="test",
+    )
+    found = {finding.field: finding.code for finding in check_config(config)}
+    assert found["network.type"] == "network.no_convolutions"
+    assert found["memory.base_weights"] == "network.dora_base"

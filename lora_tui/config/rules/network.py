@@ -63,12 +63,34 @@ def dora(config: Config) -> Iterator[Finding]:
         "max_norm": network.max_norm > 0,
         "start_from": bool(network.start_from),
     }
+    if config.memory.base_weights != "full":
+        yield error(
+            "memory.base_weights",
+            _("DoRA reckons with the base model's plain weights, which are not there when they are packed."),
+            _("Set memory.base_weights to full, or network.dora to false."),
+            "network.dora_base",
+        )
     for name in (name for name, on in others.items() if on):
         yield error(
             f"network.{name}",
             _("{title} does not go together with DoRA.").format(title=name),
             _("Set it back, or set network.dora to false."),
             "network.not_with_dora",
+        )
+
+
+def no_convolutions(config: Config) -> Iterator[Finding]:
+    """LoCon for a model that has none of its layers."""
+    facts, network = facts_for(config.model.family), config.network
+    if not network.convolutions:
+        return
+    more = facts.targets(config.model.base, convolutions=True)
+    if len(more) == len(facts.targets(config.model.base)):
+        yield warning(
+            "network.type",
+            _("{family} has no convolutions: LoCon trains the same layers as LoRA.").format(family=facts.title),
+            _("Set network.type to lora."),
+            "network.no_convolutions",
         )
 
 
@@ -154,4 +176,4 @@ def layers(config: Config) -> Iterator[Finding]:
         )
 
 
-RULES = (together, dora, layers, start)
+RULES = (together, dora, no_convolutions, layers, start)
