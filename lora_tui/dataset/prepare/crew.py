@@ -5,12 +5,15 @@ Each has a thread here that waits for it. Very large pictures are decoded one at
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import select
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +33,21 @@ MOST_DEATHS = 8
 """Processes that may die one after another without any item in between that succeeds."""
 POLL_SECONDS = 0.1
 END_SECONDS = 10.0
+STOP_SECONDS = 10.0
+"""How long what is in hand may take once a stop was asked for; what takes longer is made by the next run."""
+START_SECONDS = 900.0
+"""How long a process may take until it is ready: large models may come from slow disks."""
+IMAGE_SECONDS = 300.0
+PIECE_SECONDS = 30.0
+"""How long an image may take, and how much longer for each file that is made of it."""
+
+
+class _LateError(Exception):
+    """A process has not answered in the time that it had."""
+
+
+class _DroppedError(Exception):
+    """The answer is not waited for any more."""
 
 
 class Crew:
@@ -44,6 +62,7 @@ class Crew:
         self._answers: queue.Queue[tuple[Any, Reply]] = queue.Queue()
         self._large = threading.Lock()
         self._ending = threading.Event()
+        self._stop_at = float("inf")
         self._deaths = 0
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._threads = [threading.Thread(target=self._attend, args=(n,), daemon=True) for n in range(workers)]
@@ -72,14 +91,17 @@ class Crew:
     ) -> Iterator[tuple[Any, Reply]]:
         """Give every request (with a mark of one's own) to a process; yield the marks with the answers as they come.
 
-        Once ``should_stop`` says yes, no other request is taken, and the rest of the answers is waited for.
+        Once ``should_stop`` says yes, no other request is taken, and what is in hand has :data:`STOP_SECONDS`. Requests
+        that are dropped so have no answer.
 
         Raises:
             UserError: no process can be started, or they all die.
         """
         under_way, more = 0, True
         while more or under_way:
-            more = more and not (should_stop is not None and should_stop())
+            if should_stop is not None and self._stop_at == float("inf") and should_stop():
+                more, self._stop_at = False, time.monotonic() + STOP_SECONDS
+                under_way -= self._drop_waiting()
             while more and not self._waiting.full():
                 request = next(requests, None)
                 if request is None:
@@ -98,7 +120,8 @@ class Crew:
                 more = False
             if "no_worker" in reply:
                 raise _as_error(reply["no_worker"])
-            yield mark, reply
+            if "dropped" not in reply:
+                yield mark, reply
 
     def _hand_over(self, nothing: None) -> None:
         """Tell one thread that there is nothing more; what still waits is dropped."""
@@ -112,8 +135,25 @@ class Crew:
                 except queue.Empty:
                     continue
 
+    def _drop_waiting(self) -> int:
+        """Take back what no thread has taken yet; how much that was."""
+        dropped = 0
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
+                dropped += 1
+        return dropped
+
     def _attend(self, number: int) -> None:
-        """The thread of one process: a request to it, its answer back, again."""
+        """The thread of one process. What ends it early is an answer, too: nobody waits for one that cannot come."""
+        try:
+            self._serve(number)
+        except Exception as error:
+            reason = (error.strerror if isinstance(error, OSError) else "") or f"{type(error).__name__}: {error}"
+            self._answers.put((None, {"no_worker": _no_start(reason).as_dict()}))
+
+    def _serve(self, number: int) -> None:
+        """A request to the process, its answer back, again."""
         process: subprocess.Popen[str] | None = None
         try:
             with tempfile.TemporaryFile("w+", errors="replace") as log:
@@ -125,6 +165,12 @@ class Crew:
                         reply = self._ask(process, request)
                     except UserError as error:
                         reply = {"no_worker": error.as_dict()}
+                    except _DroppedError:
+                        self._kill(number)
+                        process, reply = None, {"dropped": True}
+                    except _LateError:
+                        self._kill(number)
+                        process, reply = None, _late(request)
                     if reply is None:
                         process, reply = None, self._died(number, request)
                     self._answers.put((mark, reply))
@@ -133,16 +179,21 @@ class Crew:
                 _end(process)
 
     def _ask(self, process: subprocess.Popen[str], request: Request) -> Reply | None:
-        """The answer of a process; none when it died over the request."""
+        """The answer of a process; none when it died over the request.
+
+        Raises:
+            _LateError: there is none in the time that an image may take.
+            _DroppedError: it was to stop, or all is to end.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
         large = int(request["pixels"]) > LARGE_PIXELS
         if large:
-            self._large.acquire()
+            self._acquire_large()
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-            line = process.stdout.readline()
+            line = self._line(process.stdout, _patience(request))
         except OSError:
             line = ""
         finally:
@@ -153,6 +204,44 @@ class Crew:
         self._deaths = 0
         reply: Reply = json.loads(line)
         return reply
+
+    def _acquire_large(self) -> None:
+        """Wait for the turn of a very large picture.
+
+        Raises:
+            _DroppedError: as :meth:`_ask`.
+        """
+        while not self._large.acquire(timeout=POLL_SECONDS):
+            self._check()
+
+    def _line(self, stream: IO[str], seconds: float) -> str:
+        """The line that a process writes next; empty when it has ended.
+
+        Raises:
+            _LateError, _DroppedError: as :meth:`_ask`.
+        """
+        waited, before = 0.0, time.monotonic()
+        ready = select.poll()
+        ready.register(stream, select.POLLIN)
+        while not ready.poll(1000 * POLL_SECONDS):
+            self._check()
+            now = time.monotonic()
+            waited += min(now - before, 10 * POLL_SECONDS)  # no more when this program was itself held up
+            before = now
+            if waited > seconds:
+                raise _LateError
+        return stream.readline()
+
+    def _check(self) -> None:
+        if self._ending.is_set() or time.monotonic() > self._stop_at:
+            raise _DroppedError
+
+    def _kill(self, number: int) -> None:
+        """End a process that may hang."""
+        process = self._processes.pop(number, None)
+        if process is not None:
+            process.kill()
+            _end(process)
 
     def _died(self, number: int, request: Request) -> Reply:
         process = self._processes.pop(number)
@@ -194,13 +283,16 @@ class Crew:
         try:
             process.stdin.write(json.dumps(self._head) + "\n")
             process.stdin.flush()
-            reply = json.loads(process.stdout.readline() or "{}")
+            reply = json.loads(self._line(process.stdout, START_SECONDS) or "{}")
         except (OSError, ValueError):
+            reply = {}
+        except _LateError:
+            process.kill()
             reply = {}
         if "ready" in reply:
             return process
         _end(process)
-        del self._processes[number]
+        self._processes.pop(number, None)
         if "error" in reply:
             raise _as_error(reply["error"])
         log.seek(0)
@@ -219,6 +311,20 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _patience(request: Request) -> float:
+    """Seconds that an image may take."""
+    return IMAGE_SECONDS + PIECE_SECONDS * len(request["item"]["pieces"])
+
+
+def _late(request: Request) -> Reply:
+    message = _("The image took longer than {minutes} minutes, and was given up.").format(
+        minutes=int(_patience(request) / 60)
+    )
+    remedy = _("Open and save the image in another program, or remove it.")
+    error = UserError(message, place=plain(request["item"]["path"]), remedy=remedy, code="image.late")
+    return {"error": error.as_dict(), "fatal": False}
 
 
 def _no_start(reason: str) -> UserError:
