@@ -17,6 +17,8 @@ from lora_tui.text.plain import plain
 from lora_tui.text.translate import N_, _
 
 _ENDING = ".lora-tui.tmp"
+_DRAWN = 9
+"""Characters that mkstemp puts before the ending, with their full stop."""
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}" + re.escape(_ENDING), re.DOTALL)  # as mkstemp fills it in
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
@@ -81,13 +83,13 @@ def _no_file(kind: str) -> OSError:
     return OSError(0, _("it is {kind}, not a file").format(kind=kind))
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_atomic(path: Path, data: bytes, *, durable: bool = True, by: str = "") -> None:
     """Replace ``path`` by ``data``: temporary file in the same folder, then rename.
 
     A symbolic link is resolved first, so the link stays. What is there and is no regular file is never replaced: the
     rename would put a file in the place of a device. The mode of an existing file is kept; a new
     file gets the umask's mode. With ``durable`` the content is flushed to disk before the rename. What a
-    killed process leaves is removed by :func:`sweep_temporaries`.
+    killed process leaves is removed by :func:`sweep_temporaries`; ``by`` marks it as the work of a part of the program.
 
     Raises:
         NotAFileError: a folder, a device, a pipe or a socket has this name.
@@ -97,7 +99,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     with contextlib.suppress(FileNotFoundError):
         if kind := kind_of(target.lstat().st_mode):
             raise NotAFileError(path, kind)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=_ENDING, dir=target.parent)
+    handle, name = _temporary(target, by)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -114,16 +116,17 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
         sync_folder(target.parent)
 
 
-def write_new(path: Path, data: bytes) -> None:
+def write_new(path: Path, data: bytes, *, by: str = "") -> None:
     """Write a file that is not there yet, whole or not at all: temporary file in the same folder, then its new name.
 
-    Not flushed to disk. What a killed process leaves is removed by :func:`sweep_temporaries`.
+    Not flushed to disk. What a killed process leaves is removed by :func:`sweep_temporaries`, as in
+    :func:`write_atomic`.
 
     Raises:
         FileExistsError: something has this name already; it is left as it is.
         OSError: the folder cannot be written or the disk is full.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=_ENDING, dir=path.parent)
+    handle, name = _temporary(path, by)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -141,14 +144,22 @@ def write_new(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def sweep_temporaries(folder: Path, older_than: float = 60.0) -> int:
+def _temporary(target: Path, by: str) -> tuple[int, str]:
+    mark = f"{by}." if by else ""
+    return tempfile.mkstemp(prefix=f".{target.name[:40]}.{mark}", suffix=_ENDING, dir=target.parent)
+
+
+def sweep_temporaries(folder: Path, older_than: float = 60.0, *, by: str = "") -> int:
     """Remove what killed processes left of :func:`write_atomic` in ``folder`` (not below it); return how many.
 
-    Files younger than ``older_than`` seconds may still be written and stay, as does what cannot be removed.
+    Files younger than ``older_than`` seconds may still be written and stay, as does what cannot be removed. With ``by``
+    only the files with that mark: whoever knows that none of its own writers lives may take them at any age.
     """
     removed = 0
     try:
         found = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
+        if by:
+            found = [path for path in found if path.name.removesuffix(_ENDING)[:-_DRAWN].endswith(f".{by}")]
     except OSError:
         return 0
     for path in found:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.dataset.prepare.plan import Item, Plan
+from lora_tui.dataset.prepare.trouble import WRITER
 from lora_tui.dataset.prepare.work import Work
 from lora_tui.dataset.problems import Problem
 from lora_tui.files import default_mode
@@ -132,7 +133,7 @@ def _name(source: Path, path: Path) -> str:
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[io.TextIOWrapper]:
     """A file that takes the place of ``path`` when all is written."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".lora-tui.tmp", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.{WRITER}.", suffix=".lora-tui.tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             yield file

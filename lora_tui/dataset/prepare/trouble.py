@@ -8,6 +8,8 @@ from pathlib import Path
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
+WRITER = "prepare"
+"""Marks what the processes of a preparation have not written whole: only theirs is removed before it goes on."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk says that takes nothing more."""
 

@@ -20,7 +20,7 @@ from typing import Any
 from lora_tui.captions.journal.log import HOME
 from lora_tui.dataset.prepare.options import Options
 from lora_tui.dataset.prepare.plan import Item, Plan, rooted
-from lora_tui.dataset.prepare.trouble import cannot_write
+from lora_tui.dataset.prepare.trouble import WRITER, cannot_write
 from lora_tui.errors import UserError
 from lora_tui.files import sweep_temporaries
 from lora_tui.text import _, plain
@@ -137,7 +137,7 @@ class Work:
         else:
             self._read(self.head)
             for folder, _folders, _files in os.walk(self.destination):
-                sweep_temporaries(Path(folder), older_than=-1)
+                sweep_temporaries(Path(folder), older_than=-1, by=WRITER)
 
     def _require_empty(self) -> None:
         try:

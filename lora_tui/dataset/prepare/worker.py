@@ -21,7 +21,7 @@ from typing import IO, Any
 from lora_tui.dataset.prepare.make import NO_TOOLS, Tools, encode, encode_mask, make
 from lora_tui.dataset.prepare.options import Options, options_from
 from lora_tui.dataset.prepare.plan import Item
-from lora_tui.dataset.prepare.trouble import cannot_write, taken
+from lora_tui.dataset.prepare.trouble import WRITER, cannot_write, taken
 from lora_tui.dataset.prepare.wire import item_of
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
@@ -99,7 +99,7 @@ class Maker:
                 status = path.stat()
                 return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "digest": "", "kept": True}
             if name in replace:
-                write_atomic(path, data, durable=False)
+                write_atomic(path, data, durable=False, by=WRITER)
             else:
                 self._add(path, data, new)
             status = path.stat()
@@ -116,7 +116,7 @@ class Maker:
             OSError: it cannot be written.
         """
         try:
-            write_new(path, data)
+            write_new(path, data, by=WRITER)
             new.append(path)
         except FileExistsError:
             status = path.lstat()
@@ -124,7 +124,7 @@ class Maker:
                 raise
             if status.st_size and path.read_bytes() != data:
                 raise
-            write_atomic(path, data, durable=False)
+            write_atomic(path, data, durable=False, by=WRITER)
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -473,10 +473,13 @@ def test_an_empty_file_that_a_power_cut_left_is_made_again(tmp_path: Path, make_
 def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path, make_image: MakeImage) -> None:
     make_image("src/sub/a.png", 128, 128)
     prepare(tmp_path / "src", tmp_path / "dst", size=128)
-    left = tmp_path / "dst" / "sub" / ".a.png.abcd1234.lora-tui.tmp"
-    left.write_bytes(b"half")
+    left = tmp_path / "dst" / "sub" / ".a.png.prepare.abcd1234.lora-tui.tmp"
+    editing = left.with_name(".a.txt.abcd1234.lora-tui.tmp")  # which the tag editor writes just now
+    for path in (left, editing):
+        path.write_bytes(b"half")
     prepare(tmp_path / "src", tmp_path / "dst", size=128)
     assert not left.exists()
+    assert editing.exists()
 
 
 def test_a_source_that_vanishes_is_named(tmp_path: Path, make_image: MakeImage) -> None:
