@@ -59,6 +59,21 @@ def without_masks(folders: Sequence[Folder]) -> Sequence[Folder]:
     return tuple(folder for folder in kept if folder.files)
 
 
+def mask_folders(folder: str) -> list[str]:
+    """Where masks of the images of a folder may lie but beside them, the nearest first.
+
+    Args:
+        folder: relative to a folder around it, with ``/``; empty for that itself.
+    """
+    parts = folder.split("/") if folder else []
+    found = (
+        "/".join([*parts[:place], name, *parts[place:]])
+        for place in range(len(parts), -1, -1)
+        for name in sorted(MASK_FOLDERS)
+    )
+    return list(dict.fromkeys(found))
+
+
 def _may_be_mask(name: str) -> bool:
     return name.endswith(MASK_ENDINGS) or ("mask" in name and not MASK_FOLDERS.isdisjoint(name.split("/")[:-1]))
 

@@ -109,6 +109,7 @@ def _print(args: argparse.Namespace, home: Path, notes: Notes, names: list[str])
     from lora_tui.cli.output import print_json, say, table
     from lora_tui.text import count
 
+    notes = notes.present()
     if args.json:
         crops = {
             name: [crop.box.left, crop.box.top, crop.box.width, crop.box.height] for name, crop in notes.crops.items()

@@ -12,7 +12,8 @@ from pathlib import Path, PurePath
 from lora_tui.captions.document import CaptionDocument, problem_text, split_tags
 from lora_tui.captions.encodings import likely_encoding
 from lora_tui.captions.files import no_caption_file, read_caption, sidecar_names
-from lora_tui.dataset.scan import IMAGE_SUFFIXES, DatasetImage, Problem
+from lora_tui.dataset.companions import owners_among
+from lora_tui.dataset.scan import DatasetImage, Problem
 from lora_tui.errors import UserError
 from lora_tui.files import kind_of
 from lora_tui.text import _, plain
@@ -135,13 +136,10 @@ class CaptionChecks:
 
     def _orphans(self, folder: Path) -> Iterator[Problem]:
         names = self._names(folder)
-        stems = {stem for stem, suffix in map(os.path.splitext, names) if suffix.lower() in IMAGE_SUFFIXES}
-        for name in sorted(names):
-            if not name.endswith(self._extensions):
-                continue
-            ending = next(ending for ending in self._extensions if name.endswith(ending))
-            stem = name[: len(name) - len(ending)]
-            if stem and stem not in stems:
+        own = {name for some in owners_among(names).values() for name in some}
+        for name in sorted(names - own):
+            ending = next((ending for ending in self._extensions if name.endswith(ending)), "")
+            if ending and name != ending:
                 remedy = _("Rename it like its image, or move it away.")
                 message = _("There is no image for this caption.")
                 yield Problem(folder / name, "caption.orphan", message, remedy, "warning")

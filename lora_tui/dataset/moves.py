@@ -1,5 +1,7 @@
 """Moving images with all that belongs to them, to another folder or into the trash, and moving them back.
 
+An image and its companions go together or stay together, and what notes say of it goes along.
+
 Nothing is deleted here but by :func:`empty_trash`. What a move is about to do stands in ``.lora-tui/moves/`` of the
 dataset before the first file moves, so that one that was cut off can be taken back, too; the trash is
 ``.lora-tui/trash/``. No file is ever overwritten.
@@ -8,23 +10,26 @@ dataset before the first file moves, so that one that was cut off can be taken b
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lora_tui.captions.journal.log import HOME, home_of
-from lora_tui.dataset.companions import companions
+from lora_tui.dataset.companions import belongings, is_image_name, place_for
+from lora_tui.dataset.noted import Following, forget_below
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder, write_atomic
 from lora_tui.text import _, plain
 
 _LARGEST = 1 << 28
+_COUNT = "count"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Move:
         pairs: where each file was and where it went, relative to the dataset's home with ``/``; the last may be
             absolute when it left the dataset.
         images: how many of them are images.
+        heads: which of them are, as they were called; each is followed by what belongs to it.
         back: it was taken back.
         failed: files that stayed where they were, with the reason.
     """
@@ -49,6 +55,16 @@ class Move:
     images: int
     back: bool = False
     failed: tuple[tuple[str, str], ...] = ()
+    heads: frozenset[str] = frozenset()
+
+    def groups(self) -> list[list[tuple[str, str]]]:
+        """The pairs, those of an image and its companions together."""
+        found: list[list[tuple[str, str]]] = []
+        for pair in self.pairs:
+            if pair[0] in self.heads or not found:
+                found.append([])
+            found[-1].append(pair)
+        return found
 
 
 def trash(folder: Path, images: Sequence[Path]) -> Move:
@@ -60,33 +76,36 @@ def trash(folder: Path, images: Sequence[Path]) -> Move:
     home = home_of(folder)
     with _turn(home):
         number = _next(home)
-        pairs = [
-            (name, f"{HOME}/trash/{number}/{name}")
-            for name in _with_companions(home, [_inside(home, i) for i in images])
-        ]
-        return _carry_out(home, Move(number, "trash", time.time(), tuple(pairs), len(images)))
+        groups = _with_companions(home, [_inside(home, image) for image in images])
+        pairs = [(name, f"{HOME}/trash/{number}/{name}") for name in _flat(groups)]
+        return _carry_out(home, Move(number, "trash", time.time(), tuple(pairs), len(groups), heads=frozenset(groups)))
 
 
 def move(folder: Path, images: Sequence[Path], target: Path) -> Move:
-    """Move images and their companions into ``target``, which is made if it is missing.
+    """Move images and their companions into ``target``, which is made if it is missing; masks into one within it.
+
+    Images that lie there already stay as they are.
 
     Raises:
         UserError: ``moves.taken`` when a file of that name is there (nothing was moved then), ``moves.write``,
-            ``moves.outside``.
+            ``moves.outside``; ``notes.…`` when what is noted of the images cannot go along (nothing was moved then).
     """
     home = home_of(folder)
     with _turn(home):
-        names = _with_companions(home, [_inside(home, image) for image in images])
         root = os.path.realpath(target)
-        where = os.path.relpath(root, home) if _is_below(root, os.path.realpath(home)) else root
-        pairs = [(name, (PurePosixPath(where) / PurePosixPath(name).name).as_posix()) for name in names]
-        pairs = [(old, new) for old, new in pairs if old != new]
+        real = os.path.realpath(home)
+        where = PurePosixPath(os.path.relpath(root, real) if _is_below(root, real) else root)
+        names = [_inside(home, image) for image in images]
+        groups = _with_companions(home, [name for name in names if PurePosixPath(name).parent != where])
+        places = {name: place_for(where, image, name) for image, own in groups.items() for name in (image, *own)}
+        pairs = [(name, places[name].as_posix()) for name in _flat(groups)]
         _require_free(home, pairs)
         try:
             Path(root).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot(error, root) from error
-        return _carry_out(home, Move(_next(home), "move", time.time(), tuple(pairs), len(images)))
+        planned = Move(_next(home), "move", time.time(), tuple(pairs), len(groups), heads=frozenset(groups))
+        return _carry_out(home, planned)
 
 
 def files_with(folder: Path, images: Sequence[Path]) -> list[str]:
@@ -96,17 +115,20 @@ def files_with(folder: Path, images: Sequence[Path]) -> list[str]:
         UserError: ``moves.outside``, ``moves.write`` when a folder cannot be listed.
     """
     home = home_of(folder)
-    return _with_companions(home, [_inside(home, image) for image in images])
+    return _flat(_with_companions(home, [_inside(home, image) for image in images]))
 
 
 def take_back(folder: Path, number: int) -> Move:
     """Bring the files of a move back to where they were; what stands there now is never overwritten.
 
+    Where the place of an image or of a companion is taken, the image and all its companions stay where they are.
+
     Returns:
         the move, with ``failed`` naming the files that could not go back.
 
     Raises:
-        UserError: ``moves.unknown``, ``moves.write``.
+        UserError: ``moves.unknown``, ``moves.write``; ``notes.…`` when what is noted of the images cannot go along
+            (nothing was brought back then).
     """
     home = home_of(folder)
     with _turn(home):
@@ -115,8 +137,8 @@ def take_back(folder: Path, number: int) -> Move:
             raise UserError(
                 _("There is no move {number}.").format(number=number), place=plain(str(home)), code="moves.unknown"
             )
-        failed = _rename_all(home, [(new, old) for old, new in known.pairs])
-        done = Move(known.number, known.kind, known.created, known.pairs, known.images, not failed, tuple(failed))
+        failed = _rename_all(home, [[(new, old) for old, new in group] for group in known.groups()])
+        done = replace(known, back=not failed, failed=tuple(failed))
         _write(home, done)
         if known.kind == "trash":
             _remove_empty(home / HOME / "trash" / str(number))
@@ -142,11 +164,12 @@ def empty_trash(folder: Path) -> int:
     """Delete for good what lies in the trash; return the bytes that are free now.
 
     Raises:
-        UserError: ``moves.write``.
+        UserError: ``moves.write``; as :func:`~lora_tui.dataset.notes.change_notes`.
     """
     home = home_of(folder)
     freed = 0
     with _turn(home):
+        _keep_count(home)
         for one in in_trash(folder):
             root = home / HOME / "trash" / str(one.number)
             freed += sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir())
@@ -155,6 +178,7 @@ def empty_trash(folder: Path) -> int:
             except OSError as error:
                 raise _cannot(error, root) from error
             _record(home, one.number).unlink(missing_ok=True)
+            forget_below(home, f"{HOME}/trash/{one.number}/")
     return freed
 
 
@@ -174,26 +198,17 @@ def _is_below(path: str, root: str) -> bool:
     return os.path.commonpath([path, root]) == root
 
 
-def _with_companions(home: Path, images: Iterable[str]) -> list[str]:
-    """The images, each followed by what belongs to it; shared captions go with the last image that needs them."""
-    chosen: dict[str, list[str]] = {}
-    for name in dict.fromkeys(images):
-        folder, _slash, file = name.rpartition("/")
-        chosen.setdefault(folder, []).append(file)
-    found = []
-    for folder, files in chosen.items():
-        prefix = f"{folder}/" if folder else ""
-        try:
-            there = {entry.name for entry in os.scandir(home / folder) if not entry.is_dir()}
-        except OSError as error:
-            raise _cannot(error, home / folder) from error
-        staying = there - set(files)
-        taken: set[str] = set()
-        for file in files:
-            mine = [name for name in companions(file, staying | {file}) if name not in taken]
-            taken.update(mine)
-            found += [prefix + file, *(prefix + name for name in mine)]
-    return found
+def _with_companions(home: Path, images: Iterable[str]) -> dict[str, list[str]]:
+    """What belongs to each image; what several share goes when the last image that needs it does."""
+    try:
+        return belongings(home, images)
+    except OSError as error:
+        raise _cannot(error, home) from error
+
+
+def _flat(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The images, each followed by what belongs to it; no file twice."""
+    return list(dict.fromkeys(name for image, own in groups.items() for name in (image, *own)))
 
 
 def _require_free(home: Path, pairs: Sequence[tuple[str, str]]) -> None:
@@ -214,35 +229,70 @@ def _require_free(home: Path, pairs: Sequence[tuple[str, str]]) -> None:
 
 def _carry_out(home: Path, planned: Move) -> Move:
     _write(home, planned)
-    failed = _rename_all(home, planned.pairs)
+    try:
+        failed = _rename_all(home, planned.groups())
+    except UserError:
+        _record(home, planned.number).unlink(missing_ok=True)
+        raise
     if not failed:
         return planned
     kept = {old for old, _reason in failed}
     pairs = tuple(pair for pair in planned.pairs if pair[0] not in kept)
-    done = Move(planned.number, planned.kind, planned.created, pairs, planned.images, failed=tuple(failed))
+    done = replace(planned, pairs=pairs, failed=tuple(failed))
     _write(home, done)
     return done
 
 
-def _rename_all(home: Path, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Rename file after file; those that cannot be, with the reason. One that is there already is left out."""
+def _rename_all(home: Path, groups: Sequence[Sequence[tuple[str, str]]]) -> list[tuple[str, str]]:
+    """Rename files, those of a group together or not at all, with what is noted of them.
+
+    Returns:
+        the files that could not be, with the reason. One that is there already is no such.
+
+    Raises:
+        UserError: notes cannot be read or written; no file was moved then.
+    """
+    following = Following((home / old, home / new) for group in groups for old, new in group)
+    following.arrive()
     failed: list[tuple[str, str]] = []
-    folders = set()
-    for old, new in pairs:
-        source, target = home / old, home / new
-        if not os.path.lexists(source) and os.path.lexists(target):
-            continue  # an earlier attempt did it
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _rename(source, target)
-            folders.add(target.parent)
-        except FileExistsError:
-            failed.append((old, _("a file of this name is there now")))
-        except OSError as error:
-            failed.append((old, error.strerror or str(error)))
+    for group in groups:
+        failed += _rename_group(home, group)
+    try:
+        following.leave({home / old for old, _reason in failed})
+    except UserError:
+        for group in groups:
+            _rename_group(home, [(new, old) for old, new in group])
+        raise
+    folders = {(home / new).parent for group in groups for _old, new in group}
     for folder in folders:
         with contextlib.suppress(OSError):
             sync_folder(folder)
+    return failed
+
+
+def _rename_group(home: Path, group: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Rename an image and its companions, all or none; a companion that is gone is named and keeps none back."""
+    failed: list[tuple[str, str]] = []
+    done: list[tuple[Path, Path]] = []
+    for old, new in group:
+        source, target = home / old, home / new
+        if not os.path.lexists(source) and os.path.lexists(target):
+            continue  # an earlier attempt did it
+        if not os.path.lexists(source) and old != group[0][0]:
+            failed.append((old, os.strerror(errno.ENOENT)))
+            continue
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _rename(source, target)
+            done.append((source, target))
+        except OSError as error:
+            for before, after in reversed(done):
+                with contextlib.suppress(OSError):
+                    _rename(after, before)
+            taken = isinstance(error, FileExistsError)
+            reason = _("a file of this name is there now") if taken else error.strerror or str(error)
+            name = plain(PurePosixPath(old).name)
+            return [(one, reason if one == old else _("it stays with {name}").format(name=name)) for one, _to in group]
     return failed
 
 
@@ -253,7 +303,7 @@ def _rename(source: Path, target: Path) -> None:
     try:
         source.rename(target)
     except OSError as error:
-        if error.errno != 18:  # EXDEV: another disk
+        if error.errno != errno.EXDEV:  # another disk
             raise
         part = target.with_name(f".{target.name[:100]}.part")
         try:
@@ -291,10 +341,26 @@ def _records(home: Path) -> list[Path]:
 
 
 def _next(home: Path) -> int:
+    return _highest(home) + 1
+
+
+def _highest(home: Path) -> int:
+    """The highest number that a move of this dataset ever had."""
     numbers = [int(path.stem) for path in _records(home)]
     with contextlib.suppress(OSError):
         numbers += [int(path.name) for path in (home / HOME / "trash").iterdir() if path.name.isdecimal()]
-    return max(numbers, default=0) + 1
+    with contextlib.suppress(OSError, ValueError):
+        numbers.append(int((home / HOME / "moves" / _COUNT).read_text("ascii")[:20]))
+    return max(numbers, default=0)
+
+
+def _keep_count(home: Path) -> None:
+    """Keep the highest number where it outlives its record: another move with it would be taken for the old one."""
+    path = home / HOME / "moves" / _COUNT
+    try:
+        write_atomic(path, str(_highest(home)).encode())
+    except OSError as error:
+        raise _cannot(error, path) from error
 
 
 def _write(home: Path, one: Move) -> None:
@@ -305,6 +371,7 @@ def _write(home: Path, one: Move) -> None:
         "pairs": one.pairs,
         "images": one.images,
         "back": one.back,
+        "heads": sorted(one.heads),
     }
     path = _record(home, one.number)
     try:
@@ -324,8 +391,17 @@ def _read(path: Path) -> Move:
                 raise ValueError(name)
         if PurePosixPath(old).is_absolute():
             raise ValueError(old)
-    kind = str(value["kind"])
-    return Move(int(path.stem), kind, float(value["created"]), pairs, int(value["images"]), bool(value["back"]))
+    heads = value.get("heads")  # older records have none, nor masks that lie in folders of their own
+    images = (old for old, _new in pairs if is_image_name(PurePosixPath(old).name)) if heads is None else heads
+    return Move(
+        int(path.stem),
+        str(value["kind"]),
+        float(value["created"]),
+        pairs,
+        int(value["images"]),
+        bool(value["back"]),
+        heads=frozenset(str(name) for name in images),
+    )
 
 
 @contextlib.contextmanager

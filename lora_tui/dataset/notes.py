@@ -100,6 +100,13 @@ class Notes:
         group = frozenset({frozenset(names)})
         return replace(self, alike=self.alike | group if kept else self.alike - group)
 
+    def present(self) -> Notes:
+        """The same without what is kept of images in the trash for when they come back."""
+        names = {*self.excluded, *self.reviewed, *self.crops}
+        gone = {name for name in names if name.startswith(f"{HOME}/")}
+        crops = {name: crop for name, crop in self.crops.items() if name not in gone}
+        return replace(self, excluded=self.excluded - gone, reviewed=self.reviewed - gone, crops=crops)
+
     def about(self, *, source: str | None = None, licence: str | None = None, asked: bool | None = None) -> Notes:
         """The same with another source or licence note, where one is given; who gives one has been asked."""
         given = source is not None or licence is not None

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from lora_tui.dataset import moves
+from lora_tui.dataset.buckets import Box, Size
+from lora_tui.dataset.notes import Crop, Notes, NotesBelow, change_notes, load_notes
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 
@@ -91,12 +93,97 @@ def test_what_came_to_the_old_place_is_not_overwritten_on_the_way_back(tmp_path:
     done = moves.trash(root, [root / "a.png"])
     (root / "a.txt").write_text("somebody wrote this meanwhile")
     back = moves.take_back(root, done.number)
-    assert [name for name, _reason in back.failed] == [f".lora-tui/trash/{done.number}/a.txt"]
+    bin_ = f".lora-tui/trash/{done.number}"
+    assert dict(back.failed) == {
+        f"{bin_}/a.png": "it stays with a.txt",
+        f"{bin_}/a.txt": "a file of this name is there now",
+    }
     assert (root / "a.txt").read_text() == "somebody wrote this meanwhile"
-    assert (root / "a.png").exists()
+    assert not (root / "a.png").exists()
     assert (root / f".lora-tui/trash/{done.number}/a.txt").read_bytes() == b"a.txta.txta.txt"
     (root / "a.txt").unlink()
     assert not moves.take_back(root, done.number).failed
+    assert (root / "a.png").exists()
+
+
+def test_another_image_does_not_get_the_caption_of_the_one_that_was_there(tmp_path: Path) -> None:
+    root = make(tmp_path, "a.png", "a.txt", "b.png", "b.txt")
+    done = moves.trash(root, [root / "a.png", root / "b.png"])
+    make(root, "a.png")
+    assert len(moves.take_back(root, done.number).failed) == 2
+    assert sorted(name for name in tree(root) if not name.startswith(".")) == ["a.png", "b.png", "b.txt"]
+
+
+def test_masks_in_folders_of_their_own_go_along(tmp_path: Path) -> None:
+    root = make(tmp_path, "x/a.png", "x/masks/a.png", "mask/x/b.png", "x/b.png", "x/masks/c.png")
+    before = tree(root)
+    moves.take_back(root, moves.trash(root, [root / "x/a.png", root / "x/b.png"]).number)
+    assert tree(root) == before
+    moves.trash(root, [root / "x/a.png"])
+    done = moves.move(root, [root / "x/b.png"], root / "y")
+    assert {name for name in tree(root) if not name.startswith(".")} == {"x/masks/c.png", "y/b.png", "y/mask/b.png"}
+    assert moves.move(root, [root / "y/b.png"], root / "y").pairs == ()
+    moves.take_back(root, done.number)
+    assert (root / "mask/x/b.png").exists()
+
+
+CROP = Crop(Box(0, 0, 300, 300), Size(600, 600))
+
+
+def noted(notes: Notes) -> Notes:
+    notes = notes.excluding("a.png", "x/q.png").with_crop("b.png", CROP).reviewing("c.png")
+    return notes.keeping_alike("a.png", "b.png", "x/q.png")
+
+
+def test_what_is_noted_of_an_image_goes_with_it_and_comes_back(tmp_path: Path) -> None:
+    root = make(tmp_path / "set", "a.png", "b.png", "c.png", "x/q.png")
+    images = [root / f"{name}.png" for name in "abc"]
+    before = change_notes(root, noted)
+    inside = moves.move(root, images, root / "sub")
+    wanted = Notes(
+        excluded=frozenset({"sub/a.png", "x/q.png"}),
+        reviewed=frozenset({"sub/c.png"}),
+        crops={"sub/b.png": CROP},
+        alike=frozenset({frozenset({"sub/a.png", "sub/b.png", "x/q.png"})}),
+    )
+    assert load_notes(root) == wanted
+    moves.take_back(root, inside.number)
+    assert load_notes(root) == before
+    outside = moves.move(root, images, tmp_path / "other")
+    assert load_notes(root).excluded == {"x/q.png"} and not load_notes(root).crops
+    there = load_notes(tmp_path / "other")
+    assert there == Notes(excluded=frozenset({"a.png"}), reviewed=frozenset({"c.png"}), crops={"b.png": CROP})
+    moves.take_back(root, outside.number)
+    assert (load_notes(root), load_notes(tmp_path / "other")) == (before, Notes())
+
+
+def test_a_new_file_is_not_taken_for_the_noted_one_in_the_trash(tmp_path: Path) -> None:
+    root = make(tmp_path, "a.png", "b.png", "c.png", "x/q.png")
+    (root / "x/.lora-tui").mkdir()
+    change_notes(root / "x", lambda notes: notes.reviewing("q.png"))
+    before = change_notes(root, noted)
+    images = [root / "a.png", root / "b.png", root / "x/q.png"]
+    first = moves.trash(root, images)
+    for name in ("a.png", "b.png", "x/q.png"):
+        notes = NotesBelow(root)
+        assert not (notes.excluded(name) or notes.crop(name) or notes.reviewed(name))
+    assert load_notes(root).present() == Notes(reviewed=frozenset({"c.png"}), alike=load_notes(root).alike)
+    moves.take_back(root, first.number)
+    back = NotesBelow(root)
+    assert back.excluded("a.png") and back.excluded("x/q.png") and back.reviewed("x/q.png") and back.crop("b.png")
+    assert load_notes(root).alike == before.alike
+    moves.trash(root, images)
+    moves.empty_trash(root)
+    assert load_notes(root) == Notes(reviewed=frozenset({"c.png"}))
+
+
+def test_nothing_moves_when_the_notes_cannot_be_read(tmp_path: Path) -> None:
+    root = make(tmp_path, "a.png", "a.txt", ".lora-tui/dataset.toml")
+    before = tree(root)
+    for act in (moves.trash, lambda home, images: moves.move(home, images, root / "y")):
+        with pytest.raises(UserError, match="notes"):
+            act(root, [root / "a.png"])
+        assert (tree(root), moves.moves(root)) == (before, [])
 
 
 def test_a_caption_shared_with_an_image_that_stays_stays(tmp_path: Path) -> None:
@@ -130,6 +217,11 @@ def test_numbers_are_never_used_twice(tmp_path: Path) -> None:
     first = moves.trash(root, [root / "a.png"])
     second = moves.trash(root, [root / "b.png"])
     assert second.number > first.number
+    moves.empty_trash(root)
+    make(root, "a.png")
+    assert moves.trash(root, [root / "a.png"]).number > second.number
+    with pytest.raises(UserError, match="no move"):
+        moves.take_back(root, first.number)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ pixels (``.npz``, ``.safetensors`` …, which would be wrong for the new ones).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.captions.files import MAX_BYTES
 from lora_tui.captions.masks import MASK_ENDINGS, MASK_FOLDERS
-from lora_tui.dataset.companions import is_image_name
+from lora_tui.dataset.companions import owners_among
 from lora_tui.dataset.scan import IMAGE_SUFFIXES
 
 COMPUTED = frozenset({".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".lock", ".part", ".tmp"})
@@ -90,25 +90,15 @@ def mask_beside(image: Path, mask: Path) -> Mask:
 
 
 def _by_stem(sizes: Mapping[str, int]) -> dict[str, list[str]]:
-    """The files to copy by the stem of their image; ``a.b.txt`` is that of ``a.b.png`` when there is one."""
-    stems = {os.path.splitext(name)[0] for name in sizes if is_image_name(name)}  # noqa: PTH122
-    found: dict[str, list[str]] = {}
-    for name in sorted(sizes):
-        if is_image_name(name) or name.endswith(MASK_ENDINGS) or sizes[name] > MAX_BYTES:
-            continue
-        if os.path.splitext(name)[1].lower() in COMPUTED:  # noqa: PTH122
-            continue
-        stem = next((stem for stem in _stems(name) if stem in stems), None)
-        if stem is not None:
-            found.setdefault(stem, []).append(name)
-    return found
+    """The files to copy by the stem of their image."""
+    return {
+        stem: [name for name in names if _is_copied(name) and sizes[name] <= MAX_BYTES]
+        for stem, names in owners_among(sizes).items()
+    }
 
 
-def _stems(name: str) -> Iterable[str]:
-    """What stands before each full stop of a name, the longest first."""
-    while "." in name:
-        name = name.rpartition(".")[0]
-        yield name
+def _is_copied(name: str) -> bool:
+    return not name.endswith(MASK_ENDINGS) and os.path.splitext(name)[1].lower() not in COMPUTED  # noqa: PTH122
 
 
 def _files(folder: Path) -> dict[str, int]:

@@ -1,0 +1,133 @@
+"""What notes say of images goes with them when they are moved, into the trash as well.
+
+An image that is left out, cut to a part or looked at stays so at its new place, and the next file of its old name is
+none of that. Before files move, :meth:`Following.arrive` writes the notes for their new places, afterwards
+:meth:`Following.leave` takes them away from the old ones: a move that is cut off loses none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from lora_tui.captions.journal.log import HOME, home_of
+from lora_tui.dataset.notes import FILE, Crop, Notes, change_notes, clean, load_notes, name_in_notes
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What is noted of one image."""
+
+    excluded: bool = False
+    reviewed: bool = False
+    crop: Crop | None = None
+
+
+class Following:
+    """The notes on files that are about to move.
+
+    Args:
+        pairs: where each is and where it goes.
+
+    Raises:
+        UserError: as :func:`~lora_tui.dataset.notes.load_notes`; the other methods as
+            :func:`~lora_tui.dataset.notes.change_notes`.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[Path, Path]]) -> None:
+        self._pairs = list(pairs)
+        self._notes: dict[Path, Notes] = {}
+        self._above: dict[Path, tuple[Path, ...]] = {}
+        self._inside: dict[tuple[Path, Path], str] = {}
+        folders = {path.parent for pair in self._pairs for path in pair}
+        homes = dict.fromkeys(home for folder in sorted(folders) for home in self._homes(folder))
+        self._notes = {home: notes for home in homes if (notes := load_notes(home)) != Notes()}
+        self._found = {old: noted for old, _new in self._pairs if (noted := self._of(old)) != Noted()}
+
+    def arrive(self) -> None:
+        """Write what is noted of the files for the places where they go."""
+        homes: defaultdict[Path, dict[str, Noted]] = defaultdict(dict)
+        for old, new in self._pairs if self._found else ():
+            if old in self._found:
+                home = home_of(new.parent)
+                homes[home][self._name(home, new)] = self._found[old]
+        for home, rows in homes.items():
+            change_notes(home, partial(_with, rows=rows))
+
+    def leave(self, stayed: Collection[Path] = ()) -> None:
+        """Take away what is noted for the old places, and for the new ones of files that ``stayed``."""
+        for home, notes in self._notes.items():
+            names = {self._name(home, old): self._name(home, new) for old, new in self._pairs if old not in stayed}
+            if not names.keys().isdisjoint(_all_names(notes)):
+                change_notes(home, partial(_left, names=names))
+        lost: defaultdict[Path, dict[str, str]] = defaultdict(dict)
+        for old, new in self._pairs if stayed else ():
+            if old in stayed and old in self._found:
+                home = home_of(new.parent)
+                lost[home][self._name(home, new)] = self._name(home, old)
+        for home, names in lost.items():
+            change_notes(home, partial(_left, names=names))
+
+    def _homes(self, folder: Path) -> tuple[Path, ...]:
+        """The folders at and above ``folder`` that have notes, the nearest first."""
+        found = self._above.get(folder)
+        if found is None:
+            around = (folder, *folder.parents)
+            found = self._above[folder] = tuple(one for one in around if (one / HOME / FILE).is_file())
+        return found
+
+    def _of(self, path: Path) -> Noted:
+        found = Noted()
+        for home in self._homes(path.parent):
+            notes = self._notes.get(home)
+            if notes is not None:
+                name = self._name(home, path)
+                found = Noted(
+                    found.excluded or name in notes.excluded,
+                    found.reviewed or name in notes.reviewed,
+                    found.crop or notes.crops.get(name),
+                )
+        return found
+
+    def _name(self, home: Path, path: Path) -> str:
+        key = home, path.parent
+        if key not in self._inside:
+            folder = name_in_notes(home, path.parent)
+            self._inside[key] = "" if folder == "." else f"{folder}/"
+        return self._inside[key] + clean(path.name)
+
+
+def forget_below(home: Path, folder: str) -> None:
+    """Drop what the notes of ``home`` say of files in a folder that is gone; ``folder`` ends with ``/``.
+
+    Raises:
+        UserError: as :func:`~lora_tui.dataset.notes.change_notes`.
+    """
+    gone = {name: "" for name in _all_names(load_notes(home)) if name.startswith(folder)}
+    if gone:
+        change_notes(home, partial(_left, names=gone))
+
+
+def _all_names(notes: Notes) -> set[str]:
+    return {*notes.excluded, *notes.reviewed, *notes.crops, *(name for group in notes.alike for name in group)}
+
+
+def _with(notes: Notes, rows: Mapping[str, Noted]) -> Notes:
+    notes = notes.excluding(*(name for name, noted in rows.items() if noted.excluded))
+    notes = notes.reviewing(*(name for name, noted in rows.items() if noted.reviewed))
+    return notes.with_crops({name: noted.crop for name, noted in rows.items() if noted.crop is not None})
+
+
+def _left(notes: Notes, names: Mapping[str, str]) -> Notes:
+    """The same without files that went elsewhere, those that are alike by their new names; an empty one is gone."""
+    groups = (frozenset(names.get(name, name) for name in group) - {""} for group in notes.alike)
+    return replace(
+        notes,
+        excluded=notes.excluded - names.keys(),
+        reviewed=notes.reviewed - names.keys(),
+        crops={name: crop for name, crop in notes.crops.items() if name not in names},
+        alike=frozenset(group for group in groups if len(group) > 1),
+    )
