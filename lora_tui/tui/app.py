@@ -6,6 +6,7 @@ itself is in ``terminal``.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -101,6 +102,8 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         self._pace = Pace(SLOW_RATE if self.settings.slow else 0)
         self._frame_owed = False
         self._crashed = False
+        #: What is said on the terminal when the app has ended.
+        self.parting: list[str] = []
         self._place = ("", "")
         for entry in SCREENS:
             self.add_mode(entry.name, partial(_make, entry))
@@ -143,6 +146,13 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         """A notice over the screen, for what happened in the background; markup in it is shown, not obeyed."""
         timeout = None if severity == "information" else WARNED_SECONDS
         self.notify(plain(text, newlines=True), severity=severity, timeout=timeout, markup=False)
+
+    def tell_last(self, text: str) -> None:
+        """Say what went wrong with something that is over: as a notice, and once the app has ended on the terminal."""
+        if self._exit:
+            self.parting.append(text)
+        else:
+            self.notify_plain(text, "error")
 
     def changed(self, *changes: Change) -> None:
         """Tell every screen what changed in the workspace; hidden ones take it in when they are shown."""
@@ -431,4 +441,7 @@ def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -
     except Exception as error:
         print(terminal.crash_message(error, terminal.write_crash_file(error)), file=sys.stderr)
         return 1
+    for text in app.parting:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(plain(text), file=sys.stderr)
     return app.return_code or 0

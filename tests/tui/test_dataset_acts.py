@@ -138,3 +138,20 @@ async def test_the_tag_editor_follows_the_trash(tmp_path: Path) -> None:
         await soon(pilot, lambda: files(app).count == 3)
         await pilot.press("f3")
         await soon(pilot, lambda: "FILES  3" in screen_text(app) and "0000.png" not in screen_text(app))
+
+
+async def test_what_could_not_be_taken_back_can_be_later(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 3)
+        await pilot.press("x")
+        await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/0000.png"})
+        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        notes = tmp_path / ".lora-tui" / "dataset.toml"
+        written = notes.read_bytes()
+        notes.write_bytes(b"version = 99\n")
+        await pilot.press("u")
+        await soon(pilot, lambda: "newer version" in screen_text(app))
+        notes.write_bytes(written)
+        await pilot.press("u")
+        await soon(pilot, lambda: not load_notes(tmp_path).excluded)

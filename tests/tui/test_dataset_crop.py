@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
@@ -14,6 +20,7 @@ from lora_tui.dataset.notes import Crop, change_notes, load_notes
 from lora_tui.dataset.scan import scan_folder
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.dataset_crop import CropScreen
+from lora_tui.tui.screens.dataset_crops import Crops
 from lora_tui.tui.widgets.crop_view import CropView
 
 SIZES = {"a": (900, 600), "b": (600, 900), "c": (900, 600), "d": (100, 80)}
@@ -166,3 +173,54 @@ async def test_without_colours_and_unicode_the_part_is_framed(tmp_path: Path) ->
         await soon(pilot, lambda: drawn(app))
         await pilot.press("1")
         assert "+---" in screen_text(app) and "┌" not in screen_text(app)
+
+
+async def test_ending_while_another_program_holds_the_notes_freezes_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    make_pictures(tmp_path)
+    change_notes(tmp_path, lambda notes: notes)
+    (lock,) = (tmp_path / ".lora-tui").glob("*.lock")
+    longest, end = 0.0, False
+
+    async def beat() -> None:
+        nonlocal longest
+        last = time.monotonic()
+        while not end:
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+
+    async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
+        await pilot.press("c")
+        await soon(pilot, lambda: drawn(app))
+        held = lock.open("r+")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        await pilot.press("1", "left")
+        box = cropping(app).box
+        beating = asyncio.create_task(beat())
+        asyncio.get_running_loop().call_later(2.0, held.close)
+        app.exit()
+    end = True
+    await beating
+    assert crops(tmp_path) == {"a.png": box}
+    assert longest < 1.5
+
+
+def test_the_part_chosen_last_is_written_last(tmp_path: Path) -> None:
+    (tmp_path / ".lora-tui").mkdir()
+    row: Any = SimpleNamespace(
+        path=tmp_path / "a.png", image=SimpleNamespace(crop=None, facts=SimpleNamespace(width=600, height=600))
+    )
+    change_notes(tmp_path, lambda notes: notes.excluding("b.png"))
+    (lock,) = (tmp_path / ".lora-tui").glob("*.lock")
+    for _attempt in range(4):
+        chosen = Crops(lambda _path: tmp_path)
+        threads = []
+        with lock.open("r+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            for side, write in ((100, chosen.write), (200, chosen.finish)):
+                chosen.choose(row, Box(0, 0, side, side))
+                threads.append(threading.Thread(target=write))
+                threads[-1].start()
+                threads[-1].join(0.07)
+        for thread in threads:
+            thread.join()
+        assert crops(tmp_path) == {"a.png": Box(0, 0, 200, 200)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from caption_folders import opened
 from PIL import ImageFilter
 from tagger_builders import TAGS, make_images, make_wd14
@@ -77,3 +78,29 @@ async def test_a_missing_trigger_is_put_first_in_all_marked_after_a_preview(tmp_
         await soon(pilot, lambda: "takes it back" in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: [path.read_bytes() for path in paths] == before)
+
+
+@pytest.mark.parametrize("others", [1, 2])
+async def test_captions_that_another_program_changed_meanwhile_are_not_told_as_mended(
+    tmp_path: Path, others: int
+) -> None:
+    root = tmp_path / "hat"
+    Project.create(root, name="Hat", purpose="character", trigger="hatgirl", datasets=[root / "images"])
+    make_dataset(root, 2, folder="images")
+    paths = [root / "images" / f"000{number}.txt" for number in range(2)]
+    for path in paths:
+        path.write_bytes(b"hat, smile")
+    async with running(root, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count >= 2)
+        await pilot.press("*", "f")
+        await soon(pilot, lambda: "+ hatgirl, hat, smile" in screen_text(app))
+        for path in paths[:others]:
+            path.write_bytes(b"another hat, here")
+        await pilot.press("enter")
+        if others == 2:
+            await soon(pilot, lambda: "another program changed it meanwhile" in screen_text(app))
+            assert "takes it back" not in screen_text(app)
+        else:
+            await soon(pilot, lambda: "1 file, 1 could not be changed" in screen_text(app))
+            assert paths[1].read_bytes() == b"hatgirl, hat, smile"
+        assert {path.read_bytes() for path in paths[:others]} == {b"another hat, here"}

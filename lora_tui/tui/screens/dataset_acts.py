@@ -28,6 +28,9 @@ Back = Callable[[], str]
 Done = tuple[str, Back]
 """The words for what was done, and the way back."""
 
+GONE = frozenset({"moves.unknown", "captions.no_transaction"})
+"""Why an act can never be taken back; all other reasons may pass, so the key works again."""
+
 EMPTY = ("", -1)
 """The choice in the list of the trash that empties it."""
 
@@ -58,13 +61,18 @@ class Acts:
         self.screen.shell.rescan()
 
     def action_undo(self) -> None:
-        if self.backs:
-            start_job(self.screen, partial(self._undo, self.backs.pop()), "act", alone=False)
+        if self.backs:  # taken from the list at once: the key may be pressed again before the first is done
+            place = len(self.backs) - 1
+            start_job(self.screen, partial(self._undo, self.backs.pop(), place), "act", alone=False)
 
-    async def _undo(self, back: Back) -> None:
+    async def _undo(self, back: Back, place: int = -1) -> None:
+        """Take an act back; one that could not be is kept at its place in the list, if it has one."""
         try:
             self.screen.tell(await in_thread(back), "success")
         except Exception as error:
+            lasting = isinstance(error, UserError) and error.code in GONE
+            if place >= 0 and isinstance(error, UserError | OSError) and not lasting:
+                self.backs.insert(min(place, len(self.backs)), back)
             self.screen.tell(failure_words(self.screen.shell, error), "error")
         self.screen.shell.rescan()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lora_tui.config.schema import DataSection
+    from lora_tui.tui.app import LoraTuiApp
 
 SIDE = 1600
 """Longer side, px, at which pictures are kept while a part of them is chosen: enough to look at from near."""
@@ -80,6 +81,7 @@ class CropScreen(Acting, ModalScreen[Path], inherit_bindings=False):
         self._pictures: dict[Path, Image | str] = {}
         self._writing = asyncio.Lock()
         self._rest: Timer | None = None
+        self._is_left = False
         self.box = cropping.whole(self.image)
         self.moves = Moves(self)
 
@@ -133,8 +135,14 @@ class CropScreen(Acting, ModalScreen[Path], inherit_bindings=False):
     def on_resize(self) -> None:
         self.call_after_refresh(self.say)  # a cell of the picture is as many px as its place allows
 
-    def on_unmount(self) -> None:
-        self.crops.write_last()
+    async def on_unmount(self) -> None:
+        """When the program ends here, what is left is written first; who leaves by the key writes it on the way."""
+        if self._is_left:
+            return
+        try:
+            await in_thread(self.crops.write)
+        except UserError as error:
+            cast("LoraTuiApp", self.app).tell_last(error_words(error))
 
     def _enter(self) -> None:
         """Show the image that is looked at now."""
@@ -271,6 +279,7 @@ class CropScreen(Acting, ModalScreen[Path], inherit_bindings=False):
         self._enter()
 
     def action_leave(self) -> None:
+        self._is_left = True
         self.dismiss(self.row.path)
 
     def refusal(self, action_id: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.buckets import Box, Size
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext
+from lora_tui.tui.mishap import failure_words
+from lora_tui.tui.threads import in_thread, start_job
 
 if TYPE_CHECKING:
     from lora_tui.dataset.notes import Crop
@@ -24,6 +27,7 @@ class Crops:
         """``home`` says in whose notes an image is."""
         self._home = home
         self._guard = threading.Lock()
+        self._turn = threading.Lock()  # one writes after the other, else an older part may be written last
         self._before: dict[Path, Box | None] = {}
         self._now: dict[Path, Box | None] = {}
         self._sizes: dict[Path, Size] = {}
@@ -63,23 +67,16 @@ class Crops:
         Raises:
             UserError: the notes of a dataset cannot be written; what they should say is tried again next time.
         """
-        with self._guard:
-            wanted = {path: self._now[path] for path in self._unwritten}
-            self._unwritten = set()
-        try:
-            self._note(wanted)
-        except UserError:
+        with self._turn:
             with self._guard:
-                self._unwritten |= set(wanted)
-            raise
-
-    def write_last(self) -> None:
-        """Write what is left when the program ends; there is nobody to tell that it cannot be."""
-        if self._unwritten:
+                wanted = {path: self._now[path] for path in self._unwritten}
+                self._unwritten = set()
             try:
-                self.write()
-            except UserError:
-                return
+                self._note(wanted)
+            except BaseException:
+                with self._guard:
+                    self._unwritten |= set(wanted)
+                raise
 
     def finish(self) -> tuple[str, Callable[[], str]]:
         """Write the rest; the words for all that was done, and the way back.
@@ -100,7 +97,8 @@ class Crops:
         words = _(", ").join(part.format(count=count(number)) for part, number in zip(parts, numbers, strict=True))
 
         def back() -> str:
-            self._note(changed)
+            with self._turn:
+                self._note(changed)
             return _("taken back: {act}").format(act=words)
 
         return words, back
@@ -149,8 +147,16 @@ class Cropping:
         def left(last: Path | None) -> None:
             if crops.chosen:
                 screen.acts.do(crops.finish)
+            else:  # what was chosen and taken back again may not be written yet
+                start_job(screen, partial(self._write, crops), "act", alone=False)
             if last is not None:
                 screen.select(last)
 
         data = screen.workspace.config.data if screen.workspace.config is not None else None
         screen.app.push_screen(CropScreen(rows, start, crops, data), left)
+
+    async def _write(self, crops: Crops) -> None:
+        try:
+            await in_thread(crops.write)
+        except UserError as error:
+            self.screen.tell(failure_words(self.screen.shell, error), "error")

@@ -9,6 +9,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.caption_sets import CaptionSets
 from lora_tui.tui.mishap import failure_words
+from lora_tui.tui.screens.dataset_edits import write_edits
 from lora_tui.tui.tags.editor import Editor, Stretch
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Choice, Choose, Confirm
@@ -107,30 +108,12 @@ class Mending:
         self.screen.app.push_screen(Confirm(question, "\n".join(lines), yes=_("mend")), answered)
 
     def _apply(self, fix: str, previews: list[tuple[Editor, Preview]]) -> Done:
-        done: list[tuple[str, int]] = []
-        for editor, found in previews:
-            transaction = editor.apply(found, repeatable=False)
-            editor.session.flush()
-            if transaction.record is not None:
-                done.append((str(editor.corpus.root), transaction.record.number))
-        words = plain(fix, limit=40) + ": " + _files(sum(len(found.changes) for _editor, found in previews))
         work = self.screen.workspace
-
-        def back() -> str:
-            from lora_tui.captions.history import revert
-
-            if work.config is not None:
-                sets = CaptionSets.open(work.config, work.project)
-                try:
-                    for editor in sets.editors:
-                        for root, number in done:
-                            if root == str(editor.corpus.root):
-                                revert(editor.session, number, editor.author)
-                finally:
-                    sets.close()
-            return _("taken back: {act}").format(act=words)
-
-        return words, back
+        written = write_edits(work, previews)
+        if not written.files and written.why is not None:
+            raise written.why
+        words = plain(fix, limit=40) + ": " + _files(written.files) + written.remark
+        return words, written.way_back(work, words)
 
 
 def _files(number: int) -> str:

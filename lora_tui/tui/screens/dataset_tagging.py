@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.caption_sets import CaptionSets
+from lora_tui.tui.screens.dataset_edits import write_edits
 from lora_tui.tui.screens.tagging_flow import Parts, TaggingFlow
 from lora_tui.tui.threads import in_thread
 
@@ -93,50 +94,20 @@ class Tagging:
 
     def _write(self, sets: CaptionSets, kept: Kept, decision: Decision, author: str, scope: str) -> Done:
         """Write the captions of every dataset, each in one edit; in a thread."""
-        done: list[tuple[str, int]] = []
-        lost = written = 0
+        work = self.screen.workspace
         try:
+            by_corpus = {id(editor.corpus): editor for editor in sets.editors}
             for part, corpus in enumerate(kept.corpora):
-                editor = next(one for one in sets.editors if one.corpus is corpus)
-                editor.session.follow()
+                by_corpus[id(corpus)].session.follow()
                 corpus.refresh([image.number for image in kept.images if image.part == part])
             previews = kept.previews(decision.request, without=decision.without, scope=scope)
-            for preview in previews:
-                editor = next(one for one in sets.editors if one.corpus is preview.corpus)
-                transaction = editor.session.apply(preview, author)
-                editor.session.flush()
-                if transaction.error is not None:
-                    raise transaction.error
-                if transaction.record is not None:
-                    done.append((str(editor.corpus.root), transaction.record.number))
-                written += preview.images - len(transaction.lost)
-                lost += len(transaction.lost) + len(preview.refused)
-        except BaseException:
-            if done:
-                self._back(done, "")  # all or none of the datasets
-            raise
+            written = write_edits(work, [(by_corpus[id(one.corpus)], one) for one in previews], author)
         finally:
             sets.close()
-        text = ngettext("{models}: {count} caption written", "{models}: {count} captions written", written)
-        words = text.format(models=plain(author.partition(":")[2], limit=40), count=count(written))
-        if lost:
-            words += _(", ") + _("{count} could not be changed").format(count=count(lost))
-        return words, partial(self._back, done, words)
-
-    def _back(self, done: Sequence[tuple[str, int]], words: str) -> str:
-        from lora_tui.captions.history import revert
-
-        work = self.screen.workspace
-        if work.config is not None:
-            sets = CaptionSets.open(work.config, work.project)
-            try:
-                for editor in sets.editors:
-                    for root, number in done:
-                        if root == str(editor.corpus.root):
-                            revert(editor.session, number, editor.author)
-            finally:
-                sets.close()
-        return _("taken back: {act}").format(act=words)
+        text = ngettext("{models}: {count} caption written", "{models}: {count} captions written", written.images)
+        words = text.format(models=plain(author.partition(":")[2], limit=40), count=count(written.images))
+        words += written.remark
+        return words, written.way_back(work, words)
 
     def close(self) -> None:
         if self._sets is not None:
