@@ -185,7 +185,7 @@ def _prepare(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json
     from lora_tui.dataset.prepare.carry import carry_out, check_places
     from lora_tui.dataset.prepare.plan import make_plan
-    from lora_tui.dataset.prepare.work import is_begun
+    from lora_tui.dataset.prepare.work import is_begun, known_numbers
     from lora_tui.errors import UserError
     from lora_tui.text import plain
 
@@ -194,7 +194,13 @@ def _prepare(args: argparse.Namespace) -> int:
     if not args.dry_run:
         is_begun(args.destination, args.source, options)  # what is wrong with it is said before much is read
     with _watched(_("reading"), args) as (stopped, progress):
-        plan = make_plan(args.source, options, on_progress=progress.update, should_stop=stopped.is_set)
+        plan = make_plan(
+            args.source,
+            options,
+            numbers=known_numbers(args.destination, options),
+            on_progress=progress.update,
+            should_stop=stopped.is_set,
+        )
     if not plan.complete:
         return INTERRUPTED
     if not plan.items and not plan.refused:

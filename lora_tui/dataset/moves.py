@@ -81,6 +81,21 @@ def trash(folder: Path, images: Sequence[Path]) -> Move:
         return _carry_out(home, Move(number, "trash", time.time(), tuple(pairs), len(groups), heads=frozenset(groups)))
 
 
+def set_aside(folder: Path, files: Sequence[Path]) -> Move:
+    """Put these very files into the trash of the dataset that ``folder`` belongs to, whatever else belongs to them.
+
+    Raises:
+        UserError: as :func:`trash`.
+    """
+    home = home_of(folder)
+    with _turn(home):
+        number = _next(home)
+        names = [_inside(home, file) for file in files]
+        pairs = tuple((name, f"{HOME}/trash/{number}/{name}") for name in names)
+        images = sum(is_image_name(PurePosixPath(name).name) for name in names)
+        return _carry_out(home, Move(number, "trash", time.time(), pairs, images, heads=frozenset(names)))
+
+
 def move(folder: Path, images: Sequence[Path], target: Path) -> Move:
     """Move images and their companions into ``target``, which is made if it is missing; masks into one within it.
 

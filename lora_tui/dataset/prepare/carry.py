@@ -13,6 +13,7 @@ from typing import Any
 from lora_tui.captions.journal.log import HOME, home_of
 from lora_tui.dataset.notes import Notes, change_notes, load_notes
 from lora_tui.dataset.prepare.crew import Crew
+from lora_tui.dataset.prepare.gone import tidy
 from lora_tui.dataset.prepare.plan import Item, Plan, rooted
 from lora_tui.dataset.prepare.report import write_reports
 from lora_tui.dataset.prepare.trouble import cannot_write
@@ -99,7 +100,8 @@ def carry_out(
     """Make the images of a plan below ``destination``, which is empty, not there, or holds a part of the same work.
 
     An image that fails is named and the others are made. What earlier runs made is not made again, unless its original
-    has changed; what somebody changed since is left alone.
+    has changed; what somebody changed since is left alone. What the source has no more goes into the trash of the
+    destination.
 
     Args:
         workers: processes that work at the same time.
@@ -117,6 +119,7 @@ def carry_out(
     with Work(destination, plan) as work:
         run = _Run(plan, work, on_progress)
         try:
+            run.kept += tidy(plan, work)
             complete = run.carry_out(max(workers, 1), should_stop) and plan.complete
             report = write_reports(plan, work, run.failed, complete=complete)
             _carry_notes(plan.source, destination)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +56,7 @@ class Item:
     """An image and what will become of it.
 
     Attributes:
-        number: among all images of the source, from 1.
+        number: among all images of the source, from 1; one that it got in an earlier run stays its own.
         pieces: the files that will be made of it.
         copies: the files that are copied with it, and their new names below the destination.
         mask: its mask.
@@ -126,11 +126,18 @@ class Plan:
 
 
 def make_plan(
-    source: Path, options: Options, *, on_progress: Progress | None = None, should_stop: Stop | None = None
+    source: Path,
+    options: Options,
+    *,
+    numbers: Mapping[str, int] | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
 ) -> Plan:
     """What preparing the images below ``source`` will do. Reads names and headers, and writes nothing.
 
     Args:
+        numbers: those that images have already, by their keys, from
+            :func:`~lora_tui.dataset.prepare.work.known_numbers`; the others get numbers that nothing ever had.
         on_progress: called with the number of images looked at, now and then.
         should_stop: asked now and then; once it says yes, the plan ends and is not complete.
 
@@ -140,14 +147,22 @@ def make_plan(
     check_parts(checked(options))
     _mask_folder(options)  # one that is missing is said before anything is read
     scan = scan_folder(rooted(source), on_progress=on_progress, should_stop=should_stop)
-    return plan_scan(scan, source, options, should_stop=should_stop)
+    return plan_scan(scan, source, options, numbers=numbers, should_stop=should_stop)
 
 
-def plan_scan(scan: Scan, source: Path, options: Options, *, should_stop: Stop | None = None) -> Plan:
+def plan_scan(
+    scan: Scan,
+    source: Path,
+    options: Options,
+    *,
+    numbers: Mapping[str, int] | None = None,
+    should_stop: Stop | None = None,
+) -> Plan:
     """The same for images that were read already, as when one option after the other is tried on them.
 
     Args:
         scan: of ``source`` alone.
+        numbers: as in :func:`make_plan`.
 
     Raises:
         UserError: an option is wrong or a part that it needs is missing.
@@ -156,8 +171,8 @@ def plan_scan(scan: Scan, source: Path, options: Options, *, should_stop: Stop |
     root = rooted(source)
     planner = _Planner(root, options, _mask_folder(options))
     complete = scan.complete
-    for number, image in enumerate(scan.images, start=1):
-        if number % STOP_EVERY == 0 and should_stop is not None and should_stop():
+    for place, (image, number) in enumerate(_numbered(scan.images, numbers or {}), start=1):
+        if place % STOP_EVERY == 0 and should_stop is not None and should_stop():
             complete = False
             break
         planner.add(image, number)
@@ -170,6 +185,17 @@ def plan_scan(scan: Scan, source: Path, options: Options, *, should_stop: Stop |
         tuple(one for one in scan.problems if one.severity != "error" and one.code != "image.excluded"),
         complete,
     )
+
+
+def _numbered(images: Sequence[DatasetImage], known: Mapping[str, int]) -> Iterator[tuple[DatasetImage, int]]:
+    """Each image with its number: the one that it has, else its place, where nothing ever had that, else a new one."""
+    used = frozenset(known.values())
+    unused = max((len(images), *used))
+    for place, image in enumerate(images, start=1):
+        number = known.get(image.relative)
+        if number is None and place in used:
+            number = unused = unused + 1
+        yield image, number or place
 
 
 def plan_one(image: DatasetImage, source: Path, options: Options) -> Item:

@@ -21,6 +21,7 @@ from lora_tui.dataset.prepare.trouble import WRITER
 from lora_tui.dataset.prepare.work import Work
 from lora_tui.dataset.problems import Problem
 from lora_tui.files import default_mode
+from lora_tui.text import _
 
 JSON, CSV = "report.json", "report.csv"
 VERSION = 1
@@ -66,8 +67,11 @@ def _rows(plan: Plan, work: Work, failures: Mapping[str, Problem]) -> Iterator[d
         record = work.record(item.key)
         if problem is not None:
             row |= {"status": "failed", **_reason(problem)}
-        elif record is None:
+        elif record is None or record["source"] is None:
             row |= {"status": "waiting"}
+        elif all(file.get("away") for file in record["files"]):
+            message = _("Somebody has put it away in the new folder.")
+            row |= {"status": "left out", "code": "prepare.away", "message": message, "remedy": ""}
         else:
             row |= {"status": "done", "notes": list(item.notes), "cut": round(item.cut, 4)}
             row["files"] = list(_files(item, record))
@@ -94,6 +98,7 @@ def _files(item: Item, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "flipped": piece.flipped,
             **({"ground": row["ground"]} if "ground" in row else {}),
             **({"kept": True} if row.get("kept") else {}),
+            **({"away": True} if row.get("away") else {}),
         }
 
 

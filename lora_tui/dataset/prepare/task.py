@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.dataset.prepare.carry import WORKERS, Progress, carry_out, check_places
 from lora_tui.dataset.prepare.options import options_from
 from lora_tui.dataset.prepare.plan import make_plan
+from lora_tui.dataset.prepare.work import known_numbers
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -42,6 +43,7 @@ def work(request: Mapping[str, Any], report: Report) -> dict[str, Any]:
     plan = make_plan(
         source,
         options,
+        numbers=known_numbers(destination, options),
         on_progress=lambda done: report.progress("reading", done, 0),
         should_stop=report.should_stop,
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.captions.journal.log import HOME
+from lora_tui.dataset.companions import is_image_name
 from lora_tui.dataset.prepare.options import Options
 from lora_tui.dataset.prepare.plan import Item, Plan, rooted
 from lora_tui.dataset.prepare.trouble import WRITER, cannot_write
@@ -89,23 +90,30 @@ class Work:
         return {"version": VERSION, "source": str(self._plan.source), "options": self._plan.options.as_dict()}
 
     def is_done(self, item: Item) -> bool:
-        """Whether an item was made from the image as it is now, and all its files are still there."""
+        """Whether an item was made from the image as it is now, and all its files are there or put away by somebody."""
         record = self.record(item.key)
         if record is None or record["source"] != _stamp(item):
             return False
-        return all(_state(self.destination / name) is not None for name in _written(record))
+        rows = rows_of(record)
+        return {row["name"] for row in rows} == set(item.names) and all(
+            row.get("away") or not is_lost(row, self.destination) for row in rows
+        )
 
     def claim(self, item: Item) -> Claim:
         """What may be done with files that have the names of an item."""
         record = self.record(item.key)
-        written = {} if record is None else _written(record)
+        rows = {} if record is None else {row["name"]: row for row in rows_of(record)}
         replace: list[str] = []
         keep: list[str] = []
         for name in item.names:
-            if name in written:
-                unchanged = _state(self.destination / name) in (written[name], None)
-                (replace if unchanged else keep).append(name)
+            if name in rows:
+                (replace if is_ours(rows[name], self.destination) else keep).append(name)
         return Claim(tuple(replace), tuple(keep))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The images that were made, those that the source has no more among them."""
+        return tuple(self._done)
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What is known of a done item; none when it is not done."""
@@ -121,8 +129,20 @@ class Work:
         Raises:
             OSError: the disk is full or cannot be written.
         """
-        record = {"done": item.key, "source": _stamp(item), "files": reply["files"], "copies": reply["copies"]}
-        self._done[item.key] = self._add(record)
+        made = {"files": reply["files"], "copies": reply["copies"]}
+        self.note({"done": item.key, "number": item.number, "source": _stamp(item), **made})
+
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Note another record of a done item; one without files means that nothing is left of it.
+
+        Raises:
+            OSError: as :meth:`finish`.
+        """
+        place = self._add(record)
+        if rows_of(record):
+            self._done[record["done"]] = place
+        else:
+            self._done.pop(record["done"], None)
 
     def _open(self) -> None:
         fresh = not self.path.exists()
@@ -167,8 +187,10 @@ class Work:
                 if "head" in entry:
                     self._require_same(entry["head"], head)
                 elif "done" in entry:
-                    self._done[entry["done"]] = offset, len(line)
-                    _written(entry)
+                    if rows_of(entry):
+                        self._done[entry["done"]] = offset, len(line)
+                    else:
+                        self._done.pop(entry["done"], None)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise _damaged(self.path) from error
         if self._size == 0:
@@ -244,6 +266,22 @@ def is_begun(destination: Path, source: Path, options: Options) -> bool:
     return True
 
 
+def known_numbers(destination: Path, options: Options) -> dict[str, int]:
+    """The numbers that images have in the names of a preparation that lies at ``destination``, by their keys.
+
+    Also of images that the source has no more. Empty when names have no number, and where nothing can be read.
+    """
+    found: dict[str, int] = {}
+    if "{number" not in options.name:
+        return found
+    with contextlib.suppress(OSError), (rooted(destination) / HOME / FOLDER / FILE).open("rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                found[str(entry["done"])] = int(entry["number"])
+    return found
+
+
 def _damaged(path: Path) -> UserError:
     return UserError(
         _("The work file of the preparation is damaged."),
@@ -290,16 +328,35 @@ def _stamp(item: Item) -> list[Any]:
     return found
 
 
-def _written(record: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """The files of a record with their bytes and times of change; those that somebody else wrote are equal to none."""
-    rows = (*record["files"], *record["copies"])
-    return {row["name"]: (-1, -1) if row.get("kept") else (row["bytes"], row["mtime_ns"]) for row in rows}
+def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is noted of each file of a record: images first, then what goes along with them."""
+    return [*record["files"], *record["copies"]]
+
+
+def is_lost(row: Mapping[str, Any], destination: Path) -> bool:
+    """Whether a file that was written is not there, or is empty as a power cut leaves it.
+
+    An empty caption is a wish of whoever emptied it; what a power cut empties has the time at which it was written.
+    """
+    state = _state(destination / row["name"])
+    if state is None:
+        return True
+    if state[0] or not row["bytes"]:
+        return False
+    return is_image_name(row["name"].rpartition("/")[2]) or state[1] == row["mtime_ns"]
+
+
+def is_ours(row: Mapping[str, Any], destination: Path) -> bool:
+    """Whether a file may be written again: nobody has changed it or put it away since it was written."""
+    if is_lost(row, destination):
+        return not row.get("away")
+    return not row.get("kept") and _state(destination / row["name"]) == (row["bytes"], row["mtime_ns"])
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """Bytes and time of change of a file; none when it is not there or empty, as a power cut may leave it."""
+    """Bytes and time of change of a file; none when it is not there."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return (status.st_size, status.st_mtime_ns) if status.st_size else None
+    return status.st_size, status.st_mtime_ns

@@ -96,8 +96,7 @@ class Maker:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._folders.add(path.parent)
             if name in keep:
-                status = path.stat()
-                return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "digest": "", "kept": True}
+                return _kept(path)
             if name in replace:
                 write_atomic(path, data, durable=False, by=WRITER)
             else:
@@ -125,6 +124,15 @@ class Maker:
             if status.st_size and path.read_bytes() != data:
                 raise
             write_atomic(path, data, durable=False, by=WRITER)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What is noted of a file that somebody changed, or put away."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return {"bytes": 0, "mtime_ns": 0, "digest": "", "kept": True, "away": True}
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "digest": "", "kept": True}
 
 
 def _bytes_of(path: Path) -> bytes:
