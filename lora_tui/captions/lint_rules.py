@@ -16,6 +16,7 @@ from lora_tui.captions.profile import OURS
 from lora_tui.captions.query.corpus import EntryLike, text_of
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.tokens import most_tokens
+from lora_tui.captions.trigger import has_word
 from lora_tui.captions.view import View, caption_view, captions_of, view
 from lora_tui.captions.vocabulary import folded
 from lora_tui.text import _, count, ngettext, plain
@@ -205,7 +206,7 @@ def trigger_rules(look: Look) -> Iterator[Found]:
     elif folded(trigger) in look.keys:
         message = _("The trigger word is written in another case: {trigger} is wanted.")
         yield Found("trigger.case", message.format(trigger=shown), fix, severity="error")
-    elif not (look.is_prose and re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", look.text)):
+    elif not (look.is_prose and has_word(look.text, trigger)):
         yield Found(
             "trigger.missing", _("The trigger word {trigger} is missing.").format(trigger=shown), fix, "", "error"
         )

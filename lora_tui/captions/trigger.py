@@ -1,7 +1,8 @@
-"""Is a word fit to be a trigger word: new to the dataset, to the tag lists and to the text encoder?"""
+"""Trigger words: is one new to the dataset, to the tag lists and to the text encoder; does a text have it?"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -11,6 +12,8 @@ from lora_tui.captions.vocabulary import folded
 from lora_tui.text import _, count, ngettext, plain
 
 _MOST_TOKENS = 4
+_SIGN = r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+"""A sign of words that stand apart from each other, as those of Chinese, Japanese and Korean do not."""
 
 
 class KnownTags(Protocol):
@@ -31,6 +34,15 @@ class TriggerProblem:
     code: str
     message: str
     severity: Literal["error", "warning"] = "warning"
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether a text has a word, or a few, and not only as a part of longer ones: ``man`` is not in ``woman``."""
+    if word not in text:
+        return False
+    before = rf"(?<!{_SIGN})" if re.match(_SIGN, word) else ""
+    behind = rf"(?!{_SIGN})" if re.match(_SIGN, word[-1:]) else ""
+    return re.search(before + re.escape(word) + behind, text) is not None
 
 
 def check_trigger(

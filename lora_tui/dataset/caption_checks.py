@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from lora_tui.captions.document import CaptionDocument, problem_text, split_tags
 from lora_tui.captions.encodings import likely_encoding
 from lora_tui.captions.files import no_caption_file, read_caption, sidecar_names
+from lora_tui.captions.trigger import has_word
 from lora_tui.dataset.companions import owners_among
 from lora_tui.dataset.scan import DatasetImage, Problem
 from lora_tui.errors import UserError
@@ -124,9 +125,9 @@ class CaptionChecks:
         return ""
 
     def _trigger_problem(self, path: Path, line: str) -> Problem | None:
-        if self._trigger in line:
+        if has_word(line, self._trigger):
             return None
-        if self._trigger.casefold() in line.casefold():
+        if has_word(line.casefold(), self._trigger.casefold()):
             message = _("The trigger word is written in another case: {trigger} is wanted.")
             code, remedy = "trigger.case", _("Write it the same way everywhere.")
         else:

@@ -17,7 +17,7 @@ from lora_tui.dataset.buckets import Fit
 from lora_tui.dataset.caption_checks import CaptionChecks
 from lora_tui.dataset.closeups import check_closeup
 from lora_tui.dataset.file_checks import check_file, check_twice
-from lora_tui.dataset.pixel_checks import check_pixels
+from lora_tui.dataset.pixel_checks import check_pixels, fills_transparency
 from lora_tui.dataset.scan import CAPTION_EXTENSIONS, DatasetImage, Problem, Progress, Scan, Stop, natural_key
 from lora_tui.dataset.set_checks import check_alike, check_number, check_set
 from lora_tui.text import _, count
@@ -68,6 +68,7 @@ def check_dataset(
     found = list(scan.problems)
     found.extend(check_number(scan, purpose))
     captions = CaptionChecks(endings, trigger)
+    becomes_white = not decode and fills_transparency(config)
     of_class = {number for number, own in enumerate(all_settings(config)) if own.regularisation} if config else set()
     for number, image in enumerate(scan.images):
         if number % _CHUNK == 0:
@@ -75,7 +76,7 @@ def check_dataset(
                 break
             if on_progress is not None and not decode:
                 on_progress(number)
-        found.extend(_image_problems(image, decode=decode))
+        found.extend(_image_problems(image, becomes_white=becomes_white))
         found.extend(check_file(image))
         found.extend(_fit_problems(image, fit(image)))
         found.extend(captions.check(image, subject=image.dataset not in of_class))
@@ -99,8 +100,8 @@ def _warning(path: Path, code: str, message: str, remedy: str) -> Problem:
     return Problem(path, code, message, remedy, "warning")
 
 
-def _image_problems(image: DatasetImage, *, decode: bool) -> Iterator[Problem]:
-    if image.facts.alpha and not decode:
+def _image_problems(image: DatasetImage, *, becomes_white: bool) -> Iterator[Problem]:
+    if image.facts.alpha and becomes_white:
         message = _("The image may have transparent areas, which become white.")
         yield _warning(image.path, "image.alpha", message, _("Put it on the background you want."))
     if image.facts.animated:

@@ -1,6 +1,7 @@
 """What a dataset shows and what is missing: views, framing, angles, expressions, light, things in the way.
 
-Told from captions (tags or prose) and, where a tagger has looked, from its scores. Nothing is concluded from silence:
+Told from captions (tags or prose) and, where a tagger has looked, from its scores. Of a tag the last word says what it
+is: ``dark hair`` is no night and ``evening gown`` no low sun. Nothing is concluded from silence:
 an aspect that few captions speak of is unknown, not missing.
 """
 
@@ -73,8 +74,12 @@ ASPECTS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         N_("light"),
         {
             "day": (N_("daylight"), "day, daylight, sunlight, sunny, blue sky, daytime"),
-            "night": (N_("night"), "night, night sky, moonlight, dark, nighttime, starry sky"),
-            "low": (N_("low sun"), "sunset, sunrise, dusk, dawn, golden hour, evening, twilight"),
+            "night": (N_("night"), "night, night sky, moonlight, dark, in the dark, nighttime, starry sky, dark sky"),
+            "low": (
+                N_("low sun"),
+                "sunset, sunrise, dusk, dawn, golden hour, evening, in the evening, evening light, evening sun, "
+                "twilight",
+            ),
             "indoors": (N_("indoors"), "indoors, indoor, lamp, candlelight, studio light, studio lighting"),
             "back": (N_("back light"), "backlighting, backlit, back light, rim light, rim lighting, silhouette"),
         },
@@ -106,13 +111,36 @@ _OF_PURPOSE = {
 _GENERAL = ("framing", "angle", "light")
 
 
-def _pattern(words: str) -> re.Pattern[str]:
-    terms = sorted((re.escape(" ".join(word.split())) for word in words.split(",")), key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(terms)})(?![\w-])")
+_SEPARATOR = re.compile(r"[,;，、]|[.!?。！？](?:\s|$)")
+_PROSE = re.compile(r"(?<![\w-])(?:a|an|the|of|in|on|at|with|and|is|are|his|her|their|its)(?![\w-])")
+"""Words that make prose of what has them."""
+_MOST_WORDS = 4
+"""Words of a tag; more are prose."""
+_DOUBTFUL = frozenset({"dark", "evening", "cropped"})
+"""In prose these tell more often of a thing than of the picture, unless they stand at the end."""
+_END = r"[^\w,]*(?:\d[\d.]*)?[^\w,]*(?:,|$)"
+"""The end of a tag behind its last word: brackets and a weight."""
+
+
+def _any_of(terms: Iterable[str]) -> str:
+    return rf"(?<![\w-])(?:{'|'.join(re.escape(term) for term in terms)})(?![\w-])"
+
+
+def _patterns(words: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds terms in tags, and what finds them in prose.
+
+    In tags only terms of several words, and doings such as ``holding``, may have other words behind them.
+    """
+    terms = sorted((" ".join(word.split()) for word in words.split(",")), key=len, reverse=True)
+    certain = [term for term in terms if term not in _DOUBTFUL]
+    leading = [term for term in certain if " " in term or "-" in term or term.endswith("ing")]
+    last = _any_of(terms) + _END
+    in_tags = f"{last}|{_any_of(leading)}" if leading else last
+    return re.compile(in_tags), re.compile(f"{last}|{_any_of(certain)}")
 
 
 _PATTERNS = {
-    (aspect, kind): _pattern(words)
+    (aspect, kind): _patterns(words)
     for aspect, (_title, kinds) in ASPECTS.items()
     for kind, (_name, words) in kinds.items()
 }
@@ -204,7 +232,7 @@ def coverage(
         text = _spoken(caption, seen)
         spoken_of = set()
         for key in wanted:
-            if _PATTERNS[key].search(text):
+            if _is_told(key, text):
                 counts[key] += 1
                 spoken_of.add(key[0])
         for name in spoken_of:
@@ -226,11 +254,20 @@ def coverage(
 
 def shows(caption: str, aspect: str, kind: str, scores: Mapping[str, float] | None = None) -> bool:
     """Whether a caption, or a tagger's scores for its image, say that it shows a kind of an aspect, by their names."""
-    return bool(_PATTERNS[aspect, kind].search(_spoken(caption, scores or {})))
+    return _is_told((aspect, kind), _spoken(caption, scores or {}))
 
 
-def _spoken(caption: str, scores: Mapping[str, float]) -> str:
-    """A caption and the tags that a tagger is sure of, as one text without case, underscores and escapes."""
+def _is_told(key: tuple[str, str], spoken: tuple[str, str]) -> bool:
+    return any(pattern.search(text) for pattern, text in zip(_PATTERNS[key], spoken, strict=True) if text)
+
+
+def _spoken(caption: str, scores: Mapping[str, float]) -> tuple[str, str]:
+    """The tags of a caption and those that a tagger is sure of, and its prose, without case, underscores, escapes."""
     sure = (tag for tag, score in scores.items() if score >= SURE)
-    text = ", ".join([caption, *sure])
-    return " ".join(text.replace("_", " ").replace("\\", "").casefold().split())
+    text = ", ".join([caption, *sure]).replace("_", " ").replace("\\", "").casefold()
+    tags: list[str] = []
+    prose: list[str] = []
+    for part in _SEPARATOR.split(" ".join(text.split())):
+        is_prose = part.count(" ", 1) >= _MOST_WORDS or _PROSE.search(part)
+        (prose if is_prose else tags).append(part.strip())
+    return ", ".join(tags), ", ".join(prose)

@@ -51,7 +51,7 @@ def check_file(image: DatasetImage) -> Iterator[Problem]:
         message = _("The image has 16 bits a channel; it is trained with 8.")
         remedy = _("See whether it is not too dark: dataset prepare writes 8 bits.")
         yield Problem(image.path, "image.deep", message, remedy, "note")
-    longer, shorter = max(facts.width, facts.height), max(min(facts.width, facts.height), 1)
+    longer, shorter = max(image.width, image.height), max(min(image.width, image.height), 1)
     if longer / shorter >= EXTREME:
         message = _("One side of the image is {ratio:.1f} times the other.").format(ratio=longer / shorter)
         remedy = _("Cut the part that matters: much of it is lost in any bucket.")

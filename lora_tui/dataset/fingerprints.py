@@ -1,7 +1,7 @@
 """Fingerprints of images kept between runs of the program: one SQLite file in the cache folder.
 
-An entry is valid for one path, size and time of change. The store is a convenience: when it cannot be
-opened or is damaged, everything works without it, only slower.
+An entry is valid for one path, size and time of change, and for the part of the image that is used. The store is a
+convenience: when it cannot be opened or is damaged, everything works without it, only slower.
 """
 
 from __future__ import annotations
@@ -106,4 +106,7 @@ class FingerprintStore:
 
 
 def _key(image: DatasetImage) -> tuple[bytes, int, int]:
-    return os.fsencode(os.path.abspath(image.path)), image.facts.size, image.facts.mtime_ns  # noqa: PTH100 - links stay
+    path = os.fsencode(os.path.abspath(image.path))  # noqa: PTH100 - links stay
+    if (part := image.crop) is not None:  # that is another picture
+        path += b"\0%d,%d,%d,%d" % (part.left, part.top, part.right, part.bottom)
+    return path, image.facts.size, image.facts.mtime_ns

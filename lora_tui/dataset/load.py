@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.batches import PlannedImage
-from lora_tui.dataset.buckets import Fit, Size
+from lora_tui.dataset.buckets import Box, Fit, Size
 from lora_tui.dataset.facts import ImageFacts, open_with_pillow, read_facts
 from lora_tui.dataset.verdicts import damaged
 from lora_tui.errors import UserError
@@ -67,14 +67,7 @@ def load_image(
 def _source(path: Path, fit: Fit, background: tuple[int, int, int], planned: ImageFacts | None) -> Image.Image:
     """The part of the image that is fitted, upright and without transparency, large enough for the fit."""
     enough = Size(fit.resize.width * _SPARE, fit.resize.height * _SPARE)
-    if fit.source is None:
-        return open_upright(path, background=background, at_least=enough, planned=planned)
-    box, facts = fit.source, planned or read_facts(path)
-    whole = Size(-(-enough.width * facts.width // box.width), -(-enough.height * facts.height // box.height))
-    upright = open_upright(path, background=background, at_least=whole, planned=planned)
-    across, down = upright.width / facts.width, upright.height / facts.height
-    corners = box.left * across, box.top * down, box.right * across, box.bottom * down
-    return upright.crop(tuple(round(corner) for corner in corners))  # type: ignore[arg-type]
+    return _look(path, background, enough, planned, fit.source)[0]
 
 
 def open_upright(
@@ -96,38 +89,59 @@ def open_upright(
     return _look(path, background, at_least, planned)[0]
 
 
-def look_at(path: Path, at_least: Size) -> tuple[Image.Image, bool]:
+def look_at(path: Path, at_least: Size, part: Box | None = None) -> tuple[Image.Image, bool]:
     """The image as :func:`open_upright` gives it, on white, and whether any pixel of it is not fully opaque.
+
+    Args:
+        at_least: as :func:`open_upright`.
+        part: look at nothing but this of it, px of the upright image; ``at_least`` is the part's size then.
 
     Raises:
         UserError: as :func:`load_image`.
     """
-    return _look(path, WHITE, at_least, None)
+    return _look(path, WHITE, at_least, None, part)
 
 
 def _look(
-    path: Path, background: tuple[int, int, int], at_least: Size | None, planned: ImageFacts | None
+    path: Path,
+    background: tuple[int, int, int],
+    at_least: Size | None,
+    planned: ImageFacts | None,
+    part: Box | None = None,
 ) -> tuple[Image.Image, bool]:
     facts = read_facts(path)
     if planned is not None:
         must_be_as_scanned(path, planned, facts)
+    turn = turns().get(facts.orientation)
+    if at_least is not None and part is not None:
+        width, height = at_least.width * facts.width, at_least.height * facts.height
+        at_least = Size(-(-width // part.width), -(-height // part.height))
     with _in_turn(facts), decoding(path) as opened:
         if at_least is not None:
             lies = facts.orientation >= 5
             opened.draft(None, (at_least.height, at_least.width) if lies else (at_least.width, at_least.height))
         opened.load()
-        clear = facts.alpha and _is_clear(opened)
+        alpha = _alpha(opened) if facts.alpha else None
         flat = _flatten(opened, background)
-    turn = turns().get(facts.orientation)
-    return (flat if turn is None else flat.transpose(turn)), clear
+    clear = alpha is not None and int(_upright(alpha, turn, facts, part).getextrema()[0]) < 255  # type: ignore[arg-type]
+    return _upright(flat, turn, facts, part), clear
 
 
-def _is_clear(image: Image.Image) -> bool:
-    """Whether any pixel of a loaded image is not fully opaque."""
+def _upright(image: Image.Image, turn: Image.Transpose | None, facts: ImageFacts, part: Box | None) -> Image.Image:
+    """An image turned upright, or a part of it; it may be a smaller version of what ``facts`` describe."""
+    upright = image if turn is None else image.transpose(turn)
+    if part is None:
+        return upright
+    across, down = upright.width / facts.width, upright.height / facts.height
+    corners = part.left * across, part.top * down, part.right * across, part.bottom * down
+    return upright.crop(tuple(round(corner) for corner in corners))  # type: ignore[arg-type]
+
+
+def _alpha(image: Image.Image) -> Image.Image | None:
+    """How opaque the pixels of a loaded image are; none when nothing says so."""
     if "A" not in image.getbands() and "transparency" not in image.info:
-        return False
-    lowest = (image if image.mode == "RGBA" else image.convert("RGBA")).getchannel("A").getextrema()[0]
-    return int(lowest) < 255  # type: ignore[arg-type]
+        return None
+    return (image if image.mode == "RGBA" else image.convert("RGBA")).getchannel("A")
 
 
 def _in_turn(facts: ImageFacts) -> AbstractContextManager[object]:

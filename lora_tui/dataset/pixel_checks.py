@@ -48,8 +48,9 @@ def check_pixels(
         for problem in pool.map(_decoded, doubtful):
             if problem is not None:
                 yield problem
+    becomes_white = fills_transparency(config)
     for image, cells in zip(images, prints, strict=True):
-        if cells is not None and cells[CLEAR]:
+        if cells is not None and cells[CLEAR] and becomes_white:
             message = _("The image has transparent areas, which become white.")
             yield Problem(image.path, "image.alpha", message, _("Put it on the background you want."), "warning")
         if cells is not None and is_blurred(cells[SHARP]):
@@ -60,6 +61,11 @@ def check_pixels(
     yield from _near_duplicates(images, groups)
     if config is not None:
         yield from check_held_out(images, prints, groups, config)
+
+
+def fills_transparency(config: Config | None) -> bool:
+    """Whether transparent areas become white; they do not matter where they say which part of an image counts."""
+    return config is None or config.masks.source != "alpha"
 
 
 def _decoded(image: DatasetImage) -> Problem | None:

@@ -83,7 +83,8 @@ def check_set(images: Sequence[DatasetImage], purpose: str, texts: Sequence[str]
 
 def check_alike(images: Sequence[DatasetImage], found: Sequence[Problem]) -> Iterator[Problem]:
     """Whether too many of the images are like others, by the groups in ``found``."""
-    alike = sum(len(problem.others) for problem in found if problem.code in ("image.identical", "image.similar"))
+    groups = (problem for problem in found if problem.code in ("image.identical", "image.similar"))
+    alike = len({path for problem in groups for path in (problem.path, *problem.others)})
     if len(images) >= ENOUGH and alike > MAX_ALIKE * len(images):
         message = _("{share:.0%} of the images are nearly the same as another one.").format(share=alike / len(images))
         remedy = _("Replace them by different ones: the LoRA learns what repeats by heart.")

@@ -1,9 +1,9 @@
 """Near-duplicates: images that show nearly the same picture, so that validation never sees a trained one.
 
-A fingerprint is the picture as 17 x 16 grey cells, a byte more that tells how sharp it is, and one that tells whether
-a pixel of it is not opaque. Two pictures
-are near-duplicates when few of the comparisons between neighbouring cells differ (difference hash, 256 bits)
-and the cells also correlate strongly; the second test keeps figures apart that merely share a plain background.
+A fingerprint is the picture, or the part of it that a person chose, as 17 x 16 grey cells, a byte more that tells how
+sharp it is, and one that tells whether a pixel of it is not opaque. Two pictures are near-duplicates when few of the
+comparisons between neighbouring cells differ (difference hash, 256 bits) and the cells also correlate strongly; the
+second test keeps figures apart that merely share a plain background.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def fingerprint(image: DatasetImage) -> bytes | None:
     from PIL import Image
 
     try:
-        upright, clear = look_at(image.path, Size(SIDE, SIDE))
+        upright, clear = look_at(image.path, Size(SIDE, SIDE), image.crop)
     except UserError as error:
         remember_damage(image.path, image.facts, error)
         return None

@@ -64,7 +64,7 @@ def tables(images: Sequence[DatasetImage], config: Config, tags: Mapping[str, in
 
 
 def _sides(images: Sequence[DatasetImage]) -> Table:
-    sides = [min(image.facts.width, image.facts.height) for image in images]
+    sides = [min(image.width, image.height) for image in images]
     labels = _between(SIDES, "px")
     each = tuple(labels[bisect.bisect_right(SIDES, side)] for side in sides)
     median = f"{round(middle.median(sides))} px" if sides else ""
@@ -72,7 +72,7 @@ def _sides(images: Sequence[DatasetImage]) -> Table:
 
 
 def _ratios(images: Sequence[DatasetImage]) -> Table:
-    ratios = [image.facts.width / max(image.facts.height, 1) for image in images]
+    ratios = [image.width / max(image.height, 1) for image in images]
     labels = (
         _("very tall"),
         _("tall, 1:2"),

@@ -112,6 +112,15 @@ def test_the_trigger_word(good: Path) -> None:
     assert found(good, trigger="hatgirl") == {"1.txt": "trigger.case", "2.txt": "trigger.missing"}
 
 
+def test_the_trigger_word_is_no_part_of_another(good: Path) -> None:
+    for number, text in enumerate(("woman, smile", "workMan", "a man, smiling")):
+        (good / f"{number}.txt").write_text(text)
+    assert found(good, trigger="man") == {"0.txt": "trigger.missing", "1.txt": "trigger.missing"}
+    for number, text in enumerate(("一个帽子女孩在街上", "帽子女孩, 1girl", "女孩")):
+        (good / f"{number}.txt").write_text(text)
+    assert found(good, trigger="帽子女孩") == {"2.txt": "trigger.missing"}
+
+
 def test_a_folder_of_regularisation_images_is_one_note(good: Path, tmp_path: Path, draw: Draw) -> None:
     others = tmp_path / "others"
     others.mkdir()
@@ -146,6 +155,7 @@ def test_captions_that_are_badly_separated(good: Path) -> None:
 def test_captions_shared_and_without_an_image(good: Path, draw: Draw) -> None:
     draw(64, 64, 9).save(good / "0.jpg")
     (good / "gone.txt").write_text("x")
+    (good / "1.wd14.txt").write_text("x")  # another caption of 1.png
     assert found(good) == {"0.txt": "caption.shared", "gone.txt": "caption.orphan"}
 
 

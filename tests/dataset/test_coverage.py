@@ -52,3 +52,31 @@ def test_an_image_counts_once_for_a_kind() -> None:
     (expression,) = [aspect for aspect in found.aspects if aspect.name == "expression"]
     assert {kind.name: kind.images for kind in expression.kinds}["smiling"] == 1
     assert (expression.known, found.images) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        *("1girl, dark hair, indoor_plant", "dark blue dress", "woman in an evening gown", "dark-skinned female"),
+        *("cropped jacket", "smile precure", "a girl with dark skin in a cropped jacket"),
+    ],
+)
+def test_a_word_for_a_thing_tells_nothing_of_the_picture(caption: str) -> None:
+    assert not any(number for kinds in shown([caption]).values() for number in kinds.values())
+
+
+@pytest.mark.parametrize(
+    ("caption", "aspect", "kind"),
+    [
+        *(("dark", "light", "night"), ("zob, (light_smile:1.2), hat", "expression", "smiling")),
+        *(("holding sword, dark hair", "occlusion", "held"), ("late evening", "light", "low")),
+        *(("She walks home in the evening and sings.", "light", "low"), ("close-up shot", "framing", "closeup")),
+        *(
+            ("a portrait of a woman", "framing", "closeup"),
+            ("[[sunset]]", "light", "low"),
+            ("zob, :d", "expression", "smiling"),
+        ),
+    ],
+)
+def test_what_tags_and_prose_tell_counts(caption: str, aspect: str, kind: str) -> None:
+    assert shown([caption])[aspect][kind] == 1

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.ImageFilter import GaussianBlur
 
 from lora_tui.config.schema import Config, DatasetEntry
+from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.checks import check_dataset
+from lora_tui.dataset.notes import Crop, change_notes
 from lora_tui.dataset.problems import Problem
 from lora_tui.dataset.scan import scan_datasets, scan_folder
+from lora_tui.dataset.statistics import tables
 
 
 def codes(root: Path, **options: object) -> dict[str, set[str]]:
@@ -90,7 +94,47 @@ def test_a_set_of_near_duplicates_is_a_warning(tmp_path: Path, draw: Callable[..
     for number in range(12):
         draw(600, 600, number % 6).save(tmp_path / f"{number}.png")
     found = {one.code: one for one in check_dataset(scan_folder(tmp_path), decode=True)}
-    assert "50%" in found["set.alike"].message
-    for number in range(6):
-        (tmp_path / f"{number}.png").unlink()
+    assert "100%" in found["set.alike"].message
+    for number in range(6, 10):
+        draw(600, 600, number).save(tmp_path / f"{number}.png")
+    found = {one.code: one for one in check_dataset(scan_folder(tmp_path), decode=True)}
+    assert "33%" in found["set.alike"].message  # 4 of 12: 4 and 10, 5 and 11
+    for number in (10, 11):
+        draw(600, 600, number).save(tmp_path / f"{number}.png")
     assert "set.alike" not in {one.code for one in check_dataset(scan_folder(tmp_path), decode=True)}
+
+
+def test_the_part_of_an_image_that_is_used_is_checked(tmp_path: Path, draw: Callable[..., Image.Image]) -> None:
+    wide = draw(1800, 600).convert("RGBA")
+    wide.paste((0, 0, 0, 0), (1400, 0, 1800, 600))
+    wide.paste(draw(600, 600, 5).filter(GaussianBlur(12)).convert("RGBA"), (0, 0))
+    wide.save(tmp_path / "a.png")
+    wide.crop((700, 0, 1300, 600)).save(tmp_path / "b.png")
+
+    def checked(left: int) -> set[str]:
+        crop = Crop(Box(left, 0, left + 600, 600), Size(1800, 600))
+        change_notes(tmp_path, lambda notes: notes.with_crop("a.png", crop))
+        scan = scan_folder(tmp_path)
+        shapes = {bar.label: bar.number for bar in tables(scan.images, Config())[1].bars}
+        assert shapes == {"square": 2}
+        found = {one.code for one in check_dataset(scan, decode=True) if one.path.name == "a.png"}
+        return found & {"image.extreme", "image.alpha", "image.blurred", "image.similar"}
+
+    assert checked(700) == {"image.similar"}
+    assert checked(0) == {"image.blurred"}
+    assert checked(1200) == {"image.alpha"}
+    assert checked(700) == {"image.similar"}  # none is taken for another that was kept
+
+
+def test_transparency_that_says_what_counts_is_not_to_be_filled(
+    tmp_path: Path, draw: Callable[..., Image.Image]
+) -> None:
+    picture = draw(600, 600).convert("RGBA")
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    picture.save(tmp_path / "a.png")
+    config = Config()
+    for source, wanted in (("alpha", False), ("file", True)):
+        config.masks.source = source
+        for decode in (False, True):
+            found = check_dataset(scan_folder(tmp_path), config=config, decode=decode)
+            assert ("image.alpha" in {one.code for one in found}) is wanted
