@@ -70,6 +70,16 @@ def damaged(path: Path, reason: str) -> UserError:
     )
 
 
+def crashed(path: Path, status: int) -> UserError:
+    """The error of an image over which the process that looked at it died with ``status``."""
+    return UserError(
+        _("The process that decoded the image died (status {status}).").format(status=status),
+        place=plain(str(path)),
+        remedy=_("Open and save the image in another program, or remove it; or free some memory."),
+        code="image.crashed",
+    )
+
+
 def _decode(path: Path, facts: ImageFacts) -> str:
     """Why the file cannot be decoded, empty when it can; what may pass is not kept, and is found again in the run."""
     from lora_tui.dataset.load import open_upright

@@ -1,4 +1,8 @@
-"""The other side of :mod:`~lora_tui.tagging.worker`: starts it, gives it images, takes its answers, ends it."""
+"""The other side of :mod:`~lora_tui.tagging.worker`: starts it, gives it images, takes its answers, ends it.
+
+When the process dies over images, another one is asked about each of them alone: the one at which it dies again is
+named and left out, and the others go on.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ import queue
 import subprocess
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lora_tui.dataset.verdicts import crashed
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.tagging.cache import Answer
@@ -26,6 +32,10 @@ from lora_tui.text import _, language, plain
 
 AT_FIRST = 64
 """Images that are given to a process which has not yet said how many it takes."""
+MOST_DEATHS = 5
+"""Processes that may die one after another at one image each, without an answer in between."""
+MOST_RIDDLES = 2
+"""Processes that may die over several images of which none was at fault alone, as with too little memory."""
 
 
 class Apart:
@@ -33,19 +43,32 @@ class Apart:
 
     Attributes:
         told: where the model computes; empty until it is loaded.
-        under_way: images that were given and not yet answered.
     """
 
     def __init__(self, model: Model, device: Device) -> None:
         self.told = ""
-        self.under_way = 0
         self._model, self._device = model, device
         self._ahead = AT_FIRST
-        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._ended = False
+        self._asked: dict[int, tuple[Path, str]] = {}
+        self._suspects: deque[tuple[int, Path, str]] = deque()
+        self._alone: int | None = None
+        self._deaths = self._riddles = 0
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._gone = False
 
     def __enter__(self) -> Apart:
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        """Start a process.
+
+        Raises:
+            UserError: it cannot be started.
+        """
+        self._lines = queue.SimpleQueue()
+        self._ended = self._ready = self._gone = False
         command = python_command("-m", "lora_tui.tagging.worker")
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
         try:
@@ -59,35 +82,50 @@ class Apart:
             )
         except OSError as error:
             raise self._died(plain(error.strerror or str(error))) from error
-        threading.Thread(target=self._listen, name="tagger", daemon=True).start()
+        threading.Thread(target=_listen, args=(self._process, self._lines), name="tagger", daemon=True).start()
         request = {"kind": self._model.kind, "settings": self._model.settings, "language": language()}
         self._write(request | {"device": asdict(self._device)})
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+        self._errors.close()
+
+    def _end(self) -> int:
+        """End the process; its status."""
         self._process.kill()  # one that has ended is let be
-        self._process.wait()
+        status = self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        self._errors.close()
+        return status
+
+    @property
+    def under_way(self) -> int:
+        """Images that were given and not yet answered."""
+        return len(self._asked) + len(self._suspects)
 
     @property
     def is_full(self) -> bool:
         """Whether to wait for an answer before another image is given."""
-        return self.under_way >= self._ahead
+        return bool(self._suspects) or self._alone in self._asked or self.under_way >= self._ahead
 
     def give(self, number: int, path: Path, prompt: str) -> None:
-        """Ask about one image."""
-        self.under_way += 1
+        """Ask about one image.
+
+        Raises:
+            UserError: the last process died, and no other can be started.
+        """
+        if self._gone:
+            self._start()
+        self._asked[number] = path, prompt
         self._write([number, base64.b64encode(os.fsencode(path)).decode("ascii"), prompt])
 
     def no_more(self) -> None:
         """Say that no image follows."""
-        if self._process.stdin is not None:
+        if self._process.stdin is not None and not self._suspects:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
 
@@ -102,26 +140,26 @@ class Apart:
             while True:
                 found = self._read(line)
                 if found is not None:
-                    self.under_way -= 1
                     yield found
+                    self._ask_next()
                 line = self._lines.get_nowait()
 
     def _read(self, line: bytes | None) -> tuple[int, Answer | UserError] | None:
         if line is None:
-            if self._ended and not self.under_way:
-                return None
-            raise self._died(self._last_words())
+            return None if self._ended and not self.under_way else self._after_death()
         message = json.loads(line)
-        if "row" in message:
-            return message["answer"], Row.unpacked(base64.b64decode(message["row"]))
-        if "text" in message:
-            return message["answer"], str(message["text"])
-        if "failed" in message:
-            return message["failed"], UserError(**message["error"])
+        if "answer" in message or "failed" in message:
+            number = message["answer"] if "answer" in message else message["failed"]
+            self._asked.pop(number, None)
+            self._deaths = 0
+            if "failed" in message:
+                return number, UserError(**message["error"])
+            return number, Row.unpacked(base64.b64decode(message["row"])) if "row" in message else str(message["text"])
         if "error" in message:
             raise UserError(**message["error"])
         self._ended = self._ended or "end" in message
         if "ready" in message:
+            self._ready = True
             self.told, self._ahead = str(message["ready"]), max(int(message["ahead"]), 1)
         return None
 
@@ -131,12 +169,37 @@ class Apart:
             self._process.stdin.write(json.dumps(value).encode("ascii") + b"\n")
             self._process.stdin.flush()
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with contextlib.suppress(OSError, ValueError):
-            for line in self._process.stdout:
-                self._lines.put(line)
-        self._lines.put(None)
+    def _after_death(self) -> tuple[int, UserError] | None:
+        """Start another process after one has died; the image is named at which alone it did.
+
+        Raises:
+            UserError: another would fare no better.
+        """
+        reason = self._last_words()
+        alone = len(self._asked) == 1
+        self._deaths += alone
+        self._riddles = max(self._riddles - 1, 0) if alone else self._riddles + 1
+        if not self._ready or not self._asked or self._deaths > MOST_DEATHS or self._riddles > MOST_RIDDLES:
+            raise self._died(reason)
+        status = self._end()
+        found = None
+        if alone:
+            number, (path, _prompt) = self._asked.popitem()
+            found = number, crashed(path, status)
+        self._suspects.extendleft((number, *asked) for number, asked in reversed(self._asked.items()))
+        self._asked.clear()
+        self._errors.seek(0)
+        self._errors.truncate()
+        self._gone = True  # another one is started for the next image, if there is any
+        self._ask_next()
+        return found
+
+    def _ask_next(self) -> None:
+        """Ask about one of the images at which a process died, when nothing else is asked."""
+        if self._suspects and not self._asked:
+            suspect = self._suspects.popleft()
+            self._alone = suspect[0]
+            self.give(*suspect)
 
     def _last_words(self) -> str:
         status = self._process.wait()
@@ -156,3 +219,11 @@ class Apart:
             remedy=_("Run the same again to go on; with too little memory choose a smaller --batch or another model."),
             code="tagger.died",
         )
+
+
+def _listen(process: subprocess.Popen[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
+    assert process.stdout is not None
+    with contextlib.suppress(OSError, ValueError):
+        for line in process.stdout:
+            lines.put(line)
+    lines.put(None)

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from caption_folders import contents, edit, opened
+from crashing import crash_over_images
 from PIL import Image
 from support import until
 from tagger_builders import TAGS, make_images, make_wd14
@@ -193,22 +194,42 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, wd: Path) -> None:
     assert outcome.models[0].answered == len(texts(data)) == 150
 
 
-def test_a_worker_that_is_killed_loses_nothing_that_was_answered(tmp_path: Path, wd: Path) -> None:
+def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path, wd: Path) -> None:
+    """Once, another one goes on; every time, the run ends and keeps what was answered."""
     data = make_images(tmp_path / "many", {f"{n:03d}": (n, 0, 255 - n) for n in range(150)})
-    killed = threading.Event()
+    killed: list[psutil.Process] = []
 
     def kill(phase: str, number: int, total: int, detail: str) -> None:
-        if number >= 20 and not killed.is_set():
-            killed.set()
-            workers()[0].send_signal(signal.SIGKILL)
+        for worker in workers() if number >= 20 else ():
+            if worker not in killed and len(killed) < most:
+                killed.append(worker)
+                worker.send_signal(signal.SIGKILL)
 
+    most = 20
     with pytest.raises(UserError, match="SIGKILL") as caught:
         tagged(data, asked(wd, batch=2), on_progress=kill)
     assert caught.value.code == "tagger.died"
     assert "Run the same again" in caught.value.remedy
-    outcome = tagged(data, asked(wd))
-    assert 20 <= outcome.models[0].kept < 150
-    assert len(texts(data)) == 150
+    killed, most = [], 1
+    outcome = tagged(data, asked(wd, batch=2), on_progress=kill)
+    assert (20 <= outcome.models[0].kept < 150, len(killed)) == (True, 1)
+    assert len(texts(data)) + len(outcome.failed) == 150
+    assert len(outcome.failed) <= 1
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_images_that_take_the_worker_along_are_named_and_the_others_are_written(
+    tmp_path: Path, wd: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    crash_over_images(monkeypatch, tmp_path / "hook", "lora_tui.tagging.worker")
+    names = [*(f"{n:02d}" for n in range(20)), "05 crash", "06 crash", "99 crash"]
+    data = make_images(tmp_path / "data", {name: (7 * n, 0, 0) for n, name in enumerate(names)})
+    outcome = tagged(data, asked(wd, batch=batch))
+    session = opened(data)
+    failed = {session.corpus.entries[number].name: error.code for number, error in outcome.failed.items()}
+    assert failed == {f"{name}.png": "image.crashed" for name in names if "crash" in name}
+    assert len(texts(data)) == 20
+    assert not workers()
 
 
 def test_the_worker_ends_with_whoever_asked(tmp_path: Path, wd: Path) -> None:

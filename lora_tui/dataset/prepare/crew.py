@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from lora_tui.dataset.prepare.options import Options
+from lora_tui.dataset.verdicts import crashed
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.text import _, language, plain
@@ -252,10 +253,7 @@ class Crew:
             message = _("The processes that make images die one after another.")
             remedy = _("Free some memory, and give the same command again: it goes on where it was.")
             return {"no_worker": UserError(message, remedy=remedy, code="prepare.died").as_dict()}
-        message = _("The process that decoded the image died (status {status}).").format(status=status)
-        remedy = _("Open and save the image in another program, or remove it; or free some memory.")
-        error = UserError(message, place=plain(request["item"]["path"]), remedy=remedy, code="image.crashed")
-        return {"error": error.as_dict(), "fatal": False}
+        return {"error": crashed(Path(request["item"]["path"]), status).as_dict(), "fatal": False}
 
     def _start(self, number: int, log: IO[str]) -> subprocess.Popen[str]:
         """A process that is ready.
