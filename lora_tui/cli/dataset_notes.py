@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +41,8 @@ def build(commands: Any) -> None:
 def _notes(args: argparse.Namespace) -> int:
     from lora_tui.captions.journal.log import home_of
     from lora_tui.cli.captions_open import chosen, open_session
-    from lora_tui.dataset.notes import change_notes, load_notes, name_in_notes
+    from lora_tui.dataset.noted import homes_for, notes_within
+    from lora_tui.dataset.notes import change_notes, name_in_notes
     from lora_tui.errors import UserError
 
     about_images = args.exclude or args.include or args.reviewed or args.not_reviewed or args.crop or args.no_crop
@@ -47,35 +50,47 @@ def _notes(args: argparse.Namespace) -> int:
         raise UserError(
             _("No image is named."), remedy=_("Name images with --image NAME, or find them with --where."), code="usage"
         )
-    home, names, paths = home_of(args.directory), [], []
+    home, paths = home_of(args.directory), []
     if args.image or args.where:
         session = open_session(args)
         try:
-            entries = [session.corpus.entries[number] for number in chosen(session, args)]
-            paths = [session.corpus.root / entry.name for entry in entries]
-            names = [name_in_notes(home, path) for path in paths]
+            paths = [session.corpus.root / session.corpus.entries[number].name for number in chosen(session, args)]
         finally:
             session.close()
-    crops = _crops(args.crop, names, paths) if args.crop else {}
-
-    def change(notes: Notes) -> Notes:
-        if args.exclude:
-            notes = notes.excluding(*names)
-        if args.include:
-            notes = notes.including(*names)
-        if args.reviewed or args.not_reviewed:
-            notes = notes.reviewing(*names, reviewed=args.reviewed)
-        for name in names if args.crop or args.no_crop else ():
-            notes = notes.with_crop(name, crops.get(name))
-        return notes.about(source=args.source, licence=args.licence)
-
-    changes = about_images or args.source is not None or args.licence is not None
-    notes = change_notes(home, change) if changes else load_notes(home)
-    _print(args, home, notes, names)
+    crops = _crops(args.crop, paths) if args.crop else {}
+    about_source = args.source is not None or args.licence is not None
+    away = args.include or args.not_reviewed or args.no_crop
+    homes = homes_for(paths, partial(_home, home), away=away) if about_images else {}
+    for place, names in homes.items():
+        called = {name_in_notes(place, path): crops.get(path) for path in paths}
+        own = {name: called[name] for name in names}
+        change_notes(place, partial(_changed, args=args, crops=own))
+    if about_source:
+        change_notes(home, lambda notes: notes.about(source=args.source, licence=args.licence))
+    _print(args, home, notes_within(home), [name_in_notes(home, path) for path in paths])
     return 0
 
 
-def _crops(text: str, names: list[str], paths: list[Path]) -> dict[str, Crop]:
+def _home(dataset: Path, image: Path) -> Path:
+    """Where something new about an image is written: the nearest folder that keeps notes, else the dataset's."""
+    from lora_tui.captions.journal.log import HOME, home_of
+
+    nearest = home_of(image.parent)
+    return nearest if (nearest / HOME).is_dir() else dataset
+
+
+def _changed(notes: Notes, args: argparse.Namespace, crops: Mapping[str, Crop | None]) -> Notes:
+    """Notes after what the command says of the images that ``crops`` names, each with its part."""
+    if args.exclude:
+        return notes.excluding(*crops)
+    if args.include:
+        return notes.including(*crops)
+    if args.reviewed or args.not_reviewed:
+        return notes.reviewing(*crops, reviewed=args.reviewed)
+    return notes.with_crops(crops)
+
+
+def _crops(text: str, paths: list[Path]) -> dict[Path, Crop]:
     """The crop for each image.
 
     Raises:
@@ -93,7 +108,7 @@ def _crops(text: str, names: list[str], paths: list[Path]) -> dict[str, Crop]:
         remedy = _("Write left and top corner, width and height: 10,20,512x512.")
         raise UserError(_("This is no part of an image."), place=f"--crop {plain(text)}", remedy=remedy, code="usage")
     crops = {}
-    for name, path in zip(names, paths, strict=True):
+    for path in paths:
         facts = read_facts(path)
         size = Size(facts.width, facts.height)
         if not lies_in(box, size):
@@ -101,7 +116,7 @@ def _crops(text: str, names: list[str], paths: list[Path]) -> dict[str, Crop]:
             raise UserError(
                 message.format(width=facts.width, height=facts.height), place=plain(str(path)), code="notes.crop"
             )
-        crops[name] = Crop(box, size)
+        crops[path] = Crop(box, size)
     return crops
 
 
@@ -109,7 +124,6 @@ def _print(args: argparse.Namespace, home: Path, notes: Notes, names: list[str])
     from lora_tui.cli.output import print_json, say, table
     from lora_tui.text import count
 
-    notes = notes.present()
     if args.json:
         crops = {
             name: [crop.box.left, crop.box.top, crop.box.width, crop.box.height] for name, crop in notes.crops.items()

@@ -1,4 +1,4 @@
-"""What notes say of images goes with them when they are moved, into the trash as well.
+"""Which notes speak of an image, and what they say goes with it when it is moved, into the trash as well.
 
 An image that is left out, cut to a part or looked at stays so at its new place, and the next file of its old name is
 none of that. Before files move, :meth:`Following.arrive` writes the notes for their new places, afterwards
@@ -7,8 +7,9 @@ none of that. Before files move, :meth:`Following.arrive` writes the notes for t
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -98,6 +99,50 @@ class Following:
             folder = name_in_notes(home, path.parent)
             self._inside[key] = "" if folder == "." else f"{folder}/"
         return self._inside[key] + clean(path.name)
+
+
+def homes_for(images: Iterable[Path], home: Callable[[Path], Path], *, away: bool) -> dict[Path, list[str]]:
+    """Whose notes to change for something to hold of images, and how they call them.
+
+    Args:
+        home: the folder with the notes that an image gets something new into.
+        away: something is taken away: that has to go from all notes that name the image, those of folders around it
+            and below its dataset's.
+
+    Raises:
+        UserError: as :func:`~lora_tui.dataset.notes.load_notes`.
+    """
+    found: dict[Path, list[str]] = {}
+    known: dict[Path, set[str]] = {}
+    for path in images:
+        own = [home(path)]
+        for folder in (path.parent, *path.parent.parents) if away else ():
+            if folder not in known:
+                known[folder] = _all_names(load_notes(folder)) if (folder / HOME / FILE).is_file() else set()
+            if known[folder] and name_in_notes(folder, path) in known[folder]:
+                own.append(folder)
+        for one in dict.fromkeys(own):
+            found.setdefault(one, []).append(name_in_notes(one, path))
+    return found
+
+
+def notes_within(home: Path) -> Notes:
+    """The notes of a folder and of those below it as one, without what lies in the trash, names as ``home`` has them.
+
+    Raises:
+        UserError: as :func:`~lora_tui.dataset.notes.load_notes`.
+    """
+    found = load_notes(home).present()
+    for folder, folders, _files in os.walk(home):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        path = Path(folder)
+        if path == home or not (path / HOME / FILE).is_file():
+            continue
+        own, prefix = load_notes(path).present(), name_in_notes(home, path) + "/"
+        found = found.excluding(*(prefix + name for name in own.excluded))
+        found = found.reviewing(*(prefix + name for name in own.reviewed))
+        found = found.with_crops({prefix + name: crop for name, crop in own.crops.items()})
+    return found
 
 
 def forget_below(home: Path, folder: str) -> None:

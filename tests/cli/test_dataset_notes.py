@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 from lora_tui.cli.main import run
+from lora_tui.dataset.buckets import Box, Size
+from lora_tui.dataset.notes import Crop, change_notes
+from lora_tui.dataset.scan import scan_folder
 
 
 @pytest.fixture
@@ -93,3 +96,22 @@ def test_what_is_left_out_is_not_exported(dataset: Path, tmp_path: Path, capsys:
     assert [line.partition(",")[0] for line in (tmp_path / "out.csv").read_text().splitlines()] == [
         "image", "a.png", "sub/c.png",
     ]  # fmt: skip
+
+
+def test_what_a_folder_below_notes_is_shown_and_taken_away_too(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dataset / "sub" / ".lora-tui").mkdir()
+    crop = Crop(Box(0, 0, 400, 400), Size(600, 400))
+    change_notes(dataset / "sub", lambda notes: notes.excluding("c.png").with_crop("c.png", crop))
+    change_notes(dataset, lambda notes: notes.excluding("sub/c.png").reviewing("sub/c.png"))
+    told = notes(dataset, capsys)
+    assert (told["excluded"], told["crops"]) == (["sub/c.png"], {"sub/c.png": [0, 0, 400, 400]})
+    assert notes(dataset, capsys, "--image", "sub/c.png", "--include")["excluded"] == []
+    assert notes(dataset, capsys, "--image", "sub/c.png", "--not-reviewed")["reviewed"] == []
+    told = notes(dataset, capsys, "--image", "sub/c.png", "--crop", "10,10,300x300")
+    assert told["crops"] == {"sub/c.png": [10, 10, 300, 300]}
+    assert [image.crop for image in scan_folder(dataset).images if image.crop] == [Box(10, 10, 310, 310)]
+    assert notes(dataset, capsys, "--image", "sub/c.png", "--no-crop")["crops"] == {}
+    assert notes(dataset, capsys, "--image", "sub/c.png", "--exclude")["excluded"] == ["sub/c.png"]
+    assert len(scan_folder(dataset).images) == 2
