@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tui.driving import running, screen_text, soon
@@ -13,7 +17,9 @@ from lora_tui.dataset.notes import load_notes
 from lora_tui.dataset.pixel_checks import check_pixels
 from lora_tui.dataset.scan import scan_folder
 from lora_tui.tui.app import LoraTuiApp
-from lora_tui.tui.screens.dataset_alike import AlikeReview
+from lora_tui.tui.screens import dataset_alike
+from lora_tui.tui.screens.dataset_alike import AlikeReview, groups_of
+from lora_tui.tui.screens.dataset_find import sharpness_of
 
 
 def make_alike(root: Path) -> Path:
@@ -92,3 +98,41 @@ async def test_without_likenesses_it_is_said(tmp_path: Path) -> None:
     async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
         await pilot.press("d")
         await soon(pilot, lambda: "No two images are the same or nearly the same." in screen_text(app))
+
+
+async def test_the_cursor_stays_where_a_person_put_it_when_measuring_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_alike(tmp_path)
+    measured, go_on = threading.Event(), threading.Event()
+
+    def slowly(*args: Any) -> dict[str, int]:
+        go_on.wait(20)
+        found = sharpness_of(*args)
+        measured.set()
+        return found
+
+    monkeypatch.setattr(dataset_alike, "sharpness_of", slowly)
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await pilot.press("d")
+        await soon(pilot, lambda: reviewing(app))
+        await pilot.press("right")
+        await soon(pilot, lambda: "▌ b.png" in screen_text(app))
+        go_on.set()
+        await soon(pilot, measured.is_set)
+        await soon(pilot, lambda: "sharpness 0 " not in screen_text(app))
+        assert "▌ b.png" in screen_text(app)
+
+
+def test_many_groups_are_found_at_once() -> None:
+    paths = [Path(f"/{number}.png") for number in range(9000)]
+    rows: list[Any] = []
+    for number, path in enumerate(paths):
+        others = tuple(paths[number + 1 : number + 3]) if number % 3 == 0 else ()
+        problems = [SimpleNamespace(code="image.similar", others=others)] if others else []
+        rows.append(SimpleNamespace(path=path, counted=True, problems=problems))
+    began = time.process_time()
+    groups = groups_of(rows)
+    assert time.process_time() - began < 1.0  # each row against each group would take seconds
+    assert [len(group.rows) for group in groups] == [3] * 3000
+    assert [row.path for row in groups[1].rows] == paths[3:6]

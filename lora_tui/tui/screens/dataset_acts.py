@@ -149,9 +149,12 @@ class Acts:
     # -- the review of duplicates
 
     def action_alike(self) -> None:
+        start_job(self.screen, self._review_alike, "alike")
+
+    async def _review_alike(self) -> None:
         from lora_tui.tui.screens.dataset_alike import AlikeReview, groups_of
 
-        groups = groups_of(self.screen.rows)
+        groups = await in_thread(groups_of, list(self.screen.rows))
         if groups:
             self.screen.app.push_screen(AlikeReview(self, groups))
             return

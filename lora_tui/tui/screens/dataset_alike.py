@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -43,28 +44,33 @@ class Group:
 def groups_of(rows: Sequence[FileRow]) -> list[Group]:
     """The groups that the checks found, without images that are left out."""
     by_path = {row.path: row for row in rows if row.counted}
-    group: dict[Path, set[Path]] = {}
+    leads: dict[Path, Path] = {}  # from each image towards the one that stands for its group
+
+    def head(path: Path) -> Path:
+        while (up := leads.setdefault(path, path)) != path:
+            leads[path] = leads[up]
+            path = up
+        return path
+
     copies: set[Path] = set()
     for row in by_path.values():
         for problem in row.problems:
             if problem.code not in ("image.identical", "image.similar") or not problem.others:
                 continue
-            members = {path for path in (row.path, *problem.others) if path in by_path}
+            members = [path for path in (row.path, *problem.others) if path in by_path]
             if problem.code == "image.identical":
-                copies |= members
-            for path in tuple(members):
-                members |= group.get(path, set())
+                copies.update(members)
             for path in members:
-                group[path] = members
-    seen: set[int] = set()
-    found = []
-    for path in by_path:
-        members = group.get(path, set())
-        if len(members) > 1 and id(members) not in seen:
-            seen.add(id(members))
-            chosen = tuple(row for row in by_path.values() if row.path in members)
-            found.append(Group(chosen, frozenset(copies & members)))
-    return found
+                leads[head(path)] = head(row.path)
+    groups: dict[Path, list[FileRow]] = {}
+    for path, row in by_path.items():
+        if path in leads:
+            groups.setdefault(head(path), []).append(row)
+    return [
+        Group(tuple(some), frozenset(row.path for row in some if row.path in copies))
+        for some in groups.values()
+        if len(some) > 1
+    ]
 
 
 class Side(Vertical):
@@ -92,6 +98,8 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
         self._acts, self._groups = acts, list(groups)
         self._number = self._place = self._columns = 0
         self._sharp: dict[str, int] = {}
+        self._chose = False  # a person has moved the cursor in this group
+        self._stop = threading.Event()
 
     def compose(self) -> ComposeResult:
         yield Lines(id="head")
@@ -103,10 +111,16 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
         self.query_one(Keys).show(hints_of(self.app, ALIKE))
         start_job(self, self._measure, "measure")
 
+    def on_unmount(self) -> None:
+        self._stop.set()
+
     async def _measure(self) -> None:
         images = [row.image for group in self._groups for row in group.rows if row.image is not None]
-        self._sharp = await in_thread(sharpness_of, images)
-        self._begin()
+        self._sharp = await in_thread(sharpness_of, images, self._stop.is_set)
+        if self._chose:
+            self._show()
+        else:
+            self._begin()
 
     async def on_resize(self, _event: events.Resize) -> None:
         columns = max((self.app.size.width) // LEAST_COLUMNS, 2)
@@ -134,6 +148,7 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
 
     def _begin(self) -> None:
         """Another group: the cursor goes to its best image."""
+        self._chose = False
         worths = [self._worth(row) for row in self._group.rows]
         self._place = worths.index(max(worths))
         self._show()
@@ -190,11 +205,14 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
         self._turn(-1)
 
     def action_left(self) -> None:
-        self._place = max(self._place - 1, 0)
-        self._show()
+        self._step(-1)
 
     def action_right(self) -> None:
-        self._place = min(self._place + 1, len(self._group.rows) - 1)
+        self._step(1)
+
+    def _step(self, step: int) -> None:
+        self._chose = True
+        self._place = min(max(self._place + step, 0), len(self._group.rows) - 1)
         self._show()
 
     @on(Keys.Pressed)

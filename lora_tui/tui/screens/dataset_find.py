@@ -19,7 +19,7 @@ from lora_tui.tui.widgets.dialog import Choice, Choose
 from lora_tui.tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lora_tui.dataset.scan import DatasetImage
@@ -356,9 +356,13 @@ class Finding:
         self.screen.refresh_keys()
 
 
-def sharpness_of(images: Sequence[DatasetImage]) -> dict[str, int]:
-    """How sharp images are; those that were never decoded are decoded now, which takes a while."""
+def sharpness_of(images: Sequence[DatasetImage], should_stop: Callable[[], bool] | None = None) -> dict[str, int]:
+    """How sharp images are; those that were never decoded are decoded now, which takes a while.
+
+    Args:
+        should_stop: asked now and then; once it says yes, the images not looked at yet are left out.
+    """
     from lora_tui.dataset.similar import CELLS, fingerprints
 
-    prints = fingerprints(images)
+    prints = fingerprints(images, should_stop=should_stop)
     return {str(image.path): cells[CELLS] for image, cells in zip(images, prints, strict=True) if cells is not None}
