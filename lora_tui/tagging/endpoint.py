@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from lora_tui.dataset.buckets import Size
@@ -30,6 +30,7 @@ from lora_tui.tagging.clean import caption_text, one_line, whole_sentences
 from lora_tui.tagging.keys import is_loopback, read_key
 from lora_tui.tagging.request import Endpoint
 from lora_tui.tagging.tagger import Device, FatalError
+from lora_tui.tagging.timed_http import timed_handlers
 from lora_tui.text import _, plain
 
 _LARGEST = 2 << 20
@@ -58,12 +59,6 @@ class _PassingError(Exception):
         self.error, self.wait, self.silent = error, wait, silent
 
 
-class _Answered(Protocol):
-    """What an opened address gives: bytes, a part at a time."""
-
-    def read1(self, size: int) -> bytes: ...
-
-
 class EndpointTagger:
     """A server; every thread that prepares asks it."""
 
@@ -75,7 +70,7 @@ class EndpointTagger:
         self._place = plain(f"{self._url}, {settings['model']}")
         names = ("key_variable", "key_file")
         self._key = read_key(Endpoint(**{name: settings[name] for name in names}))
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), *timed_handlers()]
         if is_loopback(urlsplit(self._url).hostname or ""):
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
@@ -135,13 +130,12 @@ class EndpointTagger:
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         request = urllib.request.Request(self._url, body, headers, method="POST")
-        end = time.monotonic() + self._settings["timeout"]
         try:
             with self._opener.open(request, timeout=self._settings["timeout"]) as answered:
-                raw = _read(answered, end)
+                raw = answered.read(_LARGEST)
         except urllib.error.HTTPError as error:
             with error:
-                raise self._refused(error, _reason(_rest(error, end))) from None
+                raise self._refused(error, _reason(_rest(error))) from None
         except TimeoutError:
             raise _PassingError(self._late(), silent=True) from None
         except urllib.error.URLError as error:
@@ -259,24 +253,10 @@ def _jpeg(path: Path, side: int) -> str:
     return base64.b64encode(held.getvalue()).decode("ascii")
 
 
-def _read(answered: _Answered, end: float) -> bytes:
-    """An answer's bytes, up to a bound and a moment: some servers send a byte now and then for ever.
-
-    Raises:
-        TimeoutError: the moment has passed.
-    """
-    raw = b""
-    while len(raw) < _LARGEST and (part := answered.read1(65_536)):
-        raw += part
-        if time.monotonic() > end:
-            raise TimeoutError
-    return raw
-
-
-def _rest(error: urllib.error.HTTPError, end: float) -> bytes:
-    """What an error's page says, as far as it comes."""
+def _rest(error: urllib.error.HTTPError) -> bytes:
+    """What an error's page says, if it comes."""
     with contextlib.suppress(OSError, HTTPException, ValueError):
-        return _read(error, end)
+        return error.read(_LARGEST)
     return b""
 
 

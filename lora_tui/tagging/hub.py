@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,6 +15,9 @@ from lora_tui.text import _, plain
 
 Progress = Callable[[str, int, int, str], None]
 """Told the phase, how much is done, of how much, and what is in hand."""
+
+
+_PART = re.compile(r"(?P<head>.+-)\d{5}-of-(?P<all>\d{5})(?P<ending>\.[a-z]+)")
 
 
 class StoppedError(Exception):
@@ -39,7 +43,18 @@ def cached(name: str, needed: Sequence[str]) -> Path | None:
         held = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
     except (OSError, ValueError):
         return None
-    return snapshot if all(any(fnmatch(one, want) for one in held) for want in needed) else None
+    whole = all(any(fnmatch(one, want) for one in held) for want in needed) and not _lacks_parts(held)
+    return snapshot if whole else None
+
+
+def _lacks_parts(files: Sequence[str]) -> bool:
+    """Whether weights in several files (``model-00001-of-00003``) are there in part only."""
+    found: dict[tuple[str, int], int] = {}
+    for file in files:
+        if part := _PART.fullmatch(file):
+            key = part["head"] + part["ending"], int(part["all"])
+            found[key] = found.get(key, 0) + 1
+    return any(number < wanted for (_name, wanted), number in found.items())
 
 
 def snapshots() -> list[tuple[str, Path]]:
@@ -92,6 +107,8 @@ def fetched(
                 remedy=_("Check the name, or say with --tagger what kind of model it is."),
                 code="tagger.hub",
             )
+        # What tells that a model is there comes last, so that a fetch which was broken off is gone on with.
+        wanted.sort(key=lambda file: any(fnmatch(file, want) for want in needed))
         place = Path()
         for number, file in enumerate(wanted, 1):
             shown = f"{name}: {file} ({number}/{len(wanted)})"

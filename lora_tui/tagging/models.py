@@ -36,6 +36,7 @@ DEFAULTS = {
 _WD_FILES = ("model.onnx", "selected_tags.csv")
 _WD_PATTERNS = ("model.onnx", "model.onnx.data", "model.onnx_data", "selected_tags.csv")
 _LANGUAGE_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+_LANGUAGE_NEEDED = ("config.json", "*processor_config.json", "tokenizer*", "*.safetensors")
 _SNAPSHOT = re.compile(r"models--.+?--(?P<model>.+)")
 _FORMAT = 1
 """Rises when pictures are prepared in another way, so that answers of before are not taken for those of now."""
@@ -201,7 +202,7 @@ def _captioner(kind: Kind, name: str, request: Request, fetch: Callable[..., Pat
     path, prose = expand(name), request.prose
     if kind == "florence2" and not is_folder(path) and name.lower().startswith("microsoft/florence-2"):
         raise _original(name, name.partition("/")[2])
-    folder = _place(name, path, _LANGUAGE_FILES, ("config.json", "*.safetensors"), fetch)
+    folder = _place(name, path, _LANGUAGE_FILES, _LANGUAGE_NEEDED, fetch)
     config = _config(folder)
     if kind == "florence2" and _is_original(config):
         raise _original(str(folder), _name_of(folder, name))

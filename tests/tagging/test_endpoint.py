@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +329,30 @@ def test_an_image_that_changes_while_it_waits_is_not_answered_for_its_other_cont
         again = tagged(data, server, parallel=1, existing="replace")
     assert (again.models[0].kept, len(again.failed)) == (2, 0)
     assert texts(data)["c"] == "Text 4."
+
+
+def test_a_server_that_never_ends_its_headers(data: Path) -> None:
+    listening, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def dribble(client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.recv(65_536)
+            client.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not over.wait(0.05):
+                client.sendall(b"x")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=dribble, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(UserError) as caught:
+            tagged(data, f"http://127.0.0.1:{listening.getsockname()[1]}/v1", retries=0, timeout=0.3)
+    finally:
+        over.set()
+        listening.close()
+    assert caught.value.code == "tagger.timeout"
+    assert time.monotonic() - began < 20

@@ -15,7 +15,9 @@ import pytest
 from tagger_builders import make_images, make_wd14
 
 from lora_tui.errors import UserError
+from lora_tui.tagging import ModelChoice, Request
 from lora_tui.tagging.hub import cached, is_hub_name
+from lora_tui.tagging.models import resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -138,3 +140,31 @@ def test_the_hub_is_not_asked_where_that_is_forbidden(tmp_path: Path) -> None:
         fetched("owner/never-there", ("*",), ("model.onnx",))
     assert caught.value.code == "tagger.download"
     assert "HF_ENDPOINT" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("files", "whole"),
+    [
+        (["config.json", "model.safetensors"], False),
+        (["config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors"], True),
+        (["config.json", "processor_config.json", "tokenizer.json", "model-00001-of-00002.safetensors"], False),
+    ],
+)
+def test_a_model_of_which_the_fetching_was_broken_off_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], whole: bool
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--owner--florence-tiny"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(COMMIT)
+    snapshot = place / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    for name in files:
+        (snapshot / name).write_text('{"model_type": "florence2"}')
+    choice = ModelChoice("florence2", "owner/florence-tiny")
+    if whole:
+        assert resolve(choice, Request((choice,)), here=True).settings["folder"] == str(snapshot)
+        return
+    with pytest.raises(UserError) as caught:
+        resolve(choice, Request((choice,)), here=True)
+    assert caught.value.code == "tagger.elsewhere"
