@@ -2,6 +2,9 @@
 
 A thread would hold the interpreter that the app draws with. The images go to the process as lines of JSON on its
 standard input and the problems come back as lines of JSON: nothing is pickled, and nothing of the scan is read again.
+
+When an image takes the process down, others look at one image after the other until it is found; it is named, and the
+rest is checked without it. What killed one process is never tried within the app.
 """
 
 from __future__ import annotations
@@ -11,19 +14,23 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from lora_tui.config.schema import Config, as_plain
 from lora_tui.dataset.buckets import Box
-from lora_tui.dataset.checks import check_dataset
+from lora_tui.dataset.checks import check_dataset, order
 from lora_tui.dataset.facts import ImageFacts
+from lora_tui.dataset.fingerprints import FingerprintStore
+from lora_tui.dataset.pixel_checks import check_pixels
 from lora_tui.dataset.scan import DatasetImage, Problem, Scan, Stop
+from lora_tui.dataset.verdicts import crashed
 from lora_tui.python import python_command
+from lora_tui.text import _
 from lora_tui.text.translate import language, set_language
 
 APART_FROM = 2_000
@@ -36,6 +43,10 @@ POLL_SECONDS = 0.05
 BEHIND = 10
 """How far the process stands back for others: the app that waits for it, and a training."""
 FIELDS = fields(Problem)
+MOST_SUSPECTS = 64
+"""Images that are looked at one by one after a death: it was over one of the first that nobody has decoded yet."""
+MOST_DEATHS = 32
+"""Images that may take a process down in one check."""
 
 
 def check_dataset_apart(
@@ -51,7 +62,7 @@ def check_dataset_apart(
     """What :func:`~lora_tui.dataset.checks.check_dataset` finds, found by another process when there is much to do.
 
     Once ``should_stop`` says yes, the process is ended and nothing but the scan's own problems is returned. If the
-    process cannot be started or fails, the checks run here.
+    process cannot be started or fails, the checks run here, unless a signal has ended it.
     """
 
     def here() -> tuple[Problem, ...]:
@@ -76,13 +87,65 @@ def check_dataset_apart(
         "language": language(),
     }
     try:
-        with tempfile.TemporaryFile() as answer:
-            if not _run(request, scan, answer, should_stop):
-                return scan.problems
-            answer.seek(0)
-            return tuple(_problems(answer))
+        return _with_crashes(request, scan, should_stop)
     except (OSError, ValueError, TypeError, subprocess.CalledProcessError):
         return here()
+
+
+def _with_crashes(request: dict[str, Any], scan: Scan, should_stop: Stop | None) -> tuple[Problem, ...]:
+    """The problems that processes find, those of images included over which one died.
+
+    Raises:
+        OSError, ValueError, TypeError, subprocess.CalledProcessError: a process cannot be started, or fails by itself.
+    """
+    left, bad, riddles = scan, list[Problem](), 0
+    while True:
+        try:
+            with tempfile.TemporaryFile() as answer:
+                if not _run(request, left, answer, should_stop):
+                    return scan.problems
+                answer.seek(0)
+                return tuple(sorted([*_problems(answer), *bad], key=order))
+        except subprocess.CalledProcessError as error:
+            if error.returncode >= 0:
+                raise
+            found = _culprits(request, left.images, should_stop, MOST_DEATHS - len(bad)) if request["decode"] else []
+            riddles += not found
+            if riddles > 1 or len(bad) + len(found) >= MOST_DEATHS or (not found and not request["decode"]):
+                return tuple(sorted([*scan.problems, *bad, *found, _died(scan, error.returncode)], key=order))
+        bad += found
+        paths = {problem.path for problem in bad}
+        left = replace(left, images=tuple(image for image in left.images if image.path not in paths))
+
+
+def _culprits(
+    request: dict[str, Any], images: Sequence[DatasetImage], should_stop: Stop | None, most: int
+) -> list[Problem]:
+    """The images over which a process dies, of the next that were not decoded yet."""
+    with FingerprintStore() as store:
+        known = store.get_many(images)
+    rest = [image for image, cells in zip(images, known, strict=True) if cells is None][:MOST_SUSPECTS]
+    found: list[Problem] = []
+    while rest and len(found) < most:
+        with tempfile.TemporaryFile() as answer:
+            try:
+                _run({**request, "alone": True}, Scan(tuple(rest), ()), answer, should_stop)
+                return found
+            except subprocess.CalledProcessError as error:
+                answer.seek(0)
+                done = sum(1 for _line in answer) - 1
+                if error.returncode >= 0 or done < 0:
+                    return found
+                reason = crashed(rest[done].path, error.returncode)
+        found.append(Problem(rest[done].path, reason.code, reason.message, reason.remedy))
+        rest = rest[done + 1 :]
+    return found
+
+
+def _died(scan: Scan, status: int) -> Problem:
+    """That the checks have come to no end."""
+    message = _("The process that checked the images died (status {status}).").format(status=status)
+    return Problem(scan.images[0].path.parent, "check.died", message, _("Free some memory, and check again."))
 
 
 def _run(request: dict[str, Any], scan: Scan, answer: IO[bytes], should_stop: Stop | None) -> bool:
@@ -202,6 +265,12 @@ def main() -> int:
     set_language(request["language"])
     problems = tuple(_problems(lines))
     images = tuple(_image_of(data) for line in lines for data in json.loads(line))
+    if request.get("alone"):
+        for image in images:
+            sys.stdout.buffer.write(_line(None))  # as many lines as images that were begun
+            sys.stdout.buffer.flush()
+            list(check_pixels([image]))
+        return 0
     config = Config.model_validate(request["config"], strict=True)
     wanted = {name: request[name] for name in ("purpose", "trigger", "decode")}
     wanted["closeups"] = frozenset(map(Path, request["closeups"]))

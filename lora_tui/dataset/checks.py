@@ -89,10 +89,11 @@ def check_dataset(
     if decode:
         pixels = list(check_pixels(scan.images, on_progress, should_stop, config=config))
         found += [*pixels, *check_alike(scan.images, pixels)]
-    return tuple(sorted(found, key=_order))
+    return tuple(sorted(found, key=order))
 
 
-def _order(problem: Problem) -> tuple[int, object, str]:
+def order(problem: Problem) -> tuple[int, object, str]:
+    """What problems are sorted by: errors first, notes last, then by file."""
     return _GRAVITY.index(problem.severity), natural_key(os.fspath(problem.path)), problem.code
 
 

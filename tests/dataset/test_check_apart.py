@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from crashing import crash_over_images
 
 from lora_tui.config.schema import Config
 from lora_tui.dataset import check_apart
@@ -96,3 +97,25 @@ def test_many_images_go_through() -> None:
     scan = many(3000)
     found = check_dataset_apart(scan, config=Config())
     assert len(found) == 3001 and {problem.code for problem in found} == {"caption.unreadable", "x"}
+
+
+def test_images_that_take_the_process_along_are_named_and_the_others_are_checked(
+    make_image: MakeImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_apart, "DECODED_APART_FROM", 1)
+    crash_over_images(monkeypatch, tmp_path / "hook", "lora_tui.dataset.check_apart")
+    for name in ("a", "crash 1", "crash 2", "same", "same too"):
+        make_image(f"data/{name}.png", 64, 64, caption="x", seed=len(name) if name[0] == "c" else ord(name[0]))
+    found = check_dataset_apart(scan_folder(tmp_path / "data"), config=Config(), decode=True)
+    assert [problem.path.stem for problem in found if problem.code == "image.crashed"] == ["crash 1", "crash 2"]
+    assert [problem.path.stem for problem in found if problem.code == "image.identical"] == ["same too"]
+
+
+def test_what_a_signal_ended_is_not_tried_in_the_app(motley: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_apart, "DECODED_APART_FROM", 1)
+    command = [sys.executable, "-c", "import os; os.abort()"]
+    monkeypatch.setattr(check_apart, "python_command", lambda *_arguments: command)
+    for decode in (False, True):
+        found = check_dataset_apart(motley, config=Config(), decode=decode)
+        assert len(found) == len(motley.problems) + 1
+        assert "check.died" in {problem.code for problem in found}
