@@ -194,7 +194,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, wd: Path) -> None:
     assert outcome.models[0].answered == len(texts(data)) == 150
 
 
-def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path, wd: Path) -> None:
+def test_a_worker_that_is_killed_loses_nothing_that_was_answered(tmp_path: Path, wd: Path) -> None:
     """Once, another one goes on; every time, the run ends and keeps what was answered."""
     data = make_images(tmp_path / "many", {f"{n:03d}": (n, 0, 255 - n) for n in range(150)})
     killed: list[psutil.Process] = []
