@@ -30,6 +30,9 @@ async def test_a_blurred_image_gets_the_word_and_loses_it_again(tmp_path: Path) 
     async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
         await soon(pilot, lambda: "is blurred" in screen_text(app))
         await pilot.press("f")
+        await soon(pilot, lambda: "+ hatgirl,  hat,  blurry" in screen_text(app))
+        assert (folder / "a.txt").read_bytes() == b"hatgirl,  hat"  # shown first, for one image, too
+        await pilot.press("enter")
         await soon(pilot, lambda: b"blurry" in (folder / "a.txt").read_bytes())
         await soon(pilot, lambda: "takes it back" in screen_text(app))
         await pilot.press("u")
@@ -52,6 +55,8 @@ async def test_a_closeup_that_a_tagger_saw_gets_the_word_and_loses_it_again(tmp_
         await pilot.press("end")
         await soon(pilot, lambda: "is a close-up" in screen_text(app))
         await pilot.press("f")
+        await soon(pilot, lambda: "+ hatgirl, hat, close-up" in screen_text(app))
+        await pilot.press("enter")
         await soon(pilot, lambda: caption.read_bytes() == b"hatgirl, hat, close-up")
         await soon(pilot, lambda: "takes it back" in screen_text(app))
         await soon(pilot, lambda: "is a close-up" not in screen_text(app))
@@ -104,3 +109,41 @@ async def test_captions_that_another_program_changed_meanwhile_are_not_told_as_m
             await soon(pilot, lambda: "1 file, 1 could not be changed" in screen_text(app))
             assert paths[1].read_bytes() == b"hatgirl, hat, smile"
         assert {path.read_bytes() for path in paths[:others]} == {b"another hat, here"}
+
+
+async def test_an_image_without_a_caption_is_not_given_one_of_the_trigger_alone(tmp_path: Path) -> None:
+    root = tmp_path / "hat"
+    Project.create(root, name="Hat", purpose="character", trigger="hatgirl", datasets=[root / "images"])
+    make_dataset(root, 3, folder="images")
+    (root / "images" / "0000.txt").unlink()
+    (root / "images" / "0001.txt").write_bytes(b"")
+    (root / "images" / "0002.txt").write_bytes(b"hat, smile")
+    async with running(root, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count >= 3)
+        await pilot.press("f")
+        await soon(pilot, lambda: "There is no caption to mend: t has models write one." in screen_text(app))
+        await pilot.press("*", "f")
+        await soon(pilot, lambda: "1 file" in screen_text(app) and "+ hatgirl, hat, smile" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: (root / "images" / "0002.txt").read_bytes() == b"hatgirl, hat, smile")
+        assert not (root / "images" / "0000.txt").exists()
+        assert (root / "images" / "0001.txt").read_bytes() == b""
+
+
+async def test_the_cursor_goes_to_the_next_file_when_its_own_has_no_problem_any_more(tmp_path: Path) -> None:
+    root = tmp_path / "hat"
+    Project.create(root, name="Hat", purpose="character", trigger="hatgirl", datasets=[root / "images"])
+    make_dataset(root, 9, folder="images")
+    for number in range(9):
+        (root / "images" / f"000{number}.txt").write_bytes(b"hat, smile" if number % 2 else b"hatgirl, hat")
+        draw((600, 600), number).save(root / "images" / f"000{number}.png")
+    async with running(root, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count >= 9)
+        await pilot.press("p")
+        await soon(pilot, lambda: files(app).count == 5)  # with the folder's own
+        await pilot.press("home", "down", "down", "f")
+        await soon(pilot, lambda: "+ hatgirl, hat, smile" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "takes it back" in screen_text(app) and files(app).count == 4)
+        here = app.screen.here  # type: ignore[attr-defined]
+        assert here is not None and here.path.name == "0005.png"

@@ -70,6 +70,7 @@ class DatasetScreen(BaseScreen):
         self.shown: list[int] = []
         self._wrong_here = self._images_here = 0
         self._wanted: Path | None = None
+        self._place = 0  # where the cursor stood when the rows were put away to be read again
         self.facts = FactsPane(self)
         self.finding = Finding(self)
         self.acts = Acts(self)
@@ -111,7 +112,7 @@ class DatasetScreen(BaseScreen):
                 start_job(self, partial(self._take, self.workspace.images), "rows")
             elif self.workspace.images is None:
                 if self._wanted is None and self.here is not None:
-                    self._wanted = self.here.path  # they are read again
+                    self._wanted, self._place = self.here.path, self.listed.cursor  # they are read again
                 self.images, self.files, self.shown = None, FileList(), []
                 self.select()
             elif "config" in changed:  # other buckets
@@ -124,7 +125,7 @@ class DatasetScreen(BaseScreen):
         """Make the rows in a thread; the cursor stays on its file."""
         files = await in_thread(self._files_of, images)
         here = self.here
-        place = self.listed.cursor
+        place = self.listed.cursor if here is not None else self._place
         self.images, self.files = images, files
         self.finding.marks = {path for path in self.finding.marks if files.has_image(path)}
         self.facts.forget(captions=True)

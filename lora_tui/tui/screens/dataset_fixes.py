@@ -30,11 +30,14 @@ Fixes = dict[str, list[tuple[Editor, int]]]
 
 
 def fixes_of(rows: list[FileRow], sets: CaptionSets) -> Fixes:
-    """The operations that mend problems of these images, each with the captions that it is for; in a thread."""
+    """The operations that mend problems of these images, each with the captions that it is for; in a thread.
+
+    An image without a caption has none: a trigger word alone would only hide that it is to be tagged.
+    """
     found: Fixes = {}
     for row in rows:
         place = sets.place_of(row.path)
-        if place is None:
+        if place is None or _lacks_caption(place):
             continue
         editor, number = place
         fixes = [problem.mend for problem in editor.problems(number) if problem.mend]
@@ -57,12 +60,13 @@ class Mending:
     async def _look(self) -> None:
         try:
             sets = await self.screen.finding.captions(anew=True)
-            fixes = await in_thread(fixes_of, self.screen.targets(), sets)
+            rows = self.screen.targets()
+            fixes = await in_thread(fixes_of, rows, sets)
         except UserError as error:
             self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
         if not fixes:
-            self.screen.tell(_("No problem here has a remedy that a key can apply."), "muted")
+            self.screen.tell(self._without_remedy(rows, sets), "muted")
         elif len(fixes) == 1:
             await self._prepare(next(iter(fixes)), fixes)
         else:
@@ -74,8 +78,15 @@ class Mending:
 
             self.screen.app.push_screen(Choose(_("Mend"), choices), chosen)
 
+    def _without_remedy(self, rows: list[FileRow], sets: CaptionSets) -> str:
+        """Why nothing is mended."""
+        if any(place is not None and _lacks_caption(place) for place in map(sets.place_of, (row.path for row in rows))):
+            key = self.screen.shell.keymap.shown("dataset.tag")
+            return _("There is no caption to mend: {key} has models write one.").format(key=key)
+        return _("No problem here has a remedy that a key can apply.")
+
     async def _prepare(self, fix: str, fixes: Fixes) -> None:
-        """Preview where more than one file changes; else do it."""
+        """Show what would change, and do it once that is wanted."""
         numbers: dict[Editor, list[int]] = {}
         for editor, number in fixes[fix]:
             numbers.setdefault(editor, []).append(number)
@@ -92,8 +103,8 @@ class Mending:
             return
         files = sum(len(found.changes) for _editor, found in previews)
         act = partial(self._apply, fix, previews)
-        if files <= 1:
-            self.screen.acts.do(act)
+        if not files:
+            self.screen.tell(_("Nothing would change."), "muted")
             return
         lines = []
         for sample in [sample for _editor, found in previews for sample in found.samples(SAMPLES)][:SAMPLES]:
@@ -114,6 +125,11 @@ class Mending:
             raise written.why
         words = plain(fix, limit=40) + ": " + _files(written.files) + written.remark
         return words, written.way_back(work, words)
+
+
+def _lacks_caption(place: tuple[Editor, int]) -> bool:
+    editor, number = place
+    return not editor.caption(number).strip()
 
 
 def _files(number: int) -> str:
