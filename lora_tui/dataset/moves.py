@@ -23,7 +23,7 @@ from typing import Any
 
 from lora_tui.captions.journal.log import HOME, home_of
 from lora_tui.dataset.companions import belongings, is_image_name, place_for
-from lora_tui.dataset.noted import Following, forget_below
+from lora_tui.dataset.noted import Following, Past, forget_below
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder, write_atomic
 from lora_tui.text import _, plain
@@ -265,19 +265,26 @@ def _rename_all(home: Path, groups: Sequence[Sequence[tuple[str, str]]]) -> list
         the files that could not be, with the reason. One that is there already is no such.
 
     Raises:
-        UserError: notes cannot be read or written; no file was moved then.
+        UserError: notes or the captions' journal cannot be read or written; no file was moved then.
     """
-    following = Following((home / old, home / new) for group in groups for old, new in group)
-    following.arrive()
+    pairs = [(home / old, home / new) for group in groups for old, new in group]
+    following, past = Following(pairs), Past(pairs)
     failed: list[tuple[str, str]] = []
-    for group in groups:
-        failed += _rename_group(home, group)
-    try:
-        following.leave({home / old for old, _reason in failed})
-    except UserError:
+    with past.held():
+        following.arrive()
         for group in groups:
-            _rename_group(home, [(new, old) for old, new in group])
-        raise
+            failed += _rename_group(home, group)
+        stayed = {home / old for old, _reason in failed}
+        try:
+            past.follow(stayed)
+            following.leave(stayed)
+        except UserError:
+            for group in groups:
+                _rename_group(home, [(new, old) for old, new in group])
+            past.stay()
+            with contextlib.suppress(UserError):
+                following.leave({old for old, _new in pairs})
+            raise
     folders = {(home / new).parent for group in groups for _old, new in group}
     for folder in folders:
         with contextlib.suppress(OSError):

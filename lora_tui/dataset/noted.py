@@ -7,15 +7,17 @@ none of that. Before files move, :meth:`Following.arrive` writes the notes for t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lora_tui.captions.journal.log import HOME, home_of
+from lora_tui.captions.journal import HOME, Journal, home_of, journal_home_of, recover
 from lora_tui.dataset.notes import FILE, Crop, Notes, change_notes, clean, load_notes, name_in_notes
+from lora_tui.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,67 @@ class Following:
             folder = name_in_notes(home, path.parent)
             self._inside[key] = "" if folder == "." else f"{folder}/"
         return self._inside[key] + clean(path.name)
+
+
+class Past:
+    """The past of captions that are about to move with their images, in the journals that know it.
+
+    It follows as far as a journal reaches: not out of its folder, and not into the trash, from where they come back.
+
+    Args:
+        pairs: where each file is and where it goes.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[Path, Path]]) -> None:
+        self._moves: dict[Path, dict[Path, str]] = {}
+        homes: dict[Path, Path] = {}
+        for old, new in pairs:
+            folder = old.parent
+            if folder not in homes:
+                homes[folder] = journal_home_of(folder)
+            inside = [_inside(homes[folder], path) for path in (old, new)]
+            if all(inside):
+                self._moves.setdefault(homes[folder], {})[old] = inside[1]
+        self._journals = [journal for home in sorted(self._moves) if (journal := Journal(home)).path.is_file()]
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other programs from changing the captions meanwhile.
+
+        Raises:
+            UserError: ``journal.folder``, ``journal.locked``.
+        """
+        with contextlib.ExitStack() as stack:
+            for journal in self._journals:
+                stack.enter_context(journal.locked())
+                recover(journal, locked=True)
+            yield
+
+    def follow(self, stayed: Collection[Path]) -> None:
+        """Note where the files went, but for those that ``stayed``; only while they are :meth:`held`.
+
+        Raises:
+            UserError: ``journal.folder``, ``journal.newer``.
+        """
+        for journal in self._journals:
+            moved = self._moves[journal.home]
+            names = {_inside(journal.home, old): new for old, new in moved.items() if old not in stayed}
+            journal.note_moved(names)
+
+    def stay(self) -> None:
+        """Take back what :meth:`follow` noted, as far as that is possible: the files are where they were."""
+        for journal in self._journals:
+            back = {new: _inside(journal.home, old) for old, new in self._moves[journal.home].items()}
+            with contextlib.suppress(UserError):
+                journal.note_moved(back)
+
+
+def _inside(home: Path, path: Path) -> str:
+    """The name of a file in the journal of ``home``; empty when it lies elsewhere, or in the trash."""
+    if not path.is_relative_to(home):
+        return ""
+    name = path.relative_to(home)
+    return "" if HOME in name.parts else name.as_posix()
 
 
 def homes_for(images: Iterable[Path], home: Callable[[Path], Path], *, away: bool) -> dict[Path, list[str]]:

@@ -29,7 +29,9 @@ from lora_tui.captions.journal.bodies import (
 )
 from lora_tui.captions.journal.frame import FAMILY, Frame, NewerError, pack, read_body, read_frames
 from lora_tui.captions.journal.records import Record, entry_of
+from lora_tui.captions.journal.renames import Moved, Renames
 from lora_tui.captions.journal.stack import Stacks
+from lora_tui.captions.journal.troubles import cannot_read, cannot_write, is_newer, too_much
 from lora_tui.errors import UserError
 from lora_tui.files import open_file, sync_folder
 from lora_tui.text import _, count, ngettext, plain
@@ -39,6 +41,8 @@ FOLDER, FILE = "journal", "edits.journal"
 _LOCK = "lock"
 _DAMAGE = (ValueError, zlib.error, KeyError, TypeError, IndexError, RecursionError, OverflowError)
 """What comes of reading a body that is damaged."""
+_LAST = 1 << 60
+"""A number beyond that of any transaction."""
 PATIENCE = 60.0
 """Seconds that a transaction waits for another program's."""
 
@@ -75,11 +79,12 @@ class Journal:
         self._records: dict[int, Record] = {}
         self._open: dict[int, None] = {}
         self._stacks: Stacks | None = Stacks()
+        self._renames = Renames()
         #: How many places of the file are damaged; what they held is not known.
         self.damaged = 0
         #: What a newer version wrote, from which on nothing is read; empty for nothing.
         self.newer = ""
-        #: Rises when the file turned out to be another than before, so that what was read of it is void.
+        #: Rises when the file turned out to be another than before, or files were moved: what was read of it is void.
         self.generation = 0
         self._last = self._gap = 0
         self._read_to = 0
@@ -150,6 +155,7 @@ class Journal:
                 with contextlib.suppress(*_DAMAGE):
                     names = names_in(file, record.frame.body_start, record.frame.end)
                     names = [record.below + name for name in names] if record.below else names
+                    names = [self._renames.now(record.number, name) for name in names] if self._renames else names
                 yield record, [name for name in names if name not in record.failed] if record.failed else names
 
     def changes_of(self, name: str, records: Iterable[Record] | None = None) -> Iterator[tuple[Record, FileChange]]:
@@ -163,8 +169,9 @@ class Journal:
         with self._opened() if wanted else contextlib.nullcontext() as file:
             for record in wanted:
                 assert record.frame is not None and file is not None
-                found, own = None, name.removeprefix(record.below)
-                if name not in record.failed and name == record.below + own:
+                found, then = None, self._renames.then(record.number, name) or ""
+                own = then.removeprefix(record.below)
+                if own and name not in record.failed and then == record.below + own:
                     with contextlib.suppress(*_DAMAGE):
                         found = change_in(file, record.frame.body_start, record.frame.end, record.blocks, own)
                 if found is not None:
@@ -174,7 +181,7 @@ class Journal:
         try:
             return open_file(self.path, links=False)
         except OSError as error:
-            raise self._cannot_read(error) from error
+            raise cannot_read(self.path, error) from error
 
     def _all_of(self, record: Record) -> list[FileChange]:
         assert record.frame is not None
@@ -182,9 +189,10 @@ class Journal:
             body = read_body(file, record.frame)
         try:
             changes, links, below = unpack_changes(body or b""), dict(record.links), record.below
-            if not links and not below:
+            if not links and not below and not self._renames:
                 return changes
-            return [replace(one, name=below + one.name, link=links.get(below + one.name, "")) for one in changes]
+            names = (self._renames.now(record.number, below + one.name) for one in changes)
+            return [replace(one, name=name, link=links.get(name, "")) for one, name in zip(changes, names, strict=True)]
         except _DAMAGE:
             raise UserError(
                 _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
@@ -208,7 +216,7 @@ class Journal:
             self.folder.mkdir(exist_ok=True)
             descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise cannot_write(self.folder, error) from error
         try:
             self._wait_for(descriptor)
             yield
@@ -231,7 +239,7 @@ class Journal:
             for head, changes in entries:
                 number += 1
                 if sum(len(one.before or b"") + len(one.after or b"") for one in changes) > MOST_CONTENTS:
-                    raise self._too_much()
+                    raise too_much(self.path)
                 body, blocks = pack_changes(changes)
                 full = {**head, "number": number, "time": time.time(), "files": len(changes)}
                 if links := {one.name: one.link for one in changes if one.link}:
@@ -261,6 +269,22 @@ class Journal:
             self._read_on()
             return [self._records[number] for number in numbers if number in self._records]
 
+    def note_moved(self, names: Mapping[str, str]) -> None:
+        """Note that files were moved, so that their past goes with them; only under :meth:`locked`.
+
+        Args:
+            names: how they were called, and how they are called now; those that the journal does not know are left out.
+
+        Raises:
+            UserError: ``journal.folder``.
+        """
+        with self._guard:
+            self._read_on(mend=True)
+            known = {name for _record, some in self.names_of(self._records.values()) for name in some}
+            if moved := {old: new for old, new in names.items() if old in known}:
+                self._add(pack({"moved": moved, "time": time.time()}))
+                self._read_on()
+
     def adopt(self, other: Journal, below: str) -> list[Record]:
         """Take over what is finished in the journal of a folder below; only under :meth:`locked` of both.
 
@@ -280,7 +304,15 @@ class Journal:
             numbers: dict[int, int] = {}
             frames: list[bytes] = []
             done: dict[str, Any] = {"done": [], "failed": {}, "contested": {}}
-            for record in other.records():
+            behind, moves = 0, self._renames.times()
+            for record in [*other.records(), None]:
+                for moved in other._renames.between(behind, record.number if record else _LAST):
+                    names = {below + old: below + new for old, new in moved.names.items()}
+                    if moved.time not in moves:
+                        frames.append(pack({"moved": names, "time": moved.time}))
+                if record is None:
+                    break
+                behind = record.number
                 key = below + record.below, record.time, record.kind, record.operation
                 if key in known:
                     numbers[record.number] = known[key]
@@ -294,9 +326,9 @@ class Journal:
                 numbers[record.number] = number
                 frames.append(pack(record.head(number, numbers.get(record.of, 0), below), bytes(body)))
                 done["done"].append(number)
-                for name, names in (("failed", record.failed), ("contested", record.contested)):
-                    if names:
-                        done[name][str(number)] = [below + each for each in sorted(names)]
+                for name, some in (("failed", record.failed), ("contested", record.contested)):
+                    if some:
+                        done[name][str(number)] = [below + each for each in sorted(some)]
             if frames:
                 self._add(b"".join([*frames, pack(done)]))
                 self._read_on()
@@ -318,7 +350,7 @@ class Journal:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise cannot_write(self.folder, error) from error
         if new:
             for folder in (self.folder, self.folder.parent, self.home):
                 sync_folder(folder)
@@ -332,13 +364,13 @@ class Journal:
                     self._forget((state.st_dev, state.st_ino))
                 self._read_frames(file, state.st_size)
                 if mend and self.newer:
-                    raise self._is_newer()
+                    raise is_newer(self.path, self.newer)
                 if mend and self._read_to < state.st_size:
                     file.truncate(self._read_to)
         except (FileNotFoundError, NotADirectoryError):
             self._forget(None)
         except OSError as error:
-            raise self._cannot_read(error) from error
+            raise cannot_read(self.path, error) from error
 
     def _read_frames(self, file: BinaryIO, size: int) -> None:
         """Take the frames that came since.
@@ -363,7 +395,7 @@ class Journal:
     def _forget(self, identity: tuple[int, int] | None) -> None:
         """Everything that was read is void: there is no file, or another one."""
         self.generation += bool(self._records)
-        self._records, self._open, self._stacks = {}, {}, Stacks()
+        self._records, self._open, self._stacks, self._renames = {}, {}, Stacks(), Renames()
         self._last = self._gap = self.damaged = 0
         self._read_to, self._identity, self.newer = 0, identity, ""
 
@@ -387,6 +419,12 @@ class Journal:
             self._open[entry.number] = None
             if self._stacks is not None:
                 self._stacks.take(entry)
+            return
+        if isinstance(entry, Moved):
+            self._renames.add(self._last, entry)
+            self._records = {number: one.with_names(entry.names) for number, one in self._records.items()}
+            self._stacks = None
+            self.generation += 1
             return
         newest = max(entry.numbers, default=0)
         for number in [number for number in self._open if number <= newest]:
@@ -416,7 +454,7 @@ class Journal:
 
     def faults(self) -> list[UserError]:
         """What is wrong with the file, as far as it was read; other transactions can be read all the same."""
-        found = [self._is_newer()] if self.newer else []
+        found = [is_newer(self.path, self.newer)] if self.newer else []
         if self.damaged:
             text = ngettext(
                 "The journal of the captions is damaged at {number} place; what it held there is not known.",
@@ -432,38 +470,6 @@ class Journal:
                 )
             )
         return found
-
-    def _is_newer(self) -> UserError:
-        return UserError(
-            _("The journal was written by a newer version of lora-tui ({what}).").format(what=plain(self.newer)),
-            place=plain(str(self.path)),
-            remedy=_("No caption was changed. Use that version, or a newer one."),
-            code="journal.newer",
-        )
-
-    def _too_much(self) -> UserError:
-        return UserError(
-            _("This changes more text at once than the journal takes ({size} MB).").format(size=MOST_CONTENTS >> 20),
-            place=plain(str(self.path)),
-            remedy=_("No caption was changed. Change a part of them at a time."),
-            code="journal.large",
-        )
-
-    def _cannot_read(self, error: OSError) -> UserError:
-        return UserError(
-            _("The journal cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
-            place=plain(str(self.path)),
-            remedy=_("Check the file and its permissions."),
-            code="journal.folder",
-        )
-
-    def _cannot_write(self, error: OSError) -> UserError:
-        return UserError(
-            _("The journal cannot be written: {reason}.").format(reason=plain(error.strerror or str(error))),
-            place=plain(str(self.folder)),
-            remedy=_("No caption was changed. Make room, or make the folder writable."),
-            code="journal.folder",
-        )
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the JSON text of a frame says: a transaction, or that transactions are done. Trusts nothing of it.
+"""What the JSON text of a frame says: a transaction, that transactions are done, or files moved. Trusts nothing of it.
 
 A journal may come with a dataset from anywhere, and may have been written by a later version of this program. What is
 not as it should be is damage; what is sound and unknown is newer.
@@ -6,12 +6,13 @@ not as it should be is damage; what is sound and unknown is newer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from lora_tui.captions.journal.bodies import Blocks, blocks_of
 from lora_tui.captions.journal.frame import Frame, NewerError
+from lora_tui.captions.journal.renames import Moved, moved_in
 
 KINDS = frozenset({"edit", "undo", "redo", "part", "merge", "review", "unreview"})
 _LATEST = 32503680000.0
@@ -86,6 +87,14 @@ class Record:
         """Whether a file of it is meant."""
         return name not in self.failed and name not in self.but and (self.only is None or name in self.only)
 
+    def with_names(self, names: Mapping[str, str]) -> Record:
+        """This transaction after some of its files were moved, by how they were called before."""
+        if not self.failed and not self.links:
+            return self
+        links = tuple((names.get(name, name), link) for name, link in self.links)
+        failed, contested = (frozenset(names.get(one, one) for one in some) for some in (self.failed, self.contested))
+        return replace(self, failed=failed, contested=contested, links=links)
+
     def with_failed(self, names: Iterable[str], contested: Iterable[str]) -> Record:
         """This transaction, of which some files could not be written."""
         failed = self.failed | frozenset(names)
@@ -101,7 +110,7 @@ class Done(NamedTuple):
     contested: dict[int, frozenset[str]]
 
 
-def entry_of(frame: Frame) -> Record | Done:
+def entry_of(frame: Frame) -> Record | Done | Moved:
     """What a frame says.
 
     Raises:
@@ -117,6 +126,8 @@ def entry_of(frame: Frame) -> Record | Done:
             _names(head.get("failed", {})),
             _names(head.get("contested", {})),
         )
+    if "moved" in head:
+        return moved_in(head)
     kind = _text(head, "kind", "edit")
     if "number" not in head or kind not in KINDS:
         raise NewerError(kind)
