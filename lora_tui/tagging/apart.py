@@ -179,7 +179,7 @@ class Apart:
         alone = len(self._asked) == 1
         self._deaths += alone
         self._riddles = max(self._riddles - 1, 0) if alone else self._riddles + 1
-        if not self._ready or not self._asked or self._deaths > MOST_DEATHS or self._riddles > MOST_RIDDLES:
+        if not self._ready or self._deaths > MOST_DEATHS or self._riddles > MOST_RIDDLES:
             raise self._died(reason)
         status = self._end()
         found = None
