@@ -147,9 +147,9 @@ def asking_of(
 
     corpus, path = session.corpus, getattr(args, "config", None)
 
-    def facts() -> FilterFacts:
+    def facts(should_stop: Callable[[], bool]) -> FilterFacts:
         data = (load_config(path) if path else Config()).data
-        return FilterFacts(corpus.root, [entry.name for entry in corpus.entries], data, on_progress)
+        return FilterFacts(corpus.root, [entry.name for entry in corpus.entries], data, on_progress, should_stop)
 
     if trigger is None:
         project = Project.find(corpus.root)

@@ -146,13 +146,34 @@ _PATTERNS = {
 }
 
 
+_WORD = re.compile(r"[\w-]+")
+
+
+def _by_first_word() -> dict[str, set[tuple[str, str]]]:
+    """For the first word of each term what it may tell: a caption without the word is not searched for the term."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for aspect, (_title, kinds) in ASPECTS.items():
+        for kind, (_name, words) in kinds.items():
+            for term in words.split(","):
+                found.setdefault(_WORD.findall(term)[0], set()).add((aspect, kind))
+    return found
+
+
+_FIRST_WORDS = _by_first_word()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of an aspect: ``name``, its word for a person, and how many images show it."""
+    """One kind of an aspect: ``name``, its word for a person, and the images that show it, by their places."""
 
     name: str
     title: str
-    images: int
+    members: tuple[int, ...]
+
+    @property
+    def images(self) -> int:
+        """How many show it."""
+        return len(self.members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +242,19 @@ def coverage(
         scores: for each image, tags and their scores from 0 to 1; empty where no tagger has looked.
     """
     names = aspects_of(purpose)
-    wanted = [key for key in _PATTERNS if key[0] in names]
-    counts = dict.fromkeys(wanted, 0)
+    members: dict[tuple[str, str], list[int]] = {key: [] for key in _PATTERNS if key[0] in names}
     known = dict.fromkeys(names, 0)
     images = 0
     told = iter(scores) if scores is not None else None
-    for caption in captions:
+    for place, caption in enumerate(captions):
         images += 1
         seen = next(told, {}) if told is not None else {}
         text = _spoken(caption, seen)
         spoken_of = set()
-        for key in wanted:
-            if _is_told(key, text):
-                counts[key] += 1
+        words = _WORD.findall(" ".join(text))
+        for key in {key for word in words if word in _FIRST_WORDS for key in _FIRST_WORDS[word]}:
+            if key in members and _is_told(key, text):
+                members[key].append(place)
                 spoken_of.add(key[0])
         for name in spoken_of:
             known[name] += 1
@@ -243,7 +264,10 @@ def coverage(
             Aspect(
                 name,
                 _(ASPECTS[name][0]),
-                tuple(Kind(kind, _(title), counts[name, kind]) for kind, (title, _words) in ASPECTS[name][1].items()),
+                tuple(
+                    Kind(kind, _(title), tuple(members[name, kind]))
+                    for kind, (title, _words) in ASPECTS[name][1].items()
+                ),
                 known[name],
                 images,
             )

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lora_tui.config.schema import DataSection
 
 
+def _never() -> bool:
+    return False
+
+
 class FilterFact:
     """One image.
 
@@ -49,10 +53,24 @@ class FilterFacts:
     """The images of a folder by their numbers."""
 
     def __init__(
-        self, root: Path, names: Sequence[str], data: DataSection, on_progress: Callable[[int], None] | None = None
+        self,
+        root: Path,
+        names: Sequence[str],
+        data: DataSection,
+        on_progress: Callable[[int], None] | None = None,
+        should_stop: Callable[[], bool] = _never,
     ) -> None:
-        """``names`` are relative to ``root``; ``data`` says the buckets; ``on_progress`` hears of pictures compared."""
+        """Looks at nothing yet.
+
+        Args:
+            names: relative to ``root``.
+            data: says the buckets.
+            on_progress: hears of pictures compared.
+            should_stop: asked while pictures are compared; once it says yes, those not looked at yet stand alone, and
+                the next who asks for the groups has them looked at.
+        """
         self._root, self._names, self._data, self._on_progress = root, names, data, on_progress
+        self._should_stop = should_stop
         self._buckets = buckets_for(data)
         self._notes = NotesBelow(root)
         self._headers: dict[int, ImageFacts | None] = {}
@@ -91,7 +109,10 @@ class FilterFacts:
     def groups(self) -> dict[int, str]:
         """The group of each image that has near-duplicates; decodes every image that was not decoded before."""
         if self._groups is None:
-            self._groups = self._grouped()
+            found = self._grouped()
+            if self._should_stop():
+                return found
+            self._groups = found
         return self._groups
 
     def _grouped(self) -> dict[int, str]:
@@ -103,7 +124,7 @@ class FilterFacts:
             for number, name in enumerate(self._names)
             if (facts := self._facts(number)) is not None
         }
-        found = image_groups(list(images.values()), self._on_progress)
+        found = image_groups(list(images.values()), self._on_progress, self._should_stop)
         sizes = Counter(found.values())
         names: dict[int, str] = {}
         groups = {}
@@ -125,9 +146,15 @@ class FilterFacts:
 
 
 class FactsWhenAsked:
-    """The images of a folder for somebody who may never ask for them: nothing is made before that."""
+    """The images of a folder for somebody who may never ask for them: nothing is made before that.
 
-    def __init__(self, make: Callable[[], FilterFacts]) -> None:
+    Attributes:
+        should_stop: whether who asks now has lost patience; whoever asks next sets it anew.
+    """
+
+    def __init__(self, make: Callable[[Callable[[], bool]], FilterFacts]) -> None:
+        """``make`` is given what :class:`FilterFacts` takes as ``should_stop``."""
+        self.should_stop: Callable[[], bool] = _never
         self._make = make
         self._made: FilterFacts | None = None
 
@@ -146,5 +173,5 @@ class FactsWhenAsked:
     @property
     def _facts(self) -> FilterFacts:
         if self._made is None:
-            self._made = self._make()
+            self._made = self._make(lambda: self.should_stop())
         return self._made

@@ -6,8 +6,10 @@ Each is a look at one moment, opened anew when somebody asks again, so that it h
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lora_tui.captions.as_trained import rules_for
 from lora_tui.captions.complete import Completer
@@ -15,8 +17,11 @@ from lora_tui.config.entries import settings_of
 from lora_tui.tui.tags.editor import Editor
 
 if TYPE_CHECKING:
+    from lora_tui.captions.corpus import Entry
     from lora_tui.config.schema import Config
     from lora_tui.project import Project
+
+T = TypeVar("T")
 
 
 class CaptionSets:
@@ -60,8 +65,8 @@ class CaptionSets:
         """Completes tags of the first dataset."""
         return self.editors[0].asking.completer if self.editors else None
 
-    def select(self, text: str) -> frozenset[str]:
-        """The images that a filter finds, as texts of their paths.
+    def select(self, text: str, should_stop: Callable[[], bool] = lambda: False) -> frozenset[str]:
+        """The images that a filter finds, as texts of their paths; of no use once ``should_stop`` says yes.
 
         Raises:
             UserError: the filter is wrong.
@@ -70,7 +75,7 @@ class CaptionSets:
         with self._turn:
             for editor in self.editors:
                 entries, root = editor.corpus.entries, editor.corpus.root
-                found.update(f"{root}/{entries[number].name}" for number in editor.select(text) or ())
+                found.update(f"{root}/{entries[number].name}" for number in editor.select(text, should_stop) or ())
         return frozenset(found)
 
     def hint(self, text: str) -> str:
@@ -89,13 +94,20 @@ class CaptionSets:
                     tokens[path] = editor.asking.most_tokens(entry.document.text) if entry.document else 0
         return tags, tokens
 
-    def texts(self) -> dict[str, str]:
-        """The captions, by the text of the path of their image."""
+    def tag_counts(self, should_stop: Callable[[], bool] = lambda: False) -> dict[str, int]:
+        """How many tags each caption has, by the text of its image's path; fewer captions once somebody stops it."""
+        return self._each(lambda editor, entry: len(entry.tags), should_stop)
+
+    def texts(self, should_stop: Callable[[], bool] = lambda: False) -> dict[str, str]:
+        """The captions, by the text of the path of their image; fewer once somebody stops it."""
+        return self._each(lambda editor, entry: editor.caption(entry.number), should_stop)
+
+    def _each(self, said: Callable[[Editor, Entry], T], should_stop: Callable[[], bool]) -> dict[str, T]:
         with self._turn:
             return {
-                f"{editor.corpus.root}/{entry.name}": editor.caption(entry.number)
+                f"{editor.corpus.root}/{entry.name}": said(editor, entry)
                 for editor in self.editors
-                for entry in editor.corpus.entries
+                for entry in takewhile(lambda _entry: not should_stop(), editor.corpus.entries)
             }
 
     def place_of(self, image: Path) -> tuple[Editor, int] | None:

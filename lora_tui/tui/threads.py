@@ -85,6 +85,28 @@ async def in_thread(function: Callable[..., T], *args: object) -> T:
     return await future
 
 
+class GivenUpError(Exception):
+    """Somebody stopped what was waited for."""
+
+
+async def in_stoppable_thread(function: Callable[..., T], *args: object, stop: threading.Event | None = None) -> T:
+    """The same with something that can be stopped: the function is given, as its last argument, what says so.
+
+    It is told to stop when the waiting task is cancelled, as it is when its node goes, or when ``stop`` is set.
+
+    Raises:
+        GivenUpError: ``stop`` was set.
+    """
+    stop = stop or threading.Event()
+    try:
+        found = await in_thread(function, *args, stop.is_set)
+        if stop.is_set():
+            raise GivenUpError
+        return found
+    finally:
+        stop.set()
+
+
 _Job = tuple[Callable[[], None], str]
 _idle: list[SimpleQueue[_Job]] = []
 _guard = threading.Lock()

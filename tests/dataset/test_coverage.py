@@ -80,3 +80,11 @@ def test_a_word_for_a_thing_tells_nothing_of_the_picture(caption: str) -> None:
 )
 def test_what_tags_and_prose_tell_counts(caption: str, aspect: str, kind: str) -> None:
     assert shown([caption])[aspect][kind] == 1
+
+
+def test_every_word_for_a_kind_is_found_and_its_images_are_named() -> None:
+    for aspect, (_title, kinds) in ASPECTS.items():
+        for kind, (_name, words) in kinds.items():
+            for term in words.split(","):
+                found = {one.name: one for one in coverage(["zob", f"zob, {term.strip()}"]).aspects}[aspect]
+                assert {one.name: one.members for one in found.kinds}[kind] == (1,), term

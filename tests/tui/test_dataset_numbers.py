@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support import until
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
-from lora_tui.tui.screens.dataset_numbers import Numbers
+from lora_tui.config.schema import Config
+from lora_tui.dataset import coverage
+from lora_tui.dataset.scan import scan_folder
+from lora_tui.tui.caption_sets import CaptionSets
+from lora_tui.tui.screens import dataset_find, dataset_numbers
+from lora_tui.tui.screens.dataset_numbers import Numbers, numbers_of
+from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
 
@@ -32,3 +41,58 @@ async def test_a_bar_that_is_chosen_shows_its_images(tmp_path: Path, size: tuple
         await soon(pilot, lambda: "3 of 9 images" in screen_text(app) and "view: side" in screen_text(app))
         await pilot.press("escape")
         await soon(pilot, lambda: "9 images" in screen_text(app) and "view: side" not in screen_text(app))
+
+
+def test_each_caption_is_read_once_for_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_dataset(tmp_path, 12)
+    sets = CaptionSets((Editor.open(root / "4_hat"),))
+    images = scan_folder(root).images
+    began: list[str] = []
+    read = coverage._spoken
+
+    def counted(caption: str, scores: Mapping[str, float]) -> tuple[str, str]:
+        began.append(caption)
+        return read(caption, scores)
+
+    monkeypatch.setattr(coverage, "_spoken", counted)
+    numbers_of(images, Config(), sets, "", lambda: False)
+    assert len(began) == 12
+    began.clear()
+    numbers_of(images, Config(), sets, "", lambda: True)
+    assert not began
+    sets.close()
+
+
+async def test_counting_is_told_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(tmp_path, 3)
+    ended: list[bool] = []
+
+    def endless(*args: Any) -> list[Any]:
+        until(args[-1])
+        ended.append(True)
+        return []
+
+    monkeypatch.setattr(dataset_numbers, "numbers_of", endless)
+    monkeypatch.setattr(dataset_find, "sharpness_of", endless)
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await pilot.press("i")
+        await soon(pilot, lambda: "Counting." in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: ended == [True])
+        assert not isinstance(app.screen, Numbers) and "Stopped." in screen_text(app)
+        finding = app.screen.finding  # type: ignore[attr-defined]
+        finding._ordered("sharpness")
+        await soon(pilot, lambda: "Measuring for the order." in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: ended == [True, True])
+        assert finding.order.name == "name"
+
+
+def test_pictures_are_not_compared_for_a_filter_that_was_left(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path, 3)
+    sets = CaptionSets((Editor.open(root / "4_hat"),))
+    asked: list[bool] = []
+    assert not sets.select("is:duplicate", lambda: not asked.append(True))
+    assert asked
+    assert sets.select("-is:duplicate") == {str(root / "4_hat" / f"000{number}.png") for number in range(3)}
+    sets.close()

@@ -353,5 +353,5 @@ class DatasetScreen(BaseScreen):
         elif self.has_class("-zoom"):
             self.facts.action_zoom()
         else:
-            return self.finding.clear()
+            return self.finding.stop() or self.finding.clear()
         return True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
@@ -14,7 +15,7 @@ from lora_tui.tui.file_orders import ORDERS, Measures, Order, next_of, order_of
 from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.tags.kept import History
 from lora_tui.tui.tags.offers import Offer, filter_offers
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import GivenUpError, in_stoppable_thread, in_thread, start_job
 from lora_tui.tui.widgets.dialog import Choice, Choose
 from lora_tui.tui.widgets.prompt import Prompt
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from lora_tui.dataset.scan import DatasetImage
     from lora_tui.tui.screens.dataset import DatasetScreen
+
+T = TypeVar("T")
 
 TYPING_SECONDS = 0.12
 """How long typing rests before captions are asked."""
@@ -64,6 +67,7 @@ class Finding:
         self._sets: CaptionSets | None = None
         self._reading: asyncio.Task[CaptionSets] | None = None
         self._history = History("filter")
+        self._stop: threading.Event | None = None
         self._before: tuple[str, str, str, frozenset[str] | None] = ("", "", "", None)
 
     @property
@@ -138,7 +142,7 @@ class Finding:
             return True
         try:
             sets = await self.captions()
-            found = await in_thread(sets.select, text)
+            found = await in_stoppable_thread(sets.select, text)
             hint = "" if found else sets.hint(text)
         except Exception as error:
             if is_plain(text):
@@ -248,8 +252,9 @@ class Finding:
 
     def _ordered(self, name: str | None) -> None:
         if name is not None:
+            before = self.order, self.backwards
             self.order, self.backwards = order_of(name), False
-            start_job(self.screen, self._measure, "measure")
+            start_job(self.screen, partial(self._measure, *before), "measure")
 
     def action_backwards(self) -> None:
         self.backwards = not self.backwards
@@ -265,22 +270,51 @@ class Finding:
         await in_thread(self.screen.files.arrange, self.order.name, self.backwards, self.measures)
         self.screen.select()
 
-    async def _measure(self) -> None:
-        """Find out what the order asks for, then sort by it."""
+    async def _measure(self, before: Order, backwards: bool) -> None:
+        """Find out what the order asks for, then sort by it; the order of before stays where that is stopped."""
         asks, images = self.order.asks, self.screen.images
-        if asks:
-            self.screen.tell(_("Measuring for the order."), "muted")
+        words = _("Measuring for the order.")
         try:
             if asks == "captions":
+                self.screen.tell(words, "muted")
                 sets = await self.captions(anew=True)
                 self.measures.tags, self.measures.tokens = await in_thread(sets.counts)
             elif asks == "pixels" and images is not None:
-                self.measures.sharpness = await in_thread(sharpness_of, [*images.scan.images, *images.scan.excluded])
+                everything = [*images.scan.images, *images.scan.excluded]
+                sharpness = await self._stoppable(words, sharpness_of, everything)
+                if sharpness is None:
+                    self.order, self.backwards = before, backwards
+                    return
+                self.measures.sharpness = sharpness
         except UserError as error:
             self.screen.tell(failure_words(self.screen.shell, error), "error")
         await self._arrange()
         if asks:
             self.screen.forget_told()
+
+    # -- what takes long
+
+    async def _stoppable(self, words: str, function: Callable[..., T], *args: object) -> T | None:
+        """Call a function in a thread, with what tells it to stop as the last argument; none when it was stopped."""
+        stop = self._stop = threading.Event()
+        key = self.screen.shell.keymap.shown("app.back")
+        self.screen.tell(f"{words}   " + _("{key} stops it").format(key=key), "muted")
+        try:
+            return await in_stoppable_thread(function, *args, stop=stop)
+        except GivenUpError:
+            return None
+        finally:
+            if self._stop is stop:
+                self._stop = None
+
+    def stop(self) -> bool:
+        """Stop what takes long; false where nothing does."""
+        if self._stop is None:
+            return False
+        self._stop.set()
+        self._stop = None
+        self.screen.tell(_("Stopped."), "muted")
+        return True
 
     # -- in numbers
 
@@ -297,10 +331,15 @@ class Finding:
         try:
             sets = await self.captions(anew=True)
             purpose = work.project.purpose if work.project else ""
-            found = await in_thread(numbers_of, images.scan.images, work.config.model_copy(deep=True), sets, purpose)
+            config = work.config.model_copy(deep=True)
+            found = await self._stoppable(_("Counting."), numbers_of, images.scan.images, config, sets, purpose)
         except UserError as error:
             self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
+
+        if found is None:
+            return
+        self.screen.forget_told()
 
         def chosen(row: tuple[str, frozenset[str]] | None) -> None:
             if row is not None:

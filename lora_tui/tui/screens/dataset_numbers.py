@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -45,37 +46,58 @@ class Row:
     about: str = ""
 
 
-def numbers_of(images: Sequence[DatasetImage], config: Config, sets: CaptionSets, purpose: str) -> list[Row]:
-    """All rows; called in a thread."""
-    from lora_tui.dataset.coverage import SURE, coverage, shows
-    from lora_tui.dataset.statistics import tables
-    from lora_tui.tagging.seen import sure_tags
+def numbers_of(
+    images: Sequence[DatasetImage], config: Config, sets: CaptionSets, purpose: str, should_stop: Callable[[], bool]
+) -> list[Row]:
+    """All rows; called in a thread.
 
-    counts, _tokens = sets.counts()
+    Args:
+        should_stop: asked now and then; once it says yes, what is found is of no use.
+    """
+    counts = sets.tag_counts(should_stop)
     known = {image.uid: counts[str(image.path)] for image in images if str(image.path) in counts}
     tags = {image.uid: known[image.uid] for image in images if image.caption_path is not None and image.uid in known}
+    return [*_tables(images, config, tags), *_aspects(images, sets, purpose, should_stop)]
+
+
+def _tables(images: Sequence[DatasetImage], config: Config, tags: dict[str, int]) -> list[Row]:
+    from lora_tui.dataset.statistics import tables
+
+    paths = [str(image.path) for image in images]
     rows: list[Row] = []
     for table in tables(images, config, tags):
         title = table.title + (_(", median {value}").format(value=table.median) if table.median else "")
         rows.append(Row(title))
         longest = max((bar.share for bar in table.bars), default=1.0)
+        members: dict[str, list[str]] = {}
+        for path, label in zip(paths, table.labels, strict=True):
+            members.setdefault(label, []).append(path)
         for bar in table.bars:
-            pairs = zip(images, table.labels, strict=True)
-            members = frozenset(str(image.path) for image, label in pairs if label == bar.label)
-            rows.append(Row(plain(bar.label), bar.number, bar.share, longest, members, table.title))
-    texts = sets.texts()
-    captions = [(str(image.path), texts.get(str(image.path), "")) for image in images]
-    seen = sure_tags((image.path for image in images), SURE)
-    found = coverage([text for _path, text in captions], purpose=purpose, scores=seen)
-    told = [(path, text, scores) for (path, text), scores in zip(captions, seen, strict=True) if text or scores]
+            some = frozenset(members.get(bar.label, ()))
+            rows.append(Row(plain(bar.label), bar.number, bar.share, longest, some, table.title))
+    return rows
+
+
+def _aspects(
+    images: Sequence[DatasetImage], sets: CaptionSets, purpose: str, should_stop: Callable[[], bool]
+) -> list[Row]:
+    from lora_tui.dataset.coverage import SURE, coverage
+    from lora_tui.tagging.seen import sure_tags
+
+    paths = [str(image.path) for image in images]
+    texts = sets.texts(should_stop)
+    seen = sure_tags((image.path for image in images), SURE, should_stop)
+    captions = (texts.get(path, "") for path in paths)
+    found = coverage(takewhile(lambda _text: not should_stop(), captions), purpose=purpose, scores=seen)
+    rows: list[Row] = []
     for aspect in found.aspects:
         words = "" if aspect.is_known else "   " + _("too few captions, and no tagger, say anything of it")
         rows.append(Row(aspect.title + words))
         longest = max(kind.images for kind in aspect.kinds) / max(found.images, 1) or 1.0
         for kind in aspect.kinds:
-            members = frozenset(path for path, text, seen in told if shows(text, aspect.name, kind.name, seen))
+            some = frozenset(paths[place] for place in kind.members)
             share = kind.images / max(found.images, 1)
-            rows.append(Row(kind.title, kind.images, share, longest, members, aspect.title))
+            rows.append(Row(kind.title, kind.images, share, longest, some, aspect.title))
     return rows
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lora_tui.captions.journal.writer import Transaction
     from lora_tui.captions.lint import Problem
     from lora_tui.config.schema import DataSection
+    from lora_tui.dataset.filter_facts import FactsWhenAsked
 
 Scope = Literal["here", "shown", "all"]
 """What the next operation is about: the marked images (the one under the cursor where none is), those that the
@@ -90,7 +91,10 @@ class Recorder:
 class Editor:
     """The captions of one folder, being edited."""
 
-    def __init__(self, session: Session, asking: Asking, variant: Variant = AS_TRAINED) -> None:
+    def __init__(
+        self, session: Session, asking: Asking, variant: Variant = AS_TRAINED, facts: FactsWhenAsked | None = None
+    ) -> None:
+        self._facts = facts
         self.session, self.asking, self.variant = session, asking, variant
         self.corpus = session.corpus
         self.author = _author()
@@ -141,12 +145,12 @@ class Editor:
         )
         corpus.keep()
         session = Session(corpus)
-        asking = _asking(session, data, trigger=trigger, shuffle=shuffle, limit=limit)
+        asking, facts = _asking(session, data, trigger=trigger, shuffle=shuffle, limit=limit)
         if corpus.entries:
             asking.linter.problems(0)  # tags that look misspelled are sought once, here where nobody waits
             asking.tokens("")
             asking.completer.complete("a")
-        return cls(session, asking, variant)
+        return cls(session, asking, variant, facts)
 
     # -- which images
 
@@ -168,14 +172,19 @@ class Editor:
         place = bisect_left(self.visible, number)
         return self.visible[min(place, len(self.visible) - 1)] if self.visible else None
 
-    def select(self, text: str) -> set[int] | None:
+    def select(self, text: str, should_stop: Callable[[], bool] = lambda: False) -> set[int] | None:
         """The images that a filter finds, none for all; may be called in a thread while nothing is edited.
+
+        Args:
+            should_stop: asked while pictures are decoded for it; once it says yes, what is found is of no use.
 
         Raises:
             UserError: the filter is wrong.
         """
         if not text.strip():
             return None
+        if self._facts is not None:
+            self._facts.should_stop = should_stop
         return set(parse_query(text).matches(self.corpus, self.asking.query_context()))
 
     def hints(self, text: str) -> str:
@@ -400,15 +409,19 @@ def variant_words(variant: Variant) -> str:
     return " ".join([variant.ending] * bool(variant.ending) + [line] * bool(variant.line))
 
 
-def _asking(session: Session, data: DataSection | None, **given: Any) -> Asking:
-    """The answers for a session, with the lists of tags read and the images looked at once a filter asks for them."""
+def _asking(session: Session, data: DataSection | None, **given: Any) -> tuple[Asking, FactsWhenAsked]:
+    """The answers for a session, with the lists of tags read, and what they ask of images once a filter wants it."""
     from lora_tui.config.schema import DataSection as Usual
     from lora_tui.dataset.filter_facts import FactsWhenAsked, FilterFacts
     from lora_tui.project import tag_lists
     from lora_tui.tagging.filter_scores import FilterScores
 
     corpus = session.corpus
-    facts = FactsWhenAsked(lambda: FilterFacts(corpus.root, [one.name for one in corpus.entries], data or Usual()))
+    facts = FactsWhenAsked(
+        lambda should_stop: FilterFacts(
+            corpus.root, [one.name for one in corpus.entries], data or Usual(), should_stop=should_stop
+        )
+    )
     paths, problem = [], None
     try:
         paths = tag_lists(corpus.root)
@@ -419,7 +432,7 @@ def _asking(session: Session, data: DataSection | None, **given: Any) -> Asking:
     _ = asking.completer, asking.tables  # here where nobody waits
     if problem is not None:
         asking.problems.append(problem)
-    return asking
+    return asking, facts
 
 
 def _author() -> str:
