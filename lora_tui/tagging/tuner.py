@@ -7,6 +7,7 @@ Counted are tags, whatever their case, underscores and escapes; the order in whi
 
 from __future__ import annotations
 
+import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -120,7 +121,10 @@ Codes = dict[int, tuple[int, ...]]
 
 
 class Tuner:
-    """Counts what a request changes, from :class:`~lora_tui.tagging.kept.Kept` answers. One call at a time.
+    """Counts what a request changes, from :class:`~lora_tui.tagging.kept.Kept` answers.
+
+    May be asked from several threads: :meth:`turn`, :meth:`lines` and :meth:`places_of` wait for one another, so that
+    none sees what another has half counted; :meth:`found` waits for none and is for the thread that draws.
 
     Attributes:
         request: that is counted.
@@ -129,6 +133,7 @@ class Tuner:
 
     def __init__(self, kept: Kept, request: Request, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         self.request, self.counted = request, Counted()
+        self._turn = threading.RLock()
         self._kept = kept
         self._models = [_Model(said, number) for number, said in enumerate(kept.said) if said.model.vocabulary]
         self._ids: dict[str, int] = {}
@@ -149,37 +154,40 @@ class Tuner:
         Raises:
             StoppedError: ``should_stop`` said yes; what is counted is that of before.
         """
-        before, self.request = self.request, request
-        try:
-            if _but_thresholds(before) == _but_thresholds(request):
-                self._move(should_stop)
-            else:
-                self._count_all(should_stop)
-        except StoppedError:
-            self.request = before
-            raise
-        return self.counted
+        with self._turn:
+            before, self.request = self.request, request
+            try:
+                if _but_thresholds(before) == _but_thresholds(request):
+                    self._move(should_stop)
+                else:
+                    self._count_all(should_stop)
+            except StoppedError:
+                self.request = before
+                raise
+            return self.counted
 
     def lines(self, *, by_change: bool = False) -> list[TagCount]:
         """The tags that come, go, or are written for more or fewer images than at the beginning; most first."""
         found = []
-        for number, name in enumerate(self._names):
-            since = self._written[number] - (self._base[number] if number < len(self._base) else 0)
-            if self._come[number] or self._go[number] or since:
-                found.append(TagCount(name, self._come[number], self._go[number], since))
+        with self._turn:
+            for number, name in enumerate(self._names):
+                since = self._written[number] - (self._base[number] if number < len(self._base) else 0)
+                if self._come[number] or self._go[number] or since:
+                    found.append(TagCount(name, self._come[number], self._go[number], since))
         if by_change:
             return sorted(found, key=lambda one: (-abs(one.since), -one.come - one.go, one.tag))
         return sorted(found, key=lambda one: (-one.come - one.go, -abs(one.since), one.tag))
 
     def places_of(self, tag: str) -> list[int]:
         """The images whose captions would get or lose a tag."""
-        number = self._ids.get(folded(tag), -1)
-        replacing = self.request.existing == "replace"
         found = []
-        for place, there in enumerate(self._there):
-            keys = self._keys(place, self._starts)
-            if (number in keys) != (number in there) and (number in keys or (replacing and keys)):
-                found.append(place)
+        with self._turn:
+            number = self._ids.get(folded(tag), -1)
+            replacing = self.request.existing == "replace"
+            for place, there in enumerate(self._there):
+                keys = self._keys(place, self._starts)
+                if (number in keys) != (number in there) and (number in keys or (replacing and keys)):
+                    found.append(place)
         return found
 
     def found(self, kind: str, model: int = -1) -> int:

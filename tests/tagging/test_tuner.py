@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import threading
 import time
 from array import array
 from collections import Counter
@@ -103,6 +104,24 @@ def test_it_counts_what_writing_would_give(tmp_path: Path, combine: str) -> None
     assert sum(line.come for line in lines) == tuner.counted.come
     for line in lines[:5]:
         assert len(tuner.places_of(line.tag)) == line.come + line.go
+
+
+def test_what_is_asked_while_it_counts_waits_for_the_end(tmp_path: Path) -> None:
+    kept, request = made(tmp_path, 3, Vocabulary(NAMES, KINDS), existing="append")
+    tuner = Tuner(kept, request)
+    found: list[list[int]] = []
+    other = threading.Thread(target=lambda: found.append(tuner.places_of("smile")))
+
+    def meanwhile() -> bool:
+        if other.ident is None:
+            other.start()
+        other.join(0.1)
+        assert not found
+        return False
+
+    tuner.turn(replace(request, rules=Rules(thresholds=Thresholds(general=0.1))), should_stop=meanwhile)
+    other.join()
+    assert found == [tuner.places_of("smile")]
 
 
 def test_the_change_since_the_beginning_is_told_tag_by_tag(tmp_path: Path) -> None:
