@@ -56,7 +56,7 @@ def test_a_dataset_is_looked_through_with_keys_alone(project: Path, terminal: Te
     t.wait_gone("looking for damage")
     t.send("d")  # the review of duplicates
     t.wait_for("group 1 of 1")
-    t.wait_for("larger")
+    t.wait_for("more pixels")
     t.send("Enter")
     until(lambda: load_notes(folder).excluded == {"3.png"})
     t.wait_for("1 left out")

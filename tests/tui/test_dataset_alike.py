@@ -50,7 +50,7 @@ async def test_the_better_one_is_kept_and_the_others_left_out(tmp_path: Path, si
     async with running(tmp_path, size=size, screen="dataset") as (app, pilot):
         await pilot.press("d")
         await soon(pilot, lambda: reviewing(app) and "group 1 of 2" in screen_text(app))
-        await soon(pilot, lambda: "900 x 900 px  ✓ larger" in screen_text(app))
+        await soon(pilot, lambda: "900 x 900 px  ✓ more pixels" in screen_text(app))
         assert "▌ a.png" in screen_text(app)
         await pilot.press("enter")
         await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/b.png"})
@@ -65,7 +65,7 @@ async def test_the_other_one_is_kept_and_its_likeness_goes_to_the_trash(tmp_path
     make_alike(tmp_path)
     async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
         await pilot.press("d")
-        await soon(pilot, lambda: "▌ a.png" in screen_text(app) and "larger" in screen_text(app))
+        await soon(pilot, lambda: "▌ a.png" in screen_text(app) and "more pixels" in screen_text(app))
         await pilot.press("right", "D")
         await soon(pilot, lambda: "Put 1 image into the trash?" in screen_text(app))
         await pilot.press("enter")
@@ -74,12 +74,27 @@ async def test_the_other_one_is_kept_and_its_likeness_goes_to_the_trash(tmp_path
         await soon(pilot, lambda: "group 1 of 1" in screen_text(app))
 
 
+async def test_the_one_with_a_caption_is_offered_and_what_was_done_is_said(tmp_path: Path) -> None:
+    make_alike(tmp_path)
+    (tmp_path / "4_hat" / "a.txt").unlink()  # the larger one
+    (tmp_path / "4_hat" / "c.txt").write_bytes(b"")
+    async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
+        await pilot.press("d")
+        await soon(pilot, lambda: "more pixels" in screen_text(app) and "2 tags  ✓ captioned" in screen_text(app))
+        assert "▌ b.png" in screen_text(app) and "no caption" in screen_text(app)
+        assert "Enter leave out others" in screen_text(app)
+        await pilot.press("enter")
+        await soon(pilot, lambda: "b.png kept, 1 left out" in screen_text(app) and "group 1 of 1" in screen_text(app))
+        await soon(pilot, lambda: "▌ d.png" in screen_text(app) and "0 tags" in screen_text(app))
+        await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/a.png"})
+
+
 async def test_what_is_alike_on_purpose_is_remembered_and_the_check_is_silent(tmp_path: Path) -> None:
     make_alike(tmp_path)
     assert sorted(codes(tmp_path)) == ["image.identical", "image.similar"]
     async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
         await pilot.press("d")
-        await soon(pilot, lambda: "larger" in screen_text(app))
+        await soon(pilot, lambda: "more pixels" in screen_text(app))
         await pilot.press("n")
         await soon(pilot, lambda: "group 2 of 2" in screen_text(app))
         await pilot.press("f")

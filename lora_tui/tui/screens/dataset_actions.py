@@ -67,7 +67,7 @@ def _over(name: str, keys: tuple[str, ...], title: str, help_: str, *, show: boo
 
 
 ALIKE_ACTIONS: tuple[Action, ...] = (
-    _over("keep", ("enter", "x"), N_("keep this"), N_("Leave out the other images of the group.")),
+    _over("keep", ("enter", "x"), N_("leave out others"), N_("Keep this one, leave out the other images of the group.")),
     _over("trash", ("D", "delete"), N_("trash others"), N_("Put the other images into the trash; asks.")),
     _over("fine", ("f",), N_("all are fine"), N_("They are alike on purpose: the check says no more of them.")),
     _over("next", ("n", "down", "j"), N_("next group"), N_("To the next group.")),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +13,15 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 
-from lora_tui.text import _, bytes_text, count
+from lora_tui.text import _, bytes_text, count, ngettext, plain
 from lora_tui.tui.acting import Acting, hints_of
 from lora_tui.tui.actions import ALIKE
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.file_rows import FileRow
 from lora_tui.tui.marks import marks_of
+from lora_tui.tui.screens.dataset_facts import caption_of
 from lora_tui.tui.screens.dataset_find import sharpness_of
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_stoppable_thread, start_job
 from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
@@ -98,8 +98,9 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
         self._acts, self._groups = acts, list(groups)
         self._number = self._place = self._columns = 0
         self._sharp: dict[str, int] = {}
+        self._tags: dict[Path, int] = {}
+        self._said = ""  # what was done last
         self._chose = False  # a person has moved the cursor in this group
-        self._stop = threading.Event()
 
     def compose(self) -> ComposeResult:
         yield Lines(id="head")
@@ -111,12 +112,15 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
         self.query_one(Keys).show(hints_of(self.app, ALIKE))
         start_job(self, self._measure, "measure")
 
-    def on_unmount(self) -> None:
-        self._stop.set()
-
     async def _measure(self) -> None:
-        images = [row.image for group in self._groups for row in group.rows if row.image is not None]
-        self._sharp = await in_thread(sharpness_of, images, self._stop.is_set)
+        rows = [row for group in self._groups for row in group.rows]
+        self._tags = await in_stoppable_thread(_tags_of, rows)
+        self._measured()
+        images = [row.image for row in rows if row.image is not None]
+        self._sharp = await in_stoppable_thread(sharpness_of, images)
+        self._measured()
+
+    def _measured(self) -> None:
         if self._chose:
             self._show()
         else:
@@ -139,12 +143,16 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
     def _group(self) -> Group:
         return self._groups[self._number]
 
-    def _worth(self, row: FileRow) -> tuple[int, int, float]:
-        """Pixels, sharpness and bytes a pixel: more of each is better, the first before the others."""
+    def _worth(self, row: FileRow) -> tuple[bool, int, int, float]:
+        """Whether it has a caption, pixels, sharpness, bytes a pixel: more is better, the first before the others.
+
+        A caption is somebody's work, which would be left out together with its image.
+        """
         if row.image is None:
-            return 0, 0, 0.0
+            return False, 0, 0, 0.0
         area = row.image.facts.width * row.image.facts.height
-        return area, self._sharp.get(str(row.path), 0), row.image.facts.size / max(area, 1)
+        captioned = self._tags.get(row.path, int(row.image.caption_path is not None)) > 0
+        return captioned, area, self._sharp.get(str(row.path), 0), row.image.facts.size / max(area, 1)
 
     def _begin(self) -> None:
         """Another group: the cursor goes to its best image."""
@@ -159,7 +167,10 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
         rows, start = self._group.rows, self._place // max(self._columns, 1) * self._columns
         head = _("group {number} of {total}").format(number=count(self._number + 1), total=count(len(self._groups)))
         more = _("{number} of {total}").format(number=count(self._place + 1), total=count(len(rows)))
-        self.query_one("#head", Lines).show([[Cell(head, "strong"), Cell("   " + more, "muted")]])
+        cells = [Cell(head, "strong"), Cell("   " + more, "muted")]
+        if self._said:
+            cells.append(Cell("   " + self._said, "success"))
+        self.query_one("#head", Lines).show([cells])
         for position, side in enumerate(self.query(Side)):
             number = start + position
             if number < len(rows):
@@ -184,13 +195,20 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
         size = f"{bytes_text(facts.size)}, {facts.format}"
         lines = [
             [Cell((marks.cursor if here else " ") + " ", "accent"), Cell(row.name, "accent" if here else "strong")],
-            line(0, f"{facts.width} x {facts.height} px", _("larger")),
-            line(1, _("sharpness {value}").format(value=round(worth[1] / 2.55)), _("sharper")),
-            line(2, size, _("less compressed")),
+            line(0, self._caption_words(row), _("captioned")),
+            line(1, f"{facts.width} x {facts.height} px", _("more pixels")),
+            line(2, _("sharpness {value}").format(value=round(worth[2] / 2.55)), _("sharper")),
+            line(3, size, _("less compressed")),
         ]
         if row.path in self._group.copies:
             lines.append([Cell(_("there is a copy of this file"), "warning")])
         side.query_one(Lines).show(lines)
+
+    def _caption_words(self, row: FileRow) -> str:
+        if row.image is None or row.image.caption_path is None:
+            return _("no caption")
+        tags = self._tags.get(row.path)
+        return "" if tags is None else ngettext("{count} tag", "{count} tags", tags).format(count=count(tags))
 
     # -- moving
 
@@ -236,18 +254,34 @@ class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
 
     def action_keep(self) -> None:
         others = self._others()
-        words = _("{name} kept, {number} left out").format(
-            name=self._group.rows[self._place].name, number=count(len(others))
-        )
+        name = plain(self._group.rows[self._place].name, limit=30)
+        words = _("{name} kept, {number} left out").format(name=name, number=count(len(others)))
         self._acts.leave_out(others, out=True, words=words)
+        self._said = words
         self._decided()
 
     def action_trash(self) -> None:
-        start_job(self, partial(self._acts.ask_trash, self._others(), self._decided), "ask")
+        start_job(self, partial(self._acts.ask_trash, self._others(), self._trashed), "ask")
+
+    def _trashed(self) -> None:
+        self._said = ""
+        self._decided()
 
     def action_fine(self) -> None:
         self._acts.keep_alike([row.path for row in self._group.rows])
+        self._said = ""
         self._decided()
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+
+def _tags_of(rows: Sequence[FileRow], should_stop: Callable[[], bool]) -> dict[Path, int]:
+    """How many tags each image's caption has, 0 without one; those not read once it should stop are left out."""
+    found: dict[Path, int] = {}
+    for row in rows:
+        if should_stop():
+            break
+        caption = row.image.caption_path if row.image is not None else None
+        found[row.path] = len(caption_of(caption)[1]) if caption is not None else 0
+    return found

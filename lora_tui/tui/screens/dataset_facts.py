@@ -65,7 +65,7 @@ class FactsPane:
         if row is None or row.image is None or row.image.caption_path is None:
             return
         await asyncio.sleep(CAPTION_REST_SECONDS)
-        text, tags = await in_thread(_caption_of, row.image.caption_path)
+        text, tags = await in_thread(caption_of, row.image.caption_path)
         if self.screen.here is not None and row.path == self.screen.here.path:
             self._caption = (row.path, text, tags)
             self.show()
@@ -176,7 +176,7 @@ class FactsPane:
         self.screen.call_after_refresh(self.show)
 
 
-def _caption_of(path: Path) -> tuple[str, tuple[str, ...]]:
+def caption_of(path: Path) -> tuple[str, tuple[str, ...]]:
     """A caption's text as it is trained, and its tags, both safe to show."""
     from lora_tui.captions.as_trained import caption_text
     from lora_tui.captions.files import read_caption
