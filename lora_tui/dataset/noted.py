@@ -179,7 +179,8 @@ def homes_for(images: Iterable[Path], home: Callable[[Path], Path], *, away: boo
     known: dict[Path, set[str]] = {}
     for path in images:
         own = [home(path)]
-        for folder in (path.parent, *path.parent.parents) if away else ():
+        parents = Path(os.path.abspath(path)).parents  # noqa: PTH100 - links stay
+        for folder in parents if away else ():
             if folder not in known:
                 known[folder] = _all_names(load_notes(folder)) if (folder / HOME / FILE).is_file() else set()
             if known[folder] and name_in_notes(folder, path) in known[folder]:

@@ -153,9 +153,7 @@ def scan_folder(
     excluded: list[DatasetImage] = []
     problems: list[Problem] = []
     pictures: list[str] = []
-    endings = with_dots(extensions)
-    verdicts = Verdicts()
-    seen = 0
+    endings, verdicts, seen = with_dots(extensions), Verdicts(), 0
     for found in walk(folder, repeats, problems):
         names = frozenset(found.files)
         for name in found.files:
@@ -174,12 +172,11 @@ def scan_folder(
             seen += 1
             path = found.path / name
             pictures.append(found.relative + clean(name))
-            facts = _sound(path, verdicts, problems)
-            if facts is None:
+            if (facts := _sound(path, verdicts, problems)) is None:
                 continue
             caption = pick_sidecar(stem, names, endings)
-            caption_path = None if caption is None else found.path / caption
-            image = DatasetImage(path, pictures[-1], dataset, found.repeats, facts, caption_path)
+            beside = found.path / caption if caption else None
+            image = DatasetImage(path, pictures[-1], dataset, found.repeats, facts, beside)
             if found.notes and is_excluded(found.notes, clean(name)):
                 excluded.append(image)
             else:

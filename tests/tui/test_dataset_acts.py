@@ -8,7 +8,7 @@ from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
 from lora_tui.dataset.moves import in_trash
-from lora_tui.dataset.notes import load_notes
+from lora_tui.dataset.notes import change_notes, load_notes
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
@@ -34,6 +34,20 @@ async def test_leaving_out_marked_images_and_taking_it_back(tmp_path: Path) -> N
         await soon(pilot, lambda: "4 images" in screen_text(app))
         await pilot.press("x")  # all of them are out: in again
         await soon(pilot, lambda: not load_notes(tmp_path).excluded)
+
+
+async def test_what_notes_of_any_folder_leave_out_is_taken_in_again(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    inner = tmp_path / "4_hat"
+    (inner / ".lora-tui").mkdir()
+    change_notes(tmp_path, lambda notes: notes.excluding("4_hat/0000.png"))
+    change_notes(inner, lambda notes: notes.excluding("0000.png"))
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 3 and "1 left out" in screen_text(app))
+        await pilot.press("x")
+        await soon(pilot, lambda: not load_notes(tmp_path).excluded and not load_notes(inner).excluded)
+        await pilot.press("u")
+        await soon(pilot, lambda: "1 left out" in screen_text(app))
 
 
 async def test_the_trash_asks_with_the_number_of_files_and_gives_back(tmp_path: Path) -> None:

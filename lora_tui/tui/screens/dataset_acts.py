@@ -114,9 +114,10 @@ class Acts:
     def _noted(
         self, paths: list[Path], there: bool, change: Callable[[Notes, Sequence[str], bool], Notes], words: str
     ) -> Done:
-        from lora_tui.dataset.notes import change_notes, name_in_notes
+        from lora_tui.dataset.noted import homes_for
+        from lora_tui.dataset.notes import change_notes
 
-        groups = [(home, [name_in_notes(home, path) for path in some]) for home, some in self.by_home(paths)]
+        groups = list(homes_for(paths, self.home, away=not there).items())
         for home, names in groups:
             change_notes(home, lambda notes, names=names: change(notes, names, there))  # type: ignore[misc]
 
