@@ -37,7 +37,6 @@ from lora_tui.tagging.writing import Answered, WriteAnswers
 from lora_tui.text import _
 
 Warn = Callable[[UserError], None]
-_MASK = "-masklabel"
 
 
 @dataclass
@@ -319,14 +318,11 @@ class _Heard:
 
 
 def chosen_images(corpus: Corpus, numbers: Iterable[int], request: Request, outcome: Outcome) -> list[int]:
-    """The images to be tagged: one for each caption file, no masks, and none whose caption is to be left alone."""
+    """The images to be tagged: one for each caption file, and none whose caption is to be left alone."""
     chosen, seen = [], set()
-    stems = {entry.name.rpartition(".")[0] for entry in corpus.entries}
     for number in numbers:
         entry = corpus.entries[number]
-        stem = entry.name.rpartition(".")[0]
-        is_mask = stem.endswith(_MASK) and stem.removesuffix(_MASK) in stems
-        if entry.caption_name in seen or is_mask:
+        if entry.caption_name in seen:
             continue
         seen.add(entry.caption_name)
         has_caption = entry.document is not None and bool(captions_of(entry.document.text, corpus.profile))
