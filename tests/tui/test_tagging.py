@@ -20,6 +20,7 @@ from lora_tui.tagging import Endpoint, ModelChoice, Request, tag_dataset
 from lora_tui.tagging.known import remember
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.tagging_tune import TuneScreen
+from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
 COLOURS = {"a": "blue", "b": "lime", "c": "red"}
@@ -111,6 +112,30 @@ async def test_thresholds_tags_and_images_are_chosen_without_the_model(data: Pat
         assert tags(app).editor.corpus.entries[0].tags == ("blue theme",)  # type: ignore[union-attr]
         await pilot.press("u")
         await soon(pilot, lambda: texts(data) == {"a": "mine, blue theme"})
+
+
+async def test_the_trigger_word_is_not_dropped_and_a_narrow_terminal_has_the_picture(data: Path, wd: Path) -> None:
+    keep(data, asked(wd))
+    root = data.parent / "hat"
+    Project.create(root, name="Hat", purpose="character", trigger="hatgirl", datasets=[data])
+    async with running(root, size=(80, 24), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: rows(app, "files").count >= 3)
+        await pilot.press("home", "*", "t")
+        await soon(pilot, lambda: "MODELS" in screen_text(app))
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: tune(app), 60)
+        screen = tune(app)
+        assert screen is not None
+        await soon(pilot, lambda: screen.query_one(ImageView).size.height >= 5)
+        await pilot.press("tab")
+        rows(app, "tags").cursor = [line.tag for line in screen.lines].index("hatgirl")
+        await pilot.press("x")
+        await soon(pilot, lambda: "The trigger word is put into every caption" in screen_text(app))
+        assert "hatgirl" not in screen.request.rules.undesired
+        await pilot.press("X")
+        await soon(pilot, lambda: "1 left out" in screen_text(app))
+        assert "no caption" not in screen_text(app)
+        await pilot.press("escape")
 
 
 async def test_sentences_are_seen_before_they_are_written(data: Path) -> None:

@@ -71,6 +71,7 @@ class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
     TuneScreen #images-pane { width: 1fr; border-left: solid $rule; padding: 0 0 0 1; }
     TuneScreen #caption-pane { width: 1fr; border-left: solid $rule; padding: 0 0 0 1; }
     TuneScreen #picture { display: none; height: 2fr; }
+    TuneScreen.-mid #picture { display: block; height: 1fr; }
     TuneScreen.-tall #picture { display: block; }
     TuneScreen #caption { height: 1fr; }
     TuneScreen.-narrow #images-pane { display: none; }
@@ -80,7 +81,7 @@ class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
     .-ascii TuneScreen #images-pane, .-ascii TuneScreen #caption-pane { border-left: ascii $rule; }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-mid"), (34, "-tall")]
 
     def __init__(self, kept: Kept, tuner: Tuner | None) -> None:
         """``tuner``: none where no model gives scores."""
@@ -263,10 +264,12 @@ class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
         if picture.display:
             picture.show(Path(entry.root, entry.name))
         before, after = self.kept.before_and_after(place, self.request)
+        width, height = panel.size.width or 30, panel.size.height or 10
         if place in self.without:
-            after = before
-        prose = self.kept.has_text(place)
-        panel.show(_caption_lines(before, after, panel.size.width or 30, panel.size.height or 10, prose=prose))
+            lines = _caption_lines(before, before, width, height - 1) if before else []
+            panel.show([[Cell(_("left out"), "warning")], *lines])
+            return
+        panel.show(_caption_lines(before, after, width, height, prose=self.kept.has_text(place)))
 
     @on(Lines.Resized)
     def _resized(self, event: Lines.Resized) -> None:
@@ -365,6 +368,20 @@ class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
             start_job(self, self._count, "count", alone=False)
 
     # -- tags and images
+
+    def refusal(self, action_id: str) -> str:
+        rows = self._list("tags")
+        on_tag = rows.has_focus and 0 <= rows.cursor < len(self.lines)
+        if action_id.endswith(".drop") and on_tag and self.lines[rows.cursor].tag == self.request.trigger:
+            return _("The trigger word is put into every caption: the form of the tagging sets it.")
+        return ""
+
+    async def action_act(self, action_id: str) -> None:
+        """Do an action; what refuses it is said here, where the line below the screen is covered."""
+        if why := self.refusal(action_id):
+            self.query_one("#sums", Lines).show([[Cell(why, "warning")]])
+            return
+        await super().action_act(action_id)
 
     def action_drop(self) -> None:
         rows = self._list("tags")
