@@ -246,7 +246,8 @@ def _detach(args: argparse.Namespace, plan: Plan) -> int:
     }
     with Work(destination, plan):
         pass
-    return start_detached(destination, "prepare", f"{source.name} > {destination.name}", request, json=args.json)
+    title = f"{source.name} > {destination.name}"
+    return start_detached(destination, "prepare", title, request, json=args.json, about=[source])
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     asked = request(args)
     session = open_session(args)
     asked = _with_trigger(asked, args, session)
-    numbers = chosen(session, args)
+    numbers = chosen(session, args) if args.image or args.where else _in_use(args, session)
     if args.detach:
         return _detach(args, asked, session, numbers)
     return _tune(args, asked, session, numbers) if args.tune else _tag(args, asked, session, numbers)
@@ -218,6 +218,24 @@ def _with_trigger(asked: Request, args: argparse.Namespace, session: Session) ->
     return replace(asked, trigger=project.trigger)
 
 
+def _in_use(args: argparse.Namespace, session: Session) -> list[int]:
+    """The images that are tagged where none are named; how many are left out is told."""
+    from lora_tui.cli.output import note
+    from lora_tui.tagging.run import images_in_use
+    from lora_tui.text import count, ngettext
+
+    found = images_in_use(session.corpus)
+    out = len(session.corpus.entries) - len(found)
+    if out and not args.json:
+        told = ngettext(
+            "{count} image that is left out is not tagged; --where is:excluded chooses it.",
+            "{count} images that are left out are not tagged; --where is:excluded chooses them.",
+            out,
+        )
+        note(told.format(count=count(out)))
+    return found
+
+
 def _tag(args: argparse.Namespace, asked: Request, session: Session, numbers: list[int]) -> int:
     from lora_tui.cli.captions_open import FAILED, report
     from lora_tui.tagging.run import tag_dataset
@@ -267,7 +285,7 @@ def _detach(args: argparse.Namespace, asked: Request, session: Session, numbers:
     names = ", ".join(model.name or model.kind for model in asked.models)
     title = ngettext("{models}: {number} image", "{models}: {number} images", len(numbers))
     title = title.format(models=names, number=count(len(numbers)))
-    return start_detached(session.home, "tag", title, options, json=args.json)
+    return start_detached(session.home, "tag", title, options, json=args.json, about=[corpus.root.absolute()])
 
 
 def _as_json(outcome: Outcome, session: Session, args: argparse.Namespace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help=_("the dataset to look in"))
+    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help=_("the dataset or project to look in"))
     parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
 
 
@@ -61,24 +61,17 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     _add_place(parser)
 
 
-def _known(directory: Path) -> list[TaskFolder]:
-    """The living tasks of this machine and those of the dataset, newest first, each once."""
-    from lora_tui.tasks.folder import living_tasks, tasks_of
-
-    found = {task.root.resolve(): task for task in [*living_tasks(), *tasks_of(directory)]}
-    return sorted(found.values(), key=lambda task: task.name, reverse=True)
-
-
 def _chosen(text: str, directory: Path) -> TaskFolder:
     from lora_tui.errors import UserError
     from lora_tui.tasks.folder import TaskFolder, is_task
+    from lora_tui.tasks.known import task_called, tasks_about
     from lora_tui.text.plain import plain
 
     if text and is_task(Path(text)):
         return TaskFolder(Path(text).absolute())
-    for task in _known(directory):
-        if not text or text in task.name:
-            return task
+    found = task_called(text, directory) if text else next(iter(tasks_about(directory)), None)
+    if found is not None:
+        return found
     said = _("There is no task called {name}.").format(name=plain(text)) if text else _("There is no task.")
     raise UserError(said, remedy=_("See: lora-tui tasks list --dir DATASET"), code="task.not_found")
 
@@ -87,10 +80,11 @@ def _list(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say, table
     from lora_tui.runs.status import state_word
     from lora_tui.tasks.kinds import kind_word
+    from lora_tui.tasks.known import tasks_about
     from lora_tui.tasks.status import task_status
     from lora_tui.tasks.words import place_text
 
-    found = [task_status(task) for task in _known(args.dir)]
+    found = [task_status(task) for task in tasks_about(args.dir)]
     if args.json:
         print_json([as_json(status) for status in found])
         return 0
@@ -181,19 +175,22 @@ def lines(status: TaskStatus) -> list[str]:
     return told
 
 
-def start_detached(home: Path, kind: str, title: str, options: Mapping[str, Any], *, json: bool) -> int:
-    """Start a task in the background and say how to follow it."""
+def start_detached(
+    home: Path, kind: str, title: str, options: Mapping[str, Any], *, json: bool, about: Iterable[Path] = ()
+) -> int:
+    """Start a task in the background and say how to follow it; it is found from the folders ``about``, too."""
     from lora_tui.cli.output import print_json, say
     from lora_tui.tasks.start import start_task
     from lora_tui.tasks.status import task_status
 
-    task = start_task(home, kind, title, options)
+    task = start_task(home, kind, title, options, about=about)
     if json:
         print_json(as_json(task_status(task)))
         return 0
     say(_("Started {task}; it goes on without this terminal.").format(task=task.name))
     say(_("Follow it: lora-tui tasks watch {task}").format(task=task.name))
     say(_("Stop it: lora-tui tasks stop {task}").format(task=task.name))
+    say(_("Go on with it later: lora-tui tasks resume {task}").format(task=task.name))
     return 0
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lora_tui.files import open_file
 from lora_tui.jobs.events import MAX_LINE, Event, parse_line
 
 FIRST, LARGEST = 1 << 13, 1 << 20
@@ -20,10 +21,10 @@ def newest_first(path: Path, passed_over: Sequence[str] = ()) -> Iterator[Event]
 
     Lines of the kinds in ``passed_over`` are skipped without parsing them, as far as their text shows the kind; a
     list may grow while events are taken, and the rest of the block in hand obeys it, too. A file that is missing has
-    no events; what is no event is left out.
+    no events, nor has what is no file; what is no event is left out.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_file(path) as file:
             end, length, rest = file.seek(0, os.SEEK_END), FIRST, b""
             while end > 0:
                 begin = max(end - length, 0)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lora_tui.files import open_file
 from lora_tui.text.translate import _
 
 Event = dict[str, Any]
@@ -40,7 +41,7 @@ class EventWriter:
         self.path = path
         self.lost = 0
         self._guard = threading.Lock()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         self._torn = _ends_torn(path)
 
     def emit(self, kind: str, **fields: Any) -> None:
@@ -101,7 +102,7 @@ class LineReader:
         """The next lines, each with its end, from at most ``max_bytes`` more of the file; empty if there are none."""
         self.restarted = False
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with open_file(self.path) as file:
                 size = self._recognise(file.fileno())
                 file.seek(self.offset)
                 data = file.read(max_bytes)
@@ -166,7 +167,7 @@ def parse_lines(block: bytes) -> tuple[list[Event], int]:
 def tail_events(path: Path, max_bytes: int = 1 << 16, *, start: int = 0) -> list[Event]:
     """The last events of a file, from its last ``max_bytes`` but not from before byte ``start``; oldest first."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_file(path) as file:
             size = file.seek(0, os.SEEK_END)
             begin = max(size - max_bytes, start, 0)
             file.seek(max(begin - 1, 0))
@@ -229,7 +230,7 @@ def as_time(value: Any) -> float | None:
 
 def _ends_torn(path: Path) -> bool:
     """Whether an earlier life of the run left a last line without its end."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             return False

@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_tui.files import open_file
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import N_, _
 
@@ -216,7 +217,7 @@ def explain(death: Death) -> Explanation:
 def read_tail(path: Path, start: int = 0) -> str:
     """The end of a log from byte ``start`` on, at most :data:`TAIL` bytes; empty when there is none."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, 2)
             file.seek(max(size - TAIL, start if start <= size else 0))
             return file.read(TAIL).decode("utf-8", "replace")

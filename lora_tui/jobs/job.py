@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_tui.files import write_atomic
+from lora_tui.files import open_file, write_atomic
 from lora_tui.jobs.events import as_count, as_time
 from lora_tui.jobs.lock import FRESH, MOST_PID, holder, last_sign
 from lora_tui.jobs.process import host as this_host
@@ -68,7 +68,8 @@ def read_job(run_dir: Path) -> Job | None:
 def read_job_file(run_dir: Path) -> tuple[Job | None, bool]:
     """The job as :func:`read_job` gives it, and whether the file is there and says what cannot be."""
     try:
-        value = json.loads((run_dir / FILE).read_bytes())
+        with open_file(run_dir / FILE) as file:
+            value = json.loads(file.read())
     except OSError:
         return None, False
     except (ValueError, RecursionError):

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lora_tui.errors import UserError
+from lora_tui.files import open_file
 from lora_tui.jobs.process import host, is_alive, is_place, own_identity, place_of
 from lora_tui.text.translate import _
 
@@ -106,7 +107,7 @@ class RunLock:
 def holder(path: Path) -> int | None:
     """The pid of the process that holds the lock, :data:`UNKNOWN` if it is held by one unnamed, none if it is free."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -217,7 +218,8 @@ def _locked(path: Path) -> UserError:
 
 def _read_text(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes()[:4096] or b"{}")
+        with open_file(path) as file:
+            value = json.loads(file.read(4096) or b"{}")
         pid = value.get("pid") if isinstance(value, dict) else None
         return value if isinstance(pid, int) and 0 < pid <= MOST_PID else {}
     except (OSError, ValueError, RecursionError):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
-from lora_tui.files import sync_folder, write_atomic
+from lora_tui.files import open_file, sync_folder, write_atomic
 from lora_tui.jobs.events import as_count
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -222,7 +222,8 @@ def matching(text: str, runs: Sequence[RunFolder]) -> list[RunFolder]:
 def read_json(path: Path) -> dict[str, Any]:
     """A small JSON object from a file; empty when it is missing, unreadable or something else."""
     try:
-        value = json.loads(path.read_bytes())
+        with open_file(path) as file:
+            value = json.loads(file.read())
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

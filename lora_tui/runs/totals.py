@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lora_tui.files import open_file
 from lora_tui.jobs.events import CHUNK, MAX_LINE, Event, parse_line
 from lora_tui.runs.folder import RunFolder
 
@@ -41,7 +42,7 @@ def find_totals(run: RunFolder, record: Mapping[str, Any]) -> Event | None:
         return noted
     path = run.events_path
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_file(path) as file:
             place = _search(file, _known.pop(path, _Place()))
     except OSError:
         return None

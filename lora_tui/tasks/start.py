@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from lora_tui.jobs.control import request
 from lora_tui.jobs.launch import start
 from lora_tui.python import python_command
 from lora_tui.tasks.folder import TaskFolder, create
+from lora_tui.tasks.known import remember_task
 from lora_tui.tasks.status import task_status
 from lora_tui.text.translate import _
 
@@ -22,20 +23,25 @@ Asked = Literal["pause", "resume", "stop"]
 """What can be asked of a task."""
 
 
-def start_task(home: Path, kind: str, title: str, options: Mapping[str, Any]) -> TaskFolder:
-    """Make a task in ``home/.lora-tui/tasks`` and start it under a keeper of its own.
+def start_task(
+    home: Path, kind: str, title: str, options: Mapping[str, Any], *, about: Iterable[Path] = ()
+) -> TaskFolder:
+    """Make a task in ``home/.lora-tui/tasks`` and start it under a keeper of its own; its folders know it from then on.
 
     Args:
         home: the dataset's folder, or the folder that is written.
         kind: a name of :data:`lora_tui.tasks.kinds.KINDS`.
         title: a few words that tell the person which it is.
         options: what the worker takes; JSON must hold it.
+        about: other folders that it reads or writes: it is found from there, too.
 
     Raises:
         UserError: ``task.create``, ``job.start``.
     """
     task = create(home, kind, title, options)
     start(task.root, command=_command())
+    for folder in dict.fromkeys((home, *about)):
+        remember_task(folder, task, told=True)
     return task
 
 

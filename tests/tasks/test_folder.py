@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from lora_tui.errors import UserError
 from lora_tui.tasks import folder
 from lora_tui.tasks.folder import TaskFolder, create, is_task, tasks_of
+from lora_tui.tasks.start import resume_task
+from lora_tui.tasks.status import task_status
 
 
 def test_what_was_asked_for_comes_back(tmp_path: Path) -> None:
@@ -57,3 +60,18 @@ def test_a_folder_without_tasks_has_none(tmp_path: Path) -> None:
     assert tasks_of(tmp_path) == []
     assert tasks_of(tmp_path / "nowhere") == []
     assert not TaskFolder(tmp_path).alive()
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "job.json", "lock", "keeper.lock", "trainer.log"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    task = create(tmp_path, "tag", "", {})
+    os.mkfifo(task.root / name)
+    assert task_status(task).state == "died"
+
+
+def test_a_pipe_in_the_place_of_the_events_ends_a_start_at_once(tmp_path: Path) -> None:
+    task = create(tmp_path, "tag", "", {})
+    os.mkfifo(task.events_path)
+    with pytest.raises(UserError) as caught:
+        resume_task(task)
+    assert caught.value.code == "job.start"

@@ -9,7 +9,16 @@ from pathlib import Path
 from lora_tui.settings import state_dir
 from lora_tui.state import recall
 from lora_tui.tasks.folder import create
-from lora_tui.tasks.known import FILE, note_told, remember_task, remembered_tasks, untold_tasks
+from lora_tui.tasks.known import (
+    FILE,
+    note_told,
+    project_tasks,
+    remember_task,
+    remembered_tasks,
+    task_called,
+    tasks_about,
+    untold_tasks,
+)
 
 
 def test_the_end_of_a_task_is_told_once(tmp_path: Path) -> None:
@@ -48,3 +57,21 @@ for number in range(20):
     running = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "abc"]
     assert [one.wait(60) for one in running] == [0, 0, 0]
     assert len(recall(FILE)) == 60
+
+
+def test_a_task_is_found_from_a_project_and_from_what_it_reads_and_writes(tmp_path: Path) -> None:
+    (tmp_path / "proj").mkdir()
+    (tmp_path / "proj" / "lora-tui.toml").write_text('[[datasets]]\npath = "../big"\n')
+    (tmp_path / "big").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "big")
+    task = create(tmp_path / "out", "prepare", "big > out", {})
+    for folder in (tmp_path / "big", tmp_path / "out"):
+        remember_task(folder, task, told=True)
+    for folder in ("out", "big", "link", "proj"):
+        assert tasks_about(tmp_path / folder) == [task], folder
+    assert tasks_about(tmp_path) == []
+    assert project_tasks(tmp_path, [tmp_path / "big"]) == [task]
+    assert untold_tasks(tmp_path / "big") == []
+    assert task_called(task.name, tmp_path) == task
+    assert task_called("prepare", tmp_path) == task
+    assert task_called("nothing", tmp_path) is None

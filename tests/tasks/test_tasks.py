@@ -111,8 +111,10 @@ def test_what_goes_on_is_listed_from_anywhere(
     started = asked("dataset", "prepare", source, tmp_path / "dst", "--size", "256", "--detach")
     task = TaskFolder(Path(started["task"]))
     ended(task)
-    (one,) = asked("tasks", "list", "--dir", tmp_path / "dst")
-    assert (one["kind"], one["state"], one["title"]) == ("prepare", "finished", "src > dst")
+    for folder in ("src", "dst"):
+        (one,) = asked("tasks", "list", "--dir", tmp_path / folder)
+        assert (one["kind"], one["state"], one["title"]) == ("prepare", "finished", "src > dst")
+    assert asked("tasks", "watch", task.name)["name"] == task.name  # from a folder that has nothing to do with it
 
 
 def test_a_failed_task_says_where_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

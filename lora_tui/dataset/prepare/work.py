@@ -23,7 +23,7 @@ from lora_tui.dataset.prepare.options import Options
 from lora_tui.dataset.prepare.plan import Item, Plan, rooted
 from lora_tui.dataset.prepare.trouble import WRITER, cannot_write
 from lora_tui.errors import UserError
-from lora_tui.files import sweep_temporaries
+from lora_tui.files import open_file, sweep_temporaries
 from lora_tui.text import _, plain
 
 FOLDER = "prepare"
@@ -191,13 +191,13 @@ class Work:
                         self._done[entry["done"]] = offset, len(line)
                     else:
                         self._done.pop(entry["done"], None)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise _damaged(self.path) from error
         if self._size == 0:
             self._add({"head": head})
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     os.ftruncate(self._descriptor, self._size)
@@ -250,7 +250,7 @@ def is_begun(destination: Path, source: Path, options: Options) -> bool:
     work = Work(rooted(destination), plan)
     try:
         try:
-            with work.path.open("rb") as file:
+            with open_file(work.path) as file:
                 line = file.readline(_HEAD_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             line = b""
@@ -261,7 +261,7 @@ def is_begun(destination: Path, source: Path, options: Options) -> bool:
         raise cannot_write(destination, error) from error
     try:
         work._require_same(json.loads(line)["head"], work.head)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(work.path) from error
     return True
 
@@ -274,9 +274,9 @@ def known_numbers(destination: Path, options: Options) -> dict[str, int]:
     found: dict[str, int] = {}
     if "{number" not in options.name:
         return found
-    with contextlib.suppress(OSError), (rooted(destination) / HOME / FOLDER / FILE).open("rb") as file:
+    with contextlib.suppress(OSError), open_file(rooted(destination) / HOME / FOLDER / FILE) as file:
         for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 entry = json.loads(line)
                 found[str(entry["done"])] = int(entry["number"])
     return found

@@ -299,7 +299,7 @@ def _begin(project: Path, plan: Plan, place: Path, choices: Choices) -> TaskFold
         "options": plan.options.as_dict(),
         "workers": choices.workers,
     }
-    task = start_task(place, KIND, f"{plan.source.name} > {place.name}", request)
+    task = start_task(place, KIND, f"{plan.source.name} > {place.name}", request, about=[plan.source])
     remember_task(project, task)
     save_choices(project, choices)
     return task

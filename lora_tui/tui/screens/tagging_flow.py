@@ -172,7 +172,9 @@ class TaggingFlow:
             "only_ask": True,
             "extensions": list(first.corpus.extensions),
         }
-        return start_task(first.session.home, "tag", title.format(models=plain(names), number=count(number)), options)
+        words = title.format(models=plain(names), number=count(number))
+        about = [editor.corpus.root.absolute() for editor, _numbers in some]
+        return start_task(first.session.home, "tag", words, options, about=about)
 
     async def _wait(self, task: TaskFolder) -> bool:
         """Show the models at work; whether what they said is to be looked at now."""
