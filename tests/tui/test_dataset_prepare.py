@@ -23,6 +23,8 @@ from lora_tui.tasks.start import start_task
 from lora_tui.tasks.status import task_status
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.dataset_prepare import PrepareScreen
+from lora_tui.tui.widgets.dialog import AskPath
+from lora_tui.tui.widgets.text_field import TextField
 
 
 def make_project(root: Path, images: int = 4) -> Path:
@@ -208,3 +210,31 @@ async def test_a_folder_that_is_no_project_is_left_for_the_new_one(tmp_path: Pat
         await soon(pilot, lambda: state(screen) == "finished", 60)
         await pilot.press("a", "enter")
         await soon(pilot, lambda: app.workspace.root == tmp_path / "photos-512")
+
+
+async def test_the_destination_that_is_asked_for_is_the_one_that_is_meant(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    async with running(root, size=(80, 24), screen="dataset") as (app, pilot):
+        screen = await prepare(app, pilot)
+        assert screen.form is not None
+        place = screen.form.place
+        rows = screen.form.rows()
+        screen.settings.cursor = [row.key for row in rows].index("destination")
+        await pilot.press("enter")
+        await soon(pilot, lambda: isinstance(app.screen, AskPath))
+        field = app.screen.query_one(TextField)
+        assert place is not None and field.value == str(place)
+        await pilot.press("enter")
+        await soon(pilot, lambda: app.screen is screen)
+        assert screen.form.place == place and screen.form.choices.destination is None
+        await pilot.press("enter")
+        await soon(pilot, lambda: isinstance(app.screen, AskPath))
+        app.screen.query_one(TextField).value = str(root)
+        await pilot.press("enter")
+        await soon(pilot, lambda: "Name a folder beside the source: originals are never touched." in told(app))
+        await pilot.press("escape")
+
+
+def told(app: LoraTuiApp) -> str:
+    """What is shown, its lines as one, without the frame."""
+    return " ".join(screen_text(app).replace("│", " ").split())

@@ -160,7 +160,7 @@ class PrepareEditing:
             start = form.place.parent
 
         def answered(path: Path | None) -> None:
-            if path is not None:
+            if path is not None and not (is_new and path == form.place):  # what is suggested goes on following
                 self._put(setting, str(path))
 
         dialog = AskPath(
@@ -170,6 +170,8 @@ class PrepareEditing:
             folders_only=setting.kind != "file",
             suffixes=(".onnx",) if setting.kind == "file" else (),
             must_exist=not is_new,
+            value=form.place if is_new else None,
+            check=(lambda path: _wrong_place(form.source, path)) if is_new else (lambda path: ""),
         )
         self._screen.app.push_screen(dialog, answered)
 
@@ -191,3 +193,14 @@ class PrepareEditing:
 
         dialog = Choose(_(setting.title), choices, detail=_(setting.help), current=str(form.source))
         self._screen.app.push_screen(dialog, chosen)
+
+
+def _wrong_place(source: Path, destination: Path) -> str:
+    """Why images cannot be made there, with what to do; empty when they can."""
+    from lora_tui.dataset.prepare.carry import check_places
+
+    try:
+        check_places(source, destination)
+    except UserError as error:
+        return f"{error.message} {error.remedy}"
+    return ""

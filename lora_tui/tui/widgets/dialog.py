@@ -311,13 +311,17 @@ class AskPath(Dialog[Path]):
         suffixes: Sequence[str] = (),
         must_exist: bool = True,
         accept: str = "",
+        value: Path | None = None,
+        check: Callable[[Path], str] = lambda path: "",
     ) -> None:
-        """``start`` is shown first; relative paths count from it. ``suffixes`` (lower case) limit the files listed."""
+        """``value``, else ``start``, is shown first; relative paths count from ``start``. ``suffixes`` (lower case)
+        limit the files listed; ``check`` says what is wrong with a path."""
         super().__init__(title, detail)
         self._start = Path(os.path.abspath(start))  # noqa: PTH100 - a link keeps its own name
         self._folders_only = folders_only
         self._suffixes = tuple(suffixes)
         self._must_exist = must_exist
+        self._value, self._check = value, check
         self._entries: list[tuple[str, bool]] = []
         self._base = self._start
         self.accept_words = accept
@@ -325,7 +329,7 @@ class AskPath(Dialog[Path]):
     def compose_body(self) -> ComposeResult:
         rows = VirtualList([Column(10, share=1, cut="middle")], self._row, empty=_("Nothing here."))
         rows.driven = True
-        yield TextField(_with_separator(self._start), list=rows)
+        yield TextField(str(self._value) if self._value is not None else _with_separator(self._start), list=rows)
         yield rows
         yield Static("", id="problem", markup=False)
 
@@ -391,7 +395,7 @@ class AskPath(Dialog[Path]):
             problem = _("There is no {path}.").format(path=plain(str(path)))
         elif self._folders_only and path.exists() and not path.is_dir():
             problem = _("{path} is not a folder.").format(path=plain(str(path)))
-        if problem:
+        if problem := problem or self._check(path):
             line = self.query_one("#problem", Static)
             line.update(problem)
             line.display = True
