@@ -46,7 +46,8 @@ class Said:
     """What one model said of the images, by their place.
 
     Attributes:
-        rows: scores from :data:`~lora_tui.tagging.tuning.LEAST` on; none of models that write sentences.
+        rows: scores from :data:`~lora_tui.tagging.tuning.LEAST` on, or from the least that the request asks for; none
+            of models that write sentences.
         cuts: what MCut found in the whole row.
         texts: sentences.
     """
@@ -180,6 +181,7 @@ def load_kept(
     request = request.checked()
     models = [resolve(one, request, here=True) for one in request.models]
     kept = Kept(request, tuple(corpus for corpus, _numbers in parts), said=[Said(model) for model in models])
+    least = min(LEAST, *(limit for number in range(len(models)) for limit in _limits(request, number)))
     masks = [_masks(model.vocabulary) if model.vocabulary is not None else {} for model in models]
     chosen: list[tuple[int, int]] = []
     for part, (corpus, numbers) in enumerate(parts):
@@ -210,15 +212,21 @@ def load_kept(
                 continue
             kept.images.append(KeptImage(part, number))
             for said, mask, answer in zip(kept.said, masks, answers, strict=True):
-                _take(said, mask, answer)
+                _take(said, mask, answer, least)
     return kept
 
 
-def _take(said: Said, masks: Mapping[str, bytes], answer: Row | str | None) -> None:
+def _limits(request: Request, model: int) -> tuple[float, ...]:
+    """The thresholds of a model, but that of the rating, of which only the likeliest counts."""
+    own = thresholds_of(request, model) or request.rules.thresholds
+    return own.general, own.character, *(() if own.other is None else (own.other,))
+
+
+def _take(said: Said, masks: Mapping[str, bytes], answer: Row | str | None, least: float) -> None:
     if not isinstance(answer, Row):
         said.texts.append(str(answer))
         return
-    end = bisect_left(answer.scores, -LEAST, key=neg)
+    end = bisect_left(answer.scores, -least, key=neg)
     said.cuts.append({category: _cut(answer, mask, end) for category, mask in masks.items()})
     said.rows.append(Row(answer.places[:end], answer.scores[:end]))
 
@@ -232,8 +240,8 @@ def _cut(row: Row, mask: bytes, end: int) -> float:
     """As :func:`~lora_tui.tagging.rules.mcut` for one category, but ten thousand rows in a second.
 
     Args:
-        end: where the scores below :data:`LEAST` begin. A gap among those is no greater than that, so it is only looked
-            for where none above is.
+        end: where the scores below :data:`LEAST` or less begin. A gap among those is no greater than that, so it is
+            only looked for where none above is.
     """
     above = [*compress(row.scores[:end], map(mask.__getitem__, row.places[:end]))]
     below = (score for place, score in zip(row.places[end:], row.scores[end:], strict=True) if mask[place])

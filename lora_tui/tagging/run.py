@@ -18,6 +18,7 @@ from lora_tui.captions.operations.base import Context
 from lora_tui.captions.query.predicates import TAGGER
 from lora_tui.captions.transaction import Preview, Session, preview
 from lora_tui.captions.view import captions_of
+from lora_tui.dataset.notes import NotesBelow
 from lora_tui.errors import UserError
 from lora_tui.tagging import prompts
 from lora_tui.tagging.cache import Answer, AnswerCache, keeping_failed
@@ -315,6 +316,16 @@ class _Heard:
     def _warn(self, error: UserError) -> None:
         if self._on_warning is not None:
             self._on_warning(error)
+
+
+def images_in_use(corpus: Corpus) -> list[int]:
+    """All images but those that a person has left out: what is tagged where nobody chooses.
+
+    Raises:
+        UserError: what is noted of the images cannot be read.
+    """
+    notes = NotesBelow(corpus.root)
+    return [number for number, entry in enumerate(corpus.entries) if not notes.excluded(entry.name)]
 
 
 def chosen_images(corpus: Corpus, numbers: Iterable[int], request: Request, outcome: Outcome) -> list[int]:

@@ -1,9 +1,10 @@
 """Tagging as a task in the background, see :mod:`lora_tui.tasks`.
 
 Its options: ``dataset`` (a folder), ``request`` (:meth:`~lora_tui.tagging.request.Request.as_options`), and if wanted
-``images`` (names as the corpus has them; else all), ``scope`` (how they were chosen, for the journal), ``profile`` and
-``extensions`` as for every command on captions. With ``only_ask`` the answers are kept and no caption is written, so
-that thresholds can be tuned on them; ``more`` then names further datasets, each with ``dataset`` and ``images``.
+``images`` (names as the corpus has them; else all that are not left out), ``scope`` (how they were chosen, for the
+journal), ``profile`` and ``extensions`` as for every command on captions. With ``only_ask`` the answers are kept and no
+caption is written, so that thresholds can be tuned on them; ``more`` then names further datasets, each with ``dataset``
+and ``images``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lora_tui.captions.profile import profile_named
 from lora_tui.captions.transaction import Session
 from lora_tui.errors import UserError
 from lora_tui.tagging.request import Request, of_options
-from lora_tui.tagging.run import Outcome, ask_models, tag_dataset
+from lora_tui.tagging.run import Outcome, ask_models, images_in_use, tag_dataset
 from lora_tui.tagging.summary import summary
 from lora_tui.text import _, plain
 
@@ -119,7 +120,7 @@ def _mapping(options: Mapping[str, Any]) -> Mapping[str, Any]:
 def _numbers(corpus: Corpus, names: Any) -> list[int]:
     """The numbers of the images named that are still there."""
     if names is None:
-        return list(range(len(corpus.entries)))
+        return images_in_use(corpus)
     found = (corpus.number_of(str(name)) for name in names)
     return [number for number in found if number is not None]
 

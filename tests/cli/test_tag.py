@@ -17,6 +17,7 @@ from tagger_builders import make_images, make_wd14
 from tagging_server import said, serving
 
 from lora_tui.cli.main import run
+from lora_tui.dataset.notes import change_notes
 
 
 @pytest.fixture
@@ -201,3 +202,14 @@ def test_the_command_itself_loads_no_model_library(data: Path, wd: Path) -> None
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_images_that_are_left_out_are_tagged_where_they_are_chosen(
+    data: Path, wd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_notes(data, lambda notes: notes.excluding("blue.png"))
+    command = ("tag", str(data), "--model", str(wd), "--device", "cpu", "--threads", "1")
+    assert run(list(command)) == 0
+    assert "1 image that is left out is not tagged" in " ".join(capsys.readouterr().err.split())
+    assert {path.name for path in data.glob("*.txt")} == {"red.txt"}
+    assert told(capsys, *command, "--where", "is:excluded", "--dry-run")["images"] == 1

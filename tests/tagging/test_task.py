@@ -14,7 +14,7 @@ from lora_tui.captions.corpus import Corpus
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request as ask
 from lora_tui.jobs.lock import holder
-from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, of_options
+from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, of_options, tag_dataset
 from lora_tui.tagging.kept import load_kept
 from lora_tui.tagging.request import Endpoint
 from lora_tui.tagging.task import work
@@ -125,3 +125,21 @@ def test_a_task_stopped_while_captions_are_read_says_so(tmp_path: Path) -> None:
     assert (ended["stopped"], ended["complete"]) == (True, False)
     assert work(asked | {"only_ask": True}, Heard())["complete"] is False
     assert not Heard.warned
+
+
+def test_thresholds_below_those_of_the_sliders_hold_for_kept_answers_too(tmp_path: Path) -> None:
+    data = make_images(tmp_path / "data", {"a": (100, 100, 100)})
+    request = Request(
+        (ModelChoice("wd14", str(make_wd14(tmp_path / "wd"))),),
+        rules=Rules(thresholds=Thresholds(general=0.02)),
+        device="cpu",
+        threads=1,
+    )
+    session = opened(data)
+    outcome = tag_dataset(session, [0], request, dry_run=True)
+    assert outcome.preview is not None
+    (change,) = outcome.preview.changes
+    kept = load_kept([(session.corpus, [0])], request)
+    session.close()
+    assert change.document is not None and "red theme" in change.document.text  # its score is 0.04
+    assert ", ".join(kept.answered(0, request).tags) == change.document.text
