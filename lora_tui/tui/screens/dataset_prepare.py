@@ -20,7 +20,7 @@ from textual.containers import Horizontal, Vertical
 
 from lora_tui.dataset.prepare.plan import Plan, plan_scan
 from lora_tui.dataset.prepare.remembered import Choices, load_choices, save_choices
-from lora_tui.dataset.prepare.work import is_begun
+from lora_tui.dataset.prepare.work import is_begun, known_numbers
 from lora_tui.dataset.problems import Problem
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, plain
@@ -218,7 +218,10 @@ class PrepareScreen(BaseScreen):
         trouble = plan = None
         table, begun, known = PlanTable(), False, form.known
         try:
-            plan = await in_thread(partial(plan_scan, scan, source, choices.options, should_stop=stop.is_set))
+            numbers = await in_thread(known_numbers, await in_thread(form.find_place), choices.options)
+            plan = await in_thread(
+                partial(plan_scan, scan, source, choices.options, numbers=numbers, should_stop=stop.is_set)
+            )
             known = await in_thread(known.of_plan, plan)
             table = await in_thread(PlanTable, plan, self.workspace.config)
             form.place = await in_thread(form.find_place)
