@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from lora_tui.captions.masks import MASK_ENDINGS, MASK_FOLDERS, mask_folders
+from lora_tui.dataset.renaming import is_folder
 from lora_tui.dataset.scan import IMAGE_SUFFIXES, OTHER_SUFFIXES
 
 _CACHE = re.compile(r"(_\d+x\d+)?_[a-z0-9]+(_te|_te_outputs|_outputs)?\.npz")
@@ -120,7 +121,7 @@ def _stem(name: str) -> str:
 
 def _files(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.is_dir())
+        return sorted(entry.name for entry in entries if not is_folder(entry))
 
 
 def _files_if_any(folder: Path) -> list[str]:

@@ -109,7 +109,7 @@ def test_what_came_to_the_old_place_is_not_overwritten_on_the_way_back(tmp_path:
 def test_another_image_does_not_get_the_caption_of_the_one_that_was_there(tmp_path: Path) -> None:
     root = make(tmp_path, "a.png", "a.txt", "b.png", "b.txt")
     done = moves.trash(root, [root / "a.png", root / "b.png"])
-    make(root, "a.png")
+    (root / "a.png").write_bytes(b"another image")
     assert len(moves.take_back(root, done.number).failed) == 2
     assert sorted(name for name in tree(root) if not name.startswith(".")) == ["a.png", "b.png", "b.txt"]
 
