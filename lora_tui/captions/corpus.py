@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lora_tui.captions.document import CaptionDocument, decoded
-from lora_tui.captions.files import with_dots
+from lora_tui.captions.files import CAPTION_EXTENSIONS, IMAGE_SUFFIXES, with_dots
 from lora_tui.captions.folders import Folder, look_of, natural, opened, read_bytes, trusted_look, walk
 from lora_tui.captions.index import Index
 from lora_tui.captions.masks import without_masks
@@ -27,9 +27,6 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
 __all__ = ["CAPTION_EXTENSIONS", "IMAGE_SUFFIXES", "Corpus", "Entry", "natural", "read_bytes"]
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
-CAPTION_EXTENSIONS = (".txt", ".caption")
 
 _EVERY = 500
 """Images that are read at once, between two reports of progress."""

@@ -11,6 +11,9 @@ from lora_tui.errors import UserError
 from lora_tui.files import kind_of
 from lora_tui.text import _, plain
 
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
+CAPTION_EXTENSIONS = (".txt", ".caption")
+
 #: No caption is as long as this; a larger file is something else with a caption's name.
 MAX_BYTES = 1 << 20
 

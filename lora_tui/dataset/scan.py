@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lora_tui.captions.files import pick_sidecar, with_dots
+from lora_tui.captions.files import CAPTION_EXTENSIONS, IMAGE_SUFFIXES, pick_sidecar, with_dots
 from lora_tui.captions.masks import masks_among
 from lora_tui.config.entries import settings_of
 from lora_tui.dataset.buckets import Box, Size
@@ -25,7 +25,7 @@ from lora_tui.dataset.facts import ImageFacts, read_facts
 from lora_tui.dataset.notes import Layer, clean, crop_in, is_excluded
 from lora_tui.dataset.problems import Problem, problem, problem_of, unsupported
 from lora_tui.dataset.verdicts import Verdicts
-from lora_tui.dataset.walk import IMAGE_SUFFIXES, walk
+from lora_tui.dataset.walk import walk
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, count, ngettext
 
@@ -47,7 +47,6 @@ __all__ = [
 
 #: Pictures that are not read, named so that they are not left out in silence.
 OTHER_SUFFIXES = frozenset({".heic", ".heif", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw"})
-CAPTION_EXTENSIONS = (".txt", ".caption")
 
 _DIGITS = re.compile(r"(\d+)")
 

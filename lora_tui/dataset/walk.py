@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from lora_tui.captions.files import IMAGE_SUFFIXES
 from lora_tui.captions.journal.log import HOME
 from lora_tui.dataset.notes import Layer, clean, layers_below, layers_of
 from lora_tui.dataset.problems import Problem, leads_up, no_file, no_listing, problem
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 MAX_REPEATS = 10_000
 
 _SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir"})

@@ -10,12 +10,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lora_tui.captions.files import IMAGE_SUFFIXES
 from lora_tui.text import _
 
 CAPTIONS = (".txt", ".caption", ".captions", ".cap", ".tags", ".tag", ".prompt")
 """Endings of captions, whoever wrote them; others are written while a person names them."""
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 
 
 class Reach:
@@ -53,4 +52,4 @@ class Reach:
     def _has_image(self, folder: str, base: str) -> bool:
         """Whether an image lies beside a file, with the same name up to an ending."""
         stems = [base[:at] for at, sign in enumerate(base) if sign == "." and at]
-        return any(os.path.isfile(f"{self._home}/{folder}/{stem}{end}") for stem in stems for end in _IMAGES)  # noqa: PTH113
+        return any(os.path.isfile(f"{self._home}/{folder}/{stem}{end}") for stem in stems for end in IMAGE_SUFFIXES)  # noqa: PTH113
