@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.weights.flux_fused import split
 from lora_tui.weights.names import known_names
 
 _DOWN = re.compile(r"\.(?:lora_down|lora_A(?:\.\w+)?|lora\.down|lora_linear_layer\.down)\.weight\Z")
@@ -47,6 +48,8 @@ class LoraLayer:
 def read_lora(path: Path) -> dict[str, LoraLayer]:
     """The layers of a LoRA file by the name that the file gives them; empty when it holds no LoRA.
 
+    Layers in FLUX.1's original layout, several in one, are given apart and by diffusers' names.
+
     A file that states no alpha means alpha = rank, as every program reads it.
 
     Raises:
@@ -71,11 +74,14 @@ def read_lora(path: Path) -> dict[str, LoraLayer]:
             remedy=_("The file is incomplete; fetch it again."),
             code="lora.incomplete",
         )
-    layers = {}
+    layers: dict[str, LoraLayer] = {}
     for stem, down in downs.items():
         alpha = tensors.get(stem + _ALPHA)
         value = float(alpha) if alpha is not None else _stated_alpha(stated, stem, down.shape[0])
-        layers[stem] = LoraLayer(down, ups[stem], value)
+        pieces = split(stem, (down, ups[stem], value))
+        layers |= {f"transformer.{path}": LoraLayer(*piece) for path, piece in pieces.items()}
+        if not pieces:
+            layers[stem] = LoraLayer(down, ups[stem], value)
     return layers
 
 

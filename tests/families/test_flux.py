@@ -19,9 +19,9 @@ from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, open_model
-from lora_tui.families.flux.layout import LAST_MODULATION, layer_of, original_names, split_name
 from lora_tui.families.flux.model_file import original_to_diffusers
 from lora_tui.families.protocol import Framing
+from lora_tui.weights.names.flux_original import LAST_MODULATION, layer_of, original_names, split_name
 
 TEXT = "a photo of a cat, red hat"
 FRAMING = Framing(original=(96, 64), corner=(0, 0), size=(96, 64))

@@ -11,8 +11,8 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from lora_tui.families.flux.facts import DEV, FACTS
-from lora_tui.families.flux.layout import layer_of, original_names, original_of, split_name
 from lora_tui.families.flux.shape import Shape, rotary_axes
+from lora_tui.weights.names.flux_original import layer_of, original_names, original_of, split_name
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.families.flux.facts import FACTS
-from lora_tui.families.flux.layout import PREFIXES, original_names
 from lora_tui.families.flux.shape import PATCH, Shape, T5Shape, bare, shape_of_folder, shape_of_tensors
 from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, need, need_tensors, tensors_of, weights_of
 from lora_tui.families.source import Source
@@ -21,6 +20,7 @@ from lora_tui.families.unet.shape import vae_channels
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header import identify_model, read_header
+from lora_tui.weights.names.flux_original import PREFIXES, original_names
 
 #: part -> its folder in diffusers' layout
 FOLDERS = {"transformer": "transformer", "clip_l": "text_encoder", "t5xxl": "text_encoder_2", "vae": "vae"}

@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lora_tui.errors import UserError
-from lora_tui.families.flux.layout import LAST_MODULATION, layer_of, split_name
 from lora_tui.families.flux.shape import Shape, bare
 from lora_tui.families.state_dicts import incomplete
 from lora_tui.text import _, plain
+from lora_tui.weights.names.flux_original import LAST_MODULATION, layer_of, split_name
 
 #: What files with scaled weights call the factor of the layer's weight: ComfyUI's two ways.
 SCALES = (".scale_weight", ".weight_scale")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
-from lora_tui.families.flux.layout import PREFIXES
 from lora_tui.places import exists, expand
 from lora_tui.weights.header import read_header
+from lora_tui.weights.names.flux_original import PREFIXES
 
 FEED = 4
 """Width of the feed-forward layers, in widths of the model."""

@@ -46,8 +46,10 @@ def known_names(family: str, part: str, path: str) -> Iterator[str]:
         KeyError: there is no such family or part.
     """
     yield names_for(family).tensor_name(part, path, "alpha").removesuffix(".alpha")
-    if part == "unet":
-        yield f"lora_unet_{path.replace('.', '_')}"
+    flat = path.replace(".", "_")
+    yield from {"unet": [f"lora_unet_{flat}"], "transformer": [f"lora_transformer_{flat}"]}.get(part, [])
+    if part == "text_encoder":
+        yield f"lora_te1_text_model_{flat}"
     for prefix in ("", "base_model.model."):
         yield f"{prefix}{part}.{path}"
         if part.startswith("text_encoder"):

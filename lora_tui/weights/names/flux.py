@@ -1,4 +1,4 @@
-"""Names of FLUX.1 layers as diffusers has them: ``transformer.`` and ``text_encoder.`` with dots, A and B, and the alpha.
+"""Names of FLUX.1 layers as diffusers has them: ``transformer.`` and ``text_encoder.`` with dots, A, B and the alpha.
 
 ComfyUI, Forge and diffusers read these, the ``alpha`` beside each pair of matrices too.
 """

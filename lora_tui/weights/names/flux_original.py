@@ -68,6 +68,11 @@ class Piece:
     stop: int | None = None
 
 
+def block_layers(kind: str) -> tuple[str, ...]:
+    """The layers of one block of ``kind`` (``double_blocks``, ``single_blocks``), by their original names."""
+    return tuple(_BLOCKS[kind][1])
+
+
 def layer_of(path: str) -> tuple[Piece, ...]:
     """The layers of diffusers that the original layer at ``path`` (without ``.weight``) holds, in the order of its
     rows.
