@@ -336,6 +336,7 @@ def _outcome_as_data(plan: Plan, outcome: Outcome, destination: Path) -> dict[st
         "refused": [_problem_as_data(problem) for problem in plan.refused],
         "left_out": [_problem_as_data(problem) for problem in plan.left_out],
         "kept": list(outcome.kept),
+        "gone": list(outcome.gone),
         "report": outcome.report,
     }
 
@@ -392,6 +393,8 @@ def _say_outcome(plan: Plan, outcome: Outcome) -> None:
         say(f"{_('failed')}: {problem.path}: {problem.message} {problem.remedy}".rstrip())
     for name in outcome.kept:
         say(_("{name}: somebody changed it since it was made; it was left as it is.").format(name=plain(name)))
+    for name in outcome.gone:
+        say(_("{name}: the source has it no more; it went into the trash of the new folder.").format(name=plain(name)))
     done = progress.done - progress.failed
     text = ngettext("{done} of {total} image is ready", "{done} of {total} images are ready", progress.total)
     made = _("{size} written in {time}").format(

@@ -64,6 +64,7 @@ class Outcome:
         failed: images that could not be made, with the reason.
         kept: files of earlier runs that somebody has changed since, and that were left as they are.
         report: the file that says for each image what was done.
+        gone: files of earlier runs that the source has no more, and that went into the trash of the destination.
     """
 
     complete: bool
@@ -71,6 +72,7 @@ class Outcome:
     failed: tuple[Problem, ...]
     kept: tuple[str, ...]
     report: Path
+    gone: tuple[str, ...] = ()
 
 
 def check_places(source: Path, destination: Path) -> None:
@@ -119,13 +121,14 @@ def carry_out(
     with Work(destination, plan) as work:
         run = _Run(plan, work, on_progress)
         try:
-            run.kept += tidy(plan, work)
+            kept, gone = tidy(plan, work)
+            run.kept += kept
             complete = run.carry_out(max(workers, 1), should_stop) and plan.complete
             report = write_reports(plan, work, run.failed, complete=complete)
             _carry_notes(plan.source, destination)
         except OSError as error:
             raise cannot_write(destination, error) from error
-        return Outcome(complete, run.progress, tuple(run.failed), tuple(run.kept), report)
+        return Outcome(complete, run.progress, tuple(run.failed), tuple(run.kept), report, tuple(gone))
 
 
 class _Run:

@@ -18,10 +18,13 @@ from lora_tui.dataset.prepare.plan import Plan
 from lora_tui.dataset.prepare.work import Work, is_lost, is_ours, rows_of
 
 
-def tidy(plan: Plan, work: Work) -> list[str]:
+def tidy(plan: Plan, work: Work) -> tuple[list[str], list[str]]:
     """Put away what the plan has no more, and note what somebody else has put away; what was changed and stays.
 
     Nothing is gone for certain where the source was not read to its end.
+
+    Returns:
+        the files that were changed and stay, and those that were put away, below the destination.
 
     Raises:
         UserError: nothing can be moved there.
@@ -65,7 +68,7 @@ def tidy(plan: Plan, work: Work) -> list[str]:
         set_aside(work.destination, others)
     for one in records:
         work.note(one)
-    return kept
+    return kept, [path.relative_to(work.destination).as_posix() for path in (*images, *others)]
 
 
 def _is_gone(original: Path, unclear: set[str]) -> bool:

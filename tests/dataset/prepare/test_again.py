@@ -69,6 +69,7 @@ def test_what_the_source_has_no_more_goes_into_the_trash(tmp_path: Path, make_im
     change_notes(tmp_path / "src", lambda notes: notes.excluding("b.png"))
     outcome = again(tmp_path)
     assert (outcome.complete, outcome.failed, outcome.kept) == (True, (), ("d.txt",))
+    assert sorted(outcome.gone) == ["a.png", "b.png", "c.txt"]
     assert set(hashes(tmp_path / "dst")) == {"c.png", "d.png", "d.txt"}
     assert statuses(tmp_path) == {"c.png": "done", "d.png": "done", "b.png": "left out"}
     assert again(tmp_path).progress.fresh == 0
