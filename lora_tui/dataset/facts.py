@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import warnings
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -32,6 +33,8 @@ MAX_PIXELS = 178_956_970
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF")
 _PILLOW_PLUGINS = ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Avif")
 
+_PNG_END = 4096
+"""Bytes at the end of a PNG in which EXIF data behind its image data is looked for."""
 _FIRST_READ = 4096
 _LARGE_READ = 65536
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -221,6 +224,10 @@ class _Reader:
             self._start, begin = offset, 0
         return self._block[begin : begin + length]
 
+    def end(self, length: int) -> bytes:
+        """Up to ``length`` bytes at the end of the file."""
+        return self.at(max(os.fstat(self._descriptor).st_size - length, 0), length)
+
     def exactly(self, offset: int, length: int) -> bytes:
         """``length`` bytes from ``offset``; struct.error when the file ends before."""
         found = self.at(offset, length)
@@ -241,6 +248,8 @@ def _png(reader: _Reader) -> _Header:
             raise _Unreadable("no image data")
         length, kind = struct.unpack(">I4s", head)
         if kind in (b"IDAT", b"IEND"):
+            if orientation == 1 and kind == b"IDAT":
+                orientation = _late_orientation(reader.end(_PNG_END))
             return _Header(width, height, "PNG", alpha, animated, orientation, "16-bit" if depth == 16 else "")
         if kind == b"tRNS":
             alpha = True
@@ -249,6 +258,16 @@ def _png(reader: _Reader) -> _Header:
         elif kind == b"eXIf":
             orientation = _orientation(reader.at(offset + 8, min(length, 65536)))
         offset += 12 + length
+
+
+def _late_orientation(end: bytes) -> int:
+    """The orientation in an eXIf chunk behind the image data, where some programs put it, from the end of a PNG."""
+    place = end.rfind(b"eXIf")
+    if place < 4:
+        return 1
+    (length,) = struct.unpack_from(">I", end, place - 4)
+    data, checksum = end[place : place + 4 + length], end[place + 4 + length : place + 8 + length]
+    return _orientation(data[4:]) if checksum == struct.pack(">I", zlib.crc32(data)) else 1
 
 
 def _jpeg(reader: _Reader) -> _Header:

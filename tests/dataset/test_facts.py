@@ -81,6 +81,22 @@ def test_exif_orientation_turns_the_size(tmp_path: Path, draw: Draw, name: str, 
     assert facts.orientation == (1 if name == "a.tif" else orientation)  # decoding turns TIFF by itself
 
 
+@pytest.mark.parametrize("torn", [False, True])
+def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path: Path, draw: Draw, torn: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.png"
+    draw(400, 240).save(path, exif=exif)
+    raw = path.read_bytes()
+    start = raw.index(b"eXIf") - 4
+    end = start + 12 + struct.unpack_from(">I", raw, start)[0]
+    chunk = raw[start:end]
+    rest = raw[:start] + raw[end:]
+    path.write_bytes(rest[:-12] + (chunk[:-1] + b"?" if torn else chunk) + rest[-12:])
+    facts = read_facts(path)
+    assert (facts.width, facts.height, facts.orientation) == ((400, 240, 1) if torn else (240, 400, 6))
+
+
 def test_an_orientation_out_of_range_is_upright(tmp_path: Path, draw: Draw) -> None:
     exif = Image.Exif()
     exif[0x0112] = 77
