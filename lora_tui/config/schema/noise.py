@@ -21,7 +21,7 @@ class NoiseSection(Section):
 
     loss: Literal["l2", "l1", "huber", "smooth_l1"] = option(
         "l2",
-        N_("loss"),
+        N_("loss function"),
         N_(
             "How an error counts. L2 is usual. L1, Huber and smooth L1 let large errors count for less, so that a few "
             "odd images spoil less."
