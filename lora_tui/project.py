@@ -96,6 +96,14 @@ class Project:
     def configs(self) -> Path:
         return self.root / "configs"
 
+    def newest_configs(self) -> list[Path]:
+        """The files of its configurations, the one written last first; none where they cannot be listed."""
+        try:
+            found = [path for path in self.configs.glob("*.toml") if path.is_file() and not path.name.startswith(".")]
+            return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        except OSError:
+            return []
+
     @property
     def runs(self) -> Path:
         return self.root / "runs"

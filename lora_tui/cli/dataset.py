@@ -101,7 +101,7 @@ def _check(args: argparse.Namespace) -> int:
     project = _project_of(args.directory)
     config, scan = _scan(args, project)
     purpose = checked_purpose(args.purpose) if args.purpose else (project.purpose if project else "")
-    trigger = args.trigger or (project.trigger if project else "")
+    trigger = args.trigger or config.saving.trigger or (project.trigger if project else "")
     with _progress(_("checking"), len(scan.images), args.json) as progress:
         problems = check_dataset(
             scan,
@@ -187,23 +187,31 @@ def _scan(args: argparse.Namespace, project: Project | None) -> tuple[Config, Sc
     from lora_tui.config.schema import DatasetEntry
     from lora_tui.dataset.scan import scan_datasets
 
-    config = _config(args)
     directory = Path(os.path.abspath(args.directory))  # noqa: PTH100 - a link stays what a person named
+    config = _config(args, project if project is not None and project.root == directory else None)
     known = {entry.path: entry.repeats for entry in project.datasets} if project is not None else {}
     if project is None or project.root != directory:
         known = {directory: known.get(directory, 0)}
     entries = [(path, repeats if args.repeats is None else args.repeats) for path, repeats in known.items()]
-    config.datasets = [DatasetEntry(path=str(path), repeats=repeats) for path, repeats in entries]
+    own = {Path(entry.path): entry for entry in config.datasets}
+    config.datasets = [
+        own[path].model_copy(update={"repeats": repeats or own[path].repeats})
+        if path in own
+        else DatasetEntry(path=str(path), repeats=repeats)
+        for path, repeats in entries
+    ]
     with _progress(_("reading"), 0, args.json) as progress:
         return config, scan_datasets(config, on_progress=progress.update)
 
 
-def _config(args: argparse.Namespace) -> Config:
+def _config(args: argparse.Namespace, project: Project | None) -> Config:
+    """The settings asked for: of the configuration that is named, else of the one that the app opens a project with."""
     from lora_tui.config.load import load_config, set_value
     from lora_tui.config.schema import Config
     from lora_tui.errors import UserError
 
-    config = load_config(args.config) if args.config else Config()
+    path = args.config or next(iter(project.newest_configs() if project is not None else []), None)
+    config = load_config(path) if path is not None else Config()
     wanted = {
         "data.resolution": args.resolution or FAMILY_SIZES.get(args.family),
         "data.bucket_min": args.min,

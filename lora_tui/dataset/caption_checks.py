@@ -26,6 +26,9 @@ WIDE_COMMAS = "，、"
 #: A blank before a comma or before another one, in a line that has none at its ends.
 _STRAY_BLANKS = re.compile(rf"\s[\s,{WIDE_COMMAS}]")
 
+#: A comma with no tag before it, as ``lint`` sees it; one at the end is no matter.
+_EMPTY_TAG = re.compile(r",\s*,|^\s*,")
+
 
 class CaptionChecks:
     """Checks captions image by image; lists each folder once.
@@ -165,6 +168,9 @@ def _tag_problems(path: Path, line: str) -> Iterator[Problem]:
     if _STRAY_BLANKS.search(line):
         message = _("There are stray blanks between the tags.")
         yield Problem(path, "caption.blanks", message, _("Write a comma and a blank between tags."), "warning")
+    if _EMPTY_TAG.search(line):
+        message = _("There is nothing between two commas.")
+        yield Problem(path, "caption.empty_tag", message, _("Write a comma and a blank between tags."), "warning")
     tags = split_tags(line.casefold())
     if len(set(tags)) < len(tags):
         doubled = [tag for tag, times in Counter(tags).items() if times > 1]

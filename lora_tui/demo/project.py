@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -178,7 +179,14 @@ def _write_project(demo: Demo) -> None:
             base_model=str(demo.model),
         )
     demo.config.parent.mkdir(exist_ok=True)
-    if not demo.config.exists():
-        save_config(recipe.character(demo.model, demo.images, demo.others), demo.config)
     if not demo.style_config.exists():
         save_config(recipe.style(demo.checkpoint, demo.prints), demo.style_config)
+    if not demo.config.exists():  # after the other one: the app opens with the newest
+        save_config(recipe.character(demo.model, demo.images, demo.others), demo.config)
+        _make_newest(demo.config, demo.style_config)
+
+
+def _make_newest(path: Path, than: Path) -> None:
+    """Make a file newer than another one where the disk's clock gave both the same time."""
+    newest = max(path.stat().st_mtime_ns, than.stat().st_mtime_ns + 1_000_000)
+    os.utime(path, ns=(newest, newest))

@@ -216,7 +216,7 @@ def open_project(directory: Path) -> Opened:
     if project is None:
         project = Project.adopt(directory)
     errors: list[UserError] = []
-    for path in _newest_first(project.root / "configs"):
+    for path in project.newest_configs():
         from lora_tui.config.load import load_config
 
         try:
@@ -284,7 +284,7 @@ def check_images(
         images.scan,
         config=config,
         purpose=project.purpose if project else "",
-        trigger=project.trigger if project else "",
+        trigger=config.saving.trigger or (project.trigger if project else ""),
         decode=decode,
         closeups=seen_as_closeups((image.path for image in images.scan.images), should_stop),
         should_stop=should_stop,
@@ -406,14 +406,6 @@ def past_runs(runs: tuple[RunStatus, ...], most: int = 5) -> list[PastRun]:
                 continue
             found.append(PastRun(_("run {number}").format(number=status.number), config, status.step_seconds))
     return found
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    try:
-        paths = [path for path in folder.glob("*.toml") if path.is_file() and not path.name.startswith(".")]
-        return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    except OSError:
-        return []
 
 
 def _file_stem(name: str) -> str:

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from lora_tui.cli.main import run
+from lora_tui.config.schema import Config
+from lora_tui.config.write import save_config
 from lora_tui.project import Project
 
 
@@ -83,6 +85,18 @@ def test_a_project_is_checked_with_what_it_knows(dataset: Path, capsys: pytest.C
     found = document(capsys)
     assert (found["purpose"], found["trigger"]) == ("style", "watercolour")
     assert found["counts"]["trigger.missing"] == 3
+
+
+def test_a_project_is_checked_as_it_is_trained(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = Project.create(dataset.parent, trigger="watercolour")
+    config = Config()
+    config.data.resolution, config.saving.trigger = 1024, "hatgirl"
+    save_config(config, project.configs / "one.toml")
+    run(["dataset", "check", str(project.root), "--quick", "--json"])
+    found = document(capsys)
+    assert found["trigger"] == "hatgirl" and "image.small" in found["counts"]
+    run(["dataset", "check", str(project.root), "--quick", "--json", "--resolution", "256"])
+    assert "image.small" not in document(capsys)["counts"]
 
 
 def test_buckets_and_their_batches(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

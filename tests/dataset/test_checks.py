@@ -147,9 +147,11 @@ def test_captions_that_are_badly_separated(good: Path) -> None:
     (good / "2.txt").write_text("hatgirl ,  smile")
     assert found(good) == {"0.txt": "caption.doubled", "1.txt": "caption.comma", "2.txt": "caption.blanks"}
     (good / "0.txt").write_text("hatgirl, a smile, and a second smile ")
-    (good / "1.txt").write_text("hatgirl,smile,, day,")
+    (good / "1.txt").write_text("hatgirl,smile, day,")
     (good / "2.txt").write_text("hatgirl, o_o, :, ;d")
     assert found(good) == {}
+    (good / "0.txt").write_text("hatgirl, spoon,, table")
+    assert found(good) == {"0.txt": "caption.empty_tag"}
 
 
 def test_captions_shared_and_without_an_image(good: Path, draw: Draw) -> None:

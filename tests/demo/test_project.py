@@ -37,6 +37,10 @@ def test_it_is_a_project_with_datasets_models_and_configurations(demo: Demo) -> 
     assert len(list(demo.prints.glob("*.png"))) == linocut.IMAGES
 
 
+def test_the_character_of_the_project_is_what_the_app_opens_with(demo: Demo) -> None:
+    assert Project.load(demo.root).newest_configs() == [demo.config, demo.style_config]
+
+
 def test_the_model_is_there_through_both_doors(demo: Demo) -> None:
     assert (identify_model(demo.model).family, identify_model(demo.model).kind) == ("sd15", "diffusers")
     assert (identify_model(demo.checkpoint).family, identify_model(demo.checkpoint).kind) == ("sd15", "checkpoint")
