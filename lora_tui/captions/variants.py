@@ -22,10 +22,11 @@ EVERY_LINE = -1
 MOST_LINES = 99
 """Lines of a caption file that can be told apart."""
 
-_OTHERS = frozenset(
+OTHER_ENDINGS = frozenset(
     """
     .mp4 .webm .mkv .avi .mov .flv .ts .mp3 .wav .npz .npy .safetensors .ckpt .pt .pth .bin .gguf .onnx .zip .7z .rar
-    .gz .xz .tar .exe .dll .so .py .sh .toml .lock .pdf .psd .svg .ico .heic .jxl
+    .gz .xz .tar .exe .dll .so .py .sh .toml .lock .pdf .psd .svg .ico .heic .jxl .kra .xcf .clip .sai .sai2
+    .mdp .ora .ai .afphoto .blend .doc .docx .odt .zst .tgz .bz2 .db .sqlite .rs .js .html .ipynb .lnk .url
     """.split()  # noqa: SIM905
 )
 """Endings of files that hold something else, beside those of images: an edit would destroy them."""
@@ -65,7 +66,7 @@ def checked_ending(text: str) -> str:
             no text.
     """
     ending = text.strip() if text.strip().startswith(".") else f".{text.strip()}"
-    if not _ENDING.fullmatch(ending) or ending[ending.rfind(".") :].lower() in IMAGE_SUFFIXES | _OTHERS:
+    if not _ENDING.fullmatch(ending) or ending[ending.rfind(".") :].lower() in IMAGE_SUFFIXES | OTHER_ENDINGS:
         raise UserError(
             _("This is no ending of caption files."),
             place=plain(text),

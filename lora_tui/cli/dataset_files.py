@@ -27,7 +27,7 @@ def build(commands: Any) -> None:
     remove.set_defaults(action=_move, target=None)
     move = commands.add_parser("move", help=_("move images to another folder, with captions, masks and caches"))
     add_scope(move)
-    move.add_argument("--to", dest="target", type=Path, required=True, metavar="FOLDER", help=_("where to"))
+    move.add_argument("--to", dest="target", type=_folder, required=True, metavar="FOLDER", help=_("where to"))
     move.add_argument("--dry-run", action="store_true", help=_("say which, and move nothing"))
     move.set_defaults(action=_move)
     restore = commands.add_parser("restore", help=_("take a move back: the newest, or the one with this number"))
@@ -38,6 +38,12 @@ def build(commands: Any) -> None:
     _add_folder(listed)
     listed.add_argument("--empty", action="store_true", help=_("delete for good what lies in the trash"))
     listed.set_defaults(action=_trash)
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(_("it names no folder"))
+    return Path(text)
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
@@ -95,9 +101,9 @@ def _restore(args: argparse.Namespace) -> int:
 
 
 def _trash(args: argparse.Namespace) -> int:
-    from lora_tui.cli.output import print_json, say, table
+    from lora_tui.cli.output import note, print_json, say, table
     from lora_tui.dataset import moves
-    from lora_tui.text import bytes_text, count
+    from lora_tui.text import bytes_text, count, plain
 
     if args.empty:
         freed = moves.empty_trash(args.directory)
@@ -106,13 +112,16 @@ def _trash(args: argparse.Namespace) -> int:
         else:
             say(_("The trash is empty; {size} are free again.").format(size=bytes_text(freed)))
         return 0
+    for path in moves.unreadable(args.directory):
+        note(_("The record {path} cannot be read.").format(path=plain(str(path))))
     lying = {one.number for one in moves.in_trash(args.directory)}
     found = moves.moves(args.directory)
     if args.json:
         print_json([{**_plain(one), "in_trash": one.number in lying} for one in found])
         return 0
     if not found:
-        say(_("Nothing was moved here."))
+        if not moves.unreadable(args.directory):
+            say(_("Nothing was moved here."))
         return 0
     rows = [
         (
@@ -120,7 +129,7 @@ def _trash(args: argparse.Namespace) -> int:
             time.strftime("%Y-%m-%d %H:%M", time.localtime(one.created)),
             _("trash") if one.kind == "trash" else _("moved"),
             count(one.images),
-            _("taken back") if one.back else (one.pairs[0][0] if one.pairs else ""),
+            _("taken back") if one.back else plain(one.pairs[0][0] if one.pairs else ""),
         )
         for one in found
     ]
@@ -139,7 +148,9 @@ def _told(done: Move, args: argparse.Namespace) -> int:
             "{count} file is back where it was.", "{count} files are back where they were.", len(done.pairs)
         )
         say(text.format(count=count(len(done.pairs))))
-    elif not done.failed or args.command != "restore":
+    elif not done.pairs:
+        say(_("Nothing is moved.") if done.failed else _("The images lie there already; nothing is moved."))
+    elif not done.failed or "target" in args:
         text = ngettext(
             "{images} image moved, {files} files in all. Back again: lora-tui dataset restore {folder} {number}",
             "{images} images moved, {files} files in all. Back again: lora-tui dataset restore {folder} {number}",

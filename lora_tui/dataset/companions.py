@@ -1,8 +1,9 @@
 """What belongs to an image and goes where it goes: captions, masks, and what trainers cached for it.
 
-Conventions: ``stem.txt``, ``stem.caption``, ``stem.wd14.txt`` and any other ``stem.*`` that is no image; sd-scripts'
-caches ``stem.npz``, ``stem_<size>_<kind>.npz`` and ``stem_te_outputs.npz``; masks as :mod:`lora_tui.captions.masks`
-knows them, beside the image and in folders of their own.
+Conventions: ``stem.txt``, ``stem.caption``, ``stem.wd14.txt`` and any other ``stem.*`` that may be a caption, which
+projects, models, archives and the files of drawing programs are not; sd-scripts' caches ``stem.npz``,
+``stem_<size>_<kind>.npz`` and ``stem_te_outputs.npz``; masks as :mod:`lora_tui.captions.masks` knows them, beside the
+image and in folders of their own.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from lora_tui.captions.masks import MASK_ENDINGS, MASK_FOLDERS, mask_folders
+from lora_tui.captions.variants import OTHER_ENDINGS
 from lora_tui.dataset.renaming import is_folder
 from lora_tui.dataset.scan import IMAGE_SUFFIXES, OTHER_SUFFIXES
 
 _CACHE = re.compile(r"(_\d+x\d+)?_[a-z0-9]+(_te|_te_outputs|_outputs)?\.npz")
+_CACHES = frozenset({".npz", ".npy"})
 _MARKS = frozenset("._-")
 """What the endings of companions begin with."""
 
@@ -108,7 +111,10 @@ def _stems_of_others(names: Iterable[str], images: Collection[str]) -> set[str]:
 
 def _is_ending(rest: str) -> bool:
     """Whether this stands behind an image's stem in the name of a caption, a mask or a cache."""
-    return (rest.startswith(".") and len(rest) > 1) or rest in MASK_ENDINGS or bool(_CACHE.fullmatch(rest))
+    ending = os.path.splitext("-" + rest)[1].lower()  # noqa: PTH122
+    if rest.startswith("."):
+        return len(ending) > 1 and (ending in _CACHES or ending not in OTHER_ENDINGS)
+    return rest in MASK_ENDINGS or bool(_CACHE.fullmatch(rest))
 
 
 def _is_picture(name: str) -> bool:

@@ -73,6 +73,25 @@ def test_images_move_to_another_folder(folder: Path, capsys: pytest.CaptureFixtu
     assert not (folder / "3_cat/b.png").exists()
 
 
+def test_what_was_not_moved_is_not_told_as_moved(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("dataset", "move", folder, "--image", "3_cat/b.png", "--to")
+    assert asked(capsys, *arguments, folder / "3_cat") == (0, "The images lie there already; nothing is moved.\n")
+    assert asked(capsys, "dataset", "trash", folder)[1] == "Nothing was moved here.\n"
+    assert run([*map(str, arguments), ""]) == 2
+    assert "it names no folder" in capsys.readouterr().err
+
+
+def test_a_record_that_cannot_be_read_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(capsys, "dataset", "remove", folder, "--image", "3_cat/c.png")
+    path = folder / ".lora-tui/moves/1.json"
+    path.write_text(path.read_text().replace('"created": ', '"created": 1e300, "was": '))
+    assert run(["dataset", "trash", str(folder)]) == 0
+    told = capsys.readouterr()
+    assert "1.json cannot be read" in told.err and "3_cat/c.png" in told.out
+    assert run(["dataset", "restore", str(folder)]) == 0
+    assert (folder / "3_cat/c.png").exists()
+
+
 def test_without_a_choice_nothing_is_removed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = names(folder)
     assert run(["dataset", "remove", str(folder)]) == 2

@@ -29,6 +29,13 @@ def test_captions_masks_and_caches_belong_to_their_image() -> None:
     )
 
 
+def test_other_work_that_is_called_like_an_image_is_not_the_images() -> None:
+    names = {"lora-tui.png", "lora-tui.toml", "lora-tui.safetensors", "photo.png", "photo.KRA", "photo.2024.zip"}
+    names |= {"photo.desc", "photo.npz"}
+    found = companions(["lora-tui.png", "photo.png"], names)
+    assert found == {"lora-tui.png": [], "photo.png": ["photo.desc", "photo.npz"]}
+
+
 def test_a_longer_name_keeps_its_own() -> None:
     names = {"a.png", "a.txt", "a.b.png", "a.b.txt"}
     assert companions(["a.png"], names) == {"a.png": ["a.txt"]}
