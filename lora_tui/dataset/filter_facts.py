@@ -6,8 +6,10 @@ pictures themselves, all of them, and are looked for once, when a filter first a
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,16 +148,12 @@ class FilterFacts:
 
 
 class FactsWhenAsked:
-    """The images of a folder for somebody who may never ask for them: nothing is made before that.
-
-    Attributes:
-        should_stop: whether who asks now has lost patience; whoever asks next sets it anew.
-    """
+    """The images of a folder for somebody who may never ask for them: nothing is made before that."""
 
     def __init__(self, make: Callable[[Callable[[], bool]], FilterFacts]) -> None:
         """``make`` is given what :class:`FilterFacts` takes as ``should_stop``."""
-        self.should_stop: Callable[[], bool] = _never
         self._make = make
+        self._asking = threading.local()  # several may ask at once, each with a patience of its own
         self._made: FilterFacts | None = None
 
     def image(self, number: int) -> FilterFact | None:
@@ -170,8 +168,20 @@ class FactsWhenAsked:
         """Gives what a person has noted of a picture. Raises as :meth:`image`."""
         return self._facts.noted()
 
+    @contextlib.contextmanager
+    def until(self, should_stop: Callable[[], bool]) -> Iterator[None]:
+        """What this thread asks within is of no use once ``should_stop`` says yes."""
+        self._asking.should_stop = should_stop
+        try:
+            yield
+        finally:
+            self._asking.should_stop = _never
+
+    def _should_stop(self) -> bool:
+        return bool(getattr(self._asking, "should_stop", _never)())
+
     @property
     def _facts(self) -> FilterFacts:
         if self._made is None:
-            self._made = self._make(lambda: self.should_stop())
+            self._made = self._make(self._should_stop)
         return self._made

@@ -16,7 +16,7 @@ from lora_tui.tui.tags.editor import AT_ONCE, Stretch
 from lora_tui.tui.tags.foretold import foretold
 from lora_tui.tui.tags.kept import History
 from lora_tui.tui.tags.offers import COMMANDS, Offering, filter_offers
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_stoppable_thread, in_thread, start_job
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
@@ -195,7 +195,7 @@ class Finding:
             self._prompt.remark(_("Such as: 1girl -solo, is:untagged, tags>40, tokens>75, pos(smile)=1"))
             return
         try:
-            found = await in_thread(editor.select, text)
+            found = await in_stoppable_thread(editor.select, text)
             hint = await in_thread(editor.hints if found else editor.hint_of_nothing, text)
         except Exception as error:
             if self._prompt.value == text:
@@ -208,7 +208,7 @@ class Finding:
     async def _filter_typed(self, text: str) -> None:
         editor = self._editor
         try:
-            found = await in_thread(editor.select, text)
+            found = await in_stoppable_thread(editor.select, text)
         except Exception as error:
             self._refuse(error)
             return

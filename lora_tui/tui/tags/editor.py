@@ -10,6 +10,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -183,9 +184,8 @@ class Editor:
         """
         if not text.strip():
             return None
-        if self._facts is not None:
-            self._facts.should_stop = should_stop
-        return set(parse_query(text).matches(self.corpus, self.asking.query_context()))
+        with self._facts.until(should_stop) if self._facts is not None else nullcontext():
+            return set(parse_query(text).matches(self.corpus, self.asking.query_context()))
 
     def hints(self, text: str) -> str:
         """What may have been meant by words of a filter that no caption has; empty when all are known."""
