@@ -7,7 +7,7 @@ from pathlib import Path
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
-from lora_tui.dataset.moves import in_trash
+from lora_tui.dataset.moves import in_trash, moves
 from lora_tui.dataset.notes import change_notes, load_notes
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -83,6 +83,35 @@ async def test_the_trash_asks_with_the_number_of_files_and_gives_back(tmp_path: 
         await pilot.press("enter")
         await soon(pilot, lambda: files(app).count == 5)
         assert now() == before
+
+
+async def test_an_undo_that_could_not_bring_all_back_can_be_done_again(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    image, caption = tmp_path / "4_hat/0000.png", tmp_path / "4_hat/0000.txt"
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 3)
+        await pilot.press("D")
+        await soon(pilot, lambda: "into the trash?" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: files(app).count == 2 and not image.exists())
+        image.write_bytes((tmp_path / "4_hat/0001.png").read_bytes())
+        await pilot.press("u")
+        await soon(pilot, lambda: "0000.png is not back: a file of this name" in screen_text(app))
+        assert not caption.exists()
+        image.unlink()
+        await pilot.press("u")
+        await soon(pilot, lambda: image.exists() and caption.exists())
+
+
+async def test_images_that_lie_there_already_are_not_told_as_moved(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 3)
+        await pilot.press("o")
+        await soon(pilot, lambda: "to which folder?" in screen_text(app))
+        await pilot.press(*"4_hat", "enter")
+        await soon(pilot, lambda: "lie there already" in screen_text(app))
+        assert not moves(tmp_path)
 
 
 async def test_emptying_the_trash_is_asked_and_deletes(tmp_path: Path) -> None:

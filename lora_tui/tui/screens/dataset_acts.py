@@ -5,6 +5,7 @@ The library does it all (``dataset.notes``, ``dataset.moves``); nothing here tou
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -192,8 +193,10 @@ class Acts:
         )
         if len(paths) == 1:
             detail = plain(paths[0].name, limit=60) + "\n" + detail
-        words = ngettext("{count} image in the trash", "{count} images in the trash", len(paths))
-        words = words.format(count=count(len(paths)))
+
+        def words(number: int) -> str:
+            text = ngettext("{count} image in the trash", "{count} images in the trash", number)
+            return text.format(count=count(number))
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -214,8 +217,10 @@ class Acts:
             if target is not None:
                 from lora_tui.dataset import moves
 
-                words = ngettext("{count} image moved to {folder}", "{count} images moved to {folder}", len(paths))
-                words = words.format(count=count(len(paths)), folder=plain(target.name, limit=30))
+                def words(number: int) -> str:
+                    text = ngettext("{count} image moved to {folder}", "{count} images moved to {folder}", number)
+                    return text.format(count=count(number), folder=plain(target.name, limit=30))
+
                 self.do(partial(self._moved, paths, lambda home, some: moves.move(home, some, target), words))
 
         dialog = AskPath(
@@ -228,26 +233,40 @@ class Acts:
         )
         self.screen.app.push_screen(dialog, answered)
 
-    def _moved(self, paths: list[Path], move: Callable[[Path, Sequence[Path]], Move], words: str) -> Done:
+    def _moved(
+        self, paths: list[Path], move: Callable[[Path, Sequence[Path]], Move], words: Callable[[int], str]
+    ) -> Done:
         from lora_tui.dataset import moves
 
         done: list[tuple[Path, int]] = []
+        images = 0
 
         def back() -> str:
-            failed = [one for home, number in reversed(done) for one in moves.take_back(home, number).failed]
-            return _told(_("taken back: {act}").format(act=words), failed)
+            while done:  # one that fails stays, and can be taken back later
+                home, number = done[-1]
+                _require_whole(moves.take_back(home, number))
+                done.pop()
+            return _("taken back: {act}").format(act=words(images))
 
         failed: list[tuple[str, str]] = []
         try:
             for home, some in self.by_home(paths):
                 one = move(home, some)
-                done.append((home, one.number))
+                if one.pairs:
+                    done.append((home, one.number))
+                images += one.images
                 failed += one.failed
         except UserError:
-            if done:
+            with contextlib.suppress(UserError):
                 back()  # all or none of the datasets
             raise
-        return _told(words, failed), back
+        if not done:
+            place, reason = failed[0] if failed else ("", "")
+            message = _("Nothing is moved: {reason}.").format(reason=plain(reason))
+            if not failed:
+                message = _("The images lie there already; nothing is moved.")
+            raise UserError(message, place=plain(place), code="moves.nothing")
+        return _told(words(images), failed), back
 
     # -- the trash
 
@@ -351,8 +370,31 @@ def _restored(home: Path, number: int) -> str:
     from lora_tui.dataset import moves
 
     done = moves.take_back(home, number)
+    _require_whole(done)
     words = ngettext("{count} image brought back", "{count} images brought back", done.images)
-    return _told(words.format(count=count(done.images)), done.failed)
+    return words.format(count=count(done.images))
+
+
+def _require_whole(done: Move) -> None:
+    """Say what could not be brought back.
+
+    Raises:
+        UserError: there is such; the rest is back where it was.
+    """
+    from lora_tui.dataset.moves import brought_back
+
+    if not done.failed:
+        return
+    name, reason = next((one for one in done.failed if one[0].rpartition("/")[2] not in one[1]), done.failed[0])
+    number = brought_back(done)
+    text = ngettext(
+        "{name} is not back: {reason}. {count} image is.", "{name} is not back: {reason}. {count} images are.", number
+    )
+    raise UserError(
+        text.format(name=plain(name.rpartition("/")[2], limit=40), reason=plain(reason), count=count(number)),
+        remedy=_("Move away what is in its place, then take it back again."),
+        code="moves.stuck",
+    )
 
 
 def _told(words: str, failed: Sequence[tuple[str, str]]) -> str:
