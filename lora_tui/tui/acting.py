@@ -91,6 +91,14 @@ class Acting:
         return (*keymap.actions.of(self.ACTS), *(keymap.actions.of(self.ALSO) if self.ALSO else ()))
 
 
+class WithKeys:
+    """What lies over a screen, hides the app's own keys with it, and shows all keys nonetheless."""
+
+    def action_keys(self) -> None:
+        """Show all keys, those that work here first."""
+        cast(Any, self).app.action_keys()
+
+
 def _binding(action: Action, key: str) -> Binding:
     return Binding(key, f"act('{action.id}')", action.title, show=False, priority=action.priority, id=None)
 
@@ -111,7 +119,12 @@ def hints_of(app: App[Any], context: str) -> list[KeyHint]:
 
     keymap, ascii_only = keymap_of(app), bool(getattr(app, "ascii_only", False))
     return [
-        KeyHint(action.id, keymap.shown(action.id, ascii_only=ascii_only), _(action.title))
+        KeyHint(
+            action.id,
+            keymap.shown(action.id, ascii_only=ascii_only),
+            _(action.title),
+            kept=action.method == "action_keys",
+        )
         for action in keymap.actions.of(context)
         if action.show and keymap.keys(action.id)
     ]

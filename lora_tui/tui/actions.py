@@ -173,6 +173,11 @@ TASKS_ACTIONS: tuple[Action, ...] = (
 )
 
 
+def keys_of(context: str) -> Action:
+    """The list of all keys, for what lies over a screen."""
+    return Action(f"{context}.keys", ("?", "f1"), N_("keys"), N_("All keys, searchable."), palette=False)
+
+
 class Actions:
     """All actions of the program by id and by context, in the order of their declaration."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lora_tui.dataset.buckets import Box, Fit, Size
-from lora_tui.dataset.cropping import Ratio, cut_of
+from lora_tui.dataset.cropping import Ratio, cut_of, ratio_of
 from lora_tui.text import N_, _, count
 from lora_tui.tui.cells import Cell, fit
 from lora_tui.tui.marks import Marks
@@ -37,8 +37,9 @@ def number_lines(seen: Seen, marks: Marks) -> list[list[Cell]]:
     lines = [
         _line(_("part"), size_text(box.size), "strong"),
         _line(_("corner"), f"{box.left}, {box.top}"),
-        _line(_("image"), size_text(image) + _(", ") + _share(share)),
-        _line(_("shape"), ratio_text(seen.ratio) if seen.ratio else _("any"), "accent" if seen.ratio else ""),
+        _line(_("image"), size_text(image)),
+        _line(_("used"), _share(share)),
+        _line(_("shape"), _shape_words(seen), "accent" if seen.ratio else ""),
         _line(_("moves by"), seen.step),
         [],
     ]
@@ -46,6 +47,14 @@ def number_lines(seen: Seen, marks: Marks) -> list[list[Cell]]:
         lines += _trained_lines(box, seen.fit, marks)
     lines += [[], _line(_("was"), size_text(seen.before.size) if seen.before else _("the whole image"), "muted")]
     return lines
+
+
+def _shape_words(seen: Seen) -> str:
+    """The shape that is kept; a part of another image may not have it before a key makes it larger or smaller."""
+    if seen.ratio is None:
+        return _("any")
+    text = ratio_text(seen.ratio)
+    return text if ratio_of(seen.box.size) == seen.ratio else _("{ratio} when resized").format(ratio=text)
 
 
 def _trained_lines(box: Box, fit_: Fit, marks: Marks) -> list[list[Cell]]:

@@ -10,6 +10,7 @@ from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.projects import picture as draw
 
+from lora_tui.dataset.notes import load_notes
 from lora_tui.settings import Settings
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.widgets.image_view import ImageView
@@ -208,3 +209,15 @@ async def test_reading_again_leaves_the_cursor_on_its_file(tmp_path: Path) -> No
         await soon(pilot, lambda: app.workspace.images is not None and app.workspace.images is not old)
         await soon(pilot, lambda: files(app).count >= 5 and files(app).cursor == files(app).count - 1)
         assert "▌   ! 0004.png" in screen_text(app)
+
+
+async def test_nothing_is_done_that_a_small_terminal_cannot_show(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, size=(40, 10), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 3 and "is needed" in screen_text(app))
+        await pilot.press("x", "down", "x", "D", "t")
+        await pilot.resize_terminal(100, 30)
+        await soon(pilot, lambda: "is needed" not in screen_text(app))
+        assert app.screen is app.screen_stack[0] and not load_notes(tmp_path).excluded
+        await pilot.press("x")
+        await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/0001.png"})

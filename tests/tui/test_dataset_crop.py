@@ -52,6 +52,34 @@ def drawn(app: LoraTuiApp) -> bool:
     return isinstance(app.screen, CropScreen) and app.screen.query_one(CropView).drawn
 
 
+async def test_all_keys_are_shown_over_the_picture_and_done_from_there(tmp_path: Path) -> None:
+    make_pictures(tmp_path)
+    async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
+        await pilot.press("c")
+        await soon(pilot, lambda: drawn(app))
+        assert "? keys" in screen_text(app)
+        await pilot.press("?")
+        await soon(pilot, lambda: "While a part of an image is chosen" in screen_text(app))
+        await pilot.press(*"two high", "enter")
+        await soon(pilot, lambda: isinstance(app.screen, CropScreen) and "2:3" in screen_text(app))
+
+
+async def test_the_panel_tells_shape_and_share_as_they_are(tmp_path: Path) -> None:
+    make_pictures(tmp_path)
+    name = "4_hat/b.png"
+    change_notes(tmp_path, lambda notes: notes.with_crops({name: Crop(Box(0, 0, 300, 500), Size(600, 900))}))
+    async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
+        await pilot.press("c")
+        await soon(pilot, lambda: drawn(app))
+        assert "used     100%" in screen_text(app)
+        await pilot.press("1", "n")
+        await soon(pilot, lambda: "300 x 500 px" in screen_text(app))
+        assert "shape    1:1 when resized" in screen_text(app)
+        await pilot.press("-")
+        await soon(pilot, lambda: "387 x 387 px" in screen_text(app))
+        assert "when resized" not in screen_text(app)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 async def test_a_part_is_chosen_by_keys_written_and_taken_back(tmp_path: Path, size: tuple[int, int]) -> None:
     make_pictures(tmp_path)

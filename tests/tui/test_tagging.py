@@ -135,6 +135,10 @@ async def test_the_trigger_word_is_not_dropped_and_a_narrow_terminal_has_the_pic
         await pilot.press("X")
         await soon(pilot, lambda: "1 left out" in screen_text(app))
         assert "no caption" not in screen_text(app)
+        await pilot.press("?")
+        await soon(pilot, lambda: "Among thresholds of taggers" in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: tune(app))
         await pilot.press("escape")
 
 

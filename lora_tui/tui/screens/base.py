@@ -171,6 +171,11 @@ class BaseScreen(Acting, Screen[None]):
     def _resized(self, event: events.Resize) -> None:
         self.query_one(TooSmall).fit(event.size.width, event.size.height)
 
+    async def action_act(self, action_id: str) -> None:
+        """Do an action, unless the terminal is too small to see what it does."""
+        if not self.query_one(TooSmall).display:
+            await super().action_act(action_id)
+
     def action_tasks(self) -> None:
         """The work in the background; for screens whose actions name it."""
         self.shell.show_tasks()

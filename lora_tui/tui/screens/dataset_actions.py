@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import ALIKE, Action
+from lora_tui.tui.actions import ALIKE, Action, keys_of
 
 
 def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
@@ -67,7 +67,9 @@ def _over(name: str, keys: tuple[str, ...], title: str, help_: str, *, show: boo
 
 
 ALIKE_ACTIONS: tuple[Action, ...] = (
-    _over("keep", ("enter", "x"), N_("leave out others"), N_("Keep this one, leave out the other images of the group.")),
+    _over(
+        "keep", ("enter", "x"), N_("leave out others"), N_("Keep this one, leave out the other images of the group.")
+    ),
     _over("trash", ("D", "delete"), N_("trash others"), N_("Put the other images into the trash; asks.")),
     _over("fine", ("f",), N_("all are fine"), N_("They are alike on purpose: the check says no more of them.")),
     _over("next", ("n", "down", "j"), N_("next group"), N_("To the next group.")),
@@ -75,5 +77,6 @@ ALIKE_ACTIONS: tuple[Action, ...] = (
     _over("left", ("left", "h"), N_("left"), N_("One picture to the left."), show=False),
     _over("right", ("right", "l"), N_("right"), N_("One picture to the right."), show=False),
     _over("leave", ("escape", "q"), N_("end"), N_("Back to the dataset.")),
+    keys_of(ALIKE),
 )
 """What can be done in the review of duplicates."""

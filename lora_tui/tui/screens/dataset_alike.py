@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 
 from lora_tui.text import _, bytes_text, count, ngettext, plain
-from lora_tui.tui.acting import Acting, hints_of
+from lora_tui.tui.acting import Acting, WithKeys, hints_of
 from lora_tui.tui.actions import ALIKE
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.file_rows import FileRow
@@ -81,7 +81,7 @@ class Side(Vertical):
         yield Lines()
 
 
-class AlikeReview(Acting, ModalScreen[None], inherit_bindings=False):
+class AlikeReview(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
     """Group after group; what is decided is done at once, and can be taken back on the screen below."""
 
     ACTS = ALIKE

@@ -20,7 +20,7 @@ from lora_tui.dataset import cropping
 from lora_tui.dataset.buckets import Box, Fit, Size, buckets_for, fit_image
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
-from lora_tui.tui.acting import Acting, hints_of, keymap_of
+from lora_tui.tui.acting import Acting, WithKeys, hints_of, keymap_of
 from lora_tui.tui.actions import CROP
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.crop_text import Seen, number_lines
@@ -51,7 +51,7 @@ WRITE_SECONDS = 0.4
 """How long keys rest before what they chose is written."""
 
 
-class CropScreen(Acting, ModalScreen[Path], inherit_bindings=False):
+class CropScreen(WithKeys, Acting, ModalScreen[Path], inherit_bindings=False):
     """Dismissed with the image that was shown last.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import CROP, Action
+from lora_tui.tui.actions import CROP, Action, keys_of
 
 
 def _over(name: str, keys: tuple[str, ...], title: str, help_: str, *, show: bool = False) -> Action:
@@ -20,10 +20,13 @@ CROP_ACTIONS: tuple[Action, ...] = (
     _over("subject", ("a",), N_("subject"), N_("Put the part where the picture's subject seems to be."), show=True),
     _over("centre", ("c",), N_("centre"), N_("Put the part into the middle of the image."), show=True),
     _over("zoom", ("z",), N_("near"), N_("Look at the part from near, or at the whole image."), show=True),
-    _over("previous", ("p", "pageup"), N_("image before"), N_("To the image before; this part is kept.")),
-    _over("redo", ("U",), N_("redo"), N_("Do again what was taken back last.")),
-    _over("numbers", ("e",), N_("numbers"), N_("Type corner and size in px.")),
-    _over("same", ("A",), N_("all of this size"), N_("Use this part for the other images of the same size; asks.")),
+    _over("previous", ("p", "pageup"), N_("image before"), N_("To the image before; this part is kept."), show=True),
+    _over("redo", ("U",), N_("redo"), N_("Do again what was taken back last."), show=True),
+    _over("numbers", ("e",), N_("numbers"), N_("Type corner and size in px."), show=True),
+    _over(
+        "same", ("A",), N_("all of this size"), N_("Use this part for the other images of the same size; asks."),
+        show=True,
+    ),
     _over("larger", ("+", "="), N_("larger"), N_("Larger about its middle, in its shape.")),
     _over("smaller", ("-",), N_("smaller"), N_("Smaller about its middle, in its shape.")),
     _over("finer", (",",), N_("finer steps"), N_("Each key moves by less: a tenth, a cell, 8 px, 1 px.")),
@@ -43,4 +46,5 @@ CROP_ACTIONS: tuple[Action, ...] = (
     _over("three-four", ("4",), "3:4", N_("Three wide, four high.")),
     _over("four-three", ("5",), "4:3", N_("Four wide, three high.")),
     _over("bucket", ("6",), N_("bucket's shape"), N_("The shape of the nearest bucket: nothing is cut away.")),
-)
+    keys_of(CROP),
+)  # fmt: skip

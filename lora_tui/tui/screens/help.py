@@ -19,6 +19,7 @@ from lora_tui.tui.actions import (
     DIALOG,
     HELP,
     LIST,
+    OVER,
     PRUNE,
     SHEET,
     SWEEP,
@@ -100,7 +101,8 @@ class HelpScreen(Finder):
         cells = Cell(keys, "accent"), Cell(_(action.title)), Cell(_(action.help), "muted")
         # the id is what the settings file calls it
         about = f"{_(action.help)}  {action.id}"
-        return Found(cells, about, action.id if action.context in (self._here, APP) else "")
+        doable = (self._here,) if self._here in OVER else (self._here, APP)
+        return Found(cells, about, action.id if action.context in doable else "")
 
     def hints(self) -> list[KeyHint]:
         found = super().hints()
@@ -146,7 +148,7 @@ def lines_for(keymap: Keymap, here: str, text: str) -> list[Line]:
     others = [entry.name for entry in SCREENS if entry.name != here]
     problems = [f"{problem.action}: {problem.message}" for problem in keymap.problems]
     found = [Line(problem=text) for text in problems if all(word in text.casefold() for word in words)]
-    for context in (here, APP, LIST, *others, DIALOG, PRUNE, CONFLICTS, SWEEP, SHEET, HELP):
+    for context in dict.fromkeys((here, *OVER.get(here, ()), APP, LIST, *others, *CONTEXTS)):
         actions = [action for action in keymap.actions.of(context) if _fits(action, keymap, words)]
         if actions:
             if found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import ASKING, TAGGING, TUNING, Action
+from lora_tui.tui.actions import ASKING, TAGGING, TUNING, Action, keys_of
 
 
 def _over(context: str, name: str, keys: tuple[str, ...], title: str, help_: str, *, show: bool = True) -> Action:
@@ -37,4 +37,5 @@ TAGGING_ACTIONS: tuple[Action, ...] = (
     ),
     _over(TUNING, "order", ("o",), N_("order"), N_("Tags by number, or by what changed since you began to tune.")),
     _over(TUNING, "leave", ("escape", "q"), N_("write nothing"), N_("Back; answers and thresholds are kept.")),
+    keys_of(TUNING),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from lora_tui.tagging.kept import Kept
 from lora_tui.tagging.request import Request
 from lora_tui.tagging.tuner import Counted, TagCount, Tuner
 from lora_tui.text import _, count, ngettext, plain
-from lora_tui.tui.acting import Acting, hints_of
+from lora_tui.tui.acting import Acting, WithKeys, hints_of
 from lora_tui.tui.actions import TUNING
 from lora_tui.tui.cells import Cell, flow_cells
 from lora_tui.tui.marks import marks_of
@@ -55,7 +55,7 @@ class Decision:
     write: bool
 
 
-class TuneScreen(Acting, ModalScreen[Decision], inherit_bindings=False):
+class TuneScreen(WithKeys, Acting, ModalScreen[Decision], inherit_bindings=False):
     """Dismissed with a :class:`Decision`."""
 
     ACTS = TUNING
