@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.dataset.prepare.options import FAMILY_SIZES
-from lora_tui.text import N_, _
+from lora_tui.text import _
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
@@ -18,30 +18,6 @@ if TYPE_CHECKING:
 
 PROBLEMS = 3
 _SHOWN_PER_KIND = 5
-
-
-#: Headings over files of which each has words of its own.
-TITLES = {
-    "image.damaged": N_("Images are damaged or cut short."),
-    "image.unreadable": N_("Images cannot be read."),
-    "image.too_large": N_("Images have far too many pixels."),
-    "image.identical": N_("The same files are there more than once."),
-    "image.similar": N_("Images are nearly the same as others."),
-    "image.cut": N_("Much of the image is cut away to fit its bucket."),
-    "image.small": N_("Images are small and are enlarged."),
-    "image.ending": N_("Names of images say another format than they are."),
-    "image.extreme": N_("Images are very long or very wide."),
-    "image.held_out": N_("Images are held out for validation whose mirror image is trained."),
-    "image.twice": N_("The same files are read more than once."),
-    "image.repeats": N_("Images are shown very often in one epoch."),
-    "caption.other_ending": N_("Captions have an ending that is not read."),
-    "caption.shared": N_("Several images have one caption."),
-    "caption.doubled": N_("Tags come twice."),
-    "folder.unreadable": N_("Folders cannot be read."),
-}
-OTHER_TITLE = N_("There is something else to look at.")
-#: What to do about files that each have a remedy of their own.
-REMEDIES = {"caption.missing": N_("Write one beside each image, named like it.")}
 
 
 def build(parser: argparse.ArgumentParser) -> None:
@@ -286,6 +262,7 @@ def _say_check(scan: Scan, problems: tuple[Problem, ...], folder: Path, *, every
 
 def _say_kind(members: list[Problem], folder: Path, *, everything: bool) -> None:
     from lora_tui.cli.output import say
+    from lora_tui.dataset.headings import remedy_of, title_of
     from lora_tui.text import count
 
     first = members[0]
@@ -296,20 +273,20 @@ def _say_kind(members: list[Problem], folder: Path, *, everything: bool) -> None
     if same:
         say(f"{mark} {first.message}" + (f" ({count(len(members))})" if len(members) > 1 else ""))
     else:
-        say(f"{mark} {_(TITLES.get(first.code, OTHER_TITLE))} ({count(len(members))})")
+        say(f"{mark} {title_of(first.code)} ({count(len(members))})")
     for problem in shown:
         line = f"    {_short(problem.path, folder)}"
         if not same:
             line += f": {problem.message}"
-        if not one_remedy and problem.remedy and first.code not in REMEDIES:
+        if not one_remedy and problem.remedy and not remedy_of(first.code):
             line += f" {problem.remedy}"
         say(line)
     if len(shown) < len(members):
         say(_("    and {number} more; --all lists them").format(number=count(len(members) - len(shown))))
     if one_remedy and first.remedy:
         say(f"  {first.remedy}")
-    elif first.code in REMEDIES:
-        say(f"  {_(REMEDIES[first.code])}")
+    elif remedy := remedy_of(first.code):
+        say(f"  {remedy}")
 
 
 def _short(path: Path, folder: Path) -> str:

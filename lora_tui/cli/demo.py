@@ -33,7 +33,9 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--headless",
         action="store_true",
-        help=_("check the dataset, train on the CPU and measure what was learned, within three minutes, no screen"),
+        help=_(
+            "check the dataset, train on the CPU and measure what was learned, no screen; three minutes on two free cores"
+        ),
     )
     parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout; means --headless"))
 

@@ -147,6 +147,8 @@ def _dispatch(argv: list[str]) -> int:
         parser = Parser(prog=f"lora-tui {name}", description=_(COMMANDS[name][1]))
         module.build(parser)
         args = _parse(parser, argv[1:])
+        if args is not None:
+            _tell_of_folder(name)
         return DONE if args is None else int(module.run(args))
     parser = Parser(
         prog="lora-tui",
@@ -160,6 +162,14 @@ def _dispatch(argv: list[str]) -> int:
     parser.add_argument("directory", nargs="?", metavar="DIR", help=_("project or folder of images to open"))
     args = _parse(parser, argv)
     return DONE if args is None else open_app(Path(args.directory or "."), given=args.directory)
+
+
+def _tell_of_folder(name: str) -> None:
+    """Say that a word was taken for the command where a project of that name lies here."""
+    if os.path.exists(os.path.join(name, "lora-tui.toml")):  # noqa: PTH110, PTH118 - pathlib would cost every start
+        from lora_tui.cli.output import note
+
+        note(_("{name} is the command; the project of this name opens with: lora-tui ./{name}").format(name=name))
 
 
 def _parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace | None:

@@ -24,7 +24,7 @@ from lora_tui.captions.journal.log import HOME, home_of
 from lora_tui.dataset.buckets import Box, Size
 from lora_tui.errors import UserError
 from lora_tui.files import kind_of, write_atomic
-from lora_tui.text import _, plain
+from lora_tui.text import _, count, plain
 from lora_tui.toml_files import MOST_BYTES, TomlError, parse_toml
 
 FILE = "dataset.toml"
@@ -108,12 +108,24 @@ class Notes:
         return replace(self, excluded=self.excluded - gone, reviewed=self.reviewed - gone, crops=crops)
 
     def about(self, *, source: str | None = None, licence: str | None = None, asked: bool | None = None) -> Notes:
-        """The same with another source or licence note, where one is given; who gives one has been asked."""
+        """The same with another source or licence note, where one is given; who gives one has been asked.
+
+        Raises:
+            UserError: ``notes.too_long``.
+        """
         given = source is not None or licence is not None
+        for text in (source or "", licence or ""):
+            if len(text) > MOST_TEXT:
+                message = _("The text has {number} characters; {most} is the most.")
+                raise UserError(
+                    message.format(number=count(len(text)), most=count(MOST_TEXT)),
+                    remedy=_("Write less, or name a file that says the rest."),
+                    code="notes.too_long",
+                )
         return replace(
             self,
-            source=self.source if source is None else source[:MOST_TEXT],
-            licence=self.licence if licence is None else licence[:MOST_TEXT],
+            source=self.source if source is None else source,
+            licence=self.licence if licence is None else licence,
             asked=(self.asked or given) if asked is None else asked,
         )
 
@@ -332,7 +344,9 @@ def _turn(path: Path) -> Iterator[None]:
 
 def _from_data(path: Path, data: Mapping[str, Any]) -> Notes:
     version = data.get("version", VERSION)
-    if isinstance(version, int) and version > VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _no_value(path, "version")
+    if version > VERSION:
         message = _("The dataset's notes were written by a newer version of lora-tui.")
         raise UserError(message, place=plain(str(path)), remedy=_("Update lora-tui."), code="notes.newer")
     unknown = next((key for key in data if key not in _KEYS), None)

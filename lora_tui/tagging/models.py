@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lora_tui.errors import UserError
-from lora_tui.places import expand, is_file, is_folder
+from lora_tui.places import exists, expand, is_file, is_folder
 from lora_tui.tagging import hub
 from lora_tui.tagging.cache import AnswerCache, digest_of_parts
 from lora_tui.tagging.clean import one_line
@@ -134,6 +134,13 @@ def _kind(choice: ModelChoice, request: Request) -> Kind:
     if choice.kind != "auto":
         return choice.kind
     path = expand(choice.name)
+    if choice.name.startswith(("/", "./", "../", "~")) and not exists(path):
+        raise UserError(
+            _("There is no such folder or file."),
+            place=plain(choice.name),
+            remedy=_("Name a folder that holds a model, or a model of the hub as OWNER/NAME."),
+            code="tagger.missing",
+        )
     if choice.name and is_folder(path):
         if is_file(path / "selected_tags.csv"):
             return "wd14"

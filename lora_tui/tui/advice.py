@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_tui.dataset.headings import title_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, clock, count, ngettext, plain
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
@@ -156,7 +157,8 @@ def _of_images(workspace: Workspace) -> list[Advice]:
     found = []
     for numbers in kinds.values():
         first = problems[numbers[0]]
-        text = plain(first.message)
+        same = all(problems[number].message == first.message for number in numbers)
+        text = plain(first.message) if same else title_of(first.code)
         if len(numbers) == 1 and first.path.suffix:
             text = f"{plain(first.path.name, limit=40)}: {text}"
         if len(numbers) > 1:

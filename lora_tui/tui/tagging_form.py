@@ -205,7 +205,9 @@ class TaggingForm:
             model = self.request.models[line.model]
             words = _(KIND_WORDS.get(model.kind, N_("found out by its files")))
             if "/" in model.name and not model.name.startswith(("/", ".", "~")) and model.kind != "endpoint":
-                words += _(", ") + (_("in the hub's cache") if model.name in self.here else _("fetched once"))
+                words += _(", ") + (
+                    _("in the hub's cache") if model.name in self.here else _("not here yet, will be fetched")
+                )
             return FieldRow(Cell(_(one.title)), Cell(plain(model.name) or off, "strong"), Cell(words, "muted"))
         if one.path == "existing":
             note = _(EXISTING_WORDS[self.request.existing][1])

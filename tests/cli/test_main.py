@@ -221,3 +221,15 @@ def test_watching_loads_no_screen_no_schema_and_no_torch(tmp_path: Path) -> None
     )
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_a_project_with_the_name_of_a_command_is_not_passed_over_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(["runs", "list"])
+    assert "./runs" not in capsys.readouterr().err
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "lora-tui.toml").touch()
+    run(["runs", "list"])
+    assert "lora-tui ./runs" in capsys.readouterr().err

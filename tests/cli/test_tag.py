@@ -153,6 +153,7 @@ def test_ctrl_c_leaves_captions_alone_and_the_same_command_goes_on(tmp_path: Pat
     ("argv", "code", "word"),
     [
         (["--model", "nothing"], "tagger.kind", "--tagger"),
+        (["--model", "./nothing"], "tagger.missing", "no such folder"),
         (["--tagger", "wd14", "--model", "nothing"], "tagger.missing", "wd-vit-tagger-v3"),
         (["--tagger", "endpoint", "--model", "m"], "tagger.url", "--url"),
         (["--tagger", "endpoint", "--url", "http://127.0.0.1:1"], "tagger.endpoint_model", "--model"),

@@ -179,6 +179,9 @@ def test_a_crop_of_an_image_that_changed_is_told_and_not_used(tmp_path: Path, ma
         ("source = []", "notes.invalid"),
         ("nothing = 1", "notes.invalid"),
         ("version = 99", "notes.newer"),
+        ('version = "x"', "notes.invalid"),
+        ("version = 1.5", "notes.invalid"),
+        ("version = true", "notes.invalid"),
         ("excluded = [", "notes.invalid"),
         ("a" * 5_000_000, "notes.invalid"),
         ("x = " + "[" * 5000, "notes.invalid"),
@@ -212,3 +215,10 @@ def test_two_programs_that_change_notes_lose_nothing(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), name]) for name in "ab"]
     assert [process.wait(60) for process in running] == [0, 0]
     assert load_notes(tmp_path).excluded == {f"{name}{number}" for name in "ab" for number in range(25)}
+
+
+def test_a_source_that_is_too_long_is_refused_not_cut(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        change_notes(tmp_path, lambda notes: notes.about(source="x" * 12_000))
+    assert raised.value.code == "notes.too_long"
+    assert load_notes(tmp_path).source == ""

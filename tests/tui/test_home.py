@@ -108,6 +108,14 @@ async def test_one_kind_of_problem_is_said_once(tmp_path: Path) -> None:
         assert "The image has no caption. (5 files)" in screen_text(app)
 
 
+async def test_problems_with_words_of_their_own_share_a_heading(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 9)
+    for number in (1, 2, 3):
+        (tmp_path / "4_hat" / f"000{number}.txt").write_text(f"hat, tag {number}, tag {number}")
+    async with running(tmp_path) as (app, _pilot):
+        assert "Tags come twice. (3 files)" in screen_text(app)
+
+
 async def test_the_cursor_walks_through_all_parts_and_back(tmp_path: Path) -> None:
     Project.create(make_dataset(tmp_path, 3))
     finished_run(tmp_path)

@@ -76,16 +76,17 @@ class Outcome:
 
 
 def check_places(source: Path, destination: Path) -> None:
-    """Refuse a destination that is the source, lies in it, or holds it.
+    """Refuse a destination that is the source, lies in it, or holds it, or whose own files would lie in the source.
 
     Raises:
         UserError: ``prepare.places``.
     """
     inner, outer = Path(os.path.realpath(destination)), Path(os.path.realpath(source))
-    if _is_inside(inner, outer) or _is_inside(outer, inner):
+    own = Path(os.path.realpath(destination / HOME))
+    if _is_inside(inner, outer) or _is_inside(outer, inner) or _is_inside(own, outer):
         raise UserError(
             _("Source and destination lie in each other."),
-            place=plain(str(destination)),
+            place=plain(str(destination if own == inner / HOME else destination / HOME)),
             remedy=_("Name a folder beside the source: originals are never touched."),
             code="prepare.places",
         )

@@ -182,7 +182,11 @@ class TaggingDialog(Dialog[Asked]):
         kinds = {kind: _(words) for kind, words in KIND_WORDS.items()}
         choices = []
         for one in self._known:
-            remark = kinds[one.kind] + _(", ") + (_("in the hub's cache") if one.here else _("fetched once"))
+            remark = (
+                kinds[one.kind]
+                + _(", ")
+                + (_("in the hub's cache") if one.here else _("not here yet, will be fetched"))
+            )
             choices.append(Choice(f"{one.kind}:{one.name}", plain(one.name), remark))
         choices += [Choice(value, _(words), _(remark)) for value, (words, remark) in _OTHERS.items()]
         models = self.form.request.models

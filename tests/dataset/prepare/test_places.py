@@ -53,3 +53,14 @@ def test_looking_writes_nothing_and_says_what_lies_there(tmp_path: Path, make_im
     with pytest.raises(UserError) as raised:
         is_begun(place, source, Options(size=64))
     assert raised.value.code == "prepare.damaged"
+
+
+def test_what_a_preparation_keeps_for_itself_never_lies_in_the_source(tmp_path: Path, make_image: MakeImage) -> None:
+    source, place = tmp_path / "photos", tmp_path / "new"
+    make_image(source / "a.png")
+    place.mkdir()
+    (place / ".lora-tui").symlink_to(source)
+    with pytest.raises(UserError) as raised:
+        carry_out(make_plan(source, Options(size=64)), place)
+    assert raised.value.code == "prepare.places" and raised.value.place.endswith("new/.lora-tui")
+    assert [path.name for path in source.iterdir()] == ["a.png"]
