@@ -221,3 +221,28 @@ async def test_nothing_is_done_that_a_small_terminal_cannot_show(tmp_path: Path)
         assert app.screen is app.screen_stack[0] and not load_notes(tmp_path).excluded
         await pilot.press("x")
         await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/0001.png"})
+
+
+async def test_files_that_are_no_readable_images_go_to_the_trash_by_the_same_key(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    folder = tmp_path / "4_hat"
+    (folder / "broken.png").write_bytes(b"")
+    (folder / "broken.txt").write_bytes(b"hat")
+    (folder / "orphan.txt").write_bytes(b"hat, alone")
+    async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
+        for name, gone, asked in (
+            ("broken.png", ["broken.png", "broken.txt"], "Put 1 image into the trash?"),
+            ("orphan.txt", ["orphan.txt"], "Put orphan.txt into the trash?"),
+        ):
+            before = sorted(path.name for path in folder.iterdir())
+            await soon(pilot, lambda name=name: any(row.path.name == name for row in app.screen.rows))  # type: ignore[attr-defined,misc]
+            app.screen.select(folder / name)  # type: ignore[attr-defined]
+            await pilot.press("D")
+            await soon(pilot, lambda asked=asked: asked in screen_text(app))  # type: ignore[misc]
+            await pilot.press("enter")
+            await soon(pilot, lambda gone=gone: not any((folder / one).exists() for one in gone))  # type: ignore[misc]
+            assert sorted(path.name for path in folder.iterdir()) == [one for one in before if one not in gone]
+            await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: (folder / "orphan.txt").exists())
+        await soon(pilot, lambda: "taken back: orphan.txt is in the trash" in screen_text(app))

@@ -171,7 +171,36 @@ class Acts:
     # -- moves
 
     def action_trash(self) -> None:
-        start_job(self.screen, partial(self.ask_trash, [row.path for row in self.screen.targets()]), "ask")
+        stray = self._stray
+        if stray is None:
+            start_job(self.screen, partial(self.ask_trash, [row.path for row in self.screen.targets()]), "ask")
+        elif _is_named_as_image(stray):  # one that cannot be read goes with what belongs to it
+            start_job(self.screen, partial(self.ask_trash, [stray]), "ask")
+        else:
+            self._ask_stray(stray)
+
+    @property
+    def _stray(self) -> Path | None:
+        """The file under the cursor where that is no image that can be read, and no image is marked."""
+        here = self.screen.here
+        if self.screen.has_targets or here is None or here.image is not None or not here.path.is_file():
+            return None
+        return here.path
+
+    def _ask_stray(self, path: Path) -> None:
+        """Ask, then put this very file into the trash."""
+        from lora_tui.dataset import moves
+
+        name = plain(path.name, limit=40)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                words = _("{name} is in the trash").format(name=name)
+                self.do(partial(self._moved, [path], moves.set_aside, lambda _images: words))
+
+        question = _("Put {name} into the trash?").format(name=name)
+        detail = _("It belongs to no image; it can be brought back.")
+        self.screen.app.push_screen(Confirm(question, detail, yes=_("into the trash")), answered)
 
     async def ask_trash(self, paths: Sequence[Path], then: Callable[[], object] = lambda: None) -> None:
         """Ask once, with the number of files, then put images and what belongs to them into the trash."""
@@ -355,9 +384,17 @@ class Acts:
         """Why something cannot be done now."""
         if name == "undo" and not self.backs:
             return _("There is nothing to take back.")
+        if name == "trash" and self._stray is not None:
+            return ""
         if name in ("exclude", "reviewed", "trash", "move", "fix", "crop") and not self.screen.has_targets:
             return _("There is no picture here.")
         return ""
+
+
+def _is_named_as_image(path: Path) -> bool:
+    from lora_tui.dataset.scan import IMAGE_SUFFIXES, OTHER_SUFFIXES
+
+    return path.suffix.lower() in IMAGE_SUFFIXES | OTHER_SUFFIXES
 
 
 def _has_home(folder: Path) -> bool:
