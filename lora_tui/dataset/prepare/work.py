@@ -187,6 +187,7 @@ class Work:
                 if "head" in entry:
                     self._require_same(entry["head"], head)
                 elif "done" in entry:
+                    _require_sound(entry)
                     if rows_of(entry):
                         self._done[entry["done"]] = offset, len(line)
                     else:
@@ -331,6 +332,22 @@ def _stamp(item: Item) -> list[Any]:
 def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What is noted of each file of a record: images first, then what goes along with them."""
     return [*record["files"], *record["copies"]]
+
+
+def _require_sound(record: Mapping[str, Any]) -> None:
+    """Refuse a record that this program cannot have written, as a destination may come from elsewhere.
+
+    Raises:
+        ValueError: a name leads out of the destination, or no file can have it.
+        KeyError, TypeError: something is missing.
+    """
+    record["source"], record["number"]  # they have to be there
+    for row in rows_of(record):
+        name = row["name"]
+        if not isinstance(name, str) or not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
+            raise ValueError(name)
+        os.fsencode(name)
+        row["bytes"] + row["mtime_ns"]
 
 
 def is_lost(row: Mapping[str, Any], destination: Path) -> bool:

@@ -448,6 +448,24 @@ def test_a_torn_last_line_of_the_work_file_is_no_trouble(tmp_path: Path, make_im
     assert raised.value.code == "prepare.damaged"
 
 
+def test_a_work_file_that_nobody_of_us_wrote_is_refused(tmp_path: Path, make_image: MakeImage) -> None:
+    make_image("src/a.png", 128, 128)
+    prepare(tmp_path / "src", tmp_path / "dst", size=128)
+    path = tmp_path / "dst/.lora-tui/prepare/work.jsonl"
+    head, record = path.read_text().splitlines()
+    bad = [record.replace('"source"', '"other"'), "[" * 300_000]
+    bad += [record.replace('"name": "a.png"', f'"name": "{name}"') for name in ("a\\u0000", "../a", "/a", "\\ud800")]
+    for line in bad:
+        path.write_text(f"{head}\n{line}\n")
+        with pytest.raises(UserError) as raised:
+            prepare(tmp_path / "src", tmp_path / "dst", size=128)
+        assert raised.value.code == "prepare.damaged"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError):
+        prepare(tmp_path / "src", tmp_path / "dst", size=128)
+
+
 def test_names_that_are_no_utf8_survive(tmp_path: Path, draw: Draw) -> None:
     source = tmp_path / "src"
     source.mkdir()
