@@ -132,6 +132,8 @@ class EndpointTagger:
         request = urllib.request.Request(self._url, body, headers, method="POST")
         try:
             with self._opener.open(request, timeout=self._settings["timeout"]) as answered:
+                if answered.headers.get_content_type() == "text/html":
+                    raise FatalError(self._page())
                 raw = answered.read(_LARGEST)
         except urllib.error.HTTPError as error:
             with error:
@@ -182,8 +184,8 @@ class EndpointTagger:
     def _refused(self, error: urllib.error.HTTPError, reason: str) -> Exception:
         """What to do about an answer with an error's number."""
         told = UserError(
-            _("The server answers {status}: {reason}").format(
-                status=error.code, reason=reason or plain(str(error.reason))
+            _("The server answers {status}: {reason}.").format(
+                status=error.code, reason=(reason or plain(str(error.reason))).rstrip(".")
             ),
             place=self._place,
             remedy=_advice(error),
@@ -208,6 +210,14 @@ class EndpointTagger:
         with self._guard:
             self._unanswered = 0 if answered else self._unanswered + 1
             return self._unanswered
+
+    def _page(self) -> UserError:
+        return UserError(
+            _("The server answers with a web page, not with a caption."),
+            place=self._place,
+            remedy=_("Check the address: it ends with /v1. A page to sign in may stand before the server."),
+            code="tagger.nonsense",
+        )
 
     def _late(self) -> UserError:
         return UserError(

@@ -238,11 +238,11 @@ def _captioner(kind: Kind, name: str, request: Request, fetch: Callable[..., Pat
 
 def _endpoint(name: str, endpoint: Endpoint) -> Model:
     url = endpoint.url.strip()
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not url.isprintable():
+    if not _is_address(url):
+        scheme, slashes, rest = url.partition("//") if "//" in url else ("", "", url)
         raise UserError(
             _("The address of the server is wanted, such as http://localhost:8000/v1, without a name or key in it."),
-            place="--url" if not url else plain(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()),
+            place=plain(scheme + slashes + rest.rpartition("@")[2], limit=200) if url else "--url",
             code="tagger.url",
         )
     if not name:
@@ -256,6 +256,18 @@ def _endpoint(name: str, endpoint: Endpoint) -> Model:
     }  # fmt: skip
     matter = json.dumps({key: settings[key] for key in ("url", "model", "side", "tokens", "temperature")})
     return Model("endpoint", _word(name), settings, (), (matter,))
+
+
+def _is_address(url: str) -> bool:
+    """Whether something can be asked at ``url``: a host that can be, a port that can be, nobody's name."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:
+            return False
+    except ValueError:  # no port, or no address in the brackets
+        return False
+    known = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    return known and url.isprintable() and " " not in url
 
 
 def _place(

@@ -112,7 +112,7 @@ def test_what_does_not_pass_is_named_and_the_others_are_written(data: Path) -> N
     errors = outcome.failed
     assert errors[0].code == "tagger.refused"
     assert "I'm sorry" in errors[0].message
-    assert errors[1].message == "The server answers 500: no memory"
+    assert errors[1].message == "The server answers 500: no memory."
     assert server.url in errors[1].place
     assert len(server.seen) == 4
 
@@ -152,6 +152,7 @@ def test_answers_in_parts_are_one_text(data: Path) -> None:
         ((401, b'{"error": {"message": "bad key"}}', {}), "bad key"),
         ((404, b'{"message": "no such model"}', {}), "/v1/models"),
         ((302, b"", {"Location": "http://127.0.0.1:1/elsewhere"}), "http://127.0.0.1:1/elsewhere"),
+        ((200, b"<html>Sign in</html>", {"Content-Type": "text/html; charset=utf-8"}), "web page"),
     ],
 )
 def test_what_is_the_same_for_every_image_ends_the_run_at_once(data: Path, reply: Any, said_: str) -> None:
@@ -265,7 +266,21 @@ def test_what_is_no_key(data: Path, tmp_path: Path, content: str) -> None:
     assert caught.value.code == "tagger.key"
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x/v1", "http://", "http://user:pw@x/v1", "http://x\n/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://x/v1",
+        "http://",
+        "http://user:pw@x/v1",
+        "http://x\n/v1",
+        "http://127.0.0.1:99999/v1",
+        "http://x:port/v1",
+        "http://a b/v1",
+        "http://[::1",
+    ],
+)
 def test_addresses_that_are_none(data: Path, url: str) -> None:
     with pytest.raises(UserError) as caught:
         tagged(data, url)
