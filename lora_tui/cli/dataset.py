@@ -91,7 +91,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         _print_check(args, scan, problems, purpose, trigger)
     else:
-        _say_check(scan, problems, args.directory, everything=args.all)
+        _say_check(scan, problems, args.directory, trigger, everything=args.all)
     return PROBLEMS if any(problem.severity != "note" for problem in problems) else 0
 
 
@@ -241,9 +241,12 @@ def _print_check(
     )
 
 
-def _say_check(scan: Scan, problems: tuple[Problem, ...], folder: Path, *, everything: bool) -> None:
+def _say_check(scan: Scan, problems: tuple[Problem, ...], folder: Path, trigger: str, *, everything: bool) -> None:
+    import shlex
+
     from lora_tui.cli.output import say
-    from lora_tui.text import count, ngettext
+    from lora_tui.dataset.headings import MENDABLE
+    from lora_tui.text import count, ngettext, plain
 
     captions = sum(1 for image in scan.images if image.caption_path is not None)
     images = len(scan.images)
@@ -258,6 +261,12 @@ def _say_check(scan: Scan, problems: tuple[Problem, ...], folder: Path, *, every
     for members in kinds.values():
         say()
         _say_kind(members, folder, everything=everything)
+    mendable = [problem.path.parent for problem in problems if problem.code in MENDABLE]
+    if mendable:
+        words = [os.path.commonpath(mendable), *(["--trigger", trigger] if trigger else [])]
+        say()
+        told = _("What can be mended in captions: lora-tui captions lint {words} --fix --dry-run")
+        say(told.format(words=plain(shlex.join(words))))
 
 
 def _say_kind(members: list[Problem], folder: Path, *, everything: bool) -> None:

@@ -26,6 +26,23 @@ _OTHER = N_("There is something else to look at.")
 _REMEDIES = {"caption.missing": N_("Write one beside each image, named like it.")}
 
 
+MENDABLE = frozenset(
+    {
+        "caption.bom",
+        "caption.comma",
+        "caption.doubled",
+        "caption.empty_tag",
+        "caption.mixed_newlines",
+        "caption.more_lines",
+        "caption.undecodable",
+        "caption.wide",
+        "trigger.case",
+        "trigger.missing",
+    }
+)
+"""Problems for which ``captions lint --fix`` knows a change that mends them."""
+
+
 def title_of(code: str) -> str:
     """A heading over the problems of a kind."""
     return _(_TITLES.get(code, _OTHER))

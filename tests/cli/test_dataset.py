@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,17 @@ def test_a_project_is_checked_as_it_is_trained(dataset: Path, capsys: pytest.Cap
     assert found["trigger"] == "hatgirl" and "image.small" in found["counts"]
     run(["dataset", "check", str(project.root), "--quick", "--json", "--resolution", "256"])
     assert "image.small" not in document(capsys)["counts"]
+
+
+def test_the_command_that_is_named_mends_what_it_says(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [b"hatgirl,, blue", "hatgirl\uff0cblue".encode(), b"blue, blue\xef"]
+    for number, text in enumerate(texts):
+        (dataset / "2_hat" / f"{number}.txt").write_bytes(text)
+    assert run(["dataset", "check", str(dataset), "--quick", "--trigger", "hatgirl"]) == 3
+    told = capsys.readouterr().out.strip().splitlines()[-1].partition("lora-tui ")[2]
+    assert run(shlex.split(told)) in (0, 3)
+    run([word for word in shlex.split(told) if word != "--dry-run"])
+    assert run(["dataset", "check", str(dataset), "--quick", "--trigger", "hatgirl"]) == 0
 
 
 def test_buckets_and_their_batches(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

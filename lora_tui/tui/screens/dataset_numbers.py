@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 
-from lora_tui.text import _, count, percent, plain
+from lora_tui.text import _, count, plain
 from lora_tui.tui.caption_sets import CaptionSets
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.marks import marks_of
@@ -128,7 +128,7 @@ class Numbers(Dialog[tuple[str, frozenset[str]]]):
             return [Cell(row.label, "strong")]
         mark = "#" if marks_of(self.app).bar == "|" else "█"
         bar = mark * round(BAR * row.share / row.longest) if row.number else ""
-        share = percent(row.number, max(round(row.number / row.share), 1)) if row.share else ""
+        share = f"{row.share:.0%}" if row.share else ""
         tone = "" if row.number else "muted"
         return [Cell("  " + row.label, tone), Cell(count(row.number), tone), Cell(share, "muted"), Cell(bar, "accent")]
 
