@@ -29,6 +29,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listed = commands.add_parser("list", help=_("what goes on and what was done last"))
+    listed.add_argument("place", nargs="?", type=Path, metavar="DIR", help=_("the dataset or project to look in"))
     _add_place(listed)
     listed.set_defaults(action=_list)
     watch = commands.add_parser("watch", help=_("follow one until it ends"))
@@ -84,7 +85,7 @@ def _list(args: argparse.Namespace) -> int:
     from lora_tui.tasks.status import task_status
     from lora_tui.tasks.words import place_text
 
-    found = [task_status(task) for task in tasks_about(args.dir)]
+    found = [task_status(task) for task in tasks_about(args.place or args.dir)]
     if args.json:
         print_json([as_json(status) for status in found])
         return 0

@@ -113,6 +113,7 @@ def test_what_goes_on_is_listed_from_anywhere(
     ended(task)
     for folder in ("src", "dst"):
         (one,) = asked("tasks", "list", "--dir", tmp_path / folder)
+        assert asked("tasks", "list", tmp_path / folder) == [one]
         assert (one["kind"], one["state"], one["title"]) == ("prepare", "finished", "src > dst")
     assert asked("tasks", "watch", task.name)["name"] == task.name  # from a folder that has nothing to do with it
 
