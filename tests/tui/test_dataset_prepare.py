@@ -130,6 +130,11 @@ async def test_the_new_images_take_the_place_of_the_old_and_back(tmp_path: Path)
         assert {path.name for path in new.iterdir()} == {path.name for path in old.iterdir()}
         assert {Image.open(path).size for path in new.glob("*.png")} == {(64, 64)}
         assert hashes(root / "images") == {name[7:]: value for name, value in before.items() if name[:7] == "images/"}
+        new.parent.rename(root / "elsewhere")
+        await pilot.press("a")
+        await soon(pilot, lambda: "There is no " in screen_text(app))
+        assert app.screen is screen
+        (root / "elsewhere").rename(new.parent)
         await pilot.press("a")
         await soon(pilot, lambda: "images becomes images-64 in a.toml, lora-tui.toml" in screen_text(app))
         await pilot.press("enter")

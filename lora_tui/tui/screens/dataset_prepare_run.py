@@ -215,6 +215,8 @@ class PrepareRun:
             return _("What was asked for cannot be read.")
         if any(_same(entry.path, self._request["destination"]) for entry in config.datasets):
             return _("The project trains on them already.")
+        if not Path(self._request["destination"]).is_dir():
+            return _("There is no {path}.").format(path=plain(self._request["destination"]))
         return ""
 
     def action_use(self) -> None:
