@@ -34,7 +34,8 @@ def build(parser: argparse.ArgumentParser) -> None:
         "--headless",
         action="store_true",
         help=_(
-            "check the dataset, train on the CPU and measure what was learned, no screen; three minutes on two free cores"
+            "check the dataset, train on the CPU and measure what was learned, no screen; "
+            "three minutes on two free cores"
         ),
     )
     parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout; means --headless"))

@@ -217,7 +217,8 @@ def test_the_help_of_every_setting_is_whole_in_a_terminal_of_80x24(language):
     set_language(language)
     form = Form(Config(datasets=[DatasetEntry(path="/x")], samples=[SamplePrompt(prompt="p")]))
     form.expert = True
-    presets = [*list_presets(family="sd15", purpose="character"), *(one for one in list_presets() if one.kind == "memory")][:2]
+    cards = [one for one in list_presets() if one.kind == "memory"]
+    presets = [*list_presets(family="sd15", purpose="character"), *cards][:2]
     for number in range(len(groups())):
         form.group = number
         for row in form.rows():
