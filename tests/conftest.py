@@ -29,6 +29,15 @@ os.environ.update(
 )
 
 
+LONG = ("trainer", "tools", "cli", "demo")
+"""Rooms whose files take longest: begun first, so that at the end no process waits for another's long file."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    root = config.rootpath / "tests"
+    items.sort(key=lambda item: not (item.path.is_relative_to(root) and item.path.relative_to(root).parts[0] in LONG))
+
+
 @pytest.fixture(autouse=True)
 def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings, caches and the registry of jobs of one test are no other's."""

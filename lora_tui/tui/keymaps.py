@@ -85,7 +85,7 @@ _CONVENTIONAL: Table = {
     "tags.replay": ("ctrl+k m",),
     "tags.quick-set": ("ctrl+k =",),
     "tags.tag": ("ctrl+k b",),
-    "tags.tasks": ("ctrl+k x",),
+    "tags.tasks": ("ctrl+k ,",),
     "tags.accept-score": ("+",),
     "tags.accept-scores": ("ctrl+k +",),
     "tags.folder": ("ctrl+k d",),

@@ -153,8 +153,11 @@ async def test_the_new_images_take_the_place_of_the_old_and_back(tmp_path: Path)
 
 async def test_it_rests_stops_and_goes_on_with_the_screen_closed(tmp_path: Path) -> None:
     root = make_project(tmp_path, 90)
-    for path in (root / "images" / "4_hat").glob("*.png"):
-        picture((700, 500), 3).save(path)
+    first, *others = sorted((root / "images" / "4_hat").glob("*.png"))
+    picture((2000, 1500), 3).save(first)  # large, so that there is time to rest
+    for path in others:
+        path.unlink()
+        path.hardlink_to(first)
     async with running(root, size=(100, 30), screen="dataset") as (app, pilot):
         screen = await prepare(app, pilot)
         await pilot.press("ctrl+r")

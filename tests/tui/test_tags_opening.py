@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from caption_folders import edit, opened
@@ -23,10 +24,10 @@ async def test_a_filter_is_asked_in_a_thread_when_the_folder_is_read_again(
     asked: list[str] = []
     select = Editor.select
 
-    def noted(self: Editor, text: str) -> set[int] | None:
+    def noted(self: Editor, text: str, *options: Any) -> set[int] | None:
         if text:
             asked.append(threading.current_thread().name)
-        return select(self, text)
+        return select(self, text, *options)
 
     monkeypatch.setattr(Editor, "select", noted)
     make_dataset(tmp_path, 3)
