@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lora_tui.captions.document import CaptionDocument, split_tags
 from lora_tui.captions.index import Index
-from lora_tui.captions.query import Context, parse_query
+from lora_tui.captions.query.facts import Context
+from lora_tui.captions.query.query import parse_query
 
 
 @dataclass

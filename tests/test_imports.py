@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "numpy", "onnxruntime")
 HEAVY_MODULES = re.compile(
     r"lora_tui\.(trainer|sampling|families\.\w+\.model\w*|"
-    r"families\.(loading|precision|quantized|state_dicts|stored|streamed|text_chunks)"
+    r"families\.(loading|parted|precision|quantized|state_dicts|stored|streamed|text_chunks)"
     r"|weights\.(flux_fused|lora_file|ordered|reading)|tagging\.(blip|florence2|onnx_tagger|transformers_model)"
     r"|grids\.(encoder|scores)|demo\.measure|bench\.(loops|model|train))\b"
 )

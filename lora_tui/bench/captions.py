@@ -127,7 +127,7 @@ def measure_engine(folder: Path, tags: list[str], names: int) -> Iterator[Measur
     from lora_tui.captions.complete import Completer, Named, TagList
     from lora_tui.captions.corpus import Corpus
     from lora_tui.captions.lint import Linter
-    from lora_tui.captions.query import parse_query
+    from lora_tui.captions.query.query import parse_query
 
     corpus = Corpus.open(folder)
     index = corpus.index

@@ -16,7 +16,6 @@ from lora_tui.families.flux.facts import DEV
 from lora_tui.families.flux.shape import Shape
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.particulars import TOKENIZER, TOKENIZER_FILES
-from lora_tui.families.unet.shape import TextShape
 from lora_tui.files import default_mode
 
 MICRO = replace(
@@ -76,7 +75,6 @@ def _parts(shape: Shape) -> dict[str, Any]:
     from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
     clip, t5 = shape.clip, shape.t5
-    text = TextShape(clip.width, clip.layers, clip.inner, clip.vocabulary, clip.positions)
     t5_config = T5Config(
         vocab_size=t5.vocabulary, d_model=t5.width, d_kv=t5.head_width, d_ff=t5.inner, num_layers=t5.layers,
         num_heads=t5.heads, feed_forward_proj="gated-gelu",
@@ -84,7 +82,7 @@ def _parts(shape: Shape) -> dict[str, Any]:
     return {
         "transformer": FluxTransformer2DModel.from_config(shape.transformer_config()),
         "vae": AutoencoderKL.from_config(shape.vae_config()),
-        "text_encoder": CLIPTextModel(CLIPTextConfig(**text.config(Encoder(prefix="").activation))),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**clip.config(Encoder(prefix="").activation))),
         "text_encoder_2": T5EncoderModel(t5_config),
     }
 

@@ -135,7 +135,7 @@ class Asking:
             UserError: the saved filters cannot be read.
         """
         from lora_tui.captions.provenance import Provenance
-        from lora_tui.captions.query import load_filters
+        from lora_tui.captions.query.saved import load_filters
 
         return context_for(
             self.corpus,

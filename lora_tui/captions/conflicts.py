@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lora_tui.captions.folders import natural
-from lora_tui.captions.journal import FileChange, Journal, Record
+from lora_tui.captions.journal.bodies import FileChange
+from lora_tui.captions.journal.log import Journal
 from lora_tui.captions.journal.place import read
+from lora_tui.captions.journal.records import Record
 from lora_tui.captions.journal.writer import Transaction
 from lora_tui.captions.merging import Merged, merge
 from lora_tui.captions.profile import Profile

@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.edits import with_inserted, without
-from lora_tui.captions.journal import REVIEWS, FileChange, Journal, Record
+from lora_tui.captions.journal.bodies import FileChange
+from lora_tui.captions.journal.log import Journal
+from lora_tui.captions.journal.records import Record
+from lora_tui.captions.journal.stack import REVIEWS
 from lora_tui.captions.journal.writer import Transaction
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.transaction import Session

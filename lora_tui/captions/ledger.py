@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
-from lora_tui.captions.journal import REVIEWS, Journal, Record
+from lora_tui.captions.journal.log import Journal
+from lora_tui.captions.journal.records import Record
+from lora_tui.captions.journal.stack import REVIEWS
 from lora_tui.captions.profile import Profile
 from lora_tui.captions.query.predicates import TAGGER, author_names
 from lora_tui.captions.view import tags_of

@@ -21,8 +21,11 @@ from typing import Any, NoReturn
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.fresh import Fresh, read_apart, take_in
-from lora_tui.captions.journal import FileChange, Journal, Record, Recovery, home_of, journal_home_of, recover
+from lora_tui.captions.journal.bodies import FileChange
+from lora_tui.captions.journal.log import Journal, home_of, journal_home_of
 from lora_tui.captions.journal.place import read
+from lora_tui.captions.journal.records import Record
+from lora_tui.captions.journal.recovery import Recovery, recover
 from lora_tui.captions.journal.writer import Transaction, Writer
 from lora_tui.captions.ledger import Ledger
 from lora_tui.captions.operations.base import CannotChange, Context, Operation, changed_document

@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
 
 
 def _filters(args: argparse.Namespace) -> int:
-    from lora_tui.captions.journal import home_of
-    from lora_tui.captions.query import forget_filter, save_filter
+    from lora_tui.captions.journal.log import home_of
+    from lora_tui.captions.query.saved import forget_filter, save_filter
     from lora_tui.cli.captions_open import chosen, open_session
     from lora_tui.errors import UserError
 
@@ -48,7 +48,7 @@ def _filters(args: argparse.Namespace) -> int:
 
 
 def _say(args: argparse.Namespace, folder: Any) -> None:
-    from lora_tui.captions.query import load_filters
+    from lora_tui.captions.query.saved import load_filters
     from lora_tui.cli.output import print_json, say, table
     from lora_tui.text import count, ngettext, plain
 

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 def _found(args: argparse.Namespace, asking: Asking) -> list[Problem]:
     from fnmatch import fnmatchcase
 
-    from lora_tui.captions.query import parse_query
+    from lora_tui.captions.query.query import parse_query
 
     problems = asking.linter.everything(asking.corpus)
     if args.where:

@@ -108,7 +108,7 @@ def chosen(session: Session, args: argparse.Namespace) -> list[int]:
     named = [number_of(session, name) for name in args.image]
     if not args.where:
         return sorted(set(named)) if args.image else list(range(len(session.corpus.entries)))
-    from lora_tui.captions.query import parse_query
+    from lora_tui.captions.query.query import parse_query
     from lora_tui.cli.output import Progress, note
 
     query = parse_query(args.where)
@@ -213,7 +213,7 @@ def report(
     refused: Sequence[tuple[int, UserError]] = (),
 ) -> int:
     """Say how transactions ended; the exit status: 1 when something was left undone."""
-    from lora_tui.captions.journal import REVIEWS
+    from lora_tui.captions.journal.stack import REVIEWS
     from lora_tui.cli.output import print_json, say
 
     if args.json:

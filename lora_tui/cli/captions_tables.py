@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 
 
 def _tables(args: argparse.Namespace) -> int:
-    from lora_tui.captions.journal import home_of
+    from lora_tui.captions.journal.log import home_of
     from lora_tui.captions.tables import FILE, load_tables, save_tables
     from lora_tui.errors import UserError
     from lora_tui.text import plain

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lora_tui.text.translate import N_, _, ngettext
 
 if TYPE_CHECKING:
-    from lora_tui.doctor import Check
+    from lora_tui.doctor.check import Check
 
 GROUPS = {
     "software": N_("Software"),
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Print what was found; 3 when something essential fails."""
     from lora_tui.cli.main import DONE, PROBLEMS
     from lora_tui.cli.output import note, print_json
-    from lora_tui.doctor import ERROR, examine
+    from lora_tui.doctor.check import ERROR
+    from lora_tui.doctor.examine import examine
 
     if not args.json:
         note(_("looking around; torch takes a few seconds"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
-    from lora_tui.weights.header import LoraInfo
+    from lora_tui.weights.header.loras import LoraInfo
 
 WRONG = 2
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if len(args.files) > 1:
         return _many(args)
     from lora_tui.cli.output import print_json, say
-    from lora_tui.weights.header import lora_info
+    from lora_tui.weights.header.loras import lora_info
     from lora_tui.weights.header.told import info_lines
 
     (file,) = args.files
@@ -54,7 +54,7 @@ def _many(args: argparse.Namespace) -> int:
     from lora_tui.errors import UserError
     from lora_tui.text.formats import bytes_text
     from lora_tui.text.plain import plain
-    from lora_tui.weights.header import lora_info
+    from lora_tui.weights.header.loras import lora_info
     from lora_tui.weights.header.told import spread
 
     found: list[tuple[Path, LoraInfo]] = []

@@ -38,10 +38,9 @@ def run(args: argparse.Namespace) -> int:
         raise Usage(_("--set changes a new run; a resumed one keeps its settings."), command="train")
     made: list[RunFolder] = []
     try:
-        started = _resume(args) if args.resume else _start(args, made.append)
+        started = _resume(args, made.append) if args.resume else _start(args, made.append)
         if args.detach:
             return _detached(started, as_json=args.json)
-        made = [started]
         return _follow(started, as_json=args.json)
     except KeyboardInterrupt:
         if not made:
@@ -63,11 +62,16 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> Ru
     return start_run(config, runs_dir.absolute(), on_made=on_made)
 
 
-def _resume(args: argparse.Namespace) -> RunFolder:
+def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
+    from lora_tui.jobs.launch import uninterrupted
     from lora_tui.runs.choose import choose_run
     from lora_tui.runs.start import resume_run
 
-    return resume_run(choose_run(args.resume, Path.cwd()))
+    chosen = choose_run(args.resume, Path.cwd())
+    with uninterrupted():
+        started = resume_run(chosen)
+        on_made(started)
+    return started
 
 
 def runs_dir_for(config: Path) -> Path:

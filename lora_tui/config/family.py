@@ -15,7 +15,7 @@ SAMPLE_SETTINGS = {"flux": ("euler", 3.5)}
 
 def family_of(base: str) -> str:
     """The family of the model at ``base``, of those that are trained here; empty where it cannot be told."""
-    from lora_tui.weights.header import identify_model
+    from lora_tui.weights.header.models import identify_model
 
     path = expand(base) if base else None
     if path is None or not exists(path):

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lora_tui.captions.journal import HOME, Journal, home_of, journal_home_of, recover
+from lora_tui.captions.journal.log import HOME, Journal, home_of, journal_home_of
+from lora_tui.captions.journal.recovery import recover
 from lora_tui.dataset.notes import FILE, Crop, Notes, change_notes, clean, load_notes, name_in_notes
 from lora_tui.errors import UserError
 

@@ -31,7 +31,8 @@ from lora_tui.families import open_model
 from lora_tui.grids.scores import Likeness, likeness_to
 from lora_tui.grids.sheet import draw_sheet
 from lora_tui.keyed import keyed_random
-from lora_tui.sampling import AppliedLora, Renderer, RenderRequest, apply_lora
+from lora_tui.sampling.lora import AppliedLora, apply_lora
+from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.text import _, set_language
 
 SEEDS = (11, 12, 13, 14, 15)

@@ -16,7 +16,7 @@ from typing import Any
 from lora_tui.errors import UserError
 from lora_tui.places import exists, is_file
 from lora_tui.text import _, plain
-from lora_tui.weights.header import TensorInfo, read_header
+from lora_tui.weights.header.format import TensorInfo, read_header
 
 DIFFUSERS_STEM, TRANSFORMERS_STEM = "diffusion_pytorch_model", "model"
 """What the weights of a part are called, by the library that loads it."""

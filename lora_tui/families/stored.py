@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lora_tui.families.parted import frozen
 from lora_tui.families.protocol import Storage
 from lora_tui.families.quantized import quantize_linears
 from lora_tui.families.streamed import StreamedBlocks
@@ -22,8 +23,7 @@ def put(
         layers: names of the linear layers that may be packed.
         blocks: what may be streamed, in the order of the forward pass.
     """
-    network.requires_grad_(False)
-    network.eval()
+    frozen(network)
     if storage.weights != "full":
         quantize_linears(network, storage.weights, lambda name: name in layers, device=device)
     if storage.streamed:

@@ -48,7 +48,7 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Seq
             RunLock.acquire(run_dir / name).release()  # says who has it, unless it has just ended
     log = run_dir / "keeper.log"
     offset = log.stat().st_size if log.exists() else 0
-    with _uninterrupted():
+    with uninterrupted():
         return _started(run_dir, resume, command, wait, offset)
 
 
@@ -71,7 +71,7 @@ def _started(run_dir: Path, resume: bool, command: Sequence[str] | None, wait: f
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Let a Ctrl+C wait, so that whoever leaves leaves a job that has begun or one that has not."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:

@@ -50,9 +50,11 @@ def start_run(
 
     _check(config, scan)
     record = {**first_record(), **(record_extra or {})}
-    run = RunFolder.create(runs_dir, config.saving.name, dump_config(config, comments=True), record)
-    on_made(run)
-    launch.start(run.root, command=command)
+    text = dump_config(config, comments=True)
+    with launch.uninterrupted():
+        run = RunFolder.create(runs_dir, config.saving.name, text, record)
+        on_made(run)
+        launch.start(run.root, command=command)
     return run
 
 

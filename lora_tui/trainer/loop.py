@@ -14,7 +14,7 @@ from torch import Tensor
 from lora_tui import __version__
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_at
 from lora_tui.keyed import keyed_seed
-from lora_tui.sampling import Renderer
+from lora_tui.sampling.renderer import Renderer
 from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.adapters.start import start_from
 from lora_tui.trainer.best import Best

@@ -13,10 +13,10 @@ from torch import Tensor
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.families.protocol import Tensors
 from lora_tui.files import write_atomic
-from lora_tui.sampling import Renderer, RenderRequest
+from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.sampling.samplers import SAMPLERS
 from lora_tui.text import _, ngettext
-from lora_tui.trainer.adapters import Adapter
+from lora_tui.trainer.adapters.protocol import Adapter
 from lora_tui.trainer.metadata import RunMetadata
 from lora_tui.trainer.session import Phase, Session
 from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora

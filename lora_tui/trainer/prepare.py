@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from lora_tui.caches import ContentStore
+from lora_tui.caches.store import ContentStore
 from lora_tui.captions.as_trained import (
     CaptionRules,
     longest_caption,

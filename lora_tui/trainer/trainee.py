@@ -13,7 +13,8 @@ from torch import Tensor
 from lora_tui.config.layers import read_rules, trained
 from lora_tui.config.schema import LearningSection
 from lora_tui.families.protocol import Model
-from lora_tui.trainer.adapters import Adapter, attach, fits, load_tensors
+from lora_tui.trainer.adapters.kinds import attach
+from lora_tui.trainer.adapters.protocol import Adapter, fits, load_tensors
 from lora_tui.trainer.optim.average import Average
 from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.optim.schedules import rate_factor

@@ -147,7 +147,7 @@ class Reviewed:
 
     def has(self, image: Path) -> bool:
         """Whether the notes of the image's dataset say so."""
-        from lora_tui.captions.journal import home_of
+        from lora_tui.captions.journal.log import home_of
         from lora_tui.dataset.notes import load_notes, name_in_notes
 
         known = self._folders.get(image.parent)

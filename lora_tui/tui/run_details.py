@@ -77,7 +77,7 @@ def lora_lines(path: Path) -> list[str]:
     Raises:
         UserError: it is no LoRA file, or cannot be read.
     """
-    from lora_tui.weights.header import lora_info
+    from lora_tui.weights.header.loras import lora_info
     from lora_tui.weights.header.told import info_lines
 
     return [plain(str(path)), "", *(f"{title:<16} {value}" for title, value in info_lines(lora_info(path)))]

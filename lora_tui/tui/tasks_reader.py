@@ -20,7 +20,7 @@ class TasksReader:
 
     def read(self, project: Path, roots: Sequence[Path]) -> tuple[TaskStatus, ...]:
         """The tasks of a project and of its datasets (``roots``), newest first, each as it is now."""
-        from lora_tui.captions.journal import home_of
+        from lora_tui.captions.journal.log import home_of
         from lora_tui.tasks.known import project_tasks
 
         homes = [home for root in roots for home in (home_of(root), root)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.caches import ContentStore
+from lora_tui.caches.store import ContentStore
 from lora_tui.files import default_mode, sweep_temporaries, write_atomic
 
 KILLED = """

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lora_tui.caches import ContentStore
+from lora_tui.caches.store import ContentStore
 from lora_tui.config.schema import CaptionSection, Config, DataSection, DatasetEntry, ModelSection
 from lora_tui.dataset.batches import PlannedImage, make_plan
 from lora_tui.dataset.buckets import Box

@@ -8,8 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.captions import CaptionDocument, CaptionRules, caption_for, caption_text, possible_captions, rules_for
-from lora_tui.captions.as_trained import first_captions, longest_caption, source_text, tags_in, whole_caption
+from lora_tui.captions.as_trained import (
+    CaptionRules,
+    caption_for,
+    caption_text,
+    first_captions,
+    longest_caption,
+    possible_captions,
+    rules_for,
+    source_text,
+    tags_in,
+    whole_caption,
+)
+from lora_tui.captions.document import CaptionDocument
 from lora_tui.captions.view import caption_view
 from lora_tui.config.schema import Config
 

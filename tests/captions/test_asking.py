@@ -8,7 +8,7 @@ from pathlib import Path
 from lora_tui.captions.asking import context_for
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.profile import OURS
-from lora_tui.captions.query import parse_query
+from lora_tui.captions.query.query import parse_query
 
 CAPTIONS = {
     "a": "hatgirl, 1girl ||| smile, hat",

@@ -9,7 +9,8 @@ from caption_folders import contents, make_folder, opened, previewed
 
 from lora_tui.captions.conflicts import Conflict, Way, conflicts, settle
 from lora_tui.captions.history import revert
-from lora_tui.captions.journal import FileChange, Journal
+from lora_tui.captions.journal.bodies import FileChange
+from lora_tui.captions.journal.log import Journal
 from lora_tui.captions.transaction import Session
 
 

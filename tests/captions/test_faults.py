@@ -11,7 +11,8 @@ import pytest
 from caption_folders import contents, edit_and_say, make_folder, opened
 from support import until
 
-from lora_tui.captions.journal import Journal, recover
+from lora_tui.captions.journal.log import Journal
+from lora_tui.captions.journal.recovery import recover
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["caption_folders"])
@@ -122,7 +123,7 @@ def test_a_damaged_record_does_not_hide_the_others(tmp_path: Path) -> None:
 def test_a_lost_machine_leaves_empty_files_that_are_filled(tmp_path: Path) -> None:
     data = make_folder(tmp_path, {"a": "x, y", "b": "x"})
     session = opened(data)
-    from lora_tui.captions.journal import FileChange
+    from lora_tui.captions.journal.bodies import FileChange
 
     with session.journal.locked():
         session.journal.append(
@@ -138,7 +139,7 @@ def test_a_lost_machine_leaves_empty_files_that_are_filled(tmp_path: Path) -> No
 
 
 def test_recovery_leaves_alone_what_another_program_wrote(tmp_path: Path) -> None:
-    from lora_tui.captions.journal import FileChange
+    from lora_tui.captions.journal.bodies import FileChange
 
     data = make_folder(tmp_path, {"a": "x", "b": "x"})
     journal = Journal(data)
@@ -155,7 +156,7 @@ def test_recovery_leaves_alone_what_another_program_wrote(tmp_path: Path) -> Non
 
 
 def test_a_journal_from_elsewhere_writes_nothing_outside(tmp_path: Path) -> None:
-    from lora_tui.captions.journal import FileChange
+    from lora_tui.captions.journal.bodies import FileChange
 
     data = make_folder(tmp_path / "data", {"a": "x"})
     journal = Journal(data)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_tui.captions.history import blame, revert_file
-from lora_tui.captions.journal import FileChange, Journal
-from lora_tui.captions.journal.bodies import BLOCK, change_in, names_in, pack_changes, unpack_changes
+from lora_tui.captions.journal.bodies import BLOCK, FileChange, change_in, names_in, pack_changes, unpack_changes
+from lora_tui.captions.journal.log import Journal
 from lora_tui.captions.journal.stack import Stacks
 from lora_tui.captions.profile import OURS
 

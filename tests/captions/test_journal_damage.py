@@ -13,8 +13,9 @@ import pytest
 from caption_folders import contents, edit, make_folder, opened
 
 from lora_tui.captions.history import blame
-from lora_tui.captions.journal import FileChange, Journal
+from lora_tui.captions.journal.bodies import FileChange
 from lora_tui.captions.journal.frame import MARK, pack
+from lora_tui.captions.journal.log import Journal
 from lora_tui.captions.profile import OURS
 from lora_tui.cli.main import run
 from lora_tui.errors import UserError

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_tui.captions.asking import Asking
-from lora_tui.captions.journal import Record
+from lora_tui.captions.journal.records import Record
 from lora_tui.captions.ledger import Ledger
 from lora_tui.captions.profile import OURS
 from lora_tui.captions.provenance import Provenance
-from lora_tui.captions.query import parse_query
+from lora_tui.captions.query.query import parse_query
 from lora_tui.captions.transaction import Session
 
 STEPS = st.lists(

@@ -23,8 +23,8 @@ from lora_tui.captions.lint_codes import CODES
 from lora_tui.captions.misspelled import misspelled
 from lora_tui.captions.operations.base import Context, changed_document
 from lora_tui.captions.profile import OURS, PROFILES, Profile
-from lora_tui.captions.query import Context as QueryContext
-from lora_tui.captions.query import parse_query
+from lora_tui.captions.query.facts import Context as QueryContext
+from lora_tui.captions.query.query import parse_query
 from lora_tui.captions.tables import Tables
 from lora_tui.captions.tokens import sd15_tokens
 

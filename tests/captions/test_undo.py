@@ -9,7 +9,8 @@ import pytest
 from caption_folders import contents, edit, make_folder, opened, previewed
 
 from lora_tui.captions.conflicts import conflicts
-from lora_tui.captions.journal import FileChange, Journal
+from lora_tui.captions.journal.bodies import FileChange
+from lora_tui.captions.journal.log import Journal
 from lora_tui.cli.main import run
 from lora_tui.errors import UserError
 

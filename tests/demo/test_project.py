@@ -17,7 +17,8 @@ from lora_tui.demo.project import MICRO, Demo, make_demo
 from lora_tui.demo.recipe import SIDE, STEPS, TRIALS
 from lora_tui.errors import UserError
 from lora_tui.project import Project
-from lora_tui.weights.header import identify_model, read_header
+from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.models import identify_model
 
 MOST_BYTES = 16_000_000
 """What ships of the model."""

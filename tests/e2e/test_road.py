@@ -17,7 +17,7 @@ from lora_tui.config.load import save_config
 from lora_tui.jobs.lock import holder
 from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder, list_runs
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

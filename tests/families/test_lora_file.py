@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora
 
 LAYER = ("unet", "mid_block.attentions.0.transformer_blocks.0.attn1.to_q")

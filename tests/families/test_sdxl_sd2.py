@@ -21,8 +21,9 @@ from lora_tui.families.protocol import Framing
 from lora_tui.families.unet.facts import UnetFacts
 from lora_tui.families.unet.layout import file_name
 from lora_tui.families.unet.model_file import write_single_file
-from lora_tui.sampling import Renderer, RenderRequest
-from lora_tui.weights.header import identify_model, read_header
+from lora_tui.sampling.renderer import Renderer, RenderRequest
+from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.models import identify_model
 
 CPU = torch.device("cpu")
 PIPELINES = {"sdxl": StableDiffusionXLPipeline, "sd2": StableDiffusionPipeline}

@@ -19,7 +19,8 @@ from lora_tui.families.sd15.model import open_model
 from lora_tui.families.unet.layout import file_name
 from lora_tui.families.unet.model_file import write_single_file
 from lora_tui.families.unet.particulars import KEY, TOKENIZER, Particulars, particulars_of_folder, read_particulars
-from lora_tui.weights.header import identify_model, read_header
+from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.models import identify_model
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.errors import UserError
 from lora_tui.families.sd15.facts import FACTS
 from lora_tui.families.sd15.model import open_model
-from lora_tui.sampling import apply_lora
+from lora_tui.sampling.lora import apply_lora
 from lora_tui.weights.lora_file import file_tensors
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import torch
 
 from lora_tui.config.schema import CaptionSection, ModelSection, SamplePrompt
 from lora_tui.families.sd15.model import open_model
-from lora_tui.sampling import Renderer, RenderRequest
+from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.sampling.samplers import SAMPLERS, Course, make_sampler
 from lora_tui.trainer.control import StopRun
 

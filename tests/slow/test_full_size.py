@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from lora_tui.config.load import dump_config, parse_config
-from lora_tui.weights.header import identify_model, lora_info
+from lora_tui.weights.header.loras import lora_info
+from lora_tui.weights.header.models import identify_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -13,9 +13,10 @@ from PIL import Image
 from tagger_builders import make_images
 
 from lora_tui.errors import UserError
-from lora_tui.tagging import ModelChoice, Prose, Request, tag_dataset
 from lora_tui.tagging.clean import one_line
 from lora_tui.tagging.models import resolve
+from lora_tui.tagging.request import ModelChoice, Prose, Request
+from lora_tui.tagging.run import tag_dataset
 
 SIDE = 64
 SENTENCES = [

@@ -17,9 +17,10 @@ from tagger_builders import make_images
 from tagging_server import Server, picture_of, prompt_of, said, serving
 
 from lora_tui.errors import UserError
-from lora_tui.tagging import Endpoint, ModelChoice, Outcome, Prose, Request, tag_dataset
 from lora_tui.tagging.endpoint import address
 from lora_tui.tagging.keys import goes_in_the_clear
+from lora_tui.tagging.request import Endpoint, ModelChoice, Prose, Request
+from lora_tui.tagging.run import Outcome, tag_dataset
 
 COLOURS = {"a": "red", "b": "blue", "c": "lime"}
 

@@ -15,9 +15,9 @@ import pytest
 from tagger_builders import make_images, make_wd14
 
 from lora_tui.errors import UserError
-from lora_tui.tagging import ModelChoice, Request
 from lora_tui.tagging.hub import cached, is_hub_name
 from lora_tui.tagging.models import resolve
+from lora_tui.tagging.request import ModelChoice, Request
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

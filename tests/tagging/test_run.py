@@ -19,14 +19,17 @@ from support import until
 from tagger_builders import TAGS, make_images, make_wd14
 
 from lora_tui.captions.history import blame
-from lora_tui.captions.journal import Journal, home_of
+from lora_tui.captions.journal.log import Journal, home_of
 from lora_tui.captions.provenance import Provenance
-from lora_tui.captions.query import Context, parse_query
+from lora_tui.captions.query.facts import Context
+from lora_tui.captions.query.query import parse_query
 from lora_tui.captions.transaction import Session
 from lora_tui.errors import UserError
-from lora_tui.tagging import ModelChoice, Outcome, Request, Rules, Thresholds, score_table, tag_dataset
 from lora_tui.tagging.filter_scores import FilterScores
 from lora_tui.tagging.hub import StoppedError
+from lora_tui.tagging.request import ModelChoice, Request
+from lora_tui.tagging.rules import Rules, Thresholds
+from lora_tui.tagging.run import Outcome, score_table, tag_dataset
 
 RED = "red theme, saber (fate), 1girl, long hair"
 

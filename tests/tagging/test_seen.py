@@ -10,7 +10,8 @@ from tagger_builders import TAGS, make_images, make_wd14
 
 from lora_tui.cli.main import run
 from lora_tui.dataset.coverage import SURE
-from lora_tui.tagging import ModelChoice, Request, tag_dataset
+from lora_tui.tagging.request import ModelChoice, Request
+from lora_tui.tagging.run import tag_dataset
 from lora_tui.tagging.seen import sure_tags
 
 VIEWS = [*TAGS, ("from_behind", 0, (8, -8, -8), 0.0), ("smile", 0, (-8, -8, 8), 0.0)]

@@ -14,9 +14,10 @@ from lora_tui.captions.corpus import Corpus
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request as ask
 from lora_tui.jobs.lock import holder
-from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, of_options, tag_dataset
 from lora_tui.tagging.kept import load_kept
-from lora_tui.tagging.request import Endpoint
+from lora_tui.tagging.request import Endpoint, ModelChoice, Request, of_options
+from lora_tui.tagging.rules import Rules, Thresholds
+from lora_tui.tagging.run import tag_dataset
 from lora_tui.tagging.task import work
 from lora_tui.tasks.start import resume_task, start_task
 from lora_tui.tasks.status import task_status

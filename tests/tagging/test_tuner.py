@@ -20,12 +20,13 @@ from tagger_builders import make_images, make_wd14
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.view import tags_of
 from lora_tui.captions.vocabulary import folded
-from lora_tui.tagging import ModelChoice, Request, Rules, Thresholds, tag_dataset
 from lora_tui.tagging import kept as kept_answers
 from lora_tui.tagging.kept import Kept, KeptImage, Said, load_kept
 from lora_tui.tagging.models import Model
+from lora_tui.tagging.request import ModelChoice, Request
 from lora_tui.tagging.rows import Row
-from lora_tui.tagging.rules import mcut, select
+from lora_tui.tagging.rules import Rules, Thresholds, mcut, select
+from lora_tui.tagging.run import tag_dataset
 from lora_tui.tagging.tuner import Counted, Tuner
 from lora_tui.tagging.tuning import LEAST
 from lora_tui.tagging.vocabulary import Vocabulary

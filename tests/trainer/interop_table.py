@@ -21,7 +21,7 @@ from lora_tui.bench.model import write_model
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection
 from lora_tui.families import open_model
 from lora_tui.families.protocol import Framing, latent_shape
-from lora_tui.trainer.adapters import attach
+from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.weights.lora_file import file_tensors, write_lora
 from lora_tui.weights.reading import layers_by_name, read_lora
 

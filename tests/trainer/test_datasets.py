@@ -10,7 +10,7 @@ from PIL import Image
 
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import scan_datasets
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 
 
 def white_left_half(images: Path, *, of: int) -> None:

@@ -100,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount the small disk")
 def test_a_full_disk_keeps_the_earlier_checkpoints(base: Path, data: Path, tmp_path: Path, small_disk: Path) -> None:
-    from lora_tui.weights.header import lora_info
+    from lora_tui.weights.header.loras import lora_info
 
     config = micro_config(
         base, data, samples=[], network={"rank": 8},

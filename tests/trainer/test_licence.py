@@ -10,7 +10,7 @@ from lives import draw_dataset, live_here, micro_config, new_run
 
 from lora_tui.cli.main import run as command
 from lora_tui.dataset.notes import change_notes
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 
 
 def test_source_and_licence_of_all_datasets_are_in_the_record_and_in_the_files(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from lora_tui.families import facts_for
 from lora_tui.runs.folder import RunFolder
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 
 NETWORK = {"type": "locon", "rank": 4, "alpha": 2.0, "conv_rank": 2, "conv_alpha": 0.5, "text_encoder": False}
 LAYER = "mid_block.resnets.0.conv1"

@@ -17,8 +17,8 @@ from lora_tui.config.layers import trained
 from lora_tui.config.schema import NetworkSection
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
-from lora_tui.trainer.adapters import attach
 from lora_tui.trainer.adapters.dropout import Dropout
+from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.weights.lora_file import file_tensors, write_lora
 from lora_tui.weights.reading import read_lora
 

@@ -27,7 +27,7 @@ from lora_tui.families import FAMILIES, facts_for
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.sampling.samplers import SAMPLERS, Entry
-from lora_tui.trainer.adapters import ADAPTERS
+from lora_tui.trainer.adapters.kinds import ADAPTERS
 from lora_tui.trainer.objectives.losses import LOSSES
 from lora_tui.trainer.objectives.objective import OBJECTIVES
 from lora_tui.trainer.optim.optimizers import OPTIMIZERS

@@ -12,7 +12,7 @@ from torch import nn
 from toy.parts import Wandering
 
 from lora_tui.config.schema import LearningSection, OptimizerSection
-from lora_tui.trainer.adapters import attach
+from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.optim.stepper import Stepper
 from lora_tui.trainer.trainee import MismatchError, Trainee

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lora_tui.caches import ContentStore
+from lora_tui.caches.store import ContentStore
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.families.state_dicts import weights_id
-from lora_tui.trainer.adapters import attach
+from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.optim.stepper import Stepper
 from lora_tui.trainer.state import Learned, Position, Snapshot, _flatten, _unflatten, read_newest, states, write_state

@@ -13,7 +13,7 @@ from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.runs.folder import RunFolder
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 
 
 def test_it_learns_saves_samples_and_validates(finished: RunFolder) -> None:

@@ -15,9 +15,9 @@ from lora_tui.caches.store import SUFFIX
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families import facts_for, open_model
 from lora_tui.families.unet.model_file import write_single_file
-from lora_tui.sampling import apply_lora
+from lora_tui.sampling.lora import apply_lora
 from lora_tui.trainer.prepare import text_store
-from lora_tui.weights.header import read_header
+from lora_tui.weights.header.format import read_header
 from lora_tui.weights.header.loras import lora_info
 
 

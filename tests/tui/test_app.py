@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from tui.driving import running, screen_text, soon
@@ -14,7 +12,6 @@ from tui.projects import make_dataset
 
 from lora_tui.project import Project
 from lora_tui.settings import Settings, load_settings, settings_file, usable_settings
-from lora_tui.tui import screens
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens import SCREENS
 
@@ -209,21 +206,3 @@ def test_first_paint_needs_neither_torch_nor_pillow_nor_pydantic() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_screen_is_loaded_although_a_thread_imports_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import _bootstrap  # type: ignore[attr-defined]
-
-    asked: list[str] = []
-
-    def broken_off_once(name: str) -> ModuleType:
-        asked.append(name)
-        if len(asked) == 1:
-            raise _bootstrap._DeadlockError("deadlock detected")
-        return import_module(name)
-
-    monkeypatch.setattr(screens, "import_module", broken_off_once)
-    entry = screens.entry_of("dataset")
-    assert entry is not None
-    assert screens.load_screen(entry).__name__ == "DatasetScreen"
-    assert len(asked) == 2

@@ -13,7 +13,9 @@ from tui.projects import make_dataset
 from tui.projects import picture as draw
 
 from lora_tui.project import Project
-from lora_tui.tagging import ModelChoice, Request, Rules, tag_dataset
+from lora_tui.tagging.request import ModelChoice, Request
+from lora_tui.tagging.rules import Rules
+from lora_tui.tagging.run import tag_dataset
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.widgets.virtual_list import VirtualList
 

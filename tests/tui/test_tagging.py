@@ -14,10 +14,11 @@ from tagging_server import Reply, said, serving
 from tui.driving import running, screen_text, soon
 from tui.test_tags import ready, tags
 
-from lora_tui.captions.journal import Journal, home_of
+from lora_tui.captions.journal.log import Journal, home_of
 from lora_tui.project import Project
-from lora_tui.tagging import Endpoint, ModelChoice, Request, tag_dataset
 from lora_tui.tagging.known import remember
+from lora_tui.tagging.request import Endpoint, ModelChoice, Request
+from lora_tui.tagging.run import tag_dataset
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.tagging_tune import TuneScreen
 from lora_tui.tui.widgets.image_view import ImageView

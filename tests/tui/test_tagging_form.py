@@ -8,8 +8,9 @@ import pytest
 from tagger_builders import make_wd14
 
 from lora_tui.errors import UserError
-from lora_tui.tagging import ModelChoice, Request, Thresholds
 from lora_tui.tagging.known import kind_of, known_models, remember, remembered
+from lora_tui.tagging.request import ModelChoice, Request
+from lora_tui.tagging.rules import Thresholds
 from lora_tui.tui.tagging_form import Line, TaggingForm
 
 NUMBERS = {"marked": 0, "shown": 3, "bare": 2, "all": 9}

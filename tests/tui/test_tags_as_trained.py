@@ -8,8 +8,8 @@ from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.test_tags import ready
 
-from lora_tui.captions import CaptionDocument
 from lora_tui.captions.as_trained import first_captions
+from lora_tui.captions.document import CaptionDocument
 
 
 async def test_prefix_wildcards_and_placeholder_are_shown_as_they_are_trained(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from weights.files import entries, write
 
 from lora_tui.errors import UserError
-from lora_tui.weights.header import TensorInfo, read_header
+from lora_tui.weights.header.format import TensorInfo, read_header
 
 
 def refused(path: Path) -> str:

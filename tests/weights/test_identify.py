@@ -11,7 +11,7 @@ from weights.files import model
 
 from lora_tui.errors import UserError
 from lora_tui.families.unet.particulars import TOKENIZER
-from lora_tui.weights.header import identify_model
+from lora_tui.weights.header.models import identify_model
 
 UNET = "model.diffusion_model."
 BLOCK = "transformer_blocks.0.attn2.to_k.weight"

@@ -11,7 +11,7 @@ import pytest
 from weights.files import entries, model, write
 
 from lora_tui.errors import UserError
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 
 ATTENTION = "down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 TEXT = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"

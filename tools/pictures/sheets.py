@@ -11,7 +11,7 @@ from lora_tui.config.load import load_config
 from lora_tui.dataset.load import open_upright
 from lora_tui.demo.measure import Painter
 from lora_tui.grids.sheet import draw_sheet
-from lora_tui.weights.header import read_header
+from lora_tui.weights.header.format import read_header
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 ACROSS = 9

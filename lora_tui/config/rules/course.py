@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, VALIDATION, cadences, moments
 from lora_tui.config.entries import all_settings
 from lora_tui.config.findings import Finding, error, note, warning
-from lora_tui.config.schema import Config
-from lora_tui.config.schema.section import MOST_STEPS
+from lora_tui.config.schema import MOST_STEPS, Config
 from lora_tui.text import _, count, ngettext, plain
 
 #: Files that a finding names.

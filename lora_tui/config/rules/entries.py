@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.entries import settings_of
 from lora_tui.config.findings import Finding, error, note, warning
-from lora_tui.config.schema import Config
-from lora_tui.config.schema.material import LEAST_SIDE
+from lora_tui.config.schema import LEAST_SIDE, Config
 from lora_tui.families import facts_for
 from lora_tui.text import _
 

@@ -16,7 +16,7 @@ from lora_tui.families import facts_for
 from lora_tui.families.parts import stamp
 from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
-from lora_tui.weights.header import lora_info
+from lora_tui.weights.header.loras import lora_info
 
 HIGH_DROPOUT = 0.5
 

@@ -253,7 +253,7 @@ def _kind_of(path: Path) -> tuple[tuple[str, str, str], UserError | None]:
 
 @lru_cache(maxsize=64)
 def _kind_at(path: str, _stamp: Stamp) -> tuple[tuple[str, str, str], UserError | None]:
-    from lora_tui.weights.header import identify_model
+    from lora_tui.weights.header.models import identify_model
 
     try:
         found = identify_model(Path(path))

@@ -8,14 +8,16 @@ from lora_tui.config.schema.learning import (
     ValidationSection,
 )
 from lora_tui.config.schema.masks import MaskSection
-from lora_tui.config.schema.material import DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.material import LEAST_SIDE, DataSection, DatasetEntry, ModelSection
 from lora_tui.config.schema.network import NetworkSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
 from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
-from lora_tui.config.schema.section import Precision, Sampler, Schedule, Section
+from lora_tui.config.schema.section import MOST_STEPS, Precision, Sampler, Schedule, Section
 
 __all__ = [
+    "LEAST_SIDE",
+    "MOST_STEPS",
     "SCHEMA_VERSION",
     "CaptionSection",
     "Config",

@@ -19,7 +19,8 @@ from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.shape import vae_channels
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
-from lora_tui.weights.header import identify_model, read_header
+from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.names.flux_original import PREFIXES, original_names
 
 #: part -> its folder in diffusers' layout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lora_tui.families.flux.shape import FEED, PATCH, ClipShape, Shape, T5Shape
+from lora_tui.families.flux.shape import FEED, PATCH, Shape, T5Shape
 
 TIME_WIDTH = 256
 """Of the embedding of a timestep, and of the strength of guidance."""
@@ -22,12 +22,6 @@ def transformer_parameters(shape: Shape) -> int:
     stream = _linear(width, 6 * width) + 4 * _linear(width, width) + _linear(width, feed) + _linear(feed, width)
     single = _linear(width, 3 * width) + 3 * _linear(width, width) + _linear(width, feed) + _linear(width + feed, width)
     return total + shape.double * 2 * (stream + 2 * head) + shape.single * (single + 2 * head)
-
-
-def clip_parameters(shape: ClipShape) -> int:
-    width, inner = shape.width, shape.inner
-    layer = 4 * _linear(width, width) + _linear(width, inner) + _linear(inner, width) + 4 * width
-    return shape.vocabulary * width + shape.positions * width + shape.layers * layer + 2 * width
 
 
 def t5_parameters(shape: T5Shape) -> int:

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.families.flux.counting import (
-    clip_parameters,
     step_bytes,
     t5_parameters,
     transformer_parameters,
     vae_parameters,
 )
 from lora_tui.families.flux.shape import Shape, shape_of
-from lora_tui.families.flux.targets import clip_targets, transformer_targets
+from lora_tui.families.flux.targets import CLIP, transformer_targets
 from lora_tui.families.protocol import TargetModule
+from lora_tui.families.unet.counting import text_parameters
+from lora_tui.families.unet.targets import text_targets
 
 DEV = Shape()
 TEXT_TOKENS = 512
@@ -45,7 +46,7 @@ class FluxFacts:
     ) -> tuple[TargetModule, ...]:
         shape = shape_of(base, self.full)
         found = tuple(transformer_targets(shape))
-        return (*found, *clip_targets(shape.clip)) if text_encoder else found
+        return (*found, *text_targets(CLIP, shape.clip)) if text_encoder else found
 
     def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
         shape = shape_of(base, self.full)
@@ -55,7 +56,7 @@ class FluxFacts:
         shape = shape_of(base, self.full)
         return {
             "transformer": transformer_parameters(shape),
-            "text_encoder": clip_parameters(shape.clip),
+            "text_encoder": text_parameters(shape.clip),
             "text_encoder_2": t5_parameters(shape.t5),
             "vae": vae_parameters(shape),
         }

@@ -17,6 +17,7 @@ from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families.flux.facts import FACTS
 from lora_tui.families.flux.model_parts import Parts
 from lora_tui.families.flux.shape import PATCH
+from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
@@ -29,7 +30,7 @@ TIMESTEPS = 1000
 SHIFT_TOKENS, SHIFT_POWERS = (256, 4096), (0.5, 1.15)
 
 
-class FluxModel:
+class FluxModel(Parted):
     """The parts of one base model on ``device`` in ``dtype``; the VAE always works in float32.
 
     See :class:`lora_tui.families.protocol.Model`.
@@ -82,7 +83,7 @@ class FluxModel:
     @property
     def clip(self) -> CLIPTextModel:
         if self._clip is None:
-            self._clip = _frozen(self._parts.clip(self.dtype)).to(self.device)
+            self._clip = frozen(self._parts.clip(self.dtype)).to(self.device)
         return self._clip
 
     @property
@@ -90,13 +91,13 @@ class FluxModel:
         """T5; in bfloat16 where the rest is float16, in which its states overflow."""
         if self._t5 is None:
             dtype = torch.bfloat16 if self.dtype == torch.float16 else self.dtype
-            self._t5 = _frozen(self._parts.t5(dtype)).to(self.device)
+            self._t5 = frozen(self._parts.t5(dtype)).to(self.device)
         return self._t5
 
     @property
     def vae(self) -> AutoencoderKL:
         if self._vae is None:
-            self._vae = _frozen(self._parts.vae()).to(self.device)
+            self._vae = frozen(self._parts.vae()).to(self.device)
         return self._vae
 
     def adapted_modules(self, *, text_encoder: bool) -> dict[str, nn.Module]:
@@ -114,9 +115,7 @@ class FluxModel:
     def enable_checkpointing(self, *, text_encoder: bool) -> None:
         self.transformer.enable_gradient_checkpointing()
         if text_encoder:
-            clip: Any = self.clip
-            clip.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            clip.train()  # transformers checkpoints only in training mode; CLIP has no dropout
+            checkpoint_text_encoder(self.clip)
 
     def loaded(self) -> list[nn.Module]:
         parts = (self._transformer, self._clip, self._t5, self._vae)
@@ -127,20 +126,7 @@ class FluxModel:
             self._vae = None
         if "text_encoders" in parts:
             self._clip = self._t5 = None
-        self._empty_cache()
-
-    def park(self) -> None:
-        for part in self.loaded():
-            part.to("cpu")
-        self._empty_cache()
-
-    def unpark(self) -> None:
-        for part in self.loaded():
-            part.to(self.device)
-
-    def _empty_cache(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.empty_cache()
 
     # -- text ----------------------------------------------------------------------------------------------------
 
@@ -283,8 +269,3 @@ def open_model(
 ) -> FluxModel:
     """The family's door: see :class:`FluxModel`."""
     return FluxModel(section, captions, device=device, dtype=dtype)
-
-
-def _frozen(module: nn.Module) -> Any:
-    module.requires_grad_(False)
-    return module.eval()

@@ -27,7 +27,7 @@ from lora_tui.families.unet.particulars import TOKENIZER
 from lora_tui.families.unet.shape import vae_channels
 from lora_tui.places import is_folder
 from lora_tui.text import _
-from lora_tui.weights.header import read_header
+from lora_tui.weights.header.format import read_header
 
 T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
 SCHEDULE = {

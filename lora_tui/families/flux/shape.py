@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.families.unet.shape import TextShape
 from lora_tui.places import exists, expand
-from lora_tui.weights.header import read_header
+from lora_tui.weights.header.format import read_header
 from lora_tui.weights.names.flux_original import PREFIXES
 
 FEED = 4
@@ -25,15 +26,8 @@ PATCH = 2
 HEAD_WIDTH = 128
 
 
-@dataclass(frozen=True)
-class ClipShape:
-    """CLIP-L, of which only the pooled vector is read."""
-
-    width: int = 768
-    layers: int = 12
-    inner: int = 3072
-    vocabulary: int = 49408
-    positions: int = 77
+CLIP_L = TextShape()
+"""CLIP-L, of which only the pooled vector is read."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ class Shape:
     text_width: int = 4096
     pooled_width: int = 768
     guidance: bool = True
-    clip: ClipShape = ClipShape()
+    clip: TextShape = CLIP_L
     t5: T5Shape = T5Shape()
     vae_channels: tuple[int, ...] = (128, 256, 512, 512)
     latent_channels: int = 16
@@ -162,7 +156,7 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
         text_width=int(network["joint_attention_dim"]),
         pooled_width=int(network["pooled_projection_dim"]),
         guidance=bool(network.get("guidance_embeds", False)),
-        clip=ClipShape(
+        clip=TextShape(
             width=int(clip["hidden_size"]),
             layers=int(clip["num_hidden_layers"]),
             inner=int(clip["intermediate_size"]),

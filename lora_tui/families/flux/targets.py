@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lora_tui.families.flux.shape import FEED, ClipShape, Shape
+from lora_tui.families.flux.shape import FEED, Shape
 from lora_tui.families.protocol import TargetModule
 
 DENOISER, CLIP = "transformer", "text_encoder"
@@ -39,16 +39,6 @@ def transformer_targets(shape: Shape) -> Iterator[TargetModule]:
             "proj_out": (width + feed, width),
         }
         yield from _targets(f"single_transformer_blocks.{number}", layers)
-
-
-def clip_targets(shape: ClipShape) -> Iterator[TargetModule]:
-    """What LoRA attaches to in CLIP."""
-    for layer in range(shape.layers):
-        block = f"encoder.layers.{layer}"
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            yield TargetModule(CLIP, f"{block}.self_attn.{name}", shape.width, shape.width)
-        yield TargetModule(CLIP, f"{block}.mlp.fc1", shape.width, shape.inner)
-        yield TargetModule(CLIP, f"{block}.mlp.fc2", shape.inner, shape.width)
 
 
 def _targets(block: str, layers: dict[str, tuple[int, int]]) -> Iterator[TargetModule]:

@@ -38,7 +38,8 @@ from lora_tui.families.unet.shape import (
 from lora_tui.families.unet.targets import text_targets, transformer_targets
 from lora_tui.places import is_file, is_folder
 from lora_tui.text import _, plain
-from lora_tui.weights.header import ModelKind, identify_model, read_header
+from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.models import ModelKind, identify_model
 
 TIMESTEPS = 1000
 MOST_LAYERS = 100

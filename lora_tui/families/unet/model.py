@@ -18,6 +18,7 @@ from transformers import CLIPTokenizer
 
 from lora_tui.captions.weighted import Piece, weighted_pieces
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
@@ -30,7 +31,7 @@ from lora_tui.families.unet.model_text import inner
 from lora_tui.families.unet.targets import transformers
 
 
-class UnetModel:
+class UnetModel(Parted):
     """The parts of one base model on ``device`` in ``dtype``; the VAE always works in float32.
 
     See :class:`lora_tui.families.protocol.Model`.
@@ -90,13 +91,13 @@ class UnetModel:
         """The text encoder called ``part``, as transformers has it."""
         if part not in self._encoders:
             encoder = self.facts.encoder(part)
-            self._encoders[part] = _frozen(self._parts.text_encoder(encoder, self.dtype)).to(self.device)
+            self._encoders[part] = frozen(self._parts.text_encoder(encoder, self.dtype)).to(self.device)
         return self._encoders[part]
 
     @property
     def vae(self) -> AutoencoderKL:
         if self._vae is None:
-            self._vae = _frozen(self._parts.vae()).to(self.device)
+            self._vae = frozen(self._parts.vae()).to(self.device)
         return self._vae
 
     def part(self, name: str) -> nn.Module:
@@ -118,9 +119,7 @@ class UnetModel:
     def enable_checkpointing(self, *, text_encoder: bool) -> None:
         self.unet.enable_gradient_checkpointing()
         for encoder in self.facts.encoders if text_encoder else ():
-            module: Any = self.text_encoder(encoder.part)
-            module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            module.train()  # transformers checkpoints only in training mode; CLIP has no dropout
+            checkpoint_text_encoder(self.text_encoder(encoder.part))
 
     def loaded(self) -> list[nn.Module]:
         return [part for part in (self._unet, *self._encoders.values(), self._vae) if part is not None]
@@ -130,20 +129,7 @@ class UnetModel:
             self._vae = None
         if "text_encoders" in parts:
             self._encoders.clear()
-        self._empty_cache()
-
-    def park(self) -> None:
-        for part in self.loaded():
-            part.to("cpu")
-        self._empty_cache()
-
-    def unpark(self) -> None:
-        for part in self.loaded():
-            part.to(self.device)
-
-    def _empty_cache(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.empty_cache()
 
     # -- text ----------------------------------------------------------------------------------------------------
 
@@ -259,8 +245,3 @@ class UnetModel:
 
     def shift(self, width: int, height: int) -> float:
         return 1.0
-
-
-def _frozen(module: nn.Module) -> Any:
-    module.requires_grad_(False)
-    return module.eval()

@@ -21,7 +21,7 @@ from lora_tui.families.unet.model_text import file_tensors
 from lora_tui.families.unet.particulars import KEY, particulars_of_folder
 from lora_tui.families.unet.prediction import VELOCITY, VELOCITY_MARK, ZERO_MARK, Told, told_by_schedule
 from lora_tui.files import default_mode
-from lora_tui.weights.header import identify_model
+from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.ordered import save_file_ordered
 
 

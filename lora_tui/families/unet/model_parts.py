@@ -29,7 +29,7 @@ from lora_tui.families.unet.prediction import Told, decided, told_by_file, told_
 from lora_tui.families.unet.shape import VAE_PREFIX, Shape, shape_of, tensor_shapes, vae_channels
 from lora_tui.places import expand
 from lora_tui.text import _
-from lora_tui.weights.header import read_header
+from lora_tui.weights.header.format import read_header
 
 
 class Parts:

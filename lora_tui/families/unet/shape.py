@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
 from lora_tui.places import exists, expand
-from lora_tui.weights.header import read_header
+from lora_tui.weights.header.format import read_header
 
 if TYPE_CHECKING:
     from lora_tui.families.unet.facts import UnetFacts

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lora_tui.caches import ContentStore
+from lora_tui.caches.store import ContentStore
 
 MEMORY_CAP_BYTES = 4_000_000_000
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from time import sleep
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from lora_tui.text import N_
@@ -113,10 +111,6 @@ SCREENS: tuple[ScreenEntry, ...] = (
 )
 
 
-IMPORT_ATTEMPTS, IMPORT_PAUSE_SECONDS = 20, 0.05
-"""How often a screen's module is asked for while a thread's imports are in the way."""
-
-
 def entry_of(name: str) -> ScreenEntry | None:
     """The entry of a screen, none when there is no such screen."""
     return next((entry for entry in SCREENS if entry.name == name), None)
@@ -125,24 +119,8 @@ def entry_of(name: str) -> ScreenEntry | None:
 def load_screen(entry: ScreenEntry) -> type[BaseScreen]:
     """The class of a screen."""
     module, _colon, name = entry.place.partition(":")
-    found: type[BaseScreen] = getattr(_imported(f"{__name__}.{module}"), name)
+    found: type[BaseScreen] = getattr(import_module(f"{__name__}.{module}"), name)
     return found
-
-
-def _imported(name: str) -> ModuleType:
-    """The module called ``name``, also while a thread imports others of its kind.
-
-    Python may take two imports that wait for each other's parts for a deadlock, and break off the later one; what the
-    thread imports is there a moment after.
-    """
-    for _attempt in range(IMPORT_ATTEMPTS):
-        try:
-            return import_module(name)
-        except RuntimeError as error:
-            if type(error).__name__ != "_DeadlockError":
-                raise
-            sleep(IMPORT_PAUSE_SECONDS)
-    return import_module(name)
 
 
 def all_actions() -> Actions:

@@ -357,7 +357,7 @@ class Acts:
 
     def home(self, path: Path) -> Path:
         """Whose notes and trash an image has: the nearest folder with some, else its dataset's own."""
-        from lora_tui.captions.journal import home_of
+        from lora_tui.captions.journal.log import home_of
 
         found = home_of(path.parent)
         if found != path.parent:
@@ -367,7 +367,7 @@ class Acts:
 
     def homes(self) -> list[Path]:
         """All of them."""
-        from lora_tui.captions.journal import home_of
+        from lora_tui.captions.journal.log import home_of
 
         folders = {row.path.parent for row in self.screen.rows if row.image is not None}
         found = [home_of(root) for root in self.roots()] + [self.home(folder / "x") for folder in sorted(folders)]

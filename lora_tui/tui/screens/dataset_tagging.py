@@ -61,7 +61,7 @@ class Tagging:
                 ("marked", "shown", "bare", "all")}  # fmt: skip
 
     def homes(self) -> Sequence[Path]:
-        from lora_tui.captions.journal import home_of
+        from lora_tui.captions.journal.log import home_of
 
         return [home_of(root) for root in self.screen.acts.roots()]
 

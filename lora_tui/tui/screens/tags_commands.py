@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from lora_tui.captions.query import QueryError, forget_filter, save_filter
+from lora_tui.captions.query.lexer import QueryError
+from lora_tui.captions.query.saved import forget_filter, save_filter
 from lora_tui.captions.verbs import VERBS
 from lora_tui.captions.words import NoSuchVerb, OperationError, near
 from lora_tui.errors import UserError

@@ -12,7 +12,7 @@ from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
-    from lora_tui.captions.journal import Record
+    from lora_tui.captions.journal.records import Record
     from lora_tui.tui.screens.tags import TagsScreen
     from lora_tui.tui.tags.editor import Editor
 

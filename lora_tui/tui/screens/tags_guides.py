@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.captions.lint import Problem
 from lora_tui.captions.prune import PURPOSES, prune_plan
-from lora_tui.captions.query import SavedFilter, check_filter_name, load_filters
+from lora_tui.captions.query.saved import SavedFilter, check_filter_name, load_filters
 from lora_tui.captions.transaction import Preview
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain

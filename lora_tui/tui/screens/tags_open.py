@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.captions.as_trained import rules_for
 from lora_tui.captions.corpus import CAPTION_EXTENSIONS
-from lora_tui.captions.journal import HOME, home_of
+from lora_tui.captions.journal.log import HOME, home_of
 from lora_tui.captions.profile import OURS
 from lora_tui.captions.variants import Variant
 from lora_tui.config.entries import dataset_at, settings_of

@@ -21,7 +21,7 @@ from lora_tui.captions.folders import look_of
 from lora_tui.captions.history import take_back
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.profile import OURS, Profile
-from lora_tui.captions.query import parse_query
+from lora_tui.captions.query.query import parse_query
 from lora_tui.captions.transaction import Preview, Session, preview
 from lora_tui.captions.variants import Variant, shown_text
 from lora_tui.errors import UserError
@@ -29,7 +29,7 @@ from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.tags.filter_words import joined
 
 if TYPE_CHECKING:
-    from lora_tui.captions.journal import Record
+    from lora_tui.captions.journal.records import Record
     from lora_tui.captions.journal.writer import Transaction
     from lora_tui.captions.lint import Problem
     from lora_tui.config.schema import DataSection

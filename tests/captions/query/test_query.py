@@ -11,7 +11,10 @@ from caption_lines import Lines
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.captions.query import Context, QueryError, SavedFilter, parse_query
+from lora_tui.captions.query.facts import Context
+from lora_tui.captions.query.lexer import QueryError
+from lora_tui.captions.query.query import parse_query
+from lora_tui.captions.query.saved import SavedFilter
 
 NOW = datetime(2025, 6, 15, 12).timestamp()
 DAY = 86400.0

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from caption_lines import Lines
 
-from lora_tui.captions.query import Context, QueryError, forget_filter, load_filters, save_filter
+from lora_tui.captions.query.facts import Context
+from lora_tui.captions.query.lexer import QueryError
+from lora_tui.captions.query.saved import forget_filter, load_filters, save_filter
 from lora_tui.errors import UserError
 
 
