@@ -302,6 +302,7 @@ class Loop:
         if found is not None:
             self.position, self.owed, best = found
             self.best = Best.of(best)
+            self.saved_state = self.position.step
 
     def _start_from(self, file: str) -> None:
         """Begin with another LoRA; a state has its own."""
@@ -316,7 +317,6 @@ class Loop:
                 len(left),
             )
             self.session.warn("lora.left_out", text.format(count=len(left), name=plain(Path(file).name)))
-            self.saved_state = self.position.step
 
     def park(self) -> None:
         """Make the last update safe on disk and leave the device."""

@@ -231,12 +231,12 @@ def test_a_run_goes_on_from_a_file_whatever_its_alpha(
     assert stems == {name.removesuffix(".alpha") for name in tensors if "_unet_" in name and name.endswith(".alpha")}
     for stem in stems:
         theirs, ours = (
-            file[f"{stem}.lora_up.weight"].flatten(1)
-            @ file[f"{stem}.lora_down.weight"].flatten(1)
-            * file[f"{stem}.alpha"]
-            for file in (tensors, saved)
+            one[f"{stem}.lora_up.weight"].flatten(1) @ one[f"{stem}.lora_down.weight"].flatten(1) * one[f"{stem}.alpha"]
+            for one in (tensors, saved)
         )
         assert torch.allclose(ours, theirs, atol=1e-5)
+    path.unlink()
+    assert live_here(run, resume=True) == 0  # what was learned goes on: the file is not looked at again
 
 
 def test_a_file_of_other_ranks_is_refused(older: tuple[Path, dict[str, torch.Tensor]]) -> None:
