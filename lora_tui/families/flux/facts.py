@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.families.flux.counting import (
-    step_bytes,
-    t5_parameters,
-    transformer_parameters,
-    vae_parameters,
-)
+from lora_tui.families.flux.counting import step_bytes, transformer_parameters
 from lora_tui.families.flux.shape import Shape, shape_of
 from lora_tui.families.flux.targets import CLIP, transformer_targets
 from lora_tui.families.protocol import TargetModule
+from lora_tui.families.separate.shapes import t5_parameters, vae_parameters
 from lora_tui.families.unet.counting import text_parameters
 from lora_tui.families.unet.targets import text_targets
 
@@ -48,9 +44,9 @@ class FluxFacts:
         found = tuple(transformer_targets(shape))
         return (*found, *text_targets(CLIP, shape.clip)) if text_encoder else found
 
-    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
         shape = shape_of(base, self.full)
-        return t5_tokens * shape.text_width + shape.pooled_width
+        return t5_tokens * shape.text_width + (0 if text_encoder else shape.pooled_width)
 
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
         shape = shape_of(base, self.full)
@@ -58,7 +54,7 @@ class FluxFacts:
             "transformer": transformer_parameters(shape),
             "text_encoder": text_parameters(shape.clip),
             "text_encoder_2": t5_parameters(shape.t5),
-            "vae": vae_parameters(shape),
+            "vae": vae_parameters(shape.vae_channels, shape.latent_channels),
         }
 
     def activation_bytes(
@@ -71,10 +67,11 @@ class FluxFacts:
         checkpointing: bool,
         text_encoder: bool = False,
         convolutions: bool = False,
+        t5_tokens: int = TEXT_TOKENS,
         base: str | Path = "",
     ) -> int:
         shape = shape_of(base, self.full)
-        kept = step_bytes(shape, (width, height), TEXT_TOKENS, bytes_per_value, checkpointing=checkpointing)
+        kept = step_bytes(shape, (width, height), t5_tokens, bytes_per_value, checkpointing=checkpointing)
         if text_encoder:
             kept += shape.clip.layers * shape.clip.positions * shape.clip.width * 26 * bytes_per_value
         return int(kept * batch)

@@ -12,14 +12,10 @@ from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.families.flux.shape import Shape, bare
+from lora_tui.families.separate.model import is_weight, scaled
 from lora_tui.families.state_dicts import incomplete
 from lora_tui.text import _, plain
 from lora_tui.weights.names.flux_original import LAST_MODULATION, layer_of, split_name
-
-#: What files with scaled weights call the factor of the layer's weight: ComfyUI's two ways.
-SCALES = (".scale_weight", ".weight_scale")
-#: Tensors that say how weights are stored or what activations are scaled by; no weights themselves.
-REMARKS = ("scaled_fp8", "comfy_quant", "scale_input", "input_scale")
 
 
 def transformer_of_file(path: Path, shape: Shape, dtype: torch.dtype, *, prefix: str = "") -> FluxTransformer2DModel:
@@ -63,23 +59,6 @@ def original_to_diffusers(name: str, tensor: Tensor, width: int) -> Iterator[tup
         stop = None if piece.stop is None else piece.stop * width
         whole = piece.start == 0 and stop is None
         yield f"{piece.path}.{kind}", tensor if whole else tensor[piece.start * width : stop]
-
-
-def scaled(tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> Tensor:
-    """The weight called ``name`` in ``dtype``, multiplied by its factor where the file has one for it."""
-    tensor, layer = tensors[name], name.removesuffix(".weight")
-    factor = next((tensors[layer + ending] for ending in SCALES if layer + ending in tensors), None)
-    if factor is None or not name.endswith(".weight"):
-        return tensor.to(dtype)
-    factor = factor.float()
-    return (tensor.float() * (factor.reshape(-1, *[1] * (tensor.dim() - 1)) if factor.numel() > 1 else factor)).to(
-        dtype
-    )
-
-
-def is_weight(name: str) -> bool:
-    """Whether the tensor called ``name`` is one of the network's, rather than a remark on how they are stored."""
-    return not name.endswith((*SCALES, *REMARKS))
 
 
 def _diffusers_tensors(path: Path, shape: Shape, dtype: torch.dtype, prefix: str) -> Iterator[tuple[str, Tensor]]:

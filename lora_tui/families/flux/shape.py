@@ -14,32 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.families.separate.places import PREFIXES
+from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
 from lora_tui.families.unet.shape import TextShape
 from lora_tui.places import exists, expand
 from lora_tui.weights.header.format import read_header
-from lora_tui.weights.names.flux_original import PREFIXES
 
 FEED = 4
 """Width of the feed-forward layers, in widths of the model."""
 PATCH = 2
 """Latent cells along each side of one token."""
 HEAD_WIDTH = 128
+VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159
+"""Latents are trained as ``(latents - shift) * scale``."""
 
 
 CLIP_L = TextShape()
 """CLIP-L, of which only the pooled vector is read."""
-
-
-@dataclass(frozen=True)
-class T5Shape:
-    """The encoder of T5 1.1; the defaults are those of XXL."""
-
-    width: int = 4096
-    layers: int = 24
-    inner: int = 10240
-    heads: int = 64
-    head_width: int = 64
-    vocabulary: int = 32128
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ class Shape:
     pooled_width: int = 768
     guidance: bool = True
     clip: TextShape = CLIP_L
-    t5: T5Shape = T5Shape()
+    t5: T5Shape = XXL
     vae_channels: tuple[int, ...] = (128, 256, 512, 512)
     latent_channels: int = 16
 
@@ -89,23 +80,7 @@ class Shape:
 
     def vae_config(self) -> dict[str, Any]:
         """Arguments of diffusers' ``AutoencoderKL``."""
-        return {
-            "_class_name": "AutoencoderKL",
-            "in_channels": 3,
-            "out_channels": 3,
-            "down_block_types": ["DownEncoderBlock2D"] * 4,
-            "up_block_types": ["UpDecoderBlock2D"] * 4,
-            "block_out_channels": list(self.vae_channels),
-            "layers_per_block": 2,
-            "act_fn": "silu",
-            "latent_channels": self.latent_channels,
-            "norm_num_groups": 32,
-            "sample_size": 1024,
-            "scaling_factor": 0.3611,
-            "shift_factor": 0.1159,
-            "use_quant_conv": False,
-            "use_post_quant_conv": False,
-        }
+        return vae_config(self.vae_channels, self.latent_channels, scale=VAE_SCALE, shift=VAE_SHIFT)
 
 
 def rotary_axes(head_width: int) -> tuple[int, int, int]:
@@ -163,14 +138,7 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
             vocabulary=int(clip["vocab_size"]),
             positions=int(clip["max_position_embeddings"]),
         ),
-        t5=T5Shape(
-            width=int(t5["d_model"]),
-            layers=int(t5["num_layers"]),
-            inner=int(t5["d_ff"]),
-            heads=int(t5["num_heads"]),
-            head_width=int(t5["d_kv"]),
-            vocabulary=int(t5["vocab_size"]),
-        ),
+        t5=t5_of_config(t5),
         vae_channels=tuple(vae["block_out_channels"]),
         latent_channels=int(vae["latent_channels"]),
     )

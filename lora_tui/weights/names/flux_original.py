@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: What files for ComfyUI put before the names of the transformer.
-PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 LAST_MODULATION = "final_layer.adaLN_modulation.1"
 
 _WHOLE = {
@@ -71,6 +69,11 @@ class Piece:
 def block_layers(kind: str) -> tuple[str, ...]:
     """The layers of one block of ``kind`` (``double_blocks``, ``single_blocks``), by their original names."""
     return tuple(_BLOCKS[kind][1])
+
+
+def whole_layers() -> tuple[str, ...]:
+    """The layers outside the blocks, by their original names."""
+    return tuple(_WHOLE)
 
 
 def layer_of(path: str) -> tuple[Piece, ...]:

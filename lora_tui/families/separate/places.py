@@ -1,0 +1,253 @@
+"""Where the parts of a model lie that has separate text encoders and a VAE, and what they must be. Knows no torch.
+
+A folder in diffusers' layout has all parts. A single file has the transformer alone, or, as files for ComfyUI, the
+encoders and the VAE, too; what it lacks is named by settings of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from lora_tui.errors import UserError
+from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, need, tensors_of, weights_of
+from lora_tui.families.separate.shapes import t5_shape
+from lora_tui.families.source import Source
+from lora_tui.families.unet.encoders import Encoder
+from lora_tui.families.unet.shape import vae_channels
+from lora_tui.places import expand, is_file, is_folder
+from lora_tui.text import _, plain
+from lora_tui.weights.header.format import read_header
+
+T = TypeVar("T")
+
+#: What files for ComfyUI put before the names of the transformer.
+PREFIXES = ("model.diffusion_model.", "diffusion_model.")
+#: kind of a part -> tensors, any of which tells that it is there
+_SIGNS = {
+    "clip": ("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"),
+    "t5": ("encoder.block.0.layer.0.SelfAttention.q.weight",),
+    "vae": ("decoder.conv_in.weight",),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part beside the transformer; a setting ``model.NAME`` can name a file or folder with it.
+
+    Attributes:
+        kind: what it is.
+        title: what it is called on the screen.
+        folder: its folder in diffusers' layout.
+        inside: what its tensors begin with where it lies in one file with others; the usual beginning first.
+        encoder: of CLIP, what is read of it.
+    """
+
+    kind: Literal["clip", "t5", "vae"]
+    title: str
+    folder: str
+    inside: tuple[str, ...]
+    encoder: Encoder = field(default_factory=lambda: Encoder(prefix=""))
+
+    @property
+    def stem(self) -> str:
+        """What its weights are called in its folder."""
+        return DIFFUSERS_STEM if self.kind == "vae" else TRANSFORMERS_STEM
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Tensors, any of which tells that it is there, after what all begin with."""
+        return _SIGNS[self.kind]
+
+
+#: A family's parts by the settings that name them.
+Layout = Mapping[str, Part]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part lies: a folder with its configuration, or a file in which its tensors begin with ``prefix``."""
+
+    path: Path
+    prefix: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        return is_folder(self.path)
+
+
+def find_places(layout: Layout, source: Source, named: Mapping[str, str]) -> dict[str, Place]:
+    """Where each part of the model at ``source`` lies, ``transformer`` too; ``named`` are the settings for parts.
+
+    Raises:
+        UserError: a part is nowhere (``model.part``), or what a setting names is not that part.
+    """
+    found = {}
+    if source.kind == "folder":
+        found = {name: Place(source.path / part.folder) for name, part in layout.items()}
+        found = {"transformer": Place(source.path / "transformer"), **found}
+    else:
+        names = read_header(source.path).tensors
+        prefix = next((one for one in PREFIXES if any(name.startswith(one) for name in names)), "")
+        found["transformer"] = Place(source.path, prefix)
+        found |= {part: Place(source.path, prefix) for part, prefix in parts_inside(layout, source.path).items()}
+    for part in layout:
+        if named.get(part):
+            found[part] = named_place(layout, part, expand(named[part]))
+        elif part not in found:
+            raise lacking(layout, part)
+    return found
+
+
+def parts_inside(layout: Layout, path: Path) -> dict[str, str]:
+    """The parts in a single file beside the transformer, with what their names begin with.
+
+    All of them where it cannot be read: what is wrong with it is told by whoever reads it.
+    """
+    try:
+        names = read_header(path).tensors
+    except UserError:
+        return {name: part.inside[0] for name, part in layout.items()}
+    return {
+        name: prefix
+        for name, part in layout.items()
+        for prefix in reversed(part.inside)
+        if any(prefix + sign in names for sign in part.signs)
+    }
+
+
+def lacking(layout: Layout, part: str) -> UserError:
+    """The error for a base model without ``part``."""
+    title = layout[part].title
+    return UserError(
+        _("the base model is the transformer alone: {part} is not in it.").format(part=title),
+        place=f"model.{part}",
+        remedy=_("Name a file or folder with {part}, or choose a folder in diffusers' layout.").format(part=title),
+        code="model.part",
+    )
+
+
+def named_place(layout: Layout, name: str, path: Path) -> Place:
+    """Where the part lies that the setting ``name`` says is at ``path``.
+
+    That is a file, a folder of its own, or the folder of a whole model.
+
+    Raises:
+        UserError: nothing is there, or it is something else.
+    """
+    part = layout[name]
+    if is_folder(path):
+        inside = path / part.folder
+        folder = inside if is_folder(inside) else path
+        need(folder, "config.json")
+        return Place(folder)
+    if not is_file(path):
+        raise UserError(
+            _("there is no file or folder {path}.").format(path=plain(str(path))),
+            place=f"model.{name}",
+            remedy=_("Check the path."),
+            code="model.missing",
+        )
+    names = read_header(path).tensors
+    for prefix in ("", *part.inside):
+        if any(prefix + sign in names for sign in part.signs):
+            return Place(path, prefix)
+    raise UserError(
+        _("{name} holds no {part}.").format(name=plain(path.name), part=part.title),
+        place=f"model.{name}",
+        remedy=_("Choose the file that the model was published with."),
+        code="model.part",
+    )
+
+
+def check_part(layout: Layout, name: str, path: Path) -> None:
+    """Refuse what the setting ``model.NAME`` names when it is not that part, or damaged.
+
+    Raises:
+        UserError: what is missing or wrong.
+    """
+    part, place = layout[name], named_place(layout, name, path)
+    if place.is_folder:
+        tensors_of(weights_of(place.path.parent, place.path.name, part.stem), place.path.parent)
+        return
+    shapes = header_shapes(place.path)
+    try:
+        if part.kind == "clip":
+            encoder_at(part, place).shape_of(shapes)
+        elif part.kind == "t5":
+            t5_shape(shapes, place.prefix)
+        else:
+            vae_channels(shapes, place.prefix)
+    except (KeyError, IndexError, ValueError) as error:
+        raise part_missing(part.title, str(error.args[0]), path) from None
+
+
+def part_missing(title: str, name: str, path: Path) -> UserError:
+    """The error for a file of ``title`` that lacks the tensor ``name``."""
+    return UserError(
+        _("a part of {family} is missing in it: {name}.").format(family=title, name=plain(name)),
+        place=str(path),
+        remedy=_("Fetch or copy the model again, with all its files, or choose another."),
+        code="model.incomplete",
+    )
+
+
+def part_flaws(layout: Layout, base: Path, named: Mapping[str, str]) -> list[tuple[str, UserError]]:
+    """See :func:`lora_tui.families.part_flaws`; a base model that cannot be read is no matter of its parts."""
+    inside = parts_inside(layout, base) if is_file(base) else layout
+    found = []
+    for part in layout:
+        try:
+            if named.get(part):
+                check_part(layout, part, expand(named[part]))
+            elif part not in inside:
+                raise lacking(layout, part)
+        except UserError as flaw:
+            found.append((part, flaw))
+    return found
+
+
+def check_folder(layout: Layout, folder: Path, *, own_vae: bool) -> None:
+    """Refuse a folder in diffusers' layout with gaps; without ``own_vae`` its VAE is not used.
+
+    Raises:
+        UserError: a file is missing, or torn.
+    """
+    stems = {"transformer": DIFFUSERS_STEM, **{part.folder: part.stem for part in layout.values()}}
+    need(folder, *(f"{part}/config.json" for part in stems))
+    for part, stem in stems.items():
+        if own_vae or part != "vae":
+            tensors_of(weights_of(folder, part, stem), folder)
+
+
+def told_by_configs(folder: Path, told: Callable[[], T]) -> T:
+    """What ``told`` reads in the configuration files of ``folder``.
+
+    Raises:
+        UserError: one of them says something else.
+    """
+    try:
+        return told()
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            _("it is no readable JSON object."),
+            place=str(folder),
+            remedy=_("The model folder is damaged; fetch it again."),
+            code="model.folder",
+        ) from None
+
+
+def header_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a ``.safetensors`` file's tensors.
+
+    Raises:
+        UserError: it cannot be read, or is torn or damaged.
+    """
+    return {name: info.shape for name, info in read_header(path).tensors.items()}
+
+
+def encoder_at(part: Part, place: Place) -> Encoder:
+    """CLIP as a single file holds it at ``place``."""
+    return replace(part.encoder, prefix=place.prefix)

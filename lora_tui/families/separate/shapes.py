@@ -1,0 +1,141 @@
+"""Widths and depths of T5 and of the VAE with 16 channels, and how many parameters they have. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class T5Shape:
+    """The encoder of T5 1.1; the defaults are those of XXL."""
+
+    width: int = 4096
+    layers: int = 24
+    inner: int = 10240
+    heads: int = 64
+    head_width: int = 64
+    vocabulary: int = 32128
+
+    def config(self) -> dict[str, Any]:
+        """Arguments of transformers' ``T5Config``."""
+        return {
+            "vocab_size": self.vocabulary,
+            "d_model": self.width,
+            "d_kv": self.head_width,
+            "d_ff": self.inner,
+            "num_layers": self.layers,
+            "num_heads": self.heads,
+            "feed_forward_proj": "gated-gelu",
+            "dropout_rate": 0.0,
+        }
+
+
+XXL = T5Shape()
+
+
+def t5_of_config(config: Mapping[str, Any]) -> T5Shape:
+    """The shape that a ``config.json`` of transformers tells.
+
+    Raises:
+        KeyError, ValueError, TypeError: it says something else.
+    """
+    return T5Shape(
+        width=int(config["d_model"]),
+        layers=int(config["num_layers"]),
+        inner=int(config["d_ff"]),
+        heads=int(config["num_heads"]),
+        head_width=int(config["d_kv"]),
+        vocabulary=int(config["vocab_size"]),
+    )
+
+
+def t5_shape(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> T5Shape:
+    """The shape of the T5 encoder whose tensors' names begin with ``prefix``.
+
+    Raises:
+        KeyError: a tensor that every such encoder has is missing.
+    """
+    own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+    vocabulary, width = own["shared.weight"] if "shared.weight" in own else own["encoder.embed_tokens.weight"]
+    block = "encoder.block.0.layer."
+    heads = own[f"{block}0.SelfAttention.relative_attention_bias.weight"][1]
+    layers = 0
+    while f"encoder.block.{layers}.layer.0.SelfAttention.q.weight" in own:
+        layers += 1
+    return T5Shape(
+        width=width,
+        layers=layers,
+        inner=own[f"{block}1.DenseReluDense.wi_0.weight"][0],
+        heads=heads,
+        head_width=own[f"{block}0.SelfAttention.q.weight"][0] // heads,
+        vocabulary=vocabulary,
+    )
+
+
+def t5_parameters(shape: T5Shape) -> int:
+    width, heads = shape.width, shape.heads * shape.head_width
+    layer = 4 * width * heads + 3 * width * shape.inner + 2 * width
+    return shape.vocabulary * width + 32 * shape.heads + shape.layers * layer + width
+
+
+def vae_config(channels: tuple[int, ...], latent: int, *, scale: float, shift: float) -> dict[str, Any]:
+    """Arguments of diffusers' ``AutoencoderKL`` for a VAE without convolutions around its latents.
+
+    Args:
+        channels: of each level.
+        latent: channels of its latents.
+        scale, shift: latents are trained as ``(latents - shift) * scale``.
+    """
+    return {
+        "_class_name": "AutoencoderKL",
+        "in_channels": 3,
+        "out_channels": 3,
+        "down_block_types": ["DownEncoderBlock2D"] * len(channels),
+        "up_block_types": ["UpDecoderBlock2D"] * len(channels),
+        "block_out_channels": list(channels),
+        "layers_per_block": 2,
+        "act_fn": "silu",
+        "latent_channels": latent,
+        "norm_num_groups": 32,
+        "sample_size": 1024,
+        "scaling_factor": scale,
+        "shift_factor": shift,
+        "use_quant_conv": False,
+        "use_post_quant_conv": False,
+    }
+
+
+def vae_parameters(channels: tuple[int, ...], latent: int) -> int:
+    """Parameters of the VAE that :func:`vae_config` describes."""
+    top, layers = channels[-1], 2
+    middle = 2 * _resnet(top, top) + 4 * linear(top, top) + 2 * top
+    encoder = _convolution(3, channels[0]) + _levels(channels, layers) + 2 * top + _convolution(top, 2 * latent)
+    decoder = _convolution(latent, top) + _levels(channels[::-1], layers + 1)
+    decoder += 2 * channels[0] + _convolution(channels[0], 3)
+    return encoder + decoder + 2 * middle
+
+
+def linear(inputs: int, outputs: int) -> int:
+    """Parameters of a linear layer with a bias."""
+    return inputs * outputs + outputs
+
+
+def _levels(widths: tuple[int, ...], layers: int) -> int:
+    """The levels of one half of a VAE, with what halves or doubles the side between them."""
+    total, inputs = 0, widths[0]
+    for block, width in enumerate(widths):
+        total += sum(_resnet(inputs if layer == 0 else width, width) for layer in range(layers))
+        total += _convolution(width, width) if block < len(widths) - 1 else 0
+        inputs = width
+    return total
+
+
+def _convolution(inputs: int, outputs: int, kernel: int = 3) -> int:
+    return inputs * outputs * kernel * kernel + outputs
+
+
+def _resnet(inputs: int, outputs: int) -> int:
+    total = 2 * inputs + _convolution(inputs, outputs) + 2 * outputs + _convolution(outputs, outputs)
+    return total + (_convolution(inputs, outputs, 1) if inputs != outputs else 0)
