@@ -70,10 +70,10 @@ class Fit:
 def make_buckets(resolution: int, minimum: int, maximum: int, step: int) -> tuple[Size, ...]:
     """All bucket sizes, sorted: area at most ``resolution`` squared, sides multiples of ``step``.
 
-    Sides lie within ``minimum`` and ``maximum`` (rounded inwards to the step). When nothing lies there,
-    the only bucket is the square of the resolution, rounded down.
+    Sides lie within ``minimum``, rounded down to the step, and ``maximum``, rounded up to it, as sd-scripts takes
+    them. When nothing lies there, the only bucket is the square of the resolution, rounded down.
     """
-    low, high = max(_up(minimum, step), step), _down(maximum, step)
+    low, high = max(_down(minimum, step), step), _up(maximum, step)
     area = resolution * resolution
     found: set[Size] = set()
     square = _down(resolution, step)

@@ -18,6 +18,7 @@ from lora_tui.dataset.origin import in_one_line, origins_of
 from lora_tui.families.protocol import Facts
 from lora_tui.places import expand
 from lora_tui.trainer.dataset_metadata import dataset_metadata
+from lora_tui.trainer.optim.schedules import warmup_steps
 from lora_tui.weights.lora_file import as_text
 
 #: :attr:`Model.prediction` -> modelspec.prediction_type, which has no word for flow matching
@@ -106,7 +107,7 @@ class RunMetadata:
             "ss_text_encoder_lr": learning.text_encoder_lr if config.network.text_encoder else None,
             "ss_optimizer": self._made_of.optimizer,
             "ss_lr_scheduler": learning.schedule,
-            "ss_lr_warmup_steps": learning.warmup,
+            "ss_lr_warmup_steps": warmup_steps(learning, plan.total_steps),
             "ss_ema_decay": learning.ema_decay or None,
             "ss_max_grad_norm": config.optimizer.max_grad_norm,
             "ss_gradient_accumulation_steps": config.steps.gradient_accumulation,
@@ -128,7 +129,8 @@ class RunMetadata:
             "ss_base_model_version": version,
             "ss_sd_model_name": base.name,
             "ss_clip_skip": None if facts.text_layer else config.model.clip_skip,
-            "ss_max_token_length": config.captions.max_tokens,
+            "ss_max_token_length": None if "t5xxl" in facts.separate else config.captions.max_tokens,
+            **self._t5(),
             "ss_scale_weight_norms": None,
             **self._made_of.network,
         }
@@ -138,6 +140,13 @@ class RunMetadata:
         if config.model.vae:
             values["ss_vae_name"] = Path(config.model.vae).name
         return values
+
+    def _t5(self) -> dict[str, Any]:
+        """How T5 reads captions, in sd-scripts' words, for the families that have it."""
+        captions = self._made_of.config.captions
+        if "t5xxl" not in self._made_of.facts.separate:
+            return {}
+        return {"ss_t5xxl_max_token_length": captions.t5_tokens, "ss_apply_t5_attn_mask": captions.t5_mask}
 
     def _data(self) -> dict[str, Any]:
         made_of = self._made_of

@@ -312,6 +312,16 @@ def test_what_the_scan_found_is_told(ready):
     ("changes", "images", "code"),
     [
         ({"learning": {"warmup": 100}, "steps": {"max_steps": 100}}, 30, "learning.long_warmup"),
+        (
+            {"learning": {"schedule": "warmup_stable_decay", "decay": 90, "warmup": 20}, "steps": {"max_steps": 100}},
+            30,
+            "learning.long_decay",
+        ),
+        (
+            {"learning": {"schedule": "warmup_stable_decay", "decay_share": 0.0}, "steps": {"max_steps": 100}},
+            30,
+            "learning.no_decay",
+        ),
         ({"validation": {"mode": "on"}}, 1, "validation.too_few"),
         ({"steps": {"gradient_accumulation": 9}}, 8, "steps.accumulation"),
         ({"steps": {"batch_size": 9}}, 8, "steps.batch_not_filled"),

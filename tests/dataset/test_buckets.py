@@ -38,8 +38,12 @@ def multiples(low: int, high: int, step: int) -> list[int]:
 def test_buckets_are_the_tallest_for_each_width_and_their_mirrors(
     resolution: int, minimum: int, maximum: int, step: int
 ) -> None:
-    """For each width, among all heights on the step, the largest whose area fits; then the mirror; then the square."""
-    sides = multiples(minimum, maximum, step)
+    """For each width, among all heights on the step, the largest whose area fits; then the mirror; then the square.
+
+    The limits are those of sd-scripts' ``adjust_min_max_bucket_reso_by_steps``: 250 and 1030 are 192 and 1088 in steps
+    of 64.
+    """
+    sides = multiples(max(math.floor(minimum / step) * step, step), math.ceil(maximum / step) * step, step)
     expected = set()
     for width in sides:
         heights = [height for height in sides if width * height <= resolution**2]
@@ -53,6 +57,11 @@ def test_buckets_are_the_tallest_for_each_width_and_their_mirrors(
         assert [(size.width, size.height) for size in found] == sorted(expected)
     else:
         assert found == (Size(max(resolution - resolution % 8, 8), max(resolution - resolution % 8, 8)),)
+
+
+def test_limits_off_the_step_are_taken_as_sd_scripts_takes_them() -> None:
+    assert make_buckets(512, 250, 1030, 64) == make_buckets(512, 192, 1088, 64)
+    assert Size(192, 1088) in make_buckets(512, 250, 1030, 64)
 
 
 def test_the_usual_buckets_of_512() -> None:

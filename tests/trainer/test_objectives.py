@@ -24,7 +24,7 @@ from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, lifted, p
 from lora_tui.trainer.objectives.tables import alphas_cumprod, snr
 from lora_tui.trainer.objectives.told import noise_metadata
 from lora_tui.trainer.objectives.weights import debiased_weights, min_snr_weights, p2_weights, velocity_like_weights
-from lora_tui.trainer.optim.schedules import rate_factor
+from lora_tui.trainer.optim.schedules import SCHEDULES, rate_factor
 from lora_tui.trainer.step import StepFunction
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -112,8 +112,50 @@ def test_schedules_equal_those_of_diffusers(name: str) -> None:
         theirs.step()
 
 
+def _rates(scheduler: Any, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
+    found = []
+    for _step in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_later_schedules_are_those_of_transformers_and_of_the_paper() -> None:
+    """transformers' decay, inverse root and cosine with a least rate; pytorch-optimizer's REX (Chen et al. 2021)."""
+    from pytorch_optimizer.lr_scheduler.rex import REXScheduler
+    from transformers import optimization as theirs
+
+    def bare() -> torch.optim.Optimizer:
+        return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+
+    def ours(total: int, first: int = 0, **section: Any) -> list[float]:
+        learning = LearningSection(**section)
+        return [rate_factor(learning, step, total) for step in range(first, total)]
+
+    for shape, named in (("cosine", "cosine"), ("linear", "linear"), ("sqrt", "1-sqrt")):
+        one = bare()
+        scheduler = theirs.get_wsd_schedule(one, 10, 15, num_training_steps=50, decay_type=named, min_lr_ratio=0.1)
+        found = ours(50, 10, schedule="warmup_stable_decay", warmup=10, decay=15, decay_shape=shape, final=0.1)
+        assert found == pytest.approx(_rates(scheduler, one, 50)[10:])
+        by_share = {"warmup_share": 0.2, "decay_share": 0.3}
+        assert found == ours(50, 10, schedule="warmup_stable_decay", decay_shape=shape, final=0.1, **by_share)
+    one = bare()
+    root = _rates(theirs.get_inverse_sqrt_schedule(one, 10), one, 50)[10:]
+    assert ours(50, 10, schedule="inverse_sqrt", warmup=10) == pytest.approx(root)
+    assert ours(50, 10, schedule="inverse_sqrt", warmup_share=0.2) == pytest.approx(root)
+    one = bare()
+    scaled = _rates(theirs.get_inverse_sqrt_schedule(one, 0, timescale=7), one, 50)
+    assert ours(50, schedule="inverse_sqrt", timescale=7) == pytest.approx(scaled)
+    one = bare()
+    cosine = theirs.get_cosine_with_min_lr_schedule_with_warmup(one, 0, 50, min_lr_rate=0.2)
+    assert ours(50, schedule="cosine", final=0.2) == pytest.approx(_rates(cosine, one, 50))
+    rex = REXScheduler(bare(), 50)
+    assert ours(50, schedule="rex") == pytest.approx([1.0, *(rex.step() for _step in range(49))])
+
+
 @given(
-    schedule=st.sampled_from(["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]),
+    schedule=st.sampled_from(list(SCHEDULES)),
     warmup=st.integers(0, 60),
     total=st.integers(1, 200),
     final=st.floats(0, 1),

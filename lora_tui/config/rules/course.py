@@ -163,6 +163,7 @@ def _length(config: Config, scan: Scan) -> Iterator[Finding]:
 def plan(config: Config, data: DataPlan) -> Iterator[Finding]:
     """What the plan of batches makes of warm-up, cadence and validation."""
     total = data.total_steps
+    yield from _decay(config, total)
     if config.learning.warmup >= total:
         yield warning(
             "learning.warmup",
@@ -198,6 +199,32 @@ def plan(config: Config, data: DataPlan) -> Iterator[Finding]:
             ),
             _("Lower the batch size, raise the repeats, or use fewer buckets."),
             "steps.batch_not_filled",
+        )
+
+
+def _decay(config: Config, total: int) -> Iterator[Finding]:
+    """A last part of the run in which the rate falls that is the whole of it, or nothing."""
+    learning = config.learning
+    if learning.schedule != "warmup_stable_decay":
+        return
+    warmup = learning.warmup or round(learning.warmup_share * total)
+    falling = learning.decay or round(learning.decay_share * total)
+    key = "learning.decay" if learning.decay else "learning.decay_share"
+    if falling == 0:
+        yield warning(
+            key,
+            _("The rate never falls: the schedule is constant."),
+            _("Set learning.decay_share to 0.2, or learning.schedule to constant."),
+            "learning.no_decay",
+        )
+    elif warmup + falling > total > warmup:
+        yield warning(
+            key,
+            _(
+                "Warm-up and decay take {steps} steps, more than the {total} of the run: the decay begins at once."
+            ).format(steps=count(warmup + falling), total=count(total)),
+            _("Use about a fifth of the run: {steps} steps.").format(steps=max(total // 5, 1)),
+            "learning.long_decay",
         )
 
 

@@ -153,12 +153,17 @@ def _buckets(config: Config) -> Iterator[Finding]:
             _("Usual are half the resolution and twice the resolution."),
             "data.bucket_outside",
         )
-    for key, size in (("data.bucket_min", section.bucket_min), ("data.bucket_max", section.bucket_max)):
-        if size % section.bucket_step:
+    step = section.bucket_step
+    down, up = max(section.bucket_min - section.bucket_min % step, step), -(-section.bucket_max // step) * step
+    for key, size, taken in (
+        ("data.bucket_min", section.bucket_min, down),
+        ("data.bucket_max", section.bucket_max, up),
+    ):
+        if size != taken:
             yield note(
                 key,
-                _("{size} px is no multiple of the step {step} and is rounded inwards.").format(
-                    size=size, step=section.bucket_step
+                _("{size} px is no multiple of the step {step}: {taken} px is taken.").format(
+                    size=size, step=step, taken=taken
                 ),
                 "",
                 "data.bucket_rounded",

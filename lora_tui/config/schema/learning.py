@@ -8,6 +8,8 @@ from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Schedule, Section
 from lora_tui.text.translate import N_
 
+_WSD = Rule(lambda c: c.learning.schedule == "warmup_stable_decay", N_("schedule is warmup_stable_decay"))
+
 
 class LearningSection(Section):
     """Learning"""
@@ -32,8 +34,12 @@ class LearningSection(Section):
     schedule: Schedule = option(
         "cosine",
         N_("schedule"),
-        N_("How the learning rate changes over the run. Cosine falls smoothly to the end."),
-        peers=("lr_scheduler",),
+        N_(
+            "How the learning rate changes over the run. Cosine falls smoothly to the end, constant stays, "
+            "inverse_sqrt falls ever more slowly, rex stays high and falls late, warmup_stable_decay stays and falls "
+            "in its last part. A warm-up and a rate at the end go with each."
+        ),
+        peers=("lr_scheduler", "constant_with_warmup", "cosine_with_min_lr", "wsd"),
     )
     warmup: int = option(
         0,
@@ -43,6 +49,62 @@ class LearningSection(Section):
         ge=0,
         le=MOST_STEPS,
         peers=("lr_warmup_steps",),
+    )
+    warmup_share: float = option(
+        0.0,
+        N_("warm-up share"),
+        N_("The warm-up as a share of the run, whatever its length: 0.05 is usual, 0 leaves it to the steps above."),
+        ge=0.0,
+        le=0.9,
+        expert=True,
+        when=Rule(lambda c: c.learning.warmup == 0, N_("the warm-up is not given in steps")),
+        peers=("lr_warmup_ratio", "warmup_ratio"),
+    )
+    decay_share: float = option(
+        0.2,
+        N_("decay share"),
+        N_("The last share of the run, in which the rate falls: 0.1 to 0.3 are usual."),
+        ge=0.0,
+        le=1.0,
+        when=Rule(
+            lambda c: c.learning.schedule == "warmup_stable_decay" and c.learning.decay == 0,
+            N_("schedule is warmup_stable_decay, and the decay is not given in steps"),
+        ),
+        peers=("lr_decay_steps",),
+    )
+    decay: int = option(
+        0,
+        N_("decay steps"),
+        N_("The last steps of the run, in which the rate falls; 0 leaves it to the share."),
+        unit="steps",
+        ge=0,
+        le=MOST_STEPS,
+        expert=True,
+        when=_WSD,
+        peers=("lr_decay_steps",),
+    )
+    decay_shape: Literal["cosine", "linear", "sqrt"] = option(
+        "cosine",
+        N_("decay shape"),
+        N_("How the rate falls there: smoothly, in a straight line, or steeply at first (1 less the square root)."),
+        labels=(("cosine", N_("smooth")), ("linear", N_("straight")), ("sqrt", N_("steep at first"))),
+        expert=True,
+        when=_WSD,
+        peers=("decay_type",),
+    )
+    timescale: int = option(
+        0,
+        N_("time scale"),
+        N_(
+            "Steps after which the rate has fallen by a factor of 0.7, after three times as many by half; 0 takes the "
+            "warm-up, or a tenth of the run where there is none."
+        ),
+        unit="steps",
+        ge=0,
+        le=MOST_STEPS,
+        expert=True,
+        when=Rule(lambda c: c.learning.schedule == "inverse_sqrt", N_("schedule is inverse_sqrt")),
+        peers=("lr_scheduler_timescale",),
     )
     restarts: int = option(
         1,

@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Precision = Literal["bf16", "fp16", "fp32"]
-Schedule = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]
+Schedule = Literal[
+    "constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt", "rex", "warmup_stable_decay",
+]  # fmt: skip
 Sampler = Literal["euler_a", "euler", "dpmpp_2m_karras", "dpmpp_2m", "ddim", "unipc", "heun"]
 
 MOST_STEPS = 10_000_000

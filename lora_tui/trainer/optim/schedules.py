@@ -7,12 +7,17 @@ import math
 from lora_tui.choices import chosen
 from lora_tui.config.schema import LearningSection
 
-#: ``learning.schedule`` -> a function (section, updates done since the warm-up, updates after it) -> share left, which
-#: falls from 1 towards 0
+#: ``learning.schedule`` -> a function (section, updates done since the warm-up, updates after it, updates of it) ->
+#: share left, which falls from 1 towards 0
 SCHEDULES = {
     name: f"lora_tui.trainer.optim.schedules:{name}"
-    for name in ("constant", "linear", "cosine", "cosine_with_restarts", "polynomial")
-}
+    for name in (
+        "constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt", "rex",
+        "warmup_stable_decay",
+    )
+}  # fmt: skip
+#: Of the run, where neither a time scale nor a warm-up says it.
+USUAL_TIMESCALE = 0.1
 
 
 def rate_factor(learning: LearningSection, step: int, total: int) -> float:
@@ -21,31 +26,66 @@ def rate_factor(learning: LearningSection, step: int, total: int) -> float:
     The warm-up rises as (step + 1) / (warm-up + 1), so the first update already learns; after it the schedule
     runs over what is left and falls to ``learning.final`` instead of 0.
     """
-    warmup = min(learning.warmup, max(total - 1, 0))
+    warmup = warmup_steps(learning, total)
     if step < warmup:
         return (step + 1) / (warmup + 1)
     span = max(total - warmup, 1)
-    left = float(chosen(SCHEDULES, learning.schedule)(learning, min(max(step - warmup, 0), span), span))
+    left = float(chosen(SCHEDULES, learning.schedule)(learning, min(max(step - warmup, 0), span), span, warmup))
     return left + learning.final * (1.0 - left)
 
 
-def constant(learning: LearningSection, done: int, span: int) -> float:
+def warmup_steps(learning: LearningSection, total: int) -> int:
+    """The updates of the warm-up in a run of ``total``; one at least comes after it."""
+    return min(learning.warmup or round(learning.warmup_share * total), max(total - 1, 0))
+
+
+def constant(learning: LearningSection, done: int, span: int, warmup: int) -> float:
     return 1.0
 
 
-def linear(learning: LearningSection, done: int, span: int) -> float:
+def linear(learning: LearningSection, done: int, span: int, warmup: int) -> float:
     return 1.0 - done / span
 
 
-def cosine(learning: LearningSection, done: int, span: int) -> float:
+def cosine(learning: LearningSection, done: int, span: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * done / span))
 
 
-def cosine_with_restarts(learning: LearningSection, done: int, span: int) -> float:
+def cosine_with_restarts(learning: LearningSection, done: int, span: int, warmup: int) -> float:
     if done >= span:
         return 0.0
     return 0.5 * (1 + math.cos(math.pi * ((done / span * learning.restarts) % 1.0)))
 
 
-def polynomial(learning: LearningSection, done: int, span: int) -> float:
+def polynomial(learning: LearningSection, done: int, span: int, warmup: int) -> float:
     return float((1.0 - done / span) ** learning.power)
+
+
+def inverse_sqrt(learning: LearningSection, done: int, span: int, warmup: int) -> float:
+    """1 / sqrt(1 + n / T) after n updates: transformers' ``get_inverse_sqrt_schedule``, whose T is the warm-up, too.
+
+    Where there is none, T is a share of the run, so that short runs fall as well.
+    """
+    scale = learning.timescale or warmup or round(USUAL_TIMESCALE * span)
+    return 1.0 / math.sqrt(1.0 + done / max(scale, 1))
+
+
+def rex(learning: LearningSection, done: int, span: int, warmup: int) -> float:
+    """(1 - p) / (1 - p / 2) at the share p of the run.
+
+    Chen, Wolfe and Kyrillidis 2021, "REX: Revisiting Budgeted Training with an Improved Schedule", section 3.
+    """
+    share = done / span
+    return (1.0 - share) / (1.0 - share / 2.0)
+
+
+def warmup_stable_decay(learning: LearningSection, done: int, span: int, warmup: int) -> float:
+    """1 until the decay begins, then falling in one of three shapes: transformers' ``get_wsd_schedule``."""
+    decay = min(learning.decay or round(learning.decay_share * (span + warmup)), span)
+    share = max(done - (span - decay), 0) / max(decay, 1)
+    match learning.decay_shape:
+        case "linear":
+            return 1.0 - share
+        case "sqrt":
+            return 1.0 - math.sqrt(share)
+    return 0.5 * (1.0 + math.cos(math.pi * share))
