@@ -144,7 +144,20 @@ def storage_of(memory: MemorySection) -> Storage:
     return Storage(memory.base_weights, memory.streamed_blocks if memory.gradient_checkpointing else 0)
 
 
+def checkpointed_share(memory: MemorySection) -> float:
+    """The share of the blocks whose activations are computed again in the backward pass."""
+    return memory.checkpointed_share if memory.gradient_checkpointing else 0.0
+
+
 def _activations(config: Config, data: DataPlan) -> int:
+    """Those of all blocks and those of none, mixed by the share of blocks that compute theirs again."""
+    share = checkpointed_share(config.memory)
+    least = _kept(config, data, checkpointing=True) if share > 0 else 0
+    most = _kept(config, data, checkpointing=False) if share < 1 else 0
+    return int(share * least + (1 - share) * most)
+
+
+def _kept(config: Config, data: DataPlan, *, checkpointing: bool) -> int:
     facts = facts_for(config.model.family)
     return max(
         (
@@ -153,7 +166,7 @@ def _activations(config: Config, data: DataPlan) -> int:
                 size.height,
                 min(batch_size, shown),
                 bytes_per_value=VALUE_BYTES[config.memory.precision],
-                checkpointing=config.memory.gradient_checkpointing,
+                checkpointing=checkpointing,
                 text_encoder=config.network.text_encoder,
                 convolutions=config.network.convolutions,
                 base=config.model.base,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Moments, moments
 from lora_tui.config.entries import all_settings
-from lora_tui.config.estimate import disk_parts, lora_bytes, memory_parts, trained_parameters
+from lora_tui.config.estimate import checkpointed_share, disk_parts, lora_bytes, memory_parts, trained_parameters
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
@@ -275,6 +275,6 @@ def _work(config: Config) -> float:
     """What a step costs compared with others of the family: pixels through forward and backward."""
     each = [own.data.resolution**2 * own.batch_size for own in all_settings(config)]
     pixels = sum(each) / len(each) * config.steps.gradient_accumulation
-    checkpointing = CHECKPOINTING_TIME if config.memory.gradient_checkpointing else 1.0
+    checkpointing = 1.0 + (CHECKPOINTING_TIME - 1.0) * checkpointed_share(config.memory)
     checkpointing *= DORA_TIME if config.network.dora else 1.0
     return pixels * checkpointing * (TEXT_ENCODER_TIME if config.network.text_encoder else 1.0)

@@ -172,8 +172,11 @@ class Model(Protocol):
         """The files that the weights come from, a separate VAE among them, in a fixed order."""
         ...
 
-    def enable_checkpointing(self, *, text_encoder: bool) -> None:
-        """Compute activations again in the backward pass instead of keeping them."""
+    def enable_checkpointing(self, *, text_encoder: bool, share: float = 1.0) -> None:
+        """Compute activations of a ``share`` of the blocks again in the backward pass instead of keeping them.
+
+        Streamed blocks are always among them. It may be called again with another share.
+        """
         ...
 
     def loaded(self) -> list[nn.Module]:

@@ -14,6 +14,12 @@ from lora_tui.families.quantized import quantize_linears
 from lora_tui.families.streamed import StreamedBlocks
 
 
+def streamed_in(network: Any) -> tuple[nn.Module, ...]:
+    """The blocks of ``network`` that visit the device in turn."""
+    stream: StreamedBlocks | None = getattr(network, "stream", None)
+    return stream.blocks if stream else ()
+
+
 def put(
     network: Any, storage: Storage, device: torch.device, *, layers: Collection[str], blocks: Sequence[nn.Module]
 ) -> Any:

@@ -61,6 +61,11 @@ class StreamedBlocks:
         ]
 
     @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """The streamed blocks in their order."""
+        return tuple(self._blocks)
+
+    @property
     def device_bytes(self) -> int:
         """What the slots take on the device."""
         return self._largest * len(self._slots)

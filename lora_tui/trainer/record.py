@@ -41,7 +41,7 @@ def record_inputs(session: Session, data: Data, base: FileHashes) -> None:
         },
         memory_policy={
             "precision": config.memory.precision,
-            "gradient_checkpointing": config.memory.gradient_checkpointing,
+            "gradient_checkpointing": config.memory.gradient_checkpointing and config.memory.checkpointed_share,
             "cached_latents": config.memory.cache_latents,
             "cached_text": not config.network.text_encoder,
         },

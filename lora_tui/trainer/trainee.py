@@ -144,7 +144,7 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     targets = trained(config.network, targets)
     adapter = attach(config.network, modules, targets, seed=config.steps.seed, device=model.device)
     if config.memory.gradient_checkpointing:
-        model.enable_checkpointing(text_encoder=text_encoder)
+        model.enable_checkpointing(text_encoder=text_encoder, share=config.memory.checkpointed_share)
     drawing = model.facts.denoiser
     modules = {part: module for part, module in modules.items() if any(target.part == part for target in targets)}
     rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}

@@ -136,6 +136,8 @@ def test_memory_grows_with_what_a_step_holds():
     assert total(network={"rank": 128}) > usual
     assert total(memory={"precision": "fp32"}) > usual
     assert total(memory={"gradient_checkpointing": True}) < usual
+    half = total(memory={"gradient_checkpointing": True, "checkpointed_share": 0.5})
+    assert half == pytest.approx((usual + total(memory={"gradient_checkpointing": True})) / 2, abs=1)
     assert total(network={"text_encoder": False}) < usual
     assert total(memory={"cache_latents": False}) > usual
 

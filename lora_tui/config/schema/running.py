@@ -70,6 +70,19 @@ class MemorySection(Section):
         N_("Computes activations again instead of keeping them: much less memory, about a third more time."),
         peers=("gradient_checkpointing",),
     )
+    checkpointed_share: float = option(
+        1.0,
+        N_("share of blocks"),
+        N_(
+            "The share of the blocks whose activations are computed again. 1 takes the least memory; at 0.5 every "
+            "other block keeps its own, which is quicker and takes about half of what is saved. Streamed blocks are "
+            "always computed again."
+        ),
+        gt=0,
+        le=1,
+        expert=True,
+        when=Rule(lambda c: c.memory.gradient_checkpointing, N_("gradient checkpointing is on")),
+    )
     base_weights: Literal["full", "fp8", "int8", "nf4"] = option(
         "full",
         N_("base weights"),

@@ -19,9 +19,10 @@ from lora_tui.families.flux.model_parts import Parts
 from lora_tui.families.flux.shape import PATCH
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
+from lora_tui.families.recomputed import compute_again
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
-from lora_tui.families.stored import put
+from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.text_chunks import CHUNK, chunk_ids
 
 TIMESTEPS = 1000
@@ -112,8 +113,8 @@ class FluxModel(Parted):
     def weight_files(self) -> tuple[Path, ...]:
         return self._parts.files()
 
-    def enable_checkpointing(self, *, text_encoder: bool) -> None:
-        self.transformer.enable_gradient_checkpointing()
+    def enable_checkpointing(self, *, text_encoder: bool, share: float = 1.0) -> None:
+        compute_again(self.transformer, share, streamed_in(self.transformer))
         if text_encoder:
             checkpoint_text_encoder(self.clip)
 

@@ -20,9 +20,10 @@ from lora_tui.captions.weighted import Piece, weighted_pieces
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
+from lora_tui.families.recomputed import compute_again
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
-from lora_tui.families.stored import put
+from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.text_chunks import CHUNK, chunk_ids, chunk_weights, join_chunks, weighed
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
@@ -116,8 +117,8 @@ class UnetModel(Parted):
     def weight_files(self) -> tuple[Path, ...]:
         return self._parts.files()
 
-    def enable_checkpointing(self, *, text_encoder: bool) -> None:
-        self.unet.enable_gradient_checkpointing()
+    def enable_checkpointing(self, *, text_encoder: bool, share: float = 1.0) -> None:
+        compute_again(self.unet, share, streamed_in(self.unet))
         for encoder in self.facts.encoders if text_encoder else ():
             checkpoint_text_encoder(self.text_encoder(encoder.part))
 

@@ -86,7 +86,7 @@ class ToyModel:
     def weight_files(self) -> tuple[Path, ...]:
         return (self.file,)
 
-    def enable_checkpointing(self, *, text_encoder: bool) -> None:
+    def enable_checkpointing(self, *, text_encoder: bool, share: float = 1.0) -> None:
         raise NotImplementedError
 
     def loaded(self) -> list[nn.Module]:
