@@ -18,6 +18,7 @@ DIALOG = "dialog"
 PRUNE = "prune"
 SWEEP = "sweep"
 SHEET = "sheet"
+WRITING = "writing"
 CONFLICTS = "conflicts"
 ALIKE = "alike"
 CROP = "crop"
@@ -36,6 +37,7 @@ OVER: dict[str, tuple[str, ...]] = {
     TUNING: (LIST,),
     SWEEP: (),
     SHEET: (),
+    WRITING: (),
     ALIKE: (),
     CROP: (),
     TASKS: (DIALOG, LIST),

@@ -28,6 +28,7 @@ _CONVENTIONAL: Table = {
     "tags.add": ("alt+a",),
     "tags.add-front": ("alt+f",),
     "tags.add-shown": ("ctrl+k a",),
+    "tags.write": ("alt+t",),
     "tags.remove": ("delete",),
     "tags.remove-shown": ("ctrl+k delete",),
     "tags.rename": ("alt+r",),

@@ -19,6 +19,7 @@ from lora_tui.tui.actions import (
     TAGGING,
     TASKS,
     TUNING,
+    WRITING,
     Action,
     Actions,
 )
@@ -38,6 +39,7 @@ from lora_tui.tui.screens.tags_conflicts import ConflictDialog
 from lora_tui.tui.screens.tags_prune import PruneDialog
 from lora_tui.tui.screens.tags_sheet import Sheet
 from lora_tui.tui.screens.tags_sweep import Sweep
+from lora_tui.tui.screens.tags_write import WriteScreen
 from lora_tui.tui.screens.task_list import TaskList
 from lora_tui.tui.widgets.dialog import Dialog
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -48,6 +50,7 @@ OVER_SCREENS = {
     CONFLICTS: ConflictDialog,
     SWEEP: Sweep,
     SHEET: Sheet,
+    WRITING: WriteScreen,
     HELP: HelpScreen,
     ALIKE: AlikeReview,
     TAGGING: TaggingDialog,

@@ -9,6 +9,8 @@ from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.test_tags import ready, tags, texts, type_in
 
+from lora_tui.tui.screens.tags_write import WriteScreen
+
 PROSE = (
     "A girl with a red hat stands in a field of grass. She waves at the camera.",
     "A red hat lies on the table, in a field of grass. Nobody is there to wear it.",
@@ -100,3 +102,55 @@ async def test_renaming_a_tag_that_stands_in_sentences_alone_says_how_it_is_done
         await type_in(pilot, 'rename "red hat" to "cap"')
         await pilot.press("enter")
         await soon(pilot, lambda: "2 captions have it in sentences: phrase rename red hat" in screen_text(app))
+
+
+async def test_enter_on_prose_opens_a_field_whose_text_is_kept_journalled_and_undone(root: Path) -> None:
+    path = root / "4_hat" / "0000.txt"
+    before = b"\xef\xbb\xbf" + PROSE[0].encode() + b"\r\nA second\x0b line.\r\n\r\n"
+    path.write_bytes(before)
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app) and "write" in screen_text(app))
+        await pilot.press("tab", "enter")
+        await soon(pilot, lambda: isinstance(app.screen, WriteScreen) and "only one is trained" in screen_text(app))
+        assert "A second␋ line." in screen_text(app)
+        await pilot.press("ctrl+end", *"New", "enter")
+        await pilot.press("escape")
+        await soon(pilot, lambda: "stays as it was; c brings back" in screen_text(app))
+        assert path.read_bytes() == before
+        await pilot.press("c")
+        await soon(pilot, lambda: isinstance(app.screen, WriteScreen) and "New" in screen_text(app))
+        await pilot.press("ctrl+s")
+        await soon(pilot, lambda: path.read_bytes() == before.replace(b" line.", b" line.New"))
+        await soon(pilot, lambda: "0000.txt written   u undo" in screen_text(app))
+        await pilot.press("u")
+        await soon(pilot, lambda: path.read_bytes() == before)
+
+
+async def test_captions_are_written_one_after_the_other_also_where_there_was_none(root: Path) -> None:
+    (root / "4_hat" / "0001.txt").unlink()
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("c")
+        await soon(pilot, lambda: isinstance(app.screen, WriteScreen))
+        await pilot.press(*"So.", "ctrl+n")
+        await soon(pilot, lambda: isinstance(app.screen, WriteScreen) and "0001.txt" in screen_text(app))
+        await pilot.press(*"Why?", "ctrl+s")
+        await soon(pilot, lambda: texts(root) == [PROSE[0] + "So.", "Why?", PROSE[2]])
+
+
+async def test_what_another_program_wrote_meanwhile_is_left_and_what_was_typed_comes_back(root: Path) -> None:
+    async with running(root, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("c")
+        await soon(pilot, lambda: isinstance(app.screen, WriteScreen))
+        await pilot.press(*"Mine")
+        (root / "4_hat" / "0000.txt").write_text("Theirs.")
+        editor = app.screen_stack[-2].editor  # type: ignore[attr-defined]
+        await soon(pilot, lambda: editor.entry(0).raw == b"Theirs.")
+        await pilot.press("ctrl+s")
+        await soon(pilot, lambda: "was changed meanwhile" in screen_text(app))
+        assert texts(root)[0] == "Theirs."
+        await pilot.press("c")
+        await soon(pilot, lambda: isinstance(app.screen, WriteScreen) and "Mine" in screen_text(app))
+        await pilot.press("ctrl+z")
+        await soon(pilot, lambda: "Theirs." in screen_text(app))

@@ -63,6 +63,16 @@ class Substitute(EachCaption):
 
 
 @dataclass(frozen=True, slots=True)
+class WriteText:
+    """Exactly this text, line ends and all, as somebody wrote it by hand."""
+
+    text: str
+
+    def apply(self, text: str | None, context: Context) -> str | None:
+        return self.text or (None if text is None else context.profile.empty_text)
+
+
+@dataclass(frozen=True, slots=True)
 class SetText:
     """This text and nothing else; a final line end stays. Where one line is meant, the others stay, too."""
 

@@ -26,6 +26,7 @@ from lora_tui.tui.actions import (
     TAGGING,
     TASKS,
     TUNING,
+    WRITING,
     Action,
 )
 from lora_tui.tui.cells import Cell
@@ -48,6 +49,7 @@ CONTEXTS = {
     CONFLICTS: N_("Among edits that wait"),
     SWEEP: N_("In the review sweep"),
     SHEET: N_("In the contact sheet"),
+    WRITING: N_("While a caption is written"),
     ALIKE: N_("Among images that are alike"),
     CROP: N_("While a part of an image is chosen"),
     TASKS: N_("Among work in the background"),

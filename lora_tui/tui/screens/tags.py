@@ -4,9 +4,9 @@ This file composes and routes. Of its parts ``tags_open`` and ``tags_follow`` re
 show, ``tags_find`` filters and marks, ``tags_commands`` takes the command line, ``tags_edit`` previews and applies,
 ``tags_verbs`` and ``tags_again`` are the keys that change tags, ``tags_turns`` undoes, ``tags_guides`` and
 ``tags_past`` lead through several steps, ``tags_variants`` turns to other captions of the same images,
-``tags_conflicts`` to edits that wait, ``tags_prose`` lists phrases, ``tags_reviews`` marks what was
-found right, ``tags_tagging`` has models tag, ``tags_scores`` shows what they thought. The engine is
-``lora_tui.captions``.
+``tags_conflicts`` to edits that wait, ``tags_prose`` lists phrases, ``tags_write`` is the field for a caption as text,
+``tags_reviews`` marks what was found right, ``tags_tagging`` has models tag, ``tags_scores`` shows what they thought.
+The engine is ``lora_tui.captions``.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from lora_tui.tui.screens.tags_trigger import TriggerWord
 from lora_tui.tui.screens.tags_turns import Turns
 from lora_tui.tui.screens.tags_variants import Variants
 from lora_tui.tui.screens.tags_verbs import Verbs
+from lora_tui.tui.screens.tags_write import Writing
 from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.footer import KeyHint
@@ -89,6 +90,7 @@ class TagsScreen(BaseScreen):
         self.commands = Commands(self)
         self.edits = Edits(self)
         self.verbs = Verbs(self)
+        self.writing = Writing(self)
         self.again = Again(self)
         self.turns = Turns(self)
         self.guides = Guides(self)
@@ -113,7 +115,7 @@ class TagsScreen(BaseScreen):
         return super().takes_keys and known and not waits
 
     def doers(self) -> tuple[object, ...]:
-        editing = self.edits, self.verbs, self.again, self.turns
+        editing = self.edits, self.verbs, self.writing, self.again, self.turns
         others = self.finding, self.commands, self.guides, self.past, self.variants, self.conflicts, self.prose
         return self, *editing, *others, self.reviews, self.trigger_word, self.scores, self.tagging
 
@@ -244,6 +246,9 @@ class TagsScreen(BaseScreen):
         found = {hint.action: replace(hint, kept=hint.action == "app.keys") for hint in super().key_hints()}
         wanted = FIRST_KEYS["files" if self.panes.focus == "files" else "tags"]
         first = [found.pop(name) for name in wanted if name in found]
+        if self.writing.is_prose:
+            key = self.shell.keymap.shown("tags.write", ascii_only=self.shell.ascii_only)
+            first.insert(0, KeyHint("tags.write", key, _("write")))
         return [*first, *self._ways(), *found.values()]
 
     def _ways(self) -> list[KeyHint]:

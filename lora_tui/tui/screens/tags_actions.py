@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import CONFLICTS, PRUNE, SHEET, SWEEP, Action
+from lora_tui.tui.actions import CONFLICTS, PRUNE, SHEET, SWEEP, WRITING, Action
 
 
 def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
@@ -38,7 +38,13 @@ TAGS_ACTIONS: tuple[Action, ...] = (
     Action("tags.filter", ("/",), N_("filter"), N_("Filter images by an expression; in the vocabulary, find a tag.")),
     Action("tags.command", (":",), N_("command"), N_("Type an operation for the scope, or a command of the editor.")),
     Action("tags.undo", ("u",), N_("undo"), N_("Take the last change of captions back, whoever made it.")),
-    Action("tags.open", ("enter",), N_("open"), N_("Apply a preview; else zoom, rename, or filter by the tag.")),
+    Action(
+        "tags.open",
+        ("enter",),
+        N_("open"),
+        N_("Apply a preview; else zoom, rename, write, or filter by the tag."),
+    ),
+    _quiet("write", ("c",), N_("write"), N_("Write the caption of this image as text, on as many lines as it has.")),
     _quiet("redo", ("U", "ctrl+r"), N_("redo"), N_("Bring back what was undone.")),
     Action("tags.scope", ("s",), N_("scope"), N_("The next scope: marked or this image, the filtered ones, all.")),
     _quiet("repeat", (".",), N_("repeat"), N_("The last operation again, in the scope as it is now.")),
@@ -152,5 +158,10 @@ OVER_ACTIONS: tuple[Action, ...] = (
     _over(SHEET, "smaller", ("-",), N_("smaller"), N_("More pictures, each smaller.")),
     _over(SHEET, "open", ("enter",), N_("go there"), N_("To this image in the tag editor.")),
     _over(SHEET, "leave", ("escape", "q"), N_("end"), N_("Back to the tags.")),
+    _over(WRITING, "save", ("ctrl+s", "ctrl+o"), N_("save"), N_("The text as it stands here becomes the caption.")),
+    _over(WRITING, "save-next", ("ctrl+n",), N_("save, next"), N_("The same, and on to the next image's caption.")),
+    _over(WRITING, "leave", ("escape",), N_("leave it"), N_("Back to the tags; the caption stays as it was.")),
+    _over(WRITING, "keys", ("f1",), N_("keys"), N_("All keys, searchable.")),
 )
-"""What can be done in what lies over the tag editor: prune assistant, edits that wait, review sweep, contact sheet."""
+"""What can be done in what lies over the tag editor: prune assistant, edits that wait, review sweep, contact sheet,
+the field in which a caption is written."""

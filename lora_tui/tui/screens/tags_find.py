@@ -366,7 +366,11 @@ class Finding:
             self.filter_by("" if self._editor.filter == wanted else wanted)
         elif panes.focus == "scores":
             screen.scores.action_accept_score()
-        elif panes.tag and not screen.busy:
+        elif screen.busy:
+            return
+        elif screen.writing.is_prose and not self._editor.marks:
+            screen.writing.action_write()
+        elif panes.tag:
             screen.verbs.action_rename()
 
     def action_order(self) -> None:

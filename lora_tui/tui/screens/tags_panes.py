@@ -220,7 +220,11 @@ class Panes:
             cursor = next((i for i, row in enumerate(rows) if row is not None and row.tag == old.tag), cursor)
         if 0 <= cursor < len(rows) and rows[cursor] is None:
             cursor += 1
-        bare = _("No caption yet. {key} adds tags.").format(key=self.screen.shell.keymap.shown("tags.add"))
+        keymap = self.screen.shell.keymap
+        if self.screen.prose.on:
+            bare = _("No caption yet. {key} writes one.").format(key=keymap.shown("tags.write"))
+        else:
+            bare = _("No caption yet. {key} adds tags.").format(key=keymap.shown("tags.add"))
         self.pane("tags").set_count(len(rows), cursor=cursor, empty=bare if self.number >= 0 else "")
         self.pane("tags").reload()
         self.show_titles()

@@ -20,6 +20,7 @@ from lora_tui.captions.corpus import CAPTION_EXTENSIONS, Corpus, Entry
 from lora_tui.captions.folders import look_of
 from lora_tui.captions.history import take_back
 from lora_tui.captions.language import parse_operation
+from lora_tui.captions.operations.whole import WriteText
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.query.query import parse_query
 from lora_tui.captions.transaction import Preview, Session, preview
@@ -230,9 +231,13 @@ class Editor:
         Its words say which of their captions, where it is another than the trainer reads.
         """
         numbers, spoken, text = self._stretch(cursor, scope or self.scope)
-        if self.variant != AS_TRAINED and len(numbers):
-            text = f"{text} in {self.variant_name}"
+        if len(numbers):
+            text = self._in_variant(text)
         return Stretch(tuple(sorted(numbers)), self._in_captions(numbers, spoken), text)
+
+    def _in_variant(self, text: str) -> str:
+        """The words of a scope for the journal, with which captions it is about."""
+        return text if self.variant == AS_TRAINED else f"{text} in {self.variant_name}"
 
     def spoken(self, cursor: int, scope: Scope | None = None) -> str:
         """The words of :meth:`stretch`, without gathering its images."""
@@ -308,6 +313,26 @@ class Editor:
             scope_text=stretch.text,
             should_stop=should_stop,
         )
+
+    def prepare_text(self, number: int, text: str) -> Preview:
+        """A caption file's whole text as somebody wrote it by hand.
+
+        Raises:
+            UserError: the file cannot hold it.
+        """
+        name = self.entry(number).name
+        stretch = self._in_variant(f"image {name}")
+        found = preview(
+            self.corpus,
+            (number,),
+            WriteText(text),
+            context=self.asking.operation_context(),
+            operation_text="write",
+            scope_text=stretch,
+        )
+        if found.refused:
+            raise found.refused[0][1]
+        return found
 
     def prepare_fixes(self, problems: Sequence[Problem], operation_text: str, scope_text: str) -> Preview:
         """The fixes of problems as one edit, one for each caption; a second look finds what is left.
