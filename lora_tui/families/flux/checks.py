@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.families.flux.facts import FACTS
-from lora_tui.families.flux.shape import PATCH, Shape, bare, shape_of_folder, shape_of_tensors
+from lora_tui.families.flux.shape import PATCH, Shape, shape_of_folder, shape_of_tensors
 from lora_tui.families.parts import need_tensors
 from lora_tui.families.separate import places
-from lora_tui.families.separate.places import Layout, Part
+from lora_tui.families.separate.places import Layout, Part, bare
 from lora_tui.families.source import Source
 from lora_tui.text import _
 from lora_tui.weights.header.format import read_header

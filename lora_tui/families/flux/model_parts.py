@@ -21,11 +21,10 @@ from lora_tui.families.flux.shape import (
     Shape,
     shape_of_folder,
     shape_of_tensors,
-    tensor_shapes,
 )
 from lora_tui.families.loading import module_of_folder
 from lora_tui.families.separate.model import clip_tokenizer, files_of, load_clip, load_t5, load_vae, t5_tokenizer
-from lora_tui.families.separate.places import check_part, find_places
+from lora_tui.families.separate.places import bare_shapes, check_part, find_places
 from lora_tui.families.source import resolve
 
 SCHEDULE = {
@@ -65,7 +64,7 @@ class Parts:
         """Of the transformer; its other parts tell their own."""
         if self.source.kind == "folder":
             return shape_of_folder(self.source.path, FACTS.full)
-        return shape_of_tensors(tensor_shapes(self.source.path), FACTS.full)
+        return shape_of_tensors(bare_shapes(self.source.path), FACTS.full)
 
     def transformer(self, dtype: torch.dtype) -> FluxTransformer2DModel:
         place = self.places["transformer"]

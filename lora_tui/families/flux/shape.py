@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
-from lora_tui.families.separate.places import PREFIXES
+from lora_tui.families.separate.places import bare_shapes
 from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
 from lora_tui.families.unet.shape import TextShape
 from lora_tui.places import exists, expand
-from lora_tui.weights.header.format import read_header
 
 FEED = 4
 """Width of the feed-forward layers, in widths of the model."""
@@ -107,7 +106,7 @@ def shape_of(base: str | Path, full: Shape) -> Shape:
 def _shape_of(path: str, _stamp: int, full: Shape) -> Shape:
     place = Path(path)
     try:
-        return shape_of_folder(place, full) if place.is_dir() else shape_of_tensors(tensor_shapes(place), full)
+        return shape_of_folder(place, full) if place.is_dir() else shape_of_tensors(bare_shapes(place), full)
     except (UserError, OSError, ValueError, KeyError, TypeError, IndexError):
         return full
 
@@ -142,22 +141,6 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
         vae_channels=tuple(vae["block_out_channels"]),
         latent_channels=int(vae["latent_channels"]),
     )
-
-
-def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a ``.safetensors`` file's tensors, from its header alone, without what stands before them.
-
-    Raises:
-        UserError: it cannot be read, or is torn or damaged.
-    """
-    return {bare(name): info.shape for name, info in read_header(path).tensors.items()}
-
-
-def bare(name: str) -> str:
-    """A tensor's name without what files for ComfyUI put before it."""
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
 
 
 def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shape:

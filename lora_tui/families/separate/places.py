@@ -248,6 +248,18 @@ def header_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {name: info.shape for name, info in read_header(path).tensors.items()}
 
 
+def bare(name: str) -> str:
+    """A tensor's name without what files for ComfyUI put before it."""
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def bare_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """:func:`header_shapes` by bare names."""
+    return {bare(name): shape for name, shape in header_shapes(path).items()}
+
+
 def encoder_at(part: Part, place: Place) -> Encoder:
     """CLIP as a single file holds it at ``place``."""
     return replace(part.encoder, prefix=place.prefix)

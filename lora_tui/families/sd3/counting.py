@@ -1,0 +1,29 @@
+"""Parameters of an SD3 transformer, and what one training step keeps for its backward pass. Knows no torch."""
+
+from __future__ import annotations
+
+from lora_tui.families.sd3.shape import FEED, PATCH, Shape
+from lora_tui.families.separate.shapes import linear
+
+TIME_WIDTH = 256
+"""Of the embedding of a timestep."""
+
+
+def transformer_parameters(shape: Shape) -> int:
+    """Without the table of positions, which nobody learns."""
+    width, cells = shape.width, PATCH * PATCH * shape.channels
+    total = cells * width + width + linear(shape.text_width, width)
+    for inputs in (TIME_WIDTH, shape.pooled_width):
+        total += linear(inputs, width) + linear(width, width)
+    total += linear(width, 2 * width) + linear(width, cells)
+    return total + sum(_block(shape, number) for number in range(shape.blocks))
+
+
+def _block(shape: Shape, number: int) -> int:
+    width, last, dual = shape.width, number == shape.blocks - 1, number < shape.dual
+    feed = linear(width, FEED * width) + linear(FEED * width, width)
+    norms = 2 * shape.head_width if shape.norms else 0  # of queries and of keys
+    image = linear(width, (9 if dual else 6) * width) + 4 * linear(width, width) + feed + norms
+    image += 4 * linear(width, width) + norms if dual else 0
+    text = linear(width, (2 if last else 6) * width) + 3 * linear(width, width) + norms
+    return image + text + (0 if last else linear(width, width) + feed)
