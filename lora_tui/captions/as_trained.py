@@ -18,7 +18,7 @@ from lora_tui.captions.choices import first_of, has_choices, with_choices
 from lora_tui.captions.document import CaptionDocument, split_lines
 from lora_tui.captions.profile import OURS, Profile
 from lora_tui.captions.view import Zone, caption_view, without_marks
-from lora_tui.config.entries import settings_of
+from lora_tui.config.entries import FOLDER, settings_of
 from lora_tui.keyed import keyed_random
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class CaptionRules:
         wildcards: one of ``{a|b}`` is taken each time.
         random_line: one of the lines that are not blank is taken each time, else the first.
         weighted: ``(a:1.2)`` weighs a tag; the text itself stays as it is.
+        missing: the caption of an image without one, see :func:`words_for`.
     """
 
     shuffle: bool = False
@@ -67,6 +68,7 @@ class CaptionRules:
     wildcards: bool = False
     random_line: bool = False
     weighted: bool = False
+    missing: str = ""
 
     @property
     def profile(self) -> Profile:
@@ -116,6 +118,7 @@ def rules_for(config: Config, dataset: int | None = None) -> CaptionRules:
         wildcards=captions.wildcards,
         random_line=captions.lines == "random",
         weighted=captions.weighted,
+        missing=captions.missing.strip(),
     )
 
 
@@ -131,6 +134,12 @@ def source_text(document: CaptionDocument, rules: CaptionRules) -> str:
     if not rules.random_line:
         return caption_text(document)
     return "\n".join(line.strip() for line in split_lines(document.text) if line.strip())
+
+
+def words_for(folder: str, missing: str) -> str:
+    """The caption of an image that has none: ``{folder}`` stands for ``sks girl`` in a folder named ``10_sks girl``."""
+    number, line, words = folder.partition("_")
+    return " ".join(missing.replace(FOLDER, words if line and number.isdecimal() else folder).split())
 
 
 def tags_in(text: str, rules: CaptionRules) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from lora_tui.config.schema import CaptionSection, Config, DataSection, DatasetEntry
 
 _SWITCH = {"on": True, "off": False}
+FOLDER = "{folder}"
+"""What stands for the words in the name of an image's folder."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class EntrySettings:
         captions: how its captions are found and varied.
         batch_size: images shown at once.
         regularisation: they are images of the class.
+        weight: what their loss counts, the prior loss weight of images of the class in it.
     """
 
     data: DataSection
     captions: CaptionSection
     batch_size: int
     regularisation: bool = False
+    weight: float = 1.0
 
 
 def settings_of(config: Config, dataset: int) -> EntrySettings:
@@ -34,12 +38,13 @@ def settings_of(config: Config, dataset: int) -> EntrySettings:
     if not 0 <= dataset < len(config.datasets):
         return EntrySettings(config.data, config.captions, config.steps.batch_size)
     entry = config.datasets[dataset]
-    data, captions = _data(entry, config.data), _captions(entry)
+    data, captions = _data(entry, config.data), _captions(entry, config.captions)
     return EntrySettings(
         data=config.data.model_copy(update=data) if data else config.data,
         captions=config.captions.model_copy(update=captions) if captions else config.captions,
         batch_size=entry.batch_size or config.steps.batch_size,
         regularisation=entry.regularisation,
+        weight=entry.weight * (config.data.prior_loss_weight if entry.regularisation else 1.0),
     )
 
 
@@ -71,7 +76,7 @@ def _scaled(side: int, resolution: int, general: DataSection) -> int:
     return max(round(side * resolution / general.resolution / step), 1) * step
 
 
-def _captions(entry: DatasetEntry) -> dict[str, Any]:
+def _captions(entry: DatasetEntry, general: CaptionSection) -> dict[str, Any]:
     own: dict[str, Any] = {}
     if entry.extensions:
         own["extensions"] = list(entry.extensions)
@@ -81,6 +86,12 @@ def _captions(entry: DatasetEntry) -> dict[str, Any]:
         own["keep_tokens"] = entry.keep_tokens
     if entry.dropout >= 0:
         own["dropout"] = entry.dropout
+    if entry.tag_dropout >= 0:
+        own["tag_dropout"] = entry.tag_dropout
+    if entry.missing.strip():
+        own["missing"] = entry.missing
+    elif entry.regularisation and general.missing.strip() != FOLDER:
+        own["missing"] = ""  # it may name the subject
     for name in ("prefix", "suffix"):
         if getattr(entry, name).strip() or entry.regularisation:  # the general ones may name the subject
             own[name] = getattr(entry, name)

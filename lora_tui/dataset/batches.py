@@ -188,6 +188,10 @@ class DataPlan:
         """How many updates are behind when a batch of an epoch is shown."""
         return epoch * self.steps_per_epoch + batch.place // self.accumulation
 
+    def taker(self, batch: Batch, processes: int) -> int:
+        """Which of so many processes (from 0) takes a batch: those of an update go round."""
+        return batch.place % self.accumulation % processes
+
     def flipped(self, epoch: int, item: Item) -> bool:
         """Whether this showing is mirrored left to right."""
         planned = self.train[item.index]
@@ -249,7 +253,7 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
             remedy=_("Put images into the folder, or choose another one."),
             code="dataset.empty",
         )
-    entries = tuple(_entry(config, own) for own in all_settings(config))
+    entries = tuple(_entry(own) for own in all_settings(config))
     of_class = {number for number, entry in enumerate(entries) if entry.regularisation}
     held_out = _held_out(config, [image for image in images if image.dataset not in of_class], groups)
     images = _balanced(images, of_class, held_out)
@@ -270,9 +274,8 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
     )
 
 
-def _entry(config: Config, own: EntrySettings) -> EntryPlan:
-    weight = config.data.prior_loss_weight if own.regularisation else 1.0
-    return EntryPlan(own.batch_size, own.data.flip, weight, own.regularisation)
+def _entry(own: EntrySettings) -> EntryPlan:
+    return EntryPlan(own.batch_size, own.data.flip, own.weight, own.regularisation)
 
 
 def _balanced(images: list[DatasetImage], of_class: Collection[int], held_out: Collection[str]) -> list[DatasetImage]:

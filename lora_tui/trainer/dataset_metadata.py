@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lora_tui.captions.as_trained import rules_for, tags_in
+from lora_tui.captions.as_trained import rules_for, tags_in, words_for
 from lora_tui.config.entries import EntrySettings, settings_of
 from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan, PlannedImage
@@ -97,8 +97,9 @@ def _subset(own: EntrySettings, folder: str, images: Sequence[PlannedImage]) -> 
         "caption_prefix": captions.prefix or None,
         "caption_suffix": captions.suffix or None,
         "image_dir": folder,
-        "class_tokens": None,
+        "class_tokens": words_for(folder, captions.missing) or None,
         "is_reg": own.regularisation,
+        "loss_weight": own.weight,
     }
 
 

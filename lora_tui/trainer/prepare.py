@@ -14,6 +14,7 @@ from lora_tui.captions.as_trained import (
     source_text,
     whole_caption,
 )
+    words_for,
 from lora_tui.captions.files import read_caption
 from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
 from lora_tui.dataset.load import content_hash
@@ -216,7 +217,9 @@ def _read_captions(session: Session, scan: Scan, rules: tuple[CaptionRules, ...]
     for image in scan.images:
         text = ""
         if image.caption_path is None:
-            missing.append(image.relative)
+            text = words_for(image.path.parent.name, rules[image.dataset].missing)
+            if not text:
+                missing.append(image.relative)
         else:
             try:
                 document = read_caption(image.caption_path)

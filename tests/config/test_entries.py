@@ -1,11 +1,13 @@
 """Settings of folders of their own: what they say holds for them, what they do not say is general."""
 
+from dataclasses import replace
+
 import pytest
 from config_samples import config_with, image, plan_of, scan_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.captions.as_trained import rules_for
+from lora_tui.captions.as_trained import rules_for, words_for
 from lora_tui.config.entries import dataset_at, settings_of
 from lora_tui.config.plan import arithmetic_text
 from lora_tui.config.validate import check_config
@@ -22,12 +24,13 @@ OWN = {
     "dropout": 0.5,
     "prefix": "photo,",
     "suffix": ", end",
+    "tag_dropout": 0.25,
+    "missing": "a {folder}",
+    "weight": 0.5,
 }
 
 
 def of(dataset: int, number: int, **facts: int) -> DatasetImage:
-    from dataclasses import replace
-
     return replace(image(number, **facts), dataset=dataset)
 
 
@@ -45,7 +48,37 @@ def test_what_a_folder_says_holds_for_it_alone():
     rules = rules_for(config, 1)
     assert (rules.shuffle, rules.keep_tokens, rules.dropout) == (False, 0, 0.5)
     assert (rules.prefix, rules.suffix) == ("photo,", ", end")
+    assert (rules.tag_dropout, rules.missing, own.weight) == (0.25, "a {folder}", 0.5)
     assert rules_for(config, 0) == rules_for(config)
+
+
+def test_images_without_a_caption_take_the_words_of_their_folder_as_in_sd_scripts():
+    """Its class_tokens are what stands behind the first _ of N_name."""
+    assert words_for("10_sks girl", "{folder}") == "sks girl"
+    assert words_for("10_a_b", "photo of {folder}") == "photo of a_b"
+    assert words_for("girls", "{folder}") == "girls"
+    assert words_for("10_", "{folder}") == words_for("10_x", "") == ""
+    config = config_with(
+        datasets=[{"path": "/a"}, {"path": "/b", "regularisation": True}, {"path": "/c", "missing": "a cat"}],
+        captions={"missing": "hatgirl"},
+    )
+    assert [rules_for(config, number).missing for number in range(3)] == ["hatgirl", "", "a cat"]
+    config.captions.missing = "{folder}"
+    assert rules_for(config, 1).missing == "{folder}"
+    bare = scan_of(*(replace(of(number, number), caption_path=None) for number in range(3)))
+    found = [finding.message for finding in check_config(config, scan=bare) if finding.code == "captions.words"]
+    assert found == ["3 images have no caption and are trained with the words for them."]
+
+
+def test_the_loss_of_a_folder_counts_what_it_is_told_to():
+    config = config_with(
+        datasets=[{"path": "/a", "weight": 2.0}, {"path": "/b", "weight": 0.5, "regularisation": True}, {"path": "/c"}],
+        data={"prior_loss_weight": 0.5},
+    )
+    plan = plan_of(config, scan_of(*(of(number, number) for number in range(3))))
+    assert [plan.entry(planned).weight for planned in plan.train] == [2.0, 0.25, 1.0]
+    config.datasets[2].weight = 0.0
+    assert "datasets.no_weight" in {finding.code for finding in check_config(config)}
 
 
 def test_images_of_one_size_share_batches_unless_their_folders_have_other_batch_sizes():

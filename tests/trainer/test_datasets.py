@@ -24,6 +24,9 @@ def white_left_half(images: Path, *, of: int) -> None:
 
 def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_path: Path) -> None:
     discs = draw_dataset(tmp_path / "discs", 6)
+    nameless = draw_dataset(tmp_path / "1_square thing", 2)
+    for caption in nameless.glob("*.txt"):
+        caption.unlink()
     config = micro_config(
         base,
         discs,
@@ -31,6 +34,7 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
             {"path": str(discs)},
             {"path": str(draw_dataset(tmp_path / "things", 4)), "regularisation": True},
             {"path": str(discs), "resolution": 96, "batch_size": 1, "repeats": 2, "flip": "on", "prefix": "large,"},
+            {"path": str(nameless), "missing": "a {folder}", "weight": 0.5},
         ],
         network={"text_encoder": False},
         steps={"epochs": 1, "batch_size": 4},
@@ -47,9 +51,10 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
     assert plan.masked == events(run, "run")[0]["masked"] > 4
     metadata = lora_info(run.checkpoints_dir / "blob.safetensors").metadata
     small, large = json.loads(metadata["ss_datasets"])
-    assert (small["resolution"], small["batch_size_per_device"], small["num_train_images"]) == ([64, 64], 4, 5)
-    assert small["num_reg_images"] == 15
-    assert [subset["is_reg"] for subset in small["subsets"]] == [False, True]
+    assert (small["resolution"], small["batch_size_per_device"], small["num_train_images"]) == ([64, 64], 4, 7)
+    assert small["num_reg_images"] == 17
+    assert [subset["is_reg"] for subset in small["subsets"]] == [False, True, False]
+    assert small["subsets"][2]["class_tokens"] == "a square thing"
     assert metadata["ss_prior_loss_weight"] == "0.5"
     assert (metadata["ss_random_crop"], metadata["ss_color_aug"]) == ("True", "True")
     assert json.loads(metadata["ss_reg_dataset_dirs"]).keys() == {"things"}

@@ -111,7 +111,20 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
             "datasets.problems",
         )
     yield from _length(config, scan)
-    bare = sum(image.caption_path is None for image in scan.images)
+    words = [own.captions.missing.strip() for own in all_settings(config)]
+    without = [image for image in scan.images if image.caption_path is None]
+    bare = sum(image.dataset >= len(words) or not words[image.dataset] for image in without)
+    if len(without) > bare:
+        yield note(
+            "captions.missing",
+            ngettext(
+                "{count} image has no caption and is trained with the words for it.",
+                "{count} images have no caption and are trained with the words for them.",
+                len(without) - bare,
+            ).format(count=count(len(without) - bare)),
+            "",
+            "captions.words",
+        )
     if bare == len(scan.images):
         yield warning(
             "captions.extensions",

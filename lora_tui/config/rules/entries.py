@@ -103,4 +103,16 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
             )
 
 
-RULES = (sizes, captions, crops, regularisation)
+def weights(config: Config) -> Iterator[Finding]:
+    """Folders whose images count nothing."""
+    for number, entry in enumerate(config.datasets):
+        if entry.weight == 0:
+            yield warning(
+                f"datasets.{number}.weight",
+                _("The loss of these images counts nothing: their steps are in vain."),
+                _("Set it to 1, or leave the folder out."),
+                "datasets.no_weight",
+            )
+
+
+RULES = (sizes, captions, crops, regularisation, weights)

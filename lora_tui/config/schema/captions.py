@@ -31,6 +31,16 @@ class CaptionSection(Section):
         labels=(("first", N_("the first")), ("random", N_("one at random"))),
         peers=("enable_wildcard",),
     )
+    missing: str = option(
+        "",
+        N_("without a caption"),
+        N_(
+            "What an image without a caption file is trained with. {folder} stands for the words in the name of its "
+            "folder, such as sks girl for 10_sks girl, as sd-scripts takes them. Empty trains it without words."
+        ),
+        expert=True,
+        peers=("class_tokens", "default_caption"),
+    )
     prefix: str = option(
         "",
         N_("in front of captions"),

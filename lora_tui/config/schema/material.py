@@ -214,6 +214,34 @@ class DatasetEntry(Section):
         expert=True,
         peers=("caption_dropout_rate",),
     )
+    tag_dropout: float = option(
+        -1.0,
+        N_("own tag dropout"),
+        N_("Share of the tags of these captions left out each time; -1 takes the general one."),
+        ge=-1.0,
+        le=1.0,
+        expert=True,
+        peers=("caption_tag_dropout_rate",),
+    )
+    missing: str = option(
+        "",
+        N_("own words without a caption"),
+        N_(
+            "What images of this folder without a caption file are trained with, such as sks girl; {folder} stands "
+            "for the words in the folder's name. Empty takes the general text."
+        ),
+        expert=True,
+        peers=("class_tokens",),
+    )
+    weight: float = option(
+        1.0,
+        N_("own loss weight"),
+        N_("How much the loss of these images counts: 0.5 half as much as that of others, 2 twice."),
+        ge=0.0,
+        le=100.0,
+        expert=True,
+        peers=("loss_weight", "loss_multiplier"),
+    )
     prefix: str = option(
         "",
         N_("own text in front"),
