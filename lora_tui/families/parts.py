@@ -8,7 +8,8 @@ named before anything large is read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from lora_tui.weights.header.format import TensorInfo, read_header
 
 DIFFUSERS_STEM, TRANSFORMERS_STEM = "diffusion_pytorch_model", "model"
 """What the weights of a part are called, by the library that loads it."""
+FACTORS = (".scale_weight", ".weight_scale")
+"""What files with scaled weights call the factor of a layer's weight: ComfyUI's two ways."""
+REMARKS = ("scaled_fp8", "comfy_quant", "scale_input", "input_scale")
+"""Tensors that say how weights are stored or what activations are scaled by; no weights themselves."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,40 @@ def need_tensors(wanted: Iterable[str], there: Iterable[str], place: str) -> Non
     gaps = [name for name in wanted if name.removeprefix("text_model.") not in known]
     if gaps:
         raise incomplete(len(gaps), gaps[0], place)
+
+
+def is_weight(name: str) -> bool:
+    """Whether the tensor called ``name`` is one of the network's, rather than a remark on how they are stored."""
+    return not name.endswith((*FACTORS, *REMARKS))
+
+
+def refuse_packed(tensors: Mapping[str, TensorInfo], place: str) -> None:
+    """Refuse a file whose weights are packed in another way than numbers with a factor for a layer or a row.
+
+    Raises:
+        UserError: ``model.packed``.
+    """
+    by_bitsandbytes = any(name.endswith((".absmax", ".quant_map")) for name in tensors)
+    odd = next((name for name, info in tensors.items() if _oddly_packed(name, info, tensors)), "")
+    if not by_bitsandbytes and not odd:
+        return
+    raise UserError(
+        _("its weights are packed into 4 bits by bitsandbytes, which is not read here.")
+        if by_bitsandbytes
+        else _("its weights are packed in a way that is not read here ({name}).").format(name=plain(odd)),
+        place=place,
+        remedy=_("Use the model in bf16 or fp8; memory.base_weights packs it here."),
+        code="model.packed",
+    )
+
+
+def _oddly_packed(name: str, info: TensorInfo, tensors: Mapping[str, TensorInfo]) -> bool:
+    """Bytes that hold several numbers, or a factor that is one neither for the whole layer nor for each of its rows."""
+    if name.endswith(".weight"):
+        return info.dtype == "U8"
+    ending = next((ending for ending in FACTORS if name.endswith(ending)), None)
+    weight = tensors.get(name.removesuffix(ending) + ".weight") if ending else None
+    return weight is not None and math.prod(info.shape) not in (1, weight.shape[0] if weight.shape else 1)
 
 
 def stamp(path: Path) -> tuple[tuple[str, int, int], ...]:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lora_tui.errors import UserError
-from lora_tui.families.parts import incomplete
+from lora_tui.families.parts import FACTORS, incomplete, is_weight
 from lora_tui.text import _, plain
 
 
@@ -33,6 +33,28 @@ def read_tensors(path: Path, *, prefix: str = "", pickled: bool = False) -> dict
             remedy=_("The file may be incomplete; fetch it again."),
             code="model.torn",
         ) from None
+
+
+def scaled(tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> Tensor:
+    """The weight called ``name`` in ``dtype``, multiplied by its factor where the file has one for it."""
+    tensor, layer = tensors[name], name.removesuffix(".weight")
+    factor = next((tensors[layer + ending] for ending in FACTORS if layer + ending in tensors), None)
+    if factor is None or not name.endswith(".weight"):
+        return tensor.to(dtype)
+    factor = factor.float()
+    return (tensor.float() * (factor.reshape(-1, *[1] * (tensor.dim() - 1)) if factor.numel() > 1 else factor)).to(
+        dtype
+    )
+
+
+def unscaled(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights among ``tensors``: those with a factor multiplied by it, in ``dtype``, all others as they are."""
+    layers = {name.removesuffix(ending) for name in tensors for ending in FACTORS if name.endswith(ending)}
+    return {
+        name: scaled(tensors, name, dtype) if name.removesuffix(".weight") in layers else tensor
+        for name, tensor in tensors.items()
+        if is_weight(name)
+    }
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:

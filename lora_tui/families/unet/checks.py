@@ -18,6 +18,7 @@ from lora_tui.families.parts import (
     incomplete,
     need,
     need_tensors,
+    refuse_packed,
     tensors_of,
     weights_of,
 )
@@ -87,6 +88,7 @@ def check_source(facts: UnetFacts, source: Source, *, own_vae: bool = True, pred
     header = read_header(source.path)
     shapes = {name: info.shape for name, info in header.tensors.items()}
     check_shapes(facts, shapes, source.path)
+    refuse_packed(header.tensors, str(source.path))
     shape_of_file(facts, shapes, source.path)
     decided(told_by_file(shapes, header.metadata), prediction, facts, str(source.path))
 

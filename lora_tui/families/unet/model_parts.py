@@ -16,9 +16,9 @@ from transformers import CLIPTokenizer
 from lora_tui.config.schema import ModelSection
 from lora_tui.errors import UserError
 from lora_tui.families.loading import module_of_file, module_of_folder, write_configs
-from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, weights_of
+from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, is_weight, weights_of
 from lora_tui.families.source import Source, resolve
-from lora_tui.families.state_dicts import incomplete, read_tensors
+from lora_tui.families.state_dicts import incomplete, read_tensors, unscaled
 from lora_tui.families.unet.checks import check_shapes, check_source, check_vae, read_json, shape_of_file
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
@@ -137,11 +137,14 @@ class Parts:
         return _from_file(self.facts, kind, self._single(), self._config_folder, part, place, **options)
 
     def _single(self) -> Any:
-        """What diffusers' single-file loader takes: the path, or tensors read without running a pickle."""
-        return str(self.source.path) if self.source.kind == "file" else dict(self._tensors())
+        """What diffusers' single-file loader takes: the path, or tensors that it could not read rightly itself."""
+        plainly = self.source.kind == "file" and all(map(is_weight, read_header(self.source.path).tensors))
+        return str(self.source.path) if plainly else self._tensors()
 
     def _tensors(self, prefix: str = "") -> dict[str, Tensor]:
-        return read_tensors(self.source.path, prefix=prefix, pickled=self.source.kind == "pickle")
+        """Those of the file, read without running a pickle; weights with a factor multiplied by it."""
+        tensors = read_tensors(self.source.path, prefix=prefix, pickled=self.source.kind == "pickle")
+        return unscaled(tensors, torch.float32)
 
     # -- shapes --------------------------------------------------------------------------------------------------
 
