@@ -291,6 +291,9 @@ def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tu
     yield _("memory"), f"{bytes_text(plan.memory_total)}  {_parts(plan.memory_bytes)}"
     disk = _("{size} of {free} free").format(size=bytes_text(plan.disk_total), free=bytes_text(free))
     yield _("disk"), f"{disk}  {_parts(plan.disk_bytes)}"
+    if plan.caption_bytes >= LARGE_CAPTION:
+        told = _("the embeddings of a caption take {size}, kept once on disk and in memory while there is room")
+        yield _("text"), told.format(size=bytes_text(plan.caption_bytes))
     if plan.seconds is None or plan.step_seconds is None:
         yield _("time"), _("the first run here will tell")
     else:
@@ -309,6 +312,8 @@ def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tu
         yield _("cost"), " ".join(text.split())
 
 
+LARGE_CAPTION = 1_000_000  # bytes of embeddings that are worth a word
+
 _PARTS = {
     "process": N_("torch itself"),
     "weights": N_("weights"),
@@ -319,7 +324,8 @@ _PARTS = {
     "checkpoints": N_("LoRA files"),
     "states": N_("states"),
     "samples": N_("samples"),
-    "caches": N_("caches"),
+    "latents": N_("latents"),
+    "texts": N_("text embeddings"),
 }
 
 

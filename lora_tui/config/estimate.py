@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.config.layers import layer_size, trained
@@ -29,7 +30,8 @@ METADATA_BYTES = 5_000  # ss_* and modelspec keys of a usual run, without its ta
 TAGS_OF_ONE_IMAGE, TAG_BYTES = 30, 44  # each tag of the dataset stands in the metadata twice, with its count
 STATE_EXTRA_BYTES = 200_000  # names, random states, counters of a resume state
 PNG_BYTES_PER_PIXEL = 1.6  # drawn and photographed images, as PNG files of 8 bits turn out
-CACHED_VALUE_BYTES = 4  # latents and text embeddings are kept in fp32
+CACHED_VALUE_BYTES = 4  # latents are kept in fp32, text embeddings in the precision of the base
+TOKEN_BYTES = 3  # of a caption's file at least for each token of T5: words of English have five for one and a third
 FULL_BYTES = 4  # the VAE always works in fp32
 PACKED_BYTES: Mapping[str, float] = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 4 / 64}  # factors of nf4's runs counted
 SLOTS = 2  # streamed blocks that are on the device at a time
@@ -87,7 +89,7 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
 
 
 def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int, drawn: int) -> dict[str, int]:
-    """Bytes on disk at most, by part: ``checkpoints``, ``states``, ``samples`` and ``caches``.
+    """Bytes on disk at most, by part: ``checkpoints``, ``states``, ``samples``, cached ``latents`` and ``texts``.
 
     Args:
         checkpoints: LoRA files that the run writes; how many of them are kept is taken into account here.
@@ -105,15 +107,18 @@ def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int,
         "checkpoints": kept * lora_bytes(config, images),
         "states": min(states, config.saving.keep_states + 1) * state,
         "samples": int(drawn * pixels * PNG_BYTES_PER_PIXEL),
-        "caches": _cached_latents(config, data) + _cached_texts(config, images),
+        "latents": _cached_latents(config, data),
+        "texts": _cached_texts(config, data),
     }
 
 
 def _weights(config: Config) -> int:
-    parts = facts_for(config.model.family).part_parameters(config.model.base)
+    facts = facts_for(config.model.family)
+    parts = facts.part_parameters(config.model.base)
     gone = {"vae"} if config.memory.cache_latents else set()
-    if not config.network.text_encoder:
-        gone |= {part for part in parts if part.startswith("text_encoder")}
+    targets = facts.targets(config.model.base, text_encoder=config.network.text_encoder)
+    learning = {target.part for target in targets}
+    gone |= {part for part in parts if part.startswith("text_encoder") and part not in learning}
     sizes = {part: FULL_BYTES if part == "vae" else VALUE_BYTES[config.memory.precision] for part in parts}
     whole = sum(count * sizes[part] for part, count in parts.items() if part not in gone)
     return whole - _saved_by_storage(config)
@@ -158,7 +163,7 @@ def _activations(config: Config, data: DataPlan) -> int:
 
 
 def _kept(config: Config, data: DataPlan, *, checkpointing: bool) -> int:
-    facts = facts_for(config.model.family)
+    facts, tokens = facts_for(config.model.family), max(t5_tokens(config, data), default=0)
     return max(
         (
             facts.activation_bytes(
@@ -169,6 +174,7 @@ def _kept(config: Config, data: DataPlan, *, checkpointing: bool) -> int:
                 checkpointing=checkpointing,
                 text_encoder=config.network.text_encoder,
                 convolutions=config.network.convolutions,
+                t5_tokens=tokens,
                 base=config.model.base,
             )
             for (size, batch_size), shown in data.showings.items()
@@ -189,14 +195,36 @@ def _cached_latents(config: Config, data: DataPlan) -> int:
     return values * CACHED_VALUE_BYTES
 
 
-def _cached_texts(config: Config, images: int) -> int:
-    """Embeddings of captions, which are kept when nothing trains the text encoder."""
-    if config.network.text_encoder:
+def caption_bytes(config: Config, tokens: int) -> int:
+    """Bytes of the embeddings that are kept of a caption of so many tokens of T5, where the model has one."""
+    values = facts_for(config.model.family).text_values(
+        config.model.base, t5_tokens=tokens, text_encoder=config.network.text_encoder
+    )
+    return values * VALUE_BYTES[config.memory.precision]
+
+
+def t5_tokens(config: Config, data: DataPlan) -> list[int]:
+    """The tokens of T5 that each image's caption takes: all that are set, or about its own where the rest is masked."""
+    captions, images = config.captions, (*data.train, *data.validation)
+    if not captions.t5_mask:
+        return [captions.t5_tokens] * len(images)
+    around = len(captions.prefix.encode()) + len(captions.suffix.encode()) + TOKEN_BYTES
+    found = (around + _file_bytes(planned.image.caption_path) for planned in images)
+    return [min(-(-size // TOKEN_BYTES), captions.t5_tokens) for size in found]
+
+
+def _file_bytes(path: Path | None) -> int:
+    try:
+        return 0 if path is None else path.stat().st_size
+    except OSError:
         return 0
+
+
+def _cached_texts(config: Config, data: DataPlan) -> int:
+    """Embeddings of captions, but for those of encoders that learn."""
     captions = config.captions
-    texts = images * (captions.variants * (2 if captions.tag_warmup else 1) if captions.varied else 1)
-    values = facts_for(config.model.family).text_values(config.model.base, t5_tokens=captions.t5_tokens)
-    return texts * values * CACHED_VALUE_BYTES
+    variants = captions.variants * (2 if captions.tag_warmup else 1) if captions.varied else 1
+    return variants * sum(caption_bytes(config, tokens) for tokens in t5_tokens(config, data))
 
 
 def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Moments, moments
 from lora_tui.config.entries import all_settings
-from lora_tui.config.estimate import checkpointed_share, disk_parts, lora_bytes, memory_parts, trained_parameters
+from lora_tui.config.estimate import (
+    caption_bytes,
+    checkpointed_share,
+    disk_parts,
+    lora_bytes,
+    memory_parts,
+    t5_tokens,
+    trained_parameters,
+)
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
@@ -61,6 +69,7 @@ class RunPlan:
         epochs: epochs that are begun (``steps.max_steps`` can make them more or fewer).
         checkpoints, sample_steps, validation_steps, state_steps: the steps after which it happens.
         prompts: images drawn at each of ``sample_steps``.
+        caption_bytes: that the embeddings of the longest caption take; 0 where none are kept.
         parameters: values that are trained.
         lora_bytes: size of one LoRA file.
         disk_bytes, memory_bytes: by part, see :mod:`lora_tui.config.estimate`.
@@ -84,6 +93,7 @@ class RunPlan:
     prompts: int
     validation_steps: Moments
     state_steps: Moments
+    caption_bytes: int
     parameters: int
     lora_bytes: int
     disk_bytes: dict[str, int]
@@ -165,6 +175,7 @@ def plan_run(
         prompts=len(config.samples),
         validation_steps=at[VALIDATION],
         state_steps=at[STATE],
+        caption_bytes=caption_bytes(config, max(t5_tokens(config, data_plan), default=0)),
         parameters=trained_parameters(config),
         lora_bytes=lora_bytes(config, len(data_plan.train) + len(data_plan.validation)),
         disk_bytes=disk_parts(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Named tensors, each with the batch as its first dimension. Only the family knows the names.
 Tensors = dict[str, "Tensor"]
-#: Large parts that leave memory when nothing needs them any more.
-Releasable = Literal["vae", "text_encoders"]
+#: Large parts that leave memory when nothing needs them any more; ``frozen_text`` are the encoders that never learn.
+Releasable = Literal["vae", "text_encoders", "frozen_text"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,19 @@ class Storage:
         return [number * count // chosen for number in range(chosen)]
 
 
+@dataclass(frozen=True)
+class TextPart:
+    """Text encoders whose embeddings are kept together.
+
+    Attributes:
+        tokens: the entries of :meth:`Model.tokenize` that they read.
+        learns: whether they are trained where text encoders are; otherwise their embeddings can always be kept.
+    """
+
+    tokens: tuple[str, ...]
+    learns: bool = True
+
+
 class Facts(Protocol):
     """What can be known of a family without torch."""
 
@@ -109,8 +122,11 @@ class Facts(Protocol):
         """Parameters of the base model by part: ``unet``, ``text_encoder``, ``vae``."""
         ...
 
-    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
-        """Numbers in the embeddings of a caption: of one chunk of CLIP, and of ``t5_tokens`` where T5 reads it."""
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
+        """Numbers in the embeddings of a caption: of one chunk of CLIP, and of ``t5_tokens`` where T5 reads it.
+
+        With ``text_encoder`` only those of encoders that never learn.
+        """
         ...
 
     def activation_bytes(
@@ -123,6 +139,7 @@ class Facts(Protocol):
         checkpointing: bool,
         text_encoder: bool = False,
         convolutions: bool = False,
+        t5_tokens: int = 512,
         base: str | Path = "",
     ) -> int:
         """Estimate of what one training step keeps for its backward pass, in bytes on the device."""
@@ -146,6 +163,11 @@ class Model(Protocol):
         embeds_guidance: the strength of guidance goes into the network (FLUX.1 dev), so that one prediction an image
             is enough; otherwise it takes a second prediction for the negative prompt.
         storage: how the network that draws is kept; set before its first use.
+        text_parts: its text encoders in groups, by what is kept of them.
+        masks_text: whether the network attends to a caption's own tokens alone, so that rows of a batch may differ in
+            length.
+        token_limit: the tokens of a caption, counted by :meth:`token_count`, beyond which it is cut, and the setting
+            that says so.
     """
 
     facts: Facts
@@ -154,6 +176,8 @@ class Model(Protocol):
     prediction: str
     embeds_guidance: bool
     storage: Storage
+    text_parts: tuple[TextPart, ...]
+    masks_text: bool
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -205,6 +229,9 @@ class Model(Protocol):
         """Tokens of ``text`` for the encoder that cuts first, without start and end."""
         ...
 
+    @property
+    def token_limit(self) -> tuple[int, str]: ...
+
     def text_length(self, texts: Iterable[str]) -> int:
         """How long rows of tokens must be for the longest of ``texts``, within the configured limit.
 
@@ -220,11 +247,12 @@ class Model(Protocol):
     def encode_text(self, tokens: Tensors) -> Tensors:
         """The conditioning from :meth:`tokenize`'s tensors: sequences, pooled vectors, masks, as the network wants.
 
+        Only those encoders work whose tokens are there.
         Gradients flow where the encoders are trained. Tokens in pinned memory are copied without waiting.
         """
         ...
 
-    def text_identity(self) -> str:
+    def text_identity(self, part: TextPart) -> str:
         """Names all that decides an embedding besides the tokens: weights of the encoders, precision, layer read."""
         ...
 

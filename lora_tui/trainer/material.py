@@ -12,11 +12,12 @@ from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.looks import Look
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model, Tensors, latent_shape
+from lora_tui.families.text_rows import batch_of
 from lora_tui.text import _
 from lora_tui.trainer.data.damage import Damage
 from lora_tui.trainer.data.loader import Loader
 from lora_tui.trainer.data.masks import Masks
-from lora_tui.trainer.data.passes import Latents, Texts, embed, pixels_of
+from lora_tui.trainer.data.passes import Latents, Texts, embed, embedded, pixels_of
 from lora_tui.trainer.data.prepared import Preparation, framing_of
 from lora_tui.trainer.data.transfer import moved
 from lora_tui.trainer.metadata import FileHashes
@@ -49,7 +50,7 @@ class Material:
     base: FileHashes
     step: StepFunction = field(init=False)
     _damage: Damage = field(init=False)
-    _prompts: dict[tuple[str, str], tuple[Tensors, Tensors]] = field(default_factory=dict, init=False)
+    _prompts: dict[tuple[str, int], Tensors] = field(default_factory=dict, init=False)  # by text and length
 
     def __post_init__(self) -> None:
         self._damage = Damage(self.session, [planned.image.uid for planned in self.data.plan.train])
@@ -98,30 +99,46 @@ class Material:
     def conditioning(self, planned: PlannedImage) -> Tensors:
         """The conditioning of an image with its whole caption, [1, ...] on the device."""
         text = self.data.whole_caption(planned.image.uid)
-        if self.texts is not None:
-            told = {name: tensor[None] for name, tensor in self.texts.get(text).items()}
-        else:
+        if self.texts is None:
             told = self._embed(text, self.text_length)
         return moved({**told, **self.model.picture_conditioning([framing_of(planned)])}, self.session.device)
 
+        else:
+            told = self._whole(batch_of([self.texts.get(text)]), text)
     def encode_prompts(self) -> None:
-        """Encode the sample prompts while the text encoders are still there; the results wait on the CPU."""
+        """Encode the sample prompts while the text encoders are still there; the results wait on the CPU.
+
+        What encoders that learn say of a prompt is found when it is drawn.
+        """
+        assert self.texts is not None
         phase, prompts = self.session.phase("caching", _("sample prompts")), self.session.config.samples
         for done, prompt in enumerate(prompts):
             phase(done, len(prompts))
-            positive, negative = (
-                {name: tensor.cpu() for name, tensor in told.items()} for told in self._embed_prompt(prompt)
-            )
-            self._prompts[prompt.prompt, prompt.negative] = positive, negative
+            length, live = self._prompt_length(prompt), self.texts.live
+            for text in (prompt.prompt, prompt.negative):
+                tokens = {n: t for n, t in self.model.tokenize([text], length).items() if n not in live}
+                row = {name: tensor.cpu() for name, tensor in embedded(self.model, tokens).items()}
+                self._prompts[text, length] = row
 
     def prompt(self, prompt: SamplePrompt) -> tuple[Tensors, Tensors]:
         """Conditioning of a prompt and its negative, of equal lengths."""
-        found = self._prompts.get((prompt.prompt, prompt.negative))
-        return found if found is not None else self._embed_prompt(prompt)
+        length, texts = self._prompt_length(prompt), (prompt.prompt, prompt.negative)
+        if self.texts is None:
+            return self._embed(texts[0], length), self._embed(texts[1], length)
+        both = batch_of([self._prompts[text, length] for text in texts])
+        positive, negative = ({name: t[n : n + 1] for name, t in both.items()} for n in range(2))
+        return self._whole(positive, texts[0]), self._whole(negative, texts[1])
 
-    def _embed_prompt(self, prompt: SamplePrompt) -> tuple[Tensors, Tensors]:
-        length = self.model.text_length([prompt.prompt, prompt.negative])
-        return self._embed(prompt.prompt, length), self._embed(prompt.negative, length)
+    def _prompt_length(self, prompt: SamplePrompt) -> int:
+        return self.model.text_length([prompt.prompt, prompt.negative])
+
+    def _whole(self, kept: Tensors, text: str) -> Tensors:
+        """What is kept of a caption, with what the encoders say that learn; on the CPU or the device."""
+        live = () if self.texts is None else self.texts.live
+        if not live:
+            return kept
+        tokens = self.model.tokenize([text], self.text_length)
+        return {**kept, **embed(self.model, {name: tokens[name] for name in live})}
 
     def _embed(self, text: str, length: int) -> Tensors:
         return embed(self.model, self.model.tokenize([text], length))

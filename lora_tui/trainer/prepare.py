@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from lora_tui.caches.store import ContentStore
 from lora_tui.captions.as_trained import (
@@ -13,9 +14,10 @@ from lora_tui.captions.as_trained import (
     rules_for,
     source_text,
     whole_caption,
-)
     words_for,
+)
 from lora_tui.captions.files import read_caption
+from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
 from lora_tui.dataset.load import content_hash
 from lora_tui.dataset.scan import Scan, scan_datasets
@@ -173,19 +175,24 @@ def text_store() -> ContentStore:
     return ContentStore(cache_dir(), "text")
 
 
-def encode_texts(session: Session, data: Data, model: Model, length: int) -> Texts:
+def encode_texts(session: Session, data: Data, model: Model, length: int) -> Texts | None:
     """Cache the embeddings of every caption that the run can show, in rows of ``length``.
+
+    None where all encoders learn.
 
     Raises:
         StopRun: a stop was asked for.
     """
-    phase = session.phase("caching", _("text embeddings"))
-    return cache_texts(_all_texts(data), model, TensorStore(text_store()), length=length, progress=phase)
+    learns = session.config.network.text_encoder
+    if learns and all(part.learns for part in model.text_parts):
+        return None
+    phase, store = session.phase("caching", _("text embeddings")), TensorStore(text_store())
+    return cache_texts(_all_texts(data), model, store, length=length, learns=learns, progress=phase)
 
 
 def caption_length(session: Session, data: Data, model: Model) -> int:
     """The length of rows of tokens for this run's captions; captions beyond the limit are warned of."""
-    limit = session.config.captions.max_tokens
+    limit, setting = model.token_limit
     texts = {uid: data.longest_caption(uid, model.token_count) for uid in data.captions}
     long = [uid for uid, text in texts.items() if model.token_count(text) > limit]
     if long:
@@ -196,9 +203,14 @@ def caption_length(session: Session, data: Data, model: Model) -> int:
                 "{count} captions are longer than {limit} tokens and are cut, {name} for one.",
                 len(long),
             ).format(count=len(long), limit=limit, name=plain(long[0])),
-            _("Shorten them, or raise captions.max_tokens (up to 225)."),
+            _("Shorten them, or raise {setting} (up to {most}).").format(setting=setting, most=_most(setting)),
         )
     return model.text_length(texts.values())
+
+
+def _most(setting: str) -> int:
+    """The highest value that a setting of tokens takes."""
+    return max(get_args(CaptionSection.model_fields[setting.partition(".")[2]].annotation))
 
 
 def _all_texts(data: Data) -> set[str]:

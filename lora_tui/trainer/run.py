@@ -6,6 +6,7 @@ import contextlib
 
 from lora_tui.config.estimate import storage_of
 from lora_tui.families import open_model
+from lora_tui.families.protocol import Model
 from lora_tui.text import _
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
@@ -60,20 +61,19 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype, storage=storage)
     session.controls.park, session.controls.unpark = model.park, model.unpark
 
-    latents = texts = None
+    latents = None
     if config.memory.cache_latents:
         data, latents = encode_images(session, data, model)
     else:
         data.hashes = hash_images(session, data)
     data, masks = encode_masks(session, data, model)
     length = caption_length(session, data, model)
-    if not config.network.text_encoder:
-        texts = encode_texts(session, data, model, length)
+    texts = encode_texts(session, data, model, length)
     base = FileHashes.of(model.weight_files()[0])
     material = Material(session, data, model, latents, texts, masks, length, base)
     if texts is not None:
         material.encode_prompts()
-        model.release("text_encoders")
+        model.release("frozen_text" if texts.live else "text_encoders")
     record_inputs(session, data, base)
 
     session.phase("loading", _("network"))

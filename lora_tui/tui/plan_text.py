@@ -16,6 +16,9 @@ from lora_tui.tui.workspace import Workspace
 LEAD = 6
 """Cells of the word PLAN and the space after it; the lines below are as far in."""
 
+LARGE_TEXTS = 100_000_000
+"""Bytes of kept text embeddings that are worth a word."""
+
 Line = tuple[Cell, ...]
 
 
@@ -130,6 +133,8 @@ def _time_and_files(plan: RunPlan, disk_free: int | None) -> list[str]:
     if disk_free is not None:
         disk = _("{needed} of {free}").format(needed=disk, free=bytes_text(disk_free))
     parts.append(_("disk {size}").format(size=disk))
+    if (texts := plan.disk_bytes.get("texts", 0)) >= LARGE_TEXTS:
+        parts.append(_("text embeddings {size}").format(size=bytes_text(texts)))
     if plan.prompts:
         parts.append(_("samples {count}").format(count=count(plan.samples)))
     return parts

@@ -192,6 +192,18 @@ class CaptionSection(Section):
         families=("flux",),
         peers=("t5xxl_max_token_length",),
     )
+    t5_mask: bool = option(
+        False,
+        N_("mask T5 padding"),
+        N_(
+            "The model attends to a caption's own tokens alone, not to what fills it up: each caption takes only its "
+            "own length in memory, in the cache and in every step. FLUX.1 was published without, and most programs "
+            "draw so."
+        ),
+        expert=True,
+        families=("flux",),
+        peers=("apply_t5_attn_mask",),
+    )
     variants: int = option(
         16,
         N_("kept captions"),
@@ -203,7 +215,7 @@ class CaptionSection(Section):
         le=1000,
         expert=True,
         when=Rule(
-            lambda c: c.captions.varied and not c.network.text_encoder,
+            lambda c: c.captions.varied and c.keeps_text,
             N_("captions are varied and the text encoder is not trained"),
         ),
     )

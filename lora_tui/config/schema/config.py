@@ -21,6 +21,8 @@ from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 
 SCHEMA_VERSION = 1
+WITH_T5 = ("flux",)
+"""Families with an encoder that is never trained."""
 
 
 class Config(Section):
@@ -42,6 +44,11 @@ class Config(Section):
     validation: ValidationSection = option(None, N_("Validation"), "", factory=ValidationSection)
     memory: MemorySection = option(None, N_("Memory"), "", factory=MemorySection)
     saving: SavingSection = option(None, N_("Saving"), "", factory=SavingSection)
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether embeddings of captions are kept: of all text encoders, or of T5, which never learns."""
+        return not self.network.text_encoder or self.model.family in WITH_T5
 
 
 def as_plain(config: Config) -> dict[str, Any]:

@@ -18,17 +18,19 @@ from lora_tui.families.flux.facts import FACTS
 from lora_tui.families.flux.model_parts import Parts
 from lora_tui.families.flux.shape import PATCH
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
-from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
+from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
 from lora_tui.families.recomputed import compute_again
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
 from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.text_chunks import CHUNK, chunk_ids
+from lora_tui.families.text_rows import MASK, TEXT
 
 TIMESTEPS = 1000
 #: Tokens of an image for which the published model's noise levels are shifted by e to the power of the value, and
 #: between which the power is linear: the schedule of FLUX.1 dev.
 SHIFT_TOKENS, SHIFT_POWERS = (256, 4096), (0.5, 1.15)
+CLIP, T5 = TextPart(("ids",)), TextPart(("ids_2",), learns=False)
 
 
 class FluxModel(Parted):
@@ -38,6 +40,7 @@ class FluxModel(Parted):
     """
 
     prediction = "flow"
+    text_parts = (CLIP, T5)
 
     def __init__(
         self, section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
@@ -53,6 +56,7 @@ class FluxModel(Parted):
         self.storage = Storage()
         self._guidance = section.guidance
         self._tokens = captions.t5_tokens
+        self.masks_text = captions.t5_mask
         self._parts = Parts(section)
         self.embeds_guidance = self._parts.shape.guidance
         self._transformer: FluxTransformer2DModel | None = None
@@ -126,7 +130,9 @@ class FluxModel(Parted):
         if "vae" in parts:
             self._vae = None
         if "text_encoders" in parts:
-            self._clip = self._t5 = None
+            self._clip = None
+        if "text_encoders" in parts or "frozen_text" in parts:
+            self._t5 = None
         self.empty_cache()
 
     # -- text ----------------------------------------------------------------------------------------------------
@@ -135,9 +141,15 @@ class FluxModel(Parted):
         """Tokens of T5: CLIP, which reads 75, gives the pooled vector alone."""
         return len(self._rows(1, [text])[0])
 
+    @property
+    def token_limit(self) -> tuple[int, str]:
+        return self._tokens - 1, "captions.t5_tokens"  # its end is one of them
+
     def text_length(self, texts: Iterable[str]) -> int:
-        """In tokens of T5: always those that are set, for the network attends to what fills a caption up."""
-        return self._tokens
+        """In tokens of T5: those that are set, or, where padding is not attended to, those of the longest text."""
+        if not self.masks_text:
+            return self._tokens
+        return min(max((self.token_count(text) for text in texts), default=0) + 1, self._tokens)
 
     def tokenize(self, texts: Sequence[str], length: int) -> dict[str, Tensor]:
         """``{"ids": [batch, 77], "ids_2": [batch, length]}``: CLIP's, and T5's with its end."""
@@ -154,15 +166,26 @@ class FluxModel(Parted):
         return {"ids": ids[:, 0], "ids_2": second}
 
     def encode_text(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``text`` ([batch, T5 tokens, width]) and ``pooled`` ([batch, width of CLIP]) in the model's dtype."""
-        clip: Any = self.clip
-        pooled = clip(tokens["ids"].to(self.device, non_blocking=True)).pooler_output
-        with torch.no_grad():
-            states = self.t5(tokens["ids_2"].to(self.device, non_blocking=True)).last_hidden_state
-        return {"text": states.to(self.dtype), "pooled": pooled}
+        """``text`` ([batch, T5 tokens, width]) and ``pooled`` ([batch, width of CLIP]) in the model's dtype.
 
-    def text_identity(self) -> str:
-        return f"{weights_id(self.clip)} {weights_id(self.t5)} {self.dtype}"
+        With ``captions.t5_mask`` also ``text_mask``: T5 attends to a caption's own tokens alone and the others are
+        zero, as with sd-scripts' ``apply_t5_attn_mask``.
+        """
+        told: dict[str, Tensor] = {}
+        if "ids" in tokens:
+            clip: Any = self.clip
+            told["pooled"] = clip(tokens["ids"].to(self.device, non_blocking=True)).pooler_output
+        if "ids_2" in tokens:
+            ids, own = tokens["ids_2"].to(self.device, non_blocking=True), None
+            if self.masks_text:
+                own = told[MASK] = ids != self._both_tokenizers()[1].pad_token_id
+            with torch.no_grad():
+                states = self.t5(ids, attention_mask=own).last_hidden_state.to(self.dtype)
+            told[TEXT] = states if own is None else states * own[..., None]
+        return told
+
+    def text_identity(self, part: TextPart) -> str:
+        return f"{weights_id(self.clip if part is CLIP else self.t5)} {self.dtype} {self.masks_text and part is T5}"
 
     def _both_tokenizers(self) -> tuple[CLIPTokenizer, T5Tokenizer]:
         if self._tokenizers is None:
@@ -205,7 +228,10 @@ class FluxModel(Parted):
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: dict[str, Tensor]) -> Tensor:
         height, width = noisy.shape[-2:]
-        guidance = conditioning.get("guidance")
+        guidance, mask = conditioning.get("guidance"), conditioning.get(MASK)
+        if mask is not None:  # who may be attended to, by every token alike: the caption's own and all of the image
+            image = mask.new_ones(len(mask), (height // PATCH) * (width // PATCH))
+            mask = torch.cat([mask, image], dim=1)[:, None, None, :]
         self._told = [timesteps.float()] if guidance is None else [timesteps.float(), guidance.float() * TIMESTEPS]
         predicted = self.transformer(
             hidden_states=pack(noisy),
@@ -215,6 +241,7 @@ class FluxModel(Parted):
             guidance=guidance,
             img_ids=image_places(height // PATCH, width // PATCH, noisy.device),
             txt_ids=torch.zeros(conditioning["text"].shape[1], 3, device=noisy.device),
+            joint_attention_kwargs=None if mask is None else {"attention_mask": mask},
             return_dict=False,
         )[0]
         return unpack(predicted, height, width)

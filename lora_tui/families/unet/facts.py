@@ -89,8 +89,8 @@ class UnetFacts:
                 found += text_targets(encoder.part, text)
         return tuple(found)
 
-    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
-        texts = shape_of(self, base).text
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
+        texts = () if text_encoder else shape_of(self, base).text
         return sum(text.positions * text.width + text.projection for text in texts)
 
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
@@ -110,6 +110,7 @@ class UnetFacts:
         checkpointing: bool,
         text_encoder: bool = False,
         convolutions: bool = False,
+        t5_tokens: int = 512,
         base: str | Path = "",
     ) -> int:
         shape = shape_of(self, base)

@@ -19,7 +19,7 @@ from transformers import CLIPTokenizer
 from lora_tui.captions.weighted import Piece, weighted_pieces
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
-from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule
+from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
 from lora_tui.families.recomputed import compute_again
 from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import weights_id
@@ -39,6 +39,7 @@ class UnetModel(Parted):
     """
 
     embeds_guidance = False
+    masks_text = False
 
     def __init__(
         self,
@@ -61,6 +62,9 @@ class UnetModel(Parted):
         self._most_chunks = captions.max_tokens // CHUNK
         self._weighted = captions.weighted
         self.facts = facts
+        self.text_parts = (
+            TextPart((*(one.ids for one in facts.encoders), *(("weights",) if captions.weighted else ()))),
+        )
         self._parts = Parts(facts, section)
         self.prediction = self._parts.prediction
         self._unet: UNet2DConditionModel | None = None
@@ -137,6 +141,10 @@ class UnetModel(Parted):
     def token_count(self, text: str) -> int:
         return len(self._rows(self.facts.encoders[0], [text])[0][0])
 
+    @property
+    def token_limit(self) -> tuple[int, str]:
+        return self._most_chunks * CHUNK, "captions.max_tokens"
+
     def text_length(self, texts: Iterable[str]) -> int:
         """In chunks of 75 tokens."""
         longest = max((self.token_count(text) for text in texts), default=0)
@@ -187,7 +195,7 @@ class UnetModel(Parted):
             return output.last_hidden_state
         return inner(module).final_layer_norm(layers[-skip])  # type: ignore[operator]
 
-    def text_identity(self) -> str:
+    def text_identity(self, part: TextPart) -> str:
         encoders = " ".join(weights_id(self.text_encoder(encoder.part)) for encoder in self.facts.encoders)
         return f"{encoders} {self.dtype} {self._clip_skip}"
 

@@ -23,13 +23,14 @@ from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
 from lora_tui.families.precision import autocast
 from lora_tui.families.protocol import Model, Tensors, latent_shape
+from lora_tui.families.text_rows import rows_of
 from lora_tui.text import _
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.data.transfer import pinned
 from lora_tui.trainer.objectives.noise import fixed_noise
 
 Progress = Callable[[int, int], None]  # (done, total); also the place where a pass may be stopped
-LAYOUT = 3  # version of what a cache entry holds
+LAYOUT, TEXT_LAYOUT = 3, 4  # versions of what a cache entry of each kind holds
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -137,19 +138,25 @@ def _encode(planned: PlannedImage, look: Look, digest: str, model: Model) -> Ten
 
 @dataclass
 class Texts:
-    """Embeddings by caption text."""
+    """Embeddings by caption text.
+
+    Attributes:
+        live: the tokens of the encoders that are not kept because they learn, see :meth:`Model.tokenize`.
+        keys: where the entries of a text lie in the store, one for each kept :class:`TextPart`.
+    """
 
     store: TensorStore
-    keys: dict[str, str] = field(default_factory=dict)
+    live: tuple[str, ...] = ()
+    keys: dict[str, list[str]] = field(default_factory=dict)
 
     def get(self, text: str) -> dict[str, Tensor]:
-        """The conditioning of one caption without the batch dimension, on the CPU.
+        """What is kept of one caption without the batch dimension, on the CPU, see :mod:`~lora_tui.families.text_rows`.
 
         Raises:
             UserError: the cache entry was removed while the run was going.
         """
         try:
-            return self.store.get(self.keys[text])
+            return {name: tensor for key in self.keys[text] for name, tensor in self.store.get(key).items()}
         except KeyError:
             raise UserError(
                 _("a cached text embedding is gone."),
@@ -158,25 +165,38 @@ class Texts:
             ) from None
 
 
-def cache_texts(texts: Iterable[str], model: Model, store: TensorStore, *, length: int, progress: Progress) -> Texts:
+def cache_texts(
+    texts: Iterable[str], model: Model, store: TensorStore, *, length: int, learns: bool, progress: Progress
+) -> Texts:
     """Encode the captions that the store does not have, in rows of ``length`` (:meth:`Model.text_length`).
 
-    An embedding is filed under the tokens that go into the text encoders, so a model with the same weights and
-    another tokenizer finds none of them.
+    Rows of a model that masks them have each their own length. An embedding is kept in the model's precision, which
+    is that of the arithmetic that reads it, and filed under the tokens that go into the text encoders, so a model
+    with the same weights and another tokenizer finds none of them. With ``learns``, encoders that then learn are left
+    out.
     """
     wanted = sorted(set(texts))
-    progress(0, len(wanted))
-    identity = model.text_identity()
-    found = Texts(store)
-    for done, text in enumerate(wanted):
-        progress(done, len(wanted))
-        tokens = model.tokenize([text], length)
-        key = key_of("text", LAYOUT, identity, repr({name: tokens[name].tolist() for name in sorted(tokens)}))
-        if not store.has(key):
-            store.put(key, {name: tensor[0] for name, tensor in embed(model, tokens).items()})
-        found.keys[text] = key
-    progress(len(wanted), len(wanted))
+    kept = [part for part in model.text_parts if not (learns and part.learns)]
+    live = tuple(name for part in model.text_parts if part not in kept for name in part.tokens)
+    found = Texts(store, live, {text: [] for text in wanted})
+    progress(0, len(wanted) * len(kept))
+    for number, part in enumerate(kept):
+        identity = model.text_identity(part)
+        for done, text in enumerate(wanted, number * len(wanted)):
+            progress(done, len(wanted) * len(kept))
+            own = model.text_length([text]) if model.masks_text else length
+            tokens = {name: ids for name, ids in model.tokenize([text], own).items() if name in part.tokens}
+            key = key_of("text", TEXT_LAYOUT, identity, repr({name: tokens[name].tolist() for name in sorted(tokens)}))
+            if not store.has(key):
+                store.put(key, embedded(model, tokens))
+            found.keys[text].append(key)
+    progress(len(wanted) * len(kept), len(wanted) * len(kept))
     return found
+
+
+def embedded(model: Model, tokens: Tensors) -> Tensors:
+    """What is kept of the one caption of ``tokens``: its own positions, in the model's precision."""
+    return {name: tensor.to(model.dtype) for name, tensor in rows_of(embed(model, tokens))[0].items()}
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from lora_tui.dataset.batches import Batch, DataPlan, Item, PlannedImage
 from lora_tui.dataset.looks import Look
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
+from lora_tui.families.text_rows import batch_of
 from lora_tui.trainer.data.masks import Masks
 from lora_tui.trainer.data.passes import Latents, Texts, pixels_of
 from lora_tui.trainer.data.transfer import pinned
@@ -102,12 +103,13 @@ class Preparation:
         conditioning = self.model.picture_conditioning([self._framing(epoch, item) for item in items])
         step = self.plan.updates_before(epoch, batch)
         texts = [self._caption(epoch, item, step) for item in items]
-        if self.texts is None:
-            return Prepared(len(items), inputs, conditioning, self.model.tokenize(texts, self.text_length))
-        rows = [self.texts.get(text) for text in texts]
-        return Prepared(
-            len(items), inputs, {**conditioning, **{name: torch.stack([row[name] for row in rows]) for name in rows[0]}}
-        )
+        tokens: Tensors = {}
+        if self.texts is None or self.texts.live:
+            tokens = self.model.tokenize(texts, self.text_length)
+        if self.texts is not None:
+            tokens = {name: tokens[name] for name in self.texts.live}
+            conditioning |= batch_of([self.texts.get(text) for text in texts])
+        return Prepared(len(items), inputs, conditioning, tokens)
 
     def _uid(self, item: Item) -> str:
         return self.plan.train[item.index].image.uid

@@ -34,7 +34,7 @@ class ToyFacts:
             found += [TargetModule(part, "out", WIDTH, WIDTH) for part in ("text_encoder", "text_encoder_2")]
         return tuple(found)
 
-    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512) -> int:
+    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
         return 100
 
     def part_parameters(self, base: str | Path = "") -> dict[str, int]:
@@ -42,7 +42,7 @@ class ToyFacts:
 
     def activation_bytes(
         self, width: int, height: int, batch: int, *, bytes_per_value: int, checkpointing: bool,
-        text_encoder: bool = False, convolutions: bool = False, base: str | Path = "",
+        text_encoder: bool = False, convolutions: bool = False, t5_tokens: int = 512, base: str | Path = "",
     ) -> int:  # fmt: skip
         return width * height * batch * bytes_per_value
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_tui.config.schema import CaptionSection, ModelSection
-from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, Tensors
+from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, Tensors, TextPart
 from lora_tui.families.state_dicts import weights_id
 from toy.facts import FACTS, WIDTH
 
@@ -49,6 +49,8 @@ class ToyModel:
     facts = FACTS
     prediction = "velocity"
     embeds_guidance = True
+    text_parts = (TextPart(("ids", "ids_2")),)
+    masks_text = False
 
     def __init__(
         self, section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
@@ -107,6 +109,10 @@ class ToyModel:
     def token_count(self, text: str) -> int:
         return len(text.split())
 
+    @property
+    def token_limit(self) -> tuple[int, str]:
+        return self._most, "captions.max_tokens"
+
     def text_length(self, texts: Iterable[str]) -> int:
         return min(max((self.token_count(text) for text in texts), default=1) or 1, self._most)
 
@@ -124,7 +130,7 @@ class ToyModel:
         )
         return {"text": torch.cat([first, second], dim=1), "pooled": first.mean(dim=1)}
 
-    def text_identity(self) -> str:
+    def text_identity(self, part: TextPart) -> str:
         return " ".join(weights_id(encoder) for encoder in self.encoders.values())
 
     def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
