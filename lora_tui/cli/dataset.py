@@ -104,7 +104,7 @@ def _buckets(args: argparse.Namespace) -> int:
     plan = make_plan(config, scan)
     rows = _bucket_rows(plan.train, plan.batch_size)
     totals: dict[str, Any] = {
-        "images": len(plan.train),
+        "images": len(plan.pictures),
         "validation_images": len(plan.validation),
         "shown": plan.items_per_epoch,
         "batch_size": plan.batch_size,

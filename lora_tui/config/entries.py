@@ -24,6 +24,7 @@ class EntrySettings:
         batch_size: images shown at once.
         regularisation: they are images of the class.
         weight: what their loss counts, the prior loss weight of images of the class in it.
+        further: ``data`` at each further resolution that its images are trained at.
     """
 
     data: DataSection
@@ -31,20 +32,25 @@ class EntrySettings:
     batch_size: int
     regularisation: bool = False
     weight: float = 1.0
+    further: tuple[DataSection, ...] = ()
 
 
 def settings_of(config: Config, dataset: int) -> EntrySettings:
     """What holds for images of ``config.datasets[dataset]``; the general settings when there is no such entry."""
     if not 0 <= dataset < len(config.datasets):
-        return EntrySettings(config.data, config.captions, config.steps.batch_size)
+        return EntrySettings(
+            config.data, config.captions, config.steps.batch_size, further=_further(config.data, config.data)
+        )
     entry = config.datasets[dataset]
-    data, captions = _data(entry, config.data), _captions(entry, config.captions)
+    own, captions = _data(entry, config.data), _captions(entry, config.captions)
+    data = config.data.model_copy(update=own) if own else config.data
     return EntrySettings(
-        data=config.data.model_copy(update=data) if data else config.data,
+        data=data,
         captions=config.captions.model_copy(update=captions) if captions else config.captions,
         batch_size=entry.batch_size or config.steps.batch_size,
         regularisation=entry.regularisation,
         weight=entry.weight * (config.data.prior_loss_weight if entry.regularisation else 1.0),
+        further=() if entry.resolution else _further(config.data, data),
     )
 
 
@@ -60,14 +66,28 @@ def all_settings(config: Config) -> tuple[EntrySettings, ...]:
 
 
 def _data(entry: DatasetEntry, general: DataSection) -> dict[str, Any]:
-    own: dict[str, Any] = {}
-    if entry.resolution and entry.resolution != general.resolution:
-        for name in ("bucket_min", "bucket_max"):
-            own[name] = _scaled(getattr(general, name), entry.resolution, general)
-        own["resolution"] = entry.resolution
+    own = _at(entry.resolution, general) if entry.resolution else {}
     if entry.flip in _SWITCH:
         own["flip"] = _SWITCH[entry.flip]
     return own
+
+
+def further_sizes(general: DataSection) -> tuple[int, ...]:
+    """The further resolutions, px, each once; what is no number is left out."""
+    sizes = [int(text) for text in general.more_resolutions if text.strip().isdecimal()]
+    return tuple(dict.fromkeys(size for size in sizes if size > 0 and size != general.resolution))
+
+
+def _further(general: DataSection, data: DataSection) -> tuple[DataSection, ...]:
+    return tuple(data.model_copy(update=_at(size, general)) for size in further_sizes(general))
+
+
+def _at(resolution: int, general: DataSection) -> dict[str, Any]:
+    """What changes with the resolution: limits of the sides grow and shrink with it."""
+    if resolution == general.resolution:
+        return {}
+    sides = {name: _scaled(getattr(general, name), resolution, general) for name in ("bucket_min", "bucket_max")}
+    return {"resolution": resolution, **sides}
 
 
 def _scaled(side: int, resolution: int, general: DataSection) -> int:

@@ -96,7 +96,7 @@ def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int,
         states: resume states that the run writes, likewise.
         drawn: times that all prompts are drawn.
     """
-    images = len(data.train) + len(data.validation)
+    images = len(data.pictures) + len(data.validation)
     kept = min(checkpoints, config.saving.keep_last + 1) if config.saving.keep_last else checkpoints
     averaged = 2 if config.learning.ema_decay > 0 else 1  # with a file and a copy of its own beside each
     kept = kept * averaged + (1 if config.validation.keep_best and data.validation else 0)
@@ -205,7 +205,7 @@ def caption_bytes(config: Config, tokens: int) -> int:
 
 def t5_tokens(config: Config, data: DataPlan) -> list[int]:
     """The tokens of T5 that each image's caption takes: all that are set, or about its own where the rest is masked."""
-    captions, images = config.captions, (*data.train, *data.validation)
+    captions, images = config.captions, (*data.pictures, *data.validation)
     if not captions.t5_mask:
         return [captions.t5_tokens] * len(images)
     around = len(captions.prefix.encode()) + len(captions.suffix.encode()) + TOKEN_BYTES

@@ -161,8 +161,8 @@ def plan_run(
     step_seconds, source, rough = expected_step_seconds(config, history)
     seconds = None if step_seconds is None else step_seconds * total
     return RunPlan(
-        images=len(data_plan.train) + len(data_plan.validation),
-        train_images=len(data_plan.train),
+        images=len(data_plan.pictures) + len(data_plan.validation),
+        train_images=len(data_plan.pictures),
         validation_images=len(data_plan.validation),
         repeats_total=data_plan.items_per_epoch,
         batches_per_epoch=data_plan.batches_per_epoch,
@@ -177,7 +177,7 @@ def plan_run(
         state_steps=at[STATE],
         caption_bytes=caption_bytes(config, max(t5_tokens(config, data_plan), default=0)),
         parameters=trained_parameters(config),
-        lora_bytes=lora_bytes(config, len(data_plan.train) + len(data_plan.validation)),
+        lora_bytes=lora_bytes(config, len(data_plan.pictures) + len(data_plan.validation)),
         disk_bytes=disk_parts(
             config, data_plan, checkpoints=len(at[CHECKPOINT]), states=len(at[STATE]), drawn=len(at[SAMPLE])
         ),
@@ -223,12 +223,16 @@ def arithmetic_text(data_plan: DataPlan) -> str:
     """How the steps come about: ``212 images x 10 repeats = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps``."""
     plan = data_plan
     of_class = sum(planned.image.repeats for planned in plan.of_class)
-    images, shown = len(plan.train) - len(plan.of_class), plan.items_per_epoch - of_class
-    repeats = {planned.image.repeats for planned in plan.train if not plan.entry(planned).regularisation}
+    subject = [planned for planned in plan.pictures if not plan.entry(planned).regularisation]
+    images, shown = len(subject), plan.items_per_epoch - of_class
+    repeats = {planned.image.repeats for planned in subject}
+    sizes_of = 1 + max((planned.level for planned in plan.train), default=0)
     parts = [ngettext("{count} image", "{count} images", images).format(count=count(images))]
     if plan.validation:
         parts.append(_("({count} held out)").format(count=count(len(plan.validation))))
-    if repeats == {1}:
+    if sizes_of > 1:
+        parts.append(_("at up to {number} resolutions = {count}").format(number=sizes_of, count=count(shown)))
+    elif repeats == {1}:
         pass  # each is shown once: nothing to multiply
     elif len(repeats) == 1:
         times = repeats.pop()
@@ -284,7 +288,7 @@ def _times_larger(config: Config, other: Config) -> float:
 
 def _work(config: Config) -> float:
     """What a step costs compared with others of the family: pixels through forward and backward."""
-    each = [own.data.resolution**2 * own.batch_size for own in all_settings(config)]
+    each = [data.resolution**2 * own.batch_size for own in all_settings(config) for data in (own.data, *own.further)]
     pixels = sum(each) / len(each) * config.steps.gradient_accumulation
     checkpointing = 1.0 + (CHECKPOINTING_TIME - 1.0) * checkpointed_share(config.memory)
     checkpointing *= DORA_TIME if config.network.dora else 1.0

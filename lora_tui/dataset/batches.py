@@ -9,9 +9,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lora_tui.config.entries import EntrySettings, all_settings
@@ -23,7 +24,7 @@ from lora_tui.keyed import keyed_random, keyed_seed
 from lora_tui.text import _
 
 if TYPE_CHECKING:
-    from lora_tui.config.schema import Config
+    from lora_tui.config.schema import Config, DataSection
 
 #: Below this many images, ``auto`` holds none out: the set is too small to spare any.
 AUTO_VALIDATION_FROM = 20
@@ -32,15 +33,19 @@ MIN_VALIDATION = 2
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """An image and how it becomes a training image."""
+    """An image and how it becomes a training image, in general or at the ``level``-th of its further resolutions."""
 
     image: DatasetImage
     fit: Fit
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One showing of an image: its index in :attr:`DataPlan.train` and which repeat of the epoch, from 0."""
+    """One showing of an image: its index in :attr:`DataPlan.train` and which repeat of the epoch, from 0.
+
+    Repeats are counted on over an image's resolutions, so that each showing has noise and a caption of its own.
+    """
 
     index: int
     repeat: int
@@ -77,7 +82,7 @@ class DataPlan:
     """All that a run will show, in order.
 
     Attributes:
-        train: the images that are trained, in natural order of their names.
+        train: the images that are trained, in natural order of their names, at each of their resolutions.
         validation: the images held out, in the same order.
         batch_size: images shown at once; the last batch of a bucket may be smaller.
         accumulation: batches added up before one update.
@@ -105,7 +110,12 @@ class DataPlan:
     @cached_property
     def masked(self) -> int:
         """Images of which a mask says what counts."""
-        return sum(has_mask(planned.image, self.masks) for planned in self.train)
+        return sum(has_mask(planned.image, self.masks) for planned in self.pictures)
+
+    @cached_property
+    def pictures(self) -> tuple[PlannedImage, ...]:
+        """The images that are trained, each once."""
+        return tuple(planned for planned in self.train if not planned.level)
 
     def entry(self, planned: PlannedImage) -> EntryPlan:
         """What holds for an image."""
@@ -173,7 +183,8 @@ class DataPlan:
         showings: defaultdict[tuple[Size, int], list[Item]] = defaultdict(list)
         for index, planned in enumerate(self.train):
             bucket = showings[planned.fit.bucket, self.entry(planned).batch_size]
-            bucket.extend(Item(index, repeat) for repeat in range(planned.image.repeats))
+            repeats, first = planned.image.repeats, planned.level * planned.image.repeats
+            bucket.extend(Item(index, repeat) for repeat in range(first, first + repeats))
         batches: list[Batch] = []
         for size, batch_size in sorted(showings):
             items = showings[size, batch_size]
@@ -257,10 +268,11 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
     of_class = {number for number, entry in enumerate(entries) if entry.regularisation}
     held_out = _held_out(config, [image for image in images if image.dataset not in of_class], groups)
     images = _balanced(images, of_class, held_out)
-    fit = fitter(config)
+    fit, further = fitter(config), _further_fitter(config)
     planned = [PlannedImage(image, fit(image)) for image in images]
+    trained = [one for one in planned if one.image.uid not in held_out]
     return DataPlan(
-        train=tuple(one for one in planned if one.image.uid not in held_out),
+        train=tuple(chain.from_iterable((one, *further(one)) for one in trained)),
         validation=tuple(one for one in planned if one.image.uid in held_out),
         batch_size=config.steps.batch_size,
         accumulation=config.steps.gradient_accumulation,
@@ -355,7 +367,31 @@ def _draw(seed: int, members: list[DatasetImage]) -> int:
 
 def fitter(config: Config) -> Callable[[DatasetImage], Fit]:
     """What brings each image to the size that it is trained at, by its dataset's own settings."""
-    each = [(own.data, buckets_for(own.data)) for own in all_settings(config)]
+    return _fitting([own.data for own in all_settings(config)])
+
+
+def _further_fitter(config: Config) -> Callable[[PlannedImage], Iterator[PlannedImage]]:
+    """What gives an image at each of its further resolutions where it becomes another picture there."""
+    settings = all_settings(config)
+    levels = [
+        _fitting([own.further[level] if level < len(own.further) else own.data for own in settings])
+        for level in range(max(len(own.further) for own in settings))
+    ]
+
+    def further(planned: PlannedImage) -> Iterator[PlannedImage]:
+        seen = {planned.fit}
+        for level, fit in enumerate(levels, start=1):
+            found = fit(planned.image)
+            if found not in seen:
+                seen.add(found)
+                yield PlannedImage(planned.image, found, level)
+
+    return further
+
+
+def _fitting(sections: Sequence[DataSection]) -> Callable[[DatasetImage], Fit]:
+    """What fits each image by the section of its dataset."""
+    each = [(data, buckets_for(data)) for data in sections]
     known: dict[tuple[int, int, int], Fit] = {}
 
     def fit(image: DatasetImage) -> Fit:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lora_tui.captions.as_trained import rules_for, tags_in, words_for
 from lora_tui.config.entries import EntrySettings, settings_of
-from lora_tui.config.schema import Config
+from lora_tui.config.schema import Config, DataSection
 from lora_tui.dataset.batches import DataPlan, PlannedImage
 
 
@@ -20,10 +20,10 @@ def dataset_metadata(config: Config, plan: DataPlan, captions: Mapping[str, str]
     together: defaultdict[tuple[int, int], list[PlannedImage]] = defaultdict(list)
     for planned in plan.train:
         own = settings_of(config, planned.image.dataset)
-        together[own.data.resolution, own.batch_size].append(planned)
+        together[_data_of(own, planned).resolution, own.batch_size].append(planned)
     images = plan.train
     subject = [planned for planned in images if not plan.entry(planned).regularisation]
-    tags = _tag_frequency(config, images, captions)
+    tags = _tag_frequency(config, plan.pictures, captions)
     section, side = config.data, config.data.resolution
     return {
         "ss_datasets": [_dataset(config, images, tags) for images in together.values()],
@@ -60,7 +60,7 @@ def _dataset(config: Config, images: Sequence[PlannedImage], tags: Mapping[str, 
     folders: dict[tuple[int, str], list[PlannedImage]] = defaultdict(list)
     for planned in images:
         folders[planned.image.dataset, planned.image.path.parent.name].append(planned)
-    data = own.data
+    data = _data_of(own, images[0])
     subject = [one for one in images if not settings_of(config, one.image.dataset).regularisation]
     return {
         "is_dreambooth": True,
@@ -79,6 +79,11 @@ def _dataset(config: Config, images: Sequence[PlannedImage], tags: Mapping[str, 
             for (number, folder), found in folders.items()
         ],
     }
+
+
+def _data_of(own: EntrySettings, planned: PlannedImage) -> DataSection:
+    """What an image was fitted by."""
+    return own.further[planned.level - 1] if planned.level else own.data
 
 
 def _subset(own: EntrySettings, folder: str, images: Sequence[PlannedImage]) -> dict[str, Any]:

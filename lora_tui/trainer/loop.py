@@ -345,7 +345,7 @@ class Loop:
             epochs=plan.total_epochs,
             batches_per_epoch=plan.batches_per_epoch,
             steps_per_epoch=plan.steps_per_epoch,
-            images=len(plan.train),
+            images=len(plan.pictures),
             validation_images=len(plan.validation),
             masked=plan.masked,
         )

@@ -97,12 +97,12 @@ def _fingerprint(data: Data) -> dict[str, Any]:
         for planned in plan.train
     }
     tags: Counter[str] = Counter()
-    for planned in plan.train:
+    for planned in plan.pictures:
         tags.update(tags_in(data.captions.get(planned.image.uid, ""), data.rules_of(planned.image.uid)))
     digest = hashlib.blake2b(repr(sorted(files.items())).encode(), digest_size=16).hexdigest()
     return {
         "digest": digest,
-        "images": len(plan.train),
+        "images": len(plan.pictures),
         "validation": [planned.image.uid for planned in plan.validation],
         "buckets": [[size.width, size.height, images] for size, images, _ in plan.bucket_counts],
         "tags": dict(tags.most_common(1000)),

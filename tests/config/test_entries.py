@@ -81,6 +81,43 @@ def test_the_loss_of_a_folder_counts_what_it_is_told_to():
     assert "datasets.no_weight" in {finding.code for finding in check_config(config)}
 
 
+def test_every_image_is_shown_at_each_resolution_with_draws_of_its_own():
+    config = config_with(
+        datasets=[{"path": "/a", "repeats": 2}, {"path": "/b", "resolution": 768}],
+        data={"more_resolutions": ["768", "1024", "768"], "bucket_max": 1024},
+        steps={"batch_size": 1, "epochs": 1},
+        validation={"mode": "on", "share": 0.2},
+    )
+    images = [replace(of(number // 5, number, width=2000, height=1500), repeats=2) for number in range(10)]
+    plan = plan_of(config, scan_of(*images))
+    assert len(plan.pictures) == 8 and len(plan.validation) == 2
+    assert {planned.level for planned in plan.validation} == {0}
+    sizes = {0: [512, 768, 1024], 1: [768]}
+    for dataset, wanted in sizes.items():
+        [one, *_others] = [planned.image.uid for planned in plan.pictures if planned.image.dataset == dataset]
+        fits = [planned.fit.bucket for planned in plan.train if planned.image.uid == one]
+        assert len(fits) == len(wanted)
+        areas = [size.width * size.height / side**2 for size, side in zip(fits, wanted, strict=True)]
+        assert all(0.8 <= area <= 1 for area in areas)
+    shown = [(plan.train[item.index].image.uid, item.repeat) for batch in plan.epoch(0) for item in batch.items]
+    assert len(set(shown)) == len(shown) == plan.items_per_epoch == plan.batches_per_epoch
+    assert f"8 images (2 held out) at up to 3 resolutions = {len(shown)}" in arithmetic_text(plan)
+
+
+def test_a_small_image_that_is_not_enlarged_is_shown_once():
+    config = config_with(data={"more_resolutions": ["1024"], "upscale": False}, validation={"mode": "off"})
+    plan = plan_of(config, scan_of(image(1, width=400, height=300), image(2, width=2000, height=1500)))
+    assert [(planned.image.relative, planned.level) for planned in plan.train] == [
+        (image(1).relative, 0), (image(2).relative, 0), (image(2).relative, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [["large"], ["20"], ["-768"], ["512"]])
+def test_further_resolutions_that_are_none_are_named(sizes: list[str]):
+    found = check_config(config_with(data={"more_resolutions": sizes}))
+    assert "data.more_resolutions" in {finding.field for finding in found}
+
+
 def test_images_of_one_size_share_batches_unless_their_folders_have_other_batch_sizes():
     config = config_with(
         datasets=[{"path": "/a"}, {"path": "/b", "flip": "on"}, {"path": "/c", "batch_size": 3}],

@@ -8,8 +8,10 @@ from pathlib import Path
 from lives import draw_dataset, events, live_here, micro_config, new_run
 from PIL import Image
 
+from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import scan_datasets
+from lora_tui.trainer.dataset_metadata import dataset_metadata
 from lora_tui.weights.header.loras import lora_info
 
 
@@ -20,6 +22,22 @@ def white_left_half(images: Path, *, of: int) -> None:
             mask = Image.new("L", image.size)
         mask.paste(255, (0, 0, mask.width // 2, mask.height))
         mask.save(picture.with_name(f"{picture.stem}-masklabel.png"))
+
+
+def test_files_tell_of_each_resolution_as_a_dataset(tmp_path: Path) -> None:
+    config = Config.model_validate(
+        {
+            "datasets": [{"path": str(draw_dataset(tmp_path / "discs", 3))}],
+            "data": {"resolution": 64, "more_resolutions": ["96"], "bucket_min": 32, "bucket_step": 32},
+            "steps": {"batch_size": 2},
+        }
+    )
+    scan = scan_datasets(config)
+    found = dataset_metadata(config, make_plan(config, scan), {image.uid: "disc" for image in scan.images})
+    small, large = found["ss_datasets"]
+    assert (small["resolution"], large["resolution"]) == ([64, 64], [96, 96])
+    assert (small["num_train_images"], large["num_train_images"], found["ss_num_train_images"]) == (3, 3, 6)
+    assert found["ss_tag_frequency"] == {"discs": {"disc": 3}}
 
 
 def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_path: Path) -> None:

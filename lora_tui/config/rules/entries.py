@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lora_tui.config.entries import settings_of
+from lora_tui.config.entries import further_sizes, settings_of
 from lora_tui.config.findings import Finding, error, note, warning
-from lora_tui.config.schema import LEAST_SIDE, Config
+from lora_tui.config.mistakes import shown
+from lora_tui.config.schema import LEAST_SIDE, MOST_SIDE, Config
 from lora_tui.families import facts_for
 from lora_tui.text import _
 
@@ -45,6 +46,36 @@ def sizes(config: Config) -> Iterator[Finding]:
                 _("Use {low} to {high} px.").format(low=facts.resolution, high=facts.resolution * 3 // 2),
                 "data.resolution_far",
             )
+
+
+def further(config: Config) -> Iterator[Finding]:
+    """Further resolutions that are none, or none that could be trained at."""
+    section, facts = config.data, facts_for(config.model.family)
+    for text in section.more_resolutions:
+        size = int(text) if text.strip().isdecimal() else 0
+        if not LEAST_SIDE <= size <= MOST_SIDE or (not section.buckets and size % facts.size_multiple):
+            yield error(
+                "data.more_resolutions",
+                _("{text} is no size to train at.").format(text=shown(text)),
+                _("Give whole numbers from {least} to {most}, multiples of {multiple}: 768, 1024.").format(
+                    least=LEAST_SIDE, most=MOST_SIDE, multiple=facts.size_multiple
+                ),
+                "data.more_resolutions",
+            )
+        elif size == section.resolution:
+            yield warning(
+                "data.more_resolutions",
+                _("{size} px is the general resolution already.").format(size=size),
+                _("Leave it out."),
+                "config.no_effect",
+            )
+    if further_sizes(section) and config.datasets and all(entry.resolution for entry in config.datasets):
+        yield warning(
+            "data.more_resolutions",
+            _("Every folder has a resolution of its own: no image is trained at the further ones."),
+            _("Set datasets.0.resolution to 0, or leave data.more_resolutions empty."),
+            "config.no_effect",
+        )
 
 
 def captions(config: Config) -> Iterator[Finding]:
@@ -115,4 +146,4 @@ def weights(config: Config) -> Iterator[Finding]:
             )
 
 
-RULES = (sizes, captions, crops, regularisation, weights)
+RULES = (sizes, further, captions, crops, regularisation, weights)

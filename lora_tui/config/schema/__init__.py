@@ -8,7 +8,7 @@ from lora_tui.config.schema.learning import (
     ValidationSection,
 )
 from lora_tui.config.schema.masks import MaskSection
-from lora_tui.config.schema.material import LEAST_SIDE, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.material import LEAST_SIDE, MOST_SIDE, DataSection, DatasetEntry, ModelSection
 from lora_tui.config.schema.network import NetworkSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
@@ -17,6 +17,7 @@ from lora_tui.config.schema.section import MOST_STEPS, Precision, Sampler, Sched
 
 __all__ = [
     "LEAST_SIDE",
+    "MOST_SIDE",
     "MOST_STEPS",
     "SCHEMA_VERSION",
     "CaptionSection",

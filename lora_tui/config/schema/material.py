@@ -130,6 +130,8 @@ class DatasetEntry(Section):
         N_("folder"),
         N_("A folder of images with captions beside them; folders named N_name repeat their images N times."),
         path="folder",
+#: px, above which nothing is trained.
+MOST_SIDE = 4096
         peers=("train_data_dir", "image_dir", "folder_path"),
     )
     repeats: int = option(
@@ -285,6 +287,18 @@ class DataSection(Section):
         N_("No bucket has a side below this."),
         unit="px",
         ge=16,
+    more_resolutions: list[str] = option(
+        None,
+        N_("further resolutions"),
+        N_(
+            "Train every image at these sizes as well, such as 768, 1024, each of them once more in an epoch: the LoRA "
+            "then serves at all of them. Folders with a resolution of their own keep to it."
+        ),
+        factory=list,
+        unit="px",
+        expert=True,
+        peers=("resolution", "multi_resolution"),
+    )
         le=4096,
         expert=True,
         when=Rule(lambda c: c.data.buckets and c.data.upscale, N_("buckets are on and small images are enlarged")),
