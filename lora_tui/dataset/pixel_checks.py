@@ -7,11 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.blur import is_blurred
+from lora_tui.dataset.eyes import Eyes, eyes_now
 from lora_tui.dataset.held_out import check_held_out
-from lora_tui.dataset.load import content_hash, open_upright
+from lora_tui.dataset.load import content_hash
 from lora_tui.dataset.notes import KeptAlike
 from lora_tui.dataset.scan import DatasetImage, Problem, Progress, Stop
 from lora_tui.dataset.similar import CLEAR, SHARP, fingerprints, group
@@ -44,8 +46,9 @@ def check_pixels(
     if should_stop is not None and should_stop():
         return
     doubtful = [image for image, cells in zip(images, prints, strict=True) if cells is None]
+    look = partial(_decoded, eyes=eyes_now())
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for problem in pool.map(_decoded, doubtful):
+        for problem in pool.map(look, doubtful):
             if problem is not None:
                 yield problem
     becomes_white = fills_transparency(config)
@@ -68,10 +71,10 @@ def fills_transparency(config: Config | None) -> bool:
     return config is None or config.masks.source != "alpha"
 
 
-def _decoded(image: DatasetImage) -> Problem | None:
+def _decoded(image: DatasetImage, eyes: Eyes) -> Problem | None:
     """What is wrong with an image that has no fingerprint: nothing when it can be decoded now."""
     try:
-        open_upright(image.path)
+        eyes.verify(image.path)
     except UserError as error:
         remember_damage(image.path, image.facts, error)
         return Problem(image.path, error.code, error.message, error.remedy)

@@ -12,16 +12,20 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from operator import gt
+from typing import TYPE_CHECKING
 
-from lora_tui.dataset.blur import SIDE, sharpness
-from lora_tui.dataset.buckets import Size
+from lora_tui.dataset.blur import sharpness
+from lora_tui.dataset.eyes import Eyes, eyes_now
 from lora_tui.dataset.fingerprints import FingerprintStore
-from lora_tui.dataset.load import look_at
 from lora_tui.dataset.scan import DatasetImage, Progress, Stop
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 COLUMNS, ROWS = 17, 16
 CELLS = COLUMNS * ROWS
@@ -66,19 +70,25 @@ def group(images: Sequence[DatasetImage], prints: Sequence[bytes | None]) -> dic
     }
 
 
-def fingerprint(image: DatasetImage) -> bytes | None:
-    """The picture as 17 x 16 grey cells, row after row, then what :data:`SHARP` and :data:`CLEAR` are the places of.
-
-    None when it cannot be decoded.
-    """
-    from PIL import Image
-
+def fingerprint(image: DatasetImage, eyes: Eyes) -> bytes | None:
+    """What :func:`cells_of` says of an image; none when it cannot be decoded."""
     try:
-        upright, clear = look_at(image.path, Size(SIDE, SIDE), image.crop)
+        return eyes.cells(image.path, image.crop)
     except UserError as error:
         remember_damage(image.path, image.facts, error)
         return None
-    cells = upright.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX).tobytes()
+
+
+def cells_of(upright: Image, clear: bool) -> bytes:
+    """The picture as 17 x 16 grey cells, row after row, then what :data:`SHARP` and :data:`CLEAR` are the places of.
+
+    Args:
+        upright: RGB, its longer side not far above :data:`~lora_tui.dataset.blur.SIDE` px.
+        clear: whether any pixel of it is not fully opaque.
+    """
+    from PIL.Image import Resampling
+
+    cells = upright.convert("L").resize((COLUMNS, ROWS), Resampling.BOX).tobytes()
     return cells + bytes((sharpness(upright), clear))
 
 
@@ -144,6 +154,7 @@ def fingerprints(
 
     Arguments as for :func:`image_groups`.
     """
+    look = partial(fingerprint, eyes=eyes_now())
     with FingerprintStore() as store:
         found = store.get_many(images)
         missing = [index for index, data in enumerate(found) if data is None]
@@ -155,7 +166,7 @@ def fingerprints(
                 if should_stop is not None and should_stop():
                     break
                 chunk = missing[start : start + _CHUNK]
-                fresh = list(pool.map(fingerprint, [images[index] for index in chunk]))
+                fresh = list(pool.map(look, [images[index] for index in chunk]))
                 for index, data in zip(chunk, fresh, strict=True):
                     found[index] = data
                 store.put_many((images[index], data) for index, data in zip(chunk, fresh, strict=True) if data)

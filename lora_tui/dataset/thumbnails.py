@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.caches.store import ContentStore, key_of
-from lora_tui.dataset.buckets import Size
-from lora_tui.dataset.load import open_upright
+from lora_tui.dataset.eyes import eyes_now
+from lora_tui.dataset.own_eyes import THUMBNAIL_SIDE
 from lora_tui.errors import UserError
 from lora_tui.settings import cache_dir
 
 if TYPE_CHECKING:
     from PIL import Image
-
-SIDE = 160
-"""Longer side in px: enough for a picture of 160 columns or 80 lines of half cells."""
 
 CAP_BYTES = 500_000_000
 """What all of them may take on disk: some 80,000 pictures."""
@@ -38,12 +35,9 @@ CLEARED_EVERY = 2000
 
 _added = count()
 
-_WORTH = 2
-"""How many times smaller the thumbnail must be than its image to be worth keeping."""
-
 
 def thumbnail(path: Path, stamp: tuple[int, int], *, background: tuple[int, int, int]) -> Image.Image:
-    """The image at ``path`` with its longer side at most :data:`SIDE` px, upright, laid over ``background``.
+    """The image at ``path`` upright, laid over ``background``, made small where it is much larger than a thumbnail.
 
     Args:
         stamp: time of change in ns and bytes of the file as it was scanned.
@@ -55,21 +49,15 @@ def thumbnail(path: Path, stamp: tuple[int, int], *, background: tuple[int, int,
     from PIL import Image
 
     store = _store()
-    key = key_of(os.path.realpath(path), *stamp, SIDE, *background)
+    key = key_of(os.path.realpath(path), *stamp, THUMBNAIL_SIDE, *background)
     if store is not None:
         with contextlib.suppress(OSError, ValueError, SyntaxError):
             if store.has(key):
                 with Image.open(io.BytesIO(store.path(key).read_bytes())) as kept:
                     kept.load()
                     return kept.convert("RGB")
-    image = open_upright(path, background=background, at_least=Size(SIDE, SIDE))
-    large = max(image.size)
-    if large <= SIDE * _WORTH:
-        return image
-    scale = SIDE / large
-    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
-    small = image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
-    if store is not None:
+    small, worth = eyes_now().thumbnail(path, background)
+    if worth and store is not None:
         written = io.BytesIO()
         small.save(written, "JPEG", quality=88)
         with contextlib.suppress(OSError):  # a full disk is no reason to show nothing

@@ -13,6 +13,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+from lora_tui.dataset.eyes import Eyes, eyes_now
 from lora_tui.dataset.facts import ImageFacts
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -30,16 +31,21 @@ _TABLE = (
 _Key = tuple[bytes, int, int]
 
 
+class PassingError(Exception):
+    """The cause of an error of an image that may be gone at the next look, as another process has told it."""
+
+
 class Verdicts:
     """The verdicts that are stored now, read once; new ones are written at once."""
 
     def __init__(self) -> None:
+        self._eyes = eyes_now()
         self._known: dict[_Key, str] | None = None
 
     def damage(self, path: Path, facts: ImageFacts) -> UserError | None:
         """The error that decoding the file gives, when that is known or the file's end makes it doubtful.
 
-        A doubtful file is decoded here, once for its present size and time of change.
+        A doubtful file is decoded now, once for its present size and time of change.
         """
         if self._known is None:
             self._known = _read()
@@ -48,16 +54,22 @@ class Verdicts:
         key = _key(path, facts)
         reason = self._known.get(key)
         if reason is None and not facts.complete:
-            reason = self._known[key] = _decode(path, facts)
+            reason = self._known[key] = _decode(path, facts, self._eyes)
         return damaged(path, reason) if reason else None
 
 
 def remember_damage(path: Path, facts: ImageFacts, error: UserError) -> None:
     """Keep that decoding the file failed with ``error``; what a disk or a missing library did is not kept."""
-    cause = error.__cause__
-    passing = isinstance(cause, ImportError) or (isinstance(cause, OSError) and cause.errno is not None)
-    if error.code == "image.damaged" and cause is not None and not passing:
+    if lasting(error):
+        cause = error.__cause__
         _store(path, facts, plain(str(cause), limit=120) or type(cause).__name__)
+
+
+def lasting(error: UserError) -> bool:
+    """Whether decoding will always fail with this error, as long as the file is the same."""
+    cause = error.__cause__
+    passing = isinstance(cause, ImportError | PassingError) or (isinstance(cause, OSError) and cause.errno is not None)
+    return error.code == "image.damaged" and cause is not None and not passing
 
 
 def damaged(path: Path, reason: str) -> UserError:
@@ -80,12 +92,10 @@ def crashed(path: Path, status: int) -> UserError:
     )
 
 
-def _decode(path: Path, facts: ImageFacts) -> str:
+def _decode(path: Path, facts: ImageFacts, eyes: Eyes) -> str:
     """Why the file cannot be decoded, empty when it can; what may pass is not kept, and is found again in the run."""
-    from lora_tui.dataset.load import open_upright
-
     try:
-        open_upright(path)
+        eyes.verify(path)
     except UserError as error:
         remember_damage(path, facts, error)
         return str(error.__cause__ or error.message) if error.code == "image.damaged" else ""

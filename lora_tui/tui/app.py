@@ -21,6 +21,7 @@ from textual.app import App
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar
 
+from lora_tui.dataset.eyes import look_apart
 from lora_tui.errors import UserError
 from lora_tui.settings import Settings, usable_settings
 from lora_tui.text import _, plain, set_language
@@ -89,6 +90,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         # Textual reads the first mode while it makes itself
         self.DEFAULT_MODE = screen if entry_of(screen) else "home"  # type: ignore[misc]
         super().__init__()
+        look_apart()  # all that this app does is asked of threads and tasks that are made from here
         obey_no_color(self)
         self.settings = settings if settings is not None else Settings()
         self.ascii_only = self.settings.ascii or ascii_only

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lora_tui.dataset.decoder import the_decoder
 from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
 from lora_tui.tui.tasks_reader import TasksReader, changes_images, roots_of
@@ -133,6 +134,7 @@ class Work:
         work.project, work.saved = opened.project, opened.saved
         work.config, work.config_path, work.trouble = opened.config, opened.config_path, opened.errors
         work.config_changed = False
+        start_job(self._app, partial(in_thread, the_decoder().warm), "decoder")
         if opened.errors:
             self._app.tell(error_words(opened.errors[0]), "error")
         self.rescan()  # first, so that the screens see that images are being read

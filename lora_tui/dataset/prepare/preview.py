@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.buckets import Size
-from lora_tui.dataset.load import open_upright
+from lora_tui.dataset.eyes import eyes_now
+from lora_tui.dataset.load import WHITE, open_upright
 from lora_tui.dataset.prepare.crew import Crew
 from lora_tui.dataset.prepare.make import Corners, make
 from lora_tui.dataset.prepare.options import Options
@@ -47,16 +48,25 @@ def preview(item: Item, options: Options, *, most: int = 1024) -> Preview:
     Raises:
         UserError: the image cannot be decoded, or a part that is needed is missing.
     """
+    if not options.heavy:
+        return eyes_now().preview(item, options, most)
+    size = _shown_size(item, most)
+    before = eyes_now().picture(item.image.path, WHITE, size).resize((size.width, size.height))
+    return Preview(before, *_apart(item, options))
+
+
+def preview_here(item: Item, options: Options, most: int) -> Preview:
+    """What :func:`preview` gives without neural networks, all of it decoded in this process."""
+    size, facts = _shown_size(item, most), item.image.facts
+    before = open_upright(item.image.path, at_least=size, planned=facts).resize((size.width, size.height))
+    made = list(make(item, options))
+    return Preview(before, tuple(one.picture for one in made), tuple(one.box for one in made))
+
+
+def _shown_size(item: Item, most: int) -> Size:
     facts = item.image.facts
     scale = min(most / max(facts.width, facts.height), 1.0)
-    size = Size(max(round(facts.width * scale), 1), max(round(facts.height * scale), 1))
-    before = open_upright(item.image.path, at_least=size, planned=facts).resize((size.width, size.height))
-    if options.heavy:
-        after, boxes = _apart(item, options)
-    else:
-        made = list(make(item, options))
-        after, boxes = tuple(one.picture for one in made), tuple(one.box for one in made)
-    return Preview(before, after, boxes)
+    return Size(max(round(facts.width * scale), 1), max(round(facts.height * scale), 1))
 
 
 def _apart(item: Item, options: Options) -> tuple[tuple[Image, ...], tuple[Corners, ...]]:

@@ -293,12 +293,9 @@ class CropScreen(WithKeys, Acting, ModalScreen[Path], inherit_bindings=False):
 
 def _decoded(path: Path, ground: tuple[int, int, int]) -> Image | str:
     """The picture, its longer side at most :data:`SIDE` px; a sentence where it cannot be read."""
-    from lora_tui.dataset.load import open_upright
+    from lora_tui.dataset.eyes import eyes_now
 
     try:
-        picture = open_upright(path, background=ground, at_least=Size(SIDE, SIDE))
+        return eyes_now().picture(path, ground, Size(SIDE, SIDE), within=SIDE)
     except UserError as error:
         return plain(error.message)
-    if max(picture.size) > SIDE:
-        picture.thumbnail((SIDE, SIDE), reducing_gap=2.0)
-    return picture

@@ -277,16 +277,17 @@ def wanted_of(
 def render(wanted: Wanted) -> Drawn:
     """Decode and draw; an image that cannot be read becomes a sentence."""
     from lora_tui.dataset.buckets import Size
-    from lora_tui.dataset.load import open_upright
-    from lora_tui.dataset.thumbnails import SIDE, thumbnail
+    from lora_tui.dataset.eyes import eyes_now
+    from lora_tui.dataset.own_eyes import THUMBNAIL_SIDE
+    from lora_tui.dataset.thumbnails import thumbnail
 
     across, down = wanted.graphics.cell if wanted.graphics.protocol else (1, 2)
     try:
         least = Size(wanted.columns * across, wanted.rows * down)
-        if wanted.stamp != (0, 0) and max(least.width, least.height) <= SIDE:
+        if wanted.stamp != (0, 0) and max(least.width, least.height) <= THUMBNAIL_SIDE:
             image = thumbnail(wanted.path, wanted.stamp, background=wanted.ground)
         else:
-            image = open_upright(wanted.path, background=wanted.ground, at_least=least)
+            image = eyes_now().picture(wanted.path, wanted.ground, least)
     except UserError as error:
         return Drawn(problem=error.message)
     return drawn_from(image if wanted.part is None else _dimmed(image, wanted.part, wanted.ground), wanted)

@@ -1,0 +1,63 @@
+"""Who looks at pixels: this process, or, in an app that no damaged file may take along, processes apart.
+
+Decoders are C code that reads what strangers wrote. A command that dies over an image has lost little; an app is to
+stay. It says so once with :func:`look_apart`; whatever it has done in threads then asks the same eyes.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lora_tui.dataset.buckets import Box, Size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from lora_tui.dataset.prepare.options import Options
+    from lora_tui.dataset.prepare.plan import Item
+    from lora_tui.dataset.prepare.preview import Preview
+
+RGB = tuple[int, int, int]
+
+
+class Eyes(Protocol):
+    """What is asked of an image. Each raises UserError as :func:`~lora_tui.dataset.load.load_image`, or because the
+    process that decoded the image died over it (``image.crashed``)."""
+
+    def verify(self, path: Path) -> None:
+        """Decode all of it."""
+
+    def cells(self, path: Path, part: Box | None) -> bytes:
+        """Its fingerprint, see :mod:`~lora_tui.dataset.similar`."""
+
+    def thumbnail(self, path: Path, background: RGB) -> tuple[Image, bool]:
+        """The image, upright and RGB, and whether it was made small: its longer side has the px of a thumbnail then."""
+
+    def picture(self, path: Path, background: RGB, at_least: Size, within: int = 0) -> Image:
+        """The image, upright and RGB, with enough pixels to be drawn at ``at_least``, and not many more.
+
+        Args:
+            within: its longer side is at most so many px; 0 for any.
+        """
+
+    def preview(self, item: Item, options: Options, most: int) -> Preview:
+        """What a preparation without neural networks would make of an image."""
+
+
+_eyes: ContextVar[Eyes | None] = ContextVar("eyes", default=None)
+
+
+def eyes_now() -> Eyes:
+    """Who looks at pixels for the work that asks. Threads of a pool know nothing of it: ask before, and hand it on."""
+    from lora_tui.dataset.own_eyes import OWN_EYES
+
+    return _eyes.get() or OWN_EYES
+
+
+def look_apart() -> None:
+    """From now on images are decoded in processes apart, in this context and in those that are made from it."""
+    from lora_tui.dataset.decoder import the_decoder
+
+    _eyes.set(the_decoder())
