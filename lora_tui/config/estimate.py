@@ -16,7 +16,7 @@ from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config, MemorySection
 from lora_tui.families import facts_for
 from lora_tui.families.protocol import Storage
-from lora_tui.weights.names import names_for
+from lora_tui.weights.names.shapes import Adapted, file_shapes
 
 if TYPE_CHECKING:
     from lora_tui.dataset.batches import DataPlan
@@ -54,10 +54,19 @@ def lora_bytes(config: Config, images: int = 0) -> int:
 
     The metadata is a guess from the number of ``images``: a vocabulary grows with the root of the dataset.
     """
-    targets = _targets(config)
-    data = trained_parameters(config) * VALUE_BYTES[config.saving.precision] + len(targets) * ALPHA_BYTES
-    header = sum(_header_bytes(target, config, len(str(data))) for target in targets)
+    shapes = file_shapes(config.model.family, config.saving.layout, adapted_layers(config))
+    value = VALUE_BYTES[config.saving.precision]
+    data = sum(math.prod(shape) * value if shape else ALPHA_BYTES for shape in shapes.values())
+    header = sum(_entry_bytes(name, shape, config, len(str(data))) for name, shape in shapes.items())
     return data + header + METADATA_BYTES + int(TAGS_OF_ONE_IMAGE * TAG_BYTES * math.sqrt(images))
+
+
+def adapted_layers(config: Config) -> Iterator[Adapted]:
+    """The layers that are trained, with their ranks."""
+    for target in _targets(config):
+        rank = layer_size(config.network, target).rank
+        kernel = target.kernel if target.convolution else None
+        yield Adapted(target.part, target.path, rank, target.inputs, target.outputs, kernel, config.network.dora)
 
 
 def _targets(config: Config) -> tuple[TargetModule, ...]:
@@ -227,22 +236,8 @@ def _cached_texts(config: Config, data: DataPlan) -> int:
     return variants * sum(caption_bytes(config, tokens) for tokens in t5_tokens(config, data))
 
 
-def _header_bytes(target: TargetModule, config: Config, digits: int) -> int:
-    """Length of the header's three entries for one layer, offsets counted as ``digits`` digits."""
-    names = names_for(config.model.family)
-    rank = layer_size(config.network, target).rank
-    kernel, ones = ([target.kernel] * 2, [1, 1]) if target.convolution else ([], [])
-    shapes = {
-        "alpha": [],
-        "lora_down.weight": [rank, target.inputs, *kernel],
-        "lora_up.weight": [target.outputs, rank, *ones],
-    }
-    if config.network.dora:
-        shapes["dora_scale"] = [1, target.inputs, *ones]
-    length = 0
-    for kind, shape in shapes.items():
-        name = names.tensor_name(target.part, target.path, kind)
-        sides = ",".join(str(side) for side in shape)
-        entry = f'"{name}":{{"dtype":"{_DTYPES[config.saving.precision]}","shape":[{sides}],"data_offsets":[,]}},'
-        length += len(entry) + 2 * digits
-    return length
+def _entry_bytes(name: str, shape: tuple[int, ...], config: Config, digits: int) -> int:
+    """Length of the header's entry for one tensor, offsets counted as ``digits`` digits."""
+    sides = ",".join(str(side) for side in shape)
+    entry = f'"{name}":{{"dtype":"{_DTYPES[config.saving.precision]}","shape":[{sides}],"data_offsets":[,]}},'
+    return len(entry) + 2 * digits

@@ -107,6 +107,15 @@ class QuantizedLinear(nn.Linear):
         return f"{super().extra_repr()}, {self.kind}"
 
 
+def full_weight(layer: nn.Module) -> Tensor:
+    """The weight of a linear layer or a convolution, packed or not, in float32 where it lies."""
+    if isinstance(layer, QuantizedLinear):
+        return layer.full_weight()
+    weight: Any = layer.weight
+    found: Tensor = weight.float()
+    return found
+
+
 def quantize_linears(
     module: nn.Module,
     kind: Kind,

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
+from lora_tui.families.quantized import full_weight
 from lora_tui.text import _, plain
-from lora_tui.weights.reading import Place, layers_by_name, read_lora
+from lora_tui.weights.reading import LoraLayer, Place, by_columns, layers_by_name, read_lora
 
 
 @dataclass
@@ -31,9 +33,11 @@ class AppliedLora:
     def __post_init__(self) -> None:
         self._handles: list[Any] = []
 
-    def attach(self, module: nn.Module, down: Tensor, up: Tensor, scale: float) -> None:
-        """Let ``module`` (linear or convolution) add ``up(down(x))`` times ``scale`` and the strength."""
-        self._handles.append(module.register_forward_hook(_Beside(self, down, up, scale)))
+    def attach(self, module: nn.Module, layer: LoraLayer, device: torch.device) -> None:
+        """Let ``module`` (linear or convolution) add what ``layer`` does, times the strength."""
+        down, up = (matrix.float().to(device) for matrix in (layer.down, layer.up))
+        factors = None if layer.sizes is None else layer.factors(full_weight(module).to(device))
+        self._handles.append(module.register_forward_hook(_Beside(self, down, up, layer.scale, factors)))
         self.layers += 1
 
     def remove(self) -> None:
@@ -45,40 +49,61 @@ class AppliedLora:
 
 @dataclass(frozen=True)
 class _Beside:
+    """``factors`` are those of a DoRA: [1, inputs(, 1, 1)] or [outputs, 1(, 1, 1)]."""
+
     lora: AppliedLora
     down: Tensor
     up: Tensor
     scale: float
+    factors: Tensor | None
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        if self.lora.strength == 0:
+        strength = self.lora.strength
+        if strength == 0:
             return None
         values = inputs[0].to(self.down.dtype)
+        if self.factors is None:
+            return output + (self._own(module, values) * (self.scale * strength)).to(output.dtype)
+        return output + (strength * (self._sized(module, values, output) - output)).to(output.dtype)
+
+    def _own(self, module: nn.Module, values: Tensor) -> Tensor:
         if isinstance(module, nn.Conv2d):
             inner = functional.conv2d(values, self.down, None, module.stride, module.padding, module.dilation)
-            own = functional.conv2d(inner, self.up)
-        else:
-            own = functional.linear(functional.linear(values, self.down), self.up)
-        return output + (own * (self.scale * self.lora.strength)).to(output.dtype)
+            return functional.conv2d(inner, self.up)
+        return functional.linear(functional.linear(values, self.down), self.up)
+
+    def _sized(self, module: nn.Module, values: Tensor, output: Tensor) -> Tensor:
+        """What the whole weight gives once its columns, or rows, have their sizes. A bias stays as it is."""
+        assert self.factors is not None
+        channels = (1, -1, 1, 1) if isinstance(module, nn.Conv2d) else (-1,)
+        factors = self.factors.reshape(channels)
+        if by_columns(self.factors):
+            scaled = values * factors
+            whole: Tensor = module.forward(scaled.to(output.dtype)) + self._own(module, scaled) * self.scale
+            return whole
+        bias: Any = module.bias
+        still = 0 if bias is None else bias.reshape(channels)
+        return (output - still + self._own(module, values) * self.scale) * factors + still
 
 
 def apply_lora(model: Model, path: Path) -> AppliedLora:
-    """Attach the LoRA file at ``path`` (kohya's names, or diffusers') to a family's model.
+    """Attach the LoRA or DoRA file at ``path``, under whatever program's names, to a family's model.
 
     The parts it is attached to are loaded and must not be released while it is used.
 
     Raises:
         UserError: the file cannot be read, has no LoRA in it, or belongs to layers that the model does not have.
     """
-    layers = read_lora(path)
+    stored = read_lora(path)
+    layers = stored.layers
     modules = _modules(model, layers)
-    unknown = [stem for stem in layers if stem not in modules]
+    unknown = [*(stem for stem in layers if stem not in modules), *stored.unread]
     if unknown or not layers:
         raise UserError(
             _("{count} of its {total} layers fit none of this model, {name} for one.").format(
-                count=len(unknown), total=len(layers), name=plain(unknown[0], limit=120)
+                count=len(unknown), total=len(layers) + len(stored.unread), name=plain(unknown[0], limit=120)
             )
-            if unknown
+            if layers
             else _("it holds no LoRA."),
             place=plain(str(path)),
             remedy=_("Use the base model that it was trained on; lora-tui lora info tells its family."),
@@ -86,8 +111,8 @@ def apply_lora(model: Model, path: Path) -> AppliedLora:
         )
     lora = AppliedLora()
     for stem, layer in layers.items():
-        down, up = (matrix.float().to(model.device) for matrix in (layer.down, layer.up))
-        lora.attach(modules[stem], down, up, layer.scale)
+        lora.attach(modules[stem], layer, model.device)
+    assert lora.layers == len(layers)
     return lora
 
 

@@ -48,7 +48,10 @@ class Checkpoints:
             OSError: the disk is full; earlier files are untouched.
         """
         config = self.session.config
-        tensors = file_tensors(config.model.family, self.adapter.export(), dtype=DTYPES[config.saving.precision])
+        saving = config.saving
+        tensors = file_tensors(
+            config.model.family, self.adapter.export(), dtype=DTYPES[saving.precision], layout=saving.layout
+        )
         path = self.path(step, final=final or kind == BEST, kind=kind)
         size = write_lora(path, tensors, self.metadata.at(step, epoch, finished=final))
         relative = path.relative_to(self.session.folder.root).as_posix()

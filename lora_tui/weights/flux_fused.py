@@ -1,22 +1,27 @@
 """FLUX.1's LoRA files in kohya's layout, whose layers are those of the original repository: several of ours in one.
 
-Each of ours takes the whole down matrix and its own rows of the up matrix, which is exact.
+Both ways are exact. To read one apart, each of ours takes its own rows of the up matrix and the ranks that reach them;
+to write several as one, their ranks stand one below the other, and each reaches its own rows alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
-from lora_tui.weights.names.flux_original import block_layers, layer_of
+from lora_tui.weights.names.flux_original import LAST_MODULATION, block_layers, layer_of, original_of, whole_layers
 
 FEED = 4
 """Width of the feed-forward layers, in hidden widths."""
 #: A layer as its two matrices ([rank, inputs], [outputs, rank]) and its alpha.
 Matrices = tuple[Tensor, Tensor, float]
 _KOHYA = re.compile(r"lora_unet_((?:double|single)_blocks)_(\d+)_(.+)")
-_DOTTED = re.compile(r"(?:model\.)?(?:diffusion_model\.|transformer\.)?((?:double|single)_blocks\.\d+\..+)")
+_BLOCK = re.compile(r"(?:double|single)_blocks\.\d+\.")
+_PREFIXES = ("base_model.model.", "model.", "diffusion_model.", "transformer.")
+_OUTSIDE = {f"lora_unet_{path.replace('.', '_')}": path for path in whole_layers()}
 
 
 def original_path(name: str) -> str | None:
@@ -25,8 +30,12 @@ def original_path(name: str) -> str | None:
         kind, number, flat = found.groups()
         inner = next((layer for layer in block_layers(kind) if layer.replace(".", "_") == flat), None)
         return f"{kind}.{number}.{inner}" if inner else None
-    found = _DOTTED.fullmatch(name)
-    return found[1] if found else None
+    if name in _OUTSIDE:
+        return _OUTSIDE[name]
+    path = name
+    for prefix in _PREFIXES:
+        path = path.removeprefix(prefix)
+    return path if path in whole_layers() or _BLOCK.match(path) else None
 
 
 def split(name: str, layer: Matrices) -> dict[str, Matrices]:
@@ -41,10 +50,77 @@ def split(name: str, layer: Matrices) -> dict[str, Matrices]:
         return {}
     down, up, alpha = layer
     if len(pieces) == 1:
-        return {pieces[0].path: layer}
+        swapped = path == LAST_MODULATION  # scale and shift stand the other way round there
+        return {pieces[0].path: (down, torch.cat(up.chunk(2)[::-1]), alpha) if swapped else layer}
     width = down.shape[1]
     whole = width * (len(pieces) if len(pieces) == 3 else 3 + FEED)
     if up.shape[0] != whole:
         return {}
-    rows = {piece.path: (piece.start * width, None if piece.stop is None else piece.stop * width) for piece in pieces}
-    return {path: (down, up[start:stop], alpha) for path, (start, stop) in rows.items()}
+    rows = [up[piece.start * width : None if piece.stop is None else piece.stop * width] for piece in pieces]
+    ranks = _own_ranks(rows)
+    return {
+        piece.path: (down[own], part[:, own], alpha * (own.stop - own.start) / down.shape[0])
+        for piece, part, own in zip(pieces, rows, ranks, strict=True)
+    }
+
+
+def _own_ranks(rows: list[Tensor]) -> list[slice]:
+    """The ranks that reach each piece: all of them, or its own where the pieces were trained apart.
+
+    Pieces were trained apart where no rank reaches two of them and those of a piece stand together; what reaches none
+    (a layer that has learned nothing) is shared out evenly.
+    """
+    rank = rows[0].shape[1]
+    even = rank // len(rows)
+    reached = [part.any(dim=0) for part in rows]
+    if even * len(rows) == rank:
+        shares = [slice(number * even, (number + 1) * even) for number in range(len(rows))]
+        if not any(
+            mask[: own.start].any() or mask[own.stop :].any() for mask, own in zip(reached, shares, strict=True)
+        ):
+            return shares
+    owners = torch.stack(reached)
+    if bool((owners.sum(dim=0) == 1).all()):
+        whose = owners.int().argmax(dim=0)
+        counts = [int((whose == number).sum()) for number in range(len(rows))]
+        if all(counts) and bool((whose[1:] >= whose[:-1]).all()):
+            stops = torch.tensor(counts).cumsum(0).tolist()
+            return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
+    return [slice(0, rank)] * len(rows)
+
+
+def fuse(layers: Mapping[str, Matrices]) -> dict[str, Matrices]:
+    """Layers of diffusers' transformer, by path, as the original layers they belong to; what they add is the same.
+
+    The rank of the one is the sum of theirs, and so is its alpha where their scales are equal; other scales than the
+    first's are multiplied into the up matrices. A layer that is not there adds nothing in its rows.
+
+    Raises:
+        KeyError: a path is none of a FLUX transformer's.
+    """
+    found: dict[str, dict[int, Matrices]] = {}
+    for path, layer in layers.items():
+        original, place = original_of(path)
+        found.setdefault(original, {})[place] = layer
+    return {original: _one(original, pieces) for original, pieces in found.items()}
+
+
+def _one(original: str, pieces: dict[int, Matrices]) -> Matrices:
+    count = len(layer_of(original))
+    if count == 1:
+        down, up, alpha = pieces[0]
+        return (down, torch.cat(up.chunk(2)[::-1]), alpha) if original == LAST_MODULATION else (down, up, alpha)
+    ordered = sorted(pieces.items())
+    first_down, first_up, first_alpha = ordered[0][1]
+    width = first_down.shape[1]
+    heights = [width] * 3 + [FEED * width] * (count - 3)
+    rank = sum(down.shape[0] for _place, (down, _up, _alpha) in ordered)
+    scale = first_alpha / first_down.shape[0]
+    whole = first_up.new_zeros(sum(heights), rank)
+    at = 0
+    for place, (down, up, alpha) in ordered:
+        own = alpha / down.shape[0]
+        start = sum(heights[:place])
+        whole[start : start + heights[place], at : at + down.shape[0]] = up if own == scale else up * (own / scale)
+        at += down.shape[0]
+    return torch.cat([down for _place, (down, _up, _alpha) in ordered]), whole, first_alpha * rank / first_down.shape[0]

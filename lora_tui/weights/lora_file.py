@@ -14,26 +14,56 @@ from torch import Tensor
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text import _
-from lora_tui.weights.names import names_for
+from lora_tui.weights.flux_fused import fuse
+from lora_tui.weights.names import Layout, folds, fuses, names_for
 from lora_tui.weights.ordered import save_ordered
 
+DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
-def file_tensors(
-    family: str, layers: Mapping[tuple[str, str], Mapping[str, Tensor]], *, dtype: torch.dtype
-) -> dict[str, Tensor]:
-    """Tensors as a LoRA file of ``family`` names them, from (part, path) -> kind -> tensor.
+Layers = Mapping[tuple[str, str], Mapping[str, Tensor]]
+
+
+def file_tensors(family: str, layers: Layers, *, dtype: torch.dtype, layout: Layout = "auto") -> dict[str, Tensor]:
+    """Tensors as a LoRA file of ``family`` in ``layout`` names them, from (part, path) -> kind -> tensor.
 
     Kinds are what :meth:`lora_tui.weights.names.Names.tensor_name` takes. The weights are stored in ``dtype``; alpha
     always in float32, since a half would round it (0.3 to 0.30078).
+
+    Raises:
+        ValueError: layers with sizes of their own (DoRA) cannot be held in one.
     """
-    names = names_for(family)
+    names = names_for(family, layout)
+    if fuses(family, layout):
+        layers = _fused(layers, part="transformer")
+    if folds(family, layout):
+        layers = {place: _folded(tensors) for place, tensors in layers.items()}
     return {
         names.tensor_name(part, path, kind): _stored(tensor, torch.float32 if kind == "alpha" else dtype)
         for (part, path), tensors in layers.items()
         for kind, tensor in tensors.items()
     }
+
+
+def _fused(layers: Layers, *, part: str) -> Layers:
+    """``layers`` with those of the part that draws as the original ones, several in one."""
+    own = {path: tensors for (whose, path), tensors in layers.items() if whose == part}
+    odd = sorted({kind for tensors in own.values() for kind in tensors} - {DOWN, UP, ALPHA})
+    if odd:
+        raise ValueError(f"layers with {odd[0]} cannot be held in one")
+    whole = fuse({path: (t[DOWN].detach(), t[UP].detach(), float(t[ALPHA])) for path, t in own.items()})
+    fused: dict[tuple[str, str], Mapping[str, Tensor]] = {
+        (part, path): {DOWN: down, UP: up, ALPHA: torch.tensor(alpha)} for path, (down, up, alpha) in whole.items()
+    }
+    return fused | {place: tensors for place, tensors in layers.items() if place[0] != part}
+
+
+def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without an alpha, which then is the rank: the scale is multiplied into the up matrix."""
+    scale = float(tensors[ALPHA]) / tensors[DOWN].shape[0]
+    up = tensors[UP].detach().float() * scale
+    return {kind: up if kind == UP else tensor for kind, tensor in tensors.items() if kind != ALPHA}
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,31 +1,40 @@
 """Reading LoRA files: matrices and the true alpha of each layer, whichever program's names it goes by.
 
-kohya's names (also with diffusers' UNet blocks, which some programs write for XL), and the dotted names of diffusers
-and peft, whose alpha stands in the file's metadata.
+kohya's names (also with diffusers' UNet blocks, which some programs write for XL), the dotted names of diffusers and
+peft, whose alpha stands in the file's metadata or in a file beside it, ComfyUI's, ai-toolkit's and OneTrainer's.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.weights.flux_fused import split
-from lora_tui.weights.names import known_names
+from lora_tui.weights.names.known import known_names
 
-_DOWN = re.compile(r"\.(?:lora_down|lora_A(?:\.\w+)?|lora\.down|lora_linear_layer\.down)\.weight\Z")
-_UP = re.compile(r"\.(?:lora_up|lora_B(?:\.\w+)?|lora\.up|lora_linear_layer\.up)\.weight\Z")
-_ALPHA = ".alpha"
+_KINDS = (
+    ("down", re.compile(r"\.(?:lora_down|lora_A(?:\.\w+)?|lora\.down|lora_linear_layer\.down)\.weight\Z")),
+    ("up", re.compile(r"\.(?:lora_up|lora_B(?:\.\w+)?|lora\.up|lora_linear_layer\.up)\.weight\Z")),
+    ("mid", re.compile(r"\.lora_mid\.weight\Z")),
+    ("alpha", re.compile(r"\.alpha\Z")),
+    ("sizes", re.compile(r"\.dora_scale\Z")),
+    ("row_sizes", re.compile(r"\.lora_magnitude_vector(?:\.(?!weight)\w+)?(?:\.weight)?\Z")),
+)
 #: Where diffusers keeps the settings of its adapters, as JSON.
 DIFFUSERS_KEY = "lora_adapter_metadata"
+#: Where peft keeps them, beside the file.
+PEFT_FILE, PEFT_PREFIX = "adapter_config.json", "base_model.model."
 Place = tuple[str, str]
 
 
@@ -33,61 +42,146 @@ Place = tuple[str, str]
 class LoraLayer:
     """What a file adds to one layer: ``up`` @ ``down`` times alpha / rank.
 
-    ``down`` is [rank, inputs(, k, k)], ``up`` [outputs, rank(, 1, 1)], both as stored.
+    ``down`` is [rank, inputs(, k, k)], ``up`` [outputs, rank(, 1, 1)], both as stored. A DoRA has ``sizes``, too: those
+    of the columns of the whole weight, [1, inputs(, 1, 1)], or of its rows, [outputs, 1(, 1, 1)].
     """
 
     down: Tensor
     up: Tensor
     alpha: float
+    sizes: Tensor | None = None
 
     @property
     def scale(self) -> float:
         return self.alpha / int(self.down.shape[0])
 
+    def update(self) -> Tensor:
+        """What is added to the weight, before a DoRA's sizes: [outputs, inputs(, k, k)], float32."""
+        down, up = self.down.float(), self.up.float()
+        product = up.flatten(1) @ down.flatten(1) * self.scale
+        return product.view(up.shape[0], *down.shape[1:])
 
-def read_lora(path: Path) -> dict[str, LoraLayer]:
-    """The layers of a LoRA file by the name that the file gives them; empty when it holds no LoRA.
+    def merged(self, weight: Tensor, strength: float = 1.0) -> Tensor:
+        """``weight`` with this layer at ``strength``, float32, as ComfyUI merges it.
 
-    Layers in FLUX.1's original layout, several in one, are given apart and by diffusers' names.
+        A DoRA's columns (or rows) are brought to their sizes; a strength between lies between the base and that.
+        """
+        base = weight.float()
+        whole = base + (1.0 if self.sizes is not None else strength) * self.update().to(base.device).view(base.shape)
+        if self.sizes is None:
+            return whole
+        return base + strength * (whole * self.factors(base) - base)
+
+    def factors(self, weight: Tensor) -> Tensor:
+        """What a DoRA multiplies the columns (or rows) of the whole weight with; shaped to be, float32."""
+        assert self.sizes is not None
+        whole = weight.float() + self.update().to(weight.device).view(weight.shape)
+        sizes = self.sizes.float().to(weight.device)
+        if by_columns(sizes):
+            norms = whole.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (whole.dim() - 2))
+        else:
+            norms = whole.flatten(1).norm(dim=1).view(-1, *[1] * (whole.dim() - 1))
+        return sizes.view(norms.shape) / (norms + torch.finfo(torch.float32).eps)
+
+
+def by_columns(sizes: Tensor) -> bool:
+    """Whether a DoRA's sizes are those of columns (LyCORIS, ComfyUI), not of rows, as peft has them."""
+    return sizes.shape[0] == 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a LoRA file holds.
+
+    Attributes:
+        layers: by the name that the file gives them; those of FLUX.1's original layout, several in one, are given
+            apart and by diffusers' names. Empty when it holds no LoRA.
+        unread: names of tensors that are no part of a layer of LoRA or DoRA (LoHa, LoKr, norms, embeddings).
+    """
+
+    layers: dict[str, LoraLayer]
+    unread: tuple[str, ...] = ()
+
+
+def read_lora(path: Path) -> Stored:
+    """The layers of a LoRA file, and what else is in it.
 
     A file that states no alpha means alpha = rank, as every program reads it.
 
     Raises:
-        UserError: it cannot be read, a layer has only one of its two matrices (``lora.incomplete``), or it is a DoRA.
+        UserError: it cannot be read, a layer has only one of its two matrices (``lora.incomplete``), or it is a DoRA
+            over several layers in one, which has no meaning for single ones (``lora.dora``).
     """
     tensors, metadata = _read(path)
-    if any(name.endswith((".dora_scale", ".lora_magnitude_vector")) for name in tensors):
-        raise UserError(
-            _("it is a DoRA: without its sizes it would be another one."),
-            place=plain(str(path)),
-            remedy=_("Use it in ComfyUI, Forge or A1111, which read them."),
-            code="lora.dora",
-        )
-    stated = _adapter_settings(metadata)
-    downs = {name[: found.start()]: tensor for name, tensor in tensors.items() if (found := _DOWN.search(name))}
-    ups = {name[: found.start()]: tensor for name, tensor in tensors.items() if (found := _UP.search(name))}
-    odd = sorted(downs.keys() ^ ups.keys())
-    if odd:
-        raise UserError(
-            _("the layer {name} has only one of its two matrices.").format(name=plain(odd[0], limit=120)),
-            place=plain(str(path)),
-            remedy=_("The file is incomplete; fetch it again."),
-            code="lora.incomplete",
-        )
+    parts: dict[str, dict[str, Tensor]] = {}
+    unread = []
+    for name, tensor in tensors.items():
+        kind, stem = _kind(name)
+        if kind:
+            parts.setdefault(stem, {})[kind] = tensor
+        else:
+            unread.append(name)
+    settings = _adapter_settings(path, metadata)
     layers: dict[str, LoraLayer] = {}
-    for stem, down in downs.items():
-        alpha = tensors.get(stem + _ALPHA)
-        value = float(alpha) if alpha is not None else _stated_alpha(stated, stem, down.shape[0])
-        pieces = split(stem, (down, ups[stem], value))
-        layers |= {f"transformer.{path}": LoraLayer(*piece) for path, piece in pieces.items()}
-        if not pieces:
-            layers[stem] = LoraLayer(down, ups[stem], value)
-    return layers
+    for stem, kinds in parts.items():
+        if not kinds.keys() & {"down", "up"}:  # an alpha or sizes of something else
+            unread += [name for name in tensors if _kind(name)[1] == stem and _kind(name)[0]]
+        elif not kinds.keys() >= {"down", "up"}:
+            raise UserError(
+                _("the layer {name} has only one of its two matrices.").format(name=plain(stem, limit=120)),
+                place=plain(str(path)),
+                remedy=_("The file is incomplete; fetch it again."),
+                code="lora.incomplete",
+            )
+        else:
+            layers |= _layers(stem, kinds, settings, path)
+    return Stored(layers, tuple(unread))
 
 
 def layers_by_name(family: str, places: Iterable[Place]) -> dict[str, Place]:
     """Every name that a file may have for the layers at ``places`` ((part, dotted path)), and whose it is."""
-    return {name: place for place in places for name in known_names(family, *place)}
+    found: dict[str, Place] = {}
+    for place in places:
+        for name in known_names(family, *place):
+            found.setdefault(name, place)
+    return found
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """What a tensor is of which layer; empty for one of no known kind."""
+    for kind, pattern in _KINDS:
+        if found := pattern.search(name):
+            return kind, name[: found.start()]
+    return "", name
+
+
+def _layers(stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any], path: Path) -> dict[str, LoraLayer]:
+    """The layer that a file calls ``stem``, or those that it holds."""
+    down, up, sizes = kinds["down"], kinds["up"], kinds.get("sizes")
+    if "row_sizes" in kinds:
+        sizes = kinds["row_sizes"].reshape(-1, *[1] * (down.dim() - 1))
+    elif sizes is not None and sizes.dim() < 2:
+        sizes = sizes.reshape(-1, 1)
+    if "mid" in kinds:  # a convolution in three: the middle one has its width
+        down = torch.einsum("rskl,si->rikl", kinds["mid"].float(), down.float().flatten(1))
+    alpha = float(kinds["alpha"]) if "alpha" in kinds else _stated_alpha(settings, stem, down.shape[0])
+    pieces = split(stem, (down, up, alpha))
+    if not pieces:
+        return {stem: LoraLayer(down, up, alpha, sizes)}
+    if sizes is not None and (len(pieces) > 1 or not by_columns(sizes)):
+        if by_columns(sizes):
+            raise UserError(
+                _("it is a DoRA over several layers in one, {name} for one: their sizes cannot be told apart.").format(
+                    name=plain(stem, limit=120)
+                ),
+                place=plain(str(path)),
+                remedy=_("Use it in ComfyUI or Forge, which merge it into the same layers."),
+                code="lora.dora",
+            )
+        rows = {inner: piece[1] for inner, piece in split(stem, (down, sizes, alpha)).items()}
+    else:
+        rows = dict.fromkeys(pieces, sizes)  # type: ignore[arg-type]
+    return {f"transformer.{inner}": LoraLayer(*piece, rows[inner]) for inner, piece in pieces.items()}
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -104,24 +198,35 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from None
 
 
-def _adapter_settings(metadata: Mapping[str, str]) -> Mapping[str, Any]:
-    """peft's settings by part: ``unet.lora_alpha``, ``unet.alpha_pattern`` and so on."""
+def _adapter_settings(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:
+    """peft's settings by part: ``unet.lora_alpha``, ``unet.alpha_pattern`` and so on; alone in a folder of peft's."""
+    text = metadata.get(DIFFUSERS_KEY)
     try:
-        settings = json.loads(metadata.get(DIFFUSERS_KEY, "{}"))
-    except (ValueError, RecursionError):
+        if text is None:
+            beside = json.loads(path.with_name(PEFT_FILE).read_bytes())
+            return {f"{PEFT_PREFIX}{name}": value for name, value in beside.items()}
+        settings = json.loads(text)
+    except (OSError, ValueError, RecursionError, AttributeError):
         return {}
     return settings if isinstance(settings, dict) else {}
 
 
 def _stated_alpha(settings: Mapping[str, Any], stem: str, rank: int) -> float:
-    """The alpha that diffusers' metadata state for the layer ``stem``; the rank where they say nothing."""
-    part, _dot, path = stem.partition(".")
-    patterns = settings.get(f"{part}.alpha_pattern")
+    """The alpha that settings of peft state for the layer ``stem``; the rank where they say nothing."""
+    if stem.startswith(PEFT_PREFIX):
+        part, path = PEFT_PREFIX, stem.removeprefix(PEFT_PREFIX)
+    else:
+        part, _dot, path = stem.partition(".")
+        part += "."
+    alpha: Any = settings.get(f"{part}lora_alpha")
+    patterns = settings.get(f"{part}alpha_pattern")
     for pattern, own in (patterns if isinstance(patterns, dict) else {}).items():
         if _is_number(own) and (path == pattern or path.endswith(f".{pattern}") or _matches(pattern, path)):
-            return float(own)
-    alpha: Any = settings.get(f"{part}.lora_alpha")
-    return float(alpha) if _is_number(alpha) else float(rank)
+            alpha = own
+            break
+    if not _is_number(alpha):
+        return float(rank)
+    return float(alpha) * (math.sqrt(rank) if settings.get(f"{part}use_rslora") is True else 1.0)
 
 
 def _matches(pattern: str, path: str) -> bool:

@@ -236,17 +236,17 @@ def test_a_check_names_the_part_that_is_missing_before_anything_loads(
     assert wrong(files["clip_l"]) != {}
 
 
-def test_a_check_says_what_the_family_and_its_packed_weights_do_not_go_with(folder: Path, tmp_path: Path) -> None:
+def test_a_check_says_what_the_family_and_its_names_do_not_go_with(folder: Path, tmp_path: Path) -> None:
     config = parse_config(
         {
             "model": {"base": str(folder), "family": "flux"},
             "datasets": [{"path": str(tmp_path)}],
             "network": {"type": "locon", "dora": True},
-            "memory": {"base_weights": "int8"},
+            "saving": {"layout": "kohya"},
         },
         base=None,
         place="test",
     )
     found = {finding.field: finding.code for finding in check_config(config)}
     assert found["network.type"] == "network.no_convolutions"
-    assert found["memory.base_weights"] == "network.dora_base"
+    assert found["saving.layout"] == "saving.dora_layout"

@@ -19,15 +19,15 @@ from lora_tui.errors import UserError
 from lora_tui.families import facts_for
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.kinds import attach
+from lora_tui.trainer.adapters.start import start_from
 from lora_tui.weights.lora_file import file_tensors, write_lora
-from lora_tui.weights.reading import read_lora
 
 CPU = torch.device("cpu")
 
 
 def _attached(**section: Any) -> tuple[Small, Any]:
     module = Small()
-    network = NetworkSection(rank=4, alpha=1.0, **section)
+    network = NetworkSection(**{"rank": 4, "alpha": 1.0, **section})
     adapter = attach(network, {"unet": module}, TARGETS, seed=3, device=CPU)
     generator = torch.Generator().manual_seed(1)
     for layer in adapter.layers.values():
@@ -174,13 +174,22 @@ def test_dora_is_what_other_programs_make_of_its_file() -> None:
     assert adapter.metadata()["ss_network_args"] == {"algo": "lora", "dora_wd": "True"}
 
 
-def test_a_dora_file_is_not_taken_for_a_lora(tmp_path: Path) -> None:
-    """Without its sizes it would draw something else, without a word."""
-    layers = {("unet", path): tensors for (_part, path), tensors in _attached(dora=True)[1].export().items()}
-    path = tmp_path / "dora.safetensors"
-    write_lora(path, file_tensors("sd15", layers, dtype=torch.float32), {})
+def test_a_run_goes_on_from_a_dora_with_its_sizes_and_from_a_lora_with_those_it_gives(tmp_path: Path) -> None:
+    """What is drawn at the start is what the file draws; a DoRA is not taken for a LoRA without a word."""
+    x = torch.randn(3, 6)
+    module, adapter = _attached(dora=True)
+    with torch.no_grad():
+        for layer in adapter.layers.values():
+            layer.dora_scale.mul_(1.5)
+    plain, lora = _attached(alpha=3.0)
+    for name, found in (("dora", adapter), ("lora", lora)):
+        write_lora(tmp_path / name, file_tensors("sd15", found.export(), dtype=torch.float32), {})
+    for name, before in (("dora", module), ("lora", plain)):
+        again, fresh = _attached(dora=True)
+        assert start_from(fresh, str(tmp_path / name), "sd15") == []
+        assert torch.allclose(again(x), before(x), atol=1e-5)
     with pytest.raises(UserError) as caught:
-        read_lora(path)
+        start_from(lora, str(tmp_path / "dora"), "sd15")
     assert caught.value.code == "lora.dora"
 
 
@@ -240,8 +249,6 @@ def test_a_run_goes_on_from_a_file_whatever_its_alpha(
 
 
 def test_a_file_of_other_ranks_is_refused(older: tuple[Path, dict[str, torch.Tensor]]) -> None:
-    from lora_tui.trainer.adapters.start import start_from
-
     path, _tensors = older
     _module, adapter = _attached()
     with pytest.raises(UserError, match="none of its layers"):

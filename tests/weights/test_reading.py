@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lora_tui.errors import UserError
-from lora_tui.weights.reading import layers_by_name, read_lora
+from lora_tui.weights.reading import Stored, layers_by_name, read_lora
 
 PATH = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_k"
 TEXT = "encoder.layers.3.mlp.fc1"
@@ -40,10 +40,10 @@ def _file(path: Path, stem: str, down: str, up: str, metadata: dict[str, str] | 
 def test_a_layer_of_sdxl_under_each_of_its_names(tmp_path: Path, stem: str, down: str, up: str) -> None:
     places = [("unet", PATH), ("text_encoder", TEXT), ("text_encoder_2", TEXT)]
     known = layers_by_name("sdxl", places)
-    ((name, layer),) = read_lora(_file(tmp_path / "a.safetensors", stem, down, up, alpha=3.0)).items()
+    ((name, layer),) = read_lora(_file(tmp_path / "a.safetensors", stem, down, up, alpha=3.0)).layers.items()
     assert known[name] == places[2 if "te2" in stem or "encoder_2" in stem else 0]
     assert (layer.alpha, layer.scale) == (3.0, 0.75)
-    ((_name, bare),) = read_lora(_file(tmp_path / "b.safetensors", stem, down, up)).items()
+    ((_name, bare),) = read_lora(_file(tmp_path / "b.safetensors", stem, down, up)).layers.items()
     assert bare.scale == 1.0
 
 
@@ -56,11 +56,13 @@ def test_alpha_in_the_metadata_of_diffusers(tmp_path: Path) -> None:
     }
     metadata = {"lora_adapter_metadata": json.dumps(settings)}
     for stem, alpha in ((f"unet.{PATH}", 7), (f"unet.{PATH[:-1]}q", 2), (f"text_encoder.{TEXT}", 5)):
-        ((_name, layer),) = read_lora(_file(tmp_path / "a.safetensors", stem, "lora_A", "lora_B", metadata)).items()
+        ((_name, layer),) = read_lora(
+            _file(tmp_path / "a.safetensors", stem, "lora_A", "lora_B", metadata)
+        ).layers.items()
         assert layer.alpha == alpha
     for odd in ("{", "[]", '{"unet.lora_alpha": "x", "unet.alpha_pattern": {"(": 3}}'):
         path = _file(tmp_path / "b.safetensors", f"unet.{PATH}", "lora_A", "lora_B", {"lora_adapter_metadata": odd})
-        assert read_lora(path)[f"unet.{PATH}"].alpha == 4
+        assert read_lora(path).layers[f"unet.{PATH}"].alpha == 4
 
 
 def test_half_a_layer_is_an_error(tmp_path: Path) -> None:
@@ -69,4 +71,4 @@ def test_half_a_layer_is_an_error(tmp_path: Path) -> None:
         read_lora(tmp_path / "half.safetensors")
     assert caught.value.code == "lora.incomplete"
     save_file({"x": DOWN}, tmp_path / "none.safetensors")
-    assert read_lora(tmp_path / "none.safetensors") == {}
+    assert read_lora(tmp_path / "none.safetensors") == Stored({}, ("x",))

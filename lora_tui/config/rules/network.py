@@ -17,6 +17,7 @@ from lora_tui.families.parts import stamp
 from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
 from lora_tui.weights.header.loras import lora_info
+from lora_tui.weights.names import fuses
 
 HIGH_DROPOUT = 0.5
 
@@ -61,14 +62,15 @@ def dora(config: Config) -> Iterator[Finding]:
         "rank_dropout": network.rank_dropout > 0,
         "module_dropout": network.module_dropout > 0,
         "max_norm": network.max_norm > 0,
-        "start_from": bool(network.start_from),
     }
-    if config.memory.base_weights != "full":
+    if fuses(config.model.family, config.saving.layout):
         yield error(
-            "memory.base_weights",
-            _("DoRA reckons with the base model's plain weights, which are not there when they are packed."),
-            _("Set memory.base_weights to full, or network.dora to false."),
-            "network.dora_base",
+            "saving.layout",
+            _("kohya's names for {family} hold several layers in one, for which DoRA's sizes have no meaning.").format(
+                family=facts_for(config.model.family).title
+            ),
+            _("Set saving.layout to auto, which ComfyUI and Forge read, or network.dora to false."),
+            "saving.dora_layout",
         )
     for name in (name for name, on in others.items() if on):
         yield error(
@@ -111,7 +113,14 @@ def start(config: Config) -> Iterator[Finding]:
     ranks, kind, problem = _ranks(str(path), stamp(path))
     network = config.network
     own = {network.rank, network.conv_rank} if network.convolutions else {network.rank}
-    if problem or not ranks or kind not in ("lora", "locon"):
+    if kind == "dora" and not network.dora and not problem:
+        yield error(
+            "network.dora",
+            _("{name} is a DoRA: without its sizes it would be another one.").format(name=plain(path.name)),
+            _("Set network.dora to true, or choose another file."),
+            "network.start_dora",
+        )
+    if problem or not ranks or kind not in ("lora", "locon", "dora"):
         yield error(
             "network.start_from",
             problem or _("{name} holds no plain LoRA.").format(name=plain(path.name)),

@@ -132,7 +132,6 @@ class NetworkSection(Section):
             "whole model, about a third slower. ComfyUI, Forge and A1111 read it; diffusers leaves the sizes out."
         ),
         expert=True,
-        families=("sd15", "sd2", "sdxl"),
         peers=("dora_wd", "use_dora", "weight_decompose"),
     )
     layers: list[str] = option(

@@ -211,6 +211,18 @@ class SavingSection(Section):
     author: str = option("", N_("author"), N_("Author in the file's metadata."), expert=True)
     comment: str = option(
         "", N_("comment"), N_("A note kept in the file's metadata."), expert=True, peers=("training_comment",)
+    layout: Literal["auto", "kohya", "diffusers"] = option(
+        "auto",
+        N_("names of layers"),
+        N_(
+            "Whose names the file uses. Auto: kohya's, and for FLUX those with dots, which ComfyUI, Forge and "
+            "diffusers read. Kohya for FLUX holds query, key and value in one layer as sd-scripts has it, in a file "
+            "twice to three times as large. Diffusers: names with dots and no alpha, the strength being in the numbers."
+        ),
+        labels=(("auto", N_("auto")), ("kohya", "kohya"), ("diffusers", "diffusers")),
+        expert=True,
+        peers=("output_format", "save_format"),
+    )
     )
     trigger: str = option(
         "",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_tui.errors import UserError
+from lora_tui.families.quantized import QuantizedLinear, full_weight
 from lora_tui.text import _, plain
 
 NAME = "dora_scale"
@@ -27,7 +28,7 @@ class Decomposed:
     """
 
     def __init__(self, layer: Any, name: str) -> None:
-        """``layer`` is peft's, ``name`` its adapter's; its base must be a plain linear layer or convolution."""
+        """``layer`` is peft's, ``name`` its adapter's; its base is a linear layer, packed or not, or a convolution."""
         self._layer, self._adapter = layer, name
         self._plain: Callable[..., Tensor] = layer.forward
         self.strength = 1.0
@@ -37,10 +38,10 @@ class Decomposed:
     def norms(self) -> Tensor:
         """Sizes of the columns of W + dW: [1, inputs(, 1, 1)], float32."""
         layer, base = self._layer, self._layer.get_base_layer()
-        with torch.autocast(base.weight.device.type, enabled=False):
-            down, up = layer.lora_A[self._adapter].weight, layer.lora_B[self._adapter].weight
-            own = (up.flatten(1) @ down.flatten(1)).view(base.weight.shape) * layer.scaling[self._adapter]
-            whole = base.weight.float() + own
+        down, up = layer.lora_A[self._adapter].weight, layer.lora_B[self._adapter].weight
+        with torch.autocast(down.device.type, enabled=False):
+            whole = full_weight(base).to(down.device)  # that of a streamed block may be elsewhere before the first step
+            whole = whole + (up.flatten(1) @ down.flatten(1)).view(whole.shape) * layer.scaling[self._adapter]
             found: Tensor = whole.transpose(0, 1).flatten(1).norm(dim=1)
             return found.view(1, -1, *[1] * (whole.dim() - 2)) + torch.finfo(torch.float32).eps
 
@@ -61,16 +62,16 @@ def decompose(layer: Any, name: str, path: str) -> Decomposed:
     """Turn a LoRA layer that adds nothing yet into one of DoRA.
 
     Raises:
-        UserError: its base is of another kind, such as one of 8 or 4 bits.
+        UserError: its base is of another kind.
     """
     base = layer.get_base_layer()
-    if type(base) not in (nn.Linear, nn.Conv2d):
+    if type(base) not in (nn.Linear, nn.Conv2d, QuantizedLinear):
         raise UserError(
-            _("DoRA needs the base model's plain weights, and {layer} is {kind}.").format(
+            _("DoRA needs the base model's weights, and {layer} is {kind}.").format(
                 layer=plain(path), kind=type(base).__name__
             ),
             place="network.dora",
-            remedy=_("Set network.dora to false, or keep the base model in bf16 or fp16."),
+            remedy=_("Set network.dora to false."),
             code="network.dora_base",
         )
     found = Decomposed(layer, name)

@@ -20,6 +20,7 @@ from lora_tui.keyed import keyed_seed
 from lora_tui.trainer.adapters.dora import Decomposed, decompose
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.protocol import Place
+from lora_tui.trainer.memory.share import Share
 from lora_tui.weights.reading import LoraLayer as Stored
 
 NAME = "default"
@@ -72,14 +73,14 @@ class LoraAdapter:
         ]
 
     @contextlib.contextmanager
-    def learning(self, seed: int) -> Iterator[None]:
+    def learning(self, seed: int, share: Share | None = None) -> Iterator[None]:
         if self.dropout.any:
             torch.manual_seed(seed)
-        self.dropout.on = self.dropout.any
+        self.dropout.on, self.dropout.share = self.dropout.any, share
         try:
             yield
         finally:
-            self.dropout.on = False
+            self.dropout.on, self.dropout.share = False, None
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -98,19 +99,26 @@ class LoraAdapter:
             up.mul_(root)
 
     def start_from(self, layers: Mapping[Place, Stored]) -> None:
-        """Begin with what a file adds to these layers, whatever its alpha.
+        """Begin with what a file adds to these layers, whatever its alpha; a DoRA with its sizes, too.
+
+        A DoRA that begins with a LoRA takes the sizes that the weights have with it.
 
         Raises:
-            ValueError: the matrices of a layer have another shape.
+            ValueError: the matrices of a layer have another shape, or sizes that are not trained here.
         """
         for place, stored in layers.items():
-            layer = self.layers[place]
+            layer, dora = self.layers[place], self.decomposed.get(place)
             down, up = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
             if stored.down.numel() != down.numel() or stored.up.numel() != up.numel():
                 raise ValueError(f"{place[1]}: {tuple(stored.down.shape)} for {tuple(down.shape)}")
+            if stored.sizes is not None and (dora is None or stored.sizes.numel() != layer.dora_scale.numel()):
+                raise ValueError(f"{place[1]}: sizes {tuple(stored.sizes.shape)}")
             with torch.no_grad():
                 down.copy_(stored.down.reshape(down.shape))
                 up.copy_(stored.up.reshape(up.shape).float() * (stored.scale / layer.scaling[NAME]))
+                if dora is not None:
+                    sizes = dora.norms() if stored.sizes is None else stored.sizes.reshape(layer.dora_scale.shape)
+                    layer.dora_scale.copy_(sizes)
 
     def export(self) -> dict[Place, dict[str, Tensor]]:
         return {

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from lora_tui.trainer.memory.share import Share
+
 #: (part, dotted path of the base layer)
 Place = tuple[str, str]
 
@@ -35,8 +37,11 @@ class Adapter(Protocol):
         """Draw with it at ``strength``; 0 leaves it out altogether."""
         ...
 
-    def learning(self, seed: int) -> AbstractContextManager[None]:
-        """Work as while it learns, with what is left out at random; the random numbers are those of ``seed``."""
+    def learning(self, seed: int, share: Share | None = None) -> AbstractContextManager[None]:
+        """Work as while it learns, with what is left out at random; the random numbers are those of ``seed``.
+
+        A ``share`` of a batch leaves out what the whole batch does there.
+        """
         ...
 
     def settle(self) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 #: family as the schema calls it -> the module with its names
 NAMES = {
     "flux": "lora_tui.weights.names.flux",
+    "sd3": "lora_tui.weights.names.dotted",
     "sd15": "lora_tui.weights.names.sd15",
     "sd2": "lora_tui.weights.names.sd2",
     "sdxl": "lora_tui.weights.names.sdxl",
 }
+_OTHERS = {("flux", "kohya"): "lora_tui.weights.names.flux_kohya"} | {
+    (family, "diffusers"): "lora_tui.weights.names.dotted" for family in NAMES
+}
+#: ``saving.layout``: the family's own names, kohya's (FLUX.1: several layers in one), or those of diffusers.
+Layout = Literal["auto", "kohya", "diffusers"]
 
 
 class Names(Protocol):
@@ -30,27 +35,20 @@ class Names(Protocol):
         ...
 
 
-def names_for(family: str) -> Names:
-    """The names of ``family``.
+def names_for(family: str, layout: Layout = "auto") -> Names:
+    """The names that files of ``family`` have in ``layout``.
 
     Raises:
         KeyError: there is no such family.
     """
-    return cast(Names, import_module(NAMES[family]))
+    return cast(Names, import_module(_OTHERS.get((family, layout), NAMES[family])))
 
 
-def known_names(family: str, part: str, path: str) -> Iterator[str]:
-    """Every name that a file may have for the layer at dotted ``path`` of ``part``; the family's own comes first.
+def fuses(family: str, layout: Layout) -> bool:
+    """Whether files in ``layout`` hold several of the family's layers in one, see ``weights.flux_fused``."""
+    return (family, layout) == ("flux", "kohya")
 
-    Raises:
-        KeyError: there is no such family or part.
-    """
-    yield names_for(family).tensor_name(part, path, "alpha").removesuffix(".alpha")
-    flat = path.replace(".", "_")
-    yield from {"unet": [f"lora_unet_{flat}"], "transformer": [f"lora_transformer_{flat}"]}.get(part, [])
-    if part == "text_encoder":
-        yield f"lora_te1_text_model_{flat}"
-    for prefix in ("", "base_model.model."):
-        yield f"{prefix}{part}.{path}"
-        if part.startswith("text_encoder"):
-            yield f"{prefix}{part}.text_model.{path}"
+
+def folds(family: str, layout: Layout) -> bool:
+    """Whether the scale stands in the matrices, because readers of ``layout`` look for no alpha beside them."""
+    return layout == "diffusers" and family not in ("flux", "sd3")

@@ -5,10 +5,6 @@ ComfyUI, Forge and diffusers read these, the ``alpha`` beside each pair of matri
 
 from __future__ import annotations
 
-PREFIXES = {"transformer": "transformer.", "text_encoder": "text_encoder.text_model."}
-_KINDS = {"lora_down.weight": "lora_A.weight", "lora_up.weight": "lora_B.weight"}
+from lora_tui.weights.names.dotted import tensor_name
 
-
-def tensor_name(part: str, path: str, kind: str) -> str:
-    """See :meth:`lora_tui.weights.names.Names.tensor_name`."""
-    return f"{PREFIXES[part]}{path}.{_KINDS.get(kind, kind)}"
+__all__ = ["tensor_name"]

@@ -1,0 +1,65 @@
+"""Names and shapes of the tensors of a LoRA file in any layout, before there is one. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lora_tui.weights.names import Layout, folds, fuses, names_for
+from lora_tui.weights.names.flux_original import layer_of, original_of
+
+FEED = 4
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """One layer of an adapter: where it is, its rank and its widths, as ``TargetModule`` has them.
+
+    ``kernel`` is none for a linear layer; ``sizes``: whether a DoRA trains one number for each input.
+    """
+
+    part: str
+    path: str
+    rank: int
+    inputs: int
+    outputs: int
+    kernel: int | None = None
+    sizes: bool = False
+
+
+def file_shapes(family: str, layout: Layout, layers: Iterable[Adapted]) -> Shapes:
+    """Shapes by name, as :func:`lora_tui.weights.lora_file.file_tensors` makes them of such layers."""
+    names = names_for(family, layout)
+    alpha = not folds(family, layout)
+    found: Shapes = {}
+    for layer in _fused(layers) if fuses(family, layout) else layers:
+        ones = (1, 1) if layer.kernel else ()
+        kernel = (layer.kernel,) * 2 if layer.kernel else ()
+        shapes: Shapes = {
+            "lora_down.weight": (layer.rank, layer.inputs, *kernel),
+            "lora_up.weight": (layer.outputs, layer.rank, *ones),
+        }
+        if alpha:
+            shapes["alpha"] = ()
+        if layer.sizes:
+            shapes["dora_scale"] = (1, layer.inputs, *ones)
+        found |= {names.tensor_name(layer.part, layer.path, kind): shape for kind, shape in shapes.items()}
+    return found
+
+
+def _fused(layers: Iterable[Adapted]) -> Iterable[Adapted]:
+    """Several of diffusers' layers of the transformer as one of the original layout; their ranks add up."""
+    ranks: dict[str, int] = {}
+    first: dict[str, Adapted] = {}
+    for layer in layers:
+        if layer.part != "transformer":
+            yield layer
+            continue
+        original, _place = original_of(layer.path)
+        ranks[original] = ranks.get(original, 0) + layer.rank
+        first.setdefault(original, layer)
+    for original, layer in first.items():
+        count = len(layer_of(original))
+        outputs = layer.outputs if count == 1 else layer.inputs * (3 + FEED * (count - 3))
+        yield Adapted(layer.part, original, ranks[original], layer.inputs, outputs)
