@@ -85,7 +85,7 @@ def _check(args: argparse.Namespace) -> int:
             purpose=purpose,
             trigger=trigger,
             decode=not args.quick,
-            closeups=seen_as_closeups(image.path for image in scan.images),
+            closeups=seen_as_closeups(scan.images),
             on_progress=progress.update,
         )
     if args.json:

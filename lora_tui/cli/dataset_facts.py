@@ -73,7 +73,7 @@ def _coverage(args: argparse.Namespace, opened: Opener) -> int:
 
     _config, scan, project = opened(args)
     purpose = checked_purpose(args.purpose) if args.purpose else (project.purpose if project else "")
-    seen = sure_tags((image.path for image in scan.images), SURE)
+    seen = sure_tags(scan.images, SURE)
     found = coverage([_text_of(image) for image in scan.images], purpose=purpose, scores=seen)
     if args.json:
         print_json(_plain_coverage(found, purpose))

@@ -321,6 +321,13 @@ def _say(outcome: Outcome, session: Session, args: argparse.Namespace) -> None:
             outcome.skipped,
         )
         note(told.format(number=count(outcome.skipped)))
+    if outcome.cropped:
+        told = ngettext(
+            "{number} image was looked at as it is cropped by hand",
+            "{number} images were looked at as they are cropped by hand",
+            outcome.cropped,
+        )
+        note(told.format(number=count(outcome.cropped)))
     if outcome.empty:
         told = ngettext(
             "{number} image got no tag; its caption stays",

@@ -76,17 +76,19 @@ def open_upright(
     background: tuple[int, int, int] = WHITE,
     at_least: Size | None = None,
     planned: ImageFacts | None = None,
+    part: Box | None = None,
 ) -> Image.Image:
     """The whole image as RGB, turned upright by its EXIF orientation, transparency laid over ``background``.
 
     Args:
         at_least: a JPEG may be decoded at a fraction of its size that still covers this (upright) size.
         planned: facts that must still hold; None for a look at whatever is there.
+        part: nothing but this of it, px of the upright image; ``at_least`` is the part's size then.
 
     Raises:
         UserError: as :func:`load_image`.
     """
-    return _look(path, background, at_least, planned)[0]
+    return _look(path, background, at_least, planned, part)[0]
 
 
 def look_at(path: Path, at_least: Size, part: Box | None = None) -> tuple[Image.Image, bool]:

@@ -16,11 +16,12 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lora_tui.dataset.buckets import Box
 from lora_tui.dataset.verdicts import crashed
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
@@ -50,8 +51,8 @@ class Apart:
         self._model, self._device = model, device
         self._ahead = AT_FIRST
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._asked: dict[int, tuple[Path, str]] = {}
-        self._suspects: deque[tuple[int, Path, str]] = deque()
+        self._asked: dict[int, tuple[Path, str, Box | None]] = {}
+        self._suspects: deque[tuple[int, Path, str, Box | None]] = deque()
         self._alone: int | None = None
         self._deaths = self._riddles = 0
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -112,16 +113,16 @@ class Apart:
         """Whether to wait for an answer before another image is given."""
         return bool(self._suspects) or self._alone in self._asked or self.under_way >= self._ahead
 
-    def give(self, number: int, path: Path, prompt: str) -> None:
-        """Ask about one image.
+    def give(self, number: int, path: Path, prompt: str, part: Box | None = None) -> None:
+        """Ask about one image, or about a part of it.
 
         Raises:
             UserError: the last process died, and no other can be started.
         """
         if self._gone:
             self._start()
-        self._asked[number] = path, prompt
-        self._write([number, base64.b64encode(os.fsencode(path)).decode("ascii"), prompt])
+        self._asked[number] = path, prompt, part
+        self._write([number, base64.b64encode(os.fsencode(path)).decode("ascii"), prompt, part and astuple(part)])
 
     def no_more(self) -> None:
         """Say that no image follows."""
@@ -184,7 +185,7 @@ class Apart:
         status = self._end()
         found = None
         if alone:
-            number, (path, _prompt) = self._asked.popitem()
+            number, (path, _prompt, _part) = self._asked.popitem()
             found = number, crashed(path, status)
         self._suspects.extendleft((number, *asked) for number, asked in reversed(self._asked.items()))
         self._asked.clear()

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import AutoProcessor, BlipForConditionalGeneration
 
+from lora_tui.dataset.buckets import Box
 from lora_tui.tagging.cache import Answer
 from lora_tui.tagging.tagger import Device
 from lora_tui.tagging.transformers_model import chosen_device, cleaned, in_parts, loaded, picture
@@ -38,9 +39,9 @@ class BlipTagger:
         self.batch = device.batch or (16 if self._device.type == "cuda" else 1)
         self.told = str(self._device)
 
-    def prepare(self, path: Path, prompt: str) -> Any:
+    def prepare(self, path: Path, prompt: str, part: Box | None = None) -> Any:
         """The picture as the model's own preparation takes it."""
-        return picture(path)
+        return picture(path, part)
 
     def answer(self, prepared: Sequence[Any]) -> list[Answer]:
         """A caption of each picture; empty where the model has nothing to say."""

@@ -21,12 +21,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lora_tui.errors import UserError
 from lora_tui.tagging.rows import Row
 from lora_tui.tagging.vocabulary import Vocabulary
 from lora_tui.text import _, plain
+
+if TYPE_CHECKING:
+    from lora_tui.dataset.buckets import Box
 
 MOST_BYTES = 4_000_000_000
 """Of the file; the answers that were stored longest ago are removed first, a tenth at a time."""
@@ -156,7 +159,7 @@ class AnswerCache:
         """What a model answered; none when it never did.
 
         Args:
-            image: digest of its content.
+            image: the key of what the model saw, see :func:`key_of`.
             asked: digest of what it was asked, for models that read a prompt.
         """
         if self._database is None or not model:
@@ -360,6 +363,11 @@ def digest_of_parts(parts: Iterable[str | bytes]) -> bytes:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         whole.update(len(data).to_bytes(8, "little") + data)
     return whole.digest()
+
+
+def key_of(digest: bytes, part: Box | None) -> bytes:
+    """What an image is kept by: the digest of its file, and the part of it that was looked at."""
+    return digest if part is None else digest_of_parts((digest, f"{part.left},{part.top},{part.right},{part.bottom}"))
 
 
 def stamp_of(path: Path) -> Stamp:

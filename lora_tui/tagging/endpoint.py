@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from lora_tui.dataset.buckets import Size
+from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.load import open_upright
 from lora_tui.errors import UserError
 from lora_tui.tagging.cache import Answer
@@ -79,14 +79,14 @@ class EndpointTagger:
         self.threads = int(settings["parallel"])
         self.told = plain(urlsplit(self._url).netloc)
 
-    def prepare(self, path: Path, prompt: str) -> str:
+    def prepare(self, path: Path, prompt: str, part: Box | None = None) -> str:
         """The caption of one image: all of the work happens here, in as many threads as requests are wanted.
 
         Raises:
             UserError: the image cannot be read, or the server has no caption for it.
             FatalError: the server is not there, or will answer no image.
         """
-        body = self._body(path, prompt)
+        body = self._body(path, prompt, part)
         for attempt in range(self._settings["retries"] + 1):
             try:
                 text = self._asked(body)
@@ -106,12 +106,12 @@ class EndpointTagger:
         """The captions as they are."""
         return list(prepared)
 
-    def _body(self, path: Path, prompt: str) -> bytes:
+    def _body(self, path: Path, prompt: str, part: Box | None) -> bytes:
         content = [
             {"type": "text", "text": prompt},
             {
                 "type": "image_url",
-                "image_url": {"url": "data:image/jpeg;base64," + _jpeg(path, self._settings["side"])},
+                "image_url": {"url": "data:image/jpeg;base64," + _jpeg(path, self._settings["side"], part)},
             },
         ]
         return json.dumps(
@@ -252,11 +252,11 @@ def address(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
-def _jpeg(path: Path, side: int) -> str:
+def _jpeg(path: Path, side: int, part: Box | None) -> str:
     """The picture as a JPEG no larger than ``side`` px, in base64."""
     from PIL import Image
 
-    image = open_upright(path, at_least=Size(side, side))
+    image = open_upright(path, at_least=Size(side, side), part=part)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     held = io.BytesIO()
     image.save(held, "JPEG", quality=92)

@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lora_tui.dataset.buckets import Box
 from lora_tui.dataset.facts import read_facts
 from lora_tui.dataset.verdicts import Verdicts
 from lora_tui.errors import UserError
 from lora_tui.tagging.apart import Apart
-from lora_tui.tagging.cache import Answer, AnswerCache, Stamp, digest_of_parts, read_digest, stamp_of
+from lora_tui.tagging.cache import Answer, AnswerCache, Stamp, digest_of_parts, key_of, read_digest, stamp_of
 from lora_tui.tagging.hub import StoppedError
 from lora_tui.tagging.models import Model
 from lora_tui.tagging.tagger import Device
@@ -35,11 +36,13 @@ class Target:
     Attributes:
         number: of its entry.
         prompt: what the model is asked; empty for models that are asked nothing.
+        part: the part of the image that is trained, px of the upright image; none for the whole.
     """
 
     number: int
     path: Path
     prompt: str = ""
+    part: Box | None = None
 
 
 @dataclass
@@ -130,18 +133,18 @@ class _Run:
             if isinstance(known, UserError):
                 self._failed(target.number, known)
                 continue
-            stamp, digest = known
+            stamp, image = known[0], key_of(known[1], target.part)
             asked = digest_of_parts((target.prompt,)) if target.prompt else b""
-            kept = None if again else self._cache.get(self._kept_as, digest, asked)
+            kept = None if again else self._cache.get(self._kept_as, image, asked)
             if kept is not None:
                 self.found.kept += 1
                 self._answered(target.number, kept)
                 continue
-            self._keys[target.number] = target.path, stamp, digest, asked
+            self._keys[target.number] = target.path, stamp, image, asked
             if self._apart is None:
                 self._tell("loading")
                 self._apart = stack.enter_context(Apart(self._model, self._device))
-            self._apart.give(target.number, target.path, target.prompt)
+            self._apart.give(target.number, target.path, target.prompt, target.part)
             while self._apart.is_full:
                 self._take(POLL_SECONDS)
             self._take(0)
@@ -162,11 +165,11 @@ class _Run:
             if answer == "":
                 self._failed(number, UserError(_("The model answered nothing."), code="tagger.empty"))
                 continue
-            path, stamp, digest, asked = self._keys.pop(number)
+            path, stamp, image, asked = self._keys.pop(number)
             if not _is_as_before(path, stamp):  # nobody knows which of the pictures the model has seen
                 self._failed(number, _changed(path))
                 continue
-            self._cache.put(self._kept_as, digest, answer, asked)
+            self._cache.put(self._kept_as, image, answer, asked)
             self._answered(number, answer)
 
     def _answered(self, number: int, answer: Answer) -> None:

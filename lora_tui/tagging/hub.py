@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-import os
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.hub import Progress, cache_folder, failure, snapshot, watched
+from lora_tui.hub import StoppedError as StoppedError
 from lora_tui.text import _, plain
 
-Progress = Callable[[str, int, int, str], None]
-"""Told the phase, how much is done, of how much, and what is in hand."""
-
-
 _PART = re.compile(r"(?P<head>.+-)\d{5}-of-(?P<all>\d{5})(?P<ending>\.[a-z]+)")
-
-
-class StoppedError(Exception):
-    """Somebody asked to stop while something was fetched."""
 
 
 def is_hub_name(text: str) -> bool:
@@ -36,15 +28,15 @@ def cached(name: str, needed: Sequence[str]) -> Path | None:
 
     The cache is read as it lies on disk, so that a model which was fetched once is found without any library.
     """
-    folder = _cache() / ("models--" + name.replace("/", "--"))
+    place = snapshot(name)
+    if place is None:
+        return None
     try:
-        revision = (folder / "refs" / "main").read_text("ascii").strip()
-        snapshot = folder / "snapshots" / revision
-        held = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
-    except (OSError, ValueError):
+        held = [path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()]
+    except OSError:
         return None
     whole = all(any(fnmatch(one, want) for one in held) for want in needed) and not _lacks_parts(held)
-    return snapshot if whole else None
+    return place if whole else None
 
 
 def _lacks_parts(files: Sequence[str]) -> bool:
@@ -61,7 +53,7 @@ def snapshots() -> list[tuple[str, Path]]:
     """The models in the hub's cache: their names and the folders of their newest files. No network."""
     found = []
     try:
-        folders = sorted(_cache().glob("models--*--*"))
+        folders = sorted(cache_folder().glob("models--*--*"))
     except OSError:
         return []
     for folder in folders:
@@ -112,7 +104,10 @@ def fetched(
         place = Path()
         for number, file in enumerate(wanted, 1):
             shown = f"{name}: {file} ({number}/{len(wanted)})"
-            options = _watched(hf_hub_download, shown, on_progress, should_stop)
+            if on_progress is not None:
+                on_progress("fetching", 0, 0, shown)
+            told = None if on_progress is None else partial(_tell, on_progress, shown)
+            options = watched(hf_hub_download, told, should_stop)
             place = Path(hf_hub_download(name, file, **options))
             for _part in Path(file).parts:
                 place = place.parent
@@ -120,14 +115,12 @@ def fetched(
     except (UserError, StoppedError):
         raise
     except Exception as error:  # a mirror may answer anything, and the library believes it
-        reason = str(error).strip().splitlines()
-        raise UserError(
-            _("{name} could not be fetched from the hub: {reason}").format(
-                name=plain(name), reason=plain(reason[0] if reason else type(error).__name__, limit=200)
-            ),
-            remedy=_("Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN opens gated models)."),
-            code="tagger.download",
-        ) from error
+        message, remedy = failure(name, error)
+        raise UserError(message, remedy=remedy, code="tagger.download") from error
+
+
+def _tell(on_progress: Progress, shown: str, done: int, total: int) -> None:
+    on_progress("fetching", done, total, shown)
 
 
 def missing_library(name: str, extra: str = "tag") -> UserError:
@@ -139,42 +132,3 @@ def missing_library(name: str, extra: str = "tag") -> UserError:
         remedy=_("Install it with: {command}").format(command=install_command(extra)),
         code=f"missing.{extra}",
     )
-
-
-def _cache() -> Path:
-    """Where the hub's library keeps models, by the variables that it obeys."""
-    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
-        if value := os.environ.get(variable):
-            return Path(os.path.expandvars(value)).expanduser() / below
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "huggingface" / "hub"
-
-
-def _watched(
-    download: Callable[..., Any],
-    shown: str,
-    on_progress: Progress | None,
-    should_stop: Callable[[], bool] | None,
-) -> dict[str, Any]:
-    """What makes the library tell how far it is; older ones cannot."""
-    if on_progress is not None:
-        on_progress("fetching", 0, 0, shown)
-    if "tqdm_class" not in inspect.signature(download).parameters:
-        return {}
-    from huggingface_hub.utils import tqdm
-
-    class Bar(tqdm):  # type: ignore[misc]
-        """A bar that draws nothing and tells the caller."""
-
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options | {"disable": True})
-            self.told = int(options.get("initial") or 0)
-
-        def update(self, n: float | None = 1) -> None:
-            if should_stop is not None and should_stop():
-                raise StoppedError
-            self.told += int(n or 0)
-            if on_progress is not None:
-                on_progress("fetching", self.told, int(self.total or 0), shown)
-
-    return {"tqdm_class": Bar}

@@ -16,8 +16,9 @@ from operator import neg, sub
 from lora_tui.captions.corpus import Corpus
 from lora_tui.captions.operations.base import Context, changed_document
 from lora_tui.captions.transaction import Preview
+from lora_tui.dataset.parts import Parts
 from lora_tui.errors import UserError
-from lora_tui.tagging.cache import AnswerCache, digest_of_parts
+from lora_tui.tagging.cache import AnswerCache, digest_of_parts, key_of
 from lora_tui.tagging.hub import StoppedError
 from lora_tui.tagging.models import Model, resolve
 from lora_tui.tagging.request import Request
@@ -188,6 +189,7 @@ def load_kept(
         outcome = Outcome()
         chosen += [(part, number) for number in chosen_images(corpus, numbers, request, outcome)]
         kept.skipped += outcome.skipped + len(outcome.failed)
+    trained = [Parts(corpus.root) for corpus, _numbers in parts]
     with AnswerCache() as cache:
         if cache.problem:
             raise UserError(
@@ -203,10 +205,10 @@ def load_kept(
                     on_progress(done, len(chosen))
             answers = []
             for model, kept_as in zip(models, known, strict=True):
-                target = target_of(parts[part][0], number, model, request)
+                target = target_of(parts[part][0], number, model, request, trained[part])
                 digest = cache.digest(target.path)
                 asked = digest_of_parts((target.prompt,)) if target.prompt else b""
-                answers.append(None if digest is None else cache.get(kept_as, digest, asked))
+                answers.append(None if digest is None else cache.get(kept_as, key_of(digest, target.part), asked))
             if any(answer is None or answer == "" for answer in answers):
                 kept.lacking += 1
                 continue

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime as ort
 from PIL import Image
 
-from lora_tui.dataset.buckets import Size
+from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.load import open_upright
 from lora_tui.errors import UserError
 from lora_tui.tagging.cache import Answer
@@ -63,13 +63,13 @@ class OnnxTagger:
         self.threads = min(8, os.cpu_count() or 2) if on_gpu else 2
         self._output = _the_output(self._session, description, tags)
 
-    def prepare(self, path: Path, prompt: str) -> NDArray[Any]:
+    def prepare(self, path: Path, prompt: str, part: Box | None = None) -> NDArray[Any]:
         """The picture as bytes, (height, width, 3) in the model's order of colours.
 
         Raises:
             UserError: the image cannot be read.
         """
-        return _pixels(path, self._description, self._size)
+        return _pixels(path, self._description, self._size, part)
 
     def answer(self, prepared: Sequence[NDArray[Any]]) -> list[Answer]:
         """The scores of some pictures; when the memory is not enough, of half as many at a time from now on.
@@ -132,10 +132,10 @@ def _row(scores: NDArray[np.float32]) -> Row:
     return Row(array("I", places.astype(np.uint32).tobytes()), array("f", kept.astype(np.float32).tobytes()))
 
 
-def _pixels(path: Path, description: Description, size: tuple[int, int]) -> NDArray[Any]:
+def _pixels(path: Path, description: Description, size: tuple[int, int], part: Box | None) -> NDArray[Any]:
     width, height = size
     wanted = Size(width * _SPARE, height * _SPARE)
-    image = open_upright(path, background=description.background, at_least=wanted)
+    image = open_upright(path, background=description.background, at_least=wanted, part=part)
     fit = description.fit
     if fit == "pad" and image.width * height != image.height * width:
         image = _padded(image, width / height, description.background)

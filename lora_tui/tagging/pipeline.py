@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lora_tui.dataset.buckets import Box
 from lora_tui.errors import UserError
 from lora_tui.tagging.cache import Answer
 from lora_tui.tagging.tagger import FatalError, Tagger
@@ -17,11 +18,12 @@ Failed = Callable[["Item", UserError], None]
 
 @dataclass(frozen=True)
 class Item:
-    """One image to be looked at: its number for the caller, its file, and what the model is asked."""
+    """One image to be looked at: its number for the caller, its file, what the model is asked, and which part of it."""
 
     number: int
     path: Path
     prompt: str = ""
+    part: Box | None = None
 
 
 class Source(Protocol):
@@ -78,7 +80,7 @@ def _until_fatal(tagger: Tagger) -> Callable[[Item], Any]:
         if fatal:
             raise fatal[0]
         try:
-            return tagger.prepare(item.path, item.prompt)
+            return tagger.prepare(item.path, item.prompt, item.part)
         except FatalError as error:
             fatal.append(error)
             raise

@@ -19,6 +19,7 @@ from lora_tui.captions.query.predicates import TAGGER
 from lora_tui.captions.transaction import Preview, Session, preview
 from lora_tui.captions.view import captions_of
 from lora_tui.dataset.notes import NotesBelow
+from lora_tui.dataset.parts import Parts
 from lora_tui.errors import UserError
 from lora_tui.tagging import prompts
 from lora_tui.tagging.cache import Answer, AnswerCache, keeping_failed
@@ -48,6 +49,7 @@ class Outcome:
         models: how each fared.
         wanted: images that were to be tagged.
         skipped: images that have a caption and were left alone for that.
+        cropped: images of which a part was looked at, the one that a person chose for training.
         failed: images without the answer of some model, and why; their captions stay as they are.
         empty: images of which nothing was said; their captions stay, too.
         preview: what changes in captions; none when the run was stopped before.
@@ -58,6 +60,7 @@ class Outcome:
     models: list[Gathered] = field(default_factory=list)
     wanted: int = 0
     skipped: int = 0
+    cropped: int = 0
     failed: dict[int, UserError] = field(default_factory=dict)
     empty: list[int] = field(default_factory=list)
     preview: Preview | None = None
@@ -179,8 +182,12 @@ def _found(row: Row, vocabulary: Vocabulary) -> list[Found]:
     return [Found(vocabulary.names[place], score, vocabulary.categories[place], place) for place, score in pairs]
 
 
-def target_of(corpus: Corpus, number: int, model: Model, request: Request) -> Target:
-    """An image as a model is asked about it."""
+def target_of(corpus: Corpus, number: int, model: Model, request: Request, parts: Parts) -> Target:
+    """An image as a model is asked about it: that part of it which the trainer will see.
+
+    Raises:
+        UserError: what is noted of it cannot be read.
+    """
     entry = corpus.entries[number]
     prompt = ""
     if model.kind == "endpoint":
@@ -190,7 +197,7 @@ def target_of(corpus: Corpus, number: int, model: Model, request: Request) -> Ta
             name=PurePosixPath(entry.name).stem,
             trigger=request.trigger,
         )
-    return Target(number, Path(entry.root) / entry.name, prompt)
+    return Target(number, Path(entry.root) / entry.name, prompt, parts.of(entry.name))
 
 
 def together(
@@ -236,6 +243,7 @@ class _Heard:
     ) -> None:
         self._corpus, self._request, self._chosen = corpus, request, chosen
         self._on_progress, self._should_stop, self._on_warning = on_progress, should_stop, on_warning
+        self._parts = Parts(corpus.root)
         self._rows: list[tuple[Vocabulary, dict[int, Row]]] = []  # of what was found, small
         self._texts: list[dict[int, str]] = []
 
@@ -251,6 +259,7 @@ class _Heard:
             prompts.check(self._request.endpoint.prompt)
             self._warn_of_eavesdroppers()
         outcome.wanted = len(self._chosen)
+        outcome.cropped = sum(self._parts.of(self._corpus.entries[number].name) is not None for number in self._chosen)
         for model in models:
             found = self.ask(model, self._taking(model))
             outcome.models.append(found)
@@ -303,7 +312,7 @@ class _Heard:
         return take
 
     def _target(self, number: int, model: Model) -> Target:
-        return target_of(self._corpus, number, model, self._request)
+        return target_of(self._corpus, number, model, self._request, self._parts)
 
     def _warn_of_eavesdroppers(self) -> None:
         endpoint = self._request.endpoint

@@ -30,6 +30,7 @@ def summary(outcome: Outcome, corpus: Corpus, *, most_tags: int = 50) -> dict[st
         ],
         "wanted": outcome.wanted,
         "skipped": outcome.skipped,
+        "cropped": outcome.cropped,
         "images": seen.images if seen is not None else 0,
         "occurrences": seen.occurrences if seen is not None else 0,
         "empty": [names[number] for number in outcome.empty],

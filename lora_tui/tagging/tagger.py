@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lora_tui.dataset.buckets import Box
 from lora_tui.errors import UserError
 from lora_tui.tagging.cache import Answer
 
@@ -53,11 +54,12 @@ class Tagger(Protocol):
     threads: int
     told: str
 
-    def prepare(self, path: Path, prompt: str) -> Any:
+    def prepare(self, path: Path, prompt: str, part: Box | None = None) -> Any:
         """A picture made ready; called in several threads.
 
         Args:
             prompt: what the model is asked about it; empty for models that are asked nothing.
+            part: look at nothing but this of it, px of the upright image.
 
         Raises:
             UserError: this image cannot be read; the others can.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lora_tui.dataset.buckets import Size
+from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.load import open_upright
 from lora_tui.errors import UserError
 from lora_tui.tagging.clean import caption_text
@@ -62,9 +62,9 @@ def loaded(folder: Path, model_class: Any, processor_class: Any, dtype: torch.dt
     return model.eval(), processor
 
 
-def picture(path: Path) -> Any:
-    """An image upright and without transparency."""
-    image = open_upright(path, at_least=Size(_SIDE, _SIDE))
+def picture(path: Path, part: Box | None = None) -> Any:
+    """An image, or a part of it, upright and without transparency."""
+    image = open_upright(path, at_least=Size(_SIDE, _SIDE), part=part)
     if max(image.size) > 2 * _SIDE:
         image.thumbnail((_SIDE, _SIDE))
     return image

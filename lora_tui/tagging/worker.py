@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lora_tui.dataset.buckets import Box
 from lora_tui.dataset.facts import read_facts
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
@@ -49,8 +50,9 @@ class _Asked:
 
     def _read(self) -> None:
         for line in sys.stdin.buffer:
-            number, path, prompt = json.loads(line)
-            self._lines.put(Item(number, Path(os.fsdecode(base64.b64decode(path))), prompt))
+            number, path, prompt, part = json.loads(line)
+            file = Path(os.fsdecode(base64.b64decode(path)))
+            self._lines.put(Item(number, file, prompt, Box(*part) if part else None))
         self._lines.put(None)
 
 

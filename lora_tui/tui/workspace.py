@@ -286,7 +286,7 @@ def check_images(
         purpose=project.purpose if project else "",
         trigger=config.saving.trigger or (project.trigger if project else ""),
         decode=decode,
-        closeups=seen_as_closeups((image.path for image in images.scan.images), should_stop),
+        closeups=seen_as_closeups(images.scan.images, should_stop),
         should_stop=should_stop,
     )
     return Images.of(images.scan, problems, images.stamp, decoded=decode)

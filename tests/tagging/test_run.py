@@ -24,6 +24,8 @@ from lora_tui.captions.provenance import Provenance
 from lora_tui.captions.query.facts import Context
 from lora_tui.captions.query.query import parse_query
 from lora_tui.captions.transaction import Session
+from lora_tui.dataset.buckets import Box, Size
+from lora_tui.dataset.notes import Crop, change_notes
 from lora_tui.errors import UserError
 from lora_tui.tagging.filter_scores import FilterScores
 from lora_tui.tagging.hub import StoppedError
@@ -110,6 +112,32 @@ def test_filters_know_who_wrote_and_what_was_thought(data: Path, wd: Path) -> No
     assert found("score(not a tag of it)<1") == []
     Image.new("RGB", (40, 40), "blue").save(data / "sub" / "red.png")
     assert found("score(red_theme)<1") == ["blue.png", "green.jpg"]  # another picture now, which nobody has seen
+
+
+def test_a_model_sees_the_part_that_is_trained_and_is_asked_anew_about_another(data: Path, wd: Path) -> None:
+    with Image.new("RGB", (128, 64), "blue") as wide:
+        wide.paste("red", (0, 0, 64, 64))
+        wide.save(data / "sub" / "red.png")
+
+    def cropped(box: Box | None) -> None:
+        crop = None if box is None else Crop(box, Size(128, 64))
+        change_notes(data, lambda notes: notes.with_crop("sub/red.png", crop))
+
+    def answered() -> tuple[str, int, int]:
+        outcome = tagged(data, asked(wd, existing="replace"))
+        return texts(data)["red"], outcome.cropped, outcome.models[0].kept
+
+    session = opened(data)
+    context = Context(history=Provenance(session), scores=FilterScores(session.corpus))
+    cropped(Box(0, 0, 64, 64))
+    assert answered() == (RED, 1, 0)
+    assert len(list(parse_query("score(red_theme)>.9").select(session.corpus, context))) == 1
+    cropped(Box(64, 0, 128, 64))
+    assert answered() == ("blue theme, 1girl", 1, 2)  # of the others nothing new is asked
+    cropped(Box(0, 0, 64, 64))
+    assert answered() == (RED, 1, 3)
+    change_notes(data, lambda notes: notes.with_crop("sub/red.png", Crop(Box(0, 0, 9, 9), Size(10, 10))))
+    assert answered()[1:] == (0, 2)  # a crop of another image: the whole is trained, and looked at
 
 
 def test_a_review_ends_when_a_tagger_changes_the_caption(data: Path, wd: Path) -> None:

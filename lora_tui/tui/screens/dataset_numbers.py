@@ -86,7 +86,7 @@ def _aspects(
 
     paths = [str(image.path) for image in images]
     texts = sets.texts(should_stop)
-    seen = sure_tags((image.path for image in images), SURE, should_stop)
+    seen = sure_tags(images, SURE, should_stop)
     captions = (texts.get(path, "") for path in paths)
     found = coverage(takewhile(lambda _text: not should_stop(), captions), purpose=purpose, scores=seen)
     rows: list[Row] = []
