@@ -112,6 +112,7 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.cli.train import checkpoint_files
     from lora_tui.runs.gpu_memory import gpu_memory_of
+    from lora_tui.runs.memory_policy import reached_by
     from lora_tui.runs.record import read_record
     from lora_tui.runs.status import inspect
     from lora_tui.text.formats import bytes_text
@@ -138,6 +139,9 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
             say(text.format(number=one.index, now=bytes_text(one.now), most=bytes_text(one.most)))
         else:
             say(_("memory on GPU {number}: {most} at most").format(number=one.index, most=bytes_text(one.most)))
+    reached = reached_by(chosen)
+    if reached is not None and (sentence := reached.sentence()):
+        say(sentence)
     say(str(chosen.root))
     for path, size in files:
         say(f"  {path.relative_to(chosen.root)}  {bytes_text(size)}")

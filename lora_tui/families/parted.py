@@ -7,11 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from lora_tui.families.protocol import Releasable, Storage
+from lora_tui.families.stored import put_anew
+
 
 class Parted:
     """The part of a :class:`lora_tui.families.protocol.Model` that moves what is in memory."""
 
     device: torch.device
+    storage: Storage
+    aside: frozenset[Releasable] = frozenset()
 
     def loaded(self) -> list[nn.Module]:
         """The parts in memory now; each family's own."""
@@ -24,7 +29,28 @@ class Parted:
 
     def unpark(self) -> None:
         for part in self.loaded():
-            part.to(self.device)
+            part.to(getattr(part, "place", self.device))
+
+    def keep(self, storage: Storage) -> None:
+        """See :class:`lora_tui.families.protocol.Model`."""
+        self.storage = storage
+        for part in self.loaded():
+            if hasattr(part, "streamable"):
+                put_anew(part, storage, self.device)
+
+    def put_aside(self, *parts: Releasable) -> None:
+        """See :class:`lora_tui.families.protocol.Model`."""
+        new = set(parts) - self.aside
+        self.aside |= new
+        self.release(*new)
+
+    def release(self, *parts: Releasable) -> None:
+        """Forget these parts; each family's own."""
+
+    def placed(self, part: Releasable, module: nn.Module) -> Any:
+        """``module``, of ``part``, where that works."""
+        module.place = torch.device("cpu") if part in self.aside else self.device  # type: ignore[assignment]
+        return module.to(module.place)  # type: ignore[arg-type]
 
     def empty_cache(self) -> None:
         """Give memory of parts that are gone back to the device."""

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 #: Named tensors, each with the batch as its first dimension. Only the family knows the names.
 Tensors = dict[str, "Tensor"]
-#: Large parts that leave memory when nothing needs them any more; ``frozen_text`` are the encoders that never learn.
-Releasable = Literal["vae", "text_encoders", "frozen_text"]
+#: Large parts that leave memory when nothing needs them any more; ``frozen_text`` are the encoders that never learn,
+#: ``network`` is what draws.
+Releasable = Literal["vae", "text_encoders", "frozen_text", "network"]
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,20 @@ class Model(Protocol):
 
         Streamed blocks are always among them. It may be called again with another share.
         """
+        ...
+
+    def keep(self, storage: Storage) -> None:
+        """Keep the network that draws as ``storage`` says from now on, also when it is loaded and adapters learn on it.
+
+        No gradients may wait. What is packed already is not packed again.
+
+        Raises:
+            torch.OutOfMemoryError: there is no room for that; another call may have more luck.
+        """
+        ...
+
+    def put_aside(self, *parts: Releasable) -> None:
+        """Have these parts, of which none learns, work on the processor from now on; slowly, and for good."""
         ...
 
     def loaded(self) -> list[nn.Module]:

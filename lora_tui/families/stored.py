@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from lora_tui.families.parted import frozen
 from lora_tui.families.protocol import Storage
 from lora_tui.families.quantized import quantize_linears
 from lora_tui.families.streamed import StreamedBlocks
@@ -29,12 +28,27 @@ def put(
         layers: names of the linear layers that may be packed.
         blocks: what may be streamed, in the order of the forward pass.
     """
-    frozen(network)
+    network.requires_grad_(False).eval()
+    network.packable, network.streamable = frozenset(layers), tuple(blocks)
+    return put_anew(network, storage, device)
+
+
+def put_anew(network: Any, storage: Storage, device: torch.device) -> Any:
+    """Keep a ``network`` that was :func:`put` somewhere in another way; adapters may be attached, and stay as they are.
+
+    What is packed already stays so. No gradients may wait. It may be called again after it failed for want of memory.
+    """
+    stream: StreamedBlocks | None = network.__dict__.pop("stream", None)
+    if stream is not None:
+        stream.stop()
+    visiting = [network.streamable[number] for number in storage.visiting(len(network.streamable))]
+    for block in visiting:  # first of all, which makes room
+        block.to("cpu")
     if storage.weights != "full":
-        quantize_linears(network, storage.weights, lambda name: name in layers, device=device)
-    if storage.streamed:
-        visiting = [blocks[number] for number in storage.visiting(len(blocks))]
-        for block in visiting:
-            block.to("cpu")  # where packing took place on the device
+        names = network.packable
+        quantize_linears(network, storage.weights, lambda name: name.removesuffix(".base_layer") in names, device=device)
+        for block in visiting:  # packing took place on the device
+            block.to("cpu")
+    if visiting:
         network.stream = StreamedBlocks(visiting, device)
     return network.to(device)

@@ -34,10 +34,16 @@ class RenderRequest:
 class Renderer:
     """Draws with a family's model on its device. The starting noise comes from the CPU: equal on every device."""
 
-    def __init__(self, model: Model, schedule: Mapping[str, Any] | None = None) -> None:
-        """``schedule`` replaces the model's own noise schedule, where it is trained for another."""
+    def __init__(
+        self, model: Model, schedule: Mapping[str, Any] | None = None, apart: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``schedule`` replaces the model's own noise schedule, where it is trained for another.
+
+        ``apart``: whether the predictions with and without the prompt are made one after the other, in less memory.
+        """
         self._model = model
         self._schedule = schedule
+        self._apart = apart
 
     @torch.no_grad()
     def latents(self, request: RenderRequest, progress: Progress) -> Tensor:
@@ -83,5 +89,10 @@ class Renderer:
         rows = len(next(iter(conditioning.values())))
         batch = noisy.expand(rows, *noisy.shape[1:]).to(model.dtype)
         steps = timestep.reshape(1).expand(rows).to(model.device)
+        parts = [slice(row, row + 1) for row in range(rows)] if self._apart() else [slice(None)]
         with autocast(model.device, model.dtype):
-            return model.predict(batch, steps, conditioning).float()
+            found = [
+                model.predict(batch[part], steps[part], {name: told[part] for name, told in conditioning.items()})
+                for part in parts
+            ]
+        return torch.cat(found).float() if len(found) > 1 else found[0].float()

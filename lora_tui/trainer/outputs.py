@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
@@ -17,6 +19,7 @@ from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.sampling.samplers import SAMPLERS
 from lora_tui.text import _, ngettext
 from lora_tui.trainer.adapters.protocol import Adapter
+from lora_tui.trainer.memory.ladder import NoRungLeft
 from lora_tui.trainer.metadata import RunMetadata
 from lora_tui.trainer.session import Phase, Session
 from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora
@@ -112,17 +115,30 @@ class Samples:
         finished: list[tuple[int, Tensor]] = []
         for number in chosen:
             prompt = prompts[number]
-            with self.adapter.at_strength(prompt.strength):
-                positive, negative = self.encode(prompt)
-                request = RenderRequest(prompt, positive, negative)
-                share = _share_of(phase, done, prompt.steps, total)
-                latents = self.renderer.latents(request, share)
+            share = _share_of(phase, done, prompt.steps, total)
             done += prompt.steps
-            finished.append((number, latents))
+            with self._or_without(number), self.adapter.at_strength(prompt.strength):
+                work = partial(self._latents, prompt, share)
+                finished.append((number, self.session.ladder.attempt("sampling", work, step=step)))
         for number, latents in finished:
             phase(total, total, _("decoding"))
-            self._write(step, epoch, number, latents)
+            with self._or_without(number):
+                work = partial(self._write, step, epoch, number, latents)
+                self.session.ladder.attempt("decoding", work, step=step)
         self.release()
+
+    def _latents(self, prompt: SamplePrompt, progress: Callable[[int, int], None]) -> Tensor:
+        positive, negative = self.encode(prompt)
+        return self.renderer.latents(RenderRequest(prompt, positive, negative), progress)
+
+    @contextlib.contextmanager
+    def _or_without(self, number: int) -> Iterator[None]:
+        """An image that does not fit into memory in any way is left out: a training does not end over a sample."""
+        try:
+            yield
+        except NoRungLeft as error:
+            text = _("sample {number} is left out: {reason}")
+            self.session.warn("sample.memory", text.format(number=number + 1, reason=error.message), error.remedy)
 
     def _write(self, step: int, epoch: int, number: int, latents: Tensor) -> None:
         prompt = self.session.config.samples[number]

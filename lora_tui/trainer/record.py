@@ -43,6 +43,7 @@ def record_inputs(session: Session, data: Data, base: FileHashes) -> None:
             "precision": config.memory.precision,
             "gradient_checkpointing": config.memory.gradient_checkpointing and config.memory.checkpointed_share,
             "cached_latents": config.memory.cache_latents,
+            **session.ladder.as_record(),
             "cached_text": not config.network.text_encoder,
         },
         base_model={"name": Path(config.model.base).name, "source": config.model.base, "hash": base.sha256},

@@ -14,6 +14,7 @@ from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
 from lora_tui.trainer.control import Controls
+from lora_tui.trainer.memory.ladder import Ladder
 
 REPORT_SECONDS = 0.5  # a phase's progress is reported at most this often
 
@@ -26,6 +27,7 @@ class Session:
         dtype: of the base model and its arithmetic.
         identity: a new UUID for each life, written into the files' metadata.
         started: unix seconds.
+        ladder: what is done when memory runs out.
     """
 
     folder: RunFolder
@@ -36,7 +38,11 @@ class Session:
     dtype: torch.dtype
     identity: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = field(default_factory=time.time)
+    ladder: Ladder = field(init=False)
     _process: psutil.Process = field(default_factory=psutil.Process)
+
+    def __post_init__(self) -> None:
+        self.ladder = Ladder(self.folder, self.config, self.events, self.device)
 
     def phase(self, name: str, detail: str = "") -> Phase:
         """Begin a phase and say so."""

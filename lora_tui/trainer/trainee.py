@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from lora_tui.config.layers import read_rules, trained
 from lora_tui.config.schema import LearningSection
 from lora_tui.families.protocol import Model
+from lora_tui.runs.memory_policy import Policy
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.adapters.protocol import Adapter, fits, load_tensors
 from lora_tui.trainer.optim.average import Average
@@ -136,6 +138,20 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     Raises:
         UserError: the base model cannot be loaded, or a library that the settings need is not installed.
     """
+    ladder, text_encoder = session.ladder, session.config.network.text_encoder
+
+    def checkpoint(policy: Policy) -> None:
+        model.enable_checkpointing(text_encoder=text_encoder, share=policy.checkpointed)
+
+    drop = partial(model.release, "network", "text_encoders")
+    trainee = ladder.attempt("loading", partial(_build, session, model), drop=drop)
+    if ladder.policy.checkpointed:
+        checkpoint(ladder.policy)
+    ladder.changed.append(checkpoint)
+    return trainee
+
+
+def _build(session: Session, model: Model) -> Trainee:
     config = session.config
     learning, text_encoder = config.learning, config.network.text_encoder
     modules = model.adapted_modules(text_encoder=text_encoder)
@@ -143,8 +159,6 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     read_rules(config.network.layers)
     targets = trained(config.network, targets)
     adapter = attach(config.network, modules, targets, seed=config.steps.seed, device=model.device)
-    if config.memory.gradient_checkpointing:
-        model.enable_checkpointing(text_encoder=text_encoder, share=config.memory.checkpointed_share)
     drawing = model.facts.denoiser
     modules = {part: module for part, module in modules.items() if any(target.part == part for target in targets)}
     rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}

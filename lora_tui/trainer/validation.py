@@ -21,7 +21,8 @@ class Validator:
     """Measures the held-out images.
 
     ``latent`` and ``conditioning`` give one image's [channels, h, w] and conditioning ([1, ...]) on the device;
-    ``latent`` gives none for an image that is left out, ``mask`` [1, h, w] none where the whole image counts.
+    ``latent`` gives none for an image that is left out, ``mask`` [1, h, w] none where the whole image counts; ``apart``
+    says whether each level is predicted by itself.
     """
 
     images: tuple[PlannedImage, ...]
@@ -29,6 +30,7 @@ class Validator:
     latent: Callable[[PlannedImage], Tensor | None]
     conditioning: Callable[[PlannedImage], Tensors]
     mask: Callable[[PlannedImage], Tensor | None]
+    apart: Callable[[], bool] = lambda: False
 
     @torch.no_grad()
     def measure(self, progress: Callable[[int, int], None]) -> float | None:
@@ -53,6 +55,14 @@ class Validator:
         timesteps = self.step.objective.as_tensor(levels)
         latents = latent[None].expand(len(levels), *latent.shape)
         mask = self.mask(planned)
-        return self.step.error(
-            latents, noise.to(device), timesteps.to(device), conditioning, mask=None if mask is None else mask[None]
-        ).mean()
+        rows = [slice(level, level + 1) for level in range(len(levels))] if self.apart() else [slice(None)]
+        return torch.cat(
+            [
+                self.step.error(
+                    latents[row], noise.to(device)[row], timesteps.to(device)[row],
+                    {name: tensor[row] for name, tensor in conditioning.items()},
+                    mask=None if mask is None else mask[None],
+                )
+                for row in rows
+            ]
+        ).mean()  # fmt: skip

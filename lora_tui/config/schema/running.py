@@ -112,6 +112,21 @@ class MemorySection(Section):
         when=Rule(lambda c: c.memory.gradient_checkpointing, N_("gradient checkpointing is on")),
         peers=("blocks_to_swap",),
     )
+    when_full: Literal["stop", "adapt", "pack"] = option(
+        "adapt",
+        N_("when memory runs out"),
+        N_(
+            "Adapt: the step is done again with more blocks computed again, fewer images at a time, streamed blocks; "
+            "what is learned stays the same, only slower. Pack also keeps the base in 8 bits when nothing else is "
+            "left, which learns a little differently. Stop ends the run, to be resumed with other settings."
+        ),
+        labels=(
+            ("stop", N_("stop the run")),
+            ("adapt", N_("go on with less")),
+            ("pack", N_("go on, pack the base if need be")),
+        ),
+        expert=True,
+    )
     cache_latents: bool = option(
         True,
         N_("cache latents"),

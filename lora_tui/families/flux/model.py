@@ -88,7 +88,7 @@ class FluxModel(Parted):
     @property
     def clip(self) -> CLIPTextModel:
         if self._clip is None:
-            self._clip = frozen(self._parts.clip(self.dtype)).to(self.device)
+            self._clip = self.placed("text_encoders", frozen(self._parts.clip(self.dtype)))
         return self._clip
 
     @property
@@ -96,13 +96,13 @@ class FluxModel(Parted):
         """T5; in bfloat16 where the rest is float16, in which its states overflow."""
         if self._t5 is None:
             dtype = torch.bfloat16 if self.dtype == torch.float16 else self.dtype
-            self._t5 = frozen(self._parts.t5(dtype)).to(self.device)
+            self._t5 = self.placed("frozen_text", frozen(self._parts.t5(dtype)))
         return self._t5
 
     @property
-    def vae(self) -> AutoencoderKL:
+    def vae(self) -> Any:
         if self._vae is None:
-            self._vae = frozen(self._parts.vae()).to(self.device)
+            self._vae = self.placed("vae", frozen(self._parts.vae()))
         return self._vae
 
     def adapted_modules(self, *, text_encoder: bool) -> dict[str, nn.Module]:
@@ -133,6 +133,8 @@ class FluxModel(Parted):
             self._clip = None
         if "text_encoders" in parts or "frozen_text" in parts:
             self._t5 = None
+        if "network" in parts:
+            self._transformer = None
         self.empty_cache()
 
     # -- text ----------------------------------------------------------------------------------------------------
@@ -174,13 +176,14 @@ class FluxModel(Parted):
         told: dict[str, Tensor] = {}
         if "ids" in tokens:
             clip: Any = self.clip
-            told["pooled"] = clip(tokens["ids"].to(self.device, non_blocking=True)).pooler_output
+            told["pooled"] = clip(tokens["ids"].to(clip.place, non_blocking=True)).pooler_output
         if "ids_2" in tokens:
-            ids, own = tokens["ids_2"].to(self.device, non_blocking=True), None
+            t5: Any = self.t5
+            ids, own = tokens["ids_2"].to(t5.place, non_blocking=True), None
             if self.masks_text:
                 own = told[MASK] = ids != self._both_tokenizers()[1].pad_token_id
             with torch.no_grad():
-                states = self.t5(ids, attention_mask=own).last_hidden_state.to(self.dtype)
+                states = t5(ids, attention_mask=own).last_hidden_state.to(self.dtype)
             told[TEXT] = states if own is None else states * own[..., None]
         return told
 
@@ -204,14 +207,14 @@ class FluxModel(Parted):
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
         vae = self.vae
-        posterior = vae.encode(pixels.to(self.device, torch.float32, non_blocking=True)).latent_dist
-        latents = posterior.mean + posterior.std * noise.to(self.device, torch.float32, non_blocking=True)
-        return (latents - vae.config.shift_factor) * vae.config.scaling_factor
+        posterior = vae.encode(pixels.to(vae.place, torch.float32, non_blocking=True)).latent_dist
+        latents = posterior.mean + posterior.std * noise.to(vae.place, torch.float32, non_blocking=True)
+        return (latents.to(self.device) - vae.config.shift_factor) * vae.config.scaling_factor
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         vae = self.vae
-        plain = latents.to(self.device, torch.float32) / vae.config.scaling_factor + vae.config.shift_factor
+        plain = latents.to(vae.place, torch.float32) / vae.config.scaling_factor + vae.config.shift_factor
         return (vae.decode(plain).sample / 2 + 0.5).clamp(0, 1)
 
     def latent_identity(self) -> str:

@@ -96,13 +96,13 @@ class UnetModel(Parted):
         """The text encoder called ``part``, as transformers has it."""
         if part not in self._encoders:
             encoder = self.facts.encoder(part)
-            self._encoders[part] = frozen(self._parts.text_encoder(encoder, self.dtype)).to(self.device)
+            self._encoders[part] = self.placed("text_encoders", frozen(self._parts.text_encoder(encoder, self.dtype)))
         return self._encoders[part]
 
     @property
-    def vae(self) -> AutoencoderKL:
+    def vae(self) -> Any:
         if self._vae is None:
-            self._vae = frozen(self._parts.vae()).to(self.device)
+            self._vae = self.placed("vae", frozen(self._parts.vae()))
         return self._vae
 
     def part(self, name: str) -> nn.Module:
@@ -134,6 +134,8 @@ class UnetModel(Parted):
             self._vae = None
         if "text_encoders" in parts:
             self._encoders.clear()
+        if "network" in parts:
+            self._unet = None
         self.empty_cache()
 
     # -- text ----------------------------------------------------------------------------------------------------
@@ -174,12 +176,12 @@ class UnetModel(Parted):
         """
         states, told = [], {}
         for encoder in self.facts.encoders:
-            ids = tokens[encoder.ids].to(self.device, non_blocking=True)
             module: Any = self.text_encoder(encoder.part)
+            ids = tokens[encoder.ids].to(module.place, non_blocking=True)
             output = module(ids.flatten(0, 1), output_hidden_states=True)
             joined = join_chunks(self._read(encoder, module, output).unflatten(0, ids.shape[:2]))
             if "weights" in tokens:
-                joined = weighed(joined, tokens["weights"].to(self.device, non_blocking=True))
+                joined = weighed(joined, tokens["weights"].to(module.place, non_blocking=True))
             states.append(joined)
             if encoder.pooled:
                 told["pooled"] = output.text_embeds.unflatten(0, ids.shape[:2])[:, 0]
@@ -221,14 +223,14 @@ class UnetModel(Parted):
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
         vae = self.vae
-        posterior = vae.encode(pixels.to(self.device, torch.float32, non_blocking=True)).latent_dist
-        latents = posterior.mean + posterior.std * noise.to(self.device, torch.float32, non_blocking=True)
-        return latents * vae.config.scaling_factor
+        posterior = vae.encode(pixels.to(vae.place, torch.float32, non_blocking=True)).latent_dist
+        latents = posterior.mean + posterior.std * noise.to(vae.place, torch.float32, non_blocking=True)
+        return latents.to(self.device) * vae.config.scaling_factor
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         vae = self.vae
-        pixels = vae.decode(latents.to(self.device, torch.float32) / vae.config.scaling_factor).sample
+        pixels = vae.decode(latents.to(vae.place, torch.float32) / vae.config.scaling_factor).sample
         return (pixels / 2 + 0.5).clamp(0, 1)
 
     def latent_identity(self) -> str:

@@ -75,6 +75,13 @@ class Stepper:
         finally:
             del optimizer.grad_scale, optimizer.found_inf
 
+    def forget(self) -> None:
+        """Drop what an update that broke off left behind; the optimizer's state is to be loaded after it."""
+        self.discard()
+        self.optimizer.state.clear()
+        if self.scaler:
+            self.scaler = torch.amp.GradScaler(self.scaler._device)
+
     def discard(self) -> None:
         """Drop gradients that were not applied."""
         self.optimizer.zero_grad(set_to_none=True)

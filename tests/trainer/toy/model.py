@@ -91,12 +91,20 @@ class ToyModel:
     def enable_checkpointing(self, *, text_encoder: bool, share: float = 1.0) -> None:
         raise NotImplementedError
 
+    def keep(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def put_aside(self, *parts: Releasable) -> None:
+        """It has no memory but the computer's."""
+
     def loaded(self) -> list[nn.Module]:
         return [*([self._transformer] if self._transformer else []), *self._encoders.values()]
 
     def release(self, *parts: Releasable) -> None:
         if "text_encoders" in parts:
             self._encoders = {}
+        if "network" in parts:
+            self._transformer = None
 
     def park(self) -> None:
         for module in self.loaded():

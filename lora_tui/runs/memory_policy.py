@@ -1,0 +1,130 @@
+"""How a run makes do with its memory, and what is said of it. Knows no torch: screens and commands read it, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from lora_tui.config.estimate import checkpointed_share, storage_of
+from lora_tui.config.schema import Config
+from lora_tui.families.protocol import Storage
+from lora_tui.jobs.events import as_count
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.record import read_record
+from lora_tui.text import N_, _, count, ngettext
+
+ENTRY = "memory_policy"
+"""Its name in the record of a run."""
+
+WEIGHTS: Mapping[str, str] = {
+    "fp8": N_("the base is packed in 8 bits (fp8)"),
+    "int8": N_("the base is packed in 8 bits (int8)"),
+    "nf4": N_("the base is packed in 4 bits (nf4)"),
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a run does to need less memory; as it is made, it does nothing.
+
+    Attributes:
+        checkpointed: share of the blocks whose activations are computed again in the backward pass, 0 to 1.
+        images: at most so many go through the network at once while it learns; 0: a whole batch.
+        apart: predictions without gradients (samples, validation) are made for one image at a time.
+        tiled: images are decoded in tiles.
+        vae_aside, text_aside: the VAE, the text encoders work on the processor.
+        streamed: blocks that visit the device in turn.
+        weights: how the base is kept, see :class:`lora_tui.families.protocol.Storage`.
+    """
+
+    checkpointed: float = 0.0
+    images: int = 0
+    apart: bool = False
+    tiled: bool = False
+    vae_aside: bool = False
+    text_aside: bool = False
+    streamed: int = 0
+    weights: str = "full"
+
+    @classmethod
+    def of(cls, config: Config) -> Policy:
+        """The one that the settings ask for."""
+        storage = storage_of(config.memory)
+        return cls(checkpointed=checkpointed_share(config.memory), streamed=storage.streamed, weights=storage.weights)
+
+    @classmethod
+    def read(cls, values: object) -> Policy | None:
+        """The one that :meth:`as_dict` wrote; none for anything else."""
+        if not isinstance(values, Mapping) or set(values) != {one.name for one in fields(cls)}:
+            return None
+        kinds = {one.name: type(one.default) for one in fields(cls)}
+        if any(type(values[name]) is not kind for name, kind in kinds.items() if kind is not float):
+            return None
+        return cls(**values) if isinstance(values["checkpointed"], int | float) else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    def storage(self, base: Storage) -> Storage:
+        """``base`` with what this says of it."""
+        return replace(base, weights=self.weights, streamed=self.streamed)  # type: ignore[arg-type]
+
+    def beyond(self, asked: Policy) -> list[str]:
+        """What it does that ``asked`` does not, in words, in the order of the ladder."""
+        said = []
+        if self.checkpointed != asked.checkpointed:
+            share = _("all blocks compute their activations again")
+            if self.checkpointed < 1:
+                share = _("{share} of the blocks compute their activations again")
+            said.append(share.format(share=f"{self.checkpointed:.0%}"))
+        if self.images != asked.images:
+            text = ngettext("{n} image at a time", "{n} images at a time", self.images)
+            said.append(text.format(n=count(self.images)))
+        if self.apart and not asked.apart:
+            said.append(_("samples and validation predict for one image at a time"))
+        if self.tiled and not asked.tiled:
+            said.append(_("images are decoded in tiles"))
+        if self.vae_aside and not asked.vae_aside:
+            said.append(_("the VAE works on the processor"))
+        if self.text_aside and not asked.text_aside:
+            said.append(_("the text encoders work on the processor"))
+        if self.streamed != asked.streamed:
+            text = ngettext("{n} block is streamed", "{n} blocks are streamed", self.streamed)
+            said.append(text.format(n=count(self.streamed)))
+        if self.weights != asked.weights:
+            said.append(_(WEIGHTS.get(self.weights, self.weights)))
+        return said
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a run's record says of its memory: what was asked for, what it came to, and the step of the last change."""
+
+    asked: Policy
+    used: Policy
+    step: int
+
+    def sentence(self) -> str:
+        """What it does beyond what was asked for; empty where that is nothing."""
+        said = self.beyond()
+        if not said:
+            return ""
+        text = _("memory ran out; since step {step}: {changes}")
+        return text.format(step=count(self.step), changes=", ".join(said))
+
+    def beyond(self) -> list[str]:
+        """See :meth:`Policy.beyond`."""
+        return self.used.beyond(self.asked)
+
+
+def reached_by(run: RunFolder) -> Reached | None:
+    """What the record of ``run`` says of it; none before the run knew."""
+    entry = read_record(run).get(ENTRY)
+    if not isinstance(entry, Mapping):
+        return None
+    asked, used = Policy.read(entry.get("asked")), Policy.read(entry.get("used"))
+    downs = entry.get("steps_down")
+    last = downs[-1] if isinstance(downs, list) and downs and isinstance(downs[-1], Mapping) else {}
+    return Reached(asked, used, as_count(last.get("step"))) if asked and used else None

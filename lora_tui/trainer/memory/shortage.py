@@ -1,0 +1,41 @@
+"""Telling that memory ran out, how much is left, and giving back what nothing uses."""
+
+from __future__ import annotations
+
+import gc
+import re
+
+import psutil
+import torch
+
+#: What libraries say instead of raising torch's own error: CUDA's helpers, pinned memory, a CPU without room.
+_WORDS = re.compile(
+    r"out of memory|(cublas|cudnn|cusolver)_status_alloc_failed|can't allocate memory|cannot allocate memory",
+    re.IGNORECASE,
+)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether ``error`` says that memory ran out, of a GPU or of the machine."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_WORDS.search(str(error)))
+
+
+def give_back(device: torch.device) -> None:
+    """Let go of what nothing refers to any more, and give cached memory back to the device."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def has_own_memory(device: torch.device) -> bool:
+    """Whether what lies in the computer's memory takes none of the device's."""
+    return device.type != "cpu"
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that could still be had: from the driver and from torch's cache, or from the machine. Waits for nothing."""
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().available)
+    return int(torch.cuda.mem_get_info(device)[0])
