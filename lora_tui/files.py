@@ -9,6 +9,7 @@ import re
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -114,6 +115,27 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True, by: str = "")
         raise
     if durable:
         sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """The path of a temporary file to write, which takes the place of ``path`` at the end, or goes when that failed.
+
+    For what is written by a library and may be larger than memory; it is not flushed to disk.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    handle, name = _temporary(path, "")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(_mode_for(path))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_new(path: Path, data: bytes, *, by: str = "") -> None:

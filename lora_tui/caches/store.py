@@ -11,10 +11,10 @@ import fcntl
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lora_tui.files import sweep_temporaries, write_atomic
+from lora_tui.files import sweep_temporaries, write_atomic, written_whole
 from lora_tui.keyed import keyed_seed
 
 DEFAULT_CAP_BYTES = 50_000_000_000
@@ -24,12 +24,13 @@ SUFFIX = ".safetensors"
 class ContentStore:
     """Entries of one kind (``latents``, ``text``) under ``root``; keys are hexadecimal digests.
 
-    ``suffix`` is the ending of their files.
+    ``suffix`` is the ending of their files; ``cap`` the bytes that :meth:`prune` leaves where nothing else is said.
     """
 
-    def __init__(self, root: Path, kind: str, suffix: str = SUFFIX) -> None:
+    def __init__(self, root: Path, kind: str, suffix: str = SUFFIX, *, cap: int = DEFAULT_CAP_BYTES) -> None:
         self.folder = root / kind
         self.suffix = suffix
+        self.cap = cap
 
     def path(self, key: str) -> Path:
         """Where the entry ``key`` is or would be."""
@@ -54,6 +55,18 @@ class ContentStore:
         write_atomic(path, data, durable=False)
         return path
 
+    def put_file(self, key: str, write: Callable[[Path], object]) -> Path:
+        """Store under ``key`` what ``write`` puts into the file that it is given; for what is too large to be bytes.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
+            write(temporary)
+        return path
+
     def discard(self, key: str) -> None:
         """Forget an entry that turned out to be unreadable."""
         self.path(key).unlink(missing_ok=True)
@@ -67,7 +80,7 @@ class ContentStore:
                 fcntl.flock(lock, fcntl.LOCK_SH)
             yield
 
-    def prune(self, cap: int = DEFAULT_CAP_BYTES, unused_seconds: float = math.inf) -> int:
+    def prune(self, cap: int | None = None, unused_seconds: float = math.inf) -> int:
         """Remove the entries unused for longest until at most ``cap`` bytes are left; return the bytes freed.
 
         Those that nobody has used for ``unused_seconds`` go, too, as do unfinished entries of processes that were
@@ -83,7 +96,7 @@ class ContentStore:
             for folder in (self.folder, *self.folder.glob("??")):
                 sweep_temporaries(folder)
             entries = sorted(self._entries())
-            excess = sum(size for _, size, _ in entries) - cap
+            excess = sum(size for _, size, _ in entries) - (self.cap if cap is None else cap)
             freed, oldest = 0, time.time() - unused_seconds
             for used, size, path in entries:
                 if freed >= excess and used >= oldest:

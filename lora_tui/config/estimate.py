@@ -98,7 +98,8 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
 
 
 def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int, drawn: int) -> dict[str, int]:
-    """Bytes on disk at most, by part: ``checkpoints``, ``states``, ``samples``, cached ``latents`` and ``texts``.
+    """Bytes on disk at most, by part: ``checkpoints``, ``states``, ``samples``, cached ``latents`` and ``texts``, and
+    the ``packed`` base model.
 
     Args:
         checkpoints: LoRA files that the run writes; how many of them are kept is taken into account here.
@@ -118,7 +119,19 @@ def disk_parts(config: Config, data: DataPlan, *, checkpoints: int, states: int,
         "samples": int(drawn * pixels * PNG_BYTES_PER_PIXEL),
         "latents": _cached_latents(config, data),
         "texts": _cached_texts(config, data),
+        "packed": _kept_base(config),
     }
+
+
+def _kept_base(config: Config) -> int:
+    """The network that draws as it is kept on disk, where it is packed."""
+    facts, memory = facts_for(config.model.family), config.memory
+    if memory.base_weights == "full":
+        return 0
+    full = VALUE_BYTES[memory.precision]
+    layers = (one for one in facts.targets(config.model.base, text_encoder=False) if not one.convolution)
+    saved = sum(one.inputs * one.outputs for one in layers) * (full - PACKED_BYTES[memory.base_weights])
+    return int(facts.part_parameters(config.model.base)[facts.denoiser] * full - saved)
 
 
 def _weights(config: Config) -> int:

@@ -98,6 +98,16 @@ def weights_of(model: Path, part: str, stem: str, *, pickles: bool = False) -> W
     )
 
 
+def deciding_files(model: Path, part: str, stem: str, *, pickles: bool = False) -> tuple[Path, ...]:
+    """All files that decide what ``part`` of a folder is: its weights and its configuration; none for pickled weights.
+
+    Raises:
+        UserError: as :func:`weights_of`.
+    """
+    weights = weights_of(model, part, stem, pickles=pickles).files
+    return (*weights, model / part / "config.json") if weights else ()
+
+
 def tensors_of(weights: Weights, model: Path) -> dict[str, TensorInfo]:
     """All tensors of the ``weights`` by name, from the headers of their files.
 

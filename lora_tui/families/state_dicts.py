@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from lora_tui.caches.contents import remembered
 from lora_tui.errors import UserError
 from lora_tui.families.parts import FACTORS, incomplete, is_weight
 from lora_tui.text import _, plain
@@ -112,6 +114,15 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_p
             code="model.incomplete",
         )
     module.load_state_dict({name: renamed[name] for name in own if name in renamed}, strict=False)
+
+
+def identity(name: str, files: Iterable[Path], parts: Iterable[str], compute: Callable[[], str]) -> str:
+    """What ``compute`` says of the part ``name`` once it is loaded; remembered, so that it need not be loaded for that.
+
+    ``files`` decide what it is, with the libraries that read them and ``parts``, such as the precision.
+    """
+    libraries = [f"{one} {version(one)}" for one in ("torch", "diffusers", "transformers")]
+    return remembered(name, files, [*parts, *libraries], compute)
 
 
 @torch.no_grad()

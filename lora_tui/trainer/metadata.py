@@ -13,6 +13,7 @@ from typing import Any
 
 from lora_tui import __version__
 from lora_tui.config.schema import Config
+from lora_tui.caches.contents import sha256_of
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.dataset.origin import in_one_line, origins_of
 from lora_tui.families.protocol import Facts
@@ -34,13 +35,13 @@ class FileHashes:
 
     @classmethod
     def of(cls, path: Path) -> FileHashes:
-        """Read the whole file.
+        """Read the whole file, unless it is known since the last time.
 
         Raises:
             OSError: it cannot be read.
         """
         with path.open("rb") as file:
-            full = hashlib.file_digest(file, "sha256").hexdigest()
+        full = sha256_of(path)
             file.seek(0x100000)
             return cls(full, hashlib.sha256(file.read(0x10000)).hexdigest()[:8])
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
+from lora_tui.caches.contents import contents_store
 from lora_tui.config.estimate import storage_of
 from lora_tui.families import open_model
+from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
 from lora_tui.text import _
 from lora_tui.trainer.loop import Loop, Outcome
@@ -39,7 +41,7 @@ def train(session: Session, *, resume: bool) -> Outcome:
         OSError, RuntimeError: the machine failed; what was saved before is whole.
     """
     with contextlib.ExitStack() as held:
-        for store in (latent_store(), text_store()):
+        for store in (latent_store(), text_store(), packed_store(), contents_store()):
             store.prune()
             held.enter_context(store.in_use())
         material, trainee = prepare(session)

@@ -14,8 +14,10 @@ from torch import Tensor
 from lora_tui.config.layers import read_rules, trained
 from lora_tui.config.schema import LearningSection
 from lora_tui.families.protocol import Model
+from lora_tui.families.packed import packed_store
 from lora_tui.runs.memory_policy import Policy
 from lora_tui.trainer.adapters.kinds import attach
+from lora_tui.text import _, plain
 from lora_tui.trainer.adapters.protocol import Adapter, fits, load_tensors
 from lora_tui.trainer.optim.average import Average
 from lora_tui.trainer.optim.optimizers import recipe
@@ -164,5 +166,11 @@ def _build(session: Session, model: Model) -> Trainee:
     rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}
     optimizer = recipe(config.optimizer).build(adapter.groups(rates))
     scaler = torch.amp.GradScaler(model.device.type) if model.dtype == torch.float16 else None
+    if getattr(modules[model.facts.denoiser], "packed_from", "") == "not_kept":
+        session.warn(
+            "cache.packed",
+            _("the packed base model cannot be kept in the cache: it is packed anew at each start."),
+            _("Make room on the disk of {folder}.").format(folder=plain(str(packed_store().folder))),
+        )
     average = Average(adapter.tensors(), learning.ema_decay) if learning.ema_decay > 0 else None
     return Trainee(model, adapter, Stepper(optimizer, config.optimizer.max_grad_norm, scaler), average)

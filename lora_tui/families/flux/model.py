@@ -17,11 +17,12 @@ from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families.flux.facts import FACTS
 from lora_tui.families.flux.model_parts import Parts
 from lora_tui.families.flux.shape import PATCH
+from lora_tui.families.packed import network_of
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
 from lora_tui.families.recomputed import compute_again
 from lora_tui.families.source import Source
-from lora_tui.families.state_dicts import weights_id
+from lora_tui.families.state_dicts import identity, weights_id
 from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.text_chunks import CHUNK, chunk_ids
 from lora_tui.families.text_rows import MASK, TEXT
@@ -76,9 +77,9 @@ class FluxModel(Parted):
     @property
     def transformer(self) -> FluxTransformer2DModel:
         if self._transformer is None:
-            network: Any = self._parts.transformer(self.dtype)
-            blocks = [*network.transformer_blocks, *network.single_transformer_blocks]
             layers = {target.path for target in self.targets(text_encoder=False)}
+            network = network_of(self._parts.original(self.dtype), self.storage.weights, layers, self.device)
+            blocks = [*network.transformer_blocks, *network.single_transformer_blocks]
             network = put(network, self.storage, self.device, layers=layers, blocks=blocks)
             network.time_text_embed.register_forward_pre_hook(self._exact_numbers)
             self._transformer = network
@@ -188,7 +189,12 @@ class FluxModel(Parted):
         return told
 
     def text_identity(self, part: TextPart) -> str:
-        return f"{weights_id(self.clip if part is CLIP else self.t5)} {self.dtype} {self.masks_text and part is T5}"
+        name, masked = ("clip_l", False) if part is CLIP else ("t5xxl", self.masks_text)
+        weights = identity(
+            name, self._parts.files_of(name), [str(self.dtype), self._parts.places[name].prefix],
+            lambda: weights_id(self.clip if part is CLIP else self.t5),
+        )  # fmt: skip
+        return f"{weights} {self.dtype} {masked}"
 
     def _both_tokenizers(self) -> tuple[CLIPTokenizer, T5Tokenizer]:
         if self._tokenizers is None:
@@ -218,8 +224,11 @@ class FluxModel(Parted):
         return (vae.decode(plain).sample / 2 + 0.5).clamp(0, 1)
 
     def latent_identity(self) -> str:
-        config = self.vae.config
-        return f"{weights_id(self.vae)}*{float(config.scaling_factor)!r}+{float(config.shift_factor)!r}"
+        def told() -> str:
+            config = self.vae.config
+            return f"{weights_id(self.vae)}*{float(config.scaling_factor)!r}+{float(config.shift_factor)!r}"
+
+        return identity("vae", self._parts.files_of("vae"), [FACTS.name, self._parts.places["vae"].prefix], told)
 
     # -- the step ------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,16 @@ from lora_tui.families.flux.shape import (
     shape_of_tensors,
 )
 from lora_tui.families.loading import module_of_folder
-from lora_tui.families.separate.model import clip_tokenizer, files_of, load_clip, load_t5, load_vae, t5_tokenizer
+from lora_tui.families.packed import Original
+from lora_tui.families.separate.model import (
+    clip_tokenizer,
+    files_of,
+    load_clip,
+    load_t5,
+    load_vae,
+    part_files,
+    t5_tokenizer,
+)
 from lora_tui.families.separate.places import bare_shapes, check_part, find_places
 from lora_tui.families.source import resolve
 
@@ -72,6 +81,11 @@ class Parts:
             return module_of_folder(FluxTransformer2DModel, place.path, pickles=False, torch_dtype=dtype)
         return transformer_of_file(place.path, self.shape, dtype, prefix=place.prefix)
 
+    def original(self, dtype: torch.dtype) -> Original:
+        """The transformer, with all that decides what it is."""
+        parts = (str(dtype), self.places["transformer"].prefix)
+        return Original(lambda: self.transformer(dtype), FluxTransformer2DModel, self.files_of("transformer"), parts)
+
     def clip(self, dtype: torch.dtype) -> nn.Module:
         return load_clip(LAYOUT["clip_l"], self.places["clip_l"], dtype)
 
@@ -91,6 +105,10 @@ class Parts:
     def scheduler_config(self) -> dict[str, Any]:
         """The noise schedule in diffusers' words."""
         return dict(SCHEDULE)
+
+    def files_of(self, part: str) -> tuple[Path, ...]:
+        """The files that decide one part."""
+        return part_files(LAYOUT, self.places, part)
 
     def files(self) -> tuple[Path, ...]:
         """The files with the weights of every part."""

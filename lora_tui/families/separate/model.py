@@ -14,7 +14,7 @@ from transformers import CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
 from lora_tui.errors import UserError
 from lora_tui.families.loading import module_of_file, module_of_folder, write_configs
-from lora_tui.families.parts import DIFFUSERS_STEM, weights_of
+from lora_tui.families.parts import DIFFUSERS_STEM, deciding_files, weights_of
 from lora_tui.families.separate.places import Layout, Part, Place, encoder_at, header_shapes
 from lora_tui.families.separate.shapes import t5_shape, vae_config
 from lora_tui.families.state_dicts import load_exactly, read_tensors
@@ -123,6 +123,15 @@ def files_of(layout: Layout, places: Mapping[str, Place]) -> tuple[Path, ...]:
 def in_dtype(place: Place, dtype: torch.dtype) -> dict[str, Tensor]:
     """The weights at ``place`` under their names in the file, in ``dtype``; numbers with a factor multiplied by it."""
     tensors = read_tensors(place.path, prefix=place.prefix)
+def part_files(layout: Layout, places: Mapping[str, Place], part: str) -> tuple[Path, ...]:
+    """The files that decide what ``part`` is: weights, and the configuration of a folder."""
+    place = places[part]
+    if not place.is_folder:
+        return (place.path,)
+    stem = layout[part].stem if part in layout else DIFFUSERS_STEM
+    return deciding_files(place.path.parent, place.path.name, stem)
+
+
     return {name: scaled(tensors, name, dtype) for name in tensors if is_weight(name)}
 
 

@@ -18,11 +18,12 @@ from transformers import CLIPTokenizer
 
 from lora_tui.captions.weighted import Piece, weighted_pieces
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families.packed import network_of
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
 from lora_tui.families.recomputed import compute_again
 from lora_tui.families.source import Source
-from lora_tui.families.state_dicts import weights_id
+from lora_tui.families.state_dicts import identity, weights_id
 from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.text_chunks import CHUNK, chunk_ids, chunk_weights, join_chunks, weighed
 from lora_tui.families.unet.encoders import Encoder
@@ -82,8 +83,8 @@ class UnetModel(Parted):
     @property
     def unet(self) -> UNet2DConditionModel:
         if self._unet is None:
-            network: Any = self._parts.unet(self.dtype)
             layers = {target.path for target in self.targets(text_encoder=False) if not target.convolution}
+            network = network_of(self._parts.original(self.dtype), self.storage.weights, layers, self.device)
             blocks = [
                 network.get_submodule(f"{path}.transformer_blocks.{number}")
                 for path, _width, depth, _level in transformers(self._parts.shape)
@@ -198,8 +199,14 @@ class UnetModel(Parted):
         return inner(module).final_layer_norm(layers[-skip])  # type: ignore[operator]
 
     def text_identity(self, part: TextPart) -> str:
-        encoders = " ".join(weights_id(self.text_encoder(encoder.part)) for encoder in self.facts.encoders)
+        encoders = " ".join(self._encoder_identity(encoder) for encoder in self.facts.encoders)
         return f"{encoders} {self.dtype} {self._clip_skip}"
+
+    def _encoder_identity(self, encoder: Encoder) -> str:
+        return identity(
+            encoder.part, self._parts.files_of(encoder.part), [self.facts.name, str(self.dtype)],
+            lambda: weights_id(self.text_encoder(encoder.part)),
+        )  # fmt: skip
 
     def _rows(self, encoder: Encoder, texts: Sequence[str]) -> tuple[list[list[int]], list[list[float]]]:
         """Token ids of each text without start and end, and what each of them weighs."""
@@ -234,7 +241,10 @@ class UnetModel(Parted):
         return (pixels / 2 + 0.5).clamp(0, 1)
 
     def latent_identity(self) -> str:
-        return f"{weights_id(self.vae)}*{float(self.vae.config.scaling_factor)!r}"
+        return identity(
+            "vae", self._parts.files_of("vae"), [self.facts.name],
+            lambda: f"{weights_id(self.vae)}*{float(self.vae.config.scaling_factor)!r}",
+        )  # fmt: skip
 
     # -- the step ------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from transformers import CLIPTokenizer
 from lora_tui.config.schema import ModelSection
 from lora_tui.errors import UserError
 from lora_tui.families.loading import module_of_file, module_of_folder, write_configs
-from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, is_weight, weights_of
+from lora_tui.families.packed import Original
+from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, deciding_files, is_weight, weights_of
 from lora_tui.families.source import Source, resolve
 from lora_tui.families.state_dicts import incomplete, read_tensors, unscaled
 from lora_tui.families.unet.checks import check_shapes, check_source, check_vae, read_json, shape_of_file
@@ -60,6 +61,10 @@ class Parts:
             return self._part_of_folder(UNet2DConditionModel, "unet", torch_dtype=dtype)
         return self._part_of_file(UNet2DConditionModel, "unet", torch_dtype=dtype)
 
+    def original(self, dtype: torch.dtype) -> Original:
+        """The UNet, with all that decides what it is."""
+        return Original(lambda: self.unet(dtype), UNet2DConditionModel, self.files_of("unet"), (str(dtype),))
+
     def text_encoder(self, encoder: Encoder, dtype: torch.dtype) -> nn.Module:
         if self.source.kind == "folder":
             found: nn.Module = self._part_of_folder(encoder_class(encoder), encoder.part, dtype=dtype)
@@ -94,6 +99,17 @@ class Parts:
         """The noise schedule in diffusers' words, with what the model predicts."""
         config = {**self.facts.scheduler, **self._schedule_of_folder(), "prediction_type": self.prediction}
         return {**config, "rescale_betas_zero_snr": True} if self._told.zero_snr else config
+
+    def files_of(self, part: str) -> tuple[Path, ...]:
+        """The files that decide one part; none where its weights are pickled in a folder, of which nothing is known."""
+        if part == "vae" and self.section.vae:
+            vae, pickles = expand(self.section.vae), self.section.allow_pickle
+            if not vae.is_dir():
+                return (vae,) if vae.is_file() else ()
+            return deciding_files(vae, "vae" if (vae / "vae").is_dir() else ".", _stem("vae"), pickles=pickles)
+        if self.source.kind == "folder":
+            return deciding_files(self.source.path, part, _stem(part))
+        return (self.source.path,)
 
     def files(self) -> tuple[Path, ...]:
         """The files with the weights of every part, a separate VAE among them."""

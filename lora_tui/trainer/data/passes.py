@@ -166,7 +166,7 @@ class Texts:
 
 
 def cache_texts(
-    texts: Iterable[str], model: Model, store: TensorStore, *, length: int, learns: bool, progress: Progress
+    texts: Iterable[str], model: Model, store: TensorStore, *, length: int, progress: Progress, learns: bool = False
 ) -> Texts:
     """Encode the captions that the store does not have, in rows of ``length`` (:meth:`Model.text_length`).
 
