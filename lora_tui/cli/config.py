@@ -42,6 +42,12 @@ def build(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=_("start from a preset; several are applied in order, such as: --preset character --preset 8gb"),
     )
+    new.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help=_("sample prompts from a text file, one a line, with sd-scripts' flags: a cat --w 512 --h 768 --d 1"),
+    )
     new.add_argument("--force", action="store_true", help=_("replace an existing file"))
     check = commands.add_parser("check", help=_("say what is wrong or doubtful; exit status 3 on errors"))
     plan = commands.add_parser("plan", help=_("say what a run would do and take: steps, files, memory, disk, time"))
@@ -73,6 +79,7 @@ def _new(args: argparse.Namespace) -> int:
     from lora_tui.config.load import save_config, set_values
     from lora_tui.config.mistakes import shown
     from lora_tui.config.presets import find_preset
+    from lora_tui.config.prompt_lines import with_prompts
     from lora_tui.places import exists
     from lora_tui.project import Project
     from lora_tui.text.plain import plain
@@ -92,6 +99,8 @@ def _new(args: argparse.Namespace) -> int:
     config = set_values(new_config(project, presets), args.values)
     if "model.family" not in given:
         config = with_family_of_base(config)
+    if args.prompts is not None:
+        config = with_prompts(config, args.prompts, instead=True)
     save_config(config, path)
     if args.json:
         print_json(

@@ -14,6 +14,7 @@ from typing import Any
 from lora_tui.config.fields import FieldSpec, field_for
 from lora_tui.config.mistakes import ConfigErrors, joined, unknown_key, validated, wrong_value
 from lora_tui.config.paths import absolute, flaws, map_places
+from lora_tui.config.prompt_lines import has_flags, is_told, values_of
 from lora_tui.config.schema import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.write import dump_config, save_config
 from lora_tui.errors import UserError
@@ -88,7 +89,8 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
     """``config`` with the setting ``key`` read from ``text``, as in ``--set network.rank=64``.
 
     List entries are counted from 0 (``samples.0.prompt``); the number after the last adds an entry. Texts
-    of a list are separated by commas. Relative places count from ``base``, else from the current folder.
+    of a list are separated by commas; flags behind a prompt, as sd-scripts writes them, set what they name. Relative
+    places count from ``base``, else from the current folder.
 
     Raises:
         UserError: the key is unknown, the entry is not there, or the value is not allowed.
@@ -105,6 +107,8 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
     if spec.repeated:
         table = _entry(table, spec, key, int(parts[1]))
     table[spec.name] = value
+    if spec.key == "samples.prompt" and has_flags(text):
+        table.update(values_of(text, told=is_told(config)))
     return _placed(validated(data))
 
 

@@ -9,6 +9,7 @@ from lora_tui.config.fields import FieldSpec, applies, fields
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import ANY_RATE, OPTIMIZER_FACTS
+from lora_tui.config.prompt_lines import has_flags
 from lora_tui.config.schema import Config
 from lora_tui.families import facts_for
 from lora_tui.text import _, plain
@@ -97,6 +98,13 @@ def samples(config: Config) -> Iterator[Finding]:
                 ),
                 _("Stay near {usual} x {usual}.").format(usual=usual),
                 "samples.large",
+            )
+        if has_flags(sample.prompt):
+            yield warning(
+                f"samples.{number}.prompt",
+                _("The flags in the prompt are drawn as words."),
+                _("Type it into the form, which takes them apart, or set width, height, steps and seed themselves."),
+                "samples.flags",
             )
         if not sample.prompt.strip():
             yield warning(

@@ -41,7 +41,12 @@ class SamplingSection(Section):
 class SamplePrompt(Section):
     """One image drawn during training."""
 
-    prompt: str = option("", N_("prompt"), N_("What to draw."))
+    prompt: str = option(
+        "",
+        N_("prompt"),
+        N_("What to draw. Flags typed behind it are taken apart: a cat --n blurry --w 512 --h 768 --d 1 --s 28 --l 7."),
+        peers=("sample_prompts", "positive_prompts"),
+    )
     negative: str = option("", N_("negative prompt"), N_("What to avoid."))
     width: int = option(512, N_("width"), N_("Width of the image, a multiple of 8."), unit="px", ge=64, le=4096)
     height: int = option(512, N_("height"), N_("Height of the image, a multiple of 8."), unit="px", ge=64, le=4096)

@@ -54,6 +54,13 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
     Action("parameters.next-problem", ("n",), N_("problem"), N_("Go to the next setting that the check speaks of.")),
     Action("parameters.toml", ("t",), "TOML", N_("Look at the configuration as it is written to its file.")),
     Action("parameters.load", ("o",), N_("load"), N_("Load another configuration file; undo brings this one back.")),
+    Action(
+        "parameters.prompts",
+        ("P",),
+        N_("prompts"),
+        N_("Add the sample prompts of a text file, one a line, with sd-scripts' flags."),
+        show=False,
+    ),
     Action("parameters.save-as", ("S",), N_("save as"), N_("Write the configuration to another file."), show=False),
     Action("parameters.redo", ("U",), N_("redo"), N_("Do again what was taken back."), show=False),
     Action("parameters.reset", ("d",), N_("default"), N_("Back to the default of this setting."), show=False),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.load import dump_config, load_config, save_config
 from lora_tui.config.presets import Preset, apply_preset, list_presets
+from lora_tui.config.prompt_lines import with_prompts
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.places import expand
-from lora_tui.text import _, plain
+from lora_tui.text import _, ngettext, plain
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import error_words
@@ -116,6 +117,28 @@ class FormFiles:
         screen.shell.use_config(config, path, changed=False)
         screen.edited()
         screen.tell(_("loaded {path}").format(path=plain(str(path))), "success")
+
+    def action_prompts(self) -> None:
+        screen = self._screen
+        if screen.editing.commit():
+            dialog = AskPath(_("Add the prompts of a file"), screen.workspace.root, suffixes=(".txt",))
+            screen.app.push_screen(dialog, self._add_prompts)
+
+    def _add_prompts(self, path: Path | None) -> None:
+        screen = self._screen
+        if path is None:
+            return
+        before = len(screen.form.config.samples)
+        try:
+            config = with_prompts(screen.form.config, path)
+        except UserError as error:
+            screen.tell(error_words(error), "error")
+            return
+        added = len(config.samples) - before
+        told = ngettext("{count} prompt added", "{count} prompts added", added).format(count=added)
+        if screen.form.replace(config, told):
+            screen.edited()
+        screen.tell(told, "success")
 
     def action_toml(self) -> None:
         screen = self._screen
