@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from lora_tui.config.findings import Finding, error, warning
-from lora_tui.config.layers import read_rules, trained
+from lora_tui.config.layers import LayerRule, layer_size, read_rules, trained
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config
+from lora_tui.config.slots import list_lengths, slots_of
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
 from lora_tui.families.parts import stamp
+from lora_tui.families.protocol import TargetModule
 from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
 from lora_tui.weights.header.loras import lora_info
@@ -161,8 +163,9 @@ def layers(config: Config) -> Iterator[Finding]:
     targets = facts_for(config.model.family).targets(
         config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
     )
+    yield from _lists(config, rules, targets)
     for rule in rules:
-        if not any(rule.fits(target) for target in targets):
+        if not rule.listed and not any(rule.fits(target) for target in targets):
             yield error(
                 "network.layers",
                 _("The rule {pattern} fits no layer that is trained.").format(pattern=shown(rule.pattern)),
@@ -185,4 +188,47 @@ def layers(config: Config) -> Iterator[Finding]:
         )
 
 
-RULES = (together, dora, no_convolutions, layers, start)
+def ranks(config: Config) -> Iterator[Finding]:
+    """Ranks that are larger than a layer."""
+    network = config.network
+    targets = facts_for(config.model.family).targets(
+        config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
+    )
+    for target in trained(network, targets):
+        rank, most = layer_size(network, target).rank, min(target.inputs * target.kernel**2, target.outputs)
+        if rank > most:
+            own = rank not in (network.rank, network.conv_rank)
+            yield error(
+                "network.layers" if own else "network.conv_rank" if target.kernel > 1 else "network.rank",
+                _("rank {rank} is above the size of layers such as {name}, which have {most} directions.").format(
+                    rank=rank, name=f"{target.part}.{target.path}", most=most
+                ),
+                _("Set it to {rank} or below, or give those layers a rank of their own in network.layers.").format(
+                    rank=most
+                ),
+                "network.rank_above_layer",
+            )
+            return
+
+
+def _lists(config: Config, rules: Iterable[LayerRule], targets: Sequence[TargetModule]) -> Iterator[Finding]:
+    """Lists with a number too many or too few for the model."""
+    family = facts_for(config.model.family)
+    blocks = [slots_of(target.part, target.path) for target in targets]
+    for pattern, count in dict.fromkeys((rule.pattern, rule.listed) for rule in rules if rule.listed):
+        lengths = list_lengths(config.model.family, pattern, blocks)
+        if count in lengths:
+            continue
+        yield error(
+            "network.layers",
+            _("The list for {pattern} has {count} numbers, which no list of {family} has.").format(
+                pattern=shown(pattern), count=count, family=family.title
+            ),
+            _("Give it {counts}.").format(counts=" / ".join(map(str, lengths)))
+            if lengths
+            else _("Name its blocks one by one, such as DOUBLE0-18 or IN04."),
+            "network.layers_list",
+        )
+
+
+RULES = (together, dora, no_convolutions, layers, ranks, start)

@@ -139,7 +139,9 @@ class NetworkSection(Section):
         N_("single layers"),
         N_(
             "Ranks and rates of layers by their names: unet.down_blocks.0.* rank=8 alpha=8 rate=0.5. * stands for "
-            "anything, the last rule that fits holds, and rate=0 leaves layers out."
+            "anything, the last rule that fits holds, and rate=0 leaves layers out. Blocks: IN04-IN08 rate=0.5, BASE, "
+            "M00, OUT03, DOUBLE0-5, SINGLE10 conv_rank=4. Lists with a number for each block: blocks rank=8,8,… "
+            "(17, 25 or 26 for SD1.5 and SD2, 12, 19, 20 or 23 for XL), IN, OUT, DOUBLE, SINGLE."
         ),
         factory=list,
         expert=True,
