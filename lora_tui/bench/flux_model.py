@@ -6,17 +6,14 @@ not matter to. Imports torch, diffusers and transformers inside its functions.
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.bench.folders import INDEX_VERSION, write_folder
+from lora_tui.families.flux.checks import LAYOUT
 from lora_tui.families.flux.facts import DEV
 from lora_tui.families.flux.shape import Shape
-from lora_tui.families.unet.encoders import Encoder
-from lora_tui.families.unet.particulars import TOKENIZER, TOKENIZER_FILES
-from lora_tui.files import default_mode
 
 MICRO = replace(
     DEV,
@@ -31,10 +28,10 @@ MICRO = replace(
     vae_channels=(32, 32, 32, 32),
 )
 """Its widths and depths."""
-T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
+CLIP_L = LAYOUT["clip_l"].encoder
 INDEX = {
     "_class_name": "FluxPipeline",
-    "_diffusers_version": "0.30.0",
+    "_diffusers_version": INDEX_VERSION,
     "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "text_encoder_2": ["transformers", "T5EncoderModel"],
@@ -50,42 +47,24 @@ def write_flux_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Pa
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are replaced.
     """
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for name, part in _parts(shape).items():
-            part.eval().save_pretrained(folder / name)
-    (folder / "tokenizer").mkdir(exist_ok=True)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(TOKENIZER / name, folder / "tokenizer" / name)
-    (folder / "tokenizer_2").mkdir(exist_ok=True)
-    shutil.copyfile(T5_TOKENIZER / "tokenizer.json", folder / "tokenizer_2" / "tokenizer.json")
-    (folder / "scheduler").mkdir(exist_ok=True)
-    schedule = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True}
-    _write(folder / "scheduler" / "scheduler_config.json", schedule)
-    for path in folder.rglob("*.safetensors"):
-        path.chmod(default_mode())  # safetensors writes files that only their owner may read
-    _write(folder / "model_index.json", INDEX)  # last: its presence means complete
-    return folder
+    return write_folder(
+        folder,
+        lambda: _parts(shape),
+        seed=seed,
+        clips=(CLIP_L,),
+        t5_tokenizer="tokenizer_2",
+        schedule={"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True},
+        index=INDEX,
+    )
 
 
 def _parts(shape: Shape) -> dict[str, Any]:
     from diffusers import AutoencoderKL, FluxTransformer2DModel
     from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-    clip, t5 = shape.clip, shape.t5
-    t5_config = T5Config(
-        vocab_size=t5.vocabulary, d_model=t5.width, d_kv=t5.head_width, d_ff=t5.inner, num_layers=t5.layers,
-        num_heads=t5.heads, feed_forward_proj="gated-gelu",
-    )  # fmt: skip
     return {
         "transformer": FluxTransformer2DModel.from_config(shape.transformer_config()),
         "vae": AutoencoderKL.from_config(shape.vae_config()),
-        "text_encoder": CLIPTextModel(CLIPTextConfig(**clip.config(Encoder(prefix="").activation))),
-        "text_encoder_2": T5EncoderModel(t5_config),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**shape.clip.config(CLIP_L.activation))),
+        "text_encoder_2": T5EncoderModel(T5Config(**shape.t5.config())),
     }
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -10,16 +10,15 @@ Imports torch, diffusers and transformers inside its functions.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.bench.folders import write_clip_tokenizer
 from lora_tui.families import facts_for
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
-from lora_tui.families.unet.particulars import TOKENIZER, TOKENIZER_FILES
 from lora_tui.families.unet.shape import Shape, TextShape
 from lora_tui.files import default_mode
 
@@ -61,7 +60,7 @@ def write_model(
     for name, part in parts.items():
         part.half().save_pretrained(folder / name)
     for encoder in facts.encoders:
-        _write_tokenizer(folder / encoder.tokenizer, encoder)
+        write_clip_tokenizer(folder / encoder.tokenizer, encoder)
     (folder / "scheduler").mkdir(exist_ok=True)
     _write(folder / "scheduler" / "scheduler_config.json", {**facts.scheduler, **(schedule or {})})
     for path in folder.rglob("*.safetensors"):
@@ -121,15 +120,6 @@ def _vae(shape: Shape) -> Any:
     to_latent.bias[channels:] = NARROW_POSTERIOR
     from_latent.weight /= wanted[None, :, None, None]
     return vae
-
-
-def _write_tokenizer(folder: Path, encoder: Encoder) -> None:
-    """CLIP's, with the padding of this encoder."""
-    folder.mkdir(exist_ok=True)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(TOKENIZER / name, folder / name)
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        _write(folder / name, {**json.loads((folder / name).read_text("utf-8")), "pad_token": encoder.pad})
 
 
 def _index(facts: UnetFacts) -> dict[str, Any]:

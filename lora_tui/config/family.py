@@ -9,8 +9,10 @@ from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, facts_for
 from lora_tui.places import exists, expand
 
-SAMPLE_SETTINGS = {"flux": ("euler", 3.5)}
+SAMPLE_SETTINGS = {"flux": ("euler", 3.5), "sd3": ("euler", 4.5)}
 """Sampler and guidance that are usual where they are others than Euler a and 7."""
+T5_TOKENS = {"sd3": 256}
+"""Tokens of T5 that a family learned with, where they are others than 512."""
 
 
 def family_of(base: str) -> str:
@@ -47,6 +49,8 @@ def with_family(config: Config, family: str) -> Config:
         data.resolution = now
         if (data.bucket_min, data.bucket_max) == (before // 2, before * 2):
             data.bucket_min, data.bucket_max = now // 2, now * 2
+    if config.captions.t5_tokens == T5_TOKENS.get(came, 512):
+        config.captions.t5_tokens = T5_TOKENS.get(family, 512)  # type: ignore[assignment]
     usual = {family: SAMPLE_SETTINGS.get(family, ("euler_a", 7.0)) for family in (came, family)}
     for sample in config.samples:
         if (sample.sampler, sample.guidance) == usual[came]:

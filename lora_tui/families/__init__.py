@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from lora_tui.config.schema import CaptionSection, ModelSection
+    from lora_tui.families.hub import Progress
     from lora_tui.families.protocol import Facts, Model, Storage
 
 #: family as the schema calls it -> its package
@@ -27,6 +28,7 @@ FAMILIES = {
     "sd2": "lora_tui.families.sd2",
     "sdxl": "lora_tui.families.sdxl",
     "flux": "lora_tui.families.flux",
+    "sd3": "lora_tui.families.sd3",
 }
 
 
@@ -46,9 +48,29 @@ def open_model(
         UserError: there is no such family or model, or it is one that would be trained wrongly.
     """
     door = import_module(f"{_package(section.family)}.model").open_model
+    section = section.model_copy(update={name: str(path) for name, path in fetch_model(section).items()})
     model = cast("Model", door(section, captions, device=device, dtype=dtype))
     model.storage = storage or model.storage
     return model
+
+
+def fetch_model(section: ModelSection, on_progress: Progress | None = None) -> dict[str, Path]:
+    """The folders of what ``section`` names on the hub, by setting; what the hub's cache lacks is downloaded. No torch.
+
+    ``on_progress`` is told of MB that are there, of how many, and of the file in hand.
+
+    Raises:
+        UserError: it cannot be fetched.
+        OSError: the disk is full or may not be written to.
+    """
+    from lora_tui.families import hub
+
+    found = {}
+    if hub.on_hub(section.base):
+        found["base"] = hub.fetched(section.base, on_progress=on_progress)
+    if hub.on_hub(section.vae):
+        found["vae"] = hub.fetched(section.vae, parts=("vae",), place="model.vae", on_progress=on_progress)
+    return found
 
 
 def check_model(name: str, path: Path, *, own_vae: bool = True, prediction: str = "auto") -> None:

@@ -14,7 +14,6 @@ from lora_tui.families.separate.places import Layout, Part, bare
 from lora_tui.families.source import Source
 from lora_tui.text import _
 from lora_tui.weights.header.format import read_header
-from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.names.flux_original import original_names
 
 LAYOUT: Layout = {
@@ -34,22 +33,7 @@ def check_model(source: Source, *, own_vae: bool = True, prediction: str = "auto
         UserError: it is of another family, an inpainting or control model, quantised in a way that is not read here,
             incomplete or damaged.
     """
-    if source.kind == "pickle":
-        raise UserError(
-            _("FLUX.1 is not read from pickled files."),
-            place=str(source.path),
-            remedy=_("Use the .safetensors file, or a folder in diffusers' layout."),
-            code="model.pickle",
-        )
-    kind = identify_model(source.path)
-    if kind.family != FACTS.name or kind.kind not in ("checkpoint", "unet", "diffusers"):
-        found = kind.detail or (kind.kind if kind.family == "unknown" else f"{kind.family} {kind.kind}")
-        raise UserError(
-            _("it is no {family} checkpoint but {found}.").format(family=FACTS.title, found=found),
-            place=str(source.path),
-            remedy=_("Choose a base model of the family that model.family names."),
-            code="model.family",
-        )
+    places.check_kind(source, FACTS.name, FACTS.title)
     shape = _shape_of_folder(source.path, own_vae) if source.kind == "folder" else _shape_of_file(source.path)
     if shape.channels != shape.latent_channels * PATCH**2:
         raise UserError(

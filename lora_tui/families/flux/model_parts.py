@@ -97,7 +97,7 @@ class Parts:
         return load_vae(self.places["vae"], scale=VAE_SCALE, shift=VAE_SHIFT)
 
     def clip_tokenizer(self) -> CLIPTokenizer:
-        return clip_tokenizer(self.places["clip_l"], "tokenizer")
+        return clip_tokenizer(LAYOUT["clip_l"], self.places["clip_l"])
 
     def t5_tokenizer(self) -> T5Tokenizer:
         return t5_tokenizer(self.places["t5xxl"], "tokenizer_2", self.shape.t5.vocabulary)

@@ -81,9 +81,12 @@ def load_vae(place: Place, *, scale: float, shift: float) -> AutoencoderKL:
         )
 
 
-def clip_tokenizer(place: Place, name: str) -> CLIPTokenizer:
-    """CLIP's tokenizer: the one called ``name`` in the model of the encoder at ``place``, or the published one."""
-    return CLIPTokenizer.from_pretrained(_beside(place, name) or TOKENIZER, local_files_only=True)
+def clip_tokenizer(part: Part, place: Place) -> CLIPTokenizer:
+    """CLIP's tokenizer: that of the model which the encoder at ``place`` belongs to, or the published one."""
+    own = _beside(place, part.encoder.tokenizer)
+    if own is not None:
+        return CLIPTokenizer.from_pretrained(own, local_files_only=True)
+    return CLIPTokenizer.from_pretrained(TOKENIZER, local_files_only=True, pad_token=part.encoder.pad)
 
 
 def t5_tokenizer(place: Place, name: str, known: int) -> T5Tokenizer:
@@ -120,9 +123,6 @@ def files_of(layout: Layout, places: Mapping[str, Place]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def in_dtype(place: Place, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The weights at ``place`` under their names in the file, in ``dtype``; numbers with a factor multiplied by it."""
-    tensors = read_tensors(place.path, prefix=place.prefix)
 def part_files(layout: Layout, places: Mapping[str, Place], part: str) -> tuple[Path, ...]:
     """The files that decide what ``part`` is: weights, and the configuration of a folder."""
     place = places[part]
@@ -132,6 +132,9 @@ def part_files(layout: Layout, places: Mapping[str, Place], part: str) -> tuple[
     return deciding_files(place.path.parent, place.path.name, stem)
 
 
+def in_dtype(place: Place, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights at ``place`` under their names in the file, in ``dtype``; numbers with a factor multiplied by it."""
+    tensors = read_tensors(place.path, prefix=place.prefix)
     return {name: scaled(tensors, name, dtype) for name in tensors if is_weight(name)}
 
 

@@ -20,6 +20,7 @@ from lora_tui.families.unet.shape import vae_channels
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.models import identify_model
 
 T = TypeVar("T")
 
@@ -207,6 +208,30 @@ def part_flaws(layout: Layout, base: Path, named: Mapping[str, str]) -> list[tup
         except UserError as flaw:
             found.append((part, flaw))
     return found
+
+
+def check_kind(source: Source, family: str, title: str) -> None:
+    """Refuse a base model that is none of ``family``, which is called ``title``, or is pickled.
+
+    Raises:
+        UserError: what it is.
+    """
+    if source.kind == "pickle":
+        raise UserError(
+            _("{family} is not read from pickled files.").format(family=title),
+            place=str(source.path),
+            remedy=_("Use the .safetensors file, or a folder in diffusers' layout."),
+            code="model.pickle",
+        )
+    kind = identify_model(source.path)
+    if kind.family != family or kind.kind not in ("checkpoint", "unet", "diffusers"):
+        found = kind.detail or (kind.kind if kind.family == "unknown" else f"{kind.family} {kind.kind}")
+        raise UserError(
+            _("it is no {family} checkpoint but {found}.").format(family=title, found=found),
+            place=str(source.path),
+            remedy=_("Choose a base model of the family that model.family names."),
+            code="model.family",
+        )
 
 
 def check_folder(layout: Layout, folder: Path, *, own_vae: bool) -> None:

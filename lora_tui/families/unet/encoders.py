@@ -98,6 +98,10 @@ class Encoder:
         depth = 0
         while at(layer.format(depth)) in shapes:
             depth += 1
+        beside = f"{self.prefix}text_projection.weight"
+        projection = shapes.get(beside) or shapes.get(at("text_projection.weight"))
+        if self.pooled and projection is None:
+            raise KeyError(beside)
         vocabulary, width = shapes[at("embeddings.token_embedding.weight")]
         return TextShape(
             width=width,
@@ -105,7 +109,7 @@ class Encoder:
             inner=shapes[at(layer.format(0))][0],
             vocabulary=vocabulary,
             positions=shapes[at("embeddings.position_embedding.weight")][0],
-            projection=shapes[at("text_projection.weight")][1] if self.pooled else 0,
+            projection=projection[self.open_clip] if self.pooled and projection else 0,
         )
 
     def _nested(self, shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -1,0 +1,61 @@
+"""Writing a model's parts as a folder in diffusers' layout. Imports torch inside its function."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lora_tui.families.unet.encoders import Encoder
+from lora_tui.families.unet.particulars import TOKENIZER, TOKENIZER_FILES
+from lora_tui.files import default_mode
+
+T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
+INDEX_VERSION = "0.30.0"
+
+
+def write_folder(
+    folder: Path,
+    parts: Callable[[], Mapping[str, Any]],
+    *,
+    seed: int,
+    clips: Sequence[Encoder],
+    t5_tokenizer: str,
+    schedule: Mapping[str, Any],
+    index: Mapping[str, Any],
+) -> Path:
+    """Write the modules that ``parts`` gives, by folder, with tokenizers, schedule and index; return ``folder``.
+
+    The modules are made with ``seed``, which leaves other random numbers as they are.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, part in parts().items():
+            part.eval().save_pretrained(folder / name)
+    for clip in clips:
+        write_clip_tokenizer(folder / clip.tokenizer, clip)
+    (folder / t5_tokenizer).mkdir(exist_ok=True)
+    shutil.copyfile(T5_TOKENIZER / "tokenizer.json", folder / t5_tokenizer / "tokenizer.json")
+    (folder / "scheduler").mkdir(exist_ok=True)
+    _write(folder / "scheduler" / "scheduler_config.json", schedule)
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(default_mode())  # safetensors writes files that only their owner may read
+    _write(folder / "model_index.json", index)  # last: its presence means complete
+    return folder
+
+
+def write_clip_tokenizer(folder: Path, encoder: Encoder) -> None:
+    """CLIP's, with the padding of this encoder."""
+    folder.mkdir(exist_ok=True)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(TOKENIZER / name, folder / name)
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        _write(folder / name, {**json.loads((folder / name).read_text("utf-8")), "pad_token": encoder.pad})
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", "utf-8")
