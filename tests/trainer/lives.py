@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from nursery import Life
 from PIL import Image, ImageDraw
 
 from lora_tui.config.load import dump_config, parse_config
@@ -76,15 +75,9 @@ def live_here(run: RunFolder, *, resume: bool = False, writer: EventWriter | Non
         writer.close()
 
 
-def start(run: RunFolder, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+def start(run: RunFolder, *arguments: str, **environment: str) -> Life:
     """One life of the run in a process of its own."""
-    with run.log_path.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "lora_tui.trainer", str(run.root), *arguments],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
-        )
+    return Life([str(run.root), *arguments], run.log_path, {**os.environ, **environment})
 
 
 def lora(run: RunFolder) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lives import events, live_here, micro_config, new_run, start
+from nursery import Life
 from support import until
 
 from lora_tui.jobs.control import ControlInbox, request
@@ -18,7 +18,7 @@ from lora_tui.trainer.control import Controls, StopRun
 
 
 @pytest.fixture
-def living(base: Path, data: Path, tmp_path: Path) -> Iterator[tuple[RunFolder, subprocess.Popen[bytes]]]:
+def living(base: Path, data: Path, tmp_path: Path) -> Iterator[tuple[RunFolder, Life]]:
     """A run that would go on for long, with its first steps done."""
     quiet = {"every_epochs": 0, "every_steps": 0}
     config = micro_config(
@@ -39,7 +39,7 @@ def _answered(run: RunFolder, kind: str, status: str) -> bool:
     return any(e["request"] == kind and e["status"] == status for e in events(run, "control"))
 
 
-def test_save_sample_validate_pause_and_stop(living: tuple[RunFolder, subprocess.Popen[bytes]]) -> None:
+def test_save_sample_validate_pause_and_stop(living: tuple[RunFolder, Life]) -> None:
     run, life = living
     for kind in ("save", "sample", "validate"):
         request(run.root, kind)
@@ -64,7 +64,7 @@ def test_save_sample_validate_pause_and_stop(living: tuple[RunFolder, subprocess
 
 
 def test_stop_now_keeps_the_last_state_and_says_what_is_lost(
-    living: tuple[RunFolder, subprocess.Popen[bytes]],
+    living: tuple[RunFolder, Life],
 ) -> None:
     run, life = living
     request(run.root, "save")
@@ -147,7 +147,7 @@ def test_sigterm_while_it_loads_is_a_stop(base: Path, data: Path, tmp_path: Path
     assert (end["kind"], end["reason"], end["step"]) == ("finished", "stopped", 0)
 
 
-def test_a_second_trainer_is_refused(living: tuple[RunFolder, subprocess.Popen[bytes]]) -> None:
+def test_a_second_trainer_is_refused(living: tuple[RunFolder, Life]) -> None:
     run, life = living
     second = start(run)
     assert second.wait(60) == 2

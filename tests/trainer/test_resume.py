@@ -5,119 +5,26 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
-import subprocess
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kills import MOMENTS, assert_same_bits, every_phase, live_through, phase
 from lives import events, live_here, lora, micro_config, new_run, same_tensors, start
+from nursery import Life
 from support import until
 
-from lora_tui.config.schema import Config
 from lora_tui.runs.folder import RunFolder
-
-Moment = Callable[[RunFolder, int], bool]
-
-
-def _config(base: Path, data: Path) -> Config:
-    """Every phase there is: two caches, validation, samples, checkpoints and states every few steps."""
-    return micro_config(
-        base,
-        data,
-        network={"text_encoder": False},
-        captions={"shuffle": True, "variants": 4, "dropout": 0.1},
-        data={"flip": True},
-        steps={"epochs": 3, "gradient_accumulation": 2},
-        saving={"every_steps": 2, "state_every_steps": 2, "state_every_epochs": 0, "precision": "fp32"},
-        sampling={"every_steps": 3},
-        validation={"every_steps": 2},
-    )
-
-
-def _phase(name: str, detail: str = "") -> Moment:
-    """This life has begun the phase."""
-
-    def reached(run: RunFolder, since: int) -> bool:
-        begun = [event for event in events(run)[since:] if event["kind"] == "phase"]
-        return any(event["phase"] == name and detail in event["detail"] for event in begun)
-
-    return reached
-
-
-def _step(number: int) -> Moment:
-    """This life has done the step, or gone beyond it."""
-
-    def reached(run: RunFolder, since: int) -> bool:
-        return any(event["kind"] == "step" and event["step"] >= number for event in events(run)[since:])
-
-    return reached
-
-
-def _temporary(folder: str, pattern: str) -> Moment:
-    """A file is being written: its temporary is there."""
-
-    def reached(run: RunFolder, since: int) -> bool:
-        return any((run.root / folder).glob(pattern))
-
-    return reached
-
-
-MOMENTS: list[Moment] = [
-    _phase("loading", "dataset"),
-    _phase("caching", "latents"),
-    _phase("caching", "text embeddings"),
-    _phase("caching", "sample prompts"),
-    _phase("sampling"),
-    _phase("validating"),
-    _step(1),
-    _temporary("checkpoints", ".*.tmp"),
-    _step(3),
-    _temporary("state", ".writing-*"),
-    _phase("saving", "state"),
-    _step(6),
-    _phase("saving", "LoRA"),
-]
 
 
 def test_killed_a_dozen_times_and_still_bit_equal(base: Path, data: Path, tmp_path: Path) -> None:
-    reference = new_run(tmp_path / "reference", _config(base, data))
+    config = every_phase(base, data)
+    reference = new_run(tmp_path / "reference", config)
     assert live_here(reference) == 0
-
-    run = new_run(tmp_path / "killed", _config(base, data))
+    run = new_run(tmp_path / "killed", config)
     rng = random.Random(os.environ.get("LORA_TUI_TEST_SEED", "5"))
-    home = str(tmp_path / "home")  # an empty cache, so that the caching phases have work to do
-    killed = 0
-    for moment in MOMENTS:
-        if _live_until(run, moment, rng, home, resume=killed > 0):
-            break
-        killed += 1
-    assert killed >= 10
-    last = start(run, "--resume", LORA_TUI_HOME=home)
-    assert last.wait(120) == 0, run.log_path.read_text()
-    assert same_tensors(lora(reference), lora(run))
-    newest = sorted(run.state_dir.iterdir())[-1]
-    expected = reference.state_dir / newest.name
-    for name in ("adapter.safetensors", "optimizer.safetensors"):
-        assert (newest / name).read_bytes() == (expected / name).read_bytes()
-
-
-def _live_until(run: RunFolder, moment: Moment, rng: random.Random, home: str, *, resume: bool) -> bool:
-    """Start a life and kill it a random instant after ``moment``; true when it finished before."""
-    since = len(events(run))
-    life = start(run, *(["--resume"] if resume else []), LORA_TUI_HOME=home)
-    try:
-        until(lambda: life.poll() is not None or moment(run, since), 90, every=0.002)
-        threading.Event().wait(rng.uniform(0, 0.05))
-        if life.poll() is not None:
-            assert life.returncode == 0, run.log_path.read_text()
-            return True
-    finally:
-        life.send_signal(signal.SIGKILL)
-        life.wait()
-    return False
+    assert live_through(run, MOMENTS, rng, tmp_path / "home") >= 10
+    assert_same_bits(reference, run)
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: RunFolder, tmp_path: Path) -> None:
@@ -165,7 +72,7 @@ def test_a_state_of_another_rank_is_refused(base: Path, data: Path, tmp_path: Pa
 
 def test_sigterm_saves_first(base: Path, data: Path, tmp_path: Path) -> None:
     run = new_run(tmp_path, micro_config(base, data, steps={"epochs": 500}, sampling={"every_epochs": 0}))
-    life: subprocess.Popen[bytes] = start(run)
+    life: Life = start(run)
     try:
         until(lambda: len(events(run, "step")) >= 2, 90)
         life.terminate()
@@ -265,7 +172,7 @@ def test_a_stop_after_the_last_update_still_finishes(base: Path, data: Path, tmp
     run = new_run(tmp_path, config)
     life = start(run)
     try:
-        until(lambda: _phase("sampling")(run, 0), 90, every=0.005)
+        until(lambda: phase("sampling")(run, 0), 90, every=0.005)
         request(run.root, "stop")
         assert life.wait(60) == 0, run.log_path.read_text()
     finally:
