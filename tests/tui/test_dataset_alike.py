@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import skimage.data
+from PIL import Image
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.projects import picture as draw
@@ -91,6 +93,22 @@ async def test_the_one_with_a_caption_is_offered_and_what_was_done_is_said(tmp_p
         await soon(pilot, lambda: "b.png kept, 1 left out" in screen_text(app) and "group 1 of 1" in screen_text(app))
         await soon(pilot, lambda: "▌ d.png" in screen_text(app) and "0 tags" in screen_text(app))
         await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/a.png"})
+
+
+async def test_an_enlarged_copy_is_named_and_the_original_is_kept(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 0)
+    folder = tmp_path / "4_hat"
+    original = Image.fromarray(skimage.data.chelsea())
+    original.save(folder / "original.png")
+    original.resize((1353, 900), Image.Resampling.LANCZOS).save(folder / "a_large.jpg", quality=92)
+    async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
+        await pilot.press("d")
+        await soon(
+            pilot, lambda: "1353 x 900 px  enlarged" in screen_text(app) and "▌ original.png" in screen_text(app)
+        )
+        assert "more pixels" not in screen_text(app)
+        await pilot.press("enter")
+        await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/a_large.jpg"})
 
 
 async def test_what_is_alike_on_purpose_is_remembered_and_the_check_is_silent(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 LEAST_COLUMNS = 24
 """Cells of one picture at least; as many stand side by side as that allows."""
 
+MOST_PIXELS = 40_000_000
+"""Of a picture of which it is found out whether it is enlarged."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -99,6 +102,7 @@ class AlikeReview(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
         self._number = self._place = self._columns = 0
         self._sharp: dict[str, int] = {}
         self._tags: dict[Path, int] = {}
+        self._enlarged: dict[Path, int] = {}  # pixels that it was enlarged from, 0 where it was not
         self._said = ""  # what was done last
         self._chose = False  # a person has moved the cursor in this group
 
@@ -119,6 +123,17 @@ class AlikeReview(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
         images = [row.image for row in rows if row.image is not None]
         self._sharp = await in_stoppable_thread(sharpness_of, images)
         self._measured()
+
+    def _look_closer(self) -> None:
+        """Find out which of the larger ones of this group are enlarged; asked once for each group that is shown."""
+        rows = [row for row in self._group.rows if row.image is not None]
+        if any(row.path not in self._enlarged for row in rows):
+            start_job(self, partial(self._find_enlarged, rows), "enlarged")
+
+    async def _find_enlarged(self, rows: list[FileRow]) -> None:
+        self._enlarged |= await in_stoppable_thread(_enlarged_of, rows)
+        if self._groups and self._group.rows[0] in rows:
+            self._measured()
 
     def _measured(self) -> None:
         if self._chose:
@@ -146,19 +161,22 @@ class AlikeReview(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
     def _worth(self, row: FileRow) -> tuple[bool, int, int, float]:
         """Whether it has a caption, pixels, sharpness, bytes a pixel: more is better, the first before the others.
 
-        A caption is somebody's work, which would be left out together with its image.
+        A caption is somebody's work, which would be left out together with its image. Pixels that were only made by
+        enlarging count for a little less than those that they were made from.
         """
         if row.image is None:
             return False, 0, 0, 0.0
-        area = row.image.facts.width * row.image.facts.height
+        area = _area(row)
         captioned = self._tags.get(row.path, int(row.image.caption_path is not None)) > 0
-        return captioned, area, self._sharp.get(str(row.path), 0), row.image.facts.size / max(area, 1)
+        own = self._enlarged.get(row.path, 0) - 1 if self._enlarged.get(row.path) else area
+        return captioned, own, self._sharp.get(str(row.path), 0), row.image.facts.size / max(area, 1)
 
     def _begin(self) -> None:
         """Another group: the cursor goes to its best image."""
         self._chose = False
         worths = [self._worth(row) for row in self._group.rows]
         self._place = worths.index(max(worths))
+        self._look_closer()
         self._show()
 
     def _show(self) -> None:
@@ -196,13 +214,19 @@ class AlikeReview(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
         lines = [
             [Cell((marks.cursor if here else " ") + " ", "accent"), Cell(row.name, "accent" if here else "strong")],
             line(0, self._caption_words(row), _("captioned")),
-            line(1, f"{facts.width} x {facts.height} px", _("more pixels")),
+            self._size_line(row, line(1, f"{facts.width} x {facts.height} px", _("more pixels"))),
             line(2, _("sharpness {value}").format(value=round(worth[2] / 2.55)), _("sharper")),
             line(3, size, _("less compressed")),
         ]
         if row.path in self._group.copies:
             lines.append([Cell(_("there is a copy of this file"), "warning")])
         side.query_one(Lines).show(lines)
+
+    def _size_line(self, row: FileRow, line: list[Cell]) -> list[Cell]:
+        """Of one that is enlarged the line says so; a smaller one that is worth more has no more pixels."""
+        if self._enlarged.get(row.path):
+            return [line[0], Cell("  " + _("enlarged"), "warning")]
+        return line if _area(row) == max(map(_area, self._group.rows)) else line[:1]
 
     def _caption_words(self, row: FileRow) -> str:
         if row.image is None or row.image.caption_path is None:
@@ -274,6 +298,36 @@ class AlikeReview(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+
+def _area(row: FileRow) -> int:
+    return row.image.facts.width * row.image.facts.height if row.image is not None else 0
+
+
+def _enlarged_of(rows: Sequence[FileRow], should_stop: Callable[[], bool]) -> dict[Path, int]:
+    """For each image the pixels that it was enlarged from, by the sizes of the others; 0 for all that were not."""
+    from lora_tui.dataset.buckets import Size
+    from lora_tui.dataset.enlarged import LEAST_FACTOR, is_enlarged
+    from lora_tui.dataset.eyes import eyes_now
+    from lora_tui.dataset.load import WHITE
+    from lora_tui.errors import UserError
+
+    found: dict[Path, int] = {}
+    for row in sorted(rows, key=_area):
+        smaller = {found.get(one.path) or _area(one): one for one in rows if _area(one) < _area(row)}
+        found[row.path] = 0
+        sizes = [size for size in smaller if size * LEAST_FACTOR**2 <= _area(row)]
+        if row.image is None or row.image.crop is not None or not sizes or _area(row) > MOST_PIXELS or should_stop():
+            continue
+        facts, size = row.image.facts, max(sizes)
+        scale = (size / _area(row)) ** 0.5
+        try:
+            picture = eyes_now().picture(row.path, WHITE, Size(facts.width, facts.height))
+        except UserError:
+            continue
+        if is_enlarged(picture, Size(max(round(facts.width * scale), 1), max(round(facts.height * scale), 1))):
+            found[row.path] = size
+    return found
 
 
 def _tags_of(rows: Sequence[FileRow], should_stop: Callable[[], bool]) -> dict[Path, int]:
