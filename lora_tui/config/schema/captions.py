@@ -189,7 +189,7 @@ class CaptionSection(Section):
         ),
         unit="tokens",
         expert=True,
-        families=("flux",),
+        families=("flux", "sd3"),
         peers=("t5xxl_max_token_length",),
     )
     t5_mask: bool = option(

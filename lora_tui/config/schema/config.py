@@ -21,7 +21,7 @@ from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 
 SCHEMA_VERSION = 1
-WITH_T5 = ("flux",)
+WITH_T5 = ("flux", "sd3")
 """Families with an encoder that is never trained."""
 
 

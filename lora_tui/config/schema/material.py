@@ -22,7 +22,7 @@ class ModelSection(Section):
         path="model",
         peers=("pretrained_model_name_or_path", "base_model_name"),
     )
-    family: Literal["sd15", "sd2", "sdxl", "flux"] = option(
+    family: Literal["sd15", "sd2", "sdxl", "sd3", "flux"] = option(
         "sd15",
         N_("family"),
         N_("The architecture of the base model. A file of another family is refused before anything loads."),
@@ -30,6 +30,7 @@ class ModelSection(Section):
             ("sd15", "Stable Diffusion 1.5"),
             ("sd2", "Stable Diffusion 2"),
             ("sdxl", "Stable Diffusion XL"),
+            ("sd3", "Stable Diffusion 3 and 3.5"),
             ("flux", "FLUX.1"),
         ),
         peers=("model_train_type", "v2", "arch"),
@@ -66,8 +67,19 @@ class ModelSection(Section):
             "Empty uses the base model's own."
         ),
         path="model",
-        families=("flux",),
+        families=("flux", "sd3"),
         peers=("clip_l", "clip_l_path"),
+    )
+    clip_g: str = option(
+        "",
+        "CLIP-G",
+        N_(
+            "The text encoder clip_g.safetensors, or a folder with it, where the base model is the transformer alone. "
+            "Empty uses the base model's own."
+        ),
+        path="model",
+        families=("sd3",),
+        peers=("clip_g", "clip_g_path"),
     )
     t5xxl: str = option(
         "",
@@ -77,7 +89,7 @@ class ModelSection(Section):
             "transformer alone. Empty uses the base model's own."
         ),
         path="model",
-        families=("flux",),
+        families=("flux", "sd3"),
         peers=("t5xxl", "t5xxl_path"),
     )
     guidance: float = option(
@@ -118,6 +130,8 @@ class ModelSection(Section):
 
 #: px, below which nothing is trained.
 LEAST_SIDE = 64
+#: px, above which nothing is trained.
+MOST_SIDE = 4096
 #: What a folder's own switch may say.
 OWN = (("general", N_("as all others")), ("on", N_("on")), ("off", N_("off")))
 
@@ -130,8 +144,6 @@ class DatasetEntry(Section):
         N_("folder"),
         N_("A folder of images with captions beside them; folders named N_name repeat their images N times."),
         path="folder",
-#: px, above which nothing is trained.
-MOST_SIDE = 4096
         peers=("train_data_dir", "image_dir", "folder_path"),
     )
     repeats: int = option(
@@ -275,18 +287,6 @@ class DataSection(Section):
         le=4096,
         peers=("resolution", "max_resolution"),
     )
-    buckets: bool = option(
-        True,
-        N_("buckets"),
-        N_("Group images by shape so that little is cut away. Off crops every image to a square at its centre."),
-        peers=("enable_bucket", "aspect_ratio_bucketing"),
-    )
-    bucket_min: int = option(
-        256,
-        N_("smallest side"),
-        N_("No bucket has a side below this."),
-        unit="px",
-        ge=16,
     more_resolutions: list[str] = option(
         None,
         N_("further resolutions"),
@@ -299,6 +299,18 @@ class DataSection(Section):
         expert=True,
         peers=("resolution", "multi_resolution"),
     )
+    buckets: bool = option(
+        True,
+        N_("buckets"),
+        N_("Group images by shape so that little is cut away. Off crops every image to a square at its centre."),
+        peers=("enable_bucket", "aspect_ratio_bucketing"),
+    )
+    bucket_min: int = option(
+        256,
+        N_("smallest side"),
+        N_("No bucket has a side below this."),
+        unit="px",
+        ge=16,
         le=4096,
         expert=True,
         when=Rule(lambda c: c.data.buckets and c.data.upscale, N_("buckets are on and small images are enlarged")),

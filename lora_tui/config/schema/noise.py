@@ -8,6 +8,7 @@ from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 
+_FLOW = ("flux", "sd3")
 _UNETS = ("sd15", "sd2", "sdxl")
 _HUBER = Rule(lambda c: c.noise.loss in ("huber", "smooth_l1"), N_("loss is Huber or smooth L1"))
 _OFFSET = Rule(lambda c: c.noise.noise_offset > 0, N_("there is a noise offset"))
@@ -143,7 +144,7 @@ class NoiseSection(Section):
             "towards the middle or the ends, uniform has all alike. The shift comes after it."
         ),
         expert=True,
-        families=("flux",),
+        families=_FLOW,
         peers=("timestep_sampling", "weighting_scheme"),
     )
     flow_scale: float = option(
@@ -153,7 +154,7 @@ class NoiseSection(Section):
         gt=0,
         le=10,
         expert=True,
-        families=("flux",),
+        families=_FLOW,
         when=Rule(lambda c: c.noise.flow_sampling in ("sigmoid", "mode"), N_("noise levels are sigmoid or mode")),
         peers=("sigmoid_scale", "mode_scale"),
     )
@@ -164,7 +165,7 @@ class NoiseSection(Section):
         ge=-10,
         le=10,
         expert=True,
-        families=("flux",),
+        families=_FLOW,
         when=Rule(lambda c: c.noise.flow_sampling == "logit_normal", N_("noise levels are logit_normal")),
         peers=("logit_mean",),
     )
@@ -175,7 +176,7 @@ class NoiseSection(Section):
         gt=0,
         le=10,
         expert=True,
-        families=("flux",),
+        families=_FLOW,
         when=Rule(lambda c: c.noise.flow_sampling == "logit_normal", N_("noise levels are logit_normal")),
         peers=("logit_std",),
     )
@@ -188,8 +189,19 @@ class NoiseSection(Section):
         ge=0,
         le=100,
         expert=True,
-        families=("flux",),
+        families=_FLOW,
         peers=("discrete_flow_shift", "flux_shift", "shift"),
+    )
+    flow_weighting: Literal["none", "bell", "cosmap", "sigma_sqrt"] = option(
+        "none",
+        N_("weights of the levels"),
+        N_(
+            "How much the loss counts at each noise level. bell favours the middle, cosmap, too, more softly, "
+            "sigma_sqrt fine detail by far. none counts all alike, which suits levels that are drawn unevenly."
+        ),
+        expert=True,
+        families=_FLOW,
+        peers=("weighting_scheme", "timestep_type"),
     )
     noise_offset: float = option(
         0.0,
