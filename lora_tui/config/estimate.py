@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +91,7 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
         "process": PROCESS_BYTES,
         "weights": _weights(config),
         "adapter": trained * (2 if config.learning.ema_decay > 0 else 1),
-        "gradients": trained,
+        "gradients": trained * (2 if config.memory.processes > 1 else 1),  # and a copy to add up
         "optimizer": int(facts.state_bytes * trained_parameters(config)),
         "activations": _activations(config, data),
     }

@@ -75,6 +75,7 @@ class RunPlan:
         disk_bytes, memory_bytes: by part, see :mod:`lora_tui.config.estimate`.
         step_seconds, seconds, cost: None when no earlier run says; ``cost`` also without a price.
         source: name of the run that the time is taken from, empty when unknown.
+        processes: that share each step; ``images_per_step``: that a step learns from, at most, whoever has which.
         rough: that run was of another precision, model or size, so that the time is a guess.
         arithmetic: how the steps come about, one line in the current language.
     """
@@ -104,6 +105,8 @@ class RunPlan:
     source: str
     arithmetic: str
     rough: bool = False
+    processes: int = 1
+    images_per_step: int = 0
 
     @property
     def samples(self) -> int:
@@ -186,8 +189,10 @@ def plan_run(
         seconds=seconds,
         cost=None if seconds is None or price_per_hour <= 0 else seconds / 3600 * price_per_hour,
         source=source,
-        arithmetic=arithmetic_text(data_plan),
+        arithmetic=arithmetic_text(data_plan, config.memory.processes),
         rough=rough,
+        processes=config.memory.processes,
+        images_per_step=max(data_plan.batch_sizes, default=0) * data_plan.accumulation,
     )
 
 
@@ -219,7 +224,7 @@ def expected_step_seconds(config: Config, history: Sequence[PastRun]) -> tuple[f
     return (best[2], best[3], best[0]) if best else (None, "", False)
 
 
-def arithmetic_text(data_plan: DataPlan) -> str:
+def arithmetic_text(data_plan: DataPlan, processes: int = 1) -> str:
     """How the steps come about: ``212 images x 10 repeats = 2,120 -> 530 batches of 4 x 8 epochs = 4,240 steps``."""
     plan = data_plan
     of_class = sum(planned.image.repeats for planned in plan.of_class)
@@ -258,6 +263,8 @@ def arithmetic_text(data_plan: DataPlan) -> str:
                 size=plan.accumulation, count=count(steps)
             )
         )
+    if processes > 1:
+        parts.append(_("on {count} processes").format(count=processes))
     if plan.max_steps:
         ending = _("an epoch; stop at step {total} in epoch {epoch}")
         parts.append(ending.format(total=count(total), epoch=count(plan.total_epochs)))
@@ -289,7 +296,8 @@ def _times_larger(config: Config, other: Config) -> float:
 def _work(config: Config) -> float:
     """What a step costs compared with others of the family: pixels through forward and backward."""
     each = [data.resolution**2 * own.batch_size for own in all_settings(config) for data in (own.data, *own.further)]
-    pixels = sum(each) / len(each) * config.steps.gradient_accumulation
+    rounds = math.ceil(config.steps.gradient_accumulation / config.memory.processes)  # one batch each at a time
+    pixels = sum(each) / len(each) * rounds
     checkpointing = 1.0 + (CHECKPOINTING_TIME - 1.0) * checkpointed_share(config.memory)
     checkpointing *= DORA_TIME if config.network.dora else 1.0
     return pixels * checkpointing * (TEXT_ENCODER_TIME if config.network.text_encoder else 1.0)

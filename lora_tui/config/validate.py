@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.fields import fields
 from lora_tui.config.findings import SEVERITIES, Finding
-from lora_tui.config.rules import best, captions, course, entries, masks, network, noise, optimizer, places, values
+from lora_tui.config.rules import (
+    best,
+    captions,
+    course,
+    entries,
+    masks,
+    network,
+    noise,
+    optimizer,
+    places,
+    processes,
+    values,
+)
 from lora_tui.config.schema import Config
 
 if TYPE_CHECKING:
@@ -43,12 +55,12 @@ def check_config(
 
             plan = make_plan(config, scan)
     if plan is not None and plan.total_steps > 0:
-        found += [*course.plan(config, plan), *captions.plan(config, plan), *best.plan(config, plan)]
+        found += [one for room in (course, captions, best, processes) for one in room.plan(config, plan)]
     return tuple(sorted(found, key=_order))
 
 
 def _each(config: Config) -> Iterator[Finding]:
-    rooms = (best, network, places, values, noise, optimizer, captions, entries, masks, course)
+    rooms = (best, network, places, values, noise, optimizer, captions, entries, masks, course, processes)
     for rule in (rule for room in rooms for rule in room.RULES):
         yield from rule(config)
 

@@ -68,6 +68,10 @@ class RunFolder:
     def log_path(self) -> Path:
         return self.root / "trainer.log"
 
+    def log_of(self, number: int) -> Path:
+        """What a process of the run prints, from 0; :attr:`log_path` is that of the first."""
+        return self.log_path if number == 0 else self.root / f"trainer.{number + 1}.log"
+
     @property
     def keeper_log_path(self) -> Path:
         return self.root / "keeper.log"

@@ -5,6 +5,7 @@ A dataset is there what shares resolution and batch size; its subsets are the fo
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ def dataset_metadata(config: Config, plan: DataPlan, captions: Mapping[str, str]
         "ss_num_train_images": _showings(subject),
         "ss_num_reg_images": _showings(plan.of_class),
         "ss_num_validation_images": len(plan.validation),
-        "ss_num_batches_per_epoch": plan.batches_per_epoch,
+        "ss_num_batches_per_epoch": math.ceil(plan.batches_per_epoch / config.memory.processes),  # of one process
         "ss_batch_size_per_device": config.steps.batch_size,
         "ss_total_batch_size": config.steps.batch_size * config.steps.gradient_accumulation,
         "ss_resolution": f"({side}, {side})",

@@ -7,10 +7,36 @@ import os
 import torch
 
 from lora_tui.errors import UserError
-from lora_tui.text import _, plain
+from lora_tui.text import _, ngettext, plain
 from lora_tui.weights.lora_file import DTYPES
 
 BF16_CAPABILITY = (8, 0)  # the first generation of NVIDIA GPUs with bf16: Ampere
+
+
+def choose_devices(wanted: str, processes: int) -> tuple[torch.device, ...]:
+    """Where each of ``processes`` computes, the first one's device first: a GPU for each, or the CPU for all.
+
+    Raises:
+        UserError: the device does not exist here, or there are too few.
+    """
+    if processes == 1:
+        return (choose_device(wanted),)
+    if wanted not in ("auto", "cuda") or not torch.cuda.is_available():
+        return (choose_device(wanted),) * processes
+    free = {index: _free_bytes(index) for index in range(torch.cuda.device_count())}
+    if len(free) < processes:
+        raise UserError(
+            ngettext(
+                "{processes} processes need a GPU each, and there is {count}.",
+                "{processes} processes need a GPU each, and there are {count}.",
+                len(free),
+            ).format(processes=processes, count=len(free)),
+            place="memory.processes",
+            remedy=_("Set memory.processes to {count}.").format(count=len(free)),
+            code="device.missing",
+        )
+    best = sorted(free, key=lambda index: (-free[index], index))
+    return tuple(torch.device("cuda", index) for index in best[:processes])
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -55,13 +81,15 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def use_threads(count: int) -> int:
-    """Set the number of arithmetic threads and return it: ``count``, at most the cores this process may use (0: all).
+def use_threads(count: int, processes: int = 1) -> int:
+    """Set the number of arithmetic threads and return it: ``count``, at most the cores this process may use.
+
+    0 takes all of them, or this one's share where there are several ``processes``.
 
     More threads than cores only wait for each other; hundreds of them bring a machine to a halt.
     """
     cores = len(os.sched_getaffinity(0))
-    threads = min(count, cores) if count else cores
+    threads = min(count, cores) if count else max(cores // processes, 1)
     torch.set_num_threads(threads)
     return threads
 

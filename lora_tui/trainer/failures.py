@@ -13,6 +13,10 @@ from lora_tui.text import plain
 RUN_FAILURES = frozenset({"nan", "gpu.memory", "cache.gone", "weights.verify", "image.unreadable", "image.changed"})
 
 
+class LostProcess(UserError):
+    """Another process of the run has ended; ``code`` says why."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """``status`` is the exit status: 2 when the input is wrong, 1 when the run failed."""
@@ -27,7 +31,7 @@ def explain(error: BaseException) -> Failure:
     """The failure that ``error`` amounts to; causes are told by the same table that explains a silent death."""
     if isinstance(error, UserError):
         place = f"{error.place}: " if error.place else ""
-        status = 1 if error.code in RUN_FAILURES else 2
+        status = 1 if error.code in RUN_FAILURES or isinstance(error, LostProcess) else 2
         return Failure(error.code, plain(place + error.message), plain(error.remedy), status)
     text = "".join(traceback.format_exception(error))
     found = deaths.explain(deaths.Death(exit_status=1, signal=None, log=text))

@@ -15,7 +15,7 @@ from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
 from lora_tui.trainer.control import Controls, StopRun
-from lora_tui.trainer.devices import choose_device, choose_dtype, use_threads
+from lora_tui.trainer.devices import choose_devices, choose_dtype, use_threads
 from lora_tui.trainer.failures import explain
 from lora_tui.trainer.loop import Outcome
 from lora_tui.trainer.record import record_result
@@ -37,16 +37,18 @@ def live(
     Raises:
         UserError, OSError, RuntimeError: it failed.
     """
-    _quiet_libraries()
-    threads = use_threads(config.memory.threads)
+    quiet_libraries()
+    threads = use_threads(config.memory.threads, config.memory.processes)
     torch.manual_seed(config.steps.seed)
     _sweep(folder)
-    device = choose_device(config.memory.device)
+    devices = choose_devices(config.memory.device, config.memory.processes)
+    device = devices[0]
     if device.type == "cuda":
         torch.cuda.set_device(device)  # events, pinning and memory figures mean the current device
     controls = Controls(ControlInbox(folder.root), events, terminated)
     controls.listen_to_signals()
-    session = Session(folder, config, events, controls, device, choose_dtype(config.memory.precision, device))
+    dtype = choose_dtype(config.memory.precision, device)
+    session = Session(folder, config, events, controls, device, dtype, devices)
     if config.memory.threads > threads:
         text = _("memory.threads is {wanted}, but there are {cores} cores; {cores} threads are used.")
         session.warn("threads", text.format(wanted=config.memory.threads, cores=threads))
@@ -85,7 +87,7 @@ def _sweep(folder: RunFolder) -> None:
             path.unlink(missing_ok=True)
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """The log of a run is for its own words and for real errors."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

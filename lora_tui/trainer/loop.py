@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,15 +19,20 @@ from lora_tui.sampling.renderer import Renderer
 from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.adapters.start import start_from
 from lora_tui.trainer.best import Best
+from lora_tui.trainer.concert import Concert
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.lost_updates import LostUpdates
 from lora_tui.trainer.material import Material
+from lora_tui.trainer.memory.passes import parts_of
+from lora_tui.trainer.memory.undo import Undo
 from lora_tui.trainer.metadata import Ingredients, RunMetadata
 from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
 from lora_tui.trainer.objectives.tables import schedule_for
 from lora_tui.trainer.objectives.told import noise_metadata
 from lora_tui.trainer.optim.optimizers import recipe
+from lora_tui.trainer.optim.shared import add_up_gradients
+from lora_tui.trainer.optim.stepper import Update
 from lora_tui.trainer.origin import origin_of
 from lora_tui.trainer.outputs import AVERAGE, BEST, Checkpoints, Samples
 from lora_tui.trainer.record import record_totals
@@ -56,7 +62,9 @@ class Loop:
         self.session = session
         self.material = material
         self.trainee = trainee
+        self.concert = Concert(session, trainee)
         self.plan = material.data.plan
+        session.ladder.scene = replace(session.ladder.scene, batch=max(self.plan.batch_sizes))
         self.loader = material.loader()
         self.position = Position()
         self.owed: set[str] = set()  # what the plan wants at this step and a stop may keep from being done
@@ -70,11 +78,14 @@ class Loop:
         self.checkpoints = Checkpoints(
             session, trainee.adapter, RunMetadata(self._ingredients(), session.identity, session.started)
         )
-        renderer = Renderer(material.model, schedule_for(material.model, session.config.noise))
+        renderer = Renderer(
+            material.model, schedule_for(material.model, session.config.noise), lambda: session.ladder.policy.apart
+        )
         self.samples = Samples(session, renderer, trainee.adapter, material.prompt, self._release_vae)
         self.validator = Validator(
-            self.plan.validation, material.step, material.latent, material.conditioning, material.mask
-        )
+            self.plan.validation, material.step, material.latent, material.conditioning, material.mask,
+            lambda: session.ladder.policy.apart,
+        )  # fmt: skip
         self.origin = origin_of(session, material.data, material.model)
 
     def _ingredients(self) -> Ingredients:
@@ -102,14 +113,24 @@ class Loop:
         except StopRun as stop:
             return self._stop(stop)
 
+    def follow(self) -> None:
+        """What a process that is not the first does: share every update from where the first one begins.
+
+        Raises:
+            UserError: what it holds is not what the first one holds.
+        """
+        self.concert.begin(-1, self._take_up_as_told, self._place)
+        for _update in self.updates():
+            pass
+
     def _begin(self, resume: bool) -> None:
         """Put the newest state back, or draw the first samples of a run that begins."""
         if resume:
             self._restore()
             self.session.events.emit("resumed", step=self.position.step, epoch=self._epoch_number())
+        self._start_from_file()
+        self.concert.begin(self.saved_state, self._take_up_as_told, self._place)
         step = self.position.step
-        if self.saved_state < 0 and self.session.config.network.start_from:
-            self._start_from(self.session.config.network.start_from)
         self.owed |= self._due(0) if step == 0 else set()
         missing = self.samples.missing(step)
         if SAMPLE in (self.owed | self._due(step)) and missing:
@@ -117,6 +138,15 @@ class Loop:
         if VALIDATION in self.owed and self.plan.validation:
             self._validate()
         self.owed.clear()
+
+    def _take_up_as_told(self, state: int) -> None:
+        """Take up what the first process did: its newest state, or what a run begins with (-1)."""
+        if state >= 0:
+            self._restore()
+        self._start_from_file()
+
+    def _place(self) -> list[int]:
+        return [self.position.step, self.position.epoch, self.position.batch]
 
     def updates(self) -> Iterator[None]:
         """Take the remaining updates of the run, one for each value asked for."""
@@ -128,29 +158,26 @@ class Loop:
                 yield
 
     def _update(self, batches: Iterator[Prepared]) -> None:
-        """One update: the mean over all images of its batches, whatever their number."""
-        rates = self.trainee.set_rates(self.session.config.learning, self.position.step, self.plan.total_steps)
+        """One update, taken again from its beginning where memory runs out in it."""
+        session, ladder = self.session, self.session.ladder
+        rates = self.trainee.set_rates(session.config.learning, self.position.step, self.plan.total_steps)
         count = min(self.plan.accumulation, self.plan.batches_per_epoch - self.position.batch)
-        full, images = count * self.plan.batch_size, 0
-        losses: list[Tensor] = []
+        self.concert.meet()
+        undo = Undo(self.trainee, session.device, risky=ladder.risky)
+        take = partial(self._take, batches, [], count, undo)
         try:
-            for _batch in range(count):
-                self.session.controls.safe_point()
-                prepared = next(batches)
-                if prepared.images:
-                    with self.trainee.adapter.learning(self._dropout_seed(_batch)):
-                        error = self.material.step.losses(prepared).sum() / full
-                        self.trainee.stepper.backward(error)
-                    losses.append(error.detach())
-                    images += prepared.images
+            step = self.position.step + 1
+            images, loss, update = ladder.attempt(
+                "training", take, step=step, drop=undo.drop, again=undo.back, together=session.ranks.any
+            )
         except BaseException:
             self.trainee.stepper.discard()
             raise
-        update = self.trainee.stepper.update(factor=full / images) if images else None
+        ladder.risky = False
         epoch = self._epoch_number()
         self._advance(count)
-        if update is not None:
-            self.trainee.settle(self.position.step)
+        if not session.ranks.is_first:
+            return
         seconds = self.watch.lap()
         fields = {
             "step": self.position.step,
@@ -159,11 +186,46 @@ class Loop:
             "step_seconds": round(seconds, 5),
             "data_wait": round(self.loader.take_waited(), 5),
             "images_per_second": round(images / seconds, 3) if seconds > 0 else None,
-            **self.session.memory(),
+            **session.memory(),
         }
         if update is not None:
-            loss = torch.stack(losses).sum() * (full / images)
             self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate)
+
+    def _take(
+        self, batches: Iterator[Prepared], taken: list[Prepared], count: int, undo: Undo
+    ) -> tuple[int, Tensor, Update | None]:
+        """The mean over all images of the next ``count`` batches, whatever their number and whoever has which.
+
+        ``taken``: batches of this process that an earlier try took. Returns images, mean loss and update.
+        """
+        full, stepper = count * self.plan.batch_size, self.trainee.stepper
+        find = partial(self._gradients, batches, taken, count, full)
+        images, loss = add_up_gradients(self.session.ranks, stepper.parameters, find)
+        if not images:
+            return 0, loss, None
+        undo.begin()
+        update = stepper.update(factor=full / images)
+        self.trainee.settle(self.position.step + 1)
+        return images, loss * (full / images), update
+
+    def _gradients(
+        self, batches: Iterator[Prepared], taken: list[Prepared], count: int, full: int
+    ) -> tuple[int, Tensor]:
+        """Gradients of this process's batches as parts of ``full`` images; how many these have, and their losses."""
+        session, ranks = self.session, self.session.ranks
+        images, losses = 0, []
+        for place, number in enumerate(range(ranks.number, count, ranks.count)):
+            if ranks.count == 1:  # several processes stop and wait where they meet
+                session.controls.safe_point()
+            if place == len(taken):
+                taken.append(next(batches))
+            for part, share in parts_of(taken[place], session.ladder.policy.images):
+                with self.trainee.adapter.learning(self._dropout_seed(number), share):
+                    error = self.material.step.losses(part).sum() / full
+                    self.trainee.stepper.backward(error)
+                losses.append(error.detach())
+            images += taken[place].images
+        return images, torch.stack(losses).sum() if losses else torch.zeros((), device=session.device)
 
     def _dropout_seed(self, batch: int) -> int:
         return keyed_seed(self.plan.seed, "dropout", self.position.step, batch)
@@ -249,7 +311,8 @@ class Loop:
         """Measure; what was only asked for does not count towards the best and the end."""
         learning, section = self.session.config.learning, self.session.config.validation
         with self.trainee.weights_in_use(average=learning.ema_in_use):
-            loss = self.validator.measure(self.session.phase("validating", ""))
+            measure = partial(self.validator.measure, self.session.phase("validating", ""))
+            loss = self.session.ladder.attempt("validation", measure, step=self.position.step)
         epoch = self._epoch_number(done=True)
         if loss is not None:
             self.session.events.emit("validation", step=self.position.step, epoch=epoch, loss=loss)
@@ -298,14 +361,18 @@ class Loop:
     # -- state and numbers ---------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        found = take_up(self.session, self.trainee, self.plan, self.origin)
+        work = partial(take_up, self.session, self.trainee, self.plan, self.origin)
+        found = self.session.ladder.attempt("loading", work)
         if found is not None:
             self.position, self.owed, best = found
             self.best = Best.of(best)
             self.saved_state = self.position.step
 
-    def _start_from(self, file: str) -> None:
-        """Begin with another LoRA; a state has its own."""
+    def _start_from_file(self) -> None:
+        """Begin with another LoRA where the settings name one; a state has its own."""
+        file = self.session.config.network.start_from
+        if self.saved_state >= 0 or not file:
+            return
         self.session.phase("loading", _("network"))
         left = start_from(self.trainee.adapter, file, self.session.config.model.family)
         if self.trainee.average:
@@ -322,11 +389,11 @@ class Loop:
         """Make the last update safe on disk and leave the device."""
         if self.position.step > max(self.saved_state, 0):
             self._write_state()
-        self.trainee.park()
+        self.concert.park()
 
     def unpark(self) -> None:
         """Take the device again; the time away counts for no step."""
-        self.trainee.unpark()
+        self.concert.unpark()
         self.session.phase("training", "")
         self.watch.lap()
 
@@ -340,6 +407,7 @@ class Loop:
             family=session.config.model.family,
             device=str(session.device),
             pid=os.getpid(),
+            processes=session.ranks.count,
             prompts=len(session.config.samples),
             total_steps=plan.total_steps,
             epochs=plan.total_epochs,

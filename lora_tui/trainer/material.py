@@ -62,7 +62,7 @@ class Material:
         )  # fmt: skip
 
     def loader(self) -> Loader:
-        """Batches of the plan."""
+        """Batches of the plan, those that fall to this process."""
         data = self.data
         noise = self.session.config.noise
         preparation = Preparation(
@@ -70,7 +70,9 @@ class Material:
             self.masks, self.text_length, self._damage.leave_out,
         )  # fmt: skip
         workers = 1 if self.latents is not None else min(DECODERS, len(os.sched_getaffinity(0)))
-        return Loader(preparation.prepare, data.plan, self.session.device, workers=workers)
+        ranks = self.session.ranks
+        share = (ranks.number, ranks.count)
+        return Loader(preparation.prepare, data.plan, self.session.device, workers=workers, share=share)
 
     def latent(self, planned: PlannedImage) -> Tensor | None:
         """[channels, h, w] of an image, not mirrored, on the device; none for one that cannot be decoded.
@@ -101,10 +103,10 @@ class Material:
         text = self.data.whole_caption(planned.image.uid)
         if self.texts is None:
             told = self._embed(text, self.text_length)
-        return moved({**told, **self.model.picture_conditioning([framing_of(planned)])}, self.session.device)
-
         else:
             told = self._whole(batch_of([self.texts.get(text)]), text)
+        return moved({**told, **self.model.picture_conditioning([framing_of(planned)])}, self.session.device)
+
     def encode_prompts(self) -> None:
         """Encode the sample prompts while the text encoders are still there; the results wait on the CPU.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import __version__
-from lora_tui.config.schema import Config
 from lora_tui.caches.contents import sha256_of
+from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.dataset.origin import in_one_line, origins_of
 from lora_tui.families.protocol import Facts
@@ -40,8 +41,8 @@ class FileHashes:
         Raises:
             OSError: it cannot be read.
         """
-        with path.open("rb") as file:
         full = sha256_of(path)
+        with path.open("rb") as file:
             file.seek(0x100000)
             return cls(full, hashlib.sha256(file.read(0x10000)).hexdigest()[:8])
 
@@ -111,7 +112,7 @@ class RunMetadata:
             "ss_lr_warmup_steps": warmup_steps(learning, plan.total_steps),
             "ss_ema_decay": learning.ema_decay or None,
             "ss_max_grad_norm": config.optimizer.max_grad_norm,
-            "ss_gradient_accumulation_steps": config.steps.gradient_accumulation,
+            "ss_gradient_accumulation_steps": math.ceil(config.steps.gradient_accumulation / config.memory.processes),
             "ss_gradient_checkpointing": config.memory.gradient_checkpointing,
             "ss_mixed_precision": {"fp32": "no"}.get(config.memory.precision, config.memory.precision),
             "ss_full_fp16": False,

@@ -37,6 +37,7 @@ CHANGES = {
     "libraries": N_("the state at step {step} was written with {before}; here it is {now}."),
     "device": N_("the state at step {step} was trained on {before}; now it is {now}."),
     "threads": N_("the state at step {step} was trained with {before} threads; now there are {now}."),
+    "processes": N_("the processes of the run when the state at step {step} was written: {before}; now: {now}."),
 }
 
 
@@ -52,6 +53,7 @@ def origin_of(session: Session, data: Data, model: Model) -> dict[str, str]:
         "libraries": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
         "device": "CPU" if on_cpu else torch.cuda.get_device_name(session.device),
         "threads": str(torch.get_num_threads()) if on_cpu else "",
+        "processes": str(session.ranks.count),
     }
 
 
@@ -59,6 +61,7 @@ def tell_changes(
     before: Mapping[str, str], now: Mapping[str, str], step: int, warn: Callable[[str, str, str], None]
 ) -> None:
     """``warn`` (code, message, remedy) of each thing that is not as it was at ``step``, in one sentence each."""
+    before = {"processes": "1", **before}  # what states from before there could be more have in common
     changed = [name for name in CHANGES if before.get(name, "") != now[name]]
     for told, implied in (("images", "captions"), ("device", "threads")):  # new images bring new captions
         if told in changed and implied in changed:

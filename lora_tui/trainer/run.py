@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from lora_tui.caches.contents import contents_store
-from lora_tui.config.estimate import storage_of
 from lora_tui.families import open_model
 from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
 from lora_tui.text import _
+from lora_tui.trainer.crew import Crew
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
+from lora_tui.trainer.memory.fitting import fit
 from lora_tui.trainer.metadata import FileHashes
 from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.prepare import (
@@ -44,14 +46,27 @@ def train(session: Session, *, resume: bool) -> Outcome:
         for store in (latent_store(), text_store(), packed_store(), contents_store()):
             store.prune()
             held.enter_context(store.in_use())
-        material, trainee = prepare(session)
+        if resume:
+            session.ladder.take_up()
+        material = gather(session)
+        crew = Crew(session)
+        held.callback(crew.close)
+        crew.start(material)
+        trainee = build_trainee(session, material.model)
+        session.ranks = crew.join()
         loop = Loop(session, material, trainee)
         session.controls.park, session.controls.unpark = loop.park, loop.unpark
         return loop.run(resume=resume)
 
 
 def prepare(session: Session) -> tuple[Material, Trainee]:
-    """Everything before the first step: data, base model, the caching passes, the adapter.
+    """Everything before the first step of a run with one process: data, base model, caching passes, adapter."""
+    material = gather(session)
+    return material, build_trainee(session, material.model)
+
+
+def gather(session: Session) -> Material:
+    """Data, base model, the caching passes.
 
     Each part of the base model is loaded for its pass and let go of after it, unless it is trained.
     """
@@ -59,24 +74,31 @@ def prepare(session: Session) -> tuple[Material, Trainee]:
     recipe(config.optimizer).try_out(session.device)
     data = prepare_data(session)
     session.phase("loading", _("base model"))
-    storage = storage_of(config.memory)
-    model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype, storage=storage)
+    model = open_base(session)
     session.controls.park, session.controls.unpark = model.park, model.unpark
 
     latents = None
     if config.memory.cache_latents:
-        data, latents = encode_images(session, data, model)
+        data, latents = session.ladder.attempt("latents", partial(encode_images, session, data, model))
     else:
         data.hashes = hash_images(session, data)
     data, masks = encode_masks(session, data, model)
     length = caption_length(session, data, model)
-    texts = encode_texts(session, data, model, length)
+    texts = session.ladder.attempt("texts", partial(encode_texts, session, data, model, length))
     base = FileHashes.of(model.weight_files()[0])
     material = Material(session, data, model, latents, texts, masks, length, base)
     if texts is not None:
-        material.encode_prompts()
+        session.ladder.attempt("texts", material.encode_prompts)
         model.release("frozen_text" if texts.live else "text_encoders")
     record_inputs(session, data, base)
 
     session.phase("loading", _("network"))
-    return material, build_trainee(session, model)
+    return material
+
+
+def open_base(session: Session) -> Model:
+    """The base model on this process's device, nothing of it loaded."""
+    config = session.config
+    model = open_model(config.model, config.captions, device=session.device, dtype=session.dtype)
+    fit(model, session.ladder, config)
+    return model

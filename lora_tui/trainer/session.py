@@ -15,6 +15,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
 from lora_tui.trainer.control import Controls
 from lora_tui.trainer.memory.ladder import Ladder
+from lora_tui.trainer.ranks import Alone, Ranks
 
 REPORT_SECONDS = 0.5  # a phase's progress is reported at most this often
 
@@ -24,7 +25,9 @@ class Session:
     """One life of one run.
 
     Attributes:
+        device: of this process; ``devices`` are those of all processes of the run, the first one's first.
         dtype: of the base model and its arithmetic.
+        ranks: the processes that share each update.
         identity: a new UUID for each life, written into the files' metadata.
         started: unix seconds.
         ladder: what is done when memory runs out.
@@ -36,6 +39,8 @@ class Session:
     controls: Controls
     device: torch.device
     dtype: torch.dtype
+    devices: tuple[torch.device, ...] = ()
+    ranks: Ranks = field(default_factory=Alone)
     identity: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = field(default_factory=time.time)
     ladder: Ladder = field(init=False)

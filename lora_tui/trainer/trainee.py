@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from lora_tui.config.layers import read_rules, trained
 from lora_tui.config.schema import LearningSection
-from lora_tui.families.protocol import Model
 from lora_tui.families.packed import packed_store
+from lora_tui.families.protocol import Model
 from lora_tui.runs.memory_policy import Policy
-from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.text import _, plain
+from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.adapters.protocol import Adapter, fits, load_tensors
 from lora_tui.trainer.optim.average import Average
 from lora_tui.trainer.optim.optimizers import recipe
@@ -59,6 +60,14 @@ class Trainee:
         scaler = self.stepper.scaler.state_dict() if self.stepper.scaler else {}
         average = self.average.tensors() if self.average else {}
         return Learned(self.adapter.tensors(), self.stepper.optimizer.state_dict(), self._configured, scaler, average)
+
+    def fingerprint(self) -> str:
+        """A digest of the adapter's tensors, to the bit."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in self.adapter.tensors().items():
+            plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(name.encode() + plain.numpy().tobytes())
+        return digest.hexdigest()
 
     def settle(self, step: int) -> None:
         """What is to be done after update number ``step`` (from 1): bounds, then the average."""
@@ -157,6 +166,12 @@ def _build(session: Session, model: Model) -> Trainee:
     config = session.config
     learning, text_encoder = config.learning, config.network.text_encoder
     modules = model.adapted_modules(text_encoder=text_encoder)
+    if getattr(modules[model.facts.denoiser], "packed_from", "") == "not_kept":
+        session.warn(
+            "cache.packed",
+            _("the packed base model cannot be kept in the cache: it is packed anew at each start."),
+            _("Make room on the disk of {folder}.").format(folder=plain(str(packed_store().folder))),
+        )
     targets = model.targets(text_encoder=text_encoder, convolutions=config.network.convolutions)
     read_rules(config.network.layers)
     targets = trained(config.network, targets)
@@ -166,11 +181,5 @@ def _build(session: Session, model: Model) -> Trainee:
     rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}
     optimizer = recipe(config.optimizer).build(adapter.groups(rates))
     scaler = torch.amp.GradScaler(model.device.type) if model.dtype == torch.float16 else None
-    if getattr(modules[model.facts.denoiser], "packed_from", "") == "not_kept":
-        session.warn(
-            "cache.packed",
-            _("the packed base model cannot be kept in the cache: it is packed anew at each start."),
-            _("Make room on the disk of {folder}.").format(folder=plain(str(packed_store().folder))),
-        )
     average = Average(adapter.tensors(), learning.ema_decay) if learning.ema_decay > 0 else None
     return Trainee(model, adapter, Stepper(optimizer, config.optimizer.max_grad_norm, scaler), average)

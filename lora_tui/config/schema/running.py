@@ -146,6 +146,19 @@ class MemorySection(Section):
         expert=True,
         peers=("gpu_ids", "device"),
     )
+    processes: int = option(
+        1,
+        N_("processes"),
+        N_(
+            "This many processes, each with a GPU of its own, share the batches of each step. What is learned is the "
+            "same as with one process, so gradient accumulation must give each a batch: with 2 batches of 4 for a "
+            "step, 2 processes take one each."
+        ),
+        ge=1,
+        le=64,
+        expert=True,
+        peers=("num_processes", "multi_gpu"),
+    )
     threads: int = option(
         0,
         N_("CPU threads"),
@@ -198,6 +211,18 @@ class SavingSection(Section):
         N_("Number format in the LoRA file. fp16 is read everywhere and half the size of fp32."),
         peers=("save_precision",),
     )
+    layout: Literal["auto", "kohya", "diffusers"] = option(
+        "auto",
+        N_("names of layers"),
+        N_(
+            "Whose names the file uses. Auto: kohya's, and for FLUX those with dots, which ComfyUI, Forge and "
+            "diffusers read. Kohya for FLUX holds query, key and value in one layer as sd-scripts has it, in a file "
+            "twice to three times as large. Diffusers: names with dots and no alpha, the strength being in the numbers."
+        ),
+        labels=(("auto", N_("auto")), ("kohya", "kohya"), ("diffusers", "diffusers")),
+        expert=True,
+        peers=("output_format", "save_format"),
+    )
     state_every_steps: int = option(
         0,
         N_("state every steps"),
@@ -231,18 +256,6 @@ class SavingSection(Section):
     author: str = option("", N_("author"), N_("Author in the file's metadata."), expert=True)
     comment: str = option(
         "", N_("comment"), N_("A note kept in the file's metadata."), expert=True, peers=("training_comment",)
-    layout: Literal["auto", "kohya", "diffusers"] = option(
-        "auto",
-        N_("names of layers"),
-        N_(
-            "Whose names the file uses. Auto: kohya's, and for FLUX those with dots, which ComfyUI, Forge and "
-            "diffusers read. Kohya for FLUX holds query, key and value in one layer as sd-scripts has it, in a file "
-            "twice to three times as large. Diffusers: names with dots and no alpha, the strength being in the numbers."
-        ),
-        labels=(("auto", N_("auto")), ("kohya", "kohya"), ("diffusers", "diffusers")),
-        expert=True,
-        peers=("output_format", "save_format"),
-    )
     )
     trigger: str = option(
         "",

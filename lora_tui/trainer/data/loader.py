@@ -16,16 +16,29 @@ AHEAD = 3  # batches prepared beyond the one in use, and one more for each furth
 
 
 class Loader:
-    """Prepared batches in the plan's order from any place in it, in pinned memory for CUDA."""
+    """Prepared batches in the plan's order from any place in it, in pinned memory for CUDA.
+
+    Where several processes share the plan, those that fall to this one.
+    """
 
     def __init__(
-        self, prepare: Callable[[int, Batch], Prepared], plan: DataPlan, device: torch.device, *, workers: int = 1
+        self,
+        prepare: Callable[[int, Batch], Prepared],
+        plan: DataPlan,
+        device: torch.device,
+        *,
+        workers: int = 1,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        """``prepare`` makes the tensors of a batch of an epoch (from 0); ``workers`` threads call it."""
+        """``prepare`` makes the tensors of a batch of an epoch (from 0); ``workers`` threads call it.
+
+        ``share``: the number of this process, from 0, and how many there are; each needs a batch in every epoch.
+        """
         self._prepare = prepare
         self._plan = plan
         self._device = device
         self._workers = workers
+        self._share = share
         self._waited = 0.0
 
     def batches(self, epoch: int, start: int) -> Generator[Prepared, None, None]:
@@ -54,8 +67,11 @@ class Loader:
         return waited
 
     def _places(self, epoch: int, start: int) -> Iterator[tuple[int, Batch]]:
+        own, processes = self._share
         while True:
-            yield from ((epoch, batch) for batch in self._plan.epoch(epoch)[start:])
+            for batch in self._plan.epoch(epoch)[start:]:
+                if self._plan.taker(batch, processes) == own:
+                    yield epoch, batch
             epoch, start = epoch + 1, 0
 
     def _enter(self) -> None:

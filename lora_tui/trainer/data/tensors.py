@@ -30,6 +30,14 @@ class TensorStore:
         self._cap = default_cap() if memory_cap is None else memory_cap
         self._lock = threading.Lock()  # guards _memory and _held; files are read and written without it
 
+    def __getstate__(self) -> tuple[ContentStore, int]:
+        """For another process, which has a memory of its own."""
+        return self.store, self._cap
+
+    def __setstate__(self, state: tuple[ContentStore, int]) -> None:
+        store, cap = state
+        self.__init__(store, memory_cap=cap)  # type: ignore[misc]
+
     def has(self, key: str) -> bool:
         """Whether the entry is there and whole; a torn one is forgotten."""
         if self._recall(key) is not None:

@@ -33,7 +33,7 @@ class Stepper:
         self.optimizer = optimizer
         self.max_norm = max_norm  # of all gradients together; 0 leaves them as they are
         self.scaler = scaler
-        self._parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
+        self.parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
         self._skips_itself = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
         self.train()
 
@@ -48,14 +48,15 @@ class Stepper:
     def update(self, *, factor: float = 1.0) -> Update:
         """Apply the gradients that wait, multiplied by ``factor``, and clear them. There must be some."""
         if self.scaler:
+            self.scaler.scale(self.parameters[0].new_zeros(()))  # begins it where another process had all batches
             self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
         if factor != 1.0:
             torch._foreach_mul_(gradients, factor)
         norm = torch.nn.utils.get_total_norm(gradients)
         skipped = (~torch.isfinite(norm)).to(torch.float32)
         if self.max_norm > 0:
-            torch.nn.utils.clip_grads_with_norm_(self._parameters, self.max_norm, norm)
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_norm, norm)
         if self._skips_itself:
             self._step_unless(skipped)
         else:
@@ -93,14 +94,14 @@ class Stepper:
         After it they are what they were to the bit, though the way there and back rounds: a run that was asked for a
         sample goes on as one that was not.
         """
-        learning = [p.detach().clone() for p in self._parameters] if hasattr(self.optimizer, "eval") else []
+        learning = [p.detach().clone() for p in self.parameters] if hasattr(self.optimizer, "eval") else []
         self._switch("eval")
         try:
             yield
         finally:
             self.train()
             with torch.no_grad():
-                for parameter, before in zip(self._parameters, learning, strict=False):
+                for parameter, before in zip(self.parameters, learning, strict=False):
                     parameter.copy_(before)
 
     def _switch(self, mode: str) -> None:

@@ -1,0 +1,209 @@
+"""The processes that share each update of a run: which of them this is, and how they agree.
+
+The first one decides whatever is to be decided; the others are told. Each call here except :meth:`Together.tell` is
+made by all of them, in the same order, or all wait for ever. Hosts exchange small numbers by gloo, so no device is
+waited for; tensors of a GPU are summed there by NCCL.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+BEGIN, GO, PARK, UNPARK, POLICY = range(1, 6)
+"""What the first process says: take up what was learned; share the next batches; leave the device; take it again;
+do this to need less memory."""
+
+HOST = "127.0.0.1"
+_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+_PATIENCE = datetime.timedelta(days=365)  # a pause may be long; that a process is gone is noticed at once all the same
+_JOINING = datetime.timedelta(minutes=10)
+
+
+class Ranks(Protocol):
+    """The processes of a run, seen from one of them.
+
+    Attributes:
+        number: of this one, from 0; the first samples, validates, saves and tells.
+        count: of all.
+        obey: what the others do at each word but :data:`BEGIN` and :data:`GO`.
+    """
+
+    number: int
+    count: int
+    obey: Mapping[int, Callable[[], None]]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that decides."""
+        ...
+
+    def agree(self, value: T) -> T:
+        """What the first process has as ``value`` (as JSON knows it), in all of them."""
+        ...
+
+    def any(self, flag: bool) -> bool:
+        """Whether any of them has ``flag``; said alike in all."""
+        ...
+
+    def totals(self, counts: Sequence[int]) -> list[int]:
+        """The sums over all processes of each of ``counts``."""
+        ...
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Make ``tensor`` the sum over all processes, the same bits in each; a GPU is not waited for."""
+        ...
+
+    def barrier(self) -> None:
+        """Wait until all have come here."""
+        ...
+
+    def tell(self, word: int) -> None:
+        """Say a word, as the first process; the others hear it where they next :meth:`meet`."""
+        ...
+
+    def meet(self, word: int = GO) -> None:
+        """Come together: the first says ``word``; the others wait for it and obey what it says before."""
+        ...
+
+
+class Alone:
+    """One process: it agrees with itself."""
+
+    number, count, is_first = 0, 1, True
+    obey: Mapping[int, Callable[[], None]] = {}
+
+    def agree(self, value: T) -> T:
+        return value
+
+    def any(self, flag: bool) -> bool:
+        return flag
+
+    def totals(self, counts: Sequence[int]) -> list[int]:
+        return list(counts)
+
+    def add_up(self, tensor: Tensor) -> None:
+        pass
+
+    def barrier(self) -> None:
+        pass
+
+    def tell(self, word: int) -> None:
+        pass
+
+    def meet(self, word: int = GO) -> None:
+        pass
+
+
+class Together:
+    """Several processes, joined by ``group``, a process group of torch that takes tensors of CPU and device."""
+
+    def __init__(self, group: Any, number: int, count: int, lost: Callable[[RuntimeError], Exception]) -> None:
+        """``lost`` makes the error to raise of one that says that another process is gone."""
+        self.number = number
+        self.count = count
+        self.obey: Mapping[int, Callable[[], None]] = {}
+        self._group = group
+        self._lost = lost
+
+    @property
+    def is_first(self) -> bool:
+        return self.number == 0
+
+    def agree(self, value: T) -> T:
+        data = json.dumps(value).encode() if self.is_first else b""
+        length = self._told(torch.tensor([len(data)]))
+        text = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(length, dtype=torch.uint8)
+        self._wait(lambda: self._group.broadcast(text, 0))
+        agreed: T = json.loads(text.numpy().tobytes())
+        return agreed
+
+    def any(self, flag: bool) -> bool:
+        return self.totals([flag])[0] > 0
+
+    def totals(self, counts: Sequence[int]) -> list[int]:
+        numbers = torch.tensor(counts, dtype=torch.int64)
+        self._wait(lambda: self._group.allreduce([numbers]))
+        return [int(number) for number in numbers.tolist()]
+
+    def add_up(self, tensor: Tensor) -> None:
+        self._wait(lambda: self._group.allreduce([tensor]))
+
+    def barrier(self) -> None:
+        self.totals([0])
+
+    def tell(self, word: int) -> None:
+        self._told(torch.tensor([word]))
+
+    def meet(self, word: int = GO) -> None:
+        if self.is_first:
+            self.tell(word)
+            return
+        while (said := self._told(torch.zeros(1, dtype=torch.int64))) != word:
+            self.obey[said]()
+
+    def _told(self, number: Tensor) -> int:
+        self._wait(lambda: self._group.broadcast(number, 0))
+        return int(number)
+
+    def _wait(self, begin: Callable[[], Any]) -> None:
+        """Take part in an exchange.
+
+        Raises:
+            Exception: what ``lost`` made of it, when another process is gone.
+        """
+        try:
+            begin().wait()
+        except RuntimeError as error:
+            raise self._lost(error) from error
+
+
+def free_port() -> socket.socket:
+    """A socket that listens on a free port of this machine alone; nobody else can take the port meanwhile."""
+    listening = socket.socket()
+    listening.bind((HOST, 0))
+    listening.listen()
+    return listening
+
+
+def join(
+    number: int, count: int, device: torch.device, place: socket.socket | int, lost: Callable[[RuntimeError], Exception]
+) -> Together:
+    """Join the processes of a run on this machine; returns when all ``count`` are there.
+
+    Nothing listens but on the loopback device. ``place`` is the port where they meet: in the first process the socket
+    of :func:`free_port`, which is used up.
+
+    Raises:
+        Exception: what ``lost`` made of it, when they did not come together.
+    """
+    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _LOOPBACK
+    port = place if isinstance(place, int) else place.getsockname()[1]
+    listening = None if isinstance(place, int) else place.detach()
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    try:
+        store = dist.TCPStore(
+            HOST, port, count, listening is not None, timeout=_JOINING, wait_for_workers=False,
+            master_listen_fd=listening,
+        )  # fmt: skip
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
+    except RuntimeError as error:
+        raise lost(error) from error
+    return Together(dist.group.WORLD, number, count, lost)
+
+
+def part() -> None:
+    """Leave the processes that were joined."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

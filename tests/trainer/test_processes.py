@@ -1,0 +1,111 @@
+"""A run that several processes share ends as one with a single process does, whoever of them is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+from kills import assert_same_bits
+from lives import events, live_here, micro_config, new_run, start
+from nursery import Life
+from support import until
+
+from lora_tui.config.schema import Config
+from lora_tui.jobs.control import request
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import inspect
+
+
+def config(base: Path, data: Path, processes: int) -> Config:
+    """18 updates of two batches each."""
+    return micro_config(
+        base, data, samples=[], validation={"mode": "off"}, network={"dropout": 0.1, "module_dropout": 0.1},
+        steps={"epochs": 6, "batch_size": 4, "gradient_accumulation": 2}, memory={"processes": processes},
+        saving={"precision": "fp32", "every_epochs": 0, "state_every_steps": 2, "keep_states": 1},
+        data={"flip": True},
+    )  # fmt: skip
+
+
+def other_of(life: Life) -> psutil.Process:
+    """The second process of a run."""
+    (other,) = psutil.Process(life.pid).children()
+    return other
+
+
+def steps(run: RunFolder, since: int = 0) -> list[int]:
+    return [event["step"] for event in events(run)[since:] if event["kind"] == "step"]
+
+
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def listening(process: psutil.Process) -> set[str]:
+    """Where it can be reached from."""
+    return {link.laddr.ip for link in process.net_connections() if link.status == psutil.CONN_LISTEN}
+
+
+def test_killed_first_and_killed_second_and_still_the_bits_of_one(base: Path, data: Path, tmp_path: Path) -> None:
+    """With two batches for an update the sums round alike, so that two processes give the very bits of one."""
+    alone = new_run(tmp_path / "alone", config(base, data, 1))
+    assert live_here(alone) == 0
+    run = new_run(tmp_path / "shared", config(base, data, 2))
+
+    life = start(run)
+    try:
+        until(lambda: len(steps(run)) >= 3, 240)
+        second = other_of(life)
+        assert listening(second) | listening(psutil.Process(life.pid)) == {"127.0.0.1"}
+        life.kill()
+        life.wait()
+        until(lambda: is_gone(second), 20)
+
+        since = len(events(run))
+        life = start(run, "--resume")
+        until(lambda: steps(run, since), 240)
+        _pause_and_go_on(run, since)
+        second = other_of(life)
+        second.send_signal(signal.SIGKILL)
+        assert life.wait(30) == 1
+    finally:
+        life.kill()
+        life.wait()
+    failed = events(run, "failed")
+    assert [event["code"] for event in failed] == ["killed"]
+    assert failed[0]["message"].startswith("process 2 of 2 ended: It was killed (SIGKILL)")
+    assert inspect(run).state == "failed"
+
+    assert live_here(run, resume=True) == 0
+    assert_same_bits(alone, run)
+    _assert_told_once(run)
+
+
+def _pause_and_go_on(run: RunFolder, since: int) -> None:
+    """Both leave the device and come back, and the steps go on."""
+
+    def answered(kind: str) -> bool:
+        wanted: dict[str, Any] = {"request": kind, "status": "done"}
+        return any(wanted.items() <= event.items() for event in events(run)[since:])
+
+    request(run.root, "pause")
+    until(lambda: answered("pause"), 30)
+    before = len(steps(run, since))
+    request(run.root, "resume")
+    until(lambda: answered("resume") and len(steps(run, since)) > before, 30)
+
+
+def _assert_told_once(run: RunFolder) -> None:
+    """Every line of the events is whole, and no step of a life is told by two processes."""
+    lines = run.events_path.read_text("utf-8").splitlines()
+    lives = 0
+    told: Counter[tuple[int, int]] = Counter()
+    for event in map(json.loads, lines):
+        lives += event["kind"] == "run"
+        if event["kind"] == "step":
+            told[lives, event["step"]] += 1
+    assert lives == 3
+    assert set(told.values()) == {1}
