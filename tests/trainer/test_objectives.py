@@ -340,6 +340,23 @@ def test_an_adaptive_offset_follows_the_image() -> None:
         assert torch.allclose(found[channel], expected, atol=1e-6)
 
 
+def test_pyramid_noise_is_summed_level_by_level_as_its_author_does() -> None:
+    """Whitaker's pyramid_noise_like, redone with the same draws: torch's Upsample of each level, then deviation 1."""
+    fine = torch.randn((4, 24, 40), generator=torch.Generator().manual_seed(1))
+    found = pyramid_noise(fine, torch.Generator().manual_seed(2), 6, 0.4)
+    draws, expected, levels = torch.Generator().manual_seed(2), fine.double(), 0
+    for level in range(6):
+        ratio = torch.rand((), generator=draws).item() * 2 + 2
+        size = (max(1, int(24 / ratio**level)), max(1, int(40 / ratio**level)))
+        coarse = torch.randn((1, 4, *size), generator=draws)
+        expected = expected + torch.nn.Upsample(size=(24, 40), mode="bilinear")(coarse)[0].double() * 0.4**level
+        levels += 1
+        if 1 in size:
+            break
+    assert levels > 2
+    assert torch.allclose(found, (expected / expected.std()).float(), atol=1e-5)
+
+
 def test_pyramid_noise_is_coarse_and_of_deviation_one() -> None:
     fine = torch.randn((4, 64, 64), generator=torch.Generator().manual_seed(1))
     coarse = pyramid_noise(fine, torch.Generator().manual_seed(2), 8, 0.8)
@@ -373,6 +390,22 @@ def test_levels_of_flow_are_spread_as_diffusers_spreads_them(settings: FlowSetti
     gaps = torch.tensor(ours) - torch.sort(expected.double()).values
     assert gaps.abs().max() < 0.05  # two samples of 4000 of one distribution
     assert ours[0] >= 0 and ours[-1] <= 1
+
+
+def test_sigmoid_levels_are_the_sigmoid_of_a_scaled_normal_number() -> None:
+    """sd-scripts' timestep_sampling "sigmoid" and "shift": sigmoid(scale x randn), then s x / (1 + (s - 1) x)."""
+
+    class Flowing(Scheduled):
+        def shift(self, width: int, height: int) -> float:
+            return 1.0
+
+    section = NoiseSection(flow_sampling="sigmoid", flow_scale=1.7, flow_shift=3.1582)
+    flow = Flow(Flowing("flow"), section)  # type: ignore[arg-type]
+    drawn = [flow.draw(torch.Generator().manual_seed(seed), 64, 64) for seed in range(50)]
+    for seed, level in enumerate(drawn):
+        normal = torch.randn((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        plain = torch.sigmoid(1.7 * normal)
+        assert level == pytest.approx(float(1000 * 3.1582 * plain / (1 + 2.1582 * plain)))
 
 
 def test_shifts_of_flow_are_those_of_diffusers_scheduler() -> None:
@@ -410,6 +443,29 @@ def test_flow_mixes_and_aims_as_diffusers_does() -> None:
     assert sum(plain.draw(showing(1, epoch=0, uid=str(n), repeat=0), 64, 64) for n in range(300)) / 300 < 200
     told = noise_metadata(Flowing("flow"), NoiseSection(flow_sampling="mode", flow_scale=1.29, flow_shift=3.0))  # type: ignore[arg-type]
     assert (told["ss_weighting_scheme"], told["ss_mode_scale"], told["ss_discrete_flow_shift"]) == ("mode", 1.29, 3.0)
+
+
+def test_weights_of_flow_are_those_of_diffusers_and_of_ai_toolkits_table() -> None:
+    """compute_loss_weighting_for_sd3; ai-toolkit's bell is a table of 1,000 steps that is 1 on average."""
+    from diffusers.training_utils import compute_loss_weighting_for_sd3
+
+    steps = torch.arange(50.0, 1000.0, 50.0)
+    model = Scheduled("flow")
+    model.shift = lambda width, height: 1.0  # type: ignore[attr-defined]
+
+    def weights(kind: str) -> torch.Tensor | None:
+        return Flow(model, NoiseSection(flow_weighting=kind)).weights(steps)  # type: ignore[arg-type]
+
+    assert weights("none") is None
+    for kind in ("cosmap", "sigma_sqrt"):
+        assert torch.allclose(weights(kind), compute_loss_weighting_for_sd3(kind, steps / 1000))  # type: ignore[arg-type]
+    table = torch.exp(-2 * ((torch.arange(1000) - 500) / 1000) ** 2)
+    table = (table - table.min()) * 1000 / (table - table.min()).sum()
+    assert torch.allclose(weights("bell"), table[steps.long()], rtol=1e-3)  # type: ignore[arg-type]
+    ends = Flow(model, NoiseSection(flow_weighting="sigma_sqrt")).weights(torch.tensor([0.0]))  # type: ignore[arg-type]
+    assert ends == 1000
+    told = noise_metadata(model, NoiseSection(flow_weighting="bell"))  # type: ignore[arg-type]
+    assert (told["ss_weighting_scheme"], told["ss_flow_weighting"]) == ("bell", "bell")
 
 
 def test_images_of_the_class_count_what_they_are_told_to() -> None:

@@ -14,11 +14,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lora_tui.choices import chosen
 from lora_tui.config.schema import NoiseSection
 from lora_tui.families.protocol import Model
 
 Sampling = Literal["uniform", "sigmoid", "logit_normal", "mode"]
 TOP = 1000.0
+#: ``noise.flow_weighting`` -> a function of noise levels, [batch], to weights
+FLOW_WEIGHTS = {
+    "bell": "lora_tui.trainer.objectives.weights:bell_weights",
+    "cosmap": "lora_tui.trainer.objectives.weights:cosmap_weights",
+    "sigma_sqrt": "lora_tui.trainer.objectives.weights:sigma_weights",
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Flow:
 
     def __init__(self, model: Model, section: NoiseSection) -> None:
         self._shift = model.shift
+        self._weighting = section.flow_weighting
         self._settings = FlowSettings(
             section.flow_sampling, section.flow_scale, section.flow_mean, section.flow_deviation,
             section.flow_shift or None,
@@ -103,4 +111,4 @@ class Flow:
         return ((1.0 - levels) / levels) ** 2
 
     def weights(self, timesteps: Tensor) -> Tensor | None:
-        return None
+        return None if self._weighting == "none" else chosen(FLOW_WEIGHTS, self._weighting)(timesteps / TOP)

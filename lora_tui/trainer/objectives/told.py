@@ -43,7 +43,8 @@ def _flow(section: NoiseSection) -> dict[str, Any]:
     scheme, scale = section.flow_sampling, section.flow_scale
     return {
         "ss_timestep_sampling": {"logit_normal": "sigma", "mode": "sigma"}.get(scheme, scheme),
-        "ss_weighting_scheme": scheme if scheme in ("logit_normal", "mode") else "none",
+        "ss_weighting_scheme": scheme if scheme in ("logit_normal", "mode") else section.flow_weighting,
+        "ss_flow_weighting": None if section.flow_weighting == "none" else section.flow_weighting,
         "ss_logit_mean": section.flow_mean if scheme == "logit_normal" else None,
         "ss_logit_std": section.flow_deviation if scheme == "logit_normal" else None,
         "ss_mode_scale": scale if scheme == "mode" else None,

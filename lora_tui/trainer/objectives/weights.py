@@ -1,10 +1,12 @@
-"""Weights of an image's error by its signal-to-noise ratio: pure functions on ratios of any shape.
+"""Weights of an image's error by its signal-to-noise ratio or noise level: pure functions on tensors of any shape.
 
 The error on velocity is that on noise times (SNR + 1) / SNR, so what weighs one by w weighs the other by
 w SNR / (SNR + 1) alike.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -48,3 +50,20 @@ def velocity_scale(ratios: Tensor) -> Tensor:
 def velocity_like_weights(ratios: Tensor, share: float) -> Tensor:
     """1 + share (SNR + 1) / SNR: the loss on noise with ``share`` of what it would be on velocity, as in sd-scripts."""
     return 1.0 + share / velocity_scale(ratios)
+
+
+def bell_weights(levels: Tensor) -> Tensor:
+    """exp(-2 (s - 1/2)^2) less its value at the ends, 1 on average: ai-toolkit's and DiffSynth's weights of flows."""
+    end = math.exp(-0.5)
+    mean = math.sqrt(math.pi / 2) * math.erf(math.sqrt(0.5)) - end  # the integral over the levels from 0 to 1
+    return (torch.exp(-2.0 * (levels - 0.5) ** 2) - end) / mean
+
+
+def cosmap_weights(levels: Tensor) -> Tensor:
+    """2 / (pi (1 - 2 s + 2 s^2)) (Esser et al. 2024, "Scaling Rectified Flow Transformers", section 3.1)."""
+    return 2.0 / (math.pi * (1.0 - 2.0 * levels + 2.0 * levels**2))
+
+
+def sigma_weights(levels: Tensor) -> Tensor:
+    """1 / s^2, as diffusers' ``sigma_sqrt``, but never above :data:`MOST`: at 0 it would be infinite."""
+    return torch.clamp(levels**-2.0, max=MOST)
