@@ -31,7 +31,7 @@ def test_a_shipped_preset_makes_a_configuration_without_contradictions(preset):
 
 
 def test_there_is_a_preset_for_every_purpose():
-    for family in ("sd15", "sd2", "sdxl", "flux"):
+    for family in ("sd15", "sd2", "sdxl", "sd3", "flux"):
         for purpose in PURPOSES:
             assert list_presets(family=family, purpose=purpose), purpose
 
