@@ -13,6 +13,8 @@ OTHER = "other"
 """The choice that takes any class by name."""
 LIBRARY = "pytorch_optimizer"
 """Where names without a dot are looked for."""
+#: library -> what it is installed by, where the two differ
+PACKAGES = {"prodigyplus": "prodigy-plus-schedule-free"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,14 @@ OPTIMIZER_FACTS: Mapping[str, OptimizerFacts] = {
         "torch.optim:SGD",
         {"momentum": 0.9, "nesterov": True, "fused": True},
         state_bytes=4.0,
+        high_rate=ANY_RATE,
+    ),
+    "sgd8bit": _bits(
+        "SGDNesterov8bit",
+        "SGD8bit",
+        1.02,
+        adam=False,
+        arguments={"momentum": 0.9, "nesterov": True},
         high_rate=ANY_RATE,
     ),
     OTHER: OptimizerFacts("another one", high_rate=ANY_RATE),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lora_tui.captions.as_trained import (
@@ -257,3 +258,62 @@ def test_the_preview_is_what_the_first_epochs_show() -> None:
             for epoch, step in enumerate(steps)
         ]
         assert list(first_captions(document, config, dataset=1, name="a.png", steps_per_epoch=per_epoch)) == expected
+
+
+def sd_scripts_caption(text: str, rules: CaptionRules, step: int) -> tuple[list[str], list[str], list[str]]:
+    """BaseDataset.process_caption told again, up to the shuffle: tags in front, those that move, those at the end.
+
+    Of the tags that move, the first floor(step (n - first) / steps) + first are shown while they warm up; a comma takes
+    the place of the second mark at the very end.
+    """
+
+    def tags(part: str) -> list[str]:
+        return [tag.strip() for tag in part.strip().split(",") if tag.strip()]
+
+    text = " ".join(filter(None, [rules.prefix, text, rules.suffix]))
+    front, flexible, end = [], tags(text), []
+    if rules.keep_separator in text:
+        before, rest = text.split(rules.keep_separator, 1)
+        rest, _mark, after = rest.partition(rules.keep_separator)
+        front, flexible, end = tags(before), tags(rest), tags(after)
+    elif rules.keep_tokens:
+        front, flexible = flexible[: rules.keep_tokens], flexible[rules.keep_tokens :]
+    if step < rules.warmup_steps:
+        first = rules.warmup_tags
+        flexible = flexible[: math.floor(step * (len(flexible) - first) / rules.warmup_steps) + first]
+
+    def shown(found: list[str]) -> list[str]:
+        return [tag.strip() for one in found for tag in one.split(rules.secondary_separator)]
+
+    return shown(front), shown(flexible), shown(end)
+
+
+TAG = st.text("abc d", min_size=1, max_size=4).map(lambda text: " ".join(text.split()) or "e")
+TIED = st.lists(TAG, min_size=1, max_size=2).map(";;;".join)
+
+
+@given(
+    parts=st.lists(st.lists(TIED, min_size=1, max_size=5), min_size=1, max_size=3),
+    rules=st.builds(
+        CaptionRules,
+        shuffle=st.booleans(),
+        keep_tokens=st.integers(0, 3),
+        warmup_steps=st.sampled_from([0, 9]),
+        warmup_tags=st.integers(0, 2),
+        prefix=st.sampled_from(["", "sks,"]),
+        suffix=st.sampled_from(["", ", end"]),
+    ),
+    step=st.integers(0, 12),
+)
+def test_captions_are_made_as_sd_scripts_makes_them(parts: list[list[str]], rules: CaptionRules, step: int) -> None:
+    assume(rules.cuts)
+    text = " ||| ".join(", ".join(part) for part in parts)
+    front, flexible, end = sd_scripts_caption(text, rules, step)
+    if 0 < rules.warmup_steps > step and len(flexible) < rules.warmup_tags:
+        return  # it takes tags off the end where there are fewer than it begins with
+    found = caption_for(text, rules, seed=1, epoch=0, uid="a", repeat=0, step=step).split(", ")
+    found = [] if found == [""] else found
+    middle = found[len(front) : len(found) - len(end)]
+    assert found[: len(front)] == front
+    assert found[len(found) - len(end) :] == end
+    assert (sorted(middle) == sorted(flexible)) if rules.shuffle else (middle == flexible)

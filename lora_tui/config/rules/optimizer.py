@@ -9,7 +9,7 @@ from pathlib import Path
 from lora_tui.config.arguments import full_place, installed, parameters_of, read_arguments
 from lora_tui.config.findings import Finding, error, warning
 from lora_tui.config.mistakes import shown
-from lora_tui.config.optimizers import LIBRARY, OPTIMIZER_FACTS, OTHER, OptimizerFacts
+from lora_tui.config.optimizers import LIBRARY, OPTIMIZER_FACTS, OTHER, PACKAGES, OptimizerFacts
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
@@ -47,7 +47,9 @@ def parts(config: Config) -> Iterator[Finding]:
             _("{name} needs the library {library}, which is not installed.").format(
                 name=plain(section.kind or facts.title), library=plain(library)
             ),
-            _("Install it: pip install {library}").format(library=plain(library.replace("_", "-"))),
+            _("Install it: pip install {library}").format(
+                library=plain(PACKAGES.get(library, library.replace("_", "-")))
+            ),
             "library.missing",
         )
     elif not place:

@@ -13,7 +13,7 @@ OptimizerType = Literal[
     "adamw", "adamw8bit", "paged_adamw8bit", "paged_adamw", "lion", "lion8bit", "paged_lion8bit", "prodigy",
     "dadapt_adam", "dadapt_adan", "dadapt_adagrad", "dadapt_lion", "dadapt_sgd", "adafactor", "came", "ademamix",
     "ademamix8bit", "paged_ademamix8bit", "adamw_schedulefree", "radam_schedulefree", "sgd_schedulefree", "sgd",
-    "other",
+    "sgd8bit", "other",
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ class OptimizerSection(Section):
         N_("its class"),
         N_(
             "A name of the library pytorch-optimizer, such as ADOPT or StableAdamW, or any class with dots, such as "
-            "torch.optim.RAdam."
+            "torch.optim.RAdam or prodigyplus.ProdigyPlusScheduleFree."
         ),
         when=Rule(lambda c: c.optimizer.type == OTHER, N_("optimizer is another one")),
         peers=("optimizer_type",),
