@@ -15,6 +15,7 @@ from typing import Any
 from lora_tui import __version__
 from lora_tui.caches.contents import sha256_of
 from lora_tui.config.schema import Config
+from lora_tui.config.text_rates import SECOND, text_rate, text_updates
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.dataset.origin import in_one_line, origins_of
 from lora_tui.families.protocol import Facts
@@ -106,7 +107,8 @@ class RunMetadata:
             "ss_max_train_steps": plan.total_steps,
             "ss_learning_rate": learning.unet_lr,
             "ss_unet_lr": learning.unet_lr,
-            "ss_text_encoder_lr": learning.text_encoder_lr if config.network.text_encoder else None,
+            "ss_text_encoder_lr": self._text_rates(),
+            "ss_stop_text_encoder_training": self._text_stop(),
             "ss_optimizer": self._made_of.optimizer,
             "ss_lr_scheduler": learning.schedule,
             "ss_lr_warmup_steps": warmup_steps(learning, plan.total_steps),
@@ -121,6 +123,21 @@ class RunMetadata:
             **self._made_of.noise,
             "ss_prior_loss_weight": config.data.prior_loss_weight,
         }
+
+    def _text_rates(self) -> float | list[float] | None:
+        """One rate, or those of both encoders where they differ, as sd-scripts lists them."""
+        config, learning = self._made_of.config, self._made_of.config.learning
+        if not config.network.text_encoder:
+            return None
+        second = text_rate(learning, SECOND)
+        listed = config.model.family == "sdxl" and second != learning.text_encoder_lr
+        return [learning.text_encoder_lr, second] if listed else learning.text_encoder_lr
+
+    def _text_stop(self) -> int | None:
+        """The last update in which the text encoders learn, where that is not the last of all."""
+        config, total = self._made_of.config, self._made_of.plan.total_steps
+        updates = text_updates(config.learning, total)
+        return updates if config.network.text_encoder and updates < total else None
 
     def _model(self) -> dict[str, Any]:
         config, facts = self._made_of.config, self._made_of.facts

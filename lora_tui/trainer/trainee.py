@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lora_tui.config.layers import read_rules, trained
 from lora_tui.config.schema import LearningSection
+from lora_tui.config.text_rates import text_rate, text_updates
 from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
 from lora_tui.runs.memory_policy import Policy
@@ -52,6 +53,7 @@ class Trainee:
         now: dict[str, float] = {}
         for group, configured in zip(self.stepper.optimizer.param_groups, self._configured, strict=True):
             group["lr"] = configured["lr"] * factor
+        stopped = step >= text_updates(learning, total)
             now.setdefault(group["name"], group["lr"])
         return now
 
@@ -178,7 +180,7 @@ def _build(session: Session, model: Model) -> Trainee:
     adapter = attach(config.network, modules, targets, seed=config.steps.seed, device=model.device)
     drawing = model.facts.denoiser
     modules = {part: module for part, module in modules.items() if any(target.part == part for target in targets)}
-    rates = {part: learning.unet_lr if part == drawing else learning.text_encoder_lr for part in modules}
+    rates = {part: learning.unet_lr if part == drawing else text_rate(learning, part) for part in modules}
     optimizer = recipe(config.optimizer).build(adapter.groups(rates))
     scaler = torch.amp.GradScaler(model.device.type) if model.dtype == torch.float16 else None
     average = Average(adapter.tensors(), learning.ema_decay) if learning.ema_decay > 0 else None

@@ -11,6 +11,7 @@ from lora_tui.config.findings import Finding, error, warning
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import LIBRARY, OPTIMIZER_FACTS, OTHER, PACKAGES, OptimizerFacts
 from lora_tui.config.schema import Config
+from lora_tui.config.text_rates import text_rates_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -114,8 +115,9 @@ def rates(config: Config) -> Iterator[Finding]:
         )
     if not facts.adaptive:
         return
-    unet, text = learning.unet_lr, learning.text_encoder_lr if config.network.text_encoder else 0.0
-    rate = max(unet, text)
+    unet, texts = learning.unet_lr, text_rates_of(config)
+    text = next((rate for rate in texts if rate not in (0.0, unet)), max(texts, default=0.0))
+    rate = max(unet, *texts, 0.0)
     if 0 < rate < LEAST_OWN_RATE:
         yield error(
             "learning.unet_lr",
@@ -127,9 +129,9 @@ def rates(config: Config) -> Iterator[Finding]:
         )
     elif unet > 0 and text > 0 and unet != text:
         yield error(
-            "learning.text_encoder_lr",
+            "learning.text_encoder_lr" if text == learning.text_encoder_lr else "learning.text_encoder_2_lr",
             _("{name} has one step size for all: the two rates must be the same.").format(name=facts.title),
-            _("Set learning.text_encoder_lr to {rate}, or to 0.").format(rate=f"{unet:g}"),
+            _("Set it to {rate}, or to 0.").format(rate=f"{unet:g}"),
             "optimizer.one_rate",
         )
     elif 0 < rate < LOW_OWN_RATE or rate > HIGH_OWN_RATE:

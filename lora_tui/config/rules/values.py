@@ -11,6 +11,7 @@ from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import ANY_RATE, OPTIMIZER_FACTS
 from lora_tui.config.prompt_lines import has_flags
 from lora_tui.config.schema import Config
+from lora_tui.config.text_rates import text_rates_of
 from lora_tui.families import facts_for
 from lora_tui.text import _, plain
 
@@ -38,8 +39,9 @@ def network(config: Config) -> Iterator[Finding]:
 
 def learning(config: Config) -> Iterator[Finding]:
     """Learning rates that train nothing, or burn."""
-    unet, text = config.learning.unet_lr, config.learning.text_encoder_lr
-    trains_text = config.network.text_encoder
+    unet, texts = config.learning.unet_lr, text_rates_of(config)
+    trains_text, text = config.network.text_encoder, max(texts, default=0.0)
+    yield from _text_encoders(config)
     if unet == 0 and not (trains_text and text > 0):
         yield error(
             "learning.unet_lr",
@@ -72,6 +74,26 @@ def learning(config: Config) -> Iterator[Finding]:
                 _("Lower it to {rate}.").format(rate="1e-4"),
                 "learning.high_rate",
             )
+
+
+def _text_encoders(config: Config) -> Iterator[Finding]:
+    """A second rate that is none, and an end of their learning that leaves nothing to learn."""
+    learning = config.learning
+    if -1 < learning.text_encoder_2_lr < 0:
+        yield error(
+            "learning.text_encoder_2_lr",
+            _("{rate} is no learning rate.").format(rate=f"{learning.text_encoder_2_lr:g}"),
+            _("Use -1 for the rate of the first text encoder, or 0 and above."),
+            "learning.negative_rate",
+        )
+    stops = learning.text_encoder_steps > 0 or learning.text_encoder_share < 1
+    if stops and config.network.text_encoder and learning.unet_lr == 0:
+        yield error(
+            "learning.text_encoder_steps" if learning.text_encoder_steps else "learning.text_encoder_share",
+            _("Only the text encoder is trained: once it stops, nothing would be."),
+            _("Set learning.unet_lr to 1e-4, or let the text encoder learn to the end."),
+            "learning.text_encoder_alone",
+        )
 
 
 def samples(config: Config) -> Iterator[Finding]:

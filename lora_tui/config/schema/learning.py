@@ -31,6 +31,38 @@ class LearningSection(Section):
         when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
         peers=("text_encoder_lr",),
     )
+    text_encoder_2_lr: float = option(
+        -1.0,
+        N_("second text encoder's rate"),
+        N_("Step size for XL's second text encoder, the larger one. -1 takes that of the first; 0 leaves it alone."),
+        ge=-1,
+        le=10,
+        expert=True,
+        families=("sdxl",),
+        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        peers=("text_encoder_lr2", "learning_rate_te2"),
+    )
+    text_encoder_steps: int = option(
+        0,
+        N_("text encoder stops at step"),
+        N_("The text encoders learn up to this step and stay as they are from there; 0 lets them learn to the end."),
+        unit="steps",
+        ge=0,
+        le=MOST_STEPS,
+        expert=True,
+        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        peers=("stop_text_encoder_training", "stop_training_after"),
+    )
+    text_encoder_share: float = option(
+        1.0,
+        N_("text encoder's share"),
+        N_("The share of the run in which the text encoders learn: 0.4 stops them after four tenths, 1 never."),
+        gt=0.0,
+        le=1.0,
+        expert=True,
+        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        peers=("train_text_encoder_frac", "stop_text_encoder_training_pct"),
+    )
     schedule: Schedule = option(
         "cosine",
         N_("schedule"),
