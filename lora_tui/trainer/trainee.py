@@ -48,12 +48,19 @@ class Trainee:
         self._configured = _settings(self.stepper.optimizer)
 
     def set_rates(self, learning: LearningSection, step: int, total: int) -> dict[str, float]:
-        """Set the learning rates for update number ``step`` (from 0) of ``total`` and return them by part."""
+        """Set the learning rates for update number ``step`` (from 0) of ``total`` and return them by part.
+
+        Text encoders that have stopped are at 0 and get no gradients, which no optimizer takes for news.
+        """
         factor = rate_factor(learning, step, total)
+        stopped = step >= text_updates(learning, total)
         now: dict[str, float] = {}
         for group, configured in zip(self.stepper.optimizer.param_groups, self._configured, strict=True):
             group["lr"] = configured["lr"] * factor
-        stopped = step >= text_updates(learning, total)
+            if stopped and group["name"] != self.model.facts.denoiser:
+                group["lr"] = 0.0
+                for parameter in group["params"]:  # again each time: drawing at strength 0 lets them learn
+                    parameter.requires_grad_(False)
             now.setdefault(group["name"], group["lr"])
         return now
 
