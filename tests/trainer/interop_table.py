@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,47 +18,179 @@ from torch import Tensor, nn
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
-from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection
+from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, SamplePrompt
 from lora_tui.families import open_model
+from lora_tui.families.flux.shape import Shape
+from lora_tui.families.flux.targets import transformer_targets
 from lora_tui.families.protocol import Framing, latent_shape
+from lora_tui.sampling.lora import apply_lora
+from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.weights.lora_file import file_tensors, write_lora
+from lora_tui.weights.names import Layout, fuses
 from lora_tui.weights.reading import layers_by_name, read_lora
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "lora-files.md"
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"
-ADAPTERS = {"sd15": ("lora", "locon"), "sd2": ("lora", "locon"), "sdxl": ("lora", "locon"), "flux": ("lora",)}
-HEAD = ("family", "adapter", "layout", "layers", "trained", "diffusers reads it", "we read it")
+#: The kinds of adapters, as settings of the network.
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "locon": {"type": "locon", "conv_rank": 2, "conv_alpha": 0.5},
+    "rslora": {"rslora": True},
+    "dora": {"dora": True},
+}
+#: What ``saving.layout`` may be -> what the table calls it; FLUX.1 has no convolutions.
+LAYOUTS: dict[str, dict[Layout, str]] = {
+    **{family: {"auto": "kohya", "diffusers": "diffusers"} for family in ("sd15", "sd2", "sdxl")},
+    "flux": {"auto": "dotted", "kohya": "kohya, fused"},
+}
+OWN = "written by diffusers"
+DROPPED, AT_WIDTH = "drops the sizes", "yes, 3072 wide"
+HEAD = ("family", "adapter", "layout", "layers", "trained", "diffusers reads it", "we read it", "same image")
 CPU = torch.device("cpu")
 Deltas = dict[tuple[str, str], Tensor]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; the last three are whether all layers were the same to the bit or within rounding."""
+    """One line of the table.
+
+    The last four: whether all layers learned, were the same to the bit or within rounding for both readers, and whether
+    the image drawn with the file is the one that was drawn with the adapter as it was trained, within 1e-5.
+    """
 
     family: str
     adapter: str
     layout: str
     layers: int
     trained: bool
-    by_diffusers: bool
+    by_diffusers: bool | str
     by_us: bool
+    same_image: bool
 
     def cells(self) -> Iterator[str]:
         for value in vars(self).values():
             yield {True: "yes", False: "**no**"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
-def rows(folder: Path) -> list[Row]:
-    """Every family with every adapter, on micro models in ``folder``, with an alpha that is not the rank."""
-    found = []
-    for family, adapters in ADAPTERS.items():
-        base = _base(family, folder / family)
-        pipe = _pipeline(family, base)
-        for adapter in adapters:
-            found += _of_adapter(family, adapter, base, pipe, folder)
-    return found
+#: Some of each family, of each kind and of each layout: a quarter of the time.
+SOME = {"sd15": ("lora", "dora"), "sd2": ("rslora",), "sdxl": ("locon",), "flux": ("lora", "dora")}
+
+
+def rows(folder: Path, chosen: Mapping[str, Collection[str]] | None = None) -> list[Row]:
+    """Every family with every adapter (or those in ``chosen``) in every layout; alpha is never the rank.
+
+    The families are micro models, written to ``folder``.
+    """
+    families = dict.fromkeys(LAYOUTS, tuple(KINDS)) if chosen is None else chosen
+    return [row for family, kinds in families.items() for row in Family(family, folder).rows(kinds)]
+
+
+class Family:
+    """One family's micro model: in diffusers' pipeline, and by itself, to draw with files."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self.base = _base(name, folder / name)
+        self.pipe = _pipeline(name, self.base)
+        self.plain = self.opened()
+
+    def opened(self) -> Any:
+        section = ModelSection(base=str(self.base), family=self.name)  # type: ignore[arg-type]
+        return open_model(section, CaptionSection(t5_tokens=128), device=CPU, dtype=torch.float32)
+
+    def rows(self, kinds: Collection[str]) -> Iterator[Row]:
+        for kind in kinds:
+            if not (kind == "locon" and self.name == "flux"):
+                yield from self.of_adapter(kind, KINDS[kind])
+
+    def of_adapter(self, kind: str, settings: dict[str, Any]) -> Iterator[Row]:
+        model = self.opened()
+        network = NetworkSection(**{"rank": 4, "alpha": 1.5, **settings})
+        modules = model.adapted_modules(text_encoder=True)
+        targets = model.targets(text_encoder=True, convolutions=network.convolutions)
+        adapter: Any = attach(network, modules, targets, seed=1, device=CPU)
+        exported = _something_to_say(adapter)
+        wanted = {p: _delta(t["lora_down.weight"], t["lora_up.weight"], t["alpha"]) for p, t in exported.items()}
+        trained, image = _all_learn(model, exported), _drawn(model)
+        for layout, called in LAYOUTS[self.name].items():
+            if fuses(self.name, layout) and kind == "dora":
+                continue  # refused
+            path = self.folder / f"{self.name}-{kind}-{layout}.safetensors"
+            write_lora(path, file_tensors(self.name, exported, dtype=torch.float32, layout=layout), {})
+            by_diffusers = _fused_by_diffusers() if fuses(self.name, layout) else self.by_diffusers(path, wanted, kind)
+            by_us = _same(wanted, _ours(self.name, path, wanted))
+            yield Row(
+                self.name, kind, called, len(wanted), trained, by_diffusers, by_us, self.draws_the_same(path, image)
+            )
+        if kind == "lora":
+            self.pipe.load_lora_weights(
+                load_file(self.folder / f"{self.name}-{kind}-auto.safetensors"), adapter_name="a"
+            )
+            theirs = _saved_by_diffusers(self.pipe, self.folder / f"{self.name}-{kind}")
+            self.pipe.unload_lora_weights()
+            by_us = _same(wanted, _ours(self.name, theirs, wanted))
+            by_diffusers = self.by_diffusers(theirs, wanted, kind)
+            same = self.draws_the_same(theirs, image)
+            yield Row(self.name, kind, OWN, len(wanted), trained, by_diffusers, by_us, same)
+
+    def by_diffusers(self, path: Path, wanted: Deltas, kind: str) -> bool | str:
+        """Whether the pipeline adds the same to every layer; a DoRA's sizes it leaves out, with a warning."""
+        self.pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name="a")
+        same = _same(wanted, _of_pipeline(self.pipe))
+        self.pipe.unload_lora_weights()
+        return DROPPED if kind == "dora" and same else same
+
+    def draws_the_same(self, path: Path, image: Tensor) -> bool:
+        applied = apply_lora(self.plain, path)
+        found = _drawn(self.plain)
+        applied.remove()
+        return torch.allclose(found, image, atol=1e-5) and not torch.allclose(_drawn(self.plain), image, atol=1e-3)
+
+
+def _something_to_say(adapter: Any) -> dict[tuple[str, str], dict[str, Tensor]]:
+    """A fresh LoRA is nothing: its layers get random second matrices, and a DoRA other sizes."""
+    generator = torch.Generator().manual_seed(2)
+    exported: dict[tuple[str, str], dict[str, Tensor]] = adapter.export()
+    for tensors in exported.values():
+        up = tensors["lora_up.weight"]
+        up.data.copy_(torch.randn(up.shape, generator=generator) * 0.02)
+        if "dora_scale" in tensors:
+            tensors["dora_scale"].data.mul_(1 + 0.2 * torch.rand(tensors["dora_scale"].shape, generator=generator))
+    return exported
+
+
+@torch.no_grad()
+def _drawn(model: Any) -> Tensor:
+    """An image of 64 px in two steps: [1, 3, 64, 64] in 0..1."""
+    length = model.text_length(["a red disc", ""])
+    positive, negative = (model.encode_text(model.tokenize([text], length)) for text in ("a red disc", ""))
+    prompt = SamplePrompt(prompt="a red disc", width=64, height=64, steps=2, seed=5, sampler="euler", guidance=1.5)
+    latents = Renderer(model).latents(RenderRequest(prompt, positive, negative), lambda _done, _total: None)
+    pixels: Tensor = model.decode_latents(latents)
+    return pixels
+
+
+def _fused_by_diffusers() -> bool | str:
+    """Its converter knows the published width alone: one block of each kind."""
+    from diffusers.loaders.lora_conversion_utils import _convert_kohya_flux_lora_to_diffusers
+
+    generator = torch.Generator().manual_seed(4)
+    layers = {
+        (target.part, target.path): {
+            "lora_down.weight": torch.randn(2, target.inputs, generator=generator),
+            "lora_up.weight": torch.randn(target.outputs, 2, generator=generator),
+            "alpha": torch.tensor(0.5),
+        }
+        for target in transformer_targets(Shape(double=1, single=1))
+    }
+    theirs = _convert_kohya_flux_lora_to_diffusers(file_tensors("flux", layers, dtype=torch.float32, layout="kohya"))
+    for (_part, path), own in layers.items():
+        down, up = theirs[f"transformer.{path}.lora_A.weight"][:, :64], theirs[f"transformer.{path}.lora_B.weight"]
+        wanted = own["lora_up.weight"] @ own["lora_down.weight"][:, :64] * 0.25
+        if not torch.allclose(up @ down, wanted, atol=1e-5):
+            return False
+    return AT_WIDTH if len(theirs) == 2 * len(layers) else False
 
 
 def _base(family: str, folder: Path) -> Path:
@@ -66,34 +198,6 @@ def _base(family: str, folder: Path) -> Path:
         return write_flux_model(folder, seed=7)
     schedule = {"prediction_type": "v_prediction"} if family == "sd2" else None
     return write_model(folder, seed=7, family=family, schedule=schedule)
-
-
-def _of_adapter(family: str, kind: str, base: Path, pipe: Any, folder: Path) -> Iterator[Row]:
-    section = ModelSection(base=str(base), family=family)  # type: ignore[arg-type]
-    model = open_model(section, CaptionSection(), device=CPU, dtype=torch.float32)
-    network = NetworkSection(type=kind, rank=4, alpha=1.5, conv_rank=2, conv_alpha=0.5)  # type: ignore[arg-type]
-    modules = model.adapted_modules(text_encoder=True)
-    targets = model.targets(text_encoder=True, convolutions=network.convolutions)
-    adapter = attach(network, modules, targets, seed=1, device=CPU)
-    generator = torch.Generator().manual_seed(2)
-    exported = adapter.export()
-    for tensors in exported.values():  # a fresh LoRA is nothing: give it something to say
-        up = tensors["lora_up.weight"]
-        up.data.copy_(torch.randn(up.shape, generator=generator) * 0.05)
-    wanted = {place: _delta(t["lora_down.weight"], t["lora_up.weight"], t["alpha"]) for place, t in exported.items()}
-    path = folder / f"{family}-{kind}.safetensors"
-    write_lora(path, file_tensors(family, exported, dtype=torch.float32), {})
-    trained = _all_learn(model, exported)
-
-    pipe.load_lora_weights(load_file(path), adapter_name="a")
-    by_diffusers, by_us = _same(wanted, _of_pipeline(pipe)), _same(wanted, _ours(family, path, wanted))
-    yield Row(family, kind, "dotted" if family == "flux" else "kohya", len(wanted), trained, by_diffusers, by_us)
-    theirs = _saved_by_diffusers(pipe, folder / f"{family}-{kind}-diffusers")
-    pipe.unload_lora_weights()
-    pipe.load_lora_weights(str(theirs.parent), weight_name=theirs.name, adapter_name="a")
-    by_diffusers, by_us = _same(wanted, _of_pipeline(pipe)), _same(wanted, _ours(family, theirs, wanted))
-    yield Row(family, kind, "diffusers", len(wanted), trained, by_diffusers, by_us)
-    pipe.unload_lora_weights()
 
 
 def _all_learn(model: Any, exported: dict[tuple[str, str], dict[str, Tensor]]) -> bool:
@@ -148,7 +252,7 @@ def _ours(family: str, path: Path, wanted: Deltas) -> Deltas:
     known = layers_by_name(family, wanted)
     return {
         known[name]: _delta(layer.down, layer.up, layer.alpha)
-        for name, layer in read_lora(path).items()
+        for name, layer in read_lora(path).layers.items()
         if name in known
     }
 
