@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import clear
@@ -78,5 +79,15 @@ def _report_missing(events: EventWriter, error: ImportError) -> None:
     )
 
 
+def _leave(status: int) -> NoReturn:
+    """End this process; at once where it was joined with others, whose libraries may wait for those that are gone."""
+    joined = sys.modules.get("torch.distributed")
+    if joined is not None and joined.is_available() and joined.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

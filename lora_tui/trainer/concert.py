@@ -14,7 +14,7 @@ import torch
 from lora_tui.errors import UserError
 from lora_tui.runs.memory_policy import Policy
 from lora_tui.text import _
-from lora_tui.trainer.ranks import BEGIN, PARK, POLICY, UNPARK
+from lora_tui.trainer.ranks import BEGIN, PARK, POLICY, UNPARK, Alone, Ranks
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.trainee import Trainee
 
@@ -25,7 +25,7 @@ class Concert:
     def __init__(self, session: Session, trainee: Trainee) -> None:
         self._session = session
         self._trainee = trainee
-        self._ranks = session.ranks
+        self._ranks: Ranks = session.ranks
         self._told = session.ladder.policy  # what all processes go by
         if not self._ranks.is_first:
             self._ranks.obey = {PARK: trainee.park, UNPARK: self._unpark_as_told, POLICY: self._policy_as_told}
@@ -72,6 +72,11 @@ class Concert:
             ranks.agree(ladder.policy.as_dict())
         self._told = ladder.policy
         ranks.meet()
+
+    def end(self) -> None:
+        """Go on alone, as the first process: no further update is shared."""
+        self._ranks.leave()
+        self._ranks = self._session.ranks = Alone()
 
     def park(self) -> None:
         """Leave the device, all of them."""

@@ -101,7 +101,7 @@ class Crew:
         """
         if self._count == 1:
             return Alone()
-        return join(0, self._count, self._session.device, self._place, self.verdict)
+        return join(0, self._count, self._session.device, self._place, self.verdict, self.close)
 
     def verdict(self, error: RuntimeError) -> Exception:
         """What ``error``, raised where processes met, means: one of them is gone. ``error`` itself if none is."""
@@ -126,6 +126,7 @@ class Crew:
                 member.process.wait()
         if self._members and self._lost is None:
             part()
+        self._members.clear()
 
     def _watch(self, member: _Member, data: bytes) -> None:
         """Hand over, then wait for its end; any end before :meth:`close` is the end of the run."""

@@ -71,9 +71,8 @@ def follow(handover: Handover, lifeline: threading.Thread) -> None:
     from lora_tui.trainer.devices import use_threads
     from lora_tui.trainer.life import quiet_libraries
     from lora_tui.trainer.loop import Loop
-    from lora_tui.trainer.prepare import latent_store, text_store
     from lora_tui.trainer.ranks import join
-    from lora_tui.trainer.run import open_base
+    from lora_tui.trainer.run import open_base, stores
     from lora_tui.trainer.session import Session
     from lora_tui.trainer.trainee import build_trainee
 
@@ -94,7 +93,7 @@ def follow(handover: Handover, lifeline: threading.Thread) -> None:
         return error
 
     with contextlib.ExitStack() as held:
-        for store in (latent_store(), text_store()):
+        for store in stores():
             held.enter_context(store.in_use())
         material = handover.provisions.material(session, open_base(session))
         trainee = build_trainee(session, material.model)

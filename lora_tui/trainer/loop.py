@@ -109,8 +109,10 @@ class Loop:
             self._begin(resume)
             for _update in self.updates():
                 self._after_update()
+            self.concert.end()
             return self._finish()
         except StopRun as stop:
+            self.concert.end()
             return self._stop(stop)
 
     def follow(self) -> None:
@@ -324,7 +326,8 @@ class Loop:
     def _save_best(self) -> None:
         self.session.phase("saving", _("LoRA file"))
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
-            self.checkpoints.save(self.position.step, self._epoch_number(done=True), kind=BEST)
+            save = partial(self.checkpoints.save, self.position.step, self._epoch_number(done=True), kind=BEST)
+            self.session.ladder.attempt("saving", save, step=self.position.step)
 
     def _sample(self, numbers: list[int] | None = None) -> None:
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
@@ -332,13 +335,17 @@ class Loop:
 
     def _save(self, *, final: bool = False) -> None:
         self.session.phase("saving", _("LoRA file"))
+        step = self.position.step
+        self.newest = self.session.ladder.attempt("saving", partial(self._write_files, final=final), step=step)
+        self.complete = final
+
+    def _write_files(self, *, final: bool) -> Path:
         step, epoch = self.position.step, self._epoch_number(done=True)
         if self.trainee.average:
             with self.trainee.weights_in_use(average=True):
                 self.checkpoints.save(step, epoch, final=final, kind=AVERAGE)
         with self.trainee.weights_in_use():
-            self.newest = self.checkpoints.save(step, epoch, final=final)
-        self.complete = final
+            return self.checkpoints.save(step, epoch, final=final)
 
     def _write_state(self) -> None:
         self.session.phase("saving", _("state"))

@@ -73,6 +73,10 @@ class Ranks(Protocol):
         """Say a word, as the first process; the others hear it where they next :meth:`meet`."""
         ...
 
+    def leave(self) -> None:
+        """Share nothing more, as the first process: the others end."""
+        ...
+
     def meet(self, word: int = GO) -> None:
         """Come together: the first says ``word``; the others wait for it and obey what it says before."""
         ...
@@ -102,6 +106,9 @@ class Alone:
     def tell(self, word: int) -> None:
         pass
 
+    def leave(self) -> None:
+        pass
+
     def meet(self, word: int = GO) -> None:
         pass
 
@@ -109,13 +116,21 @@ class Alone:
 class Together:
     """Several processes, joined by ``group``, a process group of torch that takes tensors of CPU and device."""
 
-    def __init__(self, group: Any, number: int, count: int, lost: Callable[[RuntimeError], Exception]) -> None:
-        """``lost`` makes the error to raise of one that says that another process is gone."""
+    def __init__(
+        self,
+        group: Any,
+        number: int,
+        count: int,
+        lost: Callable[[RuntimeError], Exception],
+        leave: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``lost`` makes the error to raise of one that says that another process is gone; see :meth:`leave`."""
         self.number = number
         self.count = count
         self.obey: Mapping[int, Callable[[], None]] = {}
         self._group = group
         self._lost = lost
+        self._leave = leave
 
     @property
     def is_first(self) -> bool:
@@ -145,6 +160,9 @@ class Together:
 
     def tell(self, word: int) -> None:
         self._told(torch.tensor([word]))
+
+    def leave(self) -> None:
+        self._leave()
 
     def meet(self, word: int = GO) -> None:
         if self.is_first:
@@ -178,7 +196,12 @@ def free_port() -> socket.socket:
 
 
 def join(
-    number: int, count: int, device: torch.device, place: socket.socket | int, lost: Callable[[RuntimeError], Exception]
+    number: int,
+    count: int,
+    device: torch.device,
+    place: socket.socket | int,
+    lost: Callable[[RuntimeError], Exception],
+    leave: Callable[[], None] = lambda: None,
 ) -> Together:
     """Join the processes of a run on this machine; returns when all ``count`` are there.
 
@@ -200,10 +223,13 @@ def join(
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
     except RuntimeError as error:
         raise lost(error) from error
-    return Together(dist.group.WORLD, number, count, lost)
+    return Together(dist.group.WORLD, number, count, lost, leave)
 
 
 def part() -> None:
-    """Leave the processes that were joined."""
-    if dist.is_initialized():
+    """Leave the processes that were joined, which may have ended.
+
+    With GPUs this is left to the end of the process: NCCL may wait there for those that are gone.
+    """
+    if dist.is_initialized() and dist.get_backend() == "gloo":
         dist.destroy_process_group()

@@ -6,6 +6,7 @@ import contextlib
 from functools import partial
 
 from lora_tui.caches.contents import contents_store
+from lora_tui.caches.store import ContentStore
 from lora_tui.families import open_model
 from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
@@ -43,7 +44,7 @@ def train(session: Session, *, resume: bool) -> Outcome:
         OSError, RuntimeError: the machine failed; what was saved before is whole.
     """
     with contextlib.ExitStack() as held:
-        for store in (latent_store(), text_store(), packed_store(), contents_store()):
+        for store in stores():
             store.prune()
             held.enter_context(store.in_use())
         if resume:
@@ -57,6 +58,11 @@ def train(session: Session, *, resume: bool) -> Outcome:
         loop = Loop(session, material, trainee)
         session.controls.park, session.controls.unpark = loop.park, loop.unpark
         return loop.run(resume=resume)
+
+
+def stores() -> tuple[ContentStore, ...]:
+    """The caches that a run works with."""
+    return latent_store(), text_store(), packed_store(), contents_store()
 
 
 def prepare(session: Session) -> tuple[Material, Trainee]:

@@ -154,6 +154,15 @@ def test_another_number_of_threads(stopped: Stopped) -> None:
     ]
 
 
+def test_another_number_of_processes(stopped: Stopped) -> None:
+    manifest = json.loads(stopped.state.read_text("utf-8"))
+    manifest["origin"]["processes"] = "2"
+    stopped.state.write_text(json.dumps(manifest), "utf-8")
+    assert _told(stopped) == [
+        ("resume.processes", "the processes of the run when the state at step 4 was written: 2; now: 1."),
+    ]
+
+
 def test_a_state_from_a_gpu(stopped: Stopped) -> None:
     manifest = json.loads(stopped.state.read_text("utf-8"))
     manifest["origin"] |= {"device": "Some GPU", "threads": ""}

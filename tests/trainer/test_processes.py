@@ -17,7 +17,9 @@ from support import until
 from lora_tui.config.schema import Config
 from lora_tui.jobs.control import request
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.record import read_record
 from lora_tui.runs.status import inspect
+from lora_tui.weights.header.loras import lora_info
 
 
 def config(base: Path, data: Path, processes: int) -> Config:
@@ -82,6 +84,11 @@ def test_killed_first_and_killed_second_and_still_the_bits_of_one(base: Path, da
     assert live_here(run, resume=True) == 0
     assert_same_bits(alone, run)
     _assert_told_once(run)
+    said = lora_info(run.checkpoints_dir / "blob.safetensors").metadata
+    assert said["ss_gradient_accumulation_steps"] == "1"
+    assert said["ss_total_batch_size"] == "8"
+    assert said["ss_num_batches_per_epoch"] == "3"
+    assert read_record(run)["device"]["processes"] == ["cpu", "cpu"]
 
 
 def _pause_and_go_on(run: RunFolder, since: int) -> None:
