@@ -91,18 +91,18 @@ class CaptionChecks:
 
     def check_folders(self, images: Sequence[DatasetImage]) -> Iterator[Problem]:
         """Captions that several images share, and captions beside which there is no image."""
-        shared: defaultdict[Path, list[Path]] = defaultdict(list)
+        shared: defaultdict[str, list[Path]] = defaultdict(list)  # texts: a hundred thousand paths are slow keys
         for image in images:
             if image.caption_path is not None:
-                shared[image.caption_path].append(image.path)
+                shared[os.fspath(image.caption_path)].append(image.path)
         for caption, paths in shared.items():
             if len(paths) > 1:
                 names = ", ".join(plain(path.name) for path in paths)
                 message = _("Several images have this one caption: {names}.").format(names=names)
                 remedy = _("Rename one of them if they show different things.")
-                yield Problem(caption, "caption.shared", message, remedy, "warning")
-        for folder in dict.fromkeys(image.path.parent for image in images):
-            yield from self._orphans(folder)
+                yield Problem(Path(caption), "caption.shared", message, remedy, "warning")
+        for folder in dict.fromkeys(os.path.dirname(image.path) for image in images):  # noqa: PTH120 - texts, too
+            yield from self._orphans(Path(folder))
 
     def _missing(self, image: DatasetImage) -> Problem:
         wanted = sidecar_names(image.path, self._extensions)

@@ -20,6 +20,7 @@ from lora_tui.dataset.scan import IMAGE_SUFFIXES, OTHER_SUFFIXES
 
 _CACHE = re.compile(r"(_\d+x\d+)?_[a-z0-9]+(_te|_te_outputs|_outputs)?\.npz")
 _CACHES = frozenset({".npz", ".npy"})
+_PICTURES = IMAGE_SUFFIXES | OTHER_SUFFIXES
 _MARKS = frozenset("._-")
 """What the endings of companions begin with."""
 
@@ -42,10 +43,11 @@ def owner_of(name: str, stems: Collection[str]) -> str | None:
 
 def owners_among(names: Collection[str]) -> dict[str, list[str]]:
     """What belongs to images among ``names``, the files of one folder: by the images' stems, sorted."""
-    stems = {_stem(name) for name in names if is_image_name(name)}
+    images = {name for name in names if is_image_name(name)}
+    stems = {_stem(name) for name in images}
     found: dict[str, list[str]] = {}
     for name in sorted(names):
-        if not is_image_name(name) and (stem := owner_of(name, stems)) is not None:
+        if name not in images and (stem := owner_of(name, stems)) is not None:
             found.setdefault(stem, []).append(name)
     return found
 
@@ -118,7 +120,7 @@ def _is_ending(rest: str) -> bool:
 
 
 def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES | OTHER_SUFFIXES  # noqa: PTH122 - names, not paths
+    return os.path.splitext(name)[1].lower() in _PICTURES  # noqa: PTH122 - names, not paths
 
 
 def _stem(name: str) -> str:

@@ -94,9 +94,9 @@ def cells_of(upright: Image, clear: bool) -> bytes:
 
 def difference_hash(cells: bytes) -> int:
     """256 bits: whether each cell is darker than the one to its right."""
-    left = b"".join([cells[start : start + COLUMNS - 1] for start in range(0, CELLS, COLUMNS)])
-    right = b"".join([cells[start + 1 : start + COLUMNS] for start in range(0, CELLS, COLUMNS)])
-    return int(bytes(map(gt, right, left.translate(_NOISIER))).translate(_DIGITS), 2)
+    brighter = bytearray(map(gt, cells[1:CELLS], cells.translate(_NOISIER)))
+    del brighter[COLUMNS - 1 :: COLUMNS]  # the first of a row is no neighbour of the last before it
+    return int(brighter.translate(_DIGITS), 2)
 
 
 def close(first: int, second: int) -> bool:
@@ -186,10 +186,7 @@ def _join_near(prints: Sequence[bytes | None], parent: list[int]) -> None:
                 _join(parent, known, index)
     hashes = {index: difference_hash(cells) for cells, index in first.items()}
     for left, right in _candidates(hashes):
-        one_hash, other_hash = hashes[left], hashes[right]
-        if (one_hash ^ other_hash).bit_count() > MAX_DISTANCE or not close(one_hash, other_hash):
-            continue  # most are not: hundreds of thousands for ten thousand images
-        if _root(parent, left) == _root(parent, right):
+        if _root(parent, left) == _root(parent, right) or not close(hashes[left], hashes[right]):
             continue
         one, other = prints[left], prints[right]
         if one is not None and other is not None and correlation(one, other) >= MIN_CORRELATION:
@@ -197,7 +194,7 @@ def _join_near(prints: Sequence[bytes | None], parent: list[int]) -> None:
 
 
 def _candidates(hashes: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """Pairs that agree in at least one of MAX_DISTANCE + 1 bands: two hashes within the distance always do.
+    """Pairs within MAX_DISTANCE, each of which agrees in at least one of MAX_DISTANCE + 1 bands.
 
     Where very many hashes agree in a band (plain backgrounds), further bands must agree, too, so that the
     number of pairs stays in proportion to the number of images; a pair may then be missed, or come twice.
@@ -206,7 +203,10 @@ def _candidates(hashes: dict[int, int]) -> Iterator[tuple[int, int]]:
     for number in range(len(bands)):
         order = bands[number:] + bands[:number]
         for block in _blocks(list(hashes), hashes, order):
-            yield from combinations(block, 2)
+            # Most pairs are none: hundreds of thousands for ten thousand images.
+            for (left, one), (right, other) in combinations([(index, hashes[index]) for index in block], 2):
+                if (one ^ other).bit_count() <= MAX_DISTANCE:
+                    yield left, right
 
 
 def _blocks(members: list[int], hashes: dict[int, int], bands: Sequence[int]) -> Iterator[list[int]]:
