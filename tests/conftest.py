@@ -44,6 +44,12 @@ def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("user")))
 
 
+@pytest.fixture
+def may_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model on the hub is as good as one here: nothing forbids to fetch it, and no test does."""
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+
+
 @pytest.fixture(autouse=True)
 def english() -> Iterator[None]:
     """A test that changes the language leaves it as it was."""

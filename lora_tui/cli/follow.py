@@ -22,6 +22,7 @@ POLL = 0.25
 """Seconds between looks at the event file."""
 
 PHASES = {
+    "fetching": N_("fetching (MB)"),
     "loading": N_("loading"),
     "caching": N_("caching"),
     "training": N_("training"),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from lora_tui.errors import UserError
+from lora_tui.families.hub import fetched, on_hub
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header.pickles import pickle_error
 
 SINGLE_FILES = (".safetensors",)
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def resolve(base: str, *, parts: Sequence[str], place: str = "model.base", allow
         return _folder(path, place)
     if is_file(path):
         return _file(path, place, allow_pickle)
-    if _HUB_NAME.match(base) and not path.is_absolute():
-        return _folder(_download(base, parts, place), place)
+    if on_hub(base):
+        return _folder(fetched(base, parts=parts, place=place), place)
     raise UserError(
         _("there is no file or folder {path}.").format(path=plain(str(path))),
         place=place,
@@ -76,33 +75,3 @@ def _file(path: Path, place: str, allow_pickle: bool) -> Source:
         remedy=_("Give a .safetensors file or a diffusers folder."),
         code="model.unknown_file",
     )
-
-
-def _download(name: str, parts: Sequence[str], place: str) -> Path:
-    """The hub's snapshot of ``name``: configuration, tokenizer, and the smaller of its safetensors variants."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["model_index.json", "*/*.json", "*/*.txt", "*/*.model"]
-    try:
-        try:
-            files = HfApi().list_repo_files(name)
-        except (OSError, ValueError) as error:
-            if isinstance(error, HfHubHTTPError):
-                raise
-            return Path(snapshot_download(name, local_files_only=True))
-        for part in parts:
-            weights = [f for f in files if f.startswith(f"{part}/") and f.endswith(".safetensors")]
-            plain_ones = [f for f in weights if ".fp16." not in f and ".non_ema." not in f]
-            half = [f for f in weights if ".fp16." in f and ".non_ema." not in f]
-            patterns += plain_ones or half
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        raise UserError(
-            _("{name} could not be fetched from the hub: {reason}").format(
-                name=plain(name), reason=plain(str(error).splitlines()[0] if str(error) else type(error).__name__)
-            ),
-            place=place,
-            remedy=_("Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN opens gated models)."),
-            code="model.download",
-        ) from None

@@ -37,7 +37,7 @@ RECENT = 10
 COURSE = 1000
 """Steps of a living run over which the time beside them (samples, saving) is counted: several milliseconds to read."""
 
-_BEFORE_STEPS = frozenset({"loading", "caching"})
+_BEFORE_STEPS = frozenset({"fetching", "loading", "caching"})
 
 
 @dataclass(frozen=True)

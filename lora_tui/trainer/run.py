@@ -12,6 +12,7 @@ from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
 from lora_tui.text import _
 from lora_tui.trainer.crew import Crew
+from lora_tui.trainer.fetch import fetch_base
 from lora_tui.trainer.loop import Loop, Outcome
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.memory.fitting import fit
@@ -79,6 +80,7 @@ def gather(session: Session) -> Material:
     config = session.config
     recipe(config.optimizer).try_out(session.device)
     data = prepare_data(session)
+    fetch_base(session)
     session.phase("loading", _("base model"))
     model = open_base(session)
     session.controls.park, session.controls.unpark = model.park, model.unpark

@@ -126,6 +126,7 @@ def activity(seen: Seen) -> str:
     if not seen.alive or phase is None or seen.state == "paused":
         return state_words(seen.state)
     words = {
+        "fetching": _("fetching"),
         "loading": _("loading"),
         "caching": _("caching"),
         "training": _("training"),
@@ -135,7 +136,7 @@ def activity(seen: Seen) -> str:
     }
     text = words.get(phase.name, plain(phase.name))
     if phase.total and phase.name != "training":
-        text += f" {count(phase.done)}/{count(phase.total)}"
+        text += f" {count(phase.done)}/{count(phase.total)}" + (" MB" if phase.name == "fetching" else "")
     return text
 
 

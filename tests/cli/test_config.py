@@ -10,6 +10,8 @@ from lora_tui.cli.main import run
 from lora_tui.config.load import load_config
 from lora_tui.project import Project
 
+pytestmark = pytest.mark.usefixtures("may_fetch")
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
 from lora_tui.dataset.scan import Problem
 
+pytestmark = pytest.mark.usefixtures("may_fetch")
+
 PROMPT = [{"prompt": "a cat"}]
 
 

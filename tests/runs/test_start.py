@@ -18,6 +18,8 @@ from lora_tui.runs.start import resume_run, start_run
 from lora_tui.runs.status import inspect
 from lora_tui.text import plain
 
+pytestmark = pytest.mark.usefixtures("may_fetch")
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:

@@ -139,7 +139,7 @@ def test_the_hub_is_not_asked_where_that_is_forbidden(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         fetched("owner/never-there", ("*",), ("model.onnx",))
     assert caught.value.code == "tagger.download"
-    assert "HF_ENDPOINT" in caught.value.remedy
+    assert "HF_HUB_OFFLINE" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from lora_tui.tui.advice import when
 from lora_tui.tui.screens.parameters import ParametersScreen
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
+pytestmark = pytest.mark.usefixtures("may_fetch")
+
 
 def text_of_row(rows: VirtualList, index: int) -> str:
     return rows._row_strip(index, 200).text

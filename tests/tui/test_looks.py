@@ -24,6 +24,8 @@ from lora_tui.tui.widgets.dialog import Choice, Choose
 from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
+pytestmark = pytest.mark.usefixtures("may_fetch")
+
 SIXTEEN = Settings(theme="sixteen")
 
 

@@ -19,6 +19,8 @@ from lora_tui.runs.status import inspect
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.parameters import ParametersScreen
 
+pytestmark = pytest.mark.usefixtures("may_fetch")
+
 FAKE_TRAINER = Path(__file__).resolve().parent.parent / "fake_trainer.py"
 
 

@@ -19,6 +19,8 @@ from lora_tui.runs.status import inspect
 from lora_tui.settings import remember_project
 from lora_tui.tui.workspace import RunsReader, check_images, folder_stamp, make_planned, open_project, read_images
 
+pytestmark = pytest.mark.usefixtures("may_fetch")
+
 
 def test_a_folder_of_images_opens_as_a_project_with_a_fitting_configuration(tmp_path: Path) -> None:
     opened = open_project(make_dataset(tmp_path / "hat girl!"))

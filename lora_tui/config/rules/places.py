@@ -13,13 +13,44 @@ from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, check_model, check_vae, facts_for, part_flaws, told_prediction
+from lora_tui.families.hub import whole
 from lora_tui.families.parts import stamp
 from lora_tui.families.source import PICKLES
+from lora_tui.hub import is_offline
 from lora_tui.places import exists, expand, is_file, is_folder
-from lora_tui.text import _, plain
+from lora_tui.text import N_, _, plain
 from lora_tui.weights.header.pickles import pickle_error
 
 Stamp = tuple[tuple[str, int, int], ...]
+#: Kinds of files that are no base model of any family: code, what is said, what to do.
+OTHER_FILES = {
+    "lora": (
+        "model.is_lora",
+        N_("{name} is a LoRA file, not a base model."),
+        N_("Choose the checkpoint that the LoRA is trained on."),
+    ),
+    "vae": ("model.is_vae", N_("{name} is a VAE alone, not a base model."), N_("Choose a {family} checkpoint.")),
+    "text_encoder": (
+        "model.is_text_encoder",
+        N_("{name} is a text encoder alone, not a base model."),
+        N_("Choose a {family} checkpoint."),
+    ),
+    "controlnet": (
+        "model.is_controlnet",
+        N_("{name} is a ControlNet, not a base model."),
+        N_("Choose a {family} checkpoint."),
+    ),
+    "embedding": (
+        "model.is_embedding",
+        N_("{name} is a textual inversion, not a base model."),
+        N_("Choose a {family} checkpoint."),
+    ),
+    "gguf": (
+        "model.gguf",
+        N_("{name} is a GGUF file: its weights are packed for drawing alone, and no LoRA is trained on them here."),
+        N_("Use the model as .safetensors in bf16, fp16 or fp8; memory.base_weights packs it here."),
+    ),
+}
 
 
 def base_model(config: Config) -> Iterator[Finding]:
@@ -35,8 +66,11 @@ def base_model(config: Config) -> Iterator[Finding]:
         return
     path = expand(base)
     if not exists(path):
-        yield _absent_model("model.base", base)
-        return
+        held = whole(base) if is_hub_name(base) else None
+        if held is None:
+            yield _absent_model("model.base", base)
+            return
+        path = held
     yield from _pickle(config, "model.base", path)
     if path.suffix.lower() not in PICKLES:
         yield from _family(config, path)
@@ -130,6 +164,15 @@ def _folder_problem(text: str) -> str:
 
 
 def _absent_model(key: str, text: str) -> Finding:
+    if is_hub_name(text) and is_offline():
+        return error(
+            key,
+            _("{name} is not whole in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it.").format(
+                name=plain(text)
+            ),
+            _("Unset HF_HUB_OFFLINE (and TRANSFORMERS_OFFLINE) for the first time, or give a file or folder."),
+            "model.offline",
+        )
     if is_hub_name(text):
         return note(
             key,
@@ -150,24 +193,25 @@ def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
         yield _told(key, pickle_error(path, key, code="model.pickle", setting="model.allow_pickle"))
 
 
+def _called(config: Config, path: Path) -> str:
+    """The base model's name: that on the hub, or of its file or folder."""
+    return plain(path.name if exists(expand(config.model.base)) else config.model.base)
+
+
 def _family(config: Config, path: Path) -> Iterator[Finding]:
     (family, kind, detail), problem = _kind_of(path)
-    wanted = facts_for(config.model.family)
+    wanted, name = facts_for(config.model.family), _called(config, path)
     if problem:
         yield _unreadable("model.base", problem)
     elif kind == "pickle":
         yield _told("model.base", pickle_error(path, "model.base", code="model.pickle"))
-    elif kind == "lora":
-        yield error(
-            "model.base",
-            _("{name} is a LoRA file, not a base model.").format(name=plain(path.name)),
-            _("Choose the checkpoint that the LoRA is trained on."),
-            "model.is_lora",
-        )
+    elif kind in OTHER_FILES:
+        code, what, remedy = OTHER_FILES[kind]
+        yield error("model.base", _(what).format(name=name), _(remedy).format(family=wanted.title), code)
     elif family == "unknown":
         yield error(
             "model.base",
-            _("{name} is no checkpoint that is known here.").format(name=plain(path.name)),
+            _("{name} is no checkpoint that is known here.").format(name=name),
             _("Choose a {family} checkpoint.").format(family=wanted.title),
             "model.unknown",
         )
@@ -175,7 +219,7 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
         yield error(
             "model.base",
             _("{name} is a {found} model, but the family is set to {wanted}.").format(
-                name=plain(path.name), found=_title(family), wanted=wanted.title
+                name=name, found=_title(family), wanted=wanted.title
             ),
             _("Set model.family to {found}, or choose a {family} checkpoint.").format(found=family, family=wanted.title)
             if family in FAMILIES
@@ -185,14 +229,14 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
     elif kind not in ("checkpoint", "diffusers", *(("unet",) if wanted.separate else ())):
         yield error(
             "model.base",
-            _("{name} holds only a part of a model ({part}).").format(name=plain(path.name), part=kind),
+            _("{name} holds only a part of a model ({part}).").format(name=name, part=kind),
             _("Choose a complete checkpoint with UNet, text encoder and VAE."),
             "model.part",
         )
     elif detail:
         yield error(
             "model.base",
-            _("{name} is {what}, which is not trained here.").format(name=plain(path.name), what=detail),
+            _("{name} is {what}, which is not trained here.").format(name=name, what=detail),
             _("Choose the plain {family} checkpoint.").format(family=wanted.title),
             "model.special",
         )
@@ -204,7 +248,7 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
         yield warning(
             "model.base",
             _("{name} has no scheduler/scheduler_config.json: the noise schedule of {family} is taken.").format(
-                name=plain(path.name), family=wanted.title
+                name=name, family=wanted.title
             ),
             _("Fetch that file, too, unless you know that the model has no other schedule."),
             "model.no_scheduler",
@@ -225,7 +269,7 @@ def _prediction(config: Config, path: Path) -> Iterator[Finding]:
         yield warning(
             "model.prediction",
             _("{name} says that it predicts {told}, and it is trained as if it predicted {wanted}.").format(
-                name=plain(path.name), told=plain(told, limit=40), wanted=wanted
+                name=_called(config, path), told=plain(told, limit=40), wanted=wanted
             ),
             _("Set it back to auto, unless you know that the file is wrong."),
             "model.prediction_other",
