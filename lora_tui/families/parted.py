@@ -17,6 +17,7 @@ class Parted:
     device: torch.device
     storage: Storage
     aside: frozenset[Releasable] = frozenset()
+    tiled: bool = False
 
     def loaded(self) -> list[nn.Module]:
         """The parts in memory now; each family's own."""

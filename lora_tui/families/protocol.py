@@ -167,6 +167,7 @@ class Model(Protocol):
         text_parts: its text encoders in groups, by what is kept of them.
         masks_text: whether the network attends to a caption's own tokens alone, so that rows of a batch may differ in
             length.
+        tiled: images are decoded in strips, which takes less memory of the device and more time.
         token_limit: the tokens of a caption, counted by :meth:`token_count`, beyond which it is cut, and the setting
             that says so.
     """

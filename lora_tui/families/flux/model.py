@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families.decoding import decode
 from lora_tui.families.flux.facts import FACTS
 from lora_tui.families.flux.model_parts import Parts
 from lora_tui.families.flux.shape import PATCH
@@ -221,7 +222,7 @@ class FluxModel(Parted):
     def decode_latents(self, latents: Tensor) -> Tensor:
         vae = self.vae
         plain = latents.to(vae.place, torch.float32) / vae.config.scaling_factor + vae.config.shift_factor
-        return (vae.decode(plain).sample / 2 + 0.5).clamp(0, 1)
+        return decode(vae, plain, tiled=self.tiled)
 
     def latent_identity(self) -> str:
         def told() -> str:

@@ -18,6 +18,7 @@ from transformers import CLIPTokenizer
 
 from lora_tui.captions.weighted import Piece, weighted_pieces
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families.decoding import decode
 from lora_tui.families.packed import network_of
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
@@ -237,8 +238,7 @@ class UnetModel(Parted):
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         vae = self.vae
-        pixels = vae.decode(latents.to(vae.place, torch.float32) / vae.config.scaling_factor).sample
-        return (pixels / 2 + 0.5).clamp(0, 1)
+        return decode(vae, latents.to(vae.place, torch.float32) / vae.config.scaling_factor, tiled=self.tiled)
 
     def latent_identity(self) -> str:
         return identity(
