@@ -16,7 +16,7 @@ HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensor
 HEAVY_MODULES = re.compile(
     r"lora_tui\.(trainer|sampling|families\.\w+\.model\w*|"
     r"families\.(loading|parted|precision|quantized|state_dicts|stored|streamed|text_chunks)"
-    r"|weights\.(flux_fused|lora_file|ordered|reading)|tagging\.(blip|florence2|onnx_tagger|transformers_model)"
+    r"|weights\.(algebra|effects|flux_fused|lora_file|ordered|reading)|tagging\.(blip|florence2|onnx_tagger|transformers_model)"
     r"|grids\.(encoder|scores)|demo\.measure|bench\.(loops|model|train))\b"
 )
 """Modules that may hold tensors; all others must import on a machine without torch."""

@@ -1,0 +1,135 @@
+"""What the kinds of adapters do to a weight, as functions of the tensors in their files.
+
+Names and shapes are those of LyCORIS (Yeh et al. 2024, "Navigating Text-to-Image Customization: From LyCORIS
+Fine-Tuning to Model Evaluation"), which ComfyUI, A1111 and Forge read. A weight is [outputs, inputs(, k, k)] everywhere.
+Numbers are float32; gradients flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Tensors = Mapping[str, Tensor]
+
+
+def factors(dimension: int, factor: int = -1) -> tuple[int, int]:
+    """``dimension`` as a product of two, the smaller first, for a Kronecker product.
+
+    The smaller is ``factor`` where that divides it; otherwise the largest divisor that is neither above ``factor`` nor
+    above the root (the only limit where ``factor`` is -1), so that 128 gives 8 and 16.
+    """
+    if factor > 0 and dimension % factor == 0:
+        return min(factor, dimension // factor), max(factor, dimension // factor)
+    most = dimension if factor < 0 else factor
+    smaller = max(number for number in range(1, dimension + 1) if _fits(number, dimension, most))
+    return smaller, dimension // smaller
+
+
+def _fits(number: int, dimension: int, most: int) -> bool:
+    return dimension % number == 0 and number <= most and number * number <= dimension
+
+
+def lora(tensors: Tensors) -> Tensor:
+    """``lora_up`` @ ``lora_down``; with ``lora_mid`` between them (Tucker's form) where a file has it."""
+    up, down = tensors["lora_up.weight"].float(), tensors["lora_down.weight"].float()
+    if "lora_mid.weight" in tensors:
+        middle = tensors["lora_mid.weight"].float()
+        return torch.einsum("mn...,im,nj->ij...", middle, up.flatten(1), down.flatten(1))
+    return (up.flatten(1) @ down.flatten(1)).view(up.shape[0], *down.shape[1:])
+
+
+def loha(tensors: Tensors) -> Tensor:
+    """The elementwise product of two products of rank r (Hyeon-Woo et al. 2021, "FedPara").
+
+    A convolution's is [outputs, inputs * k * k] unless it has Tucker's form: then ``hada_t1`` and ``hada_t2`` are
+    [r, r, k, k], and both ``_a`` are [r, outputs].
+    """
+    halves = []
+    for number in ("1", "2"):
+        first, second = tensors[f"hada_w{number}_a"].float(), tensors[f"hada_w{number}_b"].float()
+        core = tensors.get(f"hada_t{number}")
+        halves.append(
+            first @ second if core is None else torch.einsum("ij...,jr,ip->pr...", core.float(), second, first)
+        )
+    return halves[0] * halves[1]
+
+
+def lokr(tensors: Tensors) -> Tensor:
+    """The Kronecker product of ``lokr_w1`` and ``lokr_w2``, each whole or a product of two (``_a``, ``_b``)."""
+    first = tensors["lokr_w1"].float() if "lokr_w1" in tensors else _product(tensors, "lokr_w1")
+    if "lokr_w2" in tensors:
+        second = tensors["lokr_w2"].float()
+    elif "lokr_t2" in tensors:
+        core = tensors["lokr_t2"].float()
+        outer, inner = tensors["lokr_w2_a"].float(), tensors["lokr_w2_b"].float()
+        second = torch.einsum("ij...,jr,ip->pr...", core, inner, outer)
+    else:
+        second = _product(tensors, "lokr_w2")
+    while first.dim() < second.dim():
+        first = first.unsqueeze(-1)
+    return torch.kron(first.contiguous(), second.contiguous())
+
+
+def _product(tensors: Tensors, name: str) -> Tensor:
+    return tensors[f"{name}_a"].float() @ tensors[f"{name}_b"].float()
+
+
+def rotations(blocks: Tensor, constraint: float = 0.0) -> Tensor:
+    """Orthogonal matrices [..., b, b] by Cayley's transform of ``blocks`` (Qiu et al. 2023, "OFT").
+
+    (1 + Q)(1 - Q)^-1 for Q = blocks minus their transpose; where ``constraint`` is above 0, Q is scaled down to that
+    norm first, all blocks of a layer together.
+    """
+    blocks = blocks.float()
+    skew = blocks - blocks.transpose(-1, -2)
+    if constraint > 0:
+        norm = skew.norm() + 1e-8
+        skew = torch.where(norm > constraint, skew * (constraint / norm), skew)
+    one = torch.eye(skew.shape[-1], device=skew.device)
+    return torch.linalg.solve(one - skew, one + skew, left=False)
+
+
+def rotate(values: Tensor, blocks: Tensor) -> Tensor:
+    """``values`` [outputs, ...] with each block of outputs turned by its own matrix: OFT.
+
+    Args:
+        blocks: [count, b, b], what :func:`rotations` gives; count times b is the number of outputs. As LyCORIS and
+            ComfyUI have it, an output is the sum over the matrix's first index.
+    """
+    count, size, _size = blocks.shape
+    parts = values.reshape(count, size, -1)
+    return torch.einsum("knm,knr->kmr", blocks, parts).reshape(values.shape)
+
+
+def butterfly(values: Tensor, blocks: Tensor) -> Tensor:
+    """``values`` [outputs, ...] turned block by block in several stages (Liu et al. 2023, "BOFT").
+
+    Stage i mixes outputs that lie 2^i half blocks apart. Here an output is the sum over the matrix's second index.
+
+    Args:
+        blocks: [stages, count, b, b].
+    """
+    shape, half = values.shape, blocks.shape[-1] // 2
+    rows = values.reshape(shape[0], -1)
+    for stage, own in enumerate(blocks):
+        apart = 2**stage * half
+        mixed = rows.reshape(-1, 2, apart, rows.shape[1]).transpose(1, 2).reshape(len(own), -1, rows.shape[1])
+        turned = torch.einsum("bij,bjr->bir", own, mixed)
+        rows = turned.reshape(-1, apart, 2, rows.shape[1]).transpose(1, 2).reshape(shape[0], -1)
+    return rows.reshape(shape)
+
+
+def butterfly_sizes(outputs: int, most: int) -> tuple[int, int, int]:
+    """(stages, count, b) for :func:`butterfly`: the largest even b up to ``most`` of which outputs are 2^n multiples.
+
+    Raises:
+        ValueError: there is none.
+    """
+    fitting = [b for b in range(2, most + 1, 2) if outputs % b == 0 and (outputs // b).bit_count() == 1]
+    if not fitting:
+        raise ValueError(f"{outputs} outputs, blocks of up to {most}")
+    count = outputs // fitting[-1]
+    return (count - 1).bit_count() + 1, count, fitting[-1]
