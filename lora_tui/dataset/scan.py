@@ -52,6 +52,8 @@ _DIGITS = re.compile(r"(\d+)")
 
 Progress = Callable[[int], None]
 Stop = Callable[[], bool]
+EARLY = (256, 2_048, 16_384)
+"""Images after which those found so far are shown to whoever waits for more: at once, and then seldom."""
 MaskSource = Literal["off", "file", "alpha"]
 """Where masks come from: nowhere, from files, from the images' own transparency."""
 
@@ -132,6 +134,7 @@ def scan_folder(
     extensions: Sequence[str] = CAPTION_EXTENSIONS,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
+    on_early: Callable[[Scan], None] | None = None,
 ) -> Scan:
     """The images below ``folder``.
 
@@ -143,6 +146,7 @@ def scan_folder(
         extensions: endings of caption files, in order; the first that exists is the image's caption.
         on_progress: called with the number of images looked at so far, now and then.
         should_stop: asked now and then; once it says yes, the scan ends and is not complete.
+        on_early: called with what was found so far, after each of :data:`EARLY` images.
 
     Raises:
         UserError: the folder is missing, is none, or cannot be listed (``dataset.missing``), or its notes cannot be
@@ -168,6 +172,8 @@ def scan_folder(
                     return _finished(folder, pictures, images, excluded, problems, complete=False)
                 if on_progress is not None:
                     on_progress(seen)
+                if on_early is not None and seen in EARLY:
+                    on_early(_finished(folder, pictures, list(images), list(excluded), list(problems), complete=False))
             seen += 1
             path = found.path / name
             pictures.append(found.relative + clean(name))
@@ -198,8 +204,14 @@ def _sound(path: Path, verdicts: Verdicts, problems: list[Problem]) -> ImageFact
     return None
 
 
-def scan_datasets(config: Config, *, on_progress: Progress | None = None, should_stop: Stop | None = None) -> Scan:
-    """The images of all datasets of a configuration, dataset after dataset.
+def scan_datasets(
+    config: Config,
+    *,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+    on_early: Callable[[Scan], None] | None = None,
+) -> Scan:
+    """The images of all datasets of a configuration, dataset after dataset. Arguments as for :func:`scan_folder`.
 
     Raises:
         UserError: a dataset's folder is missing or cannot be listed.
@@ -223,6 +235,7 @@ def scan_datasets(config: Config, *, on_progress: Progress | None = None, should
             extensions=settings_of(config, index).captions.extensions,
             on_progress=_counting_from(seen, on_progress),
             should_stop=should_stop,
+            on_early=None if on_early is None or seen >= EARLY[0] else on_early,
         )
         images.extend(scan.images)
         excluded.extend(scan.excluded)

@@ -162,11 +162,14 @@ class Work:
                 said = now
                 app.call_later(self._scanned, work, found)
 
+        def early(images: Images) -> None:
+            app.call_later(self._early, work, images, stop)
+
         copy = config.model_copy(deep=True)
         try:
-            images = await in_thread(reading.read_images, copy, progress, stop.is_set)
+            images = await in_thread(reading.read_images, copy, progress, stop.is_set, early)
         except UserError as error:
-            work.images, work.scanned = None, -1
+            work.images, work.early, work.scanned = None, None, -1
             work.trouble = (error,)
             self._app.tell(error_words(error), "error")
             self._app.changed("scan")
@@ -179,7 +182,7 @@ class Work:
         same = old is not None and await in_thread(operator.eq, old.scan, images.scan)
         if stop.is_set():
             return
-        work.scanned = -1
+        work.scanned, work.early = -1, None
         if not same:  # else the old problems stand until the new ones are known
             work.images = images
             keep_from_collection()
@@ -210,6 +213,12 @@ class Work:
         work.images = decoded
         self._app.changed("scan")
         self.replan()
+
+    def _early(self, work: Workspace, images: Images, stop: threading.Event) -> None:
+        """The first of many images are there; the others follow."""
+        if work is self.workspace and work.scanned >= 0 and work.images is None and not stop.is_set():
+            work.early, work.scanned = images, max(work.scanned, images.tally.images)
+            self._app.changed("scan")
 
     def _scanned(self, work: Workspace, found: int) -> None:
         if work is self.workspace and work.scanned >= 0 and work.images is None:

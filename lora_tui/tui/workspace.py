@@ -131,6 +131,7 @@ class Workspace:
         saved: whether the project has a file of its own, or is just a folder of images.
         config_path: the file of the configuration, none while it has none.
         config_changed: whether the configuration differs from its file.
+        early: the first images while the first scan is going on.
         scanned: images found so far while a scan is going on, else -1.
         runs: newest first.
         run: the run that the training screen shows.
@@ -145,6 +146,7 @@ class Workspace:
     config_path: Path | None = None
     config_changed: bool = False
     images: Images | None = None
+    early: Images | None = None
     scanned: int = -1
     planned: Planned | None = None
     runs: tuple[RunStatus, ...] | None = None
@@ -246,16 +248,23 @@ def read_images(
     config: Config,
     on_progress: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    on_early: Callable[[Images], None] | None = None,
 ) -> Images:
     """Scan the datasets of ``config``; the captions are not read yet, see :func:`check_images`.
+
+    ``on_early`` is given the first of many images, while the scan goes on.
 
     Raises:
         UserError: a dataset folder is missing or cannot be read.
     """
     from lora_tui.dataset.scan import scan_datasets
 
+    def early(scan: Scan) -> None:
+        if on_early is not None:
+            on_early(Images.of(scan, scan.problems, checked=False))
+
     stamp = folder_stamp(config)
-    scan = scan_datasets(config, on_progress=on_progress, should_stop=should_stop)
+    scan = scan_datasets(config, on_progress=on_progress, should_stop=should_stop, on_early=early)
     return Images.of(scan, scan.problems, stamp, checked=False)
 
 

@@ -274,3 +274,16 @@ def test_a_scan_is_in_the_order_of_the_plan_and_says_so(make_image: MakeImage, t
     assert scan.ordered
     mixed = Scan(scan.images[::-1])
     assert make_plan(config, scan, groups={}) == make_plan(config, mixed, groups={})
+
+
+def test_the_first_of_many_images_are_given_while_the_scan_goes_on(make_image: MakeImage, tmp_path: Path) -> None:
+    picture = make_image("set/1.png", 8, 8)
+    for number in range(2, 301):
+        os.link(picture, picture.with_name(f"{number}.png"))
+    (picture.parent / "1.txt").write_text("x", "utf-8")
+    early: list[Scan] = []
+    whole = scan_folder(tmp_path / "set", on_early=early.append)
+    (first,) = early
+    assert whole.complete and len(whole.images) == 300 and not first.complete
+    numbers = [int(image.path.stem) for image in first.images]
+    assert len(numbers) == 256 and numbers == sorted(numbers) and first.images[0] == whole.images[0]

@@ -108,9 +108,10 @@ class DatasetScreen(BaseScreen):
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if changed & {"scan", "project", "config"}:
             self.facts.forget()
-            if self.workspace.images is not None and self.workspace.images is not self.images:
-                start_job(self, partial(self._take, self.workspace.images), "rows")
-            elif self.workspace.images is None:
+            images = self.workspace.images or self.workspace.early
+            if images is not None and images is not self.images:
+                start_job(self, partial(self._take, images), "rows")
+            elif images is None:
                 if self._wanted is None and self.here is not None:
                     self._wanted, self._place = self.here.path, self.listed.cursor  # they are read again
                 self.images, self.files, self.shown = None, FileList(), []
@@ -130,8 +131,10 @@ class DatasetScreen(BaseScreen):
         self.finding.marks = {path for path in self.finding.marks if files.has_image(path)}
         self.facts.forget(captions=True)
         self.select(self._wanted or (here.path if here else None), place)
-        self._wanted = None
-        self.asking.remind()
+        if images.scan.complete or files.number(self._wanted) is not None:
+            self._wanted = None
+        if images.scan.complete:
+            self.asking.remind()
 
     def _files_of(self, images: Images) -> FileList:
         """The rows, in the order that is asked for."""
@@ -144,7 +147,7 @@ class DatasetScreen(BaseScreen):
         self.query_one(Prompt).close()
         while self.finding.clear():
             pass
-        if self.rows:
+        if self.rows and (self.workspace.early is None or self.files.number(path) is not None):
             self.select(path)
         else:  # they are being made
             self._wanted = path
@@ -251,7 +254,7 @@ class DatasetScreen(BaseScreen):
         """The status line: how many, which of them, in what order."""
         work = self.workspace
         total = len(self.images.scan.images) if self.images else 0
-        if self.images is None:
+        if self.images is None or not self.images.scan.complete:
             text = self._empty_words()
             if work.scanned > 0:
                 text = _("reading images: {count} so far").format(count=count(work.scanned))

@@ -328,6 +328,9 @@ class Finding:
         work, images = self.screen.workspace, self.screen.images
         if images is None or work.config is None:
             return
+        if not images.scan.complete:
+            self.screen.tell(_("The images are still being read."), "muted")
+            return
         try:
             sets = await self.captions(anew=True)
             purpose = work.project.purpose if work.project else ""
