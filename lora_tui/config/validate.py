@@ -18,6 +18,7 @@ from lora_tui.config.rules import (
     course,
     entries,
     masks,
+    memory,
     network,
     noise,
     optimizer,
@@ -60,7 +61,7 @@ def check_config(
 
 
 def _each(config: Config) -> Iterator[Finding]:
-    rooms = (best, network, places, values, noise, optimizer, captions, entries, masks, course, processes)
+    rooms = (best, network, places, values, noise, optimizer, captions, entries, masks, course, processes, memory)
     for rule in (rule for room in rooms for rule in room.RULES):
         yield from rule(config)
 

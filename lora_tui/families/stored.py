@@ -45,10 +45,14 @@ def put_anew(network: Any, storage: Storage, device: torch.device) -> Any:
     for block in visiting:  # first of all, which makes room
         block.to("cpu")
     if storage.weights != "full":
-        names = network.packable
-        quantize_linears(network, storage.weights, lambda name: name.removesuffix(".base_layer") in names, device=device)
+        quantize_linears(network, storage.weights, lambda name: _bare(name) in network.packable, device=device)
         for block in visiting:  # packing took place on the device
             block.to("cpu")
     if visiting:
         network.stream = StreamedBlocks(visiting, device)
     return network.to(device)
+
+
+def _bare(name: str) -> str:
+    """The name of a layer before an adapter was attached to it."""
+    return name.removesuffix(".base_layer")

@@ -22,6 +22,7 @@ class Limit(TorchDispatchMode):
         allowed: bytes; none is no limit.
         peak: the most since it was last set to 0.
         failures: how often it raised.
+        after: operations that still work before the next one runs out of memory; none is no limit.
         elsewhere: storages that count for nothing, as they lie in another memory.
     """
 
@@ -29,13 +30,18 @@ class Limit(TorchDispatchMode):
         super().__init__()
         self.allowed = allowed
         self.now = self.peak = self.failures = 0
+        self.after: int | None = None
         self.elsewhere: weakref.WeakSet[Any] = weakref.WeakSet()
         self._living: dict[int, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.after is not None:
+            self.after -= 1
+            if self.after < 0:
+                raise torch.OutOfMemoryError("simulated: out of memory")
         result = func(*args, **(kwargs or {}))
         before = self.now
-        for tensor in tree_leaves(result):
+        for tensor in (result,) if isinstance(result, torch.Tensor) else tree_leaves(result):
             if isinstance(tensor, torch.Tensor) and tensor.device.type == "cpu":
                 self._count(tensor.untyped_storage())
         if self.allowed is not None and self.now > max(self.allowed, before):

@@ -83,7 +83,7 @@ class Sd3Model(Latents, Parted):
     def clip(self, name: str) -> Any:
         """``clip_l`` or ``clip_g``, as transformers has it."""
         if name not in self._clips:
-            self._clips[name] = frozen(self._parts.clip(name, self.dtype)).to(self.device)
+            self._clips[name] = self.placed("text_encoders", frozen(self._parts.clip(name, self.dtype)))
         return self._clips[name]
 
     @property
@@ -91,13 +91,13 @@ class Sd3Model(Latents, Parted):
         """T5; in bfloat16 where the rest is float16, in which its states overflow."""
         if self._t5 is None:
             dtype = torch.bfloat16 if self.dtype == torch.float16 else self.dtype
-            self._t5 = frozen(self._parts.t5(dtype)).to(self.device)
+            self._t5 = self.placed("frozen_text", frozen(self._parts.t5(dtype)))
         return self._t5
 
     @property
-    def vae(self) -> AutoencoderKL:
+    def vae(self) -> Any:
         if self._vae is None:
-            self._vae = frozen(self._parts.vae()).to(self.device)
+            self._vae = self.placed("vae", frozen(self._parts.vae()))
         return self._vae
 
     def adapted_modules(self, *, text_encoder: bool) -> dict[str, nn.Module]:
@@ -128,6 +128,8 @@ class Sd3Model(Latents, Parted):
             self._clips.clear()
         if "text_encoders" in parts or "frozen_text" in parts:
             self._t5 = None
+        if "network" in parts:
+            self._transformer = None
         self.empty_cache()
 
     # -- text ----------------------------------------------------------------------------------------------------
@@ -166,14 +168,15 @@ class Sd3Model(Latents, Parted):
         told: dict[str, Tensor] = {}
         if "ids" in tokens:
             outputs = [
-                self.clip(name)(tokens[ids].to(self.device, non_blocking=True), output_hidden_states=True)
+                self.clip(name)(tokens[ids].to(self.clip(name).place, non_blocking=True), output_hidden_states=True)
                 for name, ids in CLIPS.items()
             ]
             told["clip"] = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
             told["pooled"] = torch.cat([output.text_embeds for output in outputs], dim=-1)
         if T5_IDS in tokens:
+            t5: Any = self.t5
             with torch.no_grad():
-                states = self.t5(tokens[T5_IDS].to(self.device, non_blocking=True)).last_hidden_state
+                states = t5(tokens[T5_IDS].to(t5.place, non_blocking=True)).last_hidden_state
             told["text"] = states.to(self.dtype)
         return told
 

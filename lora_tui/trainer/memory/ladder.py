@@ -135,7 +135,7 @@ class Ladder:
         give_back(self.device)
         if shortage.place not in self._emptied:
             self._emptied.add(shortage.place)
-            self._tell(shortage, _("what nothing uses any more is given back."))
+            self._tell(shortage, _("What nothing uses any more is given back."))
             return
         before = self.policy
         while True:
