@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from lora_tui.config.entries import EntrySettings, all_settings
-from lora_tui.dataset.buckets import Fit, Size, buckets_for, fit_image
+from lora_tui.dataset.buckets import Box, Fit, Size, buckets_for, fit_image
 from lora_tui.dataset.looks import NO_AUGMENTATION, Augmentation, Look, augmentation_of
 from lora_tui.dataset.scan import DatasetImage, MaskSource, Scan, has_mask, natural_key
 from lora_tui.errors import UserError
@@ -33,11 +34,20 @@ MIN_VALIDATION = 2
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """An image and how it becomes a training image, in general or at the ``level``-th of its further resolutions."""
+    """An image and how it becomes a training image, in general or at the ``level``-th of its further resolutions.
+
+    ``faces`` are those that were looked for in it, the largest first, px of the image as it is shown.
+    """
 
     image: DatasetImage
     fit: Fit
     level: int = 0
+    faces: tuple[Box, ...] = ()
+
+    @property
+    def area(self) -> Box:
+        """All of the image that may be shown, px of it as it is shown."""
+        return self.image.crop or Box(0, 0, self.image.facts.width, self.image.facts.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +229,7 @@ class DataPlan:
         if augmentation.variants > 0:
             number = keyed_random("look variant", *key).randrange(augmentation.variants)
             return self._variant(planned, number, flipped=flipped)
-        return augmentation.look(planned.fit, keyed_random("look", *key), flipped=flipped)
+        return self._drawn(planned, keyed_random("look", *key), flipped=flipped)
 
     def looks(self, planned: PlannedImage) -> tuple[Look, ...]:
         """Every look that an image is shown in; its plain ones where each showing has a look of its own.
@@ -240,7 +250,13 @@ class DataPlan:
 
     def _variant(self, planned: PlannedImage, number: int, *, flipped: bool) -> Look:
         draws = keyed_random("look of an image", self.seed, planned.image.uid, number)
-        return self.augmentation.look(planned.fit, draws, flipped=flipped, number=number)
+        return self._drawn(planned, draws, flipped=flipped, number=number)
+
+    def _drawn(self, planned: PlannedImage, draws: random.Random, *, flipped: bool, number: int = 0) -> Look:
+        face = planned.faces[0] if planned.faces else None
+        return self.augmentation.look(
+            planned.fit, draws, flipped=flipped, number=number, face=face, area=planned.area
+        )  # fmt: skip
 
 
 def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = None) -> DataPlan:

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lora_tui.dataset.buckets import Fit
+from lora_tui.dataset.buckets import Box, Fit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,6 +49,8 @@ class Augmentation:
         brightness: share by which images get brighter or darker at most.
         hue: degrees by which colours turn at most.
         gamma: share by which middle tones get lighter or darker at most.
+        closeups: share of the looks, 0 to 1, that show a face close, where there is one.
+        nearest, farthest: sides of such a part in sides of the face.
         variants: 0 for a new look each time; n for one of n that are fixed for each image, so that they can be cached.
     """
 
@@ -57,6 +59,9 @@ class Augmentation:
     hue: float = 0.0
     gamma: float = 0.0
     variants: int = 0
+    closeups: float = 0.0
+    nearest: float = 2.0
+    farthest: float = 4.0
 
     @property
     def colours(self) -> bool:
@@ -65,10 +70,22 @@ class Augmentation:
     @property
     def varies(self) -> bool:
         """Whether two showings can differ."""
-        return self.random_crop or self.colours
+        return self.random_crop or self.colours or self.closeups > 0
 
-    def look(self, fit: Fit, draws: random.Random, *, flipped: bool, number: int = 0) -> Look:
-        """One look, drawn from ``draws``."""
+    def look(
+        self,
+        fit: Fit,
+        draws: random.Random,
+        *,
+        flipped: bool,
+        number: int = 0,
+        face: Box | None = None,
+        area: Box | None = None,
+    ) -> Look:
+        """One look, drawn from ``draws``.
+
+        ``face`` is one in the image, and ``area`` all that may be shown of it, px of the image as it is shown.
+        """
         across, down = fit.resize.width - fit.bucket.width, fit.resize.height - fit.bucket.height
         left, top = draws.randint(0, across), draws.randint(0, down)
         colour = Colour(
@@ -77,6 +94,8 @@ class Augmentation:
             round((1 + self.gamma) ** draws.uniform(-1, 1), 4),
         )
         own = replace(fit, crop_left=left, crop_top=top) if self.random_crop else fit
+        if self.closeups > 0 and face is not None and area is not None and draws.random() < self.closeups:
+            own = close_up(fit, face, area, draws.uniform(self.nearest, self.farthest))
         return Look(own, flipped, colour if self.colours else None, number)
 
 
@@ -87,7 +106,25 @@ def augmentation_of(config: Config) -> Augmentation:
     """What a configuration asks for; the number of looks is limited only where latents are cached."""
     data = config.data
     variants = data.looks if config.memory.cache_latents else 0
-    return Augmentation(data.random_crop, data.brightness, data.hue, data.gamma, variants)
+    return Augmentation(
+        data.random_crop, data.brightness, data.hue, data.gamma, variants, data.closeups, data.closeup_from,
+        max(data.closeup_from, data.closeup_to),
+    )  # fmt: skip
+
+
+def close_up(fit: Fit, face: Box, area: Box, times: float) -> Fit:
+    """The part around ``face`` whose shorter side is ``times`` that of the face, in the shape of the bucket.
+
+    It stays within ``area``, and is no smaller than the bucket, so that nothing is enlarged, where ``area`` has the
+    room; as sd-scripts' ``face_crop_aug_range``.
+    """
+    bucket = fit.bucket
+    scale = max(max(face.width, face.height) * times / min(bucket.width, bucket.height), 1.0)
+    scale = min(scale, area.width / bucket.width, area.height / bucket.height)
+    wide, high = max(round(bucket.width * scale), 1), max(round(bucket.height * scale), 1)
+    left = min(max(round((face.left + face.right - wide) / 2), area.left), area.right - wide)
+    top = min(max(round((face.top + face.bottom - high) / 2), area.top), area.bottom - high)
+    return Fit(bucket, bucket, 0, 0, Box(left, top, left + wide, top + high))
 
 
 def coloured(image: Image.Image, colour: Colour | None) -> Image.Image:

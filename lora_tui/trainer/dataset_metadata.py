@@ -47,6 +47,7 @@ def dataset_metadata(config: Config, plan: DataPlan, captions: Mapping[str, str]
         "ss_masked_loss": config.masks.source != "off",
         "ss_color_aug": plan.augmentation.colours,
         "ss_random_crop": plan.augmentation.random_crop,
+        "ss_face_crop_aug_range": _closeups(section),
         "ss_shuffle_caption": config.captions.shuffle,
         "ss_keep_tokens": config.captions.keep_tokens,
         "ss_caption_dropout_rate": config.captions.dropout,
@@ -95,6 +96,7 @@ def _subset(own: EntrySettings, folder: str, images: Sequence[PlannedImage]) -> 
         "color_aug": own.data.brightness > 0 or own.data.hue > 0 or own.data.gamma > 0,
         "flip_aug": own.data.flip,
         "random_crop": own.data.random_crop,
+        "face_crop_aug_range": _closeups(own.data),
         "shuffle_caption": captions.shuffle,
         "keep_tokens": captions.keep_tokens,
         "keep_tokens_separator": captions.keep_separator,
@@ -107,6 +109,10 @@ def _subset(own: EntrySettings, folder: str, images: Sequence[PlannedImage]) -> 
         "is_reg": own.regularisation,
         "loss_weight": own.weight,
     }
+
+
+def _closeups(data: DataSection) -> str | None:
+    return f"{data.closeup_from:g},{data.closeup_to:g}" if data.closeups > 0 else None
 
 
 def _showings(images: Iterable[PlannedImage]) -> int:

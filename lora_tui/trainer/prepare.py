@@ -22,6 +22,7 @@ from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
 from lora_tui.dataset.load import content_hash
 from lora_tui.dataset.scan import Scan, scan_datasets
 from lora_tui.dataset.similar import image_groups
+from lora_tui.dataset.subjects import is_sought, with_subjects
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
 from lora_tui.settings import cache_dir
@@ -90,7 +91,8 @@ def _plan(session: Session, scan: Scan) -> DataPlan:
     if validation_count(len(scan.images), validation.mode, validation.share):
         phase = session.phase("loading", _("near-duplicates"))
         groups = image_groups(scan.images, on_progress=lambda done: phase(done, len(scan.images)))
-    return make_plan(session.config, scan, groups=groups)
+    plan, data = make_plan(session.config, scan, groups=groups), session.config.data
+    return with_subjects(plan, data, session.phase("loading", _("subjects"))) if is_sought(data) else plan
 
 
 def _without(session: Session, data: Data, failed: dict[str, str]) -> Data:

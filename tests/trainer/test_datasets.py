@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dataset.prepare.networks import face_model
 from lives import draw_dataset, events, live_here, micro_config, new_run
 from PIL import Image
 
@@ -58,7 +59,15 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
         steps={"epochs": 1, "batch_size": 4},
         samples=[],
         validation={"mode": "on"},
-        data={"prior_loss_weight": 0.5, "random_crop": True, "hue": 10.0, "gamma": 0.1, "looks": 2},
+        data={
+            "prior_loss_weight": 0.5,
+            "random_crop": True,
+            "hue": 10.0,
+            "gamma": 0.1,
+            "looks": 2,
+            "closeups": 0.5,
+            "face_detector": str(face_model(tmp_path / "faces.onnx")),
+        },
         masks={"source": "file", "unmasked_weight": 0.1, "unmasked_probability": 0.2},
     )
     white_left_half(discs, of=4)
@@ -75,6 +84,7 @@ def test_folders_with_sizes_batches_and_captions_of_their_own(base: Path, tmp_pa
     assert small["subsets"][2]["class_tokens"] == "a square thing"
     assert metadata["ss_prior_loss_weight"] == "0.5"
     assert (metadata["ss_random_crop"], metadata["ss_color_aug"]) == ("True", "True")
+    assert metadata["ss_face_crop_aug_range"] == small["subsets"][0]["face_crop_aug_range"] == "2,4"
     assert json.loads(metadata["ss_reg_dataset_dirs"]).keys() == {"things"}
     assert (large["resolution"], large["batch_size_per_device"], large["num_train_images"]) == ([96, 96], 1, 10)
     assert large["max_bucket_reso"] == 192

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lora_tui.config.arguments import installed
 from lora_tui.config.entries import further_sizes, settings_of
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.mistakes import shown
 from lora_tui.config.schema import LEAST_SIDE, MOST_SIDE, Config
 from lora_tui.families import facts_for
+from lora_tui.places import expand, is_file
 from lora_tui.text import _
 
 if TYPE_CHECKING:
@@ -102,6 +104,40 @@ def crops(config: Config) -> Iterator[Finding]:
         )
 
 
+def subjects(config: Config) -> Iterator[Finding]:
+    """What looks for faces, and how close it goes."""
+    data, place = config.data, "data.face_detector"
+    seeks = data.closeups > 0 or (data.crop == "subject" and not data.random_crop)
+    if data.closeups > 0 and not data.face_detector:
+        yield error(
+            place,
+            _("Close-ups need a detector of faces, and none is named."),
+            _("Give the file face_detection_yunet_2023mar.onnx of OpenCV, or set data.closeups to 0."),
+            "data.no_detector",
+        )
+    elif seeks and data.face_detector and not is_file(expand(data.face_detector)):
+        yield error(
+            place,
+            _("There is no file {path}.").format(path=shown(data.face_detector)),
+            _("Give the file face_detection_yunet_2023mar.onnx of OpenCV, or leave it empty."),
+            "data.no_detector",
+        )
+    elif seeks and data.face_detector and not installed("onnxruntime"):
+        yield error(
+            place,
+            _("Finding faces needs onnxruntime, which is not installed."),
+            _("Install it: pip install {library}").format(library="onnxruntime"),
+            "library.missing",
+        )
+    if data.closeups > 0 and data.closeup_from > data.closeup_to:
+        yield error(
+            "data.closeup_from",
+            _("The nearest close-up is wider than the widest."),
+            _("Set data.closeup_from below data.closeup_to; 2 and 4 are usual."),
+            "data.closeup_range",
+        )
+
+
 def regularisation(config: Config) -> Iterator[Finding]:
     """Images of the class without those of a subject, or in vain."""
     of_class = [number for number, entry in enumerate(config.datasets) if entry.regularisation]
@@ -146,4 +182,4 @@ def weights(config: Config) -> Iterator[Finding]:
             )
 
 
-RULES = (sizes, further, captions, crops, regularisation, weights)
+RULES = (sizes, further, captions, crops, subjects, regularisation, weights)

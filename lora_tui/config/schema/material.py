@@ -373,6 +373,58 @@ class DataSection(Section):
         0.0,
         N_("vary hue"),
         N_("Turn colours at random by up to this many degrees of the circle. 10 is visible; leave it off for colours."),
+    crop: Literal["middle", "subject"] = option(
+        "middle",
+        N_("what stays"),
+        N_(
+            "What stays of an image that is cut to its bucket: its middle, or its subject, found by colour, detail, "
+            "skin, and faces where a detector is named. It does most with buckets off."
+        ),
+        labels=(("middle", N_("the middle")), ("subject", N_("the subject"))),
+        expert=True,
+        when=Rule(lambda c: not c.data.random_crop, N_("there is no random crop")),
+        peers=("face_crop", "smart_crop"),
+    )
+    closeups: float = option(
+        0.0,
+        N_("close-ups"),
+        N_("Share of the showings that show the largest face of an image close, where the detector finds one; 0 none."),
+        ge=0.0,
+        le=1.0,
+        expert=True,
+        peers=("face_crop_aug_range",),
+    )
+    closeup_from: float = option(
+        2.0,
+        N_("nearest close-up"),
+        N_("How many times as large as the face the shorter side of a close-up is at least."),
+        ge=1.0,
+        le=20.0,
+        expert=True,
+        when=Rule(lambda c: c.data.closeups > 0, N_("there are close-ups")),
+        peers=("face_crop_aug_range",),
+    )
+    closeup_to: float = option(
+        4.0,
+        N_("widest close-up"),
+        N_("How many times as large as the face it is at most. It is never enlarged, and never beyond the image."),
+        ge=1.0,
+        le=20.0,
+        expert=True,
+        when=Rule(lambda c: c.data.closeups > 0, N_("there are close-ups")),
+        peers=("face_crop_aug_range",),
+    )
+    face_detector: str = option(
+        "",
+        N_("face detector"),
+        N_("OpenCV's YuNet, face_detection_yunet_2023mar.onnx, which finds the faces. Empty looks for none."),
+        expert=True,
+        path="file",
+        when=Rule(
+            lambda c: c.data.closeups > 0 or (c.data.crop == "subject" and not c.data.random_crop),
+            N_("there are close-ups, or the subject stays"),
+        ),
+    )
         ge=0.0,
         le=180.0,
         expert=True,
@@ -406,7 +458,7 @@ class DataSection(Section):
     @property
     def varied(self) -> bool:
         """Whether an image may look different each time, mirroring aside."""
-        return self.random_crop or self.brightness > 0 or self.hue > 0 or self.gamma > 0
+        return self.random_crop or self.brightness > 0 or self.hue > 0 or self.gamma > 0 or self.closeups > 0
 
     prior_loss_weight: float = option(
         1.0,

@@ -2,7 +2,7 @@
 
 The model is OpenCV's ``face_detection_yunet_2023mar.onnx`` or one of its shape: BGR, 0 to 255, a square input, and for
 the strides 8, 16 and 32 of a grid the outputs ``cls``, ``obj`` (confidences) and ``bbox`` (centre and size in strides,
-sizes as logarithms). Imported by the worker alone.
+sizes as logarithms). Imported by the worker and the trainer alone.
 """
 
 from __future__ import annotations
