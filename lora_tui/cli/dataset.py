@@ -73,6 +73,7 @@ def _check(args: argparse.Namespace) -> int:
     from lora_tui.dataset.checks import check_dataset
     from lora_tui.project import checked_purpose
     from lora_tui.tagging.closeups import seen_as_closeups
+    from lora_tui.tagging.seen import telling_tags
 
     project = _project_of(args.directory)
     config, scan = _scan(args, project)
@@ -86,6 +87,7 @@ def _check(args: argparse.Namespace) -> int:
             trigger=trigger,
             decode=not args.quick,
             closeups=seen_as_closeups(scan.images),
+            told=telling_tags(scan.images),
             on_progress=progress.update,
         )
     if args.json:

@@ -28,6 +28,7 @@ from lora_tui.dataset.facts import ImageFacts
 from lora_tui.dataset.fingerprints import FingerprintStore
 from lora_tui.dataset.pixel_checks import check_pixels
 from lora_tui.dataset.scan import DatasetImage, Problem, Scan, Stop
+from lora_tui.dataset.set_checks import Told
 from lora_tui.dataset.verdicts import crashed
 from lora_tui.python import python_command
 from lora_tui.text import _
@@ -57,6 +58,7 @@ def check_dataset_apart(
     trigger: str = "",
     decode: bool = False,
     closeups: Collection[Path] = (),
+    told: Told | None = None,
     should_stop: Stop | None = None,
 ) -> tuple[Problem, ...]:
     """What :func:`~lora_tui.dataset.checks.check_dataset` finds, found by another process when there is much to do.
@@ -73,6 +75,7 @@ def check_dataset_apart(
             trigger=trigger,
             decode=decode,
             closeups=closeups,
+            told=told,
             should_stop=should_stop,
         )
 
@@ -84,6 +87,7 @@ def check_dataset_apart(
         "trigger": trigger,
         "decode": decode,
         "closeups": [str(path) for path in closeups],
+        "told": [(str(path), list(tags)) for path, tags in (told or {}).items()],
         "language": language(),
     }
     try:
@@ -274,6 +278,7 @@ def main() -> int:
     config = Config.model_validate(request["config"], strict=True)
     wanted = {name: request[name] for name in ("purpose", "trigger", "decode")}
     wanted["closeups"] = frozenset(map(Path, request["closeups"]))
+    wanted["told"] = {Path(path): tags for path, tags in request["told"]}
     found = check_dataset(Scan(images, problems), config=config, should_stop=lambda: os.getppid() != parent, **wanted)
     for line in (*_problem_lines(found), _line(None)):
         sys.stdout.buffer.write(line)

@@ -19,7 +19,7 @@ from lora_tui.dataset.closeups import check_closeup
 from lora_tui.dataset.file_checks import check_file, check_twice
 from lora_tui.dataset.pixel_checks import check_pixels, fills_transparency
 from lora_tui.dataset.scan import CAPTION_EXTENSIONS, DatasetImage, Problem, Progress, Scan, Stop, natural_key
-from lora_tui.dataset.set_checks import check_alike, check_number, check_set
+from lora_tui.dataset.set_checks import Told, check_alike, check_number, check_set
 from lora_tui.text import _, count
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def check_dataset(
     extensions: Sequence[str] = CAPTION_EXTENSIONS,
     decode: bool = False,
     closeups: Collection[Path] = (),
+    told: Told | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
 ) -> tuple[Problem, ...]:
@@ -57,6 +58,7 @@ def check_dataset(
         extensions: endings of caption files, when there is no ``config``.
         decode: also decode every image.
         closeups: images that a tagger takes for close-ups.
+        told: tags of images that a tagger is sure of.
         on_progress: called with the number of images done.
         should_stop: asked now and then; once it says yes, what was found so far is returned.
     """
@@ -85,7 +87,7 @@ def check_dataset(
     found.extend(captions.check_triggers())
     found.extend(captions.check_folders(scan.images))
     found.extend(check_twice(scan.images, [own.data.resolution for own in all_settings(config)] if config else ()))
-    found.extend(check_set(scan.images, purpose, captions.texts))
+    found.extend(check_set(scan.images, purpose, captions.texts, told))
     if decode:
         pixels = list(check_pixels(scan.images, on_progress, should_stop, config=config))
         found += [*pixels, *check_alike(scan.images, pixels)]

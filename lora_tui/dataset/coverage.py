@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lora_tui.project import CONCRETE, PURPOSES
 from lora_tui.text import N_, _
@@ -274,6 +275,14 @@ def coverage(
             for name in names
         ),
     )
+
+
+@lru_cache(maxsize=50_000)
+def tells(tag: str) -> bool:
+    """Whether a tag says anything of any aspect."""
+    spoken = _spoken(tag, {})
+    words = _WORD.findall(" ".join(spoken))
+    return any(_is_told(key, spoken) for word in words for key in _FIRST_WORDS.get(word, ()))
 
 
 def shows(caption: str, aspect: str, kind: str, scores: Mapping[str, float] | None = None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lora_tui.dataset.coverage import ENOUGH, coverage
@@ -20,6 +20,9 @@ GENERAL_LEAST = 50
 MAX_ALIKE = 0.2
 #: Captions beyond which nobody looks for what is missing by hand.
 MOST_COVERED = 5_000
+
+Told = Mapping[Path, Collection[str]]
+"""Tags of images."""
 
 
 def check_number(scan: Scan, purpose: str) -> Iterator[Problem]:
@@ -55,16 +58,20 @@ def check_number(scan: Scan, purpose: str) -> Iterator[Problem]:
         yield _warning(folder, "dataset.few", message, _("Add images of other subjects in the same manner."))
 
 
-def check_set(images: Sequence[DatasetImage], purpose: str, texts: Sequence[str]) -> Iterator[Problem]:
-    """What the captions of a set say that it lacks, for a purpose that needs all sides of something.
+def check_set(
+    images: Sequence[DatasetImage], purpose: str, texts: Sequence[str], told: Told | None = None
+) -> Iterator[Problem]:
+    """What captions and taggers say that a set lacks, for a purpose that needs all sides of something.
 
     Args:
         texts: the caption of each image, empty where there is none.
+        told: tags that a tagger is sure of.
     """
     concrete = purpose in PURPOSES and PURPOSES[purpose][0] == CONCRETE
     if not concrete or not ENOUGH <= len(texts) <= MOST_COVERED:
         return
-    found = coverage(texts, purpose=purpose)
+    scores = [dict.fromkeys(told.get(image.path, ()), 1.0) for image in images] if told else None
+    found = coverage(texts, purpose=purpose, scores=scores)
     folder = _folder_of([image.path for image in images])
     if found.missing:
         kinds = ", ".join(

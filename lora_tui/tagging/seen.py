@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.dataset.coverage import SURE, tells
+from lora_tui.dataset.set_checks import MOST_COVERED
 from lora_tui.tagging.cache import AnswerCache, key_of
 from lora_tui.tagging.rows import Row
 
@@ -37,3 +40,25 @@ def sure_tags(
                     found[-1] = {names[place]: score for place, score in takewhile(lambda one: one[1] >= least, pairs)}
                     break
     return found
+
+
+def telling_tags(
+    images: Sequence[DatasetImage], should_stop: Callable[[], bool] | None = None
+) -> dict[Path, tuple[str, ...]]:
+    """What taggers are sure of that says which sides of their subject images show; of very many, nothing is asked."""
+    if len(images) > MOST_COVERED:
+        return {}
+    seen = zip(images, sure_tags(images, SURE, should_stop), strict=True)
+    told = ((image.path, tuple(tag for tag in tags if tells(tag))) for image, tags in seen)
+    return {path: tags for path, tags in told if tags}
+
+
+def telling_tags(
+    images: Sequence[DatasetImage], should_stop: Callable[[], bool] | None = None
+) -> dict[Path, tuple[str, ...]]:
+    """What taggers are sure of that says which sides of their subject images show; of very many, nothing is asked."""
+    if len(images) > MOST_COVERED:
+        return {}
+    seen = zip(images, sure_tags(images, SURE, should_stop), strict=True)
+    told = ((image.path, tuple(tag for tag in tags if tells(tag))) for image, tags in seen)
+    return {path: tags for path, tags in told if tags}

@@ -288,6 +288,7 @@ def check_images(
     """
     from lora_tui.dataset.check_apart import check_dataset_apart
     from lora_tui.tagging.closeups import seen_as_closeups
+    from lora_tui.tagging.seen import telling_tags
 
     problems = check_dataset_apart(
         images.scan,
@@ -296,6 +297,7 @@ def check_images(
         trigger=config.saving.trigger or (project.trigger if project else ""),
         decode=decode,
         closeups=seen_as_closeups(images.scan.images, should_stop),
+        told=telling_tags(images.scan.images, should_stop),
         should_stop=should_stop,
     )
     return Images.of(images.scan, problems, images.stamp, decoded=decode)

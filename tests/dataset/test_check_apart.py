@@ -100,6 +100,14 @@ def test_many_images_go_through() -> None:
     assert len(found) == 3001 and {problem.code for problem in found} == {"caption.unreadable", "x"}
 
 
+def test_what_taggers_tell_is_told_to_the_process() -> None:
+    scan = many(12)
+    told = {image.path: ["from behind"] for image in scan.images[:3]}
+    found = check_dataset_apart(scan, config=Config(), purpose="character", told=told)
+    (missing,) = (problem for problem in found if problem.code == "set.missing")
+    assert "view: front" in missing.message and "view: back" not in missing.message
+
+
 def test_images_that_take_the_process_along_are_named_and_the_others_are_checked(
     make_image: MakeImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
