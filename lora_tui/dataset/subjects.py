@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lora_tui.config.schema import DataSection
 
 LAYOUT = 1  # version of what an entry holds
+CAP_BYTES = 100_000_000  # a million images
 LOOK_SIDE = 640
 """px of the longer side of the picture that is looked at: what the detector takes."""
 
@@ -49,6 +50,11 @@ def is_sought(data: DataSection) -> bool:
     return (data.crop == "subject" and not data.random_crop) or data.closeups > 0
 
 
+def subject_store() -> ContentStore:
+    """Where what was found in images lies."""
+    return ContentStore(cache_dir(), "subjects", ".json", cap=CAP_BYTES)
+
+
 def with_subjects(plan: DataPlan, data: DataSection, progress: Progress) -> DataPlan:
     """``plan`` with cuts around the subjects and the faces in its images, as ``data`` asks for.
 
@@ -58,7 +64,7 @@ def with_subjects(plan: DataPlan, data: DataSection, progress: Progress) -> Data
     if not is_sought(data):
         return plan
     moved = data.crop == "subject" and not data.random_crop
-    store = ContentStore(cache_dir(), "subjects", ".json")
+    store = subject_store()
     detect = _detector(data.face_detector)
     mark = content_hash(Path(expand(data.face_detector))) if data.face_detector else ""
     done, total = 0, len(plan.train) + len(plan.validation)

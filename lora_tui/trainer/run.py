@@ -7,6 +7,7 @@ from functools import partial
 
 from lora_tui.caches.contents import contents_store
 from lora_tui.caches.store import ContentStore
+from lora_tui.dataset.subjects import subject_store
 from lora_tui.families import open_model
 from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
@@ -63,7 +64,7 @@ def train(session: Session, *, resume: bool) -> Outcome:
 
 def stores() -> tuple[ContentStore, ...]:
     """The caches that a run works with."""
-    return latent_store(), text_store(), packed_store(), contents_store()
+    return latent_store(), text_store(), packed_store(), contents_store(), subject_store()
 
 
 def prepare(session: Session) -> tuple[Material, Trainee]:
