@@ -32,7 +32,7 @@ class Policy:
         checkpointed: share of the blocks whose activations are computed again in the backward pass, 0 to 1.
         images: at most so many go through the network at once while it learns; 0: a whole batch.
         apart: predictions without gradients (samples, validation) are made for one image at a time.
-        tiled: images are decoded in tiles.
+        tiled: images are decoded in strips.
         vae_aside, text_aside: the VAE, the text encoders work on the processor.
         streamed: blocks that visit the device in turn.
         weights: how the base is kept, see :class:`lora_tui.families.protocol.Storage`.
@@ -85,7 +85,7 @@ class Policy:
         if self.apart and not asked.apart:
             said.append(_("samples and validation predict for one image at a time"))
         if self.tiled and not asked.tiled:
-            said.append(_("images are decoded in tiles"))
+            said.append(_("images are decoded in strips"))
         if self.vae_aside and not asked.vae_aside:
             said.append(_("the VAE works on the processor"))
         if self.text_aside and not asked.text_aside:

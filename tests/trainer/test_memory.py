@@ -9,20 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lives import draw_dataset, events, live_here, lora, micro_config, new_run
+from PIL import Image
 from squeeze import Limit, small_machine, watching
 from torch import Tensor, nn
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.config.load import dump_config
 from lora_tui.errors import UserError
+from lora_tui.families import stored
+from lora_tui.families.unet.model import UnetModel
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.memory_policy import Policy, reached_by
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.data.prepared import Prepared
+from lora_tui.trainer.memory import fitting
 from lora_tui.trainer.memory.ladder import Ladder, NoRungLeft
 from lora_tui.trainer.memory.passes import parts_of
 from lora_tui.trainer.memory.rungs import LADDERS, Place, Scene, next_rung
@@ -110,7 +115,7 @@ def test_a_run_that_is_squeezed_learns_the_same(tmp_path: Path, flux: tuple[Path
 # -- the rungs ---------------------------------------------------------------------------------------------------
 
 
-GPU = Scene(batch=4, blocks=57, parts_move=True, encodes=True, tiles=True, may_pack=True)
+GPU = Scene(batch=4, blocks=57, parts_move=True, encodes=True, may_pack=True)
 
 
 def way_down(place: Place, scene: Scene) -> list[Policy]:
@@ -185,7 +190,7 @@ def test_work_is_done_again_until_it_fits(ladder: Callable[..., Ladder]) -> None
     assert record["used"] == tiled.as_dict() and record["asked"] == Policy().as_dict()
     first, second = events(one.folder, "warning")
     assert "What nothing uses any more is given back." in first["message"] and "policy" not in first
-    assert "images are decoded in tiles" in second["message"] and second["policy"] == tiled.as_dict()
+    assert "images are decoded in strips" in second["message"] and second["policy"] == tiled.as_dict()
 
 
 def test_a_rung_that_runs_out_of_memory_itself_leads_to_the_next(ladder: Callable[..., Ladder]) -> None:
@@ -354,3 +359,59 @@ def test_dropout_draws_what_torch_draws() -> None:
     found = Dropout(neurons=0.3, on=True)(layer, (), output)
     torch.manual_seed(5)
     assert torch.equal(found, nn.functional.dropout(output, 0.3))  # type: ignore[arg-type]
+
+
+# -- every other place -------------------------------------------------------------------------------------------
+
+
+def test_memory_may_run_out_anywhere(
+    base: Path, flux: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While captions and images are encoded, the base is loaded, samples are drawn and decoded, and images measured."""
+    changes: dict[str, Any] = {
+        "network": {"text_encoder": False},
+        "steps": {"epochs": 1, "batch_size": 2},
+        "validation": {"mode": "on", "share": 0.25, "every_steps": 1},
+        "sampling": {"at_start": False, "every_epochs": 1},
+    }
+    free = new_run(tmp_path / "free", micro_config(base, flux[1], **changes))
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "one"))
+    assert live_here(free) == 0
+
+    def short_of(owner: Any, name: str, fits: Callable[..., bool]) -> None:
+        work = getattr(owner, name)
+
+        def limited(*args: Any, **named: Any) -> Any:
+            return work(*args, **named) if fits(*args) else out_of_memory()
+
+        monkeypatch.setattr(owner, name, limited)
+
+    short_of(UnetModel, "encode_text", lambda model, _tokens: "text_encoders" in model.aside)
+    short_of(UnetModel, "encode_image", lambda model, *_images: "vae" in model.aside)
+    short_of(stored, "put_anew", lambda _network, storage, _device: storage.streamed > 8)
+    short_of(UnetModel, "predict", lambda _model, noisy, *_told: torch.is_grad_enabled() or len(noisy) == 1)
+    short_of(UnetModel, "decode_latents", lambda model, _latents: model.tiled)
+    monkeypatch.setattr(fitting, "has_own_memory", lambda _device: True)
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "other"))
+    run = new_run(tmp_path / "short", micro_config(base, flux[1], **changes))
+    assert live_here(run) == 0, events(run, "failed")
+    places = [event["place"] for event in events(run, "warning") if "policy" in event]
+    assert places == ["latents", "texts", "loading", "loading", "validation", "decoding"]
+    reached = reached_by(run)
+    assert reached is not None
+    assert reached.used == Policy(1.0, apart=True, tiled=True, vae_aside=True, text_aside=True, streamed=16)
+    assert losses(run) == pytest.approx(losses(free), rel=1e-5)
+    measured = [[event["loss"] for event in events(one, "validation")] for one in (run, free)]
+    assert measured[0] == pytest.approx(measured[1], rel=1e-5)
+    pictures = [np.asarray(Image.open(next(one.samples_dir.glob("*.png"))), dtype=int) for one in (run, free)]
+    assert abs(pictures[0] - pictures[1]).max() <= 1
+
+
+def test_a_sample_that_fits_in_no_way_is_left_out_and_the_run_goes_on(
+    base: Path, flux: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UnetModel, "decode_latents", lambda _model, _latents: out_of_memory())
+    run = new_run(tmp_path, micro_config(base, flux[1], steps={"epochs": 1}, network={"text_encoder": False}))
+    assert live_here(run) == 0
+    assert not list(run.samples_dir.glob("*.png")) and lora(run)
+    assert "sample 1 is left out" in next(e for e in events(run, "warning") if e["code"] == "sample.memory")["message"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import torch
 
@@ -30,9 +29,7 @@ def fit(model: Model, ladder: Ladder, config: Config) -> None:
         aside: tuple[Releasable, ...] = ("vae",) if policy.vae_aside else ()
         model.put_aside(*aside, *(never if policy.text_aside else ()))
         model.keep(policy.storage(base))
-        if ladder.scene.tiles:
-            tiled: Any = model
-            tiled.tiled = policy.tiled
+        model.tiled = policy.tiled
 
     bring(ladder.policy)
     ladder.changed.append(bring)
@@ -46,6 +43,5 @@ def scene_of(model: Model, config: Config, device: torch.device) -> Scene:
         blocks=len(found) if elsewhere else 0,
         parts_move=elsewhere,
         encodes=not config.memory.cache_latents,
-        tiles=hasattr(model, "tiled"),
         may_pack=config.memory.when_full == "pack" and not config.network.dora,
     )

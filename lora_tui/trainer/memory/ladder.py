@@ -141,11 +141,8 @@ class Ladder:
         while True:
             policy = next_rung(self.policy, shortage.place, self.scene)
             if policy is None:
-                raise NoRungLeft(
-                    f"{self._where(shortage)} {_('Everything that takes less and learns the same is done already.')}",
-                    remedy=self._remedy(),
-                    code=CODE,
-                )
+                over = _("Everything that takes less and learns the same is done already.")
+                raise NoRungLeft(f"{self._where(shortage)} {over}", remedy=self._remedy(), code=CODE)
             self.policy = policy
             try:
                 for change in self.changed:

@@ -27,7 +27,6 @@ class Scene:
         blocks: that can be streamed; 0 where the device has no memory of its own.
         parts_move: whether a part that works on the processor takes no memory of the device.
         encodes: whether the VAE encodes in the step.
-        tiles: whether the family can decode in tiles.
         may_pack: whether the base may be packed, which changes what is learned a little.
     """
 
@@ -35,7 +34,6 @@ class Scene:
     blocks: int = 0
     parts_move: bool = False
     encodes: bool = False
-    tiles: bool = False
     may_pack: bool = False
 
 
@@ -64,9 +62,9 @@ def apart(policy: Policy, scene: Scene) -> Policy | None:
     return None if policy.apart else replace(policy, apart=True)
 
 
-def tiles(policy: Policy, scene: Scene) -> Policy | None:
-    """Images decoded in tiles."""
-    return replace(policy, tiled=True) if scene.tiles and not policy.tiled else None
+def strips(policy: Policy, scene: Scene) -> Policy | None:
+    """Images decoded in strips."""
+    return None if policy.tiled else replace(policy, tiled=True)
 
 
 def vae_aside(policy: Policy, scene: Scene) -> Policy | None:
@@ -113,7 +111,7 @@ LADDERS: dict[Place, tuple[Rung, ...]] = {
     "texts": (text_aside,),
     "training": (some_again, all_again, fewer_images, vae_aside_in_step, *_STREAMED),
     "sampling": (apart, *_STREAMED),
-    "decoding": (tiles, vae_aside),
+    "decoding": (strips, vae_aside),
     "validation": (apart, vae_aside_in_step, *_STREAMED),
     "saving": (),
 }
