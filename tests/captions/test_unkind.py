@@ -176,7 +176,7 @@ def test_expressions_that_explode_end_in_time_and_change_nothing(pattern: str, h
     except UserError as error:
         assert (error.code, bool(error.remedy)) == ("captions.regex_slow", True)
         assert pattern in error.place
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 120, "without an end it would take ages"
     assert contents(folder) == before
     session.close()
 

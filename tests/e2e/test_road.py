@@ -64,7 +64,7 @@ def test_start_lose_the_terminal_come_back_and_stop(project: Path, tmp_path: Pat
         terminal.wait_for("PARAMETERS", 15)
         terminal.wait_for("batches of", 15)
         terminal.send("C-r")
-        terminal.wait_for("Start a training of", 15)
+        until(lambda: "Start a training of" in (shown := terminal.screen()) or "Start this training?" in shown)
         terminal.send("Enter")
         run = _run(project, terminal)
         terminal.wait_for("step ", 60)
