@@ -151,14 +151,11 @@ def _told(done: Move, args: argparse.Namespace) -> int:
     elif not done.pairs:
         say(_("Nothing is moved.") if done.failed else _("The images lie there already; nothing is moved."))
     elif not done.failed or "target" in args:
-        text = ngettext(
-            "{images} image moved, {files} files in all. Back again: lora-tui dataset restore {folder} {number}",
-            "{images} images moved, {files} files in all. Back again: lora-tui dataset restore {folder} {number}",
-            done.images,
-        )
-        folder = plain(str(args.directory))
-        said = text.format(images=count(done.images), files=count(len(done.pairs)), folder=folder, number=done.number)
-        say(said)
+        images = ngettext("{count} image moved", "{count} images moved", done.images).format(count=count(done.images))
+        files = ngettext("{count} file in all", "{count} files in all", len(done.pairs))
+        again = f"lora-tui dataset restore {plain(str(args.directory))} {done.number}"
+        moved = images + _(", ") + files.format(count=count(len(done.pairs)))
+        say(_("{moved}. Back again: {command}").format(moved=moved, command=again))
     for name, reason in done.failed:
         note(_("{name} stays where it is: {reason}.").format(name=plain(name), reason=reason))
     return FAILED if done.failed else 0

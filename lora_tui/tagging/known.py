@@ -15,17 +15,17 @@ from lora_tui.settings import state_dir
 from lora_tui.tagging import hub
 from lora_tui.tagging.request import Kind, ModelChoice, Request, of_options
 
-USUAL: tuple[tuple[Kind, str], ...] = (
-    ("wd14", "SmilingWolf/wd-vit-tagger-v3"),
-    ("wd14", "SmilingWolf/wd-swinv2-tagger-v3"),
-    ("wd14", "SmilingWolf/wd-convnext-tagger-v3"),
-    ("wd14", "SmilingWolf/wd-eva02-large-tagger-v3"),
-    ("florence2", "florence-community/Florence-2-base"),
-    ("florence2", "florence-community/Florence-2-large"),
-    ("blip", "Salesforce/blip-image-captioning-base"),
-    ("blip", "Salesforce/blip-image-captioning-large"),
+USUAL: tuple[tuple[Kind, str, int], ...] = (
+    ("wd14", "SmilingWolf/wd-vit-tagger-v3", 380_000_000),
+    ("wd14", "SmilingWolf/wd-swinv2-tagger-v3", 470_000_000),
+    ("wd14", "SmilingWolf/wd-convnext-tagger-v3", 400_000_000),
+    ("wd14", "SmilingWolf/wd-eva02-large-tagger-v3", 1_260_000_000),
+    ("florence2", "florence-community/Florence-2-base", 0),
+    ("florence2", "florence-community/Florence-2-large", 0),
+    ("blip", "Salesforce/blip-image-captioning-base", 990_000_000),
+    ("blip", "Salesforce/blip-image-captioning-large", 1_880_000_000),
 )
-"""Models that most people take, by their names on the hub."""
+"""Models that most people take, by their names on the hub, and about how many bytes are fetched; 0 where unknown."""
 
 REMEMBERED = "tagging.json"
 _LARGEST = 1 << 20
@@ -33,11 +33,18 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model to choose: its kind, its name on the hub, and whether it is in the cache."""
+    """A model to choose.
+
+    Attributes:
+        name: on the hub.
+        here: whether it is in the cache.
+        size: bytes of its files there, or about how many are to be fetched; 0 where nobody knows.
+    """
 
     kind: Kind
     name: str
     here: bool
+    size: int = 0
 
 
 def known_models() -> list[KnownModel]:
@@ -45,8 +52,17 @@ def known_models() -> list[KnownModel]:
     found: dict[str, KnownModel] = {}
     for name, folder in hub.snapshots():
         if (kind := kind_of(folder)) is not None:
-            found[name] = KnownModel(kind, name, True)
-    return [*found.values(), *(KnownModel(kind, name, False) for kind, name in USUAL if name not in found)]
+            found[name] = KnownModel(kind, name, True, _size(folder))
+    usual = (KnownModel(kind, name, False, size) for kind, name, size in USUAL if name not in found)
+    return [*found.values(), *usual]
+
+
+def _size(folder: Path) -> int:
+    """The bytes of the files in a folder of the cache, which are links to where they lie."""
+    try:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except OSError:
+        return 0
 
 
 def kind_of(folder: Path) -> Kind | None:

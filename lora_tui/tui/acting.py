@@ -98,6 +98,10 @@ class WithKeys:
         """Show all keys, those that work here first."""
         cast(Any, self).app.action_keys()
 
+    def action_palette(self) -> None:
+        """Offer what can be done here by its name."""
+        cast(Any, self).app.action_palette()
+
 
 def _binding(action: Action, key: str) -> Binding:
     return Binding(key, f"act('{action.id}')", action.title, show=False, priority=action.priority, id=None)

@@ -175,9 +175,15 @@ TASKS_ACTIONS: tuple[Action, ...] = (
 )
 
 
-def keys_of(context: str) -> Action:
-    """The list of all keys, for what lies over a screen."""
-    return Action(f"{context}.keys", ("?", "f1"), N_("keys"), N_("All keys, searchable."), palette=False)
+def keys_of(context: str, *keys: str) -> tuple[Action, Action]:
+    """The list of all keys and the palette, for what lies over a screen; ``?`` and F1 where no keys are named."""
+    return (
+        Action(f"{context}.keys", keys or ("?", "f1"), N_("keys"), N_("All keys, searchable."), palette=False),
+        Action(
+            f"{context}.palette", ("ctrl+p",), N_("commands"), N_("Find a command by its name."),
+            show=False, palette=False,
+        ),
+    )  # fmt: skip
 
 
 class Actions:

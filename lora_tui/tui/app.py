@@ -378,7 +378,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         self.tell(_("{key} leaves the program; a running training goes on.").format(key=key), "muted")
 
     def action_rescan(self) -> None:
-        self.open_directory(self.workspace.directory, run=self.workspace.run)
+        self.open_directory(self.workspace.directory, run=self.workspace.run, again=True)
         self.painting.forget()
         self.refresh(repaint=True, layout=True)
 

@@ -12,7 +12,7 @@ from lora_tui.settings import Settings, save_settings
 from lora_tui.text import _, language, plain, set_language
 from lora_tui.text.translate import LANGUAGES
 from lora_tui.tui.acting import Acting
-from lora_tui.tui.actions import APP
+from lora_tui.tui.actions import APP, OVER, Action
 from lora_tui.tui.graphics import open_graphics
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm
@@ -106,8 +106,10 @@ class Questions:
         screen = shell.screen
         here = screen.ACTS if isinstance(screen, Acting) else ""
         entries = []
-        for action in (*shell.keymap.actions.of(here), *shell.keymap.actions.of(APP)):
-            if action.palette and action.id != "app.palette":
+        over = here in OVER  # what lies over a screen offers what it does, and no other screens
+        for action in (*shell.keymap.actions.of(here), *(() if over else shell.keymap.actions.of(APP))):
+            wanted = action.palette or (over and not _is_move(action) and action.method != "action_palette")
+            if wanted and action.id != "app.palette":
                 own = isinstance(screen, Acting) and action.context == here
                 refusal = screen.refusal(action.id) if own and isinstance(screen, Acting) else ""
                 key = shell.keymap.shown(action.id, ascii_only=shell.ascii_only)
@@ -214,3 +216,11 @@ class Questions:
             ),
             answered,
         )
+
+
+_MOVES = frozenset({"left", "right", "up", "down", "home", "end", "tab", "shift+tab"})
+
+
+def _is_move(action: Action) -> bool:
+    """Whether an action only moves something: nobody looks for that by its name."""
+    return not action.keys or any(key in _MOVES for key in action.keys)

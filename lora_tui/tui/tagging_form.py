@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lora_tui.errors import UserError
+from lora_tui.tagging.known import KnownModel
 from lora_tui.tagging.request import DETAILS, EXISTING, ModelChoice, Request
 from lora_tui.tagging.rules import split
-from lora_tui.text import N_, _, count, ngettext, plain
+from lora_tui.text import N_, _, bytes_text, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.widgets.form import FieldRow
 
@@ -142,6 +143,14 @@ COMBINE = Field("combine", "choice", N_("tags"), N_("which of them are written")
 VOTES = _number("votes", N_("votes"), N_("models that are enough; 0 for more than half"))
 
 
+def where_words(model: KnownModel | None) -> str:
+    """Whether a model of the hub is on this machine, and how large it is."""
+    size = bytes_text(model.size) if model is not None and model.size else ""
+    if model is not None and model.here:
+        return _("here, {size}").format(size=size) if size else _("here")
+    return _("to fetch, about {size}").format(size=size) if size else _("to fetch")
+
+
 @dataclass(frozen=True)
 class Line:
     """One row: its field, and of rows about a model its number."""
@@ -157,14 +166,14 @@ class TaggingForm:
         request: as it is now.
         which: the images, one of :data:`WHICH`.
         numbers: how many images each of them means; those that mean none are not offered.
-        here: names on the hub that are in its cache.
+        known: what is known of models, by their names on the hub.
     """
 
     def __init__(self, request: Request, numbers: Mapping[str, int], which: str = "all") -> None:
         self.request = request
         self.numbers = {name: number for name, number in numbers.items() if number or name == "all"}
         self.which = which if which in self.numbers else "all"
-        self.here: frozenset[str] = frozenset()
+        self.known: Mapping[str, KnownModel] = {}
 
     # -- rows
 
@@ -205,9 +214,7 @@ class TaggingForm:
             model = self.request.models[line.model]
             words = _(KIND_WORDS.get(model.kind, N_("found out by its files")))
             if "/" in model.name and not model.name.startswith(("/", ".", "~")) and model.kind != "endpoint":
-                words += _(", ") + (
-                    _("in the hub's cache") if model.name in self.here else _("not here yet, will be fetched")
-                )
+                words = where_words(self.known.get(model.name)) + _(", ") + words
             return FieldRow(Cell(_(one.title)), Cell(plain(model.name) or off, "strong"), Cell(words, "muted"))
         if one.path == "existing":
             note = _(EXISTING_WORDS[self.request.existing][1])

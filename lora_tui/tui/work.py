@@ -72,11 +72,15 @@ class Work:
         work = self.workspace
         return work.planned is not None and work.scanned < 0 and self._planned_for is work.config
 
-    def open_directory(self, directory: Path, *, run: RunFolder | None = None) -> None:
-        """Open a project, or a folder of images as one."""
+    def open_directory(self, directory: Path, *, run: RunFolder | None = None, again: bool = False) -> None:
+        """Open a project, or a folder of images as one.
+
+        Args:
+            run: the one that is shown; the configuration that it was made from is opened, but not ``again``.
+        """
         self.workspace = Workspace(directory, run=run)
         self._app.changed(*reading.EVERYTHING)
-        start_job(self._app, self._open, "open")
+        start_job(self._app, partial(self._open, None if again else run), "open")
 
     def rescan(self) -> None:
         """Read the images again."""
@@ -91,6 +95,7 @@ class Work:
         known = self.plan_ready and config is work.config
         work.config, work.config_changed = config, changed
         if path is not None:
+            work.several = work.several or (work.config_path is not None and work.config_path != path)
             work.config_path = path
         self._app.changed("config")
         if folders_differ:
@@ -121,10 +126,10 @@ class Work:
         self._stop_scan.set()
         self._stop_plan.set()
 
-    async def _open(self) -> None:
+    async def _open(self, run: RunFolder | None) -> None:
         work = self.workspace
         try:
-            opened = await in_thread(reading.open_project, work.directory)
+            opened = await in_thread(reading.open_project, work.directory, run)
         except UserError as error:
             work.trouble = (error,)
             work.scanned = -1
@@ -133,7 +138,7 @@ class Work:
             return
         work.project, work.saved = opened.project, opened.saved
         work.config, work.config_path, work.trouble = opened.config, opened.config_path, opened.errors
-        work.config_changed = False
+        work.config_changed, work.several = False, opened.several
         start_job(self._app, partial(in_thread, the_decoder().warm), "decoder")
         if opened.errors:
             self._app.tell(error_words(opened.errors[0]), "error")

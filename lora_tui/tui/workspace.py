@@ -37,13 +37,14 @@ GROUPED_AT_MOST = 5_000
 
 @dataclass(frozen=True)
 class Opened:
-    """What opening a folder found."""
+    """What opening a folder found; ``several``: the project has more configurations than this one."""
 
     project: Project
     saved: bool
     config: Config
     config_path: Path | None
     errors: tuple[UserError, ...] = ()
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Workspace:
         saved: whether the project has a file of its own, or is just a folder of images.
         config_path: the file of the configuration, none while it has none.
         config_changed: whether the configuration differs from its file.
+        several: whether the project has other configurations, too, so that it has to be said which this is.
         early: the first images while the first scan is going on.
         scanned: images found so far while a scan is going on, else -1.
         runs: newest first.
@@ -145,6 +147,7 @@ class Workspace:
     config: Config | None = None
     config_path: Path | None = None
     config_changed: bool = False
+    several: bool = False
     images: Images | None = None
     early: Images | None = None
     scanned: int = -1
@@ -171,6 +174,11 @@ class Workspace:
         return plain(self.project.name if self.project else self.directory.name or str(self.directory), limit=60)
 
     @property
+    def config_name(self) -> str:
+        """The name of the configuration's file, safe to show; empty where the project has no other."""
+        return plain(self.config_path.stem, limit=30) if self.several and self.config_path is not None else ""
+
+    @property
     def root(self) -> Path:
         """The project's folder."""
         return self.project.root if self.project else self.directory
@@ -195,11 +203,14 @@ class Workspace:
         return next((status for status in self.runs or () if run is not None and status.run.root == run.root), None)
 
 
-def open_project(directory: Path) -> Opened:
+def open_project(directory: Path, run: RunFolder | None = None) -> Opened:
     """Read the project that ``directory`` belongs to, or take the folder itself for one.
 
     The newest file in ``configs/`` becomes the configuration; one that is wrong is reported, and the
     defaults stand in for it.
+
+    Args:
+        run: the configuration that it was made from comes before newer ones: the same name and the same datasets.
 
     Raises:
         UserError: the folder is missing, cannot be read, or its project file is wrong.
@@ -217,15 +228,36 @@ def open_project(directory: Path) -> Opened:
     saved = project is not None
     if project is None:
         project = Project.adopt(directory)
-    errors: list[UserError] = []
-    for path in project.newest_configs():
-        from lora_tui.config.load import load_config
+    from lora_tui.config.load import load_config
 
+    errors: list[UserError] = []
+    found: list[tuple[Config, Path]] = []
+    about = _about_of_run(run)
+    files = project.newest_configs()
+    for path in files:
         try:
-            return Opened(project, saved, load_config(path), path, tuple(errors))
+            found.append((load_config(path), path))
         except UserError as error:
             errors.append(error)
-    return Opened(project, saved, starting_config(project), None, tuple(errors))
+            continue
+        if about is None or _about(found[-1][0]) == about:
+            return Opened(project, saved, *found[-1], tuple(errors), several=len(files) > 1)
+    config, file = found[0] if found else (starting_config(project), None)
+    return Opened(project, saved, config, file, tuple(errors), several=len(files) > 1)
+
+
+def _about(config: Config) -> tuple[str, tuple[str, ...]]:
+    """What tells the configurations of a project apart: its name and its datasets."""
+    return config.saving.name, tuple(entry.path for entry in config.datasets)
+
+
+def _about_of_run(run: RunFolder | None) -> tuple[str, tuple[str, ...]] | None:
+    from lora_tui.config.load import load_config
+
+    try:
+        return _about(load_config(run.config_path)) if run is not None else None
+    except UserError:
+        return None  # the run's own screen says so
 
 
 def starting_config(project: Project) -> Config:

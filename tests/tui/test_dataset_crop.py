@@ -62,6 +62,11 @@ async def test_all_keys_are_shown_over_the_picture_and_done_from_there(tmp_path:
         await soon(pilot, lambda: "While a part of an image is chosen" in screen_text(app))
         await pilot.press(*"two high", "enter")
         await soon(pilot, lambda: isinstance(app.screen, CropScreen) and "2:3" in screen_text(app))
+        await pilot.press("ctrl+p")
+        await soon(pilot, lambda: "Commands" in screen_text(app) and "Put the part into the middle" in screen_text(app))
+        assert "Leave the program" not in screen_text(app)
+        await pilot.press(*"a square", "enter")
+        await soon(pilot, lambda: isinstance(app.screen, CropScreen) and "1:1" in screen_text(app))
 
 
 async def test_the_panel_tells_shape_and_share_as_they_are(tmp_path: Path) -> None:
@@ -186,10 +191,23 @@ async def test_notes_that_cannot_be_written_are_told_while_one_can_still_see_to_
         notes = tmp_path / ".lora-tui" / "dataset.toml"
         notes.write_text("this is no TOML", encoding="utf-8")
         await pilot.press("1")
-        await soon(pilot, lambda: "not valid TOML" in screen_text(app))
+        await soon(pilot, lambda: "not valid TOML" in screen_text(app) and "1 not written" in screen_text(app))
         notes.unlink()
         await pilot.press("n", "escape")
         await soon(pilot, lambda: crops(tmp_path) == {"a.png": Box(150, 0, 750, 600)})
+
+
+async def test_an_image_that_became_another_one_gets_no_part(tmp_path: Path) -> None:
+    make_pictures(tmp_path)
+    async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
+        await pilot.press("c")
+        await soon(pilot, lambda: drawn(app))
+        Image.new("RGB", (640, 480)).save(tmp_path / "4_hat" / "a.png")
+        await pilot.press("1")
+        await soon(pilot, lambda: "was changed or moved away" in screen_text(app))
+        assert "changed" not in screen_text(app).splitlines()[0] and crops(tmp_path) == {}
+        await pilot.press("n", "1")
+        await soon(pilot, lambda: set(crops(tmp_path)) == {"b.png"})
 
 
 async def test_without_colours_and_unicode_the_part_is_framed(tmp_path: Path) -> None:
@@ -234,6 +252,7 @@ async def test_ending_while_another_program_holds_the_notes_freezes_nothing_and_
 
 def test_the_part_chosen_last_is_written_last(tmp_path: Path) -> None:
     (tmp_path / ".lora-tui").mkdir()
+    Image.new("RGB", (600, 600)).save(tmp_path / "a.png")
     row: Any = SimpleNamespace(
         path=tmp_path / "a.png", image=SimpleNamespace(crop=None, facts=SimpleNamespace(width=600, height=600))
     )

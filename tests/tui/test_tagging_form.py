@@ -11,7 +11,7 @@ from lora_tui.errors import UserError
 from lora_tui.tagging.known import kind_of, known_models, remember, remembered
 from lora_tui.tagging.request import ModelChoice, Request
 from lora_tui.tagging.rules import Thresholds
-from lora_tui.tui.tagging_form import Line, TaggingForm
+from lora_tui.tui.tagging_form import Line, TaggingForm, where_words
 
 NUMBERS = {"marked": 0, "shown": 3, "bare": 2, "all": 9}
 
@@ -97,6 +97,10 @@ def test_what_is_remembered_and_known(tmp_path: Path, monkeypatch: pytest.Monkey
     assert kind_of(commit) == "wd14" and kind_of(tmp_path) is None
     assert (known_models()[0].name, known_models()[0].here) == ("owner/wd-mine", True)
     assert all(not one.here for one in known_models()[1:])
+    mine, usual = known_models()[:2]
+    assert mine.size == sum(file.stat().st_size for file in commit.iterdir())
+    assert where_words(mine).startswith("here, ") and where_words(usual) == "to fetch, about 380 MB"
+    assert where_words(None) == "to fetch"
     from dataclasses import replace
 
     request = Request((ModelChoice("wd14", "owner/wd-mine"),), trigger="hatgirl", again=True)

@@ -13,9 +13,18 @@ from tui.projects import make_dataset, picture
 from tui.test_tags import ready, tags, texts, type_in
 
 from lora_tui.captions.transaction import News, Session
+from lora_tui.dataset.notes import change_notes
 from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.tags.kept import load_place
 from lora_tui.tui.widgets.footer import Status
+
+
+async def test_files_that_are_no_images_in_use_are_counted_as_on_the_dataset_screen(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    (tmp_path / "4_hat" / "broken.png").write_bytes(b"no picture")
+    change_notes(tmp_path, lambda notes: notes.excluding("4_hat/0001.png"))
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app) and "FILES  4, 2 in use" in screen_text(app))
 
 
 async def test_a_filter_is_asked_in_a_thread_when_the_folder_is_read_again(

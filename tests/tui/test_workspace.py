@@ -17,7 +17,15 @@ from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
 from lora_tui.settings import remember_project
-from lora_tui.tui.workspace import RunsReader, check_images, folder_stamp, make_planned, open_project, read_images
+from lora_tui.tui.workspace import (
+    RunsReader,
+    check_images,
+    folder_stamp,
+    make_planned,
+    open_project,
+    read_images,
+    starting_config,
+)
 
 pytestmark = pytest.mark.usefixtures("may_fetch")
 
@@ -53,6 +61,23 @@ def test_the_newest_configuration_is_taken_and_a_wrong_one_is_said(tmp_path: Pat
     assert opened.config_path == new
     assert opened.config.network.rank == 8
     assert ["wrong.toml" in str(error) for error in opened.errors] == [True]
+
+
+def test_a_run_opens_with_the_configuration_that_it_was_made_from(tmp_path: Path) -> None:
+    project = Project.create(make_dataset(tmp_path))
+    run = RunFolder(tmp_path / "runs" / "20260101-120000-old")
+    run.root.mkdir(parents=True)
+    for age, name in enumerate(("new", "old")):
+        config = starting_config(project)
+        config.saving.name = name
+        save_config(config, project.configs / f"{name}.toml")
+        os.utime(project.configs / f"{name}.toml", ns=(10**18 - age * 10**9,) * 2)
+    save_config(config, run.config_path)
+    assert open_project(tmp_path).config_path == project.configs / "new.toml"
+    opened = open_project(tmp_path, run)
+    assert (opened.config_path, opened.several) == (project.configs / "old.toml", True)
+    save_config(starting_config(project), run.config_path)  # of no configuration that is left: the newest
+    assert open_project(tmp_path, run).config_path == project.configs / "new.toml"
 
 
 def test_a_missing_folder_and_a_wrong_project_file_are_said(tmp_path: Path) -> None:

@@ -273,6 +273,8 @@ class DatasetScreen(BaseScreen):
             elif not self.images.decodable:
                 parts.append(_("not searched for damage"))
             text = _(", ").join(parts)
+        if work.config_name:  # each configuration has datasets of its own
+            text = f"{work.config_name}: {text}"
         self.set_status(text, _(", ").join(self.finding.spoken()) or self.asking.hint)
 
     # -- from the widgets

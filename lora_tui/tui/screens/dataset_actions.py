@@ -77,6 +77,6 @@ ALIKE_ACTIONS: tuple[Action, ...] = (
     _over("left", ("left", "h"), N_("left"), N_("One picture to the left."), show=False),
     _over("right", ("right", "l"), N_("right"), N_("One picture to the right."), show=False),
     _over("leave", ("escape", "q"), N_("end"), N_("Back to the dataset.")),
-    keys_of(ALIKE),
+    *keys_of(ALIKE),
 )
 """What can be done in the review of duplicates."""

@@ -22,7 +22,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.acting import Acting, WithKeys, hints_of, keymap_of
 from lora_tui.tui.actions import CROP
-from lora_tui.tui.cells import Cell
+from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.crop_text import Seen, number_lines
 from lora_tui.tui.file_rows import FileRow
 from lora_tui.tui.keymap import key_text
@@ -46,6 +46,9 @@ SIDE = 1600
 
 REST_SECONDS = 0.05
 """How long an image is there before it is decoded: a held key skips most of them."""
+
+TOLD_LINES = 4
+"""Of what is said below the picture, at most."""
 
 WRITE_SECONDS = 0.4
 """How long keys rest before what they chose is written."""
@@ -182,6 +185,9 @@ class CropScreen(WithKeys, Acting, ModalScreen[Path], inherit_bindings=False):
         if chosen := self.crops.chosen:
             words = ngettext("{count} changed", "{count} changed", chosen).format(count=count(chosen))
             head.append(Cell(f"   {words}", "muted"))
+        if waiting := self.crops.waiting:
+            words = ngettext("{count} not written", "{count} not written", waiting).format(count=count(waiting))
+            head.append(Cell(f"   {words}", "error"))
         self.query_one("#head", Lines).show([head])
         moves, fit = self.moves, self.fit(self.box.size)
         seen = Seen(self.image, self.box, moves.ratio, moves.step_words(), fit, self.crops.before(row))
@@ -208,7 +214,10 @@ class CropScreen(WithKeys, Acting, ModalScreen[Path], inherit_bindings=False):
 
     def tell(self, text: str, tone: str = "") -> None:
         """Say something below the picture."""
-        self.query_one("#told", Lines).show([[Cell(text, tone)]] if text else [])
+        told = self.query_one("#told", Lines)
+        lines = wrap(text, max(self.size.width - 2, 20), TOLD_LINES, ellipsis=marks_of(self.app).ellipsis)
+        told.styles.height = max(len(lines), 1)  # a long error keeps its remedy, which stands at its end
+        told.show([[Cell(line, tone)] for line in lines])
 
     @on(Keys.Pressed)
     async def _hint_pressed(self, event: Keys.Pressed) -> None:
@@ -245,10 +254,17 @@ class CropScreen(WithKeys, Acting, ModalScreen[Path], inherit_bindings=False):
     async def _write(self) -> None:
         """Write what was chosen; what cannot be written is tried again with the next change."""
         async with self._writing:
+            waited = self.crops.waiting
             try:
                 await in_thread(self.crops.write)
             except UserError as error:
                 self.tell(error_words(error), "error")
+                if error.code == "image.changed":
+                    self.box = self.crops.of(self.row) or cropping.whole(self.image)
+                    self._show_picture()
+                    waited = 1
+            if self.is_mounted and (waited or self.crops.waiting):
+                self.say()
 
     # -- actions: undo, other images, the end
 

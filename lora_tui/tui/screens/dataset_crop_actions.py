@@ -46,5 +46,5 @@ CROP_ACTIONS: tuple[Action, ...] = (
     _over("three-four", ("4",), "3:4", N_("Three wide, four high.")),
     _over("four-three", ("5",), "4:3", N_("Four wide, three high.")),
     _over("bucket", ("6",), N_("bucket's shape"), N_("The shape of the nearest bucket: nothing is cut away.")),
-    keys_of(CROP),
+    *keys_of(CROP),
 )  # fmt: skip

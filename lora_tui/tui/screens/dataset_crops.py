@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.dataset.buckets import Box, Size
 from lora_tui.errors import UserError
-from lora_tui.text import _, count, ngettext
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.threads import in_thread, start_job
 
@@ -32,6 +32,7 @@ class Crops:
         self._now: dict[Path, Box | None] = {}
         self._sizes: dict[Path, Size] = {}
         self._unwritten: set[Path] = set()
+        self._refused: frozenset[Path] = frozenset()
 
     # -- on the loop
 
@@ -59,24 +60,55 @@ class Crops:
         """How many images have another part than before."""
         return sum(box != self._before[path] for path, box in self._now.items())
 
+    @property
+    def waiting(self) -> int:
+        """How many parts are not written, though that was tried."""
+        return len(self._refused)
+
     # -- in a thread
 
     def write(self) -> None:
         """Write what is not written yet.
 
         Raises:
-            UserError: the notes of a dataset cannot be written; what they should say is tried again next time.
+            UserError: the notes of a dataset cannot be written; what they should say is tried again next time. Or an
+                image is another one by now, or gone: its part is forgotten (``image.changed``).
         """
         with self._turn:
             with self._guard:
                 wanted = {path: self._now[path] for path in self._unwritten}
                 self._unwritten = set()
+            others = [path for path, box in wanted.items() if box is not None and not self._is_there(path)]
+            for path in others:
+                del wanted[path]
             try:
                 self._note(wanted)
+                self._refused = frozenset()
             except BaseException:
                 with self._guard:
                     self._unwritten |= set(wanted)
+                self._refused = frozenset(wanted)
                 raise
+            if others:
+                with self._guard:
+                    for path in others:
+                        self._now[path] = self._before[path]
+                raise UserError(
+                    _("The image was changed or moved away, so its part is not noted."),
+                    place=plain(others[0].name),
+                    remedy=_("Go back and read the images again."),
+                    code="image.changed",
+                )
+
+    def _is_there(self, path: Path) -> bool:
+        """Whether the image still has the size that its part was chosen in."""
+        from lora_tui.dataset.facts import read_facts
+
+        try:
+            facts = read_facts(path)
+        except UserError:
+            return False
+        return Size(facts.width, facts.height) == self._sizes[path]
 
     def finish(self) -> tuple[str, Callable[[], str]]:
         """Write the rest; the words for all that was done, and the way back.
@@ -84,8 +116,16 @@ class Crops:
         Raises:
             UserError: as :meth:`write`.
         """
-        self.write()
+        problem: UserError | None = None
+        try:
+            self.write()
+        except UserError as error:
+            if error.code != "image.changed":
+                raise
+            problem = error
         changed = {path: box for path, box in self._before.items() if self._now[path] != box}
+        if problem is not None and not changed:
+            raise problem
         whole = sum(self._now[path] is None for path in changed)
         cropped = len(changed) - whole
         parts = []

@@ -37,5 +37,5 @@ TAGGING_ACTIONS: tuple[Action, ...] = (
     ),
     _over(TUNING, "order", ("o",), N_("order"), N_("Tags by number, or by what changed since you began to tune.")),
     _over(TUNING, "leave", ("escape", "q"), N_("write nothing"), N_("Back; answers and thresholds are kept.")),
-    keys_of(TUNING),
+    *keys_of(TUNING),
 )  # fmt: skip

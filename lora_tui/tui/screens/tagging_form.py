@@ -17,7 +17,8 @@ from lora_tui.tagging.request import ModelChoice, Request
 from lora_tui.text import N_, _, plain
 from lora_tui.tui.acting import hints_of
 from lora_tui.tui.actions import TAGGING
-from lora_tui.tui.tagging_form import KIND_WORDS, WHICH_WORDS, Line, TaggingForm
+from lora_tui.tui.marks import marks_of
+from lora_tui.tui.tagging_form import KIND_WORDS, WHICH_WORDS, Line, TaggingForm, where_words
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Dialog
 from lora_tui.tui.widgets.footer import KeyHint
@@ -77,7 +78,7 @@ class TaggingDialog(Dialog[Asked]):
     async def _learn(self) -> None:
         """Look which models are on this machine."""
         self._known = await in_thread(known_models)
-        self.form.here = frozenset(one.name for one in self._known if one.here)
+        self.form.known = {one.name: one for one in self._known}
         self._reload()
 
     # -- rows
@@ -182,16 +183,13 @@ class TaggingDialog(Dialog[Asked]):
         kinds = {kind: _(words) for kind, words in KIND_WORDS.items()}
         choices = []
         for one in self._known:
-            remark = (
-                kinds[one.kind]
-                + _(", ")
-                + (_("in the hub's cache") if one.here else _("not here yet, will be fetched"))
-            )
-            choices.append(Choice(f"{one.kind}:{one.name}", plain(one.name), remark))
-        choices += [Choice(value, _(words), _(remark)) for value, (words, remark) in _OTHERS.items()]
+            sign = marks_of(self.app).done if one.here else " "
+            remark = where_words(one) + _(", ") + kinds[one.kind]
+            choices.append(Choice(f"{one.kind}:{one.name}", f"{sign} {plain(one.name)}", remark))
+        choices += [Choice(value, "  " + _(words), _(remark)) for value, (words, remark) in _OTHERS.items()]
         models = self.form.request.models
         if number < len(models) and len(models) > 1:
-            choices.append(Choice(_AWAY, _("none: take this model away")))
+            choices.append(Choice(_AWAY, "  " + _("none: take this model away")))
         now = f"{models[number].kind}:{models[number].name}" if number < len(models) else None
         dialog = Choose(_("Which model?"), choices, current=now)
         self.app.push_screen(dialog, partial(self._model_chosen, number))

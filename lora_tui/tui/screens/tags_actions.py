@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import CONFLICTS, PRUNE, SHEET, SWEEP, WRITING, Action
+from lora_tui.tui.actions import CONFLICTS, PRUNE, SHEET, SWEEP, WRITING, Action, keys_of
 
 
 def _quiet(name: str, keys: tuple[str, ...], title: str, help_: str) -> Action:
@@ -161,7 +161,7 @@ OVER_ACTIONS: tuple[Action, ...] = (
     _over(WRITING, "save", ("ctrl+s", "ctrl+o"), N_("save"), N_("The text as it stands here becomes the caption.")),
     _over(WRITING, "save-next", ("ctrl+n",), N_("save, next"), N_("The same, and on to the next image's caption.")),
     _over(WRITING, "leave", ("escape",), N_("leave it"), N_("Back to the tags; the caption stays as it was.")),
-    _over(WRITING, "keys", ("f1",), N_("keys"), N_("All keys, searchable.")),
+    *keys_of(WRITING, "f1"),
 )
 """What can be done in what lies over the tag editor: prune assistant, edits that wait, review sweep, contact sheet,
 the field in which a caption is written."""
