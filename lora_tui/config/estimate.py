@@ -245,7 +245,7 @@ def _file_bytes(path: Path | None) -> int:
 def _cached_texts(config: Config, data: DataPlan) -> int:
     """Embeddings of captions, but for those of encoders that learn."""
     captions = config.captions
-    variants = captions.variants * (2 if captions.tag_warmup else 1) if captions.varied else 1
+    variants = captions.variants * (2 if captions.tag_warmup else 1) if config.varies_captions else 1
     return variants * sum(caption_bytes(config, tokens) for tokens in t5_tokens(config, data))
 
 

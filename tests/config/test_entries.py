@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lora_tui.captions.as_trained import rules_for, words_for
 from lora_tui.config.entries import dataset_at, settings_of
 from lora_tui.config.plan import arithmetic_text
+from lora_tui.config.schema import DatasetEntry
 from lora_tui.config.validate import check_config
 from lora_tui.dataset.batches import Item
 from lora_tui.dataset.scan import DatasetImage
@@ -50,6 +51,21 @@ def test_what_a_folder_says_holds_for_it_alone():
     assert (rules.prefix, rules.suffix) == ("photo,", ", end")
     assert (rules.tag_dropout, rules.missing, own.weight) == (0.25, "a {folder}", 0.5)
     assert rules_for(config, 0) == rules_for(config)
+
+
+def test_a_folder_that_is_varied_gives_general_settings_an_effect():
+    config = config_with(captions={"keep_tokens": 1, "variants": 8}, network={"text_encoder": False})
+    fields = ("captions.keep_tokens", "captions.variants")
+
+    def idle() -> set[str]:
+        found = (finding.field for finding in check_config(config) if finding.code == "config.no_effect")
+        return {field for field in found if field in fields}
+
+    assert idle() == set(fields)
+    config.datasets = [DatasetEntry(path="/a", shuffle="on")]
+    assert idle() == set()
+    config.datasets = [DatasetEntry(path="/a", tag_dropout=0.2)]
+    assert idle() == set()
 
 
 def test_images_without_a_caption_take_the_words_of_their_folder_as_in_sd_scripts():

@@ -203,6 +203,22 @@ def test_timesteps_cover_their_range_evenly() -> None:
     assert objective.as_tensor(objective.levels(4)).dtype == torch.long
 
 
+@pytest.mark.parametrize("kind", ["sigmoid", "content", "style"])
+def test_timesteps_are_drawn_where_they_are_wanted(kind: str) -> None:
+    """ai-toolkit takes a cubed even number as the index of a falling schedule for content, one less it for style."""
+    objective = _epsilon(timesteps=kind, min_timestep=100, max_timestep=900)
+    for seed in range(200):
+        even = float(torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+        normal = torch.randn((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        share = {"sigmoid": float(torch.sigmoid(normal)), "content": 1 - even**3, "style": 1 - (1 - even**3)}[kind]
+        drawn = objective.draw(torch.Generator().manual_seed(seed), 64, 64)
+        assert 100 <= drawn < 900
+        assert drawn == pytest.approx(100 + 800 * share, abs=1)
+    assert objective.levels(4) == [200, 400, 600, 800]
+    told = noise_metadata(Scheduled(), NoiseSection(timesteps=kind))  # type: ignore[arg-type]
+    assert told["ss_timestep_distribution"] == kind
+
+
 def test_noise_is_standard_normal_and_the_offset_shifts_channels() -> None:
     noise = fixed_noise((4, 64, 64), "x")
     assert noise.mean().item() == pytest.approx(0, abs=0.05)

@@ -99,7 +99,7 @@ class CaptionSection(Section):
         ge=0,
         le=255,
         when=Rule(
-            lambda c: c.captions.shuffle or c.captions.tag_dropout > 0 or c.captions.tag_warmup > 0,
+            lambda c: c.captions.shuffle or c.captions.tag_dropout > 0 or c.captions.tag_warmup > 0 or c.folders_vary,
             N_("tags are shuffled, dropped or warmed up"),
         ),
         peers=("keep_tokens",),
@@ -215,7 +215,7 @@ class CaptionSection(Section):
         le=1000,
         expert=True,
         when=Rule(
-            lambda c: c.captions.varied and c.keeps_text,
+            lambda c: c.varies_captions and c.keeps_text,
             N_("captions are varied and the text encoder is not trained"),
         ),
     )

@@ -46,6 +46,16 @@ class Config(Section):
     saving: SavingSection = option(None, N_("Saving"), "", factory=SavingSection)
 
     @property
+    def folders_vary(self) -> bool:
+        """Whether the tags of a folder are shuffled or dropped by settings of its own."""
+        return any(entry.shuffle == "on" or entry.tag_dropout > 0 for entry in self.datasets)
+
+    @property
+    def varies_captions(self) -> bool:
+        """Whether some image may have another caption each time."""
+        return self.captions.varied or self.folders_vary
+
+    @property
     def keeps_text(self) -> bool:
         """Whether embeddings of captions are kept: of all text encoders, or of T5, which never learns."""
         return not self.network.text_encoder or self.model.family in WITH_T5

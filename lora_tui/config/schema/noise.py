@@ -136,6 +136,17 @@ class NoiseSection(Section):
             N_("the base model predicts velocity and zero-terminal SNR is not off"),
         ),
     )
+    timesteps: Literal["uniform", "sigmoid", "content", "style"] = option(
+        "uniform",
+        N_("timesteps"),
+        N_(
+            "How timesteps are drawn. uniform has all alike, as the base model learned; sigmoid favours the middle, "
+            "content those of much noise, where composition is decided, style those of little, where texture is."
+        ),
+        expert=True,
+        families=_UNETS,
+        peers=("content_or_style", "timestep_distribution"),
+    )
     flow_sampling: Literal["sigmoid", "uniform", "logit_normal", "mode"] = option(
         "sigmoid",
         N_("noise levels"),

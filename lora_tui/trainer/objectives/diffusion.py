@@ -17,6 +17,7 @@ from lora_tui.config.schema import NoiseSection
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
 from lora_tui.text import _
+from lora_tui.trainer.objectives.flow import sigmoid
 from lora_tui.trainer.objectives.tables import ZERO_TERMINAL, alphas_cumprod, schedule_for, snr
 from lora_tui.trainer.objectives.weights import (
     debiased_weights,
@@ -27,8 +28,20 @@ from lora_tui.trainer.objectives.weights import (
 )
 
 
+def share_of(generator: torch.Generator, kind: str) -> float:
+    """Where in the range of timesteps one is drawn, 0 (no noise) to 1.
+
+    ``sigmoid`` of a normal number; ``content`` and ``style`` as ai-toolkit's ``content_or_style``, which cubes an even
+    number counted from either end.
+    """
+    if kind == "sigmoid":
+        return sigmoid(float(torch.randn((), generator=generator, dtype=torch.float64)))
+    even = float(torch.rand((), generator=generator, dtype=torch.float64))
+    return 1.0 - even**3 if kind == "content" else even**3
+
+
 class Diffusion:
-    """See :class:`lora_tui.trainer.objectives.objective.Objective`; timesteps are whole numbers, drawn uniformly.
+    """See :class:`lora_tui.trainer.objectives.objective.Objective`; timesteps are whole numbers.
 
     What is predicted is the model's word: ``epsilon`` or ``v_prediction``.
     """
@@ -56,7 +69,10 @@ class Diffusion:
         self._section = section
 
     def draw(self, generator: torch.Generator, width: int, height: int) -> float:
-        return int(torch.randint(*self._range, (1,), generator=generator))
+        lowest, highest = self._range
+        if self._section.timesteps == "uniform":
+            return int(torch.randint(lowest, highest, (1,), generator=generator))
+        return min(lowest + int(share_of(generator, self._section.timesteps) * (highest - lowest)), highest - 1)
 
     def levels(self, count: int) -> list[float]:
         lowest, highest = self._range

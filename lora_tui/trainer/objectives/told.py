@@ -33,6 +33,7 @@ def noise_metadata(model: Model, section: NoiseSection) -> dict[str, Any]:
         "ss_ip_noise_gamma": section.ip_noise_gamma or None,
         "ss_ip_noise_gamma_random_strength": extra and section.ip_noise_random,
         **(_flow(section) if model.prediction == "flow" else {}),
+        "ss_timestep_distribution": None if section.timesteps == "uniform" else section.timesteps,
         "ss_min_timestep": section.min_timestep or None,
         "ss_max_timestep": None if section.max_timestep == 1000 else section.max_timestep,
     }
