@@ -18,9 +18,12 @@ from lora_tui.config.load import parse_config
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
-from lora_tui.families import check_model, open_model
+from lora_tui.families import check_model, open_model, part_flaws
 from lora_tui.families.flux.model_file import original_to_diffusers
 from lora_tui.families.protocol import Framing
+from lora_tui.families.sd15.facts import FACTS as SD15
+from lora_tui.families.unet.layout import file_name
+from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.names.flux_original import LAST_MODULATION, layer_of, original_names, split_name
 
 TEXT = "a photo of a cat, red hat"
@@ -250,3 +253,78 @@ def test_a_check_says_what_the_family_and_its_names_do_not_go_with(folder: Path,
     found = {finding.field: finding.code for finding in check_config(config)}
     assert found["network.type"] == "network.no_convolutions"
     assert found["saving.layout"] == "saving.dora_layout"
+
+
+def as_published(vae: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A VAE's tensors as ``ae.safetensors`` has them: the names of its makers, attention as 1x1 convolutions."""
+    found = {}
+    for name, tensor in vae.items():
+        attention = ".attentions.0." in name and name.endswith(".weight") and tensor.dim() == 2
+        published = file_name(SD15, "vae", name).removeprefix("first_stage_model.")
+        found[published] = (tensor[:, :, None, None] if attention else tensor).contiguous()
+    return found
+
+
+def test_the_file_that_comfyui_ships_holds_all_parts_in_8_bits(
+    folder: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """flux1-dev-fp8.safetensors: everything below its prefix, numbers of 8 bits without factors, ae as published."""
+    prefixes = {"clip_l": "text_encoders.clip_l.transformer.", "t5xxl": "text_encoders.t5xxl.transformer.", "vae": ""}
+    vae = as_published(load_file(files["vae"]))
+    assert {"encoder.down.0.block.0.conv1.weight", "decoder.mid.attn_1.q.weight"} <= vae.keys()
+    whole = {f"vae.{name}": tensor for name, tensor in vae.items()}
+    for part in ("clip_l", "t5xxl", "transformer"):
+        kind = torch.float16 if part == "clip_l" else torch.float8_e4m3fn
+        prefix = prefixes.get(part, "model.diffusion_model.")
+        whole |= {prefix + name: tensor.to(kind) for name, tensor in load_file(files[part]).items()}
+    whole |= {f"text_encoders.{part}.logit_scale": torch.ones(()) for part in ("clip_l", "t5xxl")}
+    path = tmp_path / "flux1-dev-fp8.safetensors"
+    save_file(whole, path)
+    assert (identify_model(path).family, identify_model(path).kind) == ("flux", "checkpoint")
+    check_model("flux", path)
+    model, reference = opened(path), opened(folder)
+    wanted = predicted(reference)
+    assert (predicted(model) - wanted).abs().mean() < 0.15 * wanted.abs().mean()
+    pixels, noise = torch.rand(1, 3, 64, 64) * 2 - 1, torch.zeros(1, 16, 8, 8)
+    assert torch.allclose(model.encode_image(pixels, noise), reference.encode_image(pixels, noise), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_parts_in_half_precision_are_the_same_but_for_rounding(
+    kind: torch.dtype, folder: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    halves = {}
+    for part in ("transformer", "clip_l", "t5xxl", "vae"):
+        halves[part] = tmp_path / f"{part}.safetensors"
+        save_file({name: tensor.to(kind) for name, tensor in load_file(files[part]).items()}, halves[part])
+    wanted, model = predicted(opened(folder)), opened(halves["transformer"], **separate(halves))
+    assert (predicted(model) - wanted).abs().mean() < 0.02 * wanted.abs().mean()
+
+
+def test_parts_of_other_models_are_refused_with_what_they_are(
+    folder: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    def told(part: str, tensors: dict[str, Tensor]) -> UserError:
+        path = tmp_path / f"{part}.safetensors"
+        save_file(tensors, path)
+        flaws = dict(part_flaws("flux", files["transformer"], {**separate_texts(files), part: str(path)}))
+        assert flaws.keys() == {part}
+        return flaws[part]
+
+    vae, t5 = load_file(files["vae"]), load_file(files["t5xxl"])
+    assert "4 channels" in told("vae", {**vae, "decoder.conv_in.weight": torch.zeros(32, 4, 3, 3)}).message
+    name = "encoder.block.0.layer.0.SelfAttention.q"
+    assert told("t5xxl", {**t5, f"{name}.weight.quant_map": torch.zeros(16)}).code == "model.packed"
+    wide = {key: torch.zeros(tensor.shape[0], 48) for key, tensor in t5.items() if key == "shared.weight"}
+    assert "48" in told("t5xxl", {**t5, **wide}).message
+    clip = load_file(files["clip_l"])
+    token = "text_model.embeddings.token_embedding.weight"
+    assert "80" in told("clip_l", {**clip, token: torch.zeros(len(clip[token]), 80)}).message
+    alone = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    with pytest.raises(UserError, match="diffusers' layout") as caught:
+        check_model("flux", alone)
+    assert "model_index.json" in caught.value.remedy
+
+
+def separate_texts(files: dict[str, Path]) -> dict[str, str]:
+    return {part: str(path) for part, path in separate(files).items()}

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.families.flux.facts import FACTS
-from lora_tui.families.flux.shape import PATCH, Shape, shape_of_folder, shape_of_tensors
+from lora_tui.families.flux.shape import PATCH, Shape, shape_of, shape_of_folder, shape_of_tensors
 from lora_tui.families.parts import need_tensors
 from lora_tui.families.separate import places
 from lora_tui.families.separate.places import Layout, Part, bare
 from lora_tui.families.source import Source
+from lora_tui.places import expand
 from lora_tui.text import _
 from lora_tui.weights.header.format import read_header
 from lora_tui.weights.names.flux_original import original_names
@@ -57,7 +58,14 @@ def check_vae(path: Path, *, allow_pickle: bool = False) -> None:
 
 def part_flaws(base: Path, named: Mapping[str, str]) -> list[tuple[str, UserError]]:
     """See :func:`lora_tui.families.part_flaws`."""
-    return places.part_flaws(LAYOUT, base, named)
+    found = places.part_flaws(LAYOUT, base, named)
+    wrong = {part for part, _flaw in found}
+    shape = shape_of(base, FACTS.full)
+    for part, width in (("clip_l", shape.pooled_width), ("t5xxl", shape.text_width)):
+        if named.get(part) and part not in wrong:
+            flaw = places.width_flaw(LAYOUT, part, expand(named[part]), width)
+            found += [(part, flaw)] if flaw else []
+    return found
 
 
 def _shape_of_folder(folder: Path, own_vae: bool) -> Shape:
@@ -67,13 +75,7 @@ def _shape_of_folder(folder: Path, own_vae: bool) -> Shape:
 
 def _shape_of_file(path: Path) -> Shape:
     tensors = read_header(path).tensors
-    if any(name.endswith((".absmax", ".quant_map")) for name in tensors):
-        raise UserError(
-            _("its weights are packed into 4 bits by bitsandbytes, which is not read here."),
-            place=str(path),
-            remedy=_("Use the model in bf16 or fp8; memory.base_weights packs it here."),
-            code="model.packed",
-        )
+    places.refuse_other_layouts(tensors, path)
     shapes = {bare(name): info.shape for name, info in tensors.items()}
     try:
         shape = shape_of_tensors(shapes, FACTS.full)

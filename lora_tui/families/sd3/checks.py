@@ -16,6 +16,7 @@ from lora_tui.families.source import Source
 from lora_tui.families.unet.encoders import EXCLAMATION, Encoder
 from lora_tui.places import expand
 from lora_tui.text import _
+from lora_tui.weights.header.format import read_header
 from lora_tui.weights.names.sd3_original import original_names
 
 ENCODER_L = Encoder(prefix="", reads="before_last", pooled=True)
@@ -106,7 +107,9 @@ def _width(name: str, place: Place) -> int:
 
 
 def _shape_of_file(path: Path) -> Shape:
-    shapes = places.bare_shapes(path)
+    tensors = read_header(path).tensors
+    places.refuse_other_layouts(tensors, path)
+    shapes = {places.bare(name): info.shape for name, info in tensors.items()}
     try:
         shape = shape_of_tensors(shapes, FACTS.full)
     except (KeyError, IndexError, ValueError) as error:

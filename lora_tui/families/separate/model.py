@@ -14,10 +14,10 @@ from transformers import CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
 from lora_tui.errors import UserError
 from lora_tui.families.loading import module_of_file, module_of_folder, write_configs
-from lora_tui.families.parts import DIFFUSERS_STEM, deciding_files, weights_of
+from lora_tui.families.parts import DIFFUSERS_STEM, deciding_files, is_weight, weights_of
 from lora_tui.families.separate.places import Layout, Part, Place, encoder_at, header_shapes
 from lora_tui.families.separate.shapes import t5_shape, vae_config
-from lora_tui.families.state_dicts import load_exactly, read_tensors
+from lora_tui.families.state_dicts import load_exactly, read_tensors, scaled
 from lora_tui.families.unet.model_text import encoder_class, encoder_of_file
 from lora_tui.families.unet.particulars import TOKENIZER
 from lora_tui.families.unet.shape import vae_channels
@@ -25,10 +25,6 @@ from lora_tui.places import is_folder
 from lora_tui.text import _
 
 T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
-#: What files with scaled weights call the factor of the layer's weight: ComfyUI's two ways.
-SCALES = (".scale_weight", ".weight_scale")
-#: Tensors that say how weights are stored or what activations are scaled by; no weights themselves.
-REMARKS = ("scaled_fp8", "comfy_quant", "scale_input", "input_scale")
 
 
 def load_clip(part: Part, place: Place, dtype: torch.dtype) -> nn.Module:
@@ -136,22 +132,6 @@ def in_dtype(place: Place, dtype: torch.dtype) -> dict[str, Tensor]:
     """The weights at ``place`` under their names in the file, in ``dtype``; numbers with a factor multiplied by it."""
     tensors = read_tensors(place.path, prefix=place.prefix)
     return {name: scaled(tensors, name, dtype) for name in tensors if is_weight(name)}
-
-
-def scaled(tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> Tensor:
-    """The weight called ``name`` in ``dtype``, multiplied by its factor where the file has one for it."""
-    tensor, layer = tensors[name], name.removesuffix(".weight")
-    factor = next((tensors[layer + ending] for ending in SCALES if layer + ending in tensors), None)
-    if factor is None or not name.endswith(".weight"):
-        return tensor.to(dtype)
-    factor = factor.float()
-    factor = factor.reshape(-1, *[1] * (tensor.dim() - 1)) if factor.numel() > 1 else factor
-    return (tensor.float() * factor).to(dtype)
-
-
-def is_weight(name: str) -> bool:
-    """Whether the tensor called ``name`` is one of the network's, rather than a remark on how they are stored."""
-    return not name.endswith((*SCALES, *REMARKS))
 
 
 def _beside(place: Place, name: str) -> Path | None:

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lora_tui.errors import UserError
-from lora_tui.families.separate.model import is_weight, scaled
+from lora_tui.families.parts import incomplete, is_weight
 from lora_tui.families.separate.places import bare
-from lora_tui.families.state_dicts import incomplete
+from lora_tui.families.state_dicts import scaled
 from lora_tui.text import _, plain
 
 #: Gives the tensors of diffusers that an original one holds, by its name; a KeyError where the network has none such.

@@ -6,24 +6,34 @@ encoders and the VAE, too; what it lacks is named by settings of its own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from lora_tui.errors import UserError
-from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM, need, tensors_of, weights_of
+from lora_tui.families.parts import (
+    DIFFUSERS_STEM,
+    TRANSFORMERS_STEM,
+    need,
+    refuse_packed,
+    tensors_of,
+    weights_of,
+)
 from lora_tui.families.separate.shapes import t5_shape
 from lora_tui.families.source import Source
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.shape import vae_channels
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
-from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.format import TensorInfo, read_header
 from lora_tui.weights.header.models import identify_model
 
 T = TypeVar("T")
 
+LATENT_CHANNELS = 16
+"""Of the VAEs of all families whose parts lie in separate files."""
 #: What files for ComfyUI put before the names of the transformer.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 #: kind of a part -> tensors, any of which tells that it is there
@@ -172,8 +182,13 @@ def check_part(layout: Layout, name: str, path: Path) -> None:
     part, place = layout[name], named_place(layout, name, path)
     if place.is_folder:
         tensors_of(weights_of(place.path.parent, place.path.name, part.stem), place.path.parent)
+        if part.kind == "vae":
+            config = told_by_configs(place.path, lambda: json.loads((place.path / "config.json").read_bytes()))
+            _check_latents(config.get("latent_channels", LATENT_CHANNELS), place.path)
         return
-    shapes = header_shapes(place.path)
+    tensors = read_header(place.path).tensors
+    refuse_packed(tensors, str(path))
+    shapes = {one: info.shape for one, info in tensors.items()}
     try:
         if part.kind == "clip":
             encoder_at(part, place).shape_of(shapes)
@@ -181,8 +196,37 @@ def check_part(layout: Layout, name: str, path: Path) -> None:
             t5_shape(shapes, place.prefix)
         else:
             vae_channels(shapes, place.prefix)
+            _check_latents(shapes[place.prefix + "decoder.conv_in.weight"][1], path)
     except (KeyError, IndexError, ValueError) as error:
         raise part_missing(part.title, str(error.args[0]), path) from None
+
+
+def _check_latents(channels: int, path: Path) -> None:
+    if channels != LATENT_CHANNELS:
+        raise UserError(
+            _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
+                name=plain(path.name), channels=plain(str(channels), limit=20), wanted=LATENT_CHANNELS
+            ),
+            place=str(path),
+            remedy=_("Choose the VAE that the model was published with (ae.safetensors for FLUX.1)."),
+            code="model.vae_family",
+        )
+
+
+def refuse_other_layouts(tensors: Mapping[str, TensorInfo], path: Path) -> None:
+    """Refuse a single file whose weights are packed in a way that is not read, or which has diffusers' names.
+
+    Raises:
+        UserError: ``model.packed`` or ``model.part``.
+    """
+    refuse_packed(tensors, str(path))
+    if any(bare(name).startswith(("transformer_blocks.", "single_transformer_blocks.")) for name in tensors):
+        raise UserError(
+            _("{name} is the transformer of a folder in diffusers' layout, on its own.").format(name=plain(path.name)),
+            place=str(path),
+            remedy=_("Choose the whole folder, which has model_index.json, or the file that its makers published."),
+            code="model.part",
+        )
 
 
 def part_missing(title: str, name: str, path: Path) -> UserError:
@@ -208,6 +252,31 @@ def part_flaws(layout: Layout, base: Path, named: Mapping[str, str]) -> list[tup
         except UserError as flaw:
             found.append((part, flaw))
     return found
+
+
+def width_flaw(layout: Layout, name: str, path: Path, wanted: int) -> UserError | None:
+    """What is wrong with a text encoder at ``path`` for a transformer that reads features ``wanted`` wide."""
+    part, place = layout[name], named_place(layout, name, path)
+    try:
+        if place.is_folder:
+            config = json.loads((place.path / "config.json").read_bytes())
+            width = int(config["d_model" if part.kind == "t5" else "hidden_size"])
+        elif part.kind == "t5":
+            width = t5_shape(header_shapes(place.path), place.prefix).width
+        else:
+            width = encoder_at(part, place).shape_of(header_shapes(place.path)).width
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # said already, or nothing to be told by
+    if width == wanted:
+        return None
+    return UserError(
+        _("{name} is another encoder than {part}: its features are {width} wide, and the base reads {wanted}.").format(
+            name=plain(path.name), part=part.title, width=width, wanted=wanted
+        ),
+        place=f"model.{name}",
+        remedy=_("Choose the file that the model was published with."),
+        code="model.part",
+    )
 
 
 def check_kind(source: Source, family: str, title: str) -> None:
