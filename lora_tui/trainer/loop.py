@@ -166,7 +166,8 @@ class Loop:
         count = min(self.plan.accumulation, self.plan.batches_per_epoch - self.position.batch)
         self.concert.meet()
         undo = Undo(self.trainee, session.device, risky=ladder.risky)
-        take = partial(self._take, batches, [], count, undo)
+        taken: list[Prepared] = []
+        take = partial(self._take, batches, taken, count, undo)
         try:
             step = self.position.step + 1
             images, loss, update = ladder.attempt(
@@ -191,6 +192,7 @@ class Loop:
             **session.memory(),
         }
         if update is not None:
+            self.lost.expect(self.position.step, [name for batch in taken for name in batch.names])
             self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate)
 
     def _take(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lora_tui.errors import UserError
-from lora_tui.text import _
+from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.session import Session
+
+NAMED = 4  # images that are named; of more than these the others are counted
 
 
 class LostUpdates:
-    """Follows updates that NaN or Inf turned into nothing."""
+    """Follows updates that NaN or Inf turned into nothing: the weights stay as they were before."""
 
     MOST = 25  # in a row before the run gives up
 
@@ -17,6 +21,12 @@ class LostUpdates:
         self._session = session
         self._expected = expected
         self._row = 0
+        self._shown: dict[int, Sequence[str]] = {}  # images by step, for as long as its numbers are on their way
+        self._suspects: set[str] | None = None  # images that were in every update of the row
+
+    def expect(self, step: int, images: Sequence[str]) -> None:
+        """The numbers of ``step``, which learned from these ``images``, will come."""
+        self._shown[step] = images
 
     def note(self, step: int, *, skipped: bool) -> None:
         """The update of ``step`` was taken, or ``skipped``.
@@ -24,14 +34,40 @@ class LostUpdates:
         Raises:
             UserError: too many were lost in a row (``nan``).
         """
-        self._row = self._row + 1 if skipped else 0
+        images = self._shown.pop(step, ())
+        if not skipped:
+            self._row, self._suspects = 0, None
+            return
+        self._row += 1
+        self._suspects = set(images) if self._suspects is None else self._suspects & set(images)
         if self._row == 1 and not self._expected:
-            text = _("the update of step {step} had NaN or Inf in it and was left out.").format(step=step)
-            self._session.warn("nan", text)
+            text = _("the update of step {step} had NaN or Inf in it and was left out. It learned from {images}.")
+            self._session.warn(
+                "nan",
+                text.format(step=step, images=_named(images)),
+                _("If it is always the same image, look at it; if it comes often, lower the learning rate."),
+            )
         if self._row >= self.MOST:
+            text = _("{count} updates in a row were NaN or Inf, up to step {step}, which learned from {images}.")
             raise UserError(
-                _("{count} updates in a row were NaN or Inf, up to step {step}.").format(count=self._row, step=step),
+                text.format(count=self._row, step=step, images=_named(images)),
                 place="learning",
-                remedy=_("Lower the learning rate, or use bf16 or fp32. The last good state is kept."),
+                remedy=self._remedy(),
                 code="nan",
             )
+
+    def _remedy(self) -> str:
+        if self._suspects and len(self._suspects) == 1 and self._row > 1:
+            text = _("{image} was in all of them: look at it and its mask, or leave it out.")
+            first = text.format(image=plain(next(iter(self._suspects))))
+            return f"{first} {_('The last good state is kept.')}"
+        return _("Lower the learning rate, or use bf16 or fp32. The last good state is kept.")
+
+
+def _named(images: Sequence[str]) -> str:
+    """The first of ``images`` and how many more there are."""
+    different = [plain(name) for name in dict.fromkeys(images)]
+    shown, more = ", ".join(different[:NAMED]), len(different) - NAMED
+    if more <= 0:
+        return shown or _("images of another process")
+    return ngettext("{names} and {count} more", "{names} and {count} more", more).format(names=shown, count=more)

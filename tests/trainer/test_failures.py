@@ -88,6 +88,63 @@ def test_a_run_that_learns_only_nan_stops_and_says_why(base: Path, data: Path, t
     assert "learning rate" in caught.value.remedy
 
 
+def test_nan_in_a_model_of_flow_names_step_and_images_and_leaves_the_last_state_whole(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From some step on one image's latents are NaN, as from a VAE that overflowed: no weight is touched by it."""
+    from safetensors.torch import load
+
+    from lora_tui.bench.flux_model import write_flux_model
+    from lora_tui.trainer.lost_updates import LostUpdates
+    from lora_tui.trainer.state import states
+    from lora_tui.trainer.step import StepFunction
+
+    config = micro_config(
+        write_flux_model(tmp_path / "flux"), draw_dataset(tmp_path / "images", 4), samples=[],
+        model={"family": "flux"}, captions={"t5_tokens": 128}, data={"bucket_step": 16, "buckets": False},
+        network={"text_encoder": False}, steps={"epochs": 20, "batch_size": 2}, validation={"mode": "off"},
+        saving={"state_every_steps": 3},
+    )  # fmt: skip
+    losses = StepFunction.losses
+    bad = "002.png"
+    monkeypatch.setattr(
+        StepFunction,
+        "losses",
+        lambda step, batch: losses(step, batch) * (float("nan") if bad in batch.names else 1.0),
+    )
+    monkeypatch.setattr(LostUpdates, "MOST", 1)
+    run = new_run(tmp_path / "runs", config)
+    with pytest.raises(UserError, match=r"up to step \d+, which learned from .*002\.png") as caught:
+        live_here(run)
+    assert caught.value.code == "nan" and "The last good state is kept." in caught.value.remedy
+    warned = next(event for event in events(run, "warning") if event["code"] == "nan")
+    assert bad in warned["message"]
+    lost = next(event["step"] for event in events(run, "step") if event["loss"] == "nan")
+    assert f"step {lost}" in warned["message"]
+    for state in states(run.state_dir):
+        tensors = load((state / "adapter.safetensors").read_bytes())
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_an_image_that_is_in_all_lost_updates_is_accused(tmp_path: Path) -> None:
+    from lora_tui.trainer.lost_updates import LostUpdates
+
+    warned: list[str] = []
+
+    class Voice:
+        def warn(self, _code: str, message: str, _remedy: str = "") -> None:
+            warned.append(message)
+
+    lost = LostUpdates(Voice(), expected=False)  # type: ignore[arg-type]
+    for step in range(1, LostUpdates.MOST + 1):
+        lost.expect(step, ["bad.png", f"{step}.png", *(f"{step}-{n}.png" for n in range(9))])
+    with pytest.raises(UserError) as caught:
+        for step in range(1, LostUpdates.MOST + 1):
+            lost.note(step, skipped=True)
+    assert caught.value.remedy.startswith("bad.png was in all of them")
+    assert len(warned) == 1 and "step 1" in warned[0] and "and 7 more" in warned[0]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MB."""

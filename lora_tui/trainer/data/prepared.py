@@ -34,18 +34,19 @@ class Prepared:
             [batch] where images count differently. All but timesteps are float32.
         conditioning: what the network is told: of the pictures, and cached embeddings of the captions.
         tokens: of the captions, for text encoders that work in the step; else empty.
+        names: of the images, as their dataset has them.
     """
 
     images: int = 0
     inputs: Tensors = field(default_factory=dict)
     conditioning: Tensors = field(default_factory=dict)
     tokens: Tensors = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     def pinned(self, device: torch.device) -> Prepared:
         """The same in memory from which copies to ``device`` do not wait."""
-        return Prepared(
-            self.images, *(pinned(tensors, device) for tensors in (self.inputs, self.conditioning, self.tokens))
-        )
+        inputs, conditioning, tokens = (pinned(each, device) for each in (self.inputs, self.conditioning, self.tokens))
+        return Prepared(self.images, inputs, conditioning, tokens, self.names)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ class Preparation:
         if self.texts is not None:
             tokens = {name: tokens[name] for name in self.texts.live}
             conditioning |= batch_of([self.texts.get(text) for text in texts])
-        return Prepared(len(items), inputs, conditioning, tokens)
+        names = tuple(self.plan.train[item.index].image.relative for item in items)
+        return Prepared(len(items), inputs, conditioning, tokens, names)
 
     def _uid(self, item: Item) -> str:
         return self.plan.train[item.index].image.uid

@@ -22,4 +22,5 @@ def parts_of(batch: Prepared, at_once: int) -> Iterator[tuple[Prepared, Share]]:
         def cut(tensors: Tensors, rows: slice = slice(share.start, share.stop)) -> Tensors:
             return {name: tensor[rows] for name, tensor in tensors.items()}
 
-        yield Prepared(share.images, cut(batch.inputs), cut(batch.conditioning), cut(batch.tokens)), share
+        rest = cut(batch.inputs), cut(batch.conditioning), cut(batch.tokens), batch.names[start : share.stop]
+        yield Prepared(share.images, *rest), share
