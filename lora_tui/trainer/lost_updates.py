@@ -58,9 +58,10 @@ class LostUpdates:
 
     def _remedy(self) -> str:
         if self._suspects and len(self._suspects) == 1 and self._row > 1:
-            text = _("{image} was in all of them: look at it and its mask, or leave it out.")
-            first = text.format(image=plain(next(iter(self._suspects))))
-            return f"{first} {_('The last good state is kept.')}"
+            text = _(
+                "{image} was in all of them: look at it and its mask, or leave it out. The last good state is kept."
+            )
+            return text.format(image=plain(next(iter(self._suspects))))
         return _("Lower the learning rate, or use bf16 or fp32. The last good state is kept.")
 
 
