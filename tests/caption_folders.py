@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lora_tui.captions.corpus import Corpus
+from lora_tui.captions.index import Index
 from lora_tui.captions.language import parse_operation
 from lora_tui.captions.operations.base import Context
 from lora_tui.captions.profile import OURS, Profile
@@ -57,3 +58,12 @@ def edit_and_say(folder: str, operation: str, said: object) -> None:
     session.apply(found, "victim")
     session.close()
     said.send("done")  # type: ignore[attr-defined]
+
+
+def assert_memory_is_disk(corpus: Corpus) -> None:
+    """What a corpus says of its captions, and the index of its tags, are what lies on disk."""
+    counted = Index()
+    for entry in corpus.entries:
+        assert entry.raw == (entry.caption.read_bytes() if entry.caption.exists() else None)
+        counted.add(entry.number, entry.tags)
+    assert counted.counts() == corpus.index.counts()

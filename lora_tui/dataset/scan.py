@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -157,6 +158,7 @@ def scan_folder(
     problems: list[Problem] = []
     pictures: list[str] = []
     endings, verdicts, seen = with_dots(extensions), Verdicts(), 0
+    finished = partial(_finished, folder, pictures, images, excluded, problems)
     for found in walk(folder, repeats, problems):
         names = frozenset(found.files)
         for name in found.files:
@@ -169,11 +171,11 @@ def scan_folder(
                 continue
             if seen % 64 == 0:
                 if should_stop is not None and should_stop():
-                    return _finished(folder, pictures, images, excluded, problems, complete=False)
+                    return finished(complete=False)
                 if on_progress is not None:
                     on_progress(seen)
                 if on_early is not None and seen in EARLY:
-                    on_early(_finished(folder, pictures, list(images), list(excluded), list(problems), complete=False))
+                    on_early(finished(complete=False))
             seen += 1
             path = found.path / name
             pictures.append(found.relative + clean(name))
@@ -188,7 +190,7 @@ def scan_folder(
                 images.append(_cropped(image, found.notes, problems) if found.notes else image)
     if on_progress is not None:
         on_progress(seen)
-    return _finished(folder, pictures, images, excluded, problems)
+    return finished()
 
 
 def _sound(path: Path, verdicts: Verdicts, problems: list[Problem]) -> ImageFacts | None:
@@ -271,9 +273,12 @@ def _finished(
     *,
     complete: bool = True,
 ) -> Scan:
+    """What was found, in order; what it is made of stays as it is."""
     images, masks = _without_masks(pictures, images)
-    for some in (images, excluded):
-        some.sort(key=lambda image: (image.dataset, natural_key(image.relative)))
+    images, excluded = (
+        sorted(some, key=lambda image: (image.dataset, natural_key(image.relative))) for some in (images, excluded)
+    )
+    problems = list(problems)
     if masks:
         text = ngettext(
             "{number} picture is the mask of an image and is not trained as one.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,17 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def prepare(source: Path, destination: Path, *, workers: int = 1, **options: Any) -> Outcome:
     return carry_out(make_plan(source, Options(**options)), destination, workers=workers)
+
+
+def report(destination: Path) -> dict[str, Any]:
+    """What a preparation says that it did."""
+    found: dict[str, Any] = json.loads((destination / ".lora-tui" / "prepare" / "report.json").read_text())
+    return found
+
+
+def rows(destination: Path) -> dict[str, dict[str, Any]]:
+    """The same, image by image."""
+    return {row["image"]: row for row in report(destination)["images"]}
 
 
 def display_p3() -> bytes:
