@@ -51,6 +51,18 @@ def resolve(base: str, *, parts: Sequence[str], place: str = "model.base", allow
     )
 
 
+def gguf_error(path: Path, place: str) -> UserError:
+    """The error for a model in llama.cpp's format."""
+    return UserError(
+        _(
+            "{name} is a GGUF file: its weights are packed for drawing alone, and no LoRA is trained on them here."
+        ).format(name=plain(path.name)),
+        place=place,
+        remedy=_("Use the model as .safetensors in bf16, fp16 or fp8; memory.base_weights packs it here."),
+        code="model.gguf",
+    )
+
+
 def _folder(path: Path, place: str) -> Source:
     if (path / "model_index.json").is_file():
         return Source("folder", path)
@@ -69,6 +81,8 @@ def _file(path: Path, place: str, allow_pickle: bool) -> Source:
         if allow_pickle:
             return Source("pickle", path)
         raise pickle_error(path, place, code="model.pickle", setting="model.allow_pickle")
+    if path.suffix.lower() == ".gguf":
+        raise gguf_error(path, place)
     raise UserError(
         _("{name} is no model file that can be read here.").format(name=plain(path.name)),
         place=place,

@@ -205,6 +205,49 @@ def test_a_lora_in_place_of_the_base_model_is_an_error(ready, tmp_path):
 
 
 UNET = "model.diffusion_model."
+#: what is given as the base model -> tensors that tell it, and the code of what is said
+OTHERS = {
+    "a VAE": ({"decoder.conv_in.weight": [8, 4, 3, 3], "encoder.conv_in.weight": [8, 3, 3, 3]}, "model.is_vae"),
+    "the VAE of FLUX": ({"decoder.conv_in.weight": [8, 16, 3, 3]}, "model.is_vae"),
+    "CLIP": ({"text_model.embeddings.token_embedding.weight": [8, 4]}, "model.is_text_encoder"),
+    "T5": ({"encoder.block.0.layer.0.SelfAttention.q.weight": [8, 4]}, "model.is_text_encoder"),
+    "a ControlNet": ({"control_model.input_blocks.0.0.weight": [8, 4, 3, 3]}, "model.is_controlnet"),
+    "an embedding": ({"emb_params": [4, 768]}, "model.is_embedding"),
+    "FLUX": ({"double_blocks.0.img_attn.qkv.weight": [12, 4]}, "model.family"),
+    "an LCM": (
+        {
+            f"{UNET}input_blocks.0.0.weight": [8, 4, 3, 3],
+            f"{UNET}time_embed.cond_proj.weight": [8, 4],
+            "cond_stage_model.transformer.weight": [8],
+        },
+        "model.special",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_other_files_are_told_from_their_headers(ready, tmp_path, what):
+    tensors, code = OTHERS[what]
+    ready["model"] = {"base": safetensors(tmp_path / "model.safetensors", tensors)}
+    (told,) = (finding for finding in check_config(config_with(**ready)) if finding.field == "model.base")
+    assert (told.code, told.severity) == (code, "error")
+    assert told.remedy
+
+
+def test_a_gguf_file_is_told_as_one(ready, tmp_path):
+    (tmp_path / "flux1-dev-Q4_K_S.gguf").write_bytes(b"GGUF" + bytes(100))
+    ready["model"] = {"base": str(tmp_path / "flux1-dev-Q4_K_S.gguf"), "family": "flux"}
+    told = {finding.code: finding for finding in check_config(config_with(**ready))}
+    assert "memory.base_weights" in told["model.gguf"].remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "distilled"),
+    [("sd_xl_turbo_1.0", True), ("DreamShaperXL-Lightning", True), ("hyperreal", False), ("LCMmix", False)],
+)
+def test_a_name_that_tells_of_few_steps_is_a_warning(ready, tmp_path, name, distilled):
+    ready["model"] = {"base": str(write_checkpoint(tmp_path / f"{name}.safetensors"))}
+    assert ("model.distilled" in codes(config_with(**ready))) == distilled
 
 
 def checkpoint(path: Path, *, text: str, channels: int = 4) -> str:

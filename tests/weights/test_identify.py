@@ -114,6 +114,8 @@ def test_a_single_file_is_known_by_its_header(tmp_path: Path, what: str) -> None
 def test_what_is_special_is_said(tmp_path: Path) -> None:
     assert "inpainting" in identify_model(model(tmp_path / "a", FILES["SD1.5 for inpainting"][0])).detail
     assert identify_model(model(tmp_path / "b", SD1)).detail == ""
+    guided = {**SD1, f"{UNET}time_embed.cond_proj.weight": (32, 8)}
+    assert "LCM" in identify_model(model(tmp_path / "c", guided)).detail
 
 
 def test_the_shipped_configuration_is_a_diffusers_folder_of_sd15() -> None:

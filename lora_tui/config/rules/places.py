@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +16,16 @@ from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, check_model, check_vae, facts_for, part_flaws, told_prediction
 from lora_tui.families.hub import whole
 from lora_tui.families.parts import stamp
-from lora_tui.families.source import PICKLES
+from lora_tui.families.source import PICKLES, gguf_error
 from lora_tui.hub import is_offline
 from lora_tui.places import exists, expand, is_file, is_folder
 from lora_tui.text import N_, _, plain
 from lora_tui.weights.header.pickles import pickle_error
 
 Stamp = tuple[tuple[str, int, int], ...]
+#: Words in the names of models that were made to draw in few steps; a word is letters of one case, or capitalised.
+DISTILLED = frozenset({"turbo", "lightning", "lcm", "hyper", "schnell", "dmd"})
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 #: Kinds of files that are no base model of any family: code, what is said, what to do.
 OTHER_FILES = {
     "lora": (
@@ -44,11 +48,6 @@ OTHER_FILES = {
         "model.is_embedding",
         N_("{name} is a textual inversion, not a base model."),
         N_("Choose a {family} checkpoint."),
-    ),
-    "gguf": (
-        "model.gguf",
-        N_("{name} is a GGUF file: its weights are packed for drawing alone, and no LoRA is trained on them here."),
-        N_("Use the model as .safetensors in bf16, fp16 or fp8; memory.base_weights packs it here."),
     ),
 }
 
@@ -75,6 +74,7 @@ def base_model(config: Config) -> Iterator[Finding]:
     if path.suffix.lower() not in PICKLES:
         yield from _family(config, path)
         yield from _prediction(config, path)
+        yield from _distilled(config, path)
 
 
 def separate_vae(config: Config) -> Iterator[Finding]:
@@ -205,6 +205,8 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
         yield _unreadable("model.base", problem)
     elif kind == "pickle":
         yield _told("model.base", pickle_error(path, "model.base", code="model.pickle"))
+    elif kind == "gguf":
+        yield _told("model.base", gguf_error(path, "model.base"))
     elif kind in OTHER_FILES:
         code, what, remedy = OTHER_FILES[kind]
         yield error("model.base", _(what).format(name=name), _(remedy).format(family=wanted.title), code)
@@ -273,6 +275,19 @@ def _prediction(config: Config, path: Path) -> Iterator[Finding]:
             ),
             _("Set it back to auto, unless you know that the file is wrong."),
             "model.prediction_other",
+        )
+
+
+def _distilled(config: Config, path: Path) -> Iterator[Finding]:
+    """A model made for few steps, which only its name can tell: its layers are those of any other."""
+    name = _called(config, path)
+    words = {word.lower() for word in _WORDS.findall(name)}
+    if words & DISTILLED:
+        yield warning(
+            "model.base",
+            _("{name} seems to be distilled for few steps: what is learned on it fits it alone.").format(name=name),
+            _("Train on the model that it was made from; the LoRA then serves both."),
+            "model.distilled",
         )
 
 

@@ -241,6 +241,8 @@ def _check_folder(facts: UnetFacts, folder: Path, own_vae: bool, prediction: str
 def _check_topology(facts: UnetFacts, unet: Mapping[str, Any], folder: Path) -> Shape:
     """The family's shape with this UNet's depths; one that is built otherwise is refused."""
     usual = facts.full.unet_config()
+    if unet.get("time_cond_proj_dim") is not None:
+        raise _special(facts, _("a latent consistency model (LCM), whose UNet is told the guidance"), folder)
     for name in ("down_block_types", "up_block_types", "layers_per_block"):
         if name in unet and unet[name] != usual[name]:
             raise _special(facts, _("a model whose UNet is built otherwise ({name})").format(name=name), folder)

@@ -179,6 +179,8 @@ def _special(tensors: Tensors) -> str:
             return _("an inpainting model (9 input channels)")
         if channels == 8:
             return _("an image-editing model (8 input channels)")
+    if any(name.endswith(("time_embed.cond_proj.weight", "time_embedding.cond_proj.weight")) for name in tensors):
+        return _("a latent consistency model (LCM), whose UNet is told the guidance")
     if _any(tensors, "conditioner.embedders.0.model.") and not _any(tensors, "conditioner.embedders.1."):
         return _("the SDXL refiner")
     return ""
