@@ -74,7 +74,7 @@ class Crew:
         for number, device in enumerate(session.devices[1:], start=1):
             handover = Handover(
                 session.folder.root, session.config, number, self._count, self._place.getsockname()[1], device,
-                session.dtype, torch.get_num_threads(), session.ladder.policy, session.ladder.scene, provisions,
+                session.dtype, torch.get_num_threads(), session.ladder.policy, provisions,
             )  # fmt: skip
             self._begin(handover)
 
@@ -83,6 +83,7 @@ class Crew:
         with path.open("ab") as log:
             process = subprocess.Popen(
                 python_command("-m", "lora_tui.trainer.follower"),
+                bufsize=0,  # nothing waits for the other process when its end of the pipe is closed
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -98,10 +99,20 @@ class Crew:
 
         Raises:
             LostProcess: one of them has ended.
+            StopRun: a stop was asked for.
         """
         if self._count == 1:
             return Alone()
-        return join(0, self._count, self._session.device, self._place, self.verdict, self.close)
+        return join(
+            0, self._count, self._session.device, self._place, self.verdict, waiting=self._wait, leave=self.close
+        )  # fmt: skip
+
+    def _wait(self) -> None:
+        with self._guard:
+            self._told = self._lost is not None
+            if self._lost is not None:
+                raise self._lost
+        self._session.controls.safe_point()
 
     def verdict(self, error: RuntimeError) -> Exception:
         """What ``error``, raised where processes met, means: one of them is gone. ``error`` itself if none is."""
@@ -132,9 +143,10 @@ class Crew:
         """Hand over, then wait for its end; any end before :meth:`close` is the end of the run."""
         process = member.process
         assert process.stdin and process.stdout
-        with contextlib.suppress(OSError):
-            process.stdin.write(data)
-            process.stdin.flush()
+        with contextlib.suppress(OSError, ValueError):  # it is gone, or not needed any more
+            rest = memoryview(data)
+            while rest:
+                rest = rest[process.stdin.write(rest) :]
         word = process.stdout.read()
         status = process.wait()
         with self._guard:

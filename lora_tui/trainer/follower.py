@@ -16,17 +16,45 @@ import signal
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any
+
+import torch
 
 from lora_tui.errors import UserError
+from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
+from lora_tui.runs.folder import RunFolder
 from lora_tui.text import set_language
+from lora_tui.trainer.control import Controls
+from lora_tui.trainer.devices import use_threads
+from lora_tui.trainer.failures import explain
+from lora_tui.trainer.handover import Handover
+from lora_tui.trainer.life import quiet_libraries
+from lora_tui.trainer.loop import Loop
+from lora_tui.trainer.ranks import join
+from lora_tui.trainer.run import open_base, stores
+from lora_tui.trainer.session import Session
+from lora_tui.trainer.trainee import build_trainee
 
-if TYPE_CHECKING:
-    from lora_tui.trainer.handover import Handover
+WAITING = 30.0
+"""Seconds that this waits for the first process to end it, when others of the run are gone."""
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
-WAITING = 30.0  # seconds that this waits for the first process to end it, when others of the run are gone
+
+
+class Quiet(EventWriter):
+    """Events of a run are the first process's; but of an image that only this one sees the damage of, it tells."""
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        if kind == "warning" and fields.get("code") == "image.damaged":
+            super().emit(kind, **fields)
+
+
+class Led(Controls):
+    """Ears of a process that hears only what the first one says, where they meet."""
+
+    def safe_point(self) -> None:
+        pass
 
 
 def main() -> int:
@@ -37,15 +65,12 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # they are for the first process, which saves
     _die_with_parent()
     set_language()
-    source = sys.stdin.buffer
     try:
-        handover = pickle.load(source)  # of the parent, which has just made it
-    except EOFError:
+        handover: Handover = pickle.load(sys.stdin.buffer)  # of the parent, which has just made it
+    except EOFError:  # it ended meanwhile
         return 1
-    lifeline = threading.Thread(target=_end_with, args=(source,), name="lifeline", daemon=True)
+    lifeline = threading.Thread(target=_end_with_first, name="lifeline", daemon=True)
     lifeline.start()
-    from lora_tui.trainer.failures import explain
-
     try:
         follow(handover, lifeline)
     except Exception as error:
@@ -64,29 +89,16 @@ def follow(handover: Handover, lifeline: threading.Thread) -> None:
     Raises:
         UserError, OSError, RuntimeError: it failed.
     """
-    import torch
-
-    from lora_tui.jobs.control import ControlInbox
-    from lora_tui.runs.folder import RunFolder
-    from lora_tui.trainer.devices import use_threads
-    from lora_tui.trainer.life import quiet_libraries
-    from lora_tui.trainer.loop import Loop
-    from lora_tui.trainer.ranks import join
-    from lora_tui.trainer.run import open_base, stores
-    from lora_tui.trainer.session import Session
-    from lora_tui.trainer.trainee import build_trainee
-
     quiet_libraries()
     use_threads(handover.threads)
     torch.manual_seed(handover.config.steps.seed)
     if handover.device.type == "cuda":
         torch.cuda.set_device(handover.device)
     folder = RunFolder(handover.root)
-    events = _Whisper(folder.events_path)
-    controls = _led(ControlInbox(folder.root), events)
+    events = Quiet(folder.events_path)
+    controls = Led(ControlInbox(folder.root), events)
     session = Session(folder, handover.config, events, controls, handover.device, handover.dtype)
-    ladder = session.ladder
-    ladder.policy, ladder.scene, ladder.tells = handover.policy, handover.scene, False
+    session.ladder.policy, session.ladder.tells = handover.policy, False
 
     def gone(error: RuntimeError) -> Exception:
         lifeline.join(WAITING)  # that another process is gone is for the first one to tell
@@ -98,33 +110,13 @@ def follow(handover: Handover, lifeline: threading.Thread) -> None:
         material = handover.provisions.material(session, open_base(session))
         trainee = build_trainee(session, material.model)
         session.ranks = join(handover.number, handover.count, handover.device, handover.port, gone)
-        loop = Loop(session, material, trainee)
-        loop.follow()
+        Loop(session, material, trainee).follow()
         lifeline.join()
 
 
-class _Whisper(EventWriter):
-    """Events of a run are the first process's; but of an image that only this one sees the damage of, it tells."""
-
-    def emit(self, kind: str, **fields: Any) -> None:
-        if kind == "warning" and fields.get("code") == "image.damaged":
-            super().emit(kind, **fields)
-
-
-def _led(inbox: Any, events: EventWriter) -> Any:
-    """Ears of a process that hears only what the first one says."""
-    from lora_tui.trainer.control import Controls
-
-    class Led(Controls):
-        def safe_point(self) -> None:
-            """Others stop and wait where processes meet."""
-
-    return Led(inbox, events)
-
-
-def _end_with(source: BinaryIO) -> None:
-    """End this process, whatever it is doing, when ``source`` ends."""
-    while source.read(1 << 16):
+def _end_with_first() -> None:
+    """End this process, whatever it is doing, when its standard input ends."""
+    while os.read(0, 1 << 16):
         pass
     os._exit(0)
 

@@ -13,7 +13,6 @@ from lora_tui.runs.memory_policy import Policy
 from lora_tui.trainer.data.masks import Masks
 from lora_tui.trainer.data.passes import Latents, Texts
 from lora_tui.trainer.material import Material
-from lora_tui.trainer.memory.rungs import Scene
 from lora_tui.trainer.metadata import FileHashes
 from lora_tui.trainer.prepare import Data
 from lora_tui.trainer.session import Session
@@ -48,7 +47,7 @@ class Handover:
         number: of the process that this is for, from 1; ``count`` of all.
         port: where they meet.
         threads: of its arithmetic on a CPU.
-        policy, scene: where the first one is on the way to less memory, see :mod:`lora_tui.trainer.memory.ladder`.
+        policy: where the first one is on the way to less memory, see :mod:`lora_tui.trainer.memory.ladder`.
     """
 
     root: Path
@@ -60,5 +59,4 @@ class Handover:
     dtype: torch.dtype
     threads: int
     policy: Policy
-    scene: Scene
     provisions: Provisions

@@ -414,7 +414,7 @@ class Loop:
             version=__version__,
             name=session.folder.name,
             family=session.config.model.family,
-            device=str(session.device),
+            device=", ".join(dict.fromkeys(map(str, session.devices))) or str(session.device),
             pid=os.getpid(),
             processes=session.ranks.count,
             prompts=len(session.config.samples),

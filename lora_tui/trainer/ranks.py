@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -29,6 +30,7 @@ HOST = "127.0.0.1"
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _PATIENCE = datetime.timedelta(days=365)  # a pause may be long; that a process is gone is noticed at once all the same
 _JOINING = datetime.timedelta(minutes=10)
+_LOOK = 0.05  # seconds between looks whether all have come
 
 
 class Ranks(Protocol):
@@ -201,12 +203,14 @@ def join(
     device: torch.device,
     place: socket.socket | int,
     lost: Callable[[RuntimeError], Exception],
+    *,
+    waiting: Callable[[], None] = lambda: None,
     leave: Callable[[], None] = lambda: None,
 ) -> Together:
     """Join the processes of a run on this machine; returns when all ``count`` are there.
 
     Nothing listens but on the loopback device. ``place`` is the port where they meet: in the first process the socket
-    of :func:`free_port`, which is used up.
+    of :func:`free_port`, which is used up. ``waiting`` is called again and again until all have come; it may raise.
 
     Raises:
         Exception: what ``lost`` made of it, when they did not come together.
@@ -220,6 +224,10 @@ def join(
             HOST, port, count, listening is not None, timeout=_JOINING, wait_for_workers=False,
             master_listen_fd=listening,
         )  # fmt: skip
+        store.set(f"here/{number}", "")
+        while not store.check([f"here/{each}" for each in range(count)]):
+            waiting()
+            time.sleep(_LOOK)
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
     except RuntimeError as error:
         raise lost(error) from error

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from kills import assert_same_bits
 from lives import events, live_here, micro_config, new_run, start
 from nursery import Life
 from support import until
 
 from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import read_record
 from lora_tui.runs.status import inspect
+from lora_tui.trainer import crew
+from lora_tui.trainer.failures import explain
 from lora_tui.weights.header.loras import lora_info
 
 
@@ -89,6 +94,21 @@ def test_killed_first_and_killed_second_and_still_the_bits_of_one(base: Path, da
     assert said["ss_total_batch_size"] == "8"
     assert said["ss_num_batches_per_epoch"] == "3"
     assert read_record(run)["device"]["processes"] == ["cpu", "cpu"]
+
+
+def test_one_that_fails_ends_the_run_with_its_reason(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is started here in its place says what the real one says where its GPU has no room for the model."""
+    said = {"code": "gpu.memory", "message": "The GPU ran out of memory.", "advice": "Free some."}
+    script = f"print({json.dumps(said)!r}); raise SystemExit(1)"
+    monkeypatch.setattr(crew, "python_command", lambda *_arguments: [sys.executable, "-c", script])
+    run = new_run(tmp_path, config(base, data, 2))
+    with pytest.raises(UserError) as caught:
+        live_here(run)
+    told = explain(caught.value)
+    assert (told.code, told.status, told.advice) == ("gpu.memory", 1, "Free some.")
+    assert told.message == "process 2 of 2 ended: The GPU ran out of memory."
 
 
 def _pause_and_go_on(run: RunFolder, since: int) -> None:
