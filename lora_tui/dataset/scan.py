@@ -172,10 +172,7 @@ def scan_folder(
             if seen % 64 == 0:
                 if should_stop is not None and should_stop():
                     return finished(complete=False)
-                if on_progress is not None:
-                    on_progress(seen)
-                if on_early is not None and seen in EARLY:
-                    on_early(finished(complete=False))
+                _tell(seen, finished, on_progress, on_early)
             seen += 1
             path = found.path / name
             pictures.append(found.relative + clean(name))
@@ -188,9 +185,21 @@ def scan_folder(
                 excluded.append(image)
             else:
                 images.append(_cropped(image, found.notes, problems) if found.notes else image)
+    _tell(seen, finished, on_progress)
+    return finished()
+
+
+def _tell(
+    seen: int,
+    finished: Callable[..., Scan],
+    on_progress: Progress | None,
+    on_early: Callable[[Scan], None] | None = None,
+) -> None:
+    """Say how far it is."""
     if on_progress is not None:
         on_progress(seen)
-    return finished()
+    if on_early is not None and seen in EARLY:
+        on_early(finished(complete=False))
 
 
 def _sound(path: Path, verdicts: Verdicts, problems: list[Problem]) -> ImageFacts | None:
