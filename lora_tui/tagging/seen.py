@@ -51,14 +51,3 @@ def telling_tags(
     seen = zip(images, sure_tags(images, SURE, should_stop), strict=True)
     told = ((image.path, tuple(tag for tag in tags if tells(tag))) for image, tags in seen)
     return {path: tags for path, tags in told if tags}
-
-
-def telling_tags(
-    images: Sequence[DatasetImage], should_stop: Callable[[], bool] | None = None
-) -> dict[Path, tuple[str, ...]]:
-    """What taggers are sure of that says which sides of their subject images show; of very many, nothing is asked."""
-    if len(images) > MOST_COVERED:
-        return {}
-    seen = zip(images, sure_tags(images, SURE, should_stop), strict=True)
-    told = ((image.path, tuple(tag for tag in tags if tells(tag))) for image, tags in seen)
-    return {path: tags for path, tags in told if tags}
