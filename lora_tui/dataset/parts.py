@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.facts import read_facts
-from lora_tui.dataset.notes import NotesBelow
+from lora_tui.dataset.notes import Crop, NotesBelow
 from lora_tui.errors import UserError
 
 
@@ -36,6 +36,18 @@ class Parts:
         Raises:
             UserError: notes of a folder cannot be read.
         """
+        crop = self._crop(name)
+        return None if crop is None else crop.box
+
+    def shares_of(self, name: str) -> tuple[float, float, float, float] | None:
+        """As :meth:`of`, its edges (left, top, right, bottom) as shares of the image from 0 to 1."""
+        crop = self._crop(name)
+        if crop is None:
+            return None
+        box, (width, height) = crop.box, (crop.of.width, crop.of.height)
+        return box.left / width, box.top / height, box.right / width, box.bottom / height
+
+    def _crop(self, name: str) -> Crop | None:
         try:
             crop = self._notes.crop(name) if self._notes is not None else None
         except UserError:
@@ -48,4 +60,4 @@ class Parts:
             facts = read_facts(self._root / name)
         except UserError:
             return None  # whoever decodes it says what is wrong
-        return crop.box if crop.of == Size(facts.width, facts.height) else None
+        return crop if crop.of == Size(facts.width, facts.height) else None

@@ -23,6 +23,14 @@ _NO_ROW = ("dataset.empty", "image.excluded")
 """What is said elsewhere: where the rows would be, and by the rows of the images themselves."""
 
 
+def part_of(image: DatasetImage | None) -> tuple[float, float, float, float] | None:
+    """The part of an image that is used, its edges as shares of the image from 0 to 1; none for all of it."""
+    if image is None or image.crop is None:
+        return None
+    crop, (width, height) = image.crop, (image.facts.width, image.facts.height)
+    return crop.left / width, crop.top / height, crop.right / width, crop.bottom / height
+
+
 @dataclass(frozen=True, slots=True)
 class FileRow:
     """One row: an image, or a file or folder that is only here because of its problems.
@@ -64,11 +72,7 @@ class FileRow:
     @property
     def part(self) -> tuple[float, float, float, float] | None:
         """The part that is used, its edges as shares of the image from 0 to 1; none for all of it."""
-        crop = self.image.crop if self.image is not None else None
-        if crop is None or self.image is None:
-            return None
-        width, height = self.image.facts.width, self.image.facts.height
-        return crop.left / width, crop.top / height, crop.right / width, crop.bottom / height
+        return part_of(self.image)
 
     @property
     def stamp(self) -> tuple[int, int]:

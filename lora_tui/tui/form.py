@@ -136,6 +136,7 @@ class Form:
         self._undo: list[_Past] = []
         self._redo: list[_Past] = []
         self._open: set[str] = set()
+        self._full: set[str] = set()  # open entries that show what few need as well, in the expert view
         self._unfold(config)
 
     # -- rows
@@ -172,7 +173,8 @@ class Form:
                 if everything or entry in self._open:
                     for spec in section.fields:
                         key = f"{entry}.{spec.name}"
-                        if everything or self._shown(spec, key):
+                        hidden = spec.option.expert and entry not in self._full and not self.is_changed(key, spec)
+                        if everything or (not hidden and self._shown(spec, key)):
                             yield FormRow("field", key, number, spec)
             yield FormRow("add", section.name, number)
 
@@ -233,6 +235,7 @@ class Form:
                 self._open.add(f"{found.section}.{found.entry}")
             if found is not None and found.spec is not None and found not in self.rows():
                 self.expert = True
+                self._full.add(f"{found.section}.{found.entry}")
             return found
         return None
 
@@ -278,7 +281,8 @@ class Form:
             return Cell(f"{sign} {found.message}", "error" if found.severity == "error" else "warning")
         spec = row.spec
         if spec is None:
-            return Cell(_("Enter folds, x removes") if row.kind == "entry" else "", "muted")
+            folds = _("Enter shows all, x removes") if self._has_more(row) else _("Enter folds, x removes")
+            return Cell(folds if row.kind == "entry" else "", "muted")
         if not applies(spec, self.config):
             return Cell(_("no effect unless {rule}").format(rule=rule_text(spec)), "muted")
         if self.only_changed and spec.default not in ("", []):
@@ -405,15 +409,28 @@ class Form:
         config = _copied(self.config)
         del getattr(config, row.section)[row.entry]
         self._open = {key for key in self._open if not key.startswith(f"{row.section}.")}
+        self._full.clear()
         self._unfold(config)
         return self._take(config, _("remove {name}").format(name=f"{_(_ENTRY_NAMES[row.section])} {row.entry + 1}"))
 
     def fold(self, row: FormRow) -> bool:
-        """Open or close a list entry; false when the row is no part of one."""
+        """Open or close a list entry, in the expert view in two steps; false when the row is no part of one."""
         if row.entry < 0:
             return False
-        self._open ^= {f"{row.section}.{row.entry}"}
+        entry = f"{row.section}.{row.entry}"
+        if self._has_more(row):
+            self._full.add(entry)
+        else:
+            self._full.discard(entry)
+            self._open ^= {entry}
         return True
+
+    def _has_more(self, row: FormRow) -> bool:
+        """Whether an open entry has settings that few need, which are not shown yet."""
+        entry = f"{row.section}.{row.entry}"
+        if not self.expert or row.entry < 0 or entry not in self._open or entry in self._full:
+            return False
+        return any(spec.option.expert for one in sections() if one.name == row.section for spec in one.fields)
 
     def replace(self, config: Config, what: str) -> bool:
         """Another configuration (a preset), which undo takes back."""

@@ -147,7 +147,7 @@ def where_words(model: KnownModel | None) -> str:
     """Whether a model of the hub is on this machine, and how large it is."""
     size = bytes_text(model.size) if model is not None and model.size else ""
     if model is not None and model.here:
-        return _("here, {size}").format(size=size) if size else _("here")
+        return _("here, {size}").format(size=bytes_text(model.size))
     return _("to fetch, about {size}").format(size=size) if size else _("to fetch")
 
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from caption_folders import opened
+from PIL import Image
 from tagger_builders import make_images, make_wd14
 from tagging_server import Reply, said, serving
 from tui.driving import running, screen_text, soon
 from tui.test_tags import ready, tags
 
 from lora_tui.captions.journal.log import Journal, home_of
+from lora_tui.dataset.buckets import Box, Size
+from lora_tui.dataset.notes import Crop, change_notes
 from lora_tui.project import Project
 from lora_tui.tagging.known import remember
 from lora_tui.tagging.request import Endpoint, ModelChoice, Request
@@ -86,15 +89,20 @@ async def test_models_are_asked_in_a_process_and_what_they_said_is_tuned_and_wri
 
 async def test_thresholds_tags_and_images_are_chosen_without_the_model(data: Path, wd: Path) -> None:
     (data / "a.txt").write_text("mine, blue theme")
+    with Image.open(data / "a.png") as first:
+        size = Size(*first.size)
+    crop = Crop(Box(0, 0, size.width // 2, size.height // 2), size)
+    change_notes(data, lambda notes: notes.with_crop("a.png", crop))
     keep(data, asked(wd, existing="replace"))
     async with running(data, size=(120, 40), screen="tags") as (app, pilot):
-        await soon(pilot, lambda: ready(app))
+        await soon(pilot, lambda: ready(app) and app.screen.query_one(ImageView)._part == (0, 0, 0.5, 0.5))
         await pilot.press("*", "space", "a")
         await soon(pilot, lambda: "marked: 3 images" in screen_text(app))
         await pilot.press("ctrl+r")
         await soon(pilot, lambda: tune(app))
         screen = tune(app)
         assert screen is not None and not (data / ".lora-tui" / "tasks").exists()
+        assert screen.query_one(ImageView)._part == (0, 0, 0.5, 0.5)  # what the model saw
         before = screen.counted
         assert "-mine" in screen_text(app) and before.go == 1
         await pilot.press("right", "right", "left")

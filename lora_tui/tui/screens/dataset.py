@@ -275,7 +275,9 @@ class DatasetScreen(BaseScreen):
             text = _(", ").join(parts)
         if work.config_name:  # each configuration has datasets of its own
             text = f"{work.config_name}: {text}"
-        self.set_status(text, _(", ").join(self.finding.spoken()) or self.asking.hint)
+        is_done = self.images is not None and (self.images.decoded or not self.images.decodable)
+        hint = self.asking.hint if is_done else ""  # what is going on needs the whole line
+        self.set_status(text, _(", ").join(self.finding.spoken()) or hint)
 
     # -- from the widgets
 

@@ -156,11 +156,11 @@ class Acts:
     async def _review_alike(self) -> None:
         from lora_tui.tui.screens.dataset_alike import AlikeReview, groups_of
 
+        images = self.screen.images  # as they were when the rows were made: meanwhile they may be compared
         groups = await in_thread(groups_of, list(self.screen.rows))
         if groups:
             self.screen.app.push_screen(AlikeReview(self, groups))
             return
-        images = self.screen.images
         if images is not None and not images.decodable:
             self.screen.tell(_("So many images are compared by: lora-tui dataset duplicates"), "warning")
         elif images is None or not images.decoded:

@@ -80,6 +80,8 @@ class TaggingDialog(Dialog[Asked]):
         self._known = await in_thread(known_models)
         self.form.known = {one.name: one for one in self._known}
         self._reload()
+        if not self._said:
+            self._say("")
 
     # -- rows
 
@@ -191,7 +193,7 @@ class TaggingDialog(Dialog[Asked]):
         if number < len(models) and len(models) > 1:
             choices.append(Choice(_AWAY, "  " + _("none: take this model away")))
         now = f"{models[number].kind}:{models[number].name}" if number < len(models) else None
-        dialog = Choose(_("Which model?"), choices, current=now)
+        dialog = Choose(_("Which model?"), choices, current=now, label_width=40)
         self.app.push_screen(dialog, partial(self._model_chosen, number))
 
     def _model_chosen(self, number: int, value: str | None) -> None:

@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 
+from lora_tui.dataset.parts import Parts
 from lora_tui.tagging.kept import Kept
 from lora_tui.tagging.request import Request
 from lora_tui.tagging.tuner import Counted, TagCount, Tuner
@@ -89,6 +90,7 @@ class TuneScreen(WithKeys, Acting, ModalScreen[Decision], inherit_bindings=False
         self.kept, self.tuner, self.request = kept, tuner, kept.request
         self.sliders = sliders_of(kept)
         self.without: set[int] = set()
+        self._parts: dict[int, Parts] = {}  # by the number of the dataset
         self.counted = tuner.counted if tuner is not None else Counted(total=len(kept.images))
         self.lines: list[TagCount] = tuner.lines() if tuner is not None else []
         self._by_change = False
@@ -262,7 +264,8 @@ class TuneScreen(WithKeys, Acting, ModalScreen[Decision], inherit_bindings=False
         image = self.kept.images[place]
         entry = self.kept.corpora[image.part].entries[image.number]
         if picture.display:
-            picture.show(Path(entry.root, entry.name))
+            parts = self._parts.setdefault(image.part, Parts(self.kept.corpora[image.part].root, forgiving=True))
+            picture.show(Path(entry.root, entry.name), part=parts.shares_of(entry.name))  # as the models saw it
         before, after = self.kept.before_and_after(place, self.request)
         width, height = panel.size.width or 30, panel.size.height or 10
         if place in self.without:

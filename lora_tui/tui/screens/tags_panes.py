@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from lora_tui.captions.vocabulary import Row
 from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell
+from lora_tui.tui.file_rows import part_of
 from lora_tui.tui.tags import rows as making
 from lora_tui.tui.tags.rows import CATEGORIES, ORDERS, TagRow
 from lora_tui.tui.threads import in_thread, start_job
@@ -175,7 +176,7 @@ class Panes:
         else:
             image = self.screen.look.image(number)
             stamp = (image.facts.mtime_ns, image.facts.size) if image else (0, 0)
-            picture.show(editor.corpus.root / editor.entry(number).name, stamp)
+            picture.show(editor.corpus.root / editor.entry(number).name, stamp, part_of(image))  # what is described
         if not editor.marks or not self._tags:
             self._show_tags()
         self.screen.look.show()
@@ -455,8 +456,7 @@ class Panes:
             root = f"{editor.corpus.root}/"
             number = sum(str(image.path).startswith(root) for image in images.scan.images)
             self._used = id(images), editor.corpus.root, number
-        used = self._used[2]
-        if used in (0, len(editor.corpus.entries)):
+        if (used := self._used[2]) in (0, len(editor.corpus.entries)):
             return ""
         return _(", ") + _("{count} in use").format(count=count(used))
 

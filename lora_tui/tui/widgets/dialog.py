@@ -164,8 +164,12 @@ class Choose(Dialog[T]):
         current: T | None = None,
         on_move: Callable[[T], None] | None = None,
         accept: str = "",
+        label_width: int = 32,
     ) -> None:
+        """``label_width``: cells of the labels at most, where there are remarks beside them; longer ones lose their
+        middle."""
         super().__init__(title, detail)
+        self._label_width = label_width
         self._all = tuple(choices)
         self._shown = list(choices)
         self._current = current
@@ -175,7 +179,7 @@ class Choose(Dialog[T]):
     def compose_body(self) -> ComposeResult:
         remarks = any(choice.remark for choice in self._all)
         widest = max((cell_len(choice.label) for choice in self._all), default=10)
-        label = Column(min(widest, 32), share=0 if remarks else 1)
+        label = Column(min(widest, self._label_width), share=0 if remarks else 1, cut="middle")
         columns = [label, Column(10, share=1)] if remarks else [label]
         rows = VirtualList(columns, self._row, count=len(self._shown), empty=_("Nothing fits."))
         if len(self._all) >= FILTER_FROM:
