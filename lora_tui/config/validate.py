@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lora_tui.config.fields import fields
 from lora_tui.config.findings import SEVERITIES, Finding
 from lora_tui.config.rules import (
+    abilities,
     best,
     captions,
     course,
@@ -61,7 +62,21 @@ def check_config(
 
 
 def _each(config: Config) -> Iterator[Finding]:
-    rooms = (best, network, places, values, noise, optimizer, captions, entries, masks, course, processes, memory)
+    rooms = (
+        abilities,
+        best,
+        network,
+        places,
+        values,
+        noise,
+        optimizer,
+        captions,
+        entries,
+        masks,
+        course,
+        processes,
+        memory,
+    )
     for rule in (rule for room in rooms for rule in room.RULES):
         yield from rule(config)
 

@@ -29,6 +29,14 @@ def on_hub(text: str) -> bool:
     return is_hub_name(text) and not exists(expand(text))
 
 
+def local(text: str) -> Path | None:
+    """Where the model that a setting names lies on this machine, in the hub's cache too; none where it does not."""
+    path = expand(text)
+    if not text or exists(path):
+        return path if text else None
+    return whole(text) if is_hub_name(text) else None
+
+
 def whole(name: str, parts: Sequence[str] = ()) -> Path | None:
     """The folder of the model ``name`` in the hub's cache, when it has the weights of ``parts``; no network.
 

@@ -11,6 +11,7 @@ from model_headers import checkpoint_shapes, write_checkpoint, write_folder, wri
 
 from lora_tui.config.fields import field_for, sections
 from lora_tui.config.findings import SEVERITIES
+from lora_tui.config.rules import abilities
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
 from lora_tui.dataset.scan import Problem
@@ -397,3 +398,37 @@ def test_a_run_that_nobody_can_have_meant_is_refused_before_it_is_counted(ready,
 
 def test_a_deep_check_looks_into_the_folders_itself(ready):
     assert "datasets.no_images" in codes(config_with(**ready), deep=True)
+
+
+def test_what_a_family_cannot_predict_is_an_error(ready):
+    ready["model"] = {"base": "owner/model", "family": "flux", "prediction": "v_prediction"}
+    told = [one for one in check_config(config_with(**ready)) if one.field == "model.prediction"]
+    assert [(one.severity, one.code) for one in told] == [("error", "model.prediction_family")]
+    assert "auto" in told[0].remedy
+
+
+def test_the_last_timestep_is_told_by_what_the_files_say(ready, tmp_path):
+    marked = {**{name: list(shape) for name, shape in checkpoint_shapes().items()}, "v_pred": [0]}
+    velocity = safetensors(tmp_path / "v.safetensors", marked)
+    noise = {"noise": {"zero_terminal_snr": "on"}}
+    for base, told in (
+        (str(write_checkpoint(tmp_path / "noise.safetensors")), True),
+        (velocity, False),
+        ("a/b", False),
+    ):
+        found = codes(config_with(**{**ready, "model": {"base": base}}, **noise))
+        assert ("noise.zero_terminal" in found) == told
+
+
+@pytest.mark.parametrize(("base", "tokens", "told"), [("a/FLUX.1-schnell", 512, True), ("a/FLUX.1-schnell", 256, False),
+                                                      ("a/FLUX.1-dev", 512, False)])  # fmt: skip
+def test_schnell_reads_fewer_tokens(ready, base, tokens, told):
+    ready["model"] = {"base": base, "family": "flux"}
+    found = codes(config_with(**ready, captions={"t5_tokens": tokens}))
+    assert ("captions.too_many_tokens" in found) == told
+
+
+def test_a_gpu_that_is_not_there_is_an_error(ready, monkeypatch):
+    for there in (False, True):
+        monkeypatch.setattr(abilities, "has_gpu", lambda there=there: there)
+        assert ("memory.no_gpu" in codes(config_with(**ready, memory={"device": "cuda:0"}))) != there

@@ -12,7 +12,7 @@ HIGH_NOISE_OFFSET = 0.15
 
 
 def levels(config: Config) -> Iterator[Finding]:
-    """Timesteps that are left, and the last of them."""
+    """Timesteps that are left."""
     section = config.noise
     if section.min_timestep >= section.max_timestep:
         yield error(
@@ -22,13 +22,6 @@ def levels(config: Config) -> Iterator[Finding]:
             ),
             _("Set noise.min_timestep below noise.max_timestep; 0 and 1000 train all."),
             "noise.empty_range",
-        )
-    if section.zero_terminal_snr == "on" and config.model.prediction == "epsilon":
-        yield error(
-            "noise.zero_terminal_snr",
-            _("With zero-terminal SNR a model that predicts noise has nothing to learn at the last timestep."),
-            _("Set it to auto, or model.prediction to v_prediction if the base model predicts velocity."),
-            "noise.zero_terminal",
         )
 
 

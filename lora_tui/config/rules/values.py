@@ -233,10 +233,14 @@ def name(config: Config) -> Iterator[Finding]:
     yield error("saving.name", problem, _("Use letters, digits, - and _, such as hat-girl-v1."), "saving.name")
 
 
+TOLD_OTHERWISE = frozenset({"model.prediction"})
+"""Settings of which other rules say that they cannot be, where nothing would read them."""
+
+
 def without_effect(config: Config) -> Iterator[Finding]:
     """Settings that were changed although nothing reads them as things are."""
     for spec in fields():
-        if spec.repeated or applies(spec, config):
+        if spec.repeated or spec.key in TOLD_OTHERWISE or applies(spec, config):
             continue
         value = getattr(getattr(config, spec.section), spec.name)
         if value != spec.default:
