@@ -36,10 +36,14 @@ def configs(draw: st.DrawFn, places: st.SearchStrategy[str] = ANY_PLACE) -> Conf
     """Any valid configuration; texts that name a file or folder come from ``places``."""
     data: dict[str, Any] = {}
     for section in sections():
-        tables = {spec.name: places if spec.option.path else values_of(spec) for spec in section.fields}
+        tables = {spec.name: _places(spec, places) if spec.option.path else values_of(spec) for spec in section.fields}
         table = st.fixed_dictionaries(tables)
         data[section.name] = draw(st.lists(table, max_size=2) if section.repeated else table)
     return Config.model_validate(data, strict=True)
+
+
+def _places(spec: FieldSpec, places: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    return st.lists(places, max_size=2) if spec.kind == "list" else places
 
 
 def image(number: int, *, width: int = 512, height: int = 512, repeats: int = 1, caption: bool = True) -> DatasetImage:

@@ -117,7 +117,8 @@ def _allowed(spec: FieldSpec) -> str:
     if spec.kind == "bool":
         return "`true`, `false`"
     if spec.option.path:
-        return {"model": "file, folder or hub name", "folder": "folder", "file": "file"}[spec.option.path]
+        words = {"model": "file, folder or hub name", "folder": "folder", "file": "file"}[spec.option.path]
+        return "list of files, each with its strength" if spec.kind == "list" else words
     words = {"int": "whole number", "float": "number", "text": "text", "list": "list of texts"}[spec.kind]
     return ", ".join(part for part in (words, range_text(spec)) if part)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_tui.config.fields import FieldSpec, field_for
 from lora_tui.config.mistakes import ConfigErrors, joined, unknown_key, validated, wrong_value
-from lora_tui.config.paths import absolute, flaws, map_places
+from lora_tui.config.paths import absolute, changed_places, flaws, map_places
 from lora_tui.config.prompt_lines import has_flags, is_told, values_of
 from lora_tui.config.schema import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.write import dump_config, save_config
@@ -101,7 +101,8 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
         raise unknown_key(key) if spec is None else _needs_number(spec, key)
     value = _read(spec, key, text)
     if spec.option.path:
-        value = absolute(str(value), base or Path.cwd(), model=spec.option.path == "model")
+        folder, model = base or Path.cwd(), spec.option.path == "model"
+        value = changed_places(value, lambda place: absolute(place, folder, model=model))
     data = as_plain(config)
     table = data[spec.section]
     if spec.repeated:

@@ -51,6 +51,7 @@ def open_model(
     section = section.model_copy(update={name: str(path) for name, path in fetch_model(section).items()})
     model = cast("Model", door(section, captions, device=device, dtype=dtype))
     model.storage = storage or model.storage
+    model.beneath = import_module("lora_tui.families.beneath").beneath_of(section)
     return model
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lora_tui.families.beneath import Beneath
 from lora_tui.families.protocol import Releasable, Storage
 from lora_tui.families.stored import put_anew
 
@@ -16,8 +17,9 @@ class Parted:
 
     device: torch.device
     storage: Storage
-    aside: frozenset[Releasable] = frozenset()
     tiled: bool = False
+    aside: frozenset[Releasable] = frozenset()
+    beneath: Beneath = Beneath()
 
     def loaded(self) -> list[nn.Module]:
         """The parts in memory now; each family's own."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from lora_tui.families.beneath import Beneath
+
 #: Named tensors, each with the batch as its first dimension. Only the family knows the names.
 Tensors = dict[str, "Tensor"]
 #: Large parts that leave memory when nothing needs them any more; ``frozen_text`` are the encoders that never learn,
@@ -163,11 +165,12 @@ class Model(Protocol):
             ``v_prediction``, ``flow`` (noise minus latents).
         embeds_guidance: the strength of guidance goes into the network (FLUX.1 dev), so that one prediction an image
             is enough; otherwise it takes a second prediction for the negative prompt.
+        beneath: LoRA files that are merged into it as it is loaded.
         storage: how the network that draws is kept; set before its first use.
+        tiled: images are decoded in strips, which takes less memory of the device and more time.
         text_parts: its text encoders in groups, by what is kept of them.
         masks_text: whether the network attends to a caption's own tokens alone, so that rows of a batch may differ in
             length.
-        tiled: images are decoded in strips, which takes less memory of the device and more time.
         token_limit: the tokens of a caption, counted by :meth:`token_count`, beyond which it is cut, and the setting
             that says so.
     """
@@ -178,6 +181,8 @@ class Model(Protocol):
     prediction: str
     embeds_guidance: bool
     storage: Storage
+    beneath: Beneath
+    tiled: bool
     text_parts: tuple[TextPart, ...]
     masks_text: bool
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from lora_tui import __version__
 from lora_tui.caches.contents import sha256_of
+from lora_tui.config.loras import read_loras
 from lora_tui.config.schema import Config
 from lora_tui.config.text_rates import SECOND, text_rate, text_updates
 from lora_tui.dataset.batches import DataPlan
@@ -156,6 +157,9 @@ class RunMetadata:
         if expand(base).is_file():
             hashes = self._made_of.base
             values.update(ss_new_sd_model_hash=hashes.sha256, ss_sd_model_hash=hashes.legacy)
+        if config.model.loras:
+            merged = read_loras(config.model.loras)
+            values["ss_base_weights"] = [{"name": Path(lora.place).name, "strength": lora.strength} for lora in merged]
         if config.model.vae:
             values["ss_vae_name"] = Path(config.model.vae).name
         return values

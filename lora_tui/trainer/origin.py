@@ -24,7 +24,7 @@ from lora_tui.trainer.session import Session
 #: Sections of the configuration that decide what a step learns.
 DECISIVE = ("model", "data", "masks", "captions", "network", "learning", "optimizer", "steps", "noise")
 #: Settings in them that decide nothing: a longer run goes on with the same steps, and models are told by content.
-FREE = {"steps": ("epochs", "max_steps"), "model": ("base", "vae")}
+FREE = {"steps": ("epochs", "max_steps"), "model": ("base", "vae", "loras")}
 HEAD = 1 << 20  # bytes at the start of a model file that are looked at: names and shapes of its tensors
 PIECES, PIECE = 64, 1 << 16  # as many pieces of so many bytes over the rest of it
 
@@ -49,12 +49,16 @@ def origin_of(session: Session, data: Data, model: Model) -> dict[str, str]:
         "images": _digest(_image(planned, data) for planned in data.plan.train),
         "captions": _digest((image.uid, data.captions.get(image.uid)) for image in train),
         "settings": _digest([_decisive(session.config)]),
-        "base": _digest([*map(_sample, model.weight_files()), sorted(model.scheduler_config().items())]),
+        "base": _digest([*map(_sample, _files(model)), *model.beneath.words, sorted(model.scheduler_config().items())]),
         "libraries": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
         "device": "CPU" if on_cpu else torch.cuda.get_device_name(session.device),
         "threads": str(torch.get_num_threads()) if on_cpu else "",
         "processes": str(session.ranks.count),
     }
+
+
+def _files(model: Model) -> tuple[Path, ...]:
+    return (*model.weight_files(), *model.beneath.files)
 
 
 def tell_changes(

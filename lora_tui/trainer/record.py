@@ -15,9 +15,12 @@ from typing import Any
 import torch
 
 from lora_tui import __version__
+from lora_tui.caches.contents import sha256_of
 from lora_tui.captions.as_trained import tags_in
+from lora_tui.config.loras import read_loras
 from lora_tui.dataset.origin import origins_of
 from lora_tui.dataset.scan import DatasetImage
+from lora_tui.places import expand
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
 from lora_tui.text import _
@@ -48,6 +51,10 @@ def record_inputs(session: Session, data: Data, base: FileHashes) -> None:
             "cached_text": config.keeps_text,
         },
         base_model={"name": Path(config.model.base).name, "source": config.model.base, "hash": base.sha256},
+        merged_loras=[
+            {"source": lora.place, "strength": lora.strength, "hash": sha256_of(expand(lora.place))}
+            for lora in read_loras(config.model.loras)
+        ],
         dataset=_fingerprint(data),
     )
 

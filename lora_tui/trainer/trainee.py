@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_tui.config.layers import read_rules, trained
 from lora_tui.config.schema import LearningSection
@@ -18,7 +18,7 @@ from lora_tui.config.text_rates import text_rate, text_updates
 from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
 from lora_tui.runs.memory_policy import Policy
-from lora_tui.text import _, plain
+from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.adapters.protocol import Adapter, fits, load_tensors
 from lora_tui.trainer.optim.average import Average
@@ -171,6 +171,23 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     return trainee
 
 
+def _tell_left_out(session: Session, model: Model, modules: Mapping[str, nn.Module]) -> None:
+    """Name what merged LoRA files hold and this model does not.
+
+    Raises:
+        UserError: one of them has nothing for it.
+    """
+    texts = [(target.part, target.path) for target in model.targets(text_encoder=True)]
+    left = model.beneath.left_out(modules, texts)
+    if left:
+        text = ngettext(
+            "{count} layer of the merged LoRAs is none of the base model's and is left out: {name}.",
+            "{count} layers of the merged LoRAs are none of the base model's and are left out, {name} for one.",
+            len(left),
+        )
+        session.warn("lora.left_out", text.format(count=len(left), name=plain(left[0], limit=120)))
+
+
 def _build(session: Session, model: Model) -> Trainee:
     config = session.config
     learning, text_encoder = config.learning, config.network.text_encoder
@@ -181,6 +198,7 @@ def _build(session: Session, model: Model) -> Trainee:
             _("the packed base model cannot be kept in the cache: it is packed anew at each start."),
             _("Make room on the disk of {folder}.").format(folder=plain(str(packed_store().folder))),
         )
+    _tell_left_out(session, model, modules)
     targets = model.targets(text_encoder=text_encoder, convolutions=config.network.convolutions)
     read_rules(config.network.layers)
     targets = trained(config.network, targets)

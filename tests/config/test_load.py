@@ -256,7 +256,8 @@ def test_setting_each_value_from_its_text_gives_the_same_configuration(config):
                 key = f"{section.name}.{number}.{spec.name}" if section.repeated else spec.key
                 built = set_value(built, key, text_of(value))
     built.captions.extensions, built.optimizer.args = config.captions.extensions, config.optimizer.args
-    built.network.layers, built.data.more_resolutions = config.network.layers, config.data.more_resolutions
+    built.network.layers, built.model.loras = config.network.layers, config.model.loras
+    built.data.more_resolutions = config.data.more_resolutions
     for mine, theirs in zip(built.datasets, config.datasets, strict=True):
         mine.extensions = theirs.extensions
     assert built == config

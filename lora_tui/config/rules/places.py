@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lora_tui.config.entries import settings_of
 from lora_tui.config.findings import Finding, error, note, warning
+from lora_tui.config.loras import read_loras
 from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
@@ -347,4 +348,60 @@ def _vae_flaw(family: str, path: str, allow_pickle: bool, _stamp: Stamp) -> User
     return None
 
 
-RULES = (base_model, separate_vae, separate_parts, folders)
+def merged_loras(config: Config) -> Iterator[Finding]:
+    """LoRA files that are merged into the base model: readable, there, LoRAs, of its family."""
+    try:
+        loras = read_loras(config.model.loras)
+    except UserError as problem:
+        yield error("model.loras", problem.message, problem.remedy, problem.code)
+        return
+    for lora in loras:
+        path = expand(lora.place)
+        if not is_file(path):
+            yield error(
+                "model.loras",
+                _("There is no file {path}.").format(path=plain(lora.place)),
+                _("Check the path; relative ones count from the configuration's folder."),
+                "model.lora_missing",
+            )
+            continue
+        family, kind, problem_text = _lora_at(str(path), stamp(path))
+        if problem_text or kind not in ("lora", "locon", "dora"):
+            yield error(
+                "model.loras",
+                problem_text
+                or _("{name} holds no LoRA that can be merged ({kind}).").format(name=plain(path.name), kind=kind),
+                _("Give files of LoRA, LoCon or DoRA."),
+                "model.lora_unreadable",
+            )
+        elif family not in (config.model.family, "unknown"):
+            yield error(
+                "model.loras",
+                _("{name} is a LoRA of {found}, but the base model is {wanted}.").format(
+                    name=plain(path.name), found=_title(family), wanted=_title(config.model.family)
+                ),
+                _("Give LoRA files of the base model's family in model.loras."),
+                "model.lora_family",
+            )
+        elif lora.strength == 0:
+            yield warning(
+                "model.loras",
+                _("{name} has the strength 0 and changes nothing.").format(name=plain(path.name)),
+                _("Leave it out, or give it a strength."),
+                "model.lora_strength",
+            )
+
+
+@lru_cache(maxsize=64)
+def _lora_at(path: str, _stamp: Stamp) -> tuple[str, str, str]:
+    """Family and kind of a LoRA file, and why it cannot be read."""
+    from lora_tui.weights.header.loras import lora_info
+
+    try:
+        info = lora_info(Path(path))
+    except UserError as problem:
+        return "unknown", "unknown", problem.message
+    return info.family, info.kind, ""
+
+
+RULES = (merged_loras, base_model, separate_vae, separate_parts, folders)

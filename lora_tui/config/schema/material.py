@@ -51,6 +51,19 @@ class ModelSection(Section):
         families=("sd15", "sd2", "sdxl"),
         peers=("v_parameterization", "is_v_pred"),
     )
+    loras: list[str] = option(
+        None,
+        N_("merged LoRAs"),
+        N_(
+            "LoRA files merged into the base model before anything is trained, so that the new one stands upon them: "
+            "style.safetensors strength=0.7. The files and the base model stay as they are. Use the new LoRA together "
+            "with them, at the same strengths."
+        ),
+        factory=list,
+        expert=True,
+        path="file",
+        peers=("base_weights", "base_weights_multiplier", "assistant_lora_path"),
+    )
     vae: str = option(
         "",
         N_("separate VAE"),

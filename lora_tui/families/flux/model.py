@@ -79,7 +79,10 @@ class FluxModel(Parted):
     def transformer(self) -> FluxTransformer2DModel:
         if self._transformer is None:
             layers = {target.path for target in self.targets(text_encoder=False)}
-            network = network_of(self._parts.original(self.dtype), self.storage.weights, layers, self.device)
+            network = network_of(
+                self.beneath.original("transformer", self._parts.original(self.dtype)), self.storage.weights, layers,
+                self.device,
+            )  # fmt: skip
             blocks = [*network.transformer_blocks, *network.single_transformer_blocks]
             network = put(network, self.storage, self.device, layers=layers, blocks=blocks)
             network.time_text_embed.register_forward_pre_hook(self._exact_numbers)
@@ -90,7 +93,8 @@ class FluxModel(Parted):
     @property
     def clip(self) -> CLIPTextModel:
         if self._clip is None:
-            self._clip = self.placed("text_encoders", frozen(self._parts.clip(self.dtype)))
+            module = self.beneath.into("text_encoder", frozen(self._parts.clip(self.dtype)))
+            self._clip = self.placed("text_encoders", module)
         return self._clip
 
     @property
@@ -192,7 +196,8 @@ class FluxModel(Parted):
     def text_identity(self, part: TextPart) -> str:
         name, masked = ("clip_l", False) if part is CLIP else ("t5xxl", self.masks_text)
         weights = identity(
-            name, self._parts.files_of(name), [str(self.dtype), self._parts.places[name].prefix],
+            name, (*self._parts.files_of(name), *self.beneath.files),
+            [str(self.dtype), self._parts.places[name].prefix, *self.beneath.words],
             lambda: weights_id(self.clip if part is CLIP else self.t5),
         )  # fmt: skip
         return f"{weights} {self.dtype} {masked}"

@@ -73,7 +73,7 @@ class Sd3Model(Latents, Parted):
     @property
     def transformer(self) -> SD3Transformer2DModel:
         if self._transformer is None:
-            network: Any = self._parts.transformer(self.dtype)
+            network: Any = self.beneath.into("transformer", self._parts.transformer(self.dtype))
             layers = {target.path for target in self.targets(text_encoder=False)}
             blocks = list(network.transformer_blocks)
             self._transformer = put(network, self.storage, self.device, layers=layers, blocks=blocks)
@@ -83,7 +83,8 @@ class Sd3Model(Latents, Parted):
     def clip(self, name: str) -> Any:
         """``clip_l`` or ``clip_g``, as transformers has it."""
         if name not in self._clips:
-            self._clips[name] = self.placed("text_encoders", frozen(self._parts.clip(name, self.dtype)))
+            module = self.beneath.into(LAYOUT[name].folder, frozen(self._parts.clip(name, self.dtype)))
+            self._clips[name] = self.placed("text_encoders", module)
         return self._clips[name]
 
     @property

@@ -85,7 +85,9 @@ class UnetModel(Parted):
     def unet(self) -> UNet2DConditionModel:
         if self._unet is None:
             layers = {target.path for target in self.targets(text_encoder=False) if not target.convolution}
-            network = network_of(self._parts.original(self.dtype), self.storage.weights, layers, self.device)
+            network = network_of(
+                self.beneath.original("unet", self._parts.original(self.dtype)), self.storage.weights, layers, self.device
+            )
             blocks = [
                 network.get_submodule(f"{path}.transformer_blocks.{number}")
                 for path, _width, depth, _level in transformers(self._parts.shape)
@@ -98,7 +100,8 @@ class UnetModel(Parted):
         """The text encoder called ``part``, as transformers has it."""
         if part not in self._encoders:
             encoder = self.facts.encoder(part)
-            self._encoders[part] = self.placed("text_encoders", frozen(self._parts.text_encoder(encoder, self.dtype)))
+            module = self.beneath.into(part, frozen(self._parts.text_encoder(encoder, self.dtype)))
+            self._encoders[part] = self.placed("text_encoders", module)
         return self._encoders[part]
 
     @property
@@ -205,7 +208,8 @@ class UnetModel(Parted):
 
     def _encoder_identity(self, encoder: Encoder) -> str:
         return identity(
-            encoder.part, self._parts.files_of(encoder.part), [self.facts.name, str(self.dtype)],
+            encoder.part, (*self._parts.files_of(encoder.part), *self.beneath.files),
+            [self.facts.name, str(self.dtype), *self.beneath.words],
             lambda: weights_id(self.text_encoder(encoder.part)),
         )  # fmt: skip
 

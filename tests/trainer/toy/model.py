@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families.beneath import Beneath
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, Tensors, TextPart
 from lora_tui.families.state_dicts import weights_id
 from toy.facts import FACTS, WIDTH
@@ -57,6 +58,7 @@ class ToyModel:
     ) -> None:
         self.device, self.dtype = device, dtype
         self.storage = Storage()
+        self.beneath = Beneath()
         self.file = Path(section.base)
         self._most = captions.max_tokens
         self._encoders: dict[str, nn.Module] = {}

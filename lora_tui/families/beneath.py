@@ -1,0 +1,124 @@
+"""LoRA files merged into the base model as it is loaded: what is trained or drawn then stands upon both.
+
+The base model's files stay as they are. What is kept of the model (packed networks, embeddings of captions) is filed
+under the LoRA files' content and strengths, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lora_tui.config.loras import MergedLora, read_loras
+from lora_tui.errors import UserError
+from lora_tui.places import expand
+from lora_tui.text import _, plain
+from lora_tui.weights.reading import layers_by_name, read_lora
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import ModelSection
+    from lora_tui.families.packed import Original
+
+
+@dataclass(frozen=True)
+class Beneath:
+    """The LoRA files beneath a model of ``family``, in the order in which they are merged."""
+
+    family: str = ""
+    loras: tuple[MergedLora, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(expand(lora.place) for lora in self.loras)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What decides the merged weights besides the files."""
+        return tuple(f"lora * {lora.strength!r}" for lora in self.loras)
+
+    def original(self, part: str, original: Original) -> Original:
+        """``original`` with the files merged into it as it is loaded."""
+        if not self.loras:
+            return original
+        return replace(
+            original,
+            load=lambda: self.into(part, original.load()),
+            files=(*original.files, *self.files) if original.files else (),
+            parts=(*original.parts, *self.words),
+        )
+
+    def into(self, part: str, module: Any) -> Any:
+        """Merge what the files hold of ``part`` into ``module``, in float32 and rounded once, and return it.
+
+        Raises:
+            UserError: a file cannot be read, or a layer of it has another size.
+        """
+        places = _places(part, module)
+        known = layers_by_name(self.family, places)
+        for lora, path in zip(self.loras, self.files, strict=True):
+            for stem, layer in read_lora(path).layers.items():
+                target = places.get(known[stem]) if stem in known else None
+                if target is None:
+                    continue
+                weight: Any = target.weight
+                if layer.up.shape[0] * layer.down.flatten(1).shape[1] != weight.numel():
+                    raise _misfit(path, stem)
+                with torch.no_grad():
+                    weight.copy_(layer.merged(weight, lora.strength))
+        return module
+
+    def left_out(self, modules: Mapping[str, nn.Module], texts: Iterable[tuple[str, str]]) -> list[str]:
+        """What the files hold and the model does not: names of layers, and of tensors that are no layer's.
+
+        ``modules`` are parts in memory; ``texts`` the layers of those that are not, as (part, path).
+
+        Raises:
+            UserError: a file has nothing for this model.
+        """
+        places = {*texts, *(place for part, module in modules.items() for place in _places(part, module))}
+        known = layers_by_name(self.family, places) if self.loras else {}
+        found = []
+        for path in self.files:
+            stored = read_lora(path)
+            if not stored.layers.keys() & known.keys():
+                raise UserError(
+                    _("none of its layers is one of the base model's."),
+                    place=plain(str(path)),
+                    remedy=_("Give LoRA files of the base model's family in model.loras."),
+                    code="lora.unmatched",
+                )
+            found += [*(stem for stem in stored.layers if stem not in known), *stored.unread]
+        return found
+
+
+def beneath_of(section: ModelSection) -> Beneath:
+    """What ``model.loras`` asks for.
+
+    Raises:
+        UserError: one of its lines cannot be read.
+    """
+    return Beneath(section.family, read_loras(section.loras))
+
+
+def _places(part: str, module: nn.Module) -> dict[tuple[str, str], nn.Module]:
+    """The linear layers and convolutions of a part, as files count them."""
+    root = getattr(module, "text_model", module) if part.startswith("text_encoder") else module
+    return {
+        (part, path): layer
+        for path, layer in root.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+    }  # fmt: skip
+
+
+def _misfit(path: Path, stem: str) -> UserError:
+    return UserError(
+        _("its layer {name} has another size than the base model's.").format(name=plain(stem, limit=120)),
+        place=plain(str(path)),
+        remedy=_("Give LoRA files of the base model's family in model.loras."),
+        code="lora.unmatched",
+    )

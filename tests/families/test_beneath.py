@@ -1,0 +1,144 @@
+"""LoRA files merged into a base model as it is loaded: what is drawn, what is kept under which name, what is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from config_samples import config_with
+from safetensors.torch import load_file, save_file
+
+from lora_tui.bench.flux_model import write_flux_model
+from lora_tui.bench.model import write_model
+from lora_tui.config.load import dump_config, parse_config
+from lora_tui.config.loras import MergedLora, read_loras
+from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.config.validate import check_config
+from lora_tui.errors import UserError
+from lora_tui.families import facts_for, open_model
+from lora_tui.families.protocol import Framing, Storage
+from lora_tui.families.quantized import full_weight, quantize
+from lora_tui.sampling.lora import apply_lora
+from lora_tui.weights.lora_file import file_tensors, write_lora
+
+CPU = torch.device("cpu")
+
+
+def _open(base: Path, family: str, *loras: str, storage: Storage | None = None) -> Any:
+    section = ModelSection(base=str(base), family=family, loras=list(loras))  # type: ignore[arg-type]
+    captions = CaptionSection(t5_tokens=128)
+    return open_model(section, captions, device=CPU, dtype=torch.float32, storage=storage)
+
+
+def _file(path: Path, family: str, base: Path, *, dora: bool = False, seed: int = 0) -> Path:
+    generator = torch.Generator().manual_seed(seed)
+    layers = {}
+    for target in facts_for(family).targets(base):
+        ones = (1, 1) if target.convolution else ()
+        layers[target.part, target.path] = {
+            "lora_down.weight": torch.randn(2, target.inputs, *ones, generator=generator) * 0.1,
+            "lora_up.weight": torch.randn(target.outputs, 2, *ones, generator=generator) * 0.1,
+            "alpha": torch.tensor(3.0),
+            **({"dora_scale": torch.rand(1, target.inputs, *ones, generator=generator) + 0.5} if dora else {}),
+        }
+    write_lora(path, file_tensors(family, layers, dtype=torch.float32), {})
+    return path
+
+
+@torch.no_grad()
+def _predicted(model: Any) -> torch.Tensor:
+    told = model.encode_text(model.tokenize(["a disc"], model.text_length(["a disc"])))
+    told |= model.picture_conditioning([Framing((64, 64), (0, 0), (64, 64))])
+    noisy = torch.randn(1, model.facts.latent_channels, 8, 8, generator=torch.Generator().manual_seed(2))
+    found: torch.Tensor = model.predict(noisy, torch.tensor([400]), told)
+    return found
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {"sd15": write_model(root / "sd15", seed=6), "flux": write_flux_model(root / "flux", seed=6)}
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_what_is_merged_draws_as_it_does_beside_the_base(bases: dict[str, Path], tmp_path: Path, family: str) -> None:
+    """A LoRA at 0.7 and a DoRA upon it, against the first beside the layers and the second merged by hand."""
+    base = bases[family]
+    first, second = (
+        _file(tmp_path / "a.safetensors", family, base),
+        _file(tmp_path / "b.safetensors", family, base, dora=True),
+    )
+    before = {path: path.read_bytes() for path in base.rglob("*.safetensors")}
+    plain, one = _open(base, family), _open(base, family, f"{first} strength=0.7")
+    beside = apply_lora(plain, first)
+    beside.strength = 0.7
+    assert torch.allclose(_predicted(one), _predicted(plain), atol=1e-4)
+    both = _open(base, family, f"{first} strength=0.7", str(second))
+    apply_lora(one, second)
+    assert torch.allclose(_predicted(both), _predicted(one), atol=1e-4)
+    beside.remove()
+    assert not torch.allclose(_predicted(one), _predicted(plain), atol=1e-2)
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_what_is_kept_of_a_model_is_filed_under_what_is_merged_into_it(
+    bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Embeddings and packed networks: another file or strength is another entry, and the packed one holds the sum."""
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    base = bases["flux"]
+    file = _file(tmp_path / "a.safetensors", "flux", base)
+    other = _file(tmp_path / "b.safetensors", "flux", base, seed=1)
+    opened = [_open(base, "flux", *loras) for loras in ((), (str(file),), (f"{file} strength=0.5",), (str(other),))]
+    assert len({model.text_identity(model.text_parts[0]) for model in opened}) == 4
+    packed = [_open(base, "flux", str(file), storage=Storage("int8")) for _time in range(2)]
+    name = "transformer_blocks.0.attn.to_q"
+    whole = opened[1].transformer.get_submodule(name).weight
+    numbers, factors = quantize(whole, "int8")
+    for model, origin in zip(packed, ("kept", "read"), strict=True):
+        assert model.transformer.packed_from == origin
+        assert torch.equal(full_weight(model.transformer.get_submodule(name)), numbers.float() * factors)
+    assert _open(base, "flux", storage=Storage("int8")).transformer.packed_from == "kept"
+
+
+def test_what_the_model_does_not_have_is_named(bases: dict[str, Path], tmp_path: Path) -> None:
+    down, up = torch.ones(1, 2), torch.ones(2, 1)
+    strange = {"lora_unet_x.lora_down.weight": down, "lora_unet_x.lora_up.weight": up, "bundle_emb.x": up.clone()}
+    save_file(strange, tmp_path / "strange.safetensors")
+    known = _file(tmp_path / "a.safetensors", "sd15", bases["sd15"])
+    save_file({**load_file(known), **strange}, tmp_path / "mixed.safetensors")
+    model = _open(bases["sd15"], "sd15", str(known))
+    modules = model.adapted_modules(text_encoder=False)
+    texts = [(target.part, target.path) for target in model.targets(text_encoder=True)]
+    assert model.beneath.left_out(modules, texts) == []
+    mixed = _open(bases["sd15"], "sd15", str(tmp_path / "mixed.safetensors")).beneath
+    assert mixed.left_out(modules, texts) == ["lora_unet_x", "bundle_emb.x"]
+    with pytest.raises(UserError) as caught:
+        _open(bases["sd15"], "sd15", str(tmp_path / "strange.safetensors")).beneath.left_out(modules, texts)
+    assert caught.value.code == "lora.unmatched"
+
+
+def test_places_are_made_absolute_and_written_short_again(tmp_path: Path) -> None:
+    loras = ["style.safetensors strength=0.5", "sub/x.safetensors"]
+    config = parse_config({"model": {"loras": loras}}, base=tmp_path, place="test")
+    assert config.model.loras == [f"{tmp_path}/style.safetensors strength=0.5", f"{tmp_path}/sub/x.safetensors"]
+    assert read_loras(config.model.loras)[0] == MergedLora(f"{tmp_path}/style.safetensors", 0.5)
+    assert '"style.safetensors strength=0.5"' in dump_config(config, base=tmp_path)
+
+
+def test_a_check_refuses_what_cannot_be_merged(bases: dict[str, Path], tmp_path: Path) -> None:
+    def codes(*loras: str) -> set[str]:
+        found = check_config(config_with(model={"base": str(bases["sd15"]), "loras": list(loras)}))
+        return {finding.code for finding in found if finding.field == "model.loras"}
+
+    file = _file(tmp_path / "a.safetensors", "sd15", bases["sd15"])
+    flux = _file(tmp_path / "f.safetensors", "flux", bases["flux"])
+    (tmp_path / "x.safetensors").write_bytes(b"no")
+    assert codes(str(file), f"{file} strength=-0.5") == set()
+    assert codes(f"{file} strength=x") == {"model.loras"}
+    assert codes(str(tmp_path / "none.safetensors")) == {"model.lora_missing"}
+    assert codes(str(flux)) == {"model.lora_family"}
+    assert codes(str(tmp_path / "x.safetensors")) == {"model.lora_unreadable"}
+    assert codes(f"{file} strength=0") == {"model.lora_strength"}
