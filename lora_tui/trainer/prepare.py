@@ -17,7 +17,7 @@ from lora_tui.captions.as_trained import (
     words_for,
 )
 from lora_tui.captions.files import read_caption
-from lora_tui.config.schema.captions import CaptionSection
+from lora_tui.config.schema import CaptionSection
 from lora_tui.dataset.batches import DataPlan, make_plan, validation_count
 from lora_tui.dataset.load import content_hash
 from lora_tui.dataset.scan import Scan, scan_datasets
