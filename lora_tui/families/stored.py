@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -45,14 +45,17 @@ def put_anew(network: Any, storage: Storage, device: torch.device) -> Any:
     for block in visiting:  # first of all, which makes room
         block.to("cpu")
     if storage.weights != "full":
-        quantize_linears(network, storage.weights, lambda name: _bare(name) in network.packable, device=device)
-        for block in visiting:  # packing took place on the device
-            block.to("cpu")
+        names = {module: name for name, module in network.named_modules()}
+        for part in (*visiting, network):  # one after the other, as what is packed lies on the device at first
+            prefix = f"{names[part]}." if names[part] else ""
+            quantize_linears(part, storage.weights, _chosen(network.packable, prefix), device=device)
+            if part is not network:
+                part.to("cpu")
     if visiting:
         network.stream = StreamedBlocks(visiting, device)
     return network.to(device)
 
 
-def _bare(name: str) -> str:
-    """The name of a layer before an adapter was attached to it."""
-    return name.removesuffix(".base_layer")
+def _chosen(layers: Collection[str], prefix: str) -> Callable[[str], bool]:
+    """Whether a layer below ``prefix`` is among ``layers``, whose names are from before an adapter was attached."""
+    return lambda name: f"{prefix}{name}".removesuffix(".base_layer") in layers

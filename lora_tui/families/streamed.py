@@ -76,7 +76,9 @@ class StreamedBlocks:
         return sum(home.numel() for home in self._homes)
 
     def stop(self) -> None:
-        """Put the blocks back: whole, in the computer's memory, to be moved like any module."""
+        """Put the blocks back: whole, in the computer's memory, to be moved like any module. Waits for the device."""
+        if self._copies is not None:  # which still copies into the slots and computes from them
+            torch.cuda.synchronize(self._device)
         for hook in self._hooks:
             hook.remove()
         for number, block in enumerate(self._blocks):

@@ -19,13 +19,17 @@ from torch import Tensor, nn
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.config.load import dump_config
+from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection
 from lora_tui.errors import UserError
-from lora_tui.families import stored
+from lora_tui.families import open_model, stored
+from lora_tui.families.protocol import Storage
+from lora_tui.families.quantized import QuantizedLinear
 from lora_tui.families.unet.model import UnetModel
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.memory_policy import Policy, reached_by
 from lora_tui.trainer.adapters.dropout import Dropout
+from lora_tui.trainer.adapters.lora import attach
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.memory import fitting
 from lora_tui.trainer.memory.ladder import Ladder, NoRungLeft
@@ -359,6 +363,46 @@ def test_dropout_draws_what_torch_draws() -> None:
     found = Dropout(neurons=0.3, on=True)(layer, (), output)
     torch.manual_seed(5)
     assert torch.equal(found, nn.functional.dropout(output, 0.3))  # type: ignore[arg-type]
+
+
+# -- a base that is kept in another way while adapters learn on it -----------------------------------------------
+
+
+def test_a_base_is_packed_and_streamed_with_adapters_on_it(flux: tuple[Path, Path]) -> None:
+    """What it predicts then is what a base predicts that was put there so from the beginning, adapters included."""
+    section, network = ModelSection(base=str(flux[0]), family="flux"), NetworkSection(rank=2)
+
+    def opened(storage: Storage) -> Any:
+        model: Any = open_model(section, CaptionSection(), device=CPU, dtype=torch.float32, storage=storage)
+        targets = model.targets(text_encoder=False)
+        adapter = attach(network, model.adapted_modules(text_encoder=False), targets, seed=1, device=CPU)
+        generator = torch.Generator().manual_seed(4)
+        for name, tensor in adapter.tensors().items():
+            if name.endswith("lora_B"):
+                tensor.data.normal_(generator=generator)
+        return model
+
+    def predicted(model: Any) -> Tensor:
+        text = model.encode_text(model.tokenize(["a cat"], 128)) | {"guidance": torch.ones(1)}
+        noisy = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            return model.predict(noisy, torch.tensor([500]), text)
+
+    model, layers = opened(Storage()), {target.path for target in opened(Storage()).targets(text_encoder=False)}
+    plain = predicted(model)
+    for storage in (
+        Storage(streamed=2),
+        Storage(streamed=99),
+        Storage("int8", 99),
+        Storage("int8", 1),
+        Storage("int8"),
+    ):
+        model.keep(storage)
+        wanted = predicted(opened(storage))
+        assert torch.allclose(predicted(model), wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max())), storage
+        assert torch.allclose(wanted, plain, atol=1e-5) == (storage.weights == "full")
+    packed = {name for name, one in model.transformer.named_modules() if isinstance(one, QuantizedLinear)}
+    assert packed == {f"{layer}.base_layer" for layer in layers}
 
 
 # -- every other place -------------------------------------------------------------------------------------------

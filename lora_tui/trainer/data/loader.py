@@ -10,7 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 
 from lora_tui.dataset.batches import Batch, DataPlan
+from lora_tui.errors import UserError
+from lora_tui.text import _
 from lora_tui.trainer.data.prepared import Prepared
+from lora_tui.trainer.memory.shortage import is_shortage
 
 AHEAD = 3  # batches prepared beyond the one in use, and one more for each further thread: covers a slow read
 
@@ -55,7 +58,7 @@ class Loader:
                     while len(ahead) < AHEAD + self._workers:
                         ahead.append(pool.submit(self._ready, *next(places)))
                     began = time.perf_counter()
-                    prepared = ahead.popleft().result()
+                    prepared = _result(ahead.popleft())
                     self._waited += time.perf_counter() - began
                     yield prepared
             finally:
@@ -80,3 +83,21 @@ class Loader:
 
     def _ready(self, epoch: int, batch: Batch) -> Prepared:
         return self._prepare(epoch, batch).pinned(self._device)
+
+
+def _result(ready: Future[Prepared]) -> Prepared:
+    """What was prepared.
+
+    Raises:
+        UserError: the machine's own memory ran out, which no step can make up for.
+    """
+    try:
+        return ready.result()
+    except Exception as error:
+        if not is_shortage(error):
+            raise
+        raise UserError(
+            _("the machine's memory ran out while images and captions were made ready."),
+            remedy=_("Close other programs, or take a machine with more memory; then resume."),
+            code="memory",
+        ) from error

@@ -34,8 +34,15 @@ def has_own_memory(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def free_bytes(device: torch.device) -> int:
-    """Bytes that could still be had: from the driver and from torch's cache, or from the machine. Waits for nothing."""
+def has_room(device: torch.device, needed: int) -> bool:
+    """Whether so many bytes could still be had: from the driver and torch's cache, or from the machine.
+
+    Waits for nothing. Torch is only asked where the driver has not enough, as its answer takes longer.
+    """
     if device.type != "cuda":
-        return int(psutil.virtual_memory().available)
-    return int(torch.cuda.mem_get_info(device)[0])
+        return int(psutil.virtual_memory().available) >= needed
+    missing = needed - torch.cuda.mem_get_info(device)[0]
+    if missing <= 0:
+        return True
+    held = torch.cuda.memory_stats(device)
+    return int(held["reserved_bytes.all.current"] - held["allocated_bytes.all.current"]) >= missing

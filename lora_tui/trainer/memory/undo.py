@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 from lora_tui.errors import UserError
 from lora_tui.text import _
 from lora_tui.trainer.memory.ladder import CODE
-from lora_tui.trainer.memory.shortage import free_bytes
+from lora_tui.trainer.memory.shortage import has_room
 from lora_tui.trainer.state import Learned
 from lora_tui.trainer.trainee import Trainee
 
@@ -77,7 +77,7 @@ class Undo:
     def _is_short(self) -> bool:
         """Whether the optimizer's step may not find room."""
         size = sum(tensor.nbytes for tensor in self.trainee.adapter.tensors().values())
-        return free_bytes(self.device) < MARGIN * size
+        return not has_room(self.device, MARGIN * size)
 
 
 def copied(learned: Learned) -> Learned:
