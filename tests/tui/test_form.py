@@ -65,7 +65,16 @@ def test_settings_of_folders_that_few_need_are_hidden_until_they_are_changed():
     assert {"datasets.0.path", "datasets.0.repeats", "datasets.1.resolution"} <= shown
     assert not {"datasets.0.resolution", "datasets.1.batch_size"} & shown
     form.expert = True
-    assert {"datasets.0.resolution", "datasets.1.batch_size"} <= set(keys(form))
+    assert "data.bucket_step" in keys(form)
+    assert not {"datasets.0.resolution", "datasets.1.batch_size"} & set(keys(form))
+    [first, second] = [row for row in form.rows() if row.kind == "entry"]
+    assert form.note(first).text == "Enter shows all, x removes"
+    assert form.fold(first)
+    assert "datasets.0.resolution" in keys(form) and "datasets.1.batch_size" not in keys(form)
+    assert form.note(first).text == "Enter folds, x removes"
+    assert form.fold(first)
+    assert "datasets.0.path" not in keys(form)
+    assert form.row_of("datasets.1.batch_size") in form.rows() and second in form.rows()
 
 
 def test_settings_without_effect_are_hidden_until_they_have_one():
@@ -168,6 +177,7 @@ def test_a_finding_leads_to_its_row_even_when_that_is_hidden():
 def test_every_row_has_title_value_note_and_help():
     form = Form(Config(datasets=[DatasetEntry(path="/x")], samples=[SamplePrompt(prompt="p")]))
     form.expert = True
+    assert form.fold(FormRow("entry", "datasets.0", group_number("data")))
     for number in range(len(groups())):
         form.group = number
         for row in form.rows():
@@ -217,6 +227,7 @@ def test_the_help_of_every_setting_is_whole_in_a_terminal_of_80x24(language):
     set_language(language)
     form = Form(Config(datasets=[DatasetEntry(path="/x")], samples=[SamplePrompt(prompt="p")]))
     form.expert = True
+    assert form.fold(FormRow("entry", "datasets.0", group_number("data")))
     cards = [one for one in list_presets() if one.kind == "memory"]
     presets = [*list_presets(family="sd15", purpose="character"), *cards][:2]
     for number in range(len(groups())):

@@ -12,6 +12,41 @@ from lora_tui.text.translate import N_
 class CaptionSection(Section):
     """Captions"""
 
+    shuffle: bool = option(
+        False,
+        N_("shuffle tags"),
+        N_("Another order of the comma-separated tags each time. Suits tags, not sentences."),
+        peers=("shuffle_caption",),
+    )
+    keep_tokens: int = option(
+        0,
+        N_("keep first tags"),
+        N_("This many tags stay in front when tags are shuffled. 1 keeps the trigger word first."),
+        ge=0,
+        le=255,
+        when=Rule(
+            lambda c: c.captions.shuffle or c.captions.tag_dropout > 0 or c.captions.tag_warmup > 0 or c.folders_vary,
+            N_("tags are shuffled, dropped or warmed up"),
+        ),
+        peers=("keep_tokens",),
+    )
+    dropout: float = option(
+        0.0,
+        N_("caption dropout"),
+        N_("Share of the time that a caption is left empty, which keeps guidance working. 0 to 0.1 is usual."),
+        ge=0.0,
+        le=1.0,
+        peers=("caption_dropout_rate",),
+    )
+    tag_dropout: float = option(
+        0.0,
+        N_("tag dropout"),
+        N_("Share of the tags left out each time, so that none of them is always needed. Tags kept in front stay."),
+        ge=0.0,
+        le=1.0,
+        expert=True,
+        peers=("caption_tag_dropout_rate",),
+    )
     extensions: list[str] = option(
         None,
         N_("caption files"),
@@ -19,17 +54,6 @@ class CaptionSection(Section):
         factory=lambda: [".txt", ".caption"],
         expert=True,
         peers=("caption_extension",),
-    )
-    lines: Literal["first", "random"] = option(
-        "first",
-        N_("lines of a file"),
-        N_(
-            "Which line of a caption file of several lines is trained: the first that is not blank, or another one of "
-            "them at random each time."
-        ),
-        expert=True,
-        labels=(("first", N_("the first")), ("random", N_("one at random"))),
-        peers=("enable_wildcard",),
     )
     missing: str = option(
         "",
@@ -68,6 +92,17 @@ class CaptionSection(Section):
         expert=True,
         peers=("trigger_word",),
     )
+    lines: Literal["first", "random"] = option(
+        "first",
+        N_("lines of a file"),
+        N_(
+            "Which line of a caption file of several lines is trained: the first that is not blank, or another one of "
+            "them at random each time."
+        ),
+        expert=True,
+        labels=(("first", N_("the first")), ("random", N_("one at random"))),
+        peers=("enable_wildcard",),
+    )
     wildcards: bool = option(
         False,
         N_("wildcards"),
@@ -85,24 +120,6 @@ class CaptionSection(Section):
         expert=True,
         families=("sd15", "sd2", "sdxl"),
         peers=("weighted_captions",),
-    )
-    shuffle: bool = option(
-        False,
-        N_("shuffle tags"),
-        N_("Another order of the comma-separated tags each time. Suits tags, not sentences."),
-        peers=("shuffle_caption",),
-    )
-    keep_tokens: int = option(
-        0,
-        N_("keep first tags"),
-        N_("This many tags stay in front when tags are shuffled. 1 keeps the trigger word first."),
-        ge=0,
-        le=255,
-        when=Rule(
-            lambda c: c.captions.shuffle or c.captions.tag_dropout > 0 or c.captions.tag_warmup > 0 or c.folders_vary,
-            N_("tags are shuffled, dropped or warmed up"),
-        ),
-        peers=("keep_tokens",),
     )
     keep_separator: str = option(
         "|||",
@@ -124,14 +141,6 @@ class CaptionSection(Section):
         expert=True,
         peers=("secondary_separator",),
     )
-    dropout: float = option(
-        0.0,
-        N_("caption dropout"),
-        N_("Share of the time that a caption is left empty, which keeps guidance working. 0 to 0.1 is usual."),
-        ge=0.0,
-        le=1.0,
-        peers=("caption_dropout_rate",),
-    )
     dropout_epochs: int = option(
         0,
         N_("drop every epochs"),
@@ -141,15 +150,6 @@ class CaptionSection(Section):
         le=MOST_EPOCHS,
         expert=True,
         peers=("caption_dropout_every_n_epochs",),
-    )
-    tag_dropout: float = option(
-        0.0,
-        N_("tag dropout"),
-        N_("Share of the tags left out each time, so that none of them is always needed. Tags kept in front stay."),
-        ge=0.0,
-        le=1.0,
-        expert=True,
-        peers=("caption_tag_dropout_rate",),
     )
     tag_warmup: int = option(
         0,
