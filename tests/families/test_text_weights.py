@@ -9,7 +9,7 @@ import torch
 
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families import open_model
-from lora_tui.families.text_chunks import CHUNK, chunk_weights, weighed
+from lora_tui.families.text_chunks import CHUNK, chunk_ids, chunk_weights, weighed
 
 
 def test_weights_move_positions_against_each_other_and_leave_the_mean() -> None:
@@ -22,6 +22,36 @@ def test_weights_move_positions_against_each_other_and_leave_the_mean() -> None:
     expected = states[1] * factors[:, None]
     expected *= states[1].mean() / expected.mean()
     assert torch.allclose(found[1], expected, atol=1e-6)
+
+
+def sd_scripts_chunks(ids: list[int], chunks: int, *, start: int, end: int, pad: int) -> list[list[int]]:
+    """train_util's get_input_ids: the tokenizer fills one long row, which is cut into pieces of 75 with ends again.
+
+    Where the padding is no end token (SD2, the second encoder of SDXL), a full piece ends in one, and an empty piece
+    begins with one.
+    """
+    length = 75 * chunks + 2
+    row = [start, *ids[: length - 2], end]
+    row += [pad] * (length - len(row))
+    found = []
+    for first in range(1, length - 77 + 2, 75):
+        piece = [start, *row[first : first + 75], row[-1]]
+        if pad != end:
+            if piece[-2] not in (end, pad):
+                piece[-1] = end
+            if piece[1] == pad:
+                piece[1] = end
+        found.append(piece)
+    return found
+
+
+@pytest.mark.parametrize("pad", [49407, 0], ids=["SD1.5, CLIP-L", "SD2, CLIP-G"])
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_chunks_are_those_of_sd_scripts(chunks: int, pad: int) -> None:
+    for count in (0, 1, 74, 75, 76, 149, 150, 151, 224, 225, 226, 400):
+        ids = [1000 + number for number in range(count)]
+        found = chunk_ids([ids], chunks, start=49406, end=49407, pad=pad)[0].tolist()
+        assert found == sd_scripts_chunks(ids, chunks, start=49406, end=49407, pad=pad), count
 
 
 @pytest.fixture(scope="module")
