@@ -120,7 +120,7 @@ def _type(app: Terminal, filters: tuple[str, ...], keys: int) -> list[float]:
     """Seconds for each of ``keys`` letters of filters, until it is seen in the line."""
     times: list[float] = []
     for text in cycle(filters):
-        app.press(b"/", "filter")
+        app.press(b"/", "take it")
         _settle(app, CLEAR)
         for length in range(1, len(text) + 1):
             letter = text[length - 1]
@@ -129,7 +129,8 @@ def _type(app: Terminal, filters: tuple[str, ...], keys: int) -> list[float]:
             wanted = rf"\b(?:{ends})\b" if letter != " " else ""
             times.append(app.press(letter.encode(), wanted))
             app.read(max(TYPING_SECONDS - times[-1], 0.0))
-        _settle(app, ESCAPE)
+        app.press(ESCAPE, "")  # it has been read: together with the next key it would be another one
+        app.read(3 * TYPING_SECONDS)
         if len(times) >= keys:
             return times
     return times
