@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lora_tui.config.schema import LearningSection, NoiseSection
 from lora_tui.errors import UserError
+from lora_tui.families.flux.model import shift_power
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.objectives.diffusion import Diffusion
 from lora_tui.trainer.objectives.flow import Flow, FlowSettings, draw_level, mode_level, shifted
@@ -459,6 +460,40 @@ def test_flow_mixes_and_aims_as_diffusers_does() -> None:
     assert sum(plain.draw(showing(1, epoch=0, uid=str(n), repeat=0), 64, 64) for n in range(300)) / 300 < 200
     told = noise_metadata(Flowing("flow"), NoiseSection(flow_sampling="mode", flow_scale=1.29, flow_shift=3.0))  # type: ignore[arg-type]
     assert (told["ss_weighting_scheme"], told["ss_mode_scale"], told["ss_discrete_flow_shift"]) == ("mode", 1.29, 3.0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(256, 256), (512, 512), (768, 1344), (1024, 1024), (2048, 1024)])
+def test_levels_of_flux_are_shifted_by_the_size_as_its_pipeline_shifts_them(width: int, height: int) -> None:
+    """diffusers' calculate_shift over tokens of 16 x 16 px, then its scheduler's time_shift; sd-scripts' flux_shift."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+    power = shift_power((width // 16) * (height // 16))
+    assert power == pytest.approx(calculate_shift((width // 16) * (height // 16)))
+    theirs = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True).time_shift(power, 1.0, torch.tensor(0.4))
+    assert shifted(0.4, math.exp(power)) == pytest.approx(float(theirs))
+
+
+def test_perturbed_noise_is_seen_and_not_to_be_found() -> None:
+    """sd-scripts' ip_noise_gamma: the model sees noise + gamma x another noise, and is to find the noise alone."""
+    seen: list[torch.Tensor] = []
+
+    class Seeing:
+        device, dtype = torch.device("cpu"), torch.float32
+
+        def predict(self, noisy: torch.Tensor, _timesteps: object, _told: object) -> torch.Tensor:
+            seen.append(noisy)
+            return torch.zeros_like(noisy)
+
+    draw = torch.Generator().manual_seed(4)
+    latents, noise, extra = (torch.randn(2, 4, 3, 3, generator=draw) for _tensor in range(3))
+    timesteps = torch.tensor([100, 800])
+    inputs = {"latents": latents, "noise": noise, "extra": 0.1 * extra, "timesteps": timesteps}
+    step = StepFunction(Seeing(), _epsilon(), lambda predicted, target, _steps: (predicted - target) ** 2)  # type: ignore[arg-type]
+    losses = step.losses(Prepared(2, inputs))
+    expected = DDPMScheduler(**CONFIG).add_noise(latents, noise + 0.1 * extra, timesteps)
+    assert torch.allclose(seen[0], expected, atol=1e-6)
+    assert torch.allclose(losses, (noise**2).mean(dim=(1, 2, 3)))
 
 
 def test_weights_of_flow_are_those_of_diffusers_and_of_ai_toolkits_table() -> None:
