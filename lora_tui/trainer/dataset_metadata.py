@@ -39,6 +39,7 @@ def dataset_metadata(config: Config, plan: DataPlan, captions: Mapping[str, str]
         "ss_batch_size_per_device": config.steps.batch_size,
         "ss_total_batch_size": config.steps.batch_size * config.steps.gradient_accumulation,
         "ss_resolution": f"({side}, {side})",
+        "ss_resize_interpolation": "hamming, lanczos",  # of images made smaller, and of those made larger
         "ss_enable_bucket": section.buckets,
         "ss_min_bucket_reso": section.bucket_min,
         "ss_max_bucket_reso": section.bucket_max,

@@ -29,6 +29,25 @@ from lora_tui.weights.lora_file import as_text
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
 
 
+#: family -> sd-scripts' name of what trains it, where that is another than ``networks.lora``
+MODULES = {"flux": "networks.lora_flux", "sd3": "networks.lora_sd3"}
+
+
+def _vae_hashes(config: Config) -> dict[str, str]:
+    """Of a VAE in a file of its own."""
+    path = expand(config.model.vae) if config.model.vae else None
+    if path is None or not path.is_file():
+        return {}
+    hashes = FileHashes.of(path)
+    return {"ss_vae_hash": hashes.legacy, "ss_new_vae_hash": hashes.sha256}
+
+
+def _timesteps(config: Config) -> str:
+    """ModelSpec's range of the timesteps that were trained; empty where it is all of them."""
+    low, high = config.noise.min_timestep, config.noise.max_timestep
+    return f"{low},{high}" if (low, high) != (0, 1000) else ""
+
+
 @dataclass(frozen=True)
 class FileHashes:
     """``sha256`` of a file, and sd-scripts' old hash of 8 digits (sha256 of 64 KiB at offset 1 MiB)."""
@@ -81,6 +100,7 @@ class RunMetadata:
         self._made_of = ingredients
         self._started = started
         self._origins = origins_of(planned.image.path.parent for planned in ingredients.plan.train)
+        self._vae = _vae_hashes(ingredients.config)
         self._fixed = {**self._run(session), **self._model(), **self._data()}
 
     def at(self, step: int, epoch: int, *, finished: bool) -> dict[str, str]:
@@ -121,8 +141,30 @@ class RunMetadata:
             "ss_full_fp16": False,
             "ss_cache_latents": config.memory.cache_latents,
             "ss_lowram": False,
+            **self._precision(),
+            **self._validation(),
             **self._made_of.noise,
             "ss_prior_loss_weight": config.data.prior_loss_weight,
+        }
+
+    def _precision(self) -> dict[str, Any]:
+        """Of the base: sd-scripts knows one of 8 bits with a fraction, and has no word for the others."""
+        packed = self._made_of.config.memory.base_weights
+        return {
+            "ss_fp8_base": packed == "fp8",
+            "ss_fp8_base_unet": packed == "fp8",
+            "ss_base_weights_kept": None if packed == "full" else packed,
+        }
+
+    def _validation(self) -> dict[str, Any]:
+        config, plan = self._made_of.config, self._made_of.plan
+        measured, section = bool(plan.validation), config.validation
+        return {
+            "ss_validation_seed": config.steps.seed if measured else None,
+            "ss_validation_split": section.share if measured else 0.0,
+            "ss_validate_every_n_epochs": (section.every_epochs or None) if measured else None,
+            "ss_validate_every_n_steps": (section.every_steps or None) if measured else None,
+            "ss_max_validation_steps": None,
         }
 
     def _text_rates(self) -> float | list[float] | None:
@@ -151,9 +193,12 @@ class RunMetadata:
             "ss_clip_skip": None if facts.text_layer else config.model.clip_skip,
             "ss_max_token_length": None if "t5xxl" in facts.separate else config.captions.max_tokens,
             **self._t5(),
+            **self._flow(),
             "ss_scale_weight_norms": None,
             **self._made_of.network,
         }
+        if facts.name in MODULES and values.get("ss_network_module") == "networks.lora":
+            values["ss_network_module"] = MODULES[facts.name]
         if expand(base).is_file():
             hashes = self._made_of.base
             values.update(ss_new_sd_model_hash=hashes.sha256, ss_sd_model_hash=hashes.legacy)
@@ -162,7 +207,18 @@ class RunMetadata:
             values["ss_base_weights"] = [{"name": Path(lora.place).name, "strength": lora.strength} for lora in merged]
         if config.model.vae:
             values["ss_vae_name"] = Path(config.model.vae).name
+            values |= self._vae
         return values
+
+    def _flow(self) -> dict[str, Any]:
+        """What sd-scripts says of a transformer that learns velocities as they are."""
+        name = self._made_of.facts.name
+        told: dict[str, Any] = {"ss_model_prediction_type": "raw"} if self._made_of.prediction == "flow" else {}
+        if name == "flux":
+            told |= {"ss_model_type": "flux", "ss_guidance_scale": self._made_of.config.model.guidance}
+        if name == "sd3":
+            told["ss_apply_lg_attn_mask"] = False
+        return told
 
     def _t5(self) -> dict[str, Any]:
         """How T5 reads captions, in sd-scripts' words, for the families that have it."""
@@ -186,6 +242,8 @@ class RunMetadata:
             "modelspec.resolution": f"{side}x{side}",
             "modelspec.date": datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%S"),
             "modelspec.prediction_type": PREDICTIONS.get(self._made_of.prediction, ""),
+            "modelspec.timestep_range": _timesteps(config),
+            "modelspec.merged_from": ", ".join(Path(lora.place).stem for lora in read_loras(config.model.loras)),
             "modelspec.encoder_layer": str(facts.text_layer or config.model.clip_skip),
             "modelspec.author": config.saving.author,
             "modelspec.description": config.saving.comment,

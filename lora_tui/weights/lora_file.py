@@ -92,8 +92,9 @@ def _hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[
     kept = {name: value for name, value in metadata.items() if name.startswith("ss_")}
     data = save_ordered(tensors, kept)
     start = 8 + int.from_bytes(data[:8], "little")
-    return {
-        "sshs_model_hash": hashlib.sha256(data[start:]).hexdigest(),
+    tensors_hash = hashlib.sha256(data[start:]).hexdigest()
+    hashes = {
+        "sshs_model_hash": tensors_hash,
         "sshs_legacy_hash": hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8],
     }
 
@@ -101,6 +102,9 @@ def _hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[
 def _verify(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
+    if any(name.startswith("modelspec.") for name in metadata):
+        hashes["modelspec.hash_sha256"] = f"0x{tensors_hash}"  # ModelSpec's, of everything behind the header
+    return hashes
         same = names == set(tensors) and all(_equal(file.get_tensor(name), tensors[name]) for name in names)
     if not same:
         raise UserError(
