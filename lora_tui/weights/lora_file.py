@@ -97,14 +97,14 @@ def _hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[
         "sshs_model_hash": tensors_hash,
         "sshs_legacy_hash": hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8],
     }
+    if any(name.startswith("modelspec.") for name in metadata):
+        hashes["modelspec.hash_sha256"] = f"0x{tensors_hash}"  # ModelSpec's, of everything behind the header
+    return hashes
 
 
 def _verify(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
-    if any(name.startswith("modelspec.") for name in metadata):
-        hashes["modelspec.hash_sha256"] = f"0x{tensors_hash}"  # ModelSpec's, of everything behind the header
-    return hashes
         same = names == set(tensors) and all(_equal(file.get_tensor(name), tensors[name]) for name in names)
     if not same:
         raise UserError(
