@@ -31,6 +31,8 @@ from lora_tui.jobs.control import request
 from lora_tui.jobs.job import read_job
 from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.memory_policy import ENTRY, Policy
+from lora_tui.runs.record import update_record
 from lora_tui.runs.status import inspect
 
 
@@ -128,6 +130,24 @@ def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.Capture
     shown = answer(capsys)
     assert shown["checkpoints"] == [{"path": str(done.checkpoints_dir / "x.safetensors"), "bytes": 1000}]
     assert (shown["config"], shown["record"]["number"]) == (str(done.config_path), 1)
+
+
+def test_a_run_that_ran_out_of_memory_says_what_it_came_to(
+    done: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, used = Policy(checkpointed=0.5), Policy(checkpointed=1.0, images=2, streamed=28)
+    downs = [{"place": "training", "step": 1200}]
+    update_record(
+        done, **{ENTRY: {"asked": asked.as_dict(), "used": used.as_dict(), "steps_down": downs, "precision": "bf16"}}
+    )
+    assert command(["runs", "show", "done"]) == 0
+    assert (
+        "memory ran out; since step 1,200: all blocks compute their activations again, 2 images at a time, "
+        "28 blocks are streamed" in capsys.readouterr().out
+    )
+    update_record(done, **{ENTRY: {"asked": asked.as_dict(), "used": {"checkpointed": "much"}, "steps_down": 3}})
+    assert command(["runs", "show", "done"]) == 0
+    assert "memory ran out" not in capsys.readouterr().out
 
 
 def test_a_name_that_a_terminal_would_obey_is_shown(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

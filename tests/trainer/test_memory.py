@@ -17,7 +17,7 @@ from PIL import Image
 from squeeze import Limit, small_machine, watching
 from torch import Tensor, nn
 
-from lora_tui.bench.flux_model import write_flux_model
+from lora_tui.bench.flux_model import MICRO, write_flux_model
 from lora_tui.config.load import dump_config
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection
 from lora_tui.errors import UserError
@@ -68,7 +68,7 @@ def flux_run(root: Path, flux: tuple[Path, Path], **sections: Any) -> RunFolder:
         "network": {"text_encoder": False, "dropout": 0.1, "rank_dropout": 0.1},
         "learning": {"ema_decay": 0.9, "schedule": "constant"},
         "steps": {"epochs": 9},
-        "saving": {"every_epochs": 0},
+        "saving": {"every_epochs": 0, "state_every_epochs": 0},
         "samples": [],
     }
     return new_run(root, micro_config(*flux, **{**settings, **sections}))
@@ -85,6 +85,8 @@ def squeezed(run: RunFolder, until: int) -> int:
     def tighten(kind: str, fields: dict[str, Any]) -> None:
         if kind == "step" and fields["step"] <= until:
             limit.allowed, limit.peak = int(limit.peak * 0.97), 0
+        elif kind == "warning":  # what the try took that failed is not what the step takes
+            limit.peak = 0
 
     writer.emit = watching(writer.emit, tighten)  # type: ignore[method-assign]
     with small_machine(limit, own_memory=True):
@@ -100,8 +102,8 @@ def test_a_run_that_is_squeezed_learns_the_same(tmp_path: Path, flux: tuple[Path
     told = [event for event in events(run, "warning") if event["code"] == "memory.ladder"]
     taken = [event["policy"] for event in told if "policy" in event]
     assert [policy["checkpointed"] for policy in taken][:2] == [0.5, 1.0]
-    assert taken[-1] == Policy(checkpointed=1.0, images=taken[-1]["images"]).as_dict()
-    assert 0 < taken[-1]["images"] < 4
+    assert [policy["images"] for policy in taken][1:4] == [0, 2, 1]
+    assert taken[-1] == Policy(1.0, images=1, streamed=MICRO.double + MICRO.single).as_dict()
     assert told[1]["message"].startswith("memory ran out in step")
     assert losses(run) == pytest.approx(losses(free)[:7], rel=1e-5)
 
