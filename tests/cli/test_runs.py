@@ -132,9 +132,7 @@ def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.Capture
     assert (shown["config"], shown["record"]["number"]) == (str(done.config_path), 1)
 
 
-def test_a_run_that_ran_out_of_memory_says_what_it_came_to(
-    done: RunFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_ran_out_of_memory_says_what_it_came_to(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     asked, used = Policy(checkpointed=0.5), Policy(checkpointed=1.0, images=2, streamed=28)
     downs = [{"place": "training", "step": 1200}]
     update_record(
