@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lora_tui.text import N_
+from lora_tui.text import N_, count
 
 if TYPE_CHECKING:
     from lora_tui.dataset.buckets import Size
@@ -40,12 +41,19 @@ class Order:
         title: for a person.
         key: its value for a row; rows without one come last, either way round.
         asks: what has to be measured first: ``captions``, ``pixels`` or nothing.
+        shown: the value as a person reads it; none where a column of the list has it anyhow.
     """
 
     name: str
     title: str
     key: Key
     asks: str = ""
+    shown: Callable[[float], str] | None = None
+
+    def words(self, row: FileRow, measures: Measures) -> str:
+        """The value of a row for the list; empty where it has none."""
+        value = self.key(row, measures) if self.shown is not None else None
+        return self.shown(value) if self.shown is not None and isinstance(value, float | int) else ""
 
 
 def _facts(value: Callable[[FileRow], float]) -> Key:
@@ -70,19 +78,34 @@ def _gravity(row: FileRow, _measures: Measures) -> tuple[float, ...]:
     return kind, -sum(problem.severity != "note" for problem in row.problems)
 
 
+def _megapixels(pixels: float) -> str:
+    return f"{pixels / 1e6:.1f} MP"
+
+
+def _percent(measured: float) -> str:
+    """Sharpness as it is said elsewhere, 0 to 100."""
+    return str(round(measured / 2.55))
+
+
+def _day(mtime_ns: float) -> str:
+    return time.strftime("%m-%d %H:%M", time.localtime(mtime_ns / 1e9))
+
+
 ORDERS: tuple[Order, ...] = (
     Order("name", N_("name"), lambda _row, _measures: None),
-    Order("megapixels", N_("megapixels"), _facts(lambda row: _width(row) * _height(row))),
+    Order("megapixels", N_("megapixels"), _facts(lambda row: _width(row) * _height(row)), shown=_megapixels),
     Order("problems", N_("problems"), _gravity),
     Order("width", N_("width"), _facts(_width)),
     Order("height", N_("height"), _facts(_height)),
-    Order("ratio", N_("width by height"), _facts(lambda row: _width(row) / max(_height(row), 1))),
+    Order(
+        "ratio", N_("width by height"), _facts(lambda row: _width(row) / max(_height(row), 1)), shown="{:.2f}".format
+    ),
     Order("bytes", N_("bytes"), _facts(lambda row: row.image.facts.size if row.image else 0)),
     Order("bucket", N_("bucket"), _bucket),
-    Order("tags", N_("number of tags"), lambda row, known: known.tags.get(str(row.path)), "captions"),
-    Order("tokens", N_("number of tokens"), lambda row, known: known.tokens.get(str(row.path)), "captions"),
-    Order("sharpness", N_("sharpness"), lambda row, known: known.sharpness.get(str(row.path)), "pixels"),
-    Order("time", N_("time of change"), _facts(lambda row: row.image.facts.mtime_ns if row.image else 0)),
+    Order("tags", N_("number of tags"), lambda row, known: known.tags.get(str(row.path)), "captions", count),
+    Order("tokens", N_("number of tokens"), lambda row, known: known.tokens.get(str(row.path)), "captions", count),
+    Order("sharpness", N_("sharpness"), lambda row, known: known.sharpness.get(str(row.path)), "pixels", _percent),
+    Order("time", N_("time of change"), _facts(lambda row: row.image.facts.mtime_ns if row.image else 0), shown=_day),
 )
 
 

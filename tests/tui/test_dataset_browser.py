@@ -158,6 +158,11 @@ async def test_sorting_by_facts_of_headers_captions_and_pixels(tmp_path: Path) -
         await typed(pilot, "sharp")
         await pilot.press("enter")
         await soon(pilot, lambda: names(app)[0] == "0.png" and "by sharpness" in screen_text(app))
+        assert "sharpness" in screen_text(app).splitlines()[2]  # a column, with values that rise
+        rows = [line.split("│")[0].split() for line in screen_text(app).splitlines()[3:6]]
+        assert [int(row[row.index(f"{name}") + 1]) for row, name in zip(rows, names(app), strict=True)] == sorted(
+            int(row[row.index(f"{name}") + 1]) for row, name in zip(rows, names(app), strict=True)
+        )
         await pilot.press("S")
         await soon(pilot, lambda: names(app)[-1] == "0.png" and "backwards" in screen_text(app))
 

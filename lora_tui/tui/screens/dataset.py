@@ -8,6 +8,7 @@ reviews duplicates and ``dataset_numbers`` counts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from textual.containers import Horizontal, Vertical
 from lora_tui.text import N_, _, bytes_text, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.file_list import FileList
+from lora_tui.tui.file_orders import ORDERS, Order
 from lora_tui.tui.file_rows import FileRow, build_rows
 from lora_tui.tui.road import TONE_OF_MARK, gravity_words
 from lora_tui.tui.screens.base import BaseScreen
@@ -49,6 +51,16 @@ COLUMNS = (
     Column(5, N_("type"), since=75),
     Column(7, N_("bytes"), align="right", since=83),
 )
+MEASURED = 12
+"""Cells of the column for what the list is ordered by, where no other column has it."""
+
+
+def columns_for(order: Order) -> tuple[Column, ...]:
+    """The columns of the list: what it is ordered by stands right behind the names."""
+    if order.shown is None:
+        return COLUMNS
+    rest = (replace(one, since=max(one.since, 40) + MEASURED) for one in COLUMNS[4:])
+    return (*COLUMNS[:4], Column(MEASURED, order.title, align="right"), *rest)
 
 
 class DatasetScreen(BaseScreen):
@@ -70,6 +82,7 @@ class DatasetScreen(BaseScreen):
         self.shown: list[int] = []
         self._wrong_here = self._images_here = 0
         self._wanted: Path | None = None
+        self._drawn = ORDERS[0]  # the order that the columns are for
         self._place = 0  # where the cursor stood when the rows were put away to be read again
         self.facts = FactsPane(self)
         self.finding = Finding(self)
@@ -197,6 +210,10 @@ class DatasetScreen(BaseScreen):
             measures=finding.measures,
         )
         cursor = self.files.place(path, self.shown, place)
+        files = self.query_one("#files", VirtualList)
+        if finding.order is not self._drawn:  # another one may be asked for that is still being measured
+            self._drawn = finding.order
+            files.set_columns(columns_for(finding.order))
         self._images_here, self._wrong_here = self.files.tally(self.shown)
         self.listed.set_count(len(self.shown), cursor=cursor, empty=self._empty_words())
         self.listed.reload()
@@ -230,6 +247,8 @@ class DatasetScreen(BaseScreen):
         row = self.rows[self.shown[index]]
         mark, sign, done = self._signs(row)
         cells = [mark, sign, Cell(row.name, "muted" if row.excluded else ""), done]
+        if self._drawn.shown is not None:
+            cells.append(Cell(self._drawn.words(row, self.finding.measures)))
         if row.image is None:
             return cells
         facts, bucket = row.image.facts, self.facts.bucket(row)

@@ -383,7 +383,8 @@ class Acts:
     def refusal(self, name: str) -> str:
         """Why something cannot be done now."""
         if name == "undo" and not self.backs:
-            return _("There is nothing to take back.")
+            key = self.screen.shell.keymap.shown("dataset.trash-list")
+            return _("Nothing was done since the start. {key} opens the trash of before.").format(key=key)
         if name == "trash" and self._stray is not None:
             return ""
         if name in ("exclude", "reviewed", "trash", "move", "fix", "crop") and not self.screen.has_targets:
