@@ -243,7 +243,8 @@ def say_preview(found: Preview, scope: int, limit: int, *, dry: bool) -> None:
         say("  - " + (_("(no caption)") if sample.before is None else plain(sample.before)))
         say("  + " + (_("(no caption)") if sample.after is None else plain(sample.after)))
     if not found.changes:
-        say(_("Nothing changes in {scope} images.").format(scope=count(scope)))
+        text = ngettext("Nothing changes in {scope} image.", "Nothing changes in {scope} images.", scope)
+        say(text.format(scope=count(scope)))
         return
     text = (
         ngettext("{images} of {scope} image would change", "{images} of {scope} images would change", scope)

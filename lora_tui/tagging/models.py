@@ -146,6 +146,8 @@ def _kind(choice: ModelChoice, request: Request) -> Kind:
             return "wd14"
         if found := {"florence2": "florence2", "blip": "blip"}.get(_config(path).get("model_type", "")):
             return found  # type: ignore[return-value]
+        if is_file(path / "model.onnx"):  # its list of tags is missing, which is said then
+            return "wd14"
     elif choice.name.lower().endswith(".toml"):
         return "onnx"
     elif choice.name.lower().endswith(".onnx") and is_file(path.parent / "selected_tags.csv"):

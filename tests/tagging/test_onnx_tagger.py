@@ -233,9 +233,10 @@ def test_images_that_cannot_be_read_are_named_and_the_others_answered(tmp_path: 
 @pytest.mark.parametrize(
     ("lacking", "code"), [("selected_tags.csv", "tagger.incomplete"), ("model.onnx", "tagger.incomplete")]
 )
-def test_a_folder_that_lacks_a_file(tmp_path: Path, lacking: str, code: str) -> None:
+@pytest.mark.parametrize("kind", ["wd14", "auto"])
+def test_a_folder_that_lacks_a_file(tmp_path: Path, lacking: str, code: str, kind: Any) -> None:
     folder = make_wd14(tmp_path / "wd")
     (folder / lacking).unlink()
     with pytest.raises(UserError, match=lacking) as caught:
-        resolve(ModelChoice("wd14", str(folder)), Request((ModelChoice(),)))
+        resolve(ModelChoice(kind, str(folder)), Request((ModelChoice(),)))
     assert caught.value.code == code
