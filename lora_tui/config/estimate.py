@@ -16,6 +16,7 @@ from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config, MemorySection
 from lora_tui.families import facts_for
 from lora_tui.families.protocol import Storage
+from lora_tui.weights.kinds import LYCORIS
 from lora_tui.weights.names.shapes import Adapted, file_shapes
 
 if TYPE_CHECKING:
@@ -42,11 +43,8 @@ _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
 def trained_parameters(config: Config) -> int:
     """Values that the run trains."""
-    sizes = config.network.dora  # one for each input
-    return sum(
-        target.parameters(layer_size(config.network, target).rank) + (target.inputs if sizes else 0)
-        for target in _targets(config)
-    )
+    shapes = (shape for layer in adapted_layers(config) for name, shape in layer.own().items() if name != "on_input")
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def lora_bytes(config: Config, images: int = 0) -> int:
@@ -66,7 +64,8 @@ def adapted_layers(config: Config) -> Iterator[Adapted]:
     for target in _targets(config):
         rank = layer_size(config.network, target).rank
         kernel = target.kernel if target.convolution else None
-        yield Adapted(target.part, target.path, rank, target.inputs, target.outputs, kernel, config.network.dora)
+        form = config.network.form if config.network.type in LYCORIS else None
+        yield Adapted(target.part, target.path, rank, target.inputs, target.outputs, kernel, config.network.dora, form)
 
 
 def _targets(config: Config) -> tuple[TargetModule, ...]:

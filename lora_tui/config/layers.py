@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.config.slots import listed_slots, named_slots, slots_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.weights.kinds import adapts
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import NetworkSection
@@ -141,7 +142,8 @@ def layer_size(network: NetworkSection, target: TargetModule) -> LayerSize:
 
 
 def trained(network: NetworkSection, targets: Iterable[TargetModule]) -> tuple[TargetModule, ...]:
-    """Those of ``targets`` that no rule leaves out."""
+    """Those of ``targets`` that the adapter has something for and no rule leaves out."""
+    targets = [target for target in targets if adapts(network.type, target.path)]
     if not network.layers:
         return tuple(targets)
     sizes = ((target, layer_size(network, target)) for target in targets)

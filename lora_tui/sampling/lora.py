@@ -15,7 +15,8 @@ from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
 from lora_tui.families.quantized import full_weight
 from lora_tui.text import _, plain
-from lora_tui.weights.reading import LoraLayer, Place, by_columns, layers_by_name, read_lora
+from lora_tui.weights.effects import CHILD, Effect
+from lora_tui.weights.reading import LoraLayer, OtherLayer, Place, by_columns, layers_by_name, read_lora
 
 
 @dataclass
@@ -32,6 +33,7 @@ class AppliedLora:
 
     def __post_init__(self) -> None:
         self._handles: list[Any] = []
+        self._changed: list[nn.Module] = []
 
     def attach(self, module: nn.Module, layer: LoraLayer, device: torch.device) -> None:
         """Let ``module`` (linear or convolution) add what ``layer`` does, times the strength."""
@@ -40,11 +42,22 @@ class AppliedLora:
         self._handles.append(module.register_forward_hook(_Beside(self, down, up, layer.scale, factors)))
         self.layers += 1
 
+    def attach_other(self, module: nn.Module, layer: OtherLayer, device: torch.device) -> None:
+        """The same for LoHa, LoKr, OFT and so on."""
+        tensors = {name: t.float() if t.is_floating_point() else t for name, t in layer.tensors.items()}
+        effect = Effect(layer.kind, tensors, scale=layer.scale, strength=lambda: self.strength)
+        self._handles.append(effect.requires_grad_(False).to(device).attach(module))
+        self._changed.append(module)
+        self.layers += 1
+
     def remove(self) -> None:
         """Leave the base model as it was."""
         for handle in self._handles:
             handle.remove()
+        for module in self._changed:
+            delattr(module, CHILD)
         self._handles.clear()
+        self._changed.clear()
 
 
 @dataclass(frozen=True)
@@ -95,13 +108,14 @@ def apply_lora(model: Model, path: Path) -> AppliedLora:
         UserError: the file cannot be read, has no LoRA in it, or belongs to layers that the model does not have.
     """
     stored = read_lora(path)
-    layers = stored.layers
+    layers: dict[str, LoraLayer | OtherLayer] = {**stored.layers, **stored.others}
     modules = _modules(model, layers)
-    unknown = [*(stem for stem in layers if stem not in modules), *stored.unread]
+    known = {name for layer in stored.others.values() for name in layer.names}
+    unknown = [*(stem for stem in layers if stem not in modules), *(n for n in stored.unread if n not in known)]
     if unknown or not layers:
         raise UserError(
             _("{count} of its {total} layers fit none of this model, {name} for one.").format(
-                count=len(unknown), total=len(layers) + len(stored.unread), name=plain(unknown[0], limit=120)
+                count=len(unknown), total=len({*layers, *unknown}), name=plain(unknown[0], limit=120)
             )
             if layers
             else _("it holds no LoRA."),
@@ -111,7 +125,10 @@ def apply_lora(model: Model, path: Path) -> AppliedLora:
         )
     lora = AppliedLora()
     for stem, layer in layers.items():
-        lora.attach(modules[stem], layer, model.device)
+        if isinstance(layer, OtherLayer):
+            lora.attach_other(modules[stem], layer, model.device)
+        else:
+            lora.attach(modules[stem], layer, model.device)
     assert lora.layers == len(layers)
     return lora
 

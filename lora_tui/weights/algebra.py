@@ -1,7 +1,7 @@
 """What the kinds of adapters do to a weight, as functions of the tensors in their files.
 
 Names and shapes are those of LyCORIS (Yeh et al. 2024, "Navigating Text-to-Image Customization: From LyCORIS
-Fine-Tuning to Model Evaluation"), which ComfyUI, A1111 and Forge read. A weight is [outputs, inputs(, k, k)] everywhere.
+Fine-Tuning to Model Evaluation"), which ComfyUI, A1111 and Forge read. A weight is [outputs, inputs(, k, k)].
 Numbers are float32; gradients flow.
 """
 
@@ -13,23 +13,6 @@ import torch
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
-
-
-def factors(dimension: int, factor: int = -1) -> tuple[int, int]:
-    """``dimension`` as a product of two, the smaller first, for a Kronecker product.
-
-    The smaller is ``factor`` where that divides it; otherwise the largest divisor that is neither above ``factor`` nor
-    above the root (the only limit where ``factor`` is -1), so that 128 gives 8 and 16.
-    """
-    if factor > 0 and dimension % factor == 0:
-        return min(factor, dimension // factor), max(factor, dimension // factor)
-    most = dimension if factor < 0 else factor
-    smaller = max(number for number in range(1, dimension + 1) if _fits(number, dimension, most))
-    return smaller, dimension // smaller
-
-
-def _fits(number: int, dimension: int, most: int) -> bool:
-    return dimension % number == 0 and number <= most and number * number <= dimension
 
 
 def lora(tensors: Tensors) -> Tensor:
@@ -120,16 +103,3 @@ def butterfly(values: Tensor, blocks: Tensor) -> Tensor:
         turned = torch.einsum("bij,bjr->bir", own, mixed)
         rows = turned.reshape(-1, apart, 2, rows.shape[1]).transpose(1, 2).reshape(shape[0], -1)
     return rows.reshape(shape)
-
-
-def butterfly_sizes(outputs: int, most: int) -> tuple[int, int, int]:
-    """(stages, count, b) for :func:`butterfly`: the largest even b up to ``most`` of which outputs are 2^n multiples.
-
-    Raises:
-        ValueError: there is none.
-    """
-    fitting = [b for b in range(2, most + 1, 2) if outputs % b == 0 and (outputs // b).bit_count() == 1]
-    if not fitting:
-        raise ValueError(f"{outputs} outputs, blocks of up to {most}")
-    count = outputs // fitting[-1]
-    return (count - 1).bit_count() + 1, count, fitting[-1]

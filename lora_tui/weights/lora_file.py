@@ -60,14 +60,19 @@ def _fused(layers: Layers, *, part: str) -> Layers:
 
 
 def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without an alpha, which then is the rank: the scale is multiplied into the up matrix."""
+    """Without an alpha, which then is the rank: the scale is multiplied into the up matrix.
+
+    Layers that are none of LoRA keep theirs.
+    """
+    if DOWN not in tensors:
+        return dict(tensors)
     scale = float(tensors[ALPHA]) / tensors[DOWN].shape[0]
     up = tensors[UP].detach().float() * scale
     return {kind: up if kind == UP else tensor for kind, tensor in tensors.items() if kind != ALPHA}
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.detach().to("cpu", dtype).contiguous()
+    return tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
 
 
 def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.weights.effects import kind_of
 from lora_tui.weights.flux_fused import split
+from lora_tui.weights.kinds import RANKED, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
 
 _KINDS = (
@@ -30,6 +32,11 @@ _KINDS = (
     ("alpha", re.compile(r"\.alpha\Z")),
     ("sizes", re.compile(r"\.dora_scale\Z")),
     ("row_sizes", re.compile(r"\.lora_magnitude_vector(?:\.(?!weight)\w+)?(?:\.weight)?\Z")),
+)
+#: The tensors of a layer of another kind.
+_OTHER = re.compile(
+    r"\.(hada_[wt]\d(?:_[ab])?|lokr_[wt]\d(?:_[ab])?|[ab][12]\.weight|on_input|oft_blocks|rescale|diff|diff_b|alpha"
+    r"|dora_scale|(?<!_)weight)\Z"
 )
 #: Where diffusers keeps the settings of its adapters, as JSON.
 DIFFUSERS_KEY = "lora_adapter_metadata"
@@ -84,6 +91,19 @@ class LoraLayer:
         return sizes.view(norms.shape) / (norms + torch.finfo(torch.float32).eps)
 
 
+@dataclass(frozen=True)
+class OtherLayer:
+    """What a file of LoHa, LoKr, OFT and so on has for one layer.
+
+    ``tensors`` by their names after the layer's, ``names`` those in the file, ``scale`` alpha / rank where it has one.
+    """
+
+    kind: str
+    tensors: dict[str, Tensor]
+    names: tuple[str, ...]
+    scale: float = 1.0
+
+
 def by_columns(sizes: Tensor) -> bool:
     """Whether a DoRA's sizes are those of columns (LyCORIS, ComfyUI), not of rows, as peft has them."""
     return sizes.shape[0] == 1
@@ -97,10 +117,12 @@ class Stored:
         layers: by the name that the file gives them; those of FLUX.1's original layout, several in one, are given
             apart and by diffusers' names. Empty when it holds no LoRA.
         unread: names of tensors that are no part of a layer of LoRA or DoRA (LoHa, LoKr, norms, embeddings).
+        others: layers of the kinds in :mod:`lora_tui.weights.effects`, by name; their tensors are among ``unread``.
     """
 
     layers: dict[str, LoraLayer]
     unread: tuple[str, ...] = ()
+    others: dict[str, OtherLayer] = field(default_factory=dict)
 
 
 def read_lora(path: Path) -> Stored:
@@ -135,7 +157,30 @@ def read_lora(path: Path) -> Stored:
             )
         else:
             layers |= _layers(stem, kinds, settings, path)
-    return Stored(layers, tuple(unread))
+    return Stored(layers, tuple(unread), _others(tensors, unread))
+
+
+def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, OtherLayer]:
+    """The layers of other kinds among the tensors ``unread``; one with a DoRA's sizes is none."""
+    groups: dict[str, dict[str, str]] = {}
+    for name in unread:
+        if found := _OTHER.search(name):
+            groups.setdefault(name[: found.start()], {})[found[1]] = name
+    layers: dict[str, OtherLayer] = {}
+    for stem, names in groups.items():
+        own = {inner: tensors[name] for inner, name in names.items()}
+        kind = kind_of(own, {inner: tensor.dim() for inner, tensor in own.items()})
+        if not kind or "dora_scale" in own:
+            continue
+        alpha = own.get("alpha")
+        if kind in RANKED:
+            own.pop("alpha", None)
+            rank = rank_of(kind, {inner: tuple(tensor.shape) for inner, tensor in own.items()})
+            scale = scale_of(own, float(rank if alpha is None else alpha), rank)
+            layers[stem] = OtherLayer(kind, own, tuple(names.values()), scale)
+        else:
+            layers[stem] = OtherLayer(kind, own, tuple(names.values()))
+    return layers
 
 
 def layers_by_name(family: str, places: Iterable[Place]) -> dict[str, Place]:

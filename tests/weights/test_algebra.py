@@ -11,11 +11,15 @@ from hypothesis import strategies as some
 from lycoris.functional import boft as their_boft
 from lycoris.functional import diag_oft as their_oft
 from lycoris.functional.general import factorization, power2factorization
+from lycoris.modules.boft import ButterflyOFTModule
+from lycoris.modules.diag_oft import DiagOFTModule
+from lycoris.modules.glora import GLoRAModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 from torch import Tensor, nn
 
-from lora_tui.weights.algebra import butterfly, butterfly_sizes, factors, loha, lokr, rotate, rotations
+from lora_tui.weights.algebra import butterfly, loha, lokr, rotate, rotations
+from lora_tui.weights.kinds import Form, butterfly_sizes, factors, tensor_shapes
 
 LAYERS: dict[str, Any] = {
     "linear": lambda: nn.Linear(24, 32),
@@ -81,8 +85,36 @@ def test_a_dimension_is_split_as_lycoris_splits_it(dimension: int, factor: int) 
 @given(some.sampled_from([32, 64, 96, 128, 320, 640, 768, 1280, 1536, 2432, 3072]), some.sampled_from([4, 8, 16, 64]))
 def test_butterfly_blocks_are_those_of_lycoris(outputs: int, most: int) -> None:
     size, count = power2factorization(outputs, most)
-    if not count:
-        with pytest.raises(ValueError, match=str(outputs)):
-            butterfly_sizes(outputs, most)
-    else:
+    if count:
         assert butterfly_sizes(outputs, most)[1:] == (count, size)
+    else:  # they give up
+        assert butterfly_sizes(outputs, most)[2] > most
+
+
+def test_an_odd_number_of_outputs_has_no_butterfly() -> None:
+    with pytest.raises(ValueError, match="33"):
+        butterfly_sizes(33, 8)
+
+
+FORMS: dict[str, tuple[Form, Any, dict[str, Any]]] = {
+    "loha": (Form("loha"), LohaModule, {}),
+    "loha tucker": (Form("loha", tucker=True), LohaModule, {"use_tucker": True}),
+    "lokr": (Form("lokr"), LokrModule, {}),
+    "lokr 8": (Form("lokr", factor=8), LokrModule, {"factor": 8}),
+    "lokr both": (Form("lokr", factor=32, both=True), LokrModule, {"factor": 32, "decompose_both": True}),
+    "lokr tucker": (Form("lokr", factor=4, tucker=True), LokrModule, {"factor": 4, "use_tucker": True}),
+    "lokr whole": (Form("lokr", whole=True), LokrModule, {"full_matrix": True}),
+    "glora": (Form("glora"), GLoRAModule, {}),
+    "oft": (Form("oft"), DiagOFTModule, {}),
+    "boft": (Form("boft"), ButterflyOFTModule, {}),
+}
+
+
+@pytest.mark.parametrize("conv", [False, True])
+@pytest.mark.parametrize("name", FORMS)
+def test_a_layer_has_the_tensors_that_lycoris_gives_it(name: str, conv: bool) -> None:
+    form, kind, settings = FORMS[name]
+    layer = nn.Conv2d(96, 128, 3) if conv else nn.Linear(96, 128)
+    theirs = {key: tuple(tensor.shape) for key, tensor in learned(kind, layer, **settings)[1].items()}
+    theirs.pop("alpha")
+    assert tensor_shapes(form, "layer", 96, 128, 4, kernel=3 if conv else None) == theirs

@@ -19,6 +19,7 @@ from lora_tui.families.protocol import TargetModule
 from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
 from lora_tui.weights.header.loras import lora_info
+from lora_tui.weights.kinds import LYCORIS
 from lora_tui.weights.names import fuses
 
 HIGH_DROPOUT = 0.5
@@ -81,6 +82,23 @@ def dora(config: Config) -> Iterator[Finding]:
             _("Set it back, or set network.dora to false."),
             "network.not_with_dora",
         )
+
+
+def kinds(config: Config) -> Iterator[Finding]:
+    """LyCORIS' kinds in names that cannot hold them."""
+    layout = config.saving.layout
+    if config.network.type not in LYCORIS or (layout != "diffusers" and not fuses(config.model.family, layout)):
+        return
+    yield error(
+        "saving.layout",
+        _("diffusers reads no adapter of this type, whatever its names.")
+        if layout == "diffusers"
+        else _("kohya's names for {family} hold several layers in one, which only LoRA can be split into.").format(
+            family=facts_for(config.model.family).title
+        ),
+        _("Set saving.layout to auto, which ComfyUI and Forge read."),
+        "saving.kind_layout",
+    )
 
 
 def no_convolutions(config: Config) -> Iterator[Finding]:
@@ -191,6 +209,8 @@ def layers(config: Config) -> Iterator[Finding]:
 def ranks(config: Config) -> Iterator[Finding]:
     """Ranks that are larger than a layer."""
     network = config.network
+    if network.type in LYCORIS and network.type != "glora":
+        return  # a rank is not a number of directions there
     targets = facts_for(config.model.family).targets(
         config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
     )
@@ -231,4 +251,4 @@ def _lists(config: Config, rules: Iterable[LayerRule], targets: Sequence[TargetM
         )
 
 
-RULES = (together, dora, no_convolutions, layers, ranks, start)
+RULES = (together, dora, kinds, no_convolutions, layers, ranks, start)

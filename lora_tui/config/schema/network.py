@@ -7,20 +7,38 @@ from typing import Literal
 from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
+from lora_tui.weights.kinds import LYCORIS, Form
+
+NetworkType = Literal["lora", "locon", "loha", "lokr", "glora", "ia3", "oft", "boft", "full"]
+_PLAIN = Rule(lambda c: c.network.type in ("lora", "locon"), N_("LoRA or LoCon is trained"))
+_LOKR = Rule(lambda c: c.network.type == "lokr", N_("LoKr is trained"))
 
 
 class NetworkSection(Section):
     """Network"""
 
-    type: Literal["lora", "locon"] = option(
+    type: NetworkType = option(
         "lora",
         N_("type"),
         N_(
             "What is trained: LoRA adds two thin matrices to each layer of attention and feed-forward. LoCon also "
-            "adapts the convolutions, which draw shapes, lines and texture: more detail, a larger file, slower steps."
+            "adapts the convolutions, which draw shapes, lines and texture: more detail, a larger file, slower steps. "
+            "The others are LyCORIS': LoHa and LoKr say more in a small file and mix well with other LoRAs, OFT and "
+            "BOFT only turn what is there, (IA)^3 is tiny, full differences are as large as the model. ComfyUI, Forge "
+            "and A1111 read them, diffusers does not."
         ),
-        labels=(("lora", "LoRA"), ("locon", "LoCon")),
-        peers=("network_module", "lora_type"),
+        labels=(
+            ("lora", "LoRA"),
+            ("locon", "LoCon"),
+            ("loha", "LoHa"),
+            ("lokr", "LoKr"),
+            ("glora", "GLoRA"),
+            ("ia3", "(IA)^3"),
+            ("oft", "OFT"),
+            ("boft", "BOFT"),
+            ("full", N_("full difference")),
+        ),
+        peers=("network_module", "lora_type", "algo", "lycoris_algo"),
     )
     rank: int = option(
         32,
@@ -47,7 +65,7 @@ class NetworkSection(Section):
         N_("Rank of the 3x3 convolutions. Usually a quarter of the rank or less; they are large."),
         ge=1,
         le=320,
-        when=Rule(lambda c: c.network.type == "locon", N_("LoCon is trained")),
+        when=Rule(lambda c: c.network.convolutions, N_("convolutions are adapted")),
         peers=("conv_dim", "conv", "conv_rank"),
     )
     conv_alpha: float = option(
@@ -56,8 +74,53 @@ class NetworkSection(Section):
         N_("The convolutions' updates are multiplied by this alpha / convolution rank."),
         gt=0,
         le=1024,
-        when=Rule(lambda c: c.network.type == "locon", N_("LoCon is trained")),
+        when=Rule(lambda c: c.network.convolutions, N_("convolutions are adapted")),
         peers=("conv_alpha",),
+    )
+    all_convolutions: bool = option(
+        False,
+        N_("convolutions too"),
+        N_("Adapt the convolutions as well: more detail, a larger file, slower steps. LoCon always does."),
+        expert=True,
+        when=Rule(lambda c: c.network.type in LYCORIS, N_("a kind of LyCORIS is trained")),
+        families=("sd15", "sd2", "sdxl"),
+        peers=("conv_dim",),
+    )
+    factor: int = option(
+        -1,
+        N_("factor"),
+        N_("The smaller side of the split. Higher makes the file smaller and coarser; -1 splits evenly, 8 is usual."),
+        ge=-1,
+        le=1024,
+        when=_LOKR,
+        peers=("factor", "lokr_factor"),
+    )
+    decompose_both: bool = option(
+        False,
+        N_("split both matrices"),
+        N_("The first, small matrix becomes a product of two thin ones as well: a still smaller file."),
+        expert=True,
+        when=_LOKR,
+        peers=("decompose_both",),
+    )
+    full_matrix: bool = option(
+        False,
+        N_("whole matrices"),
+        N_("Neither matrix is a product of thin ones: rank and alpha mean nothing then."),
+        expert=True,
+        when=_LOKR,
+        peers=("full_matrix",),
+    )
+    tucker: bool = option(
+        False,
+        N_("Tucker's form"),
+        N_("Wide convolutions are split along their kernel, too: smaller, and slower to compute."),
+        expert=True,
+        when=Rule(
+            lambda c: c.network.type in ("loha", "lokr") and c.network.convolutions,
+            N_("LoHa or LoKr adapts convolutions"),
+        ),
+        peers=("use_tucker", "use_cp", "tucker"),
     )
     text_encoder: bool = option(
         True,
@@ -76,6 +139,7 @@ class NetworkSection(Section):
         ge=1,
         le=1000,
         expert=True,
+        when=_PLAIN,
         peers=("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_ratio"),
     )
     dropout: float = option(
@@ -112,6 +176,7 @@ class NetworkSection(Section):
         ge=0.0,
         le=1000.0,
         expert=True,
+        when=_PLAIN,
         peers=("scale_weight_norms", "max_norm"),
     )
     rslora: bool = option(
@@ -122,6 +187,7 @@ class NetworkSection(Section):
             "The alpha in the file is what others need for it."
         ),
         expert=True,
+        when=_PLAIN,
         peers=("rs_lora", "use_rslora", "rank_stabilized"),
     )
     dora: bool = option(
@@ -132,6 +198,7 @@ class NetworkSection(Section):
             "whole model, about a third slower. ComfyUI, Forge and A1111 read it; diffusers leaves the sizes out."
         ),
         expert=True,
+        when=_PLAIN,
         peers=("dora_wd", "use_dora", "weight_decompose"),
     )
     layers: list[str] = option(
@@ -152,6 +219,7 @@ class NetworkSection(Section):
         N_("start from"),
         N_("A LoRA file to go on from instead of starting with nothing, of the same base family and ranks."),
         expert=True,
+        when=_PLAIN,
         path="file",
         peers=("network_weights", "lora_path"),
     )
@@ -159,7 +227,12 @@ class NetworkSection(Section):
     @property
     def convolutions(self) -> bool:
         """Whether convolutions are adapted, too."""
-        return self.type == "locon"
+        return self.type == "locon" or (self.type in LYCORIS and self.all_convolutions)
+
+    @property
+    def form(self) -> Form:
+        """How the adapter is built, where it is one of LyCORIS'."""
+        return Form(self.type, self.factor, self.decompose_both, self.full_matrix, self.tucker)
 
     def size_of(self, kernel: int) -> tuple[int, float]:
         """Rank and alpha of a layer whose convolution is ``kernel`` cells wide; 1 for linear layers.

@@ -11,11 +11,13 @@ from lora_tui.choices import chosen
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.trainer.adapters.protocol import Adapter
+from lora_tui.weights.kinds import LYCORIS
 
 #: ``network.type`` -> a function like :func:`attach` without the choice
 ADAPTERS = {
     "lora": "lora_tui.trainer.adapters.lora:attach",
     "locon": "lora_tui.trainer.adapters.lora:attach",  # the same on more layers
+    **dict.fromkeys(LYCORIS, "lora_tui.trainer.adapters.beside:attach"),
 }
 
 

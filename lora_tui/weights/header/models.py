@@ -51,6 +51,8 @@ LORA_ENDINGS = (
     ".oft_R.weight",
     ".dora_scale",
     ".on_input",
+    ".a1.weight",
+    ".diff",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lora_tui.weights.kinds import RANKED, Form, tensor_shapes
 from lora_tui.weights.names import Layout, folds, fuses, names_for
 from lora_tui.weights.names.flux_original import layer_of, original_of
 
@@ -16,7 +17,8 @@ Shapes = dict[str, tuple[int, ...]]
 class Adapted:
     """One layer of an adapter: where it is, its rank and its widths, as ``TargetModule`` has them.
 
-    ``kernel`` is none for a linear layer; ``sizes``: whether a DoRA trains one number for each input.
+    ``kernel`` is none for a linear layer; ``sizes``: whether a DoRA trains one number for each input; ``form``: of
+    an adapter that is no LoRA.
     """
 
     part: str
@@ -26,6 +28,22 @@ class Adapted:
     outputs: int
     kernel: int | None = None
     sizes: bool = False
+    form: Form | None = None
+
+    def own(self) -> Shapes:
+        """Its tensors without the alpha."""
+        if self.form is not None:
+            return tensor_shapes(self.form, self.path, self.inputs, self.outputs, self.rank, kernel=self.kernel)
+        ones, kernel = ((1, 1), (self.kernel, self.kernel)) if self.kernel else ((), ())
+        found: Shapes = {
+            "lora_down.weight": (self.rank, self.inputs, *kernel),
+            "lora_up.weight": (self.outputs, self.rank, *ones),
+        }
+        return found | ({"dora_scale": (1, self.inputs, *ones)} if self.sizes else {})
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.form is None or self.form.kind in (*RANKED, "oft", "boft")
 
 
 def file_shapes(family: str, layout: Layout, layers: Iterable[Adapted]) -> Shapes:
@@ -34,16 +52,9 @@ def file_shapes(family: str, layout: Layout, layers: Iterable[Adapted]) -> Shape
     alpha = not folds(family, layout)
     found: Shapes = {}
     for layer in _fused(layers) if fuses(family, layout) else layers:
-        ones = (1, 1) if layer.kernel else ()
-        kernel = (layer.kernel,) * 2 if layer.kernel else ()
-        shapes: Shapes = {
-            "lora_down.weight": (layer.rank, layer.inputs, *kernel),
-            "lora_up.weight": (layer.outputs, layer.rank, *ones),
-        }
-        if alpha:
+        shapes = layer.own()
+        if layer.has_alpha and (alpha or layer.form is not None):
             shapes["alpha"] = ()
-        if layer.sizes:
-            shapes["dora_scale"] = (1, layer.inputs, *ones)
         found |= {names.tensor_name(layer.part, layer.path, kind): shape for kind, shape in shapes.items()}
     return found
 

@@ -1,0 +1,183 @@
+"""LoHa, LoKr, GLoRA, (IA)^3, OFT, BOFT and full differences: trained tensors beside each layer of the base."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_tui.config.layers import layer_size
+from lora_tui.config.schema import NetworkSection
+from lora_tui.families.protocol import TargetModule
+from lora_tui.keyed import keyed_seed
+from lora_tui.trainer.adapters.dropout import Dropout
+from lora_tui.trainer.adapters.protocol import Place
+from lora_tui.weights.effects import Effect
+from lora_tui.weights.kinds import RANKED, scale_of, scales_inputs, tensor_shapes
+
+#: Standard deviations of a normal start, as LyCORIS draws LoHa's; all others begin as in its modules, too.
+LOHA_STARTS = {"hada_w1_a": 0.1, "hada_w1_b": 1.0, "hada_w2_b": 1.0, "hada_t1": 0.1, "hada_t2": 0.1}
+#: Those that begin at 0, so that nothing is added before the first update.
+ZEROS = ("hada_w2_a", "lokr_w2", "lokr_w2_b", "a2.weight", "b2.weight", "weight", "oft_blocks", "diff")
+
+
+@dataclass
+class EffectAdapter:
+    """See :class:`lora_tui.trainer.adapters.protocol.Adapter`."""
+
+    section: NetworkSection
+    effects: dict[Place, Effect] = field(default_factory=dict)
+    alphas: dict[Place, float] = field(default_factory=dict)
+    shares: dict[Place, float] = field(default_factory=dict)  # of their part's learning rate, where it is not all
+    strength: float = 1.0
+    dropout: Dropout = field(init=False)
+
+    def __post_init__(self) -> None:
+        section = self.section
+        self.dropout = Dropout(section.dropout, section.rank_dropout, section.module_dropout)
+
+    @property
+    def layers(self) -> Mapping[Place, Effect]:
+        """By place, in the family's order."""
+        return self.effects
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{part}:{path}.{name}": tensor
+            for (part, path), effect in self.effects.items()
+            for name, tensor in effect.tensors().items()
+            if tensor.is_floating_point()
+        }
+
+    def groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+        """One group for each rate of a part, its own rate first."""
+        members: dict[tuple[str, float], list[Tensor]] = {}
+        for place, effect in self.effects.items():
+            members.setdefault((place[0], self.shares.get(place, 1.0)), []).extend(effect.parameters())
+        ordered = sorted(members.items(), key=lambda entry: entry[0][1] != 1.0)
+        return [
+            {"params": tensors, "lr": rate * share, "name": part}
+            for part, rate in rates.items()
+            for (whose, share), tensors in ordered
+            if whose == part
+        ]
+
+    def export(self) -> dict[Place, dict[str, Tensor]]:
+        return {
+            place: {
+                **effect.tensors(),
+                **({"alpha": torch.tensor(self.alphas[place])} if place in self.alphas else {}),
+            }
+            for place, effect in self.effects.items()
+        }
+
+    @contextlib.contextmanager
+    def at_strength(self, strength: float) -> Iterator[None]:
+        before, self.strength = self.strength, self.strength * strength
+        try:
+            yield
+        finally:
+            self.strength = before
+
+    @contextlib.contextmanager
+    def learning(self, seed: int) -> Iterator[None]:
+        if self.dropout.any:
+            torch.manual_seed(seed)
+        self.dropout.on = self.dropout.any
+        try:
+            yield
+        finally:
+            self.dropout.on = False
+
+    def settle(self) -> None:
+        """Nothing: these kinds know no bound."""
+
+    def metadata(self) -> dict[str, Any]:
+        section = self.section
+        arguments: dict[str, Any] = {"algo": "diag-oft" if section.type == "oft" else section.type}
+        if section.convolutions:
+            arguments |= {"conv_dim": section.conv_rank, "conv_alpha": f"{section.conv_alpha:g}"}
+        if section.type == "lokr":
+            arguments |= {"factor": section.factor, "decompose_both": section.decompose_both or None,
+                          "full_matrix": section.full_matrix or None}  # fmt: skip
+        arguments |= {
+            "use_tucker": section.tucker or None,
+            "rank_dropout": section.rank_dropout or None,
+            "module_dropout": section.module_dropout or None,
+        }
+        if section.layers:
+            arguments["layers"] = "; ".join(section.layers)
+        ranked = section.type in RANKED
+        return {
+            "ss_network_module": "lycoris.kohya",
+            "ss_network_dim": section.rank if ranked or section.type in ("oft", "boft") else None,
+            "ss_network_alpha": section.alpha if ranked else None,
+            "ss_network_dropout": section.dropout or None,
+            "ss_network_args": {name: str(value) for name, value in arguments.items() if value is not None},
+        }
+
+
+def attach(
+    section: NetworkSection,
+    modules: Mapping[str, nn.Module],
+    targets: tuple[TargetModule, ...],
+    *,
+    seed: int,
+    device: torch.device,
+) -> EffectAdapter:
+    """See :func:`lora_tui.trainer.adapters.kinds.attach`."""
+    adapter = EffectAdapter(section)
+    for part, module in modules.items():
+        layers = dict(module.named_modules())
+        own = [target for target in targets if target.part == part]
+        missing = [target.path for target in own if target.path not in layers]
+        if missing:
+            raise LookupError(f"{part} has no layer {missing[0]} ({len(missing)} missing)")
+        for target in own:
+            size, place = layer_size(section, target), (part, target.path)
+            shapes = tensor_shapes(
+                section.form, target.path, target.inputs, target.outputs, size.rank,
+                kernel=target.kernel if target.convolution else None,
+            )  # fmt: skip
+            tensors = _start(shapes, target.path, keyed_seed(seed, section.type, part, target.path), device)
+            ranked = section.type in RANKED
+            effect = Effect(
+                section.type,
+                tensors,
+                scale=scale_of(tensors, size.alpha, size.rank) if ranked else 1.0,
+                strength=lambda: adapter.strength,
+            )
+            effect.attach(layers[target.path])
+            if adapter.dropout.any:
+                effect.changed = adapter.dropout
+            adapter.effects[place] = effect
+            if ranked:
+                whole = scale_of(tensors, 0.0, 1) == 1.0  # without a rank, programs read alpha as the rank
+                adapter.alphas[place] = float(size.rank) if whole else size.alpha
+            elif section.type in ("oft", "boft"):
+                adapter.alphas[place] = 0.0  # where others keep the bound of what they turn by
+            if size.rate != 1:
+                adapter.shares[place] = size.rate
+    return adapter
+
+
+def _start(shapes: Mapping[str, tuple[int, ...]], path: str, seed: int, device: torch.device) -> dict[str, Tensor]:
+    """The tensors that an adapter begins with, drawn on the CPU."""
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, Tensor] = {}
+    for name, shape in shapes.items():
+        if name == "on_input":
+            found[name] = torch.tensor(int(scales_inputs(path)), device=device)
+            continue
+        start = torch.zeros(shape)
+        if name in LOHA_STARTS:
+            start.normal_(std=LOHA_STARTS[name], generator=generator)
+        elif name not in ZEROS:
+            nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
+        found[name] = start.to(device)
+    return found

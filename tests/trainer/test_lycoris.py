@@ -1,0 +1,144 @@
+"""LyCORIS' kinds on whole models: they learn, their files hold every layer, and draw what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lora_tui.bench.model import write_model
+from lora_tui.bench.sd3_model import write_sd3_model
+from lora_tui.config.estimate import trained_parameters
+from lora_tui.config.layers import trained
+from lora_tui.config.load import parse_config
+from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, NoiseSection
+from lora_tui.config.validate import check_config
+from lora_tui.families import open_model
+from lora_tui.families.protocol import Framing, latent_shape
+from lora_tui.sampling.lora import apply_lora
+from lora_tui.trainer.adapters.kinds import attach
+from lora_tui.trainer.objectives.losses import loss_for
+from lora_tui.trainer.objectives.objective import objective_for
+from lora_tui.trainer.step import StepFunction
+from lora_tui.weights.header.loras import lora_info
+from lora_tui.weights.lora_file import file_tensors
+
+CPU = torch.device("cpu")
+KINDS: dict[str, dict[str, Any]] = {
+    "loha": {"all_convolutions": True, "tucker": True, "conv_rank": 2},
+    "lokr": {"all_convolutions": True, "factor": 4},
+    "glora": {},
+    "ia3": {},
+    "oft": {"rank": 8},
+    "boft": {"rank": 8},
+    "full": {},
+}
+RATES = {"loha": 0.05, "lokr": 0.03, "ia3": 0.5, "oft": 0.1, "boft": 0.1, "full": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("bases")
+    return {"sd15": write_model(root / "sd15", seed=1), "sd3": write_sd3_model(root / "sd3", seed=1)}
+
+
+def opened(family: str, base: Path) -> Any:
+    section = ModelSection(base=str(base), family=family)  # type: ignore[arg-type]
+    return open_model(section, CaptionSection(t5_tokens=128), device=CPU, dtype=torch.float32)
+
+
+def learning(family: str, base: Path, network: NetworkSection, updates: int) -> tuple[Any, list[float], Tensor]:
+    """The adapter, its losses, and what the model predicts with it."""
+    model = opened(family, base)
+    targets = trained(network, model.targets(text_encoder=False, convolutions=network.convolutions))
+    adapter = attach(network, model.adapted_modules(text_encoder=False), targets, seed=1, device=CPU)
+    objective = objective_for(model, NoiseSection())
+    function = StepFunction(model, objective, loss_for(NoiseSection(), objective.ratios))
+    told, latents = conditioned(model)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(4))
+    timesteps = objective.as_tensor(objective.levels(2))
+    optimizer = torch.optim.AdamW(adapter.groups({model.facts.denoiser: RATES.get(network.type, 1e-2)}))
+    losses = []
+    for _update in range(updates):
+        loss = function.error(latents, noise, timesteps, told).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return adapter, losses, predicted(model)
+
+
+def conditioned(model: Any) -> tuple[dict[str, Tensor], Tensor]:
+    texts = ["a red disc", "something blue"]
+    with torch.no_grad():
+        told = model.encode_text(model.tokenize(texts, model.text_length(texts)))
+    told |= model.picture_conditioning([Framing((64, 64), (0, 0), (64, 64))] * 2)
+    return told, torch.randn(2, *latent_shape(model.facts, 64, 64), generator=torch.Generator().manual_seed(3))
+
+
+@torch.no_grad()
+def predicted(model: Any) -> Tensor:
+    told, latents = conditioned(model)
+    found: Tensor = model.predict(latents, torch.tensor([500.0, 40.0]), told)
+    return found
+
+
+PAIRS = [
+    pytest.param(kind, family, marks=[] if family == "sd3" or kind == "loha" else pytest.mark.slow)
+    for kind in KINDS
+    for family in ("sd15", "sd3")
+]
+
+
+@pytest.mark.parametrize(("kind", "family"), PAIRS)
+def test_it_learns_and_its_file_draws_what_was_trained(
+    kind: str, family: str, bases: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = {"rank": 4, "alpha": 2.0, "conv_alpha": 1.0, **KINDS[kind]}
+    network = NetworkSection(type=kind, text_encoder=False, **settings)  # type: ignore[arg-type]
+    adapter, losses, wanted = learning(family, bases[family], network, 8)
+    assert losses[-1] < 0.97 * losses[0], losses
+    tensors = file_tensors(family, adapter.export(), dtype=torch.float32)
+    save_file(tensors, tmp_path / "lora.safetensors", metadata={"ss_base_model_version": family})
+    model = opened(family, bases[family])
+    plain = predicted(model)
+    lora = apply_lora(model, tmp_path / "lora.safetensors")
+    assert lora.layers == len(adapter.effects) == lora_info(tmp_path / "lora.safetensors").modules
+    assert torch.allclose(predicted(model), wanted, atol=1e-5)
+    lora.strength = 0.0
+    assert torch.equal(predicted(model), plain)
+    lora.strength = 1.0
+    lora.remove()
+    assert torch.equal(predicted(model), plain)
+    info = lora_info(tmp_path / "lora.safetensors")
+    assert info.kind == ("oft" if kind == "boft" else kind)
+    values = {"model": {"base": str(bases[family]), "family": family}, "network": network.model_dump()}
+    config = parse_config(values, base=None, place="test")
+    assert trained_parameters(config) == sum(tensor.numel() for tensor in adapter.tensors().values())
+
+
+def test_nothing_is_added_before_the_first_update(bases: dict[str, Path]) -> None:
+    plain = predicted(opened("sd3", bases["sd3"]))
+    for kind, settings in KINDS.items():
+        network = NetworkSection(type=kind, text_encoder=False, **{"rank": 4, **settings})  # type: ignore[arg-type]
+        _adapter, _losses, before = learning("sd3", bases["sd3"], network, 0)
+        assert torch.allclose(before, plain, atol=1e-5), kind
+
+
+def test_names_that_cannot_hold_it_are_refused_before_anything_loads(bases: dict[str, Path], tmp_path: Path) -> None:
+    def codes(family: str, layout: str) -> set[str]:
+        values = {
+            "model": {"base": str(bases.get(family, "")), "family": family},
+            "datasets": [{"path": str(tmp_path)}],
+            "network": {"type": "lokr", "rank": 320},
+            "saving": {"layout": layout},
+        }
+        found = check_config(parse_config(values, base=None, place="test"))
+        return {finding.code for finding in found if finding.field.startswith(("network.", "saving."))}
+
+    assert codes("sd15", "kohya") == codes("sd3", "auto") == set()
+    assert codes("sd15", "diffusers") == codes("flux", "kohya") == {"saving.kind_layout"}

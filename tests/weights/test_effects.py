@@ -1,0 +1,120 @@
+"""What adapters of LyCORIS' kinds do beside a layer, against LyCORIS' own modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lycoris.modules.boft import ButterflyOFTModule
+from lycoris.modules.diag_oft import DiagOFTModule
+from lycoris.modules.full import FullModule
+from lycoris.modules.glora import GLoRAModule
+from lycoris.modules.ia3 import IA3Module
+from lycoris.modules.loha import LohaModule
+from lycoris.modules.lokr import LokrModule
+from torch import Tensor, nn
+
+from lora_tui.families.quantized import QuantizedLinear
+from lora_tui.weights.effects import CHILD, Effect, kind_of
+from lora_tui.weights.kinds import RANKED, rank_of, scale_of
+
+KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    "loha": ("loha", LohaModule, {}),
+    "loha tucker": ("loha", LohaModule, {"use_tucker": True}),
+    "lokr": ("lokr", LokrModule, {"factor": 4}),
+    "lokr whole": ("lokr", LokrModule, {"full_matrix": True}),
+    "glora": ("glora", GLoRAModule, {}),
+    "ia3": ("ia3", IA3Module, {}),
+    "ia3 on input": ("ia3", IA3Module, {"train_on_input": True}),
+    "oft": ("oft", DiagOFTModule, {}),
+    "oft rescaled": ("oft", DiagOFTModule, {"rescaled": True}),
+    "boft": ("boft", ButterflyOFTModule, {}),
+}
+
+
+def layer_of(conv: bool) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Conv2d(48, 64, 3, padding=1, stride=2) if conv else nn.Linear(48, 64)
+
+
+def learned(name: str, layer: nn.Module) -> tuple[Any, dict[str, Tensor]]:
+    """A module of LyCORIS with random numbers, and what its file would hold."""
+    module = KINDS[name][1]("layer", layer, lora_dim=4, alpha=2.0, **KINDS[name][2])
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return module, {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
+
+
+def effect_of(kind: str, tensors: dict[str, Tensor], strength: float = 1.0) -> Effect:
+    own = {name: tensor for name, tensor in tensors.items() if name != "alpha" or kind not in RANKED}
+    scale = 1.0
+    if kind in RANKED:
+        rank = rank_of(kind, {name: tuple(tensor.shape) for name, tensor in own.items()})
+        scale = scale_of(own, float(tensors["alpha"]), rank)
+    return Effect(kind, own, scale=scale, strength=lambda: strength)
+
+
+@pytest.mark.parametrize("conv", [False, True])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_layer_gives_what_it_gives_with_lycoris(name: str, conv: bool) -> None:
+    layer, kind = layer_of(conv), KINDS[name][0]
+    module, tensors = learned(name, layer)
+    assert kind_of(tensors, {key: tensor.dim() for key, tensor in tensors.items()}) == kind
+    values = torch.randn(2, 48, 10, 8) if conv else torch.randn(2, 5, 48)
+    if kind in ("loha", "lokr"):  # 4.1.3 multiplies by the scale twice when it merges
+        merged = layer.weight + module.get_weight(layer.weight.shape)  # type: ignore[operator]
+    else:
+        merged = module.get_merged_weight(multiplier=1)[0].reshape(layer.weight.shape).float()  # type: ignore[union-attr]
+    whole = layer_of(conv)
+    with torch.no_grad():
+        whole.weight.copy_(merged)  # type: ignore[union-attr, operator]
+    before = layer(values)
+    handle = effect_of(kind, tensors).attach(layer)
+    assert torch.allclose(layer(values), whole(values), atol=1e-4)
+    assert not torch.allclose(before, layer(values), atol=1e-2)
+    handle.remove()
+    delattr(layer, CHILD)
+    assert torch.equal(layer(values), before)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_at_no_strength_nothing_changes_and_gradients_reach_what_learns(name: str) -> None:
+    layer, kind = layer_of(False).requires_grad_(False), KINDS[name][0]
+    _module, tensors = learned(name, layer)
+    values = torch.randn(3, 48)
+    plain = layer(values)
+    effect_of(kind, tensors, strength=0.0).attach(layer)
+    assert torch.equal(layer(values), plain)
+    layer = layer_of(False).requires_grad_(False)
+    effect = effect_of(kind, tensors)
+    effect.attach(layer)
+    values.requires_grad_(True)
+    layer(values).square().sum().backward()
+    assert values.grad is not None
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for n, p in effect.named_parameters() if n != "alpha")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_packed_layer_serves_as_well(name: str) -> None:
+    layer, kind = layer_of(False), KINDS[name][0]
+    _module, tensors = learned(name, layer)
+    packed = QuantizedLinear(48, 64, "int8", bias=True, dtype=torch.float32).to_empty(device="cpu")
+    packed.fill(layer.weight, layer.bias)  # type: ignore[arg-type]
+    values = torch.randn(3, 48)
+    effect_of(kind, tensors).attach(layer)
+    effect_of(kind, tensors).attach(packed)
+    assert (packed(values) - layer(values)).abs().mean() < 0.05 * layer(values).abs().mean()
+
+
+def test_full_differences_are_added() -> None:
+    layer = layer_of(False)
+    module = FullModule("layer", layer)
+    diff, bias = torch.randn(64, 48), torch.randn(64)
+    assert set(module.weight_list) == {"diff", "diff_b"}
+    values = torch.randn(3, 48)
+    wanted = nn.functional.linear(values, layer.weight + diff, layer.bias + bias)  # type: ignore[operator]
+    effect_of("full", {"diff": diff, "diff_b": bias}).attach(layer)
+    assert torch.allclose(layer(values), wanted, atol=1e-5)
