@@ -31,8 +31,8 @@ class Parameters:
     required: tuple[str, ...]
 
 
-def read_arguments(texts: Iterable[str]) -> dict[str, Any]:
-    """The values of ``name=value`` texts: numbers, true, false, none, tuples, words.
+def read_arguments(texts: Iterable[str], place: str = PLACE) -> dict[str, Any]:
+    """The values of ``name=value`` texts: numbers, true, false, none, tuples, words; ``place`` is the setting.
 
     A text without ``=`` goes on with the one before it, since lists are cut at commas: ``betas=(0.9``, ``0.99)``.
 
@@ -51,9 +51,9 @@ def read_arguments(texts: Iterable[str]) -> dict[str, Any]:
         if not equals or not _WORD.fullmatch(name) or not value or name in found:
             raise UserError(
                 _("{text} is no argument of its own.").format(text=plain(text, limit=60)),
-                place=PLACE,
+                place=place,
                 remedy=_("Write each once as name=value, such as d_coef=2 or betas=(0.9, 0.99)."),
-                code="optimizer.args",
+                code=place,
             )
         found[name] = _value(value)
     return found

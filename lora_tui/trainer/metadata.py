@@ -131,7 +131,7 @@ class RunMetadata:
             "ss_text_encoder_lr": self._text_rates(),
             "ss_stop_text_encoder_training": self._text_stop(),
             "ss_optimizer": self._made_of.optimizer,
-            "ss_lr_scheduler": learning.schedule,
+            "ss_lr_scheduler": learning.schedule_class if learning.schedule == "other" else learning.schedule,
             "ss_lr_warmup_steps": warmup_steps(learning, plan.total_steps),
             "ss_ema_decay": learning.ema_decay or None,
             "ss_max_grad_norm": config.optimizer.max_grad_norm,

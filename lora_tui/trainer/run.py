@@ -19,6 +19,7 @@ from lora_tui.trainer.material import Material
 from lora_tui.trainer.memory.fitting import fit
 from lora_tui.trainer.metadata import FileHashes
 from lora_tui.trainer.optim.optimizers import recipe
+from lora_tui.trainer.optim.schedules import try_schedule
 from lora_tui.trainer.prepare import (
     caption_length,
     encode_images,
@@ -80,6 +81,7 @@ def gather(session: Session) -> Material:
     """
     config = session.config
     recipe(config.optimizer).try_out(session.device)
+    try_schedule(config.learning)
     data = prepare_data(session)
     fetch_base(session)
     session.phase("loading", _("base model"))

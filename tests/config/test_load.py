@@ -258,6 +258,7 @@ def test_setting_each_value_from_its_text_gives_the_same_configuration(config):
     built.captions.extensions, built.optimizer.args = config.captions.extensions, config.optimizer.args
     built.network.layers, built.model.loras = config.network.layers, config.model.loras
     built.data.more_resolutions = config.data.more_resolutions
+    built.learning.schedule_args = config.learning.schedule_args
     for mine, theirs in zip(built.datasets, config.datasets, strict=True):
         mine.extensions = theirs.extensions
     assert built == config

@@ -28,6 +28,31 @@ ONES = {"unet_lr": 1.0, "text_encoder_lr": 1.0}
         ({"optimizer": {"type": "other", "kind": "Nonesuch"}}, "optimizer.kind", "error", "optimizer.kind"),
         ({"optimizer": {"type": "other", "kind": "torch.optim.No"}}, "optimizer.kind", "error", "optimizer.kind"),
         ({"optimizer": {"type": "other", "kind": "nolib.Fancy"}}, "library.missing", "error", "optimizer.kind"),
+        ({"learning": {"schedule": "other"}}, "learning.schedule_class", "error", "learning.schedule_class"),
+        (
+            {"learning": {"schedule": "other", "schedule_class": "nolib.Fancy"}},
+            "library.missing",
+            "error",
+            "learning.schedule_class",
+        ),
+        (
+            {"learning": {"schedule": "other", "schedule_class": "torch.optim.lr_scheduler.StepLR"}},
+            "learning.schedule_args",
+            "error",
+            "learning.schedule_args",
+        ),
+        (
+            {
+                "learning": {
+                    "schedule": "other",
+                    "schedule_class": "torch.optim.lr_scheduler.ExponentialLR",
+                    "schedule_args": ["gamma=0.9", "color=1"],
+                }
+            },
+            "learning.schedule_args",
+            "error",
+            "learning.schedule_args",
+        ),
         ({"optimizer": {"args": ["d_coef=2"]}}, "optimizer.args", "error", "optimizer.args"),
         ({"optimizer": {"args": ["lr=2"]}}, "optimizer.args", "error", "optimizer.args"),
         ({"optimizer": {"args": ["amsgrad"]}}, "optimizer.args", "error", "optimizer.args"),

@@ -25,7 +25,7 @@ from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, lifted, p
 from lora_tui.trainer.objectives.tables import alphas_cumprod, snr
 from lora_tui.trainer.objectives.told import noise_metadata
 from lora_tui.trainer.objectives.weights import debiased_weights, min_snr_weights, p2_weights, velocity_like_weights
-from lora_tui.trainer.optim.schedules import SCHEDULES, rate_factor
+from lora_tui.trainer.optim.schedules import SCHEDULES, rate_factor, try_schedule
 from lora_tui.trainer.step import StepFunction
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -155,8 +155,34 @@ def test_later_schedules_are_those_of_transformers_and_of_the_paper() -> None:
     assert ours(50, schedule="rex") == pytest.approx([1.0, *(rex.step() for _step in range(49))])
 
 
+def test_a_schedule_may_be_any_class_and_goes_on_from_any_step() -> None:
+    from torch.optim import lr_scheduler
+
+    def ours(kind: str, args: list[str], **section: Any) -> LearningSection:
+        return LearningSection(schedule="other", schedule_class=kind, schedule_args=args, **section)
+
+    stairs = ours("torch.optim.lr_scheduler.StepLR", ["step_size=10", "gamma=0.5"], warmup=5)
+    assert rate_factor(stairs, 44, 50) == 0.125  # asked for first, as after a resume
+    one = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = _rates(lr_scheduler.StepLR(one, 10, 0.5), one, 45)
+    assert [rate_factor(stairs, step, 50) for step in range(5, 50)] == pytest.approx(theirs)
+    assert rate_factor(stairs, 0, 50) == pytest.approx(1 / 6)
+    one = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    waves = ours("torch.optim.lr_scheduler.CosineAnnealingLR", ["T_max={steps}", "eta_min=0.1"])
+    theirs = _rates(lr_scheduler.CosineAnnealingLR(one, 40, 0.1), one, 40)
+    assert [rate_factor(waves, step, 40) for step in range(40)] == pytest.approx(theirs)
+    try_schedule(waves)
+    for wrong in (
+        ours("torch.optim.lr_scheduler.StepLR", []),
+        ours("torch.optim.lr_scheduler.ReduceLROnPlateau", []),  # it wants to be told a loss
+        ours("torch.optim.lr_scheduler.None", []),
+    ):
+        with pytest.raises(UserError):
+            try_schedule(wrong)
+
+
 @given(
-    schedule=st.sampled_from(list(SCHEDULES)),
+    schedule=st.sampled_from([name for name in SCHEDULES if name != "other"]),
     warmup=st.integers(0, 60),
     total=st.integers(1, 200),
     final=st.floats(0, 1),

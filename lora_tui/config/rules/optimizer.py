@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from lora_tui.config.arguments import full_place, installed, parameters_of, read_arguments
+from lora_tui.config.arguments import Parameters, full_place, installed, parameters_of, read_arguments
 from lora_tui.config.findings import Finding, error, warning
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import LIBRARY, OPTIMIZER_FACTS, OTHER, PACKAGES, OptimizerFacts
@@ -81,25 +83,37 @@ def _arguments(config: Config, facts: OptimizerFacts, place: str) -> Iterator[Fi
                 "optimizer.kind",
             )
         return
+    yield from _against("optimizer.args", name, known, given, GIVEN, facts.arguments)
+
+
+def _against(
+    key: str,
+    name: str,
+    known: Parameters,
+    given: Mapping[str, Any],
+    trainers: tuple[str, ...] = (),
+    usual: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[Finding]:
+    """Arguments that a class does not take, or cannot do without; some are the ``trainers``', some ``usual``."""
     for argument in given:
-        if argument in GIVEN or argument not in known.names:
+        if argument in trainers or argument not in known.names:
             yield error(
-                "optimizer.args",
+                key,
                 _("{name} takes no argument {argument}.").format(name=name, argument=shown(argument)),
                 _("Set learning.unet_lr instead.")
                 if argument == "lr"
                 else _("It takes: {names}.").format(
-                    names=", ".join(one for one in known.names[:20] if one not in GIVEN)
+                    names=", ".join(one for one in known.names[:20] if one not in trainers)
                 ),
-                "optimizer.args",
+                key,
             )
-    missing = [one for one in known.required if one not in given and one not in facts.arguments]
+    missing = [one for one in known.required if one not in given and one not in usual]
     if missing:
         yield error(
-            "optimizer.args",
+            key,
             _("{name} cannot do without {argument}.").format(name=name, argument=", ".join(missing)),
             _("Give it: {argument}=…").format(argument=missing[0]),
-            "optimizer.args",
+            key,
         )
 
 
@@ -145,10 +159,45 @@ def rates(config: Config) -> Iterator[Finding]:
         )
 
 
+def schedule(config: Config) -> Iterator[Finding]:
+    """A schedule that is a class of anybody, and what it is given."""
+    learning = config.learning
+    if learning.schedule != OTHER:
+        return
+    kind, place = learning.schedule_class.strip(), "learning.schedule_class"
+    module, _dot, name = kind.rpartition(".")
+    known = parameters_of(f"{module}:{name}") if module else None
+    if module and not installed(module.partition(".")[0]):
+        library = module.partition(".")[0]
+        yield error(
+            place,
+            _("{name} needs the library {library}, which is not installed.").format(
+                name=plain(kind), library=plain(library)
+            ),
+            _("Install it: pip install {library}").format(library=plain(library.replace("_", "-"))),
+            "library.missing",
+        )
+        return
+    if known is None:
+        yield error(
+            place,
+            _("There is no class {name} to be found.").format(name=shown(kind)),
+            _("Give the whole path of the class, such as torch.optim.lr_scheduler.StepLR."),
+            place,
+        )
+        return
+    try:
+        given = read_arguments(learning.schedule_args, "learning.schedule_args")
+    except UserError as problem:
+        yield error("learning.schedule_args", problem.message, problem.remedy, problem.code)
+        return
+    yield from _against("learning.schedule_args", name, known, given)
+
+
 @cache
 def has_gpu() -> bool:
     """Whether this machine has a GPU with NVIDIA's driver, or AMD's, which CUDA's libraries are built for as well."""
     return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
 
 
-RULES = (parts, rates)
+RULES = (parts, rates, schedule)

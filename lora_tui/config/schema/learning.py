@@ -10,6 +10,8 @@ from lora_tui.text.translate import N_
 
 _WSD = Rule(lambda c: c.learning.schedule == "warmup_stable_decay", N_("schedule is warmup_stable_decay"))
 
+_OTHER = Rule(lambda c: c.learning.schedule == "other", N_("schedule is another one"))
+
 
 class LearningSection(Section):
     """Learning"""
@@ -71,7 +73,25 @@ class LearningSection(Section):
             "inverse_sqrt falls ever more slowly, rex stays high and falls late, warmup_stable_decay stays and falls "
             "in its last part. A warm-up and a rate at the end go with each."
         ),
+        labels=(("other", N_("another one")),),
         peers=("lr_scheduler", "constant_with_warmup", "cosine_with_min_lr", "wsd"),
+    )
+    schedule_class: str = option(
+        "",
+        N_("its class"),
+        N_("A class of schedules with dots, such as torch.optim.lr_scheduler.StepLR. It runs after the warm-up."),
+        when=_OTHER,
+        peers=("lr_scheduler_type",),
+    )
+    schedule_args: list[str] = option(
+        None,
+        N_("its arguments"),
+        N_(
+            "What it is given, as name=value: step_size=100, gamma=0.5. {steps} stands for the steps after the warm-up."
+        ),
+        factory=list,
+        when=_OTHER,
+        peers=("lr_scheduler_args",),
     )
     warmup: int = option(
         0,
@@ -164,7 +184,7 @@ class LearningSection(Section):
         ge=0.0,
         le=1.0,
         expert=True,
-        when=Rule(lambda c: c.learning.schedule != "constant", N_("schedule is not constant")),
+        when=Rule(lambda c: c.learning.schedule not in ("constant", "other"), N_("the schedule falls to an end")),
         peers=("lr_scheduler_min_lr_ratio",),
     )
     ema_decay: float = option(

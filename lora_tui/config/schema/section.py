@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 Precision = Literal["bf16", "fp16", "fp32"]
 Schedule = Literal[
     "constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt", "rex", "warmup_stable_decay",
+    "other",
 ]  # fmt: skip
 Sampler = Literal["euler_a", "euler", "dpmpp_2m_karras", "dpmpp_2m", "ddim", "unipc", "heun"]
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
-from lora_tui.choices import chosen
+import torch
+
+from lora_tui.choices import chosen, part_at
+from lora_tui.config.arguments import read_arguments
 from lora_tui.config.schema import LearningSection
+from lora_tui.errors import UserError
+from lora_tui.text import _, plain
 
 #: ``learning.schedule`` -> a function (section, updates done since the warm-up, updates after it, updates of it) ->
 #: share left, which falls from 1 towards 0
@@ -13,11 +19,14 @@ SCHEDULES = {
     name: f"lora_tui.trainer.optim.schedules:{name}"
     for name in (
         "constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt", "rex",
-        "warmup_stable_decay",
+        "warmup_stable_decay", "other",
     )
 }  # fmt: skip
 #: Of the run, where neither a time scale nor a warm-up says it.
 USUAL_TIMESCALE = 0.1
+STEPS = "{steps}"
+"""What stands for the updates after the warm-up in the arguments of a class."""
+TRIAL_STEPS = 5
 
 
 def rate_factor(learning: LearningSection, step: int, total: int) -> float:
@@ -30,8 +39,8 @@ def rate_factor(learning: LearningSection, step: int, total: int) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     span = max(total - warmup, 1)
-    left = float(chosen(SCHEDULES, learning.schedule)(learning, min(max(step - warmup, 0), span), span, warmup))
-    return left + learning.final * (1.0 - left)
+    rate = float(chosen(SCHEDULES, learning.schedule)(learning, min(max(step - warmup, 0), span), span, warmup))
+    return rate if learning.schedule == "other" else rate + learning.final * (1.0 - rate)
 
 
 def warmup_steps(learning: LearningSection, total: int) -> int:
@@ -89,3 +98,55 @@ def warmup_stable_decay(learning: LearningSection, done: int, span: int, warmup:
         case "sqrt":
             return 1.0 - math.sqrt(share)
     return 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def other(learning: LearningSection, done: int, span: int, warmup: int) -> float:
+    """What a class of anybody makes of a rate of 1 after so many of its steps."""
+    return _course(learning.schedule_class.strip(), tuple(learning.schedule_args), span).at(done)
+
+
+def try_schedule(learning: LearningSection) -> None:
+    """Take a few steps of a schedule that is a class of anybody, before anything is loaded.
+
+    Raises:
+        UserError: it cannot be used like this.
+    """
+    if learning.schedule != "other":
+        return
+    try:
+        _course(learning.schedule_class.strip(), tuple(learning.schedule_args), TRIAL_STEPS).at(TRIAL_STEPS - 1)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a class of anybody raises, it is not fit
+        raise UserError(
+            _("{name} cannot be used like this: {reason}").format(
+                name=plain(learning.schedule_class, limit=100), reason=plain(str(error), limit=300)
+            ),
+            place="learning.schedule_class",
+            remedy=_("Mend learning.schedule_args, or choose another schedule."),
+            code="learning.unusable",
+        ) from error
+
+
+class _Course:
+    """The rates of a torch scheduler, found one after the other, so that any step's can be asked for after a resume."""
+
+    def __init__(self, kind: str, args: tuple[str, ...], span: int) -> None:
+        module, _dot, name = kind.rpartition(".")
+        values = read_arguments(args, "learning.schedule_args")
+        given = {key: span if value == STEPS else value for key, value in values.items()}
+        self._optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        self._scheduler = part_at(f"{module}:{name}", kind)(self._optimizer, **given)
+        self._rates: list[float] = []
+
+    def at(self, step: int) -> float:
+        while len(self._rates) <= step:
+            self._rates.append(float(self._optimizer.param_groups[0]["lr"]))
+            self._optimizer.step()
+            self._scheduler.step()
+        return self._rates[step]
+
+
+@functools.lru_cache(maxsize=4)
+def _course(kind: str, args: tuple[str, ...], span: int) -> _Course:
+    return _Course(kind, args, span)
