@@ -261,19 +261,10 @@ def _about_of_run(run: RunFolder | None) -> tuple[str, tuple[str, ...]] | None:
 
 
 def starting_config(project: Project) -> Config:
-    """The defaults with what the project knows: its datasets, base model, trigger and name."""
-    from lora_tui.config.family import with_family_of_base
-    from lora_tui.config.schema import Config, DatasetEntry
+    """What ``lora-tui config new`` would write: the preset for the purpose, and what the project knows."""
+    from lora_tui.config.fresh import new_config
 
-    config = Config()
-    config.datasets = [DatasetEntry(path=str(entry.path), repeats=entry.repeats) for entry in project.datasets]
-    if project.base_model:
-        config.model.base = project.base_model
-        config = with_family_of_base(config)
-    if project.trigger:
-        config.saving.trigger = project.trigger
-    config.saving.name = _file_stem(project.name) or config.saving.name
-    return config
+    return new_config(project)
 
 
 def read_images(
@@ -449,8 +440,3 @@ def past_runs(runs: tuple[RunStatus, ...], most: int = 5) -> list[PastRun]:
                 continue
             found.append(PastRun(_("run {number}").format(number=status.number), config, status.step_seconds))
     return found
-
-
-def _file_stem(name: str) -> str:
-    kept = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
-    return kept.strip("-.")[:80]

@@ -113,6 +113,8 @@ async def test_switches_turn_and_choices_are_chosen(project: Path) -> None:
         screen = await opened(pilot)
         await go_to(pilot, "captions.shuffle")
         await pilot.press("space")
+        assert not screen.form.config.captions.shuffle  # which the preset for a character has turned on
+        await pilot.press("space")
         assert screen.form.config.captions.shuffle
         assert "captions.keep_tokens" in [row.key for row in screen.form.rows()]
         await go_to(pilot, "learning.schedule")
@@ -141,14 +143,16 @@ async def test_sample_prompts_are_added_filled_in_and_removed(project: Path) -> 
     app = app_on(project, "parameters")
     async with app.run_test(size=(100, 30)) as pilot:
         screen = await opened(pilot)
+        first = [sample.prompt for sample in screen.form.config.samples]
+        assert len(first) == 2 and all("hatgirl" in prompt for prompt in first)
         await pilot.press("slash", *"sample_at", "enter", "a")
         await soon(pilot, lambda: screen.pane.editing)
         await pilot.press(*"a hat", "enter")
-        assert [sample.prompt for sample in screen.form.config.samples] == ["a hat"]
+        assert [sample.prompt for sample in screen.form.config.samples] == [*first, "a hat"]
         await pilot.press("x")
-        assert screen.form.config.samples == []
+        assert [sample.prompt for sample in screen.form.config.samples] == first
         await pilot.press("u")
-        assert [sample.prompt for sample in screen.form.config.samples] == ["a hat"]
+        assert [sample.prompt for sample in screen.form.config.samples] == [*first, "a hat"]
 
 
 async def test_markup_in_a_prompt_is_shown_and_not_obeyed(project: Path) -> None:
@@ -199,7 +203,7 @@ async def test_a_preset_is_taken_and_undone(project: Path) -> None:
         before = screen.form.config
         await pilot.press("p")
         await sees(pilot, "Take the settings of a preset")
-        await pilot.press("enter")
+        await pilot.press("down", "enter")
         await soon(pilot, lambda: screen.form.config != before)
         await pilot.press("u")
         assert screen.form.config == before
