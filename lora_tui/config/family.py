@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
@@ -13,6 +14,11 @@ SAMPLE_SETTINGS = {"flux": ("euler", 3.5), "sd3": ("euler", 4.5)}
 """Sampler and guidance that are usual where they are others than Euler a and 7."""
 T5_TOKENS = {"sd3": 256}
 """Tokens of T5 that a family learned with, where they are others than 512."""
+
+
+def sample_settings(family: str) -> tuple[Any, float]:
+    """Sampler and guidance that are usual for samples of ``family``."""
+    return SAMPLE_SETTINGS.get(family, ("euler_a", 7.0))
 
 
 def family_of(base: str) -> str:
@@ -51,10 +57,10 @@ def with_family(config: Config, family: str) -> Config:
             data.bucket_min, data.bucket_max = now // 2, now * 2
     if config.captions.t5_tokens == T5_TOKENS.get(came, 512):
         config.captions.t5_tokens = T5_TOKENS.get(family, 512)  # type: ignore[assignment]
-    usual = {family: SAMPLE_SETTINGS.get(family, ("euler_a", 7.0)) for family in (came, family)}
+    usual = {family: sample_settings(family) for family in (came, family)}
     for sample in config.samples:
         if (sample.sampler, sample.guidance) == usual[came]:
-            sample.sampler, sample.guidance = usual[family]  # type: ignore[assignment]
+            sample.sampler, sample.guidance = usual[family]
         if (sample.width, sample.height) == (before, before):
             sample.width = sample.height = now
     return config

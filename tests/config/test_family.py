@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from model_headers import write_checkpoint
 from weights.files import model
 
 from lora_tui.config.family import family_of, with_family, with_family_of_base
-from lora_tui.config.fresh import new_config
+from lora_tui.config.fresh import NEGATIVE, new_config
 from lora_tui.config.presets import find_preset
 from lora_tui.config.schema import Config, SamplePrompt
+from lora_tui.project import Project
 
 SDXL = {
     "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
@@ -47,3 +49,15 @@ def test_a_preset_of_another_family_begins_a_configuration_of_it() -> None:
     config = new_config(None, [find_preset("sdxl-style"), find_preset("sdxl-12gb")])
     assert (config.model.family, config.data.resolution, config.network.text_encoder) == ("sdxl", 1024, False)
     assert config.memory.gradient_checkpointing and config.steps.batch_size == 2
+
+
+def test_a_new_configuration_draws_its_samples_as_the_family_is_drawn(tmp_path: Path) -> None:
+    for family, usual in (("flux", ("euler", 3.5, 1024, "")), ("sd15", ("euler_a", 7.0, 512, NEGATIVE))):
+        pipeline = {"flux": "FluxPipeline", "sd15": "StableDiffusionPipeline"}[family]
+        base = tmp_path / family
+        base.mkdir()
+        (base / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+        made = Project.create(tmp_path / f"of-{family}", purpose="character", trigger="hat", base_model=str(base))
+        samples = new_config(made).samples
+        assert {(one.sampler, one.guidance, one.width, one.negative) for one in samples} == {usual}
+        assert all("hat" in one.prompt for one in samples)
