@@ -373,19 +373,6 @@ class DataSection(Section):
         expert=True,
         peers=("random_crop",),
     )
-    brightness: float = option(
-        0.0,
-        N_("vary brightness"),
-        N_("Make images brighter or darker at random by up to this share. 0.1 is much; 0 is off."),
-        ge=0.0,
-        le=0.9,
-        expert=True,
-        peers=("color_aug", "random_brightness"),
-    )
-    hue: float = option(
-        0.0,
-        N_("vary hue"),
-        N_("Turn colours at random by up to this many degrees of the circle. 10 is visible; leave it off for colours."),
     crop: Literal["middle", "subject"] = option(
         "middle",
         N_("what stays"),
@@ -438,6 +425,19 @@ class DataSection(Section):
             N_("there are close-ups, or the subject stays"),
         ),
     )
+    brightness: float = option(
+        0.0,
+        N_("vary brightness"),
+        N_("Make images brighter or darker at random by up to this share. 0.1 is much; 0 is off."),
+        ge=0.0,
+        le=0.9,
+        expert=True,
+        peers=("color_aug", "random_brightness"),
+    )
+    hue: float = option(
+        0.0,
+        N_("vary hue"),
+        N_("Turn colours at random by up to this many degrees of the circle. 10 is visible; leave it off for colours."),
         ge=0.0,
         le=180.0,
         expert=True,
