@@ -42,20 +42,32 @@ INDEX = {
 }
 
 
-def write_flux_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Path:
+def write_flux_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half: bool = False) -> Path:
     """Write the model to ``folder`` as a diffusers folder in float32 (about 20 MB) and return ``folder``.
 
+    With ``half`` it is drawn and written in bfloat16, as one of full size has to be for want of memory.
     The same seed gives the same bytes on the same version of torch. Parts that are there already are replaced.
     """
     return write_folder(
         folder,
-        lambda: _parts(shape),
+        lambda: _parts_in_half(shape) if half else _parts(shape),
         seed=seed,
         clips=(CLIP_L,),
         t5_tokenizer="tokenizer_2",
         schedule={"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True},
         index=INDEX,
     )
+
+
+def _parts_in_half(shape: Shape) -> dict[str, Any]:
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        return _parts(shape)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _parts(shape: Shape) -> dict[str, Any]:

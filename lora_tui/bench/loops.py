@@ -6,6 +6,7 @@ timesteps from torch's own generator, forward, squared error, backward, clip, fu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_tui.bench.flux_loop import BLOCK_TARGETS, SINGLE_OUT, bare_flux, flux_shape, t5_tokens
 from lora_tui.families import facts_for
 from lora_tui.families.unet.shape import Shape
 
@@ -41,6 +43,8 @@ class Setup:
         precision: arithmetic of the base, ``fp32`` or ``bf16``.
         text_encoder: whether it is trained, too; otherwise its embeddings are cached.
         folder: where model, images and runs are made.
+        checkpointing: all blocks compute their activations again.
+        base_weights, streamed: how our loop keeps the base; the bare one has it whole on the device.
     """
 
     family: str
@@ -51,14 +55,21 @@ class Setup:
     precision: str
     text_encoder: bool
     folder: Path
+    checkpointing: bool = False
+    base_weights: str = "full"
+    streamed: int = 0
 
     def model(self) -> Path:
         """The base model, made when it is not there yet."""
+        from lora_tui.bench.flux_model import write_flux_model
         from lora_tui.bench.model import write_model
 
         place = self.folder / "base"
         if place.exists():
             return place
+        if self.family == "flux":
+            half = self.precision == "bf16"
+            return write_flux_model(place, seed=0, shape=flux_shape(self.size), half=half)
         schedule = {"prediction_type": "epsilon"}
         return write_model(place, seed=0, family=self.family, shape=_shape(self), schedule=schedule)
 
@@ -140,23 +151,45 @@ def _config(setup: Setup) -> Any:
         "network": {"rank": setup.rank, "alpha": setup.rank, "text_encoder": setup.text_encoder},
         "learning": {"schedule": "constant", "text_encoder_lr": TEXT_RATE},
         "steps": {"epochs": 100_000, "batch_size": setup.batch_size},
-        "memory": {"precision": setup.precision},
+        "memory": {
+            "precision": setup.precision, "gradient_checkpointing": setup.checkpointing,
+            "base_weights": setup.base_weights, "streamed_blocks": setup.streamed, "when_full": "stop",
+        },
         "validation": {"mode": "off"},
         "saving": {"every_epochs": 0, "state_every_epochs": 0},
-        "captions": {"max_tokens": 75},
-    }
+        "captions": {"t5_tokens": t5_tokens(setup.size)} if setup.family == "flux" else {"max_tokens": 75},
+    }  # fmt: skip
     return parse_config(values, base=None, place="bench")
 
 
 def bare(setup: Setup) -> Loop:
     """The loop that one would write by hand with torch, diffusers and peft."""
-    from diffusers import DDPMScheduler, UNet2DConditionModel
-
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
     torch.manual_seed(0)
+    return (_bare_flux if setup.family == "flux" else _bare_unet)(setup, device, dtype)
+
+
+def _bare_flux(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
+    from diffusers import FluxTransformer2DModel
+
+    network = FluxTransformer2DModel.from_pretrained(setup.model(), subfolder="transformer", torch_dtype=dtype)
+    endings = "|".join(re.escape(name) for name in BLOCK_TARGETS)
+    trained = _add_lora(network.to(device), setup.rank, rf".*\.({endings})|{SINGLE_OUT}")
+    if setup.checkpointing:
+        network.enable_gradient_checkpointing()
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    predicted = bare_flux(network, setup.side, setup.batch_size, t5_tokens(setup.size), device, dtype)
+    return Loop(_steps(lambda: torch.nn.functional.mse_loss(*predicted()), trained, optimizer), [network], optimizer)
+
+
+def _bare_unet(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
+    from diffusers import DDPMScheduler, UNet2DConditionModel
+
     unet = UNet2DConditionModel.from_pretrained(setup.model(), subfolder="unet", torch_dtype=dtype).to(device)
     trained = _add_lora(unet, setup.rank, UNET_TARGETS)
+    if setup.checkpointing:
+        unet.enable_gradient_checkpointing()
     groups, modules = [{"params": trained, "lr": 1e-4}], [unet]
     if setup.text_encoder:
         encoders, told, kept = _bare_encoders(setup, device, dtype)
@@ -175,27 +208,33 @@ def bare(setup: Setup) -> Loop:
     latents = torch.randn(IMAGES, 4, setup.side // 8, setup.side // 8)
     sizes = torch.tensor([[setup.side, setup.side, 0, 0, setup.side, setup.side]] * setup.batch_size).to(device)
 
+    def loss() -> Tensor:
+        chosen = torch.randint(0, IMAGES, (setup.batch_size,))
+        clean = latents[chosen].to(device)
+        noise = torch.randn_like(clean)
+        timesteps = torch.randint(0, 1000, (setup.batch_size,), device=device)
+        noisy = scheduler.add_noise(clean, noise, timesteps).to(dtype)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            states, vectors = told(chosen)
+            more = {"text_embeds": vectors, "time_ids": sizes[: len(chosen)]} if setup.family == "sdxl" else None
+            found = unet(noisy, timesteps, encoder_hidden_states=states, added_cond_kwargs=more, return_dict=False)
+        return torch.nn.functional.mse_loss(found[0].float(), noise)
+
+    return Loop(_steps(loss, trained, optimizer), modules, optimizer)
+
+
+def _steps(loss: Callable[[], Tensor], trained: list[Tensor], optimizer: Any) -> Callable[[int], None]:
+    """So many updates with what ``loss`` gives."""
+
     def work(count: int) -> None:
         for _step in range(count):
-            chosen = torch.randint(0, IMAGES, (setup.batch_size,))
-            clean = latents[chosen].to(device)
-            noise = torch.randn_like(clean)
-            timesteps = torch.randint(0, 1000, (setup.batch_size,), device=device)
-            noisy = scheduler.add_noise(clean, noise, timesteps).to(dtype)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-                states, vectors = told(chosen)
-                more = {"text_embeds": vectors, "time_ids": sizes[: len(chosen)]} if setup.family == "sdxl" else None
-                predicted = unet(
-                    noisy, timesteps, encoder_hidden_states=states, added_cond_kwargs=more, return_dict=False
-                )[0]
-            loss = torch.nn.functional.mse_loss(predicted.float(), noise)
-            loss.backward()
+            loss().backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         _wait()
 
-    return Loop(work, modules, optimizer)
+    return work
 
 
 def _bare_encoders(
@@ -228,12 +267,13 @@ def _bare_encoders(
     return encoders, told, trained
 
 
-def _add_lora(module: Any, rank: int, targets: tuple[str, ...]) -> list[Tensor]:
-    """A LoRA of ``rank`` in float32 on the frozen ``module``'s layers of these names; its parameters."""
+def _add_lora(module: Any, rank: int, targets: tuple[str, ...] | str) -> list[Tensor]:
+    """A LoRA of ``rank`` in float32 on the frozen ``module``'s layers of these suffixes or this pattern."""
     from peft import LoraConfig
 
     module.requires_grad_(False)
-    module.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(targets)))
+    named = targets if isinstance(targets, str) else list(targets)
+    module.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=named))
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.data = parameter.data.float()

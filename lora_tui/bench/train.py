@@ -12,8 +12,9 @@ import os
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ STEP_BAR = 1.05
 MEMORY_BAR = 1.0
 WARM_UP = 3  # steps before anything is measured
 SIZES = ("micro", "small", "full")
-FAMILIES = ("sd15", "sd2", "sdxl")
+FAMILIES = ("sd15", "sd2", "sdxl", "flux")
+GIGABYTE = 1e9
 
 
 def build(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,12 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=2, help=_("images a step"))
     parser.add_argument("--rank", type=int, default=16, help=_("rank of the LoRA"))
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help=_("arithmetic of the base"))
+    parser.add_argument("--checkpointing", action="store_true", help=_("compute activations again, in both loops"))
+    parser.add_argument("--base-weights", choices=["full", "fp8", "int8", "nf4"], default="full",
+                        help=_("how our loop keeps the base; the bare one has it whole"))  # fmt: skip
+    parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
+    parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
+    parser.add_argument("--cap", type=float, default=0.0, help=_("gigabytes of the GPU that may be used; 0 for all"))
     parser.add_argument("--pairs", type=int, default=15, help=_("pairs of measurements"))
     parser.add_argument("--steps", type=int, default=4, help=_("steps in each measurement"))
     parser.add_argument("--peak", choices=["ours", "bare"], help=argparse.SUPPRESS)
@@ -58,6 +66,8 @@ def measure(args: argparse.Namespace) -> list[Measure]:
             _("torch is not installed."), remedy=_("pip install 'lora-tui[train]'"), code="missing.train"
         ) from None
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if args.cap and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(args.cap * GIGABYTE / torch.cuda.mem_get_info()[1])
     with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as folder:
         os.environ["LORA_TUI_HOME"] = folder
         if args.peak:
@@ -70,21 +80,37 @@ def measure(args: argparse.Namespace) -> list[Measure]:
             rank=args.rank, precision=args.precision,
         )  # fmt: skip
         tell(detail)
+        if args.alone:
+            return _alone(args, Path(folder), detail)
         tell(_("the image model alone: loading and warming up"))
         frozen = compare(_setup(args, Path(folder), text_encoder=False), args.pairs, args.steps)
-        tell(_("with the text encoder: loading and warming up"))
-        trained = compare(_setup(args, Path(folder), text_encoder=True), args.pairs, args.steps)
+        trained = None
+        if args.family != "flux":  # the bare loop for it has no text encoder
+            tell(_("with the text encoder: loading and warming up"))
+            trained = compare(_setup(args, Path(folder), text_encoder=True), args.pairs, args.steps)
     tell(_("measuring memory, in processes of their own"))
     peaks = {name: _peak_elsewhere(args, name) for name in ("ours", "bare")}
-    return [
-        ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=STEP_BAR, detail=detail),
-        ratio_measure(_("the same with the text encoder trained"), trained.ratios, bar=STEP_BAR),
-        Measure(_("training step"), frozen.seconds * 1000, "ms"),
-        Measure(_("training step with the text encoder trained"), trained.seconds * 1000, "ms"),
-        Measure(_("peak memory against a bare loop"), peaks["ours"] / peaks["bare"], "ratio", bar=MEMORY_BAR,
-                detail=_("bytes of tensors: what is held plus the highest use within a step")),
-        Measure(_("peak memory"), peaks["ours"], "bytes"),
-    ]  # fmt: skip
+    return [*_times(frozen, trained, detail), *_memory(peaks)]
+
+
+def _times(frozen: Steps, trained: Steps | None, detail: str) -> Iterator[Measure]:
+    yield ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=STEP_BAR, detail=detail)
+    if frozen.processor:
+        told = _("of all threads of the process; what others do there counts less")
+        name = _("the same in time of the processor")
+        yield ratio_measure(name, frozen.processor, bar=STEP_BAR, detail=told)
+    if trained is not None:
+        yield ratio_measure(_("the same with the text encoder trained"), trained.ratios, bar=STEP_BAR)
+    yield Measure(_("training step"), frozen.seconds * 1000, "ms")
+    if trained is not None:
+        yield Measure(_("training step with the text encoder trained"), trained.seconds * 1000, "ms")
+
+
+def _memory(peaks: Mapping[str, float]) -> Iterator[Measure]:
+    told = _("bytes of tensors: what is held plus the highest use within a step")
+    name, ratio = _("peak memory against a bare loop"), peaks["ours"] / peaks["bare"]
+    yield Measure(name, ratio, "ratio", bar=MEMORY_BAR, detail=told)
+    yield Measure(_("peak memory"), peaks["ours"], "bytes")
 
 
 @dataclass(frozen=True)
@@ -93,14 +119,39 @@ class Steps:
 
     ratios: list[float]
     seconds: float
+    processor: list[float] = field(default_factory=list)  # ratios of processor time; none on a GPU
 
 
 def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Setup:
     from lora_tui.bench.loops import Setup
 
     return Setup(
-        args.family, args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder
-    )
+        args.family, args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder,
+        args.checkpointing, args.base_weights, args.streamed,
+    )  # fmt: skip
+
+
+def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]:
+    """Our step by itself: its time, and the most memory that it took."""
+    import torch
+
+    from lora_tui.bench.loops import ours
+
+    tell(_("the image model alone: loading and warming up"))
+    loop = ours(_setup(args, folder, text_encoder=False))
+    loop.work(WARM_UP)
+    times = []
+    for pair in range(args.pairs):
+        _tell_pair(pair + 1, args.pairs)
+        times.append(timed(lambda: loop.work(args.steps)) / args.steps)
+    measures = [Measure(_("training step"), statistics.median(times) * 1000, "ms", detail=detail)]
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        measures.append(Measure(_("peak memory"), float(torch.cuda.max_memory_allocated()), "bytes"))
+        measures.append(
+            Measure(_("memory in use by the driver"), float(total - free), "bytes", detail=_("of all processes"))
+        )
+    return measures
 
 
 def compare(setup: Setup, pairs: int, steps: int) -> Steps:
@@ -110,9 +161,24 @@ def compare(setup: Setup, pairs: int, steps: int) -> Steps:
     one, other = ours(setup), bare(setup)
     for loop in (one, other):
         loop.work(WARM_UP)
-    ratios = paired_ratios(lambda: one.work(steps), lambda: other.work(steps), pairs, _tell_pair)
+    spent: dict[str, list[float]] = {"one": [], "other": []}
+
+    def work(name: str, loop: Loop) -> None:
+        begun = time.process_time()
+        loop.work(steps)
+        spent[name].append(time.process_time() - begun)
+
+    ratios = paired_ratios(lambda: work("one", one), lambda: work("other", other), pairs, _tell_pair)
     seconds = statistics.median(timed(lambda: one.work(steps)) for _unused in range(3)) / steps
-    return Steps(ratios, seconds)
+    processor = [] if on_gpu() else [own / its for own, its in zip(spent["one"], spent["other"], strict=True)]
+    return Steps(ratios, seconds, processor)
+
+
+def on_gpu() -> bool:
+    """Whether both loops compute on a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _tell_pair(number: int, pairs: int) -> None:
@@ -126,7 +192,8 @@ def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
     options = [
         "--family", args.family, "--size", args.size, "--resolution", str(args.resolution),
         "--batch-size", str(args.batch_size), "--rank", str(args.rank), "--precision", args.precision,
-        "--peak", which, "--json",
+        "--base-weights", args.base_weights, "--streamed", str(args.streamed), "--peak", which, "--json",
+        *(["--checkpointing"] if args.checkpointing else []),
     ]  # fmt: skip
     command = python_command("-m", "lora_tui.bench", "train", *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)

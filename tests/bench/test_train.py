@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_tui.bench.loops import Setup, bare, ours
 from lora_tui.bench.train import compare
 
 
-@pytest.mark.parametrize(("family", "text_encoder"), [("sd15", False), ("sd15", True), ("sdxl", True), ("sd2", True)])
+class NothingFetched(TorchDispatchMode):
+    """Refuses what would make a step wait for the device: asking for a value, or for a size that depends on values."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique", "bincount")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        assert name not in self.WAITING, name
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_would_wait_for_the_device_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="local_scalar"), NothingFetched():
+        float(torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("family", "text_encoder"),
+    [("sd15", False), ("sd15", True), ("sdxl", True), ("sd2", True), ("flux", False)],
+)
 def test_both_loops_train_the_same_layers(family: str, text_encoder: bool, tmp_path: Path) -> None:
     setup = Setup(family, "micro", 64, 2, 4, "fp32", text_encoder, tmp_path)
     one, other = ours(setup), bare(setup)
     counts = []
+    with NothingFetched():
+        one.work(2)
+    other.work(2)
     for loop in (one, other):
-        loop.work(2)
         weights = [weight for group in loop.optimizer.param_groups for weight in group["params"]]
         counts.append((len(weights), sum(weight.numel() for weight in weights)))
         assert all(weight.dtype.itemsize == 4 and weight.requires_grad for weight in weights)

@@ -8,6 +8,9 @@ from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Section
 from lora_tui.text.translate import N_
 
+MASKED = ("flux",)
+"""Families that can leave out what fills a caption up."""
+
 
 class CaptionSection(Section):
     """Captions"""
@@ -201,7 +204,7 @@ class CaptionSection(Section):
             "draw so."
         ),
         expert=True,
-        families=("flux",),
+        families=MASKED,
         peers=("apply_t5_attn_mask",),
     )
     variants: int = option(
