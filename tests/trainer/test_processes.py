@@ -11,11 +11,14 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 from kills import assert_same_bits
-from lives import events, live_here, micro_config, new_run, start
+from lives import events, live_here, lora, micro_config, new_run, start
 from nursery import Life
+from PIL import Image
 from support import until
 
+from lora_tui.config.load import dump_config
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
@@ -136,3 +139,58 @@ def _assert_told_once(run: RunFolder) -> None:
             told[lives, event["step"]] += 1
     assert lives == 3
     assert set(told.values()) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_the_first_does_alone_leaves_the_bits_as_they_are(base: Path, data: Path, tmp_path: Path) -> None:
+    """Samples, validation and averages between the steps, encoders at work in them, weights that learn elsewhere."""
+    runs = []
+    for processes in (1, 2):
+        everything = micro_config(
+            base, data, memory={"processes": processes, "cache_latents": False, "precision": "fp32", "threads": 1},
+            steps={"epochs": 3, "batch_size": 3, "gradient_accumulation": 2}, network={"rank_dropout": 0.2},
+            optimizer={"type": "adamw_schedulefree"}, learning={"schedule": "constant", "ema_decay": 0.9},
+            data={"random_crop": True, "buckets": False, "flip": True}, saving={"precision": "fp32"},
+            sampling={"every_steps": 3}, validation={"every_steps": 2},
+        )  # fmt: skip
+        run = new_run(tmp_path / str(processes), everything)
+        assert live_here(run) == 0
+        runs.append(run)
+    alone, shared = runs
+    assert_same_bits(alone, shared)
+    for kind in ("validation", "sample", "checkpoint", "state"):
+        one, two = (
+            [(event["step"], event.get("loss"), event.get("path")) for event in events(run, kind)] for run in runs
+        )
+        assert one == two
+    for path in alone.samples_dir.iterdir():
+        with Image.open(path) as one, Image.open(shared.samples_dir / path.name) as two:
+            assert one.tobytes() == two.tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_another_number_of_processes_goes_on_within_rounding(base: Path, data: Path, tmp_path: Path) -> None:
+    """Four batches for an update, which two processes add up in another order; small steps magnify rounding little."""
+
+    def of(processes: int, steps: int) -> Config:
+        return micro_config(
+            base, data, samples=[], validation={"mode": "off"}, memory={"processes": processes},
+            steps={"max_steps": steps, "batch_size": 2, "gradient_accumulation": 4}, saving={"precision": "fp32"},
+            optimizer={"type": "other", "kind": "torch.optim.SGD"},
+            learning={"unet_lr": 0.01, "schedule": "constant"}, network={"text_encoder": False},
+        )  # fmt: skip
+
+    alone = new_run(tmp_path / "alone", of(1, 4))
+    assert live_here(alone) == 0
+    run = new_run(tmp_path / "shared", of(2, 2))
+    assert live_here(run) == 0
+    (run.checkpoints_dir / "blob.safetensors").unlink()
+    run.config_path.write_text(dump_config(of(1, 4)), "utf-8")
+    assert live_here(run, resume=True) == 0
+    assert [event["code"] for event in events(run, "warning")] == ["resume.processes"]
+    expected, found = lora(alone), lora(run)
+    for name, tensor in expected.items():
+        assert torch.allclose(found[name], tensor, atol=1e-6), name
+    assert steps(run) == [1, 2, 3, 4]
