@@ -25,7 +25,10 @@ from lora_tui.runs.series import Series, width_for
 from lora_tui.runs.steps import PRIMARY, StepBatch, StepSplitter
 
 SECONDARY = ("data_wait", "images_per_second", "memory_allocated", "memory_reserved")
-"""Fields of a ``step`` event that become series beside those of ``PRIMARY``; ``lr`` becomes ``lr.unet`` and so on."""
+"""Fields of a ``step`` event that become series beside those of ``PRIMARY``; of ``lr`` see :func:`rate_of`."""
+
+IMAGE_MODELS = ("unet", "transformer")
+"""What families call the network that draws, of which a run has one."""
 
 DENSE_BITS = 12
 """Secondary fields and rates change slowly: they are read of every step up to 4,095, then of every 2nd, from 8,192 on
@@ -42,6 +45,11 @@ _REWIND = b"resumed"
 
 _LOOKED_THROUGH = 200
 """Events at the end of a file among which its last step is looked for."""
+
+
+def rate_of(part: str) -> str:
+    """The series of the learning rate of ``part``: ``lr.unet`` of the network that draws, whatever it is called."""
+    return "lr.unet" if part in IMAGE_MODELS else f"lr.{part}"
 
 
 class RunStory:
@@ -277,7 +285,7 @@ class RunStory:
         for name, rate in rates.items() if isinstance(rates, dict) else ():
             value = as_number(rate)
             if value is not None:
-                self.latest[f"lr.{name}"] = value
+                self.latest[rate_of(name)] = value
 
     def _rising(self, batch: StepBatch) -> StepBatch:
         """Steps that go back without a word (its line was lost): the later ones hold, the earlier ones go."""
@@ -310,7 +318,7 @@ class RunStory:
         given = [event.get("lr") for event in events]
         known = {name for rate in (given[0], given[-1]) if isinstance(rate, dict) for name in rate}
         for name in sorted(known)[:8]:
-            self._column(f"lr.{name}", steps, [rate.get(name) if isinstance(rate, dict) else None for rate in given])
+            self._column(rate_of(name), steps, [rate.get(name) if isinstance(rate, dict) else None for rate in given])
 
     def _column(self, name: str, steps: array[int], values: list[Any]) -> None:
         try:

@@ -180,6 +180,14 @@ def canonical(run: RunFolder, lines: list[str]) -> RunStory:
     return story
 
 
+def test_the_rate_of_a_transformer_is_that_of_the_network_that_draws(run: RunFolder) -> None:
+    rates = {"lr": {"transformer": 2e-4, "text_encoder": 1e-5}}
+    add_lines(run, [step_line(step, **rates) for step in range(1, 6)])
+    story = told(run)
+    assert list(story.series["lr.unet"].last) == [2e-4] * 5
+    assert (story.latest["lr.unet"], story.latest["lr.text_encoder"]) == (2e-4, 1e-5)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
