@@ -274,7 +274,7 @@ class DatasetScreen(BaseScreen):
         work = self.workspace
         total = len(self.images.scan.images) if self.images else 0
         if self.images is None or not self.images.scan.complete:
-            text = self._empty_words()
+            text = self._empty_words() if self.images is None else _("Reading images.")
             if work.scanned > 0:
                 text = _("reading images: {count} so far").format(count=count(work.scanned))
         else:
