@@ -335,6 +335,7 @@ _PARTS = {
     "samples": N_("samples"),
     "latents": N_("latents"),
     "texts": N_("text embeddings"),
+    "packed": N_("packed base model"),
 }
 
 
@@ -344,7 +345,6 @@ def _parts(parts: dict[str, int]) -> str:
     return ", ".join(f"{_(_PARTS.get(name, name))} {bytes_text(size)}" for name, size in parts.items() if size)
 
 
-    "packed": N_("packed base model"),
 def _some(steps: Sequence[int]) -> str:
     from lora_tui.text.formats import count
 
