@@ -120,7 +120,7 @@ def _type(app: Terminal, filters: tuple[str, ...], keys: int) -> list[float]:
     """Seconds for each of ``keys`` letters of filters, until it is seen in the line."""
     times: list[float] = []
     for text in cycle(filters):
-        app.press(b"/", "take it")
+        app.press(b"/", "filter")
         _settle(app, CLEAR)
         for length in range(1, len(text) + 1):
             letter = text[length - 1]

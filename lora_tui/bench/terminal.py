@@ -22,6 +22,8 @@ from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
 _ESCAPES = re.compile(rb"\x1b(\[[0-9;?<>=]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>78])")
+_MOVES = re.compile(rb"\x1b\[[0-9;]*H")
+"""To another place: what is painted there does not go on with the word before."""
 _KEPT = 400_000
 """Bytes of output that are looked through for what is waited for."""
 
@@ -77,7 +79,7 @@ class Terminal:
             if not (data := self._received(0.02)):
                 continue
             seen += data
-            if wanted.search(_ESCAPES.sub(b"", seen).decode("utf-8", "replace")):
+            if wanted.search(_ESCAPES.sub(b"", _MOVES.sub(b"\n", seen)).decode("utf-8", "replace")):
                 return time.perf_counter() - begun
         last = plain(self.text()[-400:])
         raise UserError(_("The app did not paint what was waited for: {text}").format(text=last), code="bench.paint")
