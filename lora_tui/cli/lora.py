@@ -1,4 +1,4 @@
-"""``lora info``: what LoRA files hold, without loading them."""
+"""``lora info``: what LoRA files hold, without loading them; ``lora split``: a DyLoRA at each of its ranks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,22 @@ WRONG = 2
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="info")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     info = commands.add_parser("info", help=_("family, rank, alpha, modules and metadata of LoRA files"))
     info.add_argument("files", type=Path, metavar="FILE", nargs="+", help=_("several are shown as a table"))
     info.add_argument("--metadata", action="store_true", help=_("also print every metadata entry"))
     info.add_argument("--json", action="store_true", help=_("one JSON document with everything"))
+    split = commands.add_parser("split", help=_("a DyLoRA as files of its ranks"))
+    split.add_argument("file", type=Path, metavar="FILE")
+    split.add_argument("--ranks", metavar="4,8,16", default="", help=_("these alone; else every unit of ranks"))
+    split.add_argument("--to", type=Path, metavar="DIR", default=None, help=_("where to; else beside the file"))
+    split.add_argument("--json", action="store_true", help=_("what was written as JSON"))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the files say of themselves."""
+    """Print what the files say of themselves, or split one."""
+    if args.action == "split":
+        return _split(args)
     if len(args.files) > 1:
         return _many(args)
     from lora_tui.cli.output import print_json, say
@@ -45,6 +52,41 @@ def run(args: argparse.Namespace) -> int:
         say()
         for key, value in sorted(info.metadata.items()):
             say(f"  {plain(key)} = {plain(value)}")
+    return 0
+
+
+def _split(args: argparse.Namespace) -> int:
+    """One file for each rank, named ``NAME-rank08.safetensors``; none that is there is written over."""
+    from lora_tui.cli.main import Usage
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.errors import UserError
+    from lora_tui.text.formats import bytes_text
+    from lora_tui.text.plain import plain
+    from lora_tui.weights.cut import cut, unit_of
+    from lora_tui.weights.header.loras import lora_info
+
+    unit, most = unit_of(args.file), max(lora_info(args.file).ranks, default=0)
+    try:
+        ranks = [int(word) for word in args.ranks.split(",")] if args.ranks else list(range(unit, most, unit))
+    except ValueError:
+        raise Usage(_("--ranks takes numbers with commas between them."), command="lora") from None
+    folder = args.to or args.file.parent
+    targets = [folder / f"{args.file.stem}-rank{rank:02d}.safetensors" for rank in ranks]
+    there = next((target for target in targets if target.exists()), None)
+    if there is not None:
+        raise UserError(
+            _("there is such a file already."),
+            place=plain(str(there)),
+            remedy=_("Move it away, or give another folder with --to."),
+            code="file.exists",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [(target, cut(args.file, rank, target)) for rank, target in zip(ranks, targets, strict=True)]
+    if args.json:
+        print_json({"files": [{"file": target, "size": size} for target, size in written]})
+        return 0
+    for target, size in written:
+        say(f"{plain(str(target))}  {bytes_text(size)}")
     return 0
 
 

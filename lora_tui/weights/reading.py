@@ -138,7 +138,7 @@ def read_lora(path: Path) -> Stored:
     parts: dict[str, dict[str, Tensor]] = {}
     unread = []
     for name, tensor in tensors.items():
-        kind, stem = _kind(name)
+        kind, stem = kind_and_layer(name)
         if kind:
             parts.setdefault(stem, {})[kind] = tensor
         else:
@@ -147,7 +147,7 @@ def read_lora(path: Path) -> Stored:
     layers: dict[str, LoraLayer] = {}
     for stem, kinds in parts.items():
         if not kinds.keys() & {"down", "up"}:  # an alpha or sizes of something else
-            unread += [name for name in tensors if _kind(name)[1] == stem and _kind(name)[0]]
+            unread += [name for name in tensors if kind_and_layer(name)[1] == stem and kind_and_layer(name)[0]]
         elif not kinds.keys() >= {"down", "up"}:
             raise UserError(
                 _("the layer {name} has only one of its two matrices.").format(name=plain(stem, limit=120)),
@@ -192,8 +192,8 @@ def layers_by_name(family: str, places: Iterable[Place]) -> dict[str, Place]:
     return found
 
 
-def _kind(name: str) -> tuple[str, str]:
-    """What a tensor is of which layer; empty for one of no known kind."""
+def kind_and_layer(name: str) -> tuple[str, str]:
+    """What a tensor is (``down``, ``up``, ``alpha`` ...) of which layer; empty for one of no known kind."""
     for kind, pattern in _KINDS:
         if found := pattern.search(name):
             return kind, name[: found.start()]

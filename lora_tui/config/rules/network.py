@@ -87,6 +87,15 @@ def dora(config: Config) -> Iterator[Finding]:
 def kinds(config: Config) -> Iterator[Finding]:
     """LyCORIS' kinds in names that cannot hold them."""
     layout = config.saving.layout
+    if config.network.type == "dylora" and fuses(config.model.family, layout):
+        yield error(
+            "saving.layout",
+            _("kohya's names for {family} hold several layers in one, whose ranks cannot be told apart.").format(
+                family=facts_for(config.model.family).title
+            ),
+            _("Set saving.layout to auto, which ComfyUI and Forge read."),
+            "saving.kind_layout",
+        )
     if config.network.type not in LYCORIS or (layout != "diffusers" and not fuses(config.model.family, layout)):
         return
     yield error(

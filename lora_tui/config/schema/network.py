@@ -9,8 +9,9 @@ from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 from lora_tui.weights.kinds import LYCORIS, Form
 
-NetworkType = Literal["lora", "locon", "loha", "lokr", "glora", "ia3", "oft", "boft", "full"]
-_PLAIN = Rule(lambda c: c.network.type in ("lora", "locon"), N_("LoRA or LoCon is trained"))
+NetworkType = Literal["lora", "locon", "dylora", "loha", "lokr", "glora", "ia3", "oft", "boft", "full"]
+_PLAIN = Rule(lambda c: c.network.type in ("lora", "locon", "dylora"), N_("LoRA, LoCon or DyLoRA is trained"))
+_DYLORA = Rule(lambda c: c.network.type == "dylora", N_("DyLoRA is trained"))
 _LOKR = Rule(lambda c: c.network.type == "lokr", N_("LoKr is trained"))
 
 
@@ -23,6 +24,7 @@ class NetworkSection(Section):
         N_(
             "What is trained: LoRA adds two thin matrices to each layer of attention and feed-forward. LoCon also "
             "adapts the convolutions, which draw shapes, lines and texture: more detail, a larger file, slower steps. "
+            "DyLoRA learns all ranks up to its own at once: lora split cuts it to any of them. "
             "The others are LyCORIS': LoHa and LoKr say more in a small file and mix well with other LoRAs, OFT and "
             "BOFT only turn what is there, (IA)^3 is tiny, full differences are as large as the model. ComfyUI, Forge "
             "and A1111 read them, diffusers does not."
@@ -30,6 +32,7 @@ class NetworkSection(Section):
         labels=(
             ("lora", "LoRA"),
             ("locon", "LoCon"),
+            ("dylora", "DyLoRA"),
             ("loha", "LoHa"),
             ("lokr", "LoKr"),
             ("glora", "GLoRA"),
@@ -76,6 +79,23 @@ class NetworkSection(Section):
         le=1024,
         when=Rule(lambda c: c.network.convolutions, N_("convolutions are adapted")),
         peers=("conv_alpha",),
+    )
+    unit: int = option(
+        4,
+        N_("unit of ranks"),
+        N_("How many ranks come and go together; the file serves at each multiple of it."),
+        ge=1,
+        le=320,
+        when=_DYLORA,
+        peers=("unit", "dylora_unit", "block_size"),
+    )
+    ranks_drawn: Literal["uniform", "geometric"] = option(
+        "uniform",
+        N_("ranks drawn"),
+        N_("How many ranks a step learns with: each number alike, or fewer more often, which favours small files."),
+        labels=(("uniform", N_("each alike")), ("geometric", N_("fewer more often"))),
+        expert=True,
+        when=_DYLORA,
     )
     all_convolutions: bool = option(
         False,

@@ -17,6 +17,7 @@ from lora_tui.families.protocol import TargetModule
 from lora_tui.keyed import keyed_seed
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.protocol import Place
+from lora_tui.trainer.memory.share import Share
 from lora_tui.weights.effects import Effect
 from lora_tui.weights.kinds import RANKED, scale_of, scales_inputs, tensor_shapes
 
@@ -85,14 +86,14 @@ class EffectAdapter:
             self.strength = before
 
     @contextlib.contextmanager
-    def learning(self, seed: int) -> Iterator[None]:
+    def learning(self, seed: int, share: Share | None = None) -> Iterator[None]:
         if self.dropout.any:
             torch.manual_seed(seed)
-        self.dropout.on = self.dropout.any
+        self.dropout.on, self.dropout.share = self.dropout.any, share
         try:
             yield
         finally:
-            self.dropout.on = False
+            self.dropout.on, self.dropout.share = False, None
 
     def settle(self) -> None:
         """Nothing: these kinds know no bound."""

@@ -17,6 +17,7 @@ from lora_tui.weights.kinds import LYCORIS
 ADAPTERS = {
     "lora": "lora_tui.trainer.adapters.lora:attach",
     "locon": "lora_tui.trainer.adapters.lora:attach",  # the same on more layers
+    "dylora": "lora_tui.trainer.adapters.lora:attach",  # the same with some of its ranks at a time
     **dict.fromkeys(LYCORIS, "lora_tui.trainer.adapters.beside:attach"),
 }
 

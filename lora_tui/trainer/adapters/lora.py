@@ -19,6 +19,7 @@ from lora_tui.families.protocol import TargetModule
 from lora_tui.keyed import keyed_seed
 from lora_tui.trainer.adapters.dora import Decomposed, decompose
 from lora_tui.trainer.adapters.dropout import Dropout
+from lora_tui.trainer.adapters.nested import Nested
 from lora_tui.trainer.adapters.protocol import Place
 from lora_tui.trainer.memory.share import Share
 from lora_tui.weights.reading import LoraLayer as Stored
@@ -40,9 +41,11 @@ class LoraAdapter:
     shares: dict[Place, float] = field(default_factory=dict)  # of their part's learning rate, where it is not all
     decomposed: dict[Place, Decomposed] = field(default_factory=dict)  # the same layers, where DoRA is trained
     dropout: Dropout = field(init=False)
+    nested: Nested = field(init=False)
 
     def __post_init__(self) -> None:
         self.dropout = Dropout(self.section.dropout, self.section.rank_dropout, self.section.module_dropout)
+        self.nested = Nested(self.section.unit if self.section.type == "dylora" else 0, self.section.ranks_drawn)
 
     def tensors(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -77,10 +80,13 @@ class LoraAdapter:
         if self.dropout.any:
             torch.manual_seed(seed)
         self.dropout.on, self.dropout.share = self.dropout.any, share
+        if self.nested.unit:
+            self.nested.draw(keyed_seed(seed, "ranks"))
         try:
             yield
         finally:
             self.dropout.on, self.dropout.share = False, None
+            self.nested.rest()
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -180,16 +186,25 @@ class LoraAdapter:
         arguments |= {name: str(value) for name, value in given.items() if value}
         if section.layers:
             arguments["layers"] = "; ".join(section.layers)
+        if section.type == "dylora":
+            arguments["unit"] = str(section.unit)
         if section.dora:  # as LyCORIS calls it
             arguments |= {"algo": "lora", "dora_wd": "True"}
         return {
-            "ss_network_module": "lycoris.kohya" if section.dora else "networks.lora",
+            "ss_network_module": _module(section),
             "ss_network_dim": section.rank,
             "ss_network_alpha": section.alpha * math.sqrt(section.rank) if section.rslora else section.alpha,
             "ss_network_dropout": section.dropout or None,
             "ss_network_args": arguments,
             "ss_scale_weight_norms": section.max_norm or None,
         }
+
+
+def _module(section: NetworkSection) -> str:
+    """What sd-scripts calls the program that trains it."""
+    if section.dora:
+        return "lycoris.kohya"
+    return "networks.dylora" if section.type == "dylora" else "networks.lora"
 
 
 def attach(
@@ -233,6 +248,8 @@ def attach(
             _initialise(layer, keyed_seed(seed, "lora", part, path), device)
             if adapter.dropout.any:
                 layer.lora_A[NAME].register_forward_hook(adapter.dropout)
+            if adapter.nested.unit:
+                layer.lora_A[NAME].register_forward_hook(adapter.nested)
             if section.dora:
                 adapter.decomposed[part, path] = decompose(layer, NAME, path)
             adapter.layers[part, path] = layer
