@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.layers import layer_size, trained
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
-from lora_tui.config.schema import Config, MemorySection
-from lora_tui.config.schema.captions import MASKED
+from lora_tui.config.schema import MASKED, Config, MemorySection
 from lora_tui.families import facts_for
 from lora_tui.families.protocol import Storage
 from lora_tui.weights.kinds import LYCORIS

@@ -1,6 +1,6 @@
 """The configuration of a run: every setting, declared once. Knows no torch, no screen and no file."""
 
-from lora_tui.config.schema.captions import CaptionSection
+from lora_tui.config.schema.captions import MASKED, CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.schema.learning import (
     LearningSection,
@@ -17,6 +17,7 @@ from lora_tui.config.schema.section import MOST_STEPS, Precision, Sampler, Sched
 
 __all__ = [
     "LEAST_SIDE",
+    "MASKED",
     "MOST_SIDE",
     "MOST_STEPS",
     "SCHEMA_VERSION",
