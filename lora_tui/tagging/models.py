@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lora_tui.errors import UserError
+from lora_tui.hub import Progress
 from lora_tui.places import exists, expand, is_file, is_folder
 from lora_tui.tagging import hub
 from lora_tui.tagging.cache import AnswerCache, digest_of_parts
@@ -82,7 +83,7 @@ def resolve(
     choice: ModelChoice,
     request: Request,
     *,
-    on_progress: hub.Progress | None = None,
+    on_progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
     here: bool = False,
 ) -> Model:
