@@ -24,7 +24,9 @@ def every_phase(base: Path, data: Path, /, **sections: dict[str, Any]) -> Config
     values: dict[str, dict[str, Any]] = {
         "network": {"text_encoder": False},
         "captions": {"shuffle": True, "variants": 4, "dropout": 0.1},
-        "data": {"flip": True},
+        "data": {"flip": True, "crop": "subject"},
+        "noise": {"timesteps": "style"},
+        "learning": {"schedule": "warmup_stable_decay", "warmup_share": 0.2},
         "steps": {"epochs": 3, "gradient_accumulation": 2},
         "saving": {"every_steps": 2, "state_every_steps": 2, "state_every_epochs": 0, "precision": "fp32"},
         "sampling": {"every_steps": 3},
