@@ -10,11 +10,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lora_tui.dataset.buckets import Box, Size
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from lora_tui.dataset.buckets import Box, Size
     from lora_tui.dataset.prepare.options import Options
     from lora_tui.dataset.prepare.plan import Item
     from lora_tui.dataset.prepare.preview import Preview
@@ -25,6 +24,9 @@ RGB = tuple[int, int, int]
 class Eyes(Protocol):
     """What is asked of an image. Each raises UserError as :func:`~lora_tui.dataset.load.load_image`, or because the
     process that decoded the image died over it (``image.crashed``)."""
+
+    def warm(self) -> None:
+        """Get ready for the first image, without waiting for it."""
 
     def verify(self, path: Path) -> None:
         """Decode all of it."""
@@ -46,18 +48,20 @@ class Eyes(Protocol):
         """What a preparation without neural networks would make of an image."""
 
 
-_eyes: ContextVar[Eyes | None] = ContextVar("eyes", default=None)
+_apart: ContextVar[bool] = ContextVar("apart", default=False)
 
 
 def eyes_now() -> Eyes:
     """Who looks at pixels for the work that asks. Threads of a pool know nothing of it: ask before, and hand it on."""
+    if _apart.get():
+        from lora_tui.dataset.decoder import the_decoder
+
+        return the_decoder()
     from lora_tui.dataset.own_eyes import OWN_EYES
 
-    return _eyes.get() or OWN_EYES
+    return OWN_EYES
 
 
 def look_apart() -> None:
     """From now on images are decoded in processes apart, in this context and in those that are made from it."""
-    from lora_tui.dataset.decoder import the_decoder
-
-    _eyes.set(the_decoder())
+    _apart.set(True)

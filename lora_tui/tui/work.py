@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lora_tui.dataset.decoder import the_decoder
+from lora_tui.dataset.eyes import eyes_now
 from lora_tui.errors import UserError
 from lora_tui.tui import workspace as reading
 from lora_tui.tui.tasks_reader import TasksReader, changes_images, roots_of
@@ -41,6 +41,11 @@ PROGRESS_SECONDS = 0.2
 
 PLAN_DELAY = 0.15
 """Seconds after a change of the configuration before it is planned: typing does not plan every letter."""
+
+
+def _get_ready() -> None:
+    """Have what decodes images started while their folders are being read. Called in a thread."""
+    eyes_now().warm()
 
 
 class Work:
@@ -139,7 +144,7 @@ class Work:
         work.project, work.saved = opened.project, opened.saved
         work.config, work.config_path, work.trouble = opened.config, opened.config_path, opened.errors
         work.config_changed, work.several = False, opened.several
-        start_job(self._app, partial(in_thread, the_decoder().warm), "decoder")
+        start_job(self._app, partial(in_thread, _get_ready), "decoder")
         if opened.errors:
             self._app.tell(error_words(opened.errors[0]), "error")
         self.rescan()  # first, so that the screens see that images are being read
