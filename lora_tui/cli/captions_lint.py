@@ -229,6 +229,39 @@ def _say(corpus: Corpus, found: Sequence[Problem], mended: Sequence[Mended], arg
         kinds.setdefault(problem.code, []).append(problem)
     for members in sorted(kinds.values(), key=lambda members: (members[0].severity != "error", -len(members))):
         _say_kind(corpus, members, everything=args.all)
+    _say_unused(corpus, found)
+
+
+def _say_unused(corpus: Corpus, found: Sequence[Problem]) -> None:
+    """Of how many images with problems nothing is trained: ``dataset check`` does not count their captions."""
+    from lora_tui.cli.output import note
+    from lora_tui.dataset.facts import read_facts
+    from lora_tui.dataset.notes import NotesBelow
+    from lora_tui.errors import UserError
+    from lora_tui.text import count, ngettext
+
+    def is_unused(name: str) -> bool:
+        try:
+            if notes.excluded(name):
+                return True
+            read_facts(Path(corpus.root, name))
+        except UserError:
+            return True
+        return False
+
+    try:
+        notes = NotesBelow(Path(corpus.root))
+    except UserError:
+        return
+    bare = {problem.number for problem in found if problem.code == "caption.missing" and not problem.file}
+    unused = sum(is_unused(corpus.entries[number].name) for number in bare)
+    if unused:
+        text = ngettext(
+            "{count} of the images without a caption is left out or cannot be read.",
+            "{count} of the images without a caption are left out or cannot be read.",
+            unused,
+        )
+        note(text.format(count=count(unused)))
 
 
 def _say_kind(corpus: Corpus, members: Sequence[Problem], *, everything: bool) -> None:

@@ -23,8 +23,12 @@ async def test_files_that_are_no_images_in_use_are_counted_as_on_the_dataset_scr
     make_dataset(tmp_path, 3)
     (tmp_path / "4_hat" / "broken.png").write_bytes(b"no picture")
     change_notes(tmp_path, lambda notes: notes.excluding("4_hat/0001.png"))
+    (tmp_path / "4_hat" / "0001.txt").unlink()
     async with running(tmp_path, screen="tags") as (app, pilot):
         await soon(pilot, lambda: ready(app) and "FILES  4, 2 in use" in screen_text(app))
+        await pilot.press("exclamation_mark")
+        await soon(pilot, lambda: "2 problems" in screen_text(app))
+        assert "2 of them are left out" in " ".join(screen_text(app).split())
 
 
 async def test_a_filter_is_asked_in_a_thread_when_the_folder_is_read_again(

@@ -43,6 +43,7 @@ from lora_tui.tui.screens.tags_scores import SCORE_COLUMNS, Scores
 from lora_tui.tui.screens.tags_tagging import Tagging
 from lora_tui.tui.screens.tags_trigger import TriggerWord
 from lora_tui.tui.screens.tags_turns import Turns
+from lora_tui.tui.screens.tags_use import InUse
 from lora_tui.tui.screens.tags_variants import Variants
 from lora_tui.tui.screens.tags_verbs import Verbs
 from lora_tui.tui.screens.tags_write import Writing
@@ -98,6 +99,7 @@ class TagsScreen(BaseScreen):
         self.variants = Variants(self)
         self.conflicts = Conflicts(self)
         self.prose = Prose(self)
+        self.in_use = InUse(self)
         self.trigger_word = TriggerWord(self)
         self.reviews = Reviews(self)
         self.scores = Scores(self)
@@ -185,6 +187,9 @@ class TagsScreen(BaseScreen):
                 self.look.forget_facts()
                 start_job(self, self.opening.look_for_images, "images")
             self.look.show_facts()
+        if "scan" in changed:  # other files may be in use now
+            self.panes.pane("files").reload()
+            self.panes.show_titles()
         self.say()
         self.call_later(self.shell.give_keys)
 

@@ -79,6 +79,7 @@ class Guides:
             choices.append(Choice(code, code, remark))
         title = ngettext("{count} problem", "{count} problems", len(problems)).format(count=count(len(problems)))
         detail = _("Enter shows what mending would change; where only you can mend, it shows those images.")
+        detail = f"{detail} {self.screen.in_use.remark(one.number for one in problems)}".rstrip()
         chosen_code = await self.screen.app.push_screen_wait(
             Choose(title, choices, detail=detail, accept=_("mend or show"))
         )

@@ -327,6 +327,8 @@ class Panes:
         tokens = self.tokens(number)
         flag = making.flags(editor, number, tokens, empty=marks.empty, needs=marks.needs)
         tone = "error" if entry.problem is not None else "warning"
+        if number in self.screen.in_use.unused:  # as the dataset screen marks those that are left out
+            flag, tone = "-", "muted"
         marked, reviewed = number in editor.marks, self.screen.reviews.marks
         return [
             Cell("*" if marked else " ", "accent"),
@@ -424,7 +426,7 @@ class Panes:
         total = len(editor.corpus.entries) if editor is not None else 0
         shown = len(editor.visible) if editor is not None else 0
         of = _("{shown} of {total}").format(shown=count(shown), total=count(total)) if shown != total else count(total)
-        of += self._in_use(editor)
+        of += self.screen.in_use.title()
         if editor is not None and len(self.screen.roots()) > 1:  # which of the folders; Ctrl+K d chooses
             of += "  " + plain(editor.corpus.root.name, limit=20)
         of += self.screen.reviews.title()
@@ -446,21 +448,6 @@ class Panes:
         self._title("vocab", title, count(len(self._vocabulary)) + words + remark, focus, over=over)
         view, others = self.screen.look.title()
         self._title("look", view, others, "")
-
-    def _in_use(self, editor: Editor | None) -> str:
-        """How many of the files are images that are trained, as F2 counts them, where that is not all."""
-        images = self.screen.workspace.images
-        if editor is None or images is None:
-            return ""
-        if self._used[:2] != (id(images), editor.corpus.root):
-            root = f"{editor.corpus.root}/"
-            number = sum(str(image.path).startswith(root) for image in images.scan.images)
-            self._used = id(images), editor.corpus.root, number
-        if (used := self._used[2]) in (0, len(editor.corpus.entries)):
-            return ""
-        return _(", ") + _("{count} in use").format(count=count(used))
-
-    _used: tuple[int, object, int] = (0, None, 0)
 
     def _title(
         self,

@@ -20,7 +20,7 @@ def history_lines(editor: Editor, number: int) -> list[tuple[str, str]]:
     """Which transaction brought each tag of the caption."""
     entry = editor.entry(number)
     if entry.document is None:
-        return []
+        return [(_("No caption file."), "muted")]
     name = editor.session.journal_name(entry.caption_name)
     lines: list[tuple[str, str]] = []
     for origin in blame(editor.session.journal, name, entry.document.text, editor.corpus.profile):
