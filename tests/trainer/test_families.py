@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import torch
 from kills import MOMENTS, Moment, assert_same_bits, every_phase, live_through, phase, step, temporary
-from lives import events, live_here, new_run
+from lives import draw_dataset, events, live_here, micro_config, new_run
+from safetensors.torch import load_file
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
+from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.config.schema import CaptionSection, Config, ModelSection, NetworkSection, NoiseSection
+from lora_tui.errors import UserError
 from lora_tui.families import open_model
 from lora_tui.families.protocol import Framing, latent_shape
 from lora_tui.trainer.adapters.kinds import attach
@@ -32,6 +35,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sdxl": ("sdxl", {}),
     "sdxl v, zero-terminal": ("sdxl", {**VELOCITY, "rescale_betas_zero_snr": True}),
     "flux dev": ("flux", {}),
+    "sd3.5 medium": ("sd3", {}),
 }
 ADAPTERS: dict[str, dict[str, Any]] = {"lora": {}, "locon": {"type": "locon", "conv_rank": 4}, "dora": {"dora": True}}
 QUICK = {("sd2 v", "lora"), ("sdxl v, zero-terminal", "locon"), ("sdxl", "dora"), ("flux dev", "lora")}
@@ -48,15 +52,22 @@ def _base(bases: dict[str, Path], name: str, factory: pytest.TempPathFactory) ->
     if name not in bases:
         family, schedule = MODELS[name]
         folder = factory.mktemp("base") / "model"
-        flux = family == "flux"
+        others = {"flux": write_flux_model, "sd3": write_sd3_model}
         bases[name] = (
-            write_flux_model(folder, seed=1) if flux else write_model(folder, seed=1, family=family, schedule=schedule)
+            others[family](folder, seed=1)
+            if family in others
+            else write_model(folder, seed=1, family=family, schedule=schedule)
         )
     return bases[name]
 
 
 def _pairs() -> list[Any]:
-    pairs = [(name, kind) for name in MODELS for kind in ADAPTERS if (name, kind) != ("flux dev", "locon")]
+    pairs = [
+        (name, kind)
+        for name in MODELS
+        for kind in ADAPTERS
+        if (MODELS[name][0] not in ("flux", "sd3") or kind != "locon")
+    ]
     return [pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow) for pair in pairs]
 
 
@@ -103,8 +114,6 @@ def test_killed_once_and_still_bit_equal(
     name: str, moment: Moment, bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     """In the order: an update, the writing of a state, that of a LoRA file."""
-    from lives import draw_dataset
-
     data = draw_dataset(tmp_path / "data", 6)
     base = _base(bases, name, tmp_path_factory)
     config = _config(base, data, MODELS[name][0], steps={"epochs": 4, "batch_size": 2}, samples=[])
@@ -126,3 +135,27 @@ def test_killed_at_every_moment_and_still_bit_equal(
     rng = random.Random(os.environ.get("LORA_TUI_TEST_SEED", "7"))
     assert live_through(run, MOMENTS, rng, tmp_path / "home") >= 10
     assert_same_bits(reference, run)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "flux dev" else pytest.mark.slow) for name in MODELS]
+)
+def test_a_run_that_learns_only_nan_stops_with_its_last_good_state(
+    name: str, bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    data = draw_dataset(tmp_path / "data", 4)
+    config = micro_config(
+        _base(bases, name, tmp_path_factory), data, samples=[], model={"family": MODELS[name][0]},
+        steps={"epochs": 400, "batch_size": 2}, data={"bucket_step": 16}, validation={"mode": "off"},
+        learning={"unet_lr": 10.0, "schedule": "constant"}, optimizer={"max_grad_norm": 0.0, "weight_decay": 10.0},
+        network={"alpha": 1024.0, "text_encoder": False}, saving={"state_every_steps": 4, "every_epochs": 0},
+    )  # fmt: skip
+    run = new_run(tmp_path / "runs", config)
+    with pytest.raises(UserError) as caught:
+        live_here(run)
+    assert caught.value.code == "nan" and "learning rate" in caught.value.remedy
+    assert any(f"{number:03}.png" in caught.value.message for number in range(4))
+    newest = sorted(run.state_dir.iterdir())[-1]
+    kept = load_file(newest / "adapter.safetensors")
+    assert kept and all(tensor.isfinite().all() for tensor in kept.values())
+    assert not list(run.checkpoints_dir.iterdir())
