@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from lora_tui.bench.model import write_model
 from lora_tui.caches.store import SUFFIX
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families import facts_for, open_model
+from lora_tui.families.unet.model import UnetModel
 from lora_tui.families.unet.model_file import write_single_file
 from lora_tui.sampling.lora import apply_lora
 from lora_tui.trainer.prepare import text_store
@@ -35,7 +37,16 @@ def test_it_trains_from_a_single_file_that_predicts_velocity(tmp_path: Path, mon
         validation={"mode": "on"},
     )
     run = new_run(tmp_path / "runs", config)
+    seen: set[frozenset[str]] = set()
+    predict = UnetModel.predict
+
+    def watched(self: UnetModel, *given: Any) -> torch.Tensor:
+        seen.add(frozenset(type(part).__name__ for part in self.loaded()))
+        return predict(self, *given)
+
+    monkeypatch.setattr(UnetModel, "predict", watched)
     assert live_here(run) == 0
+    assert seen == {frozenset({"UNet2DConditionModel"})}  # in steps, in the validation and while samples are drawn
     steps = events(run, "step")
     assert steps and all(0 < event["loss"] < 10 for event in steps)
     assert [event["loss"] for event in events(run, "validation")]
