@@ -173,7 +173,7 @@ class RunMetadata:
         if not config.network.text_encoder:
             return None
         second = text_rate(learning, SECOND)
-        listed = config.model.family == "sdxl" and second != learning.text_encoder_lr
+        listed = config.model.family in ("sdxl", "sd3") and second != learning.text_encoder_lr
         return [learning.text_encoder_lr, second] if listed else learning.text_encoder_lr
 
     def _text_stop(self) -> int | None:

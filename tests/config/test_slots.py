@@ -45,9 +45,8 @@ def test_a_list_gives_each_block_with_attention_its_number(family: str, table: d
     rates = [number / 100 for number in range(1, count + 1)]
     sizes = _sizes(family, f"blocks rate={','.join(map(str, rates))}")
     for name, (_rank, _alpha, rate) in sizes.items():
-        place = 0 if name.startswith("text_encoder") else 1 + [
-            number for number, path in enumerate(table.values()) if name.startswith(f"unet.{path}.")
-        ][0]  # fmt: skip
+        blocks = (number for number, path in enumerate(table.values(), 1) if name.startswith(f"unet.{path}."))
+        place = 0 if name.startswith("text_encoder") else next(blocks)
         assert rate == rates[place], name
 
 
@@ -98,6 +97,14 @@ def test_what_is_no_rule_is_refused(rule: str) -> None:
 def _codes(family: str, **network: object) -> set[str]:
     config = config_with(model={"family": family}, network=network)
     return {finding.code for finding in check_config(config) if finding.field.startswith("network.")}
+
+
+def test_names_that_leave_out_the_sizes_of_a_dora_are_warned_of() -> None:
+    def found(layout: str) -> set[str]:
+        config = config_with(network={"dora": True}, saving={"layout": layout})
+        return {finding.code for finding in check_config(config) if finding.field == "saving.layout"}
+
+    assert (found("diffusers"), found("auto"), found("kohya")) == ({"saving.dora_dropped"}, set(), set())
 
 
 def test_lists_of_another_family_and_ranks_above_a_layer_are_found() -> None:

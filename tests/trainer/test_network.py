@@ -17,6 +17,7 @@ from lora_tui.config.layers import trained
 from lora_tui.config.schema import NetworkSection
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
+from lora_tui.families.quantized import full_weight, quantize_linears
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.adapters.start import start_from
@@ -172,6 +173,29 @@ def test_dora_is_what_other_programs_make_of_its_file() -> None:
     assert all(tensor.grad is not None for tensor in adapter.tensors().values())
     assert len(adapter.groups({"unet": 1.0})[0]["params"]) == 6
     assert adapter.metadata()["ss_network_args"] == {"algo": "lora", "dora_wd": "True"}
+
+
+@pytest.mark.parametrize("kind", ["int8", "nf4"])
+def test_a_dora_on_a_packed_base_is_that_of_the_weights_it_stands_for(kind: Any) -> None:
+    """The same numbers unpacked give the same: forward, and what a file of it draws on them."""
+    module, plain = Small(), Small()
+    quantize_linears(module, kind)
+    for name in ("to_q", "to_q_other"):
+        with torch.no_grad():
+            plain.get_submodule(name).weight.copy_(full_weight(module.get_submodule(name)))  # type: ignore[operator]
+    x = torch.randn(3, 6)
+    found = []
+    for model in (module, plain):
+        adapter: Any = attach(NetworkSection(rank=2, dora=True), {"unet": model}, TARGETS, seed=3, device=CPU)
+        with torch.no_grad():
+            for layer in adapter.layers.values():
+                layer.lora_B["default"].weight.fill_(0.1)
+                layer.dora_scale.mul_(1.3)
+        model(x).sum().backward()
+        found.append((model(x), [layer.dora_scale.grad for layer in adapter.layers.values()]))
+    (first, grads), (second, others) = found
+    assert torch.allclose(first, second, atol=1e-5)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(grads, others, strict=True))
 
 
 def test_a_run_goes_on_from_a_dora_with_its_sizes_and_from_a_lora_with_those_it_gives(tmp_path: Path) -> None:

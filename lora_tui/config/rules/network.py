@@ -66,6 +66,13 @@ def dora(config: Config) -> Iterator[Finding]:
         "module_dropout": network.module_dropout > 0,
         "max_norm": network.max_norm > 0,
     }
+    if config.saving.layout == "diffusers":
+        yield warning(
+            "saving.layout",
+            _("diffusers leaves out the sizes of a DoRA: what it draws with the file is something else."),
+            _("Set saving.layout to auto, or use the file in ComfyUI alone."),
+            "saving.dora_dropped",
+        )
     if fuses(config.model.family, config.saving.layout):
         yield error(
             "saving.layout",

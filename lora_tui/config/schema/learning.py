@@ -36,11 +36,11 @@ class LearningSection(Section):
     text_encoder_2_lr: float = option(
         -1.0,
         N_("second text encoder's rate"),
-        N_("Step size for XL's second text encoder, the larger one. -1 takes that of the first; 0 leaves it alone."),
+        N_("Step size for the second text encoder of XL and SD3, the larger one. -1 takes that of the first, 0 none."),
         ge=-1,
         le=10,
         expert=True,
-        families=("sdxl",),
+        families=("sdxl", "sd3"),
         when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
         peers=("text_encoder_lr2", "learning_rate_te2"),
     )
