@@ -129,7 +129,7 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
         yield warning(
             "captions.extensions",
             _("No image has a caption file ending in {endings}.").format(endings=", ".join(config.captions.extensions)),
-            _("Write captions, or list the ending that they have."),
+            _("Write captions, list the ending that they have, or set captions.missing."),
             "captions.none",
         )
     elif bare:
@@ -138,7 +138,7 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
             ngettext("{count} image has no caption.", "{count} images have no caption.", bare).format(
                 count=count(bare)
             ),
-            _("It is trained with an empty caption; write one beside it."),
+            _("It is trained with an empty caption; write one beside it, or set captions.missing."),
             "captions.missing",
         )
 

@@ -258,7 +258,8 @@ def _no_effect(spec: FieldSpec, config: Config) -> Finding:
         message = _("{title} has no effect: it counts only when {rule}.").format(
             title=title, rule=_(spec.option.when.text)
         )
-    remedy = _("Set it back to {value}, or change what it depends on.").format(value=shown(spec.default))
+    default = f"{spec.default:g}" if isinstance(spec.default, float) else shown(spec.default)
+    remedy = _("Set it back to {value}, or change what it depends on.").format(value=default)
     return warning(spec.key, message, remedy, "config.no_effect")
 
 
