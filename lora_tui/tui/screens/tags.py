@@ -187,8 +187,8 @@ class TagsScreen(BaseScreen):
                 self.look.forget_facts()
                 start_job(self, self.opening.look_for_images, "images")
             self.look.show_facts()
-        if "scan" in changed:  # other files may be in use now
-            self.panes.pane("files").reload()
+        if "scan" in changed and (files := self.query_one_optional("#files", VirtualList)) is not None:
+            files.reload()  # other files may be in use now
             self.panes.show_titles()
         self.say()
         self.call_later(self.shell.give_keys)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lora_tui.text import _, count, ngettext
 from lora_tui.tui.tags.editor import AT_ONCE
 from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.virtual_list import VirtualList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,8 +43,9 @@ class InUse:
 
     async def _learn(self, editor: Editor, images: Images) -> None:
         self._unused = await in_thread(_unused, editor, images)
-        self.screen.panes.pane("files").reload()
-        self.screen.panes.show_titles()
+        if (files := self.screen.query_one_optional("#files", VirtualList)) is not None:
+            files.reload()
+            self.screen.panes.show_titles()
 
     def title(self) -> str:
         """How many are in use, where that is not all."""
