@@ -48,6 +48,11 @@ class Concert:
         step = ranks.agree(state)
         if not ranks.is_first:
             take_up(step)
+        if step < 0:  # other GPUs may have rounded otherwise; what is read from a state is the same everywhere
+            for tensor in self._trainee.adapter.tensors().values():
+                whole = tensor.detach().contiguous()
+                ranks.share(whole)
+                tensor.detach().copy_(whole)
         here = [*place(), self._trainee.fingerprint()]
         if ranks.agree(here) != here:
             raise UserError(

@@ -67,6 +67,10 @@ class Ranks(Protocol):
         """Make ``tensor`` the sum over all processes, the same bits in each; a GPU is not waited for."""
         ...
 
+    def share(self, tensor: Tensor) -> None:
+        """Make ``tensor`` what the first process has, to the bit; a GPU is not waited for."""
+        ...
+
     def barrier(self) -> None:
         """Wait until all have come here."""
         ...
@@ -100,6 +104,9 @@ class Alone:
         return list(counts)
 
     def add_up(self, tensor: Tensor) -> None:
+        pass
+
+    def share(self, tensor: Tensor) -> None:
         pass
 
     def barrier(self) -> None:
@@ -156,6 +163,9 @@ class Together:
 
     def add_up(self, tensor: Tensor) -> None:
         self._wait(lambda: self._group.allreduce([tensor]))
+
+    def share(self, tensor: Tensor) -> None:
+        self._wait(lambda: self._group.broadcast(tensor, 0))
 
     def barrier(self) -> None:
         self.totals([0])

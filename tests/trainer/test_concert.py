@@ -88,6 +88,11 @@ class Learner:
     weights: str
     full: bool = False
     did: list[str] = field(default_factory=list)
+    tensor: Tensor = field(default_factory=lambda: torch.zeros(3))
+
+    @property
+    def adapter(self) -> SimpleNamespace:
+        return SimpleNamespace(tensors=lambda: {"one": self.tensor})
 
     def fingerprint(self) -> str:
         return self.weights
@@ -149,6 +154,19 @@ def test_all_leave_the_device_again_when_one_finds_no_room(run: RunFolder, tmp_p
         return learner.did
 
     assert together(tmp_path, lead, follow) == [["park", "unpark", "park", "unpark"]] * 2
+
+
+def test_a_run_begins_with_the_weights_of_the_first(run: RunFolder, tmp_path: Path) -> None:
+    """The first matrix of a layer may be rounded otherwise on another GPU; what is read from a file is not."""
+
+    def part(ranks: Ranks) -> list[float]:
+        learner = Learner("same", tensor=torch.tensor([0.1, -0.0, 3.0]) * (1.0 if ranks.is_first else 1.1))
+        concert, _ladder = concert_of(run, ranks, learner)
+        concert.begin(-1, lambda _state: None, lambda: [0, 0, 0])
+        return learner.tensor.view(torch.int32).tolist()
+
+    first, second = together(tmp_path, part, part)
+    assert first == second == torch.tensor([0.1, -0.0, 3.0]).view(torch.int32).tolist()
 
 
 def test_other_weights_are_refused_before_the_first_step(run: RunFolder, tmp_path: Path) -> None:
