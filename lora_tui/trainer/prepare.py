@@ -231,7 +231,7 @@ def _read_captions(session: Session, scan: Scan, rules: tuple[CaptionRules, ...]
     for image in scan.images:
         text = ""
         if image.caption_path is None:
-            text = words_for(image.path.parent.name, rules[image.dataset].missing)
+            text = _readable(words_for(image.path.parent.name, rules[image.dataset].missing))
             if not text:
                 missing.append(image.relative)
         else:
@@ -242,12 +242,17 @@ def _read_captions(session: Session, scan: Scan, rules: tuple[CaptionRules, ...]
             else:
                 if document.encoding == "undecodable":
                     odd.append(image.relative)
-                text = source_text(document, rules[image.dataset]).encode("utf-8", "replace").decode("utf-8")
+                text = _readable(source_text(document, rules[image.dataset]))
         captions[image.uid] = text
     _warn_files(session, "caption.missing", _bare, missing)
     _warn_files(session, "caption.unreadable", _unread, unreadable)
     _warn_files(session, "caption.encoding", _odd, odd)
     return captions
+
+
+def _readable(text: str) -> str:
+    """``text`` with ? for what is no character, as bytes of a name or a file may be."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _bare(count: int) -> str:

@@ -171,7 +171,11 @@ def test_a_schedule_may_be_any_class_and_goes_on_from_any_step() -> None:
     waves = ours("torch.optim.lr_scheduler.CosineAnnealingLR", ["T_max={steps}", "eta_min=0.1"])
     theirs = _rates(lr_scheduler.CosineAnnealingLR(one, 40, 0.1), one, 40)
     assert [rate_factor(waves, step, 40) for step in range(40)] == pytest.approx(theirs)
-    try_schedule(waves)
+    once = ours("torch.optim.lr_scheduler.OneCycleLR", ["max_lr=1", "total_steps={steps}"])
+    for total in (5, 40):  # which knows no step beyond its last
+        assert rate_factor(once, total - 1, total) < rate_factor(once, 0, total) < 0.1
+    for sound in (waves, once):
+        try_schedule(sound)
     for wrong in (
         ours("torch.optim.lr_scheduler.StepLR", []),
         ours("torch.optim.lr_scheduler.ReduceLROnPlateau", []),  # it wants to be told a loss

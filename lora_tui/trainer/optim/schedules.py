@@ -141,9 +141,10 @@ class _Course:
 
     def at(self, step: int) -> float:
         while len(self._rates) <= step:
+            if self._rates:  # a step beyond the last that is asked for may be one too many
+                self._optimizer.step()
+                self._scheduler.step()
             self._rates.append(float(self._optimizer.param_groups[0]["lr"]))
-            self._optimizer.step()
-            self._scheduler.step()
         return self._rates[step]
 
 
