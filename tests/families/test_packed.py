@@ -12,6 +12,7 @@ import torch
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
+from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.caches import contents
 from lora_tui.caches.contents import contents_store, sha256_of
 from lora_tui.config.schema import CaptionSection, ModelSection
@@ -30,7 +31,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("bases")
-    return {"flux": write_flux_model(root / "flux"), "sdxl": write_model(root / "sdxl", family="sdxl")}
+    return {
+        "flux": write_flux_model(root / "flux"),
+        "sd3": write_sd3_model(root / "sd3"),
+        "sdxl": write_model(root / "sdxl", family="sdxl"),
+    }
 
 
 def opened(base: Path, family: str, kind: str = "full", dtype: torch.dtype = torch.float32, streamed: int = 0) -> Any:
@@ -58,7 +63,7 @@ def entries() -> list[Path]:
 
 @pytest.mark.parametrize(
     ("family", "kind", "dtype"),
-    [("flux", "fp8", torch.bfloat16), ("flux", "nf4", torch.float32), ("sdxl", "int8", torch.float16)],
+    [("flux", "fp8", torch.bfloat16), ("sd3", "nf4", torch.float32), ("sdxl", "int8", torch.float16)],
 )
 def test_the_second_start_reads_what_the_first_one_packed(
     family: str, kind: str, dtype: torch.dtype, bases: dict[str, Path]
@@ -108,10 +113,10 @@ def test_what_is_known_of_a_model_is_not_loaded_for_its_name(
 ) -> None:
     """Where all embeddings and latents are cached, neither T5 nor the VAE need be read."""
     monkeypatch.setattr(contents, "SETTLED_SECONDS", -10.0)
-    for family in ("flux", "sdxl"):
+    for family, parts in (("flux", 3), ("sd3", 4), ("sdxl", 3)):
         first, second = opened(bases[family], family), opened(bases[family], family)
         named = [first.latent_identity(), *(first.text_identity(part) for part in first.text_parts)]
-        assert len(first.loaded()) == 3
+        assert len(first.loaded()) == parts
         assert named == [second.latent_identity(), *(second.text_identity(part) for part in second.text_parts)]
         assert second.loaded() == []
         other = opened(bases[family], family, dtype=torch.bfloat16)

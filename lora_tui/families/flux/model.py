@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from lora_tui.config.schema import CaptionSection, ModelSection
-from lora_tui.families.decoding import decode
 from lora_tui.families.flux.facts import FACTS
 from lora_tui.families.flux.model_parts import Parts
 from lora_tui.families.flux.shape import PATCH
@@ -22,8 +21,8 @@ from lora_tui.families.packed import network_of
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
 from lora_tui.families.recomputed import compute_again
+from lora_tui.families.separate.model_latents import Latents
 from lora_tui.families.source import Source
-from lora_tui.families.state_dicts import identity, weights_id
 from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.text_chunks import CHUNK, chunk_ids
 from lora_tui.families.text_rows import MASK, TEXT
@@ -35,7 +34,7 @@ SHIFT_TOKENS, SHIFT_POWERS = (256, 4096), (0.5, 1.15)
 CLIP, T5 = TextPart(("ids",)), TextPart(("ids_2",), learns=False)
 
 
-class FluxModel(Parted):
+class FluxModel(Latents, Parted):
     """The parts of one base model on ``device`` in ``dtype``; the VAE always works in float32.
 
     See :class:`lora_tui.families.protocol.Model`.
@@ -79,10 +78,8 @@ class FluxModel(Parted):
     def transformer(self) -> FluxTransformer2DModel:
         if self._transformer is None:
             layers = {target.path for target in self.targets(text_encoder=False)}
-            network = network_of(
-                self.beneath.original("transformer", self._parts.original(self.dtype)), self.storage.weights, layers,
-                self.device,
-            )  # fmt: skip
+            original = self.beneath.original("transformer", self._parts.original(self.dtype))
+            network = network_of(original, self.storage.weights, layers, self.device)
             blocks = [*network.transformer_blocks, *network.single_transformer_blocks]
             network = put(network, self.storage, self.device, layers=layers, blocks=blocks)
             network.time_text_embed.register_forward_pre_hook(self._exact_numbers)
@@ -194,12 +191,10 @@ class FluxModel(Parted):
         return told
 
     def text_identity(self, part: TextPart) -> str:
-        name, masked = ("clip_l", False) if part is CLIP else ("t5xxl", self.masks_text)
-        weights = identity(
-            name, (*self._parts.files_of(name), *self.beneath.files),
-            [str(self.dtype), self._parts.places[name].prefix, *self.beneath.words],
-            lambda: weights_id(self.clip if part is CLIP else self.t5),
-        )  # fmt: skip
+        if part is CLIP:
+            weights, masked = self.encoder_identity("clip_l", lambda: self.clip), False
+        else:
+            weights, masked = self.encoder_identity("t5xxl", lambda: self.t5), self.masks_text
         return f"{weights} {self.dtype} {masked}"
 
     def _both_tokenizers(self) -> tuple[CLIPTokenizer, T5Tokenizer]:
@@ -213,28 +208,6 @@ class FluxModel(Parted):
             tokenizer = self._both_tokenizers()[which]
             rows: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return rows
-
-    # -- images --------------------------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
-        vae = self.vae
-        posterior = vae.encode(pixels.to(vae.place, torch.float32, non_blocking=True)).latent_dist
-        latents = posterior.mean + posterior.std * noise.to(vae.place, torch.float32, non_blocking=True)
-        return (latents.to(self.device) - vae.config.shift_factor) * vae.config.scaling_factor
-
-    @torch.no_grad()
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        vae = self.vae
-        plain = latents.to(vae.place, torch.float32) / vae.config.scaling_factor + vae.config.shift_factor
-        return decode(vae, plain, tiled=self.tiled)
-
-    def latent_identity(self) -> str:
-        def told() -> str:
-            config = self.vae.config
-            return f"{weights_id(self.vae)}*{float(config.scaling_factor)!r}+{float(config.shift_factor)!r}"
-
-        return identity("vae", self._parts.files_of("vae"), [FACTS.name, self._parts.places["vae"].prefix], told)
 
     # -- the step ------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from transformers import T5EncoderModel
 
 from lora_tui.config.schema import CaptionSection, ModelSection
+from lora_tui.families.packed import network_of
 from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
 from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
 from lora_tui.families.recomputed import compute_again
@@ -21,7 +23,6 @@ from lora_tui.families.sd3.facts import FACTS
 from lora_tui.families.sd3.model_parts import SHIFT, Parts
 from lora_tui.families.separate.model_latents import Latents
 from lora_tui.families.source import Source
-from lora_tui.families.state_dicts import weights_id
 from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.text_chunks import CHUNK, chunk_ids
 from lora_tui.families.unet.model_text import inner
@@ -73,8 +74,9 @@ class Sd3Model(Latents, Parted):
     @property
     def transformer(self) -> SD3Transformer2DModel:
         if self._transformer is None:
-            network: Any = self.beneath.into("transformer", self._parts.transformer(self.dtype))
             layers = {target.path for target in self.targets(text_encoder=False)}
+            original = self.beneath.original("transformer", self._parts.original(self.dtype))
+            network = network_of(original, self.storage.weights, layers, self.device)
             blocks = list(network.transformer_blocks)
             self._transformer = put(network, self.storage, self.device, layers=layers, blocks=blocks)
         assert self._transformer is not None
@@ -182,8 +184,10 @@ class Sd3Model(Latents, Parted):
         return told
 
     def text_identity(self, part: TextPart) -> str:
-        modules = [self.t5] if part is T5_PART else [self.clip(name) for name in CLIPS]
-        return f"{' '.join(weights_id(module) for module in modules)} {self.dtype}"
+        if part is T5_PART:
+            return f"{self.encoder_identity('t5xxl', lambda: self.t5)} {self.dtype}"
+        found = [self.encoder_identity(name, partial(self.clip, name)) for name in CLIPS]
+        return f"{' '.join(found)} {self.dtype}"
 
     def _tokenizer(self, name: str) -> Any:
         if name not in self._tokenizers:

@@ -13,11 +13,20 @@ from transformers import CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from lora_tui.config.schema import ModelSection
 from lora_tui.families.loading import module_of_folder
+from lora_tui.families.packed import Original
 from lora_tui.families.sd3.checks import LAYOUT, check_clips, check_model
 from lora_tui.families.sd3.facts import FACTS
 from lora_tui.families.sd3.model_file import transformer_of_file
 from lora_tui.families.sd3.shape import VAE_SCALE, VAE_SHIFT, Shape, shape_of_folder, shape_of_tensors
-from lora_tui.families.separate.model import clip_tokenizer, files_of, load_clip, load_t5, load_vae, t5_tokenizer
+from lora_tui.families.separate.model import (
+    clip_tokenizer,
+    files_of,
+    load_clip,
+    load_t5,
+    load_vae,
+    part_files,
+    t5_tokenizer,
+)
 from lora_tui.families.separate.places import bare_shapes, check_part, find_places
 from lora_tui.families.source import resolve
 
@@ -58,6 +67,11 @@ class Parts:
             return module_of_folder(SD3Transformer2DModel, place.path, pickles=False, torch_dtype=dtype)
         return transformer_of_file(place.path, self.shape, dtype, prefix=place.prefix)
 
+    def original(self, dtype: torch.dtype) -> Original:
+        """The transformer, with all that decides what it is."""
+        parts = (str(dtype), self.places["transformer"].prefix)
+        return Original(lambda: self.transformer(dtype), SD3Transformer2DModel, self.files_of("transformer"), parts)
+
     def clip(self, name: str, dtype: torch.dtype) -> nn.Module:
         """``clip_l`` or ``clip_g``."""
         return load_clip(LAYOUT[name], self.places[name], dtype)
@@ -78,6 +92,10 @@ class Parts:
     def scheduler_config(self) -> dict[str, Any]:
         """The noise schedule in diffusers' words."""
         return dict(SCHEDULE)
+
+    def files_of(self, part: str) -> tuple[Path, ...]:
+        """The files that decide one part."""
+        return part_files(LAYOUT, self.places, part)
 
     def files(self) -> tuple[Path, ...]:
         """The files with the weights of every part."""

@@ -85,9 +85,8 @@ class UnetModel(Parted):
     def unet(self) -> UNet2DConditionModel:
         if self._unet is None:
             layers = {target.path for target in self.targets(text_encoder=False) if not target.convolution}
-            network = network_of(
-                self.beneath.original("unet", self._parts.original(self.dtype)), self.storage.weights, layers, self.device
-            )
+            original = self.beneath.original("unet", self._parts.original(self.dtype))
+            network = network_of(original, self.storage.weights, layers, self.device)
             blocks = [
                 network.get_submodule(f"{path}.transformer_blocks.{number}")
                 for path, _width, depth, _level in transformers(self._parts.shape)
