@@ -4,6 +4,7 @@ widget."""
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +91,8 @@ def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
     reviewed = Reviewed()
     by_path: dict[Path, list[Problem]] = {}
     scan = images.scan
-    names = {image.path: image.relative.rpartition("/")[2] for image in scan.images}
+    alike = any(problem.code in ALIKE for problem in images.problems)
+    names = {image.path: image.relative.rpartition("/")[2] for image in scan.images} if alike else {}
     for problem in images.problems:
         if problem.code not in _NO_ROW:
             by_path.setdefault(problem.path, []).append(problem)
@@ -101,8 +103,8 @@ def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
     several = len({image.dataset for image in (*scan.images, *scan.excluded)}) > 1
     cut = 0 if several else len(common_folder(images))
     for image in (*scan.images, *scan.excluded):
-        found = by_path.pop(image.path, [])
-        if image.caption_path is not None:
+        found = by_path.pop(image.path, []) if by_path else []
+        if by_path and image.caption_path is not None:
             found = found + by_path.pop(image.caption_path, [])
         name = plain(f"{image.dataset + 1}: {image.relative}" if several else image.relative[cut:])
         row = FileRow(image.path, name, name.casefold(), image, tuple(found))
@@ -147,17 +149,18 @@ class Reviewed:
     """Which pictures somebody found right; the notes of each folder are read once, and unreadable ones say nothing."""
 
     def __init__(self) -> None:
-        self._folders: dict[Path, tuple[Path, frozenset[str]]] = {}
+        self._folders: dict[str, tuple[Path, frozenset[str]]] = {}  # by text: a hundred thousand paths are slow keys
 
     def has(self, image: Path) -> bool:
         """Whether the notes of the image's dataset say so."""
         from lora_tui.captions.journal.log import home_of
         from lora_tui.dataset.notes import load_notes, name_in_notes
 
-        known = self._folders.get(image.parent)
+        folder = os.path.dirname(image)  # noqa: PTH120
+        known = self._folders.get(folder)
         if known is None:
             home, names = home_of(image.parent), frozenset[str]()
             with contextlib.suppress(UserError):
                 names = load_notes(home).reviewed
-            known = self._folders[image.parent] = home, names
+            known = self._folders[folder] = home, names
         return bool(known[1]) and name_in_notes(known[0], image) in known[1]
