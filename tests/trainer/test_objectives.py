@@ -354,6 +354,14 @@ def test_plain_losses_are_those_of_torch() -> None:
         assert torch.equal(ours, theirs(predicted, target, reduction="none"))
 
 
+def test_log_cosh_is_what_its_name_says_for_errors_of_any_size() -> None:
+    errors = torch.tensor([0.0, 1e-3, -0.5, 3.0, -20.0, 500.0])
+    found = loss_for(NoiseSection(loss="log_cosh"), _epsilon().ratios)(errors, torch.zeros(6), torch.zeros(6))
+    expected = torch.log(torch.cosh(errors.double())).float()
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert torch.isfinite(found * found).all()
+
+
 def _noise(**section: Any) -> dict[str, torch.Tensor]:
     return draw_noise(showing(5, epoch=0, uid="a", repeat=0), (4, 32, 48), NoiseSection(**section)).tensors()
 

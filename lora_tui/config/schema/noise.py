@@ -20,14 +20,14 @@ _VELOCITY = Rule(lambda c: c.model.prediction != "epsilon", N_("the base model p
 class NoiseSection(Section):
     """Noise, loss"""
 
-    loss: Literal["l2", "l1", "huber", "smooth_l1"] = option(
+    loss: Literal["l2", "l1", "huber", "smooth_l1", "log_cosh"] = option(
         "l2",
         N_("loss function"),
         N_(
-            "How an error counts. L2 is usual. L1, Huber and smooth L1 let large errors count for less, so that a few "
-            "odd images spoil less."
+            "How an error counts. L2 is usual. L1, Huber, smooth L1 and log-cosh let large errors count for less, so "
+            "that a few odd images spoil less."
         ),
-        labels=(("l2", "L2"), ("l1", "L1"), ("huber", "Huber"), ("smooth_l1", "smooth L1")),
+        labels=(("l2", "L2"), ("l1", "L1"), ("huber", "Huber"), ("smooth_l1", "smooth L1"), ("log_cosh", "log-cosh")),
         expert=True,
         peers=("loss_type",),
     )

@@ -18,6 +18,7 @@ LOSSES = {
     "l1": "lora_tui.trainer.objectives.losses:absolute",
     "huber": "lora_tui.trainer.objectives.losses:huber",
     "smooth_l1": "lora_tui.trainer.objectives.losses:smooth",
+    "log_cosh": "lora_tui.trainer.objectives.losses:log_cosh",
 }
 #: Those with a threshold.
 BENT = ("huber", "smooth_l1")
@@ -68,3 +69,9 @@ def smooth(predicted: Tensor, target: Tensor, bend: Tensor) -> Tensor:
 def huber(predicted: Tensor, target: Tensor, bend: Tensor) -> Tensor:
     """2 c (sqrt(e^2 + c^2) - c): sd-scripts' Huber, which is e^2 for small errors whatever the threshold."""
     return bend * smooth(predicted, target, bend)
+
+
+def log_cosh(predicted: Tensor, target: Tensor, _bend: Tensor | None = None) -> Tensor:
+    """log(cosh(e)): e^2 / 2 for small errors, |e| - log 2 for large ones; written so that no error is too large."""
+    size = (predicted - target).abs()
+    return size + torch.nn.functional.softplus(-2.0 * size) - math.log(2.0)
