@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lora_tui.bench.flux_model import MICRO, write_flux_model
 from lora_tui.config.load import dump_config
-from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection
+from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, NoiseSection
 from lora_tui.errors import UserError
 from lora_tui.families import open_model, stored
 from lora_tui.families.protocol import Storage
@@ -38,8 +38,11 @@ from lora_tui.trainer.memory.rungs import LADDERS, Place, Scene, next_rung
 from lora_tui.trainer.memory.share import Share
 from lora_tui.trainer.memory.shortage import is_shortage
 from lora_tui.trainer.memory.undo import Undo
+from lora_tui.trainer.objectives.losses import loss_for
+from lora_tui.trainer.objectives.objective import objective_for
 from lora_tui.trainer.optim.average import Average
 from lora_tui.trainer.optim.stepper import Stepper
+from lora_tui.trainer.step import StepFunction
 from lora_tui.trainer.trainee import Trainee
 
 CPU = torch.device("cpu")
@@ -338,6 +341,34 @@ def test_a_batch_in_parts_is_the_batch() -> None:
         assert torch.equal(torch.cat([getattr(part, name)[key] for part, _share in parts]), tensor)
     assert list(parts_of(whole, 0)) == [(whole, Share(0, 7, 7))]
     assert list(parts_of(Prepared(), 3)) == []
+
+
+@pytest.mark.filterwarnings("ignore:In CPU autocast")
+def test_gradients_of_parts_add_up_to_those_of_the_batch(base: Path) -> None:
+    """In double precision, in which the norms of so small a network do not blow rounding up."""
+    section, noise = ModelSection(base=str(base)), NoiseSection()
+    model: Any = open_model(section, CaptionSection(), device=CPU, dtype=torch.float64)
+    objective = objective_for(model, noise)
+    step = StepFunction(model, objective, loss_for(noise, objective.ratios))
+    generator = torch.Generator().manual_seed(2)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    inputs = {
+        "latents": drawn(3, 4, 8, 8), "noise": drawn(3, 4, 8, 8), "timesteps": torch.tensor([90, 400, 800]),
+        "mask": drawn(3, 1, 8, 8).abs(), "weight": torch.tensor([1.0, 0.5, 2.0]),
+    }  # fmt: skip
+    batch = Prepared(3, inputs, {"text": drawn(3, 77, model.unet.config.cross_attention_dim)})
+    weight = model.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_v.weight.requires_grad_()
+
+    def gradient(at_once: int) -> Tensor:
+        found = [torch.autograd.grad(step.losses(part).sum(), weight)[0] for part, _share in parts_of(batch, at_once)]
+        return torch.stack(found).sum(dim=0)
+
+    whole = gradient(0)
+    for at_once in (1, 2):
+        assert (gradient(at_once) - whole).norm() < 1e-6 * whole.norm()  # the error is taken in single precision
 
 
 @pytest.mark.parametrize("module", [nn.Linear(4, 8), nn.Conv2d(4, 8, 1)], ids=["linear", "convolution"])
