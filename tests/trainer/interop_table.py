@@ -87,7 +87,10 @@ def rows(folder: Path, chosen: Mapping[str, Collection[str]] | None = None) -> l
 
 
 class Family:
-    """One family's micro model: in diffusers' pipeline, and by itself, to draw with files."""
+    """One family's micro model: in diffusers' pipeline, and by itself, to draw with files.
+
+    It works in float64, so that an image tells what a file makes of a layer, and not in which order sums were rounded.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
@@ -97,7 +100,7 @@ class Family:
 
     def opened(self) -> Any:
         section = ModelSection(base=str(self.base), family=self.name)  # type: ignore[arg-type]
-        return open_model(section, CaptionSection(t5_tokens=128), device=CPU, dtype=torch.float32)
+        return open_model(section, CaptionSection(t5_tokens=128), device=CPU, dtype=torch.float64)
 
     def rows(self, kinds: Collection[str]) -> Iterator[Row]:
         for kind in kinds:
@@ -162,10 +165,14 @@ def _something_to_say(adapter: Any) -> dict[tuple[str, str], dict[str, Tensor]]:
 
 @torch.no_grad()
 def _drawn(model: Any) -> Tensor:
-    """An image of 64 px in two steps: [1, 3, 64, 64] in 0..1."""
+    """An image of 64 px in two steps: [1, 3, 64, 64] in 0..1.
+
+    Roundings are magnified the least by steps of Euler where noise is predicted, and of DDIM where velocity is.
+    """
+    sampler = "ddim" if model.prediction == "v_prediction" else "euler"
     length = model.text_length(["a red disc", ""])
     positive, negative = (model.encode_text(model.tokenize([text], length)) for text in ("a red disc", ""))
-    prompt = SamplePrompt(prompt="a red disc", width=64, height=64, steps=2, seed=5, sampler="euler", guidance=1.5)
+    prompt = SamplePrompt(prompt="a red disc", width=64, height=64, steps=2, seed=5, sampler=sampler, guidance=3.0)
     latents = Renderer(model).latents(RenderRequest(prompt, positive, negative), lambda _done, _total: None)
     pixels: Tensor = model.decode_latents(latents)
     return pixels
@@ -205,7 +212,7 @@ def _all_learn(model: Any, exported: dict[tuple[str, str], dict[str, Tensor]]) -
     told = model.encode_text(model.tokenize(["a red disc"], model.text_length(["a red disc"])))
     told |= model.picture_conditioning([Framing((128, 128), (0, 0), (128, 128))])
     noisy = torch.randn(1, *latent_shape(model.facts, 128, 128), generator=torch.Generator().manual_seed(3))
-    model.predict(noisy, torch.tensor([500]), told).square().mean().backward()
+    model.predict(noisy.to(model.dtype), torch.tensor([500]), told).square().mean().backward()
     silent = [
         place for place, t in exported.items() if t["lora_up.weight"].grad is None or not t["lora_up.weight"].grad.any()
     ]

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 from lives import draw_dataset, events, live_here, micro_config, new_run, start
+from safetensors.torch import save_file
 
 from lora_tui.config.load import dump_config, load_config
 from lora_tui.config.schema import Config
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.record import read_record
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,17 @@ def test_a_base_model_that_was_replaced(stopped: Stopped) -> None:
 
     write_model(stopped.base, seed=77)
     assert [code for code, _message in _told(stopped)] == ["resume.base"]
+
+
+def test_a_lora_that_was_merged_into_the_base_since(stopped: Stopped, tmp_path: Path) -> None:
+    """Its embeddings and losses are those of the merged model, and its record says what was merged."""
+    stem = "lora_te_text_model_encoder_layers_0_mlp_fc1"
+    tensors = {f"{stem}.lora_down.weight": torch.ones(1, 64), f"{stem}.lora_up.weight": torch.ones(256, 1) * 0.1}
+    save_file(tensors, tmp_path / "style.safetensors")
+    stopped.change(lambda config: setattr(config.model, "loras", [f"{tmp_path}/style.safetensors strength=0.5"]))
+    assert [code for code, _message in _told(stopped)] == ["resume.base"]
+    (merged,) = read_record(stopped.run)["merged_loras"]
+    assert (Path(merged["source"]).name, merged["strength"], len(merged["hash"])) == ("style.safetensors", 0.5, 64)
 
 
 def test_a_base_model_of_another_shape_does_not_fit(stopped: Stopped) -> None:
