@@ -137,9 +137,11 @@ class Writing:
         if editor is None or number < 0 or editor.entry(number).problem is not None:
             return False
         document = editor.entry(number).document
-        if document is None or not editor.entry(number).tags:
-            return self.screen.prose.on
-        return len(document.text) <= LONGEST and view(document.text, editor.corpus.profile).is_prose
+        if self.screen.prose.on and len(editor.entry(number).tags) < 2:  # a short one tells little by itself
+            return True
+        if document is None or len(document.text) > LONGEST:
+            return False
+        return view(document.text, editor.corpus.profile).is_prose
 
     def action_write(self) -> None:
         editor, number = self._editor, self.screen.panes.number
