@@ -28,8 +28,8 @@ from lora_tui.text import _, language, plain, set_language
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_BYTES = 3 << 30
-"""Address space: the largest picture that is not refused takes two gigabytes."""
+MOST_BYTES = 4 << 30
+"""Address space: the largest picture that is not refused takes three and a half gigabytes where it is transparent."""
 
 _FIRST_TO_GO = "1000"
 

@@ -131,7 +131,7 @@ def test_memory_is_bounded_and_what_needs_more_is_an_error_like_any_other(
     small, large = make_image("small.png"), make_image("large.png", 4000, 4000, compress_level=1)
     decoder.verify(small)
     (pid,) = decoder.pids
-    assert resource.prlimit(pid, resource.RLIMIT_AS)[0] == 3 << 30
+    assert resource.prlimit(pid, resource.RLIMIT_AS)[0] == 4 << 30
     bound = psutil.Process(pid).memory_info().vms + (30 << 20)
     resource.prlimit(pid, resource.RLIMIT_AS, (bound, bound))
     assert refused(decoder, large).code == "image.memory"
