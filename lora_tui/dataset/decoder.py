@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MOST, MOST_BESIDE = 3, 2
 """Processes, and how many of them may check images beside those that are looked at, which seldom wait so."""
 TRIES = 2
-IMAGE_SECONDS = 60.0
+IMAGE_SECONDS = 120.0
 """How long an image may take."""
 START_SECONDS = 60.0
 POLL_SECONDS = 0.5
