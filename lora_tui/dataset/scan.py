@@ -222,7 +222,7 @@ def scan_datasets(
     should_stop: Stop | None = None,
     on_early: Callable[[Scan], None] | None = None,
 ) -> Scan:
-    """The images of all datasets of a configuration, dataset after dataset. Arguments as for :func:`scan_folder`.
+    """The images of all datasets of a configuration that are in use, in order. Arguments as for :func:`scan_folder`.
 
     Raises:
         UserError: a dataset's folder is missing or cannot be listed.
@@ -232,6 +232,8 @@ def scan_datasets(
     problems: list[Problem] = []
     seen = 0
     for index, entry in enumerate(config.datasets):
+        if not entry.use:
+            continue
         if not entry.path:  # as a path it would be the current folder
             raise UserError(
                 _("No dataset folder is named."),

@@ -320,6 +320,8 @@ class Form:
             size = f"{entry.width}x{entry.height}  {entry.sampler} {entry.steps}  {entry.guidance:g}"
             return f"{size}  {plain(entry.prompt) or _('no prompt')}"
         path = plain(str(entry.path)) or _("no folder")
+        if not entry.use:
+            return _("{path}, not in use").format(path=path)
         repeats = entry.repeats
         return path if not repeats else _("{path}, repeats {count}").format(path=path, count=repeats)
 

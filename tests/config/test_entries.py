@@ -1,11 +1,13 @@
 """Settings of folders of their own: what they say holds for them, what they do not say is general."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from config_samples import config_with, image, plan_of, scan_of
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from lora_tui.captions.as_trained import rules_for, words_for
 from lora_tui.config.entries import dataset_at, settings_of
@@ -13,7 +15,7 @@ from lora_tui.config.plan import arithmetic_text
 from lora_tui.config.schema import DatasetEntry
 from lora_tui.config.validate import check_config
 from lora_tui.dataset.batches import Item
-from lora_tui.dataset.scan import DatasetImage
+from lora_tui.dataset.scan import DatasetImage, scan_datasets
 
 OWN = {
     "resolution": 1024,
@@ -51,6 +53,24 @@ def test_what_a_folder_says_holds_for_it_alone():
     assert (rules.prefix, rules.suffix) == ("photo,", ", end")
     assert (rules.tag_dropout, rules.missing, own.weight) == (0.25, "a {folder}", 0.5)
     assert rules_for(config, 0) == rules_for(config)
+
+
+def test_a_folder_that_is_not_in_use_is_left_out(tmp_path: Path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (64, 64)).save(tmp_path / name / "x.png")
+    config = config_with(
+        datasets=[
+            {"path": str(tmp_path / "a"), "regularisation": True, "use": False, "weight": 0.0},
+            {"path": str(tmp_path / "b")},
+            {"path": str(tmp_path / "gone"), "use": False},
+        ]
+    )
+    assert [image.uid for image in scan_datasets(config).images] == ["1/x.png"]
+    found = check_config(config, scan=scan_datasets(config))
+    assert not {finding.field for finding in found if finding.field.startswith("datasets.")}
+    config.datasets[1].use = False
+    assert "datasets.none_in_use" in {finding.code for finding in check_config(config)}
 
 
 def test_a_folder_that_is_varied_gives_general_settings_an_effect():

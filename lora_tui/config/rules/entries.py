@@ -140,8 +140,16 @@ def subjects(config: Config) -> Iterator[Finding]:
 
 def regularisation(config: Config) -> Iterator[Finding]:
     """Images of the class without those of a subject, or in vain."""
-    of_class = [number for number, entry in enumerate(config.datasets) if entry.regularisation]
-    if of_class and len(of_class) == len(config.datasets):
+    in_use = [number for number, entry in enumerate(config.datasets) if entry.use]
+    of_class = [number for number in in_use if config.datasets[number].regularisation]
+    if config.datasets and not in_use:
+        yield error(
+            "datasets.0.use",
+            _("No folder is in use: there is nothing to learn."),
+            _("Turn one of them on."),
+            "datasets.none_in_use",
+        )
+    if of_class and len(of_class) == len(in_use):
         yield error(
             f"datasets.{of_class[0]}.regularisation",
             _("Every folder is for regularisation: nothing is left to learn."),
@@ -161,7 +169,7 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
     """Folders for regularisation without an image."""
     there = {image.dataset for image in scan.images}
     for number, entry in enumerate(config.datasets):
-        if entry.regularisation and there and number not in there:
+        if entry.use and entry.regularisation and there and number not in there:
             yield warning(
                 f"datasets.{number}.path",
                 _("There is no regularisation image in this folder."),
@@ -173,7 +181,7 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
 def weights(config: Config) -> Iterator[Finding]:
     """Folders whose images count nothing."""
     for number, entry in enumerate(config.datasets):
-        if entry.weight == 0:
+        if entry.use and entry.weight == 0:
             yield warning(
                 f"datasets.{number}.weight",
                 _("The loss of these images counts nothing: their steps are in vain."),

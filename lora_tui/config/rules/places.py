@@ -129,6 +129,8 @@ def folders(config: Config) -> Iterator[Finding]:
     seen: dict[tuple[str, int], int] = {}
     for number, entry in enumerate(config.datasets):
         key = f"datasets.{number}.path"
+        if not entry.use:
+            continue
         problem = _folder_problem(entry.path)
         if problem:
             yield error(key, problem, _("Give a folder of images with their captions."), "datasets.path")

@@ -167,6 +167,13 @@ class DatasetEntry(Section):
         le=10_000,
         peers=("num_repeats",),
     )
+    use: bool = option(
+        True,
+        N_("in use"),
+        N_("Off leaves this folder out of the run and keeps its settings."),
+        expert=True,
+        peers=("enabled",),
+    )
     regularisation: bool = option(
         False,
         N_("regularisation"),
@@ -479,6 +486,9 @@ class DataSection(Section):
         N_("How much the loss of regularisation images counts beside that of the others."),
         ge=0.0,
         le=100.0,
-        when=Rule(lambda c: any(entry.regularisation for entry in c.datasets), N_("a folder is for regularisation")),
+        when=Rule(
+            lambda c: any(entry.regularisation and entry.use for entry in c.datasets),
+            N_("a folder is for regularisation"),
+        ),
         peers=("prior_loss_weight",),
     )
