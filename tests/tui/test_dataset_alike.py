@@ -104,7 +104,7 @@ async def test_an_enlarged_copy_is_named_and_the_original_is_kept(tmp_path: Path
     async with running(tmp_path, size=(80, 24), screen="dataset") as (app, pilot):
         await pilot.press("d")
         await soon(
-            pilot, lambda: "1353 x 900 px  enlarged" in screen_text(app) and "▌ original.png" in screen_text(app)
+            pilot, lambda: "1353 x 900 px  no more detail" in screen_text(app) and "▌ original.png" in screen_text(app)
         )
         assert "more pixels" not in screen_text(app)
         await pilot.press("enter")
