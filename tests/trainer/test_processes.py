@@ -59,6 +59,7 @@ def listening(process: psutil.Process) -> set[str]:
     return {link.laddr.ip for link in process.net_connections() if link.status == psutil.CONN_LISTEN}
 
 
+@pytest.mark.timeout(600)
 def test_killed_first_and_killed_second_and_still_the_bits_of_one(base: Path, data: Path, tmp_path: Path) -> None:
     """With two batches for an update the sums round alike, so that two processes give the very bits of one."""
     alone = new_run(tmp_path / "alone", config(base, data, 1))
