@@ -223,7 +223,10 @@ class AlikeReview(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
         side.query_one(Lines).show(lines)
 
     def _size_line(self, row: FileRow, line: list[Cell]) -> list[Cell]:
-        """Of one that holds no more than a smaller one, enlarged or soft, the line says so; a smaller one that is worth more has no more pixels."""
+        """Of one that holds no more than a smaller one, enlarged or soft, the line says so.
+
+        A smaller one that is worth more has no more pixels.
+        """
         if self._enlarged.get(row.path):
             return [line[0], Cell("  " + _("no more detail"), "warning")]
         return line if _area(row) == max(map(_area, self._group.rows)) else line[:1]
