@@ -80,13 +80,15 @@ def _new(args: argparse.Namespace) -> int:
     from lora_tui.config.mistakes import shown
     from lora_tui.config.presets import find_preset
     from lora_tui.config.prompt_lines import with_prompts
-    from lora_tui.places import exists
+    from lora_tui.places import exists, is_folder
     from lora_tui.project import Project
     from lora_tui.text.plain import plain
 
-    near = args.path.absolute().parent if args.path else Path.cwd()
+    folder = args.path.absolute() if args.path and is_folder(args.path) else None  # a project's, say
+    near = folder or (args.path.absolute().parent if args.path else Path.cwd())
     project = Project.find(near)
-    path = args.path or (project.configs / f"{file_stem(project.name)}.toml" if project else Path("config.toml"))
+    usual = project.configs / f"{file_stem(project.name)}.toml" if project else (folder or Path()) / "config.toml"
+    path = args.path if args.path and not folder else usual
     if exists(path) and not args.force:
         raise UserError(
             _("The file is there already."),

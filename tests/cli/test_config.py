@@ -48,6 +48,14 @@ def test_new_makes_the_projects_configuration(project, monkeypatch, capsys):
     assert config.saving.trigger == "hatgirl" and "hatgirl" in config.samples[0].prompt
 
 
+def test_new_takes_the_folder_of_a_project_too(project, tmp_path, capsys):
+    assert run(["config", "new", str(project), "--json"]) == 0
+    assert Path(answer(capsys)["path"]) == project / "configs" / "hat.toml"
+    (tmp_path / "elsewhere").mkdir()
+    assert run(["config", "new", str(tmp_path / "elsewhere"), "--json"]) == 0
+    assert Path(answer(capsys)["path"]) == tmp_path / "elsewhere" / "config.toml"
+
+
 def test_new_never_replaces_a_file_unasked(tmp_path, capsys):
     path = tmp_path / "own.toml"
     assert run(["config", "new", str(path), "--preset", "character"]) == 0

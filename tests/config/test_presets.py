@@ -3,10 +3,11 @@
 import itertools
 
 import pytest
-from config_samples import config_with, configs
+from config_samples import config_with, configs, plan_of, squares
 from hypothesis import given
 
 from lora_tui.config.family import with_family
+from lora_tui.config.plan import plan_run
 from lora_tui.config.presets import SHIPPED, apply_preset, find_preset, list_presets, load_presets, read_preset
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
@@ -28,6 +29,19 @@ def test_a_shipped_preset_makes_a_configuration_without_contradictions(preset):
     found = check_config(apply_preset(with_family(Config(), preset.family), preset))
     about_places = {"model.missing", "datasets.missing", "samples.none"}
     assert {finding.code for finding in found} <= about_places
+
+
+@pytest.mark.parametrize(
+    "preset", [one for one in SHIPPED_PRESETS if one.kind == "memory"], ids=lambda preset: preset.name
+)
+def test_a_run_with_the_preset_for_a_card_is_planned_to_fit_into_it(preset):
+    """Of the published model's sizes, with the preset for a style, which has the highest rank."""
+    scan = squares(20)
+    for purpose in list_presets(family=preset.family, purpose="style"):
+        config = apply_preset(apply_preset(with_family(Config(), preset.family), purpose), preset)
+        planned = plan_run(config, scan, plan_of(config, scan))
+        assert planned.total_steps > 0
+        assert planned.memory_total < preset.memory_gb * 1e9
 
 
 def test_there_is_a_preset_for_every_purpose():
