@@ -73,8 +73,8 @@ class Row:
             yield {True: "yes", False: "**no**"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
-#: Some of each family, of each kind and of each layout: a quarter of the time.
-SOME = {"sd15": ("lora", "dora"), "sd2": ("rslora",), "sdxl": ("locon",), "flux": ("lora", "dora")}
+#: Some of each kind of model and of adapter, and every layout: a quarter of the time.
+SOME = {"sd15": ("lora", "dora"), "sdxl": ("locon",), "flux": ("lora", "dora")}
 
 
 def rows(folder: Path, chosen: Mapping[str, Collection[str]] | None = None) -> list[Row]:
