@@ -14,7 +14,7 @@ from torch import Tensor
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.text import _
-from lora_tui.weights.flux_fused import fuse
+from lora_tui.weights.fused import fuse
 from lora_tui.weights.names import Layout, folds, fuses, names_for
 from lora_tui.weights.ordered import save_ordered
 
@@ -36,7 +36,7 @@ def file_tensors(family: str, layers: Layers, *, dtype: torch.dtype, layout: Lay
     """
     names = names_for(family, layout)
     if fuses(family, layout):
-        layers = _fused(layers, part="transformer")
+        layers = _fused(family, layers, part="transformer")
     if folds(family, layout):
         layers = {place: _folded(tensors) for place, tensors in layers.items()}
     return {
@@ -46,13 +46,13 @@ def file_tensors(family: str, layers: Layers, *, dtype: torch.dtype, layout: Lay
     }
 
 
-def _fused(layers: Layers, *, part: str) -> Layers:
+def _fused(family: str, layers: Layers, *, part: str) -> Layers:
     """``layers`` with those of the part that draws as the original ones, several in one."""
     own = {path: tensors for (whose, path), tensors in layers.items() if whose == part}
     odd = sorted({kind for tensors in own.values() for kind in tensors} - {DOWN, UP, ALPHA})
     if odd:
         raise ValueError(f"layers with {odd[0]} cannot be held in one")
-    whole = fuse({path: (t[DOWN].detach(), t[UP].detach(), float(t[ALPHA])) for path, t in own.items()})
+    whole = fuse(family, {path: (t[DOWN].detach(), t[UP].detach(), float(t[ALPHA])) for path, t in own.items()})
     fused: dict[tuple[str, str], Mapping[str, Tensor]] = {
         (part, path): {DOWN: down, UP: up, ALPHA: torch.tensor(alpha)} for path, (down, up, alpha) in whole.items()
     }

@@ -21,7 +21,7 @@ from torch import Tensor
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.weights.effects import kind_of
-from lora_tui.weights.flux_fused import split
+from lora_tui.weights.fused import split
 from lora_tui.weights.kinds import RANKED, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
 

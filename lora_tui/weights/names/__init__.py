@@ -13,10 +13,12 @@ NAMES = {
     "sd2": "lora_tui.weights.names.sd2",
     "sdxl": "lora_tui.weights.names.sdxl",
 }
-_OTHERS = {("flux", "kohya"): "lora_tui.weights.names.flux_kohya"} | {
+FUSED = ("flux", "sd3")
+"""Families whose makers keep several layers in one, as kohya's files of them do: ``weights.names.originals``."""
+_OTHERS = {(family, "kohya"): "lora_tui.weights.names.kohya_fused" for family in FUSED} | {
     (family, "diffusers"): "lora_tui.weights.names.dotted" for family in NAMES
 }
-#: ``saving.layout``: the family's own names, kohya's (FLUX.1: several layers in one), or those of diffusers.
+#: ``saving.layout``: the family's own names, kohya's (FLUX.1 and SD3: several layers in one), or those of diffusers.
 Layout = Literal["auto", "kohya", "diffusers"]
 
 
@@ -45,10 +47,10 @@ def names_for(family: str, layout: Layout = "auto") -> Names:
 
 
 def fuses(family: str, layout: Layout) -> bool:
-    """Whether files in ``layout`` hold several of the family's layers in one, see ``weights.flux_fused``."""
-    return (family, layout) == ("flux", "kohya")
+    """Whether files in ``layout`` hold several of the family's layers in one, see ``weights.fused``."""
+    return family in FUSED and layout == "kohya"
 
 
 def folds(family: str, layout: Layout) -> bool:
     """Whether the scale stands in the matrices, because readers of ``layout`` look for no alpha beside them."""
-    return layout == "diffusers" and family not in ("flux", "sd3")
+    return layout == "diffusers" and family not in FUSED

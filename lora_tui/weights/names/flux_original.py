@@ -8,9 +8,9 @@ github.com/black-forest-labs/flux (``modules/layers.py``) and of diffusers (``tr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from lora_tui.weights.names.original import Original
 
 LAST_MODULATION = "final_layer.adaLN_modulation.1"
 
@@ -51,68 +51,14 @@ _SINGLE: dict[str, tuple[str, ...]] = {
     "norm.key_norm": ("attn.norm_k",),
 }
 _BLOCKS = {"double_blocks": ("transformer_blocks", _DOUBLE), "single_blocks": ("single_transformer_blocks", _SINGLE)}
-_BLOCK = re.compile(r"(double_blocks|single_blocks)\.(\d+)\.(.+)")
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A layer of diffusers, and which rows of the original layer it is: ``start`` and ``stop``, in hidden widths.
-
-    ``stop`` is none where the layer takes the rest.
-    """
-
-    path: str
-    start: int = 0
-    stop: int | None = None
-
-
-def block_layers(kind: str) -> tuple[str, ...]:
-    """The layers of one block of ``kind`` (``double_blocks``, ``single_blocks``), by their original names."""
-    return tuple(_BLOCKS[kind][1])
+ORIGINAL = Original(_WHOLE, _BLOCKS, turned=(LAST_MODULATION,))
+layer_of, original_of = ORIGINAL.layer_of, ORIGINAL.original_of
 
 
 def whole_layers() -> tuple[str, ...]:
     """The layers outside the blocks, by their original names."""
     return tuple(_WHOLE)
-
-
-def layer_of(path: str) -> tuple[Piece, ...]:
-    """The layers of diffusers that the original layer at ``path`` (without ``.weight``) holds, in the order of its
-    rows.
-
-    Raises:
-        KeyError: a FLUX transformer has no such layer.
-    """
-    if path in _WHOLE:
-        return (Piece(_WHOLE[path]),)
-    found = _BLOCK.fullmatch(path)
-    if found is None:
-        raise KeyError(path)
-    kind, number, inner = found.groups()
-    block, layers = _BLOCKS[kind]
-    names = [f"{block}.{number}.{name}" for name in layers[inner]]
-    if len(names) == 1:
-        return (Piece(names[0]),)
-    last = len(names) - 1
-    return tuple(Piece(name, at, None if at == last else at + 1) for at, name in enumerate(names))
-
-
-def original_of(path: str) -> tuple[str, int]:
-    """The original layer that holds the layer of diffusers at ``path``, and its place among that layer's pieces.
-
-    Raises:
-        KeyError: a FLUX transformer has no such layer.
-    """
-    for original, name in _WHOLE.items():
-        if path == name:
-            return original, 0
-    for original, (block, layers) in _BLOCKS.items():
-        if path.startswith(f"{block}."):
-            number, _dot, inner = path.removeprefix(f"{block}.").partition(".")
-            for layer, names in layers.items():
-                if inner in names:
-                    return f"{original}.{number}.{layer}", names.index(inner)
-    raise KeyError(path)
 
 
 def split_name(name: str) -> tuple[str, str]:

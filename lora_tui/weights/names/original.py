@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+KOHYA = "lora_unet_"
+"""What kohya's names of layers begin with; dots are bars in them."""
+DOTTED = ("base_model.model.", "model.", "diffusion_model.", "transformer.")
+"""What programs put before dotted names of original layers."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -30,10 +35,35 @@ class Original:
         whole: layers outside the blocks: the maker's path -> that of diffusers.
         blocks: the maker's list of blocks -> the list of diffusers, and the layers of a block: the maker's path ->
             those of diffusers, in the order of their rows.
+        turned: endings of the maker's paths of modulations that have shift before scale, and scale before shift in
+            diffusers; in blocks those that have these two alone.
     """
 
     whole: Mapping[str, str]
     blocks: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]]
+    turned: tuple[str, ...] = ()
+
+    def is_turned(self, path: str, rows: int, width: int) -> bool:
+        """Whether the halves of the original layer at ``path``, with so many ``rows``, change about in diffusers."""
+        return path.endswith(self.turned) and (path in self.whole or rows == 2 * width)
+
+    def named(self, name: str) -> str | None:
+        """The original layer that a file calls ``name``, in kohya's way or with dots; none for any other name."""
+        if name.startswith(KOHYA):
+            flat = name.removeprefix(KOHYA)
+            for path in self.whole:
+                if path.replace(".", "_") == flat:
+                    return path
+            for kind, (_block, layers) in self.blocks.items():
+                if flat.startswith(f"{kind}_"):
+                    number, _bar, inner = flat.removeprefix(f"{kind}_").partition("_")
+                    found = next((layer for layer in layers if layer.replace(".", "_") == inner), None)
+                    return f"{kind}.{number}.{found}" if found and number.isdecimal() else None
+            return None
+        for prefix in DOTTED:
+            name = name.removeprefix(prefix)
+        kind, _dot, rest = name.partition(".")
+        return name if name in self.whole or (kind in self.blocks and rest[:1].isdecimal()) else None
 
     def layer_of(self, path: str) -> tuple[Piece, ...]:
         """The layers of diffusers in the original layer at ``path`` (without ``.weight``), in the order of its rows.

@@ -56,6 +56,7 @@ ORIGINAL = Original(
             },
         )
     },
+    turned=(LAST_MODULATION, TEXT_MODULATION),
 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lora_tui.weights.kinds import RANKED, Form, tensor_shapes
 from lora_tui.weights.names import Layout, folds, fuses, names_for
-from lora_tui.weights.names.flux_original import layer_of, original_of
+from lora_tui.weights.names.originals import ORIGINALS
 
 FEED = 4
 Shapes = dict[str, tuple[int, ...]]
@@ -51,7 +51,7 @@ def file_shapes(family: str, layout: Layout, layers: Iterable[Adapted]) -> Shape
     names = names_for(family, layout)
     alpha = not folds(family, layout)
     found: Shapes = {}
-    for layer in _fused(layers) if fuses(family, layout) else layers:
+    for layer in _fused(family, layers) if fuses(family, layout) else layers:
         shapes = layer.own()
         if layer.has_alpha and (alpha or layer.form is not None):
             shapes["alpha"] = ()
@@ -59,18 +59,19 @@ def file_shapes(family: str, layout: Layout, layers: Iterable[Adapted]) -> Shape
     return found
 
 
-def _fused(layers: Iterable[Adapted]) -> Iterable[Adapted]:
+def _fused(family: str, layers: Iterable[Adapted]) -> Iterable[Adapted]:
     """Several of diffusers' layers of the transformer as one of the original layout; their ranks add up."""
+    makers = ORIGINALS[family]
     ranks: dict[str, int] = {}
     first: dict[str, Adapted] = {}
     for layer in layers:
         if layer.part != "transformer":
             yield layer
             continue
-        original, _place = original_of(layer.path)
+        original, _place = makers.original_of(layer.path)
         ranks[original] = ranks.get(original, 0) + layer.rank
         first.setdefault(original, layer)
     for original, layer in first.items():
-        count = len(layer_of(original))
+        count = len(makers.layer_of(original))
         outputs = layer.outputs if count == 1 else layer.inputs * (3 + FEED * (count - 3))
         yield Adapted(layer.part, original, ranks[original], layer.inputs, outputs)

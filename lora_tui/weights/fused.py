@@ -1,4 +1,4 @@
-"""FLUX.1's LoRA files in kohya's layout, whose layers are those of the original repository: several of ours in one.
+"""LoRA files of FLUX.1 and SD3 in kohya's layout, whose layers are those of the makers: several of ours in one.
 
 Both ways are exact. To read one apart, each of ours takes its own rows of the up matrix and the ranks that reach them;
 to write several as one, their ranks stand one below the other, and each reaches its own rows alone.
@@ -6,36 +6,18 @@ to write several as one, their ranks stand one below the other, and each reaches
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from lora_tui.weights.names.flux_original import LAST_MODULATION, block_layers, layer_of, original_of, whole_layers
+from lora_tui.weights.names.original import Original, Piece
+from lora_tui.weights.names.originals import ORIGINALS
 
 FEED = 4
 """Width of the feed-forward layers, in hidden widths."""
 #: A layer as its two matrices ([rank, inputs], [outputs, rank]) and its alpha.
 Matrices = tuple[Tensor, Tensor, float]
-_KOHYA = re.compile(r"lora_unet_((?:double|single)_blocks)_(\d+)_(.+)")
-_BLOCK = re.compile(r"(?:double|single)_blocks\.\d+\.")
-_PREFIXES = ("base_model.model.", "model.", "diffusion_model.", "transformer.")
-_OUTSIDE = {f"lora_unet_{path.replace('.', '_')}": path for path in whole_layers()}
-
-
-def original_path(name: str) -> str | None:
-    """The original layer that a file calls ``name``, in kohya's way or with dots; none for any other name."""
-    if found := _KOHYA.fullmatch(name):
-        kind, number, flat = found.groups()
-        inner = next((layer for layer in block_layers(kind) if layer.replace(".", "_") == flat), None)
-        return f"{kind}.{number}.{inner}" if inner else None
-    if name in _OUTSIDE:
-        return _OUTSIDE[name]
-    path = name
-    for prefix in _PREFIXES:
-        path = path.removeprefix(prefix)
-    return path if path in whole_layers() or _BLOCK.match(path) else None
 
 
 def split(name: str, layer: Matrices) -> dict[str, Matrices]:
@@ -43,15 +25,22 @@ def split(name: str, layer: Matrices) -> dict[str, Matrices]:
 
     Empty where it is no such layer, or its matrices have other sizes.
     """
-    path = original_path(name)
-    try:
-        pieces = layer_of(path) if path else ()
-    except KeyError:
-        return {}
+    for original in ORIGINALS.values():
+        path = original.named(name)
+        if path is None:
+            continue
+        try:
+            pieces = original.layer_of(path)
+        except KeyError:
+            return {}
+        return _pieces(layer, pieces, turned=original.is_turned(path, layer[1].shape[0], layer[0].shape[1]))
+    return {}
+
+
+def _pieces(layer: Matrices, pieces: tuple[Piece, ...], *, turned: bool) -> dict[str, Matrices]:
     down, up, alpha = layer
     if len(pieces) == 1:
-        swapped = path == LAST_MODULATION  # scale and shift stand the other way round there
-        return {pieces[0].path: (down, torch.cat(up.chunk(2)[::-1]), alpha) if swapped else layer}
+        return {pieces[0].path: (down, torch.cat(up.chunk(2)[::-1]), alpha) if turned else layer}
     width = down.shape[1]
     whole = width * (len(pieces) if len(pieces) == 3 else 3 + FEED)
     if up.shape[0] != whole:
@@ -89,27 +78,29 @@ def _own_ranks(rows: list[Tensor]) -> list[slice]:
     return [slice(0, rank)] * len(rows)
 
 
-def fuse(layers: Mapping[str, Matrices]) -> dict[str, Matrices]:
+def fuse(family: str, layers: Mapping[str, Matrices]) -> dict[str, Matrices]:
     """Layers of diffusers' transformer, by path, as the original layers they belong to; what they add is the same.
 
     The rank of the one is the sum of theirs, and so is its alpha where their scales are equal; other scales than the
     first's are multiplied into the up matrices. A layer that is not there adds nothing in its rows.
 
     Raises:
-        KeyError: a path is none of a FLUX transformer's.
+        KeyError: a path is none of the transformer's, or its makers keep each layer by itself.
     """
+    original = ORIGINALS[family]
     found: dict[str, dict[int, Matrices]] = {}
     for path, layer in layers.items():
-        original, place = original_of(path)
-        found.setdefault(original, {})[place] = layer
-    return {original: _one(original, pieces) for original, pieces in found.items()}
+        whole, place = original.original_of(path)
+        found.setdefault(whole, {})[place] = layer
+    return {path: _one(original, path, pieces) for path, pieces in found.items()}
 
 
-def _one(original: str, pieces: dict[int, Matrices]) -> Matrices:
-    count = len(layer_of(original))
+def _one(original: Original, path: str, pieces: dict[int, Matrices]) -> Matrices:
+    count = len(original.layer_of(path))
     if count == 1:
         down, up, alpha = pieces[0]
-        return (down, torch.cat(up.chunk(2)[::-1]), alpha) if original == LAST_MODULATION else (down, up, alpha)
+        turned = original.is_turned(path, up.shape[0], down.shape[1])
+        return (down, torch.cat(up.chunk(2)[::-1]), alpha) if turned else (down, up, alpha)
     ordered = sorted(pieces.items())
     first_down, first_up, first_alpha = ordered[0][1]
     width = first_down.shape[1]

@@ -13,7 +13,7 @@ from torch import Tensor
 from lora_tui.families.flux.facts import FACTS
 from lora_tui.families.flux.shape import Shape
 from lora_tui.families.flux.targets import transformer_targets
-from lora_tui.weights.flux_fused import fuse, split
+from lora_tui.weights.fused import fuse, split
 from lora_tui.weights.lora_file import file_tensors
 from lora_tui.weights.names.flux_original import whole_layers
 from lora_tui.weights.reading import layers_by_name, read_lora
@@ -152,7 +152,7 @@ def test_other_ranks_and_scales_and_missing_layers_make_the_same_update() -> Non
         "single_transformer_blocks.5.attn.to_v": (drawn(3, 16), drawn(16, 3), 7.0),
         "single_transformer_blocks.5.proj_mlp": (drawn(1, 16), drawn(64, 1), 0.5),
     }
-    ((path, (down, up, alpha)),) = fuse(layers).items()
+    ((path, (down, up, alpha)),) = fuse("flux", layers).items()
     assert (path, down.shape[0], alpha) == ("single_blocks.5.linear1", 6, 3.0)
     updates = {name: u @ d * (a / d.shape[0]) for name, (d, u, a) in layers.items()}
     nothing = torch.zeros(16, 16, dtype=torch.float64)
@@ -170,7 +170,7 @@ def test_layers_outside_the_blocks_are_known_and_the_last_modulation_is_turned_r
         layer = torch.ones(2, 4), torch.arange(12.0).view(6, 2), 1.0
         for name in (f"lora_unet_{path.replace('.', '_')}", f"diffusion_model.{path}"):
             ((ours, (_down, up, _alpha)),) = split(name, layer).items()
-            ((original, (_d, back, _a)),) = fuse({ours: (layer[0], up, 1.0)}).items()
+            ((original, (_d, back, _a)),) = fuse("flux", {ours: (layer[0], up, 1.0)}).items()
             assert original == path and torch.equal(back, layer[1])
             assert torch.equal(up, layer[1]) == (path != "final_layer.adaLN_modulation.1")
 

@@ -1,0 +1,9 @@
+"""The families whose makers keep several of diffusers' layers in one. Needs no torch."""
+
+from __future__ import annotations
+
+from lora_tui.weights.names.flux_original import ORIGINAL as FLUX
+from lora_tui.weights.names.sd3_original import ORIGINAL as SD3
+
+ORIGINALS = {"flux": FLUX, "sd3": SD3}
+"""By the family as the schema calls it."""
