@@ -135,9 +135,8 @@ def layer_size(network: NetworkSection, target: TargetModule) -> LayerSize:
     """Rank, alpha and share of the learning rate of one layer; a rule that cannot be read counts for nothing."""
     rank, alpha = network.size_of(target.kernel)
     size = LayerSize(rank, alpha)
-    for rule in _readable(tuple(network.layers)):
-        if rule.fits(target):
-            size = rule.changed(size, target)
+    for rule in _fitting(tuple(network.layers), target) if network.layers else ():
+        size = rule.changed(size, target)
     return size
 
 
@@ -148,6 +147,12 @@ def trained(network: NetworkSection, targets: Iterable[TargetModule]) -> tuple[T
         return tuple(targets)
     sizes = ((target, layer_size(network, target)) for target in targets)
     return tuple(target for target, size in sizes if size.rate > 0 and size.rank > 0)
+
+
+@lru_cache(maxsize=4096)
+def _fitting(texts: tuple[str, ...], target: TargetModule) -> tuple[LayerRule, ...]:
+    """The rules that fit a layer; remembered, since checks and plans ask for every layer again and again."""
+    return tuple(rule for rule in _readable(texts) if rule.fits(target))
 
 
 @lru_cache(maxsize=64)
