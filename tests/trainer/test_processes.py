@@ -195,3 +195,23 @@ def test_another_number_of_processes_goes_on_within_rounding(base: Path, data: P
     for name, tensor in expected.items():
         assert torch.allclose(found[name], tensor, atol=1e-6), name
     assert steps(run) == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_one_that_is_killed_while_the_first_meets_nobody_ends_the_run(base: Path, data: Path, tmp_path: Path) -> None:
+    """In a pause, as while it draws or saves, the first process waits for none of the others."""
+    run = new_run(tmp_path, config(base, data, 2))
+    life = start(run)
+    try:
+        until(lambda: len(steps(run)) >= 2, 240)
+        request(run.root, "pause")
+        until(lambda: any(event["phase"] == "paused" for event in events(run, "phase")), 60)
+        other_of(life).send_signal(signal.SIGKILL)
+        assert life.wait(30) == 1
+    finally:
+        life.kill()
+        life.wait()
+    assert [(event["code"], event.get("by")) for event in events(run, "failed")] == [("killed", None)]
+    assert read_record(run)["result"]["reason"] == "failed"
+    assert inspect(run).state == "failed"
