@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import until
 
 from lora_tui.dataset.batches import Batch, DataPlan, PlannedImage
 from lora_tui.dataset.buckets import Fit, Size
@@ -149,3 +150,26 @@ def test_the_wait_for_data_is_told_once() -> None:
     _taken(loader, 0, 0, 3)
     assert loader.take_waited() > 0
     assert loader.take_waited() == 0
+
+
+def test_everything_for_a_gpu_is_pinned_by_the_threads_ahead_of_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for the two calls that need CUDA: copies to it then wait for nothing."""
+    pinned: list[tuple[str, int]] = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append((threading.current_thread().name, int(tensor.flatten()[0])))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _device: None)
+
+    def prepare(_epoch: int, _batch: Batch) -> Prepared:
+        names = ({"latents": 1, "noise": 2}, {"text": 3, "pooled": 4}, {"ids": 5})
+        return Prepared(1, *({name: torch.full((2,), n) for name, n in group.items()} for group in names))
+
+    loader = Loader(prepare, _plan(), torch.device("cuda"))
+    with contextlib.closing(loader.batches(0, 0)) as batches:
+        next(batches)
+        until(lambda: len(pinned) >= 5 * (1 + AHEAD))
+    assert {number for _thread, number in pinned} == {1, 2, 3, 4, 5}
+    assert all(thread.startswith("loader") for thread, _number in pinned)
