@@ -125,3 +125,16 @@ async def test_the_first_letter_typed_for_a_list_of_keys_is_its(tmp_path: Path, 
             assert app.screen.query_one(TextField).value == "edit"
             await pilot.press("escape")
             await soon(pilot, lambda: isinstance(app.screen, TagsScreen))
+
+
+@pytest.mark.parametrize("screen", ["dataset", "tags"])
+async def test_a_line_that_is_left_and_opened_again_at_once_loses_nothing(tmp_path: Path, screen: str) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen=screen) as (app, pilot):
+        await soon(pilot, lambda: getattr(app.screen, "editor", app.screen) is not None and app.screen.query(Prompt))
+        for text in ("00", "01", "02"):
+            all_at_once(app, "/", "9", "escape", "/", *text)
+            await soon(pilot, lambda text=text: app.screen.query_one(Prompt).is_open and text in screen_text(app))
+            assert app.screen.query_one(Prompt).value == text
+            all_at_once(app, "escape")
+            await soon(pilot, lambda: not app.screen.query_one(Prompt).is_open)

@@ -202,7 +202,7 @@ class Finding:
     def _leave(self) -> None:
         self._prompt.close()
         self.screen.refresh_keys()
-        self.screen.listed.focus()
+        self.screen.set_focus(self.screen.listed)  # now: the next key may be on its way already
 
     def show_only(self, paths: frozenset[str], label: str) -> None:
         """Show these images, which were chosen elsewhere; ``label`` says by what."""
