@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Any
 
+from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, facts_for
-from lora_tui.places import exists, expand
 
 SAMPLE_SETTINGS = {"flux": ("euler", 3.5), "sd3": ("euler", 4.5)}
 """Sampler and guidance that are usual where they are others than Euler a and 7."""
 T5_TOKENS = {"sd3": 256}
 """Tokens of T5 that a family learned with, where they are others than 512."""
+
+
+#: What names of models on the hub say of their family; the first that fits holds.
+NAMES = (
+    ("", r"flux[.-]?2|refiner"),
+    ("flux", r"flux"),
+    ("sd3", r"stable-diffusion-3|sd-?3"),
+    ("sdxl", r"(^|[^a-z])(sd)?xl([^a-z]|$)|sdxl|illustrious|noobai|pony"),
+    ("sd2", r"stable-diffusion-2|sd-?2"),
+    ("sd15", r"stable-diffusion-v?1|sd-?v?1[.-]?5"),
+)
 
 
 def sample_settings(family: str) -> tuple[Any, float]:
@@ -22,17 +33,25 @@ def sample_settings(family: str) -> tuple[Any, float]:
 
 
 def family_of(base: str) -> str:
-    """The family of the model at ``base``, of those that are trained here; empty where it cannot be told."""
+    """The family of the model at ``base``, of those that are trained here; empty where it cannot be told.
+
+    A model on the hub is told by its files where the cache has them, else by the words in its name.
+    """
+    from lora_tui.families.hub import local
     from lora_tui.weights.header.models import identify_model
 
-    path = expand(base) if base else None
-    if path is None or not exists(path):
-        return ""
+    path = local(base)
+    if path is None:
+        return _family_by_name(base) if is_hub_name(base) else ""
     try:
-        family = identify_model(Path(path)).family
+        family = identify_model(path).family
     except (UserError, OSError):
         return ""
     return family if family in FAMILIES else ""
+
+
+def _family_by_name(name: str) -> str:
+    return next((family for family, words in NAMES if re.search(words, name.lower())), "")
 
 
 def with_family_of_base(config: Config) -> Config:

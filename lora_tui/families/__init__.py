@@ -68,7 +68,7 @@ def fetch_model(section: ModelSection, on_progress: Progress | None = None) -> d
 
     found = {}
     if hub.on_hub(section.base):
-        found["base"] = hub.fetched(section.base, on_progress=on_progress)
+        found["base"] = hub.fetched(section.base, family=section.family, on_progress=on_progress)
     if hub.on_hub(section.vae):
         found["vae"] = hub.fetched(section.vae, parts=("vae",), place="model.vae", on_progress=on_progress)
     return found

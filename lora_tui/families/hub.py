@@ -21,6 +21,13 @@ Progress = Callable[[int, int, str], None]
 INDEX = "model_index.json"
 UNUSED = ("safety_checker", "image_encoder", "feature_extractor")
 """Parts of a model folder that nobody trains or draws with here."""
+#: Folders that a model has, and the families that are built of them; the first that fits holds.
+BY_PARTS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
+    (frozenset({"transformer", "text_encoder_2", "text_encoder_3"}), ("sd3",)),
+    (frozenset({"transformer", "text_encoder_2"}), ("flux",)),
+    (frozenset({"unet", "text_encoder_2"}), ("sdxl",)),
+    (frozenset({"unet", "text_encoder"}), ("sd15", "sd2")),
+)
 MB = 1_000_000
 
 
@@ -65,11 +72,17 @@ def _parts_of(index: Path) -> list[str]:
 
 
 def fetched(
-    name: str, *, parts: Sequence[str] = (), place: str = "model.base", on_progress: Progress | None = None
+    name: str,
+    *,
+    family: str = "",
+    parts: Sequence[str] = (),
+    place: str = "model.base",
+    on_progress: Progress | None = None,
 ) -> Path:
     """The folder of the model ``name``; what the cache lacks of it is downloaded.
 
     Args:
+        family: that it should be of; a model of other parts is refused before anything large is fetched.
         parts: those whose weights are needed; none means all that there are.
         place: the setting that names the model.
         on_progress: may raise, which breaks the fetch off; the next one goes on from there.
@@ -96,6 +109,7 @@ def fetched(
         asked = HfApi().model_info(name, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         sizes = {file.rfilename: int(file.size or 0) for file in asked.siblings or []}
         wanted = _wanted(name, sizes, parts, place)
+        _check_family(name, family, {file.partition("/")[0] for file in wanted})
         total, before = sum(sizes[file] for file in wanted), 0
         path = Path()
         for number, file in enumerate(wanted, 1):
@@ -118,6 +132,24 @@ def fetched(
             raise
         message, remedy = failure(name, error)
         raise UserError(message, place=place, remedy=remedy, code="model.download") from None
+
+
+def _check_family(name: str, family: str, folders: Collection[str]) -> None:
+    """Refuse a model whose parts are those of other families."""
+    found = next((families for signs, families in BY_PARTS if signs <= set(folders)), ())
+    if family and family not in found:
+        raise UserError(
+            _("{name} on the hub has the parts of another family than {family}: {parts}.").format(
+                name=plain(name),
+                family=family,
+                parts=plain(", ".join(sorted(one for one in folders if "." not in one))),
+            ),
+            place="model.base",
+            remedy=_("Set model.family to {families}, or choose another model.").format(families=" / ".join(found))
+            if found
+            else _("Choose a base model of the family that model.family names."),
+            code="model.family",
+        )
 
 
 def _wanted(name: str, files: Collection[str], parts: Sequence[str], place: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from model_headers import write_checkpoint
 from weights.files import model
 
@@ -61,3 +62,20 @@ def test_a_new_configuration_draws_its_samples_as_the_family_is_drawn(tmp_path: 
         samples = new_config(made).samples
         assert {(one.sampler, one.guidance, one.width, one.negative) for one in samples} == {usual}
         assert all("hat" in one.prompt for one in samples)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("black-forest-labs/FLUX.1-dev", "flux"),
+        ("black-forest-labs/FLUX.2-dev", ""),
+        ("stabilityai/stable-diffusion-xl-base-1.0", "sdxl"),
+        ("stabilityai/stable-diffusion-xl-refiner-1.0", ""),
+        ("stabilityai/stable-diffusion-2-1", "sd2"),
+        ("stabilityai/stable-diffusion-3.5-medium", "sd3"),
+        ("stable-diffusion-v1-5/stable-diffusion-v1-5", "sd15"),
+        ("someone/model", ""),
+    ],
+)
+def test_a_name_on_the_hub_tells_the_family_of_what_is_not_here(name: str, family: str) -> None:
+    assert family_of(name) == family

@@ -407,6 +407,14 @@ def test_what_a_family_cannot_predict_is_an_error(ready):
     assert "auto" in told[0].remedy
 
 
+def test_a_name_that_tells_of_another_family_is_a_warning(ready):
+    for base, told in (("black-forest-labs/FLUX.1-dev", True), ("owner/model", False)):
+        ready["model"] = {"base": base, "family": "sdxl"}
+        found = {one.code: one for one in check_config(config_with(**ready))}
+        assert ("model.family_by_name" in found) == told
+        assert not told or "flux" in found["model.family_by_name"].remedy
+
+
 def test_the_last_timestep_is_told_by_what_the_files_say(ready, tmp_path):
     marked = {**{name: list(shape) for name, shape in checkpoint_shapes().items()}, "v_pred": [0]}
     velocity = safetensors(tmp_path / "v.safetensors", marked)

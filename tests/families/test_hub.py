@@ -25,10 +25,12 @@ import json, sys
 from lora_tui.config.schema import ModelSection
 from lora_tui.errors import UserError
 from lora_tui.families import fetch_model
-for name in sys.argv[1:]:
+for given in sys.argv[1:]:
     told = []
+    name, _equals, family = given.partition("=")
     try:
-        found = fetch_model(ModelSection(base=name), lambda *progress: told.append(progress))
+        section = ModelSection(base=name, family=family or "sd15")
+        found = fetch_model(section, lambda *progress: told.append(progress))
         print(json.dumps({"path": str(found["base"]), "told": told}))
     except UserError as error:
         print(json.dumps({"message": error.message, "remedy": error.remedy, "code": error.code, "place": error.place}))
@@ -117,6 +119,9 @@ def test_each_failure_is_told_with_its_remedy(folder: Path, tmp_path: Path) -> N
     (pickled / "model_index.json").write_text("{}")
     hosted = {NAME: folder, "someone/single-file": bare, "someone/pickled": pickled}
     with hub_of(hosted, gated=("someone/gated",), silent=("someone/silent",)) as hub:
+        (other,) = fetch(tmp_path / "hf", f"{NAME}=flux", HF_ENDPOINT=hub.endpoint)
+        assert other["code"] == "model.family" and "sd15 / sd2" in other["remedy"]
+        assert not any("/resolve/" in line for line in hub.asked)
         names = ("someone/missing", "someone/gated", "someone/single-file", "someone/pickled", "someone/silent")
         environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_ETAG_TIMEOUT": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "1"}
         missing, gated, single, pickle, silent = fetch(tmp_path / "hf", *names, **environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from lora_tui.config.family import family_of
 from lora_tui.config.fields import field_for
 from lora_tui.config.findings import Finding, error, warning
 from lora_tui.config.rules.optimizer import has_gpu
@@ -13,8 +14,8 @@ from lora_tui.errors import UserError
 from lora_tui.families import facts_for, told_prediction
 from lora_tui.families.flux.facts import DEV
 from lora_tui.families.flux.shape import shape_of
-from lora_tui.families.hub import local
-from lora_tui.text import _, count
+from lora_tui.families.hub import local, on_hub
+from lora_tui.text import _, count, plain
 
 SCHNELL_TOKENS = 256
 """Tokens of T5 that FLUX.1 schnell learned with."""
@@ -33,6 +34,21 @@ def prediction(config: Config) -> Iterator[Finding]:
             ),
             _("Set model.prediction to auto."),
             "model.prediction_family",
+        )
+
+
+def told_by_name(config: Config) -> Iterator[Finding]:
+    """A model that is still on the hub, of another family by its name."""
+    base, family = config.model.base, config.model.family
+    told = family_of(base) if on_hub(base) and local(base) is None else ""
+    if told and told != family:
+        yield warning(
+            "model.family",
+            _("By its name {name} is a {found} model, but the family is set to {wanted}.").format(
+                name=plain(base), found=facts_for(told).title, wanted=facts_for(family).title
+            ),
+            _("Set model.family to {found}.").format(found=told),
+            "model.family_by_name",
         )
 
 
@@ -91,4 +107,4 @@ def device(config: Config) -> Iterator[Finding]:
         )
 
 
-RULES = (prediction, last_timestep, tokens, device)
+RULES = (prediction, told_by_name, last_timestep, tokens, device)
