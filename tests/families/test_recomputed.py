@@ -11,6 +11,7 @@ import torch
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
+from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families import open_model
 from lora_tui.families.protocol import Storage
@@ -55,10 +56,10 @@ def kept_bytes(model: Any, share: float) -> tuple[float, int]:
     return float(noisy.grad.double().square().sum()), size
 
 
-@pytest.mark.parametrize("family", ["sd15", "flux"])
+@pytest.mark.parametrize("family", ["sd15", "flux", "sd3"])
 def test_gradients_are_the_same_and_less_is_kept_with_each_block(tmp_path: Path, family: str) -> None:
-    flux = family == "flux"
-    base = write_flux_model(tmp_path / "base") if flux else write_model(tmp_path / "base", family=family)
+    writers = {"flux": write_flux_model, "sd3": write_sd3_model}
+    base = writers[family](tmp_path / "base") if family in writers else write_model(tmp_path / "base", family=family)
     section = ModelSection(base=str(base), family=family)  # type: ignore[arg-type]
     model: Any = open_model(section, CaptionSection(), device=torch.device("cpu"), dtype=torch.float32)
     gradients, sizes = zip(*(kept_bytes(model, share) for share in (0.0, 0.5, 1.0, 0.0)), strict=True)
