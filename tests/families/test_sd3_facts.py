@@ -39,7 +39,8 @@ def test_parameters_layers_and_names_are_those_of_the_published_models(name: str
         for path, layer in module.named_modules()
         if isinstance(layer, nn.Linear) and path.startswith("transformer_blocks.")
     }
-    del linear[f"transformer_blocks.{shape.blocks - 1}.norm1_context.linear"]
+    for path in ("norm1_context.linear", "attn.add_q_proj"):  # the last block gives no text
+        del linear[f"transformer_blocks.{shape.blocks - 1}.{path}"]
     assert {target.path: (target.inputs, target.outputs) for target in transformer_targets(shape)} == linear
     named = set()
     for tensor in original_names(shape.blocks, dual=shape.dual, norms=shape.norms):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
+from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, SamplePrompt
 from lora_tui.families import open_model
 from lora_tui.families.flux.shape import Shape
@@ -42,10 +43,10 @@ KINDS: dict[str, dict[str, Any]] = {
 #: What ``saving.layout`` may be -> what the table calls it; FLUX.1 has no convolutions.
 LAYOUTS: dict[str, dict[Layout, str]] = {
     **{family: {"auto": "kohya", "diffusers": "diffusers"} for family in ("sd15", "sd2", "sdxl")},
-    "flux": {"auto": "dotted", "kohya": "kohya, fused"},
+    **{family: {"auto": "dotted", "kohya": "kohya, fused"} for family in ("sd3", "flux")},
 }
 OWN = "written by diffusers"
-DROPPED, AT_WIDTH = "drops the sizes", "yes, 3072 wide"
+DROPPED, AT_WIDTH, NO_READER = "drops the sizes", "yes, 3072 wide", "has no reader"
 HEAD = ("family", "adapter", "layout", "layers", "trained", "diffusers reads it", "we read it", "same image")
 CPU = torch.device("cpu")
 Deltas = dict[tuple[str, str], Tensor]
@@ -74,7 +75,7 @@ class Row:
 
 
 #: Some of each kind of model and of adapter, and every layout: a quarter of the time.
-SOME = {"sd15": ("lora", "dora"), "sdxl": ("locon",), "flux": ("lora", "dora")}
+SOME = {"sd15": ("lora", "dora"), "sdxl": ("locon",), "sd3": ("lora",), "flux": ("lora", "dora")}
 
 
 def rows(folder: Path, chosen: Mapping[str, Collection[str]] | None = None) -> list[Row]:
@@ -104,7 +105,7 @@ class Family:
 
     def rows(self, kinds: Collection[str]) -> Iterator[Row]:
         for kind in kinds:
-            if not (kind == "locon" and self.name == "flux"):
+            if not (kind == "locon" and self.name in ("sd3", "flux")):
                 yield from self.of_adapter(kind, KINDS[kind])
 
     def of_adapter(self, kind: str, settings: dict[str, Any]) -> Iterator[Row]:
@@ -121,7 +122,9 @@ class Family:
                 continue  # refused
             path = self.folder / f"{self.name}-{kind}-{layout}.safetensors"
             write_lora(path, file_tensors(self.name, exported, dtype=torch.float32, layout=layout), {})
-            by_diffusers = _fused_by_diffusers() if fuses(self.name, layout) else self.by_diffusers(path, wanted, kind)
+            by_diffusers = (
+                FUSED_READERS[self.name]() if fuses(self.name, layout) else self.by_diffusers(path, wanted, kind)
+            )
             by_us = _same(wanted, _ours(self.name, path, wanted))
             yield Row(
                 self.name, kind, called, len(wanted), trained, by_diffusers, by_us, self.draws_the_same(path, image)
@@ -200,9 +203,13 @@ def _fused_by_diffusers() -> bool | str:
     return AT_WIDTH if len(theirs) == 2 * len(layers) else False
 
 
+#: Whether diffusers reads a maker's layers with several of its own in one; of SD3 it takes none, and says nothing.
+FUSED_READERS: dict[str, Callable[[], bool | str]] = {"flux": _fused_by_diffusers, "sd3": lambda: NO_READER}
+
+
 def _base(family: str, folder: Path) -> Path:
-    if family == "flux":
-        return write_flux_model(folder, seed=7)
+    if family in ("flux", "sd3"):
+        return (write_flux_model if family == "flux" else write_sd3_model)(folder, seed=7)
     schedule = {"prediction_type": "v_prediction"} if family == "sd2" else None
     return write_model(folder, seed=7, family=family, schedule=schedule)
 
@@ -225,9 +232,10 @@ def _delta(down: Tensor, up: Tensor, alpha: Any) -> Tensor:
 
 
 def _pipeline(family: str, base: Path) -> Any:
-    from diffusers import FluxPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+    from diffusers import FluxPipeline, StableDiffusion3Pipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    kind = {"sdxl": StableDiffusionXLPipeline, "flux": FluxPipeline}.get(family, StableDiffusionPipeline)
+    kinds = {"sdxl": StableDiffusionXLPipeline, "flux": FluxPipeline, "sd3": StableDiffusion3Pipeline}
+    kind = kinds.get(family, StableDiffusionPipeline)
     return kind.from_pretrained(base, local_files_only=True, torch_dtype=torch.float32)
 
 

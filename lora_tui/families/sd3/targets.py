@@ -1,8 +1,8 @@
 """The layers of SD3 and SD3.5 that adapters attach to, with their widths. Knows no torch.
 
 The choice is that of sd-scripts: everything linear in the joint blocks, modulations too; attention and feed-forward of
-the two CLIP encoders. The last block's modulation of the text, which ends in nothing but a norm, is left alone:
-programs disagree about the order of its rows.
+the two CLIP encoders. In the last block, which gives no text any more, the text's queries decide nothing, and programs
+disagree about the order of rows in its modulation: both are left alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def block_layers(shape: Shape, number: int) -> dict[str, tuple[int, int]]:
     layers = {
         "norm1.linear": (width, (9 if dual else 6) * width),
         **({} if last else {"norm1_context.linear": (width, 6 * width)}),
-        **{f"attn.{name}": square for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")},
+        **{f"attn.{name}": square for name in ("to_q", "to_k", "to_v")},
+        **({} if last else {"attn.add_q_proj": square}),
+        **{f"attn.{name}": square for name in ("add_k_proj", "add_v_proj")},
         "attn.to_out.0": square,
         **({} if last else {"attn.to_add_out": square}),
     }

@@ -52,5 +52,10 @@ def fuses(family: str, layout: Layout) -> bool:
 
 
 def folds(family: str, layout: Layout) -> bool:
-    """Whether the scale stands in the matrices, because readers of ``layout`` look for no alpha beside them."""
-    return layout == "diffusers" and family not in FUSED
+    """Whether the scale stands in the matrices, because readers of ``layout`` look for no alpha beside them.
+
+    diffusers refuses a whole file of SD3 for one alpha in it, and reads FLUX.1's.
+    """
+    if family == "sd3":
+        return layout != "kohya"
+    return layout == "diffusers" and family != "flux"
