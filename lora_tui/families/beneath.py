@@ -58,6 +58,8 @@ class Beneath:
         Raises:
             UserError: a file cannot be read, or a layer of it has another size.
         """
+        if not self.loras:
+            return module
         places = _places(part, module)
         known = layers_by_name(self.family, places)
         for lora, path in zip(self.loras, self.files, strict=True):
@@ -80,9 +82,11 @@ class Beneath:
         Raises:
             UserError: a file has nothing for this model.
         """
+        if not self.loras:
+            return []
         places = {*texts, *(place for part, module in modules.items() for place in _places(part, module))}
-        known = layers_by_name(self.family, places) if self.loras else {}
-        found = []
+        known = layers_by_name(self.family, places)
+        found: list[str] = []
         for path in self.files:
             stored = read_lora(path)
             if not stored.layers.keys() & known.keys():
