@@ -69,8 +69,14 @@ def fetch_model(section: ModelSection, on_progress: Progress | None = None) -> d
     found = {}
     if hub.on_hub(section.base):
         found["base"] = hub.fetched(section.base, family=section.family, on_progress=on_progress)
-    if hub.on_hub(section.vae):
-        found["vae"] = hub.fetched(section.vae, parts=("vae",), place="model.vae", on_progress=on_progress)
+    folders = {
+        "vae": "vae",
+        **{key: part.folder for key, part in getattr(_checks(section.family), "LAYOUT", {}).items()},
+    }
+    for key, folder in folders.items():
+        name: str = getattr(section, key)
+        if hub.on_hub(name):
+            found[key] = hub.fetched(name, parts=(folder,), place=f"model.{key}", on_progress=on_progress)
     return found
 
 

@@ -232,6 +232,8 @@ def test_a_check_names_the_part_that_is_missing_before_anything_loads(
         return {finding.field: finding.code for finding in check_config(config) if finding.field.startswith("model.")}
 
     assert wrong(folder) == wrong(files["whole"]) == wrong(files["transformer"], **separate(files)) == {}
+    away = wrong(files["transformer"], **separate(files, t5xxl=Path("someone/flux")))
+    assert away == {"model.t5xxl": "model.offline"}  # the tests' environment forbids to fetch it
     lacking = wrong(files["transformer"], vae=files["vae"])
     assert lacking == {"model.clip_l": "model.part", "model.t5xxl": "model.part"}
     mistaken = wrong(files["transformer"], **separate(files, clip_l=files["t5xxl"], t5xxl=tmp_path / "none"))

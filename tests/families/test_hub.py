@@ -16,6 +16,7 @@ from model_headers import DIFFUSERS, write_folder
 
 from lora_tui.config.load import parse_config
 from lora_tui.config.validate import check_config
+from lora_tui.errors import UserError
 from lora_tui.families.hub import whole
 
 NAME = "someone/tiny-model"
@@ -155,3 +156,22 @@ def test_a_check_looks_at_what_the_cache_holds_and_says_what_it_lacks(
     folder.rename(place / "snapshots" / COMMIT)
     assert codes({}) == []
     assert codes({"family": "sdxl"}) == ["model.family"]
+
+
+def test_a_part_on_the_hub_is_fetched_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cache holds is taken as it is: the weights of that part are enough."""
+    from lora_tui.config.schema import ModelSection
+    from lora_tui.families import fetch_model
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--someone--flux" / "snapshots" / COMMIT
+    (snapshot / "text_encoder_2").mkdir(parents=True)
+    (snapshot / "model_index.json").write_text("{}")
+    (snapshot / "text_encoder_2" / "model.safetensors").write_bytes(b"")
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(COMMIT)
+    section = ModelSection(base=str(tmp_path), family="flux", t5xxl="someone/flux")
+    assert fetch_model(section) == {"t5xxl": snapshot}
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE") as caught:
+        fetch_model(ModelSection(base=str(tmp_path), family="flux", vae="someone/flux"))
+    assert caught.value.place == "model.vae"

@@ -15,7 +15,7 @@ from lora_tui.config.paths import is_hub_name
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, check_model, check_vae, facts_for, part_flaws, told_prediction
-from lora_tui.families.hub import whole
+from lora_tui.families.hub import on_hub, whole
 from lora_tui.families.parts import stamp
 from lora_tui.families.source import PICKLES, gguf_error
 from lora_tui.hub import is_offline
@@ -110,10 +110,14 @@ def separate_parts(config: Config) -> Iterator[Finding]:
     if base is None or not keys or not exists(base):
         return
     named: dict[str, str] = {key: getattr(config.model, key) for key in keys}
+    away = {key for key, text in named.items() if text and on_hub(text)}
+    for key in away - {"vae"}:
+        yield _absent_model(f"model.{key}", named[key])
+    named = {key: "" if key in away else text for key, text in named.items()}
     there = {key: expand(text) for key, text in named.items() if text}
     stamps = tuple(stamp(path) for path in (base, *there.values()))
     for key, problem in _part_flaws(config.model.family, str(base), tuple(named.items()), stamps):
-        if key != "vae" or not named[key]:  # which is looked at by itself
+        if key not in away and (key != "vae" or not named[key]):  # which is looked at by itself
             yield _told(f"model.{key}", problem)
 
 
