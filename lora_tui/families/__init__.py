@@ -69,10 +69,8 @@ def fetch_model(section: ModelSection, on_progress: Progress | None = None) -> d
     found = {}
     if hub.on_hub(section.base):
         found["base"] = hub.fetched(section.base, family=section.family, on_progress=on_progress)
-    folders = {
-        "vae": "vae",
-        **{key: part.folder for key, part in getattr(_checks(section.family), "LAYOUT", {}).items()},
-    }
+    layout = _checks(section.family).LAYOUT if facts_for(section.family).separate else {}
+    folders: dict[str, str] = {"vae": "vae", **{key: part.folder for key, part in layout.items()}}
     for key, folder in folders.items():
         name: str = getattr(section, key)
         if hub.on_hub(name):
