@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tui.driving import running, screen_text, soon
@@ -12,6 +15,8 @@ from tui.projects import picture as draw
 
 from lora_tui.dataset.notes import change_notes
 from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.caption_sets import CaptionSets
+from lora_tui.tui.screens.dataset import DatasetScreen
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.picture_grid import PictureGrid
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -178,3 +183,33 @@ async def test_marks_single_range_all_inverted_and_none(tmp_path: Path) -> None:
         await soon(pilot, lambda: "8 marked" in screen_text(app))
         await pilot.press("M")
         await soon(pilot, lambda: "marked" not in screen_text(app))
+
+
+async def test_captions_are_read_once_at_a_time_however_often_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    going_on, most = 0, 0
+    really, may_end = CaptionSets.open, threading.Event()
+
+    def counted(*given: Any) -> CaptionSets:
+        nonlocal going_on, most
+        going_on += 1
+        most = max(most, going_on)
+        may_end.wait(10)
+        found = really(*given)
+        going_on -= 1
+        return found
+
+    monkeypatch.setattr(CaptionSets, "open", counted)
+    async with running(tmp_path, screen="dataset", size=(100, 30)) as (app, pilot):
+        for _time in range(3):
+            await pilot.press("slash", "x", "escape")
+        assert isinstance(app.screen, DatasetScreen)
+        again = asyncio.ensure_future(app.screen.finding.captions(anew=True))
+        await pilot.pause()
+        may_end.set()
+        sets = await again
+        assert most == 1 and sets.completer is not None
+        await pilot.press("slash", *"hatgirl")
+        await soon(pilot, lambda: "filter: hatgirl" in screen_text(app) and len(app.screen.shown) == 3)

@@ -79,10 +79,12 @@ class Finding:
     async def captions(self, *, anew: bool = False) -> CaptionSets:
         """The captions, read once until somebody wants them ``anew``. Raises as :meth:`CaptionSets.open`."""
         if self._reading is None or anew:
-            self._reading = asyncio.create_task(self._read())
+            self._reading = asyncio.create_task(self._read(self._reading))
         return await asyncio.shield(self._reading)
 
-    async def _read(self) -> CaptionSets:
+    async def _read(self, before: asyncio.Task[CaptionSets] | None) -> CaptionSets:
+        if before is not None:  # two at once would need twice the memory, and be no sooner
+            await asyncio.wait((before,))
         work, old = self.screen.workspace, self._sets
         self._sets = None
         if old is not None:
@@ -107,8 +109,9 @@ class Finding:
         self.screen.refresh_keys()
 
     async def _begin(self) -> None:
+        under_way = self._reading is not None and not self._reading.done()
         try:
-            await self.captions(anew=True)
+            await self.captions(anew=not under_way)  # what began a moment ago is new enough
         except UserError as error:
             self._prompt.remark(failure_words(self.screen.shell, error), "warning")
             return
