@@ -1,19 +1,21 @@
-"""Cutting a DyLoRA file to its first ranks, which serve by themselves."""
+"""Cutting a DyLoRA file to its first ranks, which serve by themselves. Needs no torch."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from typing import Any, BinaryIO
 
 from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
 from lora_tui.text import _, plain
+from lora_tui.weights.header.format import Header, read_header, scalar
 from lora_tui.weights.header.loras import LoraInfo, lora_info
-from lora_tui.weights.lora_file import write_lora
-from lora_tui.weights.reading import kind_and_layer
+from lora_tui.weights.names.parts import kind_and_layer
 
 ARGUMENTS, MODULE, RANK, ALPHA = "ss_network_args", "ss_network_module", "ss_network_dim", "ss_network_alpha"
 
@@ -62,35 +64,66 @@ def cut(path: Path, rank: int, target: Path) -> int:
             remedy=_("Choose a multiple of {unit} up to {most}.").format(unit=unit, most=most),
             code="lora.rank",
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            whole = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            _("it cannot be read: {reason}.").format(reason=plain(str(error))),
-            place=plain(str(path)),
-            remedy=_("The file may be incomplete; fetch it again."),
-            code="model.torn",
-        ) from None
+    header = read_header(path)
+    metadata = dict(header.metadata)
     metadata[RANK] = str(rank)
     if ALPHA in metadata and most:
         metadata[ALPHA] = f"{float(metadata[ALPHA]) * rank / most:g}"
-    return write_lora(target, _cut(whole, rank), metadata)
+    with path.open("rb") as file:
+        tensors = _cut(file, header, rank)
+    data = b"".join(tensor.data for tensor in tensors.values())
+    digest = hashlib.sha256(data).hexdigest()
+    metadata["sshs_model_hash"] = digest
+    kept = {name: value for name, value in metadata.items() if name.startswith("ss_")}
+    metadata["sshs_legacy_hash"] = hashlib.sha256((_header(tensors, kept) + data)[0x100000:0x110000]).hexdigest()[:8]
+    if "modelspec.hash_sha256" in metadata:
+        metadata["modelspec.hash_sha256"] = f"0x{digest}"
+    whole = _header(tensors, metadata) + data
+    write_atomic(target, whole)
+    return len(whole)
 
 
-def _cut(whole: dict[str, Tensor], rank: int) -> dict[str, Tensor]:
-    ranks = {layer: tensor.shape[0] for name, tensor in whole.items() for kind, layer in [kind_and_layer(name)]
-             if kind == "down"}  # fmt: skip
-    found: dict[str, Tensor] = {}
-    for name, tensor in whole.items():
-        kind, layer = kind_and_layer(name)
+@dataclass(frozen=True)
+class _Tensor:
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+def _cut(file: BinaryIO, header: Header, rank: int) -> dict[str, _Tensor]:
+    """The tensors with their first ranks, in the order of the file."""
+    places = {name: kind_and_layer(name) for name in header.tensors}
+    ranks = {layer: header.tensors[name].shape[0] for name, (kind, layer) in places.items() if kind == "down"}
+    found: dict[str, _Tensor] = {}
+    for name, info in sorted(header.tensors.items(), key=lambda entry: entry[1].start):
+        kind, layer = places[name]
         before = ranks.get(layer, 0)
+        file.seek(info.start)
+        data, shape = file.read(info.bytes), info.shape
+        kept = min(rank, before)
         if kind == "down":
-            tensor = tensor[:rank]
-        elif kind == "up":
-            tensor = tensor[:, :rank]
+            data, shape = data[: len(data) // before * kept], (kept, *shape[1:])
+        elif kind == "up" and before:
+            row = len(data) // shape[0]
+            part = row // before * kept
+            data = b"".join(data[start : start + part] for start in range(0, len(data), row))
+            shape = (shape[0], kept, *shape[2:])
         elif kind == "alpha" and before:
-            tensor = (tensor.double() * min(rank, before) / before).to(torch.float32)
-        found[name] = tensor.contiguous()
+            alpha = scalar(info.dtype, data) * kept / before
+            found[name] = _Tensor("F32", (), struct.pack("<f", alpha))
+            continue
+        found[name] = _Tensor(info.dtype, shape, data)
     return found
+
+
+def _header(tensors: Mapping[str, _Tensor], metadata: Mapping[str, str]) -> bytes:
+    """What stands before the tensors' bytes, keys of the metadata in order."""
+    entries: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    at = 0
+    for name, tensor in tensors.items():
+        end = at + len(tensor.data)
+        entries[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

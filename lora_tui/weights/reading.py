@@ -24,15 +24,8 @@ from lora_tui.weights.effects import kind_of
 from lora_tui.weights.fused import split
 from lora_tui.weights.kinds import RANKED, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
+from lora_tui.weights.names.parts import kind_and_layer
 
-_KINDS = (
-    ("down", re.compile(r"\.(?:lora_down|lora_A(?:\.\w+)?|lora\.down|lora_linear_layer\.down)\.weight\Z")),
-    ("up", re.compile(r"\.(?:lora_up|lora_B(?:\.\w+)?|lora\.up|lora_linear_layer\.up)\.weight\Z")),
-    ("mid", re.compile(r"\.lora_mid\.weight\Z")),
-    ("alpha", re.compile(r"\.alpha\Z")),
-    ("sizes", re.compile(r"\.dora_scale\Z")),
-    ("row_sizes", re.compile(r"\.lora_magnitude_vector(?:\.(?!weight)\w+)?(?:\.weight)?\Z")),
-)
 #: The tensors of a layer of another kind.
 _OTHER = re.compile(
     r"\.(hada_[wt]\d(?:_[ab])?|lokr_[wt]\d(?:_[ab])?|[ab][12]\.weight|on_input|oft_blocks|rescale|diff|diff_b|alpha"
@@ -190,14 +183,6 @@ def layers_by_name(family: str, places: Iterable[Place]) -> dict[str, Place]:
         for name in known_names(family, *place):
             found.setdefault(name, place)
     return found
-
-
-def kind_and_layer(name: str) -> tuple[str, str]:
-    """What a tensor is (``down``, ``up``, ``alpha`` ...) of which layer; empty for one of no known kind."""
-    for kind, pattern in _KINDS:
-        if found := pattern.search(name):
-            return kind, name[: found.start()]
-    return "", name
 
 
 def _layers(stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any], path: Path) -> dict[str, LoraLayer]:

@@ -18,7 +18,8 @@ from lora_tui.families.protocol import TargetModule
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.adapters.nested import Nested
 from lora_tui.weights.cut import cut
-from lora_tui.weights.lora_file import as_text, file_tensors
+from lora_tui.weights.header.loras import lora_info
+from lora_tui.weights.lora_file import as_text, file_tensors, write_lora
 from lora_tui.weights.reading import read_lora
 
 TARGETS = (TargetModule("unet", "one", 24, 32), TargetModule("unet", "two", 8, 16, convolution=True, kernel=3))
@@ -90,6 +91,10 @@ def test_a_file_is_split_into_files_that_add_what_the_first_ranks_do(tmp_path: P
     names = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert names == ["blob-rank02.safetensors", "blob-rank04.safetensors", "blob-rank06.safetensors"]
     whole = read_lora(path).layers["lora_unet_one"]
+    small = tmp_path / "out" / "blob-rank04.safetensors"
+    written_anew = write_lora(tmp_path / "again.safetensors", load_file(small), lora_info(small).metadata)
+    assert written_anew == small.stat().st_size, "the library writes it in as many bytes"
+    assert lora_info(small).hashes == lora_info(tmp_path / "again.safetensors").hashes
     for rank in (2, 4, 6):
         small = read_lora(tmp_path / "out" / f"blob-rank{rank:02d}.safetensors").layers["lora_unet_one"]
         assert small.down.shape[0] == rank and small.scale == pytest.approx(whole.scale)

@@ -22,12 +22,9 @@ class NetworkSection(Section):
         "lora",
         N_("type"),
         N_(
-            "What is trained: LoRA adds two thin matrices to each layer of attention and feed-forward. LoCon also "
-            "adapts the convolutions, which draw shapes, lines and texture: more detail, a larger file, slower steps. "
-            "DyLoRA learns all ranks up to its own at once: lora split cuts it to any of them. "
-            "The others are LyCORIS': LoHa and LoKr say more in a small file and mix well with other LoRAs, OFT and "
-            "BOFT only turn what is there, (IA)^3 is tiny, full differences are as large as the model. ComfyUI, Forge "
-            "and A1111 read them, diffusers does not."
+            "LoRA adds two thin matrices to a layer; LoCon also adapts convolutions: more detail, a larger file. "
+            "lora split cuts a DyLoRA to any of its ranks. LoHa and LoKr say more in a small file, OFT and BOFT only "
+            "turn what is there, (IA)^3 is tiny. diffusers reads LoRA and LoCon alone."
         ),
         labels=(
             ("lora", "LoRA"),
@@ -225,10 +222,9 @@ class NetworkSection(Section):
         None,
         N_("single layers"),
         N_(
-            "Ranks and rates of layers by their names: unet.down_blocks.0.* rank=8 alpha=8 rate=0.5. * stands for "
-            "anything, the last rule that fits holds, and rate=0 leaves layers out. Blocks: IN04-IN08 rate=0.5, BASE, "
-            "M00, OUT03, DOUBLE0-5, SINGLE10 conv_rank=4. Lists with a number for each block: blocks rank=8,8,… "
-            "(17, 25 or 26 for SD1.5 and SD2, 12, 19, 20 or 23 for XL), IN, OUT, DOUBLE, SINGLE."
+            "unet.down_blocks.0.* rank=8 alpha=8 rate=0.5: the last rule that fits holds, rate=0 leaves layers out. "
+            "Blocks: IN04-IN08 rate=0.5, M00, DOUBLE0-5, SINGLE10 conv_rank=4. Lists with a number for each block: "
+            "blocks rank=8,8,4 (12, 17, 19, 20, 23, 25, 26), IN, OUT, DOUBLE, SINGLE."
         ),
         factory=list,
         expert=True,

@@ -121,9 +121,9 @@ class MemorySection(Section):
         "adapt",
         N_("when memory runs out"),
         N_(
-            "Adapt: the step is done again with more blocks computed again, fewer images at a time, streamed blocks; "
-            "what is learned stays the same, only slower. Pack also keeps the base in 8 bits when nothing else is "
-            "left, which learns a little differently. Stop ends the run, to be resumed with other settings."
+            "Adapt: the step is done again with more computed again, fewer images at a time, streamed blocks; what "
+            "is learned stays the same, only slower. Pack also keeps the base in 8 bits when nothing else is left, "
+            "which learns a little differently. Stop ends the run."
         ),
         labels=(
             ("stop", N_("stop the run")),
@@ -215,9 +215,9 @@ class SavingSection(Section):
         "auto",
         N_("names of layers"),
         N_(
-            "Whose names the file uses. Auto: kohya's, and for FLUX those with dots, which ComfyUI, Forge and "
-            "diffusers read. Kohya for FLUX holds query, key and value in one layer as sd-scripts has it, in a file "
-            "twice to three times as large. Diffusers: names with dots and no alpha, the strength being in the numbers."
+            "Auto: kohya's, for FLUX and SD3 those with dots, which ComfyUI and diffusers read. Kohya for these two "
+            "holds query, key and value in one layer as sd-scripts has it: a file twice as large. Diffusers: names "
+            "with dots, the strength in the numbers and no alpha."
         ),
         labels=(("auto", N_("auto")), ("kohya", "kohya"), ("diffusers", "diffusers")),
         expert=True,

@@ -113,9 +113,9 @@ def read_scalars(path: Path, tensors: Mapping[str, TensorInfo]) -> dict[str, flo
     try:
         with path.open("rb") as file:
             for name, tensor in tensors.items():
-                if math.prod(tensor.shape) == 1 and (kind := _SCALARS.get(tensor.dtype)):
+                if math.prod(tensor.shape) == 1 and tensor.dtype in _SCALARS:
                     data = os.pread(file.fileno(), tensor.bytes, tensor.start)
-                    found[name] = _scalar(kind, data)
+                    found[name] = scalar(tensor.dtype, data)
     except (OSError, struct.error):
         raise _torn(path, max(t.end for t in tensors.values()), 0) from None
     return found
@@ -129,7 +129,13 @@ def looks_pickled(first: bytes) -> bool:
 _SCALARS = {"F16": "<e", "BF16": "bf16", "F32": "<f", "F64": "<d", "I32": "<i", "I64": "<q"}
 
 
-def _scalar(kind: str, data: bytes) -> float:
+def scalar(dtype: str, data: bytes) -> float:
+    """The number of ``dtype`` (``F16``) that ``data`` holds.
+
+    Raises:
+        KeyError: no number of that type is read here.
+    """
+    kind = _SCALARS[dtype]
     if kind == "bf16":
         return float(struct.unpack("<f", b"\0\0" + data)[0])
     return float(struct.unpack(kind, data)[0])
