@@ -116,7 +116,7 @@ def wandering(section: OptimizerSection) -> Recipe:
     return Recipe(Wandering, {"growth": 1.0 + section.weight_decay})
 
 
-def halving(learning: LearningSection, done: int, span: int) -> float:
+def halving(learning: LearningSection, done: int, span: int, warmup: int) -> float:
     return 0.5 ** math.floor(4 * done / span)
 
 
