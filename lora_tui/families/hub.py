@@ -110,8 +110,7 @@ def fetched(
         sizes = {file.rfilename: int(file.size or 0) for file in asked.siblings or []}
         wanted = _wanted(name, sizes, parts, place)
         _check_family(name, family, {file.partition("/")[0] for file in wanted})
-        total, before = sum(sizes[file] for file in wanted), 0
-        path = Path()
+        total, before, path = sum(sizes[file] for file in wanted), 0, Path()
         for number, file in enumerate(wanted, 1):
             shown = f"{name}: {file} ({number}/{len(wanted)})"
             tell(before, total, shown)
