@@ -59,7 +59,7 @@ class Scales:
         finally:
             self.strength = before
 
-    def learning(self, seed: int) -> contextlib.AbstractContextManager[None]:
+    def learning(self, seed: int, share: Any = None) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def settle(self) -> None:
