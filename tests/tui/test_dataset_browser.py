@@ -213,3 +213,34 @@ async def test_captions_are_read_once_at_a_time_however_often_they_are_asked_for
         assert most == 1 and sets.completer is not None
         await pilot.press("slash", *"hatgirl")
         await soon(pilot, lambda: "filter: hatgirl" in screen_text(app) and len(app.screen.shown) == 3)
+
+
+async def test_a_filter_that_was_left_is_not_applied_when_the_captions_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    may_open, asked, may_end = threading.Event(), threading.Event(), threading.Event()
+    really_open, really_select = CaptionSets.open, CaptionSets.select
+
+    def opened(*given: Any) -> CaptionSets:
+        may_open.wait(10)
+        return really_open(*given)
+
+    def selected(sets: CaptionSets, text: str, *given: Any) -> frozenset[str]:
+        asked.set()
+        may_end.wait(10)
+        return really_select(sets, text)
+
+    monkeypatch.setattr(CaptionSets, "open", opened)
+    monkeypatch.setattr(CaptionSets, "select", selected)
+    async with running(tmp_path, screen="dataset", size=(100, 30)) as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, DatasetScreen)
+        await pilot.press("slash", *"0001")
+        may_open.set()
+        await soon(pilot, asked.is_set)
+        await pilot.press("escape")
+        may_end.set()
+        await screen.finding.captions()
+        await pilot.pause(0.3)
+        assert screen.finding.text == "" and len(screen.shown) == 3

@@ -192,7 +192,7 @@ class Finding:
 
     def leave_prompt(self) -> None:
         """Esc: the filter is what it was before, also where Enter has been pressed and is being thought about."""
-        for group in ("try", "done"):
+        for group in ("try", "done", "captions"):
             self.screen.workers.cancel_group(self.screen, group)
         self._leave()
         self._go_back()
