@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 Align = Literal["left", "right"]
-Cut = Literal["end", "middle"]
+Cut = Literal["end", "middle", "late"]
 
 
 class Cell(NamedTuple):
@@ -43,8 +43,8 @@ def _cut(text: str, width: int, align: Align, cut: Cut, ellipsis: str) -> str:
         return set_cell_size(ellipsis, width)
     if align == "right":
         return ellipsis + tail(text, room)
-    if cut == "middle" and room >= 8:
-        last = room // 2  # names of a series differ near their end as often as at their beginning
+    if cut != "end" and room >= 8:
+        last = room // (2 if cut == "middle" else 3)
         return set_cell_size(text, room - last).rstrip() + ellipsis + tail(text, last)
     return _head(text, room) + ellipsis
 

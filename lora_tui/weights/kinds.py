@@ -141,7 +141,7 @@ def factors(dimension: int, factor: int = -1) -> tuple[int, int]:
 
 
 def _fits(number: int, dimension: int, most: int) -> bool:
-    return dimension % number == 0 and number <= most and number * number <= dimension
+    return dimension % number == 0 and number <= max(most, 1) and number * number <= dimension
 
 
 def butterfly_sizes(outputs: int, most: int) -> tuple[int, int, int]:

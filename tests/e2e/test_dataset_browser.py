@@ -22,11 +22,12 @@ def project(tmp_path: Path) -> Path:
     folder = root / "pictures"
     Project.create(root, name="Hat girl", purpose="character", trigger="hatgirl", datasets=[folder])
     folder.mkdir(exist_ok=True)
+    large = picture((700, 700), 3)
     for number in range(8):
-        image = picture((520, 520), number)
+        image = large.resize((520, 520)) if number == 3 else picture((520, 520), number)
         image.save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text("hatgirl, smile" if number % 2 else "hatgirl, hat", encoding="utf-8")
-    picture((520, 520), 3).resize((700, 700)).save(folder / "3-large.png")
+    large.save(folder / "3-large.png")
     (folder / "3-large.txt").write_text("hatgirl, smile, large", encoding="utf-8")
     return root
 

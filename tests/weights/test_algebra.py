@@ -77,7 +77,7 @@ def test_boft_is_that_of_lycoris(shape: tuple[int, ...]) -> None:
     assert torch.allclose(butterfly(weight, rotations(blocks)), theirs, atol=1e-4)
 
 
-@given(some.integers(1, 4096), some.sampled_from([-1, 1, 2, 4, 6, 8, 16, 32]))
+@given(some.integers(1, 4096), some.sampled_from([-1, 0, 1, 2, 4, 6, 8, 16, 32]))
 def test_a_dimension_is_split_as_lycoris_splits_it(dimension: int, factor: int) -> None:
     assert factors(dimension, factor) == factorization(dimension, factor)
 

@@ -77,7 +77,7 @@ class Status(Widget):
         right = "" if self._passing else self._right
         room = width - (cell_len(right) + 2 if right else 0)
         ellipsis = marks_of(self.app).ellipsis
-        segments = [Segment(fit(self.text, room, cut="middle", ellipsis=ellipsis), style)]
+        segments = [Segment(fit(self.text, room, cut="late", ellipsis=ellipsis), style)]
         if right:
             segments += [Segment("  ", base), Segment(right, muted)]
         return Strip(segments).adjust_cell_length(width, base)

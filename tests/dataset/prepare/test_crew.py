@@ -30,11 +30,25 @@ def plan(tmp_path: Path, make_image: MakeImage) -> Plan:
     return make_plan(tmp_path / "src", Options(size=128))
 
 
+BEFORE: set[int] = set()
+"""Processes that other tests have left to serve again."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    BEFORE.clear()
+    BEFORE.update(child.pid for child in psutil.Process().children())
+
+
+def own_children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if child.pid not in BEFORE]
+
+
 def hang(now: Progress) -> bool:
     """Hold up the process that makes images, as a decoder does that finds no end; once, after the first image."""
     if now.fresh != 1:
         return False
-    (child,) = psutil.Process().children()
+    (child,) = own_children()
     child.suspend()
     return True
 
@@ -52,7 +66,7 @@ def test_a_decoder_that_hangs_can_be_stopped(tmp_path: Path, plan: Plan, monkeyp
     outcome = carry_out(plan, tmp_path / "dst", workers=1, on_progress=tell, should_stop=stop.is_set)
     assert time.monotonic() - begun < 8
     assert (outcome.complete, outcome.failed) == (False, ())
-    until(lambda: not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE])
+    until(lambda: not [one for one in own_children() if one.status() != psutil.STATUS_ZOMBIE])
     assert carry_out(plan, tmp_path / "dst", workers=1).complete
     assert len(hashes(tmp_path / "dst")) == 5
 
