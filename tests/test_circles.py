@@ -49,17 +49,15 @@ def imported(node: ast.AST, known: dict[str, Path], *, deep: bool) -> Iterator[s
 def circles(graph: dict[str, set[str]]) -> list[set[str]]:
     """The largest sets of modules in which each leads to each."""
 
-    def reached(start: str) -> set[str]:
-        found: set[str] = set()
+    far: dict[str, set[str]] = {name: set() for name in graph}
+    for start in graph:
         waiting = [start]
         while waiting:
-            for name in graph[waiting.pop()] - found:
-                found.add(name)
+            for name in graph[waiting.pop()] - far[start]:
+                far[start].add(name)
                 waiting.append(name)
-        return found
-
-    far = {name: reached(name) for name in graph}
-    found = {frozenset(other for other in far[name] if name in far[other]) for name in graph if name in far[name]}
+    within = [name for name in graph if name in far[name]]
+    found = {frozenset(other for other in within if other in far[name] and name in far[other]) for name in within}
     return [set(circle) for circle in found]
 
 

@@ -42,9 +42,19 @@ def keep_from_collection() -> None:
 def start_job(node: DOMNode, job: Callable[[], Coroutine[Any, Any, None]], group: str, *, alone: bool = True) -> None:
     """Run an asynchronous job of a node; ``alone`` cancels the node's earlier one of the same group.
 
-    The job is given as a function, so that one that is cancelled before it begins leaves no coroutine behind.
+    The job is given as a function, so that one that is cancelled before it begins leaves no coroutine behind. Widgets
+    that a job looks for in vain while its node is being taken down are no error: nobody looks any more.
     """
-    work: Any = job  # Textual's own annotation admits no coroutine of this kind
+    from textual.css.query import NoMatches
+
+    async def run() -> None:
+        try:
+            await job()
+        except NoMatches:
+            if node.is_attached and node.is_running and node.app.is_running:
+                raise
+
+    work: Any = run  # Textual's own annotation admits no coroutine of this kind
     # Without a description Textual makes one of the job with all that is given to it: 100,000 captions, say.
     node.run_worker(work, group=group, exclusive=alone, description=group)
 

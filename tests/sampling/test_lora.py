@@ -95,9 +95,13 @@ def test_at_0_and_after_removal_it_is_the_base_bit_for_bit(base: Path, file: Pat
 
 def test_wide_convolutions_keep_their_stride_and_padding(base: Path, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(3)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
     matrices = {
-        "lora_unet_conv_in": (torch.randn(2, 4, 3, 3, generator=generator), torch.randn(32, 2, 1, 1)),
-        "lora_unet_down_blocks_0_downsamplers_0_conv": (torch.randn(2, 32, 3, 3), torch.randn(32, 2, 1, 1)),
+        "lora_unet_conv_in": (drawn(2, 4, 3, 3), drawn(32, 2, 1, 1)),
+        "lora_unet_down_blocks_0_downsamplers_0_conv": (drawn(2, 32, 3, 3), drawn(32, 2, 1, 1)),
     }
     tensors = {}
     for name, (down, up) in matrices.items():

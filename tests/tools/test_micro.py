@@ -64,6 +64,7 @@ def test_a_pipeline_that_diffusers_loads_is_written(trained: Path) -> None:
     assert picture.size == (128, 128)
 
 
+@pytest.mark.slow
 def test_cut_off_anywhere_it_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     """Killed in the first stage and in the UNet's, it goes on and ends with the bytes of one that was let run."""
     for stage in ("vae", "unet-64"):
