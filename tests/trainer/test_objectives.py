@@ -9,16 +9,15 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from diffusers.optimization import get_scheduler
-from diffusers.training_utils import compute_density_for_timestep_sampling, compute_snr
+from diffusers.training_utils import compute_snr
 from hypothesis import given
 from hypothesis import strategies as st
+from scheduled import CONFIG, Scheduled
 
 from lora_tui.config.schema import LearningSection, NoiseSection
 from lora_tui.errors import UserError
-from lora_tui.families.flux.model import shift_power
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.objectives.diffusion import Diffusion
-from lora_tui.trainer.objectives.flow import Flow, FlowSettings, draw_level, mode_level, shifted
 from lora_tui.trainer.objectives.losses import loss_for, threshold
 from lora_tui.trainer.objectives.masked import image_means
 from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, lifted, pyramid_noise, showing
@@ -27,21 +26,6 @@ from lora_tui.trainer.objectives.told import noise_metadata
 from lora_tui.trainer.objectives.weights import debiased_weights, min_snr_weights, p2_weights, velocity_like_weights
 from lora_tui.trainer.optim.schedules import SCHEDULES, rate_factor, try_schedule
 from lora_tui.trainer.step import StepFunction
-
-CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
-
-
-class Scheduled:
-    """As much of a model as an objective looks at."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, prediction: str = "epsilon", **schedule: Any) -> None:
-        self.prediction = prediction
-        self._schedule = schedule
-
-    def scheduler_config(self) -> dict[str, Any]:
-        return {**CONFIG, **self._schedule}
 
 
 def _epsilon(**section: Any) -> Diffusion:
@@ -425,93 +409,6 @@ def test_pyramid_noise_is_coarse_and_of_deviation_one() -> None:
     assert smoothness(one) < 1.3 * smoothness(fine)  # the first level is as fine as the noise itself
 
 
-FLOWS: list[tuple[FlowSettings, dict[str, Any]]] = [
-    (FlowSettings("logit_normal", mean=0.4, deviation=1.3), {"logit_mean": 0.4, "logit_std": 1.3}),
-    (FlowSettings("mode", scale=1.29), {"mode_scale": 1.29}),
-    (FlowSettings("uniform"), {}),
-]
-
-
-@pytest.mark.parametrize(("settings", "theirs"), FLOWS, ids=[one.sampling for one, _ in FLOWS])
-def test_levels_of_flow_are_spread_as_diffusers_spreads_them(settings: FlowSettings, theirs: dict[str, Any]) -> None:
-    count = 4000
-    generator = torch.Generator().manual_seed(3)
-    ours = sorted(draw_level(generator, settings) for _number in range(count))
-    scheme = settings.sampling if theirs else "none"
-    arguments = {"logit_mean": 0.0, "logit_std": 1.0, "mode_scale": 1.0, **theirs}
-    expected = compute_density_for_timestep_sampling(
-        scheme, count, generator=torch.Generator().manual_seed(4), **arguments
-    )
-    gaps = torch.tensor(ours) - torch.sort(expected.double()).values
-    assert gaps.abs().max() < 0.05  # two samples of 4000 of one distribution
-    assert ours[0] >= 0 and ours[-1] <= 1
-
-
-def test_sigmoid_levels_are_the_sigmoid_of_a_scaled_normal_number() -> None:
-    """sd-scripts' timestep_sampling "sigmoid" and "shift": sigmoid(scale x randn), then s x / (1 + (s - 1) x)."""
-
-    class Flowing(Scheduled):
-        def shift(self, width: int, height: int) -> float:
-            return 1.0
-
-    section = NoiseSection(flow_sampling="sigmoid", flow_scale=1.7, flow_shift=3.1582)
-    flow = Flow(Flowing("flow"), section)  # type: ignore[arg-type]
-    drawn = [flow.draw(torch.Generator().manual_seed(seed), 64, 64) for seed in range(50)]
-    for seed, level in enumerate(drawn):
-        normal = torch.randn((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        plain = torch.sigmoid(1.7 * normal)
-        assert level == pytest.approx(float(1000 * 3.1582 * plain / (1 + 2.1582 * plain)))
-
-
-def test_shifts_of_flow_are_those_of_diffusers_scheduler() -> None:
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    for index in (0, 300, 900):
-        assert shifted((1000 - index) / 1000, 3.0) == pytest.approx(float(theirs.sigmas[index]), abs=1e-6)
-    dynamic = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
-    assert dynamic.time_shift(0.7, 1.0, torch.tensor(0.3)) == pytest.approx(shifted(0.3, math.exp(0.7)))
-    assert mode_level(0.25, 0.0) == 0.75
-
-
-def test_flow_mixes_and_aims_as_diffusers_does() -> None:
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    class Flowing(Scheduled):
-        def shift(self, width: int, height: int) -> float:
-            return 2.0
-
-    flow = Flow(Flowing("flow"), NoiseSection(min_timestep=100, max_timestep=900))  # type: ignore[arg-type]
-    latents, noise = torch.randn(2, 4, 4, 4), torch.randn(2, 4, 4, 4)
-    scheduler = FlowMatchEulerDiscreteScheduler()
-    steps = scheduler.timesteps[[250, 750]]
-    assert torch.allclose(
-        flow.add_noise(latents, noise, steps), scheduler.scale_noise(latents, steps, noise), atol=1e-5
-    )
-    assert torch.equal(flow.target(latents, noise, steps), noise - latents)
-    drawn = [flow.draw(showing(1, epoch=0, uid=str(n), repeat=0), 64, 64) for n in range(300)]
-    assert min(drawn) >= 100 and max(drawn) <= 900
-    assert sum(drawn) / 300 > 550  # shifted towards noise
-    assert flow.levels(2) == pytest.approx([300, 700])
-    assert flow.ratios(torch.tensor([500.0])) == 1
-    plain = Flow(Flowing("flow"), NoiseSection(flow_sampling="logit_normal", flow_mean=-2.0, flow_shift=1.0))  # type: ignore[arg-type]
-    assert sum(plain.draw(showing(1, epoch=0, uid=str(n), repeat=0), 64, 64) for n in range(300)) / 300 < 200
-    told = noise_metadata(Flowing("flow"), NoiseSection(flow_sampling="mode", flow_scale=1.29, flow_shift=3.0))  # type: ignore[arg-type]
-    assert (told["ss_weighting_scheme"], told["ss_mode_scale"], told["ss_discrete_flow_shift"]) == ("mode", 1.29, 3.0)
-
-
-@pytest.mark.parametrize(("width", "height"), [(256, 256), (512, 512), (768, 1344), (1024, 1024), (2048, 1024)])
-def test_levels_of_flux_are_shifted_by_the_size_as_its_pipeline_shifts_them(width: int, height: int) -> None:
-    """diffusers' calculate_shift over tokens of 16 x 16 px, then its scheduler's time_shift; sd-scripts' flux_shift."""
-    from diffusers import FlowMatchEulerDiscreteScheduler
-    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
-
-    power = shift_power((width // 16) * (height // 16))
-    assert power == pytest.approx(calculate_shift((width // 16) * (height // 16)))
-    theirs = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True).time_shift(power, 1.0, torch.tensor(0.4))
-    assert shifted(0.4, math.exp(power)) == pytest.approx(float(theirs))
-
-
 def test_perturbed_noise_is_seen_and_not_to_be_found() -> None:
     """sd-scripts' ip_noise_gamma: the model sees noise + gamma x another noise, and is to find the noise alone."""
     seen: list[torch.Tensor] = []
@@ -532,29 +429,6 @@ def test_perturbed_noise_is_seen_and_not_to_be_found() -> None:
     expected = DDPMScheduler(**CONFIG).add_noise(latents, noise + 0.1 * extra, timesteps)
     assert torch.allclose(seen[0], expected, atol=1e-6)
     assert torch.allclose(losses, (noise**2).mean(dim=(1, 2, 3)))
-
-
-def test_weights_of_flow_are_those_of_diffusers_and_of_ai_toolkits_table() -> None:
-    """compute_loss_weighting_for_sd3; ai-toolkit's bell is a table of 1,000 steps that is 1 on average."""
-    from diffusers.training_utils import compute_loss_weighting_for_sd3
-
-    steps = torch.arange(50.0, 1000.0, 50.0)
-    model = Scheduled("flow")
-    model.shift = lambda width, height: 1.0  # type: ignore[attr-defined]
-
-    def weights(kind: str) -> torch.Tensor | None:
-        return Flow(model, NoiseSection(flow_weighting=kind)).weights(steps)  # type: ignore[arg-type]
-
-    assert weights("none") is None
-    for kind in ("cosmap", "sigma_sqrt"):
-        assert torch.allclose(weights(kind), compute_loss_weighting_for_sd3(kind, steps / 1000))  # type: ignore[arg-type]
-    table = torch.exp(-2 * ((torch.arange(1000) - 500) / 1000) ** 2)
-    table = (table - table.min()) * 1000 / (table - table.min()).sum()
-    assert torch.allclose(weights("bell"), table[steps.long()], rtol=1e-3)  # type: ignore[arg-type]
-    ends = Flow(model, NoiseSection(flow_weighting="sigma_sqrt")).weights(torch.tensor([0.0]))  # type: ignore[arg-type]
-    assert ends == 1000
-    told = noise_metadata(model, NoiseSection(flow_weighting="bell"))  # type: ignore[arg-type]
-    assert (told["ss_weighting_scheme"], told["ss_flow_weighting"]) == ("bell", "bell")
 
 
 def test_images_of_the_class_count_what_they_are_told_to() -> None:

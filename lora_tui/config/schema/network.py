@@ -24,7 +24,7 @@ class NetworkSection(Section):
         N_(
             "LoRA adds two thin matrices to a layer; LoCon also adapts convolutions: more detail, a larger file. "
             "lora split cuts a DyLoRA to any of its ranks. LoHa and LoKr say more in a small file, OFT and BOFT only "
-            "turn what is there, (IA)^3 is tiny. diffusers reads LoRA and LoCon alone."
+            "turn what is there, (IA)^3 is tiny. diffusers reads the first three."
         ),
         labels=(
             ("lora", "LoRA"),

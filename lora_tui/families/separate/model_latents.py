@@ -25,12 +25,8 @@ class Latents:
     dtype: torch.dtype
     tiled: bool
     beneath: Beneath
+    vae: Any  # in float32 (of diffusers), at its ``place``; each family loads its own
     _parts: Any  # with ``places`` and ``files_of``
-
-    @property
-    def vae(self) -> Any:
-        """The VAE in float32 (of diffusers), at its ``place``; each family loads its own."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
