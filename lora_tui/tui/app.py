@@ -288,7 +288,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         self.take_keys()
         if not self.is_headless:
             terminal.on_ending_signals(self.leave)
-            terminal.on_waking(self)
+            terminal.on_sleeping_and_waking(self)
             self.set_interval(HANGUP_SECONDS, self._look_for_terminal)
             self.app_resume_signal.subscribe(self, lambda _app: self.repaint(), immediate=True)
         self.set_interval(RUNS_SECONDS, self.poll_runs)

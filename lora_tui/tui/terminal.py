@@ -94,26 +94,41 @@ def on_ending_signals(leave: Callable[[int], None]) -> None:
         signal.signal(number, received)
 
 
-def on_waking(app: Any) -> None:
-    """Take the terminal again in order when the process goes on after a stop from outside (``kill -STOP``).
+def on_sleeping_and_waking(app: Any) -> None:
+    """Leave the terminal in order before a stop (``SIGTSTP``), and take it again in order when the process goes on,
+    also after a stop that nothing could be done about (``kill -STOP``).
 
     Textual knows only the stop that it was asked for. After another it would read keys in two threads, and take
-    raw mode for what the terminal was like before the app.
+    raw mode for what the terminal was like before the app. Its handlers also write while the signal is handled:
+    when the signal comes while the app is handing over output, and a terminal that is closed sends ``SIGCONT`` at
+    such a time, they wait for ever for a lock that their own thread holds. These leave all work to the event loop.
     """
     import asyncio
 
     loop = asyncio.get_running_loop()
 
-    def woken(_number: int, _frame: object) -> None:
+    def sleep() -> None:
+        if app._driver is not None and not hung_up():
+            app._driver._sigtstp_application()
+
+    def wake() -> None:
         driver = app._driver
-        if driver is None or not getattr(driver, "_auto_restart", True):
+        if driver is None or not getattr(driver, "_auto_restart", True) or hung_up():
             return
         if not getattr(driver, "_must_signal_resume", False):
             driver.suspend_application_mode()
         driver.resume_application_mode()
-        loop.call_soon_threadsafe(app.repaint)
+        app.repaint()
 
-    signal.signal(signal.SIGCONT, woken)
+    def later(do: Callable[[], None]) -> Callable[[int, object], None]:
+        def received(_number: int, _frame: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the app is ending
+                loop.call_soon_threadsafe(do)
+
+        return received
+
+    signal.signal(signal.SIGTSTP, later(sleep))
+    signal.signal(signal.SIGCONT, later(wake))
 
 
 def end_if_stuck(status: int) -> None:

@@ -157,6 +157,27 @@ def test_sleeps_and_comes_back(terminal: Callable[..., Terminal], project: Path)
     assert t.flags() == CLEAN
 
 
+def test_being_woken_while_it_draws_does_not_hold_it(terminal: Callable[..., Terminal], project: Path) -> None:
+    """A signal can come while output is handed over: what answers it must not wait for the same lock."""
+    t = terminal().start([*LORA_TUI, str(project)])
+    t.wait_for("3 images")
+    pid = t.pid()
+    for screen in itertools.islice(itertools.cycle(["F2", "F5"]), 20):
+        t.send(screen)
+        for _signal in range(40):
+            os.kill(pid, signal.SIGCONT)
+
+    def pressed_and_shown() -> bool:
+        """Keys that came before it had taken the terminal again are lost, as they are for every program."""
+        t.send("F2")
+        return "0002.png" in t.screen()
+
+    until(pressed_and_shown, 15, every=0.2)
+    t.send("C-q")
+    assert t.status() == 0
+    assert t.flags() == CLEAN
+
+
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 def test_refuses_a_terminal_that_cannot_draw(terminal: Callable[..., Terminal], project: Path, term: str) -> None:
     t = terminal(TERM=term).start([*LORA_TUI, str(project)])
