@@ -43,8 +43,7 @@ _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
 def trained_parameters(config: Config) -> int:
     """Values that the run trains."""
-    shapes = (shape for layer in adapted_layers(config) for name, shape in layer.own().items() if name != "on_input")
-    return sum(math.prod(shape) for shape in shapes)
+    return sum(layer.values for layer in adapted_layers(config))
 
 
 def lora_bytes(config: Config, images: int = 0) -> int:
@@ -61,11 +60,13 @@ def lora_bytes(config: Config, images: int = 0) -> int:
 
 def adapted_layers(config: Config) -> Iterator[Adapted]:
     """The layers that are trained, with their ranks."""
+    network = config.network
     for target in _targets(config):
-        rank = layer_size(config.network, target).rank
+        rank = layer_size(network, target).rank
         kernel = target.kernel if target.convolution else None
-        form = config.network.form if config.network.type in LYCORIS else None
-        yield Adapted(target.part, target.path, rank, target.inputs, target.outputs, kernel, config.network.dora, form)
+        form = network.form if network.type in LYCORIS else None
+        sizes = network.decomposed
+        yield Adapted(target.part, target.path, rank, target.inputs, target.outputs, kernel, sizes, form)
 
 
 def _targets(config: Config) -> tuple[TargetModule, ...]:

@@ -299,6 +299,6 @@ def _work(config: Config) -> float:
     rounds = math.ceil(config.steps.gradient_accumulation / config.memory.processes)  # one batch each at a time
     pixels = sum(each) / len(each) * rounds
     checkpointing = 1.0 + (CHECKPOINTING_TIME - 1.0) * checkpointed_share(config.memory)
-    checkpointing *= DORA_TIME if config.network.dora else 1.0
+    checkpointing *= DORA_TIME if config.network.decomposed else 1.0
     learns = config.learning.text_encoder_share if config.network.text_encoder else 0.0
     return pixels * checkpointing * (1.0 + (TEXT_ENCODER_TIME - 1.0) * learns)

@@ -15,8 +15,9 @@ from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
 from lora_tui.families.quantized import full_weight
 from lora_tui.text import _, plain
+from lora_tui.weights.algebra import by_columns
 from lora_tui.weights.effects import CHILD, Effect
-from lora_tui.weights.reading import LoraLayer, OtherLayer, Place, by_columns, layers_by_name, read_lora
+from lora_tui.weights.reading import LoraLayer, OtherLayer, Place, layers_by_name, read_lora
 
 
 @dataclass

@@ -56,8 +56,42 @@ def lokr(tensors: Tensors) -> Tensor:
     return torch.kron(first.contiguous(), second.contiguous())
 
 
+def update(kind: str, tensors: Tensors) -> Tensor:
+    """What is added to a weight by LoHa, LoKr or a full difference, before alpha; its shape may be flat."""
+    if kind == "loha":
+        return loha(tensors)
+    return lokr(tensors) if kind == "lokr" else tensors["diff"].float()
+
+
 def _product(tensors: Tensors, name: str) -> Tensor:
     return tensors[f"{name}_a"].float() @ tensors[f"{name}_b"].float()
+
+
+def norms(weight: Tensor, *, columns: bool) -> Tensor:
+    """The sizes of a weight's columns, [1, inputs(, 1, 1)], or of its rows, [outputs, 1(, 1, 1)].
+
+    Never 0: the smallest step of float32 is added, as LyCORIS and ComfyUI do.
+    """
+    ones = [1] * (weight.dim() - 2)
+    if columns:
+        found = weight.float().transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *ones)
+    else:
+        found = weight.float().flatten(1).norm(dim=1).view(-1, 1, *ones)
+    return found + torch.finfo(torch.float32).eps
+
+
+def by_columns(sizes: Tensor) -> bool:
+    """Whether a DoRA's sizes are those of columns (ComfyUI, Forge, A1111), not of rows, as peft has them."""
+    return sizes.shape[0] == 1
+
+
+def size_factors(whole: Tensor, sizes: Tensor) -> Tensor:
+    """What brings the columns, or rows, of ``whole`` to a DoRA's ``sizes``; the norms count as constants.
+
+    Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", section 4.3 on what flows through the norms.
+    """
+    own = norms(whole.detach(), columns=by_columns(sizes))
+    return sizes.float().to(own.device).view(own.shape) / own
 
 
 def rotations(blocks: Tensor, constraint: float = 0.0) -> Tensor:

@@ -1,8 +1,8 @@
 """What an adapter of each kind does beside a layer of the base model, which itself stays as it is.
 
 The same code works while an adapter is trained and when its file is drawn with, so that both give the same image. A
-layer's own matrix is never needed as such: what turns or scales it (OFT, BOFT, (IA)^3) works on what the layer gives,
-so that packed and streamed layers serve as well.
+layer's own matrix is needed as such only for sizes of its columns (DoRA): what turns or scales it (OFT, BOFT, (IA)^3)
+works on what the layer gives, so that packed and streamed layers serve as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from lora_tui.families.quantized import full_weight
 from lora_tui.weights import algebra
+from lora_tui.weights.kinds import SCALAR, SIZES
 
 #: kind -> a tensor's name that no other kind has
 SIGNS = {
@@ -109,11 +111,15 @@ class Effect(nn.Module):
         return self._turned(layer, output, tensors)
 
     def _beside(self, layer: nn.Module, values: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
-        """What the weight gives that is added to the layer's."""
-        weight: Any = layer.weight
-        update = {"loha": algebra.loha, "lokr": algebra.lokr}.get(self.kind, lambda own: own["diff"].float())(tensors)
-        bias = tensors.get("diff_b")
-        return _layer(layer, values.to(update.dtype), update.reshape(_shape(layer, weight)) * self.scale, bias)
+        """What the weight gives that is added to the layer's; where it has sizes, with those that it then has."""
+        update = algebra.update(self.kind, tensors).reshape(_shape(layer)) * self.scale
+        if SCALAR in tensors:
+            update = update * tensors[SCALAR]
+        if SIZES in tensors:
+            weight = full_weight(layer)
+            whole = weight + update
+            update = whole * algebra.size_factors(whole, tensors[SIZES]) - weight
+        return _layer(layer, values.to(update.dtype), update, tensors.get("diff_b"))
 
     def _glora(self, layer: nn.Module, values: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         """W A + B: the layer without its bias on what A gives, and B's own (Chavan et al. 2023, "GLoRA")."""
@@ -150,11 +156,11 @@ def _rescale(tensors: Mapping[str, Tensor], rows: Tensor) -> Tensor | float:
     return 1.0 if factors is None else factors.float().reshape(-1, *[1] * (rows.dim() - 1))
 
 
-def _shape(layer: nn.Module, weight: Tensor) -> tuple[int, ...]:
+def _shape(layer: nn.Module) -> tuple[int, ...]:
     """Of the layer's weight, however it is kept."""
-    if isinstance(layer, nn.Conv2d):
-        return tuple(weight.shape)
     features: Any = layer
+    if isinstance(layer, nn.Conv2d):
+        return tuple(features.weight.shape)
     return int(features.out_features), int(features.in_features)
 
 

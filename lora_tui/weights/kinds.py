@@ -14,6 +14,9 @@ LYCORIS = ("loha", "lokr", "glora", "ia3", "oft", "boft", "full")
 """What LyCORIS calls them, but for OFT: ``diag-oft``."""
 RANKED = ("loha", "lokr", "glora")
 """Those with a rank, whose update is multiplied by alpha / rank."""
+SIZED = ("loha", "lokr")
+"""Those that may be decomposed as DoRA, and that may have a scalar of their own, which files hold multiplied in."""
+SCALAR, SIZES = "scalar", "dora_scale"
 _SCALED_OUTPUTS = ("to_k", "to_v", "add_k_proj", "add_v_proj", "k_proj", "v_proj")
 _SCALED_INPUTS = ("ff.net.2", "ff_context.net.2", "mlp.fc2")
 
@@ -27,6 +30,8 @@ class Form:
         both: of LoKr, whether the first of the two matrices is a product of two as well, where that is smaller.
         whole: of LoKr, whether neither is a product.
         tucker: whether wide convolutions of LoHa and LoKr have Tucker's form.
+        sizes: of LoHa and LoKr, whether the sizes of the whole weight's columns are trained, too (DoRA).
+        scalar: of LoHa and LoKr, whether what is added has a factor of its own that is trained.
     """
 
     kind: str
@@ -34,6 +39,8 @@ class Form:
     both: bool = False
     whole: bool = False
     tucker: bool = False
+    sizes: bool = False
+    scalar: bool = False
 
 
 def adapts(kind: str, path: str) -> bool:
@@ -48,7 +55,7 @@ def scales_inputs(path: str) -> bool:
 
 
 def tensor_shapes(form: Form, path: str, inputs: int, outputs: int, rank: int, *, kernel: int | None = None) -> Shapes:
-    """The tensors of one layer in a file, without the alpha.
+    """The tensors of one layer in a file, without the alpha; a scalar is no part of one.
 
     Args:
         kernel: side of a convolution's kernel; none for a linear layer.
@@ -60,10 +67,11 @@ def tensor_shapes(form: Form, path: str, inputs: int, outputs: int, rank: int, *
     sides = (kernel, kernel) if kernel else ()
     cells = kernel**2 if kernel else 1
     tucker = form.tucker and cells > 1
+    sizes: Shapes = {SIZES: (1, inputs, *((1, 1) if kernel else ()))} if form.sizes else {}
     if form.kind == "loha":
-        return _loha(inputs, outputs, rank, sides, cells, tucker)
+        return _loha(inputs, outputs, rank, sides, cells, tucker) | sizes
     if form.kind == "lokr":
-        return _lokr(form, inputs, outputs, rank, sides, cells, tucker)
+        return _lokr(form, inputs, outputs, rank, sides, cells, tucker) | sizes
     if form.kind == "glora":
         ones = (1, 1) if kernel else ()
         return {

@@ -20,16 +20,17 @@ from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.weights.algebra import by_columns, size_factors
 from lora_tui.weights.effects import kind_of
 from lora_tui.weights.fused import split
-from lora_tui.weights.kinds import RANKED, rank_of, scale_of
+from lora_tui.weights.kinds import RANKED, SIZED, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
 from lora_tui.weights.names.parts import kind_and_layer
 
 #: The tensors of a layer of another kind.
 _OTHER = re.compile(
     r"\.(hada_[wt]\d(?:_[ab])?|lokr_[wt]\d(?:_[ab])?|[ab][12]\.weight|on_input|oft_blocks|rescale|diff|diff_b|alpha"
-    r"|dora_scale|(?<!_)weight)\Z"
+    r"|dora_scale|scalar|(?<!_)weight)\Z"
 )
 #: Where diffusers keeps the settings of its adapters, as JSON.
 DIFFUSERS_KEY = "lora_adapter_metadata"
@@ -75,13 +76,7 @@ class LoraLayer:
     def factors(self, weight: Tensor) -> Tensor:
         """What a DoRA multiplies the columns (or rows) of the whole weight with; shaped to be, float32."""
         assert self.sizes is not None
-        whole = weight.float() + self.update().to(weight.device).view(weight.shape)
-        sizes = self.sizes.float().to(weight.device)
-        if by_columns(sizes):
-            norms = whole.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (whole.dim() - 2))
-        else:
-            norms = whole.flatten(1).norm(dim=1).view(-1, *[1] * (whole.dim() - 1))
-        return sizes.view(norms.shape) / (norms + torch.finfo(torch.float32).eps)
+        return size_factors(weight.float() + self.update().to(weight.device).view(weight.shape), self.sizes)
 
 
 @dataclass(frozen=True)
@@ -95,11 +90,6 @@ class OtherLayer:
     tensors: dict[str, Tensor]
     names: tuple[str, ...]
     scale: float = 1.0
-
-
-def by_columns(sizes: Tensor) -> bool:
-    """Whether a DoRA's sizes are those of columns (LyCORIS, ComfyUI), not of rows, as peft has them."""
-    return sizes.shape[0] == 1
 
 
 @dataclass(frozen=True)
@@ -154,7 +144,10 @@ def read_lora(path: Path) -> Stored:
 
 
 def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, OtherLayer]:
-    """The layers of other kinds among the tensors ``unread``; one with a DoRA's sizes is none."""
+    """The layers of other kinds among the tensors ``unread``; one with a DoRA's sizes is none unless it can have them.
+
+    A ``scalar`` that older LyCORIS kept beside the matrices is part of the scale.
+    """
     groups: dict[str, dict[str, str]] = {}
     for name in unread:
         if found := _OTHER.search(name):
@@ -163,13 +156,15 @@ def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, O
     for stem, names in groups.items():
         own = {inner: tensors[name] for inner, name in names.items()}
         kind = kind_of(own, {inner: tensor.dim() for inner, tensor in own.items()})
-        if not kind or "dora_scale" in own:
+        if not kind or ("dora_scale" in own and kind not in SIZED) or ("scalar" in own and kind not in RANKED):
             continue
-        alpha = own.get("alpha")
+        alpha, scalar = own.get("alpha"), float(own.pop("scalar", torch.ones(())))
         if kind in RANKED:
             own.pop("alpha", None)
             rank = rank_of(kind, {inner: tuple(tensor.shape) for inner, tensor in own.items()})
-            scale = scale_of(own, float(rank if alpha is None else alpha), rank)
+            scale = scale_of(own, float(rank if alpha is None else alpha), rank) * scalar
+            if "dora_scale" in own and own["dora_scale"].dim() < 2:
+                own["dora_scale"] = own["dora_scale"].reshape(-1, 1)
             layers[stem] = OtherLayer(kind, own, tuple(names.values()), scale)
         else:
             layers[stem] = OtherLayer(kind, own, tuple(names.values()))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from lycoris.functional.general import weight_decompose
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
@@ -18,14 +19,18 @@ from lora_tui.config.load import parse_config
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, NoiseSection
 from lora_tui.config.validate import check_config
 from lora_tui.families import open_model
-from lora_tui.families.protocol import Framing, latent_shape
+from lora_tui.families.protocol import Framing, TargetModule, latent_shape
 from lora_tui.sampling.lora import apply_lora
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.objectives.losses import loss_for
 from lora_tui.trainer.objectives.objective import objective_for
 from lora_tui.trainer.step import StepFunction
+from lora_tui.weights.algebra import loha, lokr
+from lora_tui.weights.effects import Effect
 from lora_tui.weights.header.loras import lora_info
 from lora_tui.weights.lora_file import file_tensors
+from lora_tui.weights.names.shapes import Adapted
+from lora_tui.weights.reading import read_lora
 
 CPU = torch.device("cpu")
 KINDS: dict[str, dict[str, Any]] = {
@@ -127,6 +132,100 @@ def test_nothing_is_added_before_the_first_update(bases: dict[str, Path]) -> Non
         network = NetworkSection(type=kind, text_encoder=False, **{"rank": 4, **settings})  # type: ignore[arg-type]
         _adapter, _losses, before = learning("sd3", bases["sd3"], network, 0)
         assert torch.allclose(before, plain, atol=1e-5), kind
+
+
+#: LoHa and LoKr with sizes of columns, a factor that is learned, or both.
+SIZED: dict[str, dict[str, Any]] = {
+    "loha sizes": {"type": "loha", "dora": True},
+    "loha factor": {"type": "loha", "scalar": True},
+    "lokr both": {"type": "lokr", "dora": True, "scalar": True, "factor": 2, "decompose_both": True, "rank": 1},
+    "lokr tucker": {"type": "lokr", "dora": True, "scalar": True, "factor": 2, "all_convolutions": True, "tucker": True,
+                    "conv_rank": 1},
+}  # fmt: skip
+
+
+class Wide(nn.Module):
+    """A linear layer and a wide convolution of 16 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.proj, self.conv = nn.Linear(16, 24), nn.Conv2d(16, 24, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        own: Tensor = self.conv(x)
+        return own + self.proj(x.movedim(1, -1)).movedim(-1, 1)
+
+
+WIDE = (
+    TargetModule("unet", "proj", 16, 24),
+    TargetModule("unet", "conv", 16, 24, convolution=True, kernel=3),
+)
+
+
+def attached(settings: dict[str, Any]) -> tuple[Wide, Any]:
+    network = NetworkSection(**{"rank": 2, "alpha": 3.0, **settings})
+    module = Wide().requires_grad_(False)
+    return module, attach(network, {"unet": module}, WIDE, seed=3, device=CPU)
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_sizes_and_factors_are_trained_and_what_the_file_says_is_what_was_trained(name: str, tmp_path: Path) -> None:
+    """By hand, as LyCORIS merges: (W + dW) with its columns brought to their sizes; then from the file."""
+    settings, x = SIZED[name], torch.randn(2, 16, 5, 4)
+    plain = Wide()(x)
+    module, adapter = attached(settings)
+    assert torch.allclose(module(x), plain, atol=1e-5), "nothing is added at first"
+    optimizer = torch.optim.AdamW(adapter.groups({"unet": 0.05}))
+    before = {key: tensor.detach().clone() for key, tensor in adapter.tensors().items()}
+    for _update in range(3):
+        optimizer.zero_grad()
+        (module(x) - 2 * plain.detach()).square().mean().backward()
+        optimizer.step()
+    assert not [key for key, tensor in adapter.tensors().items() if torch.equal(tensor, before[key])]
+    network = adapter.section
+    planned = (
+        Adapted("unet", t.path, network.size_of(t.kernel)[0], t.inputs, t.outputs,
+                t.kernel if t.convolution else None, form=network.form)
+        for t in WIDE
+    )  # fmt: skip
+    assert sum(layer.values for layer in planned) == sum(tensor.numel() for tensor in adapter.tensors().values())
+    live = module(x)
+    assert not torch.allclose(live, plain, atol=1e-2)
+    export, expected = adapter.export(), Wide()
+    for (_part, path), tensors in export.items():
+        assert "scalar" not in tensors, "files hold it multiplied in"
+        weight = expected.get_submodule(path).weight
+        update = (loha if settings["type"] == "loha" else lokr)(tensors).reshape(weight.shape)
+        whole = weight + update * adapter.effects["unet", path].scale
+        if settings.get("dora"):
+            whole = weight_decompose(whole, tensors["dora_scale"], wd_on_out=False)
+        with torch.no_grad():
+            weight.copy_(whole)
+    assert torch.allclose(live, expected(x), atol=1e-5)
+    path = tmp_path / "lora.safetensors"
+    save_file(file_tensors("sd15", export, dtype=torch.float32), path)
+    other = Wide()
+    for stem, layer in read_lora(path).others.items():
+        Effect(layer.kind, layer.tensors, scale=layer.scale).attach(
+            other.get_submodule(stem.removeprefix("lora_unet_"))
+        )
+    assert torch.allclose(live, other(x), atol=1e-5)
+    with adapter.at_strength(0):
+        assert torch.equal(module(x), plain)
+    arguments = adapter.metadata()["ss_network_args"]
+    assert arguments.get("use_scalar") == ("True" if settings.get("scalar") else None)
+    assert not NetworkSection(type="oft", dora=True).decomposed, "hidden where it has no meaning"
+    assert arguments.get("wd_on_output") == ("False" if settings.get("dora") else None)
+
+
+def test_a_factor_that_older_files_keep_beside_the_matrices_counts(tmp_path: Path) -> None:
+    _module, adapter = attached({"type": "loha"})
+    tensors = file_tensors("sd15", adapter.export(), dtype=torch.float32)
+    save_file({**tensors, "lora_unet_proj.scalar": torch.tensor(0.25)}, tmp_path / "old.safetensors")
+    found = read_lora(tmp_path / "old.safetensors").others
+    assert (found["lora_unet_proj"].scale, found["lora_unet_conv"].scale) == (1.5 * 0.25, 1.0)
+    assert "lora_unet_proj.scalar" in found["lora_unet_proj"].names
 
 
 def test_names_that_cannot_hold_it_are_refused_before_anything_loads(bases: dict[str, Path], tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "loha tucker": ("loha", LohaModule, {"use_tucker": True}),
     "lokr": ("lokr", LokrModule, {"factor": 4}),
     "lokr whole": ("lokr", LokrModule, {"full_matrix": True}),
+    "loha scalar": ("loha", LohaModule, {"use_scalar": True}),
+    "lokr scalar": ("lokr", LokrModule, {"use_scalar": True, "decompose_both": True}),
+    "loha columns": ("loha", LohaModule, {"weight_decompose": True, "wd_on_out": False, "use_scalar": True}),
+    "loha rows": ("loha", LohaModule, {"weight_decompose": True, "use_tucker": True}),
+    "lokr columns": ("lokr", LokrModule, {"weight_decompose": True, "wd_on_out": False, "factor": 4}),
+    "lokr rows": ("lokr", LokrModule, {"weight_decompose": True, "use_scalar": True}),
     "glora": ("glora", GLoRAModule, {}),
     "ia3": ("ia3", IA3Module, {}),
     "ia3 on input": ("ia3", IA3Module, {"train_on_input": True}),
@@ -44,7 +50,7 @@ def learned(name: str, layer: nn.Module) -> tuple[Any, dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * (0.2 if parameter.dim() else 2.0))
     return module, {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
 
 
@@ -65,7 +71,8 @@ def test_a_layer_gives_what_it_gives_with_lycoris(name: str, conv: bool) -> None
     assert kind_of(tensors, {key: tensor.dim() for key, tensor in tensors.items()}) == kind
     values = torch.randn(2, 48, 10, 8) if conv else torch.randn(2, 5, 48)
     if kind in ("loha", "lokr"):  # 4.1.3 multiplies by the scale twice when it merges
-        merged = layer.weight + module.get_weight(layer.weight.shape)  # type: ignore[operator]
+        merged = layer.weight + module.get_weight(layer.weight.shape) * module.scalar  # type: ignore[operator]
+        merged = module.apply_weight_decompose(merged) if module.wd else merged
     else:
         merged = module.get_merged_weight(multiplier=1)[0].reshape(layer.weight.shape).float()  # type: ignore[union-attr]
     whole = layer_of(conv)

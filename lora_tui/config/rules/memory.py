@@ -13,7 +13,7 @@ def packing(config: Config) -> Iterator[Finding]:
     """A base that may be packed in an emergency, but never will be."""
     if config.memory.when_full != "pack":
         return
-    if config.network.dora:
+    if config.network.decomposed:
         reason = _("The base is never packed in the middle of a run with DoRA, which reckons with its weights.")
     elif config.memory.base_weights != "full":
         reason = _("The base is packed from the start: when memory runs out, it is not packed again.")

@@ -58,22 +58,23 @@ def together(config: Config) -> Iterator[Finding]:
 def dora(config: Config) -> Iterator[Finding]:
     """What DoRA does not go with."""
     network = config.network
-    if not network.dora:
+    if not network.decomposed:
         return
     others = {
         "dropout": network.dropout > 0,
         "rank_dropout": network.rank_dropout > 0,
         "module_dropout": network.module_dropout > 0,
-        "max_norm": network.max_norm > 0,
+        "max_norm": network.max_norm > 0 and network.type not in LYCORIS,
     }
-    if config.saving.layout == "diffusers":
+    own = network.type not in LYCORIS  # what else is refused whatever its sizes, see kinds()
+    if own and config.saving.layout == "diffusers":
         yield warning(
             "saving.layout",
             _("diffusers leaves out the sizes of a DoRA: what it draws with the file is something else."),
             _("Set saving.layout to auto, or use the file in ComfyUI alone."),
             "saving.dora_dropped",
         )
-    if fuses(config.model.family, config.saving.layout):
+    if own and fuses(config.model.family, config.saving.layout):
         yield error(
             "saving.layout",
             _("kohya's names for {family} hold several layers in one, for which DoRA's sizes have no meaning.").format(

@@ -7,10 +7,14 @@ from typing import Literal
 from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
-from lora_tui.weights.kinds import LYCORIS, Form
+from lora_tui.weights.kinds import LYCORIS, SIZED, Form
 
 NetworkType = Literal["lora", "locon", "dylora", "loha", "lokr", "glora", "ia3", "oft", "boft", "full"]
 _PLAIN = Rule(lambda c: c.network.type in ("lora", "locon", "dylora"), N_("LoRA, LoCon or DyLoRA is trained"))
+_SIZED = Rule(lambda c: c.network.type in SIZED, N_("LoHa or LoKr is trained"))
+_DECOMPOSABLE = Rule(
+    lambda c: c.network.type in ("lora", "locon", "dylora", *SIZED), N_("LoRA, LoCon, DyLoRA, LoHa or LoKr is trained")
+)
 _DYLORA = Rule(lambda c: c.network.type == "dylora", N_("DyLoRA is trained"))
 _LOKR = Rule(lambda c: c.network.type == "lokr", N_("LoKr is trained"))
 
@@ -139,6 +143,17 @@ class NetworkSection(Section):
         ),
         peers=("use_tucker", "use_cp", "tucker"),
     )
+    scalar: bool = option(
+        False,
+        N_("learned factor"),
+        N_(
+            "Each layer begins with random matrices and a factor of 0 that is learned with them, instead of with one "
+            "matrix of zeros. The file holds the factor multiplied in, so that every reader of the type reads it."
+        ),
+        expert=True,
+        when=_SIZED,
+        peers=("use_scalar",),
+    )
     text_encoder: bool = option(
         True,
         N_("train text encoder"),
@@ -212,10 +227,11 @@ class NetworkSection(Section):
         N_("DoRA"),
         N_(
             "Also trains the size of each column of the weights, apart from their direction: closer to training the "
-            "whole model, about a third slower. ComfyUI, Forge and A1111 read it; diffusers leaves the sizes out."
+            "whole model, about a third slower. ComfyUI, Forge and A1111 read it; diffusers leaves the sizes out, and "
+            "LyCORIS' own loader looks for rows."
         ),
         expert=True,
-        when=_PLAIN,
+        when=_DECOMPOSABLE,
         peers=("dora_wd", "use_dora", "weight_decompose"),
     )
     layers: list[str] = option(
@@ -248,7 +264,16 @@ class NetworkSection(Section):
     @property
     def form(self) -> Form:
         """How the adapter is built, where it is one of LyCORIS'."""
-        return Form(self.type, self.factor, self.decompose_both, self.full_matrix, self.tucker)
+        sized = self.type in SIZED
+        return Form(
+            self.type, self.factor, self.decompose_both, self.full_matrix, self.tucker,
+            sizes=sized and self.dora, scalar=sized and self.scalar,
+        )  # fmt: skip
+
+    @property
+    def decomposed(self) -> bool:
+        """Whether the sizes of columns are trained, too (DoRA)."""
+        return self.dora and (self.type in SIZED or self.type not in LYCORIS)
 
     def size_of(self, kernel: int) -> tuple[int, float]:
         """Rank and alpha of a layer whose convolution is ``kernel`` cells wide; 1 for linear layers.

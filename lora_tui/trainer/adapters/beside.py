@@ -14,17 +14,21 @@ from torch import Tensor, nn
 from lora_tui.config.layers import layer_size
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
+from lora_tui.families.quantized import full_weight
 from lora_tui.keyed import keyed_seed
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.protocol import Place
 from lora_tui.trainer.memory.share import Share
+from lora_tui.weights.algebra import norms
 from lora_tui.weights.effects import Effect
-from lora_tui.weights.kinds import RANKED, scale_of, scales_inputs, tensor_shapes
+from lora_tui.weights.kinds import RANKED, SCALAR, SIZES, scale_of, scales_inputs, tensor_shapes
 
 #: Standard deviations of a normal start, as LyCORIS draws LoHa's; all others begin as in its modules, too.
 LOHA_STARTS = {"hada_w1_a": 0.1, "hada_w1_b": 1.0, "hada_w2_b": 1.0, "hada_t1": 0.1, "hada_t2": 0.1}
 #: Those that begin at 0, so that nothing is added before the first update.
 ZEROS = ("hada_w2_a", "lokr_w2", "lokr_w2_b", "a2.weight", "b2.weight", "weight", "oft_blocks", "diff")
+#: Into which LyCORIS multiplies a scalar: a layer has one of them.
+FIRST = ("hada_w1_a", "lokr_w1", "lokr_w1_a")
 
 
 @dataclass
@@ -71,7 +75,7 @@ class EffectAdapter:
     def export(self) -> dict[Place, dict[str, Tensor]]:
         return {
             place: {
-                **effect.tensors(),
+                **_multiplied_in(effect.tensors()),
                 **({"alpha": torch.tensor(self.alphas[place])} if place in self.alphas else {}),
             }
             for place, effect in self.effects.items()
@@ -106,7 +110,10 @@ class EffectAdapter:
         if section.type == "lokr":
             arguments |= {"factor": section.factor, "decompose_both": section.decompose_both or None,
                           "full_matrix": section.full_matrix or None}  # fmt: skip
+        if section.form.sizes:
+            arguments |= {"dora_wd": True, "wd_on_output": False}
         arguments |= {
+            "use_scalar": section.form.scalar or None,
             "use_tucker": section.tucker or None,
             "rank_dropout": section.rank_dropout or None,
             "module_dropout": section.module_dropout or None,
@@ -145,7 +152,10 @@ def attach(
                 section.form, target.path, target.inputs, target.outputs, size.rank,
                 kernel=target.kernel if target.convolution else None,
             )  # fmt: skip
-            tensors = _start(shapes, target.path, keyed_seed(seed, section.type, part, target.path), device)
+            own_seed = keyed_seed(seed, section.type, part, target.path)
+            tensors = _start(shapes, target.path, own_seed, device, scalar=section.form.scalar)
+            if section.form.sizes:
+                tensors[SIZES] = norms(full_weight(layers[target.path]).to(device), columns=True)
             ranked = section.type in RANKED
             effect = Effect(
                 section.type,
@@ -167,8 +177,22 @@ def attach(
     return adapter
 
 
-def _start(shapes: Mapping[str, tuple[int, ...]], path: str, seed: int, device: torch.device) -> dict[str, Tensor]:
-    """The tensors that an adapter begins with, drawn on the CPU."""
+def _multiplied_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``tensors`` as files hold them: a scalar is part of the first matrix."""
+    if SCALAR not in tensors:
+        return dict(tensors)
+    first = next(name for name in FIRST if name in tensors)
+    own = {name: tensor for name, tensor in tensors.items() if name != SCALAR}
+    return own | {first: tensors[first].detach() * tensors[SCALAR].detach()}
+
+
+def _start(
+    shapes: Mapping[str, tuple[int, ...]], path: str, seed: int, device: torch.device, *, scalar: bool = False
+) -> dict[str, Tensor]:
+    """The tensors that an adapter begins with, drawn on the CPU.
+
+    With a ``scalar`` that is 0, so that everything else is random.
+    """
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}
     for name, shape in shapes.items():
@@ -178,7 +202,11 @@ def _start(shapes: Mapping[str, tuple[int, ...]], path: str, seed: int, device: 
         start = torch.zeros(shape)
         if name in LOHA_STARTS:
             start.normal_(std=LOHA_STARTS[name], generator=generator)
-        elif name not in ZEROS:
+        elif scalar and name == "hada_w2_a":
+            start.normal_(std=0.1, generator=generator)
+        elif name not in ZEROS or (scalar and name.startswith("lokr_")):
             nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
         found[name] = start.to(device)
+    if scalar:
+        found[SCALAR] = torch.zeros(1, device=device)
     return found

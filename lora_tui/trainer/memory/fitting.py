@@ -43,5 +43,5 @@ def scene_of(model: Model, config: Config, device: torch.device) -> Scene:
         blocks=len(found) if elsewhere else 0,
         parts_move=elsewhere,
         encodes=not config.memory.cache_latents,
-        may_pack=config.memory.when_full == "pack" and not config.network.dora,
+        may_pack=config.memory.when_full == "pack" and not config.network.decomposed,
     )

@@ -204,7 +204,7 @@ class Ladder:
 
     def _remedy(self) -> str:
         memory, ways = self.config.memory, []
-        if memory.when_full != "pack" and self.policy.weights == "full" and not self.config.network.dora:
+        if memory.when_full != "pack" and self.policy.weights == "full" and not self.config.network.decomposed:
             ways.append(_("set memory.base_weights to fp8 or memory.when_full to pack"))
         if memory.base_weights in ("fp8", "int8"):
             ways.append(_("set memory.base_weights to nf4"))

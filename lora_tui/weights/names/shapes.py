@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,6 +41,12 @@ class Adapted:
             "lora_up.weight": (self.outputs, self.rank, *ones),
         }
         return found | ({"dora_scale": (1, self.inputs, *ones)} if self.sizes else {})
+
+    @property
+    def values(self) -> int:
+        """How many numbers of it are trained."""
+        own = sum(math.prod(shape) for name, shape in self.own().items() if name != "on_input")
+        return own + (1 if self.form is not None and self.form.scalar else 0)
 
     @property
     def has_alpha(self) -> bool:
