@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.bench.folders import INDEX_VERSION, write_folder
-from lora_tui.families.flux.checks import LAYOUT
+from lora_tui.families.flux.checks import ENCODER_L
 from lora_tui.families.flux.facts import DEV
 from lora_tui.families.flux.shape import Shape
 
@@ -28,7 +28,6 @@ MICRO = replace(
     vae_channels=(32, 32, 32, 32),
 )
 """Its widths and depths."""
-CLIP_L = LAYOUT["clip_l"].encoder
 INDEX = {
     "_class_name": "FluxPipeline",
     "_diffusers_version": INDEX_VERSION,
@@ -52,7 +51,7 @@ def write_flux_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half:
         folder,
         lambda: _parts_in_half(shape) if half else _parts(shape),
         seed=seed,
-        clips=(CLIP_L,),
+        clips=(ENCODER_L,),
         t5_tokenizer="tokenizer_2",
         schedule={"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True},
         index=INDEX,
@@ -77,6 +76,6 @@ def _parts(shape: Shape) -> dict[str, Any]:
     return {
         "transformer": FluxTransformer2DModel.from_config(shape.transformer_config()),
         "vae": AutoencoderKL.from_config(shape.vae_config()),
-        "text_encoder": CLIPTextModel(CLIPTextConfig(**shape.clip.config(CLIP_L.activation))),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**shape.clip.config(ENCODER_L.activation))),
         "text_encoder_2": T5EncoderModel(T5Config(**shape.t5.config())),
     }

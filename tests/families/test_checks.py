@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from model_headers import (
@@ -26,6 +28,8 @@ from model_headers import (
 
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, check_vae
+from lora_tui.families.separate.kinds import Kind
+from lora_tui.families.separate.places import Part, check_part, part_flaws
 
 
 @pytest.fixture
@@ -196,3 +200,27 @@ def test_the_trainer_says_the_same_before_it_loads(folder, tmp_path):
         check_vae("sd15", lone)
     expected = [*(refused(copy).message for copy in broken.values()), caught.value.message]
     assert result.stdout.splitlines() == expected
+
+
+def test_a_text_encoder_whose_tokenizer_is_not_shipped_needs_it_beside_it(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Reader(Kind):
+        signs: ClassVar[tuple[str, ...]] = ("model.layers.0.weight",)
+
+    layout = {"reader": Part(Reader(), "Reader", "text_encoder", ("text.",), "tokenizer", needs_tokenizer=True)}
+    alone, model = tmp_path / "reader.safetensors", tmp_path / "model"
+    write_safetensors(alone, {"model.layers.0.weight": (1,)})
+    (model / "text_encoder").mkdir(parents=True)
+    (model / "text_encoder" / "config.json").write_text("{}")
+    shutil.copyfile(alone, model / "text_encoder" / "model.safetensors")
+    places = (alone, model, model / "text_encoder")
+    for named in places:
+        flaws = part_flaws(layout, tmp_path / "base", {"reader": str(named)})
+        assert [(part, flaw.code) for part, flaw in flaws] == [("reader", "model.tokenizer")]
+    for home in (tmp_path, model):
+        (home / "tokenizer").mkdir()
+    for named in places:
+        assert part_flaws(layout, tmp_path / "base", {"reader": str(named)}) == []
+    write_safetensors(tmp_path / "other.safetensors", {"model.norm.weight": (1,)})
+    with pytest.raises(UserError, match="Reader"):
+        check_part(layout, "reader", tmp_path / "other.safetensors")

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import T5Config, T5EncoderModel
 
 from lora_tui.bench.flux_model import MICRO
-from lora_tui.families.separate.model import load_t5
+from lora_tui.families.separate.model_text import load_t5
 from lora_tui.families.separate.places import Place
 
 SHAPE = MICRO.t5

@@ -12,8 +12,7 @@ from lora_tui.config.rules.optimizer import has_gpu
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for, told_prediction
-from lora_tui.families.flux.facts import DEV
-from lora_tui.families.flux.shape import shape_of
+from lora_tui.families.flux.facts import FACTS as FLUX
 from lora_tui.families.hub import local, on_hub
 from lora_tui.text import _, count, plain
 
@@ -93,7 +92,7 @@ def tokens(config: Config) -> Iterator[Finding]:
 def _is_schnell(base: str) -> bool:
     """Whether the model knows no strength of guidance; of one that is elsewhere, whether its name says so."""
     path: Path | None = local(base)
-    return "schnell" in base.lower() if path is None else not shape_of(path, DEV).guidance
+    return "schnell" in base.lower() if path is None else not FLUX.shape_of(path).guidance
 
 
 def device(config: Config) -> Iterator[Finding]:

@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lora_tui.families.flux.counting import step_bytes, transformer_parameters
-from lora_tui.families.flux.shape import Shape, shape_of
+from lora_tui.families.flux.shape import Shape, shape_of_folder, shape_of_tensors
 from lora_tui.families.flux.targets import CLIP, transformer_targets
 from lora_tui.families.protocol import TargetModule
+from lora_tui.families.separate.facts import SeparateFacts
 from lora_tui.families.separate.shapes import t5_parameters, vae_parameters
 from lora_tui.families.unet.counting import text_parameters
-from lora_tui.families.unet.targets import text_targets
+from lora_tui.families.unet.shape import TextShape
 
 DEV = Shape()
-TEXT_TOKENS = 512
-"""Tokens of T5 that dev attends to; schnell learned with 256."""
 
 
-@dataclass(frozen=True)
-class FluxFacts:
-    """See :class:`lora_tui.families.protocol.Facts`."""
+class FluxFacts(SeparateFacts[Shape]):
+    """See :class:`lora_tui.families.separate.facts.SeparateFacts`."""
 
-    name: str = "flux"
-    title: str = "FLUX.1"
-    resolution: int = 1024
-    size_multiple: int = 16
-    latent_factor: int = 8
-    latent_channels: int = 16
-    denoiser: str = "transformer"
-    separate: tuple[str, ...] = ("clip_l", "t5xxl", "vae")
-    text_layer: int = 1
-    implementation: str = "https://github.com/black-forest-labs/flux"
-    full: Shape = DEV
+    def shape_of_folder(self, folder: Path) -> Shape:
+        return shape_of_folder(folder, self.full)
 
-    def versions(self, prediction: str) -> tuple[str, str]:
-        return "flux1", "flux-1-dev"
+    def shape_of_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> Shape:
+        return shape_of_tensors(shapes, self.full)
 
-    def targets(
-        self, base: str | Path = "", *, text_encoder: bool = True, convolutions: bool = False
-    ) -> tuple[TargetModule, ...]:
-        shape = shape_of(base, self.full)
-        found = tuple(transformer_targets(shape))
-        return (*found, *text_targets(CLIP, shape.clip)) if text_encoder else found
+    def layers(self, shape: Shape) -> Iterable[TargetModule]:
+        return transformer_targets(shape)
 
-    def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
-        shape = shape_of(base, self.full)
-        return t5_tokens * shape.text_width + (0 if text_encoder else shape.pooled_width)
+    def learners(self, shape: Shape) -> Mapping[str, TextShape]:
+        return {CLIP: shape.clip}
 
-    def part_parameters(self, base: str | Path = "") -> dict[str, int]:
-        shape = shape_of(base, self.full)
+    def sizes(self, shape: Shape) -> dict[str, int]:
         return {
             "transformer": transformer_parameters(shape),
             "text_encoder": text_parameters(shape.clip),
@@ -57,24 +40,21 @@ class FluxFacts:
             "vae": vae_parameters(shape.vae_channels, shape.latent_channels),
         }
 
-    def activation_bytes(
-        self,
-        width: int,
-        height: int,
-        batch: int,
-        *,
-        bytes_per_value: int,
-        checkpointing: bool,
-        text_encoder: bool = False,
-        convolutions: bool = False,
-        t5_tokens: int = TEXT_TOKENS,
-        base: str | Path = "",
+    def values(self, shape: Shape, tokens: int, *, text_encoder: bool) -> int:
+        return tokens * shape.text_width + (0 if text_encoder else shape.pooled_width)
+
+    def kept(
+        self, shape: Shape, pixels: tuple[int, int], positions: int, bytes_per_value: int, *, checkpointing: bool
     ) -> int:
-        shape = shape_of(base, self.full)
-        kept = step_bytes(shape, (width, height), t5_tokens, bytes_per_value, checkpointing=checkpointing)
-        if text_encoder:
-            kept += shape.clip.layers * shape.clip.positions * shape.clip.width * 26 * bytes_per_value
-        return int(kept * batch)
+        return step_bytes(shape, pixels, positions, bytes_per_value, checkpointing=checkpointing)
 
 
-FACTS = FluxFacts()
+FACTS = FluxFacts(
+    name="flux",
+    title="FLUX.1",
+    full=DEV,
+    separate=("clip_l", "t5xxl", "vae"),
+    implementation="https://github.com/black-forest-labs/flux",
+    published=("flux1", "flux-1-dev"),
+    text_layer=1,
+)

@@ -11,15 +11,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lora_tui.errors import UserError
-from lora_tui.families.separate.places import bare_shapes
 from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
 from lora_tui.families.unet.shape import TextShape
-from lora_tui.places import exists, expand
 
 FEED = 4
 """Width of the feed-forward layers, in widths of the model."""
@@ -96,23 +92,6 @@ class Shape:
 SD35_LARGE = Shape()
 SD35_MEDIUM = replace(SD35_LARGE, blocks=24, heads=24, dual=13, positions=384)
 SD3_MEDIUM = replace(SD35_LARGE, blocks=24, heads=24, norms=False)
-
-
-def shape_of(base: str | Path, full: Shape) -> Shape:
-    """The shape of the model at ``base``; ``full`` where nothing can be read (a hub name, say)."""
-    path = expand(base) if str(base) else None
-    if path is None or not exists(path):
-        return full
-    return _shape_of(str(path), path.stat().st_mtime_ns, full)
-
-
-@lru_cache(maxsize=32)
-def _shape_of(path: str, _stamp: int, full: Shape) -> Shape:
-    place = Path(path)
-    try:
-        return shape_of_folder(place, full) if place.is_dir() else shape_of_tensors(bare_shapes(place), full)
-    except (UserError, OSError, ValueError, KeyError, TypeError, IndexError):
-        return full
 
 
 def shape_of_folder(folder: Path, full: Shape) -> Shape:

@@ -1,140 +1,227 @@
-"""Loading text encoders and a VAE from folders or single files, each by itself, on the CPU."""
+"""A model whose text encoders and VAE may lie in files of their own, in torch; families derive from it.
+
+It owns the parts: loads them when they are first used, puts them where they work, forgets them. A family says what a
+text becomes for its network, how a prediction is asked for, and by how much noise levels are shifted.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from transformers import CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
-from lora_tui.errors import UserError
-from lora_tui.families.loading import module_of_file, module_of_folder, write_configs
-from lora_tui.families.parts import DIFFUSERS_STEM, deciding_files, is_weight, weights_of
-from lora_tui.families.separate.places import Layout, Part, Place, encoder_at, header_shapes
-from lora_tui.families.separate.shapes import t5_shape, vae_config
-from lora_tui.families.state_dicts import load_exactly, read_tensors, scaled
-from lora_tui.families.unet.model_text import encoder_class, encoder_of_file
-from lora_tui.families.unet.particulars import TOKENIZER
-from lora_tui.families.unet.shape import vae_channels
-from lora_tui.places import is_folder
-from lora_tui.text import _
-
-T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
+from lora_tui.config.schema import CaptionSection
+from lora_tui.families.packed import network_of
+from lora_tui.families.parted import Parted, checkpoint_text_encoder, frozen
+from lora_tui.families.protocol import Framing, Releasable, Storage, TargetModule, TextPart
+from lora_tui.families.recomputed import compute_again
+from lora_tui.families.separate.model_parts import Parts
+from lora_tui.families.separate.model_text import TextEncoder
+from lora_tui.families.source import Source
+from lora_tui.families.state_dicts import identity, weights_id
+from lora_tui.families.stored import put, streamed_in
+from lora_tui.families.unet.model_text import inner
 
 
-def load_clip(part: Part, place: Place, dtype: torch.dtype) -> nn.Module:
-    """CLIP as transformers has it, with its projection where the family reads the projected vector.
+class SeparateModel(Parted):
+    """The parts of one base model on ``device`` in ``dtype``; the VAE always works in float32.
 
-    Raises:
-        UserError: a tensor is missing, or one is of another shape, or the file is torn.
+    See :class:`lora_tui.families.protocol.Model`, also for what is not told here.
+
+    Attributes:
+        blocks: the lists of blocks of its transformer, in the order of the forward pass.
+        measuring: the text encoder that cuts a caption first.
+        limit_setting: the setting that says how many of its tokens are read.
+        encoders: its text encoders, by the settings that name them.
     """
-    if place.is_folder:
-        module: nn.Module = module_of_folder(encoder_class(part.encoder), place.path, pickles=False, dtype=dtype)
-        return module
-    encoder = encoder_at(part, place)
-    shape = encoder.shape_of(header_shapes(place.path))
-    found: Any = encoder_of_file(encoder, shape, {}, in_dtype(place, torch.float32), str(place.path))
-    return found.to(dtype)
 
+    prediction = "flow"
+    embeds_guidance = False
+    masks_text = False
+    blocks: tuple[str, ...] = ("transformer_blocks",)
+    measuring = "t5xxl"
+    limit_setting = "captions.t5_tokens"
 
-def load_t5(place: Place, dtype: torch.dtype) -> T5EncoderModel:
-    """T5's encoder.
+    def __init__(
+        self, parts: Parts[Any], captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.facts = parts.checks.facts
+        self.device = device
+        self.dtype = dtype
+        self.storage = Storage()
+        self.encoders: dict[str, TextEncoder] = parts.encoders()
+        self.text_parts = tuple(self._text_parts())
+        self._parts = parts
+        self._tokens: int = captions.t5_tokens
+        self._vae_kind = parts.vae()
+        self._transformer: Any = None
+        self._encoders: dict[str, Any] = {}
+        self._vae: Any = None
 
-    Raises:
-        UserError: as :func:`load_clip`.
-    """
-    if place.is_folder:
-        return module_of_folder(T5EncoderModel, place.path, pickles=False, dtype=dtype)
-    shape = t5_shape(header_shapes(place.path), place.prefix)
-    module = T5EncoderModel(T5Config(**shape.config())).to(dtype)
-    tensors = {name.removeprefix(place.prefix): tensor for name, tensor in in_dtype(place, dtype).items()}
-    words = tensors.get("shared.weight", tensors.get("encoder.embed_tokens.weight"))
-    tensors |= {name: words for name in ("shared.weight", "encoder.embed_tokens.weight") if words is not None}
-    load_exactly(module, tensors, optional_prefix="model.", place=f"{place.path}: T5-XXL")
-    return module
+    def _text_parts(self) -> Iterable[TextPart]:
+        """The encoders that learn together, and those that never do."""
+        for learns in (True, False):
+            tokens = [name for encoder in self.encoders.values() if encoder.learns is learns for name in encoder.tokens]
+            if tokens:
+                yield TextPart(tuple(tokens), learns=learns)
 
+    # -- the family's own ----------------------------------------------------------------------------------------
 
-def load_vae(place: Place, *, scale: float, shift: float) -> AutoencoderKL:
-    """The VAE in float32; ``scale`` and ``shift`` hold for a single file, which does not tell them.
+    def prepared(self, network: Any) -> Any:
+        """The transformer as it is used, once it is put where it works."""
+        return network
 
-    Raises:
-        UserError: as :func:`load_clip`.
-    """
-    if place.is_folder:
-        return module_of_folder(AutoencoderKL, place.path, pickles=False, torch_dtype=torch.float32)
-    tensors = {name.removeprefix(place.prefix): t for name, t in in_dtype(place, torch.float32).items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    config = vae_config(vae_channels(shapes), shapes["decoder.conv_in.weight"][1], scale=scale, shift=shift)
-    with tempfile.TemporaryDirectory(prefix="lora-tui-") as holder:
-        write_configs(Path(holder), vae=config)
-        return module_of_file(
-            AutoencoderKL, tensors, Path(holder), "vae", str(place.path), list, torch_dtype=torch.float32
+    def text_words(self, part: TextPart) -> str:
+        """What decides the embeddings of ``part`` besides weights and precision; begins with a space."""
+        return ""
+
+    def encode_text(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The conditioning from those of the :meth:`tokenize`'d entries that are there; see :meth:`states`."""
+        raise NotImplementedError
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: dict[str, Tensor]) -> Tensor:
+        raise NotImplementedError
+
+    def shift(self, width: int, height: int) -> float:
+        raise NotImplementedError
+
+    def picture_conditioning(self, framings: Sequence[Framing], *, guidance: float | None = None) -> dict[str, Tensor]:
+        return {}
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> Source:
+        return self._parts.source
+
+    @property
+    def transformer(self) -> Any:
+        if self._transformer is None:
+            layers = {target.path for target in self.targets(text_encoder=False)}
+            original = self.beneath.original("transformer", self._parts.original(self.dtype))
+            network = network_of(original, self.storage.weights, layers, self.device)
+            blocks = [block for name in self.blocks for block in getattr(network, name)]
+            self._transformer = self.prepared(put(network, self.storage, self.device, layers=layers, blocks=blocks))
+        return self._transformer
+
+    def encoder(self, name: str) -> Any:
+        """The text encoder ``name``, as transformers has it."""
+        if name not in self._encoders:
+            kind = self.encoders[name]
+            module = frozen(kind.load(kind.precision(self.dtype)))
+            if kind.learns:
+                module = self.beneath.into(kind.part.folder, module)
+            self._encoders[name] = self.placed("text_encoders" if kind.learns else "frozen_text", module)
+        return self._encoders[name]
+
+    @property
+    def vae(self) -> Any:
+        if self._vae is None:
+            self._vae = self.placed("vae", frozen(self._vae_kind.load()))
+        return self._vae
+
+    @property
+    def _learners(self) -> list[str]:
+        return [name for name, encoder in self.encoders.items() if encoder.learns]
+
+    def adapted_modules(self, *, text_encoder: bool) -> dict[str, nn.Module]:
+        modules: dict[str, nn.Module] = {self.facts.denoiser: self.transformer}
+        if text_encoder:
+            modules |= {self.encoders[name].part.folder: inner(self.encoder(name)) for name in self._learners}
+        return modules
+
+    def targets(self, *, text_encoder: bool, convolutions: bool = False) -> tuple[TargetModule, ...]:
+        return self.facts.targets(self.source.path, text_encoder=text_encoder)
+
+    def weight_files(self) -> tuple[Path, ...]:
+        return self._parts.files()
+
+    def enable_checkpointing(self, *, text_encoder: bool, share: float = 1.0) -> None:
+        compute_again(self.transformer, share, streamed_in(self.transformer))
+        for name in self._learners if text_encoder else ():
+            checkpoint_text_encoder(self.encoder(name))
+
+    def loaded(self) -> list[nn.Module]:
+        encoders = [self._encoders[name] for name in self.encoders if name in self._encoders]
+        return [part for part in (self._transformer, *encoders, self._vae) if part is not None]
+
+    def release(self, *parts: Releasable) -> None:
+        if "vae" in parts:
+            self._vae = None
+        for name, encoder in self.encoders.items():
+            if "text_encoders" in parts or ("frozen_text" in parts and not encoder.learns):
+                self._encoders.pop(name, None)
+        if "network" in parts:
+            self._transformer = None
+        self.empty_cache()
+
+    # -- text ----------------------------------------------------------------------------------------------------
+
+    def token_count(self, text: str) -> int:
+        """Tokens of the encoder that cuts a caption at the setting; CLIP's 75 only give what is added to its states."""
+        return len(self.encoders[self.measuring].rows([text])[0])
+
+    @property
+    def token_limit(self) -> tuple[int, str]:
+        return self._tokens - self.encoders[self.measuring].adds, self.limit_setting
+
+    def text_length(self, texts: Iterable[str]) -> int:
+        """In tokens: those that are set, or, where padding is not attended to, those of the longest text."""
+        if not self.masks_text:
+            return self._tokens
+        longest = max((self.token_count(text) for text in texts), default=0)
+        return min(longest + self.encoders[self.measuring].adds, self._tokens)
+
+    def tokenize(self, texts: Sequence[str], length: int) -> dict[str, Tensor]:
+        """The entries of every encoder, with ``length`` tokens of the one that measures."""
+        found: dict[str, Tensor] = {}
+        for encoder in self.encoders.values():
+            found |= encoder.tokenize(texts, length)
+        return found
+
+    def ids_at(self, name: str, tokens: Mapping[str, Tensor]) -> Tensor:
+        """The ids of the encoder ``name``, where it works."""
+        return tokens[self.encoders[name].tokens[0]].to(self.encoder(name).place, non_blocking=True)
+
+    def states(self, name: str, ids: Tensor, **options: Any) -> Any:
+        """What the encoder ``name`` makes of ``ids``; gradients flow where it can be trained."""
+        with nullcontext() if self.encoders[name].learns else torch.no_grad():
+            return self.encoder(name)(ids, **options)
+
+    def text_identity(self, part: TextPart) -> str:
+        found = [self._encoder_identity(name) for name in self.encoders if self.encoders[name].learns is part.learns]
+        return f"{' '.join(found)} {self.dtype}{self.text_words(part)}"
+
+    def _encoder_identity(self, name: str) -> str:
+        """What tells the weights of a text encoder apart; it is loaded if need be."""
+        files = (*self._parts.files_of(name), *self.beneath.files)
+        parts = [self.facts.name, str(self.dtype), self._parts.places[name].prefix, *self.beneath.words]
+        load = partial(self.encoder, name)
+        return identity(name, files, parts, lambda: weights_id(load()))
+
+    # -- images --------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor, noise: Tensor) -> Tensor:
+        vae = self.vae
+        pixels, noise = (one.to(vae.place, torch.float32, non_blocking=True) for one in (pixels, noise))
+        return self._vae_kind.encode(vae, pixels, noise).to(self.device)
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        vae = self.vae
+        return self._vae_kind.decode(vae, latents.to(vae.place, torch.float32), tiled=self.tiled)
+
+    def latent_identity(self) -> str:
+        parts = [self.facts.name, self._parts.places["vae"].prefix]
+        return identity(
+            "vae", self._parts.files_of("vae"), parts, lambda: f"{weights_id(self.vae)}{self._vae_kind.words(self.vae)}"
         )
 
-
-def clip_tokenizer(part: Part, place: Place) -> CLIPTokenizer:
-    """CLIP's tokenizer: that of the model which the encoder at ``place`` belongs to, or the published one."""
-    own = _beside(place, part.encoder.tokenizer)
-    if own is not None:
-        return CLIPTokenizer.from_pretrained(own, local_files_only=True)
-    return CLIPTokenizer.from_pretrained(TOKENIZER, local_files_only=True, pad_token=part.encoder.pad)
-
-
-def t5_tokenizer(place: Place, name: str, known: int) -> T5Tokenizer:
-    """T5's tokenizer, likewise; ``known`` is the vocabulary of an encoder that lies in a folder.
-
-    Raises:
-        UserError: it has words that the encoder does not know.
-    """
-    own = _beside(place, name)
-    tokenizer = T5Tokenizer.from_pretrained(own or T5_TOKENIZER, local_files_only=True)
-    if not place.is_folder:
-        known = t5_shape(header_shapes(place.path), place.prefix).vocabulary
-    if len(tokenizer) > known:
-        raise UserError(
-            _("the tokenizer has {words} entries, the text encoder only {known}.").format(
-                words=len(tokenizer), known=known
-            ),
-            place=str(own or T5_TOKENIZER),
-            remedy=_("Use the tokenizer that belongs to this model."),
-            code="model.tokenizer",
-        )
-    return tokenizer
-
-
-def files_of(layout: Layout, places: Mapping[str, Place]) -> tuple[Path, ...]:
-    """The files with the weights of every part."""
-    found: list[Path] = []
-    for name, place in places.items():
-        if place.is_folder:
-            stem = layout[name].stem if name in layout else DIFFUSERS_STEM
-            found += weights_of(place.path.parent, place.path.name, stem).files
-        elif place.path not in found:
-            found.append(place.path)
-    return tuple(found)
-
-
-def part_files(layout: Layout, places: Mapping[str, Place], part: str) -> tuple[Path, ...]:
-    """The files that decide what ``part`` is: weights, and the configuration of a folder."""
-    place = places[part]
-    if not place.is_folder:
-        return (place.path,)
-    stem = layout[part].stem if part in layout else DIFFUSERS_STEM
-    return deciding_files(place.path.parent, place.path.name, stem)
-
-
-def in_dtype(place: Place, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The weights at ``place`` under their names in the file, in ``dtype``; numbers with a factor multiplied by it."""
-    tensors = read_tensors(place.path, prefix=place.prefix)
-    return {name: scaled(tensors, name, dtype) for name in tensors if is_weight(name)}
-
-
-def _beside(place: Place, name: str) -> Path | None:
-    """The folder of a tokenizer that lies in the same model as the encoder it belongs to, or beside its file."""
-    folder = place.path.parent / name
-    return folder if is_folder(folder) else None
+    def scheduler_config(self) -> Mapping[str, Any]:
+        return dict(self._parts.schedule)

@@ -1,4 +1,4 @@
-"""Reading a transformer from a single file in its makers' layout, whatever its weights are stored as."""
+"""Reading parts from single files, a transformer in its makers' layout, whatever their weights are stored as."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from lora_tui.errors import UserError
 from lora_tui.families.parts import incomplete, is_weight
-from lora_tui.families.separate.places import bare
-from lora_tui.families.state_dicts import scaled
+from lora_tui.families.separate.places import Place, bare
+from lora_tui.families.state_dicts import read_tensors, scaled
 from lora_tui.text import _, plain
+from lora_tui.weights.names.original import Original
 
 #: Gives the tensors of diffusers that an original one holds, by its name; a KeyError where the network has none such.
 Converter = Callable[[str, Tensor], Iterable[tuple[str, Tensor]]]
@@ -50,6 +51,26 @@ def transformer_of_file(
         )
     module.load_state_dict(found, assign=True)
     return module
+
+
+def in_dtype(place: Place, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights at ``place`` under their names in the file, in ``dtype``; numbers with a factor multiplied by it."""
+    tensors = read_tensors(place.path, prefix=place.prefix)
+    return {name: scaled(tensors, name, dtype) for name in tensors if is_weight(name)}
+
+
+def pieces(original: Original, path: str, kind: str, tensor: Tensor, width: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of diffusers in ``tensor``: the ``weight`` or ``bias`` of the ``original`` layer at ``path``.
+
+    ``width`` is that of the hidden states.
+
+    Raises:
+        KeyError: such a transformer has no such layer.
+    """
+    for piece in original.layer_of(path):
+        stop = None if piece.stop is None else piece.stop * width
+        whole = piece.start == 0 and stop is None
+        yield f"{piece.path}.{kind}", tensor if whole else tensor[piece.start * width : stop]
 
 
 def _converted(path: Path, convert: Converter, dtype: torch.dtype, prefix: str) -> Iterator[tuple[str, Tensor]]:

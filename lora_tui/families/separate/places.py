@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from lora_tui.errors import UserError
 from lora_tui.families.parts import (
     DIFFUSERS_STEM,
-    TRANSFORMERS_STEM,
+    deciding_files,
     need,
     refuse_packed,
     tensors_of,
     weights_of,
 )
-from lora_tui.families.separate.shapes import t5_shape
+from lora_tui.families.separate.kinds import Kind
 from lora_tui.families.source import Source
-from lora_tui.families.unet.encoders import Encoder
-from lora_tui.families.unet.shape import vae_channels
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import TensorInfo, read_header
@@ -32,16 +30,8 @@ from lora_tui.weights.header.models import identify_model
 
 T = TypeVar("T")
 
-LATENT_CHANNELS = 16
-"""Of the VAEs of all families whose parts lie in separate files."""
 #: What files for ComfyUI put before the names of the transformer.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
-#: kind of a part -> tensors, any of which tells that it is there
-_SIGNS = {
-    "clip": ("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"),
-    "t5": ("encoder.block.0.layer.0.SelfAttention.q.weight",),
-    "vae": ("decoder.conv_in.weight",),
-}
 
 
 @dataclass(frozen=True)
@@ -53,24 +43,16 @@ class Part:
         title: what it is called on the screen.
         folder: its folder in diffusers' layout.
         inside: what its tensors begin with where it lies in one file with others; the usual beginning first.
-        encoder: of CLIP, what is read of it.
+        tokenizer: the folder of the tokenizer that a text encoder has in diffusers' layout.
+        needs_tokenizer: whether that folder must lie beside it, because none is shipped with the program.
     """
 
-    kind: Literal["clip", "t5", "vae"]
+    kind: Kind
     title: str
     folder: str
     inside: tuple[str, ...]
-    encoder: Encoder = field(default_factory=lambda: Encoder(prefix=""))
-
-    @property
-    def stem(self) -> str:
-        """What its weights are called in its folder."""
-        return DIFFUSERS_STEM if self.kind == "vae" else TRANSFORMERS_STEM
-
-    @property
-    def signs(self) -> tuple[str, ...]:
-        """Tensors, any of which tells that it is there, after what all begin with."""
-        return _SIGNS[self.kind]
+    tokenizer: str = ""
+    needs_tokenizer: bool = False
 
 
 #: A family's parts by the settings that name them.
@@ -109,6 +91,8 @@ def find_places(layout: Layout, source: Source, named: Mapping[str, str]) -> dic
             found[part] = named_place(layout, part, expand(named[part]))
         elif part not in found:
             raise lacking(layout, part)
+        if layout[part].needs_tokenizer:
+            need_tokenizer(layout, part, found[part])
     return found
 
 
@@ -125,7 +109,7 @@ def parts_inside(layout: Layout, path: Path) -> dict[str, str]:
         name: prefix
         for name, part in layout.items()
         for prefix in reversed(part.inside)
-        if any(prefix + sign in names for sign in part.signs)
+        if any(prefix + sign in names for sign in part.kind.signs)
     }
 
 
@@ -163,7 +147,7 @@ def named_place(layout: Layout, name: str, path: Path) -> Place:
         )
     names = read_header(path).tensors
     for prefix in ("", *part.inside):
-        if any(prefix + sign in names for sign in part.signs):
+        if any(prefix + sign in names for sign in part.kind.signs):
             return Place(path, prefix)
     raise UserError(
         _("{name} holds no {part}.").format(name=plain(path.name), part=part.title),
@@ -180,36 +164,44 @@ def check_part(layout: Layout, name: str, path: Path) -> None:
         UserError: what is missing or wrong.
     """
     part, place = layout[name], named_place(layout, name, path)
+    if part.needs_tokenizer:
+        need_tokenizer(layout, name, place)
     if place.is_folder:
-        tensors_of(weights_of(place.path.parent, place.path.name, part.stem), place.path.parent)
-        if part.kind == "vae":
-            config = told_by_configs(place.path, lambda: json.loads((place.path / "config.json").read_bytes()))
-            _check_latents(config.get("latent_channels", LATENT_CHANNELS), place.path)
+        tensors_of(weights_of(place.path.parent, place.path.name, part.kind.stem), place.path.parent)
+        config = told_by_configs(place.path, lambda: dict(json.loads((place.path / "config.json").read_bytes())))
+        part.kind.check_config(config, place.path)
         return
     tensors = read_header(place.path).tensors
     refuse_packed(tensors, str(path))
-    shapes = {one: info.shape for one, info in tensors.items()}
     try:
-        if part.kind == "clip":
-            encoder_at(part, place).shape_of(shapes)
-        elif part.kind == "t5":
-            t5_shape(shapes, place.prefix)
-        else:
-            vae_channels(shapes, place.prefix)
-            _check_latents(shapes[place.prefix + "decoder.conv_in.weight"][1], path)
+        part.kind.check_shapes({one: info.shape for one, info in tensors.items()}, place.prefix, path)
     except (KeyError, IndexError, ValueError) as error:
         raise part_missing(part.title, str(error.args[0]), path) from None
 
 
-def _check_latents(channels: int, path: Path) -> None:
-    if channels != LATENT_CHANNELS:
+def tokenizer_beside(part: Part, place: Place) -> Path | None:
+    """The tokenizer of a text encoder, in the same model as its folder, or beside its file; none if none is there."""
+    folder = place.path.parent / part.tokenizer
+    return folder if part.tokenizer and is_folder(folder) else None
+
+
+def need_tokenizer(layout: Layout, name: str, place: Place) -> None:
+    """Refuse a text encoder at ``place`` whose tokenizer is not there.
+
+    Raises:
+        UserError: where to put it.
+    """
+    part = layout[name]
+    if tokenizer_beside(part, place) is None:
         raise UserError(
-            _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
-                name=plain(path.name), channels=plain(str(channels), limit=20), wanted=LATENT_CHANNELS
+            _("{part} has no tokenizer: there is no folder {folder}.").format(
+                part=part.title, folder=plain(str(place.path.parent / part.tokenizer))
             ),
-            place=str(path),
-            remedy=_("Choose the VAE that the model was published with (ae.safetensors for FLUX.1)."),
-            code="model.vae_family",
+            place=f"model.{name}",
+            remedy=_(
+                "Put the folder {folder} of the published model there, or name the folder of a whole model."
+            ).format(folder=part.tokenizer),
+            code="model.tokenizer",
         )
 
 
@@ -249,6 +241,8 @@ def part_flaws(layout: Layout, base: Path, named: Mapping[str, str]) -> list[tup
                 check_part(layout, part, expand(named[part]))
             elif part not in inside:
                 raise lacking(layout, part)
+            elif layout[part].needs_tokenizer:
+                need_tokenizer(layout, part, Place(base if is_file(base) else base / layout[part].folder))
         except UserError as flaw:
             found.append((part, flaw))
     return found
@@ -258,13 +252,7 @@ def width_flaw(layout: Layout, name: str, path: Path, wanted: int) -> UserError 
     """What is wrong with a text encoder at ``path`` for a transformer that reads features ``wanted`` wide."""
     part, place = layout[name], named_place(layout, name, path)
     try:
-        if place.is_folder:
-            config = json.loads((place.path / "config.json").read_bytes())
-            width = int(config["d_model" if part.kind == "t5" else "hidden_size"])
-        elif part.kind == "t5":
-            width = t5_shape(header_shapes(place.path), place.prefix).width
-        else:
-            width = encoder_at(part, place).shape_of(header_shapes(place.path)).width
+        width = width_at(part, place)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # said already, or nothing to be told by
     if width == wanted:
@@ -277,6 +265,17 @@ def width_flaw(layout: Layout, name: str, path: Path, wanted: int) -> UserError 
         remedy=_("Choose the file that the model was published with."),
         code="model.part",
     )
+
+
+def width_at(part: Part, place: Place) -> int:
+    """How wide the features are that the text encoder at ``place`` gives.
+
+    Raises:
+        UserError, OSError, ValueError, KeyError, TypeError: that cannot be told.
+    """
+    if place.is_folder:
+        return part.kind.width_told(json.loads((place.path / "config.json").read_bytes()))
+    return part.kind.width(header_shapes(place.path), place.prefix)
 
 
 def check_kind(source: Source, family: str, title: str) -> None:
@@ -309,7 +308,7 @@ def check_folder(layout: Layout, folder: Path, *, own_vae: bool) -> None:
     Raises:
         UserError: a file is missing, or torn.
     """
-    stems = {"transformer": DIFFUSERS_STEM, **{part.folder: part.stem for part in layout.values()}}
+    stems = {"transformer": DIFFUSERS_STEM, **{part.folder: part.kind.stem for part in layout.values()}}
     need(folder, *(f"{part}/config.json" for part in stems))
     for part, stem in stems.items():
         if own_vae or part != "vae":
@@ -354,6 +353,24 @@ def bare_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {bare(name): shape for name, shape in header_shapes(path).items()}
 
 
-def encoder_at(part: Part, place: Place) -> Encoder:
-    """CLIP as a single file holds it at ``place``."""
-    return replace(part.encoder, prefix=place.prefix)
+def files_of(layout: Layout, places: Mapping[str, Place]) -> tuple[Path, ...]:
+    """The files with the weights of every part."""
+    found: list[Path] = []
+    for name, place in places.items():
+        if place.is_folder:
+            found += weights_of(place.path.parent, place.path.name, _stem(layout, name)).files
+        elif place.path not in found:
+            found.append(place.path)
+    return tuple(found)
+
+
+def part_files(layout: Layout, places: Mapping[str, Place], part: str) -> tuple[Path, ...]:
+    """The files that decide what ``part`` is: weights, and the configuration of a folder."""
+    place = places[part]
+    if not place.is_folder:
+        return (place.path,)
+    return deciding_files(place.path.parent, place.path.name, _stem(layout, part))
+
+
+def _stem(layout: Layout, name: str) -> str:
+    return layout[name].kind.stem if name in layout else DIFFUSERS_STEM

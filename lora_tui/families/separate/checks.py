@@ -1,0 +1,94 @@
+"""What a base model with separate parts must be, from configuration files and headers. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from lora_tui.errors import UserError
+from lora_tui.families.parts import need_tensors
+from lora_tui.families.separate import places
+from lora_tui.families.separate.facts import S, SeparateFacts
+from lora_tui.families.separate.places import Layout
+from lora_tui.families.source import Source
+from lora_tui.places import expand
+from lora_tui.text import _
+from lora_tui.weights.header.format import read_header
+
+
+@dataclass(frozen=True)
+class Checks(Generic[S]):
+    """The checks of one family: what :mod:`lora_tui.families` asks its module ``checks`` for.
+
+    Attributes:
+        layout: the parts beside the transformer, by the settings that name them.
+        names: the names of all tensors of a transformer in its makers' layout.
+        channels: what the transformer takes of a latent, and what it should take.
+        remedy: what to choose in place of a model that takes more, marked for translation.
+        widths: how wide the features of each text encoder must be, where the transformer says so.
+    """
+
+    facts: SeparateFacts[S]
+    layout: Layout
+    names: Callable[[S], Iterable[str]]
+    channels: Callable[[S], tuple[int, int]]
+    remedy: str
+    widths: Callable[[S], Mapping[str, int]] = lambda _shape: {}
+
+    def check_model(self, source: Source, *, own_vae: bool = True, prediction: str = "auto") -> None:
+        """Refuse a base model whose transformer could not be trained, and a folder with gaps.
+
+        The encoders and the VAE of a single file are looked at by
+        :func:`lora_tui.families.separate.places.check_part`.
+
+        Raises:
+            UserError: it is of another family, an inpainting or control model, packed in a way that is not read here,
+                incomplete or damaged.
+        """
+        places.check_kind(source, self.facts.name, self.facts.title)
+        if source.kind == "folder":
+            places.check_folder(self.layout, source.path, own_vae=own_vae)
+            shape = places.told_by_configs(source.path, lambda: self.facts.shape_of_folder(source.path))
+        else:
+            shape = self._shape_of_file(source.path)
+        channels, wanted = self.channels(shape)
+        if channels != wanted:
+            raise UserError(
+                _("it takes {channels} channels, not {wanted}: an inpainting or control model.").format(
+                    channels=channels, wanted=wanted
+                ),
+                place=str(source.path),
+                remedy=_(self.remedy),
+                code="model.inpainting",
+            )
+
+    def check_vae(self, path: Path, *, allow_pickle: bool = False) -> None:
+        """Refuse a separate VAE that is none of the family's.
+
+        Raises:
+            UserError: what is missing or wrong.
+        """
+        places.check_part(self.layout, "vae", path)
+
+    def part_flaws(self, base: Path, named: Mapping[str, str]) -> list[tuple[str, UserError]]:
+        """See :func:`lora_tui.families.part_flaws`."""
+        found = places.part_flaws(self.layout, base, named)
+        wrong = {part for part, _flaw in found}
+        for part, width in self.widths(self.facts.shape_of(base)).items():
+            if named.get(part) and part not in wrong:
+                flaw = places.width_flaw(self.layout, part, expand(named[part]), width)
+                found += [(part, flaw)] if flaw else []
+        return found
+
+    def _shape_of_file(self, path: Path) -> S:
+        tensors = read_header(path).tensors
+        places.refuse_other_layouts(tensors, path)
+        shapes = {places.bare(name): info.shape for name, info in tensors.items()}
+        try:
+            shape = self.facts.shape_of_tensors(shapes)
+        except (KeyError, IndexError, ValueError) as error:
+            raise places.part_missing(self.facts.title, str(error.args[0]), path) from None
+        need_tensors(self.names(shape), shapes, str(path))
+        return shape

@@ -1,0 +1,137 @@
+"""What lies beside a transformer, kind by kind: how headers and configuration files tell it. Knows no torch.
+
+A family whose text encoder or VAE is of another kind adds a class here, or in its own package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lora_tui.errors import UserError
+from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM
+from lora_tui.families.separate.shapes import t5_of_config, t5_shape
+from lora_tui.families.unet.encoders import Encoder
+from lora_tui.families.unet.shape import vae_channels
+from lora_tui.text import _, plain
+
+#: Names of tensors in a file -> their shapes.
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of part.
+
+    Attributes:
+        stem: what its weights are called in its folder.
+        signs: tensors, any of which tells that it is there, after what all of its names begin with.
+    """
+
+    stem: ClassVar[str] = TRANSFORMERS_STEM
+    signs: ClassVar[tuple[str, ...]] = ()
+
+    def check_shapes(self, shapes: Shapes, prefix: str, path: Path) -> None:
+        """Refuse a file at ``path`` in which a part of this kind, whose names begin with ``prefix``, is another.
+
+        Raises:
+            UserError: what is wrong.
+            KeyError, IndexError, ValueError: of the tensor that is missing, by name.
+        """
+        self.width(shapes, prefix)
+
+    def check_config(self, config: Mapping[str, Any], path: Path) -> None:
+        """Refuse the folder ``path`` whose configuration says another thing than this kind.
+
+        Raises:
+            UserError: what is wrong.
+        """
+
+    def width(self, shapes: Shapes, prefix: str) -> int:
+        """How wide the features are that a text encoder in a file gives; 0 of what gives none.
+
+        Raises:
+            KeyError, IndexError, ValueError: as :meth:`check_shapes`.
+        """
+        return 0
+
+    def width_told(self, config: Mapping[str, Any]) -> int:
+        """The same of one in a folder with this ``config.json``.
+
+        Raises:
+            KeyError, ValueError, TypeError: it says something else.
+        """
+        return 0
+
+
+@dataclass(frozen=True)
+class Clip(Kind):
+    """CLIP's text encoder; ``encoder`` says what is read of it."""
+
+    signs: ClassVar[tuple[str, ...]] = (
+        "text_model.embeddings.token_embedding.weight",
+        "embeddings.token_embedding.weight",
+    )
+    encoder: Encoder = field(default_factory=lambda: Encoder(prefix=""))
+
+    def at(self, prefix: str) -> Encoder:
+        """As a single file holds it, whose names begin with ``prefix``."""
+        return replace(self.encoder, prefix=prefix)
+
+    def width(self, shapes: Shapes, prefix: str) -> int:
+        return self.at(prefix).shape_of(shapes).width
+
+    def width_told(self, config: Mapping[str, Any]) -> int:
+        return int(config["hidden_size"])
+
+
+@dataclass(frozen=True)
+class T5(Kind):
+    """T5's encoder."""
+
+    signs: ClassVar[tuple[str, ...]] = ("encoder.block.0.layer.0.SelfAttention.q.weight",)
+
+    def width(self, shapes: Shapes, prefix: str) -> int:
+        return t5_shape(shapes, prefix).width
+
+    def width_told(self, config: Mapping[str, Any]) -> int:
+        return t5_of_config(config).width
+
+
+@dataclass(frozen=True)
+class KlVae(Kind):
+    """diffusers' ``AutoencoderKL`` with ``channels`` of latents, without convolutions around them.
+
+    A single file does not tell how its latents are trained: as ``(latents - shift) * scale``.
+    """
+
+    stem: ClassVar[str] = DIFFUSERS_STEM
+    signs: ClassVar[tuple[str, ...]] = ("decoder.conv_in.weight",)
+    scale: float = 1.0
+    shift: float = 0.0
+    channels: int = 16
+
+    def check_shapes(self, shapes: Shapes, prefix: str, path: Path) -> None:
+        vae_channels(shapes, prefix)
+        self._check_channels(shapes[prefix + "decoder.conv_in.weight"][1], path)
+
+    def check_config(self, config: Mapping[str, Any], path: Path) -> None:
+        self._check_channels(config.get("latent_channels", self.channels), path)
+
+    def _check_channels(self, channels: Any, path: Path) -> None:
+        if channels != self.channels:
+            raise wrong_vae(channels, self.channels, path)
+
+
+def wrong_vae(channels: Any, wanted: int, path: Path) -> UserError:
+    """The error for a VAE whose latents have other ``channels`` than those that are ``wanted``."""
+    return UserError(
+        _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
+            name=plain(path.name), channels=plain(str(channels), limit=20), wanted=wanted
+        ),
+        place=str(path),
+        remedy=_("Choose the VAE that the model was published with (ae.safetensors for FLUX.1)."),
+        code="model.vae_family",
+    )
