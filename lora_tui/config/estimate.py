@@ -73,7 +73,7 @@ def _targets(config: Config) -> tuple[TargetModule, ...]:
     """The layers that are trained."""
     network = config.network
     found = facts_for(config.model.family).targets(
-        config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
+        config.model.base, text_encoder=config.trains_text, convolutions=network.convolutions
     )
     return trained(network, found)
 
@@ -138,7 +138,7 @@ def _weights(config: Config) -> int:
     facts = facts_for(config.model.family)
     parts = facts.part_parameters(config.model.base)
     gone = {"vae"} if config.memory.cache_latents else set()
-    targets = facts.targets(config.model.base, text_encoder=config.network.text_encoder)
+    targets = facts.targets(config.model.base, text_encoder=config.trains_text)
     learning = {target.part for target in targets}
     gone |= {part for part in parts if part.startswith("text_encoder") and part not in learning}
     sizes = {part: FULL_BYTES if part == "vae" else VALUE_BYTES[config.memory.precision] for part in parts}
@@ -194,7 +194,7 @@ def _kept(config: Config, data: DataPlan, *, checkpointing: bool) -> int:
                 min(batch_size, shown),
                 bytes_per_value=VALUE_BYTES[config.memory.precision],
                 checkpointing=checkpointing,
-                text_encoder=config.network.text_encoder,
+                text_encoder=config.trains_text,
                 convolutions=config.network.convolutions,
                 t5_tokens=tokens,
                 base=config.model.base,
@@ -220,7 +220,7 @@ def _cached_latents(config: Config, data: DataPlan) -> int:
 def caption_bytes(config: Config, tokens: int) -> int:
     """Bytes of the embeddings that are kept of a caption of so many tokens of T5, where the model has one."""
     values = facts_for(config.model.family).text_values(
-        config.model.base, t5_tokens=tokens, text_encoder=config.network.text_encoder
+        config.model.base, t5_tokens=tokens, text_encoder=config.trains_text
     )
     return values * VALUE_BYTES[config.memory.precision]
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from lora_tui.config.family import family_of, sample_settings, with_family
 from lora_tui.config.presets import Preset, apply_preset, list_presets
 from lora_tui.config.schema import Config, DatasetEntry, SamplePrompt
+from lora_tui.config.schema.groups import TOLD_GUIDANCE
 from lora_tui.families import facts_for
 
 if TYPE_CHECKING:
     from lora_tui.project import Project
 
-#: Families whose models take the strength of guidance as a number and read no second prompt.
-WITHOUT_NEGATIVE = ("flux",)
 NEGATIVE = "lowres, worst quality, low quality, blurry, watermark"
 # What is drawn to see a trigger word at work, without words that any one subject would contradict.
 _CONCRETE = ("{trigger}, simple background", "{trigger}, outdoors, day")
@@ -65,7 +64,7 @@ def _of_project(config: Config, project: Project) -> Config:
         side = facts_for(config.model.family).resolution
         sampler, guidance = sample_settings(config.model.family)
         usual = SamplePrompt(
-            negative="" if config.model.family in WITHOUT_NEGATIVE else NEGATIVE,
+            negative="" if config.model.family in TOLD_GUIDANCE else NEGATIVE,
             width=side, height=side, sampler=sampler, guidance=guidance,
         )  # fmt: skip
         prompts = _GENERAL if project.kind == "general" else _CONCRETE

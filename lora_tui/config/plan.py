@@ -300,5 +300,5 @@ def _work(config: Config) -> float:
     pixels = sum(each) / len(each) * rounds
     checkpointing = 1.0 + (CHECKPOINTING_TIME - 1.0) * checkpointed_share(config.memory)
     checkpointing *= DORA_TIME if config.network.decomposed else 1.0
-    learns = config.learning.text_encoder_share if config.network.text_encoder else 0.0
+    learns = config.learning.text_encoder_share if config.trains_text else 0.0
     return pixels * checkpointing * (1.0 + (TEXT_ENCODER_TIME - 1.0) * learns)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.config.schema import Config
+from lora_tui.config.schema.groups import TOLD_GUIDANCE
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -112,7 +113,7 @@ def with_prompts(config: Config, path: Path, *, instead: bool = False) -> Config
 
 def is_told(config: Config) -> bool:
     """Whether the strength of guidance is told to the network, as FLUX.1 dev takes it."""
-    return config.model.family == "flux"
+    return config.model.family in TOLD_GUIDANCE
 
 
 def _side(text: str) -> int:

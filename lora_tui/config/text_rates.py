@@ -25,7 +25,7 @@ def text_updates(learning: LearningSection, total: int) -> int:
 
 def text_rates_of(config: Config) -> tuple[float, ...]:
     """The rates of the text encoders that are trained, in their order."""
-    if not config.network.text_encoder:
+    if not config.trains_text:
         return ()
     parts = dict.fromkeys(target.part for target in facts_for(config.model.family).targets(config.model.base))
     return tuple(text_rate(config.learning, part) for part in parts if part.startswith("text_encoder"))

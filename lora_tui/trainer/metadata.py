@@ -16,6 +16,7 @@ from lora_tui import __version__
 from lora_tui.caches.contents import sha256_of
 from lora_tui.config.loras import read_loras
 from lora_tui.config.schema import Config
+from lora_tui.config.schema.groups import TWO_TEXTS
 from lora_tui.config.text_rates import SECOND, text_rate, text_updates
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.dataset.origin import in_one_line, origins_of
@@ -170,17 +171,17 @@ class RunMetadata:
     def _text_rates(self) -> float | list[float] | None:
         """One rate, or those of both encoders where they differ, as sd-scripts lists them."""
         config, learning = self._made_of.config, self._made_of.config.learning
-        if not config.network.text_encoder:
+        if not config.trains_text:
             return None
         second = text_rate(learning, SECOND)
-        listed = config.model.family in ("sdxl", "sd3") and second != learning.text_encoder_lr
+        listed = config.model.family in TWO_TEXTS and second != learning.text_encoder_lr
         return [learning.text_encoder_lr, second] if listed else learning.text_encoder_lr
 
     def _text_stop(self) -> int | None:
         """The last update in which the text encoders learn, where that is not the last of all."""
         config, total = self._made_of.config, self._made_of.plan.total_steps
         updates = text_updates(config.learning, total)
-        return updates if config.network.text_encoder and updates < total else None
+        return updates if config.trains_text and updates < total else None
 
     def _model(self) -> dict[str, Any]:
         config, facts = self._made_of.config, self._made_of.facts

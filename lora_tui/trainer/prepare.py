@@ -185,7 +185,7 @@ def encode_texts(session: Session, data: Data, model: Model, length: int) -> Tex
     Raises:
         StopRun: a stop was asked for.
     """
-    learns = session.config.network.text_encoder
+    learns = session.config.trains_text
     if learns and all(part.learns for part in model.text_parts):
         return None
     phase, store = session.phase("caching", _("text embeddings")), TensorStore(text_store())

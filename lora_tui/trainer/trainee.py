@@ -158,7 +158,7 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     Raises:
         UserError: the base model cannot be loaded, or a library that the settings need is not installed.
     """
-    ladder, text_encoder = session.ladder, session.config.network.text_encoder
+    ladder, text_encoder = session.ladder, session.config.trains_text
 
     def checkpoint(policy: Policy) -> None:
         model.enable_checkpointing(text_encoder=text_encoder, share=policy.checkpointed)
@@ -190,7 +190,7 @@ def _tell_left_out(session: Session, model: Model, modules: Mapping[str, nn.Modu
 
 def _build(session: Session, model: Model) -> Trainee:
     config = session.config
-    learning, text_encoder = config.learning, config.network.text_encoder
+    learning, text_encoder = config.learning, config.trains_text
     modules = model.adapted_modules(text_encoder=text_encoder)
     if getattr(modules[model.facts.denoiser], "packed_from", "") == "not_kept":
         session.warn(

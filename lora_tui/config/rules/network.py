@@ -196,7 +196,7 @@ def layers(config: Config) -> Iterator[Finding]:
         yield error("network.layers", problem.message, problem.remedy, problem.code)
         return
     targets = facts_for(config.model.family).targets(
-        config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
+        config.model.base, text_encoder=config.trains_text, convolutions=network.convolutions
     )
     yield from _lists(config, rules, targets)
     for rule in rules:
@@ -229,7 +229,7 @@ def ranks(config: Config) -> Iterator[Finding]:
     if network.type in LYCORIS and network.type != "glora":
         return  # a rank is not a number of directions there
     targets = facts_for(config.model.family).targets(
-        config.model.base, text_encoder=network.text_encoder, convolutions=network.convolutions
+        config.model.base, text_encoder=config.trains_text, convolutions=network.convolutions
     )
     for target in trained(network, targets):
         rank, most = layer_size(network, target).rank, min(target.inputs * target.kernel**2, target.outputs)

@@ -40,7 +40,7 @@ def network(config: Config) -> Iterator[Finding]:
 def learning(config: Config) -> Iterator[Finding]:
     """Learning rates that train nothing, or burn."""
     unet, texts = config.learning.unet_lr, text_rates_of(config)
-    trains_text, text = config.network.text_encoder, max(texts, default=0.0)
+    trains_text, text = config.trains_text, max(texts, default=0.0)
     yield from _text_encoders(config)
     if unet == 0 and not (trains_text and text > 0):
         yield error(
@@ -87,7 +87,7 @@ def _text_encoders(config: Config) -> Iterator[Finding]:
             "learning.negative_rate",
         )
     stops = learning.text_encoder_steps > 0 or learning.text_encoder_share < 1
-    if stops and config.network.text_encoder and learning.unet_lr == 0:
+    if stops and config.trains_text and learning.unet_lr == 0:
         yield error(
             "learning.text_encoder_steps" if learning.text_encoder_steps else "learning.text_encoder_share",
             _("Only the text encoder is trained: once it stops, nothing would be."),

@@ -1,7 +1,8 @@
 """The configuration of a run: every setting, declared once. Knows no torch, no screen and no file."""
 
-from lora_tui.config.schema.captions import MASKED, CaptionSection
+from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
+from lora_tui.config.schema.groups import MASKED
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,

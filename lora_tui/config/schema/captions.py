@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.groups import MASKED, UNETS, WITH_T5
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Section
 from lora_tui.text.translate import N_
-
-MASKED = ("flux",)
-"""Families that can leave out what fills a caption up."""
 
 
 class CaptionSection(Section):
@@ -121,7 +119,7 @@ class CaptionSection(Section):
             "are meant need a backslash. Holds for sample prompts, too."
         ),
         expert=True,
-        families=("sd15", "sd2", "sdxl"),
+        families=UNETS,
         peers=("weighted_captions",),
     )
     keep_separator: str = option(
@@ -180,7 +178,7 @@ class CaptionSection(Section):
         N_("Captions longer than this many tokens are cut, and a warning says how many. Costs little."),
         unit="tokens",
         expert=True,
-        families=("sd15", "sd2", "sdxl"),
+        families=UNETS,
         peers=("max_token_length",),
     )
     t5_tokens: Literal[128, 256, 512] = option(
@@ -192,7 +190,7 @@ class CaptionSection(Section):
         ),
         unit="tokens",
         expert=True,
-        families=("flux", "sd3"),
+        families=WITH_T5,
         peers=("t5xxl_max_token_length",),
     )
     t5_mask: bool = option(

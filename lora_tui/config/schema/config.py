@@ -6,6 +6,7 @@ from typing import Any
 
 from lora_tui.config.option import option
 from lora_tui.config.schema.captions import CaptionSection
+from lora_tui.config.schema.groups import FROZEN_TEXT, LEARNS_TEXT
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
@@ -21,8 +22,6 @@ from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 
 SCHEMA_VERSION = 1
-WITH_T5 = ("flux", "sd3")
-"""Families with an encoder that is never trained."""
 
 
 class Config(Section):
@@ -57,8 +56,13 @@ class Config(Section):
 
     @property
     def keeps_text(self) -> bool:
-        """Whether embeddings of captions are kept: of all text encoders, or of T5, which never learns."""
-        return not self.network.text_encoder or self.model.family in WITH_T5
+        """Whether embeddings of captions are kept: of all text encoders, or of one that never learns."""
+        return not self.trains_text or self.model.family in FROZEN_TEXT
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether adapters are trained on text encoders; the setting holds where the family has one that learns."""
+        return self.network.text_encoder and self.model.family in LEARNS_TEXT
 
 
 def as_plain(config: Config) -> dict[str, Any]:

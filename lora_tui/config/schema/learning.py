@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.groups import LEARNS_TEXT, TWO_TEXTS
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Schedule, Section
 from lora_tui.text.translate import N_
 
@@ -30,7 +31,8 @@ class LearningSection(Section):
         N_("Step size for the text encoder, usually a tenth to a half of the other."),
         ge=0,
         le=10,
-        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        families=LEARNS_TEXT,
+        when=Rule(lambda c: c.trains_text, N_("the text encoder is trained")),
         peers=("text_encoder_lr",),
     )
     text_encoder_2_lr: float = option(
@@ -40,8 +42,8 @@ class LearningSection(Section):
         ge=-1,
         le=10,
         expert=True,
-        families=("sdxl", "sd3"),
-        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        families=TWO_TEXTS,
+        when=Rule(lambda c: c.trains_text, N_("the text encoder is trained")),
         peers=("text_encoder_lr2", "learning_rate_te2"),
     )
     text_encoder_steps: int = option(
@@ -52,7 +54,8 @@ class LearningSection(Section):
         ge=0,
         le=MOST_STEPS,
         expert=True,
-        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        families=LEARNS_TEXT,
+        when=Rule(lambda c: c.trains_text, N_("the text encoder is trained")),
         peers=("stop_text_encoder_training", "stop_training_after"),
     )
     text_encoder_share: float = option(
@@ -62,7 +65,8 @@ class LearningSection(Section):
         gt=0.0,
         le=1.0,
         expert=True,
-        when=Rule(lambda c: c.network.text_encoder, N_("the text encoder is trained")),
+        families=LEARNS_TEXT,
+        when=Rule(lambda c: c.trains_text, N_("the text encoder is trained")),
         peers=("train_text_encoder_frac", "stop_text_encoder_training_pct"),
     )
     schedule: Schedule = option(

@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.groups import (
+    FAMILY_LABELS,
+    TOLD_GUIDANCE,
+    UNETS,
+    WITH_CLIP_G,
+    WITH_CLIP_L,
+    WITH_T5,
+    Family,
+)
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 
@@ -22,17 +31,11 @@ class ModelSection(Section):
         path="model",
         peers=("pretrained_model_name_or_path", "base_model_name"),
     )
-    family: Literal["sd15", "sd2", "sdxl", "sd3", "flux"] = option(
+    family: Family = option(
         "sd15",
         N_("family"),
         N_("The architecture of the base model. A file of another family is refused before anything loads."),
-        labels=(
-            ("sd15", "Stable Diffusion 1.5"),
-            ("sd2", "Stable Diffusion 2"),
-            ("sdxl", "Stable Diffusion XL"),
-            ("sd3", "Stable Diffusion 3 and 3.5"),
-            ("flux", "FLUX.1"),
-        ),
+        labels=FAMILY_LABELS,
         peers=("model_train_type", "v2", "arch"),
     )
     prediction: Literal["auto", "epsilon", "v_prediction"] = option(
@@ -48,7 +51,7 @@ class ModelSection(Section):
             ("v_prediction", N_("velocity (v)")),
         ),
         expert=True,
-        families=("sd15", "sd2", "sdxl"),
+        families=UNETS,
         peers=("v_parameterization", "is_v_pred"),
     )
     loras: list[str] = option(
@@ -80,7 +83,7 @@ class ModelSection(Section):
             "Empty uses the base model's own."
         ),
         path="model",
-        families=("flux", "sd3"),
+        families=WITH_CLIP_L,
         peers=("clip_l", "clip_l_path"),
     )
     clip_g: str = option(
@@ -91,7 +94,7 @@ class ModelSection(Section):
             "Empty uses the base model's own."
         ),
         path="model",
-        families=("sd3",),
+        families=WITH_CLIP_G,
         peers=("clip_g", "clip_g_path"),
     )
     t5xxl: str = option(
@@ -102,7 +105,7 @@ class ModelSection(Section):
             "transformer alone. Empty uses the base model's own."
         ),
         path="model",
-        families=("flux", "sd3"),
+        families=WITH_T5,
         peers=("t5xxl", "t5xxl_path"),
     )
     guidance: float = option(
@@ -115,7 +118,7 @@ class ModelSection(Section):
         ge=0,
         le=100,
         expert=True,
-        families=("flux",),
+        families=TOLD_GUIDANCE,
         peers=("guidance_scale",),
     )
     clip_skip: int = option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.groups import LEARNS_TEXT, UNETS
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 from lora_tui.weights.kinds import LYCORIS, SIZED, Form
@@ -104,7 +105,7 @@ class NetworkSection(Section):
         N_("Adapt the convolutions as well: more detail, a larger file, slower steps. LoCon always does."),
         expert=True,
         when=Rule(lambda c: c.network.type in LYCORIS, N_("a kind of LyCORIS is trained")),
-        families=("sd15", "sd2", "sdxl"),
+        families=UNETS,
         peers=("conv_dim",),
     )
     factor: int = option(
@@ -161,6 +162,7 @@ class NetworkSection(Section):
             "Also adapt how words are understood. Helps a new trigger word; off saves memory and time, and lets text "
             "embeddings be cached."
         ),
+        families=LEARNS_TEXT,
         peers=("network_train_unet_only", "train_text_encoder"),
     )
 

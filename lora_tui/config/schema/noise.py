@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.groups import FLOW, UNETS
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 
-_FLOW = ("flux", "sd3")
-_UNETS = ("sd15", "sd2", "sdxl")
 _HUBER = Rule(lambda c: c.noise.loss in ("huber", "smooth_l1"), N_("loss is Huber or smooth L1"))
 _OFFSET = Rule(lambda c: c.noise.noise_offset > 0, N_("there is a noise offset"))
 _PYRAMID = Rule(lambda c: c.noise.pyramid_levels > 0, N_("there is pyramid noise"))
@@ -71,7 +70,7 @@ class NoiseSection(Section):
         N_("Weighs easy timesteps down so that learning is steadier; 5 is usual, 0 is off."),
         ge=0,
         le=100,
-        families=_UNETS,
+        families=UNETS,
         peers=("min_snr_gamma", "snr_gamma"),
     )
     debiased: bool = option(
@@ -79,7 +78,7 @@ class NoiseSection(Section):
         N_("debiased estimation"),
         N_("Weighs noisy timesteps up, by the noise that is in them. An alternative to min-SNR."),
         expert=True,
-        families=_UNETS,
+        families=UNETS,
         peers=("debiased_estimation_loss",),
     )
     p2_gamma: float = option(
@@ -89,7 +88,7 @@ class NoiseSection(Section):
         ge=0,
         le=10,
         expert=True,
-        families=_UNETS,
+        families=UNETS,
         peers=("p2_gamma", "p2"),
     )
     scale_v_pred: bool = option(
@@ -97,7 +96,7 @@ class NoiseSection(Section):
         N_("scale velocity like noise"),
         N_("Gives the loss on velocity the size that the loss on noise has at each timestep."),
         expert=True,
-        families=_UNETS,
+        families=UNETS,
         when=_VELOCITY,
         peers=("scale_v_pred_loss_like_noise_pred",),
     )
@@ -108,7 +107,7 @@ class NoiseSection(Section):
         ge=0,
         le=10,
         expert=True,
-        families=_UNETS,
+        families=UNETS,
         when=Rule(lambda c: c.model.prediction != "v_prediction", N_("the base model predicts noise")),
         peers=("v_pred_like_loss",),
     )
@@ -121,7 +120,7 @@ class NoiseSection(Section):
         ),
         labels=(("auto", N_("as the base model")), ("on", N_("on")), ("off", N_("off"))),
         expert=True,
-        families=_UNETS,
+        families=UNETS,
         when=_VELOCITY,
         peers=("zero_terminal_snr", "rescale_betas_zero_snr", "ztsnr"),
     )
@@ -130,7 +129,7 @@ class NoiseSection(Section):
         N_("weights from the usual SNR"),
         N_("With zero-terminal SNR, weigh timesteps by the SNR that they had without it, as sd-scripts does."),
         expert=True,
-        families=_UNETS,
+        families=UNETS,
         when=Rule(
             lambda c: c.model.prediction != "epsilon" and c.noise.zero_terminal_snr != "off",
             N_("the base model predicts velocity and zero-terminal SNR is not off"),
@@ -144,7 +143,7 @@ class NoiseSection(Section):
             "content those of much noise, where composition is decided, style those of little, where texture is."
         ),
         expert=True,
-        families=_UNETS,
+        families=UNETS,
         peers=("content_or_style", "timestep_distribution"),
     )
     flow_sampling: Literal["sigmoid", "uniform", "logit_normal", "mode"] = option(
@@ -155,7 +154,7 @@ class NoiseSection(Section):
             "towards the middle or the ends, uniform has all alike. The shift comes after it."
         ),
         expert=True,
-        families=_FLOW,
+        families=FLOW,
         peers=("timestep_sampling", "weighting_scheme"),
     )
     flow_scale: float = option(
@@ -165,7 +164,7 @@ class NoiseSection(Section):
         gt=0,
         le=10,
         expert=True,
-        families=_FLOW,
+        families=FLOW,
         when=Rule(lambda c: c.noise.flow_sampling in ("sigmoid", "mode"), N_("noise levels are sigmoid or mode")),
         peers=("sigmoid_scale", "mode_scale"),
     )
@@ -176,7 +175,7 @@ class NoiseSection(Section):
         ge=-10,
         le=10,
         expert=True,
-        families=_FLOW,
+        families=FLOW,
         when=Rule(lambda c: c.noise.flow_sampling == "logit_normal", N_("noise levels are logit_normal")),
         peers=("logit_mean",),
     )
@@ -187,7 +186,7 @@ class NoiseSection(Section):
         gt=0,
         le=10,
         expert=True,
-        families=_FLOW,
+        families=FLOW,
         when=Rule(lambda c: c.noise.flow_sampling == "logit_normal", N_("noise levels are logit_normal")),
         peers=("logit_std",),
     )
@@ -200,7 +199,7 @@ class NoiseSection(Section):
         ge=0,
         le=100,
         expert=True,
-        families=_FLOW,
+        families=FLOW,
         peers=("discrete_flow_shift", "flux_shift", "shift"),
     )
     flow_weighting: Literal["none", "bell", "cosmap", "sigma_sqrt"] = option(
@@ -211,7 +210,7 @@ class NoiseSection(Section):
             "sigma_sqrt fine detail by far. none counts all alike, which suits levels that are drawn unevenly."
         ),
         expert=True,
-        families=_FLOW,
+        families=FLOW,
         peers=("weighting_scheme", "timestep_type"),
     )
     noise_offset: float = option(

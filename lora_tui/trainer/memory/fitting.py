@@ -22,7 +22,7 @@ def fit(model: Model, ladder: Ladder, config: Config) -> None:
     ladder.scene = scene_of(model, config, ladder.device)
     base = storage_of(config.memory)
     never: list[Releasable] = ["frozen_text"]  # of the text encoders, those that do not learn
-    if not config.network.text_encoder:
+    if not config.trains_text:
         never.append("text_encoders")
 
     def bring(policy: Policy) -> None:
