@@ -25,6 +25,7 @@ from lora_tui.config.rules import (
     optimizer,
     places,
     processes,
+    start,
     values,
 )
 from lora_tui.config.schema import Config
@@ -66,6 +67,7 @@ def _each(config: Config) -> Iterator[Finding]:
         abilities,
         best,
         network,
+        start,
         places,
         values,
         noise,

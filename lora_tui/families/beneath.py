@@ -6,7 +6,7 @@ under the LoRA files' content and strengths, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from lora_tui.config.loras import MergedLora, read_loras
 from lora_tui.errors import UserError
 from lora_tui.places import expand
 from lora_tui.text import _, plain
-from lora_tui.weights.reading import layers_by_name, read_lora
+from lora_tui.weights.effects import is_norm
+from lora_tui.weights.reading import LoraLayer, OtherLayer, layers_by_name, read_lora
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import ModelSection
@@ -63,15 +64,14 @@ class Beneath:
         places = _places(part, module)
         known = layers_by_name(self.family, places)
         for lora, path in zip(self.loras, self.files, strict=True):
-            for stem, layer in read_lora(path).layers.items():
+            for stem, layer in read_lora(path).all.items():
                 target = places.get(known[stem]) if stem in known else None
-                if target is None:
+                if target is None or not layer.fits(norm=is_norm(target)):
                     continue
-                weight: Any = target.weight
-                if layer.up.shape[0] * layer.down.flatten(1).shape[1] != weight.numel():
-                    raise _misfit(path, stem)
-                with torch.no_grad():
-                    weight.copy_(layer.merged(weight, lora.strength))
+                try:
+                    _merge(layer, target, lora.strength)
+                except ValueError:
+                    raise _misfit(path, stem) from None
         return module
 
     def left_out(self, modules: Mapping[str, nn.Module], texts: Iterable[tuple[str, str]]) -> list[str]:
@@ -84,19 +84,24 @@ class Beneath:
         """
         if not self.loras:
             return []
-        places = {*texts, *(place for part, module in modules.items() for place in _places(part, module))}
+        texts = tuple(texts)
+        places = {
+            *texts,
+            *_norms(texts),
+            *(place for part, module in modules.items() for place in _places(part, module)),
+        }
         known = layers_by_name(self.family, places)
         found: list[str] = []
         for path in self.files:
             stored = read_lora(path)
-            if not stored.layers.keys() & known.keys():
+            if not stored.all.keys() & known.keys():
                 raise UserError(
                     _("none of its layers is one of the base model's."),
                     place=plain(str(path)),
                     remedy=_("Give LoRA files of the base model's family in model.loras."),
                     code="lora.unmatched",
                 )
-            found += [*(stem for stem in stored.layers if stem not in known), *stored.unread]
+            found += [*(stem for stem in stored.all if stem not in known), *stored.strange]
         return found
 
 
@@ -109,14 +114,39 @@ def beneath_of(section: ModelSection) -> Beneath:
     return Beneath(section.family, read_loras(section.loras))
 
 
+def _norms(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The norms of the text encoders whose layers are ``texts``, as CLIP has them."""
+    for part, path in texts:
+        block, found, _inner = path.partition(".self_attn.")
+        if found:
+            yield from ((part, f"{block}.layer_norm{number}") for number in (1, 2))
+            yield part, "final_layer_norm"
+
+
 def _places(part: str, module: nn.Module) -> dict[tuple[str, str], nn.Module]:
-    """The linear layers and convolutions of a part, as files count them."""
+    """The linear layers, convolutions and norms of a part, as files count them."""
     root = getattr(module, "text_model", module) if part.startswith("text_encoder") else module
     return {
         (part, path): layer
         for path, layer in root.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d)
+        if isinstance(layer, nn.Linear | nn.Conv2d) or is_norm(layer)
     }  # fmt: skip
+
+
+@torch.no_grad()
+def _merge(layer: LoraLayer | OtherLayer, target: nn.Module, strength: float) -> None:
+    """Put ``layer`` at ``strength`` into the weight of ``target``, and into its bias.
+
+    Raises:
+        ValueError: it is for another size, or the target has no bias.
+    """
+    weight: Any = target.weight
+    weight.copy_(layer.merged(weight, strength))
+    if isinstance(layer, OtherLayer) and layer.bias is not None:
+        bias: Any = target.bias
+        if bias is None or bias.numel() != layer.bias.numel():
+            raise ValueError
+        bias.copy_(bias.float() + strength * layer.bias.to(bias.device, torch.float32).view(bias.shape))
 
 
 def _misfit(path: Path, stem: str) -> UserError:

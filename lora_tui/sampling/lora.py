@@ -16,7 +16,7 @@ from lora_tui.families.protocol import Model
 from lora_tui.families.quantized import full_weight
 from lora_tui.text import _, plain
 from lora_tui.weights.algebra import by_columns
-from lora_tui.weights.effects import CHILD, Effect
+from lora_tui.weights.effects import CHILD, Effect, is_norm
 from lora_tui.weights.reading import LoraLayer, OtherLayer, Place, layers_by_name, read_lora
 
 
@@ -109,10 +109,12 @@ def apply_lora(model: Model, path: Path) -> AppliedLora:
         UserError: the file cannot be read, has no LoRA in it, or belongs to layers that the model does not have.
     """
     stored = read_lora(path)
-    layers: dict[str, LoraLayer | OtherLayer] = {**stored.layers, **stored.others}
-    modules = _modules(model, layers)
-    known = {name for layer in stored.others.values() for name in layer.names}
-    unknown = [*(stem for stem in layers if stem not in modules), *(n for n in stored.unread if n not in known)]
+    layers = stored.all
+    found = _modules(model, layers)
+    modules = {
+        stem: found[stem] for stem, one in layers.items() if stem in found and one.fits(norm=is_norm(found[stem]))
+    }
+    unknown = [*(stem for stem in layers if stem not in modules), *stored.strange]
     if unknown or not layers:
         raise UserError(
             _("{count} of its {total} layers fit none of this model, {name} for one.").format(
@@ -145,6 +147,6 @@ def _named(model: Model, *, text_encoder: bool) -> dict[str, nn.Module]:
         (part, path): module
         for part, root in model.adapted_modules(text_encoder=text_encoder).items()
         for path, module in root.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
+        if isinstance(module, nn.Linear | nn.Conv2d) or is_norm(module)
     }
     return {name: modules[place] for name, place in layers_by_name(model.facts.name, modules).items()}

@@ -82,7 +82,7 @@ def norms(weight: Tensor, *, columns: bool) -> Tensor:
 
 def by_columns(sizes: Tensor) -> bool:
     """Whether a DoRA's sizes are those of columns (ComfyUI, Forge, A1111), not of rows, as peft has them."""
-    return sizes.shape[0] == 1
+    return int(sizes.shape[0]) == 1
 
 
 def size_factors(whole: Tensor, sizes: Tensor) -> Tensor:
@@ -100,13 +100,18 @@ def rotations(blocks: Tensor, constraint: float = 0.0) -> Tensor:
     (1 + Q)(1 - Q)^-1 for Q = blocks minus their transpose; where ``constraint`` is above 0, Q is scaled down to that
     norm first, all blocks of a layer together.
     """
-    blocks = blocks.float()
+    blocks = within(blocks.float(), constraint)
     skew = blocks - blocks.transpose(-1, -2)
-    if constraint > 0:
-        norm = skew.norm() + 1e-8
-        skew = torch.where(norm > constraint, skew * (constraint / norm), skew)
     one = torch.eye(skew.shape[-1], device=skew.device)
     return torch.linalg.solve(one - skew, one + skew, left=False)
+
+
+def within(blocks: Tensor, constraint: float) -> Tensor:
+    """``blocks`` scaled down so that they minus their transpose have no norm above ``constraint``; 0 is no bound."""
+    if constraint <= 0:
+        return blocks
+    norm = (blocks - blocks.transpose(-1, -2)).norm() + 1e-8
+    return torch.where(norm > constraint, blocks * (constraint / norm), blocks)
 
 
 def rotate(values: Tensor, blocks: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ works on what the layer gives, so that packed and streamed layers serve as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,41 +17,19 @@ from torch.utils.checkpoint import checkpoint
 
 from lora_tui.families.quantized import full_weight
 from lora_tui.weights import algebra
-from lora_tui.weights.kinds import SCALAR, SIZES
+from lora_tui.weights.kinds import NORM, OFT, SCALAR, SIZES
 
-#: kind -> a tensor's name that no other kind has
-SIGNS = {
-    "loha": "hada_w1_a",
-    "lokr": ("lokr_w1", "lokr_w1_a"),
-    "glora": "a1.weight",
-    "ia3": "on_input",
-    "full": "diff",
-}
-OFT = "oft_blocks"
 #: Where an effect stands among the parts of its layer.
 CHILD = "lora_tui_effect"
 #: Changes what is added to a layer's output: layer, what goes into it, what is added.
 Changed = Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor | None]
 
 
-def kind_of(names: Collection[str], dimensions: Mapping[str, int] | None = None) -> str:
-    """The kind of adapter whose layer has tensors of these ``names``; empty for LoRA and what is not known.
-
-    ``dimensions`` of the tensors tell OFT from BOFT, whose blocks have the same name.
-    """
-    for kind, signs in SIGNS.items():
-        if any(sign in names for sign in ((signs,) if isinstance(signs, str) else signs)):
-            return kind
-    if OFT in names:
-        return "boft" if (dimensions or {}).get(OFT, 3) == 4 else "oft"
-    return ""
-
-
 class Effect(nn.Module):
     """One layer's adapter.
 
     Attributes:
-        kind: ``loha``, ``lokr``, ``glora``, ``ia3``, ``full``, ``oft`` or ``boft``.
+        kind: ``loha``, ``lokr``, ``glora``, ``ia3``, ``full``, ``oft`` or ``boft``; or ``norm``, for a norm's numbers.
         scale: alpha / rank, of the kinds that have one.
         strength: tells how strongly it works now; at 0 the layer's own numbers are left, bit for bit.
         changed: changes what is added, while it learns.
@@ -106,20 +84,30 @@ class Effect(nn.Module):
             return self._beside(layer, values, tensors) * self.strength()
         if self.kind == "glora":
             return self._glora(layer, values, tensors) * self.strength()
+        if self.kind == NORM:
+            return self._normed(layer, values, tensors) * self.strength()
         if self.kind == "ia3":
             return self._scaled(layer, values, output, tensors) * self.strength()
         return self._turned(layer, output, tensors)
 
     def _beside(self, layer: nn.Module, values: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         """What the weight gives that is added to the layer's; where it has sizes, with those that it then has."""
-        update = algebra.update(self.kind, tensors).reshape(_shape(layer)) * self.scale
-        if SCALAR in tensors:
-            update = update * tensors[SCALAR]
+        update = self._update(layer, tensors)
         if SIZES in tensors:
             weight = full_weight(layer)
             whole = weight + update
             update = whole * algebra.size_factors(whole, tensors[SIZES]) - weight
         return _layer(layer, values.to(update.dtype), update, tensors.get("diff_b"))
+
+    def _update(self, layer: nn.Module, tensors: Mapping[str, Tensor]) -> Tensor:
+        update = algebra.update(self.kind, tensors).reshape(_shape(layer)) * self.scale
+        return update * tensors[SCALAR] if SCALAR in tensors else update
+
+    def whole(self, layer: nn.Module) -> Tensor:
+        """The weight of ``layer`` with what is added to it by LoHa, LoKr or a full difference, before any sizes."""
+        weight = full_weight(layer)
+        update = self._update(layer, self.tensors())
+        return weight.to(update.device) + update
 
     def _glora(self, layer: nn.Module, values: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         """W A + B: the layer without its bias on what A gives, and B's own (Chavan et al. 2023, "GLoRA")."""
@@ -137,18 +125,41 @@ class Effect(nn.Module):
             return _without_bias(layer, layer.forward(scaled.to(_dtype(layer, scaled))))
         return _without_bias(layer, output) * factors
 
+    def _normed(self, layer: nn.Module, values: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+        """What the differences of a norm's weight and bias add to what it gives."""
+        channels = (1, -1, *[1] * (values.dim() - 2)) if isinstance(layer, nn.GroupNorm) else (-1,)
+        added = normed(layer, values.float()) * tensors["w_norm"].reshape(channels)
+        return added + tensors["b_norm"].reshape(channels) if "b_norm" in tensors else added
+
     def _turned(self, layer: nn.Module, output: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         own = _without_bias(layer, output).float()
         axis = 1 if isinstance(layer, nn.Conv2d) else -1
         rows = own.movedim(axis, 0)
         with torch.autocast(output.device.type, enabled=False):
-            blocks = algebra.rotations(tensors[OFT], float(tensors.get("alpha", torch.zeros(()))) * rows.shape[0])
+            bound = float(tensors.get("alpha", torch.zeros(())).detach()) * rows.shape[0]
+            blocks = algebra.rotations(tensors[OFT], bound)
             if self.kind == "boft":
                 one = torch.eye(blocks.shape[-1], device=blocks.device)
                 turned = algebra.butterfly(rows, one + self.strength() * (blocks - one))
                 return (turned * _rescale(tensors, rows) - rows).movedim(0, axis)
             turned = algebra.rotate(rows, blocks) * _rescale(tensors, rows)
             return ((turned - rows) * self.strength()).movedim(0, axis)
+
+
+def is_norm(layer: nn.Module) -> bool:
+    """Whether it is a norm with a weight of its own: of layers, of groups, or by the root of the mean square."""
+    known = isinstance(layer, nn.LayerNorm | nn.GroupNorm | nn.RMSNorm) or type(layer).__name__ == "RMSNorm"
+    return known and getattr(layer, "weight", None) is not None
+
+
+def normed(layer: nn.Module, values: Tensor) -> Tensor:
+    """What a norm makes of ``values`` before its weight and bias."""
+    norm: Any = layer
+    if isinstance(layer, nn.LayerNorm):
+        return functional.layer_norm(values, norm.normalized_shape, eps=norm.eps)
+    if isinstance(layer, nn.GroupNorm):
+        return functional.group_norm(values, norm.num_groups, eps=norm.eps)
+    return functional.rms_norm(values, tuple(norm.weight.shape), eps=norm.eps)
 
 
 def _rescale(tensors: Mapping[str, Tensor], rows: Tensor) -> Tensor | float:

@@ -5,7 +5,7 @@ Names and shapes are those of LyCORIS, see :mod:`lora_tui.weights.algebra`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 
 Shapes = dict[str, tuple[int, ...]]
@@ -19,6 +19,33 @@ SIZED = ("loha", "lokr")
 SCALAR, SIZES = "scalar", "dora_scale"
 _SCALED_OUTPUTS = ("to_k", "to_v", "add_k_proj", "add_v_proj", "k_proj", "v_proj")
 _SCALED_INPUTS = ("ff.net.2", "ff_context.net.2", "mlp.fc2")
+
+
+NORM = "norm"
+"""What a file adds to a norm's weight and bias; drawn with and merged, never trained."""
+#: kind -> tensors' names of which no other kind has one
+SIGNS: Mapping[str, tuple[str, ...]] = {
+    "loha": ("hada_w1_a",),
+    "lokr": ("lokr_w1", "lokr_w1_a"),
+    "glora": ("a1.weight",),
+    "ia3": ("on_input",),
+    "full": ("diff",),
+    NORM: ("w_norm",),
+}
+OFT = "oft_blocks"
+
+
+def kind_of(names: Collection[str], dimensions: Mapping[str, int] | None = None) -> str:
+    """The kind of adapter whose layer has tensors of these ``names``; empty for LoRA and what is not known.
+
+    ``dimensions`` of the tensors tell OFT from BOFT, whose blocks have the same name.
+    """
+    for kind, signs in SIGNS.items():
+        if any(sign in names for sign in signs):
+            return kind
+    if OFT in names:
+        return "boft" if (dimensions or {}).get(OFT, 3) == 4 else "oft"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,13 @@ from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.weights.added import added
 from lora_tui.weights.algebra import by_columns, size_factors
-from lora_tui.weights.effects import kind_of
 from lora_tui.weights.fused import split
-from lora_tui.weights.kinds import RANKED, SIZED, rank_of, scale_of
+from lora_tui.weights.kinds import NORM, RANKED, SIZED, kind_of, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
-from lora_tui.weights.names.parts import kind_and_layer
+from lora_tui.weights.names.parts import kind_and_layer, other_and_layer
 
-#: The tensors of a layer of another kind.
-_OTHER = re.compile(
-    r"\.(hada_[wt]\d(?:_[ab])?|lokr_[wt]\d(?:_[ab])?|[ab][12]\.weight|on_input|oft_blocks|rescale|diff|diff_b|alpha"
-    r"|dora_scale|scalar|(?<!_)weight)\Z"
-)
 #: Where diffusers keeps the settings of its adapters, as JSON.
 DIFFUSERS_KEY = "lora_adapter_metadata"
 #: Where peft keeps them, beside the file.
@@ -62,12 +57,21 @@ class LoraLayer:
         product = up.flatten(1) @ down.flatten(1) * self.scale
         return product.view(up.shape[0], *down.shape[1:])
 
+    def fits(self, *, norm: bool) -> bool:
+        """Whether it is for such a layer."""
+        return not norm
+
     def merged(self, weight: Tensor, strength: float = 1.0) -> Tensor:
         """``weight`` with this layer at ``strength``, float32, as ComfyUI merges it.
 
         A DoRA's columns (or rows) are brought to their sizes; a strength between lies between the base and that.
+
+        Raises:
+            ValueError: it is for a weight of another size.
         """
         base = weight.float()
+        if self.up.shape[0] * self.down.flatten(1).shape[1] != weight.numel():
+            raise ValueError(tuple(weight.shape))
         whole = base + (1.0 if self.sizes is not None else strength) * self.update().to(base.device).view(base.shape)
         if self.sizes is None:
             return whole
@@ -81,7 +85,7 @@ class LoraLayer:
 
 @dataclass(frozen=True)
 class OtherLayer:
-    """What a file of LoHa, LoKr, OFT and so on has for one layer.
+    """What a file of LoHa, LoKr, OFT and so on has for one layer, or for a norm.
 
     ``tensors`` by their names after the layer's, ``names`` those in the file, ``scale`` alpha / rank where it has one.
     """
@@ -90,6 +94,27 @@ class OtherLayer:
     tensors: dict[str, Tensor]
     names: tuple[str, ...]
     scale: float = 1.0
+
+    def fits(self, *, norm: bool) -> bool:
+        """Whether it is for such a layer."""
+        return (self.kind == NORM) == norm
+
+    def merged(self, weight: Tensor, strength: float = 1.0) -> Tensor:
+        """``weight`` with this layer at ``strength``, float32.
+
+        Raises:
+            ValueError: it is for a weight of another shape.
+        """
+        base = weight.float()
+        try:
+            return base + added(self.kind, self.tensors, base, self.scale, strength)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+
+    @property
+    def bias(self) -> Tensor | None:
+        """What is added to the bias, times the strength."""
+        return self.tensors.get("b_norm" if self.kind == NORM else "diff_b")
 
 
 @dataclass(frozen=True)
@@ -100,12 +125,24 @@ class Stored:
         layers: by the name that the file gives them; those of FLUX.1's original layout, several in one, are given
             apart and by diffusers' names. Empty when it holds no LoRA.
         unread: names of tensors that are no part of a layer of LoRA or DoRA (LoHa, LoKr, norms, embeddings).
-        others: layers of the kinds in :mod:`lora_tui.weights.effects`, by name; their tensors are among ``unread``.
+        others: layers of the kinds in :mod:`lora_tui.weights.effects` and norms, by name; their tensors are among
+            ``unread``.
     """
 
     layers: dict[str, LoraLayer]
     unread: tuple[str, ...] = ()
     others: dict[str, OtherLayer] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[str, LoraLayer | OtherLayer]:
+        """The layers of whatever kind, by name."""
+        return {**self.layers, **self.others}
+
+    @property
+    def strange(self) -> tuple[str, ...]:
+        """Names of tensors that are no part of any layer."""
+        known = {name for layer in self.others.values() for name in layer.names}
+        return tuple(name for name in self.unread if name not in known)
 
 
 def read_lora(path: Path) -> Stored:
@@ -150,8 +187,9 @@ def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, O
     """
     groups: dict[str, dict[str, str]] = {}
     for name in unread:
-        if found := _OTHER.search(name):
-            groups.setdefault(name[: found.start()], {})[found[1]] = name
+        inner, stem = other_and_layer(name)
+        if inner:
+            groups.setdefault(stem, {})[inner] = name
     layers: dict[str, OtherLayer] = {}
     for stem, names in groups.items():
         own = {inner: tensors[name] for inner, name in names.items()}

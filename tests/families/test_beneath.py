@@ -21,6 +21,7 @@ from lora_tui.families import facts_for, open_model
 from lora_tui.families.protocol import Framing, Storage
 from lora_tui.families.quantized import full_weight, quantize
 from lora_tui.sampling.lora import apply_lora
+from lora_tui.weights.kinds import RANKED, Form, scales_inputs, tensor_shapes
 from lora_tui.weights.lora_file import file_tensors, write_lora
 
 CPU = torch.device("cpu")
@@ -81,6 +82,51 @@ def test_what_is_merged_draws_as_it_does_beside_the_base(bases: dict[str, Path],
     beside.remove()
     assert not torch.allclose(_predicted(one), _predicted(plain), atol=1e-2)
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def _others(path: Path, base: Path) -> Path:
+    """A file with a kind of LyCORIS for each part of SD1.5, and differences of norms."""
+    generator = torch.Generator().manual_seed(3)
+    kinds = [Form("lokr", factor=4, sizes=True), Form("loha"), Form("glora"), Form("ia3"), Form("oft"), Form("full")]
+    layers: dict[tuple[str, str], dict[str, torch.Tensor]] = {}
+    for number, target in enumerate(facts_for("sd15").targets(base)):
+        form = kinds[number % len(kinds)]
+        kernel = target.kernel if target.convolution else None
+        shapes = tensor_shapes(form, target.path, target.inputs, target.outputs, 4, kernel=kernel)
+        tensors = {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in shapes.items()}
+        if "dora_scale" in tensors:
+            tensors["dora_scale"] = tensors["dora_scale"].abs() + 0.5
+        if form.kind == "ia3":
+            tensors["on_input"] = torch.tensor(int(scales_inputs(target.path)))
+        alpha = {"alpha": torch.tensor(3.0)} if form.kind in RANKED else {}
+        layers[target.part, target.path] = tensors | alpha
+    norms = {
+        ("unet", "down_blocks.0.attentions.0.norm"): 32,
+        ("unet", "conv_norm_out"): 32,
+        ("text_encoder", "final_layer_norm"): 64,
+    }
+    for place, width in norms.items():
+        layers[place] = {name: torch.full((width,), 0.3) for name in ("w_norm", "b_norm")}
+    save_file(file_tensors("sd15", layers, dtype=torch.float32), path)
+    return path
+
+
+def test_kinds_of_lycoris_are_merged_as_they_are_drawn_with(bases: dict[str, Path], tmp_path: Path) -> None:
+    """Every kind, and differences of norms: merged at 0.7 they draw as beside the layers."""
+    file = _others(tmp_path / "mixed.safetensors", bases["sd15"])
+    plain, merged = _open(bases["sd15"], "sd15"), _open(bases["sd15"], "sd15", f"{file} strength=0.7")
+    before = _predicted(plain)
+    beside = apply_lora(plain, file)
+    beside.strength = 0.7
+    assert torch.allclose(_predicted(merged), _predicted(plain), atol=1e-4)
+    assert not torch.allclose(before, _predicted(plain), atol=1e-2)
+    beside.remove()
+    assert torch.equal(before, _predicted(plain))
+    modules = merged.adapted_modules(text_encoder=False)
+    texts = [(target.part, target.path) for target in merged.targets(text_encoder=True)]
+    assert merged.beneath.left_out(modules, texts) == []
+    found = check_config(config_with(model={"base": str(bases["sd15"]), "loras": [str(file)]}))
+    assert [finding for finding in found if finding.field == "model.loras"] == []
 
 
 def test_what_is_kept_of_a_model_is_filed_under_what_is_merged_into_it(

@@ -18,10 +18,12 @@ from lora_tui.config.layers import trained
 from lora_tui.config.load import parse_config
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, NoiseSection
 from lora_tui.config.validate import check_config
+from lora_tui.errors import UserError
 from lora_tui.families import open_model
 from lora_tui.families.protocol import Framing, TargetModule, latent_shape
 from lora_tui.sampling.lora import apply_lora
 from lora_tui.trainer.adapters.kinds import attach
+from lora_tui.trainer.adapters.start import start_from
 from lora_tui.trainer.objectives.losses import loss_for
 from lora_tui.trainer.objectives.objective import objective_for
 from lora_tui.trainer.step import StepFunction
@@ -226,6 +228,103 @@ def test_a_factor_that_older_files_keep_beside_the_matrices_counts(tmp_path: Pat
     found = read_lora(tmp_path / "old.safetensors").others
     assert (found["lora_unet_proj"].scale, found["lora_unet_conv"].scale) == (1.5 * 0.25, 1.0)
     assert "lora_unet_proj.scalar" in found["lora_unet_proj"].names
+
+
+STARTS: dict[str, dict[str, Any]] = {
+    **SIZED,
+    "loha": {"type": "loha", "all_convolutions": True, "tucker": True},
+    "lokr": {"type": "lokr", "full_matrix": True},
+    **{kind: {"type": kind} for kind in ("glora", "full")},
+    **{kind: {"type": kind, "rank": 4} for kind in ("oft", "boft")},
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_run_goes_on_from_a_file_of_its_kind_whatever_its_alpha(name: str, tmp_path: Path) -> None:
+    """What is drawn at the start is what the file draws; its alpha is another."""
+    settings, x = STARTS[name], torch.randn(2, 16, 5, 4)
+    module, adapter = attached(settings)
+    generator = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for tensor in adapter.tensors().values():
+            tensor.add_(torch.randn(tensor.shape, generator=generator) * 0.2)
+    wanted, path = module(x), tmp_path / "lora.safetensors"
+    assert not torch.allclose(wanted, Wide()(x), atol=1e-2)
+    save_file(file_tensors("sd15", adapter.export(), dtype=torch.float32), path)
+    other, fresh = attached({"alpha": 1.0, "conv_alpha": 1.0, **settings})
+    assert start_from(fresh, str(path), "sd15") == []
+    assert torch.allclose(other(x), wanted, atol=1e-5)
+    if settings.get("dora"):
+        _module, bare = attached({**settings, "dora": False})
+        with pytest.raises(UserError) as caught:
+            start_from(bare, str(path), "sd15")
+        assert caught.value.code == "lora.dora"
+    if name == "loha":
+        sized, found = attached({**settings, "dora": True})
+        start_from(found, str(path), "sd15")
+        assert torch.allclose(sized(x), wanted, atol=1e-5), "with the sizes that the weights have with it"
+
+
+def test_blocks_that_a_file_bounds_begin_within_the_bound(tmp_path: Path) -> None:
+    module, adapter = attached({"type": "oft", "rank": 4})
+    with torch.no_grad():
+        for tensor in adapter.tensors().values():
+            tensor.normal_()
+    tensors = file_tensors("sd15", adapter.export(), dtype=torch.float32)
+    save_file(tensors | {"lora_unet_proj.alpha": torch.tensor(0.01)}, tmp_path / "bound.safetensors")
+    plain, x = Wide(), torch.randn(1, 16, 5, 4)
+    for stem, layer in read_lora(tmp_path / "bound.safetensors").others.items():
+        Effect(layer.kind, layer.tensors).attach(plain.get_submodule(stem.removeprefix("lora_unet_")))
+    assert not torch.allclose(plain(x), module(x), atol=1e-3)
+    start_from(adapter, str(tmp_path / "bound.safetensors"), "sd15")
+    assert torch.allclose(plain(x), module(x), atol=1e-5)
+
+
+def test_a_file_that_cannot_be_gone_on_from_is_refused_before_anything_loads(
+    bases: dict[str, Path], tmp_path: Path
+) -> None:
+    model = opened("sd15", bases["sd15"])
+
+    def file(name: str, **settings: Any) -> Path:
+        network = NetworkSection(**{"rank": 4, "text_encoder": False, **settings})
+        targets = trained(network, model.targets(text_encoder=False, convolutions=network.convolutions))
+        modules = opened("sd15", bases["sd15"]).adapted_modules(text_encoder=False)
+        tensors = file_tensors(
+            "sd15", attach(network, modules, targets, seed=1, device=CPU).export(), dtype=torch.float32
+        )
+        save_file(tensors, tmp_path / name)
+        return tmp_path / name
+
+    def found(path: Path, **network: Any) -> list[tuple[str, str, str]]:
+        values = {
+            "model": {"base": str(bases["sd15"])},
+            "datasets": [{"path": str(tmp_path)}],
+            "network": {"rank": 4, "text_encoder": False, "start_from": str(path), **network},
+        }
+        checked = check_config(parse_config(values, base=None, place="test"))
+        return [(one.field, one.code, one.remedy) for one in checked if one.code.startswith("network.start")]
+
+    lokr = file("lokr.safetensors", type="lokr", factor=4, decompose_both=True, rank=1)
+    assert found(lokr, type="lokr", factor=4, decompose_both=True, rank=1) == []
+    ((field, code, remedy),) = found(lokr)
+    assert (field, code, "network.type to lokr" in remedy) == ("network.start_from", "network.start_kind", True)
+    ((field, code, remedy),) = found(lokr, type="lokr", rank=2)
+    assert (field, code) == ("network.rank", "network.start_shapes")
+    wanted = dict(part.split(" = ") for part in remedy.removeprefix("Set ").rstrip(".").split(", "))
+    changed = {key.removeprefix("network."): value for key, value in wanted.items()}
+    assert changed == {"rank": "1", "factor": "4", "decompose_both": "true"}
+    boft = file("boft.safetensors", type="boft", rank=8)
+    ((_field, _code, remedy),) = found(boft, type="oft", rank=8)
+    assert "network.type to boft" in remedy
+    assert found(boft, type="boft", rank=8) == []
+    sized = file("sized.safetensors", type="loha", dora=True, all_convolutions=True, conv_rank=2, tucker=True)
+    assert [code for _field, code, _remedy in found(sized, type="loha")] == ["network.start_dora"]
+    found_settings = {"type": "loha", "dora": True, "all_convolutions": True}
+    assert [remedy for *_rest, remedy in found(sized, **found_settings)] == [
+        "Set network.conv_rank = 2, network.tucker = true."
+    ]
+    save_file({"lora_unet_conv_norm_out.w_norm": torch.zeros(32)}, tmp_path / "norm.safetensors")
+    assert [code for _f, code, _r in found(tmp_path / "norm.safetensors", type="full")] == ["network.start_unreadable"]
 
 
 def test_names_that_cannot_hold_it_are_refused_before_anything_loads(bases: dict[str, Path], tmp_path: Path) -> None:

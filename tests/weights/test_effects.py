@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ from lycoris.modules.glora import GLoRAModule
 from lycoris.modules.ia3 import IA3Module
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
+from lycoris.modules.norms import NormModule
 from torch import Tensor, nn
 
 from lora_tui.families.quantized import QuantizedLinear
-from lora_tui.weights.effects import CHILD, Effect, kind_of
-from lora_tui.weights.kinds import RANKED, rank_of, scale_of
+from lora_tui.weights.effects import CHILD, Effect, is_norm
+from lora_tui.weights.kinds import NORM, RANKED, kind_of, rank_of, scale_of
+from lora_tui.weights.reading import OtherLayer
 
 KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "loha": ("loha", LohaModule, {}),
@@ -63,6 +66,40 @@ def effect_of(kind: str, tensors: dict[str, Tensor], strength: float = 1.0) -> E
     return Effect(kind, own, scale=scale, strength=lambda: strength)
 
 
+def other_of(kind: str, tensors: dict[str, Tensor]) -> OtherLayer:
+    effect = effect_of(kind, tensors)
+    return OtherLayer(kind, effect.tensors(), (), effect.scale)
+
+
+NORMS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "layer": (nn.LayerNorm(24), (2, 5, 24)),
+    "group": (nn.GroupNorm(4, 24), (2, 24, 5, 3)),
+    "mean square": (nn.RMSNorm(24, eps=1e-6), (2, 5, 24)),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_what_is_added_to_a_norms_numbers_is_as_in_lycoris(name: str) -> None:
+    """By LyCORIS' own module where it knows the norm; by the numbers added to its own in any case."""
+    norm, shape = copy.deepcopy(NORMS[name][0]), NORMS[name][1]
+    weight, values = norm.weight, torch.randn(shape)
+    tensors = {"w_norm": torch.randn(24)} | ({"b_norm": torch.randn(24)} if name != "mean square" else {})
+    whole = copy.deepcopy(norm)
+    with torch.no_grad():
+        layer = OtherLayer(NORM, tensors, ())
+        whole.weight.copy_(layer.merged(weight, 0.5))  # type: ignore[arg-type, operator, union-attr]
+        if layer.bias is not None:
+            whole.bias.add_(layer.bias, alpha=0.5)  # type: ignore[operator, union-attr]
+    if name != "mean square":
+        with torch.no_grad():
+            theirs = NormModule.make_module_from_state_dict("x", copy.deepcopy(norm), **tensors)
+        theirs.multiplier = 0.5
+        assert torch.allclose(theirs(values), whole(values), atol=1e-5)
+    assert is_norm(norm) and not is_norm(nn.LayerNorm(4, elementwise_affine=False)) and kind_of(tensors) == NORM
+    Effect(NORM, tensors, strength=lambda: 0.5).attach(norm)
+    assert torch.allclose(norm(values), whole(values), atol=1e-5)
+
+
 @pytest.mark.parametrize("conv", [False, True])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_layer_gives_what_it_gives_with_lycoris(name: str, conv: bool) -> None:
@@ -81,6 +118,13 @@ def test_a_layer_gives_what_it_gives_with_lycoris(name: str, conv: bool) -> None
     before = layer(values)
     handle = effect_of(kind, tensors).attach(layer)
     assert torch.allclose(layer(values), whole(values), atol=1e-4)
+    with torch.no_grad():
+        weight, one = layer.weight.detach().clone(), other_of(kind, tensors)  # type: ignore[operator, union-attr]
+        assert torch.allclose(one.merged(weight), merged, atol=1e-4)  # type: ignore[arg-type]
+        whole.weight.copy_(one.merged(weight, 0.6))  # type: ignore[union-attr, operator, arg-type]
+        half = layer_of(conv)
+        effect_of(kind, tensors, strength=0.6).attach(half)
+        assert torch.allclose(half(values), whole(values), atol=1e-4)
     assert not torch.allclose(before, layer(values), atol=1e-2)
     handle.remove()
     delattr(layer, CHILD)

@@ -1,10 +1,8 @@
-"""What the network's extras go together with, and the file that it starts from."""
+"""What the network's extras go together with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from pathlib import Path
 
 from lora_tui.config.findings import Finding, error, warning
 from lora_tui.config.layers import LayerRule, layer_size, read_rules, trained
@@ -14,11 +12,8 @@ from lora_tui.config.schema import Config
 from lora_tui.config.slots import list_lengths, slots_of
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
-from lora_tui.families.parts import stamp
 from lora_tui.families.protocol import TargetModule
-from lora_tui.places import expand, is_file
-from lora_tui.text import _, plain
-from lora_tui.weights.header.loras import lora_info
+from lora_tui.text import _
 from lora_tui.weights.kinds import LYCORIS
 from lora_tui.weights.names import fuses
 
@@ -133,58 +128,6 @@ def no_convolutions(config: Config) -> Iterator[Finding]:
         )
 
 
-def start(config: Config) -> Iterator[Finding]:
-    """The LoRA file to go on from: there, a LoRA, of the same ranks."""
-    text = config.network.start_from
-    if not text:
-        return
-    path = expand(text)
-    if not is_file(path):
-        yield error(
-            "network.start_from",
-            _("There is no file {path}.").format(path=plain(text)),
-            _("Check the path; relative ones count from the configuration's folder."),
-            "network.start_missing",
-        )
-        return
-    ranks, kind, problem = _ranks(str(path), stamp(path))
-    network = config.network
-    own = {network.rank, network.conv_rank} if network.convolutions else {network.rank}
-    if kind == "dora" and not network.dora and not problem:
-        yield error(
-            "network.dora",
-            _("{name} is a DoRA: without its sizes it would be another one.").format(name=plain(path.name)),
-            _("Set network.dora to true, or choose another file."),
-            "network.start_dora",
-        )
-    if problem or not ranks or kind not in ("lora", "locon", "dora"):
-        yield error(
-            "network.start_from",
-            problem or _("{name} holds no plain LoRA.").format(name=plain(path.name)),
-            _("Choose a LoRA file, or leave the setting empty."),
-            "network.start_unreadable",
-        )
-    elif not network.layers and not own & set(ranks):
-        yield error(
-            "network.rank",
-            _("{name} has rank {theirs}, and network.rank is {own}.").format(
-                name=plain(path.name), theirs=", ".join(map(str, ranks)), own=network.rank
-            ),
-            _("Set network.rank to {rank}.").format(rank=ranks[0]),
-            "network.start_rank",
-        )
-
-
-@lru_cache(maxsize=16)
-def _ranks(path: str, _stamp: object) -> tuple[tuple[int, ...], str, str]:
-    """Ranks in the file, the most frequent first, its kind, and why it cannot be read."""
-    try:
-        info = lora_info(Path(path))
-    except UserError as problem:
-        return (), "", problem.message
-    return tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank])), info.kind, ""
-
-
 def layers(config: Config) -> Iterator[Finding]:
     """Rules for single layers: readable, about layers that there are, and such that something is left."""
     network, facts = config.network, OPTIMIZER_FACTS[config.optimizer.type]
@@ -268,4 +211,4 @@ def _lists(config: Config, rules: Iterable[LayerRule], targets: Sequence[TargetM
         )
 
 
-RULES = (together, dora, kinds, no_convolutions, layers, ranks, start)
+RULES = (together, dora, kinds, no_convolutions, layers, ranks)

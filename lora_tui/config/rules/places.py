@@ -372,12 +372,11 @@ def merged_loras(config: Config) -> Iterator[Finding]:
             )
             continue
         family, kind, problem_text = _lora_at(str(path), stamp(path))
-        if problem_text or kind not in ("lora", "locon", "dora"):
+        if problem_text or not kind:
             yield error(
                 "model.loras",
-                problem_text
-                or _("{name} holds no LoRA that can be merged ({kind}).").format(name=plain(path.name), kind=kind),
-                _("Give files of LoRA, LoCon or DoRA."),
+                problem_text or _("{name} holds nothing that can be merged.").format(name=plain(path.name)),
+                _("Give files of LoRA or of LyCORIS' types, with names of layers as kohya, diffusers or ComfyUI have."),
                 "model.lora_unreadable",
             )
         elif family not in (config.model.family, "unknown"):
@@ -400,14 +399,17 @@ def merged_loras(config: Config) -> Iterator[Finding]:
 
 @lru_cache(maxsize=64)
 def _lora_at(path: str, _stamp: Stamp) -> tuple[str, str, str]:
-    """Family and kind of a LoRA file, and why it cannot be read."""
+    """Family and kind of a LoRA file, none where it cannot be merged, and why it cannot be read."""
+    from lora_tui.weights.header.format import read_header
     from lora_tui.weights.header.loras import lora_info
+    from lora_tui.weights.header.others import other_layers
 
     try:
         info = lora_info(Path(path))
+        merges = info.kind in ("lora", "locon", "dora") or other_layers(read_header(Path(path)).tensors)
     except UserError as problem:
-        return "unknown", "unknown", problem.message
-    return info.family, info.kind, ""
+        return "unknown", "", problem.message
+    return info.family, info.kind if merges else "", ""
 
 
 RULES = (merged_loras, base_model, separate_vae, separate_parts, folders)

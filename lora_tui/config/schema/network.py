@@ -251,9 +251,8 @@ class NetworkSection(Section):
     start_from: str = option(
         "",
         N_("start from"),
-        N_("A LoRA file to go on from instead of starting with nothing, of the same base family and ranks."),
+        N_("A LoRA file to go on from instead of starting with nothing, of the same base family, type and ranks."),
         expert=True,
-        when=_PLAIN,
         path="file",
         peers=("network_weights", "lora_path"),
     )

@@ -19,9 +19,10 @@ from lora_tui.keyed import keyed_seed
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.protocol import Place
 from lora_tui.trainer.memory.share import Share
-from lora_tui.weights.algebra import norms
+from lora_tui.weights.algebra import norms, within
 from lora_tui.weights.effects import Effect
-from lora_tui.weights.kinds import RANKED, SCALAR, SIZES, scale_of, scales_inputs, tensor_shapes
+from lora_tui.weights.kinds import OFT, RANKED, SCALAR, SIZES, scale_of, scales_inputs, tensor_shapes
+from lora_tui.weights.reading import OtherLayer
 
 #: Standard deviations of a normal start, as LyCORIS draws LoHa's; all others begin as in its modules, too.
 LOHA_STARTS = {"hada_w1_a": 0.1, "hada_w1_b": 1.0, "hada_w2_b": 1.0, "hada_t1": 0.1, "hada_t2": 0.1}
@@ -37,6 +38,7 @@ class EffectAdapter:
 
     section: NetworkSection
     effects: dict[Place, Effect] = field(default_factory=dict)
+    bases: dict[Place, nn.Module] = field(default_factory=dict)  # the layers that they stand beside
     alphas: dict[Place, float] = field(default_factory=dict)
     shares: dict[Place, float] = field(default_factory=dict)  # of their part's learning rate, where it is not all
     strength: float = 1.0
@@ -98,6 +100,29 @@ class EffectAdapter:
             yield
         finally:
             self.dropout.on, self.dropout.share = False, None
+
+    @torch.no_grad()
+    def start_from(self, layers: Mapping[Place, OtherLayer]) -> None:
+        """Begin with what a file adds to these layers, whatever its alpha; with its sizes, where they are trained.
+
+        Where sizes are trained and it has none, they are those that the weights have with it. Its factor, if one is
+        trained, is in the matrices.
+
+        Raises:
+            ValueError: the tensors of a layer have other shapes, or it has some that are not trained here.
+        """
+        for place, stored in layers.items():
+            effect = self.effects[place]
+            own, given = effect.tensors(), start_tensors(stored, effect.scale)
+            wanted = own.keys() - {SCALAR} - ({SIZES} - given.keys())
+            if given.keys() != wanted or any(given[name].shape != own[name].shape for name in wanted):
+                raise ValueError(f"{place[1]}: {_told(given)} for {_told({name: own[name] for name in wanted})}")
+            for name, tensor in given.items():
+                own[name].copy_(tensor)
+            if SCALAR in own:
+                own[SCALAR].fill_(1.0)
+            if SIZES in own and SIZES not in given:
+                own[SIZES].copy_(norms(effect.whole(self.bases[place]), columns=True))
 
     def settle(self) -> None:
         """Nothing: these kinds know no bound."""
@@ -166,7 +191,7 @@ def attach(
             effect.attach(layers[target.path])
             if adapter.dropout.any:
                 effect.changed = adapter.dropout
-            adapter.effects[place] = effect
+            adapter.effects[place], adapter.bases[place] = effect, layers[target.path]
             if ranked:
                 whole = scale_of(tensors, 0.0, 1) == 1.0  # without a rank, programs read alpha as the rank
                 adapter.alphas[place] = float(size.rank) if whole else size.alpha
@@ -175,6 +200,31 @@ def attach(
             if size.rate != 1:
                 adapter.shares[place] = size.rate
     return adapter
+
+
+def start_tensors(stored: OtherLayer, scale: float) -> dict[str, Tensor]:
+    """What an adapter with this ``scale`` begins with to add what ``stored`` does.
+
+    Scales are brought to each other in the first matrix, or in both first ones of GLoRA; blocks of OFT and BOFT that a
+    file bounds are brought within the bound.
+    """
+    found = {name: tensor for name, tensor in stored.tensors.items() if name not in ("alpha", "diff_b")}
+    if OFT in found:
+        bound = float(stored.tensors.get("alpha", torch.zeros(()))) * _outputs(found[OFT])
+        found[OFT] = within(found[OFT].float(), bound)
+    if stored.scale != scale:
+        for name in (*FIRST, "a1.weight", "b1.weight"):
+            if name in found:
+                found[name] = found[name].float() * (stored.scale / scale)
+    return found
+
+
+def _outputs(blocks: Tensor) -> int:
+    return blocks.shape[-3] * blocks.shape[-1]
+
+
+def _told(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
 
 
 def _multiplied_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

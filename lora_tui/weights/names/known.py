@@ -13,7 +13,7 @@ def known_names(family: str, part: str, path: str) -> Iterator[str]:
     """Every name that a file may have for the layer at dotted ``path`` of ``part``; the family's own comes first.
 
     They are kohya's, with the UNet's blocks as diffusers or as the original repository counts them, those of diffusers
-    and peft, ComfyUI's with dots, and OneTrainer's of both its generations.
+    and peft, ComfyUI's with dots, OneTrainer's of both its generations, and those of LyCORIS by itself.
 
     Raises:
         KeyError: there is no such family or part.
@@ -30,11 +30,13 @@ def known_names(family: str, part: str, path: str) -> Iterator[str]:
         yield from (f"{clip}.text_model.{path}", f"text_encoders.{clip}.transformer.text_model.{path}")
     elif part == "unet":
         yield f"lora_unet_{flat}"
+        yield f"lycoris_{flat}"
         if original := _original_unet(family, path):
             yield f"lora_unet_{original.replace('.', '_')}"
             yield from (f"unet.{original}", f"diffusion_model.{original}")
     elif part == "transformer":
         yield f"lora_transformer_{flat}"
+        yield f"lycoris_{flat}"
         yield from _pieces(path)
 
 
