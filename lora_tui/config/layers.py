@@ -1,8 +1,8 @@
 """Ranks and rates of single layers: rules such as ``unet.down_blocks.0.* rank=8 rate=0.5``, the last that fits holding.
 
 A layer is named as in its model, with its part in front; ``*`` stands for anything. Blocks may be named instead
-(``IN04``, ``OUT03-OUT05``, ``SINGLE10-37``), and ``blocks``, ``IN``, ``OUT``, ``DOUBLE`` and ``SINGLE`` take lists with
-a number for each block, see :mod:`lora_tui.config.slots`. Knows no torch.
+(``IN04``, ``OUT03-OUT05``, ``SINGLE10-37``, ``JOINT0-5``), and ``blocks``, ``IN``, ``OUT``, ``DOUBLE``, ``SINGLE`` and
+``JOINT`` take lists with a number for each block, see :mod:`lora_tui.config.slots`. Knows no torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.config.slots import listed_slots, named_slots, slots_of
+from lora_tui.config.slots import listed_slots, named_slots, slots_of, sort_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.weights.kinds import adapts
@@ -46,7 +46,7 @@ class LayerRule:
 
     def fits(self, target: TargetModule) -> bool:
         if self.blocks:
-            return not self.blocks.isdisjoint(slots_of(target.part, target.path))
+            return not self.blocks.isdisjoint(slots_of(target.part, target.path) | sort_of(target.path))
         return fnmatchcase(f"{target.part}.{target.path}", self.pattern)
 
     def changed(self, size: LayerSize, target: TargetModule) -> LayerSize:

@@ -3,7 +3,9 @@
 UNets: ``BASE`` (text encoders), ``IN00`` to ``IN11``, ``M00``, ``OUT00`` to ``OUT11``, XL up to 08, counted as in the
 original repository. The lists are those of the extension "LoRA Block Weight" (17 and 12 numbers for the blocks with
 attention, 26 and 20 for all) and of sd-scripts' ``block_dims`` (25; for XL 23, with the embeddings, three in the middle
-and the output). Streams of transformers: ``DOUBLE0``, ``SINGLE0`` and so on.
+and the output). Streams of transformers: ``DOUBLE0``, ``SINGLE0`` and so on; SD3's blocks, in which both streams meet,
+are ``JOINT0`` and so on, and its layers of one sort in all blocks ``X_ATTN`` to ``CONTEXT_MOD``, as sd-scripts'
+``train_block_indices`` and ``context_attn_dim`` have them.
 """
 
 from __future__ import annotations
@@ -12,13 +14,17 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
+from lora_tui.weights.names.sd3_original import BLOCKS
+from lora_tui.weights.names.sd3_original import ORIGINAL as SD3
 from lora_tui.weights.names.sgm import sgm_path
 
 BASE = "BASE"
 _KINDS = (("input_blocks.", "IN"), ("output_blocks.", "OUT"))
 _STREAMS = (("transformer_blocks.", "DOUBLE"), ("single_transformer_blocks.", "SINGLE"))
-_NAME = re.compile(r"(IN|OUT|M|DOUBLE|SINGLE)(\d+)(?:\.\d)?|BASE|EMB|END")
-_RANGE = re.compile(r"(IN|OUT|DOUBLE|SINGLE)(\d+)-(?:(?:IN|OUT|DOUBLE|SINGLE))?(\d+)")
+_SORTS = {"adaLN_modulation": "MOD", "attn": "ATTN", "attn2": "ATTN", "mlp": "MLP"}
+_JOINT = re.compile(r"JOINT(\d+)(?:-(?:JOINT)?\d+)?|(?:X|CONTEXT)_(?:ATTN|MLP|MOD)")
+_NAME = re.compile(r"(IN|OUT|M|DOUBLE|SINGLE|JOINT)(\d+)(?:\.\d)?|BASE|EMB|END|(?:X|CONTEXT)_(?:ATTN|MLP|MOD)")
+_RANGE = re.compile(r"(IN|OUT|DOUBLE|SINGLE|JOINT)(\d+)-(?:(?:IN|OUT|DOUBLE|SINGLE|JOINT))?(\d+)")
 
 
 def _numbered(kind: str, *numbers: int) -> tuple[str, ...]:
@@ -59,6 +65,23 @@ def slots_of(part: str, path: str) -> frozenset[str]:
     return frozenset(("END",) if original.startswith("out.") else ("EMB",))
 
 
+@cache
+def sort_of(path: str) -> frozenset[str]:
+    """``X_ATTN``, ``CONTEXT_MLP`` and so on: which sort of an SD3 block's layers the one at ``path`` is."""
+    try:
+        original, _place = SD3.original_of(path)
+    except KeyError:
+        return frozenset()
+    _blocks, _dot, inner = original.partition(f"{BLOCKS}.")
+    side, layer = (inner.split(".") + [""] * 2)[1:3]
+    return frozenset((f"{side.removesuffix('_block').upper()}_{_SORTS[layer]}",) if layer in _SORTS else ())
+
+
+def only_sd3(name: str) -> bool:
+    """Whether ``name`` is that of SD3's blocks or of a sort of their layers, which other families have not."""
+    return name == "JOINT" or _JOINT.fullmatch(name) is not None
+
+
 def named_slots(text: str) -> frozenset[str]:
     """The blocks that ``text`` names (``IN04``, ``OUT03-OUT05``, ``SINGLE10-37``); empty where it names none."""
     if found := _RANGE.fullmatch(text):
@@ -66,11 +89,12 @@ def named_slots(text: str) -> frozenset[str]:
         return frozenset(_one(kind, number) for number in range(first, min(last, 999) + 1))
     if found := _NAME.fullmatch(text):
         kind = found[1]
-        return frozenset((text if kind in (None, "M") else _one(kind, int(found[2])),))
+        return frozenset((text if kind in (None, "M") else _one(kind, int(found[2])),))  # BASE, X_ATTN ... have none
     return frozenset()
 
 
 def _one(kind: str, number: int) -> str:
+    kind = "DOUBLE" if kind == "JOINT" else kind  # diffusers calls both alike, and so does slots_of
     return f"{kind}{number:02}" if kind in ("IN", "OUT") else f"{kind}{number}"
 
 
@@ -79,7 +103,7 @@ def listed_slots(name: str, count: int) -> tuple[str, ...]:
 
     ``name`` is ``blocks`` for one of the lists of a UNet, or a kind of blocks, which then are counted from 0.
     """
-    if name in ("IN", "OUT", "DOUBLE", "SINGLE"):
+    if name in ("IN", "OUT", "DOUBLE", "SINGLE", "JOINT"):
         return tuple(_one(name, number) for number in range(count))
     return {**_UNET, **_LARGE}.get(count, ()) if name == "blocks" else ()
 
@@ -90,4 +114,7 @@ def list_lengths(family: str, name: str, blocks: Iterable[frozenset[str]]) -> tu
         return tuple(_LISTS.get(family, ()))
     if family in _LISTS and name in ("IN", "OUT"):
         return (12,) if _LISTS[family] is _UNET else (9,)
+    if name == "JOINT" and family != "sd3":
+        return ()
+    name = "DOUBLE" if name == "JOINT" else name
     return tuple({len({one for names in blocks for one in names if one.startswith(name)})} - {0})

@@ -11,6 +11,7 @@ from lora_tui.config.slots import listed_slots, slots_of
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
+from lora_tui.weights.names.sd3_original import ORIGINAL
 
 #: The blocks with attention in the order of the lists, as their authors' tables have them beside diffusers' names.
 SD = {
@@ -84,6 +85,27 @@ def test_names_ranges_and_kinds_of_blocks() -> None:
     }  # fmt: skip
 
 
+def test_sd3s_blocks_and_sorts_of_layers_are_those_of_sd_scripts() -> None:
+    """train_block_indices and context_attn_dim to x_mod_dim of networks/lora_sd3.py, by the makers' own names."""
+    sizes = _sizes("sd3", "transformer.* rate=0", "JOINT0-1 rate=1", "JOINT3 rate=1")
+    kept = {name.split(".")[2] for name, size in sizes.items() if size[2] and name.startswith("transformer.")}
+    assert kept == {"0", "1", "3"}
+    rates = [number / 100 for number in range(1, 39)]
+    listed = _sizes("sd3", f"JOINT rate={','.join(map(str, rates))}")
+    assert all(
+        size[2] == rates[int(name.split(".")[2])] for name, size in listed.items() if name.startswith("transformer.")
+    )
+    sorts = {"x": ("X_ATTN", "X_MLP", "X_MOD"), "context": ("CONTEXT_ATTN", "CONTEXT_MLP", "CONTEXT_MOD")}
+    for number, name in enumerate((*sorts["x"], *sorts["context"]), 5):
+        side, _bar, sort = name.partition("_")
+        inner = {"ATTN": "attn", "MLP": "mlp", "MOD": "adaLN_modulation"}[sort]
+        for layer, (rank, *_rest) in _sizes("sd3", f"{name} rank={number}").items():
+            if not layer.startswith("transformer."):
+                continue
+            original = ORIGINAL.original_of(layer.removeprefix("transformer."))[0]
+            assert (rank == number) == (f"{side.lower()}_block" in original and inner in original), layer
+
+
 @pytest.mark.parametrize(
     "rule", ["IN04", "rank=4", "IN04 rank=-1", "IN04 alpha=0", "blocks rate=1,2", "IN04 rate=1,2", "blocks rank=1,x",
              "blocks rank=1,2,3 rate=1,2", "IN04 size=3"],
@@ -113,5 +135,11 @@ def test_lists_of_another_family_and_ranks_above_a_layer_are_found() -> None:
     assert "network.layers_list" not in _codes("sdxl", layers=[twelve])
     assert "network.layers_list" in _codes("flux", layers=["DOUBLE rate=1,1"])
     assert "network.layers_unmatched" in _codes("flux", layers=["IN04 rate=0.5"])
+    assert "network.layers_unmatched" in _codes("flux", layers=["JOINT3 rate=0.5"])
+    assert "network.layers_unmatched" in _codes("flux", layers=["X_ATTN rate=0.5"])
+    assert "network.layers_list" in _codes("flux", layers=["JOINT rate=" + ",".join(["1"] * 19)])
+    assert "network.layers_list" in _codes("sd3", layers=["JOINT rate=1,1"])
+    assert "network.layers_unmatched" in _codes("sd3", layers=["JOINT38 rate=0.5"])
+    assert not _codes("sd3", layers=["JOINT37 rate=0.5", "X_MOD rank=2"]) & {"network.layers_unmatched"}
     assert "network.rank_above_layer" in _codes("sd15", layers=["IN01 rank=321"])
     assert "network.rank_above_layer" not in _codes("sd15", rank=320, layers=["IN04 rank=640"])

@@ -9,7 +9,7 @@ from lora_tui.config.layers import LayerRule, layer_size, read_rules, trained
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config
-from lora_tui.config.slots import list_lengths, slots_of
+from lora_tui.config.slots import list_lengths, only_sd3, slots_of
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
 from lora_tui.families.protocol import TargetModule
@@ -143,7 +143,8 @@ def layers(config: Config) -> Iterator[Finding]:
     )
     yield from _lists(config, rules, targets)
     for rule in rules:
-        if not rule.listed and not any(rule.fits(target) for target in targets):
+        foreign = only_sd3(rule.pattern) and config.model.family != "sd3"
+        if not rule.listed and (foreign or not any(rule.fits(target) for target in targets)):
             yield error(
                 "network.layers",
                 _("The rule {pattern} fits no layer that is trained.").format(pattern=shown(rule.pattern)),

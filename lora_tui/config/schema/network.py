@@ -241,12 +241,22 @@ class NetworkSection(Section):
         N_("single layers"),
         N_(
             "unet.down_blocks.0.* rank=8 alpha=8 rate=0.5: the last rule that fits holds, rate=0 leaves layers out. "
-            "Blocks: IN04-IN08 rate=0.5, M00, DOUBLE0-5, SINGLE10 conv_rank=4. Lists with a number for each block: "
-            "blocks rank=8,8,4 (12, 17, 19, 20, 23, 25, 26), IN, OUT, DOUBLE, SINGLE."
+            "Blocks: IN04-IN08 rate=0.5, M00, DOUBLE0-5, SINGLE10, SD3's JOINT0-5, X_ATTN, CONTEXT_MLP. Lists with a "
+            "number for each block: blocks rank=8,8,4 (12, 17, 19, 20, 23, 25, 26), IN, OUT, DOUBLE, SINGLE, JOINT."
         ),
         factory=list,
         expert=True,
-        peers=("down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_dims", "network_reg_dims", "rank_pattern"),
+        peers=(
+            "down_lr_weight",
+            "mid_lr_weight",
+            "up_lr_weight",
+            "block_dims",
+            "network_reg_dims",
+            "rank_pattern",
+            "train_block_indices",
+            "context_attn_dim",
+            "x_attn_dim",
+        ),
     )
     start_from: str = option(
         "",
