@@ -228,9 +228,8 @@ class NetworkSection(Section):
         False,
         N_("DoRA"),
         N_(
-            "Also trains the size of each column of the weights, apart from their direction: closer to training the "
-            "whole model, about a third slower. ComfyUI, Forge and A1111 read it; diffusers leaves the sizes out, and "
-            "LyCORIS' own loader looks for rows."
+            "Also trains the size of each column of the weights: closer to training the whole model, about a third "
+            "slower. ComfyUI, Forge and A1111 read it; diffusers leaves the sizes out, LyCORIS' loader looks for rows."
         ),
         expert=True,
         when=_DECOMPOSABLE,
@@ -241,8 +240,8 @@ class NetworkSection(Section):
         N_("single layers"),
         N_(
             "unet.down_blocks.0.* rank=8 alpha=8 rate=0.5: the last rule that fits holds, rate=0 leaves layers out. "
-            "Blocks: IN04-IN08 rate=0.5, M00, DOUBLE0-5, SINGLE10, SD3's JOINT0-5, X_ATTN, CONTEXT_MLP. Lists with a "
-            "number for each block: blocks rank=8,8,4 (12, 17, 19, 20, 23, 25, 26), IN, OUT, DOUBLE, SINGLE, JOINT."
+            "Blocks: IN04-IN08 rate=0.5, M00, DOUBLE0-5, SINGLE10; SD3: JOINT0-5, X_ATTN, CONTEXT_MLP. A number for "
+            "each block: blocks rank=8,8,4 (12, 17, 19, 20, 23, 25, 26), IN, OUT, DOUBLE, SINGLE, JOINT."
         ),
         factory=list,
         expert=True,
