@@ -1,7 +1,8 @@
-"""The documentation of all settings, drawn from the schema: ``python -m lora_tui.config.document [FILE]``."""
+"""The documentation of all settings, drawn from the schema: ``python -m lora_tui.config.document``."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,9 +75,15 @@ def document_text() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page to the named file, else to ``docs/parameters.md`` of the current folder."""
-    path = Path(arguments[0]) if arguments else DEFAULT_PATH
-    write_atomic(path, document_text().encode())
+    """Write the page to ``docs/parameters.md`` of the current folder, or to another file; or only compare."""
+    parser = argparse.ArgumentParser(prog="python -m lora_tui.config.document", description=main.__doc__)
+    parser.add_argument("--output", type=Path, default=DEFAULT_PATH, metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
+    wanted = parser.parse_args(arguments)
+    text = document_text().encode()
+    if wanted.check:
+        return int(not wanted.output.is_file() or wanted.output.read_bytes() != text)
+    write_atomic(wanted.output, text)
     return 0
 
 

@@ -40,6 +40,12 @@ def test_the_example_is_a_configuration():
     assert f"```toml\n{EXAMPLE}```" in document_text()
 
 
-def test_the_command_writes_the_page(tmp_path):
-    assert main([str(tmp_path / "page.md")]) == 0
-    assert (tmp_path / "page.md").read_text(encoding="utf-8") == document_text()
+def test_the_command_writes_the_page_and_says_when_it_is_out_of_date(tmp_path):
+    page = tmp_path / "page.md"
+    assert main(["--check", "--output", str(page)]) == 1
+    assert not page.exists()
+    assert main(["--output", str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == document_text()
+    assert main(["--check", "--output", str(page)]) == 0
+    page.write_text("# Parameters\n")
+    assert main(["--check", "--output", str(page)]) == 1
