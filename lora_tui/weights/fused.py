@@ -1,4 +1,4 @@
-"""LoRA files of FLUX.1 and SD3 in kohya's layout, whose layers are those of the makers: several of ours in one.
+"""LoRA files of transformers in kohya's layout, whose layers are those of the makers: several of ours in one.
 
 Both ways are exact. To read one apart, each of ours takes its own rows of the up matrix and the ranks that reach them;
 to write several as one, their ranks stand one below the other, and each reaches its own rows alone.
@@ -25,15 +25,16 @@ def split(name: str, layer: Matrices) -> dict[str, Matrices]:
 
     Empty where it is no such layer, or its matrices have other sizes.
     """
+    rows, columns = layer[1].shape[0], layer[0].shape[1]
     for original in ORIGINALS.values():
         path = original.named(name)
-        if path is None:
+        if path is None or not original.fits(path, rows, columns):
             continue
         try:
             pieces = original.layer_of(path)
         except KeyError:
-            return {}
-        return _pieces(layer, pieces, turned=original.is_turned(path, layer[1].shape[0], layer[0].shape[1]))
+            continue
+        return _pieces(layer, pieces, turned=original.is_turned(path, rows, columns))
     return {}
 
 

@@ -7,7 +7,8 @@ rows. A family says which layers its blocks have; :class:`Original` answers both
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 KOHYA = "lora_unet_"
 """What kohya's names of layers begin with; dots are bars in them."""
@@ -37,11 +38,19 @@ class Original:
             those of diffusers, in the order of their rows.
         turned: endings of the maker's paths of modulations that have shift before scale, and scale before shift in
             diffusers; in blocks those that have these two alone.
+        outputs: how many times as wide as what goes into it is what comes out of a layer of a block, where another
+            family has a layer of the same name and another width.
     """
 
     whole: Mapping[str, str]
     blocks: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]]
     turned: tuple[str, ...] = ()
+    outputs: Mapping[str, Fraction] = field(default_factory=dict)
+
+    def fits(self, path: str, rows: int, columns: int) -> bool:
+        """Whether the original layer at ``path`` can have so many ``rows`` and ``columns``."""
+        inner = path.split(".", 2)[-1]
+        return inner not in self.outputs or rows == self.outputs[inner] * columns
 
     def is_turned(self, path: str, rows: int, width: int) -> bool:
         """Whether the halves of the original layer at ``path``, with so many ``rows``, change about in diffusers."""
