@@ -65,6 +65,13 @@ class Kind:
         """
         return 0
 
+    def check_tokenizer(self, folder: Path) -> None:
+        """Refuse the tokenizer in ``folder`` that a text encoder of this kind cannot read texts with.
+
+        Raises:
+            UserError: what is missing.
+        """
+
 
 @dataclass(frozen=True)
 class Clip(Kind):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ from lora_tui.families.source import Source
 from lora_tui.families.state_dicts import identity, weights_id
 from lora_tui.families.stored import put, streamed_in
 from lora_tui.families.unet.model_text import inner
+
+if TYPE_CHECKING:
+    from lora_tui.families.separate.model_language import LanguageText
 
 
 class SeparateModel(Parted):
@@ -192,6 +195,12 @@ class SeparateModel(Parted):
         """What the encoder ``name`` makes of ``ids``; gradients flow where it can be trained."""
         with nullcontext() if self.encoders[name].learns else torch.no_grad():
             return self.encoder(name)(ids, **options)
+
+    def read(self, name: str, tokens: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The states of the language model ``name`` ([batch, tokens, widths]), and which are the texts' own (bool)."""
+        kind, module = cast("LanguageText", self.encoders[name]), self.encoder(name)
+        ids, own = (tokens[entry].to(module.place, non_blocking=True) for entry in kind.tokens)
+        return kind.read(module, ids, own).to(self.dtype), own
 
     def text_identity(self, part: TextPart) -> str:
         found = [self._encoder_identity(name) for name in self.encoders if self.encoders[name].learns is part.learns]

@@ -44,10 +44,12 @@ class Parts(Generic[S]):
         folders = ("transformer", *(part.folder for part in layout.values()))
         self.source = resolve(section.base, parts=folders, allow_pickle=section.allow_pickle)
         self.checks.check_model(self.source, own_vae=not section.vae)
-        self.places = find_places(layout, self.source, {name: getattr(section, name) for name in layout})
+        settings = (*layout, *(part.words for part in layout.values() if part.words))
+        named = {name: getattr(section, name) for name in settings}
+        self.places = find_places(layout, self.source, named)
         for part, place in self.places.items():
             if part != "transformer" and place.path != self.source.path and not place.is_folder:
-                check_part(layout, part, place.path)
+                check_part(layout, part, place.path, named)
 
     # -- the family's own ----------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from lora_tui.families.unet.particulars import TOKENIZER
 from lora_tui.text import _
 
 T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
-_TOKENIZING = threading.RLock()  # a tokenizer's own state is not for several threads at once
+TOKENIZING = threading.RLock()  # a tokenizer's own state is not for several threads at once
 
 
 class TextEncoder:
@@ -76,14 +76,14 @@ class TextEncoder:
 
     @property
     def tokenizer(self) -> Any:
-        with _TOKENIZING:
+        with TOKENIZING:
             if self._tokenizer is None:
                 self._tokenizer = self.load_tokenizer()
             return self._tokenizer
 
     def rows(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text by itself, without those that are added. Any thread may call it."""
-        with _TOKENIZING:
+        with TOKENIZING:
             rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return rows
 

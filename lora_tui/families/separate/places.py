@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,6 +45,7 @@ class Part:
         inside: what its tensors begin with where it lies in one file with others; the usual beginning first.
         tokenizer: the folder of the tokenizer that a text encoder has in diffusers' layout.
         needs_tokenizer: whether that folder must lie beside it, because none is shipped with the program.
+        words: the setting ``model.WORDS`` that names a folder with another tokenizer, where there is one.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Part:
     inside: tuple[str, ...]
     tokenizer: str = ""
     needs_tokenizer: bool = False
+    words: str = ""
 
 
 #: A family's parts by the settings that name them.
@@ -61,10 +63,15 @@ Layout = Mapping[str, Part]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a part lies: a folder with its configuration, or a file in which its tensors begin with ``prefix``."""
+    """Where a part lies: a folder with its configuration, or a file in which its tensors begin with ``prefix``.
+
+    Attributes:
+        words: the folder of its tokenizer, where a setting names one.
+    """
 
     path: Path
     prefix: str = ""
+    words: Path | None = None
 
     @property
     def is_folder(self) -> bool:
@@ -91,9 +98,31 @@ def find_places(layout: Layout, source: Source, named: Mapping[str, str]) -> dic
             found[part] = named_place(layout, part, expand(named[part]))
         elif part not in found:
             raise lacking(layout, part)
+        found[part] = with_words(layout, part, found[part], named)
         if layout[part].needs_tokenizer:
             need_tokenizer(layout, part, found[part])
     return found
+
+
+def with_words(layout: Layout, name: str, place: Place, named: Mapping[str, str]) -> Place:
+    """``place`` with the tokenizer that a setting names: a folder of its own, or that in the folder of a whole model.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    part = layout[name]
+    if not part.words or not named.get(part.words):
+        return place
+    folder = expand(named[part.words])
+    if not is_folder(folder):
+        raise UserError(
+            _("there is no folder {path}.").format(path=plain(str(folder))),
+            place=f"model.{part.words}",
+            remedy=_("Check the path."),
+            code="model.missing",
+        )
+    inside = folder / part.tokenizer
+    return replace(place, words=inside if is_folder(inside) else folder)
 
 
 def parts_inside(layout: Layout, path: Path) -> dict[str, str]:
@@ -157,13 +186,13 @@ def named_place(layout: Layout, name: str, path: Path) -> Place:
     )
 
 
-def check_part(layout: Layout, name: str, path: Path) -> None:
-    """Refuse what the setting ``model.NAME`` names when it is not that part, or damaged.
+def check_part(layout: Layout, name: str, path: Path, named: Mapping[str, str] | None = None) -> None:
+    """Refuse what the setting ``model.NAME`` names when it is not that part, or damaged; ``named`` are all settings.
 
     Raises:
         UserError: what is missing or wrong.
     """
-    part, place = layout[name], named_place(layout, name, path)
+    part, place = layout[name], with_words(layout, name, named_place(layout, name, path), named or {})
     if part.needs_tokenizer:
         need_tokenizer(layout, name, place)
     if place.is_folder:
@@ -180,29 +209,40 @@ def check_part(layout: Layout, name: str, path: Path) -> None:
 
 
 def tokenizer_beside(part: Part, place: Place) -> Path | None:
-    """The tokenizer of a text encoder, in the same model as its folder, or beside its file; none if none is there."""
+    """The tokenizer of a text encoder: the one that is named, or that in the same model as its folder or beside its
+    file; none if none is there."""
+    if place.words is not None:
+        return place.words
     folder = place.path.parent / part.tokenizer
     return folder if part.tokenizer and is_folder(folder) else None
 
 
 def need_tokenizer(layout: Layout, name: str, place: Place) -> None:
-    """Refuse a text encoder at ``place`` whose tokenizer is not there.
+    """Refuse a text encoder at ``place`` whose tokenizer is not there, or cannot serve it.
 
     Raises:
         UserError: where to put it.
     """
     part = layout[name]
-    if tokenizer_beside(part, place) is None:
+    folder = tokenizer_beside(part, place)
+    setting = f"model.{part.words or name}"
+    if folder is None:
         raise UserError(
             _("{part} has no tokenizer: there is no folder {folder}.").format(
                 part=part.title, folder=plain(str(place.path.parent / part.tokenizer))
             ),
-            place=f"model.{name}",
-            remedy=_(
-                "Put the folder {folder} of the published model there, or name the folder of a whole model."
-            ).format(folder=part.tokenizer),
+            place=setting,
+            remedy=(
+                _("Name the folder {folder} of the published model in {setting}.")
+                if part.words
+                else _("Put the folder {folder} of the published model there, or name the folder of a whole model.")
+            ).format(folder=part.tokenizer, setting=setting),
             code="model.tokenizer",
         )
+    try:
+        part.kind.check_tokenizer(folder)
+    except UserError as flaw:
+        raise UserError(flaw.message, place=setting, remedy=flaw.remedy, code=flaw.code) from None
 
 
 def refuse_other_layouts(tensors: Mapping[str, TensorInfo], path: Path) -> None:
@@ -238,13 +278,15 @@ def part_flaws(layout: Layout, base: Path, named: Mapping[str, str]) -> list[tup
     for part in layout:
         try:
             if named.get(part):
-                check_part(layout, part, expand(named[part]))
+                check_part(layout, part, expand(named[part]), named)
             elif part not in inside:
                 raise lacking(layout, part)
             elif layout[part].needs_tokenizer:
-                need_tokenizer(layout, part, Place(base if is_file(base) else base / layout[part].folder))
+                place = Place(base if is_file(base) else base / layout[part].folder)
+                need_tokenizer(layout, part, with_words(layout, part, place, named))
         except UserError as flaw:
-            found.append((part, flaw))
+            words = layout[part].words
+            found.append((words if words and flaw.place == f"model.{words}" else part, flaw))
     return found
 
 
