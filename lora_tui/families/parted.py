@@ -50,6 +50,14 @@ class Parted:
     def release(self, *parts: Releasable) -> None:
         """Forget these parts; each family's own."""
 
+    def shift(self, width: int, height: int) -> float:
+        """See :class:`lora_tui.families.protocol.Model`; each family's own."""
+        return 1.0
+
+    def drawing_shift(self, width: int, height: int, steps: int) -> float:
+        """See :class:`lora_tui.families.protocol.Model`; that of training where a family says nothing else."""
+        return self.shift(width, height)
+
     def placed(self, part: Releasable, module: nn.Module) -> Any:
         """``module``, of ``part``, where that works."""
         module.place = torch.device("cpu") if part in self.aside else self.device  # type: ignore[assignment]

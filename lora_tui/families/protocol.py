@@ -318,3 +318,7 @@ class Model(Protocol):
     def shift(self, width: int, height: int) -> float:
         """The factor that shifts flow matching's noise levels for an image of ``width`` x ``height`` px; 1 is none."""
         ...
+
+    def drawing_shift(self, width: int, height: int, steps: int) -> float:
+        """The same while such an image is drawn in so many ``steps``."""
+        ...

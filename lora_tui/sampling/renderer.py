@@ -51,7 +51,7 @@ class Renderer:
         prompt, model = request.prompt, self._model
         generator = torch.Generator().manual_seed(prompt.seed)
         noise = torch.randn((1, *latent_shape(model.facts, prompt.width, prompt.height)), generator=generator)
-        shift = model.shift(prompt.width, prompt.height)
+        shift = model.drawing_shift(prompt.width, prompt.height, prompt.steps)
         schedule = model.scheduler_config() if self._schedule is None else self._schedule
         course = Course(schedule, model.prediction, prompt.steps, shift, generator, model.device)
         sampler = make_sampler(prompt.sampler, course)

@@ -172,6 +172,9 @@ class ToyModel:
     def shift(self, width: int, height: int) -> float:
         return 1.0 + width * height / 64**2
 
+    def drawing_shift(self, width: int, height: int, steps: int) -> float:
+        return self.shift(width, height)
+
 
 def open_model(
     section: ModelSection, captions: CaptionSection, *, device: torch.device, dtype: torch.dtype
