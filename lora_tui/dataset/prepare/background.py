@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +46,20 @@ def open_remover(model: str) -> Callable[[Image], Image]:
     return subject
 
 
+def _without_matting() -> None:
+    """Have rembg's sessions imported without what refines the borders of a mask, which nothing here asks for.
+
+    rembg loads it whenever any part of it is imported, and the first time on a machine that means compiling it with
+    numba: one minute and more.
+    """
+    spec = find_spec("rembg")
+    if spec is not None:
+        sys.modules.setdefault("rembg", module_from_spec(spec))
+
+
 def _session(model: str) -> Any:
     try:
+        _without_matting()
         if is_file_name(model):
             return _session_of_file(path_of(model))
         from rembg.sessions import sessions
@@ -57,7 +71,7 @@ def _session(model: str) -> Any:
         if not known.is_local() or known.resolve_existing(f"{model}.onnx") is None:
             message = _("The model is not on this machine. Fetch it with: {command}")
             raise no_remover(model, message.format(command=f"rembg d {model}"))
-        from rembg import new_session
+        from rembg.session_factory import new_session
 
         return new_session(model, providers=_providers())
     except UserError:

@@ -48,6 +48,18 @@ def test_backgrounds_are_removed_and_crops_follow_the_subject(tmp_path: Path) ->
             assert red > 0.9 * 5027, "the disc is whole: 5027 px"
 
 
+def test_nothing_is_compiled_before_the_first_background_is_removed(tmp_path: Path) -> None:
+    """What rembg compiles when it is used for the first time, for a minute, is not loaded."""
+    model = subject_model(tmp_path / "u2net.onnx")
+    program = (
+        "import sys; from PIL import Image; from lora_tui.dataset.prepare.background import open_remover\n"
+        f"mask = open_remover({str(model)!r})(Image.new('RGB', (64, 32), (240, 20, 20)))\n"
+        "print(mask.size, [name for name in ('numba', 'pymatting', 'skimage') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told == "(64, 32) []\n"
+
+
 def test_a_detector_finds_faces_where_they_are(tmp_path: Path) -> None:
     detect = open_detector(str(face_model(tmp_path / "yunet.onnx")))
     (face,) = [one for one in detect(scene(400)) if one.score > 0.6]
