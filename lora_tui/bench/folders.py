@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lora_tui.bench.language import write_language_tokenizer
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.particulars import TOKENIZER, TOKENIZER_FILES
 from lora_tui.files import default_mode
@@ -21,8 +22,9 @@ def write_folder(
     parts: Callable[[], Mapping[str, Any]],
     *,
     seed: int,
-    clips: Sequence[Encoder],
-    t5_tokenizer: str,
+    clips: Sequence[Encoder] = (),
+    t5_tokenizer: str = "",
+    language_tokenizer: str = "",
     schedule: Mapping[str, Any],
     index: Mapping[str, Any],
 ) -> Path:
@@ -38,8 +40,11 @@ def write_folder(
             part.eval().save_pretrained(folder / name)
     for clip in clips:
         write_clip_tokenizer(folder / clip.tokenizer, clip)
-    (folder / t5_tokenizer).mkdir(exist_ok=True)
-    shutil.copyfile(T5_TOKENIZER / "tokenizer.json", folder / t5_tokenizer / "tokenizer.json")
+    if t5_tokenizer:
+        (folder / t5_tokenizer).mkdir(exist_ok=True)
+        shutil.copyfile(T5_TOKENIZER / "tokenizer.json", folder / t5_tokenizer / "tokenizer.json")
+    if language_tokenizer:
+        write_language_tokenizer(folder / language_tokenizer)
     (folder / "scheduler").mkdir(exist_ok=True)
     _write(folder / "scheduler" / "scheduler_config.json", schedule)
     for path in folder.rglob("*.safetensors"):
