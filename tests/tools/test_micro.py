@@ -17,8 +17,8 @@ from support import until
 ROOT = Path(__file__).parents[2]
 
 
-def command(folder: Path) -> list[str]:
-    options = ["--budget", "tiny", "--threads", "1", "--judge", "0", "--save-seconds", "0"]
+def command(folder: Path, *more: str) -> list[str]:
+    options = ["--budget", "tiny", "--threads", "1", "--judge", "0", *more]
     return [sys.executable, "-m", "tools.micro", str(folder), *options]
 
 
@@ -69,7 +69,11 @@ def test_cut_off_anywhere_it_gives_the_same_bytes(trained: Path, tmp_path: Path)
     """Killed in the first stage and in the UNet's, it goes on and ends with the bytes of one that was let run."""
     for stage in ("vae", "unet-64"):
         process = subprocess.Popen(
-            command(tmp_path), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(tmp_path, "--save-seconds", "0"),
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         until(lambda stage=stage: any(line["stage"] == stage for line in figures(tmp_path)), 120)
         process.send_signal(signal.SIGKILL)

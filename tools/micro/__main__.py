@@ -23,7 +23,7 @@ from tools.micro.stage import SAVE_SECONDS, Stage
 from tools.micro.text import TextStage
 from tools.micro.tokens import Words, write_tokenizer
 from tools.micro.unet import Latents, UnetStage
-from tools.micro.vae import VaeStage
+from tools.micro.vae import HELD_OUT, VaeStage
 
 
 def train(folder: Path, budget: Budget, *, seed: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def train(folder: Path, budget: Budget, *, seed: int) -> dict[str, Any]:
     tokenizer = folder / "tokenizer"
     write_tokenizer(tokenizer)
     words = Words(tokenizer)
-    vae: Any = VaeStage(folder, steps=budget.vae, seed=seed).run()["vae"]
+    vae: Any = VaeStage(folder, steps=budget.vae, seed=seed, held_out=HELD_OUT // budget.part).run()["vae"]
     vae.register_to_config(scaling_factor=_scaling_factor(folder))
     text = TextStage(folder, words, steps=budget.text, seed=seed).run()["text_encoder"]
     torch.manual_seed(seed)

@@ -10,7 +10,10 @@ from tools.micro.layout import SIDE
 
 @dataclass(frozen=True)
 class Budget:
-    """Steps of the stages; the UNet's stages with the number of their scenes."""
+    """Steps of the stages; the UNet's stages with the number of their scenes.
+
+    ``part``: the UNet's batches, and the pictures that the VAE is measured by, are this part of the full ones (1 : n).
+    """
 
     vae: int
     text: int
@@ -19,15 +22,16 @@ class Budget:
     whole: int
     whole_scenes: int
     encoder: int
+    part: int = 1
 
     def unet(self) -> Iterator[tuple[str, int, int, int, int, float, float, float]]:
         """The UNet's stages: name, side in px, scenes, steps, batch, learning rate, plateau, share of high noise."""
-        yield "unet-64", SIDE // 2, self.small_scenes, self.small, 64, 2e-3, 0.4, 0.0
-        yield "unet-128", SIDE, self.whole_scenes, self.whole, 16, 1.5e-3, 0.25, 0.35
+        yield "unet-64", SIDE // 2, self.small_scenes, self.small, 64 // self.part, 2e-3, 0.4, 0.0
+        yield "unet-128", SIDE, self.whole_scenes, self.whole, 16 // self.part, 1.5e-3, 0.25, 0.35
 
 
 BUDGETS = {
     "full": Budget(vae=3500, text=1200, small=1400, small_scenes=40_000, whole=3900, whole_scenes=20_000, encoder=1500),
-    "tiny": Budget(vae=16, text=16, small=10, small_scenes=32, whole=8, whole_scenes=16, encoder=8),
+    "tiny": Budget(vae=16, text=8, small=8, small_scenes=32, whole=8, whole_scenes=16, encoder=8, part=4),
 }
-"""``full`` is what ships; ``tiny`` walks the same road in a minute."""
+"""``full`` is what ships; ``tiny`` walks the same road in half a minute."""

@@ -17,6 +17,8 @@ CROP = 64
 """Most steps see cuts of this many px: their details are those of a full picture at a quarter of its cost."""
 WHOLE_FROM = 0.85
 """From this share of the steps on, whole pictures are shown."""
+HELD_OUT = 64
+"""Scenes, and as many pictures of soup, that it is measured by."""
 
 
 class VaeStage(Stage):
@@ -27,8 +29,9 @@ class VaeStage(Stage):
     warm = 50
     plateau = 0.15
 
-    def __init__(self, folder: Path, *, steps: int, seed: int) -> None:
+    def __init__(self, folder: Path, *, steps: int, seed: int, held_out: int = HELD_OUT) -> None:
         torch.manual_seed(seed)
+        self.held_out = held_out
         super().__init__(folder, {"vae": make_vae().train()}, steps=steps, seed=seed)
 
     def pictures(self, step: int) -> Tensor:
@@ -62,7 +65,7 @@ class VaeStage(Stage):
         chance = keyed_random("micro", "vae", "held out", self.seed)
         found = {}
         for name, draw in (("scenes", any_scene), ("soup", soup)):
-            pictures = to_tensor([draw(SIDE, chance) for _ in range(64)])
+            pictures = to_tensor([draw(SIDE, chance) for _ in range(self.held_out)])
             mean = torch.cat([vae.encode(part).latent_dist.mean for part in pictures.split(16)])
             shown = torch.cat([vae.decode(part).sample.clamp(-1, 1) for part in mean.split(16)])
             error = (shown - pictures).pow(2).mean((1, 2, 3))
