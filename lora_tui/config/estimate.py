@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.layers import layer_size, trained
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
-from lora_tui.config.schema import MASKED, Config, MemorySection
+from lora_tui.config.schema import Config, MemorySection
 from lora_tui.families import facts_for
 from lora_tui.families.protocol import Storage
 from lora_tui.weights.kinds import LYCORIS
@@ -228,7 +228,7 @@ def caption_bytes(config: Config, tokens: int) -> int:
 def t5_tokens(config: Config, data: DataPlan) -> list[int]:
     """The tokens of T5 that each image's caption takes: all that are set, or about its own where the rest is masked."""
     captions, images = config.captions, (*data.pictures, *data.validation)
-    if not (captions.t5_mask and config.model.family in MASKED):
+    if not config.masks_text:
         return [captions.t5_tokens] * len(images)
     around = len(captions.prefix.encode()) + len(captions.suffix.encode()) + TOKEN_BYTES
     found = (around + _file_bytes(planned.image.caption_path) for planned in images)

@@ -29,6 +29,7 @@ FAMILIES = {
     "sdxl": "lora_tui.families.sdxl",
     "flux": "lora_tui.families.flux",
     "sd3": "lora_tui.families.sd3",
+    "chroma": "lora_tui.families.chroma",
 }
 
 

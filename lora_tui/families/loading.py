@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lora_tui.errors import UserError
 from lora_tui.families.state_dicts import incomplete, require_whole
 from lora_tui.text import _, plain
+
+
+def network_without_weights(kind: Any, config: Mapping[str, Any]) -> Any:
+    """``kind`` (of diffusers) made with ``config``, its weights on ``meta``; what it computes for itself is there."""
+    with torch.device("meta"):
+        network = kind.from_config(dict(config))
+    if _lost(network):
+        with _WeightsOnMeta():
+            network = kind.from_config(dict(config))
+    return network
+
+
+def _lost(network: nn.Module) -> bool:
+    """Whether tensors that no file holds were left on ``meta``: tables of positions and the like."""
+    stored = set(network.state_dict())
+    if any(tensor.is_meta for name, tensor in network.named_buffers() if name not in stored):
+        return True
+    own = (value for module in network.modules() for value in vars(module).values())
+    return any(isinstance(value, Tensor) and value.is_meta for value in own)
+
+
+class _WeightsOnMeta(TorchFunctionMode):
+    """Makes what layers ask for as room for their weights on ``meta``, and all else where it is asked for."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func is torch.empty and given.get("device") is None:
+            given = {**given, "device": "meta"}
+        return func(*args, **given)
 
 
 def module_of_folder(kind: Any, folder: Path, *, pickles: bool, **options: Any) -> Any:

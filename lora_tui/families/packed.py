@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lora_tui.caches.contents import sha256_of
 from lora_tui.caches.store import ContentStore, key_of
+from lora_tui.families.loading import network_without_weights
 from lora_tui.families.parted import frozen
 from lora_tui.families.quantized import Kind, quantize_linears
 from lora_tui.settings import cache_dir
@@ -119,8 +120,7 @@ def _assembled(
     Raises:
         RuntimeError, ValueError: a tensor is missing, or is of another shape.
     """
-    with torch.device("meta"):
-        module = frozen(network.from_config(config))
+    module = frozen(network_without_weights(network, config))
     quantize_linears(module, kind, lambda name: name in layers)
     module.load_state_dict(tensors, assign=True)
     if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):

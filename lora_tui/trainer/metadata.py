@@ -31,7 +31,7 @@ PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
 
 
 #: family -> sd-scripts' name of what trains it, where that is another than ``networks.lora``
-MODULES = {"flux": "networks.lora_flux", "sd3": "networks.lora_sd3"}
+MODULES = {"flux": "networks.lora_flux", "sd3": "networks.lora_sd3", "chroma": "networks.lora_flux"}
 
 
 def _vae_hashes(config: Config) -> dict[str, str]:
@@ -217,16 +217,18 @@ class RunMetadata:
         told: dict[str, Any] = {"ss_model_prediction_type": "raw"} if self._made_of.prediction == "flow" else {}
         if name == "flux":
             told |= {"ss_model_type": "flux", "ss_guidance_scale": self._made_of.config.model.guidance}
+        if name == "chroma":
+            told |= {"ss_model_type": "chroma", "ss_guidance_scale": 0.0}
         if name == "sd3":
             told["ss_apply_lg_attn_mask"] = False
         return told
 
     def _t5(self) -> dict[str, Any]:
         """How T5 reads captions, in sd-scripts' words, for the families that have it."""
-        captions = self._made_of.config.captions
+        config = self._made_of.config
         if "t5xxl" not in self._made_of.facts.separate:
             return {}
-        return {"ss_t5xxl_max_token_length": captions.t5_tokens, "ss_apply_t5_attn_mask": captions.t5_mask}
+        return {"ss_t5xxl_max_token_length": config.captions.t5_tokens, "ss_apply_t5_attn_mask": config.masks_text}
 
     def _data(self) -> dict[str, Any]:
         made_of = self._made_of

@@ -24,7 +24,9 @@ from lora_tui.tui.prepare_settings import OTHER, SETTINGS, Setting
 MOST_WORKERS = 64
 _LONG = 2.0
 _DEFAULTS = Options()
-_FAMILY_NAMES = {"sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "sd35": "SD3.5", "flux": "FLUX"}
+_FAMILY_NAMES = {
+    "sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "sd35": "SD3.5", "flux": "FLUX", "chroma": "Chroma",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def test_a_new_configuration_draws_its_samples_as_the_family_is_drawn(tmp_path: 
     ("name", "family"),
     [
         ("black-forest-labs/FLUX.1-dev", "flux"),
+        ("lodestones/Chroma1-HD", "chroma"),
         ("black-forest-labs/FLUX.2-dev", ""),
         ("stabilityai/stable-diffusion-xl-base-1.0", "sdxl"),
         ("stabilityai/stable-diffusion-xl-refiner-1.0", ""),

@@ -116,6 +116,7 @@ def _become(arguments: list[str], log: str, environment: dict[str, str]) -> None
 
 def _load() -> None:
     """Everything that a life would load."""
+    import lora_tui.families.chroma.model
     import lora_tui.families.flux.model
     import lora_tui.families.sd2.model
     import lora_tui.families.sd3.model

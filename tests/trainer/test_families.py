@@ -13,6 +13,7 @@ from kills import MOMENTS, Moment, assert_same_bits, every_phase, live_through, 
 from lives import draw_dataset, events, live_here, micro_config, new_run
 from safetensors.torch import load_file
 
+from lora_tui.bench.chroma_model import write_chroma_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
@@ -36,6 +37,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sdxl v, zero-terminal": ("sdxl", {**VELOCITY, "rescale_betas_zero_snr": True}),
     "flux dev": ("flux", {}),
     "sd3.5 medium": ("sd3", {}),
+    "chroma": ("chroma", {}),
 }
 ADAPTERS: dict[str, dict[str, Any]] = {"lora": {}, "locon": {"type": "locon", "conv_rank": 4}, "dora": {"dora": True}}
 QUICK = {("sd2 v", "lora"), ("sdxl v, zero-terminal", "locon"), ("sdxl", "dora"), ("flux dev", "lora")}
@@ -52,7 +54,7 @@ def _base(bases: dict[str, Path], name: str, factory: pytest.TempPathFactory) ->
     if name not in bases:
         family, schedule = MODELS[name]
         folder = factory.mktemp("base") / "model"
-        others = {"flux": write_flux_model, "sd3": write_sd3_model}
+        others = {"flux": write_flux_model, "sd3": write_sd3_model, "chroma": write_chroma_model}
         bases[name] = (
             others[family](folder, seed=1)
             if family in others
@@ -66,7 +68,7 @@ def _pairs() -> list[Any]:
         (name, kind)
         for name in MODELS
         for kind in ADAPTERS
-        if (MODELS[name][0] not in ("flux", "sd3") or kind != "locon")
+        if (MODELS[name][0] not in ("flux", "sd3", "chroma") or kind != "locon")
     ]
     return [pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow) for pair in pairs]
 

@@ -11,7 +11,7 @@ from diffusers.training_utils import compute_density_for_timestep_sampling
 from scheduled import Scheduled
 
 from lora_tui.config.schema import NoiseSection
-from lora_tui.families.flux.model import shift_power
+from lora_tui.families.separate.model_patches import shift_power
 from lora_tui.trainer.objectives.flow import Flow, FlowSettings, draw_level, mode_level, shifted
 from lora_tui.trainer.objectives.noise import showing
 from lora_tui.trainer.objectives.told import noise_metadata

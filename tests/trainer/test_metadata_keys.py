@@ -67,7 +67,13 @@ def _metadata(tmp_path: Path, family: str, prediction: str, **more: dict[str, An
 
 @pytest.mark.parametrize(
     ("family", "prediction", "more"),
-    [("sd15", "epsilon", ""), ("sdxl", "v_prediction", ""), ("flux", "flow", FLUX), ("sd3", "flow", SD3)],
+    [
+        ("sd15", "epsilon", ""),
+        ("sdxl", "v_prediction", ""),
+        ("flux", "flow", FLUX),
+        ("sd3", "flow", SD3),
+        ("chroma", "flow", FLUX),
+    ],
 )
 def test_every_key_that_readers_know_is_there(tmp_path: Path, family: str, prediction: str, more: str) -> None:
     found = _metadata(tmp_path, family, prediction)
@@ -76,7 +82,7 @@ def test_every_key_that_readers_know_is_there(tmp_path: Path, family: str, predi
     assert [key for key in SPEC.split() if f"modelspec.{key}" not in found and key not in left] == []
     assert {"sshs_model_hash", "sshs_legacy_hash"} <= found.keys()
     assert found["modelspec.hash_sha256"] == f"0x{found['sshs_model_hash']}"
-    modules = {"flux": "networks.lora_flux", "sd3": "networks.lora_sd3"}
+    modules = {"flux": "networks.lora_flux", "sd3": "networks.lora_sd3", "chroma": "networks.lora_flux"}
     assert found["ss_network_module"] == modules.get(family, "networks.lora")
     assert found["ss_vae_hash"] == found["ss_sd_model_hash"] and len(found["ss_vae_hash"]) == 8
     assert found["modelspec.timestep_range"] == "0,900"

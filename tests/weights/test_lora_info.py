@@ -158,6 +158,11 @@ def test_metadata_decide_where_names_do_not(tmp_path: Path) -> None:
     assert lora_info(model(tmp_path / "a", shapes)).family == "unknown"
     assert lora_info(model(tmp_path / "b", shapes, {"modelspec.architecture": "flux-1-dev/lora"})).family == "flux"
     assert lora_info(model(tmp_path / "c", shapes, {"ss_base_model_version": "sdxl_base_v1-0"})).family == "sdxl"
+    shared = {
+        "lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 8)
+    }  # FLUX.1's names, which Chroma has, too
+    assert lora_info(model(tmp_path / "d", shared)).family == "flux"
+    assert lora_info(model(tmp_path / "e", shared, {"modelspec.architecture": "chroma/lora"})).family == "chroma"
 
 
 def test_a_checkpoint_is_no_lora_and_is_named(tmp_path: Path) -> None:

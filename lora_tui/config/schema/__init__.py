@@ -2,7 +2,6 @@
 
 from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
-from lora_tui.config.schema.groups import MASKED
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
@@ -18,7 +17,6 @@ from lora_tui.config.schema.section import MOST_STEPS, Precision, Sampler, Sched
 
 __all__ = [
     "LEAST_SIDE",
-    "MASKED",
     "MOST_SIDE",
     "MOST_STEPS",
     "SCHEMA_VERSION",

@@ -6,7 +6,7 @@ from typing import Any
 
 from lora_tui.config.option import option
 from lora_tui.config.schema.captions import CaptionSection
-from lora_tui.config.schema.groups import FROZEN_TEXT, LEARNS_TEXT
+from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, LEARNS_TEXT, MASKED
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
@@ -63,6 +63,11 @@ class Config(Section):
     def trains_text(self) -> bool:
         """Whether adapters are trained on text encoders; the setting holds where the family has one that learns."""
         return self.network.text_encoder and self.model.family in LEARNS_TEXT
+
+    @property
+    def masks_text(self) -> bool:
+        """Whether the network attends to a caption's own tokens alone, not to what fills it up."""
+        return self.model.family in ALWAYS_MASKED or (self.captions.t5_mask and self.model.family in MASKED)
 
 
 def as_plain(config: Config) -> dict[str, Any]:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from typing import Literal
 
-Family = Literal["sd15", "sd2", "sdxl", "sd3", "flux"]
+Family = Literal["sd15", "sd2", "sdxl", "sd3", "flux", "chroma"]
 FAMILY_LABELS = (
     ("sd15", "Stable Diffusion 1.5"),
     ("sd2", "Stable Diffusion 2"),
     ("sdxl", "Stable Diffusion XL"),
     ("sd3", "Stable Diffusion 3 and 3.5"),
     ("flux", "FLUX.1"),
+    ("chroma", "Chroma"),
 )
 UNETS = ("sd15", "sd2", "sdxl")
 """Families that draw with a UNet, and whose CLIP reads a caption in chunks of 75 tokens."""
-FLOW = ("flux", "sd3")
+FLOW = ("flux", "sd3", "chroma")
 """Families that learn flow matching."""
 WITH_CLIP_L = ("flux", "sd3")
 """Families whose CLIP-L may lie in a file of its own."""
 WITH_CLIP_G = ("sd3",)
-WITH_T5 = ("flux", "sd3")
+WITH_T5 = ("flux", "sd3", "chroma")
 """Families that read captions with T5, which may lie in a file of its own."""
 MASKED = ("flux",)
 """Families that can leave out what fills a caption up, where a setting says so."""
+ALWAYS_MASKED = ("chroma",)
+"""Families that always do."""
 LEARNS_TEXT = (*UNETS, "flux", "sd3")
 """Families with a text encoder that adapters can be trained on."""
 TWO_TEXTS = ("sdxl", "sd3")
 """Those of them with two."""
-FROZEN_TEXT = ("flux", "sd3")
+FROZEN_TEXT = ("flux", "sd3", "chroma")
 """Families with a text encoder that is never trained."""
 TOLD_GUIDANCE = ("flux",)
 """Families whose network is told the strength of guidance, and which read no negative prompt."""

@@ -215,7 +215,7 @@ class SavingSection(Section):
         "auto",
         N_("names of layers"),
         N_(
-            "Auto: kohya's, for FLUX and SD3 those with dots, which ComfyUI and diffusers read. Kohya for these two "
+            "Auto: kohya's; for transformers those with dots, which ComfyUI and diffusers read. Kohya for transformers "
             "holds query, key and value in one layer as sd-scripts has it: a file twice as large. Diffusers: names "
             "with dots, the strength in the numbers and no alpha."
         ),

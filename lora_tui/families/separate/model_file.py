@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lora_tui.errors import UserError
+from lora_tui.families.loading import network_without_weights
 from lora_tui.families.parts import incomplete, is_weight
 from lora_tui.families.separate.places import Place, bare
 from lora_tui.families.state_dicts import read_tensors, scaled
@@ -34,8 +35,7 @@ def transformer_of_file(
     Raises:
         UserError: a tensor is missing, or one is of another shape, or the file is torn.
     """
-    with torch.device("meta"):
-        module: nn.Module = kind.from_config(dict(config))
+    module: nn.Module = network_without_weights(kind, config)
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
     found = {name: tensor for name, tensor in _converted(path, convert, dtype, prefix) if name in wanted}
     gaps = [name for name in wanted if name not in found]

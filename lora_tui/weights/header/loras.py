@@ -158,9 +158,13 @@ def lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:
     claims = [metadata.get(key, "").lower() for key in ("ss_base_model_version", "modelspec.architecture")]
     claimed = (family for claim in claims for start, family in _VERSIONS if claim.startswith(start))
     claim = next(claimed, UNKNOWN)
-    if structure == UNKNOWN or (structure, claim) == ("flux", "flux2"):  # their layers share names
+    if structure == UNKNOWN or (structure, claim) in _SHARED:
         return claim
     return structure
+
+
+#: What the names of layers say, and what the metadata may say in its place: their layers share names.
+_SHARED = (("flux", "flux2"), ("flux", "chroma"))
 
 
 def _modules(tensors: Tensors) -> dict[str, dict[str, TensorInfo]]:

@@ -9,16 +9,17 @@ from typing import Literal, Protocol, cast
 NAMES = {
     "flux": "lora_tui.weights.names.flux",
     "sd3": "lora_tui.weights.names.dotted",
+    "chroma": "lora_tui.weights.names.dotted",
     "sd15": "lora_tui.weights.names.sd15",
     "sd2": "lora_tui.weights.names.sd2",
     "sdxl": "lora_tui.weights.names.sdxl",
 }
-FUSED = ("flux", "sd3")
+FUSED = ("flux", "sd3", "chroma")
 """Families whose makers keep several layers in one, as kohya's files of them do: ``weights.names.originals``."""
 _OTHERS = {(family, "kohya"): "lora_tui.weights.names.kohya_fused" for family in FUSED} | {
     (family, "diffusers"): "lora_tui.weights.names.dotted" for family in NAMES
 }
-#: ``saving.layout``: the family's own names, kohya's (FLUX.1 and SD3: several layers in one), or those of diffusers.
+#: ``saving.layout``: the family's own names, kohya's (transformers: several layers in one), or those of diffusers.
 Layout = Literal["auto", "kohya", "diffusers"]
 
 
@@ -54,8 +55,8 @@ def fuses(family: str, layout: Layout) -> bool:
 def folds(family: str, layout: Layout) -> bool:
     """Whether the scale stands in the matrices, because readers of ``layout`` look for no alpha beside them.
 
-    diffusers refuses a whole file of SD3 for one alpha in it, and reads FLUX.1's.
+    diffusers refuses a whole file of SD3 for one alpha in it, and reads FLUX.1's and Chroma's.
     """
     if family == "sd3":
         return layout != "kohya"
-    return layout == "diffusers" and family != "flux"
+    return layout == "diffusers" and family not in ("flux", "chroma")

@@ -27,7 +27,7 @@ _WHOLE = {
     LAST_MODULATION: "norm_out.linear",
 }
 #: Layers of a double block; a layer that diffusers splits has several names, in the order of its rows.
-_DOUBLE: dict[str, tuple[str, ...]] = {
+DOUBLE: dict[str, tuple[str, ...]] = {
     "img_mod.lin": ("norm1.linear",),
     "txt_mod.lin": ("norm1_context.linear",),
     "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
@@ -43,14 +43,14 @@ _DOUBLE: dict[str, tuple[str, ...]] = {
     "txt_mlp.0": ("ff_context.net.0.proj",),
     "txt_mlp.2": ("ff_context.net.2",),
 }
-_SINGLE: dict[str, tuple[str, ...]] = {
+SINGLE: dict[str, tuple[str, ...]] = {
     "modulation.lin": ("norm.linear",),
     "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
     "linear2": ("proj_out",),
     "norm.query_norm": ("attn.norm_q",),
     "norm.key_norm": ("attn.norm_k",),
 }
-_BLOCKS = {"double_blocks": ("transformer_blocks", _DOUBLE), "single_blocks": ("single_transformer_blocks", _SINGLE)}
+_BLOCKS = {"double_blocks": ("transformer_blocks", DOUBLE), "single_blocks": ("single_transformer_blocks", SINGLE)}
 
 ORIGINAL = Original(_WHOLE, _BLOCKS, turned=(LAST_MODULATION,))
 layer_of, original_of = ORIGINAL.layer_of, ORIGINAL.original_of

@@ -1,0 +1,89 @@
+"""Chroma without torch: counts and names against the network that diffusers builds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import ChromaTransformer2DModel
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+
+from lora_tui.families.chroma.counting import step_bytes, transformer_parameters
+from lora_tui.families.chroma.facts import FACTS
+from lora_tui.families.chroma.shape import Shape, shape_of_tensors
+from lora_tui.families.chroma.targets import transformer_targets
+from lora_tui.weights.names.chroma_original import APPROXIMATOR, ORIGINAL, approximator_path, original_names
+from lora_tui.weights.names.flux_original import split_name
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    with torch.device("meta"):
+        return ChromaTransformer2DModel.from_config(FACTS.full.transformer_config())
+
+
+def test_parameters_layers_and_names_are_those_of_the_published_model(network: nn.Module) -> None:
+    shape = FACTS.full
+    assert transformer_parameters(shape) == sum(p.numel() for p in network.parameters())
+    assert round(transformer_parameters(shape) / 1e9, 1) == 8.9  # as it was published
+    linear = {
+        path: (layer.in_features, layer.out_features)
+        for path, layer in network.named_modules()
+        if isinstance(layer, nn.Linear) and "transformer_blocks." in path
+    }
+    assert {target.path: (target.inputs, target.outputs) for target in FACTS.targets()} == linear
+    named = set()
+    for name in original_names(shape.double, shape.single, approximator=shape.deep):
+        path, kind = split_name(name)
+        if path.startswith(APPROXIMATOR):
+            named.add(f"{approximator_path(path)}.{kind}")
+            continue
+        for place, piece in enumerate(ORIGINAL.layer_of(path)):
+            named.add(f"{piece.path}.{kind}")
+            assert ORIGINAL.original_of(piece.path) == (path, place)
+    assert named == set(network.state_dict())
+
+
+@pytest.mark.parametrize("path", ["img_in", f"{APPROXIMATOR}.layers.0", f"{APPROXIMATOR}.layers.x.in_layer"])
+def test_names_of_no_layer_are_refused(path: str) -> None:
+    with pytest.raises(KeyError):
+        approximator_path(path)
+
+
+def test_the_shape_is_told_by_the_names_of_a_single_file() -> None:
+    shape = FACTS.full
+    names = original_names(shape.double, shape.single, approximator=shape.deep)
+    told: dict[str, tuple[int, ...]] = dict.fromkeys(names, (1,))
+    told |= {
+        "img_in.weight": (3072, 64), "txt_in.weight": (3072, 4096), f"{APPROXIMATOR}.in_proj.weight": (5120, 64),
+        "double_blocks.0.img_attn.norm.query_norm.scale": (128,),
+    }  # fmt: skip
+    assert shape_of_tensors(told, Shape(double=1, single=1, heads=1, hidden=1, deep=1)) == shape
+
+
+def test_an_estimate_of_what_a_step_keeps_is_near_what_torch_saves() -> None:
+    """Counted with hooks on a model of its own widths, float32, with LoRA on each layer."""
+    shape = replace(FACTS.full, double=2, single=3, heads=2, text_width=128, hidden=64)
+    module = ChromaTransformer2DModel.from_config(shape.transformer_config()).requires_grad_(False)
+    paths = [target.path.replace(".", r"\.") for target in transformer_targets(shape)]
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=f"({'|'.join(paths)})"), module)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        module(
+            hidden_states=torch.randn(1, 24 * 16, 64), encoder_hidden_states=torch.randn(1, 128, 128),
+            timestep=torch.tensor([0.5]), img_ids=torch.zeros(24 * 16, 3), txt_ids=torch.zeros(128, 3),
+            return_dict=False,
+        )  # fmt: skip
+    counted = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    estimate = step_bytes(shape, (16 * 16, 24 * 16), 128, 4, checkpointing=False)
+    assert 0.85 < estimate / counted < 1.15, counted
