@@ -7,6 +7,7 @@ A layer is named as in its model, with its part in front; ``*`` stands for anyth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -142,11 +143,25 @@ def layer_size(network: NetworkSection, target: TargetModule) -> LayerSize:
 
 def trained(network: NetworkSection, targets: Iterable[TargetModule]) -> tuple[TargetModule, ...]:
     """Those of ``targets`` that the adapter has something for and no rule leaves out."""
-    targets = [target for target in targets if adapts(network.type, target.path)]
+    targets = [target for target in targets if adapts(network.type, target.path) and _chosen(network.targets, target)]
     if not network.layers:
         return tuple(targets)
     sizes = ((target, layer_size(network, target)) for target in targets)
     return tuple(target for target, size in sizes if size.rate > 0 and size.rank > 0)
+
+
+_ATTENTION = re.compile(r"\.(?:attn\d?|self_attn|attention)\.")
+_CONVOLVED = (".resnets.", ".downsamplers.", ".upsamplers.")
+
+
+def _chosen(which: str, target: TargetModule) -> bool:
+    """Whether the layer is one of those that LyCORIS' preset ``which`` names; those of ``all`` are the family's."""
+    if which == "full-lin":
+        return target.kernel == 1
+    if which == "attn-only":
+        return _ATTENTION.search(f".{target.path}") is not None
+    convolved = any(name in f".{target.path}" for name in _CONVOLVED)
+    return {"attn-mlp": not convolved, "convblock-only": convolved}.get(which, True)
 
 
 @lru_cache(maxsize=4096)

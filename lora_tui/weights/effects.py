@@ -31,6 +31,8 @@ class Effect(nn.Module):
     Attributes:
         kind: ``loha``, ``lokr``, ``glora``, ``ia3``, ``full``, ``oft`` or ``boft``; or ``norm``, for a norm's numbers.
         scale: alpha / rank, of the kinds that have one.
+        bound: of OFT and BOFT, how far they may turn, where the tensors do not say it: times the number of outputs the
+            highest norm of all blocks of a layer.
         strength: tells how strongly it works now; at 0 the layer's own numbers are left, bit for bit.
         changed: changes what is added, while it learns.
     """
@@ -41,11 +43,12 @@ class Effect(nn.Module):
         tensors: Mapping[str, Tensor],
         *,
         scale: float = 1.0,
+        bound: float = 0.0,
         strength: Callable[[], float] = lambda: 1.0,
     ) -> None:
         """``tensors`` by their names in files; those that are no floating point numbers stay as they are."""
         super().__init__()
-        self.kind, self.scale, self.strength = kind, scale, strength
+        self.kind, self.scale, self.bound, self.strength = kind, scale, bound, strength
         self.changed: Changed | None = None
         self._names = {name: name.replace(".", "__") for name in tensors}
         for name, tensor in tensors.items():
@@ -136,7 +139,7 @@ class Effect(nn.Module):
         axis = 1 if isinstance(layer, nn.Conv2d) else -1
         rows = own.movedim(axis, 0)
         with torch.autocast(output.device.type, enabled=False):
-            bound = float(tensors.get("alpha", torch.zeros(())).detach()) * rows.shape[0]
+            bound = (float(tensors["alpha"].detach()) if "alpha" in tensors else self.bound) * rows.shape[0]
             blocks = algebra.rotations(tensors[OFT], bound)
             if self.kind == "boft":
                 one = torch.eye(blocks.shape[-1], device=blocks.device)

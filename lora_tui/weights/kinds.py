@@ -12,6 +12,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 LYCORIS = ("loha", "lokr", "glora", "ia3", "oft", "boft", "full")
 """What LyCORIS calls them, but for OFT: ``diag-oft``."""
+TURNED = ("oft", "boft")
+"""Those that turn what a layer gives, and may be bound and rescaled."""
 RANKED = ("loha", "lokr", "glora")
 """Those with a rank, whose update is multiplied by alpha / rank."""
 SIZED = ("loha", "lokr")
@@ -59,6 +61,8 @@ class Form:
         tucker: whether wide convolutions of LoHa and LoKr have Tucker's form.
         sizes: of LoHa and LoKr, whether the sizes of the whole weight's columns are trained, too (DoRA).
         scalar: of LoHa and LoKr, whether what is added has a factor of its own that is trained.
+        unbalanced: of LoKr, whether the larger part of the outputs belongs to the first matrix.
+        rescaled: of OFT and BOFT, whether each output has a factor that is trained, too.
     """
 
     kind: str
@@ -68,6 +72,8 @@ class Form:
     tucker: bool = False
     sizes: bool = False
     scalar: bool = False
+    unbalanced: bool = False
+    rescaled: bool = False
 
 
 def adapts(kind: str, path: str) -> bool:
@@ -108,12 +114,13 @@ def tensor_shapes(form: Form, path: str, inputs: int, outputs: int, rank: int, *
     if form.kind == "ia3":
         width = inputs if scales_inputs(path) else outputs
         return {"weight": (1, width, 1, 1) if kernel else (width,), "on_input": ()}
+    rescale: Shapes = {"rescale": (outputs, 1, *((1, 1) if kernel else ()))} if form.rescaled else {}
     if form.kind == "oft":
         size, count = factors(outputs, rank)
-        return {"oft_blocks": (count, size, size)}
+        return {"oft_blocks": (count, size, size)} | rescale
     if form.kind == "boft":
         stages, count, size = butterfly_sizes(outputs, rank)
-        return {"oft_blocks": (stages, count, size, size)}
+        return {"oft_blocks": (stages, count, size, size)} | rescale
     assert form.kind == "full"
     return {"diff": (outputs, inputs, *sides)}
 
@@ -131,6 +138,8 @@ def _loha(inputs: int, outputs: int, rank: int, sides: tuple[int, ...], cells: i
 def _lokr(form: Form, inputs: int, outputs: int, rank: int, sides: tuple[int, ...], cells: int, tucker: bool) -> Shapes:
     """As LyCORIS decides it: a matrix is a product of two only where the rank is below half its larger side."""
     (in_small, in_large), (out_small, out_large) = factors(inputs, form.factor), factors(outputs, form.factor)
+    if form.unbalanced:
+        out_small, out_large = out_large, out_small
     found: Shapes = {}
     if form.both and not form.whole and rank < max(out_small, in_small) / 2:
         found |= {"lokr_w1_a": (out_small, rank), "lokr_w1_b": (rank, in_small)}

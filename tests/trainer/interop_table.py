@@ -78,13 +78,10 @@ class Row:
 SOME = {"sd15": ("lora", "dora"), "sdxl": ("locon",), "sd3": ("lora",), "flux": ("lora", "dora")}
 
 
-def rows(folder: Path, chosen: Mapping[str, Collection[str]] | None = None) -> list[Row]:
-    """Every family with every adapter (or those in ``chosen``) in every layout; alpha is never the rank.
-
-    The families are micro models, written to ``folder``.
-    """
-    families = dict.fromkeys(LAYOUTS, tuple(KINDS)) if chosen is None else chosen
-    return [row for family, kinds in families.items() for row in Family(family, folder).rows(kinds)]
+def rows(families: Mapping[str, Family], chosen: Mapping[str, Collection[str]] | None = None) -> list[Row]:
+    """Every family with every adapter (or those in ``chosen``) in every layout; alpha is never the rank."""
+    wanted = dict.fromkeys(LAYOUTS, tuple(KINDS)) if chosen is None else chosen
+    return [row for family, kinds in wanted.items() for row in families[family].rows(kinds)]
 
 
 class Family:
@@ -98,6 +95,7 @@ class Family:
         self.base = _base(name, folder / name)
         self.pipe = _pipeline(name, self.base)
         self.plain = self.opened()
+        self.image = drawn(self.plain)  # by the base model alone
 
     def opened(self) -> Any:
         section = ModelSection(base=str(self.base), family=self.name)  # type: ignore[arg-type]
@@ -116,7 +114,7 @@ class Family:
         adapter: Any = attach(network, modules, targets, seed=1, device=CPU)
         exported = _something_to_say(adapter)
         wanted = {p: _delta(t["lora_down.weight"], t["lora_up.weight"], t["alpha"]) for p, t in exported.items()}
-        trained, image = _all_learn(model, exported), _drawn(model)
+        trained, image = _all_learn(model, exported), drawn(model)
         for layout, called in LAYOUTS[self.name].items():
             if fuses(self.name, layout) and kind == "dora":
                 continue  # refused
@@ -149,9 +147,13 @@ class Family:
 
     def draws_the_same(self, path: Path, image: Tensor) -> bool:
         applied = apply_lora(self.plain, path)
-        found = _drawn(self.plain)
+        found = drawn(self.plain)
         applied.remove()
-        return torch.allclose(found, image, atol=1e-5) and not torch.allclose(_drawn(self.plain), image, atol=1e-3)
+        return torch.allclose(found, image, atol=1e-5) and not torch.allclose(self.image, image, atol=1e-3)
+
+    def layers_of_pipeline(self) -> int:
+        """To how many layers the pipeline adds something now."""
+        return len(_of_pipeline(self.pipe))
 
 
 def _something_to_say(adapter: Any) -> dict[tuple[str, str], dict[str, Tensor]]:
@@ -167,7 +169,7 @@ def _something_to_say(adapter: Any) -> dict[tuple[str, str], dict[str, Tensor]]:
 
 
 @torch.no_grad()
-def _drawn(model: Any) -> Tensor:
+def drawn(model: Any) -> Tensor:
     """An image of 64 px in two steps: [1, 3, 64, 64] in 0..1.
 
     Roundings are magnified the least by steps of Euler where noise is predicted, and of DDIM where velocity is.
@@ -305,12 +307,20 @@ def table(found: list[Row]) -> str:
 
 
 def main() -> int:
+    import interop_lycoris
+
     with tempfile.TemporaryDirectory() as folder:
-        text = table(rows(Path(folder)))
-    before, _start, rest = DOCUMENT.read_text("utf-8").partition(START)
-    DOCUMENT.write_text(before + START + text + END + rest.partition(END)[2], "utf-8")
+        families = {name: Family(name, Path(folder)) for name in LAYOUTS}
+        tables = (table(rows(families)), interop_lycoris.table(interop_lycoris.rows(families)))
+    text = DOCUMENT.read_text("utf-8")
+    for number, written in enumerate(tables):
+        before, _start, rest = text.rpartition(START) if number else text.partition(START)
+        text = before + START + written + END + rest.partition(END)[2]
+    DOCUMENT.write_text(text, "utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from interop_table import main as run  # one module, not this one and another that LyCORIS' table imports
+
+    sys.exit(run())

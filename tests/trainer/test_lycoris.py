@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lycoris.config import PRESET
 from lycoris.functional.general import weight_decompose
+from lycoris.kohya import LycorisNetworkKohya
+from lycoris.modules.loha import LohaModule
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
-from lora_tui.config.estimate import trained_parameters
+from lora_tui.config.estimate import adapted_layers, trained_parameters
 from lora_tui.config.layers import trained
 from lora_tui.config.load import parse_config
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, NoiseSection
@@ -31,7 +35,7 @@ from lora_tui.weights.algebra import loha, lokr
 from lora_tui.weights.effects import Effect
 from lora_tui.weights.header.loras import lora_info
 from lora_tui.weights.lora_file import file_tensors
-from lora_tui.weights.names.shapes import Adapted
+from lora_tui.weights.names.shapes import Adapted, file_shapes
 from lora_tui.weights.reading import read_lora
 
 CPU = torch.device("cpu")
@@ -235,7 +239,10 @@ STARTS: dict[str, dict[str, Any]] = {
     "loha": {"type": "loha", "all_convolutions": True, "tucker": True},
     "lokr": {"type": "lokr", "full_matrix": True},
     **{kind: {"type": kind} for kind in ("glora", "full")},
-    **{kind: {"type": kind, "rank": 4} for kind in ("oft", "boft")},
+    "lokr unbalanced": {"type": "lokr", "factor": 2, "unbalanced": True},
+    "loha stabilised": {"type": "loha", "rslora": True},
+    "oft": {"type": "oft", "rank": 4},
+    "boft": {"type": "boft", "rank": 4, "constraint": 0.002, "rescaled": True},
 }
 
 
@@ -265,6 +272,53 @@ def test_a_run_goes_on_from_a_file_of_its_kind_whatever_its_alpha(name: str, tmp
         assert torch.allclose(sized(x), wanted, atol=1e-5), "with the sizes that the weights have with it"
 
 
+def test_rank_stabilised_updates_have_the_alpha_in_the_file_that_others_need() -> None:
+    """LyCORIS' LoHa keeps alpha times the root of the rank, and divides by the rank; its GLoRA should, too."""
+    for kind in ("loha", "glora"):
+        _module, adapter = attached({"type": kind, "rslora": True})
+        module = LohaModule("x", nn.Linear(16, 24), 1.0, 2, 3.0, rs_lora=True)
+        effect, tensors = adapter.effects["unet", "proj"], adapter.export()["unet", "proj"]
+        assert effect.scale == pytest.approx(3.0 / 2**0.5) == pytest.approx(module.scale)
+        assert float(tensors["alpha"]) == pytest.approx(float(module.alpha))
+
+
+@pytest.mark.parametrize(("preset", "theirs"), [("all", "full"), ("full-lin", "full-lin"), ("attn-mlp", "attn-mlp"),
+                                                ("convblock-only", "unet-convblock-only")])  # fmt: skip
+def test_presets_name_the_layers_that_they_name_in_lycoris(preset: Any, theirs: str, bases: dict[str, Path]) -> None:
+    model = opened("sd15", bases["sd15"])
+    unet = model.adapted_modules(text_encoder=False)["unet"]
+    preset_of = {**PRESET[theirs], "unet_target_name": []}  # the ends of the UNet, which sd-scripts leaves alone
+    preset_of["unet_target_module"] = [name for name in preset_of["unet_target_module"] if name != "TimestepEmbedding"]
+    LycorisNetworkKohya.apply_preset(preset_of)
+    logging.disable(logging.WARNING)
+    found = LycorisNetworkKohya(None, unet, lora_dim=2, conv_lora_dim=2, network_module="locon")
+    logging.disable(logging.NOTSET)
+    names = {lora.lora_name.removeprefix("lora_unet_") for lora in found.unet_loras}
+    network = NetworkSection(type="locon", targets=preset)
+    own = trained(network, model.targets(text_encoder=False, convolutions=True))
+    assert {target.path.replace(".", "_") for target in own} == names
+
+
+def test_attention_alone_is_that_of_every_part_and_presets_that_leave_nothing_are_refused(
+    bases: dict[str, Path],
+) -> None:
+    own = trained(NetworkSection(targets="attn-only"), opened("sd3", bases["sd3"]).targets(text_encoder=True))
+    assert {target.path.split(".")[-2 if target.path[-1].isdigit() else -1] for target in own} == {
+        *("to_q", "to_k", "to_v", "to_out", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
+        *("q_proj", "k_proj", "v_proj", "out_proj"),
+    }
+
+    def codes(family: str, **network: Any) -> set[str]:
+        values = {"model": {"base": str(bases[family]), "family": family}, "network": network}
+        found = check_config(parse_config(values, base=None, place="test"))
+        return {finding.code for finding in found if finding.code.startswith("network.targets")}
+
+    assert codes("sd15", targets="attn-only") == codes("sd15", type="locon", targets="full-lin") == set()
+    assert codes("sd15", targets="convblock-only") == codes("sd3", targets="convblock-only") == {"network.targets_none"}
+    assert codes("sd15", type="locon", targets="convblock-only") == {"network.targets_text"}
+    assert codes("sd15", type="locon", targets="convblock-only", text_encoder=False) == set()
+
+
 def test_blocks_that_a_file_bounds_begin_within_the_bound(tmp_path: Path) -> None:
     module, adapter = attached({"type": "oft", "rank": 4})
     with torch.no_grad():
@@ -283,16 +337,10 @@ def test_blocks_that_a_file_bounds_begin_within_the_bound(tmp_path: Path) -> Non
 def test_a_file_that_cannot_be_gone_on_from_is_refused_before_anything_loads(
     bases: dict[str, Path], tmp_path: Path
 ) -> None:
-    model = opened("sd15", bases["sd15"])
-
     def file(name: str, **settings: Any) -> Path:
-        network = NetworkSection(**{"rank": 4, "text_encoder": False, **settings})
-        targets = trained(network, model.targets(text_encoder=False, convolutions=network.convolutions))
-        modules = opened("sd15", bases["sd15"]).adapted_modules(text_encoder=False)
-        tensors = file_tensors(
-            "sd15", attach(network, modules, targets, seed=1, device=CPU).export(), dtype=torch.float32
-        )
-        save_file(tensors, tmp_path / name)
+        values = {"model": {"base": str(bases["sd15"])}, "network": {"rank": 4, "text_encoder": False, **settings}}
+        shapes = file_shapes("sd15", "auto", adapted_layers(parse_config(values, base=None, place="test")))
+        save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / name)
         return tmp_path / name
 
     def found(path: Path, **network: Any) -> list[tuple[str, str, str]]:

@@ -104,6 +104,13 @@ FORMS: dict[str, tuple[Form, Any, dict[str, Any]]] = {
     "lokr both": (Form("lokr", factor=32, both=True), LokrModule, {"factor": 32, "decompose_both": True}),
     "lokr tucker": (Form("lokr", factor=4, tucker=True), LokrModule, {"factor": 4, "use_tucker": True}),
     "lokr whole": (Form("lokr", whole=True), LokrModule, {"full_matrix": True}),
+    "lokr unbalanced": (
+        Form("lokr", factor=8, both=True, unbalanced=True),
+        LokrModule,
+        {"factor": 8, "decompose_both": True, "unbalanced_factorization": True},
+    ),
+    "oft rescaled": (Form("oft", rescaled=True), DiagOFTModule, {"rescaled": True}),
+    "boft rescaled": (Form("boft", rescaled=True), ButterflyOFTModule, {"rescaled": True}),
     "glora": (Form("glora"), GLoRAModule, {}),
     "oft": (Form("oft"), DiagOFTModule, {}),
     "boft": (Form("boft"), ButterflyOFTModule, {}),

@@ -38,7 +38,10 @@ KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "ia3 on input": ("ia3", IA3Module, {"train_on_input": True}),
     "oft": ("oft", DiagOFTModule, {}),
     "oft rescaled": ("oft", DiagOFTModule, {"rescaled": True}),
+    "oft bound": ("oft", DiagOFTModule, {"constraint": 0.01}),
     "boft": ("boft", ButterflyOFTModule, {}),
+    "boft bound": ("boft", ButterflyOFTModule, {"constraint": 0.01, "rescaled": True}),
+    "lokr unbalanced": ("lokr", LokrModule, {"factor": 4, "unbalanced_factorization": True}),
 }
 
 

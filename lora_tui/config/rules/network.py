@@ -167,6 +167,35 @@ def layers(config: Config) -> Iterator[Finding]:
         )
 
 
+def presets(config: Config) -> Iterator[Finding]:
+    """Presets of layers that leave nothing, or a text encoder nothing."""
+    network, facts = config.network, facts_for(config.model.family)
+    if network.targets == "all":
+        return
+    found = trained(
+        network,
+        facts.targets(config.model.base, text_encoder=config.trains_text, convolutions=network.convolutions),
+    )
+    if not found:
+        yield error(
+            "network.targets",
+            _("Of the layers that {kind} adapts in {family}, none is one of these.").format(
+                kind=network.type, family=facts.title
+            ),
+            _("Set network.all_convolutions to true, or network.type to locon, or network.targets to all.")
+            if network.targets == "convblock-only"
+            else _("Set network.targets to all."),
+            "network.targets_none",
+        )
+    elif config.trains_text and not any(target.part.startswith("text_encoder") for target in found):
+        yield error(
+            "network.text_encoder",
+            _("None of the chosen layers is one of the text encoder's."),
+            _("Set network.text_encoder to false, or network.targets to all."),
+            "network.targets_text",
+        )
+
+
 def ranks(config: Config) -> Iterator[Finding]:
     """Ranks that are larger than a layer."""
     network = config.network
@@ -212,4 +241,4 @@ def _lists(config: Config, rules: Iterable[LayerRule], targets: Sequence[TargetM
         )
 
 
-RULES = (together, dora, kinds, no_convolutions, layers, ranks)
+RULES = (together, dora, kinds, no_convolutions, presets, layers, ranks)

@@ -167,7 +167,8 @@ def _settings(network: NetworkSection, target: TargetModule, theirs: Shapes) -> 
     changes: dict[str, Any] = {}
     if theirs_rank != rank:
         changes["conv_rank" if target.kernel > 1 else "rank"] = theirs_rank
-    named = {"factor": "factor", "both": "decompose_both", "whole": "full_matrix", "tucker": "tucker"}
+    named = {"factor": "factor", "both": "decompose_both", "whole": "full_matrix", "tucker": "tucker",
+             "unbalanced": "unbalanced", "rescaled": "rescaled"}  # fmt: skip
     return changes | {
         setting: getattr(form, name) for name, setting in named.items() if getattr(form, name) != getattr(own, name)
     }
@@ -181,7 +182,7 @@ def _shapes(form: Form, target: TargetModule, rank: int) -> Shapes:
 def _form(own: Form, target: TargetModule, theirs: Shapes, rank: int) -> tuple[Form, int]:
     """How an adapter is built whose layer has these shapes, and its rank, as far as they tell."""
     if own.kind in ("oft", "boft"):
-        return own, theirs[OFT][-1]
+        return replace(own, rescaled="rescale" in theirs), theirs[OFT][-1]
     if own.kind in RANKED and not {"lokr_w1", "lokr_w2"} <= theirs.keys():
         rank = rank_of(own.kind, theirs)
     if own.kind == "loha":
@@ -191,14 +192,17 @@ def _form(own: Form, target: TargetModule, theirs: Shapes, rank: int) -> tuple[F
     whole = "lokr_w2" in theirs and not {"lokr_w2_a", "lokr_w1_a"} & theirs.keys()
     out_small = theirs.get("lokr_w1", theirs.get("lokr_w1_a", (0,)))[0]
     in_small = theirs.get("lokr_w1", theirs.get("lokr_w1_b", (0, 0)))[1]
-    found = (
-        factor
+    splits = (
+        (factor, unbalanced)
+        for unbalanced in (own.unbalanced, not own.unbalanced)
         for factor in (own.factor, -1, in_small, out_small)
-        if (factors(target.inputs, factor)[0], factors(target.outputs, factor)[0]) == (in_small, out_small)
+        if (factors(target.inputs, factor)[0], factors(target.outputs, factor)[unbalanced]) == (in_small, out_small)
     )
+    factor, unbalanced = next(splits, (own.factor, own.unbalanced))
     return replace(
         own,
-        factor=next(found, own.factor),
+        factor=factor,
+        unbalanced=unbalanced,
         both="lokr_w1_a" in theirs or (own.both and whole),
         whole=whole and (own.whole or "lokr_w2" not in _shapes(own, target, rank)),
         tucker=own.tucker if target.kernel == 1 or whole else "lokr_t2" in theirs,

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import TYPE_CHECKING, Literal
 
 from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.groups import LEARNS_TEXT, UNETS
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
-from lora_tui.weights.kinds import LYCORIS, SIZED, Form
+from lora_tui.weights.kinds import LYCORIS, RANKED, SIZED, TURNED, Form
+
+if TYPE_CHECKING:
+    from lora_tui.config.layers import LayerSize
 
 NetworkType = Literal["lora", "locon", "dylora", "loha", "lokr", "glora", "ia3", "oft", "boft", "full"]
 _PLAIN = Rule(lambda c: c.network.type in ("lora", "locon", "dylora"), N_("LoRA, LoCon or DyLoRA is trained"))
 _SIZED = Rule(lambda c: c.network.type in SIZED, N_("LoHa or LoKr is trained"))
 _DECOMPOSABLE = Rule(
     lambda c: c.network.type in ("lora", "locon", "dylora", *SIZED), N_("LoRA, LoCon, DyLoRA, LoHa or LoKr is trained")
+)
+_TURNED = Rule(lambda c: c.network.type in TURNED, N_("OFT or BOFT is trained"))
+_SCALED = Rule(
+    lambda c: c.network.type in ("lora", "locon", "dylora", *RANKED),
+    N_("LoRA, LoCon, DyLoRA, LoHa, LoKr or GLoRA is trained"),
 )
 _DYLORA = Rule(lambda c: c.network.type == "dylora", N_("DyLoRA is trained"))
 _LOKR = Rule(lambda c: c.network.type == "lokr", N_("LoKr is trained"))
@@ -99,6 +108,23 @@ class NetworkSection(Section):
         expert=True,
         when=_DYLORA,
     )
+    targets: Literal["all", "full-lin", "attn-mlp", "attn-only", "convblock-only"] = option(
+        "all",
+        N_("which layers"),
+        N_(
+            "All that the type adapts, or those of a preset of LyCORIS: without wide convolutions, without blocks of "
+            "convolutions, attention alone, or blocks of convolutions alone."
+        ),
+        labels=(
+            ("all", N_("all")),
+            ("full-lin", N_("no wide convolutions")),
+            ("attn-mlp", N_("no blocks of convolutions")),
+            ("attn-only", N_("attention alone")),
+            ("convblock-only", N_("convolutions alone")),
+        ),
+        expert=True,
+        peers=("preset", "lycoris_preset", "only_if_contains"),
+    )
     all_convolutions: bool = option(
         False,
         N_("convolutions too"),
@@ -132,6 +158,32 @@ class NetworkSection(Section):
         expert=True,
         when=_LOKR,
         peers=("full_matrix",),
+    )
+    unbalanced: bool = option(
+        False,
+        N_("unbalanced split"),
+        N_("The larger part of a layer's outputs belongs to the first matrix, which then is the larger one."),
+        expert=True,
+        when=_LOKR,
+        peers=("unbalanced_factorization",),
+    )
+    constraint: float = option(
+        0.0,
+        N_("constraint"),
+        N_("How far a layer may be turned, times its outputs, as COFT has it; 0 lets it turn freely."),
+        ge=0.0,
+        le=1.0,
+        expert=True,
+        when=_TURNED,
+        peers=("constraint", "coft"),
+    )
+    rescaled: bool = option(
+        False,
+        N_("rescaled"),
+        N_("Each output also has a factor that is trained, so that layers are not only turned."),
+        expert=True,
+        when=_TURNED,
+        peers=("rescaled",),
     )
     tucker: bool = option(
         False,
@@ -221,7 +273,7 @@ class NetworkSection(Section):
             "The alpha in the file is what others need for it."
         ),
         expert=True,
-        when=_PLAIN,
+        when=_SCALED,
         peers=("rs_lora", "use_rslora", "rank_stabilized"),
     )
     dora: bool = option(
@@ -278,12 +330,17 @@ class NetworkSection(Section):
         return Form(
             self.type, self.factor, self.decompose_both, self.full_matrix, self.tucker,
             sizes=sized and self.dora, scalar=sized and self.scalar,
+            unbalanced=self.unbalanced, rescaled=self.type in TURNED and self.rescaled,
         )  # fmt: skip
 
     @property
     def decomposed(self) -> bool:
         """Whether the sizes of columns are trained, too (DoRA)."""
         return self.dora and (self.type in SIZED or self.type not in LYCORIS)
+
+    def stated_alpha(self, size: LayerSize) -> float:
+        """The alpha of a layer in its file: what a reader divides by the rank to have its scale."""
+        return size.alpha * math.sqrt(size.rank) if self.rslora else size.alpha
 
     def size_of(self, kernel: int) -> tuple[int, float]:
         """Rank and alpha of a layer whose convolution is ``kernel`` cells wide; 1 for linear layers.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_tui.config.layers import layer_size
+from lora_tui.config.layers import LayerSize, layer_size
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.families.quantized import full_weight
@@ -21,7 +21,7 @@ from lora_tui.trainer.adapters.protocol import Place
 from lora_tui.trainer.memory.share import Share
 from lora_tui.weights.algebra import norms, within
 from lora_tui.weights.effects import Effect
-from lora_tui.weights.kinds import OFT, RANKED, SCALAR, SIZES, scale_of, scales_inputs, tensor_shapes
+from lora_tui.weights.kinds import OFT, RANKED, SCALAR, SIZES, TURNED, scale_of, scales_inputs, tensor_shapes
 from lora_tui.weights.reading import OtherLayer
 
 #: Standard deviations of a normal start, as LyCORIS draws LoHa's; all others begin as in its modules, too.
@@ -134,10 +134,16 @@ class EffectAdapter:
             arguments |= {"conv_dim": section.conv_rank, "conv_alpha": f"{section.conv_alpha:g}"}
         if section.type == "lokr":
             arguments |= {"factor": section.factor, "decompose_both": section.decompose_both or None,
-                          "full_matrix": section.full_matrix or None}  # fmt: skip
+                          "full_matrix": section.full_matrix or None,
+                          "unbalanced_factorization": section.unbalanced or None}  # fmt: skip
+        if section.type in TURNED:
+            arguments |= {"constraint": section.constraint or None, "rescaled": section.rescaled or None}
+        if section.type in RANKED:
+            arguments["rs_lora"] = section.rslora or None
         if section.form.sizes:
             arguments |= {"dora_wd": True, "wd_on_output": False}
         arguments |= {
+            "preset": None if section.targets == "all" else section.targets,
             "use_scalar": section.form.scalar or None,
             "use_tucker": section.tucker or None,
             "rank_dropout": section.rank_dropout or None,
@@ -149,7 +155,7 @@ class EffectAdapter:
         return {
             "ss_network_module": "lycoris.kohya",
             "ss_network_dim": section.rank if ranked or section.type in ("oft", "boft") else None,
-            "ss_network_alpha": section.alpha if ranked else None,
+            "ss_network_alpha": section.stated_alpha(LayerSize(section.rank, section.alpha)) if ranked else None,
             "ss_network_dropout": section.dropout or None,
             "ss_network_args": {name: str(value) for name, value in arguments.items() if value is not None},
         }
@@ -185,7 +191,8 @@ def attach(
             effect = Effect(
                 section.type,
                 tensors,
-                scale=scale_of(tensors, size.alpha, size.rank) if ranked else 1.0,
+                scale=scale_of(tensors, section.stated_alpha(size), size.rank) if ranked else 1.0,
+                bound=section.constraint,
                 strength=lambda: adapter.strength,
             )
             effect.attach(layers[target.path])
@@ -194,9 +201,9 @@ def attach(
             adapter.effects[place], adapter.bases[place] = effect, layers[target.path]
             if ranked:
                 whole = scale_of(tensors, 0.0, 1) == 1.0  # without a rank, programs read alpha as the rank
-                adapter.alphas[place] = float(size.rank) if whole else size.alpha
-            elif section.type in ("oft", "boft"):
-                adapter.alphas[place] = 0.0  # where others keep the bound of what they turn by
+                adapter.alphas[place] = float(size.rank) if whole else section.stated_alpha(size)
+            elif section.type in TURNED:
+                adapter.alphas[place] = section.constraint  # where others keep the bound of what they turn by
             if size.rate != 1:
                 adapter.shares[place] = size.rate
     return adapter
@@ -249,12 +256,12 @@ def _start(
         if name == "on_input":
             found[name] = torch.tensor(int(scales_inputs(path)), device=device)
             continue
-        start = torch.zeros(shape)
+        start = torch.ones(shape) if name == "rescale" else torch.zeros(shape)
         if name in LOHA_STARTS:
             start.normal_(std=LOHA_STARTS[name], generator=generator)
         elif scalar and name == "hada_w2_a":
             start.normal_(std=0.1, generator=generator)
-        elif name not in ZEROS or (scalar and name.startswith("lokr_")):
+        elif name not in (*ZEROS, "rescale") or (scalar and name.startswith("lokr_")):
             nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
         found[name] = start.to(device)
     if scalar:

@@ -184,6 +184,8 @@ class LoraAdapter:
             "rs_lora": section.rslora,
         }
         arguments |= {name: str(value) for name, value in given.items() if value}
+        if section.targets != "all":
+            arguments["preset"] = section.targets
         if section.layers:
             arguments["layers"] = "; ".join(section.layers)
         if section.type == "dylora":
