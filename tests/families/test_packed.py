@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from lora_tui.bench.chroma_model import write_chroma_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
@@ -34,6 +35,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "flux": write_flux_model(root / "flux"),
         "sd3": write_sd3_model(root / "sd3"),
+        "chroma": write_chroma_model(root / "chroma"),
         "sdxl": write_model(root / "sdxl", family="sdxl"),
     }
 
@@ -63,7 +65,12 @@ def entries() -> list[Path]:
 
 @pytest.mark.parametrize(
     ("family", "kind", "dtype"),
-    [("flux", "fp8", torch.bfloat16), ("sd3", "nf4", torch.float32), ("sdxl", "int8", torch.float16)],
+    [
+        ("flux", "fp8", torch.bfloat16),
+        ("sd3", "nf4", torch.float32),
+        ("chroma", "int8", torch.bfloat16),  # which computes a table of its own that no file holds
+        ("sdxl", "int8", torch.float16),
+    ],
 )
 def test_the_second_start_reads_what_the_first_one_packed(
     family: str, kind: str, dtype: torch.dtype, bases: dict[str, Path]
