@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from doctor.libraries import write_stand_ins
+
 
 def doctor(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "lora_tui", "doctor", *map(str, arguments)]
@@ -23,7 +26,8 @@ def test_json_names_every_check_and_a_sound_machine_is_exit_0(tmp_path: Path) ->
     assert {"python", "torch", "memory", "disk", "characters"} <= {check["name"] for check in data["checks"]}
 
 
-def test_something_essential_that_fails_is_exit_3(tmp_path: Path) -> None:
+def test_something_essential_that_fails_is_exit_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stand_ins(tmp_path / "stand-ins", monkeypatch)
     (tmp_path / "file").touch()
     result = doctor(LORA_TUI_HOME=str(tmp_path / "file"))
     assert result.returncode == 3
@@ -31,7 +35,8 @@ def test_something_essential_that_fails_is_exit_3(tmp_path: Path) -> None:
     assert "× " in result.stdout
 
 
-def test_a_terminal_without_unicode_gets_ascii_marks(tmp_path: Path) -> None:
+def test_a_terminal_without_unicode_gets_ascii_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stand_ins(tmp_path / "stand-ins", monkeypatch)
     result = doctor(PYTHONIOENCODING="ascii", LANG="C", LC_ALL="C")
     assert result.returncode == 0
     assert result.stdout.isascii()

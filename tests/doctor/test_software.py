@@ -6,9 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from doctor.libraries import write_stand_ins
 
 from lora_tui.doctor import software
 from lora_tui.doctor.probe import supports
+
+
+@pytest.fixture
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Modules in the place of libraries that take seconds to load; torch is the real one."""
+    return write_stand_ins(tmp_path / "stand-ins", monkeypatch)
 
 
 def test_this_installation_is_whole_whatever_lies_in_the_current_folder(
@@ -48,15 +55,15 @@ def test_a_torch_that_kills_its_process_is_an_error(tmp_path: Path, monkeypatch:
     assert "132" in check.text
 
 
-def test_a_library_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "peft.py").write_text("raise ImportError('cannot import name x')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+def test_a_library_that_does_not_load_is_named(stand_ins: Path) -> None:
+    (stand_ins / "peft.py").write_text("raise ImportError('cannot import name x')")
     checks = {check.name: check for check in software.training_checks(gpus=0)}
     assert checks["torch"].status == "ok"
     assert checks["peft"].status == "error"
     assert "libraries" not in checks
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_a_gpu_that_torch_cannot_see_is_an_error() -> None:
     blind = next(iter(software.training_checks(gpus=1)))
     if "CPU only" in blind.text:  # the tests' own torch is built for CPUs or for GPUs

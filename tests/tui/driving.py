@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
 from lora_tui.settings import Settings
 from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.screens import base
 
 
 async def soon(pilot: Pilot[Any], predicate: Callable[[], object], seconds: float = 15.0) -> None:
@@ -23,6 +25,11 @@ async def soon(pilot: Pilot[Any], predicate: Callable[[], object], seconds: floa
             raise AssertionError(f"still not so after {seconds} s; the screen:\n{screen_text(pilot.app)}")
         await pilot.pause(0.01)
     await pilot.pause()
+
+
+def forget_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status line says for a second what was just done: for tests of what it says otherwise."""
+    monkeypatch.setattr(base, "TOLD_SECONDS", 1.0)
 
 
 def screen_text(app: App[Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tui.driving import running, screen_text, soon
+import pytest
+from tui.driving import forget_soon, running, screen_text, soon
 from tui.projects import make_dataset
 
 from lora_tui.dataset.moves import in_trash, moves
@@ -17,7 +18,8 @@ def files(app: LoraTuiApp) -> VirtualList:
     return app.screen.query_one("#files", VirtualList)
 
 
-async def test_leaving_out_marked_images_and_taking_it_back(tmp_path: Path) -> None:
+async def test_leaving_out_marked_images_and_taking_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_soon(monkeypatch)
     make_dataset(tmp_path, 6)
     async with running(tmp_path, size=(100, 30), screen="dataset") as (app, pilot):
         await soon(pilot, lambda: files(app).count == 6)
@@ -36,7 +38,10 @@ async def test_leaving_out_marked_images_and_taking_it_back(tmp_path: Path) -> N
         await soon(pilot, lambda: not load_notes(tmp_path).excluded)
 
 
-async def test_what_notes_of_any_folder_leave_out_is_taken_in_again(tmp_path: Path) -> None:
+async def test_what_notes_of_any_folder_leave_out_is_taken_in_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_soon(monkeypatch)
     make_dataset(tmp_path, 3)
     inner = tmp_path / "4_hat"
     (inner / ".lora-tui").mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tui.driving import running, screen_text, soon
+from tui.driving import forget_soon, running, screen_text, soon
 from tui.projects import make_dataset
 from tui.projects import picture as draw
 
@@ -87,7 +87,10 @@ async def test_signs_below_the_pictures(tmp_path: Path) -> None:
         assert "!✓ 0002.png" in screen_text(app)
 
 
-async def test_the_filter_of_the_tag_editor_finds_images_and_plain_words_names(tmp_path: Path) -> None:
+async def test_the_filter_of_the_tag_editor_finds_images_and_plain_words_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_soon(monkeypatch)
     make_dataset(tmp_path, 12)
     (tmp_path / "4_hat" / "0003.txt").write_text("hatgirl, red scarf", encoding="utf-8")
     async with running(tmp_path, size=(120, 30), screen="dataset") as (app, pilot):

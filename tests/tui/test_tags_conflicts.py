@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tui.driving import running, screen_text, soon
+from tui.driving import forget_soon, running, screen_text, soon
 from tui.projects import make_dataset
 from tui.test_tags import ready, tags, texts, type_in
 
@@ -35,7 +35,8 @@ async def rename_over_changes(pilot, root: Path) -> None:  # type: ignore[no-unt
     await soon(pilot, lambda: tags(app).conflicts.number == 2)
 
 
-async def test_edits_that_wait_are_merged_as_shown_and_taken_back(root: Path) -> None:
+async def test_edits_that_wait_are_merged_as_shown_and_taken_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_soon(monkeypatch)
     async with running(root, screen="tags") as (app, pilot):
         await rename_over_changes(pilot, root)
         kept = texts(root)
