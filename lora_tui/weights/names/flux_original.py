@@ -9,6 +9,7 @@ github.com/black-forest-labs/flux (``modules/layers.py``) and of diffusers (``tr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from lora_tui.weights.names.original import Original
 
@@ -52,7 +53,17 @@ SINGLE: dict[str, tuple[str, ...]] = {
 }
 _BLOCKS = {"double_blocks": ("transformer_blocks", DOUBLE), "single_blocks": ("single_transformer_blocks", SINGLE)}
 
-ORIGINAL = Original(_WHOLE, _BLOCKS, turned=(LAST_MODULATION,))
+ORIGINAL = Original(
+    _WHOLE,
+    _BLOCKS,
+    turned=(LAST_MODULATION,),
+    outputs={
+        **{f"{side}_mlp.0": Fraction(4) for side in ("img", "txt")},
+        **{f"{side}_mlp.2": Fraction(1, 4) for side in ("img", "txt")},
+        "linear1": Fraction(7),
+        "linear2": Fraction(1, 5),
+    },
+)
 layer_of, original_of = ORIGINAL.layer_of, ORIGINAL.original_of
 
 

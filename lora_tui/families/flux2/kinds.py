@@ -1,0 +1,44 @@
+"""FLUX.2's VAE as headers and configuration files tell it. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lora_tui.errors import UserError
+from lora_tui.families.parts import DIFFUSERS_STEM
+from lora_tui.families.separate.kinds import Kind, Shapes
+from lora_tui.families.unet.shape import vae_channels
+from lora_tui.text import _, plain
+
+MEAN, SPREAD = "bn.running_mean", "bn.running_var"
+"""What latents are normed by, one number for each channel of a patch."""
+
+
+@dataclass(frozen=True)
+class PatchVae(Kind):
+    """diffusers' ``AutoencoderKLFlux2``: ``channels`` of latents, of which patches of 2 x 2 are normed."""
+
+    stem: ClassVar[str] = DIFFUSERS_STEM
+    signs: ClassVar[tuple[str, ...]] = ("decoder.conv_in.weight",)
+    channels: int = 32
+
+    def check_shapes(self, shapes: Shapes, prefix: str, path: Path) -> None:
+        vae_channels(shapes, prefix)
+        self._check(shapes[f"{prefix}decoder.conv_in.weight"][1], f"{prefix}{MEAN}" in shapes, path)
+
+    def check_config(self, config: Mapping[str, Any], path: Path) -> None:
+        self._check(config.get("latent_channels", self.channels), "batch_norm_eps" in config, path)
+
+    def _check(self, channels: Any, normed: bool, path: Path) -> None:
+        if channels != self.channels or not normed:
+            raise UserError(
+                _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
+                    name=plain(path.name), channels=plain(str(channels), limit=20), wanted=self.channels
+                ),
+                place=str(path),
+                remedy=_("Choose FLUX.2's VAE (flux2-vae.safetensors), or the folder vae of FLUX.2."),
+                code="model.vae_family",
+            )
