@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lora_tui.bench.chroma_model import write_chroma_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, SamplePrompt
 from lora_tui.families import open_model
+from lora_tui.families.chroma.shape import Shape as ChromaShape
+from lora_tui.families.chroma.targets import transformer_targets as chroma_targets
 from lora_tui.families.flux.shape import Shape
 from lora_tui.families.flux.targets import transformer_targets
-from lora_tui.families.protocol import Framing, latent_shape
+from lora_tui.families.protocol import Framing, TargetModule, latent_shape
 from lora_tui.sampling.lora import apply_lora
 from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.trainer.adapters.kinds import attach
@@ -40,10 +43,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "rslora": {"rslora": True},
     "dora": {"dora": True},
 }
-#: What ``saving.layout`` may be -> what the table calls it; FLUX.1 has no convolutions.
+TRANSFORMERS = ("sd3", "flux", "chroma")
+"""Families without convolutions, whose makers keep several layers in one."""
+#: What ``saving.layout`` may be -> what the table calls it.
 LAYOUTS: dict[str, dict[Layout, str]] = {
     **{family: {"auto": "kohya", "diffusers": "diffusers"} for family in ("sd15", "sd2", "sdxl")},
-    **{family: {"auto": "dotted", "kohya": "kohya, fused"} for family in ("sd3", "flux")},
+    **{family: {"auto": "dotted", "kohya": "kohya, fused"} for family in TRANSFORMERS},
 }
 OWN = "written by diffusers"
 DROPPED, AT_WIDTH, NO_READER = "drops the sizes", "yes, 3072 wide", "has no reader"
@@ -103,7 +108,7 @@ class Family:
 
     def rows(self, kinds: Collection[str]) -> Iterator[Row]:
         for kind in kinds:
-            if not (kind == "locon" and self.name in ("sd3", "flux")):
+            if not (kind == "locon" and self.name in TRANSFORMERS):
                 yield from self.of_adapter(kind, KINDS[kind])
 
     def of_adapter(self, kind: str, settings: dict[str, Any]) -> Iterator[Row]:
@@ -183,7 +188,7 @@ def drawn(model: Any) -> Tensor:
     return pixels
 
 
-def _fused_by_diffusers() -> bool | str:
+def _fused_by_diffusers(family: str, targets: Iterable[TargetModule]) -> bool | str:
     """Its converter knows the published width alone: one block of each kind."""
     from diffusers.loaders.lora_conversion_utils import _convert_kohya_flux_lora_to_diffusers
 
@@ -194,9 +199,9 @@ def _fused_by_diffusers() -> bool | str:
             "lora_up.weight": torch.randn(target.outputs, 2, generator=generator),
             "alpha": torch.tensor(0.5),
         }
-        for target in transformer_targets(Shape(double=1, single=1))
+        for target in targets
     }
-    theirs = _convert_kohya_flux_lora_to_diffusers(file_tensors("flux", layers, dtype=torch.float32, layout="kohya"))
+    theirs = _convert_kohya_flux_lora_to_diffusers(file_tensors(family, layers, dtype=torch.float32, layout="kohya"))
     for (_part, path), own in layers.items():
         down, up = theirs[f"transformer.{path}.lora_A.weight"][:, :64], theirs[f"transformer.{path}.lora_B.weight"]
         wanted = own["lora_up.weight"] @ own["lora_down.weight"][:, :64] * 0.25
@@ -206,12 +211,17 @@ def _fused_by_diffusers() -> bool | str:
 
 
 #: Whether diffusers reads a maker's layers with several of its own in one; of SD3 it takes none, and says nothing.
-FUSED_READERS: dict[str, Callable[[], bool | str]] = {"flux": _fused_by_diffusers, "sd3": lambda: NO_READER}
+FUSED_READERS: dict[str, Callable[[], bool | str]] = {
+    "flux": lambda: _fused_by_diffusers("flux", transformer_targets(Shape(double=1, single=1))),
+    "chroma": lambda: _fused_by_diffusers("chroma", chroma_targets(ChromaShape(double=1, single=1))),
+    "sd3": lambda: NO_READER,
+}
 
 
 def _base(family: str, folder: Path) -> Path:
-    if family in ("flux", "sd3"):
-        return (write_flux_model if family == "flux" else write_sd3_model)(folder, seed=7)
+    writers = {"flux": write_flux_model, "sd3": write_sd3_model, "chroma": write_chroma_model}
+    if family in writers:
+        return writers[family](folder, seed=7)
     schedule = {"prediction_type": "v_prediction"} if family == "sd2" else None
     return write_model(folder, seed=7, family=family, schedule=schedule)
 
@@ -234,9 +244,15 @@ def _delta(down: Tensor, up: Tensor, alpha: Any) -> Tensor:
 
 
 def _pipeline(family: str, base: Path) -> Any:
-    from diffusers import FluxPipeline, StableDiffusion3Pipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+    import diffusers
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    kinds = {"sdxl": StableDiffusionXLPipeline, "flux": FluxPipeline, "sd3": StableDiffusion3Pipeline}
+    kinds = {
+        "sdxl": StableDiffusionXLPipeline,
+        "flux": diffusers.FluxPipeline,
+        "sd3": diffusers.StableDiffusion3Pipeline,
+        "chroma": diffusers.ChromaPipeline,
+    }
     kind = kinds.get(family, StableDiffusionPipeline)
     return kind.from_pretrained(base, local_files_only=True, torch_dtype=torch.float32)
 
