@@ -46,7 +46,7 @@ test: lint
 
 test-slow: setup
 	$(PIP) install -q -c constraints.txt -e '.[slow]'
-	$(BIN)/python -m pytest -m slow $(TESTS)
+	$(BIN)/python -m pytest -m slow --timeout 3600 $(TESTS)
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu $(TESTS)
