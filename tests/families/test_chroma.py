@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lora_tui.bench.chroma_model import MICRO, write_chroma_model
+from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.config.load import parse_config
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.config.validate import check_config
@@ -198,6 +199,19 @@ def test_single_files_predict_what_the_folder_does(folder: Path, files: dict[str
         pixels, noise = torch.rand(1, 3, 64, 64) * 2 - 1, torch.zeros(1, 16, 8, 8)
         assert torch.allclose(model.encode_image(pixels, noise), reference.encode_image(pixels, noise), atol=1e-5)
     assert list(model.weight_files()) == ([base] if kind == "whole" else [base, *(files[part] for part in PARTS)])
+
+
+def test_t5_and_vae_come_from_the_folder_of_flux(folder: Path, files: dict[str, Path], tmp_path: Path) -> None:
+    """Whose T5 is the second encoder, with a tokenizer of that number; its first, CLIP, is none."""
+    flux = write_flux_model(tmp_path / "flux")
+    model = opened(files["transformer"], t5xxl=flux, vae=flux)
+    assert {flux / "text_encoder_2" / "model.safetensors", flux / "vae" / "diffusion_pytorch_model.safetensors"} < set(
+        model.weight_files()
+    )
+    ids, reference = (one.tokenize(WORDS, TOKENS)["ids"] for one in (model, opened(folder)))
+    assert torch.equal(ids, reference)
+    with pytest.raises(UserError, match="holds no T5"):
+        opened(files["transformer"], t5xxl=flux / "text_encoder", vae=flux)
 
 
 @pytest.mark.parametrize("part", PARTS)

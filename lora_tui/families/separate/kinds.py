@@ -28,10 +28,12 @@ class Kind:
     Attributes:
         stem: what its weights are called in its folder.
         signs: tensors, any of which tells that it is there, after what all of its names begin with.
+        models: what a folder's configuration calls it (``model_type`` of transformers); none where it says nothing.
     """
 
     stem: ClassVar[str] = TRANSFORMERS_STEM
     signs: ClassVar[tuple[str, ...]] = ()
+    models: ClassVar[tuple[str, ...]] = ()
 
     def check_shapes(self, shapes: Shapes, prefix: str, path: Path) -> None:
         """Refuse a file at ``path`` in which a part of this kind, whose names begin with ``prefix``, is another.
@@ -81,6 +83,7 @@ class Clip(Kind):
         "text_model.embeddings.token_embedding.weight",
         "embeddings.token_embedding.weight",
     )
+    models: ClassVar[tuple[str, ...]] = ("clip_text_model", "clip")
     encoder: Encoder = field(default_factory=lambda: Encoder(prefix=""))
 
     def at(self, prefix: str) -> Encoder:
@@ -99,6 +102,7 @@ class T5(Kind):
     """T5's encoder."""
 
     signs: ClassVar[tuple[str, ...]] = ("encoder.block.0.layer.0.SelfAttention.q.weight",)
+    models: ClassVar[tuple[str, ...]] = ("t5",)
 
     def width(self, shapes: Shapes, prefix: str) -> int:
         return t5_shape(shapes, prefix).width

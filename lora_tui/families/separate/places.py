@@ -30,6 +30,8 @@ from lora_tui.weights.header.models import identify_model
 
 T = TypeVar("T")
 
+ENCODERS = "text_encoder"
+"""What the folders of text encoders begin with in diffusers' layout."""
 #: What files for ComfyUI put before the names of the transformer.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 
@@ -156,15 +158,16 @@ def lacking(layout: Layout, part: str) -> UserError:
 def named_place(layout: Layout, name: str, path: Path) -> Place:
     """Where the part lies that the setting ``name`` says is at ``path``.
 
-    That is a file, a folder of its own, or the folder of a whole model.
+    That is a file, a folder of its own, or the folder of a whole model, of another family, too.
 
     Raises:
         UserError: nothing is there, or it is something else.
     """
     part = layout[name]
     if is_folder(path):
-        inside = path / part.folder
-        folder = inside if is_folder(inside) else path
+        folder = _folder_of(part, path)
+        if folder is None:
+            raise _holds_none(part, name, path)
         need(folder, "config.json")
         return Place(folder)
     if not is_file(path):
@@ -178,7 +181,29 @@ def named_place(layout: Layout, name: str, path: Path) -> Place:
     for prefix in ("", *part.inside):
         if any(prefix + sign in names for sign in part.kind.signs):
             return Place(path, prefix)
-    raise UserError(
+    raise _holds_none(part, name, path)
+
+
+def _folder_of(part: Part, path: Path) -> Path | None:
+    """The folder with ``part`` in the folder ``path``, or that itself; none where its configuration is another's."""
+    inside, kinds = path / part.folder, part.kind.models
+    usual = inside if is_folder(inside) else path
+    told = _model_type(usual)
+    if not (told and kinds) or told in kinds:
+        return usual
+    return next((other for other in sorted(path.glob(f"{ENCODERS}*")) if _model_type(other) in kinds), None)
+
+
+def _model_type(folder: Path) -> str:
+    """What a ``config.json`` of transformers says the model is; empty where it says nothing."""
+    try:
+        return str(json.loads((folder / "config.json").read_bytes())["model_type"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return ""
+
+
+def _holds_none(part: Part, name: str, path: Path) -> UserError:
+    return UserError(
         _("{name} holds no {part}.").format(name=plain(path.name), part=part.title),
         place=f"model.{name}",
         remedy=_("Choose the file that the model was published with."),
@@ -213,8 +238,11 @@ def tokenizer_beside(part: Part, place: Place) -> Path | None:
     file; none if none is there."""
     if place.words is not None:
         return place.words
-    folder = place.path.parent / part.tokenizer
-    return folder if part.tokenizer and is_folder(folder) else None
+    name = part.tokenizer
+    if name and place.is_folder and place.path.name.startswith(ENCODERS):  # other families number theirs otherwise
+        name = f"tokenizer{place.path.name.removeprefix(ENCODERS)}"
+    folder = place.path.parent / name
+    return folder if name and is_folder(folder) else None
 
 
 def need_tokenizer(layout: Layout, name: str, place: Place) -> None:
