@@ -17,9 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lora_tui.bench.chroma_model import write_chroma_model
+from lora_tui.bench.flux2_model import write_flux2_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
+from lora_tui.bench.zimage_model import write_zimage_model
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, SamplePrompt
 from lora_tui.families import open_model
 from lora_tui.families.chroma.shape import Shape as ChromaShape
@@ -43,12 +45,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "rslora": {"rslora": True},
     "dora": {"dora": True},
 }
-TRANSFORMERS = ("sd3", "flux", "chroma")
+TRANSFORMERS = ("sd3", "flux", "flux2", "chroma")
 """Families without convolutions, whose makers keep several layers in one."""
 #: What ``saving.layout`` may be -> what the table calls it.
 LAYOUTS: dict[str, dict[Layout, str]] = {
     **{family: {"auto": "kohya", "diffusers": "diffusers"} for family in ("sd15", "sd2", "sdxl")},
     **{family: {"auto": "dotted", "kohya": "kohya, fused"} for family in TRANSFORMERS},
+    "zimage": {"auto": "dotted", "kohya": "kohya, fused", "diffusers": "diffusers"},
 }
 OWN = "written by diffusers"
 DROPPED, AT_WIDTH, NO_READER = "drops the sizes", "yes, 3072 wide", "has no reader"
@@ -80,7 +83,7 @@ class Row:
 
 
 #: Some of each kind of model and of adapter, and every layout: a quarter of the time.
-SOME = {"sd15": ("lora", "dora"), "sdxl": ("locon",), "sd3": ("lora",), "flux": ("lora", "dora")}
+SOME = {"sd15": ("lora", "dora"), "sdxl": ("locon",), "sd3": ("lora",), "flux": ("lora", "dora"), "zimage": ("lora",)}
 
 
 def rows(families: Mapping[str, Family], chosen: Mapping[str, Collection[str]] | None = None) -> list[Row]:
@@ -125,9 +128,8 @@ class Family:
                 continue  # refused
             path = self.folder / f"{self.name}-{kind}-{layout}.safetensors"
             write_lora(path, file_tensors(self.name, exported, dtype=torch.float32, layout=layout), {})
-            by_diffusers = (
-                FUSED_READERS[self.name]() if fuses(self.name, layout) else self.by_diffusers(path, wanted, kind)
-            )
+            reads = FUSED_READERS.get(self.name) if fuses(self.name, layout) else None
+            by_diffusers = self.by_diffusers(path, wanted, kind) if reads is None else reads()
             by_us = _same(wanted, _ours(self.name, path, wanted))
             yield Row(
                 self.name, kind, called, len(wanted), trained, by_diffusers, by_us, self.draws_the_same(path, image)
@@ -177,12 +179,13 @@ def _something_to_say(adapter: Any) -> dict[tuple[str, str], dict[str, Tensor]]:
 def drawn(model: Any) -> Tensor:
     """An image of 64 px in two steps: [1, 3, 64, 64] in 0..1.
 
-    Roundings are magnified the least by steps of Euler where noise is predicted, and of DDIM where velocity is.
+    Roundings are magnified the least by steps of Euler where noise is predicted, and of DDIM where velocity is. Without
+    guidance, which would predict everything twice.
     """
     sampler = "ddim" if model.prediction == "v_prediction" else "euler"
     length = model.text_length(["a red disc", ""])
     positive, negative = (model.encode_text(model.tokenize([text], length)) for text in ("a red disc", ""))
-    prompt = SamplePrompt(prompt="a red disc", width=64, height=64, steps=2, seed=5, sampler=sampler, guidance=3.0)
+    prompt = SamplePrompt(prompt="a red disc", width=64, height=64, steps=2, seed=5, sampler=sampler, guidance=1.0)
     latents = Renderer(model).latents(RenderRequest(prompt, positive, negative), lambda _done, _total: None)
     pixels: Tensor = model.decode_latents(latents)
     return pixels
@@ -210,7 +213,8 @@ def _fused_by_diffusers(family: str, targets: Iterable[TargetModule]) -> bool | 
     return AT_WIDTH if len(theirs) == 2 * len(layers) else False
 
 
-#: Whether diffusers reads a maker's layers with several of its own in one; of SD3 it takes none, and says nothing.
+#: Whether diffusers reads a maker's layers with several of its own in one, where its pipeline cannot be asked: it reads
+#: published widths alone; of SD3 it takes none, and says nothing.
 FUSED_READERS: dict[str, Callable[[], bool | str]] = {
     "flux": lambda: _fused_by_diffusers("flux", transformer_targets(Shape(double=1, single=1))),
     "chroma": lambda: _fused_by_diffusers("chroma", chroma_targets(ChromaShape(double=1, single=1))),
@@ -219,7 +223,7 @@ FUSED_READERS: dict[str, Callable[[], bool | str]] = {
 
 
 def _base(family: str, folder: Path) -> Path:
-    writers = {"flux": write_flux_model, "sd3": write_sd3_model, "chroma": write_chroma_model}
+    writers = {"flux": write_flux_model, "flux2": write_flux2_model, "sd3": write_sd3_model, "chroma": write_chroma_model, "zimage": write_zimage_model}
     if family in writers:
         return writers[family](folder, seed=7)
     schedule = {"prediction_type": "v_prediction"} if family == "sd2" else None
@@ -250,8 +254,10 @@ def _pipeline(family: str, base: Path) -> Any:
     kinds = {
         "sdxl": StableDiffusionXLPipeline,
         "flux": diffusers.FluxPipeline,
+        "flux2": diffusers.Flux2KleinPipeline,
         "sd3": diffusers.StableDiffusion3Pipeline,
         "chroma": diffusers.ChromaPipeline,
+        "zimage": diffusers.ZImagePipeline,
     }
     kind = kinds.get(family, StableDiffusionPipeline)
     return kind.from_pretrained(base, local_files_only=True, torch_dtype=torch.float32)
