@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, Moments, moments
@@ -276,7 +277,7 @@ def arithmetic_text(data_plan: DataPlan, processes: int = 1) -> str:
 
 def _listed(steps: Moments) -> list[int]:
     """All steps, or the first ones and the last."""
-    return list(steps) if len(steps) <= LISTED_AT_MOST else [*steps[: LISTED_AT_MOST - 1], steps[-1]]
+    return list(steps) if len(steps) <= LISTED_AT_MOST else [*islice(steps, LISTED_AT_MOST - 1), steps[-1]]
 
 
 def _times_larger(config: Config, other: Config) -> float:

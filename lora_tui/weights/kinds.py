@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -171,6 +172,7 @@ def scale_of(names: Container[str], alpha: float, rank: int) -> float:
     return 1.0 if "lokr_w1" in names and "lokr_w2" in names else alpha / rank
 
 
+@cache
 def factors(dimension: int, factor: int = -1) -> tuple[int, int]:
     """``dimension`` as a product of two, the smaller first, for a Kronecker product.
 
@@ -188,6 +190,7 @@ def _fits(number: int, dimension: int, most: int) -> bool:
     return dimension % number == 0 and number <= max(most, 1) and number * number <= dimension
 
 
+@cache
 def butterfly_sizes(outputs: int, most: int) -> tuple[int, int, int]:
     """(stages, count, b) for BOFT: even blocks of which there are a power of two, as large as goes up to ``most``.
 

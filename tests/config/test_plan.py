@@ -64,6 +64,7 @@ def test_the_events_are_those_of_asking_at_every_step(config, images):
         assert steps[-3:] == tuple(expected[-3:])
 
 
+@settings(max_examples=40)
 @given(configs(), st.integers(1, 25))
 def test_a_plan_of_any_length_is_counted_and_not_walked_through(config, images):
     data = plan_of(config, squares(images, repeats=10_000))
