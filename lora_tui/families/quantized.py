@@ -123,13 +123,14 @@ def quantize_linears(
     *,
     device: torch.device | None = None,
 ) -> int:
-    """Put :class:`QuantizedLinear` in the place of ``module``'s linear layers, of those whose name ``which`` takes.
+    """Turn the linear layers of ``module`` into :class:`QuantizedLinear`, those whose name ``which`` takes.
 
-    Layers on the ``meta`` device become empty ones there; others are packed on ``device``, where one is given, and stay
-    there. One layer at a time is in memory twice.
+    They stay the same objects, so that whatever works beside a layer goes on to: adapters and hooks. Layers on the
+    ``meta`` device become empty ones there; others are packed on ``device``, where one is given, and stay there. One
+    layer at a time is in memory twice.
 
     Returns:
-        How many layers were replaced.
+        How many layers were packed.
     """
     count = 0
     for name, layer in list(_linears(module)):
@@ -140,10 +141,17 @@ def quantize_linears(
         )
         if layer.weight.device.type != "meta":
             new.fill(layer.weight.to(device), None if layer.bias is None else layer.bias.to(device))
-        parent, _dot, last = name.rpartition(".")
-        setattr(module.get_submodule(parent), last, new)
+        _become(layer, new)
         count += 1
     return count
+
+
+def _become(layer: nn.Linear, new: QuantizedLinear) -> None:
+    """Make ``layer`` what ``new`` is, with what it stores."""
+    layer.__class__ = QuantizedLinear
+    layer.kind = new.kind  # type: ignore[assignment]
+    layer.weight, layer.bias = new.weight, new.bias
+    layer.register_buffer("factors", new.factors)
 
 
 class _Product(torch.autograd.Function):

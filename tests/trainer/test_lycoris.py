@@ -24,7 +24,8 @@ from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection,
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.families import open_model
-from lora_tui.families.protocol import Framing, TargetModule, latent_shape
+from lora_tui.families.protocol import Framing, Storage, TargetModule, latent_shape
+from lora_tui.families.stored import put, put_anew
 from lora_tui.sampling.lora import apply_lora
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.adapters.start import start_from
@@ -317,6 +318,34 @@ def test_attention_alone_is_that_of_every_part_and_presets_that_leave_nothing_ar
     assert codes("sd15", targets="convblock-only") == codes("sd3", targets="convblock-only") == {"network.targets_none"}
     assert codes("sd15", type="locon", targets="convblock-only") == {"network.targets_text"}
     assert codes("sd15", type="locon", targets="convblock-only", text_encoder=False) == set()
+
+
+@pytest.mark.parametrize("streamed", [0, 1])
+@pytest.mark.parametrize("kind", ["lora", *KINDS])
+def test_a_base_that_is_packed_in_the_middle_keeps_what_learns_on_it(kind: Any, streamed: int) -> None:
+    """It gives what a base gives that was packed from the beginning, and every tensor has a gradient."""
+    x = torch.randn(2, 16, 5, 4)
+
+    def built(storage: Storage) -> tuple[Wide, Any]:
+        module = put(Wide(), storage, CPU, layers={"proj"}, blocks=[])
+        network = NetworkSection(type=kind, rank=4, alpha=3.0)
+        adapter: Any = attach(network, {"unet": module}, WIDE[:1], seed=3, device=CPU)
+        generator = torch.Generator().manual_seed(6)
+        with torch.no_grad():
+            for tensor in adapter.tensors().values():
+                tensor.add_(torch.randn(tensor.shape, generator=generator) * 0.2)
+        return module, adapter
+
+    module, adapter = built(Storage())
+    module.streamable = (module.proj,)  # type: ignore[assignment]
+    plain = module(x).detach()
+    put_anew(module, Storage("int8", streamed), CPU)
+    found = module(x)
+    assert torch.equal(found, built(Storage("int8"))[0](x)) and not torch.equal(found, plain)
+    found.sum().backward()
+    assert all(tensor.grad is not None for tensor in adapter.tensors().values())
+    with adapter.at_strength(0):
+        assert not torch.allclose(module(x), found, atol=1e-2)
 
 
 def test_blocks_that_a_file_bounds_begin_within_the_bound(tmp_path: Path) -> None:
