@@ -64,17 +64,23 @@ def test_a_dataset_is_looked_through_with_keys_alone(project: Path, terminal: Te
 
     t.send("g", "Right", "x")  # the first row is the folder, of which there is something to say
     until(lambda: load_notes(folder).excluded == {"0.png", "3.png"})
+    t.wait_for("1 image left out")
+    t.send("End")  # what was done is said until the next key
     t.wait_for("2 left out")
-    t.send("End", "D")
+    t.send("D")
     t.wait_for("Put 1 image into the trash?")
     t.send("Enter")
     until(lambda: not (folder / "7.png").exists() and not (folder / "7.txt").exists())
+    t.wait_for("1 image in the trash")
+    t.send("End")
     t.wait_for("6 images")
 
     t.send("Space", "x")
     t.wait_for("Empty the trash")
     t.send("Enter")
     until(lambda: (folder / "7.png").exists() and (folder / "7.txt").exists())
+    t.wait_for("1 image brought back")
+    t.send("End")
     t.wait_for("7 images")
     t.send("C-q")
     assert t.status() == 0

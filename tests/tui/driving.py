@@ -12,6 +12,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
+import lora_tui.tui.app
 from lora_tui.settings import Settings
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens import base
@@ -28,8 +29,9 @@ async def soon(pilot: Pilot[Any], predicate: Callable[[], object], seconds: floa
 
 
 def forget_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The status line says for a second what was just done: for tests of what it says otherwise."""
+    """What was just done, and what is wrong, is said for a second: for tests of what is written below it."""
     monkeypatch.setattr(base, "TOLD_SECONDS", 1.0)
+    monkeypatch.setattr(lora_tui.tui.app, "WARNED_SECONDS", 1.0)
 
 
 def screen_text(app: App[Any]) -> str:

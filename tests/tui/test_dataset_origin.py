@@ -46,6 +46,7 @@ async def test_it_reminds_once_asks_and_notes_both(tmp_path: Path) -> None:
         await pilot.press("u")
         await sees(pilot, "taken back: source and licence")
         assert not load_notes(home).source
+        await pilot.press("down")  # what was done is said until the next key
         await sees(pilot, HINT)
 
 
