@@ -210,6 +210,12 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         """Whether the terminal has not yet taken the last frames; then drawing can wait."""
         return terminal.frames_waiting(self) > terminal.BEHIND_FRAMES
 
+    @property
+    def can_change_config(self) -> bool:
+        """Whether another configuration can take the place of the one that is open: nobody is typing or asked."""
+        screen = self.screen if len(self.screen_stack) == 1 else None
+        return isinstance(screen, BaseScreen) and not screen.holds_config
+
     def take_keymap(self) -> None:
         """Use the keymap of the settings from now on, everywhere."""
         self.keymap = keymap_for(all_actions(), self.settings)
@@ -377,7 +383,8 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         key = self.keymap.shown("app.quit", ascii_only=self.ascii_only)
         self.tell(_("{key} leaves the program; a running training goes on.").format(key=key), "muted")
 
-    def action_rescan(self) -> None:
+    def read_again(self) -> None:
+        """Read the project and all that is in it again, and paint everything anew."""
         self.open_directory(self.workspace.directory, run=self.workspace.run, again=True)
         self.painting.forget()
         self.refresh(repaint=True, layout=True)

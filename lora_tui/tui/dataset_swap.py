@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lora_tui.project import Project
     from lora_tui.tui.app import LoraTuiApp
     from lora_tui.tui.screens.dataset_acts import Acts
+    from lora_tui.tui.workspace import Workspace
 
 
 def use_folder(shell: LoraTuiApp, acts: Acts | None, old: Path, new: Path) -> None:
@@ -45,6 +46,7 @@ async def _swap(shell: LoraTuiApp, acts: Acts | None, old: Path, new: Path) -> N
         shell.tell(failure_words(shell, error), "error")
         return
     _name(project, old, new)
+    _name_in_file(work, old, new)
     shell.use_config(changed, work.config_path, changed=work.config_changed)
     words = _("The project trains on {folder} now.").format(folder=plain(new.name))
 
@@ -77,7 +79,14 @@ def _go_back(shell: LoraTuiApp, project: Project, old: Path, new: Path) -> None:
     if work.config is None or work.project is not project:
         return  # another project is open
     _name(project, new, old)
+    _name_in_file(work, new, old)
     shell.use_config(with_folder(work.config, new, old), work.config_path, changed=work.config_changed)
+
+
+def _name_in_file(work: Workspace, old: Path, new: Path) -> None:
+    """The file was changed here, and by nobody else."""
+    if work.file_config is not None:
+        work.file_config = with_folder(work.file_config, old, new)
 
 
 def _name(project: Project, old: Path, new: Path) -> None:

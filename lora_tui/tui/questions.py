@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -202,19 +203,29 @@ class Questions:
             shell.leave_quietly()
             return
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                shell.leave_quietly()
+        question = _("Leave without them? A running training goes on either way.")
+        self.ask_without_changes(question, _("leave"), shell.leave_quietly)
+
+    def action_rescan(self) -> None:
+        """Read everything again; asks only when that loses changes of the configuration that are in no file."""
+        shell = self._shell
+        if shell.workspace.config_changed:
+            self.ask_without_changes(_("Read everything again without them?"), _("read again"), shell.read_again)
+        else:
+            shell.read_again()
+
+    def ask_without_changes(self, question: str, yes: str, act: Callable[[], None]) -> None:
+        """Say that the configuration has changes that are in no file, and do ``act`` if that is wanted nevertheless."""
+        shell = self._shell
+
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                act()
 
         path = shell.workspace.config_path
         name = plain(path.name) if path else _("The new configuration")
         shell.push_screen(
-            Confirm(
-                _("{name} has changes that are not saved.").format(name=name),
-                _("Leave without them? A running training goes on either way."),
-                yes=_("leave"),
-            ),
-            answered,
+            Confirm(_("{name} has changes that are not saved.").format(name=name), question, yes=yes), answered
         )
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lora_tui.dataset.eyes import eyes_now
 from lora_tui.errors import UserError
+from lora_tui.text import _, plain
+from lora_tui.tui import config_file
 from lora_tui.tui import workspace as reading
 from lora_tui.tui.tasks_reader import TasksReader, changes_images, roots_of
 from lora_tui.tui.tasks_told import tell_end, tell_ended
@@ -102,6 +104,8 @@ class Work:
         if path is not None:
             work.several = work.several or (work.config_path is not None and work.config_path != path)
             work.config_path = path
+            if not changed:
+                work.file_config = config
         self._app.changed("config")
         if folders_differ:
             self.rescan()
@@ -144,6 +148,7 @@ class Work:
         work.project, work.saved = opened.project, opened.saved
         work.config, work.config_path, work.trouble = opened.config, opened.config_path, opened.errors
         work.config_changed, work.several = False, opened.several
+        work.file_config = opened.config if opened.config_path is not None else None
         start_job(self._app, partial(in_thread, _get_ready), "decoder")
         if opened.errors:
             self._app.tell(error_words(opened.errors[0]), "error")
@@ -273,6 +278,7 @@ class Work:
                     work.run = work.living.run
                 self._app.changed("runs")
             await self._poll_tasks(work)
+            await self._poll_config(work)
             self._polls += 1
             if self._polls % FOLDERS_EVERY == 0 and work.images is not None and work.config is not None:
                 stamp = await in_thread(reading.folder_stamp, work.config)
@@ -296,3 +302,26 @@ class Work:
             tell_end(self._app, status)
         if any(changes_images(status, roots_of(work.config)) for status in ended):
             self.rescan()
+
+    async def _poll_config(self, work: Workspace) -> None:
+        """A file that was changed elsewhere is read again where nothing is edited here; else it is told."""
+        path = work.config_path
+        if path is None or not self._app.can_change_config:
+            return
+        if await in_thread(config_file.stamp_of, path) in ((), work.file_stamp):
+            return
+        now = await in_thread(config_file.look_at, path)
+        if work is not self.workspace or path != work.config_path or not self._app.can_change_config:
+            return
+        work.file_stamp = now.stamp
+        name = plain(path.name)
+        if not now.differs(work.file_config):
+            return
+        if now.error is not None:
+            self._app.tell(error_words(now.error), "error")
+        elif work.config_changed:
+            words = _("{name} was changed elsewhere; what is changed here is kept, and saving asks.")
+            self._app.notify_plain(words.format(name=name), "warning")
+        elif now.config is not None:
+            self.use_config(now.config, path, changed=False)
+            self._app.tell(_("{name} was changed elsewhere and is read again.").format(name=name), "success")

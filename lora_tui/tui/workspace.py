@@ -132,6 +132,8 @@ class Workspace:
         saved: whether the project has a file of its own, or is just a folder of images.
         config_path: the file of the configuration, none while it has none.
         config_changed: whether the configuration differs from its file.
+        file_config: what the file held when it was last read or written here, none while there is none.
+        file_stamp: of the file at the last look at it, see ``config_file``.
         several: whether the project has other configurations, too, so that it has to be said which this is.
         early: the first images while the first scan is going on.
         scanned: images found so far while a scan is going on, else -1.
@@ -147,6 +149,8 @@ class Workspace:
     config: Config | None = None
     config_path: Path | None = None
     config_changed: bool = False
+    file_config: Config | None = None
+    file_stamp: tuple[int, ...] = ()
     several: bool = False
     images: Images | None = None
     early: Images | None = None

@@ -178,6 +178,8 @@ async def test_saving_writes_a_file_that_reads_back_equal_and_loading_brings_it(
         await pilot.press("8", "enter")
         assert screen.unsaved and "hat.toml *" in screen_text(pilot.app)
         await pilot.press("o")
+        await sees(pilot, "hat.toml has changes that are not saved.")
+        await pilot.press("enter")
         await sees(pilot, "another file")
         await pilot.press("enter")
         await soon(pilot, lambda: screen.form.config.network.rank == 16)

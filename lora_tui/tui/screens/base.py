@@ -69,6 +69,11 @@ class BaseScreen(Acting, Screen[None]):
         return self.is_mounted and not self._missed
 
     @property
+    def holds_config(self) -> bool:
+        """Whether the configuration is being typed in or started, so that no other may take its place now."""
+        return False
+
+    @property
     def shell(self) -> LoraTuiApp:
         """The app, with its own type."""
         return cast("LoraTuiApp", self.app)

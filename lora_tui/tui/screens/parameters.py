@@ -87,6 +87,7 @@ class ParametersScreen(BaseScreen):
             return  # the app is being left: its last threads come back to a screen that is being taken down
         work = self.workspace
         if changed & {"config", "project"} and work.config is not None and work.config is not self.form.config:
+            self.editing.drop()
             view = self.form.expert, self.form.group, self.form.whole
             self.form = Form(work.config, base=work.config_path.parent if work.config_path else work.root)
             self.form.expert, self.form.group, self.form.whole = view
@@ -106,6 +107,11 @@ class ParametersScreen(BaseScreen):
     def pane(self) -> FormPane:
         """The rows and their editor."""
         return self.query_one(FormPane)
+
+    @property
+    def holds_config(self) -> bool:
+        pane = self.query_one_optional(FormPane)
+        return (pane is not None and pane.editing) or self.start.busy
 
     @property
     def unsaved(self) -> bool:

@@ -147,6 +147,11 @@ class FormEditing:
             if event.edit and row is not None and row.spec is not None and row.spec.kind not in ("bool", "choice"):
                 self.action_edit()
 
+    def drop(self) -> None:
+        """Close an open editor without its text: another configuration is there now."""
+        if self._screen.pane.editing:
+            self._close()
+
     def _close(self) -> None:
         self.live = None
         self._screen.pane.close()

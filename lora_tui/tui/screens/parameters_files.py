@@ -12,6 +12,7 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.places import expand
 from lora_tui.text import _, ngettext, plain
+from lora_tui.tui.config_file import FileNow, differing, look_at
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import error_words
@@ -37,8 +38,36 @@ class FormFiles:
         return self.saved is None or self._screen.form.config != self.saved
 
     def action_save(self) -> None:
-        if self._screen.editing.commit():
+        if self._screen.editing.commit() and not self.changed_elsewhere():
             self.save()
+
+    def changed_elsewhere(self) -> bool:
+        """Whether the file is another than was read here. Then it is read again, or asked which of the two holds."""
+        screen, path = self._screen, self._screen.workspace.config_path
+        now = look_at(path) if path is not None else FileNow()
+        if path is None or not now.differs(screen.workspace.file_config) or now.config == screen.form.config:
+            return False
+        if now.config is not None and not self.unsaved:
+            self._take(now.config, path)
+            screen.tell(_("{name} was changed elsewhere and is read again.").format(name=plain(path.name)), "warning")
+            return True
+        choices = [Choice("mine", _("write this one over it"))]
+        if now.config is not None:
+            choices.append(Choice("theirs", _("take what the file holds"), _("undo brings this one back")))
+            keys = ", ".join(differing(screen.form.config, now.config))
+            detail = _("The two differ in: {settings}.").format(settings=plain(keys, limit=200))
+        else:
+            detail = error_words(now.error) if now.error is not None else ""
+
+        def chosen(which: str | None) -> None:
+            if which == "mine":
+                self.save()
+            elif which == "theirs" and now.config is not None:
+                self._take(now.config, path)
+
+        title = _("{name} was changed elsewhere, and here as well.").format(name=plain(path.name))
+        screen.app.push_screen(Choose(title, choices, detail=detail), chosen)
+        return True
 
     def action_save_as(self) -> None:
         screen = self._screen
@@ -82,6 +111,14 @@ class FormFiles:
         screen = self._screen
         if not screen.editing.commit():
             return
+        if screen.workspace.config_changed:
+            question = _("Load another configuration without them?")
+            screen.shell.ask_without_changes(question, _("load"), self._choose_file)
+        else:
+            self._choose_file()
+
+    def _choose_file(self) -> None:
+        screen = self._screen
         folder = screen.workspace.root / "configs"
         paths = sorted(folder.glob("*.toml"))
         if not paths:
@@ -111,12 +148,17 @@ class FormFiles:
         except UserError as error:
             screen.tell(error_words(error), "error")
             return
+        self._take(config, path)
+        screen.tell(_("loaded {path}").format(path=plain(str(path))), "success")
+
+    def _take(self, config: Config, path: Path) -> None:
+        """The configuration of a file in the place of this one, which undo brings back."""
+        screen = self._screen
         screen.form.replace(config, _("load {name}").format(name=plain(path.name)))
         screen.form.base = path.parent
         self.saved = screen.form.config = config
         screen.shell.use_config(config, path, changed=False)
         screen.edited()
-        screen.tell(_("loaded {path}").format(path=plain(str(path))), "success")
 
     def action_prompts(self) -> None:
         screen = self._screen

@@ -34,6 +34,11 @@ class RunStart:
         self._beside: list[str] = []  # about the runs that share the device
 
     @property
+    def busy(self) -> bool:
+        """Whether a run is being started: asked about, waiting for its plan, or on its way."""
+        return self._busy
+
+    @property
     def waiting(self) -> bool:
         """Whether a run is to start as soon as its plan is ready."""
         return self._wanted
@@ -45,7 +50,9 @@ class RunStart:
         self._screen.tell(_("not started"))
 
     def action_start(self) -> None:
-        if not self._busy and self._screen.editing.commit() and not self._refused():
+        if self._busy or not self._screen.editing.commit() or self._screen.files.changed_elsewhere():
+            return
+        if not self._refused():
             start_job(self._screen, self._start, "start")
 
     async def _start(self) -> None:
@@ -111,7 +118,9 @@ class RunStart:
 
     def _saved(self) -> bool:
         files = self._screen.files
-        return not (files.unsaved or self._screen.workspace.config_path is None) or files.save()
+        if not files.unsaved and self._screen.workspace.config_path is not None:
+            return True
+        return not files.changed_elsewhere() and files.save()
 
     async def _launch(self, config: Config) -> None:
         screen = self._screen
