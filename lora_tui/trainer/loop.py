@@ -395,7 +395,8 @@ class Loop:
             self.session.warn("lora.left_out", text.format(count=len(left), name=plain(Path(file).name)))
 
     def park(self) -> None:
-        """Make the last update safe on disk and leave the device."""
+        """Make the last update safe on disk and leave the device; samples may be half drawn."""
+        self.trainee.set_down()
         if self.position.step > max(self.saved_state, 0):
             self._write_state()
         self.concert.park()
@@ -403,6 +404,7 @@ class Loop:
     def unpark(self) -> None:
         """Take the device again; the time away counts for no step."""
         self.concert.unpark()
+        self.trainee.use_again()
         self.session.phase("training", "")
         self.watch.lap()
 

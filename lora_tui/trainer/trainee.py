@@ -43,6 +43,8 @@ class Trainee:
     average: Average | None = None
     _configured: list[dict[str, Any]] = field(init=False)
     _away: list[tuple[dict[str, Any], str, torch.device]] = field(default_factory=list, init=False)
+    _wanted: bool | None = field(default=None, init=False)  # within weights_in_use: whether their average is
+    _used: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, init=False)
 
     def __post_init__(self) -> None:
         self._configured = _settings(self.stepper.optimizer)
@@ -87,8 +89,30 @@ class Trainee:
     @contextlib.contextmanager
     def weights_in_use(self, *, average: bool = False) -> Iterator[None]:
         """The weights are those to draw with, measure and save; ``average``: their average, where there is one."""
-        with self.stepper.weights_in_use(), self.average.in_use() if average and self.average else _nothing():
+        self._wanted = average
+        try:
+            self.use_again()
             yield
+        finally:
+            self.set_down()
+            self._wanted = None
+
+    def set_down(self) -> None:
+        """The weights are those that learn until :meth:`use_again`, even within :meth:`weights_in_use`.
+
+        For a pause that begins there: its state holds what learns, and no copy of that stays on the device.
+        """
+        self._used.close()
+
+    def use_again(self) -> None:
+        """The weights are those that :meth:`weights_in_use` asked for, where the run is within it."""
+        if self._wanted is None:
+            return
+        with contextlib.ExitStack() as entered:
+            entered.enter_context(self.stepper.weights_in_use())
+            if self._wanted and self.average:
+                entered.enter_context(self.average.in_use())
+            self._used = entered.pop_all()
 
     def restore(self, learned: Learned) -> None:
         """Become what :meth:`learned` described.
@@ -136,10 +160,6 @@ class Trainee:
             self._away.pop()
         if self.average:
             self.average.move()
-
-
-def _nothing() -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext()
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from lives import events, live_here, lora, micro_config, new_run, same_tensors
+from PIL import Image
+from safetensors.torch import load_file
 from support import until
 from torch import Tensor
 
@@ -85,9 +87,43 @@ def test_a_whole_run_that_was_paused_ends_with_the_same_bits(base: Path, data: P
     assert same_tensors(lora(reference), lora(run))
 
 
+def test_a_pause_within_a_sample_saves_what_learns_and_changes_no_bit(base: Path, data: Path, tmp_path: Path) -> None:
+    """Samples are drawn with an average of what such optimizers draw with; the state has what learns."""
+    config = micro_config(
+        base, data, network={"text_encoder": False, "rank": 2}, validation={"mode": "off"},
+        optimizer={"type": "adamw_schedulefree"}, learning={"ema_decay": 0.9, "ema_in_use": True},
+    )  # fmt: skip
+    one, other = _loop(tmp_path / "one", config), _loop(tmp_path / "other", config)
+    steps, paused = one.updates(), other.updates()
+    for _step in range(2):
+        next(steps), next(paused)
+    learning, run = _weights(other), other.session.folder
+    one._sample()
+    other.session.controls.park, other.session.controls.unpark = other.park, other.unpark
+    person = threading.Thread(target=_resume_when_paused, args=(run,))
+    request(run.root, "pause")
+    person.start()
+    other._sample()
+    person.join(60)
+    (state,) = run.state_dir.iterdir()
+    assert same_tensors(load_file(state / "adapter.safetensors"), learning)
+    assert _pictures(other) == _pictures(one)
+    assert same_tensors(_weights(other), learning)
+    next(steps), next(paused)
+    assert same_tensors(_weights(one), _weights(other))
+
+
+def _pictures(loop: Loop) -> list[bytes]:
+    return [Image.open(path).tobytes() for path in sorted(loop.session.folder.samples_dir.iterdir())]
+
+
 def _pause_and_resume(run: RunFolder) -> None:
     until(lambda: len(events(run, "step")) >= 3, 60)
     request(run.root, "pause")
+    _resume_when_paused(run)
+
+
+def _resume_when_paused(run: RunFolder) -> None:
     until(lambda: events(run)[-1].get("phase") == "paused", 60)
     request(run.root, "resume")
 
