@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lora_tui.weights.kinds import ROWS
+
 Tensors = Mapping[str, Tensor]
 
 
@@ -60,7 +62,10 @@ def update(kind: str, tensors: Tensors) -> Tensor:
     """What is added to a weight by LoHa, LoKr or a full difference, before alpha; its shape may be flat."""
     if kind == "loha":
         return loha(tensors)
-    return lokr(tensors) if kind == "lokr" else tensors["diff"].float()
+    if kind == "full":
+        return tensors["diff"].float()
+    found = lokr(tensors)
+    return found[tensors[ROWS]] if ROWS in tensors else found
 
 
 def _product(tensors: Tensors, name: str) -> Tensor:

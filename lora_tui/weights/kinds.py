@@ -20,6 +20,8 @@ RANKED = ("loha", "lokr", "glora")
 SIZED = ("loha", "lokr")
 """Those that may be decomposed as DoRA, and that may have a scalar of their own, which files hold multiplied in."""
 SCALAR, SIZES = "scalar", "dora_scale"
+ROWS = "rows"
+"""Where a layer is one of several in a file: which rows of the update are its own. No tensor of any file."""
 _SCALED_OUTPUTS = ("to_k", "to_v", "add_k_proj", "add_v_proj", "k_proj", "v_proj")
 _SCALED_INPUTS = ("ff.net.2", "ff_context.net.2", "mlp.fc2")
 

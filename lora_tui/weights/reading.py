@@ -23,6 +23,7 @@ from lora_tui.text import _, plain
 from lora_tui.weights.added import added
 from lora_tui.weights.algebra import by_columns, size_factors
 from lora_tui.weights.fused import split
+from lora_tui.weights.fused_others import apart
 from lora_tui.weights.kinds import NORM, RANKED, SIZED, kind_of, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
 from lora_tui.weights.names.parts import kind_and_layer, other_and_layer
@@ -177,13 +178,21 @@ def read_lora(path: Path) -> Stored:
             )
         else:
             layers |= _layers(stem, kinds, settings, path)
-    return Stored(layers, tuple(unread), _others(tensors, unread))
+    try:
+        others = _others(tensors, unread)
+    except ValueError as error:
+        raise _inseparable(str(error), path) from None
+    return Stored(layers, tuple(unread), others)
 
 
 def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, OtherLayer]:
     """The layers of other kinds among the tensors ``unread``; one with a DoRA's sizes is none unless it can have them.
 
-    A ``scalar`` that older LyCORIS kept beside the matrices is part of the scale.
+    A ``scalar`` that older LyCORIS kept beside the matrices is part of the scale. Several layers in one are given
+    apart.
+
+    Raises:
+        ValueError: sizes of columns belong to several layers together.
     """
     groups: dict[str, dict[str, str]] = {}
     for name in unread:
@@ -203,9 +212,11 @@ def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, O
             scale = scale_of(own, float(rank if alpha is None else alpha), rank) * scalar
             if "dora_scale" in own and own["dora_scale"].dim() < 2:
                 own["dora_scale"] = own["dora_scale"].reshape(-1, 1)
-            layers[stem] = OtherLayer(kind, own, tuple(names.values()), scale)
         else:
-            layers[stem] = OtherLayer(kind, own, tuple(names.values()))
+            scale = 1.0
+        pieces = apart(stem, kind, own)
+        found = {f"transformer.{path}": tensors for path, tensors in pieces.items()} or {stem: own}
+        layers |= {name: OtherLayer(kind, tensors, tuple(names.values()), scale) for name, tensors in found.items()}
     return layers
 
 
@@ -233,18 +244,22 @@ def _layers(stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any],
         return {stem: LoraLayer(down, up, alpha, sizes)}
     if sizes is not None and (len(pieces) > 1 or not by_columns(sizes)):
         if by_columns(sizes):
-            raise UserError(
-                _("it is a DoRA over several layers in one, {name} for one: their sizes cannot be told apart.").format(
-                    name=plain(stem, limit=120)
-                ),
-                place=plain(str(path)),
-                remedy=_("Use it in ComfyUI or Forge, which merge it into the same layers."),
-                code="lora.dora",
-            )
+            raise _inseparable(stem, path)
         rows = {inner: piece[1] for inner, piece in split(stem, (down, sizes, alpha)).items()}
     else:
         rows = dict.fromkeys(pieces, sizes)  # type: ignore[arg-type]
     return {f"transformer.{inner}": LoraLayer(*piece, rows[inner]) for inner, piece in pieces.items()}
+
+
+def _inseparable(stem: str, path: Path) -> UserError:
+    return UserError(
+        _("it is a DoRA over several layers in one, {name} for one: their sizes cannot be told apart.").format(
+            name=plain(stem, limit=120)
+        ),
+        place=plain(str(path)),
+        remedy=_("Use it in ComfyUI or Forge, which merge it into the same layers."),
+        code="lora.dora",
+    )
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
