@@ -30,6 +30,7 @@ def put(
     """
     network.requires_grad_(False).eval()
     network.packable, network.streamable = frozenset(layers), tuple(blocks)
+    network.own_modules = frozenset(network.modules())  # what comes later is an adapter's
     return put_anew(network, storage, device)
 
 
@@ -52,7 +53,7 @@ def put_anew(network: Any, storage: Storage, device: torch.device) -> Any:
             if part is not network:
                 part.to("cpu")
     if visiting:
-        network.stream = StreamedBlocks(visiting, device)
+        network.stream = StreamedBlocks(visiting, device, own=network.own_modules)
     return network.to(device)
 
 

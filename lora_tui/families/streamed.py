@@ -8,7 +8,7 @@ because the next block to arrive takes the slot of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,19 +32,25 @@ class _Held:
 class StreamedBlocks:
     """Streams ``blocks``, which run in this order, through ``slots`` places on ``device``.
 
-    Adapters in them stay on the device: what has gradients is not touched. Make it after adapters are attached, with
+    Adapters in them stay on the device: what belongs to none of the network's own modules is not touched. Make it with
     the blocks still on the CPU; from then on moving the blocks moves only their adapters.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], device: torch.device, *, slots: int = SLOTS) -> None:
+    def __init__(
+        self, blocks: Sequence[nn.Module], device: torch.device, *, own: Collection[nn.Module], slots: int = SLOTS
+    ) -> None:
         """Take the blocks' weights into one piece of memory each, pinned for a GPU, and move their adapters.
+
+        Args:
+            own: all modules of the network from before adapters were attached. Whether a tensor has gradients tells
+                nothing: those of an adapter that is left out for a while have none.
 
         Raises:
             ValueError: fewer than two slots.
         """
         if slots < SLOTS:
             raise ValueError(f"{slots} slots: one must be free to be filled while another computes")
-        self._blocks, self._device = list(blocks), device
+        self._blocks, self._device, self._own = list(blocks), device, own
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._homes, self._held = (
             zip(*(self._take(block) for block in self._blocks), strict=True) if blocks else ((), ())
@@ -149,8 +155,10 @@ class StreamedBlocks:
     # -- taking them ---------------------------------------------------------------------------------------------
 
     def _take(self, block: nn.Module) -> tuple[Tensor, list[_Held]]:
-        """One piece of memory with all frozen tensors of ``block``, which from now on look into it."""
-        frozen = [tensor for tensor in (*block.parameters(), *block.buffers()) if not tensor.requires_grad]
+        """One piece of memory with all tensors of ``block`` itself, which from now on look into it."""
+        modules = list(block.modules())
+        frozen = _tensors(module for module in modules if module in self._own)
+        added = [module for module in modules if module not in self._own]
         starts, size = [], 0
         for tensor in frozen:
             starts.append(size)
@@ -162,10 +170,9 @@ class StreamedBlocks:
             place.copy_(tensor.data)
             tensor.data = place
             held.append(_Held(tensor, start, place))
-        for parameter in block.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.to(self._device)
-        block._apply = _adapters_alone(block)  # type: ignore[method-assign]
+        for tensor in _tensors(added):
+            tensor.data = tensor.data.to(self._device)
+        block._apply = _adapters_alone(block, self._own)  # type: ignore[method-assign]
         return home, held
 
 
@@ -175,16 +182,23 @@ def _at(memory: Tensor, start: int, like: Tensor) -> Tensor:
     return memory[start : start + size].view(like.dtype).view(like.shape)
 
 
-def _adapters_alone(block: nn.Module) -> Callable[..., nn.Module]:
+def _tensors(modules: Iterable[nn.Module]) -> list[Tensor]:
+    """What the ``modules`` hold themselves, each once."""
+    held: Iterator[Tensor] = (
+        tensor for module in modules for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    )
+    return list({id(tensor): tensor for tensor in held}.values())
+
+
+def _adapters_alone(block: nn.Module, own: Collection[nn.Module]) -> Callable[..., nn.Module]:
     """What ``block`` does when a module around it is moved."""
 
     def apply(fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         with torch.no_grad():
-            for parameter in block.parameters():
-                if parameter.requires_grad:
-                    parameter.data = fn(parameter.data)
-                    if parameter.grad is not None:
-                        parameter.grad.data = fn(parameter.grad.data)
+            for tensor in _tensors(module for module in block.modules() if module not in own):
+                tensor.data = fn(tensor.data)
+                if tensor.grad is not None:
+                    tensor.grad.data = fn(tensor.grad.data)
         return block
 
     return apply

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -30,6 +31,9 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
+    own: frozenset[nn.Module]
+    """Its modules from before adapters were attached."""
+
     def __init__(self, count: int, width: int = 16) -> None:
         super().__init__()
         self.into = nn.Linear(8, width)
@@ -50,6 +54,7 @@ def network(count: int, *, kind: str = "") -> Network:
     made = Network(count).requires_grad_(False)
     if kind:
         quantize_linears(made.blocks, kind)  # type: ignore[arg-type]
+    made.own = frozenset(made.modules())
     inject_adapter_in_model(LoraConfig(r=2, target_modules=["first", "second", "text"], init_lora_weights=False), made)
     return made
 
@@ -68,7 +73,7 @@ def step(made: Network) -> tuple[Tensor, dict[str, Tensor]]:
 def test_results_and_gradients_are_those_of_blocks_at_home(count: int, slots: int, kind: str) -> None:
     wanted, gradients = step(network(count, kind=kind))
     made = network(count, kind=kind)
-    stream = StreamedBlocks(made.blocks, CPU, slots=slots)  # type: ignore[arg-type]
+    stream = StreamedBlocks(made.blocks, CPU, own=made.own, slots=slots)  # type: ignore[arg-type]
     for _round in range(3):
         given, found = step(made)
         assert torch.equal(given, wanted)
@@ -80,7 +85,7 @@ def test_results_and_gradients_are_those_of_blocks_at_home(count: int, slots: in
 
 def test_a_step_copies_each_block_twice_at_most() -> None:
     made = network(9)
-    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    stream = StreamedBlocks(made.blocks, CPU, own=made.own)  # type: ignore[arg-type]
     step(made)
     before = stream.loads
     step(made)
@@ -89,7 +94,7 @@ def test_a_step_copies_each_block_twice_at_most() -> None:
 
 def test_passes_without_gradients_copy_each_block_once() -> None:
     made = network(6)
-    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    stream = StreamedBlocks(made.blocks, CPU, own=made.own)  # type: ignore[arg-type]
     with torch.no_grad():
         for _image in range(4):
             made(torch.randn(1, 2, 8), torch.randn(1, 2, 8))
@@ -99,7 +104,7 @@ def test_passes_without_gradients_copy_each_block_once() -> None:
 def test_a_pass_that_is_broken_off_harms_no_later_one() -> None:
     wanted, gradients = step(network(5))
     made = network(5)
-    StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    StreamedBlocks(made.blocks, CPU, own=made.own)  # type: ignore[arg-type]
 
     def fail(_module: nn.Module, _inputs: object) -> None:
         raise RuntimeError("no memory")
@@ -123,7 +128,7 @@ def test_slots_are_as_large_as_the_largest_block_and_weights_are_held_once() -> 
         )
 
     sizes = [frozen(block) for block in made.blocks]
-    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    stream = StreamedBlocks(made.blocks, CPU, own=made.own)  # type: ignore[arg-type]
     assert 2 * max(sizes) <= stream.device_bytes <= 2 * max(sizes) * 1.5
     assert sum(sizes) <= stream.home_bytes <= sum(sizes) * 1.5
 
@@ -131,7 +136,7 @@ def test_slots_are_as_large_as_the_largest_block_and_weights_are_held_once() -> 
 def test_moving_the_network_leaves_the_blocks_where_they_are() -> None:
     made = network(4)
     wanted, _gradients = step(made)
-    stream = StreamedBlocks(made.blocks, CPU)  # type: ignore[arg-type]
+    stream = StreamedBlocks(made.blocks, CPU, own=made.own)  # type: ignore[arg-type]
     made.to("cpu").double().float()  # what is around the blocks, and their adapters
     assert torch.allclose(step(made)[0], wanted, atol=1e-6)
     assert all(not p.is_meta for p in made.parameters())
@@ -142,4 +147,28 @@ def test_moving_the_network_leaves_the_blocks_where_they_are() -> None:
 
 def test_one_slot_is_refused() -> None:
     with pytest.raises(ValueError, match="1 slots"):
-        StreamedBlocks([], CPU, slots=1)
+        StreamedBlocks([], CPU, own=[], slots=1)
+
+
+def test_adapters_that_are_left_out_while_blocks_begin_to_visit_learn_on() -> None:
+    """As memory runs out while an image is drawn without them: peft takes their gradients away for so long."""
+    found = {}
+    for way in ("at home", "visiting"):
+        made = network(4)
+        if way == "visiting":
+            layers = [module for module in made.modules() if isinstance(module, LoraLayer)]
+            for layer in layers:
+                layer.enable_adapters(False)
+            StreamedBlocks(made.blocks, CPU, own=made.own)  # type: ignore[arg-type]
+            for layer in layers:
+                layer.enable_adapters(True)
+        learned = [parameter for parameter in made.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(learned, 1e-3)
+        given = []
+        for _step in range(3):
+            given.append(step(made)[0])
+            optimizer.step()
+        found[way] = [*given, *(parameter.detach().clone() for parameter in learned)]
+    assert all(tensor.isfinite().all() for tensor in found["at home"])
+    assert not torch.equal(found["at home"][0], found["at home"][2])
+    assert all(torch.equal(one, other) for one, other in zip(*found.values(), strict=True))
