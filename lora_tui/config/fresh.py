@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.family import family_of, sample_settings, with_family
 from lora_tui.config.presets import Preset, apply_preset, list_presets
-from lora_tui.config.schema import Config, DatasetEntry, SamplePrompt
-from lora_tui.config.schema.groups import TOLD_GUIDANCE
+from lora_tui.config.schema import TOLD_GUIDANCE, Config, DatasetEntry, SamplePrompt
 from lora_tui.families import facts_for
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_tui.config.schema import Config
-from lora_tui.config.schema.groups import TOLD_GUIDANCE
+from lora_tui.config.schema import TOLD_GUIDANCE, Config
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 

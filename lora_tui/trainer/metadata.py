@@ -15,8 +15,7 @@ from typing import Any
 from lora_tui import __version__
 from lora_tui.caches.contents import sha256_of
 from lora_tui.config.loras import read_loras
-from lora_tui.config.schema import Config
-from lora_tui.config.schema.groups import TWO_TEXTS
+from lora_tui.config.schema import TWO_TEXTS, Config
 from lora_tui.config.text_rates import SECOND, text_rate, text_updates
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.dataset.origin import in_one_line, origins_of

@@ -2,6 +2,7 @@
 
 from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
+from lora_tui.config.schema.groups import TOLD_GUIDANCE, TWO_TEXTS
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
@@ -20,6 +21,8 @@ __all__ = [
     "MOST_SIDE",
     "MOST_STEPS",
     "SCHEMA_VERSION",
+    "TOLD_GUIDANCE",
+    "TWO_TEXTS",
     "CaptionSection",
     "Config",
     "DataSection",
