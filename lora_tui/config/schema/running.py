@@ -48,8 +48,17 @@ class SamplePrompt(Section):
         peers=("sample_prompts", "positive_prompts"),
     )
     negative: str = option("", N_("negative prompt"), N_("What to avoid."))
-    width: int = option(512, N_("width"), N_("Width of the image, a multiple of 8; of 16 for transformers."), unit="px", ge=64, le=4096)
-    height: int = option(512, N_("height"), N_("Height of the image, a multiple of 8; of 16 for transformers."), unit="px", ge=64, le=4096)
+    width: int = option(
+        512, N_("width"), N_("Width of the image, a multiple of 8; of 16 for transformers."), unit="px", ge=64, le=4096
+    )
+    height: int = option(
+        512,
+        N_("height"),
+        N_("Height of the image, a multiple of 8; of 16 for transformers."),
+        unit="px",
+        ge=64,
+        le=4096,
+    )
     steps: int = option(20, N_("steps"), N_("Denoising steps; 20 to 30 are usual."), ge=1, le=1000)
     guidance: float = option(7.0, N_("guidance"), N_("How closely the prompt is followed (CFG)."), ge=0, le=100)
     seed: int = option(42, N_("seed"), N_("The same seed draws comparable images."), ge=0, le=2**32 - 1)
