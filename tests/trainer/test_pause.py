@@ -76,7 +76,7 @@ def test_the_step_after_it_is_the_same_to_the_bit(way: str, base: Path, data: Pa
 
 
 def test_a_whole_run_that_was_paused_ends_with_the_same_bits(base: Path, data: Path, tmp_path: Path) -> None:
-    config = _config(base, data, steps={"epochs": 4}, saving={"name": "blob", "precision": "fp32"})
+    config = _config(base, data, steps={"epochs": 3}, saving={"name": "blob", "precision": "fp32"})
     reference, run = new_run(tmp_path / "reference", config), new_run(tmp_path / "paused", config)
     assert live_here(reference) == 0
     person = threading.Thread(target=_pause_and_resume, args=(run,))

@@ -9,33 +9,54 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import MOMENTS, assert_same_bits, every_phase, live_through, phase
-from lives import events, live_here, lora, micro_config, new_run, same_tensors, start
+from kills import MOMENTS, Moment, assert_same_bits, every_phase, live_through, phase, step, temporary
+from lives import draw_dataset, events, live_here, lora, micro_config, new_run, same_tensors, start
 from nursery import Life
 from support import until
 
 from lora_tui.runs.folder import RunFolder
 
+FEW: tuple[Moment, ...] = (
+    phase("caching", "text embeddings"),
+    phase("validating"),
+    temporary("state", ".writing-*"),
+    step(6),
+)
+"""Before any step, between two, while a state is written, and late; the other moments are for the slow suite."""
 
-def test_killed_a_dozen_times_and_still_bit_equal(base: Path, data: Path, tmp_path: Path) -> None:
+
+@pytest.mark.parametrize(
+    ("moments", "least"),
+    [
+        pytest.param(FEW, 3, id="some times"),
+        pytest.param(MOMENTS, 10, id="a dozen times", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_still_bit_equal(
+    moments: tuple[Moment, ...], least: int, base: Path, data: Path, tmp_path: Path
+) -> None:
     config = every_phase(base, data)
     reference = new_run(tmp_path / "reference", config)
     assert live_here(reference) == 0
     run = new_run(tmp_path / "killed", config)
     rng = random.Random(os.environ.get("LORA_TUI_TEST_SEED", "5"))
-    assert live_through(run, MOMENTS, rng, tmp_path / "home") >= 10
+    assert live_through(run, moments, rng, tmp_path / "home") >= least
     assert_same_bits(reference, run)
 
 
+def copy_of(finished: RunFolder, folder: Path) -> RunFolder:
+    """A run that went through to its end, to do with what one likes."""
+    return RunFolder(Path(shutil.copytree(finished.root, folder / "copy")))
+
+
 def test_resuming_a_finished_run_changes_nothing(finished: RunFolder, tmp_path: Path) -> None:
-    run = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "copy")))
+    run = copy_of(finished, tmp_path)
     assert live_here(run, resume=True) == 0
     assert same_tensors(lora(finished), lora(run))
 
 
-def test_a_torn_state_falls_back_to_the_one_before(base: Path, data: Path, tmp_path: Path) -> None:
-    run = new_run(tmp_path, micro_config(base, data, samples=[]))
-    assert live_here(run) == 0
+def test_a_torn_state_falls_back_to_the_one_before(finished: RunFolder, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path)
     before = lora(run)
     newest = sorted(run.state_dir.iterdir())[-1]
     adapter = newest / "adapter.safetensors"
@@ -58,12 +79,11 @@ def test_a_run_whose_states_are_all_torn_says_that_it_begins_again(base: Path, d
     assert {event["remedy"] for event in warned} == {"No other state is there: the run begins again."}
 
 
-def test_a_state_of_another_rank_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
+def test_a_state_of_another_rank_is_refused(finished: RunFolder, base: Path, data: Path, tmp_path: Path) -> None:
     from lora_tui.config.load import dump_config
     from lora_tui.errors import UserError
 
-    run = new_run(tmp_path, micro_config(base, data, samples=[], steps={"epochs": 1}))
-    assert live_here(run) == 0
+    run = copy_of(finished, tmp_path)
     run.config_path.write_text(dump_config(micro_config(base, data, network={"rank": 8})), "utf-8")
     with pytest.raises(UserError, match="does not fit") as caught:
         live_here(run, resume=True)
@@ -97,7 +117,7 @@ def test_what_a_stop_kept_from_being_done_is_done_by_the_resumed_run(base: Path,
     """Stopped within the validation after step 6: the resumed run measures step 6, too."""
     from lora_tui.jobs.control import request
 
-    run = new_run(tmp_path, micro_config(base, data, samples=[]))
+    run = new_run(tmp_path, micro_config(base, data, samples=[], steps={"epochs": 2}))
     life = start(run)
     try:
         until(lambda: _begun_after_step(run, "validating", 6), 90, every=0.001)
@@ -107,15 +127,15 @@ def test_what_a_stop_kept_from_being_done_is_done_by_the_resumed_run(base: Path,
         life.kill()
         life.wait()
     assert live_here(run, resume=True) == 0
-    assert sorted({event["step"] for event in events(run, "validation")}) == [0, 6, 12, 18]
+    assert sorted({event["step"] for event in events(run, "validation")}) == [0, 6, 12]
 
 
 def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
     base: Path, data: Path, tmp_path: Path
 ) -> None:
     config = micro_config(
-        base, data, samples=[], validation={"mode": "off"},
-        saving={"name": "blob", "every_steps": 2, "keep_last": 2, "state_every_epochs": 1},
+        base, data, samples=[], validation={"mode": "off"}, steps={"epochs": 1},
+        saving={"name": "blob", "every_steps": 1, "keep_last": 2, "state_every_steps": 1, "keep_states": 9},
     )  # fmt: skip
     run = new_run(tmp_path, config)
     assert live_here(run) == 0
@@ -130,21 +150,20 @@ def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"memory": {"precision": "fp16"}},
+        {"steps": {"epochs": 4}},
+        {"memory": {"precision": "fp16"}, "steps": {"epochs": 2}},
         {
             "memory": {"cache_latents": False},
-            "steps": {"gradient_accumulation": 2},
+            "steps": {"gradient_accumulation": 2, "batch_size": 2},
             "data": {"random_crop": True, "buckets": False, "gamma": 0.2, "flip": True},
             "captions": {"tag_dropout": 0.3, "tag_warmup": 10, "wildcards": True, "suffix": "{a|b}"},
         },
     ],
     ids=["text encoder trained", "fp16", "encoding in the step"],
 )
-def test_other_ways_of_training_resume_bit_equal(
-    changes: dict[str, Any], base: Path, data: Path, tmp_path: Path
-) -> None:
-    """Stopped in the middle of an epoch by SIGTERM, once, and resumed."""
+def test_other_ways_of_training_resume_bit_equal(changes: dict[str, Any], base: Path, tmp_path: Path) -> None:
+    """Stopped in the middle of an epoch of three steps by SIGTERM, once, and resumed."""
+    data = draw_dataset(tmp_path / "data", 12)
     config = micro_config(base, data, samples=[], validation={"mode": "off"}, **changes)
     reference = new_run(tmp_path / "reference", config)
     assert live_here(reference) == 0
