@@ -30,11 +30,12 @@ def test_no_nan_gets_into_an_optimizer_that_cannot_skip(half: bool) -> None:
     weight, twin = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
     stepper = Stepper(_rmsprop(weight), 1.0, torch.amp.GradScaler("cpu") if half else None)
     other = Stepper(_rmsprop(twin), 1.0, None)
-    for loss, same in ((2.0, 2.0), (float("nan"), 0.0), (2.0, 2.0)):
+    for loss in (2.0, float("nan"), 2.0):
         stepper.backward((weight * loss).sum())
-        other.backward((twin * same).sum())
         update = stepper.update()
-        other.update()
+        if loss == loss:
+            other.backward((twin * loss).sum())
+            other.update()
         assert update.skipped.item() == (loss != loss)
         assert torch.allclose(weight, twin)
     assert torch.isfinite(weight).all()

@@ -67,6 +67,28 @@ def test_it_moves_the_weights_and_goes_on_from_a_saved_state_to_the_bit(name: st
     assert all(torch.isfinite(weight).all() for weight in whole)
 
 
+@pytest.mark.parametrize("name", HERE)
+def test_an_update_with_nan_moves_neither_weights_nor_averages(name: str) -> None:
+    """Momentum would, though the gradients are put to zero; the next good update is then another one, too."""
+    weights = _weights()
+    stepper = _stepper(weights, _rate(name), type=name)
+    _learn(stepper, weights, range(3))
+    moved, kept = [weight.detach().clone() for weight in weights], _kept(stepper)
+    for _lost in range(2):
+        stepper.backward((weights[0] @ weights[1]).sum() * float("nan"))
+        assert stepper.update().skipped.item() == 1
+        assert all(torch.equal(one, before) for one, before in zip(weights, moved, strict=True))
+        assert all(torch.equal(one, before) for one, before in zip(_kept(stepper), kept, strict=True))
+    _learn(stepper, weights, range(3, 4))
+    assert not any(torch.equal(one, before) for one, before in zip(weights, moved, strict=True))
+
+
+def _kept(stepper: Stepper) -> list[torch.Tensor]:
+    """Copies of what the optimizer keeps beside the weights."""
+    states = stepper.optimizer.state.values()
+    return [value.clone() for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -77,7 +77,7 @@ class Undo:
     def _is_short(self) -> bool:
         """Whether the optimizer's step may not find room."""
         size = sum(tensor.nbytes for tensor in self.trainee.adapter.tensors().values())
-        return not has_room(self.device, MARGIN * size)
+        return not has_room(self.device, MARGIN * size + self.trainee.stepper.copied_bytes())
 
 
 def copied(learned: Learned) -> Learned:

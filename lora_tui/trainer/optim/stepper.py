@@ -25,8 +25,9 @@ class Update:
 class Stepper:
     """Clips and applies gradients; an update with NaN or Inf in it is turned into nothing, decided on the device.
 
-    An optimizer that honours ``found_inf`` leaves weights and moments alone then. For any other one, whose kernels
-    cannot be told without waiting, the gradients become zero: it takes a step without news, and no NaN gets in.
+    An optimizer that honours ``found_inf`` leaves weights and moments alone then. Any other one, whose kernels cannot
+    be told without waiting, takes its step from gradients of zero, and the weights and what it keeps are put back from
+    copies: its momentum alone would move them on. Only what it counts in plain numbers, such as its steps, goes on.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, max_norm: float, scaler: torch.amp.GradScaler | None) -> None:
@@ -62,7 +63,8 @@ class Stepper:
         else:
             for gradient in gradients:
                 gradient.masked_fill_(skipped > 0, 0.0)
-            self.optimizer.step()
+            with self._undone_if(skipped):
+                self.optimizer.step()
         if self.scaler:
             self.scaler.update()
         self.discard()
@@ -75,6 +77,31 @@ class Stepper:
             optimizer.step()
         finally:
             del optimizer.grad_scale, optimizer.found_inf
+
+    @contextlib.contextmanager
+    def _undone_if(self, skipped: Tensor) -> Iterator[None]:
+        """Put back what the optimizer changes on the device, where ``skipped`` is 1; decided there."""
+        before = [(holder, name, tensor.detach().clone()) for holder, name, tensor in self._changing()]
+        weights = [(p, p.detach().clone()) for p in self.parameters if p.grad is not None]
+        yield
+        kept = [(holder[name], copy) for holder, name, copy in before if _alike(holder.get(name), copy)]
+        with torch.no_grad():
+            for now, copy in (*weights, *kept):
+                torch.where(skipped > 0, copy, now, out=now)
+
+    def _changing(self) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
+        """The tensors on the weights' device that the optimizer keeps, each with where it stands."""
+        device = self.parameters[0].device
+        for holder in (*self.optimizer.state.values(), *self.optimizer.param_groups):
+            for name, value in holder.items():
+                if isinstance(value, Tensor) and value.device == device:
+                    yield holder, name, value
+
+    def copied_bytes(self) -> int:
+        """What an update copies on the device to be able to put it back, as far as it has begun."""
+        if self._skips_itself:
+            return 0
+        return sum(tensor.nbytes for tensor in (*self.parameters, *(tensor for *_place, tensor in self._changing())))
 
     def forget(self) -> None:
         """Drop what an update that broke off left behind; the optimizer's state is to be loaded after it."""
@@ -108,6 +135,15 @@ class Stepper:
         switch = getattr(self.optimizer, mode, None)
         if switch is not None:
             switch()
+
+
+def _alike(value: object, copy: Tensor) -> bool:
+    """Whether ``value`` is a tensor that ``copy`` can be put into."""
+    return isinstance(value, Tensor) and (value.shape, value.dtype, value.device) == (
+        copy.shape,
+        copy.dtype,
+        copy.device,
+    )
 
 
 def own_rate(optimizer: torch.optim.Optimizer) -> Tensor | float | None:
