@@ -14,6 +14,7 @@ from lora_tui.text.translate import N_, _, ngettext
 if TYPE_CHECKING:
     from lora_tui.config.findings import Finding
     from lora_tui.config.plan import RunPlan
+    from lora_tui.config.presets import Preset
     from lora_tui.config.schema import Config
     from lora_tui.dataset.batches import DataPlan
     from lora_tui.dataset.scan import Scan
@@ -97,8 +98,12 @@ def _new(args: argparse.Namespace) -> int:
             code="config.exists",
         )
     given = {key.strip(): value.strip() for key, _equals, value in (text.partition("=") for text in args.values)}
-    presets = [find_preset(name, family=given.get("model.family", "")) for name in args.preset]
-    config = set_values(new_config(project, presets), args.values)
+    family, origin = _family_told(given, project, args.preset)
+    presets = [find_preset(name, family=family) for name in args.preset]
+    for preset in presets:
+        if family and preset.family != family:
+            raise _other_family(preset, family, origin)
+    config = set_values(new_config(project, presets, family=family), args.values)
     if "model.family" not in given:
         config = with_family_of_base(config)
     if args.prompts is not None:
@@ -114,6 +119,52 @@ def _new(args: argparse.Namespace) -> int:
         say(f"  {key} = {shown(value)}")
     say(_("Next: lora-tui config check {path}").format(path=plain(str(path))))
     return 0
+
+
+def _family_told(given: dict[str, str], project: Project | None, presets: Sequence[str]) -> tuple[str, str]:
+    """The family that is known before presets are chosen, and whose word it is; what is set here comes first."""
+    from lora_tui.config.family import family_of
+    from lora_tui.config.load import set_value
+    from lora_tui.config.presets import list_presets
+    from lora_tui.config.schema import Config
+    from lora_tui.families import FAMILIES
+    from lora_tui.text.plain import plain
+
+    family = given.get("model.family", "")
+    if family in FAMILIES:
+        return family, "--set model.family"
+    try:
+        base = set_value(Config(), "model.base", given.get("model.base", "")).model.base
+    except UserError:
+        base = ""  # it is refused where it is set
+    if family := family_of(base) if base else "":
+        return family, _("the base model {base}").format(base=plain(base, limit=80))
+    theirs = project.base_model if project is not None else ""
+    if family := family_of(theirs) if theirs else "":
+        return family, _("the project's base model {base}").format(base=plain(theirs, limit=80))
+    named = next((preset for name in presets for preset in list_presets() if preset.name == name), None)
+    return (named.family, _("the preset {name}").format(name=plain(named.name, limit=60))) if named else ("", "")
+
+
+def _other_family(preset: Preset, family: str, origin: str) -> UserError:
+    from lora_tui.text.plain import plain
+
+    return UserError(
+        _("The preset is for {family}, the configuration for {other}, by {origin}.").format(
+            family=preset.family, other=family, origin=origin
+        ),
+        place=plain(preset.name, limit=60),
+        remedy=_("Name a model of {family}: --set model.base=MODEL. Or take a preset for {other}: {names}.").format(
+            family=preset.family, other=family, names=_presets_of(family, preset.kind)
+        ),
+        code="preset.family",
+    )
+
+
+def _presets_of(family: str, kind: str) -> str:
+    from lora_tui.config.presets import list_presets
+
+    return ", ".join(preset.name for preset in list_presets(family=family) if preset.kind == kind)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -33,6 +33,13 @@ def sample_settings(family: str) -> tuple[Any, float]:
     return SAMPLE_SETTINGS.get(family, ("euler_a", 7.0))
 
 
+def usual_sample(family: str) -> dict[str, Any]:
+    """Size, sampler and guidance that a new sample of ``family`` has, by the names of the schema."""
+    sampler, guidance = sample_settings(family)
+    side = facts_for(family).resolution
+    return {"width": side, "height": side, "sampler": sampler, "guidance": guidance}
+
+
 def family_of(base: str) -> str:
     """The family of the model at ``base``, of those that are trained here; empty where it cannot be told.
 

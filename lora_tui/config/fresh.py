@@ -7,10 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lora_tui.config.family import family_of, sample_settings, with_family
+from lora_tui.config.family import family_of, usual_sample, with_family
 from lora_tui.config.presets import Preset, apply_preset, list_presets
 from lora_tui.config.schema import TOLD_GUIDANCE, Config, DatasetEntry, SamplePrompt
-from lora_tui.families import facts_for
 
 if TYPE_CHECKING:
     from lora_tui.project import Project
@@ -21,17 +20,18 @@ _CONCRETE = ("{trigger}, simple background", "{trigger}, outdoors, day")
 _GENERAL = ("{trigger}, portrait of a woman", "{trigger}, landscape, river, mountains")
 
 
-def new_config(project: Project | None = None, presets: Sequence[Preset] = ()) -> Config:
+def new_config(project: Project | None = None, presets: Sequence[Preset] = (), *, family: str = "") -> Config:
     """A configuration with defaults, then ``presets`` in order; without any, the one for the project's purpose.
 
-    Its family is that of the project's base model, or that of the presets.
+    Its family is ``family``, else that of the project's base model, else that of the presets.
 
     Raises:
         UserError: a preset is for another family.
     """
     config = Config()
     chosen = list(presets)
-    family = (family_of(project.base_model) if project is not None else "") or (chosen[0].family if chosen else "")
+    family = family or (family_of(project.base_model) if project is not None else "")
+    family = family or (chosen[0].family if chosen else "")
     config = with_family(config, family) if family else config
     if project is not None:
         if not any(preset.kind == "purpose" for preset in chosen):
@@ -60,12 +60,8 @@ def _of_project(config: Config, project: Project) -> Config:
     config.saving.name = file_stem(project.name)
     config.saving.trigger = project.trigger
     if project.trigger:
-        side = facts_for(config.model.family).resolution
-        sampler, guidance = sample_settings(config.model.family)
-        usual = SamplePrompt(
-            negative="" if config.model.family in TOLD_GUIDANCE else NEGATIVE,
-            width=side, height=side, sampler=sampler, guidance=guidance,
-        )  # fmt: skip
+        negative = "" if config.model.family in TOLD_GUIDANCE else NEGATIVE
+        usual = SamplePrompt(negative=negative, **usual_sample(config.model.family))
         prompts = _GENERAL if project.kind == "general" else _CONCRETE
         config.samples = [usual.model_copy(update={"prompt": text.format(trigger=project.trigger)}) for text in prompts]
     return config

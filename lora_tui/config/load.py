@@ -11,6 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from lora_tui.config.family import usual_sample
 from lora_tui.config.fields import FieldSpec, field_for
 from lora_tui.config.mistakes import ConfigErrors, joined, unknown_key, validated, wrong_value
 from lora_tui.config.paths import absolute, changed_places, flaws, map_places
@@ -106,7 +107,8 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
     data = as_plain(config)
     table = data[spec.section]
     if spec.repeated:
-        table = _entry(table, spec, key, int(parts[1]))
+        new = usual_sample(config.model.family) if spec.section == "samples" else {}
+        table = _entry(table, spec, key, int(parts[1]), new)
     table[spec.name] = value
     if spec.key == "samples.prompt" and has_flags(text):
         table.update(values_of(text, told=is_told(config)))
@@ -182,7 +184,9 @@ def _needs_number(spec: FieldSpec, key: str) -> UserError:
     )
 
 
-def _entry(entries: list[dict[str, Any]], spec: FieldSpec, key: str, number: int) -> dict[str, Any]:
+def _entry(
+    entries: list[dict[str, Any]], spec: FieldSpec, key: str, number: int, new: dict[str, Any]
+) -> dict[str, Any]:
     if number > len(entries):
         raise UserError(
             _("There is no entry {number}; the next new one is {next}.").format(number=number, next=len(entries)),
@@ -190,7 +194,7 @@ def _entry(entries: list[dict[str, Any]], spec: FieldSpec, key: str, number: int
             code="config.entry",
         )
     if number == len(entries):
-        entries.append({})
+        entries.append(new)
     return entries[number]
 
 

@@ -87,12 +87,15 @@ def load_presets() -> tuple[tuple[Preset, ...], tuple[UserError, ...]]:
 def find_preset(name: str, *, family: str = "") -> Preset:
     """The preset called ``name``, with or without its family in front (``character``, ``sd15-character``).
 
+    Without its family, the one for ``family``; with it, the one that is meant, whatever that is for.
+
     Raises:
         UserError: there is none.
     """
     presets = list_presets(family=family)
-    for preset in presets:
-        if name in (preset.name, preset.name.removeprefix(f"{preset.family}-")):
+    for preset in (*presets, *(list_presets() if family else ())):
+        short = preset.name.removeprefix(f"{preset.family}-") if not family or preset.family == family else ""
+        if name in (preset.name, short):
             return preset
     raise UserError(
         _("There is no preset {name}.").format(name=plain(name, limit=60)),

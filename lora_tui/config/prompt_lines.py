@@ -100,11 +100,12 @@ def with_prompts(config: Config, path: Path, *, instead: bool = False) -> Config
     Raises:
         UserError: see :func:`prompts_of`, or a value is not allowed.
     """
+    from lora_tui.config.family import usual_sample
     from lora_tui.config.load import parse_config
     from lora_tui.config.schema import as_plain
 
     data = as_plain(config)
-    like = {**data["samples"][-1], "negative": ""} if data["samples"] else {}
+    like = {**data["samples"][-1], "negative": ""} if data["samples"] else usual_sample(config.model.family)
     found = [{**like, **values} for values in prompts_of(path, told=is_told(config))]
     data["samples"] = found if instead else [*data["samples"], *found]
     return parse_config(data, place=plain(str(path)))

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lora_tui.config.family import with_family, with_family_of_base
+from lora_tui.config.family import usual_sample, with_family, with_family_of_base
 from lora_tui.config.fields import (
     FieldSpec,
     SectionSpec,
@@ -396,6 +396,7 @@ class Form:
             entries.append(entries[-1].model_copy(update={"prompt": "", **values}))
         else:
             model = type(config).model_fields[section].annotation
+            values = {**usual_sample(config.model.family), **values} if section == "samples" else values
             entries.append(_entry_type(model)(**values))
         key = f"{section}.{len(entries) - 1}"
         self._open.add(key)

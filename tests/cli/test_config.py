@@ -56,6 +56,44 @@ def test_new_takes_the_folder_of_a_project_too(project, tmp_path, capsys):
     assert Path(answer(capsys)["path"]) == tmp_path / "elsewhere" / "config.toml"
 
 
+FLUX, SDXL = "black-forest-labs/FLUX.1-dev", "stabilityai/stable-diffusion-xl-base-1.0"
+
+
+def test_short_names_of_presets_are_those_of_the_projects_family(tmp_path, capsys):
+    Project.create(tmp_path / "fx", purpose="style", trigger="fx", base_model=FLUX)
+    path = tmp_path / "fx" / "a.toml"
+    assert run(["config", "new", str(path), "--preset", "character", "--preset", "24gb", "--json"]) == 0
+    assert answer(capsys)["presets"] == ["flux-character", "flux-24gb"]
+    assert load_config(path).model.family == "flux"
+
+
+@pytest.mark.parametrize("more", [[], ["--set", "model.family=flux"]])
+def test_a_model_that_is_set_decides_the_family_before_presets_are_chosen(tmp_path, more, capsys):
+    Project.create(tmp_path / "xl", purpose="style", trigger="xl", base_model=SDXL)
+    alone, within = tmp_path / "alone.toml", tmp_path / "xl" / "b.toml"
+    for path in (alone, within):
+        line = ["--preset", "style", "--preset", "flux-24gb", "--set", f"model.base={FLUX}", *more]
+        new = ["--set", "samples.0.prompt=a cat --g 2.5"] if path is alone else []
+        assert run(["config", "new", str(path), *line, *new, "--json"]) == 0
+        assert answer(capsys)["presets"] == ["flux-style", "flux-24gb"]
+        config = load_config(path)
+        assert (config.model.family, config.model.base, config.data.resolution) == ("flux", FLUX, 1024)
+        assert {sample.sampler for sample in config.samples} == {"euler"}
+        assert config.samples[0].guidance == (2.5 if path is alone else 3.5) and config.samples[0].width == 1024
+
+
+def test_a_preset_of_another_family_is_refused_with_where_the_family_comes_from(tmp_path, capsys):
+    Project.create(tmp_path / "xl", purpose="style", trigger="xl", base_model=SDXL)
+    path = tmp_path / "xl" / "c.toml"
+    assert run(["config", "new", str(path), "--preset", "flux-style", "--json"]) == 2
+    error = answer(capsys)["error"]
+    assert f"the project's base model {SDXL}" in error["message"] and "sdxl-style" in error["remedy"]
+    assert run(["config", "new", str(path), "--preset", "flux-style", "--preset", "16gb", "--json"]) == 2
+    capsys.readouterr()
+    assert run(["config", "new", str(tmp_path / "d.toml"), "--preset", "flux-style", "--preset", "24gb", "--json"]) == 0
+    assert answer(capsys)["presets"] == ["flux-style", "flux-24gb"]
+
+
 def test_new_never_replaces_a_file_unasked(tmp_path, capsys):
     path = tmp_path / "own.toml"
     assert run(["config", "new", str(path), "--preset", "character"]) == 0
