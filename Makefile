@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
-# Four processes run the tests, file by file, with one thread of arithmetic each: much of the time they wait for
+# Five processes run the tests, file by file, with one thread of arithmetic each: much of the time they wait for
 # programs that they drive, so that two cores have room for more.
-WORKERS ?= 4
+WORKERS ?= 5
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup test test-slow test-gpu bench lint types imports demo docs i18n clean

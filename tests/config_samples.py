@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from lora_tui.config.fields import FieldSpec, sections
@@ -14,6 +15,8 @@ from lora_tui.dataset.facts import ImageFacts
 from lora_tui.dataset.scan import DatasetImage, Scan
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+SOME = settings(max_examples=50)
+"""How many configurations a law is tried on: each is two hundred drawn values."""
 ANY_PLACE = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,13 +30,26 @@ os.environ.update(
 )
 
 
-LONG = ("trainer", "tools", "cli", "demo")
-"""Rooms whose files take longest: begun first, so that at the end no process waits for another's long file."""
+COMPUTING = ("trainer", "tools", "cli", "demo")
+WAITING = ("e2e", "jobs", "tasks", "tui")
+"""Rooms whose tests keep a core busy, and those whose tests often wait for timers and for programs that they drive."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files that compute and files that wait in turns, then the others.
+
+    Processes that take them in this order use the cores evenly, and at the end none has a long file for itself.
+    """
     root = config.rootpath / "tests"
-    items.sort(key=lambda item: not (item.path.is_relative_to(root) and item.path.relative_to(root).parts[0] in LONG))
+    groups: dict[int, list[Path]] = {0: [], 1: [], 2: []}
+    for path in dict.fromkeys(item.path for item in items):
+        room = path.relative_to(root).parts[0] if path.is_relative_to(root) else ""
+        groups[0 if room in COMPUTING else 1 if room in WAITING else 2].append(path)
+    places = {
+        path: (number + 0.5) / len(groups[group]) for group in (0, 1) for number, path in enumerate(groups[group])
+    }
+    places |= {path: 1.0 + number for number, path in enumerate(groups[2])}
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """When a run saves, samples, validates and writes its state."""
 
-from config_samples import config_with, configs
+from config_samples import SOME, config_with, configs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,11 +10,13 @@ OFF = {"every_epochs": 0, "every_steps": 0}
 PROMPT = [{"prompt": "a cat"}]
 
 
+@SOME
 @given(configs(), st.integers(1, 400), st.integers(1, 5000))
 def test_the_last_step_always_saves_the_lora_and_the_state(config, per_epoch, total):
     assert {"checkpoint", "state"} <= due_at(config, total, per_epoch, total)
 
 
+@SOME
 @given(configs(), st.integers(1, 50), st.integers(1, 50), st.integers(0, 3000))
 def test_samples_need_prompts_and_validation_needs_its_mode(config, per_epoch, epochs, step):
     due = due_at(config, step, per_epoch, per_epoch * epochs)

@@ -1,7 +1,7 @@
 """The flat list of settings that every face is drawn from."""
 
 import pytest
-from config_samples import config_with, configs
+from config_samples import SOME, config_with, configs
 from hypothesis import given
 
 from lora_tui.config.fields import allowed_text, applies, field_for, fields, range_text, sections, value_of
@@ -25,6 +25,7 @@ def test_keys_are_unique_and_found_with_and_without_an_entrys_number():
     assert field_for("network.nothing") is None
 
 
+@SOME
 @given(configs())
 def test_every_setting_has_a_value_and_a_rule_that_can_be_asked(config):
     for section in sections():

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from config_samples import config_with, configs
+from config_samples import SOME, config_with, configs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,17 +38,20 @@ def mistakes(data: dict[str, object]) -> dict[str, UserError]:
     return {error.place: error for error in caught.value.errors}
 
 
+@SOME
 @given(configs(), st.booleans())
 def test_what_is_dumped_reads_back_equal(config, comments):
     assert parse_config(tomllib.loads(dump_config(config, comments=comments))) == config
 
 
+@SOME
 @given(configs(places=PLACES), BASES, st.booleans())
 def test_places_written_relative_to_a_folder_read_back_from_it(config, base, comments):
     text = dump_config(config, comments=comments, base=base)
     assert parse_config(tomllib.loads(text), base=base) == config
 
 
+@SOME
 @given(configs(places=PLACES))
 def test_a_saved_file_reads_back_equal(tmp_path_factory, config):
     path = tmp_path_factory.mktemp("saved") / "deeper" / "hat.toml"
@@ -243,6 +246,7 @@ def text_of(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+@SOME
 @given(configs(places=PLACES))
 def test_setting_each_value_from_its_text_gives_the_same_configuration(config):
     built = Config()

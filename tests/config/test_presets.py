@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from config_samples import config_with, configs, plan_of, squares
+from config_samples import SOME, config_with, configs, plan_of, squares
 from hypothesis import given
 
 from lora_tui.config.family import with_family
@@ -50,6 +50,7 @@ def test_there_is_a_preset_for_every_purpose():
             assert list_presets(family=family, purpose=purpose), purpose
 
 
+@SOME
 @given(configs())
 def test_presets_of_one_kind_replace_each_other_whatever_was_there(config):
     for kind in ("purpose", "memory"):
@@ -59,6 +60,7 @@ def test_presets_of_one_kind_replace_each_other_whatever_was_there(config):
             assert both == apply_preset(config, last)
 
 
+@SOME
 @given(configs())
 def test_a_purpose_and_a_card_do_not_touch_each_other(config):
     config.model.family = "sd15"
@@ -66,6 +68,7 @@ def test_a_purpose_and_a_card_do_not_touch_each_other(config):
     assert apply_preset(apply_preset(config, purpose), card) == apply_preset(apply_preset(config, card), purpose)
 
 
+@SOME
 @given(configs())
 def test_only_what_a_preset_names_changes(config):
     config.model.family = "sdxl"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from config_samples import config_with, configs, image, plan_of, scan_of, squares
+from config_samples import SOME, config_with, configs, image, plan_of, scan_of, squares
 from hypothesis import given
 from model_headers import checkpoint_shapes, write_checkpoint, write_folder, write_safetensors, write_vae
 
@@ -33,6 +33,7 @@ def ready(tmp_path) -> dict[str, object]:
     return {"model": {"base": "owner/model"}, "datasets": [{"path": str(images)}], "samples": PROMPT}
 
 
+@SOME
 @given(configs())
 def test_a_check_never_fails_and_its_findings_name_settings(config):
     names = {section.name for section in sections()}

@@ -31,10 +31,10 @@ from lora_tui.weights.header.loras import lora_info
 
 
 def config(base: Path, data: Path, processes: int) -> Config:
-    """18 updates of two batches each."""
+    """Twelve updates of two batches each."""
     return micro_config(
         base, data, samples=[], validation={"mode": "off"}, network={"dropout": 0.1, "module_dropout": 0.1},
-        steps={"epochs": 6, "batch_size": 4, "gradient_accumulation": 2}, memory={"processes": processes},
+        steps={"epochs": 4, "batch_size": 4, "gradient_accumulation": 2}, memory={"processes": processes},
         saving={"precision": "fp32", "every_epochs": 0, "state_every_steps": 2, "keep_states": 1},
         data={"flip": True},
     )  # fmt: skip
