@@ -36,7 +36,7 @@ TOKEN_BYTES = 3  # of a caption's file at least for each token of T5: words of E
 FULL_BYTES = 4  # the VAE always works in fp32
 PACKED_BYTES: Mapping[str, float] = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 4 / 64}  # factors of nf4's runs counted
 SLOTS = 2  # streamed blocks that are on the device at a time
-_BLOCK = re.compile(r".*?transformer_blocks\.\d+(?=\.)")
+_BLOCK = re.compile(r"(?:.*?transformer_blocks|layers)\.\d+(?=\.)")
 
 _DTYPES: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
@@ -226,13 +226,16 @@ def caption_bytes(config: Config, tokens: int) -> int:
 
 
 def t5_tokens(config: Config, data: DataPlan) -> list[int]:
-    """The tokens of T5 that each image's caption takes: all that are set, or about its own where the rest is masked."""
+    """The tokens of T5 or of a language model that each image's caption takes.
+
+    All that are set, or about its own where the rest is masked.
+    """
     captions, images = config.captions, (*data.pictures, *data.validation)
     if not config.masks_text:
-        return [captions.t5_tokens] * len(images)
+        return [config.text_tokens] * len(images)
     around = len(captions.prefix.encode()) + len(captions.suffix.encode()) + TOKEN_BYTES
     found = (around + _file_bytes(planned.image.caption_path) for planned in images)
-    return [min(-(-size // TOKEN_BYTES), captions.t5_tokens) for size in found]
+    return [min(-(-size // TOKEN_BYTES), config.text_tokens) for size in found]
 
 
 def _file_bytes(path: Path | None) -> int:

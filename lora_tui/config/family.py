@@ -10,7 +10,7 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, facts_for
 
-SAMPLE_SETTINGS = {"flux": ("euler", 3.5), "sd3": ("euler", 4.5), "chroma": ("euler", 4.0)}
+SAMPLE_SETTINGS = {"flux": ("euler", 3.5), "sd3": ("euler", 4.5), "chroma": ("euler", 4.0), "zimage": ("euler", 4.0)}
 """Sampler and guidance that are usual where they are others than Euler a and 7."""
 T5_TOKENS = {"sd3": 256}
 """Tokens of T5 that a family learned with, where they are others than 512."""
@@ -20,6 +20,7 @@ T5_TOKENS = {"sd3": 256}
 NAMES = (
     ("", r"flux[.-]?2|refiner"),
     ("chroma", r"chroma"),
+    ("zimage", r"z-?image"),
     ("flux", r"flux"),
     ("sd3", r"stable-diffusion-3|sd-?3"),
     ("sdxl", r"(^|[^a-z])(sd)?xl([^a-z]|$)|sdxl|illustrious|noobai|pony"),

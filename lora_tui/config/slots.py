@@ -20,7 +20,7 @@ from lora_tui.weights.names.sgm import sgm_path
 
 BASE = "BASE"
 _KINDS = (("input_blocks.", "IN"), ("output_blocks.", "OUT"))
-_STREAMS = (("transformer_blocks.", "DOUBLE"), ("single_transformer_blocks.", "SINGLE"))
+_STREAMS = (("transformer_blocks.", "DOUBLE"), ("single_transformer_blocks.", "SINGLE"), ("layers.", "SINGLE"))
 _SORTS = {"adaLN_modulation": "MOD", "attn": "ATTN", "attn2": "ATTN", "mlp": "MLP"}
 _JOINT = re.compile(r"JOINT(\d+)(?:-(?:JOINT)?\d+)?|(?:X|CONTEXT)_(?:ATTN|MLP|MOD)")
 _NAME = re.compile(r"(IN|OUT|M|DOUBLE|SINGLE|JOINT)(\d+)(?:\.\d)?|BASE|EMB|END|(?:X|CONTEXT)_(?:ATTN|MLP|MOD)")

@@ -30,6 +30,7 @@ FAMILIES = {
     "flux": "lora_tui.families.flux",
     "sd3": "lora_tui.families.sd3",
     "chroma": "lora_tui.families.chroma",
+    "zimage": "lora_tui.families.zimage",
 }
 
 
@@ -72,6 +73,7 @@ def fetch_model(section: ModelSection, on_progress: Progress | None = None) -> d
         found["base"] = hub.fetched(section.base, family=section.family, on_progress=on_progress)
     layout = _checks(section.family).LAYOUT if facts_for(section.family).separate else {}
     folders: dict[str, str] = {"vae": "vae", **{key: part.folder for key, part in layout.items()}}
+    folders |= {part.words: part.tokenizer for part in layout.values() if part.words}
     for key, folder in folders.items():
         name: str = getattr(section, key)
         if hub.on_hub(name):

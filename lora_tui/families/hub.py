@@ -25,7 +25,7 @@ UNUSED = ("safety_checker", "image_encoder", "feature_extractor")
 BY_PARTS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"transformer", "text_encoder_2", "text_encoder_3"}), ("sd3",)),
     (frozenset({"transformer", "text_encoder_2"}), ("flux",)),
-    (frozenset({"transformer", "text_encoder"}), ("chroma",)),
+    (frozenset({"transformer", "text_encoder"}), ("chroma", "zimage")),
     (frozenset({"unet", "text_encoder_2"}), ("sdxl",)),
     (frozenset({"unet", "text_encoder"}), ("sd15", "sd2")),
 )
@@ -54,6 +54,10 @@ def whole(name: str, parts: Sequence[str] = ()) -> Path | None:
     if found is None or not is_file(found / INDEX):
         return None
     for part in parts or _parts_of(found / INDEX):
+        if part.startswith("tokenizer"):
+            if not any((found / part).glob("*.json")):
+                return None
+            continue
         stem = TRANSFORMERS_STEM if part.startswith("text_encoder") else DIFFUSERS_STEM
         try:
             weights_of(found, part, stem)

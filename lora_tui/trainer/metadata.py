@@ -30,7 +30,12 @@ PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
 
 
 #: family -> sd-scripts' name of what trains it, where that is another than ``networks.lora``
-MODULES = {"flux": "networks.lora_flux", "sd3": "networks.lora_sd3", "chroma": "networks.lora_flux"}
+MODULES = {
+    "flux": "networks.lora_flux",
+    "sd3": "networks.lora_sd3",
+    "chroma": "networks.lora_flux",
+    "zimage": "networks.lora_zimage",
+}
 
 
 def _vae_hashes(config: Config) -> dict[str, str]:
@@ -191,7 +196,7 @@ class RunMetadata:
             "ss_base_model_version": version,
             "ss_sd_model_name": base.name,
             "ss_clip_skip": None if facts.text_layer else config.model.clip_skip,
-            "ss_max_token_length": None if "t5xxl" in facts.separate else config.captions.max_tokens,
+            "ss_max_token_length": None if facts.separate else config.captions.max_tokens,
             **self._t5(),
             **self._flow(),
             "ss_scale_weight_norms": None,

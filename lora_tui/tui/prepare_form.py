@@ -26,6 +26,7 @@ _LONG = 2.0
 _DEFAULTS = Options()
 _FAMILY_NAMES = {
     "sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "sd35": "SD3.5", "flux": "FLUX", "chroma": "Chroma",
+    "zimage": "Z-Image",
 }  # fmt: skip
 
 

@@ -69,6 +69,7 @@ def test_a_new_configuration_draws_its_samples_as_the_family_is_drawn(tmp_path: 
     [
         ("black-forest-labs/FLUX.1-dev", "flux"),
         ("lodestones/Chroma1-HD", "chroma"),
+        ("Tongyi-MAI/Z-Image-Turbo", "zimage"),
         ("black-forest-labs/FLUX.2-dev", ""),
         ("stabilityai/stable-diffusion-xl-base-1.0", "sdxl"),
         ("stabilityai/stable-diffusion-xl-refiner-1.0", ""),

@@ -122,6 +122,7 @@ def _load() -> None:
     import lora_tui.families.sd3.model
     import lora_tui.families.sd15.model
     import lora_tui.families.sdxl.model
+    import lora_tui.families.zimage.model
     import lora_tui.trainer.adapters.lora
     import lora_tui.trainer.life  # noqa: F401
 

@@ -17,6 +17,7 @@ from lora_tui.bench.chroma_model import write_chroma_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
+from lora_tui.bench.zimage_model import write_zimage_model
 from lora_tui.config.schema import CaptionSection, Config, ModelSection, NetworkSection, NoiseSection
 from lora_tui.errors import UserError
 from lora_tui.families import open_model
@@ -38,9 +39,23 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "flux dev": ("flux", {}),
     "sd3.5 medium": ("sd3", {}),
     "chroma": ("chroma", {}),
+    "z-image": ("zimage", {}),
 }
+OTHERS = {
+    "flux": write_flux_model,
+    "sd3": write_sd3_model,
+    "chroma": write_chroma_model,
+    "zimage": write_zimage_model,
+}
+"""Writers of transformers, which have no convolutions."""
 ADAPTERS: dict[str, dict[str, Any]] = {"lora": {}, "locon": {"type": "locon", "conv_rank": 4}, "dora": {"dora": True}}
-QUICK = {("sd2 v", "lora"), ("sdxl v, zero-terminal", "locon"), ("sdxl", "dora"), ("flux dev", "lora")}
+QUICK = {
+    ("sd2 v", "lora"),
+    ("sdxl v, zero-terminal", "locon"),
+    ("sdxl", "dora"),
+    ("flux dev", "lora"),
+    ("z-image", "lora"),
+}
 """What the quick suite looks at; the others are of the same code."""
 
 
@@ -54,22 +69,16 @@ def _base(bases: dict[str, Path], name: str, factory: pytest.TempPathFactory) ->
     if name not in bases:
         family, schedule = MODELS[name]
         folder = factory.mktemp("base") / "model"
-        others = {"flux": write_flux_model, "sd3": write_sd3_model, "chroma": write_chroma_model}
         bases[name] = (
-            others[family](folder, seed=1)
-            if family in others
+            OTHERS[family](folder, seed=1)
+            if family in OTHERS
             else write_model(folder, seed=1, family=family, schedule=schedule)
         )
     return bases[name]
 
 
 def _pairs() -> list[Any]:
-    pairs = [
-        (name, kind)
-        for name in MODELS
-        for kind in ADAPTERS
-        if (MODELS[name][0] not in ("flux", "sd3", "chroma") or kind != "locon")
-    ]
+    pairs = [(name, kind) for name in MODELS for kind in ADAPTERS if (MODELS[name][0] not in OTHERS or kind != "locon")]
     return [pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow) for pair in pairs]
 
 

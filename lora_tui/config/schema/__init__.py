@@ -1,5 +1,6 @@
 """The configuration of a run: every setting, declared once. Knows no torch, no screen and no file."""
 
+from lora_tui.config.schema.base import ModelSection
 from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.schema.groups import TOLD_GUIDANCE, TWO_TEXTS
@@ -9,7 +10,7 @@ from lora_tui.config.schema.learning import (
     ValidationSection,
 )
 from lora_tui.config.schema.masks import MaskSection
-from lora_tui.config.schema.material import LEAST_SIDE, MOST_SIDE, DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.material import LEAST_SIDE, MOST_SIDE, DataSection, DatasetEntry
 from lora_tui.config.schema.network import NetworkSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection

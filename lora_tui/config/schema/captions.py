@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
-from lora_tui.config.schema.groups import MASKED, UNETS, WITH_T5
+from lora_tui.config.schema.groups import MASKED, UNETS, WITH_LLM, WITH_T5
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Section
 from lora_tui.text.translate import N_
 
@@ -192,6 +192,18 @@ class CaptionSection(Section):
         expert=True,
         families=WITH_T5,
         peers=("t5xxl_max_token_length",),
+    )
+    llm_tokens: Literal[128, 256, 512] = option(
+        512,
+        N_("language model token limit"),
+        N_(
+            "Captions are cut at this many tokens of the language model, those of the conversation around them among "
+            "them. The models learned with 512; a short caption takes only its own length."
+        ),
+        unit="tokens",
+        expert=True,
+        families=WITH_LLM,
+        peers=("max_sequence_length",),
     )
     t5_mask: bool = option(
         False,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from lora_tui.config.option import option
+from lora_tui.config.schema.base import ModelSection
 from lora_tui.config.schema.captions import CaptionSection
-from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, LEARNS_TEXT, MASKED
+from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, LEARNS_TEXT, MASKED, WITH_LLM
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
     ValidationSection,
 )
 from lora_tui.config.schema.masks import MaskSection
-from lora_tui.config.schema.material import DataSection, DatasetEntry, ModelSection
+from lora_tui.config.schema.material import DataSection, DatasetEntry
 from lora_tui.config.schema.network import NetworkSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
@@ -63,6 +64,11 @@ class Config(Section):
     def trains_text(self) -> bool:
         """Whether adapters are trained on text encoders; the setting holds where the family has one that learns."""
         return self.network.text_encoder and self.model.family in LEARNS_TEXT
+
+    @property
+    def text_tokens(self) -> int:
+        """The most tokens that are read of a caption by the encoder that cuts it, of T5 or of a language model."""
+        return self.captions.llm_tokens if self.model.family in WITH_LLM else self.captions.t5_tokens
 
     @property
     def masks_text(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Family = Literal["sd15", "sd2", "sdxl", "sd3", "flux", "chroma"]
+Family = Literal["sd15", "sd2", "sdxl", "sd3", "flux", "chroma", "zimage"]
 FAMILY_LABELS = (
     ("sd15", "Stable Diffusion 1.5"),
     ("sd2", "Stable Diffusion 2"),
@@ -12,25 +12,28 @@ FAMILY_LABELS = (
     ("sd3", "Stable Diffusion 3 and 3.5"),
     ("flux", "FLUX.1"),
     ("chroma", "Chroma"),
+    ("zimage", "Z-Image"),
 )
 UNETS = ("sd15", "sd2", "sdxl")
 """Families that draw with a UNet, and whose CLIP reads a caption in chunks of 75 tokens."""
-FLOW = ("flux", "sd3", "chroma")
+FLOW = ("flux", "sd3", "chroma", "zimage")
 """Families that learn flow matching."""
 WITH_CLIP_L = ("flux", "sd3")
 """Families whose CLIP-L may lie in a file of its own."""
 WITH_CLIP_G = ("sd3",)
 WITH_T5 = ("flux", "sd3", "chroma")
 """Families that read captions with T5, which may lie in a file of its own."""
+WITH_LLM = ("zimage",)
+"""Families that read captions with a language model, which may lie in a file of its own."""
 MASKED = ("flux",)
 """Families that can leave out what fills a caption up, where a setting says so."""
-ALWAYS_MASKED = ("chroma",)
+ALWAYS_MASKED = ("chroma", "zimage")
 """Families that always do."""
 LEARNS_TEXT = (*UNETS, "flux", "sd3")
 """Families with a text encoder that adapters can be trained on."""
 TWO_TEXTS = ("sdxl", "sd3")
 """Those of them with two."""
-FROZEN_TEXT = ("flux", "sd3", "chroma")
+FROZEN_TEXT = ("flux", "sd3", "chroma", "zimage")
 """Families with a text encoder that is never trained."""
 TOLD_GUIDANCE = ("flux",)
 """Families whose network is told the strength of guidance, and which read no negative prompt."""

@@ -60,7 +60,7 @@ class SeparateModel(Parted):
         self.encoders: dict[str, TextEncoder] = parts.encoders()
         self.text_parts = tuple(self._text_parts())
         self._parts = parts
-        self._tokens: int = captions.t5_tokens
+        self._tokens: int = getattr(captions, self.limit_setting.removeprefix("captions."))
         self._vae_kind = parts.vae()
         self._transformer: Any = None
         self._encoders: dict[str, Any] = {}

@@ -20,6 +20,12 @@ from lora_tui.families.state_dicts import load_exactly
 from lora_tui.text import _
 
 
+class _Read(Qwen3Model):
+    """As far as it is read: what lies behind that is in the files, and is no cause for a warning."""
+
+    _keys_to_ignore_on_load_unexpected = (r"(?:^|\.)layers\.\d+\.", r"^lm_head\.")
+
+
 class LanguageText(TextEncoder):
     """A Qwen3 language model that reads a text as the first turn of a conversation. It never learns here.
 
@@ -40,7 +46,7 @@ class LanguageText(TextEncoder):
         places = self.kind.places(config.num_hidden_layers)
         config.num_hidden_layers, config.layer_types = max(places), config.layer_types[: max(places)]
         if self.place.is_folder:
-            module = module_of_folder(Qwen3Model, self.place.path, pickles=False, dtype=dtype, config=config)
+            module = module_of_folder(_Read, self.place.path, pickles=False, dtype=dtype, config=config)
         else:
             module = self._of_file(config, dtype)
         module.norm = nn.Identity()
@@ -58,7 +64,7 @@ class LanguageText(TextEncoder):
     def _of_file(self, config: Any, dtype: torch.dtype) -> Any:
         place = self.place
         with torch.device("meta"):
-            module: Any = Qwen3Model(config).to(dtype)
+            module: Any = _Read(config).to(dtype)
         module.rotary_emb = type(module.rotary_emb)(config=config)  # its numbers come from no file
         module.to_empty(device="cpu", recurse=False)
         for part in (module.embed_tokens, module.layers, module.norm):

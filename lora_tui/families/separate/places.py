@@ -34,6 +34,8 @@ ENCODERS = "text_encoder"
 """What the folders of text encoders begin with in diffusers' layout."""
 #: What files for ComfyUI put before the names of the transformer.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
+#: What names of tensors begin with that diffusers alone has.
+DIFFUSERS = ("transformer_blocks.", "single_transformer_blocks.", "all_x_embedder.")
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ def refuse_other_layouts(tensors: Mapping[str, TensorInfo], path: Path) -> None:
         UserError: ``model.packed`` or ``model.part``.
     """
     refuse_packed(tensors, str(path))
-    if any(bare(name).startswith(("transformer_blocks.", "single_transformer_blocks.")) for name in tensors):
+    if any(bare(name).startswith(DIFFUSERS) for name in tensors):
         raise UserError(
             _("{name} is the transformer of a folder in diffusers' layout, on its own.").format(name=plain(path.name)),
             place=str(path),

@@ -14,7 +14,7 @@ from lora_tui.trainer.memory.ladder import Ladder
 from lora_tui.trainer.memory.rungs import Scene
 from lora_tui.trainer.memory.shortage import has_own_memory
 
-_BLOCK = re.compile(r".*?transformer_blocks\.\d+(?=\.)")
+_BLOCK = re.compile(r"(?:.*?transformer_blocks|layers)\.\d+(?=\.)")
 
 
 def fit(model: Model, ladder: Ladder, config: Config) -> None:

@@ -59,8 +59,8 @@ _VERSIONS = (
     ("flux", "flux"),
     ("chroma", "chroma"),
     ("qwen", "qwen-image"),
-    ("zimage", "z-image"),
-    ("z-image", "z-image"),
+    ("zimage", "zimage"),
+    ("z-image", "zimage"),
 )
 """Beginnings of ``ss_base_model_version`` and ``modelspec.architecture``."""
 HASH_KEYS = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256", "ss_new_sd_model_hash", "ss_sd_model_hash")
@@ -280,7 +280,10 @@ _STRUCTURES = (
     ("chroma", re.compile(r"distilled\.guidance\.layer")),
     ("qwen-image", re.compile(r"transformer\.blocks\.\d+\.(?:img|txt)\.(?:mod|mlp)")),
     ("sd3", re.compile(r"joint\.blocks\.\d+")),
-    ("z-image", re.compile(r"(?:noise|context)\.refiner\.\d+")),
+    (
+        "zimage",
+        re.compile(r"(?:noise|context)\.refiner\.\d+|(?<!encoder\.)layers\.\d+\.(?:attention\.|feed\.forward\.|adaLN)"),
+    ),
     ("sdxl", re.compile(r"(?:input\.blocks|output\.blocks|middle\.block)\.\d+|^lora\.te2\.", re.MULTILINE)),
 )
 _UNET_BLOCK = re.compile(r"(?:down|up)\.blocks\.\d+\.(?:attentions|resnets|downsamplers|upsamplers)|mid\.block")

@@ -29,9 +29,17 @@ PIPELINES = (
     ("Flux", "flux"),
     ("Chroma", "chroma"),
     ("QwenImage", "qwen-image"),
-    ("ZImage", "z-image"),
+    ("ZImage", "zimage"),
 )
 """Beginnings of the class names in ``model_index.json``, the more specific first."""
+TEXT_ENCODERS = (
+    "text_model.embeddings.",
+    "embeddings.token_embedding.",
+    "encoder.block.0.layer.0.SelfAttention.",
+    "model.layers.0.self_attn.",
+    "layers.0.self_attn.",
+)
+"""Beginnings of names in files of CLIP, T5 and language models."""
 LORA_ENDINGS = (
     ".lora_down.weight",
     ".lora.up.weight",
@@ -61,7 +69,7 @@ class ModelKind:
     """What a file or folder is.
 
     Attributes:
-        family: ``sd15``, ``sd2``, ``sdxl``, ``sd3``, ``flux``, ``flux2``, ``chroma``, ``qwen-image``, ``z-image``
+        family: ``sd15``, ``sd2``, ``sdxl``, ``sd3``, ``flux``, ``flux2``, ``chroma``, ``qwen-image``, ``zimage``
             or ``unknown``.
         kind: ``checkpoint`` (one file with all parts), ``unet`` (the image model alone, transformers too),
             ``vae``, ``text_encoder``, ``lora``, ``controlnet``, ``embedding``, ``diffusers`` (a folder),
@@ -116,7 +124,7 @@ def identify_tensors(tensors: Tensors) -> ModelKind:
         return ModelKind(family, "checkpoint" if whole else "unet", _special(tensors))
     if _is_vae(tensors):
         return ModelKind(_vae_family(tensors), "vae")
-    if _any(tensors, "text_model.embeddings.", "embeddings.token_embedding.", "encoder.block.0.layer.0.SelfAttention."):
+    if _any(tensors, *TEXT_ENCODERS):
         return ModelKind(UNKNOWN, "text_encoder")
     return ModelKind(UNKNOWN, UNKNOWN)
 
@@ -150,8 +158,8 @@ def _image_model_family(tensors: Tensors) -> str:
         return "qwen-image"
     if has("joint_blocks.") or ("context_embedder.weight" in names and has("pos_embed.proj.")):
         return "sd3"
-    if has("noise_refiner.") and has("context_refiner."):
-        return "z-image"
+    if has("noise_refiner.") and has("context_refiner.") and "cap_pad_token" in names:  # Lumina 2 has no such
+        return "zimage"
     if has("input_blocks.0.0.", "down_blocks.0.resnets."):
         return _unet_family({short: tensors[name] for short, name in names.items()}, tensors)
     return UNKNOWN
@@ -218,7 +226,7 @@ def _folder(path: Path) -> ModelKind:
         return ModelKind(next((family for start, family in PIPELINES if name.startswith(start)), UNKNOWN), "unet")
     if name.startswith("AutoencoderKL"):
         return ModelKind("sd15" if config.get("latent_channels") == 4 else UNKNOWN, "vae")
-    if name.startswith(("CLIPText", "T5Encoder")):
+    if name.startswith(("CLIPText", "T5Encoder", "Qwen")):
         return ModelKind(UNKNOWN, "text_encoder")
     return ModelKind(UNKNOWN, UNKNOWN, _("a folder without model_index.json"))
 

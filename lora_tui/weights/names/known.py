@@ -37,6 +37,7 @@ def known_names(family: str, part: str, path: str) -> Iterator[str]:
     elif part == "transformer":
         yield f"lora_transformer_{flat}"
         yield f"lycoris_{flat}"
+        yield from (f"diffusion_model.{path}", f"lora_unet_{flat}")  # ai-toolkit's, musubi-tuner's
         yield from _pieces(path)
 
 
