@@ -9,7 +9,7 @@ from torch import nn
 
 from lora_tui.families.beneath import Beneath
 from lora_tui.families.protocol import Releasable, Storage
-from lora_tui.families.stored import put_anew
+from lora_tui.families.stored import put_anew, stream_of
 
 
 class Parted:
@@ -27,12 +27,16 @@ class Parted:
 
     def park(self) -> None:
         for part in self.loaded():
+            if stream := stream_of(part):
+                stream.rest()
             part.to("cpu")
         self.empty_cache()
 
     def unpark(self) -> None:
         for part in self.loaded():
             part.to(getattr(part, "place", self.device))
+            if stream := stream_of(part):
+                stream.go_on()
 
     def keep(self, storage: Storage) -> None:
         """See :class:`lora_tui.families.protocol.Model`."""

@@ -13,9 +13,15 @@ from lora_tui.families.quantized import quantize_linears
 from lora_tui.families.streamed import StreamedBlocks
 
 
+def stream_of(network: Any) -> StreamedBlocks | None:
+    """What has blocks of ``network`` visit the device in turn, where they do."""
+    stream: StreamedBlocks | None = getattr(network, "stream", None)
+    return stream
+
+
 def streamed_in(network: Any) -> tuple[nn.Module, ...]:
     """The blocks of ``network`` that visit the device in turn."""
-    stream: StreamedBlocks | None = getattr(network, "stream", None)
+    stream = stream_of(network)
     return stream.blocks if stream else ()
 
 

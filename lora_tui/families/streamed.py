@@ -56,11 +56,12 @@ class StreamedBlocks:
             zip(*(self._take(block) for block in self._blocks), strict=True) if blocks else ((), ())
         )
         self._largest = max((home.numel() for home in self._homes), default=0)
-        self._slots = [torch.empty(self._largest, dtype=torch.uint8, device=device) for _slot in range(slots)]
+        self._count, self._slots = slots, list[Tensor]()
         self._arrived: list[Any] = [None] * slots  # the event after which a slot's copy is complete
         self._in_slot: list[int | None] = [None] * slots
         self._used = [0] * slots  # when a slot's block was last asked for; the oldest goes first
         self._clock, self._last = 0, -1
+        self.go_on()
         self.loads = 0
         self._hooks = [
             block.register_forward_pre_hook(self._asks_for(number)) for number, block in enumerate(self._blocks)
@@ -73,7 +74,7 @@ class StreamedBlocks:
 
     @property
     def device_bytes(self) -> int:
-        """What the slots take on the device."""
+        """What the slots take on the device now."""
         return self._largest * len(self._slots)
 
     @property
@@ -83,15 +84,31 @@ class StreamedBlocks:
 
     def stop(self) -> None:
         """Put the blocks back: whole, in the computer's memory, to be moved like any module. Waits for the device."""
-        if self._copies is not None:  # which still copies into the slots and computes from them
-            torch.cuda.synchronize(self._device)
+        self.rest()
         for hook in self._hooks:
             hook.remove()
-        for number, block in enumerate(self._blocks):
-            self._send_home(number)
+        for block in self._blocks:
             del block._apply
+
+    def rest(self) -> None:
+        """Leave the device with all blocks until :meth:`go_on`. Waits for the device."""
+        if self._copies is not None:  # which still copies into the slots and computes from them
+            torch.cuda.synchronize(self._device)
+        for number in range(len(self._blocks)):
+            self._send_home(number)
         self._slots.clear()
-        self._in_slot.clear()
+        self._in_slot = [None] * self._count
+
+    def go_on(self) -> None:
+        """Take the slots on the device again.
+
+        Raises:
+            torch.OutOfMemoryError: there is no room for them; none is taken.
+        """
+        if not self._slots:
+            self._slots = [
+                torch.empty(self._largest, dtype=torch.uint8, device=self._device) for _slot in range(self._count)
+            ]
 
     # -- the way of a block --------------------------------------------------------------------------------------
 

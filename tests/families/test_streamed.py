@@ -9,7 +9,10 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lora_tui.families.parted import Parted
+from lora_tui.families.protocol import Storage
 from lora_tui.families.quantized import quantize_linears
+from lora_tui.families.stored import put, stream_of
 from lora_tui.families.streamed import StreamedBlocks
 
 CPU = torch.device("cpu")
@@ -143,6 +146,40 @@ def test_moving_the_network_leaves_the_blocks_where_they_are() -> None:
     stream.stop()
     made.to(torch.float64)
     assert {p.dtype for p in made.blocks.parameters()} == {torch.float64}
+
+
+class Kept(Parted):
+    """A model of one network, some blocks of which visit the device."""
+
+    device = CPU
+
+    def __init__(self, streamed: int) -> None:
+        made = network(5)
+        blocks = list(made.blocks)
+        put(made, Storage(streamed=streamed), CPU, layers=(), blocks=blocks).requires_grad_(False)
+        self.network = made
+
+    def loaded(self) -> list[nn.Module]:
+        return [self.network]
+
+
+@pytest.mark.parametrize("streamed", [2, 5])
+def test_a_pause_leaves_the_slots_and_what_comes_after_it_is_the_same(streamed: int) -> None:
+    model = Kept(streamed)
+    given = torch.randn(1, 2, 8), torch.randn(1, 2, 8)
+    wanted = model.network(*given, again=False)
+    stream = stream_of(model.network)
+    assert stream is not None and stream.device_bytes > 0
+    for _pause in range(2):
+        model.park()
+        model.park()  # as after coming back found no room
+        assert stream.device_bytes == 0
+        homes = {home.data_ptr() for home in stream._homes}
+        firsts = {next(block.parameters()).untyped_storage().data_ptr() for block in stream.blocks}
+        assert firsts == homes
+        model.unpark()
+        assert torch.equal(model.network(*given, again=False), wanted)
+        assert stream.device_bytes > 0
 
 
 def test_one_slot_is_refused() -> None:
