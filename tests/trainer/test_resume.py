@@ -157,9 +157,10 @@ def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
             "steps": {"gradient_accumulation": 2, "batch_size": 2},
             "data": {"random_crop": True, "buckets": False, "gamma": 0.2, "flip": True},
             "captions": {"tag_dropout": 0.3, "tag_warmup": 10, "wildcards": True, "suffix": "{a|b}"},
+            "network": {"type": "lokr", "rank": 2, "alpha": 1.0, "text_encoder": False, "dora": True, "scalar": True},
         },
     ],
-    ids=["text encoder trained", "fp16", "encoding in the step"],
+    ids=["text encoder trained", "fp16", "encoding in the step, LoKr with sizes and a factor"],
 )
 def test_other_ways_of_training_resume_bit_equal(changes: dict[str, Any], base: Path, tmp_path: Path) -> None:
     """Stopped in the middle of an epoch of three steps by SIGTERM, once, and resumed."""
