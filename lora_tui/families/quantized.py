@@ -12,6 +12,7 @@ Networks for Efficient Integer-Arithmetic-Only Inference", with no zero point); 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -186,16 +187,21 @@ def _quantize_nf4(values: Tensor) -> tuple[Tensor, Tensor]:
     flat = values.reshape(-1)
     flat = torch.cat([flat, flat.new_zeros(-flat.numel() % RUN)]).view(-1, RUN)
     factors = flat.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
-    levels = torch.tensor(LEVELS, device=values.device)
+    levels = _table(torch.float32, values.device)
     between = (levels[1:] + levels[:-1]) / 2
     codes = torch.bucketize(flat / factors, between).to(torch.uint8).view(-1, 2)
     return codes[:, 0] << 4 | codes[:, 1], factors
 
 
+@cache
+def _table(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``LEVELS`` where they are needed: copied there once, as a copy waits for the device."""
+    return torch.tensor(LEVELS, dtype=dtype, device=device)
+
+
 def _levels(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     """What the values of ``numbers`` (nf4) stand for, before their factors: [2 * bytes]."""
-    levels = torch.tensor(LEVELS, dtype=dtype, device=numbers.device)
-    return levels[torch.stack([numbers >> 4, numbers & 15], dim=1).int()].view(-1)
+    return _table(dtype, numbers.device)[torch.stack([numbers >> 4, numbers & 15], dim=1).int()].view(-1)
 
 
 def _nf4_weight(numbers: Tensor, factors: Tensor, shape: torch.Size | tuple[int, int], dtype: torch.dtype) -> Tensor:

@@ -103,12 +103,14 @@ def rotations(blocks: Tensor, constraint: float = 0.0) -> Tensor:
     """Orthogonal matrices [..., b, b] by Cayley's transform of ``blocks`` (Qiu et al. 2023, "OFT").
 
     (1 + Q)(1 - Q)^-1 for Q = blocks minus their transpose; where ``constraint`` is above 0, Q is scaled down to that
-    norm first, all blocks of a layer together.
+    norm first, all blocks of a layer together. 1 - Q always has an inverse, so that nothing waits to be told of one
+    that has none; what is no number gives what is no number.
     """
     blocks = within(blocks.float(), constraint)
     skew = blocks - blocks.transpose(-1, -2)
     one = torch.eye(skew.shape[-1], device=skew.device)
-    return torch.linalg.solve(one - skew, one + skew, left=False)
+    found: Tensor = torch.linalg.solve_ex(one - skew, one + skew, left=False).result
+    return found
 
 
 def within(blocks: Tensor, constraint: float) -> Tensor:

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lora_tui.families.quantized import full_weight
 from lora_tui.weights import algebra
-from lora_tui.weights.kinds import NORM, OFT, SCALAR, SIZES
+from lora_tui.weights.kinds import NORM, OFT, SCALAR, SIZES, TURNED
 
 #: Where an effect stands among the parts of its layer.
 CHILD = "lora_tui_effect"
@@ -49,6 +49,9 @@ class Effect(nn.Module):
         """``tensors`` by their names in files; those that are no floating point numbers stay as they are."""
         super().__init__()
         self.kind, self.scale, self.bound, self.strength = kind, scale, bound, strength
+        if kind in TURNED and "alpha" in tensors:
+            self.bound = float(tensors["alpha"].detach())
+        self._on_input = kind == "ia3" and bool(tensors["on_input"])  # read here, once: later the device would wait
         self.changed: Changed | None = None
         self._names = {name: name.replace(".", "__") for name in tensors}
         for name, tensor in tensors.items():
@@ -123,7 +126,7 @@ class Effect(nn.Module):
     def _scaled(self, layer: nn.Module, values: Tensor, output: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         """Inputs or outputs times a number each (Liu et al. 2022, "(IA)^3")."""
         factors = tensors["weight"].reshape(_channels(layer))
-        if int(tensors["on_input"]):
+        if self._on_input:
             scaled = values * factors.to(values.dtype)
             return _without_bias(layer, layer.forward(scaled.to(_dtype(layer, scaled))))
         return _without_bias(layer, output) * factors
@@ -139,8 +142,7 @@ class Effect(nn.Module):
         axis = 1 if isinstance(layer, nn.Conv2d) else -1
         rows = own.movedim(axis, 0)
         with torch.autocast(output.device.type, enabled=False):
-            bound = (float(tensors["alpha"].detach()) if "alpha" in tensors else self.bound) * rows.shape[0]
-            blocks = algebra.rotations(tensors[OFT], bound)
+            blocks = algebra.rotations(tensors[OFT], self.bound * rows.shape[0])
             if self.kind == "boft":
                 one = torch.eye(blocks.shape[-1], device=blocks.device)
                 turned = algebra.butterfly(rows, one + self.strength() * (blocks - one))

@@ -24,6 +24,7 @@ from lora_tui.trainer.devices import choose_device, choose_dtype
 from lora_tui.trainer.loop import Loop
 from lora_tui.trainer.run import prepare
 from lora_tui.trainer.session import Session
+from lora_tui.weights.kinds import LYCORIS
 
 
 def _config(base: Path, folder: Path, /, **changes: Any) -> Config:
@@ -150,8 +151,16 @@ def test_a_gpu_is_left_and_taken_again(way: str, base: Path, data: Path, tmp_pat
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("text_encoder", [True, False])
-def test_a_step_never_waits_for_the_gpu(text_encoder: bool, base: Path, data: Path, tmp_path: Path) -> None:
-    config = _config(base, data, network={"text_encoder": text_encoder}, memory={"precision": "bf16"})
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [("lora", "full"), *((kind, "full") for kind in LYCORIS), ("lora", "int8"), ("lora", "fp8"), ("lora", "nf4"),
+     ("dylora", "nf4"), ("lokr", "nf4"), ("oft", "nf4")],
+)  # fmt: skip
+def test_a_step_never_waits_for_the_gpu(
+    kind: str, weights: str, text_encoder: bool, base: Path, data: Path, tmp_path: Path
+) -> None:
+    network = {"type": kind, "text_encoder": text_encoder}
+    config = _config(base, data, network=network, memory={"precision": "bf16", "base_weights": weights})
     config.memory.device = "cuda"
     steps = _loop(tmp_path, config).updates()
     for _warm_up in range(3):

@@ -16,8 +16,9 @@ from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 from lycoris.modules.norms import NormModule
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lora_tui.families.quantized import QuantizedLinear
+from lora_tui.families.quantized import QuantizedLinear, quantize_linears
 from lora_tui.weights.effects import CHILD, Effect, is_norm
 from lora_tui.weights.kinds import NORM, RANKED, kind_of, rank_of, scale_of
 from lora_tui.weights.reading import OtherLayer
@@ -161,6 +162,35 @@ def test_a_packed_layer_serves_as_well(name: str) -> None:
     effect_of(kind, tensors).attach(layer)
     effect_of(kind, tensors).attach(packed)
     assert (packed(values) - layer(values)).abs().mean() < 0.05 * layer(values).abs().mean()
+
+
+class Waited(TorchDispatchMode):
+    """What would wait for a device: numbers that are read, factors that are checked, tensors made of Python's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name
+        if name in ("aten::_local_scalar_dense", "aten::_linalg_check_errors", "aten::lift_fresh"):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("packed", ["", "int8", "nf4"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_step_waits_for_nothing(name: str, packed: Any) -> None:
+    layer, kind = layer_of(False).requires_grad_(False), KINDS[name][0]
+    _module, tensors = learned(name, layer)
+    network = nn.Sequential(layer)
+    if packed:
+        quantize_linears(network, packed)
+    effect_of(kind, tensors).attach(layer)
+    values = torch.randn(3, 48, requires_grad=True)
+    with Waited() as waited:
+        network(values).square().sum().backward()
+    assert values.grad is not None and not waited.found
 
 
 def test_full_differences_are_added() -> None:
