@@ -23,9 +23,14 @@ comments in a saved file are drawn from the same description as this page, which
 `python -m lora_tui.config.document` writes.
 
 A configuration is a TOML file with one table for each group below. What is left out has its default; a key that
-is not listed here is an error. Places (files and folders) may be relative to the file's folder. Folders of images
+is not listed here is an error. Places (files and folders) may be relative to the file's folder; those behind `--set`
+are relative to the folder that the command is given in. Folders of images
 are `[[datasets]]`, prompts of sample images are `[[samples]]`, as many of each as you like.
 `schema_version = {SCHEMA_VERSION}` names the format.
+
+A list behind `--set` and in the form is its entries with commas between them, with or without brackets:
+`--set data.more_resolutions=128,512`, `--set 'data.more_resolutions=[128, 512]'`. An entry that holds a comma stands in
+double quotes, except numbers for blocks and arguments: `--set 'network.layers=blocks rank=8,8,4, OUT03 rate=0.5'`.
 
 Settings marked *expert* are hidden in the simple view of the form. "Elsewhere" gives the names of the same setting
 in other programs; the form's search finds them.

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.config.slots import listed_slots, named_slots, slots_of, sort_of
+from lora_tui.config.slots import listed_slots, named_slots, slots_of, sort_of, told_lengths
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.weights.kinds import adapts
@@ -102,6 +102,15 @@ def _rules(text: str) -> Iterator[LayerRule]:
             return
         (count,) = counts
         blocks = listed_slots(pattern, count)
+        if not blocks and pattern == "blocks":
+            raise UserError(
+                _("A list of {count} numbers for blocks is none that is known.").format(count=count),
+                place=PLACE,
+                remedy=_(
+                    "Known are lists of so many: {counts}. Or name kinds of blocks: IN, OUT, DOUBLE, SINGLE."
+                ).format(counts=told_lengths()),
+                code="network.layers",
+            )
         if not blocks:
             raise ValueError
         for number, block in enumerate(blocks):

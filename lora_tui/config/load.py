@@ -13,6 +13,7 @@ from typing import Any
 
 from lora_tui.config.family import usual_sample
 from lora_tui.config.fields import FieldSpec, field_for
+from lora_tui.config.lists import read_list
 from lora_tui.config.mistakes import ConfigErrors, joined, unknown_key, validated, wrong_value
 from lora_tui.config.paths import absolute, changed_places, flaws, map_places
 from lora_tui.config.prompt_lines import has_flags, is_told, values_of
@@ -90,8 +91,8 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
     """``config`` with the setting ``key`` read from ``text``, as in ``--set network.rank=64``.
 
     List entries are counted from 0 (``samples.0.prompt``); the number after the last adds an entry. Texts
-    of a list are separated by commas; flags behind a prompt, as sd-scripts writes them, set what they name. Relative
-    places count from ``base``, else from the current folder.
+    of a list are separated by commas, see :mod:`lora_tui.config.lists`; flags behind a prompt, as sd-scripts writes
+    them, set what they name. Relative places count from ``base``, else from the current folder.
 
     Raises:
         UserError: the key is unknown, the entry is not there, or the value is not allowed.
@@ -212,7 +213,7 @@ def _read(spec: FieldSpec, key: str, text: str) -> Any:
     except (ValueError, StopIteration) as error:
         raise ConfigErrors([wrong_value(spec, key, text)]) from error
     if spec.kind == "list":
-        return [item.strip() for item in text.split(",") if item.strip()]
+        return read_list(text, of_rules=spec.key == "network.layers")
     return text
 
 

@@ -24,6 +24,9 @@ _STREAMS = (("transformer_blocks.", "DOUBLE"), ("single_transformer_blocks.", "S
 _SORTS = {"adaLN_modulation": "MOD", "attn": "ATTN", "attn2": "ATTN", "mlp": "MLP"}
 _JOINT = re.compile(r"JOINT(\d+)(?:-(?:JOINT)?\d+)?|(?:X|CONTEXT)_(?:ATTN|MLP|MOD)")
 _NAME = re.compile(r"(IN|OUT|M|DOUBLE|SINGLE|JOINT)(\d+)(?:\.\d)?|BASE|EMB|END|(?:X|CONTEXT)_(?:ATTN|MLP|MOD)")
+_STREAMED = ("IN", "OUT", "DOUBLE", "SINGLE", "JOINT")
+_MOST = 1000
+"""More blocks of a kind than any model has."""
 _RANGE = re.compile(r"(IN|OUT|DOUBLE|SINGLE|JOINT)(\d+)-(?:(?:IN|OUT|DOUBLE|SINGLE|JOINT))?(\d+)")
 
 
@@ -83,10 +86,13 @@ def only_sd3(name: str) -> bool:
 
 
 def named_slots(text: str) -> frozenset[str]:
-    """The blocks that ``text`` names (``IN04``, ``OUT03-OUT05``, ``SINGLE10-37``); empty where it names none."""
+    """The blocks that ``text`` names (``IN04``, ``OUT03-OUT05``, ``SINGLE10-37``, all of a kind: ``DOUBLE``); empty
+    where it names none."""
     if found := _RANGE.fullmatch(text):
         kind, first, last = found[1], int(found[2]), int(found[3])
-        return frozenset(_one(kind, number) for number in range(first, min(last, 999) + 1))
+        return frozenset(_one(kind, number) for number in range(first, min(last, _MOST - 1) + 1))
+    if text in _STREAMED:
+        return frozenset(_one(text, number) for number in range(_MOST))
     if found := _NAME.fullmatch(text):
         kind = found[1]
         return frozenset((text if kind in (None, "M") else _one(kind, int(found[2])),))  # BASE, X_ATTN ... have none
@@ -98,12 +104,18 @@ def _one(kind: str, number: int) -> str:
     return f"{kind}{number:02}" if kind in ("IN", "OUT") else f"{kind}{number}"
 
 
+def told_lengths() -> str:
+    """How many numbers lists for ``blocks`` have: ``SD1.5 and 2: 17, 25, 26; XL: 12, 19, 20, 23``."""
+    small, large = (", ".join(str(count) for count in sorted(lists)) for lists in (_UNET, _LARGE))
+    return f"SD1.5, SD2: {small}; SDXL: {large}"
+
+
 def listed_slots(name: str, count: int) -> tuple[str, ...]:
     """The blocks that a list of ``count`` numbers for ``name`` is about, in its order; empty for a list of no kind.
 
     ``name`` is ``blocks`` for one of the lists of a UNet, or a kind of blocks, which then are counted from 0.
     """
-    if name in ("IN", "OUT", "DOUBLE", "SINGLE", "JOINT"):
+    if name in _STREAMED:
         return tuple(_one(name, number) for number in range(count))
     return {**_UNET, **_LARGE}.get(count, ()) if name == "blocks" else ()
 

@@ -25,6 +25,7 @@ from lora_tui.config.fields import (
     value_of,
 )
 from lora_tui.config.findings import Finding
+from lora_tui.config.lists import list_text
 from lora_tui.config.load import set_value
 from lora_tui.config.presets import Preset
 from lora_tui.config.schema import Config, SamplePrompt
@@ -331,7 +332,9 @@ class Form:
         """The row's value as text to edit."""
         assert row.spec is not None
         value = value_of(self.config, row.key)
-        return ", ".join(value) if isinstance(value, list) else number_text(value)
+        if isinstance(value, list):
+            return list_text(value, of_rules=row.spec.key == "network.layers")
+        return number_text(value)
 
     def candidate(self, row: FormRow, text: str) -> Config:
         """The configuration with ``text`` in the row.

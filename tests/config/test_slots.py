@@ -65,6 +65,17 @@ def test_longer_lists_reach_every_layer_of_a_locon(family: str, counts: tuple[in
         assert sizes["unet.mid_block.attentions.0.proj_in"][0] == first + {25: 12, 26: 12, 19: 9, 20: 9, 23: 10}[count]
 
 
+def test_a_kind_of_blocks_is_all_of_them_and_a_list_of_no_length_says_which_there_are() -> None:
+    sizes = _sizes("flux", "DOUBLE rate=0.5")
+    assert {name.split(".")[1] for name, size in sizes.items() if size[2] == 0.5} == {"transformer_blocks"}
+    assert {name.split(".")[1] for name, size in sizes.items() if size[2] == 1 and "single" in name} == {
+        "single_transformer_blocks"
+    }
+    with pytest.raises(UserError) as caught:
+        read_rules(["blocks rank=8,8,4"])
+    assert "3" in caught.value.message and "17, 25, 26; SDXL: 12, 19, 20, 23" in caught.value.remedy
+
+
 def test_names_ranges_and_kinds_of_blocks() -> None:
     sizes = _sizes("sd15", "unet.* rate=0", "IN04-IN05 rate=1 rank=8", "M00 rate=2", "BASE rate=0.5")
     assert {name.split(".transformer")[0] for name, size in sizes.items() if size[2] and "proj" not in name[-8:]} >= {
