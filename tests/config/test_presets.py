@@ -1,5 +1,6 @@
 """Presets: those that ship, a person's own, and what applying them does."""
 
+import functools
 import itertools
 
 import pytest
@@ -16,6 +17,12 @@ from lora_tui.project import PURPOSES
 from lora_tui.text import set_language
 
 SHIPPED_PRESETS = tuple(read_preset(path) for path in sorted(SHIPPED.glob("*.toml")))
+
+
+@functools.cache
+def shipped(name):
+    """The preset of this name where a person has none of their own, read once."""
+    return find_preset(name)
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +71,7 @@ def test_presets_of_one_kind_replace_each_other_whatever_was_there(config):
 @given(configs())
 def test_a_purpose_and_a_card_do_not_touch_each_other(config):
     config.model.family = "sd15"
-    purpose, card = find_preset("style"), find_preset("4gb")
+    purpose, card = shipped("style"), shipped("4gb")
     assert apply_preset(apply_preset(config, purpose), card) == apply_preset(apply_preset(config, card), purpose)
 
 
@@ -72,7 +79,7 @@ def test_a_purpose_and_a_card_do_not_touch_each_other(config):
 @given(configs())
 def test_only_what_a_preset_names_changes(config):
     config.model.family = "sdxl"
-    preset = find_preset("sdxl-character")
+    preset = shipped("sdxl-character")
     before, after = config.model_dump(), apply_preset(config, preset).model_dump()
     for section, table in preset.settings.items():
         for name, value in table.items():
