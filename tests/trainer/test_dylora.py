@@ -102,6 +102,22 @@ def test_a_file_is_split_into_files_that_add_what_the_first_ranks_do(tmp_path: P
     assert command(["lora", "split", str(path), "--to", str(tmp_path / "out")]) == 2, "nothing is written over"
 
 
+def test_with_sizes_of_columns_a_step_learns_what_the_file_of_its_ranks_draws(tmp_path: Path) -> None:
+    """The sizes are those of W + dW with the ranks in use, as the norms of a file that is cut are."""
+    net, adapter = attached(dora=True, conv_rank=4)
+    path = written(tmp_path / "blob.safetensors", adapter)
+    assert command(["lora", "split", str(path), "--to", str(tmp_path), "--json"]) == 0
+    values, seen = torch.randn(3, 24), set()
+    for seed in range(24):
+        with adapter.learning(seed):  # type: ignore[attr-defined]
+            rank, found = adapter.nested.ranks(8), net.one(values)  # type: ignore[attr-defined]
+        file = path if rank == 8 else tmp_path / f"blob-rank{rank:02d}.safetensors"
+        weight = read_lora(file).layers["lora_unet_one"].merged(Net().one.weight.detach(), 1.0)
+        assert torch.allclose(found, torch.nn.functional.linear(values, weight, net.one.bias), atol=1e-4)
+        seen.add(rank)
+    assert seen == {2, 4, 6, 8}
+
+
 def test_other_ranks_and_other_files_are_refused(tmp_path: Path) -> None:
     _net, adapter = attached()
     path = written(tmp_path / "blob.safetensors", adapter)

@@ -27,18 +27,23 @@ class Decomposed:
     never written out for the backward pass. The norm counts as a constant there (section 4.3 of the paper).
     """
 
-    def __init__(self, layer: Any, name: str) -> None:
-        """``layer`` is peft's, ``name`` its adapter's; its base is a linear layer, packed or not, or a convolution."""
-        self._layer, self._adapter = layer, name
+    def __init__(self, layer: Any, name: str, ranks: Callable[[int], int]) -> None:
+        """``layer`` is peft's, ``name`` its adapter's; its base is a linear layer, packed or not, or a convolution.
+
+        ``ranks`` tells how many of so many ranks are in use just now, the first ones: all, but while DyLoRA learns.
+        """
+        self._layer, self._adapter, self._ranks = layer, name, ranks
         self._plain: Callable[..., Tensor] = layer.forward
         self.strength = 1.0
         layer.register_parameter(NAME, nn.Parameter(self.norms()))
 
     @torch.no_grad()
     def norms(self) -> Tensor:
-        """Sizes of the columns of W + dW: [1, inputs(, 1, 1)], float32."""
+        """Sizes of the columns of W + dW, with the ranks in use: [1, inputs(, 1, 1)], float32."""
         layer, base = self._layer, self._layer.get_base_layer()
         down, up = layer.lora_A[self._adapter].weight, layer.lora_B[self._adapter].weight
+        kept = self._ranks(down.shape[0])
+        down, up = down[:kept], up[:, :kept]
         with torch.autocast(down.device.type, enabled=False):
             whole = full_weight(base).to(down.device)  # that of a streamed block may be elsewhere before the first step
             whole = whole + (up.flatten(1) @ down.flatten(1)).view(whole.shape) * layer.scaling[self._adapter]
@@ -58,8 +63,8 @@ class Decomposed:
         return base + self.strength * (out - base)
 
 
-def decompose(layer: Any, name: str, path: str) -> Decomposed:
-    """Turn a LoRA layer that adds nothing yet into one of DoRA.
+def decompose(layer: Any, name: str, path: str, ranks: Callable[[int], int]) -> Decomposed:
+    """Turn a LoRA layer that adds nothing yet into one of DoRA; see :class:`Decomposed` for ``ranks``.
 
     Raises:
         UserError: its base is of another kind.
@@ -74,6 +79,6 @@ def decompose(layer: Any, name: str, path: str) -> Decomposed:
             remedy=_("Set network.dora to false."),
             code="network.dora_base",
         )
-    found = Decomposed(layer, name)
+    found = Decomposed(layer, name, ranks)
     layer.forward = found
     return found

@@ -188,10 +188,11 @@ class LoraAdapter:
             arguments["preset"] = section.targets
         if section.layers:
             arguments["layers"] = "; ".join(section.layers)
-        if section.type == "dylora":
-            arguments["unit"] = str(section.unit)
         if section.dora:  # as LyCORIS calls it
             arguments |= {"algo": "lora", "dora_wd": "True"}
+        if section.type == "dylora":
+            arguments |= {"algo": "dylora"} if section.dora else {}
+            arguments["unit"] = str(section.unit)
         return {
             "ss_network_module": _module(section),
             "ss_network_dim": section.rank,
@@ -204,9 +205,9 @@ class LoraAdapter:
 
 def _module(section: NetworkSection) -> str:
     """What sd-scripts calls the program that trains it."""
-    if section.dora:
-        return "lycoris.kohya"
-    return "networks.dylora" if section.type == "dylora" else "networks.lora"
+    if section.type == "dylora":
+        return "networks.dylora"
+    return "lycoris.kohya" if section.dora else "networks.lora"
 
 
 def attach(
@@ -253,7 +254,7 @@ def attach(
             if adapter.nested.unit:
                 layer.lora_A[NAME].register_forward_hook(adapter.nested)
             if section.dora:
-                adapter.decomposed[part, path] = decompose(layer, NAME, path)
+                adapter.decomposed[part, path] = decompose(layer, NAME, path, adapter.nested.ranks)
             adapter.layers[part, path] = layer
     return adapter
 
