@@ -27,6 +27,7 @@ from lora_tui.weights.fused_others import apart
 from lora_tui.weights.kinds import NORM, RANKED, SIZED, kind_of, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
 from lora_tui.weights.names.parts import kind_and_layer, other_and_layer
+from lora_tui.weights.patterns import LONGEST, ends_with
 
 #: Where diffusers keeps the settings of its adapters, as JSON.
 DIFFUSERS_KEY = "lora_adapter_metadata"
@@ -238,7 +239,7 @@ def _layers(stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any],
         sizes = sizes.reshape(-1, 1)
     if "mid" in kinds:  # a convolution in three: the middle one has its width
         down = torch.einsum("rskl,si->rikl", kinds["mid"].float(), down.float().flatten(1))
-    alpha = float(kinds["alpha"]) if "alpha" in kinds else _stated_alpha(settings, stem, down.shape[0])
+    alpha = float(kinds["alpha"]) if "alpha" in kinds else _stated_alpha(settings, stem, down.shape[0], path)
     pieces = split(stem, (down, up, alpha))
     if not pieces:
         return {stem: LoraLayer(down, up, alpha, sizes)}
@@ -289,7 +290,7 @@ def _adapter_settings(path: Path, metadata: Mapping[str, str]) -> Mapping[str, A
     return settings if isinstance(settings, dict) else {}
 
 
-def _stated_alpha(settings: Mapping[str, Any], stem: str, rank: int) -> float:
+def _stated_alpha(settings: Mapping[str, Any], stem: str, rank: int, file: Path) -> float:
     """The alpha that settings of peft state for the layer ``stem``; the rank where they say nothing."""
     if stem.startswith(PEFT_PREFIX):
         part, path = PEFT_PREFIX, stem.removeprefix(PEFT_PREFIX)
@@ -299,7 +300,7 @@ def _stated_alpha(settings: Mapping[str, Any], stem: str, rank: int) -> float:
     alpha: Any = settings.get(f"{part}lora_alpha")
     patterns = settings.get(f"{part}alpha_pattern")
     for pattern, own in (patterns if isinstance(patterns, dict) else {}).items():
-        if _is_number(own) and (path == pattern or path.endswith(f".{pattern}") or _matches(pattern, path)):
+        if _is_number(own) and (path == pattern or path.endswith(f".{pattern}") or _matches(pattern, path, file)):
             alpha = own
             break
     if not _is_number(alpha):
@@ -307,12 +308,29 @@ def _stated_alpha(settings: Mapping[str, Any], stem: str, rank: int) -> float:
     return float(alpha) * (math.sqrt(rank) if settings.get(f"{part}use_rslora") is True else 1.0)
 
 
-def _matches(pattern: str, path: str) -> bool:
-    """peft takes a pattern as a regular expression for the end of a layer's path."""
+def _matches(pattern: str, path: str, file: Path) -> bool:
+    """peft takes a pattern as a regular expression for the end of a layer's path.
+
+    Raises:
+        UserError: it is one that cannot be told here, so that the layer's alpha could be another.
+    """
     try:
-        return re.fullmatch(rf"(?:.*\.)?(?:{pattern})", path) is not None
-    except re.error:
-        return False
+        return ends_with(path, pattern)
+    except ValueError:
+        pass
+    if len(pattern) <= LONGEST:
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError):
+            return False  # nobody can read it
+    raise UserError(
+        _("the pattern {pattern} for the alpha of layers is not one that is read here.").format(
+            pattern=plain(pattern, limit=80)
+        ),
+        place=plain(str(file)),
+        remedy=_("Save it again with the alpha beside the matrices, or with whole names of layers as patterns."),
+        code="lora.pattern",
+    )
 
 
 def _is_number(value: object) -> bool:
