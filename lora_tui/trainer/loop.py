@@ -352,7 +352,7 @@ class Loop:
     def _write_state(self) -> None:
         self.session.phase("saving", _("state"))
         notes = {"owed": sorted(self.owed), "best": self.best.as_notes()}
-        snapshot = Snapshot(self.position, self.trainee.learned(), self.origin, notes)
+        snapshot = Snapshot(self.position, self.trainee.learned(), self._origin_now(), notes)
         path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
         self.saved_state = self.position.step
         relative = path.relative_to(self.session.folder.root).as_posix()
@@ -370,12 +370,16 @@ class Loop:
     # -- state and numbers ---------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        work = partial(take_up, self.session, self.trainee, self.plan, self.origin)
+        work = partial(take_up, self.session, self.trainee, self.plan, self._origin_now())
         found = self.session.ladder.attempt("loading", work)
         if found is not None:
             self.position, self.owed, best = found
             self.best = Best.of(best)
             self.saved_state = self.position.step
+
+    def _origin_now(self) -> dict[str, str]:
+        """What the outcome depends on, with the base as it is kept since memory may have run out."""
+        return {**self.origin, "weights": self.session.ladder.policy.weights}
 
     def _start_from_file(self) -> None:
         """Begin with another LoRA where the settings name one; a state has its own."""

@@ -34,6 +34,7 @@ CHANGES = {
     "captions": N_("captions were edited since the state at step {step} was written."),
     "settings": N_("settings that decide what is learned were changed since the state at step {step} was written."),
     "base": N_("the base model is not the one that the state at step {step} was trained on."),
+    "weights": N_("how the base model was kept when the state at step {step} was written: {before}; now: {now}."),
     "libraries": N_("the state at step {step} was written with {before}; here it is {now}."),
     "device": N_("the state at step {step} was trained on {before}; now it is {now}."),
     "threads": N_("the state at step {step} was trained with {before} threads; now there are {now}."),
@@ -50,6 +51,7 @@ def origin_of(session: Session, data: Data, model: Model) -> dict[str, str]:
         "captions": _digest((image.uid, data.captions.get(image.uid)) for image in train),
         "settings": _digest([_decisive(session.config)]),
         "base": _digest([*map(_sample, _files(model)), *model.beneath.words, sorted(model.scheduler_config().items())]),
+        "weights": session.ladder.policy.weights,
         "libraries": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
         "device": "CPU" if on_cpu else torch.cuda.get_device_name(session.device),
         "threads": str(torch.get_num_threads()) if on_cpu else "",
@@ -65,7 +67,8 @@ def tell_changes(
     before: Mapping[str, str], now: Mapping[str, str], step: int, warn: Callable[[str, str, str], None]
 ) -> None:
     """``warn`` (code, message, remedy) of each thing that is not as it was at ``step``, in one sentence each."""
-    before = {"processes": "1", **before}  # what states from before there could be more have in common
+    # What states have in common from before there could be more processes, or do not tell.
+    before = {"processes": "1", "weights": now["weights"], **before}
     changed = [name for name in CHANGES if before.get(name, "") != now[name]]
     for told, implied in (("images", "captions"), ("device", "threads")):  # new images bring new captions
         if told in changed and implied in changed:

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from lora_tui.config.load import dump_config, load_config
 from lora_tui.config.schema import Config
 from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.record import read_record
+from lora_tui.runs.memory_policy import ENTRY, Policy
+from lora_tui.runs.record import read_record, update_record
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ def test_another_number_of_threads(stopped: Stopped) -> None:
     manifest = json.loads(stopped.state.read_text("utf-8"))
     assert manifest["origin"]["threads"] == "1"
     manifest["origin"]["threads"] = "16"
+    del manifest["origin"]["weights"]  # as in states from before it was told
     stopped.state.write_text(json.dumps(manifest), "utf-8")
     assert _told(stopped) == [
         ("resume.threads", "the state at step 4 was trained with 16 threads; now there are 1."),
@@ -175,6 +177,24 @@ def test_another_number_of_processes(stopped: Stopped) -> None:
     assert _told(stopped) == [
         ("resume.processes", "the processes of the run when the state at step 4 was written: 2; now: 1."),
     ]
+
+
+def test_a_base_that_is_kept_in_another_way(stopped: Stopped) -> None:
+    stopped.change(lambda config: setattr(config.memory, "base_weights", "nf4"))
+    told = _told(stopped)
+    text = "how the base model was kept when the state at step 4 was written: full; now: nf4."
+    assert told == [("resume.weights", text)]
+    manifest = json.loads(stopped.state.read_text("utf-8"))
+    assert manifest["origin"]["weights"] == "nf4"
+
+
+def test_a_state_says_how_the_base_is_kept_since_memory_ran_out(stopped: Stopped) -> None:
+    """What the ladder came to counts: the settings are the same then."""
+    policy = Policy.of(load_config(stopped.run.config_path))
+    entry = {"settings": [policy.as_dict(), "adapt", 2], "used": replace(policy, weights="int8").as_dict()}
+    update_record(stopped.run, **{ENTRY: {**entry, "steps_down": [{"place": "training", "step": 3}]}})
+    text = "how the base model was kept when the state at step 4 was written: full; now: int8."
+    assert _told(stopped) == [("resume.weights", text)]
 
 
 def test_a_state_from_a_gpu(stopped: Stopped) -> None:
