@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from lives import draw_dataset, events, live_here, lora, micro_config, new_run
+from lycoris.kohya import str_bool
+from lycoris.modules.locon import LoConModule
 from test_parts import TARGETS, Small
 from torch import nn
 
@@ -172,7 +174,12 @@ def test_dora_is_what_other_programs_make_of_its_file() -> None:
     module(x).sum().backward()
     assert all(tensor.grad is not None for tensor in adapter.tensors().values())
     assert len(adapter.groups({"unet": 1.0})[0]["params"]) == 6
-    assert adapter.metadata()["ss_network_args"] == {"algo": "lora", "dora_wd": "True"}
+    arguments = adapter.metadata()["ss_network_args"]
+    assert arguments == {"algo": "lora", "dora_wd": "True", "wd_on_output": "False"}
+    theirs = LoConModule(
+        "x", Small().to_q, 1.0, 4, 1.0, weight_decompose=True, wd_on_out=str_bool(arguments["wd_on_output"])
+    )
+    assert theirs.dora_scale.shape == kinds["unet", "to_q"]["dora_scale"].shape
 
 
 @pytest.mark.parametrize("kind", ["int8", "nf4"])

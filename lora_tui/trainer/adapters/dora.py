@@ -1,8 +1,8 @@
 """DoRA on top of LoRA: the size of each column of a weight is trained apart from its direction.
 
-Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", with the sizes on the input side, as LyCORIS has it by
-default and as ComfyUI, Forge and A1111 read ``dora_scale`` of [1, inputs(, 1, 1)]. They read sizes on the output side,
-which peft trains, in ways of their own.
+Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", with the sizes on the input side, as LyCORIS has it with
+``wd_on_output`` off (a key of our files; it is on where one has none) and as ComfyUI, Forge and A1111 read
+``dora_scale`` of [1, inputs(, 1, 1)]. They read sizes on the output side, which peft trains, in ways of their own.
 """
 
 from __future__ import annotations

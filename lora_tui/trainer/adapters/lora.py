@@ -189,7 +189,7 @@ class LoraAdapter:
         if section.layers:
             arguments["layers"] = "; ".join(section.layers)
         if section.dora:  # as LyCORIS calls it
-            arguments |= {"algo": "lora", "dora_wd": "True"}
+            arguments |= {"algo": "lora", "dora_wd": "True", "wd_on_output": "False"}
         if section.type == "dylora":
             arguments |= {"algo": "dylora"} if section.dora else {}
             arguments["unit"] = str(section.unit)
