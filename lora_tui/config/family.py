@@ -10,7 +10,13 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, facts_for
 
-SAMPLE_SETTINGS = {"flux": ("euler", 3.5), "sd3": ("euler", 4.5), "chroma": ("euler", 4.0), "zimage": ("euler", 4.0)}
+SAMPLE_SETTINGS = {
+    "flux": ("euler", 3.5),
+    "flux2": ("euler", 4.0),
+    "sd3": ("euler", 4.5),
+    "chroma": ("euler", 4.0),
+    "zimage": ("euler", 4.0),
+}
 """Sampler and guidance that are usual where they are others than Euler a and 7."""
 T5_TOKENS = {"sd3": 256}
 """Tokens of T5 that a family learned with, where they are others than 512."""
@@ -18,6 +24,7 @@ T5_TOKENS = {"sd3": 256}
 
 #: What names of models on the hub say of their family; the first that fits holds.
 NAMES = (
+    ("flux2", r"flux[.-]?2.*klein"),
     ("", r"flux[.-]?2|refiner"),
     ("chroma", r"chroma"),
     ("zimage", r"z-?image"),

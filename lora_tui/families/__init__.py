@@ -28,6 +28,7 @@ FAMILIES = {
     "sd2": "lora_tui.families.sd2",
     "sdxl": "lora_tui.families.sdxl",
     "flux": "lora_tui.families.flux",
+    "flux2": "lora_tui.families.flux2",
     "sd3": "lora_tui.families.sd3",
     "chroma": "lora_tui.families.chroma",
     "zimage": "lora_tui.families.zimage",

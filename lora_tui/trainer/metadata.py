@@ -32,6 +32,7 @@ PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
 #: family -> sd-scripts' name of what trains it, where that is another than ``networks.lora``
 MODULES = {
     "flux": "networks.lora_flux",
+    "flux2": "networks.lora_flux_2",
     "sd3": "networks.lora_sd3",
     "chroma": "networks.lora_flux",
     "zimage": "networks.lora_zimage",

@@ -25,8 +25,8 @@ MOST_WORKERS = 64
 _LONG = 2.0
 _DEFAULTS = Options()
 _FAMILY_NAMES = {
-    "sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "sd35": "SD3.5", "flux": "FLUX", "chroma": "Chroma",
-    "zimage": "Z-Image",
+    "sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "sd35": "SD3.5", "flux": "FLUX", "flux2": "FLUX.2",
+    "chroma": "Chroma", "zimage": "Z-Image",
 }  # fmt: skip
 
 

@@ -71,6 +71,7 @@ def test_a_new_configuration_draws_its_samples_as_the_family_is_drawn(tmp_path: 
         ("lodestones/Chroma1-HD", "chroma"),
         ("Tongyi-MAI/Z-Image-Turbo", "zimage"),
         ("black-forest-labs/FLUX.2-dev", ""),
+        ("black-forest-labs/FLUX.2-klein-base-4B", "flux2"),
         ("stabilityai/stable-diffusion-xl-base-1.0", "sdxl"),
         ("stabilityai/stable-diffusion-xl-refiner-1.0", ""),
         ("stabilityai/stable-diffusion-2-1", "sd2"),

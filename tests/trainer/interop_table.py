@@ -223,7 +223,13 @@ FUSED_READERS: dict[str, Callable[[], bool | str]] = {
 
 
 def _base(family: str, folder: Path) -> Path:
-    writers = {"flux": write_flux_model, "flux2": write_flux2_model, "sd3": write_sd3_model, "chroma": write_chroma_model, "zimage": write_zimage_model}
+    writers = {
+        "flux": write_flux_model,
+        "flux2": write_flux2_model,
+        "sd3": write_sd3_model,
+        "chroma": write_chroma_model,
+        "zimage": write_zimage_model,
+    }
     if family in writers:
         return writers[family](folder, seed=7)
     schedule = {"prediction_type": "v_prediction"} if family == "sd2" else None

@@ -14,6 +14,7 @@ from lives import draw_dataset, events, live_here, micro_config, new_run
 from safetensors.torch import load_file
 
 from lora_tui.bench.chroma_model import write_chroma_model
+from lora_tui.bench.flux2_model import write_flux2_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
@@ -37,12 +38,14 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sdxl": ("sdxl", {}),
     "sdxl v, zero-terminal": ("sdxl", {**VELOCITY, "rescale_betas_zero_snr": True}),
     "flux dev": ("flux", {}),
+    "flux.2 klein": ("flux2", {}),
     "sd3.5 medium": ("sd3", {}),
     "chroma": ("chroma", {}),
     "z-image": ("zimage", {}),
 }
 OTHERS = {
     "flux": write_flux_model,
+    "flux2": write_flux2_model,
     "sd3": write_sd3_model,
     "chroma": write_chroma_model,
     "zimage": write_zimage_model,
@@ -54,6 +57,7 @@ QUICK = {
     ("sdxl v, zero-terminal", "locon"),
     ("sdxl", "dora"),
     ("flux dev", "lora"),
+    ("flux.2 klein", "lora"),
     ("z-image", "lora"),
 }
 """What the quick suite looks at; the others are of the same code."""

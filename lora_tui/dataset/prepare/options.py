@@ -11,7 +11,8 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
 FAMILY_SIZES = {
-    "sd15": 512, "sd2": 768, "sdxl": 1024, "sd3": 1024, "sd35": 1024, "flux": 1024, "chroma": 1024, "zimage": 1024,
+    "sd15": 512, "sd2": 768, "sdxl": 1024, "sd3": 1024, "sd35": 1024, "flux": 1024, "flux2": 1024, "chroma": 1024,
+    "zimage": 1024,
 }  # fmt: skip
 """The training size of each family of models, px."""
 

@@ -56,6 +56,7 @@ _VERSIONS = (
     ("stable-diffusion-3", "sd3"),
     ("flux2", "flux2"),
     ("flux-2", "flux2"),
+    ("flux.2", "flux2"),
     ("flux", "flux"),
     ("chroma", "chroma"),
     ("qwen", "qwen-image"),
@@ -309,7 +310,7 @@ def _unet_lora_family(tensors: Tensors) -> str:
 def _stream_family(tensors: Tensors) -> str:
     """FLUX, its successors, and SD3 in diffusers' names, told apart by single-stream blocks and widths."""
     single = any(re.search(r"single\.(?:transformer\.)?blocks", name) for name in tensors)
-    if any("single.stream.modulation" in name or "double.stream.modulation" in name for name in tensors):
+    if _FLUX2.search("\n".join(tensors)) or _wide_gates(tensors):
         return "flux2"
     if single or any(name.startswith(("lora.unet.double", "diffusion.model.double")) for name in tensors):
         return "flux"
@@ -321,6 +322,22 @@ def _stream_family(tensors: Tensors) -> str:
     if widths & {1536, 2432}:
         return "sd3"
     return UNKNOWN
+
+
+_FLUX2 = re.compile(r"(?:single|double)\.stream\.modulation|to\.qkv\.mlp\.proj|ff(?:\.context)?\.linear\.(?:in|out)")
+_GATES = re.compile(r"(?P<layer>\S*(?:(?:img|txt)\.mlp\.0|\.linear1))\.lora\.(?P<side>up|B)\.weight\Z")
+"""Layers that FLUX.1 and FLUX.2 call alike, and of which FLUX.2's are the wider."""
+
+
+def _wide_gates(tensors: Tensors) -> bool:
+    """Whether such layers give as much as FLUX.2's: 6 times the hidden states in double blocks, 9 in single ones."""
+    for name, up in tensors.items():
+        if found := _GATES.match(name):
+            layer, side = found["layer"], "down" if found["side"] == "up" else "A"
+            down = tensors.get(f"{layer}.lora.{side}.weight")
+            if down is not None and len(down.shape) == len(up.shape) == 2:
+                return up.shape[0] == (9 if layer.endswith("linear1") else 6) * down.shape[1]
+    return False
 
 
 def _by_frequency(values: Any) -> dict[Any, int]:

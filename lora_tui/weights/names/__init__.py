@@ -10,12 +10,13 @@ NAMES = {
     "flux": "lora_tui.weights.names.flux",
     "sd3": "lora_tui.weights.names.dotted",
     "chroma": "lora_tui.weights.names.dotted",
+    "flux2": "lora_tui.weights.names.dotted",
     "zimage": "lora_tui.weights.names.zimage",
     "sd15": "lora_tui.weights.names.sd15",
     "sd2": "lora_tui.weights.names.sd2",
     "sdxl": "lora_tui.weights.names.sdxl",
 }
-FUSED = ("flux", "sd3", "chroma", "zimage")
+FUSED = ("flux", "flux2", "sd3", "chroma", "zimage")
 """Families whose makers keep several layers in one, as kohya's files of them do: ``weights.names.originals``."""
 _OTHERS = {(family, "kohya"): "lora_tui.weights.names.kohya_fused" for family in FUSED} | {
     (family, "diffusers"): "lora_tui.weights.names.dotted" for family in NAMES
@@ -56,9 +57,9 @@ def fuses(family: str, layout: Layout) -> bool:
 def folds(family: str, layout: Layout) -> bool:
     """Whether the scale stands in the matrices, because readers of ``layout`` look for no alpha beside them.
 
-    diffusers refuses a whole file of SD3 for one alpha in it, and one of Z-Image that has its own names;
+    diffusers refuses a whole file of SD3 or FLUX.2 for one alpha in it, and one of Z-Image that has its own names;
     it reads FLUX.1's and Chroma's.
     """
-    if family == "sd3":
+    if family in ("sd3", "flux2"):
         return layout != "kohya"
     return layout == "diffusers" and family not in ("flux", "chroma")

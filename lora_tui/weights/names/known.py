@@ -38,6 +38,8 @@ def known_names(family: str, part: str, path: str) -> Iterator[str]:
         yield f"lora_transformer_{flat}"
         yield f"lycoris_{flat}"
         yield from (f"diffusion_model.{path}", f"lora_unet_{flat}")  # ai-toolkit's, musubi-tuner's
+        if path.startswith("time_guidance_embed."):  # in their makers' names nothing tells FLUX.2's from FLUX.1's
+            yield f"transformer.{path.replace('time_guidance_embed.', 'time_text_embed.', 1)}"
         yield from _pieces(path)
 
 
