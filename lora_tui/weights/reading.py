@@ -24,6 +24,7 @@ from lora_tui.weights.added import added
 from lora_tui.weights.algebra import by_columns, size_factors
 from lora_tui.weights.fused import split
 from lora_tui.weights.fused_others import apart
+from lora_tui.weights.header.loras import alpha_error, stated_number
 from lora_tui.weights.kinds import NORM, RANKED, SIZED, kind_of, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
 from lora_tui.weights.names.parts import kind_and_layer, other_and_layer
@@ -240,6 +241,8 @@ def _layers(stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any],
     if "mid" in kinds:  # a convolution in three: the middle one has its width
         down = torch.einsum("rskl,si->rikl", kinds["mid"].float(), down.float().flatten(1))
     alpha = float(kinds["alpha"]) if "alpha" in kinds else _stated_alpha(settings, stem, down.shape[0], path)
+    if not math.isfinite(alpha):
+        raise alpha_error(path, stem)
     pieces = split(stem, (down, up, alpha))
     if not pieces:
         return {stem: LoraLayer(down, up, alpha, sizes)}
@@ -297,15 +300,16 @@ def _stated_alpha(settings: Mapping[str, Any], stem: str, rank: int, file: Path)
     else:
         part, _dot, path = stem.partition(".")
         part += "."
-    alpha: Any = settings.get(f"{part}lora_alpha")
+    alpha = stated_number(settings.get(f"{part}lora_alpha"))
     patterns = settings.get(f"{part}alpha_pattern")
-    for pattern, own in (patterns if isinstance(patterns, dict) else {}).items():
-        if _is_number(own) and (path == pattern or path.endswith(f".{pattern}") or _matches(pattern, path, file)):
+    for pattern, value in (patterns if isinstance(patterns, dict) else {}).items():
+        own = stated_number(value)
+        if own is not None and (path == pattern or path.endswith(f".{pattern}") or _matches(pattern, path, file)):
             alpha = own
             break
-    if not _is_number(alpha):
+    if alpha is None:
         return float(rank)
-    return float(alpha) * (math.sqrt(rank) if settings.get(f"{part}use_rslora") is True else 1.0)
+    return alpha * (math.sqrt(rank) if settings.get(f"{part}use_rslora") is True else 1.0)
 
 
 def _matches(pattern: str, path: str, file: Path) -> bool:
@@ -331,7 +335,3 @@ def _matches(pattern: str, path: str, file: Path) -> bool:
         remedy=_("Save it again with the alpha beside the matrices, or with whole names of layers as patterns."),
         code="lora.pattern",
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lora_tui.errors import UserError
+from lora_tui.weights.header.loras import lora_info
 from lora_tui.weights.reading import Stored, layers_by_name, read_lora
 
 PATH = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_k"
@@ -72,3 +73,22 @@ def test_half_a_layer_is_an_error(tmp_path: Path) -> None:
     assert caught.value.code == "lora.incomplete"
     save_file({"x": DOWN}, tmp_path / "none.safetensors")
     assert read_lora(tmp_path / "none.safetensors") == Stored({}, ("x",))
+
+
+@pytest.mark.parametrize("alpha", ["1" + "0" * 400, "1e999", "NaN"])
+@pytest.mark.parametrize("key", ["lora_alpha", "alpha_pattern"])
+def test_an_alpha_that_is_no_finite_number_is_an_error(tmp_path: Path, alpha: str, key: str) -> None:
+    text = f'{{"unet.{key}": {alpha if key == "lora_alpha" else f"""{{"to_k": {alpha}}}"""}}}'
+    path = _file(tmp_path / "a.safetensors", f"unet.{PATH}", "lora_A", "lora_B", {"lora_adapter_metadata": text})
+    with pytest.raises(UserError) as caught:
+        read_lora(path)
+    assert (caught.value.code, PATH in caught.value.message) == ("lora.damaged", True)
+    if key == "lora_alpha":
+        with pytest.raises(UserError) as caught:
+            lora_info(path)
+        assert caught.value.code == "lora.damaged"
+    path = _file(tmp_path / "b.safetensors", f"unet.{PATH}", "lora_A", "lora_B", alpha=float("nan"))
+    for read in (read_lora, lora_info):
+        with pytest.raises(UserError) as caught:
+            read(path)
+        assert caught.value.code == "lora.damaged"

@@ -7,6 +7,7 @@ scalars (a few bytes each) are read from the body, so that a file of any size ta
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -122,7 +123,8 @@ def lora_info(path: Path) -> LoraInfo:
     """The figures of the LoRA file at ``path``.
 
     Raises:
-        UserError: it cannot be read or is damaged (see ``read_header``), or it is no LoRA (``lora.not_a_lora``).
+        UserError: it cannot be read or is damaged (see ``read_header``), it is no LoRA (``lora.not_a_lora``), or an
+            alpha is no finite number (``lora.damaged``).
     """
     header = read_header(path)
     modules = _modules(header.tensors)
@@ -241,25 +243,47 @@ def _rank(parts: Mapping[str, TensorInfo]) -> int:
 
 def _alphas(path: Path, modules: Mapping[str, Mapping[str, TensorInfo]], metadata: Mapping[str, str]) -> list[float]:
     stated = {module: parts["alpha"] for module, parts in modules.items() if "alpha" in parts}
-    if stated:
-        return list(read_scalars(path, stated).values())
-    return _adapter_alphas(modules, metadata)
+    alphas = read_scalars(path, stated) if stated else _adapter_alphas(modules, metadata)
+    for module, alpha in alphas.items():
+        if not math.isfinite(alpha):
+            raise alpha_error(path, module)
+    return list(alphas.values())
 
 
-def _adapter_alphas(modules: Mapping[str, object], metadata: Mapping[str, str]) -> list[float]:
+def _adapter_alphas(modules: Mapping[str, object], metadata: Mapping[str, str]) -> dict[str, float]:
     """Alphas from diffusers' JSON text ``lora_adapter_metadata``: ``unet.lora_alpha`` for all modules of ``unet``."""
     try:
         settings = json.loads(metadata.get("lora_adapter_metadata", ""))
     except (ValueError, RecursionError):
-        return []
+        return {}
     if not isinstance(settings, dict):
-        return []
-    found = []
+        return {}
+    found = {}
     for module in modules:
-        alpha = settings.get(f"{module.split('.', 1)[0]}.lora_alpha")
-        if isinstance(alpha, int | float) and not isinstance(alpha, bool):
-            found.append(float(alpha))
+        alpha = stated_number(settings.get(f"{module.split('.', 1)[0]}.lora_alpha"))
+        if alpha is not None:
+            found[module] = alpha
     return found
+
+
+def stated_number(value: object) -> float | None:
+    """A number of JSON; infinite where it is beyond float64, none for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def alpha_error(path: Path, module: str) -> UserError:
+    """The error for a layer of ``path`` whose alpha is infinite or no number."""
+    return UserError(
+        _("the alpha of its layer {name} is no finite number.").format(name=plain(module, limit=120)),
+        place=plain(str(path)),
+        remedy=_("The file is damaged; fetch it again."),
+        code="lora.damaged",
+    )
 
 
 def _family_by_names(tensors: Tensors) -> str:
