@@ -17,6 +17,7 @@ from torch import Tensor
 from lora_tui.bench.zimage_model import MICRO, write_zimage_model
 from lora_tui.config.load import parse_config
 from lora_tui.config.schema import CaptionSection, ModelSection, SamplePrompt
+from lora_tui.config.slots import named_slots, slots_of
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, open_model
@@ -210,3 +211,18 @@ def test_a_check_names_the_part_that_is_missing_before_anything_loads(
               for name, tensor in load_file(files["transformer"]).items()}  # fmt: skip
     save_file({name: tensor.contiguous() for name, tensor in narrow.items()}, tmp_path / "narrow.safetensors")
     assert wrong(tmp_path / "narrow.safetensors", **separate(folder, files)) == {"model.llm": "model.part"}
+
+
+def test_gradients_are_the_same_when_blocks_are_computed_again(folder: Path) -> None:
+    """By this family's own prediction, captions of different lengths and all; blocks go by the name SINGLE0 and on."""
+    gradients = []
+    for share in (0.0, 1.0):
+        model = opened(folder)
+        told = model.encode_text(model.tokenize(TEXTS, 64))
+        if share:
+            model.enable_checkpointing(text_encoder=False, share=share)
+        weight = model.transformer.layers[0].attention.to_q.weight.requires_grad_()
+        model.predict(noise(2), torch.tensor([837.2, 41.0]), told).square().mean().backward()
+        gradients.append(weight.grad)
+    assert gradients[0].any() and torch.equal(*gradients)
+    assert slots_of("transformer", "layers.12.attention.to_q") == {"SINGLE12"} == named_slots("SINGLE12")
