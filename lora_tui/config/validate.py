@@ -25,6 +25,7 @@ from lora_tui.config.rules import (
     optimizer,
     places,
     processes,
+    sizes,
     start,
     values,
 )
@@ -52,7 +53,7 @@ def check_config(
 
         scan = scan_datasets(config)
     if scan is not None:
-        found += [*course.dataset(config, scan), *masks.dataset(config, scan), *entries.dataset(config, scan)]
+        found += [one for room in (course, masks, entries, sizes) for one in room.dataset(config, scan)]
         if deep and plan is None and scan.images and not any(_stops(item) for item in found):
             from lora_tui.dataset.batches import make_plan
 

@@ -56,6 +56,18 @@ def test_files_that_cannot_be_used_are_named(ready):
     assert found["datasets.problems"] == "5 files cannot be used: a.png, b.png, c.png and 2 more."
 
 
+def test_images_that_are_enlarged_far_are_named(ready):
+    scan = scan_of(image(1, width=256, height=256), image(2, width=1024, height=1024), image(3, width=400, height=400))
+    large = {**ready, "data": {"resolution": 1024, "bucket_max": 2048}}
+    found = {finding.code: finding for finding in check_config(config_with(**large), scan=scan)}["data.enlarged"]
+    assert (found.severity, found.field) == ("warning", "data.resolution")
+    assert found.message.startswith("2 images of 3") and "0001.png is enlarged 4.0 times" in found.message
+    assert "data.enlarged" not in codes(
+        config_with(**{**large, "data": {**large["data"], "upscale": False}}), scan=scan
+    )
+    assert "data.enlarged" not in codes(config_with(**ready), scan=squares(3))
+
+
 def test_more_files_than_one_chooses_from_are_named_with_a_better_setting(ready):
     def found(**changes):
         config = config_with(**ready, **changes)

@@ -136,6 +136,8 @@ async def test_warnings_mark_the_group_and_n_goes_to_them(project: Path) -> None
         await pilot.press("home", "n")
         assert screen.row is not None and screen.row.key == "model.base"
         await pilot.press("n")
+        assert screen.row is not None and screen.row.key == "data.resolution"  # the images are small
+        await pilot.press("n")
         assert screen.row is not None and screen.row.key == "network.alpha"
 
 
