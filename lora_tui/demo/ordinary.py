@@ -14,13 +14,15 @@ from lora_tui.demo.world.scene import SHAPES, Scene, sample_scene
 from lora_tui.keyed import keyed_random
 
 NAME = "world"
-IMAGES = len(SHAPES)
+EACH = 2
+"""Scenes of one shape: with fewer, what is trained beside them shows in other scenes of that shape."""
+IMAGES = EACH * len(SHAPES)
 
 
 def scenes(seed: int = 0) -> tuple[Scene, ...]:
-    """Each shape as the only subject of a scene."""
+    """Each shape as the only subject of :data:`EACH` scenes."""
     chance = keyed_random("demo ordinary scenes", seed)
-    wanted = dict.fromkeys(SHAPES, IMAGES // len(SHAPES))
+    wanted = dict.fromkeys(SHAPES, EACH)
     found: list[Scene] = []
     while len(found) < IMAGES:
         scene = sample_scene(chance)

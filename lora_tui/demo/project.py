@@ -170,7 +170,7 @@ def _write_project(demo: Demo) -> None:
     from lora_tui.project import Project
 
     if not (demo.root / "lora-tui.toml").exists():
-        Project.create(
+        project = Project.create(
             demo.root,
             name=NAME,
             purpose="character",
@@ -178,6 +178,8 @@ def _write_project(demo: Demo) -> None:
             datasets=[demo.images, demo.others],
             base_model=str(demo.model),
         )
+        project.datasets[0].repeats = recipe.REPEATS
+        project.save()
     demo.config.parent.mkdir(exist_ok=True)
     if not demo.style_config.exists():
         save_config(recipe.style(demo.checkpoint, demo.prints), demo.style_config)

@@ -14,6 +14,8 @@ SAMPLER_STEPS = 16
 GUIDANCE = 3.0
 SEED = 7
 STEPS = 330
+REPEATS = 2
+"""Of the character's pictures, beside the ordinary scenes: three in four of what it learns from are its own."""
 EPOCHS = 60
 """More than :data:`STEPS` of 4 need."""
 
@@ -67,7 +69,7 @@ TRIALS = {
 def character(model: Path, images: Path, others: Path) -> Config:
     """A LoRA of the mimbu, with ordinary pictures beside its own."""
     config = _recipe(model, images, dataset.TRIGGER)
-    config.datasets.append(DatasetEntry(path=str(others)))
+    config.datasets = [DatasetEntry(path=str(images), repeats=REPEATS), DatasetEntry(path=str(others))]
     config.captions.shuffle, config.captions.keep_tokens, config.captions.variants = True, 1, 4
     config.saving.title = "The mimbu of the demo"
     return config
