@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from lora_tui.errors import UserError
 from lora_tui.places import expand
 from lora_tui.text import _, plain
 from lora_tui.weights.effects import is_norm
-from lora_tui.weights.reading import LoraLayer, OtherLayer, layers_by_name, read_lora
+from lora_tui.weights.reading import PEFT_FILE, LoraLayer, OtherLayer, Stored, layers_by_name, read_lora
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import ModelSection
@@ -64,7 +65,7 @@ class Beneath:
         places = _places(part, module)
         known = layers_by_name(self.family, places)
         for lora, path in zip(self.loras, self.files, strict=True):
-            for stem, layer in read_lora(path).all.items():
+            for stem, layer in _read(path).all.items():
                 target = places.get(known[stem]) if stem in known else None
                 if target is None or not layer.fits(norm=is_norm(target)):
                     continue
@@ -93,7 +94,7 @@ class Beneath:
         known = layers_by_name(self.family, places)
         found: list[str] = []
         for path in self.files:
-            stored = read_lora(path)
+            stored = _read(path)
             if not stored.all.keys() & known.keys():
                 raise UserError(
                     _("none of its layers is one of the base model's."),
@@ -112,6 +113,29 @@ def beneath_of(section: ModelSection) -> Beneath:
         UserError: one of its lines cannot be read.
     """
     return Beneath(section.family, read_loras(section.loras))
+
+
+def _read(path: Path) -> Stored:
+    """What ``path`` holds, read once for all parts of a model and what is said of it; its tensors are only looked at.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return _read_once(path, _stamp(path), _stamp(path.with_name(PEFT_FILE)))
+
+
+@lru_cache(maxsize=16)  # tensors stay in the file, which is mapped: what is kept takes hardly any memory
+def _read_once(path: Path, *_stamps: tuple[int, ...]) -> Stored:
+    return read_lora(path)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What tells that a file is another one, or was written again; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _norms(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -159,18 +159,20 @@ def read_lora(path: Path) -> Stored:
     """
     tensors, metadata = _read(path)
     parts: dict[str, dict[str, Tensor]] = {}
+    names: dict[str, list[str]] = {}  # of the tensors of a layer
     unread = []
     for name, tensor in tensors.items():
         kind, stem = kind_and_layer(name)
         if kind:
             parts.setdefault(stem, {})[kind] = tensor
+            names.setdefault(stem, []).append(name)
         else:
             unread.append(name)
     settings = _adapter_settings(path, metadata)
     layers: dict[str, LoraLayer] = {}
     for stem, kinds in parts.items():
         if not kinds.keys() & {"down", "up"}:  # an alpha or sizes of something else
-            unread += [name for name in tensors if kind_and_layer(name)[1] == stem and kind_and_layer(name)[0]]
+            unread += names[stem]
         elif not kinds.keys() >= {"down", "up"}:
             raise UserError(
                 _("the layer {name} has only one of its two matrices.").format(name=plain(stem, limit=120)),

@@ -17,12 +17,13 @@ from lora_tui.config.loras import MergedLora, read_loras
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
-from lora_tui.families import facts_for, open_model
+from lora_tui.families import beneath, facts_for, open_model
 from lora_tui.families.protocol import Framing, Storage
 from lora_tui.families.quantized import full_weight, quantize
 from lora_tui.sampling.lora import apply_lora
 from lora_tui.weights.kinds import RANKED, Form, scales_inputs, tensor_shapes
 from lora_tui.weights.lora_file import file_tensors, write_lora
+from lora_tui.weights.reading import Stored, read_lora
 
 CPU = torch.device("cpu")
 
@@ -164,6 +165,25 @@ def test_what_the_model_does_not_have_is_named(bases: dict[str, Path], tmp_path:
     with pytest.raises(UserError) as caught:
         _open(bases["sd15"], "sd15", str(tmp_path / "strange.safetensors")).beneath.left_out(modules, texts)
     assert caught.value.code == "lora.unmatched"
+
+
+def test_a_file_is_read_once_for_all_parts_and_again_when_it_is_another(
+    bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> Stored:
+        read.append(path)
+        return read_lora(path)
+
+    monkeypatch.setattr(beneath, "read_lora", counted)
+    path = _file(tmp_path / "a.safetensors", "sd15", bases["sd15"])
+    for seed in range(2):
+        model = _open(bases["sd15"], "sd15", str(path))
+        modules = model.adapted_modules(text_encoder=True)
+        assert model.beneath.left_out(modules, []) == []
+        assert read == [path] * (seed + 1)
+        _file(path, "sd15", bases["sd15"], seed=seed + 1)
 
 
 def test_places_are_made_absolute_and_written_short_again(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from lora_tui.errors import UserError
+from lora_tui.weights import reading
 from lora_tui.weights.header.loras import lora_info
+from lora_tui.weights.names.parts import kind_and_layer
 from lora_tui.weights.reading import Stored, layers_by_name, read_lora
 
 PATH = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_k"
@@ -64,6 +66,27 @@ def test_alpha_in_the_metadata_of_diffusers(tmp_path: Path) -> None:
     for odd in ("{", "[]", '{"unet.lora_alpha": "x", "unet.alpha_pattern": {"(": 3}}'):
         path = _file(tmp_path / "b.safetensors", f"unet.{PATH}", "lora_A", "lora_B", {"lora_adapter_metadata": odd})
         assert read_lora(path).layers[f"unet.{PATH}"].alpha == 4
+
+
+def test_each_name_is_looked_at_a_few_times_however_many_layers_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers with an alpha and no matrices of a LoRA are what LyCORIS' files consist of."""
+    shapes = {"hada_w1_a": (5, 1), "hada_w1_b": (1, 6), "hada_w2_a": (5, 1), "hada_w2_b": (1, 6), "alpha": ()}
+    layers = [f"lora_unet_input_blocks_{number}_1_attn1_to_q" for number in range(60)]
+    save_file(
+        {f"{s}.{k}": torch.ones(shape) for s in layers for k, shape in shapes.items()}, tmp_path / "x.safetensors"
+    )
+    asked: list[str] = []
+
+    def counted(name: str) -> tuple[str, str]:
+        asked.append(name)
+        return kind_and_layer(name)
+
+    monkeypatch.setattr(reading, "kind_and_layer", counted)
+    stored = read_lora(tmp_path / "x.safetensors")
+    assert set(stored.others) == set(layers) and len(stored.unread) == 60 * len(shapes)
+    assert len(asked) <= 2 * 60 * len(shapes)
 
 
 def test_half_a_layer_is_an_error(tmp_path: Path) -> None:
