@@ -17,6 +17,8 @@ TURNED = ("oft", "boft")
 """Those that turn what a layer gives, and may be bound and rescaled."""
 RANKED = ("loha", "lokr", "glora")
 """Those with a rank, whose update is multiplied by alpha / rank."""
+UNRANKED = ("ia3", "full")
+"""Those that have neither a rank nor blocks of a size that is chosen."""
 SIZED = ("loha", "lokr")
 """Those that may be decomposed as DoRA, and that may have a scalar of their own, which files hold multiplied in."""
 SCALAR, SIZES = "scalar", "dora_scale"

@@ -404,6 +404,18 @@ def test_a_file_that_cannot_be_gone_on_from_is_refused_before_anything_loads(
     assert [code for _f, code, _r in found(tmp_path / "norm.safetensors", type="full")] == ["network.start_unreadable"]
 
 
+def test_sizes_that_a_type_does_not_have_are_told(bases: dict[str, Path]) -> None:
+    given = {"rank": 16, "alpha": 48.0, "all_convolutions": True, "conv_rank": 4, "conv_alpha": 16.0}
+    alphas, ranks = {"network.alpha", "network.conv_alpha"}, {"network.rank", "network.conv_rank"}
+    for kind in KINDS:
+        values = {"model": {"base": str(bases["sd15"])}, "network": {"type": kind, **given}}
+        found = check_config(parse_config(values, base=None, place="test"))
+        told = {finding.field for finding in found if finding.code == "config.no_effect"}
+        above = {finding.field for finding in found if finding.code == "network.alpha_above_rank"}
+        silent = {"ia3": alphas | ranks, "full": alphas | ranks, "oft": alphas, "boft": alphas}.get(kind, set())
+        assert told == silent and above == (set() if silent else alphas), kind
+
+
 def test_names_that_cannot_hold_it_are_refused_before_anything_loads(bases: dict[str, Path], tmp_path: Path) -> None:
     def codes(family: str, layout: str) -> set[str]:
         values = {

@@ -21,6 +21,8 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 def network(config: Config) -> Iterator[Finding]:
     """Alpha against rank, of convolutions, too."""
     network = config.network
+    if not network.scaled:
+        return
     pairs = [("network.alpha", network.rank, network.alpha)]
     if network.convolutions:
         pairs.append(("network.conv_alpha", network.conv_rank, network.conv_alpha))

@@ -9,7 +9,7 @@ from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.groups import LEARNS_TEXT, UNETS
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
-from lora_tui.weights.kinds import LYCORIS, RANKED, SIZED, TURNED, Form
+from lora_tui.weights.kinds import LYCORIS, RANKED, SIZED, TURNED, UNRANKED, Form
 
 if TYPE_CHECKING:
     from lora_tui.config.layers import LayerSize
@@ -22,8 +22,17 @@ _DECOMPOSABLE = Rule(
 )
 _TURNED = Rule(lambda c: c.network.type in TURNED, N_("OFT or BOFT is trained"))
 _SCALED = Rule(
-    lambda c: c.network.type in ("lora", "locon", "dylora", *RANKED),
+    lambda c: c.network.scaled,
     N_("LoRA, LoCon, DyLoRA, LoHa, LoKr or GLoRA is trained"),
+)
+_WITH_RANKS = Rule(lambda c: c.network.type not in UNRANKED, N_("the type has ranks, or blocks of a size"))
+_CONV_RANKS = Rule(
+    lambda c: c.network.convolutions and c.network.type not in UNRANKED,
+    N_("convolutions are adapted, and the type has ranks, or blocks of a size"),
+)
+_CONV_SCALED = Rule(
+    lambda c: c.network.convolutions and c.network.scaled,
+    N_("convolutions are adapted, and the type is multiplied by alpha / rank"),
 )
 _DYLORA = Rule(lambda c: c.network.type == "dylora", N_("DyLoRA is trained"))
 _LOKR = Rule(lambda c: c.network.type == "lokr", N_("LoKr is trained"))
@@ -63,6 +72,7 @@ class NetworkSection(Section):
         ),
         ge=1,
         le=320,
+        when=_WITH_RANKS,
         peers=("network_dim", "linear", "lora_rank", "dim"),
     )
     alpha: float = option(
@@ -71,6 +81,7 @@ class NetworkSection(Section):
         N_("The update is multiplied by alpha / rank. Above rank it acts like a higher learning rate."),
         gt=0,
         le=1024,
+        when=_SCALED,
         peers=("network_alpha", "linear_alpha", "lora_alpha"),
     )
     conv_rank: int = option(
@@ -79,7 +90,7 @@ class NetworkSection(Section):
         N_("Rank of the 3x3 convolutions. Usually a quarter of the rank or less; they are large."),
         ge=1,
         le=320,
-        when=Rule(lambda c: c.network.convolutions, N_("convolutions are adapted")),
+        when=_CONV_RANKS,
         peers=("conv_dim", "conv", "conv_rank"),
     )
     conv_alpha: float = option(
@@ -88,7 +99,7 @@ class NetworkSection(Section):
         N_("The convolutions' updates are multiplied by this alpha / convolution rank."),
         gt=0,
         le=1024,
-        when=Rule(lambda c: c.network.convolutions, N_("convolutions are adapted")),
+        when=_CONV_SCALED,
         peers=("conv_alpha",),
     )
     unit: int = option(
@@ -322,6 +333,11 @@ class NetworkSection(Section):
     def convolutions(self) -> bool:
         """Whether convolutions are adapted, too."""
         return self.type == "locon" or (self.type in LYCORIS and self.all_convolutions)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether what is added is multiplied by alpha / rank."""
+        return self.type in RANKED or self.type not in LYCORIS
 
     @property
     def form(self) -> Form:
