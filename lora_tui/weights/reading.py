@@ -24,7 +24,9 @@ from lora_tui.weights.added import added
 from lora_tui.weights.algebra import by_columns, size_factors
 from lora_tui.weights.fused import split
 from lora_tui.weights.fused_others import apart
+from lora_tui.weights.header.format import TensorInfo
 from lora_tui.weights.header.loras import alpha_error, stated_number
+from lora_tui.weights.header.whole import check_layers
 from lora_tui.weights.kinds import NORM, RANKED, SIZED, kind_of, rank_of, scale_of
 from lora_tui.weights.names.known import known_names
 from lora_tui.weights.names.parts import kind_and_layer, other_and_layer
@@ -154,8 +156,9 @@ def read_lora(path: Path) -> Stored:
     A file that states no alpha means alpha = rank, as every program reads it.
 
     Raises:
-        UserError: it cannot be read, a layer has only one of its two matrices (``lora.incomplete``), or it is a DoRA
-            over several layers in one, which has no meaning for single ones (``lora.dora``).
+        UserError: it cannot be read, a layer is not whole (see :func:`check_layers`), its alpha is no finite number
+            (``lora.damaged``), or it is a DoRA over several layers in one, which has no meaning for single ones
+            (``lora.dora``).
     """
     tensors, metadata = _read(path)
     parts: dict[str, dict[str, Tensor]] = {}
@@ -173,13 +176,6 @@ def read_lora(path: Path) -> Stored:
     for stem, kinds in parts.items():
         if not kinds.keys() & {"down", "up"}:  # an alpha or sizes of something else
             unread += names[stem]
-        elif not kinds.keys() >= {"down", "up"}:
-            raise UserError(
-                _("the layer {name} has only one of its two matrices.").format(name=plain(stem, limit=120)),
-                place=plain(str(path)),
-                remedy=_("The file is incomplete; fetch it again."),
-                code="lora.incomplete",
-            )
         else:
             layers |= _layers(stem, kinds, settings, path)
     try:
@@ -271,7 +267,11 @@ def _inseparable(stem: str, path: Path) -> UserError:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            check_layers(
+                path, {name: TensorInfo(one.get_dtype(), tuple(one.get_shape()), 0, 0) for name, one in slices.items()}
+            )
+            tensors = {name: file.get_tensor(name) for name in slices}
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise UserError(

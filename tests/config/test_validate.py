@@ -56,6 +56,31 @@ def test_files_that_cannot_be_used_are_named(ready):
     assert found["datasets.problems"] == "5 files cannot be used: a.png, b.png, c.png and 2 more."
 
 
+def test_a_negative_prompt_that_is_not_read_is_said(ready):
+    prompt = [{"prompt": "a cat", "negative": "blurry"}]
+    assert "samples.negative" in codes(config_with(**{**ready, "model": {"family": "flux"}, "samples": prompt}))
+    assert "samples.negative" not in codes(config_with(**{**ready, "samples": prompt}))
+
+
+@pytest.mark.parametrize(
+    ("family", "section", "value", "remedy"),
+    [
+        ("sdxl", "flow_sampling", "uniform", "Set it back to \"sigmoid\"; here noise.timesteps is what you mean."),
+        ("flux", "min_snr_gamma", 5.0, "Set it back to 0."),
+    ],
+)
+def test_what_another_family_has_in_its_place_is_named(ready, family, section, value, remedy):
+    config = config_with(**{**ready, "model": {"family": family}, "noise": {section: value}})
+    assert [one.remedy for one in check_config(config) if one.field == f"noise.{section}"] == [remedy]
+
+
+def test_an_optimizer_that_finds_its_rate_asks_for_those_that_are_used(ready):
+    for trained, remedy in ((False, "Set learning.unet_lr to 1."), (True, "learning.text_encoder_lr to 1.")):
+        config = config_with(**ready, optimizer={"type": "prodigy"}, network={"text_encoder": trained})
+        (found,) = [one for one in check_config(config) if one.code == "optimizer.needs_rate"]
+        assert found.remedy.endswith(remedy) and (trained or "text_encoder" not in found.remedy)
+
+
 def test_images_that_are_enlarged_far_are_named(ready):
     scan = scan_of(image(1, width=256, height=256), image(2, width=1024, height=1024), image(3, width=400, height=400))
     large = {**ready, "data": {"resolution": 1024, "bucket_max": 2048}}
@@ -205,6 +230,17 @@ def test_a_file_in_place_of_a_dataset_folder_is_an_error(ready, tmp_path):
 def safetensors(path: Path, tensors: dict[str, list[int]]) -> str:
     """A file with these tensors."""
     return str(write_safetensors(path, {name: tuple(shape) for name, shape in tensors.items()}))
+
+
+def test_a_lora_file_whose_layers_are_damaged_is_an_error_wherever_it_is_named(ready, tmp_path):
+    stem = "lora_unet_mid_block_attentions_0_proj_in"
+    file = safetensors(
+        tmp_path / "torn.safetensors", {f"{stem}.lora_down.weight": [4, 8], f"{stem}.lora_up.weight": [8, 2]}
+    )
+    changes = {"model": {**ready["model"], "loras": [file]}, "network": {"start_from": file, "rank": 4}}
+    found = {finding.code: finding for finding in check_config(config_with(**{**ready, **changes}))}
+    for code in ("model.lora_unreadable", "network.start_unreadable"):
+        assert all(word in found[code].message for word in ("torn.safetensors", stem, "[4, 8]", "[8, 2]"))
 
 
 def test_a_lora_in_place_of_the_base_model_is_an_error(ready, tmp_path):

@@ -403,12 +403,14 @@ def _lora_at(path: str, _stamp: Stamp) -> tuple[str, str, str]:
     from lora_tui.weights.header.format import read_header
     from lora_tui.weights.header.loras import lora_info
     from lora_tui.weights.header.others import other_layers
+    from lora_tui.weights.header.whole import check_layers
 
     try:
-        info = lora_info(Path(path))
-        merges = info.kind in ("lora", "locon", "dora") or other_layers(read_header(Path(path)).tensors)
+        info, tensors = lora_info(Path(path)), read_header(Path(path)).tensors
+        check_layers(Path(path), tensors)
+        merges = info.kind in ("lora", "locon", "dora") or other_layers(tensors)
     except UserError as problem:
-        return "unknown", "", problem.message
+        return "unknown", "", f"{plain(Path(path).name)}: {problem.message}"
     return info.family, info.kind if merges else "", ""
 
 

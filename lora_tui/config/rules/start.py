@@ -20,6 +20,7 @@ from lora_tui.text import _, plain
 from lora_tui.weights.header.format import read_header
 from lora_tui.weights.header.loras import lora_info
 from lora_tui.weights.header.others import OtherShapes, other_layers, trained_kind
+from lora_tui.weights.header.whole import check_layers
 from lora_tui.weights.kinds import LYCORIS, OFT, RANKED, SCALAR, SIZES, Form, Shapes, factors, rank_of, tensor_shapes
 from lora_tui.weights.names.known import known_names
 
@@ -217,8 +218,9 @@ def _written(value: Any) -> str:
 def _look(path: str, _stamp: object) -> _Found:
     try:
         info, header = lora_info(Path(path)), read_header(Path(path))
+        check_layers(Path(path), header.tensors)
     except UserError as problem:
-        return _Found(problem=problem.message)
+        return _Found(problem=f"{plain(Path(path).name)}: {problem.message}")
     ranks = tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank]))
     return _Found(ranks, info.kind, other_layers(header.tensors))
 
