@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from lora_tui.families.separate import model_parts
 from lora_tui.families.separate.model_file import Converter
 from lora_tui.families.separate.model_patches import SHIFT_POWERS, SHIFT_TOKENS
 from lora_tui.families.separate.model_text import T5Text, TextEncoder
+from lora_tui.families.told import read_object
 
 
 class Parts(model_parts.Parts[Shape]):
@@ -38,7 +38,7 @@ class Parts(model_parts.Parts[Shape]):
         """The schedule that a folder tells; of a single file that which sd-scripts draws with."""
         place = self.source.path / "scheduler" / "scheduler_config.json"
         try:
-            told = json.loads(place.read_bytes()) if self.source.kind == "folder" else {}
+            told = read_object(place) if self.source.kind == "folder" else {}
         except (OSError, ValueError):
             told = {}
         return {**self.schedule, **{name: told[name] for name in self.schedule if name in told}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from lora_tui.families.flux.shape import HEAD_WIDTH, VAE_SCALE, VAE_SHIFT, rotary_axes
 from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
+from lora_tui.families.told import read_config
 
 FEED = 4
 """Width of the feed-forward layers, in widths of the model."""
@@ -74,12 +74,9 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     """The shape of a diffusers folder, from its configuration files.
 
     Raises:
-        OSError, ValueError, KeyError: a file is missing or says something else.
+        OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
-    network, vae, t5 = (
-        json.loads((folder / part / "config.json").read_text("utf-8"))
-        for part in ("transformer", "vae", "text_encoder")
-    )
+    network, vae, t5 = (read_config(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder"))
     return replace(
         full,
         double=int(network["num_layers"]),

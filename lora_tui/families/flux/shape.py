@@ -6,13 +6,13 @@ Counts and widths are read, so that small models of the same topology load throu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
+from lora_tui.families.told import read_config
 from lora_tui.families.unet.shape import TextShape
 
 FEED = 4
@@ -94,7 +94,7 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     """The shape of a diffusers folder, from its configuration files.
 
     Raises:
-        OSError, ValueError, KeyError: a file is missing or says something else.
+        OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
     network, vae, clip, t5 = (
         _config(folder / part) for part in ("transformer", "vae", "text_encoder", "text_encoder_2")
@@ -148,4 +148,4 @@ def _count(shapes: Mapping[str, tuple[int, ...]], kind: str) -> int:
 
 
 def _config(folder: Path) -> Any:
-    return json.loads((folder / "config.json").read_text("utf-8"))
+    return read_config(folder / "config.json")

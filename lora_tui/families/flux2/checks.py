@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from lora_tui.errors import UserError
@@ -14,6 +13,7 @@ from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.language import Qwen3
 from lora_tui.families.separate.places import Layout, Part
 from lora_tui.families.source import Source
+from lora_tui.families.told import read_object
 from lora_tui.text import N_, _
 from lora_tui.weights.names.flux2_original import GUIDANCE, original_names
 
@@ -47,7 +47,7 @@ def _is_told_guidance(source: Source) -> bool:
     """Whether the transformer is told the strength of guidance; false where that cannot be read."""
     if source.kind == "folder":
         try:
-            told = json.loads((source.path / "transformer" / "config.json").read_bytes())
+            told = read_object(source.path / "transformer" / "config.json")
             return bool(told.get("guidance_embeds", True))
         except (OSError, ValueError, AttributeError):
             return False

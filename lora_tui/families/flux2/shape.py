@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.families.separate.language import QWEN3_4B, QWEN3_8B, LanguageShape, language_of_config
+from lora_tui.families.told import read_config
 from lora_tui.weights.names.flux2_original import FEED, GUIDANCE
 
 PATCH = 2
@@ -111,12 +112,9 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     """The shape of a diffusers folder, from its configuration files.
 
     Raises:
-        OSError, ValueError, KeyError: a file is missing or says something else.
+        OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
-    network, vae, text = (
-        json.loads((folder / part / "config.json").read_text("utf-8"))
-        for part in ("transformer", "vae", "text_encoder")
-    )
+    network, vae, text = (read_config(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder"))
     if float(network.get("mlp_ratio", FEED)) != FEED:
         raise ValueError(f"the feed-forward layers are {network['mlp_ratio']} times as wide")
     return replace(

@@ -7,7 +7,6 @@ through the same door as the published ones.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
+from lora_tui.families.told import read_config, unusual
 from lora_tui.families.unet.shape import TextShape
 
 FEED = 4
@@ -98,14 +98,14 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     """The shape of a diffusers folder, from its configuration files.
 
     Raises:
-        OSError, ValueError, KeyError: a file is missing or says something else.
+        OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
     network, vae, clip_l, clip_g, t5 = (
         _config(folder / part) for part in ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
     )
-    dual = list(network.get("dual_attention_layers") or ())
-    if dual != list(range(len(dual))):
-        raise ValueError(f"the second attention is in blocks {dual}")
+    dual = network.get("dual_attention_layers") or []
+    if not isinstance(dual, list) or dual != list(range(len(dual))) or len(dual) > network["num_layers"]:
+        raise unusual(folder / "transformer" / "config.json", "dual_attention_layers", dual)
     return replace(
         full,
         blocks=int(network["num_layers"]),
@@ -173,4 +173,4 @@ def _clip_of_config(config: Mapping[str, Any]) -> TextShape:
 
 
 def _config(folder: Path) -> Any:
-    return json.loads((folder / "config.json").read_text("utf-8"))
+    return read_config(folder / "config.json")

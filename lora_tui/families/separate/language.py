@@ -6,7 +6,6 @@ behind the deepest of these places is never loaded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, ClassVar
 
 from lora_tui.errors import UserError
 from lora_tui.families.separate.kinds import Kind, Shapes
+from lora_tui.families.told import read_object
 from lora_tui.places import is_file
 from lora_tui.text import _, plain
 
@@ -196,7 +196,7 @@ def _has_template(folder: Path) -> bool:
     if is_file(folder / "chat_template.jinja"):
         return True
     try:
-        config = json.loads((folder / "tokenizer_config.json").read_bytes())
+        config = read_object(folder / "tokenizer_config.json")
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and bool(config.get("chat_template"))

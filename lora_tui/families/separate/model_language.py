@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from lora_tui.families.separate.model_file import in_dtype
 from lora_tui.families.separate.model_text import TOKENIZING, TextEncoder, check_words
 from lora_tui.families.separate.places import header_shapes, told_by_configs
 from lora_tui.families.state_dicts import load_exactly
+from lora_tui.families.told import read_config
 from lora_tui.text import _
 
 
@@ -56,7 +56,7 @@ class LanguageText(TextEncoder):
     def _config(self) -> Any:
         path = self.place.path
         if self.place.is_folder:
-            told = told_by_configs(path, lambda: dict(json.loads((path / "config.json").read_bytes())))
+            told = told_by_configs(path, lambda: read_config(path / "config.json"))
             self.kind.check_config(told, path)
             return told_by_configs(path, lambda: Qwen3Config(**told))
         return Qwen3Config(**language_shape(header_shapes(path), self.place.prefix).config())

@@ -6,7 +6,6 @@ encoders and the VAE, too; what it lacks is named by settings of its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from lora_tui.families.parts import (
 )
 from lora_tui.families.separate.kinds import Kind
 from lora_tui.families.source import Source
+from lora_tui.families.told import read_config, read_object
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import TensorInfo, read_header
@@ -199,7 +199,7 @@ def _folder_of(part: Part, path: Path) -> Path | None:
 def _model_type(folder: Path) -> str:
     """What a ``config.json`` of transformers says the model is; empty where it says nothing."""
     try:
-        return str(json.loads((folder / "config.json").read_bytes())["model_type"])
+        return str(read_object(folder / "config.json")["model_type"])
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return ""
 
@@ -224,7 +224,7 @@ def check_part(layout: Layout, name: str, path: Path, named: Mapping[str, str] |
         need_tokenizer(layout, name, place)
     if place.is_folder:
         tensors_of(weights_of(place.path.parent, place.path.name, part.kind.stem), place.path.parent)
-        config = told_by_configs(place.path, lambda: dict(json.loads((place.path / "config.json").read_bytes())))
+        config = told_by_configs(place.path, lambda: read_config(place.path / "config.json"))
         part.kind.check_config(config, place.path)
         return
     tensors = read_header(place.path).tensors
@@ -346,7 +346,7 @@ def width_at(part: Part, place: Place) -> int:
         UserError, OSError, ValueError, KeyError, TypeError: that cannot be told.
     """
     if place.is_folder:
-        return part.kind.width_told(json.loads((place.path / "config.json").read_bytes()))
+        return part.kind.width_told(read_config(place.path / "config.json"))
     return part.kind.width(header_shapes(place.path), place.prefix)
 
 

@@ -5,7 +5,6 @@ Each function takes the facts of the family that the model should be of.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from lora_tui.families.parts import (
     weights_of,
 )
 from lora_tui.families.source import Source
+from lora_tui.families.told import read_config, unusual
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
 from lora_tui.families.unet.layout import file_name
@@ -188,20 +188,17 @@ def read_json(path: Path) -> dict[str, Any]:
     """A configuration file of a model folder.
 
     Raises:
-        UserError: it is missing or no JSON object.
+        UserError: it is missing, no JSON object, or a number in it cannot be.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        value = None
-    if isinstance(value, dict):
-        return value
-    raise UserError(
-        _("it is no readable JSON object."),
-        place=str(path),
-        remedy=_("The model folder is damaged; fetch it again."),
-        code="model.folder",
-    )
+        return read_config(path)
+    except (OSError, ValueError):
+        raise UserError(
+            _("it is no readable JSON object."),
+            place=str(path),
+            remedy=_("The model folder is damaged; fetch it again."),
+            code="model.folder",
+        ) from None
 
 
 def _check_kind(facts: UnetFacts, kind: ModelKind, path: Path) -> None:
@@ -246,6 +243,9 @@ def _check_topology(facts: UnetFacts, unet: Mapping[str, Any], folder: Path) -> 
     for name in ("down_block_types", "up_block_types", "layers_per_block"):
         if name in unet and unet[name] != usual[name]:
             raise _special(facts, _("a model whose UNet is built otherwise ({name})").format(name=name), folder)
+    channels = unet.get("block_out_channels", usual["block_out_channels"])
+    if len(channels) != len(usual["block_out_channels"]) or not all(isinstance(one, int) for one in channels):
+        raise unusual(folder / "unet" / "config.json", "block_out_channels", channels)
     try:
         depths, middle = depths_of(unet, facts.full)
     except (ValueError, TypeError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families.told import read_config
 from lora_tui.families.unet.facts import UnetFacts
 from lora_tui.families.unet.shape import shape_of_folder
 
@@ -63,7 +64,7 @@ def particulars_of_folder(facts: UnetFacts, folder: Path) -> Particulars:
     settings = {}
     for part in usual:
         names = SETTINGS[part]
-        config = json.loads((folder / part / "config.json").read_text("utf-8"))
+        config = read_config(folder / part / "config.json")
         own = {name: config[name] for name in names if config.get(name, usual[part][name]) != usual[part][name]}
         if own:
             settings[part] = own

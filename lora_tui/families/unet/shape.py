@@ -7,7 +7,6 @@ through the same door as the published one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
+from lora_tui.families.told import read_config
 from lora_tui.places import exists, expand
 from lora_tui.weights.header.format import read_header
 
@@ -163,12 +163,14 @@ def shape_of_folder(facts: UnetFacts, folder: Path) -> Shape:
     """The shape of a diffusers folder, from its configuration files.
 
     Raises:
-        OSError, ValueError, KeyError: a file is missing or says something else.
+        OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
     unet = _config(folder / "unet")
     vae = _config(folder / "vae")
     texts = [_config(folder / encoder.part) for encoder in facts.encoders]
     channels = tuple(unet["block_out_channels"])
+    if len(channels) != len(facts.full.unet_channels):
+        raise ValueError("block_out_channels")
     depths, middle = depths_of(unet, facts.full)
     return replace(
         facts.full,
@@ -270,4 +272,4 @@ def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
 
 
 def _config(folder: Path) -> Any:
-    return json.loads((folder / "config.json").read_text("utf-8"))
+    return read_config(folder / "config.json")

@@ -7,7 +7,6 @@ the published ones.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 from lora_tui.families.separate.language import QWEN3_4B, LanguageShape, language_of_config
 from lora_tui.families.separate.shapes import vae_config
+from lora_tui.families.told import read_config, read_object
+from lora_tui.places import is_file
 
 PATCH = 2
 """Latent cells along each side of one token."""
@@ -109,12 +110,12 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     """The shape of a diffusers folder, from its configuration files.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: a file is missing or says something else.
+        OSError, ValueError, KeyError, TypeError, UserError: a file is missing or says something else.
     """
     network, vae, language = (_config(folder / part) for part in ("transformer", "vae", "text_encoder"))
     width, heads = int(network["dim"]), int(network["n_heads"])
     schedule = folder / "scheduler" / "scheduler_config.json"
-    told = json.loads(schedule.read_bytes()) if schedule.is_file() else {}
+    told = read_object(schedule) if is_file(schedule) else {}
     return replace(
         full,
         blocks=int(network["n_layers"]),
@@ -158,4 +159,4 @@ def _count(shapes: Mapping[str, tuple[int, ...]], kind: str) -> int:
 
 
 def _config(folder: Path) -> Any:
-    return json.loads((folder / "config.json").read_text("utf-8"))
+    return read_config(folder / "config.json")

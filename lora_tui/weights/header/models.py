@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.files import open_file
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import TensorInfo, looks_pickled, read_header
 
@@ -234,7 +235,8 @@ def _folder(path: Path) -> ModelKind:
 def _config_family(config: Mapping[str, Any]) -> str:
     if config.get("addition_embed_type") == "text_time":
         return "sdxl"
-    known = CROSS_WIDTHS.get(config.get("cross_attention_dim") or 0)
+    width = config.get("cross_attention_dim")
+    known = CROSS_WIDTHS.get(width) if isinstance(width, int) else None
     return known or ("sd2" if config.get("use_linear_projection") else "sd15")
 
 
@@ -245,7 +247,8 @@ def _json(path: Path) -> dict[str, Any] | None:
         UserError: the file is there and is no JSON object.
     """
     try:
-        value = json.loads(path.read_bytes())
+        with open_file(path) as file:  # a pipe is never waited for
+            value = json.loads(file.read())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError):

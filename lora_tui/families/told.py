@@ -1,0 +1,96 @@
+"""Configuration files of model folders: read, and refused where a number in them cannot be. Knows no torch.
+
+What stands there decides how many layers are listed and how large a network is built, before any weight is looked at.
+A number beyond all bounds would keep the program busy for ever, or ask for all the memory there is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lora_tui.errors import UserError
+from lora_tui.files import open_file
+from lora_tui.text import _, plain
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes; the largest of such files, a tokenizer's, has a few million."""
+LAYERS, WIDTH, WORDS, SIDE = 1000, 2**20, 2**24, 2**12
+"""Several times what the largest published models have."""
+#: The least and the most of each number, and whether a list of them may stand in its place.
+NUMBERS: dict[str, tuple[int, int, bool]] = {
+    **dict.fromkeys(("num_layers", "num_hidden_layers", "n_layers", "approximator_layers"), (1, LAYERS, False)),
+    **dict.fromkeys(("num_single_layers", "n_refiner_layers"), (0, LAYERS, False)),
+    **dict.fromkeys(("transformer_layers_per_block", "layers_per_block"), (0, LAYERS, True)),
+    **dict.fromkeys(("block_out_channels", "attention_head_dim", "num_attention_heads"), (1, WIDTH, True)),
+    **dict.fromkeys(
+        (
+            *("cross_attention_dim", "in_channels", "out_channels", "latent_channels", "norm_num_groups"),
+            *("projection_class_embeddings_input_dim", "joint_attention_dim", "pooled_projection_dim"),
+            *("caption_projection_dim", "approximator_num_channels", "approximator_hidden_dim"),
+            *("hidden_size", "intermediate_size", "projection_dim", "head_dim", "num_key_value_heads"),
+            *("d_model", "d_ff", "d_kv", "num_heads", "dim", "n_heads", "n_kv_heads", "cap_feat_dim"),
+        ),
+        (1, WIDTH, False),
+    ),
+    **dict.fromkeys(("vocab_size", "max_position_embeddings"), (1, WORDS, False)),
+    "pos_embed_max_size": (1, SIDE, False),
+}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``; what is no regular file, a pipe say, is never waited for.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        ValueError: it is no JSON object.
+    """
+    with open_file(path) as file:
+        text = file.read(LARGEST_FILE + 1)
+    try:
+        value = json.loads(text) if len(text) <= LARGEST_FILE else None
+    except RecursionError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(path.name)
+    return value
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What the ``config.json`` of a part says; each number of :data:`NUMBERS` in it is one that a model can have.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        ValueError: it is no JSON object.
+        UserError: a number in it cannot be (``model.folder``).
+    """
+    config = read_object(path)
+    for name, (least, most, lists) in NUMBERS.items():
+        value = config.get(name)
+        if value is not None and not _fits(value, least, most, lists=lists):
+            raise unusual(path, name, value)
+    channels = config.get("block_out_channels", [1])
+    if not isinstance(channels, list) or not channels:
+        raise unusual(path, "block_out_channels", channels)
+    return config
+
+
+def unusual(path: Path, name: str, value: object) -> UserError:
+    """The error for a ``value`` of ``name``, in the file ``path``, that no model trained here has."""
+    return UserError(
+        _("{file} says {name} = {value}, which no model that is trained here has.").format(
+            file=plain(f"{path.parent.name}/{path.name}", limit=120),
+            name=name,
+            value=plain(json.dumps(value), limit=60),
+        ),
+        place=plain(str(path)),
+        remedy=_("The model folder is damaged or of another kind of model; fetch it again or choose another."),
+        code="model.folder",
+    )
+
+
+def _fits(value: object, least: int, most: int, *, lists: bool) -> bool:
+    numbers = value if lists and isinstance(value, list) else [value]
+    # lists within lists are a way of building that the families themselves refuse, by its name
+    return all((lists and isinstance(n, list)) or (type(n) is int and least <= n <= most) for n in numbers)

@@ -1,0 +1,94 @@
+"""Numbers in a model folder's configuration files that cannot be, and what is no file at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_headers import write_folder
+
+from lora_tui.errors import UserError
+from lora_tui.families import check_model, facts_for
+from lora_tui.families.told import read_config
+from lora_tui.weights.header.models import identify_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "base")
+
+
+def say(folder: Path, part: str, **values: Any) -> None:
+    path = folder / part / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def refused(path: Path) -> UserError:
+    with pytest.raises(UserError) as caught:
+        check_model("sd15", path)
+    assert caught.value.remedy and caught.value.place
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("unet", "cross_attention_dim", [64, 64, 64, 64]),
+        ("unet", "cross_attention_dim", 10**12),
+        ("unet", "block_out_channels", []),
+        ("unet", "block_out_channels", "x"),
+        ("unet", "block_out_channels", 320),
+        ("unet", "block_out_channels", [32, 64]),
+        ("unet", "block_out_channels", [10**9] * 4),
+        ("unet", "attention_head_dim", 0),
+        ("unet", "transformer_layers_per_block", 10**6),
+        ("unet", "transformer_layers_per_block", [1, 1, 1, 10**6]),
+        ("unet", "in_channels", True),
+        ("vae", "layers_per_block", 10**7),
+        ("vae", "block_out_channels", []),
+        ("text_encoder", "num_hidden_layers", 10**8),
+        ("text_encoder", "hidden_size", 10**9),
+        ("text_encoder", "vocab_size", 10**12),
+    ],
+)
+def test_a_number_that_cannot_be_is_told_with_its_name_and_file_and_no_list_is_built_of_it(folder, part, name, value):
+    check_model("sd15", folder)
+    say(folder, part, **{name: value})
+    told = refused(folder)
+    assert (told.code, f"{part}/config.json says {name} = " in told.message) == ("model.folder", True)
+    facts = facts_for("sd15")
+    assert facts.targets(base=folder) == facts.targets()  # the published model's, as where nothing can be read
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("attention_head_dim", [5, 10, 20, 20]), ("num_attention_heads", None), ("transformer_layers_per_block", [1] * 4)],
+)
+def test_what_published_models_say_is_said_well(folder, name, value):
+    say(folder, "unet", **{name: value})
+    check_model("sd15", folder)
+
+
+@pytest.mark.parametrize("name", ["num_layers", "num_hidden_layers", "n_layers", "num_single_layers", "d_model"])
+def test_the_other_families_numbers_are_bounded_too(tmp_path, name):
+    path = tmp_path / "config.json"
+    for value in (10**8, -1, "2", 2.0):
+        path.write_text(json.dumps({name: value}))
+        with pytest.raises(UserError) as caught:
+            read_config(path)
+        assert f"{name} = " in caught.value.message
+
+
+@pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "text_encoder/config.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder, file):
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises(UserError):
+        check_model("sd15", folder)
+    assert facts_for("sd15").targets(base=folder)
+    if file == "model_index.json":
+        with pytest.raises(UserError):
+            identify_model(folder)
