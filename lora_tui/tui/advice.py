@@ -17,7 +17,7 @@ LATELY = 5
 """Runs and other projects that the start screen names."""
 
 
-TOLD_BY_CHECKS = frozenset(("datasets.problems", "captions.missing", "captions.none"))
+TOLD_BY_CHECKS = frozenset(("datasets.problems", "data.enlarged", "captions.missing", "captions.none"))
 """Findings on the configuration that the checks of the images tell in more detail."""
 
 SAYS_EMPTY = frozenset(("datasets.missing", "datasets.no_images", "dataset.empty"))
