@@ -37,7 +37,7 @@ def values_of(line: str, *, told: bool = False) -> dict[str, Any]:
     ``told``: the guidance is one that the network is told (``--g``), not one of two predictions (``--l``).
 
     Raises:
-        UserError: a flag is unknown, or its value cannot be read.
+        UserError: a flag is unknown, its value cannot be read, or the only guidance is of the other kind.
     """
     flags = list(FLAG.finditer(line))
     ends = [*(found.start() for found in flags[1:]), len(line)]
@@ -58,6 +58,18 @@ def values_of(line: str, *, told: bool = False) -> dict[str, Any]:
             ) from error
         if letters not in ("l", "g") or (letters == "g") == told:
             found[name] = value
+    other = {flag[1].lower() for flag in flags} & {"l", "g"}
+    if other == {"l" if told else "g"}:
+        raise UserError(
+            _("--l is the guidance of two predictions, which the family does without.")
+            if told
+            else _("--g is a guidance that the network is told, which the family does not take."),
+            place=plain(line, limit=60),
+            remedy=_("Write --g and its guidance, such as --g 3.5.")
+            if told
+            else _("Write --l and its guidance, such as --l 7."),
+            code="samples.flags",
+        )
     return found
 
 

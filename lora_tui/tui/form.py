@@ -348,9 +348,9 @@ class Form:
         """What ``text`` would have to be to be allowed in the row; empty when it is."""
         try:
             self.candidate(row, text)
-        except UserError:
+        except UserError as error:
             assert row.spec is not None
-            return allowed_text(row.spec)
+            return error.message if error.code == "samples.flags" else allowed_text(row.spec)
         return ""
 
     def set(self, row: FormRow, text: str) -> bool:

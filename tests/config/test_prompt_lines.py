@@ -32,6 +32,16 @@ def test_each_flag_sets_what_it_means():
     assert (values_of(both)["guidance"], values_of(both, told=True)["guidance"]) == (7.0, 3.5)
 
 
+@pytest.mark.parametrize(("line", "told", "means"), [("a --l 3.5", True, "--g 3.5"), ("a --g 3.5", False, "--l 7")])
+def test_guidance_of_the_other_kind_alone_is_refused_with_the_one_that_is_meant(line: str, told: bool, means: str):
+    with pytest.raises(UserError) as caught:
+        values_of(line, told=told)
+    assert means in caught.value.remedy
+    form = Form(config_with(model={"family": "flux" if told else "sdxl"}, samples=[{"prompt": "a"}]))
+    row = form.row_of("samples.0.prompt")
+    assert row is not None and form.complaint(row, line) == caught.value.message
+
+
 @pytest.mark.parametrize("line", ["a --ar 3", "a --w wide", "a --ss own", "a --d"])
 def test_what_cannot_be_read_is_named(line: str):
     with pytest.raises(UserError) as caught:

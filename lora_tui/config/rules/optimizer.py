@@ -138,7 +138,9 @@ def rates(config: Config) -> Iterator[Finding]:
             _("{name} finds its step size itself and multiplies it with the rate: at {rate} it learns nothing.").format(
                 name=facts.title, rate=f"{rate:g}"
             ),
-            _("Set learning.unet_lr and learning.text_encoder_lr to 1."),
+            _("Set learning.unet_lr and learning.text_encoder_lr to 1.")
+            if config.trains_text
+            else _("Set learning.unet_lr to 1."),
             "optimizer.needs_rate",
         )
     elif unet > 0 and text > 0 and unet != text:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lora_tui.config.fields import FieldSpec, applies, fields
+from lora_tui.config.fields import FieldSpec, applies, field_for, fields
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import ANY_RATE, OPTIMIZER_FACTS
 from lora_tui.config.prompt_lines import has_flags
 from lora_tui.config.schema import Config
+from lora_tui.config.schema.groups import TOLD_GUIDANCE
 from lora_tui.config.text_rates import text_rates_of
 from lora_tui.families import facts_for
 from lora_tui.text import _, plain
@@ -122,6 +123,13 @@ def samples(config: Config) -> Iterator[Finding]:
                 ),
                 _("Stay near {usual} x {usual}.").format(usual=usual),
                 "samples.large",
+            )
+        if config.model.family in TOLD_GUIDANCE and sample.negative.strip():
+            yield warning(
+                f"samples.{number}.negative",
+                _("{family} reads no negative prompt.").format(family=facts_for(config.model.family).title),
+                _("Leave it empty, and say in the prompt what is to be seen."),
+                "samples.negative",
             )
         if has_flags(sample.prompt):
             yield warning(
@@ -239,6 +247,15 @@ TOLD_OTHERWISE = frozenset({"model.prediction"})
 """Settings of which other rules say that they cannot be, where nothing would read them."""
 
 
+COUNTERPARTS = {
+    "noise.timesteps": "noise.flow_sampling",
+    "noise.flow_sampling": "noise.timesteps",
+    "captions.max_tokens": "captions.t5_tokens",
+    "captions.t5_tokens": "captions.max_tokens",
+}
+"""What other families have in the place of a setting."""
+
+
 def without_effect(config: Config) -> Iterator[Finding]:
     """Settings that were changed although nothing reads them as things are."""
     for spec in fields():
@@ -251,7 +268,8 @@ def without_effect(config: Config) -> Iterator[Finding]:
 
 def _no_effect(spec: FieldSpec, config: Config) -> Finding:
     title = _(spec.option.title)
-    if spec.option.families and config.model.family not in spec.option.families:
+    of_family = bool(spec.option.families) and config.model.family not in spec.option.families
+    if of_family:
         message = _("{title} has no effect on {family}.").format(
             title=title, family=facts_for(config.model.family).title
         )
@@ -261,8 +279,18 @@ def _no_effect(spec: FieldSpec, config: Config) -> Finding:
             title=title, rule=_(spec.option.when.text)
         )
     default = f"{spec.default:g}" if isinstance(spec.default, float) else shown(spec.default)
-    remedy = _("Set it back to {value}, or change what it depends on.").format(value=default)
+    if not of_family:
+        remedy = _("Set it back to {value}, or change what it depends on.").format(value=default)
+    elif (other := COUNTERPARTS.get(spec.key)) and _fits(other, config.model.family):
+        remedy = _("Set it back to {value}; here {other} is what you mean.").format(value=default, other=other)
+    else:
+        remedy = _("Set it back to {value}.").format(value=default)
     return warning(spec.key, message, remedy, "config.no_effect")
+
+
+def _fits(key: str, family: str) -> bool:
+    spec = field_for(key)
+    return spec is not None and family in spec.option.families
 
 
 RULES = (network, learning, samples, data, memory, name, without_effect)
