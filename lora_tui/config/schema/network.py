@@ -323,7 +323,10 @@ class NetworkSection(Section):
     start_from: str = option(
         "",
         N_("start from"),
-        N_("A LoRA file to go on from instead of starting with nothing, of the same base family, type and ranks."),
+        N_(
+            "A LoRA file to go on from instead of starting with nothing: of the same family, type and ranks, whatever "
+            "its alpha and whichever program's names it has. The check says which settings a file needs."
+        ),
         expert=True,
         path="file",
         peers=("network_weights", "lora_path"),
