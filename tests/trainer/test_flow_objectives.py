@@ -94,6 +94,30 @@ def test_flow_mixes_and_aims_as_diffusers_does() -> None:
     assert (told["ss_weighting_scheme"], told["ss_mode_scale"], told["ss_discrete_flow_shift"]) == ("mode", 1.29, 3.0)
 
 
+@pytest.mark.parametrize(
+    ("own", "sampling", "set_to", "word", "told"),
+    [
+        ("by size", "sigmoid", 0.0, "flux_shift", None),
+        ("by size", "sigmoid", 3.1582, "shift", 3.1582),
+        ("by size", "sigmoid", 1.0, "sigmoid", 1.0),
+        ("by size", "logit_normal", 0.0, "sigma", None),
+        ("by size", "uniform", 1.0, "uniform", 1.0),
+        ("constant", "sigmoid", 0.0, "shift", 3.0),
+        ("constant", "logit_normal", 0.0, "sigma", 3.0),
+        ("constant", "uniform", 0.0, "sigma", 3.0),
+    ],
+)
+def test_draws_are_called_what_sd_scripts_calls_them(
+    own: str, sampling: Any, set_to: float, word: str, told: float | None
+) -> None:
+    """A model that shifts by the size of an image, as FLUX.1 does, or always alike, as SD3 does."""
+    model = Scheduled("flow")
+    model.shift = lambda width, height: 3.0 if own == "constant" else 1.0 + width * height / 2**20  # type: ignore[attr-defined]
+    written = noise_metadata(model, NoiseSection(flow_sampling=sampling, flow_shift=set_to))  # type: ignore[arg-type]
+    assert (written["ss_timestep_sampling"], written["ss_discrete_flow_shift"]) == (word, told)
+    assert written["ss_sigmoid_scale"] == (1.0 if sampling == "sigmoid" else None)
+
+
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (512, 512), (768, 1344), (1024, 1024), (2048, 1024)])
 def test_levels_of_flux_are_shifted_by_the_size_as_its_pipeline_shifts_them(width: int, height: int) -> None:
     """diffusers' calculate_shift over tokens of 16 x 16 px, then its scheduler's time_shift; sd-scripts' flux_shift."""

@@ -53,7 +53,9 @@ def _metadata(tmp_path: Path, family: str, prediction: str, **more: dict[str, An
         **more,
     )
     facts = facts_for(family)
-    model: Any = SimpleNamespace(prediction=prediction, scheduler_config=dict, facts=facts)
+    model: Any = SimpleNamespace(
+        prediction=prediction, scheduler_config=dict, facts=facts, shift=lambda width, height: 3.0
+    )
     network = LoraAdapter(config.network).metadata()
     made_of = Ingredients(
         config, plan_of(config, squares(25)), facts, prediction, FileHashes.of(base), network, "torch.optim.AdamW",

@@ -32,23 +32,38 @@ def noise_metadata(model: Model, section: NoiseSection) -> dict[str, Any]:
         "ss_multires_noise_discount": section.pyramid_discount if pyramid else None,
         "ss_ip_noise_gamma": section.ip_noise_gamma or None,
         "ss_ip_noise_gamma_random_strength": extra and section.ip_noise_random,
-        **(_flow(section) if model.prediction == "flow" else {}),
+        **(_flow(section, section.flow_shift or _constant_shift(model)) if model.prediction == "flow" else {}),
         "ss_timestep_distribution": None if section.timesteps == "uniform" else section.timesteps,
         "ss_min_timestep": section.min_timestep or None,
         "ss_max_timestep": None if section.max_timestep == 1000 else section.max_timestep,
     }
 
 
-def _flow(section: NoiseSection) -> dict[str, Any]:
-    """In sd-scripts' words, which has the draws of SD3's paper among its weightings."""
+def _constant_shift(model: Model) -> float | None:
+    """By how much ``model`` shifts levels of noise itself, whatever the size of an image; none where that decides."""
+    small, large = model.shift(256, 256), model.shift(1024, 1024)
+    return small if small == large else None
+
+
+def _flow(section: NoiseSection, shift: float | None) -> dict[str, Any]:
+    """In sd-scripts' words, which has the draws of SD3's paper among its weightings; ``shift`` none is FLUX.1's.
+
+    Its ``get_noisy_model_input_and_timesteps`` shifts the draws of ``sigma`` (even ones, too), ``shift`` and
+    ``flux_shift``, not those of ``sigmoid`` and ``uniform``.
+    """
     scheme, scale = section.flow_sampling, section.flow_scale
+    words = {"logit_normal": "sigma", "mode": "sigma"}
+    if shift is None:
+        words["sigmoid"] = "flux_shift"
+    elif shift != 1:
+        words |= {"sigmoid": "shift", "uniform": "sigma"}
     return {
-        "ss_timestep_sampling": {"logit_normal": "sigma", "mode": "sigma"}.get(scheme, scheme),
+        "ss_timestep_sampling": words.get(scheme, scheme),
         "ss_weighting_scheme": scheme if scheme in ("logit_normal", "mode") else section.flow_weighting,
         "ss_flow_weighting": None if section.flow_weighting == "none" else section.flow_weighting,
         "ss_logit_mean": section.flow_mean if scheme == "logit_normal" else None,
         "ss_logit_std": section.flow_deviation if scheme == "logit_normal" else None,
         "ss_mode_scale": scale if scheme == "mode" else None,
         "ss_sigmoid_scale": scale if scheme == "sigmoid" else None,
-        "ss_discrete_flow_shift": section.flow_shift or None,
+        "ss_discrete_flow_shift": shift,
     }
