@@ -156,11 +156,12 @@ def read_lora(path: Path) -> Stored:
     A file that states no alpha means alpha = rank, as every program reads it.
 
     Raises:
-        UserError: it cannot be read, a layer is not whole (see :func:`check_layers`), its alpha is no finite number
+        UserError: it cannot be read, a layer is not whole (see :func:`check_layers`), a number in it is not finite
             (``lora.damaged``), or it is a DoRA over several layers in one, which has no meaning for single ones
             (``lora.dora``).
     """
     tensors, metadata = _read(path)
+    _check_finite(path, tensors)
     parts: dict[str, dict[str, Tensor]] = {}
     names: dict[str, list[str]] = {}  # of the tensors of a layer
     unread = []
@@ -280,6 +281,18 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             remedy=_("The file may be incomplete; fetch it again."),
             code="model.torn",
         ) from None
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """One number that is none makes all that is drawn or trained with the layer none."""
+    for name, tensor in tensors.items():
+        if kind_and_layer(name)[0] != "alpha" and tensor.is_floating_point() and not tensor.float().isfinite().all():
+            raise UserError(
+                _("its tensor {name} has numbers that are infinite or none (NaN).").format(name=plain(name, limit=120)),
+                place=plain(str(path)),
+                remedy=_("The training that wrote it had broken down; use an earlier file of it."),
+                code="lora.damaged",
+            )
 
 
 def _adapter_settings(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:

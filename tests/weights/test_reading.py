@@ -89,6 +89,19 @@ def test_each_name_is_looked_at_a_few_times_however_many_layers_there_are(
     assert len(asked) <= 2 * 60 * len(shapes)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["lora_A.weight", "lora_B.weight", "lora_magnitude_vector", "diff_b"])
+def test_a_number_that_is_none_is_an_error(tmp_path: Path, name: str, value: float) -> None:
+    stem = f"unet.{PATH}"
+    tensors = {"lora_A.weight": DOWN, "lora_B.weight": UP, "lora_magnitude_vector": torch.ones(5)}
+    odd = tensors.get(name, torch.ones(5)).clone()
+    odd.view(-1)[-1] = value
+    save_file({f"{stem}.{inner}": tensor for inner, tensor in {**tensors, name: odd}.items()}, tmp_path / "a")
+    with pytest.raises(UserError) as caught:
+        read_lora(tmp_path / "a")
+    assert (caught.value.code, f"{stem}.{name}" in caught.value.message) == ("lora.damaged", True)
+
+
 def test_half_a_layer_is_an_error(tmp_path: Path) -> None:
     save_file({"lora_unet_x.lora_down.weight": DOWN}, tmp_path / "half.safetensors")
     with pytest.raises(UserError) as caught:
