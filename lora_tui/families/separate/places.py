@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lora_tui.errors import UserError
+from lora_tui.families.blocks import check_blocks
 from lora_tui.families.parts import (
     DIFFUSERS_STEM,
     deciding_files,
@@ -223,8 +225,9 @@ def check_part(layout: Layout, name: str, path: Path, named: Mapping[str, str] |
     if part.needs_tokenizer:
         need_tokenizer(layout, name, place)
     if place.is_folder:
-        tensors_of(weights_of(place.path.parent, place.path.name, part.kind.stem), place.path.parent)
+        there = tensors_of(weights_of(place.path.parent, place.path.name, part.kind.stem), place.path.parent)
         config = told_by_configs(place.path, lambda: read_config(place.path / "config.json"))
+        check_blocks(config, there, place.path)
         part.kind.check_config(config, place.path)
         return
     tensors = read_header(place.path).tensors
@@ -384,7 +387,9 @@ def check_folder(layout: Layout, folder: Path, *, own_vae: bool) -> None:
     need(folder, *(f"{part}/config.json" for part in stems))
     for part, stem in stems.items():
         if own_vae or part != "vae":
-            tensors_of(weights_of(folder, part, stem), folder)
+            there = tensors_of(weights_of(folder, part, stem), folder)
+            config = told_by_configs(folder / part, partial(read_config, folder / part / "config.json"))
+            check_blocks(config, there, folder / part)
 
 
 def told_by_configs(folder: Path, told: Callable[[], T]) -> T:

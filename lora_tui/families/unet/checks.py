@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.families.blocks import check_blocks, further, numbers_of
 from lora_tui.families.parts import (
     DIFFUSERS_STEM,
     TRANSFORMERS_STEM,
@@ -36,7 +37,7 @@ from lora_tui.families.unet.shape import (
     tensor_shapes,
     vae_channels,
 )
-from lora_tui.families.unet.targets import text_targets, transformer_targets
+from lora_tui.families.unet.targets import text_targets, transformer_targets, transformers
 from lora_tui.places import is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import read_header
@@ -221,9 +222,14 @@ def _check_folder(facts: UnetFacts, folder: Path, own_vae: bool, prediction: str
     shape = _check_topology(facts, unet, folder)
     there = tensors_of(weights_of(folder, "unet", DIFFUSERS_STEM), folder)
     need_tensors(_unet_names(facts, shape), there, str(folder / "unet"))
+    for at, _width, depth, _level in transformers(shape):
+        start = f"{at}.transformer_blocks."
+        if max(numbers_of(there, start), default=0) >= depth:
+            raise further("transformer_layers_per_block", depth, f"{start}{depth}", folder / "unet")
     for encoder in facts.encoders:
         there = tensors_of(weights_of(folder, encoder.part, TRANSFORMERS_STEM), folder)
         need_tensors(_text_names(facts, encoder, _layers_of(folder, encoder)), there, str(folder / encoder.part))
+        check_blocks(read_json(folder / encoder.part / "config.json"), there, folder / encoder.part)
         if not is_file(folder / encoder.tokenizer / "tokenizer.json"):
             need(folder, f"{encoder.tokenizer}/vocab.json", f"{encoder.tokenizer}/merges.txt")
     if own_vae:
