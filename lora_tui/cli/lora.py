@@ -62,14 +62,13 @@ def _split(args: argparse.Namespace) -> int:
     from lora_tui.errors import UserError
     from lora_tui.text.formats import bytes_text
     from lora_tui.text.plain import plain
-    from lora_tui.weights.cut import cut, unit_of
-    from lora_tui.weights.header.loras import lora_info
+    from lora_tui.weights.cut import cut, ranks_of
 
-    unit, most = unit_of(args.file), max(lora_info(args.file).ranks, default=0)
     try:
-        ranks = [int(word) for word in args.ranks.split(",")] if args.ranks else list(range(unit, most, unit))
+        wanted = [int(word) for word in args.ranks.split(",")] if args.ranks else []
     except ValueError:
         raise Usage(_("--ranks takes numbers with commas between them."), command="lora") from None
+    ranks = ranks_of(args.file, dict.fromkeys(wanted))
     folder = args.to or args.file.parent
     targets = [folder / f"{args.file.stem}-rank{rank:02d}.safetensors" for rank in ranks]
     there = next((target for target in targets if target.exists()), None)
@@ -80,8 +79,16 @@ def _split(args: argparse.Namespace) -> int:
             remedy=_("Move it away, or give another folder with --to."),
             code="file.exists",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [(target, cut(args.file, rank, target)) for rank, target in zip(ranks, targets, strict=True)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [(target, cut(args.file, rank, target)) for rank, target in zip(ranks, targets, strict=True)]
+    except OSError as error:
+        raise UserError(
+            _("nothing can be written there: {reason}.").format(reason=plain(error.strerror or str(error))),
+            place=plain(str(folder)),
+            remedy=_("Give another folder with --to."),
+            code="file.write",
+        ) from None
     if args.json:
         print_json({"files": [{"file": target, "size": size} for target, size in written]})
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +15,7 @@ from lora_tui.files import write_atomic
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import Header, read_header, scalar
 from lora_tui.weights.header.loras import LoraInfo, lora_info
+from lora_tui.weights.header.whole import check_layers
 from lora_tui.weights.names.parts import kind_and_layer
 
 ARGUMENTS, MODULE, RANK, ALPHA = "ss_network_args", "ss_network_module", "ss_network_dim", "ss_network_alpha"
@@ -41,8 +42,35 @@ def unit_of(path: Path) -> int:
 def _unit(info: LoraInfo) -> int:
     try:
         return int(json.loads(info.metadata.get(ARGUMENTS) or "{}").get("unit", 0))
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return 0
+
+
+def ranks_of(path: Path, wanted: Collection[int] = ()) -> list[int]:
+    """The ranks that the DyLoRA at ``path`` is cut to: those ``wanted``, else every multiple of its unit below its own.
+
+    Raises:
+        UserError: it cannot be read, is damaged or no DyLoRA, a rank is none that it has, or there is none
+            (``lora.rank``).
+    """
+    unit, most = unit_of(path), max(lora_info(path).ranks, default=0)
+    check_layers(path, read_header(path).tensors)
+    for rank in wanted:
+        if not 0 < rank <= most or (rank % unit and rank != most):
+            raise UserError(
+                _("rank {rank} is none that it can be cut to.").format(rank=str(rank)[:20]),
+                place=plain(str(path)),
+                remedy=_("Choose a multiple of {unit} up to {most}.").format(unit=unit, most=most),
+                code="lora.rank",
+            )
+    if not wanted and unit >= most:
+        raise UserError(
+            _("it has rank {most} and a unit of {unit} ranks: there is nothing to cut.").format(most=most, unit=unit),
+            place=plain(str(path)),
+            remedy=_("Use the file as it is."),
+            code="lora.rank",
+        )
+    return list(wanted) or list(range(unit, most, unit))
 
 
 def cut(path: Path, rank: int, target: Path) -> int:
@@ -52,23 +80,18 @@ def cut(path: Path, rank: int, target: Path) -> int:
     the rank.
 
     Raises:
-        UserError: it cannot be read, is no DyLoRA, or ``rank`` is none that it has (``lora.rank``).
+        UserError: it cannot be read, is damaged or no DyLoRA, or ``rank`` is none that it has (``lora.rank``).
         OSError: ``target`` cannot be written.
     """
-    unit, info = unit_of(path), lora_info(path)
-    most = max(info.ranks, default=0)
-    if not 0 < rank <= most or (rank % unit and rank != most):
-        raise UserError(
-            _("rank {rank} is none that it can be cut to.").format(rank=rank),
-            place=plain(str(path)),
-            remedy=_("Choose a multiple of {unit} up to {most}.").format(unit=unit, most=most),
-            code="lora.rank",
-        )
+    ranks_of(path, [rank])
+    most = max(lora_info(path).ranks)
     header = read_header(path)
     metadata = dict(header.metadata)
     metadata[RANK] = str(rank)
-    if ALPHA in metadata and most:
+    try:
         metadata[ALPHA] = f"{float(metadata[ALPHA]) * rank / most:g}"
+    except (KeyError, ValueError):  # not stated, or no number: the layers' own say what holds
+        metadata.pop(ALPHA, None)
     with path.open("rb") as file:
         tensors = _cut(file, header, rank)
     data = b"".join(tensor.data for tensor in tensors.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from weights.files import entries, write
 
 from lora_tui.errors import UserError
-from lora_tui.weights.header.format import TensorInfo, read_header
+from lora_tui.weights.header.format import TensorInfo, read_header, scalar
 
 
 def refused(path: Path) -> str:
@@ -145,3 +146,14 @@ def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, dat
         except UserError:
             continue
         assert header.size == len(content)
+
+
+@pytest.mark.parametrize("name", ["F8_E4M3", "F8_E5M2"])
+def test_numbers_of_eight_bits_are_what_torch_reads(name: str) -> None:
+    import torch
+
+    dtype = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}[name]
+    theirs = torch.arange(256, dtype=torch.uint8).view(dtype).float().tolist()
+    for byte, value in enumerate(theirs):
+        assert repr(scalar(name, bytes([byte]))) == repr(value) or value != value
+        assert math.isnan(scalar(name, bytes([byte]))) == math.isnan(value)

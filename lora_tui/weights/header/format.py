@@ -126,7 +126,17 @@ def looks_pickled(first: bytes) -> bool:
     return first.startswith(b"PK\x03\x04") or (len(first) > 1 and first[0] == 0x80 and 2 <= first[1] <= 5)
 
 
-_SCALARS = {"F16": "<e", "BF16": "bf16", "F32": "<f", "F64": "<d", "I32": "<i", "I64": "<q"}
+_SCALARS = {"F16": "<e", "BF16": "bf16", "F32": "<f", "F64": "<d", "I32": "<i", "I64": "<q"} | {
+    "I8": "<b",
+    "I16": "<h",
+    "U8": "<B",
+    "U16": "<H",
+    "U32": "<I",
+    "U64": "<Q",
+    "F8_E4M3": "f8 3",
+    "F8_E5M2": "f8 2",
+}
+"""How each is unpacked; of eight bits, how many the mantissa has."""
 
 
 def scalar(dtype: str, data: bytes) -> float:
@@ -136,9 +146,23 @@ def scalar(dtype: str, data: bytes) -> float:
         KeyError: no number of that type is read here.
     """
     kind = _SCALARS[dtype]
+    if kind.startswith("f8"):
+        return _eight_bits(data[0], mantissa=int(kind[-1]))
     if kind == "bf16":
         return float(struct.unpack("<f", b"\0\0" + data)[0])
     return float(struct.unpack(kind, data)[0])
+
+
+def _eight_bits(byte: int, *, mantissa: int) -> float:
+    """A number of OCP's 8-bit floating-point formats E4M3 and E5M2; only the second has infinities."""
+    sign, exponent, rest = -1.0 if byte & 0x80 else 1.0, (byte & 0x7F) >> mantissa, byte & ((1 << mantissa) - 1)
+    if mantissa == 2 and exponent == 31:
+        return math.nan if rest else sign * math.inf
+    if byte & 0x7F == 0x7F:
+        return math.nan
+    bias = 7 if mantissa == 3 else 15
+    whole = rest / (1 << mantissa) + (1 if exponent else 0)
+    return sign * float(math.ldexp(whole, max(exponent, 1) - bias))
 
 
 def _refuse_others(path: Path, first: bytes, length: int) -> None:

@@ -12,7 +12,7 @@ from lora_tui.weights.header.format import TensorInfo
 from lora_tui.weights.kinds import SIZED, SIZES, kind_of
 from lora_tui.weights.names.parts import kind_and_layer, other_and_layer
 
-FLOATS = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
+FLOATS = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
 WHOLES = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64")
 NUMBERS = ("alpha", "scalar", "on_input")
 """Tensors that hold one number each."""
