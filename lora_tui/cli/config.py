@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _new(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
+    from lora_tui.config.entries import at_resolution
     from lora_tui.config.family import with_family_of_base
     from lora_tui.config.fresh import file_stem, new_config
     from lora_tui.config.load import save_config, set_values
@@ -103,7 +104,11 @@ def _new(args: argparse.Namespace) -> int:
     for preset in presets:
         if family and preset.family != family:
             raise _other_family(preset, family, origin)
-    config = set_values(new_config(project, presets, family=family), args.values)
+    begun = new_config(project, presets, family=family)
+    config = set_values(begun, args.values)
+    if "data.resolution" in given and not {"data.bucket_min", "data.bucket_max"} & given.keys():
+        sides = at_resolution(config.data.resolution, begun.data)
+        config = config.model_copy(update={"data": config.data.model_copy(update=sides)})
     if "model.family" not in given:
         config = with_family_of_base(config)
     if args.prompts is not None:

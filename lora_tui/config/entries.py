@@ -66,7 +66,7 @@ def all_settings(config: Config) -> tuple[EntrySettings, ...]:
 
 
 def _data(entry: DatasetEntry, general: DataSection) -> dict[str, Any]:
-    own = _at(entry.resolution, general) if entry.resolution else {}
+    own = at_resolution(entry.resolution, general) if entry.resolution else {}
     if entry.flip in _SWITCH:
         own["flip"] = _SWITCH[entry.flip]
     return own
@@ -79,10 +79,10 @@ def further_sizes(general: DataSection) -> tuple[int, ...]:
 
 
 def _further(general: DataSection, data: DataSection) -> tuple[DataSection, ...]:
-    return tuple(data.model_copy(update=_at(size, general)) for size in further_sizes(general))
+    return tuple(data.model_copy(update=at_resolution(size, general)) for size in further_sizes(general))
 
 
-def _at(resolution: int, general: DataSection) -> dict[str, Any]:
+def at_resolution(resolution: int, general: DataSection) -> dict[str, Any]:
     """What changes with the resolution: limits of the sides grow and shrink with it."""
     if resolution == general.resolution:
         return {}

@@ -82,6 +82,16 @@ def test_a_model_that_is_set_decides_the_family_before_presets_are_chosen(tmp_pa
         assert config.samples[0].guidance == (2.5 if path is alone else 3.5) and config.samples[0].width == 1024
 
 
+def test_the_sides_of_buckets_follow_a_resolution_that_is_set(tmp_path):
+    path = tmp_path / "small.toml"
+    line = ["config", "new", str(path), "--force", "--set", f"model.base={FLUX}", "--set", "data.resolution=256"]
+    assert run(line) == 0
+    data = load_config(path).data
+    assert (data.resolution, data.bucket_min, data.bucket_max) == (256, 128, 512)
+    assert run([*line, "--set", "data.bucket_min=192"]) == 0
+    assert load_config(path).data.bucket_min == 192
+
+
 def test_a_preset_of_another_family_is_refused_with_where_the_family_comes_from(tmp_path, capsys):
     Project.create(tmp_path / "xl", purpose="style", trigger="xl", base_model=SDXL)
     path = tmp_path / "xl" / "c.toml"
