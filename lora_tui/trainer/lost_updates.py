@@ -52,16 +52,25 @@ class LostUpdates:
             raise UserError(
                 text.format(count=self._row, step=step, images=_named(images)),
                 place="learning",
-                remedy=self._remedy(),
+                remedy=self._remedy(never=self._row >= max(step, 2)),
                 code="nan",
             )
 
-    def _remedy(self) -> str:
+    def _remedy(self, *, never: bool) -> str:
+        """What may help; ``never``: no update was taken since the first step, so that no state is a good one."""
         if self._suspects and len(self._suspects) == 1 and self._row > 1:
-            text = _(
-                "{image} was in all of them: look at it and its mask, or leave it out. The last good state is kept."
-            )
+            if never:
+                text = _("{image} was in all of them: look at it and its mask, or leave it out.")
+            else:
+                text = _(
+                    "{image} was in all of them: look at it and its mask, or leave it out. The last good state is kept."
+                )
             return text.format(image=plain(next(iter(self._suspects))))
+        if never:
+            return _(
+                "Nothing was learned since the first step: look at the base model, and at the files of "
+                "network.start_from and model.loras, or use bf16 or fp32."
+            )
         return _("Lower the learning rate, or use bf16 or fp32. The last good state is kept.")
 
 

@@ -142,7 +142,27 @@ def test_an_image_that_is_in_all_lost_updates_is_accused(tmp_path: Path) -> None
         for step in range(1, LostUpdates.MOST + 1):
             lost.note(step, skipped=True)
     assert caught.value.remedy.startswith("bad.png was in all of them")
+    assert "good state" not in caught.value.remedy, "there is none"
     assert len(warned) == 1 and "step 1" in warned[0] and "and 7 more" in warned[0]
+
+
+@pytest.mark.parametrize(("first", "told"), [(1, "look at the base model"), (40, "The last good state is kept.")])
+def test_where_nothing_was_ever_learned_no_good_state_is_claimed(first: int, told: str) -> None:
+    from lora_tui.trainer.lost_updates import LostUpdates
+
+    class Voice:
+        def warn(self, _code: str, _message: str, _remedy: str = "") -> None:
+            pass
+
+    lost = LostUpdates(Voice(), expected=False)  # type: ignore[arg-type]
+    steps = range(first, first + LostUpdates.MOST)
+    for step in steps:
+        lost.expect(step, [f"{step}.png"])
+    with pytest.raises(UserError) as caught:
+        for step in steps:
+            lost.note(step, skipped=True)
+    assert told in caught.value.remedy
+    assert ("good state" in caught.value.remedy) == (first > 1)
 
 
 @pytest.fixture
