@@ -25,6 +25,8 @@ FACTORS = (".scale_weight", ".weight_scale")
 """What files with scaled weights call the factor of a layer's weight: ComfyUI's two ways."""
 REMARKS = ("scaled_fp8", "comfy_quant", "scale_input", "input_scale")
 """Tensors that say how weights are stored or what activations are scaled by; no weights themselves."""
+WHOLE_NUMBERS = ("BOOL", "I8", "I16", "U16", "I32", "U32", "I64", "U64")
+"""Types of which no network's weights are."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,18 @@ def tensors_of(weights: Weights, model: Path) -> dict[str, TensorInfo]:
     """All tensors of the ``weights`` by name, from the headers of their files.
 
     Raises:
-        UserError: a file cannot be read, is torn or damaged; the message begins with its place in ``model``.
+        UserError: a file cannot be read, is torn or damaged; the message begins with its place in ``model``. Or its
+            weights are packed (``model.packed``).
     """
     found: dict[str, TensorInfo] = {}
     for file in weights.files:
         try:
-            found |= read_header(file).tensors
+            tensors = read_header(file).tensors
+            refuse_packed(tensors, str(file))
         except UserError as error:
             message = f"{plain(_relative(file, model))}: {error.message}"
             raise UserError(message, place=plain(str(model)), remedy=error.remedy, code=error.code) from error
+        found |= tensors
     return found
 
 
@@ -162,9 +167,11 @@ def refuse_packed(tensors: Mapping[str, TensorInfo], place: str) -> None:
 
 
 def _oddly_packed(name: str, info: TensorInfo, tensors: Mapping[str, TensorInfo]) -> bool:
-    """Bytes that hold several numbers, or a factor that is one neither for the whole layer nor for each of its rows."""
+    """Bytes that hold several numbers, whole numbers without a factor that makes weights of them, or a factor that is
+    one neither for the whole layer nor for each of its rows."""
     if name.endswith(".weight"):
-        return info.dtype == "U8"
+        scaled = any(name.removesuffix(".weight") + factor in tensors for factor in FACTORS)
+        return info.dtype == "U8" or (info.dtype in WHOLE_NUMBERS and not scaled)
     ending = next((ending for ending in FACTORS if name.endswith(ending)), None)
     weight = tensors.get(name.removesuffix(ending) + ".weight") if ending else None
     return weight is not None and math.prod(info.shape) not in (1, weight.shape[0] if weight.shape else 1)
