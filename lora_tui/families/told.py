@@ -37,6 +37,13 @@ NUMBERS: dict[str, tuple[int, int, bool]] = {
     **dict.fromkeys(("vocab_size", "max_position_embeddings"), (1, WORDS, False)),
     "pos_embed_max_size": (1, SIDE, False),
 }
+#: Broken numbers: what each lies between, itself neither.
+BETWEEN = {
+    "scaling_factor": (0.0, 1000.0),
+    "shift_factor": (-1000.0, 1000.0),
+    "beta_start": (0.0, 1.0),
+    "beta_end": (0.0, 1.0),
+}
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -58,7 +65,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What the ``config.json`` of a part says; each number of :data:`NUMBERS` in it is one that a model can have.
+    """What a part's configuration says; each number of :data:`NUMBERS` and :data:`BETWEEN` in it can be a model's.
 
     Raises:
         OSError: it is not there or cannot be read.
@@ -70,6 +77,12 @@ def read_config(path: Path) -> dict[str, Any]:
         value = config.get(name)
         if value is not None and not _fits(value, least, most, lists=lists):
             raise unusual(path, name, value)
+    for name, (below, above) in BETWEEN.items():
+        value = config.get(name)
+        if value is not None and not (type(value) in (int, float) and below < value < above):  # NaN is never between
+            raise unusual(path, name, value)
+    if config.get("flip_sin_to_cos", True) is not True:
+        raise unusual(path, "flip_sin_to_cos", config["flip_sin_to_cos"])
     channels = config.get("block_out_channels", [1])
     if not isinstance(channels, list) or not channels:
         raise unusual(path, "block_out_channels", channels)

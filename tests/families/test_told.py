@@ -49,6 +49,11 @@ def refused(path: Path) -> UserError:
         ("unet", "in_channels", True),
         ("vae", "layers_per_block", 10**7),
         ("vae", "block_out_channels", []),
+        ("vae", "scaling_factor", 0),
+        ("vae", "scaling_factor", float("nan")),
+        ("vae", "scaling_factor", "0.18"),
+        ("vae", "shift_factor", "x"),
+        ("unet", "flip_sin_to_cos", False),
         ("text_encoder", "num_hidden_layers", 10**8),
         ("text_encoder", "hidden_size", 10**9),
         ("text_encoder", "vocab_size", 10**12),
@@ -92,3 +97,10 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder, file):
     if file == "model_index.json":
         with pytest.raises(UserError):
             identify_model(folder)
+
+
+@pytest.mark.parametrize(("name", "value"), [("beta_start", "x"), ("beta_start", float("nan")), ("beta_end", 2.0)])
+def test_noise_that_cannot_be_is_told(folder, name, value):
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({"prediction_type": "epsilon", name: value}))
+    assert f"scheduler/scheduler_config.json says {name} = " in refused(folder).message
