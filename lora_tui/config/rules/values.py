@@ -9,9 +9,8 @@ from lora_tui.config.fields import FieldSpec, applies, field_for, fields
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import ANY_RATE, OPTIMIZER_FACTS
-from lora_tui.config.prompt_lines import has_flags
+from lora_tui.config.prompt_lines import has_flags, is_told
 from lora_tui.config.schema import Config
-from lora_tui.config.schema.groups import TOLD_GUIDANCE
 from lora_tui.config.text_rates import text_rates_of
 from lora_tui.families import facts_for
 from lora_tui.text import _, plain
@@ -124,7 +123,7 @@ def samples(config: Config) -> Iterator[Finding]:
                 _("Stay near {usual} x {usual}.").format(usual=usual),
                 "samples.large",
             )
-        if config.model.family in TOLD_GUIDANCE and sample.negative.strip():
+        if is_told(config) and sample.negative.strip():
             yield warning(
                 f"samples.{number}.negative",
                 _("{family} reads no negative prompt.").format(family=facts_for(config.model.family).title),
