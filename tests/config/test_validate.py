@@ -65,7 +65,7 @@ def test_a_negative_prompt_that_is_not_read_is_said(ready):
 @pytest.mark.parametrize(
     ("family", "section", "value", "remedy"),
     [
-        ("sdxl", "flow_sampling", "uniform", "Set it back to \"sigmoid\"; here noise.timesteps is what you mean."),
+        ("sdxl", "flow_sampling", "uniform", 'Set it back to "sigmoid"; here noise.timesteps is what you mean.'),
         ("flux", "min_snr_gamma", 5.0, "Set it back to 0."),
     ],
 )
