@@ -31,6 +31,7 @@ from lora_tui.families import open_model
 from lora_tui.grids.scores import Likeness, likeness_to
 from lora_tui.grids.sheet import draw_sheet
 from lora_tui.keyed import keyed_random
+from lora_tui.orphans import end_with_parent
 from lora_tui.sampling.lora import AppliedLora, apply_lora
 from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.text import _, set_language
@@ -106,7 +107,8 @@ def draw_trial(painter: Painter, config: Config, prompts: Sequence[str]) -> Draw
 
 def drawn_apart(config: Config, lora: Path, prompts: Mapping[str, Sequence[str]]) -> dict[str, Drawn]:
     """:func:`draw_trial` for each kind of prompts, in a process with one thread each: two cores are both in use."""
-    with ProcessPoolExecutor(len(prompts), mp_context=get_context("spawn")) as pool:
+    alone = get_context("spawn")
+    with ProcessPoolExecutor(len(prompts), mp_context=alone, initializer=end_with_parent) as pool:
         waiting = {name: pool.submit(_draw_alone, config, lora, tuple(texts)) for name, texts in prompts.items()}
         return {name: future.result() for name, future in waiting.items()}
 

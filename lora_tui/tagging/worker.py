@@ -13,7 +13,6 @@ import os
 import queue
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,12 @@ from lora_tui.dataset.buckets import Box
 from lora_tui.dataset.facts import read_facts
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
+from lora_tui.orphans import end_with_parent
 from lora_tui.tagging.pipeline import Item, answers, look_ahead
 from lora_tui.tagging.rows import Row
 from lora_tui.tagging.tagger import Device, Tagger, opener
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _, set_language
-
-_WATCH_SECONDS = 1.0
 
 
 class _Asked:
@@ -72,7 +70,7 @@ class _Told:
 
 def main() -> int:
     """Answer until the input ends; exit status 1 after an error that was told."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), name="watch", daemon=True).start()
+    end_with_parent()
     tell = _Told()
     request = json.loads(sys.stdin.buffer.readline())
     set_language(request["language"])
@@ -117,13 +115,6 @@ def _failed(item: Item, error: UserError) -> dict[str, Any]:
         with contextlib.suppress(UserError):
             remember_damage(item.path, read_facts(item.path), error)
     return {"failed": item.number, "error": error.as_dict()}
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, whatever a library is at."""
-    while os.getppid() == parent:
-        time.sleep(_WATCH_SECONDS)
-    os._exit(1)
 
 
 if __name__ == "__main__":
