@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(predicate: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:
+def until(predicate: Callable[[], T], seconds: float = 30.0, every: float = 0.02) -> T:
     """Poll ``predicate`` until it is true and return what it gave; fail with its name after ``seconds``."""
     end = time.monotonic() + seconds
     pause = threading.Event()

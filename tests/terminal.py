@@ -86,11 +86,11 @@ class Terminal:
         """What is on the screen, with its escape sequences."""
         return self._tmux("capture-pane", "-e", "-p", "-t", "t")
 
-    def wait_for(self, text: str, seconds: float = 15.0) -> str:
+    def wait_for(self, text: str, seconds: float = 40.0) -> str:
         """The screen once it shows ``text``; fails with the last screen."""
         return self._wait(text, True, seconds)
 
-    def wait_gone(self, text: str, seconds: float = 15.0) -> str:
+    def wait_gone(self, text: str, seconds: float = 40.0) -> str:
         """The screen once it shows ``text`` no more; fails with the last screen."""
         return self._wait(text, False, seconds)
 
@@ -114,7 +114,7 @@ class Terminal:
         """Take the terminal away."""
         self._tmux("kill-server", check=False)
 
-    def status(self, seconds: float = 15.0) -> int:
+    def status(self, seconds: float = 40.0) -> int:
         """The program's exit status, once it has ended."""
         screen = self.wait_for("[ended ", seconds)
         return int(screen.rpartition("[ended ")[2].partition("]")[0])

@@ -121,9 +121,18 @@ def on_sleeping_and_waking(app: Any) -> None:
         app.repaint()
 
     def later(do: Callable[[], None]) -> Callable[[int, object], None]:
+        waiting: list[None] = []  # one entry while it is to be done: many signals are answered once
+
+        def answer() -> None:
+            waiting.clear()
+            do()
+
         def received(_number: int, _frame: object) -> None:
+            if waiting:
+                return
             with contextlib.suppress(RuntimeError):  # the loop is closed: the app is ending
-                loop.call_soon_threadsafe(do)
+                waiting.append(None)
+                loop.call_soon_threadsafe(answer)
 
         return received
 

@@ -60,6 +60,7 @@ def test_a_dataset_is_looked_through_with_keys_alone(project: Path, terminal: Te
     t.wait_for("more pixels")
     t.send("Enter")
     until(lambda: load_notes(folder).excluded == {"3.png"})
+    t.wait_gone("more pixels")
     t.wait_for("1 left out")
 
     t.send("g", "Right", "x")  # the first row is the folder, of which there is something to say

@@ -172,7 +172,7 @@ def test_being_woken_while_it_draws_does_not_hold_it(terminal: Callable[..., Ter
         t.send("F2")
         return "0002.png" in t.screen()
 
-    until(pressed_and_shown, 15, every=0.2)
+    until(pressed_and_shown, 40, every=0.2)
     t.send("C-q")
     assert t.status() == 0
     assert t.flags() == CLEAN

@@ -18,7 +18,7 @@ from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens import base
 
 
-async def soon(pilot: Pilot[Any], predicate: Callable[[], object], seconds: float = 15.0) -> None:
+async def soon(pilot: Pilot[Any], predicate: Callable[[], object], seconds: float = 40.0) -> None:
     """Let the app run until ``predicate`` is true; fail with the screen after ``seconds``."""
     end = time.monotonic() + seconds
     while not predicate():

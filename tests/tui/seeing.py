@@ -22,6 +22,6 @@ def text_of(widget: Widget) -> list[str]:
     return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
 
 
-async def sees(pilot: Pilot[Any], words: str, seconds: float = 20.0) -> None:
+async def sees(pilot: Pilot[Any], words: str, seconds: float = 40.0) -> None:
     """Wait until the words are on screen."""
     await soon(pilot, lambda: words in screen_text(pilot.app), seconds)

@@ -7,7 +7,7 @@ from typing import Any
 from lora_tui.config.option import option
 from lora_tui.config.schema.base import ModelSection
 from lora_tui.config.schema.captions import CaptionSection
-from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, LEARNS_TEXT, MASKED, WITH_LLM
+from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, MASKED, TEXT_AS_IT_IS, WITH_LLM
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
@@ -63,7 +63,7 @@ class Config(Section):
     @property
     def trains_text(self) -> bool:
         """Whether adapters are trained on text encoders; the setting holds where the family has one that learns."""
-        return self.network.text_encoder and self.model.family in LEARNS_TEXT
+        return self.network.text_encoder and self.model.family not in TEXT_AS_IT_IS
 
     @property
     def text_tokens(self) -> int:

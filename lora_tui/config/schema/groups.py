@@ -30,8 +30,10 @@ MASKED = ("flux",)
 """Families that can leave out what fills a caption up, where a setting says so."""
 ALWAYS_MASKED = ("chroma", "zimage")
 """Families that always do."""
-LEARNS_TEXT = (*UNETS, "flux", "sd3")
-"""Families with a text encoder that adapters can be trained on."""
+TEXT_AS_IT_IS = ("flux2", "chroma", "zimage")
+"""Families without a text encoder that adapters can be trained on."""
+LEARNS_TEXT = tuple(family for family, _label in FAMILY_LABELS if family not in TEXT_AS_IT_IS)
+"""Families with one."""
 TWO_TEXTS = ("sdxl", "sd3")
 """Those of them with two."""
 FROZEN_TEXT = ("flux", "flux2", "sd3", "chroma", "zimage")
