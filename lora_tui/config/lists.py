@@ -41,7 +41,8 @@ def list_text(entries: Iterable[str], *, of_rules: bool = False) -> str:
 
 def _quoted(entry: str, *, of_rules: bool) -> str:
     goes_on = of_rules and _GOES_ON.fullmatch(entry)
-    if read_list(entry, of_rules=of_rules) == [entry] and not goes_on and not entry.startswith("["):
+    # One quote alone reads as it is, but not beside another.
+    if read_list(entry, of_rules=of_rules) == [entry] and not goes_on and not entry.startswith(("[", '"', "'")):
         return entry
     doubled = entry.replace('"', '""')
     return f'"{doubled}"'

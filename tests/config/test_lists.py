@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lora_tui.config.lists import list_text, read_list
@@ -27,6 +27,8 @@ def test_numbers_for_blocks_are_one_entry_behind_set_and_in_the_form() -> None:
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip)), st.booleans())
+@example(['"', '"'], False)
+@example(["'", "b'"], True)
 def test_what_is_written_reads_back_equal(entries: list[str], of_rules: bool) -> None:
     assert read_list(list_text(entries, of_rules=of_rules), of_rules=of_rules) == entries
 
