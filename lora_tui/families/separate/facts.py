@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ ENCODER_VALUES = 26
 
 
 @dataclass(frozen=True, eq=False)
-class SeparateFacts(Generic[S]):
+class SeparateFacts(ABC, Generic[S]):
     """The part of :class:`lora_tui.families.protocol.Facts` that such families share; a family derives from it.
 
     Attributes:
@@ -45,47 +46,47 @@ class SeparateFacts(Generic[S]):
 
     # -- the family's own ----------------------------------------------------------------------------------------
 
+    @abstractmethod
     def shape_of_folder(self, folder: Path) -> S:
         """The shape of a diffusers folder, from its configuration files.
 
         Raises:
             OSError, ValueError, KeyError, TypeError: a file is missing or says something else.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def shape_of_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> S:
         """The shape of a transformer in its makers' layout, by bare names; of the other parts ``full`` holds.
 
         Raises:
             KeyError, IndexError, ValueError: of the tensor that every such transformer has and that is missing.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def layers(self, shape: S) -> Iterable[TargetModule]:
         """The layers of the transformer that adapters attach to, in the order of the forward pass."""
-        raise NotImplementedError
 
     def learners(self, shape: S) -> Mapping[str, TextShape]:
         """The text encoders that can be trained, by part."""
         return {}
 
+    @abstractmethod
     def sizes(self, shape: S) -> dict[str, int]:
         """Parameters by part, the transformer first, then the text encoders and the VAE."""
-        raise NotImplementedError
 
+    @abstractmethod
     def values(self, shape: S, tokens: int, *, text_encoder: bool) -> int:
         """Numbers in the embeddings of a caption of ``tokens``; see :meth:`text_values`."""
-        raise NotImplementedError
 
     def text_positions(self, shape: S, tokens: int) -> int:
         """What the transformer reads of a caption of ``tokens``."""
         return tokens
 
+    @abstractmethod
     def kept(
         self, shape: S, pixels: tuple[int, int], positions: int, bytes_per_value: int, *, checkpointing: bool
     ) -> int:
         """What the transformer keeps of one image of ``pixels`` (width, height) and its text, in bytes."""
-        raise NotImplementedError
 
     # -- what follows --------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ text becomes for its network, how a prediction is asked for, and by how much noi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lora_tui.families.separate.model_language import LanguageText
 
 
-class SeparateModel(Parted):
+class SeparateModel(ABC, Parted):
     """The parts of one base model on ``device`` in ``dtype``; the VAE always works in float32.
 
     See :class:`lora_tui.families.protocol.Model`, also for what is not told here.
@@ -83,15 +84,15 @@ class SeparateModel(Parted):
         """What decides the embeddings of ``part`` besides weights and precision; begins with a space."""
         return ""
 
+    @abstractmethod
     def encode_text(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
         """The conditioning from those of the :meth:`tokenize`'d entries that are there; see :meth:`states`."""
-        raise NotImplementedError
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: dict[str, Tensor]) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: dict[str, Tensor]) -> Tensor: ...
 
-    def shift(self, width: int, height: int) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def shift(self, width: int, height: int) -> float: ...
 
     def picture_conditioning(self, framings: Sequence[Framing], *, guidance: float | None = None) -> dict[str, Tensor]:
         return {}
