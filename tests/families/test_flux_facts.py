@@ -11,7 +11,9 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from lora_tui.families.flux.facts import DEV, FACTS
-from lora_tui.families.flux.shape import Shape, rotary_axes
+from lora_tui.families.flux.shape import AXES, Shape
+from lora_tui.families.separate.shapes import rotary_axes
+from lora_tui.families.zimage.shape import AXES as QUARTER
 from lora_tui.weights.names.flux_original import layer_of, original_names, original_of, split_name
 
 
@@ -75,10 +77,11 @@ def test_other_names_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("width", [8, 16, 32, 64, 128])
 def test_a_heads_width_is_shared_in_even_parts(width: int) -> None:
-    axes = rotary_axes(width)
-    assert sum(axes) == width
-    assert not any(part % 2 for part in axes)
-    assert rotary_axes(128) == (16, 56, 56)
+    for share in (AXES, QUARTER):
+        axes = rotary_axes(width, share)
+        assert sum(axes) == width
+        assert not any(part % 2 for part in axes)
+    assert (rotary_axes(128, AXES), rotary_axes(128, QUARTER)) == ((16, 56, 56), (32, 48, 48))
 
 
 def test_a_hub_name_is_taken_for_the_full_model(tmp_path: Path) -> None:

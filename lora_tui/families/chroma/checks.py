@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from lora_tui.families.chroma.facts import FACTS
 from lora_tui.families.chroma.shape import PATCH, Shape
-from lora_tui.families.flux.shape import VAE_SCALE, VAE_SHIFT
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.kinds import T5, KlVae
 from lora_tui.families.separate.places import Layout, Part
+from lora_tui.families.separate.shapes import VAE_SCALE, VAE_SHIFT
 from lora_tui.text import N_
 from lora_tui.weights.names.chroma_original import original_names
 

@@ -43,9 +43,6 @@ class Parts(model_parts.Parts[Shape]):
             told = {}
         return {**self.schedule, **{name: told[name] for name in self.schedule if name in told}}
 
-    def config(self) -> dict[str, Any]:
-        return self.shape.transformer_config()
-
     def converter(self) -> Converter:
         return partial(original_to_diffusers, width=self.shape.width)
 

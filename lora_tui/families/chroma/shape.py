@@ -7,12 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.families.flux.shape import HEAD_WIDTH, VAE_SCALE, VAE_SHIFT, rotary_axes
-from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
-from lora_tui.families.told import read_config
+from lora_tui.families.flux.shape import AXES, HEAD_WIDTH
+from lora_tui.families.separate.reading import block_count, part_configs
+from lora_tui.families.separate.shapes import (
+    VAE_SCALE,
+    VAE_SHIFT,
+    XXL,
+    T5Shape,
+    rotary_axes,
+    t5_of_config,
+    vae_config,
+)
 
-FEED = 4
-"""Width of the feed-forward layers, in widths of the model."""
 PATCH = 2
 """Latent cells along each side of one token."""
 
@@ -59,7 +65,7 @@ class Shape:
             "attention_head_dim": self.head_width,
             "num_attention_heads": self.heads,
             "joint_attention_dim": self.text_width,
-            "axes_dims_rope": list(rotary_axes(self.head_width)),
+            "axes_dims_rope": list(rotary_axes(self.head_width, AXES)),
             "approximator_num_channels": self.told,
             "approximator_hidden_dim": self.hidden,
             "approximator_layers": self.deep,
@@ -76,7 +82,7 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     Raises:
         OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
-    network, vae, t5 = (read_config(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder"))
+    network, vae, t5 = part_configs(folder, "transformer", "vae", "text_encoder")
     return replace(
         full,
         double=int(network["num_layers"]),
@@ -105,18 +111,13 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
     hidden, told = shapes["distilled_guidance_layer.in_proj.weight"]
     return replace(
         full,
-        double=_count(shapes, "double_blocks."),
-        single=_count(shapes, "single_blocks."),
+        double=block_count(shapes, "double_blocks."),
+        single=block_count(shapes, "single_blocks."),
         heads=width // head,
         head_width=head,
         channels=channels,
         text_width=shapes["txt_in.weight"][1],
         told=told,
         hidden=hidden,
-        deep=_count(shapes, "distilled_guidance_layer.layers."),
+        deep=block_count(shapes, "distilled_guidance_layer.layers."),
     )
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], kind: str) -> int:
-    numbers = (int(name.removeprefix(kind).partition(".")[0]) for name in shapes if name.startswith(kind))
-    return 1 + max(numbers, default=-1)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lora_tui.families.chroma.shape import FEED, Shape
+from lora_tui.families.chroma.shape import Shape
+from lora_tui.families.flux.shape import FEED
 from lora_tui.families.protocol import TargetModule
+from lora_tui.families.separate.targets import block_targets
 
 
 def transformer_targets(shape: Shape) -> Iterator[TargetModule]:
@@ -30,10 +32,5 @@ def transformer_targets(shape: Shape) -> Iterator[TargetModule]:
         "proj_mlp": (width, feed),
         "proj_out": (width + feed, width),
     }
-    for blocks, count, layers in (
-        ("transformer_blocks", shape.double, double),
-        ("single_transformer_blocks", shape.single, single),
-    ):
-        for number in range(count):
-            for path, (inputs, outputs) in layers.items():
-                yield TargetModule("transformer", f"{blocks}.{number}.{path}", inputs, outputs)
+    yield from block_targets("transformer_blocks", shape.double, double)
+    yield from block_targets("single_transformer_blocks", shape.single, single)

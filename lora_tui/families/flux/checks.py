@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lora_tui.families.flux.facts import FACTS
-from lora_tui.families.flux.shape import PATCH, VAE_SCALE, VAE_SHIFT, Shape
+from lora_tui.families.flux.shape import PATCH, Shape
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.kinds import T5, Clip, KlVae
 from lora_tui.families.separate.places import Layout, Part
+from lora_tui.families.separate.shapes import VAE_SCALE, VAE_SHIFT
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.text import N_
 from lora_tui.weights.names.flux_original import original_names

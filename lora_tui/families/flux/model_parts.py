@@ -30,9 +30,6 @@ class Parts(model_parts.Parts[Shape]):
         "shift": 3.0,
     }
 
-    def config(self) -> dict[str, Any]:
-        return self.shape.transformer_config()
-
     def converter(self) -> Converter:
         return partial(original_to_diffusers, width=self.shape.width)
 

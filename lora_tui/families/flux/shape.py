@@ -11,8 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
-from lora_tui.families.told import read_config
+from lora_tui.families.separate.reading import block_count, clip_of_config, part_configs
+from lora_tui.families.separate.shapes import (
+    VAE_SCALE,
+    VAE_SHIFT,
+    XXL,
+    T5Shape,
+    rotary_axes,
+    t5_of_config,
+    vae_config,
+)
 from lora_tui.families.unet.shape import TextShape
 
 FEED = 4
@@ -20,8 +28,8 @@ FEED = 4
 PATCH = 2
 """Latent cells along each side of one token."""
 HEAD_WIDTH = 128
-VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159
-"""Latents are trained as ``(latents - shift) * scale``."""
+AXES = 8
+"""The first of the three axes of a token's place has one part in so many of a head: 16, 56 and 56 of 128."""
 
 
 CLIP_L = TextShape()
@@ -70,24 +78,12 @@ class Shape:
             "joint_attention_dim": self.text_width,
             "pooled_projection_dim": self.pooled_width,
             "guidance_embeds": self.guidance,
-            "axes_dims_rope": list(rotary_axes(self.head_width)),
+            "axes_dims_rope": list(rotary_axes(self.head_width, AXES)),
         }
 
     def vae_config(self) -> dict[str, Any]:
         """Arguments of diffusers' ``AutoencoderKL``."""
         return vae_config(self.vae_channels, self.latent_channels, scale=VAE_SCALE, shift=VAE_SHIFT)
-
-
-def rotary_axes(head_width: int) -> tuple[int, int, int]:
-    """How a head's width is shared among the three axes of a token's place: an eighth, and the rest by halves.
-
-    16, 56 and 56 for the published heads of 128; all three are even, as rotations turn pairs.
-    """
-    first = max(2, head_width // 8)
-    while (head_width - first) % 4 or first % 2:
-        first += 1
-    rest = (head_width - first) // 2
-    return first, rest, rest
 
 
 def shape_of_folder(folder: Path, full: Shape) -> Shape:
@@ -96,9 +92,7 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     Raises:
         OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
-    network, vae, clip, t5 = (
-        _config(folder / part) for part in ("transformer", "vae", "text_encoder", "text_encoder_2")
-    )
+    network, vae, clip, t5 = part_configs(folder, "transformer", "vae", "text_encoder", "text_encoder_2")
     return replace(
         full,
         double=int(network["num_layers"]),
@@ -109,13 +103,7 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
         text_width=int(network["joint_attention_dim"]),
         pooled_width=int(network["pooled_projection_dim"]),
         guidance=bool(network.get("guidance_embeds", False)),
-        clip=TextShape(
-            width=int(clip["hidden_size"]),
-            layers=int(clip["num_hidden_layers"]),
-            inner=int(clip["intermediate_size"]),
-            vocabulary=int(clip["vocab_size"]),
-            positions=int(clip["max_position_embeddings"]),
-        ),
+        clip=clip_of_config(clip, projected=False),
         t5=t5_of_config(t5),
         vae_channels=tuple(vae["block_out_channels"]),
         latent_channels=int(vae["latent_channels"]),
@@ -132,8 +120,8 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
     head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
     return replace(
         full,
-        double=_count(shapes, "double_blocks"),
-        single=_count(shapes, "single_blocks"),
+        double=block_count(shapes, "double_blocks."),
+        single=block_count(shapes, "single_blocks."),
         heads=width // head,
         head_width=head,
         channels=channels,
@@ -141,11 +129,3 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
         pooled_width=shapes["vector_in.in_layer.weight"][1],
         guidance="guidance_in.in_layer.weight" in shapes,
     )
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], kind: str) -> int:
-    return 1 + max((int(name.split(".")[1]) for name in shapes if name.startswith(f"{kind}.")), default=-1)
-
-
-def _config(folder: Path) -> Any:
-    return read_config(folder / "config.json")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lora_tui.families.flux2.shape import CELL, Shape
+from lora_tui.families.flux2.shape import Shape
+from lora_tui.families.separate.counting import blocks_bytes, image_tokens
 from lora_tui.families.separate.shapes import vae_parameters
 from lora_tui.weights.names.flux2_original import FEED
 
@@ -32,13 +33,7 @@ def whole_vae_parameters(shape: Shape) -> int:
 
 
 def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_value: int, *, checkpointing: bool) -> int:
-    """What one image of ``pixels`` (width, height) with ``tokens`` of text keeps, in bytes.
-
-    With checkpointing each block keeps what goes into it, and one is computed again at a time.
-    """
-    unit = ((pixels[0] // CELL) * (pixels[1] // CELL) + tokens) * shape.width
-    double, single = (of.get(bytes_per_value, of[2]) for of in (DOUBLE_BYTES, SINGLE_BYTES))
-    if checkpointing:
-        largest = double if shape.double else single
-        return int(unit * ((shape.double + shape.single) * bytes_per_value + largest))
-    return int(unit * (shape.double * double + shape.single * single))
+    """What one image of ``pixels`` (width, height) with ``tokens`` of text keeps, in bytes."""
+    units = (image_tokens(pixels) + tokens) * shape.width
+    blocks = ((shape.double, DOUBLE_BYTES), (shape.single, SINGLE_BYTES))
+    return blocks_bytes(units, blocks, bytes_per_value, checkpointing=checkpointing)

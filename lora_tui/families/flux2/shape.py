@@ -6,14 +6,13 @@ Counts and widths are read, so that small models of the same topology load throu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_tui.families.separate.language import QWEN3_4B, QWEN3_8B, LanguageShape, language_of_config
-from lora_tui.families.told import read_config
+from lora_tui.families.separate.reading import block_count, part_configs
 from lora_tui.weights.names.flux2_original import FEED, GUIDANCE
 
 PATCH = 2
@@ -114,7 +113,7 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     Raises:
         OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
-    network, vae, text = (read_config(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder"))
+    network, vae, text = part_configs(folder, "transformer", "vae", "text_encoder")
     if float(network.get("mlp_ratio", FEED)) != FEED:
         raise ValueError(f"the feed-forward layers are {network['mlp_ratio']} times as wide")
     return replace(
@@ -142,8 +141,8 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
     text_width = shapes["txt_in.weight"][1]
     return replace(
         full,
-        double=_count(shapes, "double_blocks"),
-        single=_count(shapes, "single_blocks"),
+        double=block_count(shapes, "double_blocks."),
+        single=block_count(shapes, "single_blocks."),
         heads=width // head,
         head_width=head,
         text_width=text_width,
@@ -151,11 +150,3 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
         guidance=f"{GUIDANCE}.weight" in shapes,
         text=next((one for one in ENCODERS if len(READ_LAYERS) * one.width == text_width), full.text),
     )
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], kind: str) -> int:
-    return 1 + max((int(name.split(".")[1]) for name in shapes if name.startswith(f"{kind}.")), default=-1)
-
-
-def _config(folder: Path) -> Any:
-    return json.loads((folder / "config.json").read_text("utf-8"))

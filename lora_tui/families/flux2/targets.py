@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 from lora_tui.families.flux2.shape import Shape
 from lora_tui.families.protocol import TargetModule
+from lora_tui.families.separate.targets import block_targets
 from lora_tui.weights.names.flux2_original import FEED
-
-DENOISER = "transformer"
 
 
 def transformer_targets(shape: Shape) -> Iterator[TargetModule]:
@@ -29,10 +28,5 @@ def transformer_targets(shape: Shape) -> Iterator[TargetModule]:
         "ff_context.linear_out": (feed, width),
     }
     single = {"attn.to_qkv_mlp_proj": (width, 3 * width + 2 * feed), "attn.to_out": (width + feed, width)}
-    for blocks, count, layers in (
-        ("transformer_blocks", shape.double, double),
-        ("single_transformer_blocks", shape.single, single),
-    ):
-        for number in range(count):
-            for path, (inputs, outputs) in layers.items():
-                yield TargetModule(DENOISER, f"{blocks}.{number}.{path}", inputs, outputs)
+    yield from block_targets("transformer_blocks", shape.double, double)
+    yield from block_targets("single_transformer_blocks", shape.single, single)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.families.sd3.shape import FEED, PATCH, Shape
+from lora_tui.families.separate.counting import image_tokens
 from lora_tui.families.separate.shapes import linear
 
 TIME_WIDTH = 256
@@ -39,7 +40,7 @@ def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_val
 
     With checkpointing each block keeps what goes into it, and one is computed again at a time.
     """
-    cells = (pixels[0] // (8 * PATCH)) * (pixels[1] // (8 * PATCH))
+    cells = image_tokens(pixels)
     block, dual = (of.get(bytes_per_value, of[2]) for of in (BLOCK_BYTES, DUAL_BYTES))
     whole = (cells + tokens) * shape.width * block
     second = cells * shape.width * dual

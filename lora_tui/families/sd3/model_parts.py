@@ -34,9 +34,6 @@ class Parts(model_parts.Parts[Shape]):
         super().__init__(section)
         check_clips(self.places)
 
-    def config(self) -> dict[str, Any]:
-        return self.shape.transformer_config()
-
     def converter(self) -> Converter:
         return partial(original_to_diffusers, shape=self.shape)
 

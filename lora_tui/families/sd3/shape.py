@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families.separate.reading import block_count, clip_of_config, part_configs
 from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
-from lora_tui.families.told import read_config, unusual
+from lora_tui.families.told import unusual
 from lora_tui.families.unet.shape import TextShape
 
 FEED = 4
@@ -100,9 +101,8 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
     Raises:
         OSError, ValueError, KeyError, UserError: a file is missing or says something else.
     """
-    network, vae, clip_l, clip_g, t5 = (
-        _config(folder / part) for part in ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
-    )
+    encoders = ("text_encoder", "text_encoder_2", "text_encoder_3")
+    network, vae, clip_l, clip_g, t5 = part_configs(folder, "transformer", "vae", *encoders)
     dual = network.get("dual_attention_layers") or []
     if not isinstance(dual, list) or dual != list(range(len(dual))) or len(dual) > network["num_layers"]:
         raise unusual(folder / "transformer" / "config.json", "dual_attention_layers", dual)
@@ -117,8 +117,8 @@ def shape_of_folder(folder: Path, full: Shape) -> Shape:
         channels=int(network["in_channels"]),
         text_width=int(network["joint_attention_dim"]),
         pooled_width=int(network["pooled_projection_dim"]),
-        clip_l=_clip_of_config(clip_l),
-        clip_g=_clip_of_config(clip_g),
+        clip_l=clip_of_config(clip_l, projected=True),
+        clip_g=clip_of_config(clip_g, projected=True),
         t5=t5_of_config(t5),
         vae_channels=tuple(vae["block_out_channels"]),
     )
@@ -132,7 +132,7 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
         ValueError: its positions are no square.
     """
     width, channels = shapes["x_embedder.proj.weight"][:2]
-    blocks = _count(shapes, "x_block.attn.qkv.weight")
+    blocks = block_count(shapes, "joint_blocks.")
     norm = shapes.get("joint_blocks.0.x_block.attn.ln_q.weight")
     head = norm[0] if norm else HEAD_WIDTH
     cells = shapes["pos_embed"][1]
@@ -144,33 +144,10 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
         blocks=blocks,
         heads=width // head,
         head_width=head,
-        dual=_count(shapes, "x_block.attn2.qkv.weight"),
+        dual=block_count(shapes, "joint_blocks.", "x_block.attn2.qkv.weight"),
         norms=norm is not None,
         positions=side,
         channels=channels,
         text_width=shapes["context_embedder.weight"][1],
         pooled_width=shapes["y_embedder.mlp.0.weight"][1],
     )
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], layer: str) -> int:
-    """In how many blocks, from the first on, there is such a tensor."""
-    count = 0
-    while f"joint_blocks.{count}.{layer}" in shapes:
-        count += 1
-    return count
-
-
-def _clip_of_config(config: Mapping[str, Any]) -> TextShape:
-    return TextShape(
-        width=int(config["hidden_size"]),
-        layers=int(config["num_hidden_layers"]),
-        inner=int(config["intermediate_size"]),
-        vocabulary=int(config["vocab_size"]),
-        positions=int(config["max_position_embeddings"]),
-        projection=int(config["projection_dim"]),
-    )
-
-
-def _config(folder: Path) -> Any:
-    return read_config(folder / "config.json")

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from lora_tui.families.protocol import TargetModule
 from lora_tui.families.sd3.shape import FEED, Shape
+from lora_tui.families.separate.targets import DENOISER
 
-DENOISER, CLIP_L, CLIP_G = "transformer", "text_encoder", "text_encoder_2"
+CLIP_L, CLIP_G = "text_encoder", "text_encoder_2"
 
 
 def transformer_targets(shape: Shape) -> Iterator[TargetModule]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from lora_tui.errors import UserError
 from lora_tui.families.separate.kinds import Kind, Shapes
+from lora_tui.families.separate.reading import block_count
 from lora_tui.families.told import read_object
 from lora_tui.places import is_file
 from lora_tui.text import _, plain
@@ -88,12 +89,9 @@ def language_shape(shapes: Shapes, prefix: str = "") -> LanguageShape:
     own = {own_name(name, prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
     vocabulary, width = own["embed_tokens.weight"]
     head = own["layers.0.self_attn.q_norm.weight"][0]
-    layers = 0
-    while f"layers.{layers}.self_attn.q_proj.weight" in own:
-        layers += 1
     return LanguageShape(
         width=width,
-        layers=layers,
+        layers=block_count(own, "layers."),
         inner=own["layers.0.mlp.gate_proj.weight"][0],
         heads=own["layers.0.self_attn.q_proj.weight"][0] // head,
         keys=own["layers.0.self_attn.k_proj.weight"][0] // head,

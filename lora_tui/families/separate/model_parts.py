@@ -55,7 +55,8 @@ class Parts(Generic[S]):
 
     def config(self) -> dict[str, Any]:
         """Arguments of the transformer's class, for a single file."""
-        raise NotImplementedError
+        told: dict[str, Any] = self.shape.transformer_config()
+        return told
 
     def converter(self) -> Converter:
         """What turns the tensors of a single file into those of diffusers."""

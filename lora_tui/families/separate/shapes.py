@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lora_tui.families.separate.reading import block_count
+
+VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159
+"""Latents of FLUX.1's VAE, which other families use too, are trained as ``(latents - shift) * scale``."""
+
 
 @dataclass(frozen=True)
 class T5Shape:
@@ -61,12 +66,9 @@ def t5_shape(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> T5Shape
     vocabulary, width = own["shared.weight"] if "shared.weight" in own else own["encoder.embed_tokens.weight"]
     block = "encoder.block.0.layer."
     heads = own[f"{block}0.SelfAttention.relative_attention_bias.weight"][1]
-    layers = 0
-    while f"encoder.block.{layers}.layer.0.SelfAttention.q.weight" in own:
-        layers += 1
     return T5Shape(
         width=width,
-        layers=layers,
+        layers=block_count(own, "encoder.block."),
         inner=own[f"{block}1.DenseReluDense.wi_0.weight"][0],
         heads=heads,
         head_width=own[f"{block}0.SelfAttention.q.weight"][0] // heads,
@@ -115,6 +117,18 @@ def vae_parameters(channels: tuple[int, ...], latent: int) -> int:
     decoder = _convolution(latent, top) + _levels(channels[::-1], layers + 1)
     decoder += 2 * channels[0] + _convolution(channels[0], 3)
     return encoder + decoder + 2 * middle
+
+
+def rotary_axes(head_width: int, share: int) -> tuple[int, int, int]:
+    """How a head's width is shared among the three axes of a token's place: one part in ``share``, the rest by halves.
+
+    All three are even, as rotations turn pairs.
+    """
+    first = max(2, head_width // share)
+    while (head_width - first) % 4 or first % 2:
+        first += 1
+    rest = (head_width - first) // 2
+    return first, rest, rest
 
 
 def linear(inputs: int, outputs: int) -> int:

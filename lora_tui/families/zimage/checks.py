@@ -8,9 +8,10 @@ from lora_tui.errors import UserError
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.kinds import KlVae
 from lora_tui.families.separate.places import Layout, Part
+from lora_tui.families.separate.shapes import VAE_SCALE, VAE_SHIFT
 from lora_tui.families.source import Source
 from lora_tui.families.zimage.facts import FACTS, LANGUAGE
-from lora_tui.families.zimage.shape import VAE_SCALE, VAE_SHIFT, Shape
+from lora_tui.families.zimage.shape import Shape
 from lora_tui.text import N_, _, plain
 from lora_tui.weights.names.zimage_original import original_names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lora_tui.families.separate.counting import blocks_bytes, image_tokens
 from lora_tui.families.separate.shapes import linear
 from lora_tui.families.zimage.shape import MULTIPLE, PATCH, TIME_INNER, TIME_WIDTH, Shape
 
@@ -28,13 +29,6 @@ def filled(tokens: int) -> int:
 
 
 def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_value: int, *, checkpointing: bool) -> int:
-    """What one image of ``pixels`` (width, height) with ``tokens`` of text keeps, in bytes.
-
-    With checkpointing each block keeps what goes into it, and one is computed again at a time.
-    """
-    cells = (pixels[0] // (8 * PATCH)) * (pixels[1] // (8 * PATCH))
-    unit = (filled(cells) + filled(tokens)) * shape.width
-    block = BLOCK_BYTES.get(bytes_per_value, BLOCK_BYTES[2])
-    if checkpointing:
-        return int(unit * (shape.blocks * bytes_per_value + block))
-    return int(unit * shape.blocks * block)
+    """What one image of ``pixels`` (width, height) with ``tokens`` of text keeps, in bytes."""
+    units = (filled(image_tokens(pixels)) + filled(tokens)) * shape.width
+    return blocks_bytes(units, ((shape.blocks, BLOCK_BYTES),), bytes_per_value, checkpointing=checkpointing)

@@ -32,9 +32,6 @@ class Parts(model_parts.Parts[Shape]):
         super().__init__(section)
         check_model(self.source, own_vae=not section.vae)
 
-    def config(self) -> dict[str, Any]:
-        return self.shape.transformer_config()
-
     def converter(self) -> Converter:
         return partial(original_to_diffusers, width=self.shape.width)
 

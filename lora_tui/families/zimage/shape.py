@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.families.separate.language import QWEN3_4B, LanguageShape, language_of_config
-from lora_tui.families.separate.shapes import vae_config
-from lora_tui.families.told import read_config, read_object
+from lora_tui.families.separate.reading import block_count, part_configs
+from lora_tui.families.separate.shapes import VAE_SCALE, VAE_SHIFT, rotary_axes, vae_config
+from lora_tui.families.told import read_object
 from lora_tui.places import is_file
 
 PATCH = 2
@@ -25,8 +26,8 @@ TIME_WIDTH, TIME_INNER = 256, 1024
 """Of what the blocks are told of a timestep, at most, and of the layer before that."""
 SHIFT = 3.0
 """What multiplies the odds of noise where no schedule is published with the weights: that of Z-Image-Turbo."""
-VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159
-"""Latents are trained as ``(latents - shift) * scale``; the VAE is FLUX.1's."""
+AXES = 4
+"""The first of the three axes of a token's place has one part in so many of a head: 32, 48 and 48 of 128."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Shape:
             "cap_feat_dim": self.text_width,
             "rope_theta": 256.0,
             "t_scale": 1000.0,
-            "axes_dims": list(rotary_axes(self.head_width)),
+            "axes_dims": list(rotary_axes(self.head_width, AXES)),
             "axes_lens": [1536, 512, 512],
         }
 
@@ -94,25 +95,13 @@ class Shape:
 ZIMAGE = Shape()
 
 
-def rotary_axes(head_width: int) -> tuple[int, int, int]:
-    """How a head's width is shared among the three axes of a token's place: a quarter, and the rest by halves.
-
-    32, 48 and 48 for the published heads of 128; all three are even, as rotations turn pairs.
-    """
-    first = max(2, head_width // 4)
-    while (head_width - first) % 4 or first % 2:
-        first += 1
-    rest = (head_width - first) // 2
-    return first, rest, rest
-
-
 def shape_of_folder(folder: Path, full: Shape) -> Shape:
     """The shape of a diffusers folder, from its configuration files.
 
     Raises:
         OSError, ValueError, KeyError, TypeError, UserError: a file is missing or says something else.
     """
-    network, vae, language = (_config(folder / part) for part in ("transformer", "vae", "text_encoder"))
+    network, vae, language = part_configs(folder, "transformer", "vae", "text_encoder")
     width, heads = int(network["dim"]), int(network["n_heads"])
     schedule = folder / "scheduler" / "scheduler_config.json"
     told = read_object(schedule) if is_file(schedule) else {}
@@ -141,22 +130,11 @@ def shape_of_tensors(shapes: Mapping[str, tuple[int, ...]], full: Shape) -> Shap
     head = shapes["layers.0.attention.q_norm.weight"][0]
     return replace(
         full,
-        blocks=_count(shapes, "layers"),
-        refiners=_count(shapes, "noise_refiner"),
+        blocks=block_count(shapes, "layers."),
+        refiners=block_count(shapes, "noise_refiner."),
         heads=width // head,
         head_width=head,
         channels=cells // PATCH**2,
         text_width=shapes["cap_embedder.1.weight"][1],
         pictures=any(name.startswith("siglip_") for name in shapes),
     )
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], kind: str) -> int:
-    count = 0
-    while f"{kind}.{count}.attention.qkv.weight" in shapes:
-        count += 1
-    return count
-
-
-def _config(folder: Path) -> Any:
-    return read_config(folder / "config.json")

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lora_tui.families.protocol import TargetModule
+from lora_tui.families.separate.targets import block_targets
 from lora_tui.families.zimage.shape import Shape
-
-DENOISER = "transformer"
 
 
 def transformer_targets(shape: Shape) -> Iterator[TargetModule]:
     """What LoRA attaches to in the transformer, in the order of the forward pass."""
-    for number in range(shape.blocks):
-        for path, (inputs, outputs) in block_layers(shape).items():
-            yield TargetModule(DENOISER, f"layers.{number}.{path}", inputs, outputs)
+    yield from block_targets("layers", shape.blocks, block_layers(shape))
 
 
 def block_layers(shape: Shape) -> dict[str, tuple[int, int]]:
