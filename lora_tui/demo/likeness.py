@@ -83,7 +83,7 @@ class Learned:
 
 
 def measure(run: Path, lora: Path) -> Learned:
-    """Draw with and without the LoRA of a demo's run, and compare; takes half a minute on two CPU cores.
+    """Draw with and without the LoRA of a demo's run, and compare; takes less than a minute on two CPU cores.
 
     Raises:
         UserError: the process that draws has failed.

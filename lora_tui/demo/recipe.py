@@ -10,10 +10,10 @@ from lora_tui.demo import dataset, linocut
 
 SIDE = 128
 """The micro model draws pictures of this many px a side."""
-SAMPLER_STEPS = 16
+SAMPLER_STEPS = 12
 GUIDANCE = 3.0
 SEED = 7
-STEPS = 330
+STEPS = 225
 REPEATS = 2
 """Of the character's pictures, beside the ordinary scenes: three in four of what it learns from are its own."""
 EPOCHS = 60
@@ -90,18 +90,18 @@ def _recipe(model: Path, images: Path, trigger: str) -> Config:
     config.captions.max_tokens = 75
     config.network.type, config.network.text_encoder = "locon", False
     config.network.rank, config.network.alpha, config.network.conv_rank, config.network.conv_alpha = 8, 8.0, 8, 8.0
-    config.learning.unet_lr, config.learning.warmup = 3e-3, 20
+    config.learning.unet_lr, config.learning.warmup = 4e-3, 20
     config.steps.epochs, config.steps.max_steps, config.steps.batch_size, config.steps.seed = EPOCHS, STEPS, 4, SEED
     config.noise.min_snr_gamma = 5.0
     trial = TRIALS[trigger]
     config.samples = [_sample(prompt) for prompt in (*trial.prompts[:2], trial.plain[0])]
-    config.sampling.every_epochs, config.sampling.every_steps = 0, 110
-    config.validation.every_epochs, config.validation.every_steps = 0, 110
+    config.sampling.every_epochs, config.sampling.every_steps = 0, 75
+    config.validation.every_epochs, config.validation.every_steps = 0, 75
     config.memory.precision, config.memory.threads = "fp32", 1  # so small a model is no faster with two
     saving = config.saving
     saving.name = saving.trigger = trigger
-    saving.every_epochs, saving.every_steps = 0, 110
-    saving.state_every_epochs, saving.state_every_steps = 0, 165
+    saving.every_epochs, saving.every_steps = 0, 75
+    saving.state_every_epochs, saving.state_every_steps = 0, 120
     return config
 
 
