@@ -48,6 +48,11 @@ def usual_sample(family: str) -> dict[str, Any]:
     return {"width": side, "height": side, "sampler": sampler, "guidance": guidance}
 
 
+def title_of(family: str) -> str:
+    """The name of a family, or its identifier for one that is not trained here."""
+    return facts_for(family).title if family in FAMILIES else family
+
+
 def family_of(base: str) -> str:
     """The family of the model at ``base``, of those that are trained here; empty where it cannot be told.
 

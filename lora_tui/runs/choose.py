@@ -63,6 +63,11 @@ def shell_name(run: RunFolder, here: Path | None = None) -> str:
     return _quoted(f"./{way}" if way.startswith(("-", "~")) else way)
 
 
+def shell_path(path: Path) -> str:
+    """The whole way to a file as a person types it in any folder, quoted for a shell; safe to show."""
+    return _quoted(os.path.abspath(path))  # noqa: PTH100 - links stay as the person wrote them
+
+
 def _quoted(text: str) -> str:
     """One word of a shell's command line; what a terminal would obey is written as its bytes."""
     if plain(text) == text:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
-from lora_tui.runs.choose import shell_name
+from lora_tui.runs.choose import shell_name, shell_path
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import first_record
 from lora_tui.runs.status import inspect, state_word
@@ -90,12 +90,23 @@ def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFo
         raise UserError(
             _("The run is complete."),
             place=run.name,
-            remedy=_("Start a new one from its config.toml, with more epochs if you like."),
+            remedy=_("To train it further, start a new run from its LoRA: {command}").format(command=_further(run)),
             code="run.complete",
         )
     _wait_until_gone(run)
     launch.start(run.root, resume=True, command=command)
     return run
+
+
+def _further(run: RunFolder) -> str:
+    """The command of a new run that begins with what this one learned, as a person types it."""
+    from lora_tui.config.load import load_config
+
+    try:
+        lora = run.checkpoints_dir / f"{load_config(run.config_path).saving.name}.safetensors"
+    except UserError:  # of a newer version, or edited by hand
+        lora = run.checkpoints_dir / "LORA.safetensors"
+    return f"lora-tui train {shell_path(run.config_path)} --set network.start_from={shell_path(lora)}"
 
 
 def _wait_until_gone(run: RunFolder) -> None:

@@ -115,6 +115,11 @@ def test_the_loss_of_a_folder_counts_what_it_is_told_to():
     assert [plan.entry(planned).weight for planned in plan.train] == [2.0, 0.25, 1.0]
     config.datasets[2].weight = 0.0
     assert "datasets.no_weight" in {finding.code for finding in check_config(config)}
+    config.datasets[0].weight = 0.0
+    assert "datasets.no_weights" not in {finding.code for finding in check_config(config)}  # those of the class count
+    config.data.prior_loss_weight = 0.0
+    found = {finding.code: finding for finding in check_config(config)}
+    assert (found["datasets.no_weights"].severity, found["datasets.no_weights"].field) == ("error", "datasets.0.weight")
 
 
 def test_every_image_is_shown_at_each_resolution_with_draws_of_its_own():

@@ -400,7 +400,10 @@ def test_what_the_scan_found_is_told(ready):
     config = config_with(**ready)
     assert "datasets.no_images" in codes(config, scan=scan_of())
     assert "captions.none" in codes(config, scan=scan_of(image(1, caption=False)))
-    assert "captions.missing" in codes(config, scan=scan_of(image(1), image(2, caption=False)))
+    bare = scan_of(image(1), *(image(number, caption=False) for number in range(2, 7)))
+    (said,) = [finding for finding in check_config(config, scan=bare) if finding.code == "captions.missing"]
+    assert said.message == "5 images have no caption: 0002.png, 0003.png, 0004.png and 2 more."
+    assert "lora-tui dataset check" in said.remedy
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,10 @@ def test_what_cannot_resume_says_why(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             resume_run(run, command=small())
         assert caught.value.code == code
+        if run is done:  # and how it is trained further
+            named = run.checkpoints_dir / "lora.safetensors"
+            command = f"lora-tui train {run.config_path} --set network.start_from={named}"
+            assert command in (caught.value.remedy or "")
     done.config_path.unlink()
     with pytest.raises(UserError) as caught:
         resume_run(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, VALIDATION, cadences, moments
@@ -99,21 +99,19 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
         )
         return
     if broken:
-        names = ", ".join(broken[:NAMED])
-        if len(broken) > NAMED:
-            names = _("{names} and {count} more").format(names=names, count=count(len(broken) - NAMED))
         yield warning(
             "datasets",
             ngettext(
                 "{count} file cannot be used: {names}.", "{count} files cannot be used: {names}.", len(broken)
-            ).format(count=count(len(broken)), names=names),
+            ).format(count=count(len(broken)), names=_named(broken)),
             _("A run goes on without them; lora-tui dataset check says what is wrong."),
             "datasets.problems",
         )
     yield from _length(config, scan)
     words = [own.captions.missing.strip() for own in all_settings(config)]
     without = [image for image in scan.images if image.caption_path is None]
-    bare = sum(image.dataset >= len(words) or not words[image.dataset] for image in without)
+    wordless = [image for image in without if image.dataset >= len(words) or not words[image.dataset]]
+    bare = len(wordless)
     if len(without) > bare:
         yield note(
             "captions.missing",
@@ -135,12 +133,23 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
     elif bare:
         yield warning(
             "datasets",
-            ngettext("{count} image has no caption.", "{count} images have no caption.", bare).format(
-                count=count(bare)
+            ngettext("{count} image has no caption: {names}.", "{count} images have no caption: {names}.", bare).format(
+                count=count(bare), names=_named([plain(image.relative, limit=60) for image in wordless])
             ),
-            _("It is trained with an empty caption; write one beside it, or set captions.missing."),
+            _(
+                "Without one it is trained with an empty caption; write it, or set captions.missing. "
+                "lora-tui dataset check lists them."
+            ),
             "captions.missing",
         )
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of ``names``, and how many there are besides."""
+    told = ", ".join(names[:NAMED])
+    if len(names) <= NAMED:
+        return told
+    return _("{names} and {count} more").format(names=told, count=count(len(names) - NAMED))
 
 
 def _length(config: Config, scan: Scan) -> Iterator[Finding]:

@@ -179,15 +179,24 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
 
 
 def weights(config: Config) -> Iterator[Finding]:
-    """Folders whose images count nothing."""
-    for number, entry in enumerate(config.datasets):
-        if entry.use and entry.weight == 0:
-            yield warning(
-                f"datasets.{number}.weight",
-                _("The loss of these images counts nothing: their steps are in vain."),
-                _("Set it to 1, or leave the folder out."),
-                "datasets.no_weight",
-            )
+    """Folders whose images count nothing, or none that counts."""
+    in_use = [number for number, entry in enumerate(config.datasets) if entry.use]
+    nothing = [number for number in in_use if config.datasets[number].weight == 0]
+    if nothing and all(settings_of(config, number).weight == 0 for number in in_use):
+        yield error(
+            f"datasets.{nothing[0]}.weight",
+            _("The loss of every folder counts nothing: nothing would be learned."),
+            _("Set the weight of one of them to 1."),
+            "datasets.no_weights",
+        )
+        return
+    for number in nothing:
+        yield warning(
+            f"datasets.{number}.weight",
+            _("The loss of these images counts nothing: their steps are in vain."),
+            _("Set it to 1, or leave the folder out."),
+            "datasets.no_weight",
+        )
 
 
 RULES = (sizes, further, captions, crops, subjects, regularisation, weights)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lora_tui.config.entries import settings_of
+from lora_tui.config.family import title_of
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.loras import read_loras
 from lora_tui.config.paths import is_hub_name
@@ -190,7 +191,7 @@ def _absent_model(key: str, text: str) -> Finding:
     return error(
         key,
         _("There is no file or folder {path}.").format(path=plain(text)),
-        _("Check the path; relative ones count from the configuration's folder."),
+        _("Check the path; relative ones count from the file's folder, those of --set from the current one."),
         "model.not_found",
     )
 
@@ -228,7 +229,7 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
         yield error(
             "model.base",
             _("{name} is a {found} model, but the family is set to {wanted}.").format(
-                name=name, found=_title(family), wanted=wanted.title
+                name=name, found=title_of(family), wanted=wanted.title
             ),
             _("Set model.family to {found}, or choose a {family} checkpoint.").format(found=family, family=wanted.title)
             if family in FAMILIES
@@ -298,11 +299,6 @@ def _distilled(config: Config, path: Path) -> Iterator[Finding]:
         )
 
 
-def _title(family: str) -> str:
-    """The name of a family, or its identifier for one that is not trained here."""
-    return facts_for(family).title if family in FAMILIES else family
-
-
 def _told(key: str, problem: UserError) -> Finding:
     return error(key, problem.message, problem.remedy, problem.code)
 
@@ -367,7 +363,7 @@ def merged_loras(config: Config) -> Iterator[Finding]:
             yield error(
                 "model.loras",
                 _("There is no file {path}.").format(path=plain(lora.place)),
-                _("Check the path; relative ones count from the configuration's folder."),
+                _("Check the path; relative ones count from the file's folder, those of --set from the current one."),
                 "model.lora_missing",
             )
             continue
@@ -383,7 +379,7 @@ def merged_loras(config: Config) -> Iterator[Finding]:
             yield error(
                 "model.loras",
                 _("{name} is a LoRA of {found}, but the base model is {wanted}.").format(
-                    name=plain(path.name), found=_title(family), wanted=_title(config.model.family)
+                    name=plain(path.name), found=title_of(family), wanted=title_of(config.model.family)
                 ),
                 _("Give LoRA files of the base model's family in model.loras."),
                 "model.lora_family",

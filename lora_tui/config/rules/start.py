@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lora_tui.config.family import title_of
 from lora_tui.config.findings import Finding, error
 from lora_tui.config.layers import layer_size, trained
 from lora_tui.config.schema import Config, NetworkSection
@@ -19,6 +20,7 @@ from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import read_header
 from lora_tui.weights.header.loras import lora_info
+from lora_tui.weights.header.models import UNKNOWN
 from lora_tui.weights.header.others import OtherShapes, other_layers, trained_kind
 from lora_tui.weights.header.whole import check_layers
 from lora_tui.weights.kinds import LYCORIS, OFT, RANKED, SCALAR, SIZES, Form, Shapes, factors, rank_of, tensor_shapes
@@ -29,11 +31,13 @@ PLAIN = ("lora", "locon", "dora")
 
 @dataclass(frozen=True)
 class _Found:
-    """A file: its ranks, the most frequent first, its kind, its layers that are none of LoRA, or why it is no use."""
+    """A file: its ranks, the most frequent first, its kind, its layers that are none of LoRA, the family that it is
+    for, or why it is no use."""
 
     ranks: tuple[int, ...] = ()
     kind: str = ""
     others: Mapping[str, OtherShapes] | None = None
+    family: str = UNKNOWN
     problem: str = ""
 
 
@@ -47,7 +51,7 @@ def start(config: Config) -> Iterator[Finding]:
         yield error(
             "network.start_from",
             _("There is no file {path}.").format(path=plain(text)),
-            _("Check the path; relative ones count from the configuration's folder."),
+            _("Check the path; relative ones count from the file's folder, those of --set from the current one."),
             "network.start_missing",
         )
         return
@@ -59,6 +63,15 @@ def start(config: Config) -> Iterator[Finding]:
             found.problem or _("{name} holds nothing that a run can go on from.").format(name=name),
             _("Choose a LoRA file, or leave the setting empty."),
             "network.start_unreadable",
+        )
+    elif found.family not in (config.model.family, UNKNOWN):
+        yield error(
+            "network.start_from",
+            _("{name} is a LoRA of {found}, but the base model is {wanted}.").format(
+                name=name, found=title_of(found.family), wanted=title_of(config.model.family)
+            ),
+            _("Choose a LoRA file of this family, or leave the setting empty."),
+            "network.start_family",
         )
     elif (theirs in LYCORIS or own in LYCORIS) and theirs != own:
         kind = "lora" if theirs in PLAIN else theirs
@@ -222,7 +235,7 @@ def _look(path: str, _stamp: object) -> _Found:
     except UserError as problem:
         return _Found(problem=f"{plain(Path(path).name)}: {problem.message}")
     ranks = tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank]))
-    return _Found(ranks, info.kind, other_layers(header.tensors))
+    return _Found(ranks, info.kind, other_layers(header.tensors), info.family)
 
 
 RULES = (start,)
