@@ -31,32 +31,44 @@ def decode(vae: Any, latents: Tensor, *, tiled: bool) -> Tensor:
 
     In strips with ``tiled``, or where a GPU has no room for more; the pixels are then on the CPU.
     """
-    if not (tiled or _lacks_room(vae, latents)):
-        pixels: Tensor = vae.decode(latents).sample
-    else:
-        pixels = torch.cat([_in_strips(vae, one[None], latents.device) for one in latents.cpu()])
+    return decoded(
+        latents,
+        lambda: vae.decode(latents).sample,
+        lambda one: _in_strips(vae, one, latents.device),
+        tiled=tiled or lacks_room(latents, whole_bytes(vae, latents)),
+    )
+
+
+def decoded(latents: Tensor, whole: Callable[[], Tensor], in_strips: Work, *, tiled: bool) -> Tensor:
+    """Pixels in 0..1 of what ``whole`` makes of ``latents``, or, where ``tiled``, ``in_strips`` of each on the CPU."""
+    pixels = torch.cat([in_strips(one[None]) for one in latents.cpu()]) if tiled else whole()
     return (pixels / 2 + 0.5).clamp(0, 1)
 
 
 def whole_bytes(vae: Any, latents: Tensor) -> int:
     """About what decoding in one piece takes besides the VAE itself."""
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    widest = max(vae.config.block_out_channels[:2])
+    channels = vae.config.block_out_channels
+    return map_bytes(latents, 2 ** (len(channels) - 1), max(channels[:2]))
+
+
+def map_bytes(latents: Tensor, factor: int, widest: int) -> int:
+    """The same for pixels ``factor`` times as close as cells, where the maps at that have up to ``widest`` channels."""
     cells = latents.shape[0] * latents.shape[-2] * latents.shape[-1] * factor**2
     return int(LARGEST_MAPS * cells * widest * latents.element_size())
 
 
-def _lacks_room(vae: Any, latents: Tensor) -> bool:
+def lacks_room(latents: Tensor, needed: int) -> bool:
+    """Whether the GPU on which ``latents`` lie, if they do, has fewer bytes left than are ``needed``."""
     if latents.device.type != "cuda":
         return False
     free = torch.cuda.mem_get_info(latents.device)[0]
     unused = torch.cuda.memory_reserved(latents.device) - torch.cuda.memory_allocated(latents.device)
-    return whole_bytes(vae, latents) > free + unused
+    return needed > free + unused
 
 
 def _in_strips(vae: Any, latents: Tensor, device: torch.device) -> Tensor:
     """[1, 3, height, width] on the CPU, before it is brought to 0..1."""
-    strips, decoder = _Strips(device), vae.decoder
+    strips, decoder = Strips(device), vae.decoder
     if getattr(vae, "post_quant_conv", None) is not None:
         latents = strips.layer(latents, vae.post_quant_conv)
     maps = strips.layer(latents, decoder.conv_in)
@@ -74,7 +86,7 @@ def _in_strips(vae: Any, latents: Tensor, device: torch.device) -> Tensor:
     return strips.layer(maps, decoder.conv_out, strips.normed(decoder.conv_norm_out, maps, decoder.conv_act))
 
 
-def _resnet(strips: _Strips, block: Any, maps: Tensor) -> Tensor:
+def _resnet(strips: Strips, block: Any, maps: Tensor) -> Tensor:
     """What diffusers' ``ResnetBlock2D`` without an embedding gives."""
     inner = strips.layer(maps, block.conv1, strips.normed(block.norm1, maps, block.nonlinearity))
     outer = strips.layer(inner, block.conv2, strips.normed(block.norm2, inner, block.nonlinearity))
@@ -83,7 +95,7 @@ def _resnet(strips: _Strips, block: Any, maps: Tensor) -> Tensor:
     return outer.add_(around).div_(block.output_scale_factor)
 
 
-def _attention(strips: _Strips, layer: Any, maps: Tensor) -> Tensor:
+def _attention(strips: Strips, layer: Any, maps: Tensor) -> Tensor:
     """What diffusers' ``Attention`` over a map gives: all cells ask all cells, some of them at a time."""
     normed = strips.normed(layer.group_norm, maps)
     cells = normed(maps.to(strips.device)).flatten(2).mT
@@ -102,7 +114,7 @@ def _heads(cells: Tensor, count: int) -> Tensor:
     return cells.unflatten(-1, (count, -1)).transpose(1, 2)
 
 
-class _Strips:
+class Strips:
     """Layers over maps ([1, channels, rows, columns] on the CPU), a strip of rows at a time on ``device``."""
 
     def __init__(self, device: torch.device) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lora_tui.families.beneath import Beneath
 from lora_tui.families.protocol import Releasable, Storage
@@ -61,6 +61,10 @@ class Parted:
     def drawing_shift(self, width: int, height: int, steps: int) -> float:
         """See :class:`lora_tui.families.protocol.Model`; that of training where a family says nothing else."""
         return self.shift(width, height)
+
+    def guided(self, told: Tensor, untold: Tensor, strength: float) -> Tensor:
+        """See :class:`lora_tui.families.protocol.Model`; as far beyond the negative prompt as it is strong."""
+        return untold + strength * (told - untold)
 
     def placed(self, part: Releasable, module: nn.Module) -> Any:
         """``module``, of ``part``, where that works."""

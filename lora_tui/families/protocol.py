@@ -311,6 +311,10 @@ class Model(Protocol):
         """
         ...
 
+    def guided(self, told: Tensor, untold: Tensor, strength: float) -> Tensor:
+        """The prediction to follow, from those with the prompt and with the negative one ([batch, channels, h, w])."""
+        ...
+
     def scheduler_config(self) -> Mapping[str, Any]:
         """The noise schedule in diffusers' words."""
         ...

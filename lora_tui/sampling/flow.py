@@ -18,10 +18,21 @@ from lora_tui.sampling.samplers import Course
 TIMESTEPS = 1000
 
 
-def levels(steps: int, shift: float) -> Tensor:
-    """The noise levels of ``steps`` steps and the 0 at their end: [steps + 1], float32."""
+def levels(steps: int, shift: float, last: float = 0.0) -> Tensor:
+    """The noise levels of ``steps`` steps and the 0 at their end: [steps + 1], float32.
+
+    Where ``last`` is above 0 they are stretched so that the last one before the end is that: ``shift_terminal``.
+    """
     even = torch.linspace(1.0, 1.0 / steps, steps, dtype=torch.float64)
-    return torch.cat([shift * even / (1.0 + (shift - 1.0) * even), torch.zeros(1, dtype=torch.float64)]).float()
+    found = shift * even / (1.0 + (shift - 1.0) * even)
+    if last and steps > 1:
+        found = 1.0 - (1.0 - found) * (1.0 - last) / (1.0 - found[-1])
+    return torch.cat([found, torch.zeros(1, dtype=torch.float64)]).float()
+
+
+def _levels(course: Course) -> list[float]:
+    last = course.schedule.get("shift_terminal") or 0.0
+    return levels(course.steps, course.shift, float(last)).tolist()  # type: ignore[no-any-return]
 
 
 class Euler:
@@ -31,7 +42,7 @@ class Euler:
     """
 
     def __init__(self, course: Course, *, renewed: bool = False) -> None:
-        self._levels = levels(course.steps, course.shift).tolist()
+        self._levels = _levels(course)
         self._generator = course.generator if renewed else None
         self._done = 0
         self.timesteps = torch.tensor(self._levels[:-1], device=course.device) * TIMESTEPS
@@ -67,7 +78,7 @@ class Heun:
     """A step, a look at where it leads, and the step again in the mean of both directions: two predictions a step."""
 
     def __init__(self, course: Course) -> None:
-        self._levels = levels(course.steps, course.shift).tolist()
+        self._levels = _levels(course)
         asked = [self._levels[0]] + [level for level in self._levels[1:-1] for _twice in range(2)]
         self.timesteps = torch.tensor(asked, device=course.device) * TIMESTEPS
         self._done = 0

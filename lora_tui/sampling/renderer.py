@@ -64,7 +64,7 @@ class Renderer:
             predicted = self._predict(sampler.model_input(latents, timestep), timestep, conditioning)
             if guided:
                 without, with_prompt = predicted.chunk(2)
-                predicted = without + prompt.guidance * (with_prompt - without)
+                predicted = model.guided(with_prompt, without, prompt.guidance)
             latents = sampler.step(predicted, timestep, latents)
         return latents
 

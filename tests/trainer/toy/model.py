@@ -172,6 +172,9 @@ class ToyModel:
     def shift(self, width: int, height: int) -> float:
         return 1.0 + width * height / 64**2
 
+    def guided(self, told: Tensor, untold: Tensor, strength: float) -> Tensor:
+        return untold + strength * (told - untold)
+
     def drawing_shift(self, width: int, height: int, steps: int) -> float:
         return self.shift(width, height)
 
