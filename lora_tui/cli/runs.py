@@ -75,8 +75,8 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"runs": [status_json(status) for status in statuses]})
     elif statuses:
-        headings = ("", "#", _("run"), _("state"), _("step"), "%", _("loss"), _("time"))
-        say(table([_row(status) for status in statuses], headings, right=(1, 4, 5, 6, 7)))
+        headings = ("", "#", _("run"), _("adapter"), _("state"), _("step"), "%", _("loss"), _("time"))
+        say(table([_row(status) for status in statuses], headings, right=(1, 5, 6, 7, 8)))
     elif args.living:
         note(_("No run is at work on this machine."))
     else:
@@ -86,6 +86,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _row(status: RunStatus) -> tuple[str, ...]:
     from lora_tui.cli.follow import mark
+    from lora_tui.runs.settings_text import adapter_of
     from lora_tui.runs.status import state_word
     from lora_tui.text.formats import count, duration, number
 
@@ -99,6 +100,7 @@ def _row(status: RunStatus) -> tuple[str, ...]:
         mark(status.state),
         str(status.number or "-"),
         status.run.name,
+        adapter_of(status.run),
         _("{state}, damaged").format(state=state_word(status.state)) if status.damaged else state_word(status.state),
         count(status.step),
         f"{status.share:.0%}" if status.total_steps else "-",
@@ -114,6 +116,7 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.runs.gpu_memory import gpu_memory_of
     from lora_tui.runs.memory_policy import reached_by
     from lora_tui.runs.record import read_record
+    from lora_tui.runs.settings_text import settings_of
     from lora_tui.runs.status import inspect
     from lora_tui.text.formats import bytes_text
 
@@ -132,6 +135,9 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
         print_json({**status_json(status), **extra})
         return 0
     for line in status_lines(status):
+        say(line)
+    asked = settings_of(chosen)
+    for line in asked.lines if asked is not None else ():
         say(line)
     for one in gpus:
         if status.alive and one.now is not None:

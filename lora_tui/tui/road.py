@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lora_tui.runs.settings_text import adapter_parts
 from lora_tui.text import _, count, duration, ngettext, number, percent, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.marks import UNICODE, Marks
@@ -123,7 +124,7 @@ def parameters_step(workspace: Workspace, marks: Marks = UNICODE) -> Step:
     head = [
         *changed,
         config.model.family,
-        _("rank {rank}").format(rank=config.network.rank),
+        " ".join(adapter_parts(config.network.model_dump())[:2]),
         f"{config.data.resolution} px",
     ]
     planned = workspace.planned

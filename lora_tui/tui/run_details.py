@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.settings_text import described
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, clock, count, duration, number, plain
@@ -31,14 +32,16 @@ class RunDetails:
     """One run, looked at closely.
 
     Attributes:
-        settings: the settings that say most, as one line each.
+        settings: the settings that say most, in pieces that stay whole, by the line.
+        base: its base model, where that is known.
         files: the LoRA files, oldest first, with their sizes in bytes.
         sample: the newest sample image.
         story: its events, none when there are too many to read in passing.
     """
 
     run: RunFolder
-    settings: tuple[str, ...] = ()
+    settings: tuple[tuple[str, ...], ...] = ()
+    base: str = ""
     files: tuple[tuple[Path, int], ...] = ()
     sample: Path | None = None
     story: RunStory | None = None
@@ -53,7 +56,8 @@ def read_details(run: RunFolder) -> RunDetails:
             story.update(2.0)
     except OSError:
         story = None
-    return RunDetails(run, _settings(run), _files(run.checkpoints_dir, ".safetensors"), _newest(run), story)
+    settings, base = _settings(run)
+    return RunDetails(run, settings, base, _files(run.checkpoints_dir, ".safetensors"), _newest(run), story)
 
 
 def list_files(run: RunFolder) -> list[tuple[Path, str]]:
@@ -104,8 +108,11 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
     for text, shade in ((status.message, "error"), (status.advice, "")):
         lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3, ellipsis=marks.ellipsis) if text]
     if details is not None and details.run == status.run:
-        for text in details.settings:
-            lines += [(Cell(line, "muted"),) for line in wrap(text, width, 2, ellipsis=marks.ellipsis)]
+        for parts in details.settings:
+            flowed = [line for text in flow(parts, width, _(", ")) for line in wrap(text, width, 2)]
+            lines += [(Cell(line, "muted"),) for line in flowed]
+        if details.base:
+            lines.append((Cell(fit(details.base, width, cut="middle", ellipsis=marks.ellipsis).rstrip(), "muted"),))
         lines += _file_lines(details)
     return lines
 
@@ -137,26 +144,15 @@ def _file_lines(details: RunDetails) -> list[Line]:
     return [first, (Cell(_("and {count} before it").format(count=count(len(details.files) - 1)), "muted"),)]
 
 
-def _settings(run: RunFolder) -> tuple[str, ...]:
+def _settings(run: RunFolder) -> tuple[tuple[tuple[str, ...], ...], str]:
+    """What it was asked to do in a few lines, and its base model; or why that cannot be read."""
     from lora_tui.config.load import load_config
 
     try:
         config = load_config(run.config_path)
     except UserError as error:
-        return (plain(error.message),)
-    network = _("{family}, rank {rank}, alpha {alpha}, {size} px").format(
-        family=config.model.family,
-        rank=config.network.rank,
-        alpha=f"{config.network.alpha:g}",
-        size=config.data.resolution,
-    )
-    rates = _("lr {rate}, {schedule}, batch {batch}, {epochs} epochs").format(
-        rate=f"{config.learning.unet_lr:g}",
-        schedule=config.learning.schedule,
-        batch=config.steps.batch_size,
-        epochs=config.steps.epochs,
-    )
-    return (network, rates, plain(config.model.base)) if config.model.base else (network, rates)
+        return ((plain(error.message),),), ""
+    return described(config).parts, plain(config.model.base)
 
 
 def _files(folder: Path, suffix: str) -> tuple[tuple[Path, int], ...]:

@@ -15,12 +15,13 @@ LATELY = 30
 
 
 def full_lines(seen: Seen, resume_key: str) -> list[str]:
-    """How the run ended and what to do, its warnings, where it is, and what happened last."""
+    """How the run ended and what to do, its warnings, where it is, what it was asked to do, and what happened last."""
     lines = ["".join(cell.text for cell in line).strip() for line in ending_lines(seen, resume_key, NO_END)]
     if seen.story.warnings:
         lines += ["", _("Warnings")]
         lines += [f"  ! {plain(sentences(notice.message, notice.remedy))}" for notice in seen.story.warnings]
     lines += ["", plain(str(seen.story.run.root))]
+    lines += seen.settings.lines if seen.settings is not None else ()
     moments = Moments(seen.story).all()[-LATELY:]
     if moments:
         lines += ["", _("What happened last")]

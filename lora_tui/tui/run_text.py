@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from lora_tui.jobs.events import as_count, as_number
 from lora_tui.runs.facts import Ending
 from lora_tui.runs.gpu_memory import GpuMemory, gpu_memory_in
+from lora_tui.runs.settings_text import RunSettings
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, clock, count, duration, number, percent, plain
@@ -38,6 +39,7 @@ class Seen:
     status: RunStatus | None
     now: float
     marks: Marks
+    settings: RunSettings | None = None
 
     @property
     def state(self) -> str:
@@ -328,7 +330,17 @@ def _saved(seen: Seen) -> list[Line]:
         lines.append(_fact(_("masks"), f"{count(story.info.masked):>6}", f"/ {count(story.info.images)}"))
     if story.first_time and story.last_time:
         lines.append(_fact(_("elapsed"), duration(story.last_time - story.first_time), ""))
-    return lines
+    return [*lines, *_settings(seen)]
+
+
+def _settings(seen: Seen) -> list[Line]:
+    """What the run was asked to do; the last of the facts, since it does not change."""
+    asked = seen.settings
+    if asked is None:
+        return []
+    named = ((_("adapter"), asked.adapter), (_("optimizer"), asked.optimizer), (_("schedule"), asked.schedule))
+    lines: list[Line] = [(Cell(fit(name, 10), "muted"), Cell(f" {text}")) for name, text in named]
+    return [*lines, (Cell(asked.base, "muted"),)] if asked.base else lines
 
 
 def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:

@@ -9,8 +9,15 @@ from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from lora_tui.text.translate import N_
+
 Shapes = dict[str, tuple[int, ...]]
 
+#: kind -> what a person calls it
+NAMES: Mapping[str, str] = {
+    "lora": "LoRA", "locon": "LoCon", "dylora": "DyLoRA", "loha": "LoHa", "lokr": "LoKr", "glora": "GLoRA",
+    "ia3": "(IA)^3", "oft": "OFT", "boft": "BOFT", "full": N_("full difference"),
+}  # fmt: skip
 LYCORIS = ("loha", "lokr", "glora", "ia3", "oft", "boft", "full")
 """What LyCORIS calls them, but for OFT: ``diag-oft``."""
 TURNED = ("oft", "boft")

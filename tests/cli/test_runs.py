@@ -79,7 +79,7 @@ def test_the_list_shows_the_newest_first(
 ) -> None:
     assert command(["runs", "list"]) == 0
     heading, first, second = capsys.readouterr().out.rstrip("\n").split("\n")
-    assert "state" in heading
+    assert "state" in heading and "adapter" in heading and "LoRA" in first
     assert "living" in first and "running" in first and "left" in first
     assert "done" in second and "finished" in second and "100%" in second
 
@@ -126,6 +126,7 @@ def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.Capture
     assert command(["runs", "show", "1"]) == 0
     text = capsys.readouterr().out
     assert "finished" in text and "checkpoints/x.safetensors" in text and "1 kB" in text
+    assert "sd15, LoRA, rank 32, alpha 32, 512 px\nAdamW, lr 0.0001, cosine, batch 2" in text
     assert command(["runs", "show", "done", "--json"]) == 0
     shown = answer(capsys)
     assert shown["checkpoints"] == [{"path": str(done.checkpoints_dir / "x.safetensors"), "bytes": 1000}]

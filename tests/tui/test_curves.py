@@ -10,11 +10,13 @@ import run_folders as writing
 from run_folders import new_run, write_run
 
 from lora_tui.jobs.events import EventWriter
+from lora_tui.runs.settings_text import settings_of
 from lora_tui.runs.status import inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.marks import ASCII, UNICODE
 from lora_tui.tui.run_moments import Moments
+from lora_tui.tui.run_reading import full_lines
 from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, meter, run_line
 from lora_tui.tui.widgets.chart import window
 
@@ -142,6 +144,20 @@ def test_moments_come_in_the_order_of_their_steps_and_outside_text_is_made_safe(
     assert "saved checkpoints/hat-girl-000100.safetensors (37.9 MB)" in texts
     assert "! odd ␛[31m thing Look." in texts
     assert "save now: done" in texts and "drew 2 samples" in texts
+
+
+def test_what_the_run_was_asked_to_do_is_the_last_of_the_facts(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs")
+    run.config_path.write_text('[network]\ntype = "loha"\n[memory]\nbase_weights = "nf4"\n')
+    asked = replace(seen(story_of(run)), settings=settings_of(run))
+    lines = [text(line) for line in fact_lines(asked, 34, 30)]
+    assert lines[-4:] == [
+        "adapter    LoHa, rank 32, alpha 32",
+        "optimizer  AdamW",
+        "schedule   cosine",
+        "the base is packed in 4 bits (nf4)",
+    ]
+    assert "sd15, LoHa, rank 32, alpha 32, 512 px" in full_lines(asked, "R")
 
 
 @pytest.mark.parametrize("held", [6_800_000_000, 3_000_000_000])

@@ -32,7 +32,7 @@ async def test_the_run_under_the_cursor_is_shown_with_its_curve(tmp_path: Path) 
     app = app_on(tmp_path, "runs")
     async with app.run_test(size=(120, 40)) as pilot:
         await sees(pilot, "hat-girl-000150.safetensors")
-        for words in ("step 174 of 400", "The system killed it", "sd15, rank 32", "and 2 before it"):
+        for words in ("step 174 of 400", "The system killed it", "sd15, LoRA, rank 32", "and 2 before it"):
             await sees(pilot, words)
         chart = app.screen.query_one("#run-chart", LineChart)
         await soon(pilot, lambda: chart.picture.curves)

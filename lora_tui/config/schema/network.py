@@ -9,7 +9,7 @@ from lora_tui.config.option import Rule, option
 from lora_tui.config.schema.groups import LEARNS_TEXT, UNETS
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
-from lora_tui.weights.kinds import LYCORIS, RANKED, SIZED, TURNED, UNRANKED, Form
+from lora_tui.weights.kinds import LYCORIS, NAMES, RANKED, SIZED, TURNED, UNRANKED, Form
 
 if TYPE_CHECKING:
     from lora_tui.config.layers import LayerSize
@@ -49,18 +49,7 @@ class NetworkSection(Section):
             "lora split cuts a DyLoRA to any of its ranks. LoHa and LoKr say more in a small file, OFT and BOFT only "
             "turn what is there, (IA)^3 is tiny. diffusers reads the first three."
         ),
-        labels=(
-            ("lora", "LoRA"),
-            ("locon", "LoCon"),
-            ("dylora", "DyLoRA"),
-            ("loha", "LoHa"),
-            ("lokr", "LoKr"),
-            ("glora", "GLoRA"),
-            ("ia3", "(IA)^3"),
-            ("oft", "OFT"),
-            ("boft", "BOFT"),
-            ("full", N_("full difference")),
-        ),
+        labels=tuple(NAMES.items()),
         peers=("network_module", "lora_type", "algo", "lycoris_algo"),
     )
     rank: int = option(

@@ -18,6 +18,7 @@ from textual.timer import Timer
 
 from lora_tui.runs.facts import Sample
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.settings_text import RunSettings, settings_of
 from lora_tui.runs.status import RunStatus, inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, count, plain
@@ -62,6 +63,7 @@ class TrainingScreen(BaseScreen):
         super().__init__()
         self.story: RunStory | None = None
         self.status: RunStatus | None = None
+        self.settings: RunSettings | None = None
         self.dirty = True
         self.looking, self.requests = Looking(self), Requests(self)
         self._curves: Curves | None = None
@@ -161,6 +163,7 @@ class TrainingScreen(BaseScreen):
     async def _open(self, story: RunStory) -> None:
         """Show what the ends of the files tell at once, then the first part of the events, then all of them."""
         self.status = await in_thread(inspect, story.run)
+        self.settings = await in_thread(settings_of, story.run)
         self._take(RunStory(story.run))
         # In a thread: a long file is searched for resumes before its first part can be read.
         await in_thread(story.update, READ_SECONDS)
@@ -211,7 +214,8 @@ class TrainingScreen(BaseScreen):
         """The run as it is seen now."""
         if self.story is None or self._curves is None:
             return None
-        return Seen(self.story, self._curves, self.looking.look, self.status, time.time(), self.shell.marks)
+        look, marks = self.looking.look, self.shell.marks
+        return Seen(self.story, self._curves, look, self.status, time.time(), marks, self.settings)
 
     # -- drawing
 
