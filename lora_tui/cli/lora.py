@@ -97,6 +97,10 @@ def _split(args: argparse.Namespace) -> int:
     return 0
 
 
+def _headings() -> tuple[str, ...]:
+    return _("file"), _("family"), _("kind"), _("step"), _("rank"), _("alpha"), _("size")
+
+
 def _many(args: argparse.Namespace) -> int:
     """One row for each file; those that cannot be read are named, and the status says that there are some."""
     from lora_tui.cli.output import note, print_json, say, table
@@ -120,6 +124,8 @@ def _many(args: argparse.Namespace) -> int:
     rows = [
         (
             plain(str(file)),
+            info.family,
+            info.kind,
             plain(info.metadata.get("ss_steps", "-"), limit=12),
             spread(info.ranks) or "-",
             spread({f"{a:g}": n for a, n in info.alphas.items()}) or "-",
@@ -128,7 +134,7 @@ def _many(args: argparse.Namespace) -> int:
         for file, info in found
     ]
     if rows:
-        say(table(rows, (_("file"), _("step"), _("rank"), _("alpha"), _("size")), right=range(1, 5)))
+        say(table(rows, _headings(), right=range(3, 7)))
     if args.metadata:
         for file, info in found:
             say()

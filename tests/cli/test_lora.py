@@ -58,8 +58,8 @@ def test_many_files_are_a_table(tmp_path: Path) -> None:
     result = command("info", *files)
     assert result.returncode == 0
     heading, *rows = result.stdout.splitlines()
-    assert heading.split() == ["file", "step", "rank", "alpha", "size"]
-    assert [row.split()[:4] for row in rows] == [[str(file), "120", "8", "4"] for file in files]
+    assert heading.split() == ["file", "family", "kind", "step", "rank", "alpha", "size"]
+    assert [row.split()[:6] for row in rows] == [[str(file), "sd15", "lora", "120", "8", "4"] for file in files]
     data = json.loads(command("info", *files, "--json").stdout)
     assert [one["file"] for one in data["files"]] == [str(file) for file in files]
 

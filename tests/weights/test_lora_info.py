@@ -62,6 +62,16 @@ def test_bf16_and_fp32_alphas_are_read(tmp_path: Path) -> None:
         assert lora_info(tmp_path / "a.safetensors").alphas == {1.5: 1}
 
 
+def test_the_type_is_that_of_the_matrices_not_of_as_many_alphas(tmp_path: Path) -> None:
+    names = {f"lora_unet_mid_block_{number}" for number in range(3)}
+    header = entries({f"{name}.alpha": () for name in names}, "F32")
+    start = 4 * len(header)
+    for name in names:
+        header[f"{name}.diff"] = {"dtype": "BF16", "shape": [8, 8], "data_offsets": [start, start + 128]}
+        start += 128
+    assert lora_info(write(tmp_path / "a.safetensors", header, start)).dtype == "BF16"
+
+
 DOWN = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 LAYOUTS = {
     "diffusers": (

@@ -81,7 +81,7 @@ class LoraInfo:
         ranks: modules by rank; modules without one (full matrices) are not counted.
         alphas: modules by alpha; empty when the file states none, which every program reads as alpha = rank.
         modules, unet_modules, text_encoder_modules: adapted layers; transformers count as UNet.
-        dtype: type of most tensors (``F16``).
+        dtype: type of most values (``F16``); alphas, of which each layer has one, are often of another.
         size: bytes.
         metadata: as written.
         hashes: those that the metadata state; none is computed.
@@ -148,7 +148,7 @@ def lora_info(path: Path) -> LoraInfo:
         modules=len(modules),
         unet_modules=len(modules) - text,
         text_encoder_modules=text,
-        dtype=Counter(tensor.dtype for tensor in header.tensors.values()).most_common(1)[0][0],
+        dtype=_dtype(header.tensors),
         size=header.size,
         metadata=metadata,
         hashes={key: metadata[key] for key in HASH_KEYS if metadata.get(key)},
@@ -362,6 +362,14 @@ def _wide_gates(tensors: Tensors) -> bool:
             if down is not None and len(down.shape) == len(up.shape) == 2:
                 return up.shape[0] == (9 if layer.endswith("linear1") else 6) * down.shape[1]
     return False
+
+
+def _dtype(tensors: Tensors) -> str:
+    """The type of most values, so that a scalar counts as one and a matrix as many."""
+    values: Counter[str] = Counter()
+    for tensor in tensors.values():
+        values[tensor.dtype] += math.prod(tensor.shape)
+    return values.most_common(1)[0][0]
 
 
 def _by_frequency(values: Any) -> dict[Any, int]:
