@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,12 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a class is called with: the names that it takes, and those that it cannot do without."""
+    """What a class is called with: the names that it takes, those that it cannot do without, and what the others are
+    where nothing is said, as far as the source states it plainly."""
 
     names: tuple[str, ...]
     required: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_arguments(texts: Iterable[str], place: str = PLACE) -> dict[str, Any]:
@@ -109,7 +111,23 @@ def parameters_of(place: str) -> Parameters | None:
     names = [*named, *(one.arg for one in spec.kwonlyargs)][2:]
     if spec.kwarg:  # taken as they come, so those that its code names
         names += [word for word in re.findall(r"""['"]([A-Za-z_]\w*)['"]""", source) if word not in names]
-    return Parameters(tuple(names), tuple(name for name in (*without[2:], *missing) if name != "lr"))
+    required = tuple(name for name in (*without[2:], *missing) if name != "lr")
+    return Parameters(tuple(names), required, dict(_defaults(spec)))
+
+
+def _defaults(spec: ast.arguments) -> Iterator[tuple[str, Any]]:
+    """The defaults that are plain values; where one is none, a value of the kind that the annotation names."""
+    plain_ones = [*spec.posonlyargs, *spec.args]
+    pairs = zip(plain_ones[len(plain_ones) - len(spec.defaults) :], spec.defaults, strict=True)
+    for argument, node in (*pairs, *zip(spec.kwonlyargs, spec.kw_defaults, strict=True)):
+        try:
+            value = ast.literal_eval(node) if node is not None else None
+        except (ValueError, SyntaxError, TypeError):
+            continue  # it is computed
+        if value is None and argument.annotation is not None and "bool" in ast.unparse(argument.annotation):
+            value = False
+        if value is not None:
+            yield argument.arg, value
 
 
 def _find(module: str, name: str, depth: int) -> tuple[ast.ClassDef, str] | None:

@@ -131,8 +131,8 @@ def test_a_file_of_another_rank_is_named_before_the_run(tmp_path):
     path = tmp_path / "old.safetensors"
     stem = "lora_unet_mid_block_attentions_0_proj_in"
     tensors = {
-        f"{stem}.lora_down.weight": torch.ones(8, 4),
-        f"{stem}.lora_up.weight": torch.ones(4, 8),
+        f"{stem}.lora_down.weight": torch.ones(8, 4, 1, 1),
+        f"{stem}.lora_up.weight": torch.ones(4, 8, 1, 1),
         f"{stem}.alpha": torch.tensor(8.0),
     }
     write_lora(path, tensors, {})
@@ -150,6 +150,51 @@ def test_arguments_that_a_class_names_are_taken():
     assert found(optimizer={"type": "lion", "args": ["cautious=True"]}) == {}
     assert found(optimizer={"type": "prodigy", "args": ["d_coef=2", "d0=1e-5"]}, learning=ONES) == {}
     assert found(optimizer={"type": "other", "kind": "adopt", "args": ["betas=(0.9", "0.999)"]}) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "told"),
+    [
+        ("adamw", "betas=0.5", "betas of AdamW must be 2 numbers from 0 to below 1, not 0.5."),
+        ("adamw", "betas=(0.9, 0.999, 0.5)", "2 numbers from 0 to below 1"),
+        ("adamw", "betas=(0.9, 1)", "2 numbers from 0 to below 1"),
+        ("adamw", "eps=nan", "eps of AdamW must be a number of 0 or more"),
+        ("adamw", "weight_decay=1e999", "a number of 0 or more"),
+        ("adamw", "amsgrad=often", "amsgrad of AdamW must be true or false"),
+        ("adamw", "foreach=3", "true or false"),
+        ("adamw", "differentiable=True", "AdamW cannot learn with differentiable=true: nobody asks"),
+        ("adamw", "foreach=True", "fused"),
+        ("adamw", "maximize=True", "grow"),
+        ("prodigy", "d_coef=0", "d_coef of Prodigy must be a number above 0"),
+        ("adafactor", "eps=1e-8", "eps of Adafactor must be 2 numbers of 0 or more"),
+        ("adafactor", "relative_step=True", "a rate of its own"),
+        ("adafactor", "warmup_init=True", "relative_step"),
+        ("sgd", "momentum=0", "needs a momentum"),
+        ("came", "betas=(0.9, 0.99)", "3 numbers from 0 to below 1"),
+        ("other", "r=much", "r of ScheduleFreeAdamW must be a finite number"),
+    ],
+)
+def test_a_value_that_an_argument_cannot_have_is_refused(kind, args, told):
+    named = {"kind": "ScheduleFreeAdamW"} if kind == "other" else {}
+    config = config_with(optimizer={"type": kind, "args": [args], **named}, learning=ONES if kind == "prodigy" else {})
+    (said,) = [one for one in check_config(config) if one.field == "optimizer.args"]
+    assert (said.severity, told in said.message) == ("error", True), said.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "args"),
+    [
+        ("adamw", ["betas=(0.8", "0.9)", "eps=0", "foreach=True", "fused=False", "amsgrad=1"]),
+        ("adafactor", ["eps=(1e-20", "1e-2)", "decay_rate=-0.5", "beta1=0.9"]),
+        ("prodigy", ["beta3=0.9", "growth_rate=1.02", "safeguard_warmup=True"]),
+        ("lion", ["use_gc=True", "r=0.9"]),
+        ("torch.optim.RAdam", ["betas=7"]),  # what a class of anybody means is its own business
+    ],
+)
+def test_values_that_fit_are_taken(kind, args):
+    named = {"type": "other", "kind": kind} if "." in kind else {"type": kind}
+    config = config_with(optimizer={**named, "args": args}, learning=ONES if kind == "prodigy" else {})
+    assert not [one for one in check_config(config) if one.code.startswith("optimizer.arg_")]
 
 
 def test_other_optimizers_take_other_memory():

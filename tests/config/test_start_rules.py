@@ -27,3 +27,16 @@ def test_a_lora_of_another_family_is_refused_wherever_it_is_named(tmp_path: Path
     changes["network"]["start_from"] = "nowhere.safetensors"
     found = {finding.code: finding for finding in check_config(config_with(**changes))}
     assert "those of --set from the current one" in found["network.start_missing"].remedy
+
+
+def test_a_file_whose_layers_leave_the_family_open_is_taken_where_they_fit(tmp_path: Path) -> None:
+    """Convolutions of SDXL alone look like those of SD1.5."""
+    stem = "lora_unet_mid_block_resnets_0_conv1"
+    file = write_safetensors(
+        tmp_path / "conv.safetensors",
+        {f"{stem}.lora_down.weight": (8, 1280, 3, 3), f"{stem}.lora_up.weight": (1280, 8, 1, 1)},
+    )
+    config = config_with(
+        model={"base": "owner/model", "family": "sdxl"}, network={"type": "locon", "start_from": str(file)}
+    )
+    assert not [finding for finding in check_config(config) if finding.code.startswith("network.start")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from lora_tui.config.argument_values import unfit, wanted
 from lora_tui.config.arguments import Parameters, full_place, installed, parameters_of, read_arguments
 from lora_tui.config.findings import Finding, error, warning
 from lora_tui.config.mistakes import shown
@@ -84,6 +85,35 @@ def _arguments(config: Config, facts: OptimizerFacts, place: str) -> Iterator[Fi
             )
         return
     yield from _against("optimizer.args", name, known, given, GIVEN, facts.arguments)
+    if facts.place or "." not in config.optimizer.kind:  # of any other class nobody knows what its names mean
+        yield from _values(name, known, given, facts.arguments)
+
+
+def _values(name: str, known: Parameters, given: Mapping[str, Any], usual: Mapping[str, Any]) -> Iterator[Finding]:
+    """Values that are none of the argument's kind, out of range, or that no training goes with."""
+    odd = False
+    for argument, value in given.items():
+        default = known.defaults.get(argument)
+        if what := wanted(argument, value, default):
+            odd = True
+            yield error(
+                "optimizer.args",
+                _("{argument} of {name} must be {what}, not {value}.").format(
+                    argument=argument, name=name, what=what, value=shown(value)
+                ),
+                _("Write it like {example}, or leave it out.").format(example=f"{argument}={default}"),
+                "optimizer.arg_value",
+            )
+    argument, why = unfit(given, usual)
+    if argument in given and not odd:
+        yield error(
+            "optimizer.args",
+            _("{name} cannot learn with {argument}: {why}.").format(
+                name=name, argument=f"{argument}={shown(given[argument])}", why=why
+            ),
+            _("Leave it out."),
+            "optimizer.arg_unfit",
+        )
 
 
 def _against(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from lora_tui.families.parts import stamp
 from lora_tui.families.protocol import TargetModule
 from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
-from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.format import TensorInfo, read_header
 from lora_tui.weights.header.loras import lora_info
 from lora_tui.weights.header.models import UNKNOWN
 from lora_tui.weights.header.others import OtherShapes, other_layers, trained_kind
 from lora_tui.weights.header.whole import check_layers
 from lora_tui.weights.kinds import LYCORIS, OFT, RANKED, SCALAR, SIZES, Form, Shapes, factors, rank_of, tensor_shapes
 from lora_tui.weights.names.known import known_names
+from lora_tui.weights.names.parts import kind_and_layer
 
 PLAIN = ("lora", "locon", "dora")
 
@@ -32,12 +33,13 @@ PLAIN = ("lora", "locon", "dora")
 @dataclass(frozen=True)
 class _Found:
     """A file: its ranks, the most frequent first, its kind, its layers that are none of LoRA, the family that it is
-    for, or why it is no use."""
+    for, inputs and outputs of its layers of LoRA, or why it is no use."""
 
     ranks: tuple[int, ...] = ()
     kind: str = ""
     others: Mapping[str, OtherShapes] | None = None
     family: str = UNKNOWN
+    sides: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -64,7 +66,7 @@ def start(config: Config) -> Iterator[Finding]:
             _("Choose a LoRA file, or leave the setting empty."),
             "network.start_unreadable",
         )
-    elif found.family not in (config.model.family, UNKNOWN):
+    elif found.family not in (config.model.family, UNKNOWN) and not _fits_anyway(config, found):
         yield error(
             "network.start_from",
             _("{name} is a LoRA of {found}, but the base model is {wanted}.").format(
@@ -85,6 +87,28 @@ def start(config: Config) -> Iterator[Finding]:
         yield from _other(config, name, found.others or {})
     else:
         yield from _plain(config.network, name, found)
+
+
+def _fits_anyway(config: Config, found: _Found) -> bool:
+    """Whether a layer that is trained is in the file with its own sizes: few layers may leave a UNet's family open."""
+    targets = facts_for(config.model.family).targets(
+        config.model.base, text_encoder=config.trains_text, convolutions=config.network.convolutions
+    )
+    return any(
+        found.sides.get(name) == (target.inputs, target.outputs)
+        for target in trained(config.network, targets)
+        for name in known_names(config.model.family, target.part, target.path)
+    ) or any(True for _pair in _pairs(config, found.others or {}))
+
+
+def _sides(tensors: Mapping[str, TensorInfo]) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of each layer of LoRA, by its name in the file."""
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, tensor in tensors.items():
+        kind, stem = kind_and_layer(name)
+        shapes.setdefault(stem, {})[kind] = tensor.shape
+    both = ((stem, parts["down"], parts["up"]) for stem, parts in shapes.items() if parts.keys() >= {"down", "up"})
+    return {stem: (down[1], up[0]) for stem, down, up in both if len(down) > 1 and up}
 
 
 def _plain(network: NetworkSection, name: str, found: _Found) -> Iterator[Finding]:
@@ -235,7 +259,7 @@ def _look(path: str, _stamp: object) -> _Found:
     except UserError as problem:
         return _Found(problem=f"{plain(Path(path).name)}: {problem.message}")
     ranks = tuple(sorted(info.ranks, key=lambda rank: -info.ranks[rank]))
-    return _Found(ranks, info.kind, other_layers(header.tensors), info.family)
+    return _Found(ranks, info.kind, other_layers(header.tensors), info.family, _sides(header.tensors))
 
 
 RULES = (start,)

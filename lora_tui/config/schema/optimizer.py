@@ -51,8 +51,8 @@ class OptimizerSection(Section):
         None,
         N_("more arguments"),
         N_(
-            "What the optimizer is given besides, as name=value: d_coef=2, betas=(0.9, 0.99). Names that it does not "
-            "know are refused."
+            "What the optimizer is given besides, as name=value: d_coef=2, betas=(0.9, 0.99). Names and values that it "
+            "does not take are refused."
         ),
         factory=list,
         expert=True,
