@@ -10,7 +10,7 @@ from diffusers import ChromaTransformer2DModel
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from lora_tui.families.chroma.counting import step_bytes, transformer_parameters
+from lora_tui.families.chroma.counting import step_bytes, tensors, transformer_parameters
 from lora_tui.families.chroma.facts import FACTS
 from lora_tui.families.chroma.shape import Shape, shape_of_tensors
 from lora_tui.families.chroma.targets import transformer_targets
@@ -26,6 +26,7 @@ def network() -> nn.Module:
 
 def test_parameters_layers_and_names_are_those_of_the_published_model(network: nn.Module) -> None:
     shape = FACTS.full
+    assert tensors(shape) == {path: tuple(tensor.shape) for path, tensor in network.state_dict().items()}
     assert transformer_parameters(shape) == sum(p.numel() for p in network.parameters())
     assert round(transformer_parameters(shape) / 1e9, 1) == 8.9  # as it was published
     linear = {

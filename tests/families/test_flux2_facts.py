@@ -11,10 +11,11 @@ from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from safetensors.torch import save_file
 from torch import nn
 
-from lora_tui.families.flux2.counting import step_bytes, transformer_parameters
+from lora_tui.families.flux2.counting import step_bytes, tensors, transformer_parameters
 from lora_tui.families.flux2.facts import FACTS
 from lora_tui.families.flux2.shape import KLEIN_4B, KLEIN_9B, Shape, shape_of_tensors
 from lora_tui.families.flux2.targets import transformer_targets
+from lora_tui.families.separate.tensors import vae_tensors
 from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.names.flux2_original import ORIGINAL, original_names
 
@@ -31,6 +32,7 @@ def network(shape: Shape) -> nn.Module:
 def test_parameters_layers_and_names_are_those_of_the_published_models(name: str) -> None:
     shape, published = PUBLISHED[name]
     module = network(shape)
+    assert tensors(shape) == {path: tuple(tensor.shape) for path, tensor in module.state_dict().items()}
     assert transformer_parameters(shape) == sum(p.numel() for p in module.parameters()) == published
     linear = {
         path: (layer.in_features, layer.out_features)
@@ -54,6 +56,8 @@ def test_the_other_parts_are_as_large_as_they_are() -> None:
     counted = FACTS.part_parameters()
     with torch.device("meta"):
         vae = AutoencoderKLFlux2.from_config(KLEIN_4B.vae_config())
+    own = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items() if not name.startswith("bn.")}
+    assert own == vae_tensors(KLEIN_4B.vae_channels, KLEIN_4B.latent_channels, around=(True, True))
     assert counted["vae"] == sum(p.numel() for p in vae.parameters())
     assert 3.1e9 < counted["text_encoder"] < 3.2e9
     assert FACTS.text_values() == 512 * 3 * 2560

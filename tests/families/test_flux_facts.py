@@ -10,11 +10,16 @@ from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
+from lora_tui.families.flux.counting import tensors
 from lora_tui.families.flux.facts import DEV, FACTS
 from lora_tui.families.flux.shape import AXES, Shape
-from lora_tui.families.separate.shapes import rotary_axes
+from lora_tui.families.separate.shapes import XXL, rotary_axes
+from lora_tui.families.separate.tensors import clip_tensors, vae_tensors
 from lora_tui.families.zimage.shape import AXES as QUARTER
 from lora_tui.weights.names.flux_original import layer_of, original_names, original_of, split_name
+
+#: Other names of the same words, and numbers that stand for themselves.
+UNREAD = ("encoder.embed_tokens.weight", "embeddings.position_ids")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,12 @@ def test_parameters_are_those_of_the_published_model(transformer: nn.Module) -> 
         "text_encoder_2": _parameters(t5),
         "vae": _parameters(vae),
     }
+    for part, found in (
+        (transformer, tensors(DEV)), (clip, clip_tensors(DEV.clip)), (t5, XXL.tensors()),
+        (vae, vae_tensors(DEV.vae_channels, DEV.latent_channels)),
+    ):  # fmt: skip
+        there = {name.removeprefix("text_model."): tuple(tensor.shape) for name, tensor in part.state_dict().items()}
+        assert {name: there[name] for name in there if name not in UNREAD} == found
     assert counted["transformer"] == 11_901_408_320  # as Black Forest Labs publish it
 
 

@@ -108,6 +108,9 @@ def test_shapes_and_parameters_are_those_of_transformers(shape: LanguageShape) -
         module = Qwen3ForCausalLM(Qwen3Config(**shape.config()))
     shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name != "lm_head.weight"}
     assert language_shape(shapes) == language_of_config(module.config.to_dict()) == shape
+    assert {name: shapes[f"model.{name}"] for name in shape.tensors()} == shape.tensors() and len(shapes) == len(
+        shape.tensors()
+    )
     assert language_parameters(shape) == sum(one.numel() for one in module.model.parameters())
     assert language_parameters(QWEN3_4B) == 4_022_468_096
 

@@ -12,10 +12,11 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from lora_tui.families.sd3.checks import ENCODER_G, ENCODER_L
-from lora_tui.families.sd3.counting import transformer_parameters
+from lora_tui.families.sd3.counting import tensors, transformer_parameters
 from lora_tui.families.sd3.facts import FACTS
 from lora_tui.families.sd3.shape import SD3_MEDIUM, SD35_LARGE, SD35_MEDIUM, Shape, shape_of_tensors
 from lora_tui.families.sd3.targets import transformer_targets
+from lora_tui.families.separate.tensors import clip_tensors
 from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.names.sd3_original import BLOCKS, ORIGINAL, POSITIONS, original_names
 
@@ -33,6 +34,7 @@ def network(shape: Shape) -> nn.Module:
 def test_parameters_layers_and_names_are_those_of_the_published_models(name: str) -> None:
     shape, published = PUBLISHED[name]
     module = network(shape)
+    assert tensors(shape) == {path: tuple(tensor.shape) for path, tensor in module.state_dict().items()}
     assert transformer_parameters(shape) == sum(p.numel() for p in module.parameters()) == published
     linear = {
         path: (layer.in_features, layer.out_features)
@@ -62,6 +64,8 @@ def test_text_encoders_are_as_large_as_they_are() -> None:
     ):
         with torch.device("meta"):
             module = CLIPTextModelWithProjection(CLIPTextConfig(**shape.config(encoder.activation)))
+        there = {name.removeprefix("text_model."): tuple(one.shape) for name, one in module.state_dict().items()}
+        assert {name: there[name] for name in there if not name.endswith("position_ids")} == clip_tensors(shape)
         assert counted[part] == sum(p.numel() for p in module.parameters())
         own = [target.path for target in FACTS.targets() if target.part == part]
         assert len(own) == 6 * shape.layers

@@ -11,7 +11,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import save_file
 from torch import nn
 
-from lora_tui.families.zimage.counting import step_bytes, transformer_parameters
+from lora_tui.families.zimage.counting import step_bytes, tensors, transformer_parameters
 from lora_tui.families.zimage.facts import FACTS
 from lora_tui.families.zimage.shape import ZIMAGE, Shape, shape_of_tensors
 from lora_tui.families.zimage.targets import transformer_targets
@@ -26,6 +26,7 @@ def network(shape: Shape) -> nn.Module:
 
 def test_parameters_layers_and_names_are_those_of_the_published_model() -> None:
     module = network(ZIMAGE)
+    assert tensors(ZIMAGE) == {path: tuple(tensor.shape) for path, tensor in module.state_dict().items()}
     assert transformer_parameters(ZIMAGE) == sum(p.numel() for p in module.parameters()) == 6_154_908_736
     linear = {
         path: (layer.in_features, layer.out_features)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lora_tui.families.chroma.shape import Shape
-from lora_tui.families.flux.shape import FEED
+from lora_tui.families.chroma.targets import transformer_targets
 from lora_tui.families.separate.counting import blocks_bytes, image_tokens
-from lora_tui.families.separate.shapes import linear
+from lora_tui.families.separate.tensors import Tensors, linears, norms, parameters, two_streams
+from lora_tui.weights.names.chroma_original import APPROXIMATOR
 
 #: Bytes that a block keeps for each token and unit of width with an adapter on each of its layers, as measured with
 #: saved tensors: float32 throughout, and half precision with a float32 adapter.
@@ -13,14 +14,25 @@ DOUBLE_BYTES = {4: 72.3, 2: 46.4}
 SINGLE_BYTES = {4: 68.2, 2: 44.2}
 
 
+def tensors(shape: Shape) -> Tensors:
+    """Names and shapes of all tensors of the transformer, as diffusers has them."""
+    width, hidden = shape.width, shape.hidden
+    layers = {
+        "x_embedder": (shape.channels, width),
+        "context_embedder": (shape.text_width, width),
+        "proj_out": (width, shape.channels),
+        f"{APPROXIMATOR}.in_proj": (shape.told, hidden),
+        f"{APPROXIMATOR}.out_proj": (hidden, width),
+        **{target.path: (target.inputs, target.outputs) for target in transformer_targets(shape)},
+    }
+    for number in range(shape.deep):
+        layers |= {f"{APPROXIMATOR}.layers.{number}.linear_{one}": (hidden, hidden) for one in (1, 2)}
+    deep = norms((f"{APPROXIMATOR}.norms.{number}" for number in range(shape.deep)), hidden)
+    return linears(layers) | deep | two_streams(shape.double, shape.single, shape.head_width)
+
+
 def transformer_parameters(shape: Shape) -> int:
-    """The network that gives the modulations among them."""
-    width, feed, head, hidden = shape.width, FEED * shape.width, shape.head_width, shape.hidden
-    total = linear(shape.channels, width) + linear(shape.text_width, width) + linear(width, shape.channels)
-    total += linear(shape.told, hidden) + shape.deep * (2 * linear(hidden, hidden) + hidden) + linear(hidden, width)
-    stream = 4 * linear(width, width) + linear(width, feed) + linear(feed, width)
-    single = 3 * linear(width, width) + linear(width, feed) + linear(width + feed, width)
-    return total + shape.double * 2 * (stream + 2 * head) + shape.single * (single + 2 * head)
+    return parameters(tensors(shape))
 
 
 def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_value: int, *, checkpointing: bool) -> int:

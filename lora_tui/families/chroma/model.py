@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from lora_tui.config.schema import CaptionSection, ModelSection
 from lora_tui.families.chroma.model_parts import Parts
 from lora_tui.families.separate.model import SeparateModel
-from lora_tui.families.separate.model_patches import PATCH, image_places, pack, shift_power, unpack
+from lora_tui.families.separate.model_patches import PATCH, image_places, pack, shift_told, unpack
 from lora_tui.families.text_rows import MASK, TEXT
 
 TIMESTEPS = 1000
@@ -114,13 +113,8 @@ class ChromaModel(SeparateModel):
 
     def shift(self, width: int, height: int) -> float:
         """As the schedule says: one factor, or e to a power that grows with the tokens of the image."""
-        told, side = self._own.told_schedule, self.facts.latent_factor * PATCH
-        if not told["use_dynamic_shifting"]:
-            return float(told["shift"])
-        counts = (told["base_image_seq_len"], told["max_image_seq_len"])
-        return math.exp(
-            shift_power((width // side) * (height // side), counts, (told["base_shift"], told["max_shift"]))
-        )
+        side = self.facts.latent_factor * PATCH
+        return shift_told(self._own.told_schedule, (width // side) * (height // side))
 
 
 def _keys_alone(_attention: nn.Module, args: tuple[Any, ...], told: dict[str, Any]) -> tuple[Any, Any]:

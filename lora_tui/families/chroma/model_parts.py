@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar
 
 from diffusers import ChromaTransformer2DModel
@@ -14,7 +14,6 @@ from lora_tui.families.separate import model_parts
 from lora_tui.families.separate.model_file import Converter
 from lora_tui.families.separate.model_patches import SHIFT_POWERS, SHIFT_TOKENS
 from lora_tui.families.separate.model_text import T5Text, TextEncoder
-from lora_tui.families.told import read_object
 
 
 class Parts(model_parts.Parts[Shape]):
@@ -32,16 +31,6 @@ class Parts(model_parts.Parts[Shape]):
         "shift": 1.0,
         "use_dynamic_shifting": True,
     }
-
-    @cached_property
-    def told_schedule(self) -> dict[str, Any]:
-        """The schedule that a folder tells; of a single file that which sd-scripts draws with."""
-        place = self.source.path / "scheduler" / "scheduler_config.json"
-        try:
-            told = read_object(place) if self.source.kind == "folder" else {}
-        except (OSError, ValueError):
-            told = {}
-        return {**self.schedule, **{name: told[name] for name in self.schedule if name in told}}
 
     def converter(self) -> Converter:
         return partial(original_to_diffusers, width=self.shape.width)

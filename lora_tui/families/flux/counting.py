@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lora_tui.families.flux.shape import FEED, Shape
+from lora_tui.families.flux.shape import Shape
+from lora_tui.families.flux.targets import transformer_targets
 from lora_tui.families.separate.counting import blocks_bytes, image_tokens
-from lora_tui.families.separate.shapes import linear
+from lora_tui.families.separate.tensors import Tensors, linears, parameters, two_streams
 
 TIME_WIDTH = 256
 """Of the embedding of a timestep, and of the strength of guidance."""
@@ -14,15 +15,26 @@ DOUBLE_BYTES = {4: 88.5, 2: 55.3}
 SINGLE_BYTES = {4: 76.3, 2: 48.6}
 
 
+def tensors(shape: Shape) -> Tensors:
+    """Names and shapes of all tensors of the transformer, as diffusers has them."""
+    width = shape.width
+    layers = {
+        "x_embedder": (shape.channels, width),
+        "context_embedder": (shape.text_width, width),
+        "norm_out.linear": (width, 2 * width),
+        "proj_out": (width, shape.channels),
+        **{target.path: (target.inputs, target.outputs) for target in transformer_targets(shape)},
+    }
+    told = {"timestep_embedder": TIME_WIDTH, "text_embedder": shape.pooled_width}
+    told |= {"guidance_embedder": TIME_WIDTH} if shape.guidance else {}
+    for name, inputs in told.items():
+        layers |= {f"time_text_embed.{name}.linear_1": (inputs, width)}
+        layers |= {f"time_text_embed.{name}.linear_2": (width, width)}
+    return linears(layers) | two_streams(shape.double, shape.single, shape.head_width)
+
+
 def transformer_parameters(shape: Shape) -> int:
-    width, feed, head = shape.width, FEED * shape.width, shape.head_width
-    total = linear(shape.channels, width) + linear(shape.text_width, width) + linear(width, shape.channels)
-    for inputs in (TIME_WIDTH, shape.pooled_width, *((TIME_WIDTH,) if shape.guidance else ())):
-        total += linear(inputs, width) + linear(width, width)
-    total += linear(width, 2 * width)  # the last modulation
-    stream = linear(width, 6 * width) + 4 * linear(width, width) + linear(width, feed) + linear(feed, width)
-    single = linear(width, 3 * width) + 3 * linear(width, width) + linear(width, feed) + linear(width + feed, width)
-    return total + shape.double * 2 * (stream + 2 * head) + shape.single * (single + 2 * head)
+    return parameters(tensors(shape))
 
 
 def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_value: int, *, checkpointing: bool) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from lora_tui.errors import UserError
+from lora_tui.families.flux2.counting import tensors
 from lora_tui.families.flux2.facts import FACTS
 from lora_tui.families.flux2.kinds import PatchVae
 from lora_tui.families.flux2.shape import READ_LAYERS, Shape
@@ -12,10 +14,11 @@ from lora_tui.families.separate import places
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.language import Qwen3
 from lora_tui.families.separate.places import Layout, Part
+from lora_tui.families.separate.tensors import tensor_pieces
 from lora_tui.families.source import Source
 from lora_tui.families.told import read_object
 from lora_tui.text import N_, _
-from lora_tui.weights.names.flux2_original import GUIDANCE, original_names
+from lora_tui.weights.names.flux2_original import GUIDANCE, ORIGINAL, original_names
 
 LAYOUT: Layout = {
     "llm": Part(
@@ -61,5 +64,7 @@ CHECKS = KleinChecks(
     channels=lambda shape: (shape.channels, FACTS.latent_channels),
     remedy=N_("Choose FLUX.2 klein, 4B or 9B."),
     widths=lambda shape: {"llm": shape.text_width},
+    tensors=tensors,
+    pieces=partial(tensor_pieces, ORIGINAL),
 )
 check_model, check_vae, part_flaws = CHECKS.check_model, CHECKS.check_vae, CHECKS.part_flaws

@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 
 from lora_tui.errors import UserError
 from lora_tui.families.parts import DIFFUSERS_STEM
-from lora_tui.families.separate.kinds import Kind, Shapes
+from lora_tui.families.separate.kinds import Kind, Shapes, vae_in_file, vae_name, vae_told
 from lora_tui.families.unet.shape import vae_channels
 from lora_tui.text import _, plain
 
 MEAN, SPREAD = "bn.running_mean", "bn.running_var"
 """What latents are normed by, one number for each channel of a patch."""
+
+
+MOVED = {"encoder.quant_conv.": "quant_conv.", "decoder.post_quant_conv.": "post_quant_conv."}
+"""Where the makers have the convolutions around the latents, and where others look for them."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,18 @@ class PatchVae(Kind):
     def check_config(self, config: Mapping[str, Any], path: Path) -> None:
         self._check(config.get("latent_channels", self.channels), "batch_norm_eps" in config, path)
 
+    def tensors(self, shapes: Shapes, prefix: str) -> Shapes:
+        norms: Shapes = dict.fromkeys((MEAN, SPREAD), (4 * self.channels,))
+        moved = {old: new for new, old in MOVED.items() if any(name.startswith(prefix + new) for name in shapes)}
+        wanted = vae_in_file(shapes, prefix, around=(True, True))
+        return {_begun(name, moved): shape for name, shape in {**wanted, **norms}.items()}
+
+    def tensors_told(self, config: Mapping[str, Any]) -> Shapes:
+        return {**vae_told(config), **dict.fromkeys((MEAN, SPREAD), (4 * self.channels,))}
+
+    def own_name(self, name: str) -> str:
+        return vae_name(name)
+
     def _check(self, channels: Any, normed: bool, path: Path) -> None:
         if channels != self.channels or not normed:
             raise UserError(
@@ -42,3 +58,7 @@ class PatchVae(Kind):
                 remedy=_("Choose FLUX.2's VAE (flux2-vae.safetensors), or the folder vae of FLUX.2."),
                 code="model.vae_family",
             )
+
+
+def _begun(name: str, begins: Mapping[str, str]) -> str:
+    return next((new + name.removeprefix(old) for old, new in begins.items() if name.startswith(old)), name)

@@ -9,12 +9,10 @@ import torch
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from torch import Tensor
 
+from lora_tui.families.flux2.kinds import MOVED
 from lora_tui.families.separate.model_file import pieces
 from lora_tui.weights.names.flux2_original import LAST_MODULATION, ORIGINAL
 from lora_tui.weights.names.flux_original import split_name
-
-_MOVED = {"encoder.quant_conv.": "quant_conv.", "decoder.post_quant_conv.": "post_quant_conv."}
-"""Where the makers have the convolutions around the latents, and where others look for them."""
 
 
 def original_to_diffusers(name: str, tensor: Tensor, width: int) -> Iterator[tuple[str, Tensor]]:
@@ -34,7 +32,7 @@ def vae_to_diffusers(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -
     """A VAE's tensors, by bare names in whatever layout, as ``AutoencoderKLFlux2`` has them."""
     named = {}
     for name, tensor in tensors.items():
-        found = next((new + name.removeprefix(old) for old, new in _MOVED.items() if name.startswith(old)), name)
+        found = next((new + name.removeprefix(old) for old, new in MOVED.items() if name.startswith(old)), name)
         named[found] = tensor
     if "encoder.down.0.block.0.conv2.weight" not in named:
         return named

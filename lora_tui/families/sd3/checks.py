@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lora_tui.errors import UserError
+from lora_tui.families.sd3.counting import TABLE, tensors
 from lora_tui.families.sd3.facts import FACTS
 from lora_tui.families.sd3.shape import VAE_SCALE, VAE_SHIFT, Shape
 from lora_tui.families.separate import places
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.kinds import T5, Clip, KlVae
 from lora_tui.families.separate.places import Layout, Part, Place
+from lora_tui.families.separate.tensors import tensor_pieces
 from lora_tui.families.unet.encoders import EXCLAMATION, Encoder
 from lora_tui.places import expand
 from lora_tui.text import N_, _
-from lora_tui.weights.names.sd3_original import original_names
+from lora_tui.weights.names.sd3_original import ORIGINAL, POSITIONS, original_names
 
 ENCODER_L = Encoder(prefix="", reads="before_last", pooled=True)
 ENCODER_G = Encoder(
@@ -35,6 +37,10 @@ def _names(shape: Shape) -> Iterator[str]:
     return original_names(shape.blocks, dual=shape.dual, norms=shape.norms)
 
 
+def _pieces(name: str) -> tuple[str, ...]:
+    return (TABLE,) if name == POSITIONS else tensor_pieces(ORIGINAL, name)
+
+
 CHECKS = Checks(
     facts=FACTS,
     layout=LAYOUT,
@@ -42,6 +48,8 @@ CHECKS = Checks(
     channels=lambda shape: (shape.channels, FACTS.latent_channels),
     remedy=N_("Choose SD3 or SD3.5, medium or large, or a model made from them."),
     widths=lambda shape: {"t5xxl": shape.text_width},
+    tensors=tensors,
+    pieces=_pieces,
 )
 check_model, check_vae = CHECKS.check_model, CHECKS.check_vae
 

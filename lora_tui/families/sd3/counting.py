@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from lora_tui.families.sd3.shape import FEED, PATCH, Shape
-from lora_tui.families.separate.counting import image_tokens
-from lora_tui.families.separate.shapes import linear
+import math
 
+from lora_tui.families.sd3.shape import PATCH, Shape
+from lora_tui.families.sd3.targets import transformer_targets
+from lora_tui.families.separate.counting import image_tokens
+from lora_tui.families.separate.tensors import (
+    ADDED_NORMS,
+    ATTENTION_NORMS,
+    Tensors,
+    linears,
+    norms,
+    numbered,
+    parameters,
+)
+
+TABLE = "pos_embed.pos_embed"
 TIME_WIDTH = 256
 """Of the embedding of a timestep."""
 #: Bytes that a block keeps for each token and unit of width with an adapter on each of its layers, as measured with
@@ -15,24 +27,36 @@ BLOCK_BYTES = {4: 92.5, 2: 58.7}
 DUAL_BYTES = {4: 32.3, 2: 30.3}
 
 
+def tensors(shape: Shape) -> Tensors:
+    """Names and shapes of all tensors of the transformer, as diffusers has them."""
+    width, cells = shape.width, PATCH * PATCH * shape.channels
+    layers = {
+        "context_embedder": (shape.text_width, width),
+        "norm_out.linear": (width, 2 * width),
+        "proj_out": (width, cells),
+        **{target.path: (target.inputs, target.outputs) for target in transformer_targets(shape)},
+    }
+    for name, inputs in (("timestep_embedder", TIME_WIDTH), ("text_embedder", shape.pooled_width)):
+        layers |= {f"time_text_embed.{name}.linear_1": (inputs, width)}
+        layers |= {f"time_text_embed.{name}.linear_2": (width, width)}
+    last = f"transformer_blocks.{shape.blocks - 1}"
+    layers |= {f"{last}.norm1_context.linear": (width, 2 * width), f"{last}.attn.add_q_proj": (width, width)}
+    found = linears(layers)
+    if shape.norms:
+        own = norms((*ATTENTION_NORMS, *ADDED_NORMS), shape.head_width)
+        found |= numbered("transformer_blocks", shape.blocks, own)
+        found |= numbered("transformer_blocks", shape.dual, norms(("attn2.norm_q", "attn2.norm_k"), shape.head_width))
+    return found | {
+        TABLE: (1, shape.positions**2, width),
+        "pos_embed.proj.weight": (width, shape.channels, PATCH, PATCH),
+        "pos_embed.proj.bias": (width,),
+    }
+
+
 def transformer_parameters(shape: Shape) -> int:
     """Without the table of positions, which nobody learns."""
-    width, cells = shape.width, PATCH * PATCH * shape.channels
-    total = cells * width + width + linear(shape.text_width, width)
-    for inputs in (TIME_WIDTH, shape.pooled_width):
-        total += linear(inputs, width) + linear(width, width)
-    total += linear(width, 2 * width) + linear(width, cells)
-    return total + sum(_block(shape, number) for number in range(shape.blocks))
-
-
-def _block(shape: Shape, number: int) -> int:
-    width, last, dual = shape.width, number == shape.blocks - 1, number < shape.dual
-    feed = linear(width, FEED * width) + linear(FEED * width, width)
-    norms = 2 * shape.head_width if shape.norms else 0  # of queries and of keys
-    image = linear(width, (9 if dual else 6) * width) + 4 * linear(width, width) + feed + norms
-    image += 4 * linear(width, width) + norms if dual else 0
-    text = linear(width, (2 if last else 6) * width) + 3 * linear(width, width) + norms
-    return image + text + (0 if last else linear(width, width) + feed)
+    found = tensors(shape)
+    return parameters(found) - math.prod(found[TABLE])
 
 
 def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_value: int, *, checkpointing: bool) -> int:

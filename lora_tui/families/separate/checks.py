@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Generic
 
 from lora_tui.errors import UserError
-from lora_tui.families.parts import need_tensors
+from lora_tui.families.parts import DIFFUSERS_STEM, need_tensors, refuse_packed, tensors_of, weights_of
 from lora_tui.families.separate import places
 from lora_tui.families.separate.facts import S, SeparateFacts
 from lora_tui.families.separate.places import Layout
+from lora_tui.families.separate.tensors import makers_shapes, need_shapes
 from lora_tui.families.source import Source
 from lora_tui.places import expand
 from lora_tui.text import _
@@ -28,6 +29,9 @@ class Checks(Generic[S]):
         channels: what the transformer takes of a latent, and what it should take.
         remedy: what to choose in place of a model that takes more, marked for translation.
         widths: how wide the features of each text encoder must be, where the transformer says so.
+        tensors: names and shapes of all tensors of a transformer in diffusers' layout.
+        pieces: the names of those that one in the makers' layout holds, in the order of its rows.
+        named_alike: whether single files have diffusers' names, too.
     """
 
     facts: SeparateFacts[S]
@@ -36,6 +40,9 @@ class Checks(Generic[S]):
     channels: Callable[[S], tuple[int, int]]
     remedy: str
     widths: Callable[[S], Mapping[str, int]] = lambda _shape: {}
+    tensors: Callable[[S], Mapping[str, tuple[int, ...]]] = lambda _shape: {}
+    pieces: Callable[[str], Iterable[str]] = lambda name: (name,)
+    named_alike: bool = False
 
     def check_model(self, source: Source, *, own_vae: bool = True, prediction: str = "auto") -> None:
         """Refuse a base model whose transformer could not be trained, and a folder with gaps.
@@ -51,8 +58,14 @@ class Checks(Generic[S]):
         if source.kind == "folder":
             places.check_folder(self.layout, source.path, own_vae=own_vae)
             shape = places.told_by_configs(source.path, lambda: self.facts.shape_of_folder(source.path))
+            there = tensors_of(weights_of(source.path, "transformer", DIFFUSERS_STEM), source.path)
+            own = {name: info.shape for name, info in there.items()}
+            need_shapes(self.tensors(shape), own, str(source.path / "transformer"))
         else:
             shape = self._shape_of_file(source.path)
+            for part, prefix in places.parts_inside(self.layout, source.path).items():
+                if own_vae or part != "vae":
+                    places.check_file_part(self.layout[part], places.Place(source.path, prefix))
         channels, wanted = self.channels(shape)
         if channels != wanted:
             raise UserError(
@@ -84,11 +97,17 @@ class Checks(Generic[S]):
 
     def _shape_of_file(self, path: Path) -> S:
         tensors = read_header(path).tensors
-        places.refuse_other_layouts(tensors, path)
+        if self.named_alike:
+            refuse_packed(tensors, str(path))
+        else:
+            places.refuse_other_layouts(tensors, path)
         shapes = {places.bare(name): info.shape for name, info in tensors.items()}
         try:
             shape = self.facts.shape_of_tensors(shapes)
         except (KeyError, IndexError, ValueError) as error:
             raise places.part_missing(self.facts.title, str(error.args[0]), path) from None
-        need_tensors(self.names(shape), shapes, str(path))
+        names = tuple(self.names(shape))
+        need_tensors(names, shapes, str(path))
+        known = self.tensors(shape)
+        need_shapes(makers_shapes(names, self.pieces, known) if known else {}, shapes, str(path))
         return shape

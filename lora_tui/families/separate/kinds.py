@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 from lora_tui.errors import UserError
 from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM
+from lora_tui.families.separate.reading import clip_of_config
 from lora_tui.families.separate.shapes import t5_of_config, t5_shape
+from lora_tui.families.separate.tensors import clip_tensors, makers_vae, vae_tensors
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.shape import vae_channels
 from lora_tui.text import _, plain
@@ -67,6 +69,26 @@ class Kind:
         """
         return 0
 
+    def tensors(self, shapes: Shapes, prefix: str) -> Shapes:
+        """Names and shapes of all tensors that it must have in a file, by the widths and depths that these tell.
+
+        Raises:
+            KeyError, IndexError, ValueError: as :meth:`check_shapes`.
+        """
+        return {}
+
+    def tensors_told(self, config: Mapping[str, Any]) -> Shapes:
+        """The same of one in a folder with this ``config.json``.
+
+        Raises:
+            KeyError, ValueError, TypeError: it says something else.
+        """
+        return {}
+
+    def own_name(self, name: str) -> str:
+        """What :meth:`tensors` calls the tensor with this ``name`` in a folder, or in a file behind what begins all."""
+        return name
+
     def check_tokenizer(self, folder: Path) -> None:
         """Refuse the tokenizer in ``folder`` that a text encoder of this kind cannot read texts with.
 
@@ -96,6 +118,15 @@ class Clip(Kind):
     def width_told(self, config: Mapping[str, Any]) -> int:
         return int(config["hidden_size"])
 
+    def tensors(self, shapes: Shapes, prefix: str) -> Shapes:
+        return clip_tensors(self.at(prefix).shape_of(shapes))
+
+    def tensors_told(self, config: Mapping[str, Any]) -> Shapes:
+        return clip_tensors(clip_of_config(config, projected=self.encoder.pooled))
+
+    def own_name(self, name: str) -> str:
+        return name.removeprefix("text_model.")
+
 
 @dataclass(frozen=True)
 class T5(Kind):
@@ -109,6 +140,15 @@ class T5(Kind):
 
     def width_told(self, config: Mapping[str, Any]) -> int:
         return t5_of_config(config).width
+
+    def tensors(self, shapes: Shapes, prefix: str) -> Shapes:
+        return t5_shape(shapes, prefix).tensors()
+
+    def tensors_told(self, config: Mapping[str, Any]) -> Shapes:
+        return t5_of_config(config).tensors()
+
+    def own_name(self, name: str) -> str:
+        return "shared.weight" if name == "encoder.embed_tokens.weight" else name
 
 
 @dataclass(frozen=True)
@@ -131,9 +171,51 @@ class KlVae(Kind):
     def check_config(self, config: Mapping[str, Any], path: Path) -> None:
         self._check_channels(config.get("latent_channels", self.channels), path)
 
+    def tensors(self, shapes: Shapes, prefix: str) -> Shapes:
+        return vae_in_file(shapes, prefix)
+
+    def tensors_told(self, config: Mapping[str, Any]) -> Shapes:
+        return vae_told(config)
+
+    def own_name(self, name: str) -> str:
+        return vae_name(name)
+
     def _check_channels(self, channels: Any, path: Path) -> None:
         if channels != self.channels:
             raise wrong_vae(channels, self.channels, path)
+
+
+def vae_in_file(shapes: Shapes, prefix: str, *, around: tuple[bool, bool] = (False, False)) -> Shapes:
+    """What a VAE with the widths that the ``shapes`` tell must have in a file, in the layout that it has there.
+
+    Raises:
+        KeyError, IndexError: of the tensor that is missing.
+    """
+    channels = vae_channels(shapes, prefix)
+    wanted = vae_tensors(channels, shapes[f"{prefix}decoder.conv_in.weight"][1], around=around)
+    makers = f"{prefix}encoder.down.0.block.0.conv2.weight" in shapes
+    return makers_vae(wanted, len(channels)) if makers else wanted
+
+
+def vae_told(config: Mapping[str, Any]) -> Shapes:
+    """What a VAE in a folder with this ``config.json`` must have.
+
+    Raises:
+        KeyError: it says too little.
+    """
+    around = (config.get("use_quant_conv", True), config.get("use_post_quant_conv", True))
+    return vae_tensors(tuple(config["block_out_channels"]), config["latent_channels"], around=around)
+
+
+#: What older files of diffusers call the layers of an attention.
+_OLD = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+
+
+def vae_name(name: str) -> str:
+    """A tensor of a VAE by the newer one of two names."""
+    for old, new in _OLD.items() if ".attentions." in name else ():
+        name = name.replace(old, new)
+    return name
 
 
 def wrong_vae(channels: Any, wanted: int, path: Path) -> UserError:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from lora_tui.errors import UserError
 from lora_tui.families.separate.kinds import Kind, Shapes
 from lora_tui.families.separate.reading import block_count
+from lora_tui.families.separate.tensors import Tensors, linears, norms, numbered, parameters
 from lora_tui.families.told import read_object
 from lora_tui.places import is_file
 from lora_tui.text import _, plain
@@ -56,6 +57,27 @@ class LanguageShape:
             "max_position_embeddings": 40960,
             "rope_parameters": {"rope_type": "default", "rope_theta": ROTARY_BASE},
             "tie_word_embeddings": True,
+        }
+
+    def tensors(self, layers: int | None = None) -> Tensors:
+        """Names and shapes of all its tensors, or of those up to so many ``layers``, without a head of words."""
+        queries, keys = self.heads * self.head_width, self.keys * self.head_width
+        own = linears(
+            {
+                "self_attn.q_proj": (self.width, queries),
+                **{f"self_attn.{name}": (self.width, keys) for name in ("k_proj", "v_proj")},
+                "self_attn.o_proj": (queries, self.width),
+                **{f"mlp.{name}": (self.width, self.inner) for name in ("gate_proj", "up_proj")},
+                "mlp.down_proj": (self.inner, self.width),
+            },
+            bias=False,
+        )
+        own |= norms(("self_attn.q_norm", "self_attn.k_norm"), self.head_width)
+        own |= norms(("input_layernorm", "post_attention_layernorm"), self.width)
+        return {
+            "embed_tokens.weight": (self.vocabulary, self.width),
+            **numbered("layers", self.layers if layers is None else layers, own),
+            **norms(("norm",), self.width),
         }
 
 
@@ -107,11 +129,7 @@ def own_name(name: str, prefix: str) -> str:
 
 def language_parameters(shape: LanguageShape, layers: int | None = None) -> int:
     """Parameters of the first ``layers``, or of all with the norm behind them, without a head of words."""
-    width, head = shape.width, shape.head_width
-    attention = 2 * width * head * (shape.heads + shape.keys) + 2 * head
-    layer = attention + 3 * width * shape.inner + 2 * width
-    rest = shape.vocabulary * width
-    return rest + (shape.layers * layer + width if layers is None else layers * layer)
+    return parameters(shape.tensors(layers)) - (shape.width if layers is not None else 0)
 
 
 @dataclass(frozen=True)
@@ -151,6 +169,19 @@ class Qwen3(Kind):
 
     def width_told(self, config: Mapping[str, Any]) -> int:
         return self._width(language_of_config(config))
+
+    def tensors(self, shapes: Shapes, prefix: str) -> Shapes:
+        return self._read(language_shape(shapes, prefix))
+
+    def tensors_told(self, config: Mapping[str, Any]) -> Shapes:
+        return self._read(language_of_config(config))
+
+    def _read(self, shape: LanguageShape) -> Shapes:
+        """Of what is loaded of it."""
+        return shape.tensors(max(self.places(shape.layers)))
+
+    def own_name(self, name: str) -> str:
+        return name.removeprefix(INNER)
 
     def _width(self, shape: LanguageShape) -> int:
         return len(self.places(shape.layers)) * shape.width

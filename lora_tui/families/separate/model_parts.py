@@ -19,6 +19,7 @@ from lora_tui.families.separate.model_text import TextEncoder
 from lora_tui.families.separate.model_vae import KlLatents, Vae
 from lora_tui.families.separate.places import bare_shapes, check_part, files_of, find_places, part_files
 from lora_tui.families.source import resolve
+from lora_tui.families.told import read_object
 
 
 class Parts(Generic[S]):
@@ -71,6 +72,16 @@ class Parts(Generic[S]):
         return KlLatents(self.checks.layout["vae"], self.places["vae"])
 
     # -- what follows --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def told_schedule(self) -> dict[str, Any]:
+        """The schedule that a folder tells; of a single file that of the class."""
+        place = self.source.path / "scheduler" / "scheduler_config.json"
+        try:
+            told = read_object(place) if self.source.kind == "folder" else {}
+        except (OSError, ValueError):
+            told = {}
+        return {**self.schedule, **{name: told[name] for name in self.schedule if name in told}}
 
     @cached_property
     def shape(self) -> S:

@@ -5,6 +5,10 @@ Sources: Black Forest Labs' sampling code and diffusers' ``FluxPipeline``.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -21,6 +25,14 @@ def shift_power(
     """The exponent of the shift for an image of so many tokens (``mu`` of Black Forest Labs' sampling code)."""
     (few, many), (low, high) = counts, powers
     return low + (high - low) * (tokens - few) / (many - few)
+
+
+def shift_told(schedule: Mapping[str, Any], tokens: int) -> float:
+    """The shift that a ``schedule`` in diffusers' words tells for an image of so many tokens."""
+    if not schedule["use_dynamic_shifting"]:
+        return float(schedule["shift"])
+    counts = (schedule["base_image_seq_len"], schedule["max_image_seq_len"])
+    return math.exp(shift_power(tokens, counts, (schedule["base_shift"], schedule["max_shift"])))
 
 
 def pack(latents: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lora_tui.errors import UserError
 from lora_tui.families.blocks import check_blocks
@@ -23,6 +23,7 @@ from lora_tui.families.parts import (
     weights_of,
 )
 from lora_tui.families.separate.kinds import Kind
+from lora_tui.families.separate.tensors import need_shapes
 from lora_tui.families.source import Source
 from lora_tui.families.told import read_config, read_object
 from lora_tui.places import expand, is_file, is_folder
@@ -227,15 +228,38 @@ def check_part(layout: Layout, name: str, path: Path, named: Mapping[str, str] |
     if place.is_folder:
         there = tensors_of(weights_of(place.path.parent, place.path.name, part.kind.stem), place.path.parent)
         config = told_by_configs(place.path, lambda: read_config(place.path / "config.json"))
-        check_blocks(config, there, place.path)
-        part.kind.check_config(config, place.path)
+        check_folder_part(part.kind, config, there, place.path)
         return
-    tensors = read_header(place.path).tensors
-    refuse_packed(tensors, str(path))
+    refuse_packed(read_header(place.path).tensors, str(path))
+    check_file_part(part, place)
+
+
+def check_file_part(part: Part, place: Place) -> None:
+    """Refuse a ``part`` in a file that is another, or has gaps.
+
+    Raises:
+        UserError: what is missing or wrong.
+    """
+    shapes, prefix, kind = header_shapes(place.path), place.prefix, part.kind
     try:
-        part.kind.check_shapes({one: info.shape for one, info in tensors.items()}, place.prefix, path)
+        kind.check_shapes(shapes, prefix, place.path)
+        wanted = kind.tensors(shapes, prefix)
     except (KeyError, IndexError, ValueError) as error:
-        raise part_missing(part.title, str(error.args[0]), path) from None
+        raise part_missing(part.title, str(error.args[0]), place.path) from None
+    own = {kind.own_name(name.removeprefix(prefix)): shape for name, shape in shapes.items() if name.startswith(prefix)}
+    need_shapes(wanted, own, f"{place.path}: {part.title}")
+
+
+def check_folder_part(kind: Kind, config: Mapping[str, Any], there: Mapping[str, TensorInfo], folder: Path) -> None:
+    """Refuse a part in a ``folder`` whose configuration tells of another kind, or whose weights are not those it tells.
+
+    Raises:
+        UserError: what is missing or wrong.
+    """
+    check_blocks(config, there, folder)
+    kind.check_config(config, folder)
+    wanted = told_by_configs(folder, lambda: kind.tensors_told(config))
+    need_shapes(wanted, {kind.own_name(name): info.shape for name, info in there.items()}, str(folder))
 
 
 def tokenizer_beside(part: Part, place: Place) -> Path | None:
@@ -383,13 +407,16 @@ def check_folder(layout: Layout, folder: Path, *, own_vae: bool) -> None:
     Raises:
         UserError: a file is missing, or torn.
     """
-    stems = {"transformer": DIFFUSERS_STEM, **{part.folder: part.kind.stem for part in layout.values()}}
-    need(folder, *(f"{part}/config.json" for part in stems))
-    for part, stem in stems.items():
+    kinds = {"transformer": None, **{part.folder: part.kind for part in layout.values()}}
+    need(folder, *(f"{part}/config.json" for part in kinds))
+    for part, kind in kinds.items():
         if own_vae or part != "vae":
-            there = tensors_of(weights_of(folder, part, stem), folder)
+            there = tensors_of(weights_of(folder, part, kind.stem if kind else DIFFUSERS_STEM), folder)
             config = told_by_configs(folder / part, partial(read_config, folder / part / "config.json"))
-            check_blocks(config, there, folder / part)
+            if kind is None:
+                check_blocks(config, there, folder / part)
+            else:
+                check_folder_part(kind, config, there, folder / part)
 
 
 def told_by_configs(folder: Path, told: Callable[[], T]) -> T:

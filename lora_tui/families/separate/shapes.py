@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_tui.families.separate.reading import block_count
+from lora_tui.families.separate.tensors import Tensors, parameters, t5_tensors, vae_tensors
 
 VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159
 """Latents of FLUX.1's VAE, which other families use too, are trained as ``(latents - shift) * scale``."""
@@ -35,6 +36,10 @@ class T5Shape:
             "feed_forward_proj": "gated-gelu",
             "dropout_rate": 0.0,
         }
+
+    def tensors(self) -> Tensors:
+        """Names and shapes of all its tensors."""
+        return t5_tensors(self.width, self.layers, self.inner, self.vocabulary, self.heads, self.head_width)
 
 
 XXL = T5Shape()
@@ -77,9 +82,7 @@ def t5_shape(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> T5Shape
 
 
 def t5_parameters(shape: T5Shape) -> int:
-    width, heads = shape.width, shape.heads * shape.head_width
-    layer = 4 * width * heads + 3 * width * shape.inner + 2 * width
-    return shape.vocabulary * width + 32 * shape.heads + shape.layers * layer + width
+    return parameters(shape.tensors())
 
 
 def vae_config(channels: tuple[int, ...], latent: int, *, scale: float, shift: float) -> dict[str, Any]:
@@ -111,12 +114,7 @@ def vae_config(channels: tuple[int, ...], latent: int, *, scale: float, shift: f
 
 def vae_parameters(channels: tuple[int, ...], latent: int) -> int:
     """Parameters of the VAE that :func:`vae_config` describes."""
-    top, layers = channels[-1], 2
-    middle = 2 * _resnet(top, top) + 4 * linear(top, top) + 2 * top
-    encoder = _convolution(3, channels[0]) + _levels(channels, layers) + 2 * top + _convolution(top, 2 * latent)
-    decoder = _convolution(latent, top) + _levels(channels[::-1], layers + 1)
-    decoder += 2 * channels[0] + _convolution(channels[0], 3)
-    return encoder + decoder + 2 * middle
+    return parameters(vae_tensors(channels, latent))
 
 
 def rotary_axes(head_width: int, share: int) -> tuple[int, int, int]:
@@ -134,22 +132,3 @@ def rotary_axes(head_width: int, share: int) -> tuple[int, int, int]:
 def linear(inputs: int, outputs: int) -> int:
     """Parameters of a linear layer with a bias."""
     return inputs * outputs + outputs
-
-
-def _levels(widths: tuple[int, ...], layers: int) -> int:
-    """The levels of one half of a VAE, with what halves or doubles the side between them."""
-    total, inputs = 0, widths[0]
-    for block, width in enumerate(widths):
-        total += sum(_resnet(inputs if layer == 0 else width, width) for layer in range(layers))
-        total += _convolution(width, width) if block < len(widths) - 1 else 0
-        inputs = width
-    return total
-
-
-def _convolution(inputs: int, outputs: int, kernel: int = 3) -> int:
-    return inputs * outputs * kernel * kernel + outputs
-
-
-def _resnet(inputs: int, outputs: int) -> int:
-    total = 2 * inputs + _convolution(inputs, outputs) + 2 * outputs + _convolution(outputs, outputs)
-    return total + (_convolution(inputs, outputs, 1) if inputs != outputs else 0)

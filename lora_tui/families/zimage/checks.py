@@ -9,11 +9,13 @@ from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.kinds import KlVae
 from lora_tui.families.separate.places import Layout, Part
 from lora_tui.families.separate.shapes import VAE_SCALE, VAE_SHIFT
+from lora_tui.families.separate.tensors import tensor_pieces
 from lora_tui.families.source import Source
+from lora_tui.families.zimage.counting import tensors
 from lora_tui.families.zimage.facts import FACTS, LANGUAGE
 from lora_tui.families.zimage.shape import Shape
 from lora_tui.text import N_, _, plain
-from lora_tui.weights.names.zimage_original import original_names
+from lora_tui.weights.names.zimage_original import ORIGINAL, OUTER, TOKENS, original_names
 
 LAYOUT: Layout = {
     "llm": Part(
@@ -29,6 +31,13 @@ def _names(shape: Shape) -> Iterator[str]:
     return original_names(shape.blocks, shape.refiners)
 
 
+def _pieces(name: str) -> tuple[str, ...]:
+    path, _dot, kind = name.rpartition(".")
+    if name in TOKENS or path in OUTER:
+        return (name if name in TOKENS else f"{OUTER[path]}.{kind}",)
+    return tensor_pieces(ORIGINAL, name)
+
+
 CHECKS = Checks(
     facts=FACTS,
     layout=LAYOUT,
@@ -36,6 +45,8 @@ CHECKS = Checks(
     channels=lambda shape: (shape.channels, FACTS.latent_channels),
     remedy=N_("Choose Z-Image or Z-Image-Turbo, or a model made from them."),
     widths=lambda shape: {"llm": shape.text_width},
+    tensors=tensors,
+    pieces=_pieces,
 )
 check_vae, part_flaws = CHECKS.check_vae, CHECKS.part_flaws
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from lora_tui.families.separate.counting import blocks_bytes, image_tokens
-from lora_tui.families.separate.shapes import linear
+from lora_tui.families.separate.tensors import Tensors, linears, norms, numbered, parameters
 from lora_tui.families.zimage.shape import MULTIPLE, PATCH, TIME_INNER, TIME_WIDTH, Shape
+from lora_tui.families.zimage.targets import block_layers
+from lora_tui.weights.names.zimage_original import MODULATION, TOKENS
 
 #: Bytes that a block keeps for each token and unit of width with an adapter on each of its layers, as measured with
 #: saved tensors: float32 throughout, and half precision with a float32 adapter. Blocks before it keep nothing, as
@@ -12,15 +14,33 @@ from lora_tui.families.zimage.shape import MULTIPLE, PATCH, TIME_INNER, TIME_WID
 BLOCK_BYTES = {4: 91.0, 2: 78.0}
 
 
-def transformer_parameters(shape: Shape) -> int:
+def tensors(shape: Shape) -> Tensors:
+    """Names and shapes of all tensors of the transformer, as diffusers has them."""
     width, cells = shape.width, PATCH * PATCH * shape.channels
-    total = linear(cells, width) + 2 * width  # with the tokens that fill up
-    total += linear(TIME_WIDTH, TIME_INNER) + linear(TIME_INNER, shape.time_width)
-    total += shape.text_width + linear(shape.text_width, width)
-    total += linear(width, cells) + linear(shape.time_width, width)
-    block = 4 * width * width + 3 * width * shape.feed + 4 * width + 2 * shape.head_width
-    told = linear(shape.time_width, 4 * width)
-    return total + (shape.blocks + 2 * shape.refiners) * block + (shape.blocks + shape.refiners) * told
+    outer = {
+        "all_x_embedder.2-1": (cells, width),
+        "cap_embedder.1": (shape.text_width, width),
+        "t_embedder.mlp.0": (TIME_WIDTH, TIME_INNER),
+        "t_embedder.mlp.2": (TIME_INNER, shape.time_width),
+        "all_final_layer.2-1.linear": (width, cells),
+        "all_final_layer.2-1.adaLN_modulation.1": (shape.time_width, width),
+    }
+    block = linears(block_layers(shape), bias=False)
+    block |= norms(("attention.norm_q", "attention.norm_k"), shape.head_width)
+    block |= norms(("attention_norm1", "attention_norm2", "ffn_norm1", "ffn_norm2"), width)
+    told = block | linears({MODULATION: (shape.time_width, 4 * width)})
+    return {
+        **dict.fromkeys(TOKENS, (1, width)),
+        **linears(outer),
+        **norms(("cap_embedder.0",), shape.text_width),
+        **numbered("layers", shape.blocks, told),
+        **numbered("noise_refiner", shape.refiners, told),
+        **numbered("context_refiner", shape.refiners, block),
+    }
+
+
+def transformer_parameters(shape: Shape) -> int:
+    return parameters(tensors(shape))
 
 
 def filled(tokens: int) -> int:

@@ -1,0 +1,152 @@
+"""Models with separate parts that lack a tensor, or have one in another shape: told from headers, before they load.
+
+That the tables of tensors are those of the libraries is shown in the tests of each family's facts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_headers import DIFFUSERS, TRANSFORMERS, write_safetensors
+
+from lora_tui.bench.chroma_model import MICRO as CHROMA
+from lora_tui.bench.flux2_model import MICRO as FLUX2
+from lora_tui.bench.flux_model import MICRO as FLUX
+from lora_tui.bench.sd3_model import MICRO as SD3
+from lora_tui.bench.zimage_model import MICRO as ZIMAGE
+from lora_tui.errors import UserError
+from lora_tui.families import check_model, facts_for, part_flaws
+from lora_tui.families.separate.language import LanguageShape
+from lora_tui.families.separate.reading import block_count
+from lora_tui.families.separate.shapes import T5Shape
+from lora_tui.families.separate.tensors import clip_tensors, makers_shapes, makers_vae, vae_tensors
+from lora_tui.families.unet.shape import TextShape
+
+MICRO: dict[str, Any] = {"flux": FLUX, "sd3": SD3, "chroma": CHROMA, "flux2": FLUX2, "zimage": ZIMAGE}
+ENCODERS = {"flux": ("clip", "t5"), "sd3": ("clip_l", "clip_g", "t5"), "chroma": ("t5",), "flux2": ("text",),
+            "zimage": ("language",)}  # fmt: skip
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def part_of(encoder: TextShape | T5Shape | LanguageShape) -> tuple[dict[str, Any], Shapes]:
+    """What the configuration of a text encoder says, and its tensors."""
+    if isinstance(encoder, TextShape):
+        return {**encoder.config("gelu"), "model_type": "clip_text_model"}, clip_tensors(encoder)
+    kind = "t5" if isinstance(encoder, T5Shape) else "qwen3"
+    return {**encoder.config(), "model_type": kind}, encoder.tensors()
+
+
+def vae_of(family: str) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    shape, patched = MICRO[family], family == "flux2"
+    latent = 32 if patched else 16
+    tensors = vae_tensors(shape.vae_channels, latent, around=(patched, patched))
+    normed = {"bn.running_mean": (4 * latent,), "bn.running_var": (4 * latent,)}
+    return shape.vae_config(), {**tensors, **(normed if patched else {})}
+
+
+def parts_of(family: str) -> dict[str, tuple[dict[str, Any], Shapes]]:
+    """Configuration and tensors of each part, by its folder."""
+    shape = MICRO[family]
+    counting = import_module(f"lora_tui.families.{family}.counting")
+    folders = ("text_encoder", "text_encoder_2", "text_encoder_3")
+    texts = {folder: part_of(getattr(shape, name)) for folder, name in zip(folders, ENCODERS[family], strict=False)}
+    return {"transformer": (shape.transformer_config(), counting.tensors(shape)), **texts, "vae": vae_of(family)}
+
+
+def write_part(folder: Path, config: Mapping[str, Any], tensors: Shapes) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    diffusers = folder.name in ("transformer", "vae")
+    write_safetensors(folder / (DIFFUSERS if diffusers else TRANSFORMERS), tensors)
+
+
+def write_model(folder: Path, family: str) -> Path:
+    parts = parts_of(family)
+    for part, (config, tensors) in parts.items():
+        write_part(folder / part, config, tensors)
+    names = {"flux": "FluxPipeline", "sd3": "StableDiffusion3Pipeline", "chroma": "ChromaPipeline"}
+    names |= {"flux2": "Flux2KleinPipeline", "zimage": "ZImagePipeline"}
+    index = {"_class_name": names[family], "transformer": ["diffusers", parts["transformer"][0]["_class_name"]]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def refused(family: str, path: Path) -> UserError:
+    with pytest.raises(UserError) as caught:
+        check_model(family, path)
+    assert (caught.value.code, caught.value.remedy != "") == ("model.incomplete", True)
+    return caught.value
+
+
+@pytest.mark.parametrize("family", MICRO)
+def test_a_tensor_that_a_folder_lacks_or_has_in_another_shape_is_named(family: str, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", family)
+    check_model(family, folder)
+    for part, (config, tensors) in parts_of(family).items():
+        inner = [name for name in tensors if ".1." in name]
+        for name in (next(iter(tensors)), inner[len(inner) // 2] if inner else next(reversed(tensors))):
+            write_part(folder / part, config, {one: shape for one, shape in tensors.items() if one != name})
+            told = refused(family, folder)
+            assert name in told.message and part in told.place
+        odd = (tensors[name][0] + 1, *tensors[name][1:])
+        write_part(folder / part, config, {**tensors, name: odd})
+        told = refused(family, folder)
+        assert f"{name} has the shape [{odd[0]}" in told.message and part in told.place
+        write_part(folder / part, config, tensors)
+    check_model(family, folder)
+
+
+@pytest.mark.parametrize("family", MICRO)
+def test_a_tensor_that_a_file_lacks_or_has_in_another_shape_is_named(family: str, tmp_path: Path) -> None:
+    checks = import_module(f"lora_tui.families.{family}.checks")
+    known = parts_of(family)["transformer"][1]
+    shapes = makers_shapes(tuple(checks.CHECKS.names(MICRO[family])), checks.CHECKS.pieces, known)
+    path = write_safetensors(tmp_path / "model.safetensors", shapes)
+    check_model(family, path)
+    for name in [name for name in shapes if ".1." in name][-3:]:
+        write_safetensors(path, {one: shape for one, shape in shapes.items() if one != name})
+        assert name in refused(family, path).message
+        write_safetensors(path, {**shapes, name: (*shapes[name][:-1], shapes[name][-1] + 1)})
+        assert f"{name} has the shape" in refused(family, path).message
+
+
+@pytest.mark.parametrize("family", MICRO)
+def test_a_part_in_a_file_of_its_own_is_looked_at_as_closely(family: str, tmp_path: Path) -> None:
+    base = write_model(tmp_path / "model", family)
+    layout = import_module(f"lora_tui.families.{family}.checks").LAYOUT
+    parts = parts_of(family)
+    for setting, part in layout.items():
+        own = dict(parts[part.folder][1])
+        ways = [own, makers_vae(own, 4)] if setting == "vae" and family != "flux2" else [own]
+        for tensors in ways:
+            path = write_safetensors(tmp_path / f"{setting}.safetensors", tensors)
+            named = {setting: str(path), **({"tokenizer": ""} if part.words else {})}
+            codes = [flaw.code for name, flaw in part_flaws(family, base, named) if name == setting]
+            assert codes == [] or part.needs_tokenizer
+            inner = [name for name in tensors if ".conv1.weight" in name or "0.layer_norm" in name or ".mlp." in name]
+            write_safetensors(path, {one: shape for one, shape in tensors.items() if one != inner[-1]})
+            if not part.needs_tokenizer:
+                assert inner[-1] in dict(part_flaws(family, base, named))[setting].message
+
+
+def test_blocks_are_counted_by_their_highest_number_within_bounds() -> None:
+    assert block_count(("layers.0.a", "layers.7.b", "layers.x.c", "other.9.a", "layers."), "layers.") == 8
+    assert block_count(("layers.0.a", "layers.7.b"), "layers.", "a") == 1
+    with pytest.raises(ValueError, match=r"layers\.1000"):
+        block_count(("layers.99999999.a",), "layers.")
+
+
+def test_a_block_with_a_huge_number_is_no_long_list(tmp_path: Path) -> None:
+    known = parts_of("flux")["transformer"][1]
+    checks = import_module("lora_tui.families.flux.checks").CHECKS
+    shapes = makers_shapes(tuple(checks.names(FLUX)), checks.pieces, known)
+    path = write_safetensors(
+        tmp_path / "model.safetensors", {**shapes, "double_blocks.99999999.img_mod.lin.bias": (1,)}
+    )
+    assert "double_blocks.1000" in refused("flux", path).message
+    assert facts_for("flux").targets(base=path) == facts_for("flux").targets()
