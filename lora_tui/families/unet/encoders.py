@@ -31,6 +31,8 @@ _OPEN_LAYER = {
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
 FUSED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 """What OpenCLIP keeps as one matrix, in its order."""
+PROJECTION = "text_projection.weight"
+"""The layer behind a pooled vector, which OpenCLIP has turned round."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Writing a model as one checkpoint file in the original layout.
 
-``python -m lora_tui.families.unet.model_file FOLDER FILE`` does it for programs that have no torch themselves.
+``python -m lora_tui.families.unet.model_file FOLDER FILE`` does it for programs that have no torch themselves; it needs
+neither diffusers nor transformers, which take seconds to load.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,9 +17,9 @@ from torch import Tensor
 
 from lora_tui import __version__
 from lora_tui.families import facts_for
+from lora_tui.families.unet.encoders import FUSED, PROJECTION, Encoder
 from lora_tui.families.unet.facts import UnetFacts
 from lora_tui.families.unet.layout import file_name, is_vae_attention
-from lora_tui.families.unet.model_text import file_tensors
 from lora_tui.families.unet.particulars import KEY, particulars_of_folder
 from lora_tui.families.unet.prediction import VELOCITY, VELOCITY_MARK, ZERO_MARK, Told, told_by_schedule
 from lora_tui.files import default_mode
@@ -42,6 +44,33 @@ def single_file_tensors(facts: UnetFacts, folder: Path) -> dict[str, Tensor]:
     told = _told(folder)
     marks = {VELOCITY_MARK: told.prediction == VELOCITY, ZERO_MARK: told.zero_snr}
     return {**tensors, **{mark: torch.zeros(0) for mark, there in marks.items() if there}}
+
+
+def file_tensors(encoder: Encoder, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A text encoder's ``tensors`` (by transformers' names) as a single file holds them.
+
+    OpenCLIP's layers that nobody reads are written, too, as copies of the last one, for programs that count on them.
+    """
+    named = {name.removeprefix("text_model."): t for name, t in tensors.items() if not name.endswith("position_ids")}
+    if not encoder.open_clip:
+        return {encoder.file_name(name): tensor.contiguous() for name, tensor in named.items()}
+    last = 1 + max(int(name.split(".")[2]) for name in named if name.startswith("encoder.layers."))
+    for extra in range(last, last + encoder.unread):
+        beginning = f"encoder.layers.{last - 1}."
+        copies = {
+            n.replace(beginning, f"encoder.layers.{extra}."): t for n, t in named.items() if n.startswith(beginning)
+        }
+        named |= copies
+    found: dict[str, Tensor] = {}
+    for name, tensor in named.items():
+        path, _dot, kind = name.rpartition(".")
+        if path.endswith(FUSED[0]):
+            stem = path.removesuffix(FUSED[0])
+            tensor = torch.cat([named[f"{stem}{part}.{kind}"] for part in FUSED])
+        elif path.endswith(FUSED[1:]):
+            continue
+        found[encoder.file_name(name)] = (tensor.T if name == PROJECTION else tensor).contiguous()
+    return {name: tensor.clone() for name, tensor in found.items()}
 
 
 def _part(folder: Path, part: str) -> dict[str, Tensor]:

@@ -1,19 +1,16 @@
-"""Text encoders of a single file, under transformers' names or OpenCLIP's, to modules and back."""
+"""Text encoders of a single file, under either of their names, as modules; ``model_file`` goes the way back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from lora_tui.families.state_dicts import load_exactly
-from lora_tui.families.unet.encoders import FUSED, Encoder
+from lora_tui.families.unet.encoders import FUSED, PROJECTION, Encoder
 from lora_tui.families.unet.shape import TextShape
-
-PROJECTION = "text_projection.weight"
 
 
 def encoder_class(encoder: Encoder) -> type[CLIPTextModel] | type[CLIPTextModelWithProjection]:
@@ -65,33 +62,6 @@ def _from_open_clip(encoder: Encoder, shape: TextShape, tensors: Mapping[str, Te
             tensor = tensor.chunk(3)[part].clone()
         found[name] = tensor.T.contiguous() if name == PROJECTION else tensor
     return found
-
-
-def file_tensors(encoder: Encoder, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A text encoder's ``tensors`` (by transformers' names) as a single file holds them.
-
-    OpenCLIP's layers that nobody reads are written, too, as copies of the last one, for programs that count on them.
-    """
-    named = {name.removeprefix("text_model."): t for name, t in tensors.items() if not name.endswith("position_ids")}
-    if not encoder.open_clip:
-        return {encoder.file_name(name): tensor.contiguous() for name, tensor in named.items()}
-    last = 1 + max(int(name.split(".")[2]) for name in named if name.startswith("encoder.layers."))
-    for extra in range(last, last + encoder.unread):
-        beginning = f"encoder.layers.{last - 1}."
-        copies = {
-            n.replace(beginning, f"encoder.layers.{extra}."): t for n, t in named.items() if n.startswith(beginning)
-        }
-        named |= copies
-    found: dict[str, Tensor] = {}
-    for name, tensor in named.items():
-        path, _dot, kind = name.rpartition(".")
-        if path.endswith(FUSED[0]):
-            stem = path.removesuffix(FUSED[0])
-            tensor = torch.cat([named[f"{stem}{part}.{kind}"] for part in FUSED])
-        elif path.endswith(FUSED[1:]):
-            continue
-        found[encoder.file_name(name)] = (tensor.T if name == PROJECTION else tensor).contiguous()
-    return {name: tensor.clone() for name, tensor in found.items()}
 
 
 def text_names(shape: TextShape, *, pooled: bool) -> Iterable[str]:
