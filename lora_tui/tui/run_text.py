@@ -10,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from lora_tui.jobs.events import as_count, as_number
-from lora_tui.runs.facts import Ending
+from lora_tui.runs.facts import Ending, Sample
 from lora_tui.runs.gpu_memory import GpuMemory, gpu_memory_in
 from lora_tui.runs.settings_text import RunSettings
 from lora_tui.runs.status import RunStatus
@@ -370,6 +370,11 @@ def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
     remedy = " ".join(part for part in (plain(ending.advice), resume) if part)
     told = wrap(remedy, width - 2, 2, ellipsis=seen.marks.ellipsis) if remedy else []
     return [*lines, *((Cell("  " + line),) for line in told)]
+
+
+def epoch_text(sample: Sample) -> str:
+    """The epoch that a sample belongs to; what was drawn before the first step belongs to none."""
+    return _("epoch {n}").format(n=sample.epoch) if sample.step else _("start")
 
 
 def _name(seen: Seen, ending: Ending) -> str:

@@ -85,7 +85,8 @@ class Work:
         Args:
             run: the one that is shown; the configuration that it was made from is opened, but not ``again``.
         """
-        self.workspace = Workspace(directory, run=run)
+        follows = run is None or (again and self.workspace.follows)
+        self.workspace = Workspace(directory, run=run, follows=follows)
         self._app.changed(*reading.EVERYTHING)
         start_job(self._app, partial(self._open, None if again else run), "open")
 
@@ -119,7 +120,8 @@ class Work:
 
     def use_run(self, run: RunFolder | None) -> None:
         """Make ``run`` the one that the training screen shows."""
-        self.workspace.run = run
+        status = self.workspace.status_of(run)
+        self.workspace.run, self.workspace.follows = run, run is None or status is None or status.alive
         self._app.changed("run")
 
     def poll_runs(self) -> None:
@@ -274,9 +276,7 @@ class Work:
             runs = await in_thread(self._runs_reader.read, work.runs_dir)
             if work is self.workspace and runs != work.runs:
                 work.runs = runs
-                if work.run is None and work.living is not None:
-                    work.run = work.living.run
-                self._app.changed("runs")
+                self._app.changed("runs", *(("run",) if work.follow() else ()))
             await self._poll_tasks(work)
             await self._poll_config(work)
             self._polls += 1

@@ -139,6 +139,7 @@ class Workspace:
         scanned: images found so far while a scan is going on, else -1.
         runs: newest first.
         run: the run that the training screen shows.
+        follows: whether the next run is shown once that one has ended; not where a person chose an ended one.
         tasks: tagging and preparing in the background, newest first; none until they are read.
         trouble: what went wrong while opening, one sentence each.
     """
@@ -158,6 +159,7 @@ class Workspace:
     planned: Planned | None = None
     runs: tuple[RunStatus, ...] | None = None
     run: RunFolder | None = None
+    follows: bool = True
     tasks: tuple[TaskStatus, ...] | None = None
     trouble: tuple[UserError, ...] = ()
     revision: dict[str, int] = field(default_factory=dict)
@@ -196,6 +198,25 @@ class Workspace:
     def living(self) -> RunStatus | None:
         """The newest run that a process is at work on."""
         return next((status for status in self.runs or () if status.alive), None)
+
+    @property
+    def elsewhere(self) -> RunStatus | None:
+        """The run that a person may want instead of the one that is shown: one at work, else a newer one."""
+        others = [status for status in self.runs or () if self.run is not None and status.run.root != self.run.root]
+        living = next((status for status in others if status.alive), None)
+        return living or (others[0] if others and others[0] is (self.runs or ())[0] else None)
+
+    def follow(self) -> bool:
+        """Turn to the run at work, or to a newer one, where the one that is shown has ended; whether it did."""
+        shown = self.status_of(self.run)
+        if shown is not None and shown.alive:
+            self.follows = True
+            return False
+        other = self.living if self.run is None else self.elsewhere
+        if not self.follows or other is None:
+            return False
+        self.run = other.run
+        return True
 
     @property
     def working(self) -> TaskStatus | None:

@@ -396,7 +396,7 @@ async def test_a_click_on_the_curve_and_on_a_picture_goes_to_that_step(tmp_path:
         await pilot.click(screen.query(SampleSlot).first())
         assert screen.looking.look.at == 0
         await pilot.click(screen.query(SampleSlot).first())
-        await sees(pilot, "step   0  epoch 0  prompt 1 of 2")
+        await sees(pilot, "step   0  start    prompt 1 of 2")
 
 
 async def test_another_run_is_shown_when_it_is_opened(tmp_path: Path) -> None:
@@ -406,8 +406,11 @@ async def test_another_run_is_shown_when_it_is_opened(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await read(pilot)
         await sees(pilot, "step  60 of 400")
-        app.open_run(second)
+        await sees(pilot, "run 2 is newer: o shows it")
+        await pilot.press("o")
         await sees(pilot, "step  90 of 400")
+        assert "shows it" not in screen_text(pilot.app)
+        assert app.workspace.run == second
 
 
 async def test_opening_a_run_begins_with_its_dashboard(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.status import inspect
+from lora_tui.runs.status import RunStatus, inspect
 from lora_tui.settings import remember_project
 from lora_tui.tui.workspace import (
     RunsReader,
+    Workspace,
     check_images,
     folder_stamp,
     make_planned,
@@ -28,6 +29,39 @@ from lora_tui.tui.workspace import (
 )
 
 pytestmark = pytest.mark.usefixtures("may_fetch")
+
+FIRST, SECOND, THIRD = (RunFolder(Path(f"/runs/2026010{day}-000000-x")) for day in (1, 2, 3))
+
+
+def states(*told: str) -> tuple[RunStatus, ...]:
+    """Runs in these states, newest first."""
+    folders = (THIRD, SECOND, FIRST)[-len(told) :]
+    numbers = range(len(told), 0, -1)
+    return tuple(
+        RunStatus(run, number=number, state=state) for run, number, state in zip(folders, numbers, told, strict=True)
+    )
+
+
+def test_the_screen_follows_the_newest_run_once_the_one_it_shows_has_ended() -> None:
+    work = Workspace(Path("/"), runs=states("running"))
+    assert work.follow() and work.run == FIRST and work.elsewhere is None
+    work.runs = states("running", "running")
+    assert not work.follow() and work.run == FIRST
+    assert work.elsewhere is not None and work.elsewhere.run == SECOND
+    work.runs = states("running", "finished")
+    assert work.follow() and work.run == SECOND
+    work.runs = states("finished", "finished", "finished")
+    assert work.follow() and work.run == THIRD and not work.follow()
+
+
+def test_a_run_that_was_chosen_after_its_end_stays_and_the_newer_one_is_told() -> None:
+    work = Workspace(Path("/"), run=FIRST, follows=False, runs=states("finished", "died"))
+    assert not work.follow() and work.run == FIRST
+    assert work.elsewhere is not None and work.elsewhere.number == 2
+    work.runs = states("finished", "running")  # it was resumed
+    assert not work.follow() and work.elsewhere is not None
+    work.runs = states("finished", "finished")
+    assert work.follow() and work.run == SECOND
 
 
 def test_a_folder_of_images_opens_as_a_project_with_a_fitting_configuration(tmp_path: Path) -> None:

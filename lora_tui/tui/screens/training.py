@@ -26,7 +26,16 @@ from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import METRICS, Curves, Look
 from lora_tui.tui.dashboard import share_rows
 from lora_tui.tui.run_moments import Moments
-from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, rate_legend, run_line
+from lora_tui.tui.run_text import (
+    Seen,
+    bar_line,
+    chart_line,
+    ending_lines,
+    epoch_text,
+    fact_lines,
+    rate_legend,
+    run_line,
+)
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.training_look import VIEWS, Looking
 from lora_tui.tui.screens.training_requests import Requests
@@ -154,6 +163,8 @@ class TrainingScreen(BaseScreen):
         elif run is None or "run" in changed:
             self.dirty = True
             self._draw_if_due()
+        else:
+            self.requests.show()  # another run may have begun
 
     def open_run(self, run: RunFolder) -> None:
         """Watch another run."""
@@ -343,9 +354,7 @@ class TrainingScreen(BaseScreen):
             return
         samples = self.looking.samples
         strip = self.query_one(SampleStrip)
-        items = [
-            StripItem(sample.path, count(sample.step), _("epoch {n}").format(n=sample.epoch)) for sample in samples
-        ]
+        items = [StripItem(sample.path, count(sample.step), epoch_text(sample)) for sample in samples]
         strip.show(items, self.looking.current)
         self.query_one("#strip-line", Lines).show([self._strip_line(samples)])
 
@@ -368,9 +377,9 @@ class TrainingScreen(BaseScreen):
             return
         sample = samples[self.looking.current]
         image.show(sample.path)
-        where = _("step {step}  epoch {epoch}  prompt {prompt} of {prompts}").format(
+        where = _("step {step}  {epoch}  prompt {prompt} of {prompts}").format(
             step=f"{count(sample.step):>{len(count(max(seen.story.total_steps, sample.step)))}}",
-            epoch=sample.epoch,
+            epoch=fit(epoch_text(sample), 7),
             prompt=self.looking.prompt + 1,
             prompts=max(self.looking.prompts, 1),
         )

@@ -63,6 +63,8 @@ class Requests:
             return "" if self._screen.workspace.config is not None else _("Reading the project.")
         if seen is None:
             return _("There is no run to watch yet.")
+        if action_id == "training.newest" and self._screen.workspace.elsewhere is None:
+            return _("This is the newest run.")
         if action_id in _REQUESTS and not seen.alive:
             return _("The run is not at work.")
         if action_id == "training.resume":
@@ -123,12 +125,27 @@ class Requests:
             else:
                 told.append((f"{name}: {status_word('rejected')}", "warning"))
         resting = _("leaving this screen does not stop the run") if alive else ""
-        said = "   ".join(waiting) or resting
+        said = "   ".join(waiting) or self._elsewhere() or resting
         if said != self._said:  # what was just told stays
             self._said = said
             self._screen.set_status(said)
         for text, tone in told:
             self._screen.tell(text, tone)
+
+    def _elsewhere(self) -> str:
+        """That another run is at work or newer, and the key that goes there; empty where there is none."""
+        other = self._screen.workspace.elsewhere
+        if other is None:
+            return ""
+        words = (
+            _("run {number} is at work: {key} shows it") if other.alive else _("run {number} is newer: {key} shows it")
+        )
+        return words.format(number=other.number, key=self._screen.shell.keymap.shown("training.newest"))
+
+    def action_newest(self) -> None:
+        other = self._screen.workspace.elsewhere
+        if other is not None:
+            self._screen.shell.open_run(other.run)
 
     def action_start(self) -> None:
         self._screen.shell.show_screen("parameters", START)
