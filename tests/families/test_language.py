@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from diffusers import Flux2KleinPipeline, ZImagePipeline
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
 from lora_tui.bench.language import VOCABULARY, write_language_tokenizer
 from lora_tui.errors import UserError
@@ -58,6 +59,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def theirs(folder: Path) -> tuple[Any, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     return Qwen3ForCausalLM.from_pretrained(folder / "text_encoder", local_files_only=True).eval(), tokenizer
+
+
+@pytest.mark.parametrize("kind", [Qwen3ForCausalLM, Qwen3Model])
+def test_what_is_never_read_is_left_without_a_word(kind: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A head of words of its own, as that with 8 billion parameters has it, and the layers behind the one that is read:
+    a library's report of them would stand in the log of each training."""
+    config = Qwen3Config(**{**SHAPE.config(), "tie_word_embeddings": False})
+    kind(config).save_pretrained(tmp_path)
+    assert ("lm_head.weight" in load_file(tmp_path / "model.safetensors")) == (kind is Qwen3ForCausalLM)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    try:
+        encoder(Place(tmp_path)).load(torch.float32)
+    finally:
+        logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert caplog.text == ""
 
 
 @torch.no_grad()
