@@ -23,7 +23,7 @@ from tools.micro.stage import SAVE_SECONDS, Stage
 from tools.micro.text import TextStage
 from tools.micro.tokens import Words, write_tokenizer
 from tools.micro.unet import Latents, UnetStage
-from tools.micro.vae import HELD_OUT, VaeStage
+from tools.micro.vae import VaeStage
 
 
 def train(folder: Path, budget: Budget, *, seed: int) -> dict[str, Any]:
@@ -32,9 +32,9 @@ def train(folder: Path, budget: Budget, *, seed: int) -> dict[str, Any]:
     tokenizer = folder / "tokenizer"
     write_tokenizer(tokenizer)
     words = Words(tokenizer)
-    vae: Any = VaeStage(folder, steps=budget.vae, seed=seed, held_out=HELD_OUT // budget.part).run()["vae"]
+    vae: Any = VaeStage(folder, steps=budget.vae, seed=seed, part=budget.part).run()["vae"]
     vae.register_to_config(scaling_factor=_scaling_factor(folder))
-    text = TextStage(folder, words, steps=budget.text, seed=seed).run()["text_encoder"]
+    text = TextStage(folder, words, steps=budget.text, seed=seed, part=budget.part).run()["text_encoder"]
     torch.manual_seed(seed)
     modules: dict[str, Any] = {"unet": make_unet().to(memory_format=torch.channels_last), "text_encoder": text}
     for name, side, count, steps, batch, rate, plateau, high_noise in budget.unet():
@@ -55,7 +55,8 @@ def train(folder: Path, budget: Budget, *, seed: int) -> dict[str, Any]:
         )
         modules = stage.run()
     write_pipeline(folder / "pipeline", {**copy.deepcopy(modules), "vae": copy.deepcopy(vae)}, tokenizer)
-    write_encoder(folder / "encoder.safetensors", trained_encoder(folder, steps=budget.encoder, seed=seed))
+    encoder = trained_encoder(folder, steps=budget.encoder, seed=seed, part=budget.part)
+    write_encoder(folder / "encoder.safetensors", encoder)
     return {**modules, "vae": vae, "words": words}
 
 

@@ -12,7 +12,7 @@ from tools.micro.layout import SIDE
 class Budget:
     """Steps of the stages; the UNet's stages with the number of their scenes.
 
-    ``part``: the UNet's batches, and the pictures that the VAE is measured by, are this part of the full ones (1 : n).
+    ``part``: batches, and what a stage is measured by, are this part of the full ones (1 : n).
     """
 
     vae: int
@@ -34,4 +34,4 @@ BUDGETS = {
     "full": Budget(vae=3500, text=1200, small=1400, small_scenes=40_000, whole=3900, whole_scenes=20_000, encoder=1500),
     "tiny": Budget(vae=16, text=8, small=8, small_scenes=32, whole=8, whole_scenes=16, encoder=8, part=4),
 }
-"""``full`` is what ships; ``tiny`` walks the same road in half a minute."""
+"""``full`` is what ships; ``tiny`` walks the same road in a fraction of a minute."""

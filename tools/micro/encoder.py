@@ -16,6 +16,8 @@ from tools.micro.stage import Stage
 
 PAIRS = 32
 """Pairs of pictures in a step, for each of the two questions."""
+ASKED = 100
+"""Pairs that it is measured by."""
 LIKE = 12.0
 """Cosines are multiplied by this before the softmax (an inverse temperature)."""
 
@@ -27,28 +29,30 @@ class EncoderStage(Stage):
     rate = 2e-3
     average = 0.995
 
-    def __init__(self, folder: Path, *, steps: int, seed: int) -> None:
+    def __init__(self, folder: Path, *, steps: int, seed: int, part: int = 1) -> None:
         torch.manual_seed(seed)
         super().__init__(folder, {"encoder": ImageEncoder()}, steps=steps, seed=seed)
+        self._pairs, self._asked = PAIRS // part, ASKED // part
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         chance = self.chance(step, "pictures")
-        by_subject, by_style = subject_pairs(PAIRS, chance), style_pairs(PAIRS, chance)
+        pairs = self._pairs
+        by_subject, by_style = subject_pairs(pairs, chance), style_pairs(pairs, chance)
         subject, style = self.modules["encoder"](torch.cat([*by_subject, *by_style]))
-        first, second = subject[:PAIRS], subject[PAIRS : 2 * PAIRS]
-        third, fourth = style[2 * PAIRS : 3 * PAIRS], style[3 * PAIRS :]
+        first, second = subject[:pairs], subject[pairs : 2 * pairs]
+        third, fourth = style[2 * pairs : 3 * pairs], style[3 * pairs :]
         what, how = _contrast(first, second), _contrast(third, fourth)
         return what + how, {"subject": what.detach(), "style": how.detach()}
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
-        """How often the right partner of 100 is found, for creatures and styles that were never seen."""
+        """How often the right partner of :data:`ASKED` is found, for creatures and styles that were never seen."""
         chance = keyed_random("micro", "encoder", "held out", self.seed)
         encoder = self.averages["encoder"]
         found = {}
         for number, (name, pairs) in enumerate((("subject", subject_pairs), ("style", style_pairs))):
-            one, other = (encoder(part)[number] for part in pairs(100, chance))
-            found[f"found {name}"] = ((one @ other.T).argmax(1) == torch.arange(100)).float().mean().item()
+            one, other = (encoder(part)[number] for part in pairs(self._asked, chance))
+            found[f"found {name}"] = ((one @ other.T).argmax(1) == torch.arange(self._asked)).float().mean().item()
         return found
 
 
@@ -78,6 +82,6 @@ def _contrast(one: Tensor, other: Tensor) -> Tensor:
     return (cross_entropy(scores, right) + cross_entropy(scores.T, right)) / 2
 
 
-def trained(folder: Path, *, steps: int, seed: int) -> nn.Module:
+def trained(folder: Path, *, steps: int, seed: int, part: int = 1) -> nn.Module:
     """The encoder after its training."""
-    return EncoderStage(folder, steps=steps, seed=seed).run()["encoder"]
+    return EncoderStage(folder, steps=steps, seed=seed, part=part).run()["encoder"]

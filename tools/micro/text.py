@@ -75,15 +75,15 @@ class TextStage(Stage):
     rate = 3e-3
     average = 0.99
 
-    def __init__(self, folder: Path, words: Words, *, steps: int, seed: int) -> None:
+    def __init__(self, folder: Path, words: Words, *, steps: int, seed: int, part: int = 1) -> None:
         torch.manual_seed(seed)
         modules = {"text_encoder": make_text_encoder(words.count).train(), "questions": Questions()}
         super().__init__(folder, modules, steps=steps, seed=seed)
-        self._words = words
+        self._words, self._batch = words, BATCH // part
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         chance = self.chance(step, "captions")
-        scenes = [sample_scene(chance) for _ in range(BATCH)]
+        scenes = [sample_scene(chance) for _ in range(self._batch)]
         ids = self._words([caption(scene, chance) for scene in scenes])
         answers = self.modules["questions"](self.modules["text_encoder"](ids)[0])
         pairs = list(zip(answers, truth(scenes), strict=True))

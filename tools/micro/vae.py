@@ -29,19 +29,20 @@ class VaeStage(Stage):
     warm = 50
     plateau = 0.15
 
-    def __init__(self, folder: Path, *, steps: int, seed: int, held_out: int = HELD_OUT) -> None:
+    def __init__(self, folder: Path, *, steps: int, seed: int, part: int = 1) -> None:
         torch.manual_seed(seed)
-        self.held_out = held_out
+        self.part = part
         super().__init__(folder, {"vae": make_vae().train()}, steps=steps, seed=seed)
 
     def pictures(self, step: int) -> Tensor:
         """Half scenes, half soup; a third of the scenes whole at half size, which the first UNet stage needs."""
         chance = self.chance(step, "pictures")
+        four, two, six = (range(max(number // self.part, 1)) for number in (4, 2, 6))
         if step >= WHOLE_FROM * self.steps:
-            return to_tensor([*(any_scene(SIDE, chance) for _ in range(2)), *(soup(SIDE, chance) for _ in range(2))])
-        scenes = [cut(any_scene(SIDE, chance), CROP, chance) for _ in range(4)]
-        scenes += [any_scene(CROP, chance) for _ in range(2)]
-        return to_tensor([*scenes, *(cut(soup(SIDE, chance), CROP, chance) for _ in range(6))])
+            return to_tensor([*(any_scene(SIDE, chance) for _ in two), *(soup(SIDE, chance) for _ in two)])
+        scenes = [cut(any_scene(SIDE, chance), CROP, chance) for _ in four]
+        scenes += [any_scene(CROP, chance) for _ in two]
+        return to_tensor([*scenes, *(cut(soup(SIDE, chance), CROP, chance) for _ in six)])
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         vae = self.modules["vae"]
@@ -65,7 +66,7 @@ class VaeStage(Stage):
         chance = keyed_random("micro", "vae", "held out", self.seed)
         found = {}
         for name, draw in (("scenes", any_scene), ("soup", soup)):
-            pictures = to_tensor([draw(SIDE, chance) for _ in range(self.held_out)])
+            pictures = to_tensor([draw(SIDE, chance) for _ in range(HELD_OUT // self.part)])
             mean = torch.cat([vae.encode(part).latent_dist.mean for part in pictures.split(16)])
             shown = torch.cat([vae.decode(part).sample.clamp(-1, 1) for part in mean.split(16)])
             error = (shown - pictures).pow(2).mean((1, 2, 3))
