@@ -23,11 +23,13 @@ _DECOMPOSABLE = Rule(
 _TURNED = Rule(lambda c: c.network.type in TURNED, N_("OFT or BOFT is trained"))
 _SCALED = Rule(
     lambda c: c.network.scaled,
-    N_("LoRA, LoCon, DyLoRA, LoHa, LoKr or GLoRA is trained"),
+    N_("LoRA, LoCon, DyLoRA, LoHa, LoKr or GLoRA is trained, without whole matrices"),
 )
-_WITH_RANKS = Rule(lambda c: c.network.type not in UNRANKED, N_("the type has ranks, or blocks of a size"))
+_WITH_RANKS = Rule(
+    lambda c: c.network.ranked, N_("the type has ranks, or blocks of a size; whole matrices of LoKr have none")
+)
 _CONV_RANKS = Rule(
-    lambda c: c.network.convolutions and c.network.type not in UNRANKED,
+    lambda c: c.network.convolutions and c.network.ranked,
     N_("convolutions are adapted, and the type has ranks, or blocks of a size"),
 )
 _CONV_SCALED = Rule(
@@ -36,6 +38,9 @@ _CONV_SCALED = Rule(
 )
 _DYLORA = Rule(lambda c: c.network.type == "dylora", N_("DyLoRA is trained"))
 _LOKR = Rule(lambda c: c.network.type == "lokr", N_("LoKr is trained"))
+_LOKR_THIN = Rule(
+    lambda c: c.network.type == "lokr" and not c.network.full_matrix, N_("LoKr is trained, without whole matrices")
+)
 
 
 class NetworkSection(Section):
@@ -56,8 +61,8 @@ class NetworkSection(Section):
         32,
         N_("rank"),
         N_(
-            "Directions each layer may learn (dim). Higher keeps more detail and makes a larger file. Characters "
-            "usually 32 or 64, styles up to 128."
+            "Directions each layer may learn (dim). Higher keeps more detail, in a larger file. Characters usually 32 "
+            "or 64, styles up to 128. For OFT and BOFT, the size of blocks that turn: 4 to 32."
         ),
         ge=1,
         le=320,
@@ -148,7 +153,7 @@ class NetworkSection(Section):
         N_("split both matrices"),
         N_("The first, small matrix becomes a product of two thin ones as well: a still smaller file."),
         expert=True,
-        when=_LOKR,
+        when=_LOKR_THIN,
         peers=("decompose_both",),
     )
     full_matrix: bool = option(
@@ -191,8 +196,8 @@ class NetworkSection(Section):
         N_("Wide convolutions are split along their kernel, too: smaller, and slower to compute."),
         expert=True,
         when=Rule(
-            lambda c: c.network.type in ("loha", "lokr") and c.network.convolutions,
-            N_("LoHa or LoKr adapts convolutions"),
+            lambda c: c.network.type in SIZED and c.network.ranked and c.network.convolutions,
+            N_("LoHa or LoKr adapts convolutions, without whole matrices"),
         ),
         peers=("use_tucker", "use_cp", "tucker"),
     )
@@ -329,7 +334,12 @@ class NetworkSection(Section):
     @property
     def scaled(self) -> bool:
         """Whether what is added is multiplied by alpha / rank."""
-        return self.type in RANKED or self.type not in LYCORIS
+        return (self.type in RANKED and self.ranked) or self.type not in LYCORIS
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the rank counts: as that of matrices, or as the size of blocks."""
+        return self.type not in UNRANKED and not (self.type == "lokr" and self.full_matrix)
 
     @property
     def form(self) -> Form:
