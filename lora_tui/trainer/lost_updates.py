@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lora_tui.errors import UserError
 from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.session import Session
+from lora_tui.trainer.state import newest_step
 
 NAMED = 4  # images that are named; of more than these the others are counted
 
@@ -59,19 +60,22 @@ class LostUpdates:
     def _remedy(self, *, never: bool) -> str:
         """What may help; ``never``: no update was taken since the first step, so that no state is a good one."""
         if self._suspects and len(self._suspects) == 1 and self._row > 1:
-            if never:
-                text = _("{image} was in all of them: look at it and its mask, or leave it out.")
-            else:
-                text = _(
-                    "{image} was in all of them: look at it and its mask, or leave it out. The last good state is kept."
-                )
-            return text.format(image=plain(next(iter(self._suspects))))
+            text = _("{image} was in all of them: look at it and its mask, or leave it out.")
+            advice = text.format(image=plain(next(iter(self._suspects))))
+            return advice if never else f"{advice} {self._kept()}"
         if never:
             return _(
                 "Nothing was learned since the first step: look at the base model, and at the files of "
                 "network.start_from and model.loras, or use bf16 or fp32."
             )
-        return _("Lower the learning rate, or use bf16 or fp32. The last good state is kept.")
+        return f"{_('Lower the learning rate, or use bf16 or fp32.')} {self._kept()}"
+
+    def _kept(self) -> str:
+        """What a person can go on from."""
+        kept = newest_step(self._session.folder.state_dir)
+        if kept is None:
+            return _("No state had been written yet.")
+        return _("The last good state, that of step {step}, is kept.").format(step=kept)
 
 
 def _named(images: Sequence[str]) -> str:

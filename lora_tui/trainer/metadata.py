@@ -36,6 +36,7 @@ MODULES = {
     "sd3": "networks.lora_sd3",
     "chroma": "networks.lora_flux",
     "zimage": "networks.lora_zimage",
+    "qwen": "networks.lora_qwen_image",
 }
 
 

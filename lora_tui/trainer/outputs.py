@@ -17,11 +17,13 @@ from lora_tui.families.protocol import Tensors
 from lora_tui.files import write_atomic
 from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.sampling.samplers import SAMPLERS
-from lora_tui.text import _, ngettext
+from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.adapters.protocol import Adapter
+from lora_tui.trainer.finite import odd_one, require_finite
 from lora_tui.trainer.memory.ladder import NoRungLeft
 from lora_tui.trainer.metadata import RunMetadata
 from lora_tui.trainer.session import Phase, Session
+from lora_tui.trainer.state import newest_step
 from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora
 
 AVERAGE, BEST = "-ema", "-best"
@@ -49,18 +51,27 @@ class Checkpoints:
 
         Raises:
             OSError: the disk is full; earlier files are untouched.
+            UserError: its weights are NaN or Inf (``nan``); earlier files are untouched.
         """
-        config = self.session.config
-        saving = config.saving
-        tensors = file_tensors(
-            config.model.family, self.adapter.export(), dtype=DTYPES[saving.precision], layout=saving.layout
-        )
+        require_finite(self.adapter.tensors(), step, kept=newest_step(self.session.folder.state_dir))
+        tensors = self._tensors()
         path = self.path(step, final=final or kind == BEST, kind=kind)
         size = write_lora(path, tensors, self.metadata.at(step, epoch, finished=final))
         relative = path.relative_to(self.session.folder.root).as_posix()
         self.session.events.emit("checkpoint", step=step, epoch=epoch, path=relative, bytes=size)
         self._remove_old()
         return path
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Those of the file; in full precision where numbers grew too large for the one that was asked for."""
+        family, saving = self.session.config.model.family, self.session.config.saving
+        tensors = file_tensors(family, self.adapter.export(), dtype=DTYPES[saving.precision], layout=saving.layout)
+        name = odd_one(tensors)
+        if not name:
+            return tensors
+        text = _("numbers of the adapter are too large for {precision} ({name} for one): the file is written in fp32.")
+        self.session.warn("saving.precision", text.format(precision=saving.precision, name=plain(name, limit=120)))
+        return file_tensors(family, self.adapter.export(), dtype=DTYPES["fp32"], layout=saving.layout)
 
     def _remove_old(self) -> None:
         """Leave the newest of the numbered files by time of writing: after a resume, numbers begin again lower."""

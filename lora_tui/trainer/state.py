@@ -23,6 +23,7 @@ from torch import Tensor
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder
 from lora_tui.text import _
+from lora_tui.trainer.finite import require_finite
 
 VERSION = 2
 _PREFIX = "step-"
@@ -75,7 +76,10 @@ def write_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
 
     Raises:
         OSError: the disk is full or cannot be written; earlier states are untouched.
+        UserError: its weights are NaN or Inf (``nan``); earlier states are untouched.
     """
+    for weights in (snapshot.learned.adapter, snapshot.learned.average):
+        require_finite(weights, snapshot.position.step, kept=newest_step(folder))
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
     final = folder / f"{_PREFIX}{snapshot.position.step:08d}"
@@ -119,6 +123,12 @@ def states(folder: Path) -> list[Path]:
     """The states under ``folder``, oldest first."""
     found = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
     return sorted(found, key=step_of)
+
+
+def newest_step(folder: Path) -> int | None:
+    """The step of the newest state under ``folder``; none where there is no state."""
+    found = states(folder)
+    return step_of(found[-1]) if found else None
 
 
 def step_of(path: Path) -> int:

@@ -14,6 +14,7 @@ from lives import draw_dataset, events, live_here, micro_config, new_run, start
 from lora_tui.config.plan import plan_run
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.errors import UserError
+from lora_tui.runs.folder import RunFolder
 
 
 def test_unreadable_images_are_named_skipped_and_counted(base: Path, tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_nan_in_a_model_of_flow_names_step_and_images_and_leaves_the_last_state_
 
     from lora_tui.bench.flux_model import write_flux_model
     from lora_tui.trainer.lost_updates import LostUpdates
-    from lora_tui.trainer.state import states
+    from lora_tui.trainer.state import newest_step, states
     from lora_tui.trainer.step import StepFunction
 
     config = micro_config(
@@ -116,7 +117,9 @@ def test_nan_in_a_model_of_flow_names_step_and_images_and_leaves_the_last_state_
     run = new_run(tmp_path / "runs", config)
     with pytest.raises(UserError, match=r"up to step \d+, which learned from .*002\.png") as caught:
         live_here(run)
-    assert caught.value.code == "nan" and "The last good state is kept." in caught.value.remedy
+    assert caught.value.code == "nan"
+    newest = newest_step(run.state_dir)
+    assert (f"that of step {newest}, is kept" if newest else "No state had been written") in caught.value.remedy
     warned = next(event for event in events(run, "warning") if event["code"] == "nan")
     assert bad in warned["message"]
     lost = next(event["step"] for event in events(run, "step") if event["loss"] == "nan")
@@ -146,11 +149,15 @@ def test_an_image_that_is_in_all_lost_updates_is_accused(tmp_path: Path) -> None
     assert len(warned) == 1 and "step 1" in warned[0] and "and 7 more" in warned[0]
 
 
-@pytest.mark.parametrize(("first", "told"), [(1, "look at the base model"), (40, "The last good state is kept.")])
-def test_where_nothing_was_ever_learned_no_good_state_is_claimed(first: int, told: str) -> None:
+@pytest.mark.parametrize(("first", "told"), [(1, "look at the base model"), (40, "good state, that of step 9")])
+def test_where_nothing_was_ever_learned_no_good_state_is_claimed(first: int, told: str, tmp_path: Path) -> None:
     from lora_tui.trainer.lost_updates import LostUpdates
 
+    (tmp_path / "state" / "step-00000009").mkdir(parents=True)
+
     class Voice:
+        folder = RunFolder(tmp_path)
+
         def warn(self, _code: str, _message: str, _remedy: str = "") -> None:
             pass
 
