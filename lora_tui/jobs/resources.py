@@ -118,6 +118,19 @@ def gpu_list() -> list[dict[str, Any]]:
     return found
 
 
+def device_memory(device: str) -> int | None:
+    """Bytes of memory, used or not, of the device that ``memory.device`` means; none where that is not known."""
+    sampler = Sampler(Path("/"))
+    gpus = sampler.sample()["gpus"] if device != "cpu" else []
+    kind, _colon, number = device.partition(":")
+    if gpus:
+        place = int(number) if number.isdigit() else 0
+        return gpus[place]["memory_total"] if place < len(gpus) else None
+    if kind not in ("auto", "cpu") or (kind == "auto" and Path("/dev/kfd").exists()):
+        return None  # a GPU of which its driver tells us nothing
+    return sampler.memory()[1]
+
+
 def disk_free(folder: Path) -> int | None:
     """Bytes free for us on the disk of ``folder``; none when it is gone."""
     try:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from rich.cells import cell_len
 
 from lora_tui.config.findings import Finding
 from lora_tui.config.plan import RunPlan
+from lora_tui.jobs.resources import device_memory
 from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
 from lora_tui.tui.cells import Cell, fit, flow, wrap
 from lora_tui.tui.marks import Marks
@@ -22,20 +27,91 @@ LARGE_TEXTS = 100_000_000
 Line = tuple[Cell, ...]
 
 
+@dataclass(frozen=True)
+class Room:
+    """What there is for a run: bytes free on the disk of its folder, and memory of its device; none: not known."""
+
+    disk: int | None = None
+    memory: int | None = None
+
+
+@cache
+def memory_of(device: str) -> int | None:
+    """The memory of a device, looked at once: it does not change while the app is open."""
+    return device_memory(device)
+
+
 def plan_lines(
-    workspace: Workspace, width: int, height: int, *, disk_free: int | None = None, ellipsis: str = "…"
+    workspace: Workspace, width: int, height: int, *, room: Room | None = None, ellipsis: str = "…"
 ) -> list[Line]:
-    """The plan in at most ``height`` lines of ``width`` cells, the steps first; or what stands in its way."""
+    """The plan in at most ``height`` lines of ``width`` cells, the steps first; or what stands in its way.
+
+    What does not fit into them is left out whole, the parts of the memory first; what a run lacks is not.
+    """
     planned = workspace.planned
     plan = planned.plan if planned else None
     if plan is None:
         return [_led(wrap(why_not(workspace), width - LEAD, 2, ellipsis=ellipsis)[0], "muted")]
-    room = width - LEAD
-    steps = wrap(plan.arithmetic, room, 2 if height > 2 else 1, ellipsis=ellipsis)
+    steps = wrap(plan.arithmetic, width - LEAD, 2 if height > 2 else 1, ellipsis=ellipsis)
     lines = [_led(steps[0], "strong"), *(_indented(text, "strong") for text in steps[1:])]
+    told = sorted(_told(plan, workspace, room or Room()), key=lambda cell: cell.tone != "warning")
+    left = height - len(lines)
+    flowed = _flow(told, width - LEAD)
+    while len(flowed) > left:
+        told.pop()
+        flowed = _flow(told, width - LEAD)
+    memory = _flow(_memory_parts(plan), width - LEAD)
+    flowed += memory if len(flowed) + len(memory) <= left else []
+    return [*lines, *((Cell(" " * LEAD), *cells) for cells in flowed)]
+
+
+def plan_reading(workspace: Workspace, room: Room) -> list[str]:
+    """All of the plan, nothing cut, a line each."""
+    plan = workspace.plan
+    if plan is None:
+        return [_("The plan"), f"  {why_not(workspace)}"]
+    memory = "  ".join(cell.text for cell in _memory_parts(plan))
+    told = [cell.text for cell in _told(plan, workspace, room)]
+    return [_("The plan"), *(f"  {text}" for text in (plan.arithmetic, *told, memory))]
+
+
+def _flow(parts: Sequence[Cell], width: int) -> list[list[Cell]]:
+    """Lines of at most ``width`` cells with as many whole parts each as fit."""
+    lines: list[list[Cell]] = []
+    used = 0
+    for part in parts:
+        size = cell_len(part.text)
+        if lines and used + 2 + size <= width:
+            lines[-1] += [Cell("  "), part]
+            used += 2 + size
+        else:
+            lines.append([part])
+            used = size
+    return lines
+
+
+def _told(plan: RunPlan, workspace: Workspace, room: Room) -> list[Cell]:
+    """Time, files, disk, memory, money, samples: what is wanted first comes first."""
     money = _money(plan, workspace)
-    parts = [*_time_and_files(plan, disk_free), *([money] if money else []), *_memory(plan)]
-    return [*lines, *(_indented(text) for text in flow(parts, room))][:height]
+    parts = [Cell(text) for text in _time_and_files(plan)]
+    parts.append(_needed(_("disk {size}"), plan.disk_total, room.disk))
+    parts.append(_needed(_("memory {size}"), plan.memory_total, room.memory))
+    if money:
+        parts.append(Cell(money))
+    if plan.prompts:
+        parts.append(Cell(_("samples {count}").format(count=count(plan.samples))))
+    if (texts := plan.disk_bytes.get("texts", 0)) >= LARGE_TEXTS:
+        parts.append(Cell(_("text embeddings {size}").format(size=bytes_text(texts))))
+    return parts
+
+
+def _needed(words: str, needed: int, there: int | None) -> Cell:
+    """How much is needed of what there is, with a warning where it does not fit."""
+    size = bytes_text(needed)
+    if there is None:
+        return Cell(words.format(size=size))
+    text = words.format(size=_("{needed} of {free}").format(needed=size, free=bytes_text(there)))
+    return Cell(_("{room}: does not fit").format(room=text), "warning") if needed > there else Cell(text)
 
 
 def bucket_lines(plan: RunPlan) -> list[Line]:
@@ -80,13 +156,11 @@ def finding_line(findings: Sequence[Finding], key: str, marks: Marks) -> Line:
     return (Cell(f"{sign} {_(', ').join(heads)} ", tone), Cell(f"({key})  ", "muted"), Cell(words))
 
 
-def start_question(plan: RunPlan, workspace: Workspace) -> tuple[str, str]:
+def start_question(plan: RunPlan, workspace: Workspace, room: Room | None = None) -> tuple[str, str]:
     """What to ask before a run starts: the question, and what it will cost."""
     steps = ngettext("{count} step", "{count} steps", plan.total_steps).format(count=count(plan.total_steps))
-    details = [plan.arithmetic, *flow(_time_and_files(plan, None), 66), *flow(_memory(plan), 66)]
-    money = _money(plan, workspace)
-    if money:
-        details.append(money)
+    told = [cell.text for cell in _told(plan, workspace, room or Room())]
+    details = [plan.arithmetic, *flow(told, 66), *flow([cell.text for cell in _memory_parts(plan)], 66)]
     details += [
         wrap(plain(finding.message), 66, 2)[0]
         for finding in (workspace.planned.findings if workspace.planned else ())
@@ -119,7 +193,7 @@ def why_not(workspace: Workspace) -> str:
     return _("the steps follow from the images; none could be read") if planned else _("planning")
 
 
-def _time_and_files(plan: RunPlan, disk_free: int | None) -> list[str]:
+def _time_and_files(plan: RunPlan) -> list[str]:
     if plan.seconds is None or not plan.step_seconds:
         parts = [_("time: the first run here will tell")]
     else:
@@ -128,28 +202,17 @@ def _time_and_files(plan: RunPlan, disk_free: int | None) -> list[str]:
         told = _("time roughly {time}") if plan.rough else _("time about {time}")
         parts = [told.format(time=duration(plan.seconds)) + f" ({pace}{source})"]
     saves = ngettext("{count} LoRA file of {size}", "{count} LoRA files of {size}", len(plan.checkpoints))
-    parts.append(saves.format(count=count(len(plan.checkpoints)), size=bytes_text(plan.lora_bytes)))
-    disk = bytes_text(plan.disk_total)
-    if disk_free is not None:
-        disk = _("{needed} of {free}").format(needed=disk, free=bytes_text(disk_free))
-    parts.append(_("disk {size}").format(size=disk))
-    if (texts := plan.disk_bytes.get("texts", 0)) >= LARGE_TEXTS:
-        parts.append(_("text embeddings {size}").format(size=bytes_text(texts)))
-    if plan.prompts:
-        parts.append(_("samples {count}").format(count=count(plan.samples)))
-    return parts
+    return [*parts, saves.format(count=count(len(plan.checkpoints)), size=bytes_text(plan.lora_bytes))]
 
 
-def _memory(plan: RunPlan) -> list[str]:
-    """The total, then its parts in the same unit; what is trained (values, gradients, averages) as one."""
+def _memory_parts(plan: RunPlan) -> list[Cell]:
+    """What the memory is for; what is trained (values, gradients, averages) as one."""
     parts = dict(plan.memory_bytes)
     trained = sum(parts.pop(name, 0) for name in ("adapter", "gradients", "optimizer"))
     names = {"process": _("torch itself"), "weights": _("weights"), "activations": _("activations")}
-    total = plan.memory_total
-    divisor, digits = (1e9, 2) if total >= 1e9 else (1e6, 0)
-    said = [_("memory {size}:").format(size=bytes_text(total))]
-    said += [f"{names.get(name, name)} {size / divisor:.{digits}f}" for name, size in parts.items()]
-    return [*said, _("adapter and optimizer {size}").format(size=f"{trained / divisor:.{digits}f}")]
+    said = [(names.get(name, name), size) for name, size in parts.items()]
+    said.append((_("adapter and optimizer"), trained))
+    return [Cell(_("memory for"), "muted"), *(Cell(f"{name} {bytes_text(size)}") for name, size in said)]
 
 
 def _money(plan: RunPlan, workspace: Workspace) -> str:

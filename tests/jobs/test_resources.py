@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.jobs.resources import Sampler, disk_free, gpu_list, oom_kills
+from lora_tui.jobs.resources import Sampler, device_memory, disk_free, gpu_list, oom_kills
 
 
 def test_a_sample_has_all_fields_with_units_that_fit(tmp_path: Path) -> None:
@@ -19,6 +19,16 @@ def test_a_sample_has_all_fields_with_units_that_fit(tmp_path: Path) -> None:
 def test_a_vanished_folder_has_no_free_space(tmp_path: Path) -> None:
     assert disk_free(tmp_path / "none") is None
     assert (disk_free(tmp_path) or 0) > 0
+
+
+def test_the_memory_of_a_device_is_that_of_the_card_or_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Sampler(Path("/")).memory()[1]
+    assert device_memory("cpu") == machine
+    cards = [{"index": number, "memory_total": number} for number in (24, 80)]
+    monkeypatch.setattr(Sampler, "_gpus", lambda _self: cards)
+    assert [device_memory(name) for name in ("auto", "cuda", "cuda:1", "cuda:2")] == [24, 24, 80, None]
+    monkeypatch.setattr(Sampler, "_gpus", lambda _self: [])
+    assert device_memory("cuda") is None and device_memory("auto") in (machine, None)
 
 
 def test_the_kernels_kills_are_counted_never_backwards() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 
 from textual import events, on
@@ -13,11 +12,12 @@ from lora_tui.config.findings import Finding
 from lora_tui.config.presets import Preset, list_presets
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
+from lora_tui.jobs.resources import disk_free
 from lora_tui.text import _, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_lines import detail_lines, head_line, reading_lines, title_line
-from lora_tui.tui.plan_text import finding_line, plan_lines
+from lora_tui.tui.plan_text import Room, finding_line, memory_of, plan_lines, plan_reading
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.screens.parameters_edit import FormEditing
@@ -202,20 +202,18 @@ class ParametersScreen(BaseScreen):
                 self.workspace,
                 plan.size.width or self.size.width,
                 plan.size.height or 4,
-                disk_free=self._disk_free(),
+                room=self.room(),
                 ellipsis=self.shell.marks.ellipsis,
             )
         )
         self.show_detail()
 
-    def _disk_free(self) -> int | None:
+    def room(self) -> Room:
+        """The disk and the memory that a run of this configuration would have."""
         folder = self.workspace.runs_dir
         while not folder.is_dir() and folder != folder.parent:
             folder = folder.parent
-        try:
-            return shutil.disk_usage(folder).free
-        except OSError:
-            return None
+        return Room(disk_free(folder), memory_of(self.form.config.memory.device))
 
     @on(events.Resize)
     def _size_changed(self, event: events.Resize) -> None:
@@ -300,7 +298,8 @@ class ParametersScreen(BaseScreen):
     def action_read(self) -> None:
         row = self.row
         title = self.form.title(row).strip() if row is not None and row.spec is not None else _("PARAMETERS")
-        self.app.push_screen(TextView(title, reading_lines(self.form, row, self._presets_here())))
+        lines = reading_lines(self.form, row, self._presets_here())
+        self.app.push_screen(TextView(title, [*lines, "", *plan_reading(self.workspace, self.room())]))
 
     def action_expert(self) -> None:
         self.form.expert = not self.form.expert

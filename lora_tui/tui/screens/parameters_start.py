@@ -99,7 +99,7 @@ class RunStart:
     def _question(self) -> tuple[str, str]:
         work = self._screen.workspace
         if self._screen.shell.plan_ready and work.plan is not None:
-            question, details = start_question(work.plan, work)
+            question, details = start_question(work.plan, work, self._screen.room())
         else:
             question, details = _("Start this training?"), _("Starts when the plan is ready.")
         return question, "\n".join([details, *self._beside])
