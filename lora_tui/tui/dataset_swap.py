@@ -27,9 +27,12 @@ def use_folder(shell: LoraTuiApp, acts: Acts | None, old: Path, new: Path) -> No
     A folder of images that is no project is left for ``new``, which is opened. ``acts`` gets the way back.
     """
     if not shell.workspace.saved:
-        shell.open_directory(new)
-        shell.show_screen("dataset")
-        shell.tell(_("Opened {folder}.").format(folder=plain(str(new))), "success")
+
+        def opened() -> None:
+            shell.show_screen("dataset")
+            shell.tell(_("Opened {folder}.").format(folder=plain(str(new))), "success")
+
+        shell.open_other(new, opened)
         return
     start_job(shell, partial(_swap, shell, acts, old, new), "swap")
 

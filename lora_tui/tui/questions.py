@@ -40,12 +40,24 @@ class Questions:
 
         def opened(path: Path | None) -> None:
             if path is not None:
-                self._shell.open_directory(path)
-                self._shell.show_screen("home")
+                self.open_other(path)
 
         self._shell.push_screen(
             AskPath(_("Open a project or a folder of images"), start, folders_only=True, accept=_("open")), opened
         )
+
+    def open_other(self, directory: Path, then: Callable[[], None] = lambda: None) -> None:
+        """Open another project and do ``then``; asks when that loses changes of the configuration here."""
+
+        def go() -> None:
+            self._shell.open_directory(directory)
+            self._shell.show_screen("home")
+            then()
+
+        if self._shell.workspace.config_changed:
+            self.ask_without_changes(_("Open the other project without them?"), _("open"), go)
+        else:
+            go()
 
     def ask_new_project(self) -> None:
         """Ask for folder, purpose and trigger word, then make the project."""
@@ -94,8 +106,9 @@ class Questions:
         except UserError as error:
             shell.tell(error_words(error), "error")
             return
-        shell.open_directory(project.root)
-        shell.tell(_("Made {file}.").format(file=plain(str(project.file))), "success")
+        made = _("Made {file}.").format(file=plain(str(project.file)))
+        shell.tell(made, "success")
+        self.open_other(project.root, lambda: shell.tell(made, "success"))
 
     # -- finding
 

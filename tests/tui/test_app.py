@@ -157,6 +157,13 @@ async def test_leaving_asks_only_when_something_would_be_lost(project: Path) -> 
         changed = config.model_copy(deep=True)
         changed.network.rank = 5
         app.use_config(changed)
+        await pilot.press("o")  # another project
+        await soon(pilot, lambda: "Open a project" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "Open the other project without them?" in screen_text(app))
+        await pilot.press("escape")
+        await soon(pilot, lambda: "changes that are not saved" not in screen_text(app))
+        assert app.workspace.config is changed and app.workspace.directory == project
         await pilot.press("ctrl+q")
         await soon(pilot, lambda: "changes that are not saved" in screen_text(app))
         await pilot.press("escape")

@@ -222,7 +222,7 @@ class HomeScreen(BaseScreen):
             return
         one = self._recent[part.cursor] if part else None
         if one is not None and one.project is not None:
-            self.shell.open_directory(one.project)
+            self.shell.open_other(one.project)
         elif one is not None and one.run is not None:
             from lora_tui.runs.folder import RunFolder
 
