@@ -177,6 +177,7 @@ def _check(args: argparse.Namespace) -> int:
     from lora_tui.config.findings import Finding
     from lora_tui.config.load import ConfigErrors, load_config, set_values
     from lora_tui.config.validate import check_config
+    from lora_tui.runs.choose import runs_dir_for
 
     try:
         config = set_values(load_config(args.file), args.values)
@@ -191,7 +192,7 @@ def _check(args: argparse.Namespace) -> int:
         scan = plan = None
         if not any(finding.severity == "error" and finding.field.startswith("datasets") for finding in quick):
             scan, plan = _look(config, quiet=args.json)
-        findings = check_config(config, scan=scan, plan=plan)
+        findings = check_config(config, scan=scan, plan=plan, folder=runs_dir_for(args.file))
     if args.json:
         print_json({"file": args.file.absolute(), "findings": [finding.as_dict() for finding in findings]})
     else:

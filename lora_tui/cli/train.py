@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
     from lora_tui.cli.output import note
     from lora_tui.config.load import load_config, set_values
+    from lora_tui.runs.choose import runs_dir_for
     from lora_tui.runs.neighbours import neighbour_lines
     from lora_tui.runs.start import start_run
 
@@ -59,7 +60,9 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> Ru
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
     for line in neighbour_lines(config):
         note(line)
-    return start_run(config, runs_dir.absolute(), on_made=on_made)
+    return start_run(
+        config, runs_dir.absolute(), on_made=on_made, on_warning=lambda told: note(f"{told.message} {told.remedy}")
+    )
 
 
 def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
@@ -72,19 +75,6 @@ def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> R
         started = resume_run(chosen)
         on_made(started)
     return started
-
-
-def runs_dir_for(config: Path) -> Path:
-    """The ``runs`` folder for a configuration: of its project, of the run it lies in, else beside the file."""
-    from lora_tui.project import Project
-
-    folder = config.absolute().parent
-    project = Project.find(folder)
-    if project is not None:
-        return Path(project.root) / "runs"
-    if (folder / "record.json").is_file():
-        return folder.parent
-    return folder / "runs"
 
 
 def _detached(started: RunFolder, *, as_json: bool) -> int:

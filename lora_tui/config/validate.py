@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.config.fields import fields
@@ -30,6 +31,7 @@ from lora_tui.config.rules import (
     start,
     values,
 )
+from lora_tui.config.rules import room as machine_room
 from lora_tui.config.schema import Config
 
 if TYPE_CHECKING:
@@ -40,13 +42,19 @@ __all__ = ["Finding", "check_config"]
 
 
 def check_config(
-    config: Config, *, scan: Scan | None = None, plan: DataPlan | None = None, deep: bool = False
+    config: Config,
+    *,
+    scan: Scan | None = None,
+    plan: DataPlan | None = None,
+    deep: bool = False,
+    folder: Path | None = None,
 ) -> tuple[Finding, ...]:
     """All findings on ``config``: errors first, then warnings, then notes, each in the order of the schema.
 
     Without ``scan`` and ``plan`` only the configuration and the places that it names are looked at, which
     is quick enough for every key stroke in a form. ``deep`` scans the dataset folders and plans the
-    batches when they are not given and nothing stands in the way.
+    batches when they are not given and nothing stands in the way. With ``folder``, where the run's own is to lie, the
+    plan is held against the room on its disk and against the memory of the device.
     """
     found = [*_each(config)]
     if deep and scan is None and not any(item.field.startswith("datasets") for item in found if _stops(item)):
@@ -61,6 +69,8 @@ def check_config(
             plan = make_plan(config, scan)
     if plan is not None and plan.total_steps > 0:
         found += [one for room in (course, captions, best, processes) for one in room.plan(config, plan)]
+        if folder is not None:
+            found += machine_room.plan(config, plan, folder)
     return tuple(sorted(found, key=_order))
 
 

@@ -45,6 +45,19 @@ def choose_run(text: str, base: Path) -> RunFolder:
         ) from None
 
 
+def runs_dir_for(config: Path) -> Path:
+    """The ``runs`` folder for a configuration: of its project, of the run it lies in, else beside the file."""
+    from lora_tui.project import Project
+
+    folder = config.absolute().parent
+    project = Project.find(folder)
+    if project is not None:
+        return Path(project.root) / "runs"
+    if (folder / "record.json").is_file():
+        return folder.parent
+    return folder / "runs"
+
+
 def shell_name(run: RunFolder, here: Path | None = None) -> str:
     """What a person types in the folder ``here`` (the current one) to mean ``run``, quoted for a shell.
 

@@ -34,6 +34,7 @@ def start_run(
     scan: Scan | None = None,
     command: Sequence[str] | None = None,
     on_made: Callable[[RunFolder], None] = lambda _run: None,
+    on_warning: Callable[[Finding], None] = lambda _finding: None,
 ) -> RunFolder:
     """Check ``config``, make a run folder for it, and start its training in a process of its own.
 
@@ -42,13 +43,15 @@ def start_run(
         scan: the datasets of ``config`` if they have been scanned already.
         command: another program in the trainer's place.
         on_made: called with the folder just before the process is started in it.
+        on_warning: called with what this machine's memory is too small for, which is tried all the same.
 
     Raises:
         UserError: the configuration has an error, the folder cannot be made, or the job does not start.
     """
     from lora_tui.config.load import dump_config
 
-    _check(config, scan)
+    for finding in _check(config, scan, runs_dir):
+        on_warning(finding)
     record = {**first_record(), **(record_extra or {})}
     text = dump_config(config, comments=True)
     with launch.uninterrupted():
@@ -118,8 +121,11 @@ def _wait_until_gone(run: RunFolder) -> None:
         time.sleep(0.05)
 
 
-def _check(config: Config, scan: Scan | None) -> None:
+def _check(config: Config, scan: Scan | None, runs_dir: Path) -> list[Finding]:
+    """Refuse what has an error, room on the disk included; what is to be known of the machine before it starts."""
+    from lora_tui.config.rules import room
     from lora_tui.config.validate import check_config
+    from lora_tui.dataset.batches import make_plan
 
     _refuse(check_config(config))
     if scan is None:
@@ -127,6 +133,10 @@ def _check(config: Config, scan: Scan | None) -> None:
 
         scan = scan_datasets(config)
     _refuse(check_config(config, scan=scan))
+    # taken as unlike each other, images need not be decoded: which of them are held out changes no size
+    found = list(room.plan(config, make_plan(config, scan, groups={}), runs_dir))
+    _refuse(found)
+    return found
 
 
 def _refuse(findings: Sequence[Finding]) -> None:

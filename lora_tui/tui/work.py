@@ -254,7 +254,8 @@ class Work:
         stop = self._stop_plan = threading.Event()
 
         def plan(groups: dict[str, int]) -> Planned:
-            return reading.make_planned(config, images, work.runs or (), price_per_hour=price, groups=groups)
+            runs, folder = work.runs or (), work.runs_dir
+            return reading.make_planned(config, images, runs, price_per_hour=price, groups=groups, folder=folder)
 
         work.planned = await in_thread(plan, self._groups_of(images))
         self._planned_for = source

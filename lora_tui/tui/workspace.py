@@ -375,11 +375,13 @@ def make_planned(
     *,
     price_per_hour: float = 0.0,
     groups: dict[str, int] | None = None,
+    folder: Path | None = None,
 ) -> Planned:
     """The plan of a run and what speaks against it.
 
     Args:
         groups: near-duplicate group of each image by uid, see :func:`near_duplicates`.
+        folder: of the runs, to hold the plan against its disk and the device; none looks at neither.
     """
     from lora_tui.config.history import past_runs_elsewhere
     from lora_tui.config.plan import expected_step_seconds, plan_run
@@ -398,7 +400,7 @@ def make_planned(
         plan = plan_run(config, scan, data_plan, history=history, price_per_hour=price_per_hour)
     except UserError as error:
         return Planned(findings=check_config(config, scan=scan), error=error)
-    return Planned(plan, check_config(config, scan=scan, plan=data_plan))
+    return Planned(plan, check_config(config, scan=scan, plan=data_plan, folder=folder))
 
 
 def near_duplicates(

@@ -15,10 +15,11 @@ from PIL import Image
 from run_builders import end_all, ended, events, kill, training
 from support import until
 
+from lora_tui.bench.model import write_model
 from lora_tui.cli.main import run as command
-from lora_tui.cli.train import runs_dir_for
 from lora_tui.config.load import parse_config, save_config
 from lora_tui.jobs.job import read_job, trainer_alive
+from lora_tui.runs.choose import runs_dir_for
 from lora_tui.runs.folder import RunFolder, list_runs
 from lora_tui.runs.status import inspect
 
@@ -28,11 +29,7 @@ HEARD = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    code = "import sys; from pathlib import Path; from lora_tui.bench.model import write_model\n"
-    code += "write_model(Path(sys.argv[1]), seed=1)"
-    folder = tmp_path_factory.mktemp("model") / "base"
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
-    return folder
+    return write_model(tmp_path_factory.mktemp("model") / "base", seed=1)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from PIL import Image
 from run_builders import ended, events, kill, launched, make_run, small, training
 from support import until
 
+from lora_tui.config.findings import Finding
 from lora_tui.config.load import load_config
-from lora_tui.config.schema import Config
+from lora_tui.config.schema import Config, DatasetEntry
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
 from lora_tui.jobs.job import read_job
@@ -31,13 +32,19 @@ def config(tmp_path: Path) -> Config:
         (folder / f"{number}.txt").write_text("word")
     made = Config()
     made.model.base = "owner/model"
-    made.datasets = [{"path": str(folder), "repeats": 1}]  # type: ignore[list-item]
+    made.datasets = [DatasetEntry(path=str(folder), repeats=1)]
     made.saving.name = "hat girl"
     return made
 
 
 def test_a_start_makes_the_folder_and_the_job(config: Config, tmp_path: Path) -> None:
-    run = start_run(config, tmp_path / "runs", record_extra={"project": "p"}, command=small("--steps", "3"))
+    config.steps.batch_size = config.datasets[0].repeats = 64
+    config.data.resolution = config.data.bucket_max = 2048
+    told: list[Finding] = []
+    run = start_run(
+        config, tmp_path / "runs", record_extra={"project": "p"}, command=small("--steps", "3"), on_warning=told.append
+    )
+    assert [finding.code for finding in told] == ["memory.too_little"]  # and is tried all the same
     assert run.name.endswith("-hat-girl") and run.root.parent == tmp_path / "runs"
     assert ended(run).exit_status == 0
     assert load_config(run.config_path) == config
@@ -53,6 +60,15 @@ def test_an_error_in_the_configuration_stops_before_anything_is_made(config: Con
     with pytest.raises(UserError) as caught:
         start_run(config, tmp_path / "runs", command=small())
     assert caught.value.place == "model.base"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_disk_too_small_for_all_that_is_written_stops_too(config: Config, tmp_path: Path) -> None:
+    config.network.rank = 320
+    config.steps.max_steps, config.saving.every_steps = 1_000_000, 1
+    with pytest.raises(UserError) as caught:
+        start_run(config, tmp_path / "runs", command=small())
+    assert (caught.value.code, caught.value.place) == ("disk.too_small", "saving.keep_last")
     assert not (tmp_path / "runs").exists()
 
 
