@@ -25,6 +25,7 @@ def write_folder(
     clips: Sequence[Encoder] = (),
     t5_tokenizer: str = "",
     language_tokenizer: str = "",
+    language_words: Sequence[str] = (),
     schedule: Mapping[str, Any],
     index: Mapping[str, Any],
 ) -> Path:
@@ -44,7 +45,7 @@ def write_folder(
         (folder / t5_tokenizer).mkdir(exist_ok=True)
         shutil.copyfile(T5_TOKENIZER / "tokenizer.json", folder / t5_tokenizer / "tokenizer.json")
     if language_tokenizer:
-        write_language_tokenizer(folder / language_tokenizer)
+        write_language_tokenizer(folder / language_tokenizer, language_words)
     (folder / "scheduler").mkdir(exist_ok=True)
     _write(folder / "scheduler" / "scheduler_config.json", schedule)
     for path in folder.rglob("*.safetensors"):

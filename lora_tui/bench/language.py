@@ -6,6 +6,7 @@ Imports tokenizers inside its function.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -23,8 +24,8 @@ TEMPLATE = (
 """Qwen3's, as far as a single question without tools needs it."""
 
 
-def write_language_tokenizer(folder: Path) -> Path:
-    """Write the tokenizer with its template to ``folder``, and return that."""
+def write_language_tokenizer(folder: Path, words: Sequence[str] = ()) -> Path:
+    """Write the tokenizer with its template to ``folder``, and return that; each of ``words`` is one token, too."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -32,7 +33,7 @@ def write_language_tokenizer(folder: Path) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(SPECIAL))
-    tokenizer.add_tokens(list(THOUGHT))
+    tokenizer.add_tokens([*THOUGHT, *words])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {

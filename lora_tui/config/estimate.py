@@ -160,6 +160,8 @@ def _saved_by_storage(config: Config) -> int:
             saved += values * (full - each)
             if found := _BLOCK.match(target.path):
                 blocks[found[0]] = blocks.get(found[0], 0.0) + values * each
+    for block, values in facts.block_rest(config.model.base).items():
+        blocks[block] = blocks.get(block, 0.0) + values * full
     sizes = list(blocks.values())
     if visiting := storage.visiting(len(sizes)):
         saved += max(sum(sizes[number] for number in visiting) - SLOTS * max(sizes), 0.0)

@@ -16,6 +16,7 @@ SAMPLE_SETTINGS = {
     "sd3": ("euler", 4.5),
     "chroma": ("euler", 4.0),
     "zimage": ("euler", 4.0),
+    "qwen": ("euler", 4.0),
 }
 """Sampler and guidance that are usual where they are others than Euler a and 7."""
 T5_TOKENS = {"sd3": 256}
@@ -28,6 +29,8 @@ NAMES = (
     ("", r"flux[.-]?2|refiner"),
     ("chroma", r"chroma"),
     ("zimage", r"z-?image"),
+    ("", r"qwen-?image-?(edit|layered|2[.]\d)"),
+    ("qwen", r"qwen-?image"),
     ("flux", r"flux"),
     ("sd3", r"stable-diffusion-3|sd-?3"),
     ("sdxl", r"(^|[^a-z])(sd)?xl([^a-z]|$)|sdxl|illustrious|noobai|pony"),

@@ -32,6 +32,7 @@ FAMILIES = {
     "sd3": "lora_tui.families.sd3",
     "chroma": "lora_tui.families.chroma",
     "zimage": "lora_tui.families.zimage",
+    "qwen": "lora_tui.families.qwen",
 }
 
 

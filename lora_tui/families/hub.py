@@ -25,7 +25,7 @@ UNUSED = ("safety_checker", "image_encoder", "feature_extractor")
 BY_PARTS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"transformer", "text_encoder_2", "text_encoder_3"}), ("sd3",)),
     (frozenset({"transformer", "text_encoder_2"}), ("flux",)),
-    (frozenset({"transformer", "text_encoder"}), ("flux2", "chroma", "zimage")),
+    (frozenset({"transformer", "text_encoder"}), ("flux2", "chroma", "zimage", "qwen")),
     (frozenset({"unet", "text_encoder_2"}), ("sdxl",)),
     (frozenset({"unet", "text_encoder"}), ("sd15", "sd2")),
 )

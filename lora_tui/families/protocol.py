@@ -125,6 +125,10 @@ class Facts(Protocol):
         """Parameters of the base model by part: ``unet``, ``text_encoder``, ``vae``."""
         ...
 
+    def block_rest(self, base: str | Path = "") -> Mapping[str, int]:
+        """Large weights of blocks that no adapter attaches to, by block: they are never packed, and stream with it."""
+        ...
+
     def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
         """Numbers in the embeddings of a caption: of one chunk of CLIP, and of ``t5_tokens`` where T5 reads it.
 

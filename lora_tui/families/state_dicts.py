@@ -89,12 +89,15 @@ def require_whole(module: nn.Module, place: str, missing: Collection[str] = ()) 
         raise incomplete(len(gaps), gaps[0], place)
 
 
-def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_prefix: str, place: str) -> None:
+def load_exactly(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, optional_prefix: str, place: str, assign: bool = False
+) -> None:
     """Load ``tensors`` into ``module``: every parameter must be there, of the right shape.
 
     Tensors that the module has no place for are left out: field files carry a projection or a logit scale along.
 
-    ``optional_prefix`` is one that some versions of a library put before each name and others do not.
+    ``optional_prefix`` is one that some versions of a library put before each name and others do not. With ``assign``
+    the tensors become those of ``module``, which may have none yet, in place of being copied.
 
     Raises:
         UserError: a tensor is missing, or one is of another shape.
@@ -113,7 +116,7 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], *, optional_p
             remedy=_("The file is incomplete or of another family."),
             code="model.incomplete",
         )
-    module.load_state_dict({name: renamed[name] for name in own if name in renamed}, strict=False)
+    module.load_state_dict({name: renamed[name] for name in own if name in renamed}, strict=False, assign=assign)
 
 
 def identity(name: str, files: Iterable[Path], parts: Iterable[str], compute: Callable[[], str]) -> str:

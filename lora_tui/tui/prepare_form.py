@@ -26,7 +26,7 @@ _LONG = 2.0
 _DEFAULTS = Options()
 _FAMILY_NAMES = {
     "sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "sd35": "SD3.5", "flux": "FLUX", "flux2": "FLUX.2",
-    "chroma": "Chroma", "zimage": "Z-Image",
+    "chroma": "Chroma", "zimage": "Z-Image", "qwen": "Qwen-Image",
 }  # fmt: skip
 
 

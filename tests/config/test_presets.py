@@ -52,7 +52,7 @@ def test_a_run_with_the_preset_for_a_card_is_planned_to_fit_into_it(preset):
 
 
 def test_there_is_a_preset_for_every_purpose():
-    for family in ("sd15", "sd2", "sdxl", "sd3", "flux", "flux2", "chroma", "zimage"):
+    for family in ("sd15", "sd2", "sdxl", "sd3", "flux", "flux2", "chroma", "zimage", "qwen"):
         for purpose in PURPOSES:
             assert list_presets(family=family, purpose=purpose), purpose
 

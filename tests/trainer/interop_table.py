@@ -20,6 +20,7 @@ from lora_tui.bench.chroma_model import write_chroma_model
 from lora_tui.bench.flux2_model import write_flux2_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
+from lora_tui.bench.qwen_model import write_qwen_model
 from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.bench.zimage_model import write_zimage_model
 from lora_tui.config.schema import CaptionSection, ModelSection, NetworkSection, SamplePrompt
@@ -52,6 +53,7 @@ LAYOUTS: dict[str, dict[Layout, str]] = {
     **{family: {"auto": "kohya", "diffusers": "diffusers"} for family in ("sd15", "sd2", "sdxl")},
     **{family: {"auto": "dotted", "kohya": "kohya, fused"} for family in TRANSFORMERS},
     "zimage": {"auto": "dotted", "kohya": "kohya, fused", "diffusers": "diffusers"},
+    "qwen": {"auto": "dotted", "kohya": "kohya", "diffusers": "diffusers"},
 }
 OWN = "written by diffusers"
 DROPPED, AT_WIDTH, NO_READER = "drops the sizes", "yes, 3072 wide", "has no reader"
@@ -229,6 +231,7 @@ def _base(family: str, folder: Path) -> Path:
         "sd3": write_sd3_model,
         "chroma": write_chroma_model,
         "zimage": write_zimage_model,
+        "qwen": write_qwen_model,
     }
     if family in writers:
         return writers[family](folder, seed=7)
@@ -264,6 +267,7 @@ def _pipeline(family: str, base: Path) -> Any:
         "sd3": diffusers.StableDiffusion3Pipeline,
         "chroma": diffusers.ChromaPipeline,
         "zimage": diffusers.ZImagePipeline,
+        "qwen": diffusers.QwenImagePipeline,
     }
     kind = kinds.get(family, StableDiffusionPipeline)
     return kind.from_pretrained(base, local_files_only=True, torch_dtype=torch.float32)

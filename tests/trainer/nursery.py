@@ -119,6 +119,7 @@ def _load() -> None:
     import lora_tui.families.chroma.model
     import lora_tui.families.flux.model
     import lora_tui.families.flux2.model
+    import lora_tui.families.qwen.model
     import lora_tui.families.sd2.model
     import lora_tui.families.sd3.model
     import lora_tui.families.sd15.model

@@ -17,6 +17,7 @@ from lora_tui.bench.chroma_model import write_chroma_model
 from lora_tui.bench.flux2_model import write_flux2_model
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
+from lora_tui.bench.qwen_model import write_qwen_model
 from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.bench.zimage_model import write_zimage_model
 from lora_tui.config.schema import CaptionSection, Config, ModelSection, NetworkSection, NoiseSection
@@ -42,6 +43,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd3.5 medium": ("sd3", {}),
     "chroma": ("chroma", {}),
     "z-image": ("zimage", {}),
+    "qwen-image": ("qwen", {}),
 }
 OTHERS = {
     "flux": write_flux_model,
@@ -49,6 +51,7 @@ OTHERS = {
     "sd3": write_sd3_model,
     "chroma": write_chroma_model,
     "zimage": write_zimage_model,
+    "qwen": write_qwen_model,
 }
 """Writers of transformers, which have no convolutions."""
 ADAPTERS: dict[str, dict[str, Any]] = {"lora": {}, "locon": {"type": "locon", "conv_rank": 4}, "dora": {"dora": True}}
@@ -59,6 +62,7 @@ QUICK = {
     ("flux dev", "lora"),
     ("flux.2 klein", "lora"),
     ("z-image", "lora"),
+    ("qwen-image", "lora"),
 }
 """What the quick suite looks at; the others are of the same code."""
 

@@ -77,6 +77,7 @@ def _metadata(tmp_path: Path, family: str, prediction: str, **more: dict[str, An
         ("sd3", "flow", SD3),
         ("chroma", "flow", FLUX),
         ("zimage", "flow", FLOW.replace("apply_t5_attn_mask", "")),
+        ("qwen", "flow", FLOW.replace("apply_t5_attn_mask", "")),
     ],
 )
 def test_every_key_that_readers_know_is_there(tmp_path: Path, family: str, prediction: str, more: str) -> None:
@@ -86,7 +87,7 @@ def test_every_key_that_readers_know_is_there(tmp_path: Path, family: str, predi
     assert [key for key in SPEC.split() if f"modelspec.{key}" not in found and key not in left] == []
     assert {"sshs_model_hash", "sshs_legacy_hash"} <= found.keys()
     assert found["modelspec.hash_sha256"] == f"0x{found['sshs_model_hash']}"
-    modules = {"sd15": "", "sdxl": "", "flux2": "_flux_2", "chroma": "_flux"}
+    modules = {"sd15": "", "sdxl": "", "flux2": "_flux_2", "chroma": "_flux", "qwen": "_qwen_image"}
     assert found["ss_network_module"] == f"networks.lora{modules.get(family, f'_{family}')}"
     assert found["ss_vae_hash"] == found["ss_sd_model_hash"] and len(found["ss_vae_hash"]) == 8
     assert found["modelspec.timestep_range"] == "0,900"

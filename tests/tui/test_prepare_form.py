@@ -86,7 +86,7 @@ def test_the_size_is_what_is_trained_at_and_another_is_remarked() -> None:
     one = PrepareForm(Choices(), [Path("/photos")], Known(resolution=1024, family="sdxl"))
     assert one.note(NAMED["size"]).text == "trains at 1024 px"
     one.set("size", "1024")
-    assert one.note(NAMED["size"]).text == "SDXL, SD3, SD3.5, FLUX, FLUX.2, Chroma, Z-Image"
+    assert one.note(NAMED["size"]).text == "SDXL, SD3, SD3.5, FLUX, FLUX.2, Chroma, Z-Image, Qwen-Image"
 
 
 def test_remarks_count_the_images_that_a_setting_is_about(tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ FILES = {
         "unknown",
         "vae",
     ),
+    "Qwen-Image": ({"transformer_blocks.0.img_mod.1.weight": (12, 2)}, "qwen", "unet"),
+    "VAE of Qwen-Image": ({"decoder.middle.0.residual.0.gamma": (8, 1, 1, 1)}, "unknown", "vae"),
     "CLIP": ({"text_model.embeddings.token_embedding.weight": (10, 4)}, "unknown", "text_encoder"),
     "LoRA": ({"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": (4, 32, 1, 1)}, "sd15", "lora"),
     "ControlNet": (
@@ -135,7 +137,8 @@ def test_the_shipped_configuration_is_a_diffusers_folder_of_sd15() -> None:
         ("StableDiffusion3Pipeline", {}, "sd3"),
         ("FluxPipeline", {}, "flux"),
         ("Flux2KleinPipeline", {}, "flux2"),
-        ("QwenImagePipeline", {}, "qwen-image"),
+        ("QwenImagePipeline", {}, "qwen"),
+        ("QwenImage21Pipeline", {}, "unknown"),
         ("WanPipeline", {}, "unknown"),
     ],
 )

@@ -12,7 +12,7 @@ from lora_tui.text import _, plain
 
 FAMILY_SIZES = {
     "sd15": 512, "sd2": 768, "sdxl": 1024, "sd3": 1024, "sd35": 1024, "flux": 1024, "flux2": 1024, "chroma": 1024,
-    "zimage": 1024,
+    "zimage": 1024, "qwen": 1024,
 }  # fmt: skip
 """The training size of each family of models, px."""
 

@@ -111,6 +111,9 @@ class SeparateFacts(ABC, Generic[S]):
             found += text_targets(part, clip)
         return tuple(found)
 
+    def block_rest(self, base: str | Path = "") -> Mapping[str, int]:
+        return {}
+
     def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
         return self.values(self.shape_of(base), t5_tokens, text_encoder=text_encoder)
 

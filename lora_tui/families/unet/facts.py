@@ -89,6 +89,9 @@ class UnetFacts:
                 found += text_targets(encoder.part, text)
         return tuple(found)
 
+    def block_rest(self, base: str | Path = "") -> Mapping[str, int]:
+        return {}
+
     def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
         texts = () if text_encoder else shape_of(self, base).text
         return sum(text.positions * text.width + text.projection for text in texts)

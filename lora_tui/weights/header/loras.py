@@ -60,7 +60,7 @@ _VERSIONS = (
     ("flux.2", "flux2"),
     ("flux", "flux"),
     ("chroma", "chroma"),
-    ("qwen", "qwen-image"),
+    ("qwen", "qwen"),
     ("zimage", "zimage"),
     ("z-image", "zimage"),
 )
@@ -303,7 +303,7 @@ def _family_by_names(tensors: Tensors) -> str:
 
 _STRUCTURES = (
     ("chroma", re.compile(r"distilled\.guidance\.layer")),
-    ("qwen-image", re.compile(r"transformer\.blocks\.\d+\.(?:img|txt)\.(?:mod|mlp)")),
+    ("qwen", re.compile(r"transformer\.blocks\.\d+\.(?:img|txt)\.(?:mod|mlp)")),
     ("sd3", re.compile(r"joint\.blocks\.\d+")),
     (
         "zimage",
@@ -345,9 +345,12 @@ def _stream_family(tensors: Tensors) -> str:
     }
     if widths & {1536, 2432}:
         return "sd3"
-    return UNKNOWN
+    numbers = (re.match(r"\S*?transformer\.blocks\.(\d+)\.attn", name) for name in tensors)
+    return "qwen" if 3072 in widths and any(found and int(found[1]) >= FLUX_BLOCKS for found in numbers) else UNKNOWN
 
 
+FLUX_BLOCKS = 19
+"""Blocks of FLUX.1 with two streams, which are as wide as Qwen-Image's 60 and have attentions of the same names."""
 _FLUX2 = re.compile(r"(?:single|double)\.stream\.modulation|to\.qkv\.mlp\.proj|ff(?:\.context)?\.linear\.(?:in|out)")
 _GATES = re.compile(r"(?P<layer>\S*(?:(?:img|txt)\.mlp\.0|\.linear1))\.lora\.(?P<side>up|B)\.weight\Z")
 """Layers that FLUX.1 and FLUX.2 call alike, and of which FLUX.2's are the wider."""

@@ -29,7 +29,8 @@ PIPELINES = (
     ("Flux2", "flux2"),
     ("Flux", "flux"),
     ("Chroma", "chroma"),
-    ("QwenImage", "qwen-image"),
+    ("QwenImage21", UNKNOWN),
+    ("QwenImage", "qwen"),
     ("ZImage", "zimage"),
 )
 """Beginnings of the class names in ``model_index.json``, the more specific first."""
@@ -70,7 +71,7 @@ class ModelKind:
     """What a file or folder is.
 
     Attributes:
-        family: ``sd15``, ``sd2``, ``sdxl``, ``sd3``, ``flux``, ``flux2``, ``chroma``, ``qwen-image``, ``zimage``
+        family: ``sd15``, ``sd2``, ``sdxl``, ``sd3``, ``flux``, ``flux2``, ``chroma``, ``zimage``, ``qwen``
             or ``unknown``.
         kind: ``checkpoint`` (one file with all parts), ``unet`` (the image model alone, transformers too),
             ``vae``, ``text_encoder``, ``lora``, ``controlnet``, ``embedding``, ``diffusers`` (a folder),
@@ -156,7 +157,7 @@ def _image_model_family(tensors: Tensors) -> str:
     if has("double_blocks.0.img_attn.", "single_transformer_blocks."):
         return "flux"
     if has("transformer_blocks.0.img_mod."):
-        return "qwen-image"
+        return "qwen"
     if has("joint_blocks.") or ("context_embedder.weight" in names and has("pos_embed.proj.")):
         return "sd3"
     if has("noise_refiner.") and has("context_refiner.") and "cap_pad_token" in names:  # Lumina 2 has no such
@@ -199,7 +200,12 @@ def _special(tensors: Tensors) -> str:
 
 def _is_vae(tensors: Tensors) -> bool:
     return _any(
-        tensors, "encoder.conv_in.", "first_stage_model.encoder.conv_in.", "decoder.conv_in.", "decoder.conv_out."
+        tensors,
+        "encoder.conv_in.",
+        "first_stage_model.encoder.conv_in.",
+        "decoder.conv_in.",
+        "decoder.conv_out.",
+        "decoder.middle.0.residual.",
     )
 
 

@@ -11,7 +11,8 @@ NAMES = {
     "sd3": "lora_tui.weights.names.dotted",
     "chroma": "lora_tui.weights.names.dotted",
     "flux2": "lora_tui.weights.names.dotted",
-    "zimage": "lora_tui.weights.names.zimage",
+    "zimage": "lora_tui.weights.names.comfyui",
+    "qwen": "lora_tui.weights.names.comfyui",
     "sd15": "lora_tui.weights.names.sd15",
     "sd2": "lora_tui.weights.names.sd2",
     "sdxl": "lora_tui.weights.names.sdxl",
@@ -21,6 +22,7 @@ FUSED = ("flux", "flux2", "sd3", "chroma", "zimage")
 _OTHERS = {(family, "kohya"): "lora_tui.weights.names.kohya_fused" for family in FUSED} | {
     (family, "diffusers"): "lora_tui.weights.names.dotted" for family in NAMES
 }
+_OTHERS["qwen", "kohya"] = "lora_tui.weights.names.kohya_fused"  # whose makers fuse nothing
 #: ``saving.layout``: the family's own names, kohya's (transformers: several layers in one), or those of diffusers.
 Layout = Literal["auto", "kohya", "diffusers"]
 

@@ -34,6 +34,9 @@ class ToyFacts:
             found += [TargetModule(part, "out", WIDTH, WIDTH) for part in ("text_encoder", "text_encoder_2")]
         return tuple(found)
 
+    def block_rest(self, base: str | Path = "") -> dict[str, int]:
+        return {}
+
     def text_values(self, base: str | Path = "", *, t5_tokens: int = 512, text_encoder: bool = False) -> int:
         return 100
 

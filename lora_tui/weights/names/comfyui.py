@@ -1,6 +1,6 @@
-"""Names of Z-Image's layers as ComfyUI and ai-toolkit have them: ``diffusion_model.`` with dots, A, B and the alpha.
+"""Names of Z-Image's and Qwen-Image's layers as ComfyUI and ai-toolkit have them: ``diffusion_model.`` with dots.
 
-ComfyUI and diffusers read these, the ``alpha`` beside each pair of matrices too.
+ComfyUI and diffusers read them, the ``alpha`` beside each pair of matrices too.
 """
 
 from __future__ import annotations
