@@ -56,6 +56,7 @@ async def test_choosing_one_of_a_few_with_a_preview() -> None:
     def ask() -> Choose[str]:
         return Choose("Which", [Choice(v, f"[/{v}]", "remark") for v in "abc"], current="b", on_move=seen.append)
 
+    assert await answer(lambda: Choose("Which", [Choice(v, v) for v in "abc"], search=True), "c", "enter") == "c"
     assert await answer(ask, "down", "enter") == "c"
     assert seen[-2:] == ["b", "c"]
     assert await answer(ask, "escape") is None
@@ -119,6 +120,8 @@ async def test_walking_to_a_folder(tmp_path: Path) -> None:
     for name in ("alpha", "beta/inner", ".hidden"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "file.toml").write_text("")
+    for name in ("a.png", "b.JPG", "b.txt"):
+        (tmp_path / "beta" / "inner" / name).write_text("")
 
     def ask() -> AskPath:
         return AskPath("Open", tmp_path, folders_only=True)
@@ -133,7 +136,9 @@ async def test_walking_to_a_folder(tmp_path: Path) -> None:
         await soon(pilot, lambda: "alpha/" not in screen_text(app))
         await pilot.press("tab")
         await soon(pilot, lambda: "inner/" in screen_text(app))
-        await pilot.press("tab", "enter")
+        await pilot.press("tab")
+        await soon(pilot, lambda: "2 images here, no folders. Enter takes this folder." in screen_text(app))
+        await pilot.press("enter")
         await soon(pilot, lambda: app.answer == tmp_path / "beta" / "inner")
 
 

@@ -126,7 +126,7 @@ class FormFiles:
             return
         current = screen.workspace.config_path or Path()
         choices = [Choice(path, plain(path.name)) for path in paths] + [Choice(Path(), _("another file"))]
-        dialog = Choose(_("Load a configuration"), choices, current=current)
+        dialog = Choose(_("Load a configuration"), choices, current=current, search=True)
         screen.app.push_screen(dialog, self._loaded_or_other)
 
     def _loaded_or_other(self, path: Path | None) -> None:

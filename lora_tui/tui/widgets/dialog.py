@@ -19,7 +19,7 @@ from textual.widgets import Static
 from textual.widgets.input import Selection
 
 from lora_tui.places import expand
-from lora_tui.text import _, plain
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.acting import Acting, keymap_of
 from lora_tui.tui.actions import DIALOG
 from lora_tui.tui.cells import Cell, wrap
@@ -165,11 +165,13 @@ class Choose(Dialog[T]):
         on_move: Callable[[T], None] | None = None,
         accept: str = "",
         label_width: int = 32,
+        search: bool = False,
     ) -> None:
         """``label_width``: cells of the labels at most, where there are remarks beside them; longer ones lose their
-        middle."""
+        middle. ``search``: typing searches among few options, too."""
         super().__init__(title, detail)
         self._label_width = label_width
+        self._search = search
         self._all = tuple(choices)
         self._shown = list(choices)
         self._current = current
@@ -182,7 +184,7 @@ class Choose(Dialog[T]):
         label = Column(min(widest, self._label_width), share=0 if remarks else 1, cut="middle")
         columns = [label, Column(10, share=1)] if remarks else [label]
         rows = VirtualList(columns, self._row, count=len(self._shown), empty=_("Nothing fits."))
-        if len(self._all) >= FILTER_FROM:
+        if self._search or len(self._all) >= FILTER_FROM:
             yield TextField(placeholder=_("type to search"), list=rows)
         yield rows
         yield Lines(id="about")
@@ -366,8 +368,13 @@ class AskPath(Dialog[Path]):
         typed = self._path(text)
         base, prefix = (typed, "") if text.endswith(("/", "..")) or not text else (typed.parent, typed.name)
         entries = await in_thread(_entries, base, prefix, self._folders_only, self._suffixes)
+        images = 0 if entries or prefix or not self._folders_only else await in_thread(_images, base)
         self._base, self._entries = base, entries
-        self.query_one(VirtualList).set_count(len(entries), cursor=0)
+        empty = _("Nothing here.")
+        if images:
+            here = ngettext("{count} image here", "{count} images here", images).format(count=count(images))
+            empty = _("{images}, no folders. {key} takes this folder.").format(images=here, key=key_text("enter"))
+        self.query_one(VirtualList).set_count(len(entries), cursor=0, empty=empty)
 
     def _path(self, text: str) -> Path:
         return Path(os.path.abspath(self._start / expand(text)))  # noqa: PTH100
@@ -409,6 +416,17 @@ class AskPath(Dialog[Path]):
 
 _ANEW = re.compile(r".*/(?=/)|.*/(?=~(?:/|\Z))", re.DOTALL)
 """What stands before a path that begins anew."""
+
+
+def _images(folder: Path) -> int:
+    """Images that lie in a folder itself."""
+    from lora_tui.captions.files import IMAGE_SUFFIXES
+
+    try:
+        with os.scandir(folder) as found:
+            return sum(os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES for entry in found)  # noqa: PTH122
+    except OSError:
+        return 0
 
 
 def _with_separator(path: Path) -> str:
