@@ -17,6 +17,12 @@ def doctor(*arguments: object, **environment: str) -> subprocess.CompletedProces
     return subprocess.run(line, capture_output=True, text=True, timeout=200, env={**os.environ, **environment})
 
 
+@pytest.fixture(autouse=True)
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Torch is the real one; ``tests/doctor/test_software.py`` looks at the other libraries, too."""
+    return write_stand_ins(tmp_path / "stand-ins", monkeypatch)
+
+
 def test_json_names_every_check_and_a_sound_machine_is_exit_0(tmp_path: Path) -> None:
     result = doctor("--dir", tmp_path, "--json")
     assert result.returncode == 0, result.stdout
@@ -26,18 +32,19 @@ def test_json_names_every_check_and_a_sound_machine_is_exit_0(tmp_path: Path) ->
     assert {"python", "torch", "memory", "disk", "characters"} <= {check["name"] for check in data["checks"]}
 
 
-def test_something_essential_that_fails_is_exit_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_stand_ins(tmp_path / "stand-ins", monkeypatch)
+@pytest.mark.parametrize(
+    ("variables", "sound", "failed"),
+    [({}, "✓", "×"), ({"PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C"}, "+", "x")],
+    ids=["utf-8", "ascii"],
+)
+def test_something_essential_that_fails_is_exit_3_with_marks_that_the_terminal_has(
+    tmp_path: Path, stand_ins: Path, variables: dict[str, str], sound: str, failed: str
+) -> None:
+    (stand_ins / "torch.py").write_text("raise OSError('cannot open shared object file')")
     (tmp_path / "file").touch()
-    result = doctor(LORA_TUI_HOME=str(tmp_path / "file"))
+    result = doctor(LORA_TUI_HOME=str(tmp_path / "file"), **variables)
     assert result.returncode == 3
-    assert "must be mended" in result.stdout
-    assert "× " in result.stdout
-
-
-def test_a_terminal_without_unicode_gets_ascii_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_stand_ins(tmp_path / "stand-ins", monkeypatch)
-    result = doctor(PYTHONIOENCODING="ascii", LANG="C", LC_ALL="C")
-    assert result.returncode == 0
-    assert result.stdout.isascii()
-    assert "+ torch" in result.stdout
+    assert "things must be mended" in result.stdout
+    assert f"  {failed} torch" in result.stdout
+    assert f"  {sound} Python" in result.stdout
+    assert result.stdout.isascii() is (failed == "x")

@@ -150,10 +150,19 @@ def redirected(redirection: str, *args: str, unbuffered: str = "") -> subprocess
     return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("args", [["--version"], ["config", "presets"], ["tarin", "--json"]])
+FULL, CLOSED = (">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")
+
+
 @pytest.mark.parametrize(
-    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+    ("redirection", "reason", "args", "unbuffered"),
+    [  # each two of output, command and buffering once
+        (*FULL, ["--version"], ""),
+        (*FULL, ["config", "presets"], "1"),
+        (*FULL, ["tarin", "--json"], ""),
+        (*CLOSED, ["--version"], "1"),
+        (*CLOSED, ["config", "presets"], ""),
+        (*CLOSED, ["tarin", "--json"], "1"),
+    ],
 )
 def test_an_output_that_takes_nothing_is_one_honest_line_and_status_1(redirection, reason, args, unbuffered) -> None:
     told = redirected(redirection, *args, unbuffered=unbuffered)
