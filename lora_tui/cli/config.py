@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 def _new(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.entries import at_resolution
-    from lora_tui.config.family import with_family_of_base
+    from lora_tui.config.family import with_family_of_base, with_samples_at_resolution
     from lora_tui.config.fresh import file_stem, new_config
     from lora_tui.config.load import save_config, set_values
     from lora_tui.config.mistakes import shown
@@ -109,6 +110,7 @@ def _new(args: argparse.Namespace) -> int:
     if "data.resolution" in given and not {"data.bucket_min", "data.bucket_max"} & given.keys():
         sides = at_resolution(config.data.resolution, begun.data)
         config = config.model_copy(update={"data": config.data.model_copy(update=sides)})
+    config = with_samples_at_resolution(config, begun.data.resolution, own=_own_sizes(given))
     if "model.family" not in given:
         config = with_family_of_base(config)
     if args.prompts is not None:
@@ -124,6 +126,18 @@ def _new(args: argparse.Namespace) -> int:
         say(f"  {key} = {shown(value)}")
     say(_("Next: lora-tui config check {path}").format(path=plain(str(path))))
     return 0
+
+
+def _own_sizes(given: Mapping[str, str]) -> set[int]:
+    """The numbers of the samples to which ``--set`` gives a size of their own, flags behind a prompt counted."""
+    found = set()
+    for key, value in given.items():
+        section, _dot, rest = key.partition(".")
+        number, _dot, name = rest.partition(".")
+        flags = name == "prompt" and re.search(r"--[wh]\s", value)
+        if section == "samples" and number.isdecimal() and (name in ("width", "height") or flags):
+            found.add(int(number))
+    return found
 
 
 def _family_told(given: dict[str, str], project: Project | None, presets: Sequence[str]) -> tuple[str, str]:

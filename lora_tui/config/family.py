@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from lora_tui.config.paths import is_hub_name
@@ -19,6 +20,7 @@ SAMPLE_SETTINGS = {
     "qwen": ("euler", 4.0),
 }
 """Sampler and guidance that are usual where they are others than Euler a and 7."""
+LEAST_SAMPLE_SIDE = 64
 T5_TOKENS = {"sd3": 256}
 """Tokens of T5 that a family learned with, where they are others than 512."""
 
@@ -44,11 +46,28 @@ def sample_settings(family: str) -> tuple[Any, float]:
     return SAMPLE_SETTINGS.get(family, ("euler_a", 7.0))
 
 
-def usual_sample(family: str) -> dict[str, Any]:
-    """Size, sampler and guidance that a new sample of ``family`` has, by the names of the schema."""
-    sampler, guidance = sample_settings(family)
-    side = facts_for(family).resolution
+def usual_sample(config: Config) -> dict[str, Any]:
+    """Size, sampler and guidance that a new sample has, by the names of the schema: the family's own, drawn at the
+    resolution of training."""
+    sampler, guidance = sample_settings(config.model.family)
+    side = _sample_side(config.model.family, config.data.resolution)
     return {"width": side, "height": side, "sampler": sampler, "guidance": guidance}
+
+
+def _sample_side(family: str, resolution: int) -> int:
+    """The side of a square sample at ``resolution``, px: what the family can draw."""
+    multiple = facts_for(family).size_multiple
+    return max(resolution - resolution % multiple, LEAST_SAMPLE_SIDE)
+
+
+def with_samples_at_resolution(config: Config, before: int, *, own: Collection[int] = ()) -> Config:
+    """``config`` with samples at its resolution that were at the one ``before``, but for a person's ``own``."""
+    was, now = (_sample_side(config.model.family, resolution) for resolution in (before, config.data.resolution))
+    config = config.model_copy(deep=True)
+    for number, sample in enumerate(config.samples):
+        if (sample.width, sample.height) == (was, was) and number not in own:
+            sample.width = sample.height = now
+    return config
 
 
 def title_of(family: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lora_tui.config.family import family_of, usual_sample, with_family
+from lora_tui.config.family import family_of, usual_sample, with_family, with_samples_at_resolution
 from lora_tui.config.presets import Preset, apply_preset, list_presets
 from lora_tui.config.schema import TOLD_GUIDANCE, Config, DatasetEntry, SamplePrompt
 
@@ -37,9 +37,10 @@ def new_config(project: Project | None = None, presets: Sequence[Preset] = (), *
         if not any(preset.kind == "purpose" for preset in chosen):
             chosen = [*preset_for(project.purpose, config.model.family), *chosen]
         config = _of_project(config, project)
+    before = config.data.resolution
     for preset in chosen:
         config = apply_preset(config, preset)
-    return config
+    return with_samples_at_resolution(config, before)
 
 
 def preset_for(purpose: str, family: str) -> tuple[Preset, ...]:
@@ -61,7 +62,7 @@ def _of_project(config: Config, project: Project) -> Config:
     config.saving.trigger = project.trigger
     if project.trigger:
         negative = "" if config.model.family in TOLD_GUIDANCE else NEGATIVE
-        usual = SamplePrompt(negative=negative, **usual_sample(config.model.family))
+        usual = SamplePrompt(negative=negative, **usual_sample(config))
         prompts = _GENERAL if project.kind == "general" else _CONCRETE
         config.samples = [usual.model_copy(update={"prompt": text.format(trigger=project.trigger)}) for text in prompts]
     return config

@@ -108,7 +108,7 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
     data = as_plain(config)
     table = data[spec.section]
     if spec.repeated:
-        new = usual_sample(config.model.family) if spec.section == "samples" else {}
+        new = usual_sample(config) if spec.section == "samples" else {}
         table = _entry(table, spec, key, int(parts[1]), new)
     table[spec.name] = value
     if spec.key == "samples.prompt" and has_flags(text):

@@ -117,7 +117,7 @@ def with_prompts(config: Config, path: Path, *, instead: bool = False) -> Config
     from lora_tui.config.schema import as_plain
 
     data = as_plain(config)
-    like = {**data["samples"][-1], "negative": ""} if data["samples"] else usual_sample(config.model.family)
+    like = {**data["samples"][-1], "negative": ""} if data["samples"] else usual_sample(config)
     found = [{**like, **values} for values in prompts_of(path, told=is_told(config))]
     data["samples"] = found if instead else [*data["samples"], *found]
     return parse_config(data, place=plain(str(path)))

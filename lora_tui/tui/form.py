@@ -399,7 +399,7 @@ class Form:
             entries.append(entries[-1].model_copy(update={"prompt": "", **values}))
         else:
             model = type(config).model_fields[section].annotation
-            values = {**usual_sample(config.model.family), **values} if section == "samples" else values
+            values = {**usual_sample(config), **values} if section == "samples" else values
             entries.append(_entry_type(model)(**values))
         key = f"{section}.{len(entries) - 1}"
         self._open.add(key)

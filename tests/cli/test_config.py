@@ -92,6 +92,19 @@ def test_the_sides_of_buckets_follow_a_resolution_that_is_set(tmp_path):
     assert load_config(path).data.bucket_min == 192
 
 
+def test_samples_follow_a_resolution_that_is_set_but_for_their_own_sizes(tmp_path):
+    Project.create(tmp_path / "fx", purpose="style", trigger="fx", base_model=FLUX)
+    path, prompts = tmp_path / "fx" / "small.toml", tmp_path / "prompts.txt"
+    line = ["config", "new", str(path), "--force", "--set", "samples.2.prompt=a cat", "--set", "data.resolution=250"]
+    assert run([*line, "--set", "samples.1.height=1024", "--set", "samples.3.prompt=a dog --w 1024 --h 1024"]) == 0
+    samples = load_config(path).samples
+    assert [(one.width, one.height) for one in samples] == [(240, 240), (1024, 1024), (240, 240), (1024, 1024)]
+    assert {(one.sampler, one.guidance) for one in samples} == {("euler", 3.5)}
+    prompts.write_text("a cat\na dog --w 512\n")
+    assert run([*line, "--prompts", str(prompts)]) == 0
+    assert [(one.width, one.height) for one in load_config(path).samples] == [(240, 240), (512, 240)]
+
+
 def test_a_preset_of_another_family_is_refused_with_where_the_family_comes_from(tmp_path, capsys):
     Project.create(tmp_path / "xl", purpose="style", trigger="xl", base_model=SDXL)
     path = tmp_path / "xl" / "c.toml"

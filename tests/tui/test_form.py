@@ -58,6 +58,14 @@ def test_simple_view_hides_expert_settings_until_they_are_changed():
     assert "optimizer.eps" in keys(form)
 
 
+def test_the_noise_levels_of_transformers_are_settings_of_every_day():
+    form = Form(Config.model_validate({"model": {"family": "flux"}}))
+    form.group = group_number("noise")
+    assert keys(form) == ["noise.flow_sampling", "noise.flow_shift"]
+    form.config.model.family = "sd15"
+    assert keys(form) == ["noise.min_snr_gamma"]
+
+
 def test_settings_of_folders_that_few_need_are_hidden_until_they_are_changed():
     form = Form(Config(datasets=[DatasetEntry(path="/a"), DatasetEntry(path="/b", resolution=768)]))
     form.group = group_number("data")

@@ -153,7 +153,6 @@ class NoiseSection(Section):
             "How the levels of noise are drawn. sigmoid and logit_normal favour the middle, mode bends an even spread "
             "towards the middle or the ends, uniform has all alike. The shift comes after it."
         ),
-        expert=True,
         families=FLOW,
         peers=("timestep_sampling", "weighting_scheme"),
     )
@@ -198,7 +197,6 @@ class NoiseSection(Section):
         ),
         ge=0,
         le=100,
-        expert=True,
         families=FLOW,
         peers=("discrete_flow_shift", "flux_shift", "shift"),
     )
