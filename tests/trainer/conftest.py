@@ -21,6 +21,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many images as three small batches need."""
+    return draw_dataset(tmp_path_factory.mktemp("few") / "discs", 8)
+
+
+@pytest.fixture(scope="session")
 def finished(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run that went through from beginning to end."""
     run = new_run(tmp_path_factory.mktemp("runs"), micro_config(base, data))

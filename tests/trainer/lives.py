@@ -49,6 +49,20 @@ def micro_config(base: Path, folder: Path, /, **sections: dict[str, Any]) -> Con
     return parse_config(values, base=None, place="test")
 
 
+LAST_LEVEL: dict[str, Any] = {"text_encoder": False, "layers": ["unet.* rate=0", "unet.up_blocks.3.* rate=1"]}
+"""``network`` of a run in which the last level of the UNet alone learns: nothing has to go back through the others."""
+
+
+def lean_config(base: Path, folder: Path, /, **sections: dict[str, Any]) -> Config:
+    """Like :func:`micro_config`, for what does not depend on which layers learn, in less than half the time.
+
+    Nothing is drawn and nothing measured; ``sections`` change that, too.
+    """
+    lean: dict[str, Any] = {"network": LAST_LEVEL, "samples": [], "validation": {"mode": "off"}}
+    network = {**LAST_LEVEL, **sections.get("network", {})}
+    return micro_config(base, folder, **{**lean, **sections, "network": network})
+
+
 def new_run(runs: Path, config: Config) -> RunFolder:
     """A fresh run folder for ``config``."""
     return RunFolder.create(runs, config.saving.name, dump_config(config), {})

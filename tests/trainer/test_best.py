@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.training_utils import EMAModel
-from lives import draw_dataset, events, live_here, micro_config, new_run, same_tensors
+from lives import events, lean_config, live_here, new_run, same_tensors
 from safetensors.torch import load
 from torch import nn
 
@@ -69,19 +69,14 @@ def _files(run: RunFolder) -> dict[str, dict[str, Any]]:
     return {path.name: load(path.read_bytes()) for path in sorted(run.checkpoints_dir.glob("*.safetensors"))}
 
 
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_dataset(tmp_path_factory.mktemp("few") / "images", 8)
-
-
 def test_a_resumed_run_has_the_same_average_and_the_same_best(
     base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = micro_config(
+    config = lean_config(
         base, few, learning={"ema_decay": 0.9, "ema_in_use": True}, validation={"mode": "on", "keep_best": True},
-        saving={"precision": "fp32"}, steps={"epochs": 3, "batch_size": 3}, samples=[],
+        saving={"precision": "fp32"}, steps={"epochs": 3, "batch_size": 3},
         network={
-            "rank": 2, "alpha": 1.0, "text_encoder": False, "dropout": 0.1, "rank_dropout": 0.2, "module_dropout": 0.1,
+            "rank": 2, "alpha": 1.0, "dropout": 0.1, "rank_dropout": 0.2, "module_dropout": 0.1,
             "lora_plus": 4.0, "max_norm": 0.5, "rslora": True,
         },
     )  # fmt: skip
@@ -111,8 +106,8 @@ def test_a_resumed_run_has_the_same_average_and_the_same_best(
 
 
 def test_a_run_that_becomes_no_better_ends_by_itself(base: Path, few: Path, tmp_path: Path) -> None:
-    config = micro_config(
-        base, few, learning={"unet_lr": 1e-12}, network={"rank": 1, "alpha": 1.0, "text_encoder": False}, samples=[],
+    config = lean_config(
+        base, few, learning={"unet_lr": 1e-12},
         validation={"mode": "on", "every_epochs": 0, "every_steps": 1, "patience": 2, "least_change": 0.01},
     )  # fmt: skip
     run = new_run(tmp_path, config)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import events, live_here, micro_config, new_run, start
+from lives import LAST_LEVEL, events, lean_config, live_here, micro_config, new_run, start
 from nursery import Life
 from support import until
 
@@ -23,7 +23,7 @@ def living(base: Path, data: Path, tmp_path: Path) -> Iterator[tuple[RunFolder, 
     quiet = {"every_epochs": 0, "every_steps": 0}
     config = micro_config(
         base, data, steps={"epochs": 5000}, sampling={**quiet, "at_start": False}, validation=quiet,
-        saving={"every_epochs": 0, "state_every_epochs": 0},
+        saving={"every_epochs": 0, "state_every_epochs": 0}, network=LAST_LEVEL,
     )  # fmt: skip
     run = new_run(tmp_path, config)
     life = start(run)
@@ -91,10 +91,9 @@ class Meddler(EventWriter):
                 request(self.path.parent, wish)
 
 
-def test_a_stop_that_does_not_wait_overrules_one_that_saves(base: Path, data: Path, tmp_path: Path) -> None:
-    quiet = {"every_epochs": 0, "every_steps": 0}
+def test_a_stop_that_does_not_wait_overrules_one_that_saves(base: Path, few: Path, tmp_path: Path) -> None:
     saving = {"every_epochs": 0, "state_every_epochs": 0}
-    config = micro_config(base, data, steps={"epochs": 500}, saving=saving, samples=[], validation=quiet)
+    config = lean_config(base, few, steps={"epochs": 500}, saving=saving)
     run = new_run(tmp_path, config)
     assert live_here(run, writer=Meddler(run.events_path)) == 0
     end = events(run)[-1]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lives import draw_dataset, events, live_here, lora, micro_config, new_run, same_tensors
+from lives import draw_dataset, events, lean_config, live_here, lora, new_run, same_tensors
 
 from lora_tui.config.schema import Config
 from lora_tui.dataset.batches import PlannedImage
@@ -20,8 +20,7 @@ from lora_tui.trainer.data.damage import Damage
 
 
 def _config(base: Path, folder: Path, /, **changes: object) -> Config:
-    common = {"memory": {"cache_latents": False}, "samples": [], "validation": {"mode": "off"}, **changes}
-    return micro_config(base, folder, **common)  # type: ignore[arg-type]
+    return lean_config(base, folder, **{"memory": {"cache_latents": False}, **changes})  # type: ignore[arg-type]
 
 
 def _damage(path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lives import draw_dataset, events, live_here, micro_config, new_run, start
+from lives import draw_dataset, events, lean_config, live_here, micro_config, new_run, start
 
 from lora_tui.config.plan import plan_run
 from lora_tui.dataset.scan import scan_datasets
@@ -23,7 +23,7 @@ def test_unreadable_images_are_named_skipped_and_counted(base: Path, tmp_path: P
     (data / "002.png").write_bytes(whole[: len(whole) // 2])  # a whole header, half a picture
     (data / "003.png").write_bytes(b"no picture")
     (data / "004.txt").unlink()
-    run = new_run(tmp_path / "runs", micro_config(base, data, samples=[], steps={"epochs": 1}))
+    run = new_run(tmp_path / "runs", lean_config(base, data, steps={"epochs": 1}))
     assert live_here(run) == 0
     warnings = {event["code"]: event["message"] for event in events(run, "warning")}
     assert "004.png" in warnings["caption.missing"]
@@ -39,7 +39,7 @@ def test_the_plan_before_a_run_leaves_out_what_the_run_leaves_out(base: Path, tm
     data = draw_dataset(tmp_path / "data", 6)
     cut, torn = (data / "002.png").read_bytes(), (data / "003.png").read_bytes()
     (data / "002.png").write_bytes(cut[: len(cut) // 2])
-    config = micro_config(base, data, samples=[], steps={"epochs": 2, "batch_size": 1}, validation={"mode": "off"})
+    config = lean_config(base, data, steps={"epochs": 2, "batch_size": 1})
     assert plan_run(config, scan_datasets(config)).total_steps == 10
     first = torn.index(b"IDAT") + 6
     (data / "003.png").write_bytes(torn[:first] + b"\xff" * 8 + torn[first + 8 :])
@@ -61,7 +61,7 @@ def test_no_readable_image_at_all_is_an_error(base: Path, tmp_path: Path) -> Non
 def test_a_caption_that_is_not_utf8_is_said(base: Path, tmp_path: Path) -> None:
     data = draw_dataset(tmp_path / "data", 3)
     (data / "001.txt").write_bytes(b"disc, \xff\xfe\x80 broken")
-    run = new_run(tmp_path / "runs", micro_config(base, data, samples=[], steps={"epochs": 1}))
+    run = new_run(tmp_path / "runs", lean_config(base, data, steps={"epochs": 1}))
     assert live_here(run) == 0
     assert "caption.encoding" in [event["code"] for event in events(run, "warning")]
 
@@ -76,12 +76,16 @@ def test_a_missing_base_model_fails_with_status_2(data: Path, tmp_path: Path) ->
     assert "Traceback" not in run.log_path.read_text()
 
 
-def test_a_run_that_learns_only_nan_stops_and_says_why(base: Path, data: Path, tmp_path: Path) -> None:
-    config = micro_config(
-        base, data, samples=[], steps={"epochs": 200}, learning={"unet_lr": 10.0, "schedule": "constant"},
+def test_a_run_that_learns_only_nan_stops_and_says_why(
+    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lora_tui.trainer.lost_updates import LostUpdates
+
+    config = lean_config(
+        base, few, steps={"epochs": 200}, learning={"unet_lr": 10.0, "schedule": "constant"},
         network={"alpha": 1024.0}, optimizer={"max_grad_norm": 0.0, "weight_decay": 10.0},
-        validation={"mode": "off"},
     )  # fmt: skip
+    monkeypatch.setattr(LostUpdates, "MOST", 4)  # that it counts to its own number is shown below
     run = new_run(tmp_path, config)
     with pytest.raises(UserError) as caught:
         live_here(run)

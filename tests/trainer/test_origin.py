@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lives import draw_dataset, events, live_here, micro_config, new_run, start
+from lives import draw_dataset, events, lean_config, live_here, new_run, start
 from safetensors.torch import save_file
 
 from lora_tui.config.load import dump_config, load_config
@@ -55,10 +55,7 @@ def template(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _config(base: Path, images: Path) -> Config:
-    return micro_config(
-        base, images, samples=[], validation={"mode": "off"}, data={"buckets": False}, network={"text_encoder": False},
-        steps={"epochs": 2, "batch_size": 2, "max_steps": 4},
-    )  # fmt: skip
+    return lean_config(base, images, data={"buckets": False}, steps={"epochs": 2, "batch_size": 2, "max_steps": 4})
 
 
 @pytest.fixture
@@ -138,7 +135,7 @@ def test_a_lora_that_was_merged_into_the_base_since(stopped: Stopped, tmp_path: 
 def test_a_base_model_of_another_shape_does_not_fit(stopped: Stopped) -> None:
     from lora_tui.bench.model import micro_shape, write_model
 
-    write_model(stopped.base, seed=1, shape=replace(micro_shape("sd15"), unet_channels=(32, 32, 32, 64)))
+    write_model(stopped.base, seed=1, shape=replace(micro_shape("sd15"), unet_channels=(64, 32, 64, 64)))
     life = start(stopped.run, "--resume")
     assert life.wait(90) == 2
     assert [event["code"] for event in events(stopped.run, "warning")] == ["resume.base"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from lives import events, live_here, lora, micro_config, new_run, same_tensors
+from lives import LAST_LEVEL, events, lean_config, live_here, lora, micro_config, new_run, same_tensors
 from PIL import Image
 from safetensors.torch import load_file
 from support import until
@@ -28,7 +28,7 @@ from lora_tui.weights.kinds import LYCORIS
 
 
 def _config(base: Path, folder: Path, /, **changes: Any) -> Config:
-    return micro_config(base, folder, samples=[], validation={"mode": "off"}, **changes)
+    return lean_config(base, folder, **changes)
 
 
 def _loop(runs: Path, config: Config) -> Loop:
@@ -55,16 +55,16 @@ def _held(loop: Loop) -> Iterator[Tensor]:
 
 
 WAYS: dict[str, dict[str, Any]] = {
-    "text encoder trained": {},
-    "text encoder cached": {"network": {"text_encoder": False}},
+    "text encoder trained": {"network": {"text_encoder": True}},
+    "text encoder cached": {},
     "fp16": {"memory": {"precision": "fp16"}},
-    "accumulated": {"steps": {"gradient_accumulation": 2}},
+    "accumulated": {"steps": {"gradient_accumulation": 2, "epochs": 4}},
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_step_after_it_is_the_same_to_the_bit(way: str, base: Path, data: Path, tmp_path: Path) -> None:
-    config = _config(base, data, **WAYS[way])
+def test_the_step_after_it_is_the_same_to_the_bit(way: str, base: Path, few: Path, tmp_path: Path) -> None:
+    config = _config(base, few, **WAYS[way])
     one, other = _loop(tmp_path / "one", config), _loop(tmp_path / "other", config)
     steps, paused = one.updates(), other.updates()
     for number in range(4):
@@ -76,8 +76,8 @@ def test_the_step_after_it_is_the_same_to_the_bit(way: str, base: Path, data: Pa
         assert same_tensors(_weights(one), _weights(other)), f"step {number + 1}"
 
 
-def test_a_whole_run_that_was_paused_ends_with_the_same_bits(base: Path, data: Path, tmp_path: Path) -> None:
-    config = _config(base, data, steps={"epochs": 3}, saving={"name": "blob", "precision": "fp32"})
+def test_a_whole_run_that_was_paused_ends_with_the_same_bits(base: Path, few: Path, tmp_path: Path) -> None:
+    config = _config(base, few, steps={"epochs": 3}, saving={"name": "blob", "precision": "fp32"})
     reference, run = new_run(tmp_path / "reference", config), new_run(tmp_path / "paused", config)
     assert live_here(reference) == 0
     person = threading.Thread(target=_pause_and_resume, args=(run,))
@@ -88,10 +88,10 @@ def test_a_whole_run_that_was_paused_ends_with_the_same_bits(base: Path, data: P
     assert same_tensors(lora(reference), lora(run))
 
 
-def test_a_pause_within_a_sample_saves_what_learns_and_changes_no_bit(base: Path, data: Path, tmp_path: Path) -> None:
+def test_a_pause_within_a_sample_saves_what_learns_and_changes_no_bit(base: Path, few: Path, tmp_path: Path) -> None:
     """Samples are drawn with an average of what such optimizers draw with; the state has what learns."""
     config = micro_config(
-        base, data, network={"text_encoder": False, "rank": 2}, validation={"mode": "off"},
+        base, few, network={**LAST_LEVEL, "rank": 2}, validation={"mode": "off"},
         optimizer={"type": "adamw_schedulefree"}, learning={"ema_decay": 0.9, "ema_in_use": True},
     )  # fmt: skip
     one, other = _loop(tmp_path / "one", config), _loop(tmp_path / "other", config)
@@ -133,7 +133,7 @@ def _resume_when_paused(run: RunFolder) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_gpu_is_left_and_taken_again(way: str, base: Path, data: Path, tmp_path: Path) -> None:
     config = _config(base, data, **WAYS[way])
-    config.memory.device = "cuda"
+    config.memory.device, config.network.layers = "cuda", []
     one, other = _loop(tmp_path / "one", config), _loop(tmp_path / "other", config)
     steps, paused = one.updates(), other.updates()
     next(steps), next(paused)
@@ -159,7 +159,7 @@ def test_a_gpu_is_left_and_taken_again(way: str, base: Path, data: Path, tmp_pat
 def test_a_step_never_waits_for_the_gpu(
     kind: str, weights: str, text_encoder: bool, base: Path, data: Path, tmp_path: Path
 ) -> None:
-    network = {"type": kind, "text_encoder": text_encoder}
+    network = {"type": kind, "text_encoder": text_encoder, "layers": []}
     config = _config(base, data, network=network, memory={"precision": "bf16", "base_weights": weights})
     config.memory.device = "cuda"
     steps = _loop(tmp_path, config).updates()
