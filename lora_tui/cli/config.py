@@ -124,8 +124,31 @@ def _new(args: argparse.Namespace) -> int:
     say(_("Wrote {path}").format(path=plain(str(path))))
     for key, value in _changed(config).items():
         say(f"  {key} = {shown(value)}")
+    if (hint := _card_hint(config, presets)) is not None:
+        say(hint)
     say(_("Next: lora-tui config check {path}").format(path=plain(str(path))))
     return 0
+
+
+def _card_hint(config: Config, presets: Sequence[Preset]) -> str | None:
+    """The preset of a card, where none was chosen and a step would not fit into this machine's, or into a usual one."""
+    from lora_tui.config.outlook import USUAL_CARD, card_preset, usual_memory
+    from lora_tui.jobs.resources import gpu_list
+    from lora_tui.text.formats import bytes_text
+
+    if config.memory.device == "cpu" or any(preset.kind == "memory" for preset in presets):
+        return None
+    there = max((gpu["memory_total"] for gpu in gpu_list()), default=USUAL_CARD * 1e9)
+    card = card_preset(config.model.family, there)
+    try:
+        needed = usual_memory(config)
+    except UserError:  # the check says what is wrong with the base model
+        return None
+    if card is None or needed <= there:
+        return None
+    return _("This is planned to take {needed} of memory; for a card of {size} GB add: --preset {name}").format(
+        needed=bytes_text(needed), size=f"{card.memory_gb:g}", name=card.name
+    )
 
 
 def _own_sizes(given: Mapping[str, str]) -> set[int]:

@@ -82,6 +82,16 @@ def test_a_model_that_is_set_decides_the_family_before_presets_are_chosen(tmp_pa
         assert config.samples[0].guidance == (2.5 if path is alone else 3.5) and config.samples[0].width == 1024
 
 
+def test_a_purpose_without_a_card_says_which_preset_fits(tmp_path, capsys):
+    line = ["config", "new", str(tmp_path / "a.toml"), "--force", "--preset", "flux-character"]
+    # more than any card has, whatever this machine's is
+    assert run([*line, "--set", "steps.batch_size=16"]) == 0
+    assert "of memory; for a card of " in (said := capsys.readouterr().out) and "add: --preset flux-" in said
+    for more in (["--preset", "flux-24gb"], ["--set", "data.resolution=64", "--set", "memory.base_weights=nf4"]):
+        assert run([*line, *more]) == 0
+        assert "of memory; for" not in capsys.readouterr().out
+
+
 def test_the_sides_of_buckets_follow_a_resolution_that_is_set(tmp_path):
     path = tmp_path / "small.toml"
     line = ["config", "new", str(path), "--force", "--set", f"model.base={FLUX}", "--set", "data.resolution=256"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE
 from lora_tui.config.estimate import disk_parts, memory_parts
 from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.outlook import card_preset
 from lora_tui.config.plan import planned_moments
-from lora_tui.config.presets import list_presets
 from lora_tui.config.schema import Config
 from lora_tui.settings import cache_dir
 from lora_tui.text import _, plain
@@ -124,14 +124,13 @@ def _what(part: str) -> tuple[str, str]:
 
 def _less_memory(config: Config, there: int) -> tuple[str, str]:
     """The setting that helps most, and what to do with it."""
-    cards = [preset for preset in list_presets(family=config.model.family) if preset.kind == "memory"]
-    fitting = [preset.name for preset in cards if preset.memory_gb * 1e9 <= there]
+    card = card_preset(config.model.family, there)
     if not config.memory.gradient_checkpointing:
         key, remedy = "memory.gradient_checkpointing", _("Turn memory.gradient_checkpointing on.")
     elif config.memory.base_weights == "full":
         key, remedy = "memory.base_weights", _("Set memory.base_weights to fp8 or nf4.")
     else:
         key, remedy = "steps.batch_size", _("Lower the batch size or the resolution.")
-    if fitting:
-        remedy += " " + _("The preset {name} has settings for such a card.").format(name=fitting[-1])
+    if card is not None:
+        remedy += " " + _("The preset {name} has settings for such a card.").format(name=card.name)
     return key, remedy
