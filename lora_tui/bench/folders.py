@@ -54,6 +54,18 @@ def write_folder(
     return folder
 
 
+def parts_in_half(parts: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What ``parts`` gives, made in bfloat16."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        return parts()
+    finally:
+        torch.set_default_dtype(before)
+
+
 def write_clip_tokenizer(folder: Path, encoder: Encoder) -> None:
     """CLIP's, with the padding of this encoder."""
     folder.mkdir(exist_ok=True)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from lora_tui.bench.flux_loop import BLOCK_TARGETS, SINGLE_OUT, bare_flux, flux_shape, t5_tokens
+from lora_tui.bench.qwen_loop import bare_qwen, qwen_shape
+from lora_tui.bench.qwen_loop import targets as qwen_targets
 from lora_tui.families import facts_for
 from lora_tui.families.unet.shape import Shape
 
@@ -63,12 +65,15 @@ class Setup:
         """The base model, made when it is not there yet."""
         from lora_tui.bench.flux_model import write_flux_model
         from lora_tui.bench.model import write_model
+        from lora_tui.bench.qwen_model import write_qwen_model
 
         place = self.folder / "base"
         if place.exists():
             return place
+        half = self.precision == "bf16"
+        if self.family == "qwen":
+            return write_qwen_model(place, seed=0, shape=qwen_shape(self.size), half=half)
         if self.family == "flux":
-            half = self.precision == "bf16"
             return write_flux_model(place, seed=0, shape=flux_shape(self.size), half=half)
         schedule = {"prediction_type": "epsilon"}
         return write_model(place, seed=0, family=self.family, shape=_shape(self), schedule=schedule)
@@ -167,7 +172,19 @@ def bare(setup: Setup) -> Loop:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
     torch.manual_seed(0)
-    return (_bare_flux if setup.family == "flux" else _bare_unet)(setup, device, dtype)
+    return {"flux": _bare_flux, "qwen": _bare_qwen}.get(setup.family, _bare_unet)(setup, device, dtype)
+
+
+def _bare_qwen(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
+    from diffusers import QwenImageTransformer2DModel
+
+    network = QwenImageTransformer2DModel.from_pretrained(setup.model(), subfolder="transformer", torch_dtype=dtype)
+    trained = _add_lora(network.to(device), setup.rank, qwen_targets(qwen_shape(setup.size)))
+    if setup.checkpointing:
+        network.enable_gradient_checkpointing()
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    predicted = bare_qwen(network, setup.side, setup.batch_size, device, dtype)
+    return Loop(_steps(lambda: torch.nn.functional.mse_loss(*predicted()), trained, optimizer), [network], optimizer)
 
 
 def _bare_flux(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:

@@ -7,10 +7,11 @@ not matter to. Imports torch, diffusers and transformers inside its functions.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lora_tui.bench.folders import INDEX_VERSION, write_folder
+from lora_tui.bench.folders import INDEX_VERSION, parts_in_half, write_folder
 from lora_tui.bench.language import VOCABULARY
 from lora_tui.families.qwen.language import HEAD_WIDTH, MODEL
 from lora_tui.families.qwen.shape import QWEN, Shape
@@ -61,14 +62,14 @@ EYES = {
 """Of the part that reads pictures, which is never loaded."""
 
 
-def write_qwen_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Path:
-    """Write the model to ``folder`` as a diffusers folder in float32 and return ``folder``.
+def write_qwen_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half: bool = False) -> Path:
+    """Write the model to ``folder`` as a diffusers folder in float32, or bfloat16 (``half``), and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are replaced.
     """
     return write_folder(
         folder,
-        lambda: _parts(shape),
+        lambda: parts_in_half(partial(_parts, shape)) if half else _parts(shape),
         seed=seed,
         language_tokenizer="tokenizer",
         language_words=WORDS,

@@ -30,7 +30,7 @@ STEP_BAR = 1.05
 MEMORY_BAR = 1.0
 WARM_UP = 3  # steps before anything is measured
 SIZES = ("micro", "small", "full")
-FAMILIES = ("sd15", "sd2", "sdxl", "flux")
+FAMILIES = ("sd15", "sd2", "sdxl", "flux", "qwen")
 GIGABYTE = 1e9
 
 
@@ -85,7 +85,7 @@ def measure(args: argparse.Namespace) -> list[Measure]:
         tell(_("the image model alone: loading and warming up"))
         frozen = compare(_setup(args, Path(folder), text_encoder=False), args.pairs, args.steps)
         trained = None
-        if args.family != "flux":  # the bare loop for it has no text encoder
+        if args.family not in ("flux", "qwen"):  # the bare loops for them have no text encoder
             tell(_("with the text encoder: loading and warming up"))
             trained = compare(_setup(args, Path(folder), text_encoder=True), args.pairs, args.steps)
     tell(_("measuring memory, in processes of their own"))

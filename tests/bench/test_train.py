@@ -32,7 +32,7 @@ def test_what_would_wait_for_the_device_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     ("family", "text_encoder"),
-    [("sd15", False), ("sd15", True), ("sdxl", True), ("sd2", True), ("flux", False)],
+    [("sd15", False), ("sd15", True), ("sdxl", True), ("sd2", True), ("flux", False), ("qwen", False)],
 )
 def test_both_loops_train_the_same_layers(family: str, text_encoder: bool, tmp_path: Path) -> None:
     setup = Setup(family, "micro", 64, 2, 4, "fp32", text_encoder, tmp_path)
@@ -51,9 +51,8 @@ def test_both_loops_train_the_same_layers(family: str, text_encoder: bool, tmp_p
     assert counts[0] == counts[1]
 
 
-@pytest.mark.parametrize("text_encoder", [False, True])
-def test_they_are_timed_in_turns_and_let_go(text_encoder: bool, tmp_path: Path) -> None:
-    found = compare(Setup("sd15", "micro", 64, 1, 4, "fp32", text_encoder, tmp_path), pairs=2, steps=1)
+def test_they_are_timed_in_turns_and_let_go(tmp_path: Path) -> None:
+    found = compare(Setup("sd15", "micro", 64, 1, 4, "fp32", True, tmp_path), pairs=2, steps=1)
     assert len(found.ratios) == 2
     assert min(*found.ratios, found.seconds) > 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]

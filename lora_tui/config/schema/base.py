@@ -113,8 +113,8 @@ class ModelSection(Section):
         "",
         N_("language model"),
         N_(
-            "The text encoder qwen_3_4b.safetensors (qwen_3_8b for FLUX.2 klein 9B), or a folder with it, where the "
-            "base model is the transformer alone. Empty uses the base model's own."
+            "The text encoder qwen_3_4b.safetensors (qwen_3_8b for FLUX.2 klein 9B, qwen_2.5_vl_7b for Qwen-Image), or "
+            "a folder with it, where the base model is the transformer alone. Empty uses the base model's own."
         ),
         path="model",
         families=WITH_LLM,

@@ -198,7 +198,7 @@ class CaptionSection(Section):
         N_("language model token limit"),
         N_(
             "Captions are cut at this many tokens of the language model, those of the conversation around them among "
-            "them. The models learned with 512; FLUX.2 reads what fills a row up as well, Z-Image a caption alone."
+            "them. The models learned with 512; FLUX.2 reads what fills a row up as well, the others a caption alone."
         ),
         unit="tokens",
         expert=True,
