@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
 
 from lora_tui.runs.settings_text import adapter_parts
 from lora_tui.text import _, count, duration, ngettext, number, percent, plain
@@ -14,7 +17,10 @@ from lora_tui.tui.screens import SCREENS
 from lora_tui.tui.workspace import Workspace
 
 if TYPE_CHECKING:
+    from lora_tui.runs.folder import RunFolder
     from lora_tui.runs.status import RunStatus
+
+_STAMP = re.compile(r"\A\d{8}-\d{6}-(?=.)")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,12 @@ def state_words(state: str) -> str:
     from lora_tui.runs.status import STATES  # loaded already wherever there is a run to speak of
 
     return _(STATES[state]) if state in STATES else plain(state)
+
+
+def name_within(run: RunFolder, width: int) -> str:
+    """The name of a run's folder; without the time of its start, which is said elsewhere, where it is too long."""
+    name = plain(run.name)
+    return name if cell_len(name) <= width else _STAMP.sub("", name)
 
 
 def dataset_step(workspace: Workspace) -> Step:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import cell_len
+
 from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.settings_text import described
@@ -16,7 +18,7 @@ from lora_tui.runs.story import RunStory
 from lora_tui.text import _, bytes_text, clock, count, duration, number, plain
 from lora_tui.tui.cells import Cell, fit, flow, wrap
 from lora_tui.tui.marks import Marks
-from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
+from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, name_within, state_words
 
 CURVE_BYTES = 48 << 20
 """Event files up to this size are read for the curve: half a second of a thread, some 200,000 steps."""
@@ -98,8 +100,9 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
     name_of_mark = MARK_OF_STATE.get(status.state, "todo")
     mark, tone = getattr(marks, name_of_mark), TONE_OF_MARK.get(name_of_mark, "")
     name = _("run {number}").format(number=status.number) if status.number else ""
+    room = width - cell_len(mark) - cell_len(name) - 3
     lines: list[Line] = [
-        (Cell(f"{mark} ", tone), Cell(name, "strong"), Cell("  " + plain(status.run.name), "muted")),
+        (Cell(f"{mark} ", tone), Cell(name, "strong"), Cell("  " + name_within(status.run, room), "muted")),
         *_state(status, tone, width),
         (Cell(_steps(status)),),
     ]

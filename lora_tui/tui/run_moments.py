@@ -13,13 +13,17 @@ from lora_tui.tui.wording import sentences
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that happened after ``step``; ``time`` in unix seconds, 0 where it is not known."""
+    """Something that happened after ``step``; ``time`` in unix seconds, 0 where it is not known.
+
+    ``brief`` says it where one line has to do; empty where the text does.
+    """
 
     step: int
     order: int
     time: float
     text: str
     tone: str = ""
+    brief: str = ""
 
     @property
     def clock(self) -> str:
@@ -88,7 +92,7 @@ def _moments(story: RunStory) -> list[Moment]:
         ending = story.ending
         tone = "error" if ending.reason in ("failed", "died") else ""
         text = plain(sentences(ending.message, ending.advice)) or _end_word(ending.reason)
-        found.append(Moment(ending.step, 9, ending.time, text, tone))
+        found.append(Moment(ending.step, 9, ending.time, text, tone, brief=plain(ending.message)))
     return found
 
 

@@ -19,7 +19,7 @@ from lora_tui.text import _, bytes_text, clock, count, duration, number, percent
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.marks import Marks
-from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
+from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, name_within, state_words
 
 Line = tuple[Cell, ...]
 
@@ -106,12 +106,6 @@ def run_line(seen: Seen, width: int) -> Line:
     story, status = seen.story, seen.status
     mark = MARK_OF_STATE.get(seen.state, "todo")
     name = _("run {number}").format(number=status.number) if status is not None and status.number else ""
-    left = [
-        Cell(getattr(seen.marks, mark) + " ", TONE_OF_MARK.get(mark, "")),
-        Cell(name, "strong"),
-        Cell("  " + activity(seen)),
-        Cell("  " + plain(story.run.name), "muted"),
-    ]
     total, (epoch_now, epochs) = seen.total, seen.epochs
     digits = len(count(total))
     step = _("step {step} of {total}").format(step=f"{count(seen.newest):>{digits}}", total=count(total))
@@ -119,6 +113,13 @@ def run_line(seen: Seen, width: int) -> Line:
     epoch = _("epoch {epoch}/{epochs}").format(epoch=f"{epoch_now:>{len(str(epochs))}}", epochs=epochs)
     right = f"{step}  {share}  {epoch}"
     room = width - cell_len(right) - 1
+    left = [
+        Cell(getattr(seen.marks, mark) + " ", TONE_OF_MARK.get(mark, "")),
+        Cell(name, "strong"),
+        Cell("  " + activity(seen)),
+    ]
+    used = sum(cell_len(cell.text) for cell in left) + 2
+    left.append(Cell("  " + name_within(story.run, room - used), "muted"))
     return (*_fitted(left, room, seen.marks.ellipsis), Cell(" "), Cell(right))
 
 
@@ -196,14 +197,17 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
             cells.append(Cell(_("smooth {weight}").format(weight=fit(shown, 4)), "muted"))
         cells.append(Cell(_("  log axis") if look.log else "", "muted"))
     if look.name == "lr.unet":
-        cells += [Cell(f"  {text}", "muted") for text in (rate_legend(seen),) if text]
+        room = width - sum(cell_len(cell.text) for cell in cells) - 2
+        long, short = rate_legend(seen), rate_legend(seen, short=True)
+        cells += [Cell(f"  {text}", "muted") for text in (long if cell_len(long) <= room else short,) if text]
     zoom = _("  zoom {level}").format(level=f"1/{2**look.zoom}") if look.zoom else ""
     cells.append(Cell(zoom, "muted"))
     cells.append(Cell("  " + (_("follow") if look.at is None and seen.alive else ""), "muted"))
-    if clipped:
-        cells.append(Cell(_("  highest peaks not shown"), "muted"))
     if not story.complete:
         cells.append(Cell(_("  reading {share}").format(share=f"{story.read_share:4.0%}"), "warning"))
+    peaks = _("  highest peaks not shown") if clipped else ""
+    if sum(cell_len(cell.text) for cell in cells) + cell_len(peaks) <= width:  # half of it says nothing
+        cells.append(Cell(peaks, "muted"))
     return _fitted(cells, width, seen.marks.ellipsis)
 
 
@@ -360,8 +364,10 @@ def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
         file = _name(seen, ending)
         return [(Cell(f"{seen.marks.done} ", "success"), Cell(_("finished {at}").format(at=at)), Cell(file, "strong"))]
     if ending.reason in ("stopped", "stopped_now"):
-        words = _("stopped {at}").format(at=at)
-        return [(Cell(f"{words}{_name(seen, ending)}. ", "strong"), Cell(resume))]
+        words = _("stopped {at}").format(at=at) + _name(seen, ending) + ". "
+        if cell_len(words) + cell_len(resume) > width:
+            return [(Cell(words, "strong"),), (Cell("  " + resume),)]
+        return [(Cell(words, "strong"), Cell(resume))]
     head = _("died {at}: ") if ending.reason == "died" else _("failed {at}: ")
     said = plain(ending.message) or _("it did not say why.")
     lines: list[Line] = [

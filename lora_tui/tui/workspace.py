@@ -204,7 +204,11 @@ class Workspace:
         """The run that a person may want instead of the one that is shown: one at work, else a newer one."""
         others = [status for status in self.runs or () if self.run is not None and status.run.root != self.run.root]
         living = next((status for status in others if status.alive), None)
-        return living or (others[0] if others and others[0] is (self.runs or ())[0] else None)
+        shown = self.status_of(self.run)
+        newest = next((status for status in others[:1] if status is (self.runs or ())[0]), None)
+        if newest is not None and shown is not None and 0 < newest.number < shown.number:
+            newest = None  # begun in the same second
+        return living or newest
 
     def follow(self) -> bool:
         """Turn to the run at work, or to a newer one, where the one that is shown has ended; whether it did."""

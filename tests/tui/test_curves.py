@@ -146,6 +146,25 @@ def test_moments_come_in_the_order_of_their_steps_and_outside_text_is_made_safe(
     assert "save now: done" in texts and "drew 2 samples" in texts
 
 
+def test_what_has_no_room_beside_the_numbers_gives_way_whole(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", name="a-long-name-of-a-run", ending="stopped")
+    now = seen(story_of(run))
+    assert run.name in text(run_line(now, 120))
+    narrow = text(run_line(now, 80))
+    assert "  a-long-name-of-a-run  " in narrow and run.name[:9] not in narrow
+    assert "highest peaks not shown" in text(chart_line(now, 44, clipped=True))
+    assert "highest" not in text(chart_line(now, 40, clipped=True))
+    assert len(ending_lines(now, "R", 120)) == 1
+    first, second = (text(line) for line in ending_lines(now, "R", 80))
+    assert first.endswith("hat-girl-000150.safetensors. ") and second == "  R resumes it from step 150."
+
+
+def test_the_log_in_one_line_has_what_happened_without_what_to_do(tmp_path: Path) -> None:
+    moment = Moments(story_of(write_run(tmp_path / "runs", ending="failed"))).all()[-1]
+    assert moment.brief == "CUDA ran out of memory while training."
+    assert moment.text == f"{moment.brief} Set memory.gradient_checkpointing to true."
+
+
 def test_what_the_run_was_asked_to_do_is_the_last_of_the_facts(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs")
     run.config_path.write_text('[network]\ntype = "loha"\n[memory]\nbase_weights = "nf4"\n')

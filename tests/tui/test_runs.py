@@ -16,7 +16,9 @@ from lora_tui.tui.widgets.chart import LineChart
 
 
 async def test_runs_are_listed_newest_first_with_their_state(tmp_path: Path) -> None:
-    write_run(tmp_path / "runs", steps=400, ending="completed", name="one")
+    first = write_run(tmp_path / "runs", steps=400, ending="completed", name="one")
+    with first.events_path.open("a") as events:
+        events.write('{"t": 1, "kind": "step", "step": 400, "epoch": 8, "loss": 0.00056}\n')
     write_run(tmp_path / "runs", steps=174, ending="died", name="two")
     app = app_on(tmp_path, "runs")
     async with app.run_test(size=(120, 30)) as pilot:
@@ -24,6 +26,7 @@ async def test_runs_are_listed_newest_first_with_their_state(tmp_path: Path) -> 
         rows = text_of(app.screen.query_one("#run-list"))
         assert "×   2 died" in rows[1] and "174/400" in rows[1] and "43%" in rows[1]
         assert "✓   1 finished" in rows[2] and "100%" in rows[2]
+        assert " 5.6e-04 " in rows[2]
         assert "2 runs" in screen_text(pilot.app)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,8 @@ def test_a_run_that_was_chosen_after_its_end_stays_and_the_newer_one_is_told() -
     work = Workspace(Path("/"), run=FIRST, follows=False, runs=states("finished", "died"))
     assert not work.follow() and work.run == FIRST
     assert work.elsewhere is not None and work.elsewhere.number == 2
+    work.runs = tuple(replace(status, number=3 - status.number) for status in work.runs)  # begun in the same second
+    assert work.elsewhere is None
     work.runs = states("finished", "running")  # it was resumed
     assert not work.follow() and work.elsewhere is not None
     work.runs = states("finished", "finished")

@@ -41,7 +41,7 @@ COLUMNS = (
     Column(8, N_("state"), most=12, share=1),
     Column(15, N_("steps"), align="right", since=48),
     Column(4, N_("done"), align="right"),
-    Column(6, N_("loss"), align="right"),
+    Column(7, N_("loss"), align="right"),
     Column(10, N_("when"), align="right", since=40),
     Column(10, N_("name"), share=3, since=72, cut="middle"),
 )
@@ -176,7 +176,7 @@ class RunsScreen(BaseScreen):
     def refusal(self, action_id: str) -> str:
         status = self.chosen
         if status is None:
-            return _("There is no run yet.")
+            return _("There is no run yet.") if self.workspace.runs is not None else _("Reading the runs.")
         if action_id == "runs.resume":
             if status.alive:
                 return _("The run is at work.")

@@ -344,7 +344,7 @@ class TrainingScreen(BaseScreen):
         for moment in found[-height:] if height else ():
             head = Cell(fit(lead if not lines else "", 5), "muted")
             place = Cell(f"@{count(moment.step):<8}", "muted")
-            lines.append((head, place, Cell(moment.text, moment.tone)))
+            lines.append((head, place, Cell(moment.brief or moment.text, moment.tone)))
         return lines
 
     # -- samples
