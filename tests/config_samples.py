@@ -15,8 +15,10 @@ from lora_tui.dataset.facts import ImageFacts
 from lora_tui.dataset.scan import DatasetImage, Scan
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
-SOME = settings(max_examples=50)
-"""How many configurations a law is tried on: each is two hundred drawn values."""
+SOME = settings(max_examples=30)
+"""How many configurations a law is tried on: each is two hundred drawn values, so that all are drawn thirty times."""
+FEW = settings(max_examples=15)
+"""For laws that walk through all settings of each configuration, or hold for each setting by itself."""
 ANY_PLACE = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
 

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from config_samples import SOME, config_with, configs
+from config_samples import FEW, SOME, config_with, configs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -246,7 +246,7 @@ def text_of(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-@SOME
+@FEW
 @given(configs(places=PLACES))
 def test_setting_each_value_from_its_text_gives_the_same_configuration(config):
     built = Config()

@@ -260,7 +260,7 @@ def test_killed_in_the_middle_everything_can_be_taken_back(tmp_path: Path) -> No
     )
     dice = random.Random(5)
     torn = 0
-    for attempt in range(6):
+    for attempt in range(3):
         root = make(tmp_path / str(attempt), *names)
         before = tree(root)
         process = subprocess.Popen(python_command("-c", program, str(root)), stdout=subprocess.PIPE)

@@ -55,8 +55,9 @@ def test_sd3_at_real_width_adds_the_same_in_kohyas_names_and_in_its_own() -> Non
     assert back.keys() == {path for _part, path in layers}
     for (_part, path), own in layers.items():
         down, up, alpha = back[path]
-        wanted = own["lora_up.weight"] @ own["lora_down.weight"] * (1.5 / 4)
-        assert torch.allclose(up @ down * (alpha / down.shape[0]), wanted, atol=1e-3), path
+        probe = torch.randn(down.shape[1], 8, generator=generator)  # the products in full take seconds
+        wanted = own["lora_up.weight"] @ (own["lora_down.weight"] @ probe) * (1.5 / 4)
+        assert torch.allclose(up @ (down @ probe) * (alpha / down.shape[0]), wanted, rtol=1e-4, atol=1e-2), path
 
 
 def test_the_text_modulation_of_sd3s_last_block_is_turned_round_and_no_other() -> None:
