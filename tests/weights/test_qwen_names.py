@@ -1,4 +1,4 @@
-"""LoRA files of Qwen-Image by whatever names: told from others, and read to the same updates; alpha is never the rank."""
+"""LoRA files of Qwen-Image by whatever names: told from others, read to the same updates; alpha is never the rank."""
 
 from __future__ import annotations
 
