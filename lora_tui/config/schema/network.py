@@ -25,9 +25,7 @@ _SCALED = Rule(
     lambda c: c.network.scaled,
     N_("LoRA, LoCon, DyLoRA, LoHa, LoKr or GLoRA is trained, without whole matrices"),
 )
-_WITH_RANKS = Rule(
-    lambda c: c.network.ranked, N_("the type has ranks, or blocks of a size; whole matrices of LoKr have none")
-)
+_WITH_RANKS = Rule(lambda c: c.network.ranked, N_("the type has ranks, or blocks of a size"))
 _CONV_RANKS = Rule(
     lambda c: c.network.convolutions and c.network.ranked,
     N_("convolutions are adapted, and the type has ranks, or blocks of a size"),
@@ -61,8 +59,8 @@ class NetworkSection(Section):
         32,
         N_("rank"),
         N_(
-            "Directions each layer may learn (dim). Higher keeps more detail, in a larger file. Characters usually 32 "
-            "or 64, styles up to 128. For OFT and BOFT, the size of blocks that turn: 4 to 32."
+            "Directions each layer may learn (dim): more keep more detail in a larger file. Characters usually 32 or "
+            "64, styles up to 128. Of OFT and BOFT the size of the blocks: 4 to 32."
         ),
         ge=1,
         le=320,
