@@ -80,8 +80,8 @@ def write_folder(folder: Path) -> Path:
     (folder / "text_encoder" / "config.json").write_text(json.dumps({"num_hidden_layers": LAYERS}))
     write_safetensors(folder / "text_encoder" / TRANSFORMERS, text_shapes())
     write_vae(folder / "vae")
-    (folder / "tokenizer" / "vocab.json").write_text("{}")
-    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer" / "vocab.json").write_text('{"a": 0, "b</w>": 1, "ab</w>": 2}')
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\na b</w>\n")
     (folder / "scheduler" / "scheduler_config.json").write_text('{"prediction_type": "epsilon"}')
     return folder
 

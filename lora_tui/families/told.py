@@ -36,6 +36,7 @@ NUMBERS: dict[str, tuple[int, int, bool]] = {
     ),
     **dict.fromkeys(("vocab_size", "max_position_embeddings"), (1, WORDS, False)),
     "pos_embed_max_size": (1, SIDE, False),
+    **dict.fromkeys(("base_image_seq_len", "max_image_seq_len"), (1, WORDS, False)),
 }
 #: Broken numbers: what each lies between, itself neither.
 BETWEEN = {
@@ -43,6 +44,21 @@ BETWEEN = {
     "shift_factor": (-1000.0, 1000.0),
     "beta_start": (0.0, 1.0),
     "beta_end": (0.0, 1.0),
+    **dict.fromkeys(("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "norm_eps", "batch_norm_eps"), (0.0, 1.0)),
+    "shift": (0.0, 1000.0),
+    **dict.fromkeys(("base_shift", "max_shift"), (-100.0, 100.0)),
+    "shift_terminal": (0.0, 1.0),
+}
+#: What alone is said of each in the models that are trained here.
+CHOICES: dict[str, tuple[object, ...]] = {
+    "hidden_act": ("quick_gelu", "gelu", "silu"),
+    "act_fn": ("silu", "swish"),
+    "feed_forward_proj": ("gated-gelu",),
+    "relative_attention_num_buckets": (32,),
+    "norm_num_groups": (32,),
+    "mid_block_add_attention": (True,),
+    "flip_sin_to_cos": (True,),
+    "use_dynamic_shifting": (True, False),
 }
 
 
@@ -65,14 +81,15 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What a part's configuration says; each number of :data:`NUMBERS` and :data:`BETWEEN` in it can be a model's.
+    """What a part's configuration says; what stands in :data:`NUMBERS`, :data:`BETWEEN`, :data:`CHOICES` can be so.
 
     Raises:
         OSError: it is not there or cannot be read.
         ValueError: it is no JSON object.
-        UserError: a number in it cannot be (``model.folder``).
+        UserError: a number in it cannot be (``model.folder``), or its weights are packed (``model.packed``).
     """
     config = read_object(path)
+    _refuse_packed(config, path)
     for name, (least, most, lists) in NUMBERS.items():
         value = config.get(name)
         if value is not None and not _fits(value, least, most, lists=lists):
@@ -81,12 +98,29 @@ def read_config(path: Path) -> dict[str, Any]:
         value = config.get(name)
         if value is not None and not (type(value) in (int, float) and below < value < above):  # NaN is never between
             raise unusual(path, name, value)
-    if config.get("flip_sin_to_cos", True) is not True:
-        raise unusual(path, "flip_sin_to_cos", config["flip_sin_to_cos"])
+    for name, choices in CHOICES.items():
+        value = config.get(name)
+        if value is not None and value not in choices:
+            raise unusual(path, name, value)
     channels = config.get("block_out_channels", [1])
     if not isinstance(channels, list) or not channels:
         raise unusual(path, "block_out_channels", channels)
     return config
+
+
+def _refuse_packed(config: dict[str, Any], path: Path) -> None:
+    packed = config.get("quantization_config")
+    if not packed:
+        return
+    method = packed.get("quant_method", "") if isinstance(packed, dict) else ""
+    raise UserError(
+        _("{file} says quantization_config: its weights are packed ({method}), which is not read here.").format(
+            file=plain(f"{path.parent.name}/{path.name}", limit=120), method=plain(str(method or "?"), limit=40)
+        ),
+        place=plain(str(path)),
+        remedy=_("Use the model in bf16 or fp8; memory.base_weights packs it here."),
+        code="model.packed",
+    )
 
 
 def unusual(path: Path, name: str, value: object) -> UserError:

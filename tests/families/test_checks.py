@@ -85,7 +85,7 @@ def test_the_vae_of_a_model_is_not_missed_when_a_separate_one_is_used(folder):
 def test_one_file_of_a_tokenizer_is_enough_when_it_is_the_whole(folder):
     shutil.rmtree(folder / "tokenizer")
     (folder / "tokenizer").mkdir()
-    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer" / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
     check_model("sd15", folder)
 
 
@@ -215,6 +215,7 @@ def test_a_text_encoder_whose_tokenizer_is_not_shipped_needs_it_beside_it(tmp_pa
         assert [(part, flaw.code) for part, flaw in flaws] == [("reader", "model.tokenizer")]
     for home in (tmp_path, model):
         (home / "tokenizer").mkdir()
+        (home / "tokenizer" / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
     for named in places:
         assert part_flaws(layout, tmp_path / "base", {"reader": str(named)}) == []
     write_safetensors(tmp_path / "other.safetensors", {"model.norm.weight": (1,)})

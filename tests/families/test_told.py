@@ -54,6 +54,11 @@ def refused(path: Path) -> UserError:
         ("vae", "scaling_factor", "0.18"),
         ("vae", "shift_factor", "x"),
         ("unet", "flip_sin_to_cos", False),
+        ("unet", "act_fn", "nope"),
+        ("unet", "norm_num_groups", 33),
+        ("vae", "mid_block_add_attention", False),
+        ("text_encoder", "hidden_act", "nope"),
+        ("text_encoder", "layer_norm_eps", "x"),
         ("text_encoder", "num_hidden_layers", 10**8),
         ("text_encoder", "hidden_size", 10**9),
         ("text_encoder", "vocab_size", 10**12),
@@ -104,3 +109,37 @@ def test_noise_that_cannot_be_is_told(folder, name, value):
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps({"prediction_type": "epsilon", name: value}))
     assert f"scheduler/scheduler_config.json says {name} = " in refused(folder).message
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder", "vae"])
+def test_weights_that_a_library_packed_are_no_numbers(folder: Path, part: str) -> None:
+    say(folder, part, quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+    told = refused(folder)
+    assert told.code == "model.packed" and f"{part}/config.json says quantization_config" in told.message
+    assert "bitsandbytes" in told.message
+
+
+def test_widths_that_the_weights_do_not_have_are_told_by_the_tensor(folder: Path) -> None:
+    whole = {"hidden_size": 8, "intermediate_size": 32, "vocab_size": 100, "max_position_embeddings": 77}
+    say(folder, "text_encoder", **whole)
+    told = refused(folder)
+    assert (told.code, "text_encoder" in told.place) == ("model.incomplete", True)
+    say(folder, "text_encoder", hidden_size=None)
+    say(folder, "vae", block_out_channels=[8, 8, 8, 8])
+    told = refused(folder)
+    assert (told.code, "vae" in told.place) == ("model.incomplete", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("class_embed_type", "timestep"), ("only_cross_attention", True), ("conv_in_kernel", [1, 2])],
+)
+def test_a_unet_that_is_built_otherwise_is_told(folder: Path, name: str, value: Any) -> None:
+    say(folder, "unet", **{name: value})
+    assert f"built otherwise ({name})" in refused(folder).message
+
+
+@pytest.mark.parametrize("heads", [7, [8, 8, 8]])
+def test_heads_that_do_not_share_the_widths_are_told(folder: Path, heads: Any) -> None:
+    say(folder, "unet", block_out_channels=[32, 32, 64, 64], attention_head_dim=heads)
+    assert "attention_head_dim = " in refused(folder).message

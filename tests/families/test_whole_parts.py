@@ -150,3 +150,62 @@ def test_a_block_with_a_huge_number_is_no_long_list(tmp_path: Path) -> None:
     )
     assert "double_blocks.1000" in refused("flux", path).message
     assert facts_for("flux").targets(base=path) == facts_for("flux").targets()
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "value"),
+    [
+        ("flux", "axes_dims_rope", [1, 2, 3]),
+        ("flux", "guidance_embeds", "x"),
+        ("flux", "patch_size", 3),
+        ("sd3", "qk_norm", "nope"),
+        ("sd3", "caption_projection_dim", 7),
+        ("zimage", "n_kv_heads", 1),
+    ],
+)
+def test_a_transformer_that_is_built_otherwise_is_told(family: str, name: str, value: Any, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", family)
+    say(folder / "transformer" / "config.json", **{name: value})
+    with pytest.raises(UserError, match=f"transformer/config.json says {name} = ") as caught:
+        check_model(family, folder)
+    assert caught.value.code == "model.folder"
+
+
+def test_weights_that_the_configuration_does_not_know_are_told(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", "flux")
+    say(folder / "transformer" / "config.json", guidance_embeds=False)
+    with pytest.raises(UserError, match="guidance_embedder"):
+        check_model("flux", folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("shift", float("nan")), ("shift", "x"), ("shift", 0), ("shift", -1.0), ("use_dynamic_shifting", "x"),
+        ("base_shift", "x"), ("base_image_seq_len", 4096), ("num_train_timesteps", 10),
+    ],
+)  # fmt: skip
+def test_levels_of_noise_that_cannot_be_are_told(name: str, value: Any, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", "flux")
+    (folder / "scheduler").mkdir()
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text('{"shift": 3.0, "max_image_seq_len": 4096, "shift_terminal": null}')
+    check_model("flux", folder)
+    say(path, **{name: value})
+    with pytest.raises(UserError, match=f"scheduler/scheduler_config.json says {name} = "):
+        check_model("flux", folder)
+
+
+def test_a_tokenizer_with_words_that_its_encoder_does_not_know_is_told(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", "chroma")
+    (folder / "tokenizer").mkdir()
+    with pytest.raises(UserError, match="missing"):
+        check_model("chroma", folder)
+    words = [[str(number), -1.0] for number in range(CHROMA.t5.vocabulary + 1)]
+    (folder / "tokenizer" / "tokenizer.json").write_text(json.dumps({"model": {"vocab": words}}))
+    with pytest.raises(UserError, match=f"the number {CHROMA.t5.vocabulary}"):
+        check_model("chroma", folder)
+
+
+def say(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))

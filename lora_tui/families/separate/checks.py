@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from lora_tui.errors import UserError
-from lora_tui.families.parts import DIFFUSERS_STEM, need_tensors, refuse_packed, tensors_of, weights_of
+from lora_tui.families.parts import DIFFUSERS_STEM, is_weight, need_tensors, refuse_packed, tensors_of, weights_of
 from lora_tui.families.separate import places
 from lora_tui.families.separate.facts import S, SeparateFacts
 from lora_tui.families.separate.places import Layout
 from lora_tui.families.separate.tensors import makers_shapes, need_shapes
 from lora_tui.families.source import Source
+from lora_tui.families.told import read_config, unusual
 from lora_tui.places import expand
-from lora_tui.text import _
+from lora_tui.text import _, plain
 from lora_tui.weights.header.format import read_header
+
+SAID = (
+    *("patch_size", "all_patch_size", "all_f_patch_size", "axes_dims", "axes_dims_rope", "guidance_embeds", "qk_norm"),
+    *("caption_projection_dim", "n_kv_heads", "mlp_ratio"),
+)
+"""What a transformer's configuration must say as the others of its widths do, where it says it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Checks(Generic[S]):
             shape = places.told_by_configs(source.path, lambda: self.facts.shape_of_folder(source.path))
             there = tensors_of(weights_of(source.path, "transformer", DIFFUSERS_STEM), source.path)
             own = {name: info.shape for name, info in there.items()}
-            need_shapes(self.tensors(shape), own, str(source.path / "transformer"))
+            self._check_network(shape, own, source.path / "transformer")
         else:
             shape = self._shape_of_file(source.path)
             for part, prefix in places.parts_inside(self.layout, source.path).items():
@@ -94,6 +101,27 @@ class Checks(Generic[S]):
                 flaw = places.width_flaw(self.layout, part, expand(named[part]), width)
                 found += [(part, flaw)] if flaw else []
         return found
+
+    def _check_network(self, shape: Any, there: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+        """Refuse a transformer in ``folder`` that is built otherwise, or whose weights are not those it tells of."""
+        path = folder / "config.json"
+        said = places.told_by_configs(folder, lambda: read_config(path))
+        usual: Mapping[str, Any] = shape.transformer_config()
+        for name in SAID:
+            if name in usual and said.get(name) is not None and said[name] != usual[name]:
+                raise unusual(path, name, said[name])
+        wanted = self.tensors(shape)
+        need_shapes(wanted, there, str(folder))
+        further = [name for name in there if wanted and name not in wanted and is_weight(name)]
+        if further:
+            raise UserError(
+                _("its weights hold {name}, which a model with its configuration does not have.").format(
+                    name=plain(further[0], limit=120)
+                ),
+                place=str(folder),
+                remedy=_("The weights and the configuration are of two models; fetch the model again."),
+                code="model.folder",
+            )
 
     def _shape_of_file(self, path: Path) -> S:
         tensors = read_header(path).tensors

@@ -15,6 +15,7 @@ from lora_tui.families.parts import DIFFUSERS_STEM, TRANSFORMERS_STEM
 from lora_tui.families.separate.reading import clip_of_config
 from lora_tui.families.separate.shapes import t5_of_config, t5_shape
 from lora_tui.families.separate.tensors import clip_tensors, makers_vae, vae_tensors
+from lora_tui.families.told import unusual
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.shape import vae_channels
 from lora_tui.text import _, plain
@@ -170,6 +171,8 @@ class KlVae(Kind):
 
     def check_config(self, config: Mapping[str, Any], path: Path) -> None:
         self._check_channels(config.get("latent_channels", self.channels), path)
+        if config.get("scaling_factor", self.scale) is None:
+            raise unusual(path / "config.json", "scaling_factor", None)
 
     def tensors(self, shapes: Shapes, prefix: str) -> Shapes:
         return vae_in_file(shapes, prefix)

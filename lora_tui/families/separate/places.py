@@ -25,7 +25,8 @@ from lora_tui.families.parts import (
 from lora_tui.families.separate.kinds import Kind
 from lora_tui.families.separate.tensors import need_shapes
 from lora_tui.families.source import Source
-from lora_tui.families.told import read_config, read_object
+from lora_tui.families.tokenizers import check_tokenizer
+from lora_tui.families.told import read_config, read_object, unusual
 from lora_tui.places import expand, is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import TensorInfo, read_header
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 ENCODERS = "text_encoder"
 """What the folders of text encoders begin with in diffusers' layout."""
+TIMESTEPS = 1000
+"""Of the schedules that training follows."""
 #: What files for ComfyUI put before the names of the transformer.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 #: What names of tensors begin with that diffusers alone has.
@@ -228,10 +231,41 @@ def check_part(layout: Layout, name: str, path: Path, named: Mapping[str, str] |
     if place.is_folder:
         there = tensors_of(weights_of(place.path.parent, place.path.name, part.kind.stem), place.path.parent)
         config = told_by_configs(place.path, lambda: read_config(place.path / "config.json"))
-        check_folder_part(part.kind, config, there, place.path)
+        check_folder_part(part, config, there, place)
         return
     refuse_packed(read_header(place.path).tensors, str(path))
     check_file_part(part, place)
+
+
+def check_schedule(folder: Path) -> None:
+    """Refuse the model in ``folder`` whose levels of noise are none that training follows.
+
+    Raises:
+        UserError: the setting, with its file.
+    """
+    path = folder / "scheduler" / "scheduler_config.json"
+    if not is_file(path):
+        return
+    told = told_by_configs(path, lambda: read_config(path))
+    if told.get("num_train_timesteps", TIMESTEPS) != TIMESTEPS:
+        raise unusual(path, "num_train_timesteps", told["num_train_timesteps"])
+    first, last = (told.get(f"{end}_image_seq_len") for end in ("base", "max"))
+    if first is not None and last is not None and first >= last:
+        raise unusual(path, "base_image_seq_len", first)
+
+
+def check_words(part: Part, place: Place, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse the tokenizer that lies beside a text encoder when it is damaged, or has words that this does not know.
+
+    Args:
+        wanted: the tensors of the encoder, that of the words first.
+
+    Raises:
+        UserError: what is wrong.
+    """
+    folder = tokenizer_beside(part, place) if part.tokenizer else None
+    if folder is not None:
+        check_tokenizer(folder, next((shape[0] for shape in wanted.values()), None))
 
 
 def check_file_part(part: Part, place: Place) -> None:
@@ -248,18 +282,21 @@ def check_file_part(part: Part, place: Place) -> None:
         raise part_missing(part.title, str(error.args[0]), place.path) from None
     own = {kind.own_name(name.removeprefix(prefix)): shape for name, shape in shapes.items() if name.startswith(prefix)}
     need_shapes(wanted, own, f"{place.path}: {part.title}")
+    check_words(part, place, wanted)
 
 
-def check_folder_part(kind: Kind, config: Mapping[str, Any], there: Mapping[str, TensorInfo], folder: Path) -> None:
-    """Refuse a part in a ``folder`` whose configuration tells of another kind, or whose weights are not those it tells.
+def check_folder_part(part: Part, config: Mapping[str, Any], there: Mapping[str, TensorInfo], place: Place) -> None:
+    """Refuse a part in a folder whose configuration tells of another kind, or whose weights are not those it tells.
 
     Raises:
         UserError: what is missing or wrong.
     """
+    kind, folder = part.kind, place.path
     check_blocks(config, there, folder)
     kind.check_config(config, folder)
     wanted = told_by_configs(folder, lambda: kind.tensors_told(config))
     need_shapes(wanted, {kind.own_name(name): info.shape for name, info in there.items()}, str(folder))
+    check_words(part, place, wanted)
 
 
 def tokenizer_beside(part: Part, place: Place) -> Path | None:
@@ -407,16 +444,17 @@ def check_folder(layout: Layout, folder: Path, *, own_vae: bool) -> None:
     Raises:
         UserError: a file is missing, or torn.
     """
-    kinds = {"transformer": None, **{part.folder: part.kind for part in layout.values()}}
-    need(folder, *(f"{part}/config.json" for part in kinds))
-    for part, kind in kinds.items():
-        if own_vae or part != "vae":
-            there = tensors_of(weights_of(folder, part, kind.stem if kind else DIFFUSERS_STEM), folder)
-            config = told_by_configs(folder / part, partial(read_config, folder / part / "config.json"))
-            if kind is None:
-                check_blocks(config, there, folder / part)
+    parts = {"transformer": None, **{part.folder: part for part in layout.values()}}
+    need(folder, *(f"{name}/config.json" for name in parts))
+    for name, part in parts.items():
+        if own_vae or name != "vae":
+            there = tensors_of(weights_of(folder, name, part.kind.stem if part else DIFFUSERS_STEM), folder)
+            config = told_by_configs(folder / name, partial(read_config, folder / name / "config.json"))
+            if part is None:
+                check_blocks(config, there, folder / name)
             else:
-                check_folder_part(kind, config, there, folder / part)
+                check_folder_part(part, config, there, Place(folder / name))
+    check_schedule(folder)
 
 
 def told_by_configs(folder: Path, told: Callable[[], T]) -> T:

@@ -22,7 +22,11 @@ from lora_tui.families.parts import (
     tensors_of,
     weights_of,
 )
+from lora_tui.families.separate.kinds import vae_name, vae_told
+from lora_tui.families.separate.reading import clip_of_config
+from lora_tui.families.separate.tensors import clip_tensors, need_shapes
 from lora_tui.families.source import Source
+from lora_tui.families.tokenizers import check_tokenizer
 from lora_tui.families.told import read_config, unusual
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
@@ -33,6 +37,7 @@ from lora_tui.families.unet.shape import (
     VAE_PREFIX,
     Shape,
     depths_of,
+    shape_of_folder,
     shape_of_tensors,
     tensor_shapes,
     vae_channels,
@@ -40,10 +45,20 @@ from lora_tui.families.unet.shape import (
 from lora_tui.families.unet.targets import text_targets, transformer_targets, transformers
 from lora_tui.places import is_file, is_folder
 from lora_tui.text import _, plain
-from lora_tui.weights.header.format import read_header
+from lora_tui.weights.header.format import TensorInfo, read_header
 from lora_tui.weights.header.models import ModelKind, identify_model
 
 TIMESTEPS = 1000
+#: What UNets that are trained here say of how they are built, where they say it.
+BUILT = {
+    **dict.fromkeys(("class_embed_type", "encoder_hid_dim", "encoder_hid_dim_type", "num_class_embeds"), None),
+    "only_cross_attention": False,
+    "conv_in_kernel": 3,
+    "conv_out_kernel": 3,
+    "time_embedding_type": "positional",
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "resnet_time_scale_shift": "default",
+}
 MOST_LAYERS = 100
 BETA_SCHEDULES = ("scaled_linear", "linear")
 #: What latents are multiplied by, by family: SD1.x and 2.x share a VAE, XL has its own.
@@ -222,6 +237,7 @@ def _check_folder(facts: UnetFacts, folder: Path, own_vae: bool, prediction: str
     shape = _check_topology(facts, unet, folder)
     there = tensors_of(weights_of(folder, "unet", DIFFUSERS_STEM), folder)
     need_tensors(_unet_names(facts, shape), there, str(folder / "unet"))
+    _check_widths(facts, there, folder)
     for at, _width, depth, _level in transformers(shape):
         start = f"{at}.transformer_blocks."
         if max(numbers_of(there, start), default=0) >= depth:
@@ -230,8 +246,7 @@ def _check_folder(facts: UnetFacts, folder: Path, own_vae: bool, prediction: str
         there = tensors_of(weights_of(folder, encoder.part, TRANSFORMERS_STEM), folder)
         need_tensors(_text_names(facts, encoder, _layers_of(folder, encoder)), there, str(folder / encoder.part))
         check_blocks(read_json(folder / encoder.part / "config.json"), there, folder / encoder.part)
-        if not is_file(folder / encoder.tokenizer / "tokenizer.json"):
-            need(folder, f"{encoder.tokenizer}/vocab.json", f"{encoder.tokenizer}/merges.txt")
+        _check_text(encoder, there, folder)
     if own_vae:
         _check_vae(folder, "vae")
     path = folder / "scheduler" / "scheduler_config.json"
@@ -249,9 +264,16 @@ def _check_topology(facts: UnetFacts, unet: Mapping[str, Any], folder: Path) -> 
     for name in ("down_block_types", "up_block_types", "layers_per_block"):
         if name in unet and unet[name] != usual[name]:
             raise _special(facts, _("a model whose UNet is built otherwise ({name})").format(name=name), folder)
+    for name, value in BUILT.items():
+        if unet.get(name) not in (None, value):
+            raise _special(facts, _("a model whose UNet is built otherwise ({name})").format(name=name), folder)
     channels = unet.get("block_out_channels", usual["block_out_channels"])
     if len(channels) != len(usual["block_out_channels"]) or not all(isinstance(one, int) for one in channels):
         raise unusual(folder / "unet" / "config.json", "block_out_channels", channels)
+    heads = unet.get("attention_head_dim") or 1
+    for width, count in zip(channels, heads if isinstance(heads, list) else [heads] * len(channels), strict=False):
+        if not count or width % count or (isinstance(heads, list) and len(heads) != len(channels)):
+            raise unusual(folder / "unet" / "config.json", "attention_head_dim", heads)
     try:
         depths, middle = depths_of(unet, facts.full)
     except (ValueError, TypeError):
@@ -260,13 +282,47 @@ def _check_topology(facts: UnetFacts, unet: Mapping[str, Any], folder: Path) -> 
     return replace(facts.full, depths=depths, middle=middle)
 
 
+def _check_widths(facts: UnetFacts, there: Mapping[str, TensorInfo], folder: Path) -> None:
+    """Refuse a UNet whose weights have other widths than its configuration tells, where that tells all of them."""
+    try:
+        shape = shape_of_folder(facts, folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for target in transformer_targets(shape):
+        name = f"{target.path}.weight"
+        found = there[name].shape
+        need_shapes({name: (target.outputs, target.inputs, *found[2:])}, {name: found}, str(folder / "unet"))
+
+
+def _check_text(encoder: Encoder, there: Mapping[str, TensorInfo], folder: Path) -> None:
+    """Refuse a text encoder whose weights have gaps, or other widths than it tells, and a tokenizer that is not its."""
+    config, known = read_json(folder / encoder.part / "config.json"), None
+    try:
+        wanted = clip_tensors(clip_of_config(config, projected=encoder.pooled))
+    except (KeyError, TypeError):  # it does not tell all
+        wanted = {}
+    if wanted:
+        own = {name.removeprefix("text_model."): info.shape for name, info in there.items()}
+        need_shapes(wanted, own, str(folder / encoder.part))
+        known = config["vocab_size"]
+        if config["hidden_size"] % config.get("num_attention_heads", 1):
+            raise unusual(folder / encoder.part / "config.json", "num_attention_heads", config["num_attention_heads"])
+    if not is_file(folder / encoder.tokenizer / "tokenizer.json"):
+        need(folder, f"{encoder.tokenizer}/vocab.json", f"{encoder.tokenizer}/merges.txt")
+    check_tokenizer(folder / encoder.tokenizer, known)
+
+
 def _check_vae(folder: Path, part: str, *, pickles: bool = False) -> None:
     need(folder, (Path(part) / "config.json").as_posix())
-    read_json(folder / part / "config.json")
+    config = read_json(folder / part / "config.json")
+    if "scaling_factor" in config and config["scaling_factor"] is None:
+        raise unusual(folder / part / "config.json", "scaling_factor", None)
     weights = weights_of(folder, part, DIFFUSERS_STEM, pickles=pickles)
     if weights.files:
         shapes = {name: info.shape for name, info in tensors_of(weights, folder).items()}
         _vae_widths(shapes, "", str(folder / part))
+        if {"block_out_channels", "latent_channels"} <= config.keys():
+            need_shapes(vae_told(config), {vae_name(name): at for name, at in shapes.items()}, str(folder / part))
 
 
 def _vae_widths(shapes: Mapping[str, tuple[int, ...]], prefix: str, place: str) -> None:
