@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,25 +100,43 @@ def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
             message = _(ALIKE[problem.code]).format(name=plain(names.get(problem.path, problem.path.name)))
             by_path.setdefault(other, []).append(replace(problem, path=other, message=message, others=()))
     rows: list[FileRow] = []
-    several = len({image.dataset for image in (*scan.images, *scan.excluded)}) > 1
+    datasets = _datasets((*scan.images, *scan.excluded))
+    several, labels = len(datasets) > 1, _labels(datasets)
     cut = 0 if several else len(common_folder(images))
     for image in (*scan.images, *scan.excluded):
         found = by_path.pop(image.path, []) if by_path else []
         if by_path and image.caption_path is not None:
             found = found + by_path.pop(image.caption_path, [])
-        name = plain(f"{image.dataset + 1}: {image.relative}" if several else image.relative[cut:])
+        name = plain(labels[image.dataset] + image.relative if several else image.relative[cut:])
         row = FileRow(image.path, name, name.casefold(), image, tuple(found))
         rows.append(replace(row, reviewed=True) if reviewed.has(image.path) else row)
     first = len(scan.images)
     rows[first:] = [replace(row, excluded=True) for row in rows[first:]]
     folder = common_folder(images)
     bases = [*(_base(image, folder) for image in images.scan.images[:1] if not several), root]
+    if several and labels[min(labels)].endswith("/"):
+        bases = [*dict.fromkeys(path.parent for path in datasets.values()), root]
     others = [_other(path, tuple(found), bases) for path, found in by_path.items()]
     files = [row for row in others if not row.name.endswith("/")]
     if files or scan.excluded:
         rows = sorted([*rows, *files], key=lambda row: natural_key(row.name))
     folders = sorted((row for row in others if row.name.endswith("/")), key=lambda row: row.name)
     return (*folders, *rows)
+
+
+def _datasets(images: Sequence[DatasetImage]) -> dict[int, Path]:
+    """The folder of each dataset that has images, by its number."""
+    found: dict[int, DatasetImage] = {}
+    for image in images:
+        found.setdefault(image.dataset, image)
+    return {number: _base(image, "") for number, image in found.items()}
+
+
+def _labels(datasets: Mapping[int, Path]) -> dict[int, str]:
+    """What stands before the names of a dataset's images: its folder's name, or its number where two are alike."""
+    names = {path.name.casefold() for path in datasets.values()}
+    alike = len(names) < len(datasets)
+    return {number: f"{number + 1}: " if alike else path.name + "/" for number, path in datasets.items()}
 
 
 def common_folder(images: Images) -> str:

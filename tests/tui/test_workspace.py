@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tui.projects import make_dataset
 
-from lora_tui.config.load import dump_config, save_config
+from lora_tui.config.load import dump_config, parse_config, save_config
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
@@ -18,6 +18,7 @@ from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus, inspect
 from lora_tui.settings import remember_project
+from lora_tui.tui.file_rows import build_rows
 from lora_tui.tui.workspace import (
     RunsReader,
     Workspace,
@@ -41,6 +42,18 @@ def states(*told: str) -> tuple[RunStatus, ...]:
     return tuple(
         RunStatus(run, number=number, state=state) for run, number, state in zip(folders, numbers, told, strict=True)
     )
+
+
+def test_images_of_several_folders_are_named_by_their_folder_or_by_its_number(tmp_path: Path) -> None:
+    places = [make_dataset(tmp_path / name, 1, folder="in") for name in ("hats", "world", "old/hats")]
+    for chosen, names in (
+        (places[:1], ["0000.png"]),
+        (places[:2], ["hats/in/0000.png", "world/in/0000.png"]),
+        (places, ["1: in/0000.png", "2: in/0000.png", "3: in/0000.png"]),
+    ):
+        config = parse_config({"datasets": [{"path": str(place)} for place in chosen]})
+        rows = build_rows(read_images(config), tmp_path)
+        assert [row.name for row in rows if row.image is not None] == names
 
 
 def test_the_screen_follows_the_newest_run_once_the_one_it_shows_has_ended() -> None:
