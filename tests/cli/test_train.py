@@ -83,7 +83,7 @@ def test_training_to_the_end_names_run_and_file(config: Path) -> None:
     assert "saved checkpoints/blob.safetensors" in err and "Traceback" not in err
 
 
-def test_ctrl_c_leaves_it_training_and_says_how_to_stop_it(config: Path) -> None:
+def test_ctrl_c_leaves_it_training_and_so_does_the_death_of_its_keeper_until_it_is_stopped(config: Path) -> None:
     """On a real terminal, where Ctrl+C reaches all processes of the foreground."""
     main, side = pty.openpty()
     line = [sys.executable, "-m", "lora_tui", "train", "blob.toml", "--set", "steps.epochs=100000"]
@@ -103,6 +103,11 @@ def test_ctrl_c_leaves_it_training_and_says_how_to_stop_it(config: Path) -> None
     step = events(run, "finished")[-1]["step"]
     assert command(["train", "--resume", "1", "--detach", "--json"]) == 0
     training(run, step + 1)
+    job = read_job(run.root)
+    assert job is not None
+    kill(job.pid)
+    until(lambda: inspect(run).state == "orphaned")
+    training(run, inspect(run).step + 2)
     assert command(["runs", "stop", "--now", "--no-wait"]) == 0
     until(lambda: not inspect(run).alive, 60)
     assert events(run, "resumed")[0]["step"] == step

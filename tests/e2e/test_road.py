@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 from lives import draw_dataset, events, micro_config
 from support import until
@@ -93,26 +91,3 @@ def test_start_lose_the_terminal_come_back_and_stop(project: Path, tmp_path: Pat
     assert (run.state_dir / f"step-{end['step']:08d}" / "state.json").is_file()
     assert lora_info(run.root / end["path"]).family == "sd15"
     until(lambda: holder(run.lock_path) is None, 20)
-
-
-def test_the_keeper_dies_and_the_run_ends_well(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import json
-
-    from lives import new_run
-
-    from lora_tui.config.load import load_config, set_value
-    from lora_tui.jobs.launch import start
-    from lora_tui.runs.status import inspect
-
-    config = set_value(load_config(project / "configs" / "blob.toml"), "steps.epochs", "8")
-    run = new_run(project / "runs", config)
-    start(run.root)
-    keeper = int(json.loads(run.job_path.read_text())["pid"])
-    until(lambda: len(events(run, "step")) >= 2, 90)
-    os.kill(keeper, signal.SIGKILL)
-    until(lambda: not psutil.pid_exists(keeper) or psutil.Process(keeper).status() == psutil.STATUS_ZOMBIE, 10)
-    until(lambda: inspect(run).state == "orphaned" or events(run, "finished"), 30)
-    until(lambda: events(run, "finished"), 90)
-    assert events(run, "finished")[-1]["reason"] == "completed"
-    until(lambda: inspect(run).state == "finished", 15)
-    assert lora_info(run.checkpoints_dir / "blob.safetensors").modules > 0

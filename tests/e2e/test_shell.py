@@ -45,7 +45,14 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         one.close()
 
 
-def test_starts_shows_the_road_and_leaves_the_terminal_as_it_was(
+def ended_by(t: Terminal, number: signal.Signals) -> None:
+    """A signal ends the app, and its terminal is as it was."""
+    t.kill(number)
+    assert t.status() == 128 + number
+    assert t.flags() == CLEAN
+
+
+def test_starts_shows_the_road_follows_the_window_and_leaves_the_terminal_as_it_was(
     terminal: Callable[..., Terminal], project: Path
 ) -> None:
     t = terminal().start([*LORA_TUI, str(project)])
@@ -54,27 +61,6 @@ def test_starts_shows_the_road_and_leaves_the_terminal_as_it_was(
     assert t.flags()[0]
     t.send("F2")
     t.wait_for("0002.png")
-    t.send("C-q")
-    assert t.status() == 0
-    assert t.flags() == CLEAN
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
-def test_a_signal_ends_it_with_the_terminal_restored(
-    terminal: Callable[..., Terminal], project: Path, number: signal.Signals
-) -> None:
-    t = terminal().start([*LORA_TUI, str(project)])
-    t.wait_for("3 images")
-    t.kill(number)
-    assert t.status() == 128 + number
-    assert t.flags() == CLEAN
-
-
-def test_follows_the_size_of_the_window(terminal: Callable[..., Terminal], project: Path) -> None:
-    t = terminal().start([*LORA_TUI, str(project)])
-    t.wait_for("3 images")
-    t.send("F2")
-    t.wait_for("0000.png")
     t.resize(140, 40)
     t.wait_for("bucket")
     t.resize(50, 12)
@@ -83,6 +69,16 @@ def test_follows_the_size_of_the_window(terminal: Callable[..., Terminal], proje
     screen = t.wait_for("0000.png")
     assert "at least" not in screen
     assert all(len(line) <= 80 for line in screen.splitlines())
+    t.send("C-q")
+    assert t.status() == 0
+    assert t.flags() == CLEAN
+
+
+def test_a_signal_ends_it_with_the_terminal_restored(terminal: Callable[..., Terminal], project: Path) -> None:
+    """SIGTERM here; the tests of plain signs, of greys and of names send the others."""
+    t = terminal().start([*LORA_TUI, str(project)])
+    t.wait_for("3 images")
+    ended_by(t, signal.SIGTERM)
 
 
 def test_ends_when_its_terminal_is_gone(terminal: Callable[..., Terminal], project: Path) -> None:
@@ -208,6 +204,7 @@ def test_ascii_mode_draws_nothing_else(terminal: Callable[..., Terminal], projec
     for key, shown in (("F2", "0000.png"), ("?", "search keys"), ("Escape", "0000.png"), ("C-p", "Commands")):
         t.send(key)
         assert t.wait_for(shown).isascii()
+    ended_by(t, signal.SIGINT)
 
 
 def test_no_color_is_grey(terminal: Callable[..., Terminal], project: Path) -> None:
@@ -217,6 +214,7 @@ def test_no_color_is_grey(terminal: Callable[..., Terminal], project: Path) -> N
 
     for red, green, blue in re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", t.styled()):
         assert max(int(red), int(green), int(blue)) - min(int(red), int(green), int(blue)) <= 1
+    ended_by(t, signal.SIGQUIT)
 
 
 def test_hostile_names_are_shown_and_not_obeyed(terminal: Callable[..., Terminal], project: Path) -> None:
@@ -235,6 +233,7 @@ def test_hostile_names_are_shown_and_not_obeyed(terminal: Callable[..., Terminal
         t.send("k")
     t.wait_for("[/x] tag, ␛[2J")
     assert len(t.screen().splitlines()) == 24
+    ended_by(t, signal.SIGHUP)
 
 
 def test_a_terminal_that_takes_no_output_cannot_keep_it(project: Path) -> None:
@@ -251,10 +250,10 @@ def test_a_terminal_that_takes_no_output_cannot_keep_it(project: Path) -> None:
     presses = itertools.count()
 
     def pressed_enough() -> bool:
-        """One more screen to draw: 2 MB in all, where the kernel keeps some kilobytes and the app 30 frames."""
+        """One more screen to draw: a megabyte in all, where the kernel keeps some kilobytes and the app 30 frames."""
         number = next(presses)
         os.write(master, b"q" if number % 2 else b"\x1bOQ")
-        return number >= 150
+        return number >= 90
 
     try:
         until(painted)

@@ -121,7 +121,7 @@ def test_the_setting_for_a_slow_link_is_a_bound_on_what_is_sent(project: Path) -
 def test_a_terminal_that_takes_nothing_for_a_while_then_gets_what_is_so_now(project: Path) -> None:
     with opened(project, "", columns=160, rows=45) as app:
         in_tags(app)
-        for _n in range(400):  # nobody reads: the terminal's buffer is full after the first few
+        for _n in range(240):  # nobody reads: the terminal's buffer is full after the first few
             os.write(app._descriptor, b"j" if _n % 80 < 39 else b"k")
         os.write(app._descriptor, b"G")
         before, begun = app.received, time.monotonic()
