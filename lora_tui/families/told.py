@@ -55,7 +55,6 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "act_fn": ("silu", "swish"),
     "feed_forward_proj": ("gated-gelu",),
     "relative_attention_num_buckets": (32,),
-    "norm_num_groups": (32,),
     "mid_block_add_attention": (True,),
     "flip_sin_to_cos": (True,),
     "use_dynamic_shifting": (True, False),
@@ -102,9 +101,11 @@ def read_config(path: Path) -> dict[str, Any]:
         value = config.get(name)
         if value is not None and value not in choices:
             raise unusual(path, name, value)
-    channels = config.get("block_out_channels", [1])
+    channels, groups = config.get("block_out_channels", [1]), config.get("norm_num_groups", 1)
     if not isinstance(channels, list) or not channels:
         raise unusual(path, "block_out_channels", channels)
+    if any(width % groups for width in channels if groups and type(width) is int):
+        raise unusual(path, "norm_num_groups", groups)
     return config
 
 

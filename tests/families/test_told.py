@@ -55,7 +55,6 @@ def refused(path: Path) -> UserError:
         ("vae", "shift_factor", "x"),
         ("unet", "flip_sin_to_cos", False),
         ("unet", "act_fn", "nope"),
-        ("unet", "norm_num_groups", 33),
         ("vae", "mid_block_add_attention", False),
         ("text_encoder", "hidden_act", "nope"),
         ("text_encoder", "layer_norm_eps", "x"),
@@ -143,3 +142,5 @@ def test_a_unet_that_is_built_otherwise_is_told(folder: Path, name: str, value: 
 def test_heads_that_do_not_share_the_widths_are_told(folder: Path, heads: Any) -> None:
     say(folder, "unet", block_out_channels=[32, 32, 64, 64], attention_head_dim=heads)
     assert "attention_head_dim = " in refused(folder).message
+    say(folder, "unet", attention_head_dim=8, norm_num_groups=33)
+    assert "norm_num_groups = 33" in refused(folder).message
