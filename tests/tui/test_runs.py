@@ -59,7 +59,7 @@ async def test_resume_is_refused_with_the_reason_where_it_cannot_be(tmp_path: Pa
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "finished")
         await pilot.press("R")
-        assert "The run is complete." in screen_text(pilot.app)
+        assert "The run is complete; network.start_from (F4) goes on from its LoRA." in screen_text(pilot.app)
 
 
 async def test_resume_asks_before_it_costs(tmp_path: Path) -> None:

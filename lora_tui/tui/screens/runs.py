@@ -181,7 +181,7 @@ class RunsScreen(BaseScreen):
             if status.alive:
                 return _("The run is at work.")
             if status.state == "finished":
-                return _("The run is complete.")
+                return _("The run is complete; network.start_from (F4) goes on from its LoRA.")
             if not status.can_resume:
                 return _("This run cannot be resumed.")
         return ""

@@ -71,7 +71,7 @@ class Requests:
             if seen.alive:
                 return _("The run is at work.")
             if seen.state == "finished":
-                return _("The run is complete.")
+                return _("The run is complete; network.start_from (F4) goes on from its LoRA.")
             if seen.status is None or not seen.status.can_resume:
                 return _("This run cannot be resumed.")
         if action_id == "training.validate" and seen.story.info is not None and not seen.story.info.validation_images:
