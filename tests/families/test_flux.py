@@ -104,13 +104,25 @@ def separate(files: dict[str, Path], **others: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
+def reference(folder: Path) -> Any:
+    """The model of the folder, for tests that leave it as it is."""
+    return opened(folder)
+
+
+@pytest.fixture(scope="module")
+def wanted(reference: Any) -> Tensor:
+    """What it predicts."""
+    return predicted(reference)
+
+
+@pytest.fixture(scope="module")
 def pipeline(folder: Path) -> Iterator[Any]:
     yield FluxPipeline.from_pretrained(folder, local_files_only=True)
 
 
 @torch.no_grad()
-def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any) -> None:
-    model = opened(folder)
+def test_text_and_prediction_are_those_of_diffusers(reference: Any, wanted: Tensor, pipeline: Any) -> None:
+    model = reference
     states, pooled, places = pipeline.encode_prompt(TEXT, TEXT, max_sequence_length=128)
     text = model.encode_text(model.tokenize([TEXT], 128))
     assert torch.allclose(text["text"], states, atol=1e-5)
@@ -128,12 +140,12 @@ def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any)
         return_dict=False,
     )[0]
     theirs = pipeline._unpack_latents(theirs, 64, 96, 8)
-    assert torch.allclose(predicted(model), theirs, atol=1e-5)
+    assert torch.allclose(wanted, theirs, atol=1e-5)
 
 
 @torch.no_grad()
-def test_images_go_to_latents_and_back_as_in_diffusers(folder: Path, pipeline: Any) -> None:
-    model = opened(folder)
+def test_images_go_to_latents_and_back_as_in_diffusers(reference: Any, pipeline: Any) -> None:
+    model = reference
     pixels = torch.rand(1, 3, 64, 96) * 2 - 1
     latents = model.encode_image(pixels, torch.zeros(1, 16, 8, 12))
     config = pipeline.vae.config
@@ -154,28 +166,28 @@ def test_timesteps_are_not_rounded_by_half_precision(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("one_file", [True, False])
-def test_single_files_predict_what_the_folder_does(folder: Path, files: dict[str, Path], one_file: bool) -> None:
+def test_single_files_predict_what_the_folder_does(
+    reference: Any, wanted: Tensor, files: dict[str, Path], one_file: bool
+) -> None:
     base = files["whole"] if one_file else files["transformer"]
     check_model("flux", base)
     model = opened(base, **({} if one_file else separate(files)))
-    reference = opened(folder)
-    assert torch.allclose(predicted(model), predicted(reference), atol=1e-5)
+    assert torch.allclose(predicted(model), wanted, atol=1e-5)
     pixels = torch.rand(1, 3, 64, 64) * 2 - 1
     noise = torch.zeros(1, 16, 8, 8)
     assert torch.allclose(model.encode_image(pixels, noise), reference.encode_image(pixels, noise), atol=1e-5)
-    wanted = [files["whole"]] if one_file else [files[part] for part in ("transformer", "clip_l", "t5xxl", "vae")]
-    assert list(model.weight_files()) == wanted
+    read = [files["whole"]] if one_file else [files[part] for part in ("transformer", "clip_l", "t5xxl", "vae")]
+    assert list(model.weight_files()) == read
 
 
-def test_scaled_weights_of_8_bits_are_multiplied_by_their_factors(folder: Path, files: dict[str, Path]) -> None:
+def test_scaled_weights_of_8_bits_are_multiplied_by_their_factors(wanted: Tensor, files: dict[str, Path]) -> None:
     model = opened(files["transformer_fp8"], **separate(files, t5xxl=files["t5xxl_fp8"]))
-    wanted = predicted(opened(folder))
     assert (predicted(model) - wanted).abs().mean() < 0.1 * wanted.abs().mean()
 
 
-def test_parts_come_from_the_folder_of_a_whole_model_too(folder: Path, files: dict[str, Path]) -> None:
+def test_parts_come_from_the_folder_of_a_whole_model_too(folder: Path, wanted: Tensor, files: dict[str, Path]) -> None:
     model = opened(files["transformer"], clip_l=folder, t5xxl=folder / "text_encoder_2", vae=folder)
-    assert torch.allclose(predicted(model), predicted(opened(folder)), atol=1e-5)
+    assert torch.allclose(predicted(model), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("part", ["clip_l", "t5xxl", "vae"])
@@ -268,7 +280,7 @@ def as_published(vae: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def test_the_file_that_comfyui_ships_holds_all_parts_in_8_bits(
-    folder: Path, files: dict[str, Path], tmp_path: Path
+    reference: Any, wanted: Tensor, files: dict[str, Path], tmp_path: Path
 ) -> None:
     """flux1-dev-fp8.safetensors: everything below its prefix, numbers of 8 bits without factors, ae as published."""
     prefixes = {"clip_l": "text_encoders.clip_l.transformer.", "t5xxl": "text_encoders.t5xxl.transformer.", "vae": ""}
@@ -284,8 +296,7 @@ def test_the_file_that_comfyui_ships_holds_all_parts_in_8_bits(
     save_file(whole, path)
     assert (identify_model(path).family, identify_model(path).kind) == ("flux", "checkpoint")
     check_model("flux", path)
-    model, reference = opened(path), opened(folder)
-    wanted = predicted(reference)
+    model = opened(path)
     assert (predicted(model) - wanted).abs().mean() < 0.15 * wanted.abs().mean()
     pixels, noise = torch.rand(1, 3, 64, 64) * 2 - 1, torch.zeros(1, 16, 8, 8)
     assert torch.allclose(model.encode_image(pixels, noise), reference.encode_image(pixels, noise), atol=1e-5)
@@ -293,13 +304,13 @@ def test_the_file_that_comfyui_ships_holds_all_parts_in_8_bits(
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_parts_in_half_precision_are_the_same_but_for_rounding(
-    kind: torch.dtype, folder: Path, files: dict[str, Path], tmp_path: Path
+    kind: torch.dtype, wanted: Tensor, files: dict[str, Path], tmp_path: Path
 ) -> None:
     halves = {}
     for part in ("transformer", "clip_l", "t5xxl", "vae"):
         halves[part] = tmp_path / f"{part}.safetensors"
         save_file({name: tensor.to(kind) for name, tensor in load_file(files[part]).items()}, halves[part])
-    wanted, model = predicted(opened(folder)), opened(halves["transformer"], **separate(halves))
+    model = opened(halves["transformer"], **separate(halves))
     assert (predicted(model) - wanted).abs().mean() < 0.02 * wanted.abs().mean()
 
 

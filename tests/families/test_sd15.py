@@ -53,17 +53,25 @@ def _outputs(model: Any) -> list[torch.Tensor]:
     return [text["text"], latents, model.decode_latents(latents), predicted]
 
 
-def _same(one: Path, other: Path, **changes: Any) -> bool:
-    pairs = zip(_outputs(_open(one)), _outputs(_open(other, **changes)), strict=True)
+@pytest.fixture(scope="module")
+def wanted(folder: Path) -> list[torch.Tensor]:
+    """What the folder's model makes of the same numbers."""
+    return _outputs(_open(folder))
+
+
+def _same(wanted: list[torch.Tensor], other: Path, **changes: Any) -> bool:
+    pairs = zip(wanted, _outputs(_open(other, **changes)), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_single_file_gives_what_the_folder_gives(folder: Path, single: Path) -> None:
-    assert _same(folder, single)
+def test_a_single_file_gives_what_the_folder_gives(wanted: list[torch.Tensor], single: Path) -> None:
+    assert _same(wanted, single)
 
 
 @pytest.mark.parametrize("style", ["bare names", "no position_ids", "half position_ids"])
-def test_field_files_with_odd_text_encoders(folder: Path, single: Path, tmp_path: Path, style: str) -> None:
+def test_field_files_with_odd_text_encoders(
+    wanted: list[torch.Tensor], single: Path, tmp_path: Path, style: str
+) -> None:
     tensors = load_file(single)
     if style == "bare names":
         tensors = {name.replace(".text_model.", "."): tensor for name, tensor in tensors.items()}
@@ -72,16 +80,18 @@ def test_field_files_with_odd_text_encoders(folder: Path, single: Path, tmp_path
         tensors[name] = torch.arange(77).half()[None]
     path = tmp_path / "field.safetensors"
     save_file(tensors, path)
-    assert _same(folder, path)
+    assert _same(wanted, path)
 
 
-def test_a_pickle_is_refused_and_read_only_when_allowed(folder: Path, single: Path, tmp_path: Path) -> None:
+def test_a_pickle_is_refused_and_read_only_when_allowed(
+    wanted: list[torch.Tensor], single: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "model.ckpt"
     torch.save({"state_dict": load_file(single)}, path)
     with pytest.raises(UserError, match="pickle") as caught:
         _open(path)
     assert "allow_pickle" in caught.value.remedy
-    assert _same(folder, path, allow_pickle=True)
+    assert _same(wanted, path, allow_pickle=True)
 
 
 def test_a_pickle_with_a_program_in_it_is_not_run(tmp_path: Path) -> None:
@@ -124,13 +134,13 @@ def test_a_checkpoint_with_a_tensor_missing_names_it(single: Path, tmp_path: Pat
         _told(_open(path), "x")
 
 
-def test_a_separate_vae_is_used(folder: Path, tmp_path: Path) -> None:
+def test_a_separate_vae_is_used(folder: Path, wanted: list[torch.Tensor], tmp_path: Path) -> None:
     from lora_tui.bench.model import write_model
 
     other = write_model(tmp_path / "other", seed=9)
     vae = tmp_path / "vae"
     shutil.copytree(other / "vae", vae)
-    own, replaced, theirs = _outputs(_open(folder)), _outputs(_open(folder, vae=str(vae))), _outputs(_open(other))
+    own, replaced, theirs = wanted, _outputs(_open(folder, vae=str(vae))), _outputs(_open(other))
     assert torch.equal(replaced[1], theirs[1])
     assert not torch.equal(replaced[1], own[1])
     assert torch.equal(replaced[0], own[0])
