@@ -32,7 +32,7 @@ SCALAR, SIZES = "scalar", "dora_scale"
 ROWS = "rows"
 """Where a layer is one of several in a file: which rows of the update are its own. No tensor of any file."""
 _SCALED_OUTPUTS = ("to_k", "to_v", "add_k_proj", "add_v_proj", "k_proj", "v_proj")
-_SCALED_INPUTS = ("ff.net.2", "ff_context.net.2", "mlp.fc2")
+_SCALED_INPUTS = ("ff.net.2", "ff_context.net.2", "img_mlp.net.2", "txt_mlp.net.2", "mlp.fc2")
 
 
 NORM = "norm"

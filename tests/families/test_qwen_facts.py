@@ -18,9 +18,10 @@ from lora_tui.families.qwen.facts import FACTS
 from lora_tui.families.qwen.language import QWEN_VL_7B, vl_tensors
 from lora_tui.families.qwen.model_text import text_arguments
 from lora_tui.families.qwen.shape import QWEN, Shape, shape_of_tensors
-from lora_tui.families.qwen.targets import transformer_targets
+from lora_tui.families.qwen.targets import block_layers, transformer_targets
 from lora_tui.weights.header.loras import lora_info
 from lora_tui.weights.header.models import identify_model
+from lora_tui.weights.kinds import adapts
 
 
 def network(shape: Shape) -> nn.Module:
@@ -54,15 +55,20 @@ def test_tensors_layers_and_counts_are_those_of_the_published_model() -> None:
               ("attn.add_q_proj", "attn.to_add_out", "txt_mlp.net.0.proj", "txt_mlp.net.2")}  # fmt: skip
     assert found == {path: size for path, size in linear.items() if path not in silent}
     assert len(list(transformer_targets(QWEN))) == 12 * 60 - 4
+    scaled = [path for path in block_layers(QWEN, 0) if adapts("ia3", path)]
+    assert scaled == [f"attn.{name}" for name in ("to_k", "to_v", "add_k_proj", "add_v_proj")] + [
+        f"{stream}_mlp.net.2" for stream in ("img", "txt")
+    ]
     assert FACTS.text_values(t5_tokens=40) == 40 * 3584
 
 
 def test_the_shape_is_told_by_the_names_of_a_single_file(tmp_path: Path) -> None:
-    own = transformer_tensors(QWEN)
+    few = replace(QWEN, blocks=2)
+    own = transformer_tensors(few)
     beginning = "model.diffusion_model."
     save_file({beginning + name: torch.zeros(1, dtype=torch.float16) for name in own}, tmp_path / "model.safetensors")
     assert identify_model(tmp_path / "model.safetensors").family == "qwen"
-    assert shape_of_tensors(own, FACTS.full) == QWEN
+    assert shape_of_tensors(own, FACTS.full) == few
 
 
 @pytest.mark.parametrize(("block", "width", "family"), [(40, 3072, "qwen"), (7, 3072, "unknown"), (30, 2432, "sd3")])
