@@ -27,7 +27,8 @@ from model_headers import (
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, check_vae
 from lora_tui.families.separate.kinds import Kind
-from lora_tui.families.separate.places import Part, check_part, part_flaws
+from lora_tui.families.separate.places import Part
+from lora_tui.families.separate.whole import check_part, part_flaws
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from lora_tui.families.separate.language import (
     language_shape,
 )
 from lora_tui.families.separate.model_language import LanguageText
-from lora_tui.families.separate.places import Part, Place, check_part, header_shapes, part_flaws
+from lora_tui.families.separate.places import Part, Place, header_shapes
+from lora_tui.families.separate.whole import check_part, part_flaws
 
 SHAPE = LanguageShape(width=32, layers=5, inner=48, heads=4, keys=2, head_width=16, vocabulary=VOCABULARY)
 TEXTS = ["a photo of a cat, red hat", "été"]

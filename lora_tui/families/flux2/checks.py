@@ -10,7 +10,7 @@ from lora_tui.families.flux2.counting import tensors
 from lora_tui.families.flux2.facts import FACTS
 from lora_tui.families.flux2.kinds import PatchVae
 from lora_tui.families.flux2.shape import READ_LAYERS, Shape
-from lora_tui.families.separate import places
+from lora_tui.families.separate import places, whole
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.language import Qwen3
 from lora_tui.families.separate.places import Layout, Part
@@ -35,7 +35,7 @@ class KleinChecks(Checks[Shape]):
     """FLUX.2 dev is told by name: its transformer is of the same class, and its text encoder of another kind."""
 
     def check_model(self, source: Source, *, own_vae: bool = True, prediction: str = "auto") -> None:
-        places.check_kind(source, self.facts.name, self.facts.title)
+        whole.check_kind(source, self.facts.name, self.facts.title)
         if _is_told_guidance(source):
             raise UserError(
                 _("it is FLUX.2 dev, which reads captions with Mistral Small; that is not loaded here."),

@@ -9,7 +9,7 @@ from lora_tui.errors import UserError
 from lora_tui.families.sd3.counting import TABLE, tensors
 from lora_tui.families.sd3.facts import FACTS
 from lora_tui.families.sd3.shape import VAE_SCALE, VAE_SHIFT, Shape
-from lora_tui.families.separate import places
+from lora_tui.families.separate import places, whole
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.kinds import T5, Clip, KlVae
 from lora_tui.families.separate.places import Layout, Part, Place
@@ -86,4 +86,4 @@ def check_clips(found: Mapping[str, Place]) -> None:
 
 
 def _width(name: str, place: Place) -> int:
-    return places.told_by_configs(place.path, lambda: places.width_at(LAYOUT[name], place))
+    return places.told_by_configs(place.path, lambda: whole.width_at(LAYOUT[name], place))

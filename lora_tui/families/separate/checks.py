@@ -9,7 +9,7 @@ from typing import Any, Generic
 
 from lora_tui.errors import UserError
 from lora_tui.families.parts import DIFFUSERS_STEM, is_weight, need_tensors, refuse_packed, tensors_of, weights_of
-from lora_tui.families.separate import places
+from lora_tui.families.separate import places, whole
 from lora_tui.families.separate.facts import S, SeparateFacts
 from lora_tui.families.separate.places import Layout
 from lora_tui.families.separate.tensors import makers_shapes, need_shapes
@@ -55,15 +55,15 @@ class Checks(Generic[S]):
         """Refuse a base model whose transformer could not be trained, and a folder with gaps.
 
         The encoders and the VAE of a single file are looked at by
-        :func:`lora_tui.families.separate.places.check_part`.
+        :func:`lora_tui.families.separate.whole.check_part`.
 
         Raises:
             UserError: it is of another family, an inpainting or control model, packed in a way that is not read here,
                 incomplete or damaged.
         """
-        places.check_kind(source, self.facts.name, self.facts.title)
+        whole.check_kind(source, self.facts.name, self.facts.title)
         if source.kind == "folder":
-            places.check_folder(self.layout, source.path, own_vae=own_vae)
+            whole.check_folder(self.layout, source.path, own_vae=own_vae)
             shape = places.told_by_configs(source.path, lambda: self.facts.shape_of_folder(source.path))
             there = tensors_of(weights_of(source.path, "transformer", DIFFUSERS_STEM), source.path)
             own = {name: info.shape for name, info in there.items()}
@@ -72,7 +72,7 @@ class Checks(Generic[S]):
             shape = self._shape_of_file(source.path)
             for part, prefix in places.parts_inside(self.layout, source.path).items():
                 if own_vae or part != "vae":
-                    places.check_file_part(self.layout[part], places.Place(source.path, prefix))
+                    whole.check_file_part(self.layout[part], places.Place(source.path, prefix))
         channels, wanted = self.channels(shape)
         if channels != wanted:
             raise UserError(
@@ -90,15 +90,15 @@ class Checks(Generic[S]):
         Raises:
             UserError: what is missing or wrong.
         """
-        places.check_part(self.layout, "vae", path)
+        whole.check_part(self.layout, "vae", path)
 
     def part_flaws(self, base: Path, named: Mapping[str, str]) -> list[tuple[str, UserError]]:
         """See :func:`lora_tui.families.part_flaws`."""
-        found = places.part_flaws(self.layout, base, named)
+        found = whole.part_flaws(self.layout, base, named)
         wrong = {part for part, _flaw in found}
         for part, width in self.widths(self.facts.shape_of(base)).items():
             if named.get(part) and part not in wrong:
-                flaw = places.width_flaw(self.layout, part, expand(named[part]), width)
+                flaw = whole.width_flaw(self.layout, part, expand(named[part]), width)
                 found += [(part, flaw)] if flaw else []
         return found
 

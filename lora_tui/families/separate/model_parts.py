@@ -17,7 +17,8 @@ from lora_tui.families.separate.facts import S
 from lora_tui.families.separate.model_file import Converter, transformer_of_file
 from lora_tui.families.separate.model_text import TextEncoder
 from lora_tui.families.separate.model_vae import KlLatents, Vae
-from lora_tui.families.separate.places import bare_shapes, check_part, files_of, find_places, part_files
+from lora_tui.families.separate.places import bare_shapes, files_of, find_places, part_files
+from lora_tui.families.separate.whole import check_part
 from lora_tui.families.source import resolve
 from lora_tui.families.told import read_object
 
