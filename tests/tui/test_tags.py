@@ -63,6 +63,8 @@ async def test_a_rename_over_a_filter_is_shown_first_then_done_then_undone(tmp_p
     before = texts(make_dataset(tmp_path, 6))
     async with running(tmp_path, screen="tags") as (app, pilot):
         await soon(pilot, lambda: ready(app))
+        assert tags(app).look.title(38) == ("PICTURE", "v caption  changes  history")  # whole words alone
+        assert tags(app).look.title(60)[1] == "v caption  changes  history  scores"
         await pilot.press("slash")
         await type_in(pilot, "hat")
         await pilot.press("enter")

@@ -6,11 +6,13 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from lora_tui.captions.as_trained import first_captions
 from lora_tui.config.entries import dataset_at
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, ngettext, plain
-from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.cells import Cell, flow, wrap
 from lora_tui.tui.tags.editor import AS_TRAINED
 from lora_tui.tui.tags.foretold import cutting_words
 from lora_tui.tui.tags.past import change_lines, history_lines
@@ -61,12 +63,14 @@ class Look:
     def _rows(self) -> VirtualList:
         return self.screen.query_one("#caption", VirtualList)
 
-    def title(self) -> tuple[str, str]:
-        """The title of the view, and the key with the other views."""
-        key = self.screen.shell.keymap.shown("tags.view")
-        others = "  ".join(_(word) for name, (_title, word) in VIEWS.items() if name != self.view)
+    def title(self, width: int) -> tuple[str, str]:
+        """The title of the view, and the key with the views that it leads to one after the other, as many as fit."""
+        title, key = _(VIEWS[self.view][0]), self.screen.shell.keymap.shown("tags.view")
         own = self.screen.scores.hint() + "  " if self.view == "scores" else ""
-        return _(VIEWS[self.view][0]), f"{own}{key} {others}"
+        names = list(VIEWS)
+        here = names.index(self.view)
+        words = [_(VIEWS[name][1]) for name in (*names[here + 1 :], *names[:here])]
+        return title, own + flow([f"{key} {words[0]}", *words[1:]], width - cell_len(f"{title}  {own}"))[0]
 
     def cells(self, index: int) -> list[Cell]:
         """A line of the caption's text."""

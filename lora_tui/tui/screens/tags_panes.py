@@ -446,7 +446,7 @@ class Panes:
         over = {1: _("shown"), 2: _("in all")} if editor is not None and editor.shown is not None else {}
         title, remark = self.screen.prose.title()
         self._title("vocab", title, count(len(self._vocabulary)) + words + remark, focus, over=over)
-        view, others = self.screen.look.title()
+        view, others = self.screen.look.title(self.screen.query_one("#look-title").size.width)
         self._title("look", view, others, "")
 
     def _title(
