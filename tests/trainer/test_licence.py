@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from lives import draw_dataset, live_here, micro_config, new_run
+from lives import draw_dataset, lean_config, live_here, new_run
 
 from lora_tui.cli.main import run as command
 from lora_tui.dataset.notes import change_notes
@@ -20,8 +20,8 @@ def test_source_and_licence_of_all_datasets_are_in_the_record_and_in_the_files(
     change_notes(one, lambda notes: notes.about(source="my camera,\nspring", licence="CC BY 4.0"))
     change_notes(other, lambda notes: notes.about(source="鹿の写真", licence="CC BY 4.0"))
     folders = [{"path": str(path)} for path in (one, other, silent)]
-    given = {"datasets": folders, "steps": {"epochs": 1}, "validation": {"mode": "off"}, "samples": []}
-    run = new_run(tmp_path / "runs", micro_config(base, one, **given))
+    given = {"datasets": folders, "steps": {"epochs": 1}}
+    run = new_run(tmp_path / "runs", lean_config(base, one, **given))
     assert live_here(run) == 0
 
     metadata = lora_info(run.checkpoints_dir / "blob.safetensors").metadata
@@ -36,8 +36,3 @@ def test_source_and_licence_of_all_datasets_are_in_the_record_and_in_the_files(
     told = capsys.readouterr().out
     assert "CC BY 4.0" in told
     assert "鹿の写真" in told
-
-
-def test_where_nothing_is_noted_nothing_is_said(finished) -> None:  # type: ignore[no-untyped-def]
-    metadata = lora_info(finished.checkpoints_dir / "blob.safetensors").metadata
-    assert not {"modelspec.license", "ss_dataset_source"} & set(metadata)

@@ -51,6 +51,8 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 RATES = {"loha": 0.05, "lokr": 0.03, "ia3": 0.5, "oft": 0.1, "boft": 0.1, "full": 3e-3}
 
+TOLD: dict[str, tuple[dict[str, Tensor], Tensor]] = {}
+
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -85,11 +87,15 @@ def learning(family: str, base: Path, network: NetworkSection, updates: int) -> 
 
 
 def conditioned(model: Any) -> tuple[dict[str, Tensor], Tensor]:
+    """Captions and latents; encoders learn nowhere here, so that each family's are loaded once."""
+    if model.facts.name in TOLD:
+        return TOLD[model.facts.name]
     texts = ["a red disc", "something blue"]
     with torch.no_grad():
         told = model.encode_text(model.tokenize(texts, model.text_length(texts)))
     told |= model.picture_conditioning([Framing((64, 64), (0, 0), (64, 64))] * 2)
-    return told, torch.randn(2, *latent_shape(model.facts, 64, 64), generator=torch.Generator().manual_seed(3))
+    latents = torch.randn(2, *latent_shape(model.facts, 64, 64), generator=torch.Generator().manual_seed(3))
+    return TOLD.setdefault(model.facts.name, (told, latents))
 
 
 @torch.no_grad()

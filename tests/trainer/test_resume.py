@@ -10,12 +10,25 @@ from typing import Any
 
 import pytest
 from kills import MOMENTS, Moment, assert_same_bits, every_phase, live_through, phase, step, temporary
-from lives import draw_dataset, events, live_here, lora, micro_config, new_run, same_tensors, start
+from lives import (
+    LAST_LEVEL,
+    draw_dataset,
+    events,
+    lean_config,
+    live_here,
+    lora,
+    micro_config,
+    new_run,
+    same_tensors,
+    start,
+)
 from nursery import Life
 from support import until
 
 from lora_tui.runs.folder import RunFolder
 
+SELDOM = {"name": "blob", "every_epochs": 0, "state_every_epochs": 0}
+"""``saving`` of a run that writes nothing on its own before it ends."""
 FEW: tuple[Moment, ...] = (
     phase("caching", "text embeddings"),
     phase("validating"),
@@ -35,7 +48,7 @@ FEW: tuple[Moment, ...] = (
 def test_killed_and_still_bit_equal(
     moments: tuple[Moment, ...], least: int, base: Path, data: Path, tmp_path: Path
 ) -> None:
-    config = every_phase(base, data)
+    config = every_phase(base, data, network=LAST_LEVEL)
     reference = new_run(tmp_path / "reference", config)
     assert live_here(reference) == 0
     run = new_run(tmp_path / "killed", config)
@@ -68,8 +81,8 @@ def test_a_torn_state_falls_back_to_the_one_before(finished: RunFolder, tmp_path
     assert same_tensors(before, lora(run))
 
 
-def test_a_run_whose_states_are_all_torn_says_that_it_begins_again(base: Path, data: Path, tmp_path: Path) -> None:
-    run = new_run(tmp_path, micro_config(base, data, samples=[], steps={"epochs": 1}))
+def test_a_run_whose_states_are_all_torn_says_that_it_begins_again(base: Path, few: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, lean_config(base, few, steps={"epochs": 1}))
     assert live_here(run) == 0
     for state in run.state_dir.iterdir():
         (state / "state.json").write_text("{")
@@ -90,8 +103,8 @@ def test_a_state_of_another_rank_is_refused(finished: RunFolder, base: Path, dat
     assert "and resume, or start a new run." in caught.value.remedy
 
 
-def test_sigterm_saves_first(base: Path, data: Path, tmp_path: Path) -> None:
-    run = new_run(tmp_path, micro_config(base, data, steps={"epochs": 500}, sampling={"every_epochs": 0}))
+def test_sigterm_saves_first(base: Path, few: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, lean_config(base, few, steps={"epochs": 500}, saving=SELDOM))
     life: Life = start(run)
     try:
         until(lambda: len(events(run, "step")) >= 2, 90)
@@ -117,7 +130,7 @@ def test_what_a_stop_kept_from_being_done_is_done_by_the_resumed_run(base: Path,
     """Stopped within the validation after step 6: the resumed run measures step 6, too."""
     from lora_tui.jobs.control import request
 
-    run = new_run(tmp_path, micro_config(base, data, samples=[], steps={"epochs": 2}))
+    run = new_run(tmp_path, lean_config(base, data, validation={"mode": "auto"}, steps={"epochs": 2}))
     life = start(run)
     try:
         until(lambda: _begun_after_step(run, "validating", 6), 90, every=0.001)
@@ -131,10 +144,10 @@ def test_what_a_stop_kept_from_being_done_is_done_by_the_resumed_run(base: Path,
 
 
 def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
-    base: Path, data: Path, tmp_path: Path
+    base: Path, few: Path, tmp_path: Path
 ) -> None:
-    config = micro_config(
-        base, data, samples=[], validation={"mode": "off"}, steps={"epochs": 1},
+    config = lean_config(
+        base, few, steps={"epochs": 1, "batch_size": 2},
         saving={"name": "blob", "every_steps": 1, "keep_last": 2, "state_every_steps": 1, "keep_states": 9},
     )  # fmt: skip
     run = new_run(tmp_path, config)
@@ -150,14 +163,14 @@ def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"steps": {"epochs": 4}},
+        {"steps": {"epochs": 2}, "network": {"text_encoder": True, "layers": []}},
         {"memory": {"precision": "fp16"}, "steps": {"epochs": 2}},
         {
             "memory": {"cache_latents": False},
-            "steps": {"gradient_accumulation": 2, "batch_size": 2},
+            "steps": {"gradient_accumulation": 2, "batch_size": 2, "epochs": 2},
             "data": {"random_crop": True, "buckets": False, "gamma": 0.2, "flip": True},
             "captions": {"tag_dropout": 0.3, "tag_warmup": 10, "wildcards": True, "suffix": "{a|b}"},
-            "network": {"type": "lokr", "rank": 2, "alpha": 1.0, "text_encoder": False, "dora": True, "scalar": True},
+            "network": {"type": "lokr", "rank": 2, "alpha": 1.0, "dora": True, "scalar": True},
         },
     ],
     ids=["text encoder trained", "fp16", "encoding in the step, LoKr with sizes and a factor"],
@@ -165,7 +178,7 @@ def test_checkpoints_of_a_life_that_was_given_up_do_not_push_out_new_ones(
 def test_other_ways_of_training_resume_bit_equal(changes: dict[str, Any], base: Path, tmp_path: Path) -> None:
     """Stopped in the middle of an epoch of three steps by SIGTERM, once, and resumed."""
     data = draw_dataset(tmp_path / "data", 12)
-    config = micro_config(base, data, samples=[], validation={"mode": "off"}, **changes)
+    config = lean_config(base, data, **changes)
     reference = new_run(tmp_path / "reference", config)
     assert live_here(reference) == 0
     run = new_run(tmp_path / "stopped", config)
@@ -181,12 +194,12 @@ def test_other_ways_of_training_resume_bit_equal(changes: dict[str, Any], base: 
     assert same_tensors(lora(reference), lora(run))
 
 
-def test_a_stop_after_the_last_update_still_finishes(base: Path, data: Path, tmp_path: Path) -> None:
+def test_a_stop_after_the_last_update_still_finishes(base: Path, few: Path, tmp_path: Path) -> None:
     """The request comes while the last step's samples are drawn: the run is complete, file and all."""
     from lora_tui.jobs.control import request
 
-    config = micro_config(
-        base, data, validation={"mode": "off"}, steps={"epochs": 1}, sampling={"at_start": False},
+    config = lean_config(
+        base, few, steps={"epochs": 1}, sampling={"at_start": False},
         samples=[{"prompt": "blob", "width": 64, "height": 64, "steps": 200}],
     )  # fmt: skip
     run = new_run(tmp_path, config)
@@ -203,10 +216,10 @@ def test_a_stop_after_the_last_update_still_finishes(base: Path, data: Path, tmp
     assert not list(run.samples_dir.iterdir())
 
 
-def test_stopped_while_paused_and_nothing_is_lost(base: Path, data: Path, tmp_path: Path) -> None:
+def test_stopped_while_paused_and_nothing_is_lost(base: Path, few: Path, tmp_path: Path) -> None:
     from lora_tui.jobs.control import request
 
-    run = new_run(tmp_path, micro_config(base, data, steps={"epochs": 500}, sampling={"every_epochs": 0}))
+    run = new_run(tmp_path, lean_config(base, few, steps={"epochs": 500}, saving=SELDOM))
     life = start(run)
     try:
         until(lambda: len(events(run, "step")) >= 2, 90)
