@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 from kills import assert_same_bits
-from lives import events, live_here, lora, micro_config, new_run, start
+from lives import events, lean_config, live_here, lora, micro_config, new_run, start
 from nursery import Life
 from PIL import Image
 from support import until
@@ -32,8 +32,8 @@ from lora_tui.weights.header.loras import lora_info
 
 def config(base: Path, data: Path, processes: int) -> Config:
     """Twelve updates of two batches each."""
-    return micro_config(
-        base, data, samples=[], validation={"mode": "off"}, network={"dropout": 0.1, "module_dropout": 0.1},
+    return lean_config(
+        base, data, network={"dropout": 0.1, "module_dropout": 0.1},
         steps={"epochs": 4, "batch_size": 4, "gradient_accumulation": 2}, memory={"processes": processes},
         saving={"precision": "fp32", "every_epochs": 0, "state_every_steps": 2, "keep_states": 1},
         data={"flip": True},
