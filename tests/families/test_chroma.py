@@ -90,6 +90,18 @@ def separate(files: dict[str, Path], **others: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
+def reference(folder: Path) -> Any:
+    """The model of the folder, for tests that leave it as it is."""
+    return opened(folder)
+
+
+@pytest.fixture(scope="module")
+def wanted(reference: Any) -> Tensor:
+    """What it predicts."""
+    return predicted(reference)
+
+
+@pytest.fixture(scope="module")
 def pipeline(folder: Path) -> Iterator[Any]:
     yield ChromaPipeline.from_pretrained(folder, local_files_only=True)
 
@@ -111,9 +123,9 @@ def theirs(pipeline: Any, *words: str) -> Tensor:
 
 
 @torch.no_grad()
-def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any) -> None:
+def test_text_and_prediction_are_those_of_diffusers(reference: Any, pipeline: Any) -> None:
     """Rows of their own lengths predict what those do that are filled up, alone and beside a longer one."""
-    model = opened(folder)
+    model = reference
     states, _places, mask, *_negative = pipeline.encode_prompt(
         list(WORDS), do_classifier_free_guidance=False, max_sequence_length=TOKENS
     )
@@ -124,8 +136,8 @@ def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any)
         assert torch.allclose(predicted(model, *words), theirs(pipeline, *words), atol=1e-5)
 
 
-def test_a_caption_as_long_as_the_limit_has_no_filling_to_be_seen(folder: Path) -> None:
-    model = opened(folder)
+def test_a_caption_as_long_as_the_limit_has_no_filling_to_be_seen(reference: Any) -> None:
+    model = reference
     long = "red hat " * TOKENS
     assert model.text_length([long]) == TOKENS and model.token_limit == (TOKENS - 1, "captions.t5_tokens")
     assert model.encode_text(model.tokenize([long], TOKENS))[MASK].all()
@@ -163,8 +175,8 @@ def test_timesteps_are_not_rounded_by_half_precision(folder: Path) -> None:
 
 
 @torch.no_grad()
-def test_images_go_to_latents_and_back_as_in_diffusers(folder: Path, pipeline: Any) -> None:
-    model = opened(folder)
+def test_images_go_to_latents_and_back_as_in_diffusers(reference: Any, pipeline: Any) -> None:
+    model = reference
     pixels = torch.rand(1, 3, 64, 96) * 2 - 1
     latents = model.encode_image(pixels, torch.zeros(1, 16, 8, 12))
     config = pipeline.vae.config
@@ -189,11 +201,12 @@ def test_levels_are_shifted_as_the_folder_says(folder: Path, files: dict[str, Pa
 
 
 @pytest.mark.parametrize("kind", ["whole", "transformer", "half"])
-def test_single_files_predict_what_the_folder_does(folder: Path, files: dict[str, Path], kind: str) -> None:
+def test_single_files_predict_what_the_folder_does(
+    reference: Any, wanted: Tensor, files: dict[str, Path], kind: str
+) -> None:
     base = files[kind]
     check_model("chroma", base)
-    model, reference = opened(base, **({} if kind == "whole" else separate(files))), opened(folder)
-    wanted = predicted(reference)
+    model = opened(base, **({} if kind == "whole" else separate(files)))
     assert torch.allclose(predicted(model), wanted, atol=0.1 * float(wanted.abs().max()) if kind == "half" else 1e-5)
     if kind == "whole":
         pixels, noise = torch.rand(1, 3, 64, 64) * 2 - 1, torch.zeros(1, 16, 8, 8)

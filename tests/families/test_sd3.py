@@ -94,13 +94,25 @@ def separate(files: dict[str, Path], **others: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
+def reference(folder: Path) -> Any:
+    """The model of the folder, for tests that leave it as it is."""
+    return opened(folder)
+
+
+@pytest.fixture(scope="module")
+def wanted(reference: Any) -> Tensor:
+    """What it predicts."""
+    return predicted(reference)
+
+
+@pytest.fixture(scope="module")
 def pipeline(folder: Path) -> Iterator[Any]:
     yield StableDiffusion3Pipeline.from_pretrained(folder, local_files_only=True)
 
 
 @torch.no_grad()
-def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any) -> None:
-    model = opened(folder)
+def test_text_and_prediction_are_those_of_diffusers(reference: Any, wanted: Tensor, pipeline: Any) -> None:
+    model = reference
     states, _negative, pooled, _other = pipeline.encode_prompt(
         TEXT, None, None, max_sequence_length=128, do_classifier_free_guidance=False
     )
@@ -114,12 +126,12 @@ def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any)
         hidden_states=latents, timestep=torch.tensor([837.2]), encoder_hidden_states=states,
         pooled_projections=pooled, return_dict=False,
     )[0]  # fmt: skip
-    assert torch.allclose(predicted(model), theirs, atol=1e-5)
+    assert torch.allclose(wanted, theirs, atol=1e-5)
 
 
 @torch.no_grad()
-def test_images_go_to_latents_and_back_as_in_diffusers(folder: Path, pipeline: Any) -> None:
-    model = opened(folder)
+def test_images_go_to_latents_and_back_as_in_diffusers(reference: Any, pipeline: Any) -> None:
+    model = reference
     pixels = torch.rand(1, 3, 64, 96) * 2 - 1
     latents = model.encode_image(pixels, torch.zeros(1, 16, 8, 12))
     config = pipeline.vae.config
@@ -144,17 +156,18 @@ def test_the_encoders_that_learn_and_the_one_that_never_does_are_kept_apart(fold
 
 
 @pytest.mark.parametrize("one_file", [True, False])
-def test_single_files_predict_what_the_folder_does(folder: Path, files: dict[str, Path], one_file: bool) -> None:
+def test_single_files_predict_what_the_folder_does(
+    reference: Any, wanted: Tensor, files: dict[str, Path], one_file: bool
+) -> None:
     base = files["whole"] if one_file else files["transformer"]
     check_model("sd3", base)
     model = opened(base, **({} if one_file else separate(files)))
-    reference = opened(folder)
-    assert torch.allclose(predicted(model), predicted(reference), atol=1e-5)
+    assert torch.allclose(predicted(model), wanted, atol=1e-5)
     pixels = torch.rand(1, 3, 64, 64) * 2 - 1
     noise = torch.zeros(1, 16, 8, 8)
     assert torch.allclose(model.encode_image(pixels, noise), reference.encode_image(pixels, noise), atol=1e-5)
-    wanted = [files["whole"]] if one_file else [files[part] for part in ("transformer", *PARTS)]
-    assert list(model.weight_files()) == wanted
+    read = [files["whole"]] if one_file else [files[part] for part in ("transformer", *PARTS)]
+    assert list(model.weight_files()) == read
 
 
 @pytest.mark.parametrize("part", PARTS)

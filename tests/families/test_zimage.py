@@ -84,15 +84,27 @@ def separate(folder: Path, files: dict[str, Path], **others: Path) -> dict[str, 
 
 
 @pytest.fixture(scope="module")
+def reference(folder: Path) -> Any:
+    """The model of the folder, for tests that leave it as it is."""
+    return opened(folder)
+
+
+@pytest.fixture(scope="module")
+def wanted(reference: Any) -> Tensor:
+    """What it predicts."""
+    return predicted(reference)
+
+
+@pytest.fixture(scope="module")
 def pipeline(folder: Path) -> Iterator[Any]:
     yield ZImagePipeline.from_pretrained(folder, local_files_only=True)
 
 
 @torch.no_grad()
-def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any) -> None:
+def test_text_and_prediction_are_those_of_diffusers(reference: Any, pipeline: Any) -> None:
     """Two captions of different lengths at once, at two times; an image whose tokens must be filled up, and one whose
     need not."""
-    model = opened(folder)
+    model = reference
     states, _none = pipeline.encode_prompt(list(TEXTS), do_classifier_free_guidance=False, max_sequence_length=128)
     told = model.encode_text(model.tokenize(TEXTS, 128))
     rows = rows_of(told)
@@ -113,8 +125,8 @@ def test_text_and_prediction_are_those_of_diffusers(folder: Path, pipeline: Any)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
-def test_an_image_is_drawn_as_diffusers_draws_it(folder: Path, pipeline: Any, guidance: float) -> None:
-    model = opened(folder)
+def test_an_image_is_drawn_as_diffusers_draws_it(reference: Any, pipeline: Any, guidance: float) -> None:
+    model = reference
     prompt = SamplePrompt(prompt=TEXTS[0], width=96, height=64, steps=3, guidance=guidance, sampler="euler", seed=5)
     told = model.encode_text(model.tokenize([TEXTS[0], ""], 128))
     positive, negative = ({name: tensor[n : n + 1] for name, tensor in told.items()} for n in (0, 1))
@@ -134,8 +146,8 @@ def test_the_shift_is_that_of_the_schedule_that_was_published_with_it(folder: Pa
 
 
 @torch.no_grad()
-def test_images_go_to_latents_and_back_as_in_diffusers(folder: Path, pipeline: Any) -> None:
-    model = opened(folder)
+def test_images_go_to_latents_and_back_as_in_diffusers(reference: Any, pipeline: Any) -> None:
+    model = reference
     pixels = torch.rand(1, 3, 64, 96) * 2 - 1
     latents = model.encode_image(pixels, torch.zeros(1, 16, 8, 12))
     config = pipeline.vae.config
@@ -147,16 +159,17 @@ def test_images_go_to_latents_and_back_as_in_diffusers(folder: Path, pipeline: A
 
 
 @pytest.mark.parametrize("one_file", [True, False])
-def test_single_files_predict_what_the_folder_does(folder: Path, files: dict[str, Path], one_file: bool) -> None:
+def test_single_files_predict_what_the_folder_does(
+    folder: Path, reference: Any, wanted: Tensor, files: dict[str, Path], one_file: bool
+) -> None:
     base = files["whole"] if one_file else files["transformer"]
     check_model("zimage", base)
     model = opened(base, **({"tokenizer": folder} if one_file else separate(folder, files)))
-    reference = opened(folder)
-    assert torch.allclose(predicted(model), predicted(reference), atol=1e-5)
+    assert torch.allclose(predicted(model), wanted, atol=1e-5)
     pixels, none = torch.rand(1, 3, 64, 64) * 2 - 1, torch.zeros(1, 16, 8, 8)
     assert torch.allclose(model.encode_image(pixels, none), reference.encode_image(pixels, none), atol=1e-5)
-    wanted = [files["whole"]] if one_file else [files[part] for part in ("transformer", "llm", "vae")]
-    assert list(model.weight_files()) == wanted
+    read = [files["whole"]] if one_file else [files[part] for part in ("transformer", "llm", "vae")]
+    assert list(model.weight_files()) == read
 
 
 def test_other_files_are_refused_with_what_they_are(files: dict[str, Path], tmp_path: Path) -> None:
