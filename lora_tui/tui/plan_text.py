@@ -94,8 +94,8 @@ def _told(plan: RunPlan, workspace: Workspace, room: Room) -> list[Cell]:
     """Time, files, disk, memory, money, samples: what is wanted first comes first."""
     money = _money(plan, workspace)
     parts = [Cell(text) for text in _time_and_files(plan)]
-    parts.append(_needed(_("disk {size}"), plan.disk_total, room.disk))
-    parts.append(_needed(_("memory {size}"), plan.memory_total, room.memory))
+    parts.append(_needed(_("disk {size}"), _("{needed} of {free}"), plan.disk_total, room.disk))
+    parts.append(_needed(_("memory {size}"), _("{needed} of {there}"), plan.memory_total, room.memory))
     if money:
         parts.append(Cell(money))
     if plan.prompts:
@@ -105,12 +105,12 @@ def _told(plan: RunPlan, workspace: Workspace, room: Room) -> list[Cell]:
     return parts
 
 
-def _needed(words: str, needed: int, there: int | None) -> Cell:
+def _needed(words: str, share: str, needed: int, there: int | None) -> Cell:
     """How much is needed of what there is, with a warning where it does not fit."""
     size = bytes_text(needed)
     if there is None:
         return Cell(words.format(size=size))
-    text = words.format(size=_("{needed} of {free}").format(needed=size, free=bytes_text(there)))
+    text = words.format(size=share.format(needed=size, free=bytes_text(there), there=bytes_text(there)))
     return Cell(_("{room}: does not fit").format(room=text), "warning") if needed > there else Cell(text)
 
 
