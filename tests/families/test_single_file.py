@@ -44,9 +44,9 @@ def odd(folder: Path) -> Path:
         path = copy / part / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
     vocabulary = json.loads((copy / "tokenizer" / "vocab.json").read_text("utf-8"))
-    kept = {token: number for token, number in vocabulary.items() if number < 512 or token.startswith("<|")}
+    kept = {token: number for token, number in vocabulary.items() if number < 513 or token.startswith("<|")}
     (copy / "tokenizer" / "vocab.json").write_text(json.dumps(kept), "utf-8")
-    (copy / "tokenizer" / "merges.txt").write_text("#version: 0.2\n", "utf-8")
+    (copy / "tokenizer" / "merges.txt").write_text("#version: 0.2\ni n\n", "utf-8")
     return copy
 
 
