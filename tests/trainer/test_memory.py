@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lives import draw_dataset, events, live_here, lora, micro_config, new_run
+from lives import LAST_LEVEL, draw_dataset, events, live_here, lora, micro_config, new_run
 from PIL import Image
 from squeeze import Limit, small_machine, watching
 from torch import Tensor, nn
@@ -488,7 +488,8 @@ def test_a_sample_that_fits_in_no_way_is_left_out_and_the_run_goes_on(
     base: Path, flux: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(UnetModel, "decode_latents", lambda _model, _latents: out_of_memory())
-    run = new_run(tmp_path, micro_config(base, flux[1], steps={"epochs": 1}, network={"text_encoder": False}))
+    changes: dict[str, Any] = {"network": LAST_LEVEL, "validation": {"mode": "off"}, "steps": {"epochs": 1}}
+    run = new_run(tmp_path, micro_config(base, flux[1], **changes))
     assert live_here(run) == 0
     assert not list(run.samples_dir.glob("*.png")) and lora(run)
     assert "sample 1 is left out" in next(e for e in events(run, "warning") if e["code"] == "sample.memory")["message"]

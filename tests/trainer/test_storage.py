@@ -44,19 +44,31 @@ def trained(root: Path, flux: tuple[Path, Path], **memory: Any) -> tuple[list[fl
     return [event["loss"] for event in events(run, "step")], lora(run)
 
 
+@pytest.fixture(scope="module")
+def whole(flux: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], dict[str, Any]]:
+    """What is learned on a base in full."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("home")))
+        return trained(tmp_path_factory.mktemp("whole"), flux)
+
+
 @pytest.mark.parametrize("blocks", [3, 99])
-def test_streamed_blocks_learn_bit_for_bit_the_same(tmp_path: Path, flux: tuple[Path, Path], blocks: int) -> None:
-    losses, file = trained(tmp_path / "whole", flux)
-    streamed, same = trained(tmp_path / "streamed", flux, streamed_blocks=blocks)
+def test_streamed_blocks_learn_bit_for_bit_the_same(
+    tmp_path: Path, flux: tuple[Path, Path], whole: tuple[list[float], dict[str, Any]], blocks: int
+) -> None:
+    losses, file = whole
+    streamed, same = trained(tmp_path, flux, streamed_blocks=blocks)
     assert streamed == losses
     assert file.keys() == same.keys()
     assert all(torch.equal(file[name], same[name]) for name in file)
 
 
 @pytest.mark.parametrize("kind", ["fp8", "int8", "nf4"])
-def test_packed_weights_learn_nearly_the_same(tmp_path: Path, flux: tuple[Path, Path], kind: str) -> None:
-    losses, _file = trained(tmp_path / "whole", flux)
-    packed, _same = trained(tmp_path / "packed", flux, base_weights=kind, streamed_blocks=2)
+def test_packed_weights_learn_nearly_the_same(
+    tmp_path: Path, flux: tuple[Path, Path], whole: tuple[list[float], dict[str, Any]], kind: str
+) -> None:
+    losses, _file = whole
+    packed, _same = trained(tmp_path, flux, base_weights=kind, streamed_blocks=2)
     assert packed != losses
     assert packed == pytest.approx(losses, rel=0.02)
 
