@@ -50,7 +50,7 @@ def test_stopped_anywhere_and_gone_on_with_gives_the_same_bytes(tmp_path: Path, 
 
 
 def test_killed_anywhere_and_gone_on_with_gives_the_same_bytes(tmp_path: Path, make_image: MakeImage) -> None:
-    for number in range(30):
+    for number in range(18):
         make_image(f"src/{number}.png", 260, 200, seed=number, caption=str(number))
     whole = tmp_path / "whole"
     prepare(tmp_path / "src", whole, size=192)
@@ -71,7 +71,7 @@ def test_killed_anywhere_and_gone_on_with_gives_the_same_bytes(tmp_path: Path, m
             break
         assert status == -signal.SIGKILL
         turns += 1
-    assert turns >= 4
+    assert turns >= 3
     assert hashes(parts) == hashes(whole), "nothing is missing, torn or left over"
     prepare(tmp_path / "src", parts, size=192)
     assert report(parts)["images"] == report(whole)["images"]
