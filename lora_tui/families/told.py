@@ -58,6 +58,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "mid_block_add_attention": (True,),
     "flip_sin_to_cos": (True,),
     "use_dynamic_shifting": (True, False),
+    "time_shift_type": ("exponential",),
 }
 
 
@@ -88,6 +89,14 @@ def read_config(path: Path) -> dict[str, Any]:
         UserError: a number in it cannot be (``model.folder``), or its weights are packed (``model.packed``).
     """
     config = read_object(path)
+    _check(config, path)
+    inner = config.get("text_config")
+    if isinstance(inner, dict):  # of models that read pictures as well as texts
+        _check(inner, path)
+    return config
+
+
+def _check(config: dict[str, Any], path: Path) -> None:
     _refuse_packed(config, path)
     for name, (least, most, lists) in NUMBERS.items():
         value = config.get(name)
@@ -106,7 +115,6 @@ def read_config(path: Path) -> dict[str, Any]:
         raise unusual(path, "block_out_channels", channels)
     if any(width % groups for width in channels if groups and type(width) is int):
         raise unusual(path, "norm_num_groups", groups)
-    return config
 
 
 def _refuse_packed(config: dict[str, Any], path: Path) -> None:

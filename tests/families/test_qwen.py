@@ -247,6 +247,12 @@ def test_other_files_are_refused_with_what_they_are(folder: Path, files: dict[st
         ("model_index.json", {"_class_name": "QwenImageEditPipeline"}, "reads pictures"),
         ("transformer/config.json", {"zero_cond_t": True}, "reads pictures"),
         ("text_encoder/config.json", {"model_type": "qwen3"}, "no Qwen2.5-VL"),
+        ("text_encoder/config.json", {"text_config": {"num_hidden_layers": 10**12}}, "num_hidden_layers"),
+        ("text_encoder/config.json", {"text_config": {"hidden_act": "softer"}}, "hidden_act"),
+        ("text_encoder/config.json", {"text_config": {"vocab_size": 300}}, "embed_tokens"),
+        ("text_encoder/config.json", {"text_config": {"rope_parameters": {"mrope_section": [1, 2]}}}, "mrope_section"),
+        ("transformer/config.json", {"axes_dims_rope": [16, 8, 8]}, "axes_dims_rope"),
+        ("scheduler/scheduler_config.json", {"max_shift": "wide"}, "max_shift"),
         ("vae/config.json", {"latents_std": [0.0] * 16}, "latents_std"),
         ("vae/config.json", {"latents_mean": [float("nan")] * 16}, "latents_mean"),
         ("vae/config.json", {"z_dim": 48}, "48 channels"),
@@ -259,7 +265,8 @@ def test_a_folder_that_says_another_thing_is_refused(
 ) -> None:
     base = tmp_path / "model"
     shutil.copytree(folder, base, copy_function=lambda old, new: Path(new).symlink_to(old))
-    told = json.loads((folder / file).read_text()) | changes
+    told = json.loads((folder / file).read_text())
+    told |= {name: {**told[name], **new} if name == "text_config" else new for name, new in changes.items()}
     (base / file).unlink()
     (base / file).write_text(json.dumps(told))
     with pytest.raises(UserError, match=word):

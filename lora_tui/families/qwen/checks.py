@@ -13,7 +13,7 @@ from lora_tui.families.qwen.shape import PATCH, Shape
 from lora_tui.families.separate.checks import Checks
 from lora_tui.families.separate.places import Layout, Part
 from lora_tui.families.source import Source
-from lora_tui.families.told import read_object
+from lora_tui.families.told import read_config, read_object, unusual
 from lora_tui.text import N_, _, plain
 
 LAYOUT: Layout = {
@@ -24,6 +24,8 @@ LAYOUT: Layout = {
     "vae": Part(FrameVae(), "VAE", "vae", ("vae.",)),
 }  # fmt: skip
 """The parts beside the transformer, by the settings that name them."""
+FIXED = ("patch_size", "out_channels", "guidance_embeds", "axes_dims_rope")
+"""What the configuration of a transformer says that follows from its widths."""
 OTHERS = ("QwenImageEdit", "QwenImageLayered", "QwenImageControlNet")
 """Beginnings of the names of pipelines that read pictures as well as texts."""
 
@@ -43,6 +45,13 @@ class QwenChecks(Checks[Shape]):
                 remedy=_(self.remedy),
                 code="model.special",
             )
+
+        if source.kind == "folder":
+            path = source.path / "transformer" / "config.json"
+            told, usual = read_config(path), self.facts.shape_of(source.path).transformer_config()
+            for name in FIXED:
+                if told.get(name, usual[name]) != usual[name]:
+                    raise unusual(path, name, told[name])
 
 
 def _reads_pictures(source: Source) -> bool:

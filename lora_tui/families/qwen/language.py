@@ -16,6 +16,7 @@ from lora_tui.families.separate.kinds import Kind, Shapes
 from lora_tui.families.separate.language import INNER, WORDS, LanguageShape
 from lora_tui.families.separate.reading import block_count
 from lora_tui.families.separate.tensors import Tensors, linears, norms, numbered
+from lora_tui.families.told import unusual
 from lora_tui.places import is_file
 from lora_tui.text import _, plain
 
@@ -137,7 +138,7 @@ class QwenVl(Kind):
                 code="model.part",
             )
         try:
-            self.width_told(config)
+            shape = vl_of_config(text_config(config))
         except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
             raise UserError(
                 _("a part of {family} is missing in it: {name}.").format(
@@ -147,6 +148,13 @@ class QwenVl(Kind):
                 remedy=_("Choose the text encoder that the model was published with."),
                 code="model.incomplete",
             ) from None
+
+        told = text_config(config)
+        rotary = told.get("rope_parameters") or told.get("rope_scaling") or {}
+        shares = rotary.get("mrope_section") if isinstance(rotary, dict) else rotary
+        whole = isinstance(shares, list) and all(type(one) is int and one > 0 for one in shares)
+        if shares is not None and not (whole and 2 * sum(shares) == shape.head_width):
+            raise unusual(path / "config.json", "mrope_section", shares)
 
     def check_tokenizer(self, folder: Path) -> None:
         """The conversation is always written in the same way, so that its vocabulary is enough."""
