@@ -17,7 +17,6 @@ from lives import (
     lean_config,
     live_here,
     lora,
-    micro_config,
     new_run,
     same_tensors,
     start,
@@ -57,27 +56,37 @@ def test_killed_and_still_bit_equal(
     assert_same_bits(reference, run)
 
 
-def copy_of(finished: RunFolder, folder: Path) -> RunFolder:
+@pytest.fixture(scope="module")
+def ended(base: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that went through to its end: three epochs of three steps."""
+    run = new_run(tmp_path_factory.mktemp("runs"), lean_config(base, few))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("home")))
+        assert live_here(run) == 0
+    return run
+
+
+def copy_of(ended: RunFolder, folder: Path) -> RunFolder:
     """A run that went through to its end, to do with what one likes."""
-    return RunFolder(Path(shutil.copytree(finished.root, folder / "copy")))
+    return RunFolder(Path(shutil.copytree(ended.root, folder / "copy")))
 
 
-def test_resuming_a_finished_run_changes_nothing(finished: RunFolder, tmp_path: Path) -> None:
-    run = copy_of(finished, tmp_path)
+def test_resuming_a_finished_run_changes_nothing(ended: RunFolder, tmp_path: Path) -> None:
+    run = copy_of(ended, tmp_path)
     assert live_here(run, resume=True) == 0
-    assert same_tensors(lora(finished), lora(run))
+    assert same_tensors(lora(ended), lora(run))
 
 
-def test_a_torn_state_falls_back_to_the_one_before(finished: RunFolder, tmp_path: Path) -> None:
-    run = copy_of(finished, tmp_path)
+def test_a_torn_state_falls_back_to_the_one_before(ended: RunFolder, tmp_path: Path) -> None:
+    run = copy_of(ended, tmp_path)
     before = lora(run)
     newest = sorted(run.state_dir.iterdir())[-1]
     adapter = newest / "adapter.safetensors"
     adapter.write_bytes(adapter.read_bytes()[:-100])
     (run.checkpoints_dir / "blob.safetensors").unlink()
     assert live_here(run, resume=True) == 0
-    assert events(run, "resumed")[-1]["step"] == 12
-    assert events(run, "warning")[-1]["remedy"] == "The run goes on from step 12."
+    assert events(run, "resumed")[-1]["step"] == 6
+    assert events(run, "warning")[-1]["remedy"] == "The run goes on from step 6."
     assert same_tensors(before, lora(run))
 
 
@@ -92,12 +101,12 @@ def test_a_run_whose_states_are_all_torn_says_that_it_begins_again(base: Path, f
     assert {event["remedy"] for event in warned} == {"No other state is there: the run begins again."}
 
 
-def test_a_state_of_another_rank_is_refused(finished: RunFolder, base: Path, data: Path, tmp_path: Path) -> None:
+def test_a_state_of_another_rank_is_refused(ended: RunFolder, base: Path, few: Path, tmp_path: Path) -> None:
     from lora_tui.config.load import dump_config
     from lora_tui.errors import UserError
 
-    run = copy_of(finished, tmp_path)
-    run.config_path.write_text(dump_config(micro_config(base, data, network={"rank": 8})), "utf-8")
+    run = copy_of(ended, tmp_path)
+    run.config_path.write_text(dump_config(lean_config(base, few, network={"rank": 8})), "utf-8")
     with pytest.raises(UserError, match="does not fit") as caught:
         live_here(run, resume=True)
     assert "and resume, or start a new run." in caught.value.remedy
