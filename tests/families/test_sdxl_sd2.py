@@ -61,11 +61,23 @@ def _pipeline(family: str, folder: Path) -> Any:
     return pipe
 
 
+@pytest.fixture(scope="module")
+def models(folders: dict[str, Path]) -> dict[str, Any]:
+    """The models of the folders, for tests that leave them as they are."""
+    return {family: _open(family, folder) for family, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def pipelines(folders: dict[str, Path]) -> dict[str, Any]:
+    """The same as diffusers opens them."""
+    return {family: _pipeline(family, folder) for family, folder in folders.items()}
+
+
 @pytest.mark.parametrize("family", PIPELINES)
 def test_a_single_file_is_the_folder_to_the_bit_for_us_and_for_diffusers(
-    family: str, folders: dict[str, Path], singles: dict[str, Path]
+    family: str, models: dict[str, Any], folders: dict[str, Path], singles: dict[str, Path]
 ) -> None:
-    whole, single = _open(family, folders[family]), _open(family, singles[family])
+    whole, single = models[family], _open(family, singles[family])
     assert (whole.prediction, whole.scheduler_config()) == (single.prediction, single.scheduler_config())
     theirs = PIPELINES[family].from_single_file(
         str(singles[family]), config=str(folders[family]), local_files_only=True, torch_dtype=torch.float32
@@ -82,8 +94,8 @@ def test_a_single_file_is_the_folder_to_the_bit_for_us_and_for_diffusers(
     assert told.keys() == same.keys() and all(torch.equal(told[name], same[name]) for name in told)
 
 
-def test_sdxl_is_told_what_the_pipeline_tells_it(folders: dict[str, Path]) -> None:
-    model, pipe = _open("sdxl", folders["sdxl"]), _pipeline("sdxl", folders["sdxl"])
+def test_sdxl_is_told_what_the_pipeline_tells_it(models: dict[str, Any], pipelines: dict[str, Any]) -> None:
+    model, pipe = models["sdxl"], pipelines["sdxl"]
     text, _, pooled, _ = pipe.encode_prompt("a red disc", do_classifier_free_guidance=False)
     told = _told(model, "a red disc")
     assert torch.allclose(told["text"], text, atol=1e-6)
@@ -101,8 +113,8 @@ def test_sdxl_is_told_what_the_pipeline_tells_it(folders: dict[str, Path]) -> No
     assert torch.equal(model.picture_conditioning([framing])["sizes"], wanted)
 
 
-def test_sd2_reads_the_layer_before_the_last(folders: dict[str, Path], singles: dict[str, Path]) -> None:
-    pipe = _pipeline("sd2", folders["sd2"])
+def test_sd2_reads_the_layer_before_the_last(pipelines: dict[str, Any], singles: dict[str, Path]) -> None:
+    pipe = pipelines["sd2"]
     text, _ = pipe.encode_prompt("a red disc", CPU, 1, do_classifier_free_guidance=False)
     assert torch.allclose(_told(_open("sd2", singles["sd2"]), "a red disc")["text"], text, atol=1e-6)
     names = [name for name in read_header(singles["sd2"]).tensors if name.endswith("attn.in_proj_weight")]
@@ -110,8 +122,8 @@ def test_sd2_reads_the_layer_before_the_last(folders: dict[str, Path], singles: 
 
 
 @pytest.mark.parametrize("family", PIPELINES)
-def test_pictures_are_those_of_the_pipeline(family: str, folders: dict[str, Path]) -> None:
-    model, pipe = _open(family, folders[family]), _pipeline(family, folders[family])
+def test_pictures_are_those_of_the_pipeline(family: str, models: dict[str, Any], pipelines: dict[str, Any]) -> None:
+    model, pipe = models[family], pipelines[family]
     prompt = SamplePrompt(prompt="a disc", negative="blur", width=64, height=96, steps=3, guidance=4.0, sampler="ddim")
     request = RenderRequest(prompt, _told(model, "a disc"), _told(model, "blur"))
     renderer = Renderer(model)
