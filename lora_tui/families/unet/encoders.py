@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from lora_tui.families.separate.reading import block_count
 from lora_tui.families.unet.shape import TextShape
 
 END, EXCLAMATION = "<|endoftext|>", "!"
@@ -90,16 +91,15 @@ class Encoder:
 
         Raises:
             KeyError: it is not there.
+            ValueError: of a layer that no model has.
         """
         prefix = self._nested(shapes)
 
         def at(name: str) -> str:
             return prefix + self.file_name(name).removeprefix(self.prefix).removeprefix("text_model.")
 
-        layer = "encoder.layers.{}.mlp.fc1.weight"
-        depth = 0
-        while at(layer.format(depth)) in shapes:
-            depth += 1
+        first = at("encoder.layers.0.mlp.fc1.weight")
+        depth = block_count(shapes, f"{first.rpartition('.0.')[0]}.")
         beside = f"{self.prefix}text_projection.weight"
         projection = shapes.get(beside) or shapes.get(at("text_projection.weight"))
         if self.pooled and projection is None:
@@ -108,7 +108,7 @@ class Encoder:
         return TextShape(
             width=width,
             layers=max(depth - self.unread, 1),
-            inner=shapes[at(layer.format(0))][0],
+            inner=shapes[first][0],
             vocabulary=vocabulary,
             positions=shapes[at("embeddings.position_embedding.weight")][0],
             projection=projection[self.open_clip] if self.pooled and projection else 0,
