@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -49,12 +50,16 @@ def main() -> int:
 
 def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, *, resume: bool) -> int:
     events.emit("phase", phase="loading", done=0, total=0, detail="libraries")
+    gc.disable()  # a fifth of the loading would be looks for garbage among modules, which are none
     try:
         from lora_tui.config.load import load_config
         from lora_tui.trainer.life import live
     except ImportError as error:
         _report_missing(events, error)
         return 2
+    finally:
+        gc.freeze()  # and none later in the run either
+        gc.enable()
     from lora_tui.trainer.failures import explain
 
     try:

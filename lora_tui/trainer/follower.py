@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import pickle
@@ -37,9 +38,12 @@ def main() -> int:
         return 1
     lifeline = threading.Thread(target=_end_with_first, name="lifeline", daemon=True)
     lifeline.start()
+    gc.disable()  # as the first process does
     from lora_tui.trainer.failures import explain
     from lora_tui.trainer.following import follow
 
+    gc.freeze()
+    gc.enable()
     try:
         follow(handover, lifeline)
     except Exception as error:

@@ -7,6 +7,7 @@ The process that they fork from has one thread and has computed nothing, so noth
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -130,7 +131,9 @@ def _load() -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # until a life begins, as the trainer itself does
     _load()
+    gc.freeze()
     from lora_tui.trainer.__main__ import main
 
     if serve():
