@@ -88,23 +88,26 @@ def test_a_preparation_killed_in_the_background_goes_on_to_the_same_images(
     assert task_status(task).result["complete"] is True
 
 
-def test_a_tagging_is_paused_goes_on_and_is_one_step_of_undo(tmp_path: Path, asked: Callable[..., Any]) -> None:
+def test_a_tagging_is_paused_goes_on_and_is_one_step_of_undo(
+    tmp_path: Path, asked: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     wd = make_wd14(tmp_path / "wd")
-    data = make_images(tmp_path / "data", {f"{n:03d}": (n, 0, 255 - n) for n in range(200)})
+    number = 1_000  # of which it has tagged a part when it is asked to pause
+    data = make_images(tmp_path / "data", {f"{n:03d}": (n % 256, 0, n // 4) for n in range(number)})
     words = ("tag", data, "--model", wd, "--device", "cpu", "--threads", "1", "--batch", "1", "--detach")
     task = TaskFolder(Path(asked(*words)["task"]))
     until(lambda: task_status(task).done >= 2 or not task_status(task).alive, seconds=60)
-    if task_status(task).alive:
-        asked("tasks", "pause", task.root)
+    if run(["tasks", "pause", str(task.root)]) == 0:  # else it has ended meanwhile
         until(lambda: task_status(task).state == "paused" or not task_status(task).alive, seconds=60)
     paused = task_status(task)
+    capsys.readouterr()
     if paused.state == "paused":
-        if paused.done < 200:  # captions are written at the end, in one go
+        if paused.done < number:  # captions are written at the end, in one go
             assert not list(data.glob("*.txt"))
         asked("tasks", "resume", task.root)
     told = asked("tasks", "watch", task.root)
     assert (told["state"], told["result"]["complete"]) == ("finished", True)
-    assert len(list(data.glob("*.txt"))) == 200
+    assert len(list(data.glob("*.txt"))) == number
     asked("captions", "undo", data)
     assert not list(data.glob("*.txt"))
 
