@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic
@@ -23,7 +24,7 @@ from lora_tui.families.source import resolve
 from lora_tui.families.told import read_object
 
 
-class Parts(Generic[S]):
+class Parts(ABC, Generic[S]):
     """Where the parts come from; each method loads its part anew, on the CPU.
 
     Attributes:
@@ -60,13 +61,13 @@ class Parts(Generic[S]):
         told: dict[str, Any] = self.shape.transformer_config()
         return told
 
+    @abstractmethod
     def converter(self) -> Converter:
         """What turns the tensors of a single file into those of diffusers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encoders(self) -> dict[str, TextEncoder]:
         """The text encoders by the settings that name them, in the order in which they are moved."""
-        raise NotImplementedError
 
     def vae(self) -> Vae:
         """Its VAE, which is diffusers' ``AutoencoderKL`` where the family says nothing else."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
 TOKENIZING = threading.RLock()  # a tokenizer's own state is not for several threads at once
 
 
-class TextEncoder:
+class TextEncoder(ABC):
     """One text encoder: where it comes from, and its tokenizer, which is loaded on first use.
 
     A kind of encoder says how it is loaded and what a text becomes for it.
@@ -47,28 +48,28 @@ class TextEncoder:
         self.tokens = tokens
         self._tokenizer: Any = None
 
+    @abstractmethod
     def load(self, dtype: torch.dtype) -> nn.Module:
         """The module anew, on the CPU.
 
         Raises:
             UserError: a tensor is missing, or one is of another shape, or the file is torn.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def load_tokenizer(self) -> Any:
         """Its tokenizer, of transformers.
 
         Raises:
             UserError: there is none, or none that goes with the encoder.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def tokenize(self, texts: Sequence[str], length: int) -> dict[str, Tensor]:
         """What it reads of ``texts``, on the CPU: the entries :attr:`tokens`, each with a row of ``length`` a text.
 
         An encoder whose rows are always as long may take no notice of the length.
         """
-        raise NotImplementedError
 
     def precision(self, dtype: torch.dtype) -> torch.dtype:
         """What it works in where the model works in ``dtype``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lora_tui.families.separate.shapes import vae_config
 from lora_tui.families.unet.shape import vae_channels
 
 
-class Vae:
+class Vae(ABC):
     """A VAE: where it comes from, and what its latents are for the network. A kind of VAE says how.
 
     ``vae`` is the module that :meth:`load` gave, in float32; tensors lie on its device, in float32, too.
@@ -29,25 +30,25 @@ class Vae:
         self.part = part
         self.place = place
 
+    @abstractmethod
     def load(self) -> Any:
         """The module anew, on the CPU in float32.
 
         Raises:
             UserError: a tensor is missing, or one is of another shape, or the file is torn.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, vae: Any, pixels: Tensor, noise: Tensor) -> Tensor:
         """See :meth:`lora_tui.families.protocol.Model.encode_image`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, vae: Any, latents: Tensor, *, tiled: bool) -> Tensor:
         """See :meth:`lora_tui.families.protocol.Model.decode_latents`; in strips where ``tiled``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self, vae: Any) -> str:
         """What decides a latent besides the weights."""
-        raise NotImplementedError
 
 
 class KlLatents(Vae):
