@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 from lora_tui.families.flux.counting import step_bytes, transformer_parameters
 from lora_tui.families.flux.shape import Shape, shape_of_folder, shape_of_tensors
 from lora_tui.families.flux.targets import CLIP, transformer_targets
-from lora_tui.families.protocol import TargetModule
 from lora_tui.families.separate.facts import SeparateFacts
 from lora_tui.families.separate.shapes import t5_parameters, vae_parameters
 from lora_tui.families.unet.counting import text_parameters
@@ -19,15 +17,6 @@ DEV = Shape()
 
 class FluxFacts(SeparateFacts[Shape]):
     """See :class:`lora_tui.families.separate.facts.SeparateFacts`."""
-
-    def shape_of_folder(self, folder: Path) -> Shape:
-        return shape_of_folder(folder, self.full)
-
-    def shape_of_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> Shape:
-        return shape_of_tensors(shapes, self.full)
-
-    def layers(self, shape: Shape) -> Iterable[TargetModule]:
-        return transformer_targets(shape)
 
     def learners(self, shape: Shape) -> Mapping[str, TextShape]:
         return {CLIP: shape.clip}
@@ -43,16 +32,15 @@ class FluxFacts(SeparateFacts[Shape]):
     def values(self, shape: Shape, tokens: int, *, text_encoder: bool) -> int:
         return tokens * shape.text_width + (0 if text_encoder else shape.pooled_width)
 
-    def kept(
-        self, shape: Shape, pixels: tuple[int, int], positions: int, bytes_per_value: int, *, checkpointing: bool
-    ) -> int:
-        return step_bytes(shape, pixels, positions, bytes_per_value, checkpointing=checkpointing)
-
 
 FACTS = FluxFacts(
     name="flux",
     title="FLUX.1",
     full=DEV,
+    of_folder=shape_of_folder,
+    of_tensors=shape_of_tensors,
+    layers=transformer_targets,
+    kept=step_bytes,
     separate=("clip_l", "t5xxl", "vae"),
     implementation="https://github.com/black-forest-labs/flux",
     published=("flux1", "flux-1-dev"),

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-
 from lora_tui.families.flux2.counting import step_bytes, transformer_parameters, whole_vae_parameters
 from lora_tui.families.flux2.shape import CELL, KLEIN_4B, READ_LAYERS, Shape, shape_of_folder, shape_of_tensors
 from lora_tui.families.flux2.targets import transformer_targets
-from lora_tui.families.protocol import TargetModule
 from lora_tui.families.separate.facts import SeparateFacts
 from lora_tui.families.separate.language import language_parameters
 
 
 class Flux2Facts(SeparateFacts[Shape]):
     """See :class:`lora_tui.families.separate.facts.SeparateFacts`."""
-
-    def shape_of_folder(self, folder: Path) -> Shape:
-        return shape_of_folder(folder, self.full)
-
-    def shape_of_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> Shape:
-        return shape_of_tensors(shapes, self.full)
-
-    def layers(self, shape: Shape) -> Iterable[TargetModule]:
-        return transformer_targets(shape)
 
     def sizes(self, shape: Shape) -> dict[str, int]:
         return {
@@ -32,19 +19,15 @@ class Flux2Facts(SeparateFacts[Shape]):
             "vae": whole_vae_parameters(shape),
         }
 
-    def values(self, shape: Shape, tokens: int, *, text_encoder: bool) -> int:
-        return tokens * shape.text_width
-
-    def kept(
-        self, shape: Shape, pixels: tuple[int, int], positions: int, bytes_per_value: int, *, checkpointing: bool
-    ) -> int:
-        return step_bytes(shape, pixels, positions, bytes_per_value, checkpointing=checkpointing)
-
 
 FACTS = Flux2Facts(
     name="flux2",
     title="FLUX.2 klein",
     full=KLEIN_4B,
+    of_folder=shape_of_folder,
+    of_tensors=shape_of_tensors,
+    layers=transformer_targets,
+    kept=step_bytes,
     separate=("llm", "tokenizer", "vae"),
     implementation="https://github.com/black-forest-labs/flux2",
     published=("flux2", "flux-2-klein"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from lora_tui.families.protocol import TargetModule
 from lora_tui.families.qwen.counting import step_bytes, transformer_tensors, vae_tensors
 from lora_tui.families.qwen.language import vl_tensors
 from lora_tui.families.qwen.shape import PATCH, QWEN, Shape, shape_of_folder, shape_of_tensors
@@ -16,15 +15,6 @@ from lora_tui.families.separate.tensors import parameters
 
 class QwenFacts(SeparateFacts[Shape]):
     """See :class:`lora_tui.families.separate.facts.SeparateFacts`."""
-
-    def shape_of_folder(self, folder: Path) -> Shape:
-        return shape_of_folder(folder, self.full)
-
-    def shape_of_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> Shape:
-        return shape_of_tensors(shapes, self.full)
-
-    def layers(self, shape: Shape) -> Iterable[TargetModule]:
-        return transformer_targets(shape)
 
     def sizes(self, shape: Shape) -> dict[str, int]:
         return {
@@ -38,19 +28,15 @@ class QwenFacts(SeparateFacts[Shape]):
         shape = self.shape_of(base)
         return {f"{BLOCKS}.{number}": 12 * shape.width**2 for number in range(shape.blocks)}
 
-    def values(self, shape: Shape, tokens: int, *, text_encoder: bool) -> int:
-        return tokens * shape.text_width
-
-    def kept(
-        self, shape: Shape, pixels: tuple[int, int], positions: int, bytes_per_value: int, *, checkpointing: bool
-    ) -> int:
-        return step_bytes(shape, pixels, positions, bytes_per_value, checkpointing=checkpointing)
-
 
 FACTS = QwenFacts(
     name="qwen",
     title="Qwen-Image",
     full=QWEN,
+    of_folder=shape_of_folder,
+    of_tensors=shape_of_tensors,
+    layers=transformer_targets,
+    kept=step_bytes,
     separate=("llm", "tokenizer", "vae"),
     implementation="https://github.com/QwenLM/Qwen-Image",
     published=("qwen_image", "Qwen-Image"),

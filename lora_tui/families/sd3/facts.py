@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
-from lora_tui.families.protocol import TargetModule
 from lora_tui.families.sd3.counting import step_bytes, transformer_parameters
 from lora_tui.families.sd3.shape import SD35_LARGE, Shape, shape_of_folder, shape_of_tensors
 from lora_tui.families.sd3.targets import CLIP_G, CLIP_L, transformer_targets
@@ -17,15 +15,6 @@ from lora_tui.families.unet.shape import TextShape
 
 class Sd3Facts(SeparateFacts[Shape]):
     """See :class:`lora_tui.families.separate.facts.SeparateFacts`."""
-
-    def shape_of_folder(self, folder: Path) -> Shape:
-        return shape_of_folder(folder, self.full)
-
-    def shape_of_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> Shape:
-        return shape_of_tensors(shapes, self.full)
-
-    def layers(self, shape: Shape) -> Iterable[TargetModule]:
-        return transformer_targets(shape)
 
     def learners(self, shape: Shape) -> Mapping[str, TextShape]:
         return {CLIP_L: shape.clip_l, CLIP_G: shape.clip_g}
@@ -46,16 +35,15 @@ class Sd3Facts(SeparateFacts[Shape]):
     def text_positions(self, shape: Shape, tokens: int) -> int:
         return shape.clip_l.positions + tokens
 
-    def kept(
-        self, shape: Shape, pixels: tuple[int, int], positions: int, bytes_per_value: int, *, checkpointing: bool
-    ) -> int:
-        return step_bytes(shape, pixels, positions, bytes_per_value, checkpointing=checkpointing)
-
 
 FACTS = Sd3Facts(
     name="sd3",
     title="Stable Diffusion 3",
     full=SD35_LARGE,
+    of_folder=shape_of_folder,
+    of_tensors=shape_of_tensors,
+    layers=transformer_targets,
+    kept=step_bytes,
     separate=("clip_l", "clip_g", "t5xxl", "vae"),
     implementation="https://github.com/Stability-AI/sd3.5",
     published=("sd3", "stable-diffusion-3"),

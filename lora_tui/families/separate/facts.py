@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import TargetModule
@@ -16,8 +16,27 @@ from lora_tui.families.unet.shape import TextShape
 from lora_tui.families.unet.targets import text_targets
 from lora_tui.places import exists, expand
 
-#: What a family calls the widths and depths of a whole model: a frozen dataclass.
-S = TypeVar("S")
+
+class Shaped(Protocol):
+    """What a family calls the widths and depths of a whole model: a frozen dataclass."""
+
+    @property
+    def text_width(self) -> int:
+        """Of what the transformer reads of one token of a caption."""
+
+
+S = TypeVar("S", bound=Shaped)
+Told = TypeVar("Told", bound=Shaped, contravariant=True)
+
+
+class Kept(Protocol[Told]):
+    """What the transformer keeps of one image of ``pixels`` (width, height) and its text, in bytes."""
+
+    def __call__(
+        self, shape: Told, pixels: tuple[int, int], tokens: int, bytes_per_value: int, *, checkpointing: bool
+    ) -> int: ...
+
+
 ENCODER_VALUES = 26
 """Values that a layer of CLIP keeps for each position and unit of width."""
 
@@ -28,12 +47,20 @@ class SeparateFacts(ABC, Generic[S]):
 
     Attributes:
         full: the shape of the published model, which holds where nothing can be read.
+        of_folder: reads a diffusers folder's configuration files; see :meth:`shape_of_folder`.
+        of_tensors: reads a transformer in its makers' layout, by bare names; see :meth:`shape_of_tensors`.
+        layers: those of the transformer that adapters attach to, in the order of the forward pass.
+        kept: see :class:`Kept`.
         published: see :meth:`lora_tui.families.protocol.Facts.versions`.
     """
 
     name: str
     title: str
     full: S
+    of_folder: Callable[[Path, S], S]
+    of_tensors: Callable[[Mapping[str, tuple[int, ...]], S], S]
+    layers: Callable[[S], Iterable[TargetModule]]
+    kept: Kept[S]
     separate: tuple[str, ...]
     implementation: str
     published: tuple[str, str]
@@ -47,48 +74,38 @@ class SeparateFacts(ABC, Generic[S]):
     # -- the family's own ----------------------------------------------------------------------------------------
 
     @abstractmethod
+    def sizes(self, shape: S) -> dict[str, int]:
+        """Parameters by part, the transformer first, then the text encoders and the VAE."""
+
+    def learners(self, shape: S) -> Mapping[str, TextShape]:
+        """The text encoders that can be trained, by part."""
+        return {}
+
+    def values(self, shape: S, tokens: int, *, text_encoder: bool) -> int:
+        """Numbers in the embeddings of a caption of ``tokens``; see :meth:`text_values`."""
+        return tokens * shape.text_width
+
+    def text_positions(self, shape: S, tokens: int) -> int:
+        """What the transformer reads of a caption of ``tokens``."""
+        return tokens
+
+    # -- what follows --------------------------------------------------------------------------------------------
+
     def shape_of_folder(self, folder: Path) -> S:
         """The shape of a diffusers folder, from its configuration files.
 
         Raises:
             OSError, ValueError, KeyError, TypeError: a file is missing or says something else.
         """
+        return self.of_folder(folder, self.full)
 
-    @abstractmethod
     def shape_of_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> S:
         """The shape of a transformer in its makers' layout, by bare names; of the other parts ``full`` holds.
 
         Raises:
             KeyError, IndexError, ValueError: of the tensor that every such transformer has and that is missing.
         """
-
-    @abstractmethod
-    def layers(self, shape: S) -> Iterable[TargetModule]:
-        """The layers of the transformer that adapters attach to, in the order of the forward pass."""
-
-    def learners(self, shape: S) -> Mapping[str, TextShape]:
-        """The text encoders that can be trained, by part."""
-        return {}
-
-    @abstractmethod
-    def sizes(self, shape: S) -> dict[str, int]:
-        """Parameters by part, the transformer first, then the text encoders and the VAE."""
-
-    @abstractmethod
-    def values(self, shape: S, tokens: int, *, text_encoder: bool) -> int:
-        """Numbers in the embeddings of a caption of ``tokens``; see :meth:`text_values`."""
-
-    def text_positions(self, shape: S, tokens: int) -> int:
-        """What the transformer reads of a caption of ``tokens``."""
-        return tokens
-
-    @abstractmethod
-    def kept(
-        self, shape: S, pixels: tuple[int, int], positions: int, bytes_per_value: int, *, checkpointing: bool
-    ) -> int:
-        """What the transformer keeps of one image of ``pixels`` (width, height) and its text, in bytes."""
-
-    # -- what follows --------------------------------------------------------------------------------------------
+        return self.of_tensors(shapes, self.full)
 
     def versions(self, prediction: str) -> tuple[str, str]:
         """See :class:`lora_tui.families.protocol.Facts`, as all that follow."""
