@@ -32,7 +32,10 @@ SCALAR, SIZES = "scalar", "dora_scale"
 ROWS = "rows"
 """Where a layer is one of several in a file: which rows of the update are its own. No tensor of any file."""
 _SCALED_OUTPUTS = ("to_k", "to_v", "add_k_proj", "add_v_proj", "k_proj", "v_proj")
-_SCALED_INPUTS = ("ff.net.2", "ff_context.net.2", "img_mlp.net.2", "txt_mlp.net.2", "mlp.fc2")
+_SCALED_INPUTS = (
+    "ff.net.2", "ff_context.net.2", "ff.linear_out", "ff_context.linear_out", "img_mlp.net.2", "txt_mlp.net.2",
+    "feed_forward.w2", "mlp.fc2",
+)  # fmt: skip
 
 
 NORM = "norm"
@@ -89,8 +92,11 @@ class Form:
 
 
 def adapts(kind: str, path: str) -> bool:
-    """Whether an adapter of ``kind`` has anything for the layer at ``path``: (IA)^3 scales keys, values and what the
-    last feed-forward layer reads, as its authors do."""
+    """Whether an adapter of ``kind`` has anything for the layer at ``path``.
+
+    (IA)^3 scales keys, values and what the second feed-forward layer reads, as its authors do; LyCORIS' preset of that
+    name knows those layers of UNets and of CLIP alone. Blocks whose layers are keys, values and more in one have none.
+    """
     return kind != "ia3" or path.endswith((*_SCALED_OUTPUTS, *_SCALED_INPUTS))
 
 
