@@ -16,8 +16,12 @@ from lora_tui.files import write_atomic
 from lora_tui.jobs.job import read_job
 from lora_tui.text.translate import _
 
-KINDS = ("stop", "stop_now", "save", "sample", "validate", "pause", "resume")
-"""What can be asked for. ``stop`` saves and ends, ``stop_now`` ends with the last state that was written."""
+KINDS = ("stop", "stop_now", "save", "sample", "validate", "measure", "set", "pause", "resume")
+"""What can be asked for. ``stop`` saves and ends, ``stop_now`` ends with the last state that was written.
+
+``sample`` may have fields: ``prompt``, and others of a sample of the configuration; ``measure`` finds the loss of every
+image; ``set`` has ``learning_rate``, ``total_steps`` or both.
+"""
 
 _LARGEST = 1 << 16
 

@@ -63,7 +63,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Marker:
-    """A moment worth a mark on the curves: ``resumed``, ``warning`` or ``control``."""
+    """A moment worth a mark on the curves: ``resumed``, ``warning``, ``changed`` or ``control``."""
 
     step: int
     kind: str

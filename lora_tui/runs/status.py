@@ -107,6 +107,7 @@ class _Findings:
     step: Event | None = None
     phase: Event | None = None
     run: Event | None = None
+    changed: Event | None = None
     resumed: Event | None = None
     answer: Event | None = None
     said_something: bool = False
@@ -159,6 +160,8 @@ class _Findings:
             self.answer = self.answer or event
         elif kind == "run":
             self.run = event
+        elif kind == "changed":
+            self.changed = self.changed or event
         self.life_found = kind in ("attempt", "run")
 
 
@@ -169,7 +172,7 @@ def inspect(run: RunFolder) -> RunStatus:
     doubts = {run.record_path.name: not _believable(run, record), run.job_path.name: job_damaged}
     alive, kept = _alive(run, job)
     found = _findings(run, COURSE if alive else RECENT)
-    plan = found.run or find_totals(run, record)
+    plan = found.changed or found.run or find_totals(run, record)
     state, told = _state(run, job, found, alive, kept)
     step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
     total = _whole(plan, "total_steps")

@@ -12,23 +12,28 @@ import operator
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from lora_tui.jobs.backwards import newest_first
-from lora_tui.jobs.events import Event, LineReader, as_number, parse_line
+from lora_tui.jobs.events import Event, LineReader, as_number
 from lora_tui.jobs.job import read_job
 from lora_tui.runs import facts
 from lora_tui.runs.facts import Ending, Marker, Notice, Phase, RunInfo, Sample, Saved
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.pace import Pace
+from lora_tui.runs.rewinds import find_rewinds, last_step
 from lora_tui.runs.series import Series, width_for
 from lora_tui.runs.steps import PRIMARY, StepBatch, StepSplitter
 
-SECONDARY = ("data_wait", "images_per_second", "memory_allocated", "memory_reserved")
+SECONDARY = ("data_wait", "images_per_second", "memory_allocated", "memory_reserved", "d")
 """Fields of a ``step`` event that become series beside those of ``PRIMARY``; of ``lr`` see :func:`rate_of`."""
 
 IMAGE_MODELS = ("unet", "transformer")
 """What families call the network that draws, of which a run has one."""
+
+MOST_LEVELS = 8
+MOST_PARTS = 8
+"""Ranges of noise, and parts of the model with weights of their own, of which curves are kept."""
 
 DENSE_BITS = 12
 """Secondary fields and rates change slowly: they are read of every step up to 4,095, then of every 2nd, from 8,192 on
@@ -40,11 +45,6 @@ BLOCK = 1 << 18
 
 MOST_NOTICES = 1000
 """Warnings and markers that are kept; older ones give way."""
-
-_REWIND = b"resumed"
-
-_LOOKED_THROUGH = 200
-"""Events at the end of a file among which its last step is looked for."""
 
 
 def rate_of(part: str) -> str:
@@ -61,7 +61,9 @@ class RunStory:
         step, epoch: the newest step and its epoch.
         phase: what the trainer is at.
         samples, checkpoints, states: what it made, oldest first.
+        measured: the steps at which the loss of each image was measured, see :mod:`lora_tui.runs.image_losses`.
         markers, warnings: moments and warnings, oldest first.
+        alarms: what the keeper noticed, oldest first; each is a warning, too, and a marker where it began.
         latest: numbers of the newest step by the names of their series.
         resources: fields of the last ``resources`` event.
         ending: how the last life ended; none while it lives or when nothing was said.
@@ -92,8 +94,10 @@ class RunStory:
         self.samples: list[Sample] = []
         self.checkpoints: list[Saved] = []
         self.states: list[Saved] = []
+        self.measured: list[int] = []
         self.markers: list[Marker] = []
         self.warnings: list[Notice] = []
+        self.alarms: list[Alarm] = []
         self.latest: dict[str, float] = {}
         self.resources: Event = {}
         self.ending: Ending | None = None
@@ -305,6 +309,7 @@ class RunStory:
         self.samples = [sample for sample in self.samples if sample.step <= step]
         self.checkpoints = [saved for saved in self.checkpoints if saved.step <= step]
         self.states = [saved for saved in self.states if saved.step <= step]
+        self.measured = [measured for measured in self.measured if measured <= step]
 
     def _columns(self, events: list[Event], names: Sequence[str], *, rates: bool) -> None:
         """Read fields of single events into their series."""
@@ -386,11 +391,49 @@ class RunStory:
         if path is not None and not self._beyond(step):
             items.append(Saved(step, facts.whole(event, "epoch"), path, facts.whole(event, "bytes")))
 
+    def _on_detail(self, event: Event) -> None:
+        """Loss by noise level, as ``level.0`` (the least noise) and so on, and ``weights.PART``."""
+        step = facts.whole(event, "step")
+        if self._beyond(step):
+            return
+        levels, weights = event.get("levels"), event.get("weights")
+        for number, value in enumerate(levels[:MOST_LEVELS] if isinstance(levels, list) else ()):
+            self._sparse(f"level.{number}", [(step, value)])
+        for part, value in itertools.islice(weights.items() if isinstance(weights, dict) else (), MOST_PARTS):
+            self._sparse(f"weights.{'unet' if part in IMAGE_MODELS else part}", [(step, value)])
+
+    def _on_changed(self, event: Event) -> None:
+        """A person changed rate or end, or a resumed run says what had been changed."""
+        step, total = facts.whole(event, "step"), facts.whole(event, "total_steps")
+        if self._beyond(step):
+            return
+        if self.info is not None and total:
+            self.info = replace(self.info, total_steps=total, epochs=facts.whole(event, "epochs") or self.info.epochs)
+        rate = as_number(event.get("learning_rate"))
+        if event.get("asked") is True:
+            self._mark(event, "changed", f"{rate if rate is not None else ''} {total}")
+
+    def _on_images(self, event: Event) -> None:
+        step = facts.whole(event, "step")
+        if not self._beyond(step):
+            self.measured.append(step)
+
     def _on_warning(self, event: Event) -> None:
         message, remedy = facts.words(event, "message"), facts.words(event, "remedy")
         self.warnings.append(Notice(facts.moment(event), self.step, facts.words(event, "code"), message, remedy))
         del self.warnings[:-MOST_NOTICES]
         self._mark(event, "warning", message)
+
+    def _on_alarm(self, event: Event) -> None:
+        alarm = alarm_of(event)
+        if alarm is None:
+            return
+        self.alarms.append(alarm)
+        del self.alarms[:-MOST_NOTICES]
+        self.warnings.append(Notice(alarm.time, alarm.step, f"alarm.{alarm.code}", alarm.message, alarm.advice))
+        del self.warnings[:-MOST_NOTICES]
+        self.markers.append(Marker(alarm.at, "alarm", alarm.title, alarm.time))
+        del self.markers[:-MOST_NOTICES]
 
     def _on_control(self, event: Event) -> None:
         self._mark(event, "control", f"{facts.words(event, 'request')} {facts.words(event, 'status')}".strip())
@@ -419,36 +462,15 @@ _HANDLERS: dict[str, Callable[[RunStory, Event], None]] = {
     "sample": RunStory._on_sample,
     "checkpoint": RunStory._on_checkpoint,
     "state": RunStory._on_state,
+    "detail": RunStory._on_detail,
+    "changed": RunStory._on_changed,
+    "images": RunStory._on_images,
     "warning": RunStory._on_warning,
+    "alarm": RunStory._on_alarm,
     "control": RunStory._on_control,
     "failed": RunStory._on_failed,
     "finished": RunStory._on_finished,
 }
-
-
-def find_rewinds(run: RunFolder) -> list[int]:
-    """The steps that the lives of a run went back to, in the order of the event file."""
-    found: list[int] = []
-    reader = LineReader(run.events_path)
-    while True:
-        block = reader.block()
-        place = block.find(_REWIND)
-        while place >= 0:
-            end = block.find(b"\n", place)
-            event = parse_line(block[block.rfind(b"\n", 0, place) + 1 : end])
-            if event is not None and event.get("kind") == "resumed":
-                found.append(facts.whole(event, "step"))
-            place = block.find(_REWIND, end)
-        if reader.at_end:
-            return found
-
-
-def last_step(run: RunFolder) -> int:
-    """The step that the events of a run end with, as far as their end shows it; else 0."""
-    for event in itertools.islice(newest_first(run.events_path, ("resources", "phase")), _LOOKED_THROUGH):
-        if event.get("kind") in ("step", "resumed"):
-            return facts.whole(event, "step")
-    return 0
 
 
 def _thinned(steps: Sequence[int]) -> Sequence[int]:

@@ -14,7 +14,8 @@ import torch
 from lora_tui.errors import UserError
 from lora_tui.runs.memory_policy import Policy
 from lora_tui.text import _
-from lora_tui.trainer.ranks import BEGIN, PARK, POLICY, UNPARK, Alone, Ranks
+from lora_tui.trainer.course import Course
+from lora_tui.trainer.ranks import BEGIN, COURSE, PARK, POLICY, UNPARK, Alone, Ranks
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.trainee import Trainee
 
@@ -22,13 +23,18 @@ from lora_tui.trainer.trainee import Trainee
 class Concert:
     """The part of one process in it; a process that is alone is always at one with itself."""
 
-    def __init__(self, session: Session, trainee: Trainee) -> None:
+    def __init__(self, session: Session, trainee: Trainee, course: Course) -> None:
         self._session = session
         self._trainee = trainee
+        self._course = course
+        self._held = course.now  # what all processes hold to
         self._ranks: Ranks = session.ranks
         self._told = session.ladder.policy  # what all processes go by
         if not self._ranks.is_first:
-            self._ranks.obey = {PARK: trainee.park, UNPARK: self._unpark_as_told, POLICY: self._policy_as_told}
+            self._ranks.obey = {
+                PARK: trainee.park, UNPARK: self._unpark_as_told, POLICY: self._policy_as_told,
+                COURSE: lambda: course.take(self._ranks.agree(None)),
+            }  # fmt: skip
 
     def begin(self, state: int, take_up: Callable[[int], None], place: Callable[[], list[int]]) -> None:
         """Begin with the same weights at the same place.
@@ -75,7 +81,10 @@ class Concert:
         if ranks.is_first and ladder.policy != self._told:
             ranks.tell(POLICY)
             ranks.agree(ladder.policy.as_dict())
-        self._told = ladder.policy
+        if ranks.is_first and self._course.now != self._held:
+            ranks.tell(COURSE)
+            ranks.agree(self._course.as_told())
+        self._told, self._held = ladder.policy, self._course.now
         ranks.meet()
 
     def end(self) -> None:

@@ -10,13 +10,14 @@ from types import FrameType
 
 import torch
 
-from lora_tui.jobs.control import ControlInbox
+from lora_tui.jobs.control import ControlInbox, Request
 from lora_tui.jobs.events import EventWriter
 from lora_tui.text import _
 
 POLL_SECONDS = 0.1  # how often the folder is looked at, however many safe points pass
 PAUSED_SECONDS = 0.2  # the same while paused
-WISHES = ("save", "sample", "validate")
+WISHES = ("save", "sample", "validate", "measure", "set")
+MOST_WISHES = 32  # that may wait for the end of a step
 
 
 class StopRun(Exception):
@@ -42,7 +43,7 @@ class Controls:
         self._terminated = terminated or threading.Event()
         self._deaf = False  # within a pause: saving on the way into it is not to be stopped itself
         self._ending: StopRun | None = None  # the stop that was raised; only one that is more urgent comes after it
-        self.wishes: list[str] = []
+        self.wishes: list[Request] = []
         self.park: Callable[[], None] = lambda: None
         self.unpark: Callable[[], None] = lambda: None
 
@@ -81,7 +82,7 @@ class Controls:
                 self.answer(request.kind, "accepted")
                 stop = bool(stop) or request.kind == "stop_now"
             else:
-                paused = self._take(request.kind, paused)
+                paused = self._take(request, paused)
         if stop is not None:
             raise self._stop(now=stop)
         return paused
@@ -102,11 +103,15 @@ class Controls:
         """Nothing can be stopped any more: what is left is to save a result that is complete."""
         self._ending = StopRun(now=True)
 
-    def _take(self, kind: str, paused: bool) -> bool:
+    def _take(self, request: Request, paused: bool) -> bool:
         """Note one request that is no stop; return whether the run is paused after it."""
+        kind = request.kind
         if kind in WISHES:
-            if kind not in self.wishes:
-                self.wishes.append(kind)
+            if len(self.wishes) >= MOST_WISHES:
+                self.answer(kind, "rejected", _("too many requests wait already"))
+                return paused
+            if not any((kind, request.fields) == (wish.kind, wish.fields) for wish in self.wishes):
+                self.wishes.append(request)
             self.answer(kind, "accepted")
         elif kind == "pause":
             self.answer(kind, "accepted")
@@ -148,13 +153,12 @@ class Controls:
         """Tell whoever asked."""
         self._events.emit("control", request=request, status=status, detail=detail)
 
-    def take_wishes(self) -> list[str]:
+    def take_wishes(self) -> list[Request]:
         """The wishes noted since the last call, in the order in which they came."""
         taken, self.wishes = self.wishes, []
         return taken
 
     def close(self) -> None:
         """Answer what can no longer be done."""
-        waiting = [*self.take_wishes(), *(request.kind for request in self._inbox.poll())]
-        for kind in waiting:
-            self.answer(kind, "rejected", _("the run has ended"))
+        for request in [*self.take_wishes(), *self._inbox.poll()]:
+            self.answer(request.kind, "rejected", _("the run has ended"))

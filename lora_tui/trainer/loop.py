@@ -14,6 +14,8 @@ from torch import Tensor
 
 from lora_tui import __version__
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_at
+from lora_tui.errors import UserError
+from lora_tui.jobs.control import Request
 from lora_tui.keyed import keyed_seed
 from lora_tui.sampling.renderer import Renderer
 from lora_tui.text import _, ngettext, plain
@@ -21,9 +23,11 @@ from lora_tui.trainer.adapters.start import start_from
 from lora_tui.trainer.best import Best
 from lora_tui.trainer.concert import Concert
 from lora_tui.trainer.control import StopRun
+from lora_tui.trainer.course import Course
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.lost_updates import LostUpdates
 from lora_tui.trainer.material import Material
+from lora_tui.trainer.measures import Measures
 from lora_tui.trainer.memory.passes import parts_of
 from lora_tui.trainer.memory.undo import Undo
 from lora_tui.trainer.metadata import Ingredients, RunMetadata
@@ -36,6 +40,7 @@ from lora_tui.trainer.optim.stepper import Update
 from lora_tui.trainer.origin import origin_of
 from lora_tui.trainer.outputs import AVERAGE, BEST, Checkpoints, Samples
 from lora_tui.trainer.record import record_totals
+from lora_tui.trainer.requests import Wishes
 from lora_tui.trainer.resume import take_up
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import Position, Snapshot, write_state
@@ -62,8 +67,9 @@ class Loop:
         self.session = session
         self.material = material
         self.trainee = trainee
-        self.concert = Concert(session, trainee)
         self.plan = material.data.plan
+        self.course = Course(session, self.plan.total_steps)
+        self.concert = Concert(session, trainee, self.course)
         session.ladder.scene = replace(session.ladder.scene, batch=max(self.plan.batch_sizes))
         self.loader = material.loader()
         self.position = Position()
@@ -73,6 +79,7 @@ class Loop:
         self.complete = False  # the final file is written
         self.best = Best()
         self.drain = Drain(session.device, self._deliver)
+        self.measures = Measures(lambda: trainee.stepper.optimizer.param_groups, session.events.emit)
         self.lost = LostUpdates(session, expected=trainee.stepper.scaler is not None)
         self.watch = Stopwatch()
         self.checkpoints = Checkpoints(
@@ -81,17 +88,18 @@ class Loop:
         renderer = Renderer(
             material.model, schedule_for(material.model, session.config.noise), lambda: session.ladder.policy.apart
         )
-        self.samples = Samples(session, renderer, trainee.adapter, material.prompt, self._release_vae)
+        self.samples = Samples(session, renderer, trainee.adapter, material.prompt, material.release_vae)
         self.validator = Validator(
             self.plan.validation, material.step, material.latent, material.conditioning, material.mask,
             lambda: session.ladder.policy.apart,
         )  # fmt: skip
+        self.wishes = Wishes(session, material, trainee, self.samples, self.validator)
         self.origin = origin_of(session, material.data, material.model)
 
     def _ingredients(self) -> Ingredients:
         config, data, model = self.session.config, self.material.data, self.material.model
         return Ingredients(
-            config, data.plan, model.facts, model.prediction, self.material.base, self.trainee.adapter.metadata(),
+            config, self.plan, model.facts, model.prediction, self.material.base, self.trainee.adapter.metadata(),
             str(recipe(config.optimizer)), noise_metadata(model, config.noise), data.captions,
         )  # fmt: skip
 
@@ -130,6 +138,8 @@ class Loop:
         if resume:
             self._restore()
             self.session.events.emit("resumed", step=self.position.step, epoch=self._epoch_number())
+            if self.course.now.total != self.plan.total_steps or self.course.now.share != 1.0:
+                self._tell_course()
         self._start_from_file()
         self.concert.begin(self.saved_state, self._take_up_as_told, self._place)
         step = self.position.step
@@ -155,16 +165,17 @@ class Loop:
         self.session.phase("training", "")
         self.watch.lap()
         with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
-            while self.position.step < self.plan.total_steps and not self._no_better():
+            while self.position.step < self.course.now.total and not self._no_better():
                 self._update(batches)
                 yield
 
     def _update(self, batches: Iterator[Prepared]) -> None:
         """One update, taken again from its beginning where memory runs out in it."""
         session, ladder = self.session, self.session.ladder
-        rates = self.trainee.set_rates(session.config.learning, self.position.step, self.plan.total_steps)
         count = min(self.plan.accumulation, self.plan.batches_per_epoch - self.position.batch)
         self.concert.meet()
+        now = self.course.now
+        rates = self.trainee.set_rates(session.config.learning, self.position.step, now.total, now.share)
         undo = Undo(self.trainee, session.device, risky=ladder.risky)
         taken: list[Prepared] = []
         take = partial(self._take, batches, taken, count, undo)
@@ -192,8 +203,11 @@ class Loop:
             **session.memory(),
         }
         if update is not None:
+            if update.own_rate is not None:
+                fields["d"] = None  # known when it has arrived
             self.lost.expect(self.position.step, [name for batch in taken for name in batch.names])
-            self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate)
+            more, fields["measures"] = self.measures.take(self.position.step)
+            self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate, more)
 
     def _take(
         self, batches: Iterator[Prepared], taken: list[Prepared], count: int, undo: Undo
@@ -218,6 +232,7 @@ class Loop:
         """Gradients of this process's batches as parts of ``full`` images; how many these have, and their losses."""
         session, ranks = self.session, self.session.ranks
         images, losses = 0, []
+        self.measures.begin()
         for place, number in enumerate(range(ranks.number, count, ranks.count)):
             if ranks.count == 1:  # several processes stop and wait where they meet
                 session.controls.safe_point()
@@ -225,9 +240,11 @@ class Loop:
                 taken.append(next(batches))
             for part, share in parts_of(taken[place], session.ladder.policy.images):
                 with self.trainee.adapter.learning(self._dropout_seed(number), share):
-                    error = self.material.step.losses(part).sum() / full
+                    errors = self.material.step.losses(part)
+                    error = errors.sum() / full
                     self.trainee.stepper.backward(error)
                 losses.append(error.detach())
+                self.measures.note(errors, part.inputs["timesteps"])
             images += taken[place].images
         return images, torch.stack(losses).sum() if losses else torch.zeros((), device=session.device)
 
@@ -243,17 +260,17 @@ class Loop:
 
     def _after_update(self) -> None:
         """Whatever the plan or a person wants after this update."""
+        asked = self._steer(self.session.controls.take_wishes())
         due = set(self._due(self.position.step))
-        wishes = self.session.controls.take_wishes()
-        for wish in wishes:
-            due.update(WISHED[wish])
-        if not due:
+        wished = {kind for wish in asked if not wish.fields for kind in WISHED.get(wish.kind, ())}
+        due |= wished
+        if not due and not asked:
             return
         self.drain.collect(wait=True)
-        final = self.position.step >= self.plan.total_steps
+        final = self.position.step >= self.course.now.total
         self.owed = due & {VALIDATION, SAMPLE}  # a stop from here on leaves these to the resumed run
         if VALIDATION in due and self.plan.validation:
-            self._validate(counts="validate" not in wishes or VALIDATION in self._due(self.position.step))
+            self._validate(counts=VALIDATION not in wished or VALIDATION in self._due(self.position.step))
         self.owed.discard(VALIDATION)
         if CHECKPOINT in due:
             self._save(final=final)
@@ -262,9 +279,35 @@ class Loop:
         if SAMPLE in due and self.session.config.samples:
             self._sample()
         self.owed.clear()
-        self._answer(wishes)
+        for wish in asked:
+            self.wishes.serve(wish, self.position.step, self._epoch_number(done=True))
         self.session.phase("training", "")
         self.watch.lap()
+
+    def _steer(self, wishes: list[Request]) -> list[Request]:
+        """Change rate and end as it was asked for, or was before at this step; the other wishes."""
+        step, controls = self.position.step, self.session.controls
+        for wish in wishes:
+            if wish.kind == "set":
+                try:
+                    self.course.ask(wish, step)
+                    controls.answer("set", "done")
+                except (UserError, OSError) as error:
+                    controls.answer("set", "rejected", str(error))
+        if self.course.reach(step):
+            self._tell_course(asked=True)
+        return [wish for wish in wishes if wish.kind != "set"]
+
+    def _tell_course(self, *, asked: bool = False) -> None:
+        """Say, and write into record and files, at what rate the run learns now and where it ends."""
+        session, total = self.session, self.course.now.total
+        self.plan = replace(self.plan, max_steps=total)
+        self.checkpoints.metadata = RunMetadata(self._ingredients(), session.identity, session.started)
+        record_totals(session, total_steps=total, epochs=self.plan.total_epochs)
+        session.events.emit(
+            "changed", step=self.position.step, learning_rate=self.course.rate, total_steps=total,
+            epochs=self.plan.total_epochs, asked=asked,
+        )  # fmt: skip
 
     def _no_better(self) -> bool:
         """Whether the validation has not become better for as long as the settings allow."""
@@ -273,7 +316,7 @@ class Loop:
 
     def _finish(self) -> Outcome:
         self.drain.collect(wait=True)
-        if self._no_better() and self.position.step < self.plan.total_steps:
+        if self._no_better() and self.position.step < self.course.now.total:
             text = _("the validation has not become better since step {best}: the run ends at step {step}.")
             self.session.warn("stopped_early", text.format(best=self.best.step, step=self.position.step))
         if not self.complete:
@@ -286,7 +329,7 @@ class Loop:
         """Save what was learned, unless ``now`` gives it up; a stop after the last update changes nothing."""
         self.drain.collect(wait=True)
         step = self.position.step
-        if step >= self.plan.total_steps:
+        if step >= self.course.now.total:
             self.session.controls.settle()
             return self._finish()
         if stop.now or not self.session.folder.root.is_dir():  # a folder that was deleted is not made again
@@ -309,7 +352,7 @@ class Loop:
     # -- what is due ---------------------------------------------------------------------------------------------
 
     def _due(self, step: int) -> frozenset[str]:
-        return due_at(self.session.config, step, self.plan.steps_per_epoch, self.plan.total_steps)
+        return due_at(self.session.config, step, self.plan.steps_per_epoch, self.course.now.total)
 
     def _validate(self, *, counts: bool = True) -> None:
         """Measure; what was only asked for does not count towards the best and the end."""
@@ -323,7 +366,7 @@ class Loop:
             better = counts and self.best.note(loss, self.position.step, section.least_change)
             if better and section.keep_best and self.position.step > 0:
                 self._save_best()
-        self._release_vae()
+        self.material.release_vae()
 
     def _save_best(self) -> None:
         self.session.phase("saving", _("LoRA file"))
@@ -351,21 +394,13 @@ class Loop:
 
     def _write_state(self) -> None:
         self.session.phase("saving", _("state"))
-        notes = {"owed": sorted(self.owed), "best": self.best.as_notes()}
+        changes = self.course.upto(self.position.step)
+        notes = {"owed": sorted(self.owed), "best": self.best.as_notes(), "changes": changes}
         snapshot = Snapshot(self.position, self.trainee.learned(), self._origin_now(), notes)
         path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
         self.saved_state = self.position.step
         relative = path.relative_to(self.session.folder.root).as_posix()
         self.session.events.emit("state", step=self.position.step, epoch=self._epoch_number(done=True), path=relative)
-
-    def _answer(self, wishes: list[str]) -> None:
-        for wish in wishes:
-            if wish == "validate" and not self.plan.validation:
-                self.session.controls.answer(wish, "rejected", _("no image is held out for validation"))
-            elif wish == "sample" and not self.session.config.samples:
-                self.session.controls.answer(wish, "rejected", _("the configuration has no sample prompts"))
-            else:
-                self.session.controls.answer(wish, "done")
 
     # -- state and numbers ---------------------------------------------------------------------------------------
 
@@ -373,8 +408,10 @@ class Loop:
         work = partial(take_up, self.session, self.trainee, self.plan, self._origin_now())
         found = self.session.ladder.attempt("loading", work)
         if found is not None:
-            self.position, self.owed, best = found
-            self.best = Best.of(best)
+            self.position, notes = found
+            self.owed, self.best = set(notes.get("owed", ())), Best.of(notes.get("best", {}))
+            self.course.remember(notes.get("changes"))
+            self.course.reach(self.position.step)
             self.saved_state = self.position.step
 
     def _origin_now(self) -> dict[str, str]:
@@ -435,18 +472,18 @@ class Loop:
 
     def _deliver(self, numbers: StepNumbers) -> None:
         """Numbers of a step have arrived from the device; the rates are those that the weights moved with."""
-        fields = numbers.fields
+        fields = {**numbers.fields}
+        measures = fields.pop("measures")
         if numbers.own_rate != 1.0:
-            fields = {**fields, "lr": {part: rate * numbers.own_rate for part, rate in fields["lr"].items()}}
+            fields["lr"] = {part: rate * numbers.own_rate for part, rate in fields["lr"].items()}
+        if "d" in fields:
+            fields["d"] = numbers.own_rate
         self.session.events.emit("step", loss=numbers.loss, grad_norm=numbers.grad_norm, **fields)
-        self.lost.note(numbers.fields["step"], skipped=numbers.skipped)
+        self.lost.note(fields["step"], skipped=numbers.skipped)
+        self.measures.deliver(fields["step"], numbers.more, measures)
 
     def _epoch_number(self, *, done: bool = False) -> int:
         """The epoch from 1; ``done``: the one that the last update belonged to."""
         if done and self.position.step > 0 and self.position.batch == 0:
             return self.position.epoch
         return self.position.epoch + 1
-
-    def _release_vae(self) -> None:
-        if self.session.config.memory.cache_latents:
-            self.material.model.release("vae")

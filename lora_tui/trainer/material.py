@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -17,7 +18,7 @@ from lora_tui.text import _
 from lora_tui.trainer.data.damage import Damage
 from lora_tui.trainer.data.loader import Loader
 from lora_tui.trainer.data.masks import Masks
-from lora_tui.trainer.data.passes import Latents, Texts, embed, embedded, pixels_of
+from lora_tui.trainer.data.passes import Latents, Texts, cache_texts, embed, embedded, pixels_of
 from lora_tui.trainer.data.prepared import Preparation, framing_of
 from lora_tui.trainer.data.transfer import moved
 from lora_tui.trainer.metadata import FileHashes
@@ -77,11 +78,13 @@ class Material:
     def latent(self, planned: PlannedImage) -> Tensor | None:
         """[channels, h, w] of an image, not mirrored, on the device; none for one that cannot be decoded.
 
+        Of one that is only kept in looks that vary, the first of those.
+
         Raises:
             UserError: the image is not there any more, or has changed.
         """
         if self.latents is not None:
-            return self.latents.get(planned.image.uid, Look(planned.fit)).to(self.session.device)
+            return self.latents.get(planned.image.uid, self._look(planned)).to(self.session.device)
         try:
             pixels = pixels_of(planned, Look(planned.fit))
         except UserError as error:
@@ -96,7 +99,12 @@ class Material:
 
     def mask(self, planned: PlannedImage) -> Tensor | None:
         """[1, h, w]: what counts of an image, not mirrored, on the device; none where all of it does."""
-        return None if self.masks is None else self.masks.get(planned, Look(planned.fit)).to(self.session.device)
+        return None if self.masks is None else self.masks.get(planned, self._look(planned)).to(self.session.device)
+
+    def _look(self, planned: PlannedImage) -> Look:
+        plain = Look(planned.fit)
+        known = self.latents is None or (planned.image.uid, plain) in self.latents.keys
+        return plain if known else self.data.plan.looks(planned)[0]
 
     def conditioning(self, planned: PlannedImage) -> Tensors:
         """The conditioning of an image with its whole caption, [1, ...] on the device."""
@@ -116,11 +124,43 @@ class Material:
         phase, prompts = self.session.phase("caching", _("sample prompts")), self.session.config.samples
         for done, prompt in enumerate(prompts):
             phase(done, len(prompts))
-            length, live = self._prompt_length(prompt), self.texts.live
-            for text in (prompt.prompt, prompt.negative):
-                tokens = {n: t for n, t in self.model.tokenize([text], length).items() if n not in live}
-                row = {name: tensor.cpu() for name, tensor in embedded(self.model, tokens).items()}
-                self._prompts[text, length] = row
+            self._encode_prompt(prompt, self.texts)
+
+    def _encode_prompt(self, prompt: SamplePrompt, kept: Texts) -> None:
+        length = self._prompt_length(prompt)
+        for text in (prompt.prompt, prompt.negative):
+            tokens = {n: t for n, t in self.model.tokenize([text], length).items() if n not in kept.live}
+            row = {name: tensor.cpu() for name, tensor in embedded(self.model, tokens).items()}
+            self._prompts[text, length] = row
+
+    def encode_more(self, texts: Iterable[str]) -> None:
+        """Have the embeddings of captions that no batch shows; encoders that had gone leave again after it."""
+        kept = self.texts
+        if kept is None:
+            return
+        wanted = {text for text in texts if text not in kept.keys}
+        if wanted:
+            phase, learns = self.session.phase("caching", _("text embeddings")), bool(kept.live)
+            found = cache_texts(wanted, self.model, kept.store, length=self.text_length, progress=phase, learns=learns)
+            kept.keys.update(found.keys)
+            self.release_texts()
+
+    def encode_prompt(self, prompt: SamplePrompt) -> None:
+        """Have what is kept of a prompt that was not in the configuration."""
+        if self.texts is None or (prompt.prompt, self._prompt_length(prompt)) in self._prompts:
+            return
+        self._encode_prompt(prompt, self.texts)
+        self.release_texts()
+
+    def release_texts(self) -> None:
+        """Let go of the text encoders that everything is known of."""
+        if self.texts is not None:
+            self.model.release("frozen_text" if self.texts.live else "text_encoders")
+
+    def release_vae(self) -> None:
+        """Let go of the VAE where the latents are cached."""
+        if self.session.config.memory.cache_latents:
+            self.model.release("vae")
 
     def prompt(self, prompt: SamplePrompt) -> tuple[Tensors, Tensors]:
         """Conditioning of a prompt and its negative, of equal lengths."""

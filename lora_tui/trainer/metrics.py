@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ BEHIND = 64  # steps that may be on their way before the oldest is waited for
 
 @dataclass
 class _Pending:
-    values: Tensor  # [loss, norm, skipped, own rate] on the CPU once ``ready`` says so
+    values: Tensor  # [loss, norm, skipped, own rate, more ...] on the CPU once ``ready`` says so
     ready: Any  # a CUDA event, or none where the copy is already done
     fields: dict[str, Any]
 
@@ -30,6 +30,7 @@ class StepNumbers:
     skipped: bool
     fields: dict[str, Any]
     own_rate: float = 1.0  # what the rates are to be multiplied with, where the optimizer finds a step size itself
+    more: tuple[float, ...] = ()  # the values that went along
 
 
 class Drain:
@@ -47,13 +48,15 @@ class Drain:
         skipped: Tensor,
         fields: dict[str, Any],
         own_rate: Tensor | float | None = None,
+        more: Sequence[Tensor] = (),
     ) -> None:
-        """Start the way of one step's numbers; ``fields`` go with them."""
+        """Start the way of one step's numbers; ``fields`` and ``more`` vectors go with them."""
         known = own_rate if isinstance(own_rate, Tensor) else loss.new_full((), 1.0 if own_rate is None else own_rate)
-        values = torch.stack([one.detach().float() for one in (loss, norm, skipped, known)])
+        own = torch.stack([one.detach().float() for one in (loss, norm, skipped, known)])
+        values = torch.cat([own, *(vector.detach().float() for vector in more)]) if more else own
         ready = None
         if self._cuda:
-            host = torch.empty(4, dtype=torch.float32, pin_memory=True)
+            host = torch.empty(len(values), dtype=torch.float32, pin_memory=True)
             host.copy_(values, non_blocking=True)
             ready = torch.cuda.Event()
             ready.record()
@@ -70,8 +73,8 @@ class Drain:
                     return
                 first.ready.synchronize()
             self._pending.popleft()
-            loss, norm, skipped, own_rate = first.values.tolist()
-            self._deliver(StepNumbers(loss, norm, skipped > 0, first.fields, own_rate))
+            loss, norm, skipped, own_rate, *more = first.values.tolist()
+            self._deliver(StepNumbers(loss, norm, skipped > 0, first.fields, own_rate, tuple(more)))
 
 
 class Stopwatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,29 +112,32 @@ class Samples:
         return [number for number in range(len(prompts)) if not self.path(step, number).is_file()]
 
     def draw(self, step: int, epoch: int, numbers: Iterable[int] | None = None) -> None:
-        """Draw the prompts (all, or those in ``numbers``) with the adapter as it is now.
+        """Draw the configured prompts (all, or those in ``numbers``); see :meth:`draw_prompts`."""
+        prompts = self.session.config.samples
+        chosen = range(len(prompts)) if numbers is None else numbers
+        self.draw_prompts(step, epoch, [(number, prompts[number]) for number in chosen])
+
+    def draw_prompts(self, step: int, epoch: int, chosen: Sequence[tuple[int, SamplePrompt]]) -> None:
+        """Draw prompts, each under its number, with the adapter as it is now.
 
         Raises:
             StopRun: a stop was asked for between two denoising steps.
             OSError: the disk is full.
         """
-        prompts = self.session.config.samples
-        chosen = list(range(len(prompts)) if numbers is None else numbers)
-        total = sum(prompts[number].steps for number in chosen)
+        total = sum(prompt.steps for _number, prompt in chosen)
         count = ngettext("{n} image", "{n} images", len(chosen)).format(n=len(chosen))
         phase, done = self.session.phase("sampling", count), 0
-        finished: list[tuple[int, Tensor]] = []
-        for number in chosen:
-            prompt = prompts[number]
+        finished: list[tuple[int, SamplePrompt, Tensor]] = []
+        for number, prompt in chosen:
             share = _share_of(phase, done, prompt.steps, total)
             done += prompt.steps
             with self._or_without(number), self.adapter.at_strength(prompt.strength):
                 work = partial(self._latents, prompt, share)
-                finished.append((number, self.session.ladder.attempt("sampling", work, step=step)))
-        for number, latents in finished:
+                finished.append((number, prompt, self.session.ladder.attempt("sampling", work, step=step)))
+        for number, prompt, latents in finished:
             phase(total, total, _("decoding"))
             with self._or_without(number):
-                work = partial(self._write, step, epoch, number, latents)
+                work = partial(self._write, step, epoch, number, prompt, latents)
                 self.session.ladder.attempt("decoding", work, step=step)
         self.release()
 
@@ -151,8 +154,7 @@ class Samples:
             text = _("sample {number} is left out: {reason}")
             self.session.warn("sample.memory", text.format(number=number + 1, reason=error.message), error.remedy)
 
-    def _write(self, step: int, epoch: int, number: int, latents: Tensor) -> None:
-        prompt = self.session.config.samples[number]
+    def _write(self, step: int, epoch: int, number: int, prompt: SamplePrompt, latents: Tensor) -> None:
         info = PngInfo()
         info.add_itxt("parameters", describe(prompt))
         info.add_itxt("lora-tui", f"step {step}, epoch {epoch}, {self.session.folder.name}")

@@ -22,9 +22,9 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-BEGIN, GO, PARK, UNPARK, POLICY = range(1, 6)
+BEGIN, GO, PARK, UNPARK, POLICY, COURSE = range(1, 7)
 """What the first process says: take up what was learned; share the next batches; leave the device; take it again;
-do this to need less memory."""
+do this to need less memory; learn at this rate, up to this step."""
 
 HOST = "127.0.0.1"
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"

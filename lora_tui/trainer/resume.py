@@ -17,8 +17,8 @@ from lora_tui.trainer.trainee import MismatchError, Trainee
 
 def take_up(
     session: Session, trainee: Trainee, plan: DataPlan, origin: Mapping[str, str]
-) -> tuple[Position, set[str], Mapping[str, Any]] | None:
-    """Put the newest whole state back; where it was, what is still to be done there, what was best. None without one.
+) -> tuple[Position, Mapping[str, Any]] | None:
+    """Put the newest whole state back; where it was, and what was noted with it. None without one.
 
     Whatever the outcome depends on and is not as it was then (``origin``) is warned of.
 
@@ -51,7 +51,7 @@ def take_up(
             ),
             code="state.mismatch",
         ) from None
-    return _within(snapshot.position, plan), set(snapshot.notes.get("owed", ())), snapshot.notes.get("best", {})
+    return _within(snapshot.position, plan), snapshot.notes
 
 
 def _within(position: Position, plan: DataPlan) -> Position:

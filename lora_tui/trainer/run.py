@@ -100,7 +100,7 @@ def gather(session: Session) -> Material:
     material = Material(session, data, model, latents, texts, masks, length, base)
     if texts is not None:
         session.ladder.attempt("texts", material.encode_prompts)
-        model.release("frozen_text" if texts.live else "text_encoders")
+        material.release_texts()
     record_inputs(session, data, base)
 
     session.phase("loading", _("network"))

@@ -62,7 +62,8 @@ class Snapshot:
 
     Attributes:
         origin: what the outcome depends on besides the state, see :mod:`lora_tui.trainer.origin`.
-        notes: small facts that go on with the run: ``owed`` lists what is still to be done at this step.
+        notes: small facts that go on with the run: ``owed`` lists what is still to be done at this step, ``best`` is
+            the best validation, ``changes`` are those of rate and end so far.
     """
 
     position: Position

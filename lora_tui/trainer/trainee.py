@@ -43,19 +43,22 @@ class Trainee:
     average: Average | None = None
     _configured: list[dict[str, Any]] = field(init=False)
     _away: list[tuple[dict[str, Any], str, torch.device]] = field(default_factory=list, init=False)
+    _stopped: bool = field(default=False, init=False)  # text encoders had stopped at the last update
     _wanted: bool | None = field(default=None, init=False)  # within weights_in_use: whether their average is
     _used: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, init=False)
 
     def __post_init__(self) -> None:
         self._configured = _settings(self.stepper.optimizer)
 
-    def set_rates(self, learning: LearningSection, step: int, total: int) -> dict[str, float]:
+    def set_rates(self, learning: LearningSection, step: int, total: int, share: float = 1.0) -> dict[str, float]:
         """Set the learning rates for update number ``step`` (from 0) of ``total`` and return them by part.
 
-        Text encoders that have stopped are at 0 and get no gradients, which no optimizer takes for news.
+        Text encoders that have stopped are at 0 and get no gradients, which no optimizer takes for news; where the end
+        was put off they may learn again. ``share``: of the rates that were configured.
         """
-        factor = rate_factor(learning, step, total)
+        factor = rate_factor(learning, step, total) * share
         stopped = step >= text_updates(learning, total)
+        again, self._stopped = self._stopped and not stopped, stopped
         now: dict[str, float] = {}
         for group, configured in zip(self.stepper.optimizer.param_groups, self._configured, strict=True):
             group["lr"] = configured["lr"] * factor
@@ -63,6 +66,9 @@ class Trainee:
                 group["lr"] = 0.0
                 for parameter in group["params"]:  # again each time: drawing at strength 0 lets them learn
                     parameter.requires_grad_(False)
+            elif again:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(True)
             now.setdefault(group["name"], group["lr"])
         return now
 

@@ -40,11 +40,13 @@ class Validator:
             progress(done, len(self.images))
             latent = self.latent(planned)
             if latent is not None:
-                losses.append(self._loss(planned, latent))
+                losses.append(self.levels_of(planned, latent).mean())
         progress(len(self.images), len(self.images))
         return float(torch.stack(losses).mean()) if losses else None
 
-    def _loss(self, planned: PlannedImage, latent: Tensor) -> Tensor:
+    @torch.no_grad()
+    def levels_of(self, planned: PlannedImage, latent: Tensor) -> Tensor:
+        """The loss of an image at each noise level, [levels] on the device."""
         levels, device = self.step.objective.levels(LEVELS), latent.device
         noise = torch.stack(
             [fixed_noise(tuple(latent.shape), "validation", planned.image.relative, round(level)) for level in levels]
@@ -65,4 +67,4 @@ class Validator:
                 )
                 for row in rows
             ]
-        ).mean()  # fmt: skip
+        )  # fmt: skip

@@ -14,7 +14,8 @@ from lora_tui.jobs.control import request
 from lora_tui.jobs.events import LAST_MOMENT
 from lora_tui.jobs.lock import holder
 from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.story import RunStory, find_rewinds
+from lora_tui.runs.rewinds import find_rewinds
+from lora_tui.runs.story import RunStory
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.trainer.concert import Concert
+from lora_tui.trainer.course import Course
 from lora_tui.trainer.memory.ladder import Ladder, NoRungLeft
 from lora_tui.trainer.memory.rungs import Scene
 from lora_tui.trainer.optim.shared import add_up_gradients
@@ -109,9 +110,13 @@ class Learner:
 
 def concert_of(run: RunFolder, ranks: Ranks, learner: Learner) -> tuple[Concert, Ladder]:
     ladder = ladder_of(run, ranks)
-    session: Any = SimpleNamespace(ranks=ranks, ladder=ladder, controls=SimpleNamespace(safe_point=lambda: None))
+    controls = SimpleNamespace(safe_point=lambda: None)
+    learning = SimpleNamespace(unet_lr=1e-4, text_encoder_lr=0.0)
+    session: Any = SimpleNamespace(
+        ranks=ranks, ladder=ladder, controls=controls, folder=run, config=SimpleNamespace(learning=learning)
+    )
     trainee: Any = learner
-    return Concert(session, trainee), ladder
+    return Concert(session, trainee, Course(session, 10)), ladder
 
 
 def test_a_policy_of_the_first_is_that_of_all_at_the_next_update(run: RunFolder, tmp_path: Path) -> None:
