@@ -18,6 +18,7 @@ from lora_tui.config.rules import (
     best,
     captions,
     course,
+    ending,
     entries,
     kinds,
     masks,
@@ -91,6 +92,7 @@ def _each(config: Config) -> Iterator[Finding]:
         course,
         processes,
         memory,
+        ending,
     )
     for rule in (rule for room in rooms for rule in room.RULES):
         yield from rule(config)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lora_tui.alarms.alarm import Alarm, alarm_of
 from lora_tui.jobs.events import Event, LineReader, as_number
 from lora_tui.jobs.job import read_job
 from lora_tui.runs import facts

@@ -3,6 +3,7 @@
 from lora_tui.config.schema.base import ModelSection
 from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
+from lora_tui.config.schema.ending import EndingSection
 from lora_tui.config.schema.groups import TOLD_GUIDANCE, TWO_TEXTS
 from lora_tui.config.schema.learning import (
     LearningSection,
@@ -28,6 +29,7 @@ __all__ = [
     "Config",
     "DataSection",
     "DatasetEntry",
+    "EndingSection",
     "LearningSection",
     "MaskSection",
     "MemorySection",

@@ -7,6 +7,7 @@ from typing import Any
 from lora_tui.config.option import option
 from lora_tui.config.schema.base import ModelSection
 from lora_tui.config.schema.captions import CaptionSection
+from lora_tui.config.schema.ending import EndingSection
 from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, MASKED, TEXT_AS_IT_IS, WITH_LLM
 from lora_tui.config.schema.learning import (
     LearningSection,
@@ -44,6 +45,7 @@ class Config(Section):
     validation: ValidationSection = option(None, N_("Validation"), "", factory=ValidationSection)
     memory: MemorySection = option(None, N_("Memory"), "", factory=MemorySection)
     saving: SavingSection = option(None, N_("Saving"), "", factory=SavingSection)
+    ending: EndingSection = option(None, N_("Ending"), "", factory=EndingSection)
 
     @property
     def folders_vary(self) -> bool:
