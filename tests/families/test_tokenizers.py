@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from lora_tui.errors import UserError
+from lora_tui.families import tokenizers, told
 from lora_tui.families.tokenizers import check_tokenizer
 
 WORDS = {"a": 0, "b</w>": 1, "ab</w>": 2}
@@ -51,3 +53,27 @@ def test_no_file_at_all_is_told_and_one_of_another_kind_is_left_to_its_library(t
         check_tokenizer(tmp_path, 3)
     (tmp_path / "spiece.model").write_bytes(b"pieces")
     check_tokenizer(tmp_path, 3)
+
+
+def test_words_are_read_once_however_many_processes_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path / "words", tokenizer_config__json='{"read": "once"}')
+    with monkeypatch.context() as first:
+        read: list[str] = []
+        first.setattr(tokenizers, "read_object", lambda path: read.append(path.name) or told.read_object(path))
+        for _process in range(3):
+            tokenizers._known.cache_clear()
+            check_tokenizer(folder, 3)
+    assert sorted(read) == ["tokenizer_config.json", "vocab.json"]
+    tokenizers._known.cache_clear()
+    with pytest.raises(UserError, match="the number 2, the text encoder knows 2"):
+        check_tokenizer(folder, 2)
+    with pytest.raises(UserError, match=r"vocab\.json holds no words"):
+        check_tokenizer(written(folder, vocab__json="{}"), 3)
+
+
+def test_what_is_no_file_of_words_is_never_waited_for(tmp_path: Path) -> None:
+    folder = written(tmp_path / "words")
+    (folder / "merges.txt").unlink()
+    os.mkfifo(folder / "merges.txt")
+    with pytest.raises(UserError, match=r"merges\.txt does not say"):
+        check_tokenizer(folder, 3)
