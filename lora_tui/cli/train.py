@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
+    from lora_tui.jobs.launcher import Launched
     from lora_tui.runs.folder import RunFolder
     from lora_tui.runs.status import RunStatus
 
@@ -30,25 +31,29 @@ def build(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Start or resume, then follow."""
+    from lora_tui.cli.launched import place_of, stopping
     from lora_tui.cli.main import Usage
 
     if bool(args.config) == bool(args.resume):
         raise Usage(_("Name a configuration, or a run with --resume."), command="train")
     if args.resume and args.values:
         raise Usage(_("--set changes a new run; a resumed one keeps its settings."), command="train")
+    place = place_of(detach=args.detach)
     made: list[RunFolder] = []
     try:
-        started = _resume(args, made.append) if args.resume else _start(args, made.append)
+        started = _resume(args, made.append, place) if args.resume else _start(args, made.append, place)
         if args.detach:
             return _detached(started, as_json=args.json)
-        return _follow(started, as_json=args.json)
+        with stopping(started) if place else contextlib.nullcontext():
+            return _follow(started, as_json=args.json)
     except KeyboardInterrupt:
         if not made:
             raise
         return _left(made[0], as_json=args.json)
 
 
-def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
+def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place: Launched | None) -> RunFolder:
+    from lora_tui.cli.launched import command
     from lora_tui.cli.output import note
     from lora_tui.config.load import load_config, set_values
     from lora_tui.runs.choose import runs_dir_for
@@ -56,23 +61,30 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> Ru
     from lora_tui.runs.start import start_run
 
     path = Path(args.config)
-    config = set_values(load_config(path), args.values)
+    config = set_values(load_config(path), [*args.values, *([f"memory.processes={place.count}"] if place else [])])
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
     for line in neighbour_lines(config):
         note(line)
     return start_run(
-        config, runs_dir.absolute(), on_made=on_made, on_warning=lambda told: note(f"{told.message} {told.remedy}")
+        config,
+        runs_dir.absolute(),
+        command=command() if place else None,
+        on_made=on_made,
+        on_warning=lambda told: note(f"{told.message} {told.remedy}"),
     )
 
 
-def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None]) -> RunFolder:
+def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place: Launched | None) -> RunFolder:
+    from lora_tui.cli.launched import command, require_at_rest
     from lora_tui.jobs.launch import uninterrupted
     from lora_tui.runs.choose import choose_run
     from lora_tui.runs.start import resume_run
 
     chosen = choose_run(args.resume, Path.cwd())
+    if place:
+        require_at_rest(chosen)
     with uninterrupted():
-        started = resume_run(chosen)
+        started = resume_run(chosen, command=command() if place else None)
         on_made(started)
     return started
 

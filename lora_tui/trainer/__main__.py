@@ -1,4 +1,7 @@
-"""``python -m lora_tui.trainer RUN_DIR [--resume]``: take the lock, read the settings, train, explain a death."""
+"""``python -m lora_tui.trainer RUN_DIR [--resume]``: take the lock, read the settings, train, explain a death.
+
+With ``--launched`` it is the first of the processes that a launcher started (:mod:`lora_tui.jobs.launcher`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import NoReturn
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import clear
 from lora_tui.jobs.events import EventWriter
+from lora_tui.jobs.launcher import launched
 from lora_tui.jobs.lock import RunLock
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _, set_language
@@ -25,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lora_tui.trainer", allow_abbrev=False)
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true", help="continue from the newest state")
+    parser.add_argument("--launched", action="store_true", help="share each step with the processes of a launcher")
     arguments = parser.parse_args()
     terminated = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # loading takes a while; it ends at the first safe point after it
@@ -43,16 +48,16 @@ def main() -> int:
         clear(folder.root)
         events = EventWriter(folder.events_path)
         try:
-            return _train(folder, events, terminated, resume=arguments.resume)
+            return _train(folder, events, terminated, resume=arguments.resume, together=arguments.launched)
         finally:
             events.close()
 
 
-def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, *, resume: bool) -> int:
+def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, *, resume: bool, together: bool) -> int:
     events.emit("phase", phase="loading", done=0, total=0, detail="libraries")
     gc.disable()  # a fifth of the loading would be looks for garbage among modules, which are none
     try:
-        from lora_tui.config.load import load_config
+        from lora_tui.config.load import load_config, set_values
         from lora_tui.trainer.life import live
     except ImportError as error:
         _report_missing(events, error)
@@ -64,7 +69,10 @@ def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, 
 
     try:
         folder.require_known_format()
-        return live(folder, load_config(folder.config_path), events, resume=resume, terminated=terminated)
+        config, place = load_config(folder.config_path), launched() if together else None
+        if place is not None:  # a resumed run may have been started with another number of them
+            config = set_values(config, [f"memory.processes={place.count}"])
+        return live(folder, config, events, resume=resume, terminated=terminated, launched=place)
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()

@@ -1,35 +1,30 @@
 """The other processes of a run, as the first one has them: started, handed the material, watched, ended.
 
-Each is a child of the first, ``python -m lora_tui.trainer.follower``. It is told what to train through its standard
-input, which stays open for as long as the first one lives: at its end the other one ends, too, whatever it is doing.
+Each is ``python -m lora_tui.trainer.follower``: a child of the first, or a guest that a launcher started. It is told
+what to train through a line that stays open for as long as the first one lives: at its end the other one ends, too,
+whatever it is doing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
-import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
 from lora_tui.dataset.batches import DataPlan
 from lora_tui.errors import UserError
-from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
-from lora_tui.jobs.job import environment
-from lora_tui.jobs.resources import oom_kills
-from lora_tui.python import python_command
+from lora_tui.jobs.explain import Explanation
 from lora_tui.text import _
 from lora_tui.trainer.failures import LostProcess
 from lora_tui.trainer.failures import explain as told_of
 from lora_tui.trainer.handover import Handover, Provisions
 from lora_tui.trainer.material import Material
-from lora_tui.trainer.ranks import Alone, Ranks, free_port, join, part
+from lora_tui.trainer.members import Child, Member
+from lora_tui.trainer.ranks import HOST, Alone, Ranks, free_port, join, part
 from lora_tui.trainer.record import record_result
 from lora_tui.trainer.session import Session
 
@@ -37,28 +32,25 @@ STUCK = 8.0  # seconds that a run has to end by itself when a process is gone; a
 LEAVING = 5.0  # seconds that the others have to end when they are not needed any more
 
 
-@dataclass
-class _Member:
-    """A process, the log that it writes to, and the bytes of it that were there before."""
-
-    number: int
-    process: subprocess.Popen[bytes]
-    log: Path
-    offset: int
-    kills: int = field(default_factory=oom_kills)
-
-
 class Crew:
-    """The processes beside the first one; none where a run has but one."""
+    """The processes beside the first one; none where a run has but one.
+
+    They are this one's children, or the launcher's, which come to the session's reception.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._count = session.config.memory.processes
-        self._members: list[_Member] = []
+        self._members: list[Member] = []
+        self._handovers: dict[int, bytes] = {}
+        self._ready = threading.Event()  # there is something to hand over
         self._lost: LostProcess | None = None
         self._known = threading.Event()
         self._told = self._closed = False
         self._guard = threading.Lock()
+        if session.reception is not None:
+            for number in range(1, self._count):
+                threading.Thread(target=self._admit, args=(number,), name=f"process {number}", daemon=True).start()
 
     def start(self, material: Material) -> None:
         """Start the others, which load what they need meanwhile; :meth:`join` comes next.
@@ -70,29 +62,35 @@ class Crew:
             return
         require_shares(material.data.plan, self._count)
         session, provisions = self._session, Provisions.of(material)
-        self._place = free_port()
+        host = session.launched.host if session.launched else HOST
+        self._place = free_port(host)
         for number, device in enumerate(session.devices[1:], start=1):
             handover = Handover(
-                session.folder.root, session.config, number, self._count, self._place.getsockname()[1], device,
+                session.folder.root, session.config, number, self._count, (host, self._place.getsockname()[1]), device,
                 session.dtype, torch.get_num_threads(), session.ladder.policy, provisions,
             )  # fmt: skip
-            self._begin(handover)
+            self._handovers[number] = pickle.dumps(handover)
+        self._ready.set()
+        if session.reception is None:
+            for number in self._handovers:
+                member = Child(number, session.folder.log_of(number))
+                self._members.append(member)
+                threading.Thread(target=self._watch, args=(member,), name=f"process {number}", daemon=True).start()
 
-    def _begin(self, handover: Handover) -> None:
-        path = self._session.folder.log_of(handover.number)
-        with path.open("ab") as log:
-            process = subprocess.Popen(
-                python_command("-m", "lora_tui.trainer.follower"),
-                bufsize=0,  # nothing waits for the other process when its end of the pipe is closed
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment(),
-            )
-            member = _Member(handover.number, process, path, log.tell())
-        self._members.append(member)
-        data = pickle.dumps(handover)
-        threading.Thread(target=self._watch, args=(member, data), name=f"process {member.number}", daemon=True).start()
+    def _admit(self, number: int) -> None:
+        """Wait for one that a launcher started; its end counts from when it has come."""
+        assert self._session.reception is not None
+        guest = self._session.reception.guest(number)
+        with self._guard:
+            if guest is None or self._closed:
+                return
+            self._members.append(guest)
+        threading.Thread(target=self._provide, args=(guest,), name=f"handover {number}", daemon=True).start()
+        self._watch(guest)
+
+    def _provide(self, member: Member) -> None:
+        self._ready.wait()
+        member.hand_over(self._handovers[member.number])
 
     def join(self) -> Ranks:
         """Wait for the others and come together with them.
@@ -108,10 +106,7 @@ class Crew:
         )  # fmt: skip
 
     def _wait(self) -> None:
-        with self._guard:
-            self._told = self._lost is not None
-            if self._lost is not None:
-                raise self._lost
+        self.require_whole()
         self._session.controls.safe_point()
 
     def verdict(self, error: RuntimeError) -> Exception:
@@ -126,47 +121,41 @@ class Crew:
         with self._guard:
             self._closed = True
         for member in self._members:
-            with contextlib.suppress(OSError):
-                if member.process.stdin:
-                    member.process.stdin.close()
+            member.release()
         for member in self._members:
-            try:
-                member.process.wait(LEAVING)
-            except subprocess.TimeoutExpired:
-                member.process.kill()
-                member.process.wait()
+            member.end(LEAVING)
         if self._members and self._lost is None:
             part()
         self._members.clear()
 
-    def _watch(self, member: _Member, data: bytes) -> None:
-        """Hand over, then wait for its end; any end before :meth:`close` is the end of the run."""
-        process = member.process
-        assert process.stdin and process.stdout
-        with contextlib.suppress(OSError, ValueError):  # it is gone, or not needed any more
-            rest = memoryview(data)
-            while rest:
-                rest = rest[process.stdin.write(rest) :]
-        word = process.stdout.read()
-        status = process.wait()
+    def require_whole(self) -> None:
+        """Whether none was lost; a stop that came together with a loss hides none.
+
+        Raises:
+            LostProcess: one of them has ended.
+        """
+        with self._guard:
+            self._told = self._lost is not None
+            if self._lost is not None:
+                raise self._lost
+
+    def _watch(self, member: Member) -> None:
+        """Hand over to a child, then wait for its end; any end before :meth:`close` is the end of the run."""
+        if self._session.reception is None:
+            self._provide(member)
+        word = member.last_word()
         with self._guard:
             if self._closed or self._lost is not None:
                 return
-            self._lost = self._reason(member, status, word)
+            self._lost = self._reason(member, word)
             self._known.set()
         self._end_if_stuck()
 
-    def _reason(self, member: _Member, status: int, word: bytes) -> LostProcess:
+    def _reason(self, member: Member, word: bytes) -> LostProcess:
         try:
             told = Explanation(**json.loads(word))
         except (ValueError, TypeError):
-            death = Death(
-                exit_status=status if status >= 0 else None,
-                signal=-status if status < 0 else None,
-                log=read_tail(member.log, member.offset),
-                oom_kills=oom_kills() - member.kills,
-            )
-            told = explain(death)
+            told = member.silent_end()
         message = _("process {number} of {count} ended: {reason}").format(
             number=member.number + 1, count=self._count, reason=told.message
         )
@@ -186,7 +175,8 @@ class Crew:
             self._session.events.emit("failed", code=failure.code, message=failure.message, advice=failure.advice)
             record_result(self._session, reason="failed", code=failure.code)
         for member in self._members:
-            member.process.kill()
+            member.release()
+            member.end(0)
         os._exit(1)
 
 

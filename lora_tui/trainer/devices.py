@@ -7,6 +7,7 @@ import os
 import torch
 
 from lora_tui.errors import UserError
+from lora_tui.jobs.launcher import Launched
 from lora_tui.text import _, ngettext, plain
 from lora_tui.weights.lora_file import DTYPES
 
@@ -25,18 +26,35 @@ def choose_devices(wanted: str, processes: int) -> tuple[torch.device, ...]:
         return (choose_device(wanted),) * processes
     free = {index: _free_bytes(index) for index in range(torch.cuda.device_count())}
     if len(free) < processes:
-        raise UserError(
-            ngettext(
-                "{processes} processes need a GPU each, and there is {count}.",
-                "{processes} processes need a GPU each, and there are {count}.",
-                len(free),
-            ).format(processes=processes, count=len(free)),
-            place="memory.processes",
-            remedy=_("Set memory.processes to {count}.").format(count=len(free)),
-            code="device.missing",
-        )
+        raise _too_few(processes, len(free), _("Set memory.processes to {count}."))
     best = sorted(free, key=lambda index: (-free[index], index))
     return tuple(torch.device("cuda", index) for index in best[:processes])
+
+
+def launched_devices(wanted: str, place: Launched) -> tuple[torch.device, ...]:
+    """Where each process of a launcher computes, the first one's device first: on its machine the GPU of its number.
+
+    Raises:
+        UserError: the device does not exist here, or there are too few.
+    """
+    if wanted not in ("auto", "cuda") or not torch.cuda.is_available():
+        return (choose_device(wanted),) * place.count
+    if torch.cuda.device_count() < place.local_count:
+        raise _too_few(place.local_count, torch.cuda.device_count(), _("Start at most {count}."))
+    return tuple(torch.device("cuda", number % place.local_count) for number in range(place.count))
+
+
+def _too_few(processes: int, count: int, remedy: str) -> UserError:
+    return UserError(
+        ngettext(
+            "{processes} processes need a GPU each, and there is {count}.",
+            "{processes} processes need a GPU each, and there are {count}.",
+            count,
+        ).format(processes=processes, count=count),
+        place="memory.processes",
+        remedy=remedy.format(count=count),
+        code="device.missing",
+    )
 
 
 def choose_device(wanted: str) -> torch.device:

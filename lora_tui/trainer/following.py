@@ -66,6 +66,6 @@ def follow(handover: Handover, lifeline: threading.Thread) -> None:
             held.enter_context(store.in_use())
         material = handover.provisions.material(session, open_base(session))
         trainee = build_trainee(session, material.model)
-        session.ranks = join(handover.number, handover.count, handover.device, handover.port, gone)
+        session.ranks = join(handover.number, handover.count, handover.device, handover.place, gone)
         Loop(session, material, trainee).follow()
         lifeline.join()

@@ -41,11 +41,11 @@ class Provisions:
 
 @dataclass(frozen=True)
 class Handover:
-    """What another process needs to learn along. Pickled from parent to child, and never kept.
+    """What another process needs to learn along. Pickled from the first process to another, and never kept.
 
     Attributes:
         number: of the process that this is for, from 1; ``count`` of all.
-        port: where they meet.
+        place: where they meet, an address and a port.
         threads: of its arithmetic on a CPU.
         policy: where the first one is on the way to less memory, see :mod:`lora_tui.trainer.memory.ladder`.
     """
@@ -54,7 +54,7 @@ class Handover:
     config: Config
     number: int
     count: int
-    port: int
+    place: tuple[str, int]
     device: torch.device
     dtype: torch.dtype
     threads: int

@@ -12,12 +12,14 @@ import transformers
 from lora_tui.config.schema import Config
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
+from lora_tui.jobs.launcher import Launched
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
 from lora_tui.trainer.control import Controls, StopRun
-from lora_tui.trainer.devices import choose_devices, choose_dtype, use_threads
+from lora_tui.trainer.devices import choose_devices, choose_dtype, launched_devices, use_threads
 from lora_tui.trainer.failures import explain
 from lora_tui.trainer.loop import Outcome
+from lora_tui.trainer.reception import Reception
 from lora_tui.trainer.record import record_result
 from lora_tui.trainer.run import train
 from lora_tui.trainer.session import Session
@@ -31,28 +33,35 @@ def live(
     *,
     resume: bool,
     terminated: threading.Event | None = None,
+    launched: Launched | None = None,
 ) -> int:
     """Train and tell how it ended; return the exit status. ``terminated`` is set if a signal came before this.
+
+    ``launched``: this process among those that a launcher started, if one did; it is the first of them.
 
     Raises:
         UserError, OSError, RuntimeError: it failed.
     """
     quiet_libraries()
-    threads = use_threads(config.memory.threads, config.memory.processes)
+    processes = config.memory.processes
+    threads = use_threads(config.memory.threads, launched.local_count if launched else processes)
     torch.manual_seed(config.steps.seed)
     _sweep(folder)
-    devices = choose_devices(config.memory.device, config.memory.processes)
+    wanted = config.memory.device
+    devices = launched_devices(wanted, launched) if launched else choose_devices(wanted, processes)
     device = devices[0]
     if device.type == "cuda":
         torch.cuda.set_device(device)  # events, pinning and memory figures mean the current device
     controls = Controls(ControlInbox(folder.root), events, terminated)
     controls.listen_to_signals()
     dtype = choose_dtype(config.memory.precision, device)
-    session = Session(folder, config, events, controls, device, dtype, devices)
+    session = Session(folder, config, events, controls, device, dtype, devices, launched=launched)
     if config.memory.threads > threads:
         text = _("memory.threads is {wanted}, but there are {cores} cores; {cores} threads are used.")
         session.warn("threads", text.format(wanted=config.memory.threads, cores=threads))
     try:
+        if launched is not None:
+            session.reception = Reception(launched)
         outcome = train(session, resume=resume)
     except StopRun as stop:
         outcome = _before(folder, stop)
@@ -60,6 +69,8 @@ def live(
         record_result(session, reason="failed", code=explain(error).code)
         raise
     finally:
+        if session.reception is not None:
+            session.reception.close()
         controls.close()
     path = outcome.path.relative_to(folder.root).as_posix() if outcome.path else ""
     record_result(session, reason=outcome.reason, step=outcome.step, path=path)

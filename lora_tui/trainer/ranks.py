@@ -199,39 +199,39 @@ class Together:
             raise self._lost(error) from error
 
 
-def free_port() -> socket.socket:
-    """A socket that listens on a free port of this machine alone; nobody else can take the port meanwhile."""
-    listening = socket.socket()
-    listening.bind((HOST, 0))
-    listening.listen()
-    return listening
+def free_port(host: str = HOST) -> socket.socket:
+    """A socket that listens on a free port of that address alone; nobody else can take the port meanwhile."""
+    return socket.create_server((host, 0), family=socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0])
 
 
 def join(
     number: int,
     count: int,
     device: torch.device,
-    place: socket.socket | int,
+    place: socket.socket | tuple[str, int],
     lost: Callable[[RuntimeError], Exception],
     *,
     waiting: Callable[[], None] = lambda: None,
     leave: Callable[[], None] = lambda: None,
 ) -> Together:
-    """Join the processes of a run on this machine; returns when all ``count`` are there.
+    """Join the processes of a run; returns when all ``count`` are there.
 
-    Nothing listens but on the loopback device. ``place`` is the port where they meet: in the first process the socket
-    of :func:`free_port`, which is used up. ``waiting`` is called again and again until all have come; it may raise.
+    ``place`` is where they meet, an address and a port: in the first process the socket of :func:`free_port`, which is
+    used up. Where that is the loopback device nothing listens elsewhere; between machines the devices are those that
+    GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name, or that the libraries choose. ``waiting`` is called again and again
+    until all have come; it may raise.
 
     Raises:
         Exception: what ``lost`` made of it, when they did not come together.
     """
-    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _LOOPBACK
-    port = place if isinstance(place, int) else place.getsockname()[1]
-    listening = None if isinstance(place, int) else place.detach()
+    host, port = (place if isinstance(place, tuple) else place.getsockname())[:2]
+    if host == HOST:
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _LOOPBACK
+    listening = None if isinstance(place, tuple) else place.detach()
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         store = dist.TCPStore(
-            HOST, port, count, listening is not None, timeout=_JOINING, wait_for_workers=False,
+            host, port, count, listening is not None, timeout=_JOINING, wait_for_workers=False,
             master_listen_fd=listening,
         )  # fmt: skip
         store.set(f"here/{number}", "")

@@ -12,6 +12,7 @@ from lora_tui.families import open_model
 from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
 from lora_tui.text import _
+from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.crew import Crew
 from lora_tui.trainer.fetch import fetch_base
 from lora_tui.trainer.loop import Loop, Outcome
@@ -44,6 +45,7 @@ def train(session: Session, *, resume: bool) -> Outcome:
     Raises:
         UserError: the input is wrong; nothing was lost.
         StopRun: a stop was asked for before there was anything to save.
+        LostProcess: another process of the run has ended.
         OSError, RuntimeError: the machine failed; what was saved before is whole.
     """
     with contextlib.ExitStack() as held:
@@ -52,15 +54,26 @@ def train(session: Session, *, resume: bool) -> Outcome:
             held.enter_context(store.in_use())
         if resume:
             session.ladder.take_up()
-        material = gather(session)
         crew = Crew(session)
         held.callback(crew.close)
-        crew.start(material)
-        trainee = build_trainee(session, material.model)
-        session.ranks = crew.join()
-        loop = Loop(session, material, trainee)
-        session.controls.park, session.controls.unpark = loop.park, loop.unpark
-        return loop.run(resume=resume)
+        try:
+            outcome = _train(session, crew, resume=resume)
+        except StopRun:
+            crew.require_whole()
+            raise
+        if outcome.reason != "completed":
+            crew.require_whole()  # the launcher of one that was lost asks the others to stop
+        return outcome
+
+
+def _train(session: Session, crew: Crew, *, resume: bool) -> Outcome:
+    material = gather(session)
+    crew.start(material)
+    trainee = build_trainee(session, material.model)
+    session.ranks = crew.join()
+    loop = Loop(session, material, trainee)
+    session.controls.park, session.controls.unpark = loop.park, loop.unpark
+    return loop.run(resume=resume)
 
 
 def stores() -> tuple[ContentStore, ...]:

@@ -11,11 +11,13 @@ import torch
 
 from lora_tui.config.schema import Config
 from lora_tui.jobs.events import EventWriter
+from lora_tui.jobs.launcher import Launched
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
 from lora_tui.trainer.control import Controls
 from lora_tui.trainer.memory.ladder import Ladder
 from lora_tui.trainer.ranks import Alone, Ranks
+from lora_tui.trainer.reception import Reception
 
 REPORT_SECONDS = 0.5  # a phase's progress is reported at most this often
 
@@ -28,6 +30,8 @@ class Session:
         device: of this process; ``devices`` are those of all processes of the run, the first one's first.
         dtype: of the base model and its arithmetic.
         ranks: the processes that share each update.
+        launched: this process among those of a launcher, which come to the ``reception``; none where a run starts the
+            others by itself.
         identity: a new UUID for each life, written into the files' metadata.
         started: unix seconds.
         ladder: what is done when memory runs out.
@@ -41,6 +45,8 @@ class Session:
     dtype: torch.dtype
     devices: tuple[torch.device, ...] = ()
     ranks: Ranks = field(default_factory=Alone)
+    launched: Launched | None = None
+    reception: Reception | None = None
     identity: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = field(default_factory=time.time)
     ladder: Ladder = field(init=False)

@@ -25,7 +25,7 @@ from lora_tui.jobs.control import request
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import read_record
 from lora_tui.runs.status import inspect
-from lora_tui.trainer import crew
+from lora_tui.trainer import members
 from lora_tui.trainer.failures import explain
 from lora_tui.weights.header.loras import lora_info
 
@@ -106,7 +106,7 @@ def test_one_that_fails_ends_the_run_with_its_reason(
     """What is started here in its place says what the real one says where its GPU has no room for the model."""
     said = {"code": "gpu.memory", "message": "The GPU ran out of memory.", "advice": "Free some."}
     script = f"print({json.dumps(said)!r}); raise SystemExit(1)"
-    monkeypatch.setattr(crew, "python_command", lambda *_arguments: [sys.executable, "-c", script])
+    monkeypatch.setattr(members, "python_command", lambda *_arguments: [sys.executable, "-c", script])
     run = new_run(tmp_path, config(base, data, 2))
     with pytest.raises(UserError) as caught:
         live_here(run)

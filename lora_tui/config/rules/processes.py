@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.rules.optimizer import has_gpu
 from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.jobs.launcher import launched
 from lora_tui.text import _, ngettext
 
 if TYPE_CHECKING:
@@ -80,18 +82,27 @@ def devices(config: Config) -> Iterator[Finding]:
             "processes.on_cpu",
         )
         return
-    count = gpu_count()
-    if 0 < count < processes:
+    count, needed = gpu_count(), here(processes)
+    if 0 < count < needed:
         yield error(
             "memory.processes",
             ngettext(
                 "{processes} processes need a GPU each, and there is {count}.",
                 "{processes} processes need a GPU each, and there are {count}.",
                 count,
-            ).format(processes=processes, count=count),
+            ).format(processes=needed, count=count),
             _("Set memory.processes to {count}.").format(count=count),
             "processes.too_few_devices",
         )
+
+
+def here(processes: int) -> int:
+    """How many of a run's processes are on this machine: all of them, unless a launcher started them on several."""
+    try:
+        place = launched()
+    except UserError:  # said by the command that joins them
+        place = None
+    return place.local_count if place and place.count == processes else processes
 
 
 def gpu_count() -> int:
