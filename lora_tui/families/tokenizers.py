@@ -130,4 +130,4 @@ def _has_merges(path: Path) -> bool:
             text = file.read(LARGEST_FILE).decode("utf-8")
     except (OSError, ValueError):
         return False
-    return any(len(line.split()) == 2 and not line.startswith("#version") for line in iter(text.split("\n")))
+    return any(len(line.split()) == 2 and not line.startswith("#version") for line in text.split("\n"))
