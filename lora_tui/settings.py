@@ -39,6 +39,7 @@ class Settings:
         images: how pictures are drawn: ``auto`` (as the environment hints), ``halfcell``, ``kitty`` and ``sixel`` (the
             terminal's own graphics), ``ascii``, or ``off`` (no pictures in the terminal).
         keymap: a ready-made keymap: ``vim`` (which empty means, too), ``conventional`` or ``bdtm``.
+        publish: where LoRA files are handed on to: a folder of ComfyUI, A1111 or LoRA files, or ``host:folder``.
         keys: action id to its keys, replacing the keys that the action has by default.
     """
 
@@ -48,6 +49,7 @@ class Settings:
     slow: bool = False
     images: str = "auto"
     keymap: str = ""
+    publish: str = ""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 

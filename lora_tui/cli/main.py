@@ -222,7 +222,7 @@ def _with_filters(argv: list[str]) -> list[str]:
     """The words with ``--where -solo`` as ``--where=-solo``: argparse takes no value that begins with a minus."""
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] == "--where" and word.startswith("-") and not word.startswith("--"):
+        if joined and joined[-1] in ("--where", "--sort") and word.startswith("-") and not word.startswith("--"):
             joined[-1] += "=" + word
         else:
             joined.append(word)

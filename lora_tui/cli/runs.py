@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ from lora_tui.errors import UserError
 from lora_tui.text.translate import N_, _
 
 if TYPE_CHECKING:
+    from lora_tui.records.rows import Row
     from lora_tui.runs.folder import RunFolder
-    from lora_tui.runs.status import RunStatus
 
 ASKED = {
     "stop": N_("save the state and end"),
@@ -26,11 +27,18 @@ ASKED = {
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    from lora_tui.cli import runs_ask, runs_compare, runs_keep, runs_notes
+
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help=_("the runs of a project"))
     listing.add_argument("dir", nargs="?", default=".", metavar="DIR", help=_("project or its runs folder"))
     listing.add_argument("--dir", dest="also", default="", metavar="DIR", help=_("the same, as the others take it"))
     listing.add_argument("--living", action="store_true", help=_("the living runs of this machine, of all projects"))
+    listing.add_argument("--where", default="", metavar="FILTER", help=_("such as: family:flux lr<1e-4 tag:good"))
+    listing.add_argument(
+        "--sort", default="", metavar="FIELD", help=_("by a field, such as loss; -loss: largest first")
+    )
+    listing.add_argument("--csv", action="store_true", help=_("the result as CSV, every setting a column"))
     showing = commands.add_parser("show", help=_("one run: how it stands, its files, why it ended"))
     asking = {name: commands.add_parser(name, help=_(text)) for name, text in ASKED.items()}
     for command in (showing, *asking.values()):
@@ -42,12 +50,25 @@ def build(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--json", action="store_true", help=_("the result as JSON"))
     asking["stop"].add_argument("--now", action="store_true", help=_("do not save; the last state stays"))
     asking["stop"].add_argument("--no-wait", action="store_true", help=_("return at once, not when it has ended"))
+    runs_ask.add_sample_options(asking["sample"])
+    for module in (runs_ask, runs_notes, runs_compare, runs_keep):
+        module.build(commands)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for."""
+    from lora_tui.cli import runs_ask, runs_compare, runs_keep, runs_notes
+
     if args.action == "list":
         return _list(args)
+    if args.action in runs_compare.ACTIONS:
+        return runs_compare.run(args)
+    if args.action in runs_keep.ACTIONS:
+        return runs_keep.run(args)
+    if args.action in runs_notes.ACTIONS:
+        from lora_tui.runs.folder import find_run
+
+        return runs_notes.run(find_run(args.run, Path(args.dir).absolute()), args)
     from lora_tui.runs.choose import choose_run
 
     chosen = choose_run(args.run, Path(args.dir))
@@ -57,39 +78,95 @@ def run(args: argparse.Namespace) -> int:
         return _resume(chosen, as_json=args.json)
     if args.action == "stop":
         return _stop(chosen, args)
-    return _ask(chosen, args.action, as_json=args.json)
+    if args.action == "images":
+        return runs_ask.list_images(chosen, args)
+    fields = {"sample": runs_ask.sample_fields, "set": runs_ask.set_fields}.get(args.action, lambda _args: {})(args)
+    return _ask(chosen, args.action, fields, as_json=args.json)
 
 
 def _list(args: argparse.Namespace) -> int:
-    from lora_tui.cli.follow import status_json
     from lora_tui.cli.output import note, print_json, say, table
     from lora_tui.runs.choose import living_runs
     from lora_tui.runs.folder import list_runs
-    from lora_tui.runs.status import inspect
 
     base = Path(args.also or args.dir).absolute()
     if not args.living and not base.is_dir():
         raise UserError(_("There is no such folder."), place=str(base), code="runs.directory")
     found = living_runs() if args.living else list_runs(base / "runs") or list_runs(base)
-    statuses = [inspect(folder) for folder in reversed(found)]
-    if args.json:
-        print_json({"runs": [status_json(status) for status in statuses]})
-    elif statuses:
-        headings = ("", "#", _("run"), _("adapter"), _("state"), _("step"), "%", _("loss"), _("time"))
-        say(table([_row(status) for status in statuses], headings, right=(1, 5, 6, 7, 8)))
+    rows = _rows(found, base, args)
+    if args.csv:
+        from lora_tui.records.export import table_csv
+
+        say(table_csv(rows).replace("\r\n", "\n").rstrip("\n"))
+    elif args.json:
+        print_json({"runs": [row_json(row) for row in rows]})
+    elif rows:
+        headings = [
+            "",
+            "#",
+            _("run"),
+            _("adapter"),
+            _("state"),
+            _("step"),
+            "%",
+            _("loss"),
+            _("best"),
+            _("time"),
+            "",
+            "",
+        ]
+        lines = [_row(row) for row in rows]
+        while not any(line[-1] for line in lines):  # nobody rated or tagged one of them
+            lines, headings = [line[:-1] for line in lines], headings[:-1]
+        say(table(lines, headings, right=(1, 5, 6, 7, 8, 9)))
     elif args.living:
         note(_("No run is at work on this machine."))
+    elif found:
+        note(_("No run fits the filter."))
     else:
         note(_("There are no runs here. Start one: lora-tui train CONFIG"))
     return 0
 
 
-def _row(status: RunStatus) -> tuple[str, ...]:
+def _rows(found: list[RunFolder], base: Path, args: argparse.Namespace) -> list[Row]:
+    """The runs that are meant, newest first or as they are to be sorted.
+
+    Raises:
+        UserError: the filter or the field is none.
+    """
+    from lora_tui.records.order import ordered
+    from lora_tui.records.query import chosen, parse
+    from lora_tui.records.rows import read_rows
+
+    parse(args.where)  # a mistake is told before anything is read
+    rows = read_rows(reversed(found), found[0].root.parent if found else base)
+    return ordered(chosen(rows, args.where), args.sort)
+
+
+def row_json(row: Row) -> dict[str, Any]:
+    """A run in a list as plain values."""
+    from lora_tui.cli.follow import status_json
+
+    return {
+        **status_json(row.status),
+        "family": row.family,
+        "adapter": row.adapter,
+        "best": row.run.root / row.best if row.best else None,
+        "best_step": row.best_step or None,
+        "best_why": row.best_why,
+        "validation": row.validation,
+        "rating": row.notes.rating or None,
+        "tags": list(row.notes.tags),
+        "note": row.notes.note,
+    }
+
+
+def _row(row: Row) -> tuple[str, ...]:
     from lora_tui.cli.follow import mark
-    from lora_tui.runs.settings_text import adapter_of
     from lora_tui.runs.status import state_word
     from lora_tui.text.formats import count, duration, number
 
+    status = row.status
     if status.eta is not None:
         span = _("{time} left").format(time=duration(status.eta))
     elif status.took is not None:
@@ -100,12 +177,15 @@ def _row(status: RunStatus) -> tuple[str, ...]:
         mark(status.state),
         str(status.number or "-"),
         status.run.name,
-        adapter_of(status.run),
+        row.adapter,
         _("{state}, damaged").format(state=state_word(status.state)) if status.damaged else state_word(status.state),
         count(status.step),
         f"{status.share:.0%}" if status.total_steps else "-",
         number(status.loss),
+        f"@{count(row.best_step)}" if row.best_step else "-",
         span,
+        row.notes.stars,
+        " ".join(row.notes.tags),
     )
 
 
@@ -161,12 +241,12 @@ def _names(folder: Path) -> list[Path]:
         return []
 
 
-def _ask(chosen: RunFolder, kind: str, *, as_json: bool) -> int:
+def _ask(chosen: RunFolder, kind: str, fields: Mapping[str, Any] | None = None, *, as_json: bool) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.jobs.control import request
 
     _require_alive(chosen)
-    path = request(chosen.root, kind)
+    path = request(chosen.root, kind, **(fields or {}))
     if as_json:
         print_json({"run": chosen.root, "request": kind, "file": path})
     else:

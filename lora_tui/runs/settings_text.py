@@ -115,8 +115,11 @@ def adapter_of(run: RunFolder) -> str:
         network = read_toml(run.config_path).get("network", {})
     except (OSError, UnicodeDecodeError, TomlError):
         return "-"
-    if not isinstance(network, Mapping):
-        return "-"
+    return adapter_words(network) if isinstance(network, Mapping) else "-"
+
+
+def adapter_words(network: Mapping[str, object]) -> str:
+    """The same of the settings of a ``[network]``, as far as they are known."""
     rank = network.get("rank")
     ranked = _has_ranks(network) and isinstance(rank, int)
     return f"{adapter_name(network)} {rank}" if ranked else adapter_name(network)

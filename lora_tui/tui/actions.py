@@ -27,6 +27,7 @@ HELP = "help"
 TAGGING = "tagging"
 ASKING = "asking"
 TUNING = "tuning"
+COMPARE = "compare"
 OVER: dict[str, tuple[str, ...]] = {
     DIALOG: (LIST,),
     PRUNE: (DIALOG, LIST),
@@ -35,6 +36,7 @@ OVER: dict[str, tuple[str, ...]] = {
     TAGGING: (DIALOG, LIST),
     ASKING: (DIALOG,),
     TUNING: (LIST,),
+    COMPARE: (LIST,),
     SWEEP: (),
     SHEET: (),
     WRITING: (),

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from lora_tui.errors import UserError
+from lora_tui.records.rows import Row
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.settings_text import described
 from lora_tui.runs.status import RunStatus
@@ -117,6 +118,26 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
         if details.base:
             lines.append((Cell(fit(details.base, width, cut="middle", ellipsis=marks.ellipsis).rstrip(), "muted"),))
         lines += _file_lines(details)
+    return lines
+
+
+def noted_lines(row: Row, marks: Marks, width: int) -> list[Line]:
+    """What a person said of a run, and which of its files is the best one."""
+    notes, lines = row.notes, []
+    if notes.rating or notes.tags:
+        words = plain("  ".join(notes.tags))
+        stars = notes.stars + ("  " if notes.stars and words else "")
+        lines.append((Cell(stars, "warning"), Cell(fit(words, max(width - cell_len(stars), 1)).rstrip(), "accent")))
+    text = plain(notes.note.replace("\n", " / "))
+    lines += [(Cell(line),) for line in wrap(text, width, 2, ellipsis=marks.ellipsis) if text]
+    if row.best_why in ("chosen", "validation"):
+        name = plain(Path(row.best).name) if not row.best_step else f"@{count(row.best_step)}"
+        why = (
+            _("chosen by you")
+            if row.best_why == "chosen"
+            else _("validation {loss}").format(loss=number(row.validation))
+        )
+        lines.append((Cell(_("best {name}").format(name=name), "success"), Cell(f"  {why}", "muted")))
     return lines
 
 

@@ -8,6 +8,7 @@ from lora_tui.tui.actions import (
     ALIKE,
     APP,
     ASKING,
+    COMPARE,
     CONFLICTS,
     CROP,
     DIALOG,
@@ -32,6 +33,7 @@ from lora_tui.tui.screens.dataset_crop_moves import Moves
 from lora_tui.tui.screens.dataset_prepare import PrepareScreen
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.help import HelpScreen
+from lora_tui.tui.screens.runs_compare import CompareRuns
 from lora_tui.tui.screens.tagging_form import TaggingDialog
 from lora_tui.tui.screens.tagging_progress import AskingDialog
 from lora_tui.tui.screens.tagging_tune import TuneScreen
@@ -57,6 +59,7 @@ OVER_SCREENS = {
     ASKING: AskingDialog,
     TUNING: TuneScreen,
     TASKS: TaskList,
+    COMPARE: CompareRuns,
 }
 
 

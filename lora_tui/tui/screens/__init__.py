@@ -17,7 +17,7 @@ from lora_tui.tui.screens.dataset_crop_actions import CROP_ACTIONS
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
-from lora_tui.tui.screens.runs_actions import RUNS_ACTIONS
+from lora_tui.tui.screens.runs_actions import COMPARE_ACTIONS, RUNS_ACTIONS
 from lora_tui.tui.screens.tagging_actions import TAGGING_ACTIONS
 from lora_tui.tui.screens.tags_actions import OVER_ACTIONS, TAGS_ACTIONS
 from lora_tui.tui.screens.training_actions import TRAINING_ACTIONS
@@ -141,5 +141,6 @@ def all_actions() -> Actions:
             *CROP_ACTIONS,
             *TASKS_ACTIONS,
             *TAGGING_ACTIONS,
+            *COMPARE_ACTIONS,
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from dataclasses import replace
 from pathlib import Path
 
 from textual import events, on, work
@@ -11,21 +11,27 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from lora_tui.errors import UserError
+from lora_tui.records.rows import Row, RowReader
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
-from lora_tui.text import N_, _, bytes_text, count, ngettext, number, percent, plain
+from lora_tui.text import _, bytes_text, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.curves import Curves, Look
-from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, state_words
-from lora_tui.tui.run_details import RunDetails, detail_lines, list_files, lora_lines, read_details, when_text
+from lora_tui.tui.run_details import RunDetails, detail_lines, list_files, lora_lines, noted_lines, read_details
+from lora_tui.tui.run_rows import COLUMNS, row_cells
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.resuming import Resuming
-from lora_tui.tui.threads import in_thread
+from lora_tui.tui.screens.runs_acts import RunActs
+from lora_tui.tui.screens.runs_find import RunsFind
+from lora_tui.tui.screens.runs_notes import RunNoting
+from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.chart import LineChart, Picture
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.text_view import TextView
-from lora_tui.tui.widgets.virtual_list import Column, VirtualList
+from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change
 
@@ -34,17 +40,6 @@ REST_SECONDS = 0.06
 
 LINE_WIDTH = 4000
 """Cells that no sentence about a run takes: the window that shows it whole breaks the lines itself."""
-
-COLUMNS = (
-    Column(1),
-    Column(3, "#", align="right"),
-    Column(8, N_("state"), most=12, share=1),
-    Column(15, N_("steps"), align="right", since=48),
-    Column(4, N_("done"), align="right"),
-    Column(7, N_("loss"), align="right"),
-    Column(10, N_("when"), align="right", since=40),
-    Column(10, N_("name"), share=3, since=72, cut="middle"),
-)
 
 
 class RunsScreen(BaseScreen):
@@ -55,9 +50,22 @@ class RunsScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._runs: tuple[RunStatus, ...] = ()
+        self.rows: list[Row] = []
+        self.shown: list[Row] = []
+        self.find = RunsFind(self)
+        self._noting = RunNoting(self)
+        self._acting = RunActs(self)
+        self._reader: RowReader | None = None
+        self._reading = asyncio.Lock()
         self._details: RunDetails | None = None
         self._resuming = Resuming(self, lambda run: self.shell.open_run(run))
+
+    def doers(self) -> tuple[object, ...]:
+        return (self, self.find, self._noting, self._acting)
+
+    @property
+    def takes_keys(self) -> bool:
+        return super().takes_keys and not self.query_one(Prompt).deciding
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
@@ -66,55 +74,113 @@ class RunsScreen(BaseScreen):
                 yield Lines(id="run-facts")
                 yield LineChart(id="run-chart")
                 yield ImageView(id="run-sample")
+        yield Prompt(id="prompt")
 
     # -- the list
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if not changed & {"runs", "project"} or not self.query("#run-list"):
             return
+        known = {row.run: row for row in self.rows}
+        statuses = self.workspace.runs or ()
+        self.rows = [
+            replace(known[status.run], status=status) if status.run in known else Row(status, known=False)
+            for status in statuses
+        ]
+        self.find.marks &= {row.run.root for row in self.rows}
+        self.select()
+        start_job(self, self.read_rows, "rows")
+
+    async def read_rows(self) -> None:
+        """Read settings, notes and best files again where something changed, and show them."""
+        statuses = [row.status for row in self.rows]
+        if not statuses:
+            return
+        runs_dir = statuses[0].run.root.parent
+        async with self._reading:
+            if self._reader is None or self._reader.runs_dir != runs_dir:
+                self._reader = RowReader(runs_dir)
+            rows = await in_thread(self._reader.rows, statuses)
+        read = {row.run: row for row in rows}
+        self.rows = [replace(read[row.run], status=row.status) if row.run in read else row for row in self.rows]
+        self.select()
+
+    @property
+    def listed(self) -> VirtualList:
+        """The list."""
+        return self.query_one("#run-list", VirtualList)
+
+    def select(self, step: int = 0) -> None:
+        """Show what filter and order say; the cursor stays on its run, or goes ``step`` rows on."""
+        if (found := self.query_one_optional("#run-list", VirtualList)) is None:
+            return  # the app is being left
         here = self.chosen
-        self._runs = self.workspace.runs or ()
-        place = next((at for at, status in enumerate(self._runs) if here and status.run == here.run), 0)
-        found = self.query_one("#run-list", VirtualList)
-        found.set_count(len(self._runs), cursor=place, empty=self._empty())
+        self.shown = self.find.shown(self.rows)
+        place = next((at for at, row in enumerate(self.shown) if here and row.run == here.run), 0)
+        place = min(place + step, max(len(self.shown) - 1, 0))
+        found.set_count(len(self.shown), cursor=place, empty=self._empty())
         found.reload()
         self._say()
         self._show()
+        self.refresh_keys()
 
     def _empty(self) -> str:
         if self.workspace.runs is None:
             return _("Reading the runs.")
+        if self.rows:
+            return _("No run fits the filter; Esc shows all.")
         key = self.shell.keymap.shown("app.show-parameters")
         return _("No run yet. {key} describes one and starts it.").format(key=key)
 
     def _say(self) -> None:
-        living = sum(status.alive for status in self._runs)
-        text = ngettext("{count} run", "{count} runs", len(self._runs)).format(count=count(len(self._runs)))
+        living = sum(row.status.alive for row in self.rows)
+        text = ngettext("{count} run", "{count} runs", len(self.rows)).format(count=count(len(self.rows)))
+        if len(self.shown) != len(self.rows):
+            text = _("{shown} of {all}").format(shown=count(len(self.shown)), all=text)
         if living:
             text += "   " + ngettext("{count} at work", "{count} at work", living).format(count=living)
-        self.set_status(text)
+        self.set_status("   ".join([text, *self.find.spoken()]))
 
     def _cells(self, index: int) -> list[Cell]:
-        status = self._runs[index]
-        mark = MARK_OF_STATE.get(status.state, "todo")
-        steps = f"{count(status.step)}/{count(status.total_steps)}" if status.total_steps else "-"
-        share = percent(status.step, status.total_steps) if status.total_steps else ""
-        return [
-            Cell(getattr(self.shell.marks, mark), TONE_OF_MARK.get(mark, "")),
-            Cell(str(status.number or "")),
-            Cell(state_words(status.state)),
-            Cell(steps, "muted"),
-            Cell(share),
-            Cell(number(status.loss)),
-            Cell(when_text(status, time.time()), "muted"),
-            Cell(plain(status.run.name), "muted"),
-        ]
+        row = self.shown[index]
+        return row_cells(row, self.shell.marks, marked=row.run.root in self.find.marks)
+
+    def go_back(self) -> bool:
+        if self.query_one(Prompt).is_open:
+            self.find.leave_prompt()
+            return True
+        return self.find.clear()
+
+    def key_hints(self) -> list[KeyHint]:
+        prompt = self.query_one_optional(Prompt)
+        return prompt.hints() if prompt is not None and prompt.is_open else super().key_hints()
+
+    @on(Prompt.Typed)
+    def _typed(self, event: Prompt.Typed) -> None:
+        event.stop()
+        self.find.typed(event.text)
+
+    @on(Prompt.Done)
+    def _done(self, event: Prompt.Done) -> None:
+        event.stop()
+        self.find.done(event.text)
+
+    @on(Prompt.Completed)
+    def _completed(self, event: Prompt.Completed) -> None:
+        event.stop()
+        self.call_later(self.shell.give_keys)
+
+    @property
+    def row_here(self) -> Row | None:
+        """The run under the cursor with all that is known of it."""
+        found = self.query_one_optional("#run-list", VirtualList)
+        return self.shown[found.cursor] if found is not None and 0 <= found.cursor < len(self.shown) else None
 
     @property
     def chosen(self) -> RunStatus | None:
         """The run under the cursor."""
-        index = self.query_one("#run-list", VirtualList).cursor
-        return self._runs[index] if 0 <= index < len(self._runs) else None
+        row = self.row_here
+        return row.status if row is not None else None
 
     @on(VirtualList.Moved)
     def _moved(self, event: VirtualList.Moved) -> None:
@@ -137,7 +203,7 @@ class RunsScreen(BaseScreen):
             self.query_one("#run-chart").display = False
             self.query_one("#run-sample", ImageView).show(None)
             return
-        facts.show(detail_lines(status, self._details, self.shell.marks, max(facts.size.width, 20)))
+        facts.show(self._fact_lines(status, self._details, max(facts.size.width, 20)))
         if self._details is None or self._details.run != status.run or status.alive:
             self._look(status.run)
         else:
@@ -154,8 +220,14 @@ class RunsScreen(BaseScreen):
             return
         self._details = details
         facts = self.query_one("#run-facts", Lines)
-        facts.show(detail_lines(status, details, self.shell.marks, max(facts.size.width, 20)))
+        facts.show(self._fact_lines(status, details, max(facts.size.width, 20)))
         self._show_details(details)
+
+    def _fact_lines(self, status: RunStatus, details: RunDetails | None, width: int) -> list[tuple[Cell, ...]]:
+        row = self.row_here
+        lines = detail_lines(status, details, self.shell.marks, width)
+        noted = noted_lines(row, self.shell.marks, width) if row is not None and row.known else []
+        return [*lines[:2], *noted, *lines[2:]]
 
     def _show_details(self, details: RunDetails) -> None:
         chart = self.query_one("#run-chart", LineChart)
@@ -174,9 +246,15 @@ class RunsScreen(BaseScreen):
     # -- actions
 
     def refusal(self, action_id: str) -> str:
+        if action_id in ("runs.filter", "runs.sort") and self.rows:
+            return ""
         status = self.chosen
         if status is None:
-            return _("There is no run yet.") if self.workspace.runs is not None else _("Reading the runs.")
+            return self._empty() if self.rows or self.workspace.runs is None else _("There is no run yet.")
+        if action_id == "runs.compare" and len(self.rows) < 2:
+            return _("There is only one run.")
+        if action_id in ("runs.publish", "runs.best") and self.row_here is not None and not self._has_files:
+            return _("The run has no LoRA file yet.")
         if action_id == "runs.resume":
             if status.alive:
                 return _("The run is at work.")
@@ -185,6 +263,11 @@ class RunsScreen(BaseScreen):
             if not status.can_resume:
                 return _("This run cannot be resumed.")
         return ""
+
+    @property
+    def _has_files(self) -> bool:
+        row = self.row_here
+        return row is not None and (row.files > 0 or not row.known)
 
     def action_open(self) -> None:
         status = self.chosen
@@ -201,7 +284,7 @@ class RunsScreen(BaseScreen):
     def action_read(self) -> None:
         status = self.chosen
         if status is not None:
-            lines = detail_lines(status, self._details, self.shell.marks, LINE_WIDTH)
+            lines = self._fact_lines(status, self._details, LINE_WIDTH)
             files = self._details.files if self._details is not None and self._details.run == status.run else ()
             text = ["".join(cell.text for cell in line) for line in lines]
             text += ["", *(f"{bytes_text(size):>9}  {path}" for path, size in files)]

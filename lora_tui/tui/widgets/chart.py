@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -17,7 +18,10 @@ from lora_tui.drawing.dots import DotStyle
 from lora_tui.tui.cells import fit
 from lora_tui.tui.marks import ASCII, marks_of
 
-ROLES = ("axis", "cursor", "raw", "smooth", "validation", "other", "saved", "event")
+ROLES = (
+    "axis", "cursor", "raw", "smooth", "validation", "other", "saved", "event",
+    "level0", "level1", "level2", "level3", "run0", "run1", "run2", "run3",
+)  # fmt: skip
 """The parts of a drawing that have a colour of their own: ``chart--raw`` and so on in the style sheets."""
 
 
@@ -45,6 +49,7 @@ class LineChart(Widget):
     DEFAULT_CSS = """
     LineChart { height: 1fr; }
     """
+    roles: ClassVar[tuple[str, ...]] = ROLES
 
     class Pointed(Message):
         """The person pointed at a step."""
@@ -128,7 +133,7 @@ class LineChart(Widget):
         """The style of the ground and of each role; asked for once, not for each row of each frame."""
         if self._styles is None:
             base = self.rich_style
-            roles = {role: base + self.get_component_rich_style(f"chart--{role}", partial=True) for role in ROLES}
+            roles = {role: base + self.get_component_rich_style(f"chart--{role}", partial=True) for role in self.roles}
             self._styles = base, roles
         return self._styles
 
