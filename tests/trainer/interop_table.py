@@ -46,12 +46,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "rslora": {"rslora": True},
     "dora": {"dora": True},
 }
-TRANSFORMERS = ("sd3", "flux", "flux2", "chroma")
-"""Families without convolutions, whose makers keep several layers in one."""
+FUSED = ("sd3", "flux", "flux2", "chroma")
+"""Families whose makers keep several layers in one."""
 #: What ``saving.layout`` may be -> what the table calls it.
 LAYOUTS: dict[str, dict[Layout, str]] = {
     **{family: {"auto": "kohya", "diffusers": "diffusers"} for family in ("sd15", "sd2", "sdxl")},
-    **{family: {"auto": "dotted", "kohya": "kohya, fused"} for family in TRANSFORMERS},
+    **{family: {"auto": "dotted", "kohya": "kohya, fused"} for family in FUSED},
     "zimage": {"auto": "dotted", "kohya": "kohya, fused", "diffusers": "diffusers"},
     "qwen": {"auto": "dotted", "kohya": "kohya", "diffusers": "diffusers"},
 }
@@ -113,7 +113,7 @@ class Family:
 
     def rows(self, kinds: Collection[str]) -> Iterator[Row]:
         for kind in kinds:
-            if not (kind == "locon" and self.name in TRANSFORMERS):
+            if kind != "locon" or self.plain.facts.denoiser == "unet":  # transformers have no convolutions
                 yield from self.of_adapter(kind, KINDS[kind])
 
     def of_adapter(self, kind: str, settings: dict[str, Any]) -> Iterator[Row]:
