@@ -35,8 +35,17 @@ METRICS: tuple[tuple[str, str], ...] = (
     ("step_seconds", N_("SECONDS PER STEP")),
     ("memory_allocated", N_("MEMORY, GB")),
     ("data_wait", N_("DATA WAIT, SECONDS")),
+    ("levels", N_("LOSS BY NOISE")),
+    ("weights", N_("NORM OF THE WEIGHTS")),
+    ("d", N_("STEP SIZE D")),
 )
-"""The curves that can be looked at, and what they are called."""
+"""The curves that can be looked at, and what they are called; ``levels`` and ``weights`` are several series each."""
+
+MOST_OTHERS = 4
+"""Other runs that can lie over a run's curves at once: more lines say nothing."""
+
+LEVEL_ROLES = ("level0", "level1", "level2", "level3")
+OTHER_ROLES = ("run0", "run1", "run2", "run3")
 
 SCALES = {"memory_allocated": 1e-9}
 """What values of a series are multiplied with to have the unit of their title."""
@@ -52,6 +61,7 @@ class Look:
         log: whether the y axis is logarithmic.
         smoothing: number in :data:`SMOOTHING`.
         at: the step that is looked at; none follows the newest.
+        pan: the first step in view, where somebody moved the view; none keeps the newest or ``at`` in it.
     """
 
     metric: int = 0
@@ -59,6 +69,7 @@ class Look:
     log: bool = False
     smoothing: int = 2
     at: float | None = None
+    pan: float | None = None
 
     @property
     def name(self) -> str:
@@ -76,19 +87,31 @@ class Look:
         return SMOOTHING[self.smoothing]
 
 
-class Curves:
-    """Makes pictures of a story; smoothed values are kept until the series changes."""
+@dataclass(frozen=True)
+class Other:
+    """Another run whose curves lie over those of the one that is watched: what it is called, and its story."""
 
-    def __init__(self, story: RunStory) -> None:
+    name: str
+    story: RunStory
+
+
+class Curves:
+    """Makes pictures of a story; smoothed values are kept until the series changes.
+
+    Attributes:
+        others: runs that lie over it, at most :data:`MOST_OTHERS`.
+    """
+
+    def __init__(self, story: RunStory, others: Sequence[Other] = ()) -> None:
         self.story = story
+        self.others: tuple[Other, ...] = tuple(others)
         self._smoothed: dict[str, tuple[int, float, array[float]]] = {}
 
     def picture(self, look: Look, marks: Marks, *, empty: str = "") -> Picture:
         """What the main chart shows."""
         series = self.story.series.get(look.name)
-        first, last = self.range()
-        left, right = window(first, last, look.zoom, look.at)
-        curves: list[Curve] = []
+        left, right = self.view(look)
+        curves: list[Curve] = [*self._under(look)]
         if series is not None and len(series):
             scale = SCALES.get(look.name, 1.0)
             smooth = look.name == "loss" and look.weight > 0
@@ -111,10 +134,59 @@ class Curves:
             empty=empty,
         )
 
+    def view(self, look: Look) -> tuple[float, float]:
+        """The first and the last step in view."""
+        first, last = self.range()
+        if look.pan is None:
+            return window(first, last, look.zoom, look.at)
+        left, right = window(first, last, look.zoom, None)
+        width = right - left
+        left = min(max(look.pan, first), max(last - width, first))
+        return left, left + width
+
+    def metrics(self) -> list[int]:
+        """Numbers of the :data:`METRICS` that this run has values of; the loss is always one."""
+        return [number for number, (name, _title) in enumerate(METRICS) if number == 0 or self.names_of(name)]
+
+    def names_of(self, metric: str) -> list[str]:
+        """The series that a metric consists of and that have values, in the order in which they are told."""
+        series = self.story.series
+        if metric == "levels":
+            found = [f"level.{number}" for number in range(len(LEVEL_ROLES))]
+        elif metric == "weights":
+            found = sorted((name for name in series if name.startswith("weights.")), key=lambda n: n != "weights.unet")
+        else:
+            found = [metric]
+        return [name for name in found if len(series.get(name, ()))]
+
+    def _under(self, look: Look) -> list[Curve]:
+        """The curves below the main one: those of other runs, and the parts of a metric that has several."""
+        curves: list[Curve] = []
+        for role, other in zip(OTHER_ROLES, self.others, strict=False):
+            series = other.story.series.get(look.name)
+            if series is not None and len(series):
+                smooth = look.name == "loss" and look.weight > 0
+                curves.append(
+                    self._smooth_curve(look.name, series, look.weight, role, key=other.name)
+                    if smooth
+                    else curve_of(series, role, robust=True, scale=SCALES.get(look.name, 1.0))
+                )
+        roles = LEVEL_ROLES if look.name == "levels" else ("smooth", "other", *OTHER_ROLES)
+        if look.name in ("levels", "weights"):
+            for role, name in zip(roles, self.names_of(look.name), strict=False):
+                role = LEVEL_ROLES[int(name[-1])] if look.name == "levels" else role
+                series = self.story.series[name]
+                smooth = look.name == "levels" and look.weight > 0
+                weight = look.weight**8  # a value of these stands for at least 8 steps
+                curves.append(
+                    self._smooth_curve(name, series, weight, role) if smooth else curve_of(series, role, robust=True)
+                )
+        return curves
+
     def small(self, name: str, look: Look) -> Picture:
         """What one of the charts beside the main one shows, over the same steps and with the same cursor."""
         series = self.story.series.get(name)
-        left, right = window(*self.range(), look.zoom, look.at)
+        left, right = self.view(look)
         curves = [curve_of(series, "smooth", robust=True, scale=SCALES.get(name, 1.0))] if series else []
         text = self.story.series.get("lr.text_encoder")
         if name == "lr.unet" and text is not None and len(text):
@@ -123,7 +195,7 @@ class Curves:
 
     def range(self) -> tuple[float, float]:
         """The first and the newest step that anything is known of."""
-        return 0.0, float(max(self.story.step, 1))
+        return 0.0, float(max(self.story.step, 1, *(other.story.step for other in self.others)))
 
     def smoothed_at(self, name: str, weight: float, step: float) -> float | None:
         """The smoothed value at a step, or the newest one at or before it."""
@@ -153,6 +225,15 @@ class Curves:
         series = self.story.series.get(name)
         return at_step(series.steps, series.last, step) if series is not None and len(series) else None
 
+    def value_of(self, other: Other, look: Look, step: float) -> float | None:
+        """The value of another run at a step, smoothed as that of this one is."""
+        series = other.story.series.get(look.name)
+        if series is None or not len(series):
+            return None
+        smooth = look.name == "loss" and look.weight > 0
+        values = self._smooth(look.name, series, look.weight, other.name) if smooth else series.last
+        return at_step(series.steps, values, step)
+
     def best(self, name: str) -> tuple[int, float] | None:
         """The step with the lowest value of a series, and the value."""
         series = self.story.series.get(name)
@@ -164,15 +245,15 @@ class Curves:
         low, step = min(known)
         return step, low
 
-    def _smooth(self, name: str, series: Series, weight: float) -> array[float]:
-        kept = self._smoothed.get(name)
+    def _smooth(self, name: str, series: Series, weight: float, key: str = "") -> array[float]:
+        kept = self._smoothed.get(f"{name} {key}")
         if kept is None or kept[0] != series.version or kept[1] != weight:
-            kept = self._smoothed[name] = (series.version, weight, series.smooth(weight))
+            kept = self._smoothed[f"{name} {key}"] = (series.version, weight, series.smooth(weight))
         return kept[2]
 
-    def _smooth_curve(self, name: str, series: Series, weight: float) -> Curve:
-        values = self._smooth(name, series, weight)
-        return Curve("smooth", series.steps[:], series.last_steps[:], values, values, values, values)
+    def _smooth_curve(self, name: str, series: Series, weight: float, role: str = "smooth", *, key: str = "") -> Curve:
+        values = self._smooth(name, series, weight, key)
+        return Curve(role, series.steps[:], series.last_steps[:], values, values, values, values)
 
     def _validation(self, marks: Marks) -> tuple[Marker, ...]:
         series = self.story.series.get("validation")
@@ -189,12 +270,28 @@ class Curves:
         series = self.story.series.get("validation")
         return series is not None and len(series) > POINTS
 
+    def _sampled(self) -> list[int]:
+        """The steps that samples were drawn at."""
+        return sorted({sample.step for sample in self.story.samples})
+
+    def happened(self, step: float, reach: float) -> list[str]:
+        """What there is on the rail within ``reach`` steps of ``step``, in words."""
+        story = self.story
+        words = {"warning": _("warning"), "alarm": _("alarm"), "resumed": _("resumed"), "changed": _("changed")}
+        found = [_("saved") for item in story.checkpoints if abs(item.step - step) <= reach]
+        found += [_("sample") for at in self._sampled() if abs(at - step) <= reach]
+        found += [words[item.kind] for item in story.markers if item.kind in words and abs(item.step - step) <= reach]
+        return list(dict.fromkeys(found))
+
     def _rail(self, marks: Marks) -> tuple[RailMark, ...]:
         plain = marks.rule == "-"
         saved, state = ("^", "'") if plain else ("▲", "╵")
-        found = [RailMark(float(item.step), state, "saved") for item in self.story.states]
-        found += [RailMark(float(item.step), "!", "event") for item in self.story.markers if item.kind == "warning"]
-        found += [RailMark(float(item.step), "+", "event") for item in self.story.markers if item.kind == "resumed"]
+        found = [RailMark(float(step), "." if plain else "·", "axis") for step in self._sampled()]
+        found += [RailMark(float(item.step), state, "saved") for item in self.story.states]
+        signs = {"warning": "!", "alarm": "!", "resumed": "+", "changed": "*"}
+        for item in self.story.markers:
+            if item.kind in signs:
+                found.append(RailMark(float(item.step), signs[item.kind], "event"))
         return (*found, *(RailMark(float(item.step), saved, "saved") for item in self.story.checkpoints))
 
 

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rich.cells import cell_len
 
-from lora_tui.jobs.events import as_count, as_number
 from lora_tui.runs.facts import Ending, Sample
-from lora_tui.runs.gpu_memory import GpuMemory, gpu_memory_in
 from lora_tui.runs.settings_text import RunSettings
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
-from lora_tui.text import _, bytes_text, clock, count, duration, number, percent, plain
+from lora_tui.text import N_, _, clock, count, duration, number, percent, plain
 from lora_tui.tui.cells import Cell, fit, wrap
-from lora_tui.tui.curves import Curves, Look
+from lora_tui.tui.curves import LEVEL_ROLES, OTHER_ROLES, Curves, Look
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, name_within, state_words
 
 Line = tuple[Cell, ...]
 
 ETA_WIDTH = 18
-SHARED_FROM = 0.05
-"""Share of a card's memory from which on what others hold of it is worth a line; a desktop holds less."""
+SECOND_FROM = 60
+"""Cells of width from which epoch or phase have a bar of their own beside that of the steps."""
+SECOND_BAR, SECOND_WORDS = 8, 8
+_PHASE_WORDS = {
+    "fetching": N_("fetching"),
+    "loading": N_("loading"),
+    "caching": N_("caching"),
+    "sampling": N_("samples"),
+    "validating": N_("validat."),
+    "measuring": N_("images"),
+    "saving": N_("saving"),
+}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the lines are made of: the run as its files tell it, and how it is looked at."""
+    """What the lines are made of: the run as its files tell it, and how it is looked at.
+
+    ``price`` is that of an hour of the machine, 0 where it costs nothing.
+    """
 
     story: RunStory
     curves: Curves
@@ -40,6 +49,8 @@ class Seen:
     now: float
     marks: Marks
     settings: RunSettings | None = None
+    price: float = 0.0
+    currency: str = ""
 
     @property
     def state(self) -> str:
@@ -136,6 +147,7 @@ def activity(seen: Seen) -> str:
         "sampling": _("drawing samples"),
         "validating": _("validating"),
         "saving": _("saving"),
+        "measuring": _("measuring images"),
     }
     text = words.get(phase.name, plain(phase.name))
     if phase.total and phase.name != "training":
@@ -156,9 +168,27 @@ def bar_line(seen: Seen, width: int) -> Line:
         text = _("ETA {time}").format(time=duration(eta))
     else:
         text = ""
-    room = max(width - ETA_WIDTH, 4)
     tone = "running" if seen.alive else "muted"
-    return (*meter(share, room, seen.marks, tone), Cell(f"{fit(text, ETA_WIDTH, align='right')}"))
+    second = _second_bar(seen) if width >= SECOND_FROM and seen.newest else ()
+    room = max(width - ETA_WIDTH - sum(cell_len(cell.text) for cell in second), 4)
+    return (*meter(share, room, seen.marks, tone), *second, Cell(f"{fit(text, ETA_WIDTH, align='right')}"))
+
+
+def _second_bar(seen: Seen) -> Line:
+    """How far the phase is that is not training, or else the epoch, in a small bar of its own."""
+    phase, info = seen.story.phase, seen.story.info
+    if not seen.alive:
+        return ()
+    if phase is not None and phase.total and phase.name not in ("training", "paused"):
+        words, share = _PHASE_WORDS.get(phase.name, "…"), _share(phase.done, phase.total)
+    elif info is not None and info.steps_per_epoch and info.epochs > 1:
+        done = seen.newest % info.steps_per_epoch
+        words, share = N_("epoch"), _share(done, info.steps_per_epoch)
+    else:
+        return ()
+    bar = meter(share, SECOND_BAR, seen.marks, "accent")
+    end = Cell("|" if seen.marks.rule == "-" else "▏", "muted")
+    return Cell(f"  {fit(_(words), SECOND_WORDS, align='right')} ", "muted"), *bar, end
 
 
 def _when(seen: Seen, first: float, last: float, width: int) -> Line:
@@ -185,12 +215,13 @@ def meter(share: float, width: int, marks: Marks, tone: str) -> tuple[Cell, Cell
 def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
     """What the chart shows and how; with the cursor on a step, the values there."""
     look, story = seen.look, seen.story
+    first, last = seen.curves.view(look)
     cells = [Cell(f"{look.title}  ", "muted")]
     if look.at is not None:
         cells.append(Cell(f"@{count(round(look.at))}  ", "accent"))
         cells.append(Cell(value_text(seen.curves.value_at(look.name, look.at))))
         if look.name == "loss" and look.weight:
-            cells.append(Cell(_("  smooth {value}").format(value=_smooth_text(seen))))
+            cells.append(Cell(_("  smooth {value}").format(value=smooth_text(seen))))
     else:
         if look.name == "loss":
             shown = f"{look.weight:g}".lstrip("0") if look.weight else _("off")
@@ -202,13 +233,44 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
         cells += [Cell(f"  {text}", "muted") for text in (long if cell_len(long) <= room else short,) if text]
     zoom = _("  zoom {level}").format(level=f"1/{2**look.zoom}") if look.zoom else ""
     cells.append(Cell(zoom, "muted"))
-    cells.append(Cell("  " + (_("follow") if look.at is None and seen.alive else ""), "muted"))
+    if look.at is not None and (found := seen.curves.happened(look.at, max((last - first) / 100, 0.5))):
+        cells.append(Cell("  " + ", ".join(found), "accent"))
+    following = look.at is None and look.pan is None and seen.alive
+    cells.append(Cell("  " + (_("follow") if following else ""), "muted"))
+    cells += [cell for cell in _legend(seen) if cell.text]
     if not story.complete:
         cells.append(Cell(_("  reading {share}").format(share=f"{story.read_share:4.0%}"), "warning"))
     peaks = _("  highest peaks not shown") if clipped else ""
     if sum(cell_len(cell.text) for cell in cells) + cell_len(peaks) <= width:  # half of it says nothing
         cells.append(Cell(peaks, "muted"))
     return _fitted(cells, width, seen.marks.ellipsis)
+
+
+def _legend(seen: Seen) -> list[Cell]:
+    """Which line is which, each in its colour, with its value: ranges of noise, parts of the model, other runs."""
+    curves, look = seen.curves, seen.look
+    cells: list[Cell] = []
+    if look.name in ("levels", "weights"):
+        names = curves.names_of(look.name)
+        tones = LEVEL_ROLES if look.name == "levels" else ("smooth", "other", *OTHER_ROLES)
+        for place, name in enumerate(names):
+            number = int(name[-1]) if look.name == "levels" else place
+            words = level_words(number) if look.name == "levels" else _part_words(name.partition(".")[2])
+            value = value_text(curves.value_at(name, seen.step)).strip()
+            cells.append(Cell(f"  {words} {value}", tones[number] if number < len(tones) else "muted"))
+    for role, other in zip(OTHER_ROLES, curves.others, strict=False):
+        value = value_text(curves.value_of(other, look, seen.step)).strip()
+        cells.append(Cell(f"  {plain(other.name, limit=16)} {value}", role))
+    return cells
+
+
+def level_words(number: int) -> str:
+    """A range of timesteps: the first has the least noise."""
+    return ("0-¼", "¼-½", "½-¾", "¾-1")[number]
+
+
+def _part_words(part: str) -> str:
+    return {"unet": _("image model"), "text_encoder": _("text encoder")}.get(part, plain(part, limit=16))
 
 
 def rate_legend(seen: Seen, *, short: bool = False) -> str:
@@ -218,133 +280,6 @@ def rate_legend(seen: Seen, *, short: bool = False) -> str:
         return ""
     told = _("{image}, te {text}") if short else _("image model {image}, text encoder {text}")
     return told.format(image=rate_text(image), text=rate_text(words))
-
-
-def fact_lines(seen: Seen, width: int, height: int) -> list[Line]:
-    """The numbers beside the chart, the most important first."""
-    saved = _saved(seen)
-    facts = [*_learning(seen), *_machine(seen, width)]
-    # At the height of a small terminal, where the files are matters more than the last facts of the machine.
-    return [*facts[: max(height - 1, 0)], *saved][:height]
-
-
-def _learning(seen: Seen) -> list[Line]:
-    curves, step = seen.curves, seen.step
-    text_rate = curves.value_at("lr.text_encoder", step)
-    best = curves.best("validation")
-    validation = curves.value_at("validation", step)
-    pace = seen.pace
-    return [
-        _fact(
-            _("loss"), value_text(curves.value_at("loss", step)), _("smooth {value}").format(value=_smooth_text(seen))
-        ),
-        _fact(_("val"), value_text(validation), _("best @{step}").format(step=count(best[0])) if best else ""),
-        _fact("it/s", f"{pace:6.2f}" if pace is not None and pace < 1000 else value_text(pace), _per_image(seen)),
-        _fact(
-            "lr",
-            rate_text(curves.value_at("lr.unet", step)),
-            _("te {rate}").format(rate=rate_text(text_rate)) if text_rate is not None else "",
-        ),
-        _fact(_("grad"), value_text(curves.value_at("grad_norm", step)), ""),
-    ]
-
-
-def _per_image(seen: Seen) -> str:
-    pace, batch = seen.pace, seen.curves.images_per_step()
-    images = pace * batch if pace is not None else math.nan
-    return _("{number} images/s").format(number=f"{images:.1f}") if batch and math.isfinite(images) else ""
-
-
-def _machine(seen: Seen, width: int) -> list[Line]:
-    resources = seen.story.resources
-    gpus = resources.get("gpus")
-    lines: list[Line] = []
-    own: list[Line] = []
-    shares = {share.index: share for share in gpu_memory_in(resources)}
-    for gpu in gpus if isinstance(gpus, list) else []:
-        if isinstance(gpu, dict):
-            told, share = _gpu(gpu, seen, width), shares.get(as_count(gpu.get("index")))
-            if share is not None and _shared(gpu, share):
-                told.insert(1, _own_memory(share))  # beside others on the card it is the number that matters
-            elif share is not None:
-                own.append(_own_memory(share))  # alone it is nearly that of the card
-            lines += told
-    if not lines:
-        used, total = _number(resources, "ram_used"), _number(resources, "ram_total")
-        lines += _memory(_("all RAM"), used, total, seen, width)
-        cpu = _number(resources, "cpu_percent")
-        if cpu is not None:
-            lines.append(_fact("CPU", f"{cpu:5.0f}%", ""))
-    wait = seen.story.data_wait
-    if wait is not None:
-        lines.append(_fact(_("data wait"), f"{wait:6.0%}", _("of a step")))
-    return [*lines, *own]
-
-
-def _shared(gpu: Mapping[str, Any], share: GpuMemory) -> bool:
-    """Whether others hold memory of the card that is worth a word."""
-    used, total = _number(gpu, "memory_used") or 0.0, _number(gpu, "memory_total") or 0.0
-    return share.now is not None and used - share.now > SHARED_FROM * total
-
-
-def _own_memory(share: GpuMemory) -> Line:
-    now = f"{share.now / 1e9:6.1f}" if share.now is not None else "-"
-    return _fact(_("this run"), now, _("GB VRAM, most {most}").format(most=f"{share.most / 1e9:.1f}"))
-
-
-def _gpu(gpu: Mapping[str, Any], seen: Seen, width: int) -> list[Line]:
-    lines = _memory(_("VRAM"), _number(gpu, "memory_used"), _number(gpu, "memory_total"), seen, width)
-    parts = []
-    heat, power, use = _number(gpu, "temperature"), _number(gpu, "power"), _number(gpu, "utilization")
-    if heat is not None:
-        parts.append(f"{heat:3.0f} C")
-    if power is not None:
-        parts.append(f"{power:4.0f} W")
-    if use is not None or parts:
-        lines.append(_fact("GPU", f"{use:5.0f}%" if use is not None else "", "  ".join(parts)))
-    return lines
-
-
-def _memory(name: str, used: float | None, total: float | None, seen: Seen, width: int) -> list[Line]:
-    if used is None or not total:
-        return []
-    text = f"{used / 1e9:6.1f}"
-    rest = f"/ {total / 1e9:.1f} GB"
-    room = width - 10 - 7 - 2 - len(rest) - 2
-    line = _fact(name, text, rest)
-    if room < 4:
-        return [line]
-    return [(*line, Cell("  "), *meter(used / total, min(room, 10), seen.marks, "muted"))]
-
-
-def _saved(seen: Seen) -> list[Line]:
-    story = seen.story
-    saved = f"@{count(story.checkpoints[-1].step)}" if story.checkpoints else "-"
-    state = _("state @{step}").format(step=count(story.states[-1].step)) if story.states else ""
-    lines = [_fact(_("saved"), f"{saved:>6}", state)]
-    if story.warnings:
-        newest = story.warnings[-1]
-        lines.append((Cell(f"! {plain(newest.message)}", "warning"),))
-    free = _number(story.resources, "disk_free")
-    if free is not None:
-        lines.append(_fact(_("disk"), f"{bytes_text(free):>6}", _("free")))
-    if story.info is not None and story.info.device:
-        lines.append(_fact(_("device"), plain(story.info.device, limit=20), ""))
-    if story.info is not None and story.info.masked:
-        lines.append(_fact(_("masks"), f"{count(story.info.masked):>6}", f"/ {count(story.info.images)}"))
-    if story.first_time and story.last_time:
-        lines.append(_fact(_("elapsed"), duration(story.last_time - story.first_time), ""))
-    return [*lines, *_settings(seen)]
-
-
-def _settings(seen: Seen) -> list[Line]:
-    """What the run was asked to do; the last of the facts, since it does not change."""
-    asked = seen.settings
-    if asked is None:
-        return []
-    named = ((_("adapter"), asked.adapter), (_("optimizer"), asked.optimizer), (_("schedule"), asked.schedule))
-    lines: list[Line] = [(Cell(fit(name, 10), "muted"), Cell(f" {text}")) for name, text in named]
-    return [*lines, (Cell(asked.base, "muted"),)] if asked.base else lines
 
 
 def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
@@ -413,18 +348,9 @@ def rate_text(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
 
 
-def _smooth_text(seen: Seen) -> str:
+def smooth_text(seen: Seen) -> str:
     weight = seen.look.weight or 0.99
     return value_text(seen.curves.smoothed_at("loss", weight, seen.step))
-
-
-def _fact(name: str, value: str, rest: str) -> Line:
-    return Cell(f"{fit(name, 10)}", "muted"), Cell(f"{value:>7}"), Cell(f"  {rest}", "muted")
-
-
-def _number(source: Mapping[str, Any], name: str) -> float | None:
-    """A number of the last sample of the machine; none where it has none that can be meant."""
-    return as_number(source.get(name))
 
 
 def _share(done: float, total: float) -> float:

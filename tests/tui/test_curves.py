@@ -15,9 +15,10 @@ from lora_tui.runs.status import inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.marks import ASCII, UNICODE
+from lora_tui.tui.run_facts import fact_lines
 from lora_tui.tui.run_moments import Moments
 from lora_tui.tui.run_reading import full_lines
-from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, fact_lines, meter, run_line
+from lora_tui.tui.run_text import Seen, bar_line, chart_line, ending_lines, meter, run_line
 from lora_tui.tui.widgets.chart import window
 
 

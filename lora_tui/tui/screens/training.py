@@ -25,6 +25,7 @@ from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import METRICS, Curves, Look
 from lora_tui.tui.dashboard import share_rows
+from lora_tui.tui.run_facts import fact_lines
 from lora_tui.tui.run_moments import Moments
 from lora_tui.tui.run_text import (
     Seen,
@@ -32,7 +33,6 @@ from lora_tui.tui.run_text import (
     chart_line,
     ending_lines,
     epoch_text,
-    fact_lines,
     rate_legend,
     run_line,
 )
@@ -226,7 +226,9 @@ class TrainingScreen(BaseScreen):
         if self.story is None or self._curves is None:
             return None
         look, marks = self.looking.look, self.shell.marks
-        return Seen(self.story, self._curves, look, self.status, time.time(), marks, self.settings)
+        project = self.workspace.project
+        price, currency = (float(project.price_per_hour), project.currency) if project is not None else (0.0, "")
+        return Seen(self.story, self._curves, look, self.status, time.time(), marks, self.settings, price, currency)
 
     # -- drawing
 

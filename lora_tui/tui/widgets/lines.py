@@ -16,10 +16,14 @@ from lora_tui.tui.marks import marks_of
 Line = Sequence[Cell | str]
 
 
+CURVE_TONES = (*(f"level{number}" for number in range(4)), *(f"run{number}" for number in range(4)), "smooth", "other")
+"""The colours of curves, for legends: a screen with a chart says in its style sheet which they are."""
+
+
 class Lines(Widget):
     """Lines from the top; what does not fit in width ends in an ellipsis, what does not fit in height is cut."""
 
-    COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES}
+    COMPONENT_CLASSES = {f"tone--{tone}" for tone in (*TONES, *CURVE_TONES)}
     DEFAULT_CSS = "Lines { height: 1; }"
 
     class Resized(Message):
