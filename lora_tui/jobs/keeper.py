@@ -23,9 +23,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lora_tui.alarms.webhooks import SECRETS
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, registry
 from lora_tui.jobs.backwards import newest_first
+from lora_tui.jobs.care import Care
 from lora_tui.jobs.events import EventWriter, tail_events
 from lora_tui.jobs.explain import Death, explain, read_tail
 from lora_tui.jobs.ground import Ground
@@ -52,7 +54,7 @@ def trainer_command() -> list[str]:
 class Keeper:
     """Keeps one job. :meth:`run` returns the job's exit status (128 + n for signal n)."""
 
-    def __init__(self, run_dir: Path, command: Sequence[str], *, resume: bool) -> None:
+    def __init__(self, run_dir: Path, command: Sequence[str], *, resume: bool, budget: str = "") -> None:
         self.run_dir = run_dir
         self.command = (*command, str(run_dir), *(["--resume"] if resume else []))
         self.child: subprocess.Popen[bytes] | None = None
@@ -78,6 +80,7 @@ class Keeper:
         self._abandoned = False
         self._life = self.events.size()
         self._watch = _Watch(run_dir, self.events, lambda: self.child.pid if self.child is not None else 0)
+        self._care = Care(run_dir, self.events, self.ground.place, self._kill, budget=budget)
 
     def run(self, started: Callable[[Job], None] = lambda _job: None) -> int:
         """Start the job, keep it, and say how it ended; ``started`` is called once it has begun, or has failed to."""
@@ -92,9 +95,11 @@ class Keeper:
             return status
         started(self.job)
         self._watch.start()
+        self._care.start()
         missed = 0
         while not self._wait(BEAT):
             self._watch.look()
+            self._care.look()
             missed = missed + 1 if self.ground.lost() else 0
             if missed > 1 or (missed and self.ground.deleted()):
                 self._abandon()
@@ -102,6 +107,10 @@ class Keeper:
             self._write(heartbeat=time.time())
         self._watch.stop()
         return self._ended()
+
+    def farewell(self) -> None:
+        """Tell everyone of the end, and run the command after it; the run is not ours any more."""
+        self._care.farewell()
 
     def pass_on(self, number: int) -> None:
         """Send a signal to the job; it saves and ends by itself."""
@@ -119,7 +128,7 @@ class Keeper:
                 start_new_session=True,
                 close_fds=True,
                 cwd=self.run_dir,
-                env=environment(),
+                env={name: value for name, value in environment().items() if name not in SECRETS},
             )
         self._write(child_pid=self.child.pid, child_started=identity(self.child.pid))
         if self._passed:  # it came while there was no job yet
@@ -149,12 +158,17 @@ class Keeper:
         assert child is not None
         child.send_signal(signal.SIGTERM)
         if not self._wait(GRACE):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)  # its session is its own: nobody else is in the group
+            self._kill()
             child.wait()
         message = _("The run folder was deleted or moved away while the run was at work.")
         advice = _("If it was moved, resume it where it lies now.")
         self.events.emit("failed", code="folder.lost", message=message, advice=advice, by="keeper")
+
+    def _kill(self) -> None:
+        """End the job and all that it started at once."""
+        if self.child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.child.pid, signal.SIGKILL)  # its session is its own: nobody else is in the group
 
     def _ended(self) -> int:
         child = self.child
@@ -167,6 +181,7 @@ class Keeper:
             self._refuse_the_rest()
         self._write(ended=time.time(), exit_status=code if number is None else None, signal=number)
         registry.unregister(self.run_dir)
+        self._care.ended(self.job.attempt)
         return 128 + number if number is not None else code
 
     def _said_its_end(self) -> bool:
@@ -214,6 +229,7 @@ class Keeper:
         self.events.emit("failed", code="start", message=message, advice=_("Look at keeper.log."), by="keeper")
         self._write(ended=time.time(), exit_status=127)
         registry.unregister(self.run_dir)
+        self._care.ended(self.job.attempt)
         return 127
 
     def _write(self, **changes: object) -> None:
@@ -266,9 +282,12 @@ def keep(
     command: Sequence[str],
     *,
     resume: bool = False,
+    budget: str = "",
     started: Callable[[Job], None] = lambda _job: None,
 ) -> int:
     """Keep a job in ``run_dir`` from start to end; return its exit status. ``started`` is called when it has begun.
+
+    ``budget`` stands in place of that of the run's configuration. What is done after the end does not hold the run.
 
     Raises:
         UserError: ``run.locked`` when another keeper or a living trainer has the run.
@@ -277,9 +296,11 @@ def keep(
         if holder(run_dir / "lock") is not None:
             RunLock.acquire(run_dir / "lock").release()  # says who has it, unless it has just ended
         control.clear(run_dir)
-        keeper = Keeper(run_dir, command, resume=resume)
+        keeper = Keeper(run_dir, command, resume=resume, budget=budget)
         signal.signal(signal.SIGTERM, lambda number, _frame: keeper.pass_on(number))
-        return keeper.run(started)
+        status = keeper.run(started)
+    keeper.farewell()
+    return status
 
 
 class _Teller:
@@ -311,6 +332,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lora_tui.jobs.keeper", allow_abbrev=False)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--budget", default="", help="a time or an amount of money instead of the configuration's")
     parser.add_argument("--detach", action="store_true", help="go on in the background, as nobody's child")
     parser.add_argument("--tell", type=int, default=-1, help="a descriptor to say on, as JSON, that the job has begun")
     parser.add_argument("--command-json", default="", help="another job: its command line as a JSON list")
@@ -323,7 +345,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_language()
     command = [str(part) for part in json.loads(args.command_json)] if args.command_json else trainer_command()
     try:
-        return keep(args.run_dir.absolute(), command, resume=args.resume, started=teller.started)
+        return keep(args.run_dir.absolute(), command, resume=args.resume, budget=args.budget, started=teller.started)
     except UserError as error:
         teller.failed(str(error))
         return 2

@@ -25,7 +25,9 @@ from lora_tui.text.translate import _
 _LOCKS = ("lock", "keeper.lock")
 
 
-def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Sequence[str] | None = None) -> Job:
+def start(
+    run_dir: Path, *, resume: bool = False, wait: float = 30, command: Sequence[str] | None = None, budget: str = ""
+) -> Job:
     """Start the keeper of ``run_dir``, which starts the trainer; return when it has said so.
 
     Requests to an earlier life of the run are forgotten. The keeper is started by ``Popen`` in a new session and
@@ -37,6 +39,7 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Seq
         resume: go on from the run's last state.
         wait: seconds to wait until the trainer's process is there.
         command: another program in the trainer's place; the run folder (and ``--resume``) is appended to it.
+        budget: a time or an amount of money in place of what the run's configuration says.
 
     Raises:
         UserError: ``run.locked`` while the run is being trained, ``job.start`` when the keeper cannot be started.
@@ -49,11 +52,11 @@ def start(run_dir: Path, *, resume: bool = False, wait: float = 30, command: Seq
     log = run_dir / "keeper.log"
     offset = log.stat().st_size if log.exists() else 0
     with uninterrupted():
-        return _started(run_dir, resume, command, wait, offset)
+        return _started(run_dir, _options(resume, command, budget), wait, offset)
 
 
-def _started(run_dir: Path, resume: bool, command: Sequence[str] | None, wait: float, offset: int) -> Job:
-    process, ear = _spawn(run_dir, resume, command)
+def _started(run_dir: Path, options: Sequence[str], wait: float, offset: int) -> Job:
+    process, ear = _spawn(run_dir, options)
     try:
         told = _listen(ear, time.monotonic() + wait)
     finally:
@@ -97,18 +100,24 @@ def _let_the_old_keeper_go(run_dir: Path) -> None:
         time.sleep(0.01)
 
 
-def _spawn(run_dir: Path, resume: bool, command: Sequence[str] | None) -> tuple[subprocess.Popen[bytes], int]:
+def _options(resume: bool, command: Sequence[str] | None, budget: str) -> list[str]:
+    """What the keeper is told on its command line."""
+    options = ["--resume"] if resume else []
+    if budget:
+        options += ["--budget", budget]
+    if command is not None:
+        options += ["--command-json", json.dumps([str(part) for part in command])]
+    return options
+
+
+def _spawn(run_dir: Path, options: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
     """Start the keeper, which leaves us for the background; return what is left, and where it says how it went.
 
     Raises:
         UserError: ``job.start``.
     """
     ear, mouth = os.pipe()
-    line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), "--detach", "--tell", str(mouth))
-    if resume:
-        line.append("--resume")
-    if command is not None:
-        line += ["--command-json", json.dumps([str(part) for part in command])]
+    line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), "--detach", "--tell", str(mouth), *options)
     try:
         with (run_dir / "keeper.log").open("ab") as log:
             process = subprocess.Popen(
