@@ -26,6 +26,7 @@ def build(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="values", help=_("change a setting, repeatable")
     )
     parser.add_argument("--runs", metavar="DIR", default="", help=_("where run folders go; else the project's runs/"))
+    parser.add_argument("--force", action="store_true", help=_("even where the disk may not hold all that it writes"))
     parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout, progress on stderr"))
 
 
@@ -69,6 +70,7 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place
         config,
         runs_dir.absolute(),
         command=command() if place else None,
+        force=args.force,
         on_made=on_made,
         on_warning=lambda told: note(f"{told.message} {told.remedy}"),
     )
@@ -84,7 +86,7 @@ def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None], plac
     if place:
         require_at_rest(chosen)
     with uninterrupted():
-        started = resume_run(chosen, command=command() if place else None)
+        started = resume_run(chosen, command=command() if place else None, force=args.force)
         on_made(started)
     return started
 

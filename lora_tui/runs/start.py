@@ -12,7 +12,8 @@ from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
 from lora_tui.runs.choose import shell_name, shell_path
 from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.record import first_record
+from lora_tui.runs.price import check_budget, price_entries
+from lora_tui.runs.record import first_record, read_record
 from lora_tui.runs.status import inspect, state_word
 from lora_tui.text.translate import _, ngettext
 
@@ -33,6 +34,7 @@ def start_run(
     record_extra: dict[str, Any] | None = None,
     scan: Scan | None = None,
     command: Sequence[str] | None = None,
+    force: bool = False,
     on_made: Callable[[RunFolder], None] = lambda _run: None,
     on_warning: Callable[[Finding], None] = lambda _finding: None,
 ) -> RunFolder:
@@ -42,17 +44,22 @@ def start_run(
         record_extra: more entries for the run's record.
         scan: the datasets of ``config`` if they have been scanned already.
         command: another program in the trainer's place.
+        force: start it where the disk may not hold all that it writes, too.
         on_made: called with the folder just before the process is started in it.
-        on_warning: called with what this machine's memory is too small for, which is tried all the same.
+        on_warning: called with what this machine is too small for and is tried all the same.
 
     Raises:
         UserError: the configuration has an error, the folder cannot be made, or the job does not start.
     """
     from lora_tui.config.load import dump_config
 
-    for finding in _check(config, scan, runs_dir):
+    found = _check(config, scan, runs_dir)
+    if not force:
+        _refuse(found, _("lora-tui train CONFIG --force starts it all the same."))
+    for finding in found:
         on_warning(finding)
-    record = {**first_record(), **(record_extra or {})}
+    record = {**first_record(), **price_entries(runs_dir), **(record_extra or {})}
+    check_budget(config.ending.budget, record)
     text = dump_config(config, comments=True)
     with launch.uninterrupted():
         run = RunFolder.create(runs_dir, config.saving.name, text, record)
@@ -61,14 +68,14 @@ def start_run(
     return run
 
 
-def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFolder:
+def resume_run(run: RunFolder, *, command: Sequence[str] | None = None, force: bool = False, budget: str = "") -> RunFolder:
     """Go on with a run: a paused one is asked to, any other starts from its newest state.
 
-    A run without a state starts anew in its folder.
+    A run without a state starts anew in its folder. ``force``: where the disk may not hold what is left to write, too.
 
     Raises:
-        UserError: it is at work, it is complete, its folder is from a newer version or no run, or the job does
-            not start.
+        UserError: it is at work, it is complete, its folder is from a newer version or no run, the disk may not hold
+            what is left to write, or the job does not start.
     """
     if not run.config_path.is_file():
         raise UserError(
@@ -96,8 +103,12 @@ def resume_run(run: RunFolder, *, command: Sequence[str] | None = None) -> RunFo
             remedy=_("To train it further, start a new run from its LoRA: {command}").format(command=_further(run)),
             code="run.complete",
         )
+    if not force:
+        again = _("lora-tui train --resume {run} --force goes on all the same.").format(run=shell_name(run))
+        _refuse(_left_to_write(run), again)
+    check_budget(budget, read_record(run))
     _wait_until_gone(run)
-    launch.start(run.root, resume=True, command=command)
+    launch.start(run.root, resume=True, command=command, budget=budget)
     return run
 
 
@@ -134,12 +145,26 @@ def _check(config: Config, scan: Scan | None, runs_dir: Path) -> list[Finding]:
         scan = scan_datasets(config)
     _refuse(check_config(config, scan=scan))
     # taken as unlike each other, images need not be decoded: which of them are held out changes no size
-    found = list(room.plan(config, make_plan(config, scan, groups={}), runs_dir))
-    _refuse(found)
-    return found
+    return list(room.plan(config, make_plan(config, scan, groups={}), runs_dir))
 
 
-def _refuse(findings: Sequence[Finding]) -> None:
+def _left_to_write(run: RunFolder) -> list[Finding]:
+    """What the disk cannot hold of the rest; nothing where the run cannot be planned, which its trainer tells."""
+    from lora_tui.config.load import load_config
+    from lora_tui.config.rules import room
+    from lora_tui.dataset.batches import make_plan
+    from lora_tui.dataset.scan import scan_datasets
+
+    try:
+        config = load_config(run.config_path)
+        data = make_plan(config, scan_datasets(config), groups={})
+        return list(room.disk(config, data, run.root, run.root))
+    except (UserError, OSError, ValueError):
+        return []
+
+
+def _refuse(findings: Sequence[Finding], door: str = "") -> None:
+    """Raise the first error; ``door`` says what to do all the same."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return
@@ -147,4 +172,4 @@ def _refuse(findings: Sequence[Finding]) -> None:
     message = first.message
     if more:
         message += " " + ngettext("({count} more error)", "({count} more errors)", more).format(count=more)
-    raise UserError(message, place=first.field, remedy=first.remedy, code=first.code)
+    raise UserError(message, place=first.field, remedy=f"{first.remedy} {door}".rstrip(), code=first.code)

@@ -32,6 +32,20 @@ def test_what_the_disk_cannot_hold_is_an_error_that_names_the_largest_part(tmp_p
     assert "disk.too_small" not in said(prompts, None)  # of no machine in particular
 
 
+def test_what_a_run_has_written_is_not_counted_again(tmp_path: Path) -> None:
+    config = config_with(steps=LONG, network={"rank": 320}, saving={"every_steps": 1})
+    data = plan_of(config, squares(4, repeats=64))
+    files = tmp_path / "run" / "checkpoints"
+    files.mkdir(parents=True)
+    assert [one.code for one in room.disk(config, data, tmp_path, tmp_path / "run")] == ["disk.too_small"]
+    with (files / "many.safetensors").open("wb") as file:
+        file.truncate(1 << 42)  # takes no room itself
+    left = next(room.disk(config, data, tmp_path)).message, next(room.disk(config, data, tmp_path, files.parent)).message
+    assert left[0] != left[1]
+    config.saving.keep_last = 1
+    assert list(room.disk(config, data, tmp_path, files.parent)) == []
+
+
 def test_more_memory_than_there_is_is_a_warning_that_names_what_helps_most(tmp_path: Path) -> None:
     config = config_with(
         model={"family": "flux"}, steps={"batch_size": 64}, data={"resolution": 2048}, memory={"device": "cpu"}

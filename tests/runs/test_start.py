@@ -69,7 +69,28 @@ def test_a_disk_too_small_for_all_that_is_written_stops_too(config: Config, tmp_
     with pytest.raises(UserError) as caught:
         start_run(config, tmp_path / "runs", command=small())
     assert (caught.value.code, caught.value.place) == ("disk.too_small", "saving.keep_last")
+    assert "lora-tui train CONFIG --force" in caught.value.remedy
     assert not (tmp_path / "runs").exists()
+
+
+def test_who_insists_starts_and_resumes_on_a_disk_that_is_too_small(config: Config, tmp_path: Path) -> None:
+    config.network.rank = 320
+    config.steps.max_steps, config.saving.every_steps = 1_000_000, 1
+    told: list[Finding] = []
+    steps = small("--steps", "100000")
+    run = start_run(config, tmp_path / "runs", command=steps, force=True, on_warning=told.append)
+    assert "disk.too_small" in [finding.code for finding in told]
+    training(run)
+    request(run.root, "stop")
+    until(lambda: inspect(run).state == "stopped")
+    with pytest.raises(UserError) as caught:
+        resume_run(run, command=steps)
+    assert caught.value.code == "disk.too_small"
+    assert f"--resume {shell_name(run)} --force" in caught.value.remedy
+    resume_run(run, command=steps, force=True)
+    until(lambda: events(run, "resumed"))
+    request(run.root, "stop")
+    ended(run)
 
 
 def test_a_dataset_without_images_stops_too(config: Config, tmp_path: Path) -> None:

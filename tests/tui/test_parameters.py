@@ -252,6 +252,26 @@ async def ready_to_start(pilot: Pilot[int]) -> ParametersScreen:
     return screen
 
 
+async def test_a_disk_that_may_be_too_small_is_said_with_the_question(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LoraTuiApp, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await ready_to_start(pilot)
+        for key, value in {"network.rank": "320", "steps.max_steps": "1000000", "saving.every_steps": "1"}.items():
+            screen.form.set(screen.form.row_of(key), value)
+        screen.edited()
+        await soon(pilot, lambda: "disk.too_small" in [found.code for found in screen.form.findings or ()])
+        await pilot.press("ctrl+r")
+        await sees(pilot, "Start a training of")
+        await sees(pilot, "The run writes up to")
+        await pilot.press("enter")
+        await soon(pilot, lambda: bool(list_runs(project / "runs")), 30)
+        (run,) = list_runs(project / "runs")
+        await soon(pilot, lambda: inspect(run).state == "finished", 30)
+
+
 async def test_a_start_before_the_plan_is_ready_waits_for_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoraTuiApp, "trainer_command", [sys.executable, str(FAKE_TRAINER), "--steps", "3"])
     app = app_on(project, "parameters")

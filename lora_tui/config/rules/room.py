@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE
 from lora_tui.config.estimate import disk_parts, memory_parts
 from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.fitting import Change, cheapest_fit
+from lora_tui.config.mistakes import shown
 from lora_tui.config.outlook import card_preset
 from lora_tui.config.plan import planned_moments
 from lora_tui.config.schema import Config
@@ -34,12 +36,16 @@ CACHED: Mapping[str, str] = {"latents": "latents", "texts": "text"}
 """Parts that are kept between runs, and their folders in the cache."""
 
 
+#: parts that lie in a run's own folder, and where there
+OWN: Mapping[str, str] = {"checkpoints": "checkpoints", "states": "state", "samples": "samples"}
+
+
 def plan(config: Config, data: DataPlan, folder: Path) -> Iterator[Finding]:
     """What the disk of ``folder``, where the run's own will lie, and the device cannot hold."""
-    yield from _disk(config, data, folder)
+    yield from disk(config, data, folder)
     there, needed = memory_of(config.memory.device), sum(memory_parts(config, data).values())
     if there is not None and needed > there:
-        key, remedy = _less_memory(config, there)
+        key, remedy = less_memory(config, data, there)
         yield warning(
             key,
             _("The largest step is planned to take {needed} of memory, and the device has {there}.").format(
@@ -58,10 +64,13 @@ def memory_of(device: str) -> int | None:
     return device_memory(device)
 
 
-def _disk(config: Config, data: DataPlan, folder: Path) -> Iterator[Finding]:
+def disk(config: Config, data: DataPlan, folder: Path, run: Path | None = None) -> Iterator[Finding]:
+    """What the disk of ``folder`` cannot hold; with ``run``, a run's own folder, of what that has not written yet."""
     at = planned_moments(config, data)
     parts = disk_parts(config, data, checkpoints=len(at[CHECKPOINT]), states=len(at[STATE]), drawn=len(at[SAMPLE]))
     parts = {name: size for name, size in parts.items() if name in SETTINGS}  # a packed base is kept where it fits
+    if run is not None:
+        parts |= {name: parts[name] - _held(run / place, parts[name]) for name, place in OWN.items()}
     for place, names in _disks(folder, parts).items():
         free = shutil.disk_usage(place).free
         sizes = {name: parts[name] for name in names}
@@ -99,8 +108,13 @@ def _there(folder: Path) -> Path:
 
 def kept_bytes(name: str, most: int) -> int:
     """Bytes that a cache holds already, ``most`` at most: some of them may be the run's, and are not written again."""
+    return _held(cache_dir() / CACHED[name], most) if name in CACHED else 0
+
+
+def _held(folder: Path, most: int) -> int:
+    """Bytes of the files below a folder, ``most`` at most."""
     found = 0
-    for root, _folders, files in os.walk(cache_dir() / CACHED[name] if name in CACHED else ""):
+    for root, _folders, files in os.walk(folder):
         for file in files:
             try:
                 found += (Path(root) / file).stat().st_size
@@ -122,15 +136,24 @@ def _what(part: str) -> tuple[str, str]:
     }[part]
 
 
-def _less_memory(config: Config, there: int) -> tuple[str, str]:
-    """The setting that helps most, and what to do with it."""
-    card = card_preset(config.model.family, there)
-    if not config.memory.gradient_checkpointing:
-        key, remedy = "memory.gradient_checkpointing", _("Turn memory.gradient_checkpointing on.")
-    elif config.memory.base_weights == "full":
-        key, remedy = "memory.base_weights", _("Set memory.base_weights to fp8 or nf4.")
+def fit_for(config: Config, data: DataPlan) -> Change | None:
+    """The cheapest change with which the largest step fits into the device; none where it fits, or nothing helps."""
+    there = memory_of(config.memory.device)
+    change = cheapest_fit(config, data, there) if there is not None else None
+    return change if change is not None and change.values else None
+
+
+def less_memory(config: Config, data: DataPlan, there: int) -> tuple[str, str]:
+    """The first setting to change, and the whole of the cheapest change with what it brings and costs."""
+    change, card = cheapest_fit(config, data, there), card_preset(config.model.family, there)
+    if change is not None and change.values:
+        told = _(", ").join(f"{key} = {shown(value)}" for key, value in change.values.items())
+        remedy = _("Set {settings}: then {memory}, for about {share}% more time.").format(
+            settings=told, memory=bytes_text(change.memory), share=round(100 * change.slower)
+        )
+        key = next(iter(change.values))
     else:
-        key, remedy = "steps.batch_size", _("Lower the batch size or the resolution.")
+        key, remedy = "data.resolution", _("Lower the resolution or the rank: nothing that keeps the result helps.")
     if card is not None:
         remedy += " " + _("The preset {name} has settings for such a card.").format(name=card.name)
     return key, remedy

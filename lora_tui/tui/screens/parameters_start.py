@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from lora_tui.tui.wording import error_words, sentences
 if TYPE_CHECKING:
     from lora_tui.tui.screens.parameters import ParametersScreen
 
+ASKED = "disk.too_small"
+"""An error that whoever starts the run may overrule."""
+
 LOOK_SECONDS = 0.1
 """How often it is looked whether the plan has come."""
 
@@ -32,6 +36,7 @@ class RunStart:
         self._busy = False
         self._wanted = False
         self._beside: list[str] = []  # about the runs that share the device
+        self._tight: list[str] = []  # what the disk may not hold, as it was said with the question
 
     @property
     def busy(self) -> bool:
@@ -68,7 +73,8 @@ class RunStart:
     def _refused(self) -> bool:
         """Whether something speaks against the run; then it is said, and the cursor is on the setting."""
         screen = self._screen
-        error = next((found for found in screen.form.findings or () if found.severity == "error"), None)
+        against = (found for found in screen.form.findings or () if found.severity == "error")
+        error = next((found for found in against if found.code != ASKED), None)
         if error is not None:
             screen.edited(screen.form.row_of(error.field))
             screen.shell.tell(plain(sentences(error.message, error.remedy)), "error")
@@ -102,7 +108,8 @@ class RunStart:
             question, details = start_question(work.plan, work, self._screen.room())
         else:
             question, details = _("Start this training?"), _("Starts when the plan is ready.")
-        return question, "\n".join([details, *self._beside])
+        self._tight = [found.message for found in self._screen.form.findings or () if found.code == ASKED]
+        return question, "\n".join([details, *self._tight, *self._beside])
 
     async def _planned(self, config: Config) -> bool:
         """Wait for the plan; false when that was ended, or the form is no longer what was agreed to."""
@@ -126,7 +133,8 @@ class RunStart:
         screen = self._screen
         screen.shell.tell(_("starting"))
         try:
-            run = await in_thread(_start_run, config, screen.workspace.runs_dir, screen.shell.trainer_command)
+            start = partial(_start_run, force=bool(self._tight))
+            run = await in_thread(start, config, screen.workspace.runs_dir, screen.shell.trainer_command)
         except UserError as error:
             screen.shell.tell(error_words(error), "error")
             return
@@ -134,7 +142,7 @@ class RunStart:
         screen.shell.open_run(run)
 
 
-def _start_run(config: Config, runs_dir: Path, command: Sequence[str] | None) -> RunFolder:
+def _start_run(config: Config, runs_dir: Path, command: Sequence[str] | None, *, force: bool) -> RunFolder:
     from lora_tui.runs.start import start_run
 
-    return start_run(config, runs_dir, command=command)
+    return start_run(config, runs_dir, command=command, force=force)

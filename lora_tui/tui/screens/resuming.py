@@ -49,21 +49,29 @@ class Resuming:
             start_job(self._screen, partial(self._resume, run), "resume")
 
     async def _resume(self, run: RunFolder) -> None:
-        shell = self._screen.shell
-        try:
-            await in_thread(_resume_run, run, shell.trainer_command)
-        except UserError as error:
-            shell.tell(error_words(error), "error")
-            return
+        shell, force = self._screen.shell, False
+        while True:
+            try:
+                await in_thread(partial(_resume_run, run, shell.trainer_command, force=force))
+            except UserError as error:
+                if force or error.code != "disk.too_small":
+                    shell.tell(error_words(error), "error")
+                    return
+                dialog = Confirm(_("Resume it all the same?"), plain(error.message), yes=_("resume"))
+                force = bool(await shell.push_screen(dialog, wait_for_dismiss=True))
+                if not force:
+                    return
+            else:
+                break
         shell.tell(_("resumed"), "success")
         shell.poll_runs()
         self._resumed(run)
 
 
-def _resume_run(run: RunFolder, command: Sequence[str] | None) -> None:
+def _resume_run(run: RunFolder, command: Sequence[str] | None, *, force: bool) -> None:
     from lora_tui.runs.start import resume_run
 
-    resume_run(run, command=command)
+    resume_run(run, command=command, force=force)
 
 
 def newest_state(run: RunFolder) -> int | None:
