@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lora_tui.alarms.alarm import Alarm, read_alarms
 from lora_tui.jobs import control
 from lora_tui.jobs.backwards import newest_first
 from lora_tui.jobs.events import Event, as_count, as_number, as_time
@@ -58,6 +59,7 @@ class RunStatus:
         newer: a newer version made the folder, so it is shown only.
         orphaned: its trainer lives and its keeper does not.
         waits: it is paused or about to be, so a request resumes it.
+        alarms: what its keeper noticed, oldest first.
         damaged: names of its files that say what cannot be; what they should tell is unknown.
     """
 
@@ -87,6 +89,7 @@ class RunStatus:
     orphaned: bool = False
     waits: bool = False
     damaged: tuple[str, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -207,6 +210,7 @@ def inspect(run: RunFolder) -> RunStatus:
         orphaned=living and not kept,
         waits=living and _waits(run, found),
         damaged=tuple(name for name, doubtful in doubts.items() if doubtful),
+        alarms=read_alarms(run.root),
     )
 
 
