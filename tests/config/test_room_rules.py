@@ -40,8 +40,8 @@ def test_what_a_run_has_written_is_not_counted_again(tmp_path: Path) -> None:
     assert [one.code for one in room.disk(config, data, tmp_path, tmp_path / "run")] == ["disk.too_small"]
     with (files / "many.safetensors").open("wb") as file:
         file.truncate(1 << 42)  # takes no room itself
-    left = next(room.disk(config, data, tmp_path)).message, next(room.disk(config, data, tmp_path, files.parent)).message
-    assert left[0] != left[1]
+    fresh, going = (next(room.disk(config, data, tmp_path, run)).message for run in (None, files.parent))
+    assert fresh != going
     config.saving.keep_last = 1
     assert list(room.disk(config, data, tmp_path, files.parent)) == []
 
