@@ -22,6 +22,7 @@ from lora_tui.text import _, plain
 from lora_tui.toml_files import TomlError, parse_toml, read_toml
 
 APP = "lora-tui"
+NOTICES = ("auto", "osc9", "osc777", "off")
 IMAGE_MODES = ("auto", "halfcell", "kitty", "sixel", "ascii", "off")
 KEYMAP_NAMES = ("", "vim", "conventional", "bdtm")
 RECENT_LIMIT = 20
@@ -40,6 +41,9 @@ class Settings:
             terminal's own graphics), ``ascii``, or ``off`` (no pictures in the terminal).
         keymap: a ready-made keymap: ``vim`` (which empty means, too), ``conventional`` or ``bdtm``.
         publish: where LoRA files are handed on to: a folder of ComfyUI, A1111 or LoRA files, or ``host:folder``.
+        bell: whether the terminal's bell rings for an alarm and at the end of a run.
+        desktop: the escape that makes a desktop notification of them: ``auto`` (as the environment hints), ``osc9``,
+            ``osc777`` or ``off``.
         keys: action id to its keys, replacing the keys that the action has by default.
     """
 
@@ -50,6 +54,8 @@ class Settings:
     images: str = "auto"
     keymap: str = ""
     publish: str = ""
+    bell: bool = True
+    desktop: str = "auto"
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -211,7 +217,7 @@ def _of(data: Mapping[str, Any], path: Path) -> Settings:
 
 
 def _checked(name: str, value: object, path: Path) -> object:
-    if name in ("ascii", "slow"):
+    if name in ("ascii", "slow", "bell"):
         if isinstance(value, bool):
             return value
         raise _wrong(name, value, _("true or false"), path)
@@ -223,6 +229,8 @@ def _checked(name: str, value: object, path: Path) -> object:
         return "halfcell"
     if name == "images" and value not in IMAGE_MODES:
         raise _wrong(name, value, _("one of {choices}").format(choices=", ".join(IMAGE_MODES)), path)
+    if name == "desktop" and value not in NOTICES:
+        raise _wrong(name, value, _("one of {choices}").format(choices=", ".join(NOTICES)), path)
     if name == "keymap" and value not in KEYMAP_NAMES:
         raise _wrong(name, value, _("one of {choices}").format(choices=", ".join(KEYMAP_NAMES[1:])), path)
     if name == "language" and value not in ("", "en", "zh_CN"):

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lora_tui.alarms.alarm import Alarm, alarm_of
+from lora_tui.alarms.terminal import announcement
 from lora_tui.cli.output import Progress, progress_text
 from lora_tui.jobs.events import Event, EventReader, as_count, as_number, as_time
 from lora_tui.jobs.job import read_job, trainer_alive
 from lora_tui.runs.choose import shell_name
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.pace import Pace
+from lora_tui.runs.record import read_record
 from lora_tui.runs.status import RunStatus, inspect, state_word
+from lora_tui.settings import usable_settings
 from lora_tui.text.formats import bytes_text, count, duration, number
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import N_, _
 
 POLL = 0.25
 """Seconds between looks at the event file."""
+
+RECENTLY = 60.0
+"""Seconds after which what happened is history that nobody is rung for."""
 
 PHASES = {
     "fetching": N_("fetching (MB)"),
@@ -72,6 +80,7 @@ def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunSta
             line = _take(event, place)
             if line:
                 screen.line(line)
+            _announce(event, run, screen)
         _show(screen, place, status)
         if not reader.at_end:
             continue
@@ -85,6 +94,7 @@ def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunSta
         line = _take(event, place)
         if line:
             screen.line(line)
+        _announce(event, run, screen)
     status = inspect(run)
     _show(screen, place, status)
     return status
@@ -116,6 +126,9 @@ def status_line(status: RunStatus) -> str:
         parts.append(_("{rate} it/s").format(rate=number(1 / status.step_seconds, 2)))
     if status.eta is not None:
         parts.append(_("ETA {time}").format(time=duration(status.eta)))
+    if status.alarms:
+        newest, more = status.alarms[-1], len(status.alarms) - 1
+        parts.append(f"! {plain(newest.title)}" + (f" +{more}" if more else ""))
     return " ".join(parts)
 
 
@@ -128,8 +141,15 @@ def status_lines(status: RunStatus) -> list[str]:
         lines.append(progress_text(phase_word(status.phase), status.phase_done, status.phase_total))
     if status.loss is not None:
         lines.append(_("loss {value}").format(value=number(status.loss)))
+    lines += [alarm_line(alarm) for alarm in status.alarms if alarm.code not in ("failed", "died")]
     lines += ending_lines(status)
     return lines
+
+
+def alarm_line(alarm: Alarm) -> str:
+    """An alarm in one line: what is so, and what to try."""
+    text = " ".join(part for part in (plain(alarm.message, limit=600), plain(alarm.advice, limit=600)) if part)
+    return _("ALARM {title}: {text}").format(title=plain(alarm.title), text=text)
 
 
 def ending_lines(status: RunStatus) -> list[str]:
@@ -139,6 +159,7 @@ def ending_lines(status: RunStatus) -> list[str]:
         lines.append(plain(status.message, limit=600))
     if status.advice:
         lines.append(plain(status.advice, limit=600))
+    lines += after_lines(status)
     if status.can_resume:
         lines.append(resume_hint(status.run))
     if status.orphaned:
@@ -147,6 +168,26 @@ def ending_lines(status: RunStatus) -> list[str]:
         lines.append(_("{file} is damaged: what it should tell is unknown.").format(file=name))
     if status.newer:
         lines.append(_("It was made by a newer version of lora-tui and can only be looked at."))
+    return lines
+
+
+def after_lines(status: RunStatus) -> list[str]:
+    """What the keeper noted of the end of a run: its budget, its cost, and the command that was run after it."""
+    entry = {} if status.alive else read_record(status.run).get("ending")
+    entry = entry if isinstance(entry, dict) else {}
+    budget, cost, after = entry.get("budget"), as_number(entry.get("cost")), entry.get("on_finish")
+    lines = []
+    if isinstance(budget, dict) and budget.get("reached"):
+        lines.append(
+            _("It stopped for its budget of {budget}.").format(budget=plain(str(budget.get("said")), limit=60))
+        )
+    if cost is not None:
+        currency = plain(str(entry.get("currency") or ""), limit=20)
+        lines.append(_("It cost {cost}.").format(cost=f"{cost:.2f} {currency}".strip()))
+    if isinstance(after, dict):
+        command = plain(str(after.get("command")), limit=200)
+        status_text = _("not ended") if after.get("exit_status") is None else str(after["exit_status"])
+        lines.append(_("After it: {command} (status {status})").format(command=command, status=status_text))
     return lines
 
 
@@ -177,6 +218,7 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     values: dict[str, Any] = {"run": status.run.root, "name": status.run.name, "alive": status.alive}
     values.update({name: getattr(status, name) for name in names})
     values["pid"] = status.pid or None
+    values["alarms"] = [{**asdict(alarm), "title": alarm.title} for alarm in status.alarms]
     return values
 
 
@@ -248,6 +290,9 @@ def _line(event: Event, place: _Place) -> str:
         return _("state saved at step {step}").format(step=step)
     if kind == "warning":
         return _("warning: {message} {remedy}").format(message=_text(event, "message"), remedy=_text(event, "remedy"))
+    if kind == "alarm":
+        alarm = alarm_of(event)
+        return alarm_line(alarm) if alarm is not None else ""
     if kind == "control":
         return _("{request}: {status} {detail}").format(
             **{name: _text(event, name) for name in ("request", "status", "detail")}
@@ -255,6 +300,18 @@ def _line(event: Event, place: _Place) -> str:
     if kind == "resumed":
         return _("resumed at step {step}").format(step=step)
     return ""
+
+
+def _announce(event: Event, run: RunFolder, screen: Progress) -> None:
+    """Ring for what somebody should know who does not look at this terminal: alarms, and the end."""
+    kind, when = event.get("kind"), as_time(event.get("t")) or 0.0
+    if kind not in ("alarm", "failed", "finished") or time.time() - when > RECENTLY:
+        return
+    alarm = alarm_of(event) if kind == "alarm" else None
+    done = "finished" if event.get("reason", "completed") == "completed" else "stopped"
+    what = alarm.title if alarm is not None else state_word("failed" if kind == "failed" else done)
+    text = _text(event, "message") or plain(run.name)
+    screen.signal(announcement(f"{plain(run.name)}: {what}", text, usable_settings()[0], os.environ))
 
 
 def _show(screen: Progress, place: _Place, status: RunStatus) -> None:

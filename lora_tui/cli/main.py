@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("lora_tui.cli.train", N_("start or resume a training")),
     "runs": ("lora_tui.cli.runs", N_("list runs, show one, ask it to stop, pause, save …")),
     "watch": ("lora_tui.cli.watch", N_("follow a run as lines, or as one status line")),
+    "notify": ("lora_tui.cli.notify", N_("where notices of alarms go: webhooks, and a trial")),
     "attach": ("lora_tui.cli.attach", N_("open the app on a running training")),
     "tasks": ("lora_tui.cli.tasks", N_("tagging and preparing in the background: list, follow, stop")),
     "lora": ("lora_tui.cli.lora", N_("look into LoRA files")),

@@ -193,6 +193,11 @@ class Progress:
         else:
             _write(self._stream, text + "\n")
 
+    def signal(self, escape: str) -> None:
+        """Write a bell or an escape that moves nothing, where there is a terminal to hear it."""
+        if self._terminal and escape:
+            _write(self._stream, escape)
+
     def finish(self) -> None:
         """Leave the last line standing and go to the next."""
         if self._terminal and self._shown:

@@ -27,6 +27,9 @@ def build(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--runs", metavar="DIR", default="", help=_("where run folders go; else the project's runs/"))
     parser.add_argument("--force", action="store_true", help=_("even where the disk may not hold all that it writes"))
+    parser.add_argument(
+        "--budget", metavar="2h", default="", help=_("save and stop in time: 90m, 2h, or money such as 2.50EUR")
+    )
     parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout, progress on stderr"))
 
 
@@ -62,7 +65,9 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place
     from lora_tui.runs.start import start_run
 
     path = Path(args.config)
-    config = set_values(load_config(path), [*args.values, *([f"memory.processes={place.count}"] if place else [])])
+    more = [f"ending.budget={args.budget}"] if args.budget else []
+    more += [f"memory.processes={place.count}"] if place else []
+    config = set_values(load_config(path), [*args.values, *more])
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
     for line in neighbour_lines(config):
         note(line)
@@ -86,7 +91,7 @@ def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None], plac
     if place:
         require_at_rest(chosen)
     with uninterrupted():
-        started = resume_run(chosen, command=command() if place else None, force=args.force)
+        started = resume_run(chosen, command=command() if place else None, force=args.force, budget=args.budget)
         on_made(started)
     return started
 
