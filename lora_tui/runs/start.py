@@ -68,10 +68,13 @@ def start_run(
     return run
 
 
-def resume_run(run: RunFolder, *, command: Sequence[str] | None = None, force: bool = False, budget: str = "") -> RunFolder:
+def resume_run(
+    run: RunFolder, *, command: Sequence[str] | None = None, force: bool = False, budget: str = ""
+) -> RunFolder:
     """Go on with a run: a paused one is asked to, any other starts from its newest state.
 
     A run without a state starts anew in its folder. ``force``: where the disk may not hold what is left to write, too.
+    ``budget``, a time or an amount of money, holds for this life in place of the configuration's.
 
     Raises:
         UserError: it is at work, it is complete, its folder is from a newer version or no run, the disk may not hold
