@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
-from lora_tui.text.translate import N_, _, ngettext
+from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
     from lora_tui.config.findings import Finding
-    from lora_tui.config.plan import RunPlan
     from lora_tui.config.presets import Preset
     from lora_tui.config.schema import Config
-    from lora_tui.dataset.batches import DataPlan
-    from lora_tui.dataset.scan import Scan
     from lora_tui.project import Project
-
-MARKS = {"error": "×", "warning": "!", "note": "·"}
-WORDS = {"error": N_("error"), "warning": N_("warning"), "note": N_("note")}
-SHOWN_STEPS = 6
 
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="new|check|plan|presets")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="new|check|plan|diff|presets|save-preset")
     new = commands.add_parser("new", help=_("write a configuration, for the project around it if there is one"))
     new.add_argument(
         "path",
@@ -53,6 +45,11 @@ def build(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--force", action="store_true", help=_("replace an existing file"))
     check = commands.add_parser("check", help=_("say what is wrong or doubtful; exit status 3 on errors"))
     plan = commands.add_parser("plan", help=_("say what a run would do and take: steps, files, memory, disk, time"))
+    plan.add_argument(
+        "--probe",
+        action="store_true",
+        help=_("really run two steps at the largest size and one sample, and say what they took"),
+    )
     for command in (check, plan):
         command.add_argument("file", type=Path, metavar="FILE")
     for command in (new, check, plan):
@@ -64,14 +61,26 @@ def build(parser: argparse.ArgumentParser) -> None:
             dest="values",
             help=_("change a setting, such as: --set network.rank=64 --set samples.0.prompt='a cat'"),
         )
+    diff = commands.add_parser("diff", help=_("the settings that differ from those of a preset, a run or another file"))
+    diff.add_argument("file", type=Path, metavar="FILE")
+    diff.add_argument("other", metavar="OTHER", help=_("a preset's name, a run's folder, number or name, or a file"))
     presets = commands.add_parser("presets", help=_("list the presets"))
-    for command in (new, check, plan, presets):
+    save = commands.add_parser("save-preset", help=_("keep what a configuration changes as a preset of your own"))
+    save.add_argument("file", type=Path, metavar="FILE")
+    save.add_argument("name", metavar="NAME")
+    save.add_argument("--title", default="", metavar="TEXT", help=_("its title in the list; the name when not given"))
+    save.add_argument("--description", default="", metavar="TEXT", help=_("what it is for"))
+    save.add_argument("--force", action="store_true", help=_("replace a preset of this name"))
+    for command in (new, check, plan, diff, presets, save):
         command.add_argument("--json", action="store_true", help=_("one JSON document on stdout"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
-    return {"new": _new, "check": _check, "plan": _plan, "presets": _presets}[args.action](args)
+    from lora_tui.cli import config_plan, config_sets
+
+    others = {"plan": config_plan.plan, "diff": config_sets.diff, "presets": config_sets.presets}
+    return {"new": _new, "check": _check, **others, "save-preset": config_sets.save}[args.action](args)
 
 
 def _new(args: argparse.Namespace) -> int:
@@ -210,6 +219,7 @@ def _presets_of(family: str, kind: str) -> str:
 
 
 def _check(args: argparse.Namespace) -> int:
+    from lora_tui.cli.config_plan import finding_lines, look
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.findings import Finding
     from lora_tui.config.load import ConfigErrors, load_config, set_values
@@ -228,98 +238,14 @@ def _check(args: argparse.Namespace) -> int:
         quick = check_config(config)
         scan = plan = None
         if not any(finding.severity == "error" and finding.field.startswith("datasets") for finding in quick):
-            scan, plan = _look(config, quiet=args.json)
+            scan, plan = look(config, quiet=args.json)
         findings = check_config(config, scan=scan, plan=plan, folder=runs_dir_for(args.file))
     if args.json:
         print_json({"file": args.file.absolute(), "findings": [finding.as_dict() for finding in findings]})
     else:
-        for line in _finding_lines(findings):
+        for line in finding_lines(findings):
             say(line)
     return 3 if any(finding.severity == "error" for finding in findings) else 0
-
-
-def _plan(args: argparse.Namespace) -> int:
-    from lora_tui.cli.output import print_json, say
-    from lora_tui.config.history import past_runs_elsewhere, past_runs_in
-    from lora_tui.config.load import load_config, set_values
-    from lora_tui.config.plan import plan_run
-    from lora_tui.config.validate import check_config
-    from lora_tui.project import Project
-    from lora_tui.text.plain import plain
-
-    config = set_values(load_config(args.file), args.values)
-    for finding in check_config(config):
-        if finding.severity == "error" and finding.field.startswith("datasets"):
-            place = f"{args.file}: {finding.field}"
-            raise UserError(finding.message, place=plain(place), remedy=finding.remedy, code=finding.code)
-    project = Project.find(args.file.absolute().parent)
-    scan, data = _look(config, quiet=args.json)
-    if data is None:
-        raise UserError(
-            _("There is no image to train on."),
-            place=", ".join(entry.path for entry in config.datasets),
-            remedy=_("See: lora-tui dataset check DIR"),
-            code="dataset.empty",
-        )
-    history = (
-        *(past_runs_in(project.runs) if project else ()),
-        *past_runs_elsewhere(project.root if project else None),
-    )
-    plan = plan_run(config, scan, data, history=history, price_per_hour=project.price_per_hour if project else 0.0)
-    free = _free_bytes(args.file.absolute().parent)
-    if args.json:
-        print_json({"file": args.file.absolute(), **plan.as_dict(), "disk_free": free})
-        return 0
-    for line in _plan_lines(plan, free, project):
-        say(line)
-    return 0
-
-
-def _presets(args: argparse.Namespace) -> int:
-    from lora_tui.cli.output import note, print_json, say, table
-    from lora_tui.config.presets import list_presets, load_presets
-
-    presets, failed = list_presets(), load_presets()[1]
-    if args.json:
-        listed = [
-            {
-                "name": preset.name,
-                "title": preset.title,
-                "description": preset.description,
-                "kind": preset.kind,
-                "family": preset.family,
-                "purposes": preset.purposes,
-                "memory_gb": preset.memory_gb,
-                "settings": preset.values,
-            }
-            for preset in presets
-        ]
-        print_json({"presets": listed, "failed": [error.as_dict() for error in failed]})
-        return 0
-    say(table([(p.name, p.title, p.description) for p in presets], (_("preset"), _("title"), _("what it is for"))))
-    for error in failed:
-        note(str(error))
-    return 0
-
-
-def _look(config: Config, *, quiet: bool) -> tuple[Scan, DataPlan | None]:
-    """The images and the batches, with progress on stderr; no batches without images."""
-    from lora_tui.cli.output import Progress
-    from lora_tui.dataset.batches import make_plan, validation_count
-    from lora_tui.dataset.scan import scan_datasets
-
-    with Progress(_("reading images"), quiet=quiet) as progress:
-        scan = scan_datasets(config, on_progress=progress.update)
-    images = len(scan.images)
-    if not images:
-        return scan, None
-    groups: dict[str, int] = {}
-    if validation_count(images, config.validation.mode, config.validation.share):
-        from lora_tui.dataset.similar import image_groups
-
-        with Progress(_("comparing images"), images, quiet=quiet) as progress:
-            groups = image_groups(scan.images, on_progress=progress.update)
-    return scan, make_plan(config, scan, groups=groups)
 
 
 def _changed(config: Config) -> dict[str, Any]:
@@ -343,113 +269,3 @@ def _changed(config: Config) -> dict[str, Any]:
             if getattr(values, spec.name) != spec.default
         )
     return changed
-
-
-def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings:
-        mark = f"{MARKS[finding.severity]} {_(WORDS[finding.severity])}"
-        yield f"{mark}  {finding.field}: {finding.message}" if finding.field else f"{mark}  {finding.message}"
-        if finding.remedy:
-            yield f"    {finding.remedy}"
-    errors = sum(finding.severity == "error" for finding in findings)
-    warnings = sum(finding.severity == "warning" for finding in findings)
-    if errors:
-        yield ngettext(
-            "{count} error: a run would not start.", "{count} errors: a run would not start.", errors
-        ).format(count=errors)
-    elif warnings:
-        yield ngettext("Ready, with {count} warning.", "Ready, with {count} warnings.", warnings).format(count=warnings)
-    else:
-        yield _("Ready.")
-
-
-def _plan_lines(plan: RunPlan, free: int, project: Project | None) -> Iterator[str]:
-    from lora_tui.cli.output import width
-
-    rows = [*_course_rows(plan), *_cost_rows(plan, free, project)]
-    room = max(width(label) for label, _value in rows)
-    for label, value in rows:
-        yield f"{label}{' ' * (room - width(label))}  {value}"
-
-
-def _course_rows(plan: RunPlan) -> Iterator[tuple[str, str]]:
-    from lora_tui.text.formats import bytes_text, count
-
-    yield _("steps"), plan.arithmetic
-    sizes = [f"{bucket.width}x{bucket.height} ({count(bucket.images)})" for bucket in plan.buckets]
-    yield _("buckets"), ", ".join(sizes)
-    saves = ngettext("{count} LoRA file of {size}", "{count} LoRA files of {size}", len(plan.checkpoints))
-    files = saves.format(count=count(len(plan.checkpoints)), size=bytes_text(plan.lora_bytes))
-    yield _("saved"), _("{files} after steps {steps}").format(files=files, steps=_some(plan.checkpoints))
-    if plan.samples:
-        drawn = ngettext("{count} image", "{count} images", plan.samples).format(count=count(plan.samples))
-        yield _("samples"), _("{images} at steps {steps}").format(images=drawn, steps=_some(plan.sample_steps))
-    if plan.validation_steps:
-        held = ngettext("{count} image", "{count} images", plan.validation_images).format(count=plan.validation_images)
-        yield _("validation"), _("{images} at steps {steps}").format(images=held, steps=_some(plan.validation_steps))
-
-
-def _cost_rows(plan: RunPlan, free: int, project: Project | None) -> Iterator[tuple[str, str]]:
-    from lora_tui.text.formats import bytes_text, duration, number
-    from lora_tui.text.plain import plain
-
-    yield _("memory"), f"{bytes_text(plan.memory_total)}  {_parts(plan.memory_bytes)}"
-    disk = _("{size} of {free} free").format(size=bytes_text(plan.disk_total), free=bytes_text(free))
-    yield _("disk"), f"{disk}  {_parts(plan.disk_bytes)}"
-    if plan.caption_bytes >= LARGE_CAPTION:
-        told = _("the embeddings of a caption take {size}, kept once on disk and in memory while there is room")
-        yield _("text"), told.format(size=bytes_text(plan.caption_bytes))
-    if plan.seconds is None or plan.step_seconds is None:
-        yield _("time"), _("the first run here will tell")
-    else:
-        told = _("about {time} ({seconds} s a step, as in {run})")
-        if plan.rough:
-            told = _("roughly {time} ({seconds} s a step, guessed from {run})")
-        yield (
-            _("time"),
-            told.format(
-                time=duration(plan.seconds), seconds=number(plan.step_seconds, 2), run=plain(plan.source, limit=60)
-            ),
-        )
-    if plan.cost is not None and project is not None:
-        told = _("about {cost} {currency} at {price} an hour")
-        text = told.format(cost=f"{plan.cost:.2f}", currency=project.currency, price=f"{project.price_per_hour:.2f}")
-        yield _("cost"), " ".join(text.split())
-
-
-LARGE_CAPTION = 1_000_000  # bytes of embeddings that are worth a word
-
-_PARTS = {
-    "process": N_("torch itself"),
-    "weights": N_("weights"),
-    "adapter": N_("adapter"),
-    "gradients": N_("gradients"),
-    "optimizer": N_("optimizer"),
-    "activations": N_("activations"),
-    "checkpoints": N_("LoRA files"),
-    "states": N_("states"),
-    "samples": N_("samples"),
-    "latents": N_("latents"),
-    "texts": N_("text embeddings"),
-    "packed": N_("packed base model"),
-}
-
-
-def _parts(parts: dict[str, int]) -> str:
-    from lora_tui.text.formats import bytes_text
-
-    return ", ".join(f"{_(_PARTS.get(name, name))} {bytes_text(size)}" for name, size in parts.items() if size)
-
-
-def _some(steps: Sequence[int]) -> str:
-    from lora_tui.text.formats import count
-
-    if len(steps) <= SHOWN_STEPS:
-        return ", ".join(count(step) for step in steps)
-    return ", ".join(count(step) for step in steps[: SHOWN_STEPS - 1]) + f" … {count(steps[-1])}"
-
-
-def _free_bytes(folder: Path) -> int:
-    """Room on the disk of ``folder`` for a person without special rights."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize

@@ -89,11 +89,11 @@ def memory_parts(config: Config, data: DataPlan) -> dict[str, int]:
     facts = OPTIMIZER_FACTS[config.optimizer.type]
     return {
         "process": PROCESS_BYTES,
-        "weights": _weights(config),
+        "weights": weight_bytes(config),
         "adapter": trained * (2 if config.learning.ema_decay > 0 else 1),
         "gradients": trained * (2 if config.memory.processes > 1 else 1),  # and a copy to add up
         "optimizer": int(facts.state_bytes * trained_parameters(config)),
-        "activations": _activations(config, data),
+        "activations": step_activations(config, data),
     }
 
 
@@ -134,7 +134,8 @@ def _kept_base(config: Config) -> int:
     return int(facts.part_parameters(config.model.base)[facts.denoiser] * full - saved)
 
 
-def _weights(config: Config) -> int:
+def weight_bytes(config: Config) -> int:
+    """Bytes of what stays of the base on the device while training, as it is kept."""
     facts = facts_for(config.model.family)
     parts = facts.part_parameters(config.model.base)
     gone = {"vae"} if config.memory.cache_latents else set()
@@ -178,7 +179,7 @@ def checkpointed_share(memory: MemorySection) -> float:
     return memory.checkpointed_share if memory.gradient_checkpointing else 0.0
 
 
-def _activations(config: Config, data: DataPlan) -> int:
+def step_activations(config: Config, data: DataPlan) -> int:
     """Those of all blocks and those of none, mixed by the share of blocks that compute theirs again."""
     share = checkpointed_share(config.memory)
     least = _kept(config, data, checkpointing=True) if share > 0 else 0

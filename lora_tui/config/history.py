@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lora_tui.config.load import load_config
 from lora_tui.config.plan import PastRun
 from lora_tui.errors import UserError
-from lora_tui.text import _
+from lora_tui.text import _, clock
 
 if TYPE_CHECKING:
     from lora_tui.runs.status import RunStatus
@@ -56,3 +56,15 @@ def past_runs_in(runs_dir: Path) -> tuple[PastRun, ...]:
     from lora_tui.runs.status import inspect
 
     return past_runs(inspect(run) for run in reversed(list_runs(runs_dir)[-2 * LOOK_BACK :]))
+
+
+def past_probes(root: Path | None) -> tuple[PastRun, ...]:
+    """What the last probe of the project in ``root`` measured; of another configuration it is a guess as runs are."""
+    from lora_tui.runs.probe import remembered_probe
+
+    said = remembered_probe(root) if root is not None else None
+    if said is None or not said[1].step_seconds:
+        return ()
+    config, found, when = said
+    name = _("the probe of {when}").format(when=clock(when, "%m-%d %H:%M"))
+    return (PastRun(name, config, found.step_seconds or 0.0, found.sample_seconds),)

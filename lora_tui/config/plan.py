@@ -42,11 +42,15 @@ LISTED_AT_MOST = 1000  # steps of one kind that ``--json`` writes out
 
 @dataclass(frozen=True)
 class PastRun:
-    """What an earlier run teaches about time: its name, its configuration, its seconds per step."""
+    """What an earlier run teaches about time: its name, its configuration, its seconds per step.
+
+    ``sample_seconds``: of one drawn image, where that was measured by itself.
+    """
 
     name: str
     config: Config
     step_seconds: float
+    sample_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,9 @@ def plan_run(
     total = data_plan.total_steps
     step_seconds, source, rough = expected_step_seconds(config, history)
     seconds = None if step_seconds is None else step_seconds * total
+    if seconds is not None:
+        drawing = next((past.sample_seconds for past in history if past.name == source), None)
+        seconds += (drawing or 0.0) * len(at[SAMPLE]) * len(config.samples)
     return RunPlan(
         images=len(data_plan.pictures) + len(data_plan.validation),
         train_images=len(data_plan.pictures),

@@ -1,26 +1,34 @@
-"""Presets: small TOML files that change a few settings for a purpose or for the memory of a card.
+"""Presets: small TOML files that change a few settings for a purpose, a base model or the memory of a card.
 
 Those that ship lie in ``assets/presets``, a person's own in ``presets`` of the configuration folder; one
-of the same name replaces the shipped one. Presets of the two kinds can be applied one after the other.
+of the same name replaces the shipped one. Presets of different kinds can be applied one after the other.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
+from lora_tui.config.family import with_family
+from lora_tui.config.fields import sections
 from lora_tui.config.mistakes import ConfigErrors, validated
 from lora_tui.config.schema import Config, as_plain
 from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES
+from lora_tui.files import write_atomic
 from lora_tui.settings import config_dir
 from lora_tui.text import _, language, plain
 from lora_tui.toml_files import read_toml
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "presets"
-KINDS = ("purpose", "memory")
+KINDS = ("purpose", "base", "memory")
 _TEXTS = ("title", "description", "kind", "family")
 _KEYS = frozenset((*_TEXTS, "purposes", "memory_gb", "settings", "zh_CN"))
 
@@ -32,7 +40,8 @@ class Preset:
     Attributes:
         name: of its file, ``sd15-character``.
         title, description: in the current language where the file has it.
-        kind: ``purpose`` (what is trained) or ``memory`` (what the card holds).
+        kind: ``purpose`` (what is trained), ``base`` (which model of its family it is trained on) or ``memory``
+            (what the card holds).
         family: the model family that it is for.
         purposes: the purposes of projects that it fits.
         memory_gb: the least memory of a card in GB for kind ``memory``, else 0.
@@ -72,16 +81,114 @@ def list_presets(*, family: str = "", purpose: str = "") -> tuple[Preset, ...]:
 
 
 def load_presets() -> tuple[tuple[Preset, ...], tuple[UserError, ...]]:
-    """All presets that can be read, and an error for each file that cannot: one bad file spoils no other."""
+    """All presets that can be read, and an error for each file that cannot: one bad file spoils no other.
+
+    A file is read again only when it has changed: those that ship are a hundred.
+    """
     loaded: dict[str, Preset] = {}
     failed: list[UserError] = []
-    for folder, own in ((SHIPPED, False), (config_dir() / "presets", True)):
-        for path in sorted(path for path in folder.glob("*.toml") if path.is_file()):
-            try:
-                loaded[path.stem] = read_preset(path, own=own)
-            except UserError as error:
-                failed.append(error)
+    for folder, own in ((SHIPPED, False), (own_presets(), True)):
+        for name, stamp in _files_in(folder):
+            found = _read_once(folder / name, stamp, own, language())
+            if isinstance(found, Preset):
+                loaded[found.name] = found
+            else:
+                failed.append(found)
     return tuple(loaded.values()), tuple(failed)
+
+
+def own_presets() -> Path:
+    """The folder of a person's own presets, which may not exist."""
+    return config_dir() / "presets"
+
+
+def _files_in(folder: Path) -> list[tuple[str, tuple[int, int]]]:
+    """The presets' files, sorted, each with what changes when it is written."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.name.endswith(".toml") and entry.is_file():
+                    facts = entry.stat()
+                    found.append((entry.name, (facts.st_mtime_ns, facts.st_size)))
+    return sorted(found)
+
+
+@lru_cache(maxsize=1024)
+def _read_once(path: Path, _stamp: tuple[int, int], own: bool, _language: str) -> Preset | UserError:
+    try:
+        return read_preset(path, own=own)
+    except UserError as error:
+        return error
+
+
+def save_preset(
+    config: Config, name: str, *, title: str = "", description: str = "", purpose: str = "", replace: bool = False
+) -> Path:
+    """Write what ``config`` changes of its family's defaults as a preset of the person's own; return its file.
+
+    Places, names, prompts and folders belong to a project and are left out.
+
+    Raises:
+        UserError: the name is none, there is such a preset already, nothing is changed, or it cannot be written.
+    """
+    stem = name.strip()
+    path = own_presets() / f"{stem}.toml"
+    if not stem or stem != path.stem or not all(one.isalnum() or one in "-_." for one in stem) or stem[0] in ".-":
+        raise UserError(
+            _("A preset's name has letters, digits, - and _."),
+            place=plain(name, limit=60),
+            remedy=_("Give it a name."),
+            code="preset.name",
+        )
+    if not replace and path.exists():
+        raise UserError(
+            _("There is a preset of this name already."),
+            place=plain(str(path)),
+            remedy=_("Choose another name."),
+            code="preset.exists",
+        )
+    settings = _changes(config)
+    if not settings:
+        raise UserError(
+            _("Nothing differs from the defaults: there is nothing to keep."), place=stem, code="preset.nothing"
+        )
+    data: dict[str, Any] = {
+        "title": title or stem,
+        "description": description or _("Saved from the form."),
+        "kind": "purpose",
+        "purposes": [purpose] if purpose else [],
+        "family": config.model.family,
+        "settings": settings,
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, tomli_w.dumps(data).encode())
+    except OSError as error:
+        raise UserError(
+            _("The preset cannot be written: {reason}.").format(reason=error.strerror or error),
+            place=plain(str(path)),
+            code="preset.unwritable",
+        ) from error
+    return path
+
+
+#: Settings that belong to a project, or to a file of it, and not to a preset.
+OF_PROJECT = frozenset(("saving.name", "saving.title", "saving.comment", "saving.trigger", "model.family"))
+
+
+def _changes(config: Config) -> dict[str, dict[str, Any]]:
+    """Section to setting to value: what a preset of this configuration would say."""
+    usual, found = with_family(Config(), config.model.family), dict[str, dict[str, Any]]()
+    for section in sections():
+        if section.repeated:
+            continue
+        for spec in section.fields:
+            value = getattr(getattr(config, section.name), spec.name)
+            theirs = spec.option.path or spec.key in OF_PROJECT
+            if not theirs and value != getattr(getattr(usual, section.name), spec.name):
+                found.setdefault(section.name, {})[spec.name] = value
+    return found
 
 
 def find_preset(name: str, *, family: str = "") -> Preset:
