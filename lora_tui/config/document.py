@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lora_tui.config.fields import FieldSpec, SectionSpec, field_for, range_text, sections
-from lora_tui.config.presets import SHIPPED, Preset, read_preset
+from lora_tui.config.presets import KINDS, SHIPPED, Preset, read_preset
 from lora_tui.config.schema import SCHEMA_VERSION
 from lora_tui.families import facts_for
 from lora_tui.files import write_atomic
@@ -162,7 +162,7 @@ def _presets() -> Iterator[str]:
     yield "| preset | what it is for | what it changes |"
     yield "|---|---|---|"
     presets = [read_preset(path) for path in SHIPPED.glob("*.toml")]
-    for preset in sorted(presets, key=lambda preset: (preset.kind != "purpose", preset.memory_gb, preset.name)):
+    for preset in sorted(presets, key=lambda preset: (KINDS.index(preset.kind), preset.memory_gb, preset.name)):
         yield _preset_row(preset)
     yield ""
 

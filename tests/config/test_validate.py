@@ -11,10 +11,13 @@ from model_headers import checkpoint_shapes, write_checkpoint, write_folder, wri
 
 from lora_tui.config.fields import field_for, sections
 from lora_tui.config.findings import SEVERITIES
+from lora_tui.config.load import dump_config, load_config
+from lora_tui.config.presets import apply_preset, find_preset
 from lora_tui.config.rules import abilities
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
 from lora_tui.dataset.scan import Problem
+from lora_tui.weights.names.zimage_original import original_names
 
 pytestmark = pytest.mark.usefixtures("may_fetch")
 
@@ -298,6 +301,26 @@ def test_a_gguf_file_is_told_as_one(ready, tmp_path):
 def test_a_name_that_tells_of_few_steps_is_a_warning(ready, tmp_path, name, distilled):
     ready["model"] = {"base": str(write_checkpoint(tmp_path / f"{name}.safetensors"))}
     assert ("model.distilled" in codes(config_with(**ready))) == distilled
+
+
+def test_turbo_is_trained_upon_its_adapter_by_a_preset_that_asks_for_the_file(ready, tmp_path):
+    """Beside the configuration, where it is put; the warning names the preset, and goes with the adapter."""
+    adapter, turbo = tmp_path / "zimage_turbo_training_adapter_v2.safetensors", tmp_path / "z_image_turbo.safetensors"
+    names = original_names(2, 1)
+    safetensors(turbo, {f"model.diffusion_model.{name}": [8, 8] for name in names})
+    ready["model"] = {"base": str(turbo), "family": "zimage"}
+    (warned,) = [one for one in check_config(config_with(**ready)) if one.code == "model.distilled"]
+    assert "zimage-turbo" in warned.remedy
+    config = apply_preset(config_with(**ready), find_preset("zimage-turbo"))
+    assert config.model.loras == [adapter.name]
+    path = tmp_path / "config.toml"
+    path.write_text(dump_config(config), "utf-8")
+    missing = [one for one in check_config(load_config(path)) if one.field == "model.loras"]
+    assert [one.code for one in missing] == ["model.lora_missing"] and adapter.name in missing[0].message
+    stem = "diffusion_model.layers.0.attention.to_q"
+    safetensors(adapter, {f"{stem}.lora_A.weight": [2, 8], f"{stem}.lora_B.weight": [8, 2]})
+    found = {one.code for one in check_config(load_config(path)) if one.field.startswith("model.")}
+    assert not found & {"model.distilled", "model.lora_missing", "model.lora_unreadable", "model.lora_family"}
 
 
 def checkpoint(path: Path, *, text: str, channels: int = 4) -> str:

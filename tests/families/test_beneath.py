@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from config_samples import config_with
+from row_models import ZImage
 from safetensors.torch import load_file, save_file
 
 from lora_tui.bench.flux_model import write_flux_model
@@ -23,6 +24,7 @@ from lora_tui.families.quantized import full_weight, quantize
 from lora_tui.sampling.lora import apply_lora
 from lora_tui.weights.kinds import RANKED, Form, scales_inputs, tensor_shapes
 from lora_tui.weights.lora_file import file_tensors, write_lora
+from lora_tui.weights.names.zimage_original import OUTER
 from lora_tui.weights.reading import Stored, read_lora
 
 CPU = torch.device("cpu")
@@ -208,3 +210,36 @@ def test_a_check_refuses_what_cannot_be_merged(bases: dict[str, Path], tmp_path:
     assert codes(str(flux)) == {"model.lora_family"}
     assert codes(str(tmp_path / "x.safetensors")) == {"model.lora_unreadable"}
     assert codes(f"{file} strength=0") == {"model.lora_strength"}
+
+
+def test_a_training_adapter_in_comfyuis_names_is_merged_whole_beneath_z_image(zimage: ZImage, tmp_path: Path) -> None:
+    """What refines image and text and the modulations, too, which no LoRA of ours has; a LoRA upon it is its own.
+
+    As turbo's adapter is used: beneath while it is trained, and no part of what is saved.
+    """
+    plain = zimage.reference
+    generator, tensors = torch.Generator().manual_seed(3), {}
+    linear = {path: layer for path, layer in plain.transformer.named_modules() if isinstance(layer, torch.nn.Linear)}
+    assert {path.partition(".")[0] for path in linear} > {"layers", "noise_refiner", "context_refiner"}
+    called = {path: next((name for name, own in OUTER.items() if own == path), path) for path in linear}
+    for path, layer in linear.items():
+        down = torch.randn(2, layer.in_features, generator=generator) * 0.1
+        up = torch.randn(layer.out_features, 2, generator=generator) * 0.1
+        name = f"diffusion_model.{called[path]}"
+        tensors |= {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
+    save_file(tensors, tmp_path / "adapter.safetensors")
+    model = _open(zimage.folder, "zimage", str(tmp_path / "adapter.safetensors"))
+    assert model.beneath.left_out({"transformer": model.transformer}, []) == ["transformer.norm_out.linear"]
+    del linear["all_final_layer.2-1.adaLN_modulation.1"]  # in this name it is told to be left out
+    for path, layer in linear.items():
+        names = [f"diffusion_model.{called[path]}.lora_{letter}.weight" for letter in "BA"]
+        merged = model.transformer.get_submodule(path).weight
+        assert torch.allclose(merged, layer.weight + tensors[names[0]] @ tensors[names[1]], atol=1e-6), path
+    before, alone = _predicted(model), _predicted(plain)
+    own = _file(tmp_path / "own.safetensors", "zimage", zimage.folder)
+    upon, beside = apply_lora(model, own), apply_lora(plain, own)
+    assert upon.layers == beside.layers == len(facts_for("zimage").targets(zimage.folder))
+    learned, without = _predicted(model), _predicted(plain)
+    assert not torch.allclose(learned, before, atol=1e-2) and not torch.allclose(without, alone, atol=1e-2)
+    assert not torch.allclose(learned, without, atol=1e-2)  # what is saved is the LoRA without the adapter
+    beside.remove()

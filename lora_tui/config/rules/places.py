@@ -13,6 +13,7 @@ from lora_tui.config.family import title_of
 from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.loras import read_loras
 from lora_tui.config.paths import is_hub_name
+from lora_tui.config.presets import list_presets
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.families import FAMILIES, check_model, check_vae, facts_for, part_flaws, told_prediction
@@ -290,13 +291,21 @@ def _distilled(config: Config, path: Path) -> Iterator[Finding]:
     """A model made for few steps, which only its name can tell: its layers are those of any other."""
     name = _called(config, path)
     words = {word.lower() for word in _WORDS.findall(name)}
-    if words & DISTILLED:
-        yield warning(
-            "model.base",
-            _("{name} seems to be distilled for few steps: what is learned on it fits it alone.").format(name=name),
-            _("Train on the model that it was made from; the LoRA then serves both."),
-            "model.distilled",
-        )
+    if not words & DISTILLED:
+        return
+    adapters = [preset for preset in list_presets(family=config.model.family) if preset.kind == "base"]
+    if adapters and config.model.loras:
+        return  # a training adapter lies beneath
+    remedy = _("Train on the model that it was made from; the LoRA then serves both.")
+    if adapters:
+        names = ", ".join(preset.name for preset in adapters)
+        remedy += " " + _("Or merge a training adapter beneath: preset {names}.").format(names=names)
+    yield warning(
+        "model.base",
+        _("{name} seems to be distilled for few steps: what is learned on it fits it alone.").format(name=name),
+        remedy,
+        "model.distilled",
+    )
 
 
 def _told(key: str, problem: UserError) -> Finding:

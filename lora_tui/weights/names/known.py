@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from lora_tui.weights.names import names_for
 from lora_tui.weights.names.flux_original import layer_of, original_of
+from lora_tui.weights.names.originals import ORIGINALS
 from lora_tui.weights.names.sgm import sgm_path
+from lora_tui.weights.names.zimage_original import OUTER
 
 
 def known_names(family: str, part: str, path: str) -> Iterator[str]:
@@ -41,6 +44,20 @@ def known_names(family: str, part: str, path: str) -> Iterator[str]:
         if path.startswith("time_guidance_embed."):  # in their makers' names nothing tells FLUX.2's from FLUX.1's
             yield f"transformer.{path.replace('time_guidance_embed.', 'time_text_embed.', 1)}"
         yield from _pieces(path)
+        if family == "zimage":
+            yield from _outside_blocks(path)
+
+
+def _outside_blocks(path: str) -> Iterator[str]:
+    """ComfyUI's names of Z-Image's layers outside its blocks, and what a reader makes of them: others have them too.
+
+    The last modulation is left out: the halves of others' of that name are read in turned order.
+    """
+    for original in (name for name, own in OUTER.items() if own == path and "adaLN" not in name):
+        yield f"diffusion_model.{original}"
+        for others in ORIGINALS.values():
+            with contextlib.suppress(KeyError):
+                yield from (f"transformer.{piece.path}" for piece in others.layer_of(original))
 
 
 def _original_unet(family: str, path: str) -> str:
