@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from lora_tui.runs.folder import RunFolder, read_json
 from lora_tui.runs.settings_text import adapter_words
 from lora_tui.runs.status import RunStatus, inspect
 from lora_tui.settings import cache_dir
+from lora_tui.text.translate import language
 from lora_tui.toml_files import TomlError, read_toml
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of what is kept."""
 
 MOST_KEPT_BYTES = 64 << 20
@@ -111,6 +112,15 @@ class RowReader:
         self._write()
         return found
 
+    def status(self, run: RunFolder) -> RunStatus:
+        """How a run stands; of one that was over and of which no file has changed since, as it was kept."""
+        kept = self._load().get(run.name)
+        if kept is not None and "status" in kept.facts and kept.stamp == _stamp_of(run):
+            with contextlib.suppress(TypeError):
+                damaged = tuple(kept.facts["status"].get("damaged", ()))
+                return RunStatus(run, **{**kept.facts["status"], "damaged": damaged})
+        return inspect(run)
+
     def row(self, status: RunStatus) -> Row:
         """One row."""
         known = self._load()
@@ -118,7 +128,7 @@ class RowReader:
         stamp = _stamp_of(run)
         kept = known.get(run.name)
         if kept is None or not (kept.stamp == stamp or (status.alive and self._lately(kept, stamp))):
-            kept = _Kept(stamp, _facts(run), time.monotonic())
+            kept = _Kept(stamp, {**_facts(run), **_ended(status)}, time.monotonic())
             known[run.name] = kept
             self._changed = self._changed or not status.alive
         return _row(status, kept.facts)
@@ -135,7 +145,7 @@ class RowReader:
                 place = self._place()
                 if self._keep and place.stat().st_size <= MOST_KEPT_BYTES:
                     data = json.loads(place.read_bytes())
-                    if data.get("layout") == LAYOUT and data.get("runs_dir") == _name_of(self.runs_dir):
+                    if data.get("layout") == _layout() and data.get("runs_dir") == _name_of(self.runs_dir):
                         self._known = {name: _Kept(tuple(at), facts) for name, (at, facts) in data["runs"].items()}
             except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
                 self._known = {}
@@ -146,7 +156,7 @@ class RowReader:
             return
         self._changed = False
         runs = {name: (list(kept.stamp), kept.facts) for name, kept in self._known.items() if kept.stamp[0]}
-        data = {"layout": LAYOUT, "runs_dir": _name_of(self.runs_dir), "runs": runs}
+        data = {"layout": _layout(), "runs_dir": _name_of(self.runs_dir), "runs": runs}
         with contextlib.suppress(OSError, ValueError):  # it is only read again
             text = json.dumps(data, separators=(",", ":"))
             place = self._place()
@@ -160,7 +170,8 @@ class RowReader:
 
 def read_rows(runs: Iterable[RunFolder], runs_dir: Path) -> list[Row]:
     """The rows of ``runs``, each as it stands now."""
-    return RowReader(runs_dir).rows(inspect(run) for run in runs)
+    reader = RowReader(runs_dir)
+    return reader.rows(reader.status(run) for run in runs)
 
 
 def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,6 +215,14 @@ def _facts(run: RunFolder) -> dict[str, Any]:
     return found
 
 
+def _ended(status: RunStatus) -> dict[str, Any]:
+    """The status to keep: of a run that is over, and of which the files alone tell it."""
+    if status.alive or status.code == "gone":
+        return {}
+    told = {one.name: getattr(status, one.name) for one in fields(status) if one.name != "run"}
+    return {"status": {**told, "damaged": list(status.damaged)}}
+
+
 def _row(status: RunStatus, facts: dict[str, Any]) -> Row:
     from lora_tui.records.notes import notes_of
 
@@ -226,7 +245,14 @@ def _row(status: RunStatus, facts: dict[str, Any]) -> Row:
 def _stamp_of(run: RunFolder) -> Stamp:
     """Sizes and times of the files that a row is made of; the first number is 0 where the folder is gone."""
     found: list[int] = []
-    for path in (run.checkpoints_dir, run.config_path, run.events_path, notes_path(run), run.record_path):
+    for path in (
+        run.checkpoints_dir,
+        run.config_path,
+        run.events_path,
+        notes_path(run),
+        run.record_path,
+        run.job_path,
+    ):
         try:
             facts = os.stat(path)  # noqa: PTH116 - a thousand runs are asked at once
         except OSError:
@@ -234,6 +260,11 @@ def _stamp_of(run: RunFolder) -> Stamp:
         else:
             found += [facts.st_mtime_ns, facts.st_size, facts.st_ino]
     return (int(any(found)), *found)
+
+
+def _layout() -> str:
+    """What is kept is of this version and this language, for it says in words why a run ended."""
+    return f"{LAYOUT} {language()}"
 
 
 def _name_of(folder: Path) -> str:

@@ -15,6 +15,7 @@ from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.launcher import Launched
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
+from lora_tui.trackers import process as trackers
 from lora_tui.trainer.control import Controls, StopRun
 from lora_tui.trainer.devices import choose_devices, choose_dtype, launched_devices, use_threads
 from lora_tui.trainer.failures import explain
@@ -62,6 +63,7 @@ def live(
     try:
         if launched is not None:
             session.reception = Reception(launched)
+        trackers.start(folder)
         outcome = train(session, resume=resume)
     except StopRun as stop:
         outcome = _before(folder, stop)

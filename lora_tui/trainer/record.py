@@ -21,6 +21,7 @@ from lora_tui.config.loras import read_loras
 from lora_tui.dataset.origin import origins_of
 from lora_tui.dataset.scan import DatasetImage
 from lora_tui.places import expand
+from lora_tui.records.manifest import write_manifest
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
 from lora_tui.text import _
@@ -57,6 +58,10 @@ def record_inputs(session: Session, data: Data, base: FileHashes) -> None:
         ],
         dataset=_fingerprint(data),
     )
+    try:
+        write_manifest(session.folder, _files(data))
+    except OSError as error:  # a later comparison of datasets lacks it; the training does not
+        session.warn("record.write", _("the record cannot be written: {reason}").format(reason=error.strerror))
 
 
 def record_totals(session: Session, **totals: int) -> None:
@@ -93,18 +98,22 @@ def _crop(image: DatasetImage) -> dict[str, list[int]]:
     return {} if image.crop is None else {"crop": list(astuple(image.crop))}
 
 
-def _fingerprint(data: Data) -> dict[str, Any]:
-    """Files with their content's digest and caption, and the counts that a comparison shows first."""
-    plan = data.plan
-    files = {
+def _files(data: Data) -> dict[str, dict[str, Any]]:
+    """Files with their content's digest and caption."""
+    return {
         planned.image.uid: {
             "hash": data.hashes.get(planned.image.uid, ""),
             "caption": data.captions.get(planned.image.uid, ""),
             "repeats": planned.image.repeats,
             **_crop(planned.image),
         }
-        for planned in plan.train
+        for planned in data.plan.train
     }
+
+
+def _fingerprint(data: Data) -> dict[str, Any]:
+    """The counts that a comparison shows first; the files are in a file of their own, which lists need not read."""
+    plan, files = data.plan, _files(data)
     tags: Counter[str] = Counter()
     for planned in plan.pictures:
         tags.update(tags_in(data.captions.get(planned.image.uid, ""), data.rules_of(planned.image.uid)))
@@ -115,7 +124,6 @@ def _fingerprint(data: Data) -> dict[str, Any]:
         "validation": [planned.image.uid for planned in plan.validation],
         "buckets": [[size.width, size.height, images] for size, images, _ in plan.bucket_counts],
         "tags": dict(tags.most_common(1000)),
-        "files": files,
         "origins": [
             {"folder": str(origin.folder), "source": origin.source, "licence": origin.licence}
             for origin in origins_of(planned.image.path.parent for planned in plan.train)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import scan_datasets
+from lora_tui.records.manifest import read_manifest
 from lora_tui.runs.folder import RunFolder
 from lora_tui.weights.header.loras import lora_info
 
@@ -62,7 +63,8 @@ def test_the_record_has_inputs_and_result(finished: RunFolder) -> None:
     assert record["totals"] == {"total_steps": 18, "epochs": events(finished, "run")[0]["epochs"]}
     assert record["dataset"]["images"] == 22
     assert record["versions"]["torch"]
-    assert len(record["dataset"]["files"]["0/000.png"]["hash"]) >= 32
+    manifest = read_manifest(finished)
+    assert manifest is not None and len(manifest["0/000.png"].digest) >= 32
 
 
 VARIANTS = {

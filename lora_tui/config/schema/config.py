@@ -19,7 +19,7 @@ from lora_tui.config.schema.material import DataSection, DatasetEntry
 from lora_tui.config.schema.network import NetworkSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
-from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
+from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection, TrackingSection
 from lora_tui.config.schema.section import Section
 from lora_tui.text.translate import N_
 
@@ -45,6 +45,7 @@ class Config(Section):
     validation: ValidationSection = option(None, N_("Validation"), "", factory=ValidationSection)
     memory: MemorySection = option(None, N_("Memory"), "", factory=MemorySection)
     saving: SavingSection = option(None, N_("Saving"), "", factory=SavingSection)
+    tracking: TrackingSection = option(None, N_("Trackers"), "", factory=TrackingSection)
     ending: EndingSection = option(None, N_("Ending"), "", factory=EndingSection)
 
     @property

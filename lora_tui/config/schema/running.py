@@ -272,3 +272,43 @@ class SavingSection(Section):
         N_("Written into the file's metadata, so that other programs can show it."),
         peers=("trigger_word", "class_tokens"),
     )
+
+
+class TrackingSection(Section):
+    """Trackers"""
+
+    tensorboard: bool = option(
+        False,
+        "TensorBoard",
+        N_(
+            "Also write curves and samples as TensorBoard reads them, into the folder tensorboard of the run. Nothing "
+            "has to be installed for it, and a step does not wait."
+        ),
+        expert=True,
+        peers=("log_with", "logging_dir", "use_tensorboard"),
+    )
+    wandb: bool = option(
+        False,
+        "Weights & Biases",
+        N_(
+            "Also tell curves, samples and settings to Weights & Biases. The key comes from WANDB_API_KEY or the "
+            "system's keyring; it is in no file of the run. Needs pip install 'lora-tui[trackers]'."
+        ),
+        expert=True,
+        peers=("log_with", "wandb_api_key", "use_wandb"),
+    )
+    wandb_project: str = option(
+        "",
+        N_("project there"),
+        N_("The project of Weights & Biases that the run belongs to; empty is lora-tui."),
+        expert=True,
+        when=Rule(lambda c: c.tracking.wandb, N_("Weights & Biases is on")),
+        peers=("log_tracker_name", "project_name"),
+    )
+    samples: bool = option(
+        True,
+        N_("with samples"),
+        N_("Tell them the sample images, too; without, only numbers."),
+        expert=True,
+        when=Rule(lambda c: c.tracking.tensorboard or c.tracking.wandb, N_("one of them is on")),
+    )
