@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--before-lock", type=float, default=0.0)
     parser.add_argument("--parking", type=float, default=0.0, help="seconds on the way into a pause")
     parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM")
+    parser.add_argument("--overfit", action="store_true", help="measure a validation that turns at step 30")
     parser.add_argument("--end", default="finished")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -58,6 +59,8 @@ class Job:
             self.events.emit(
                 "step", loss=1 / self.step, grad_norm=0.5, step=self.step, epoch=1, lr={"unet": 1e-4}, step_seconds=0.01
             )
+            if self.args.overfit and self.step % 5 == 0:
+                self.events.emit("validation", step=self.step, epoch=1, loss=0.1 + 0.001 * abs(self.step - 30))
             if self.terminated:
                 return self.stop("stopped")
             if self.stopped():

@@ -14,8 +14,9 @@ from lora_tui.text.formats import duration
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
-_SECONDS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(sec|min|[smhd])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""By the first letter of a unit."""
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)")
 _TIME = re.compile(rf"(?:{_PART.pattern}\s*)+")
 _CLOCK = re.compile(r"(\d{1,5}):([0-5]\d)(?::([0-5]\d))?")
 _AMOUNT = r"\d{1,9}(?:[.,]\d{1,6})?"
@@ -80,7 +81,7 @@ def parse_budget(text: str) -> Budget | None:
         hours, minutes, seconds = (int(part or 0) for part in clock.groups())
         found = Budget(said, hours * 3600.0 + minutes * 60.0 + seconds)
     elif _TIME.fullmatch(lowered):
-        found = Budget(said, sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(lowered)))
+        found = Budget(said, sum(float(number) * _SECONDS[unit[0]] for number, unit in _PART.findall(lowered)))
     elif money := _MONEY.fullmatch(said):
         amount = float((money["a"] or money["b"]).replace(",", "."))
         found = Budget(said, None, amount, money["before"] or money["after"])
