@@ -21,10 +21,10 @@ _TIME = re.compile(rf"(?:{_PART.pattern}\s*)+")
 _CLOCK = re.compile(r"(\d{1,5}):([0-5]\d)(?::([0-5]\d))?")
 _AMOUNT = r"\d{1,9}(?:[.,]\d{1,6})?"
 _MONEY = re.compile(
-    rf"(?:(?P<before>[^\W\d_]{{1,8}}|[$€£¥₹₩])\s*(?P<a>{_AMOUNT})|(?P<b>{_AMOUNT})\s*(?P<after>[^\W\d_]{{2,8}}|[$€£¥₹₩]))"
+    rf"(?:(?P<before>[^\W\d_]{{1,8}}|[$€£¥₹₩])\s*(?P<a>{_AMOUNT})|(?P<b>{_AMOUNT})\s*(?P<after>[^\W\d_]{{2,8}}|[^\W\d_a-zA-Z]|[$€£¥₹₩]))"
 )
 
-LEAST = 10.0
+LEAST = 5.0
 """Seconds of the shortest budget: less is not enough to begin and save."""
 MOST = 3600.0 * 24 * 366
 
@@ -96,7 +96,7 @@ def parse_budget(text: str) -> Budget | None:
         raise UserError(
             _("A budget of {text} is too little or too much.").format(text=plain(said, limit=40)),
             place="ending.budget",
-            remedy=_("Give at least 10 s and at most a year."),
+            remedy=_("Give at least 5 s and at most a year."),
             code="budget.value",
         )
     return found
