@@ -8,11 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lora_tui.families.sd15.facts import FACTS
+from lora_tui.families.separate.tensors import clip_tensors
 from lora_tui.families.unet.layout import file_name
-from lora_tui.families.unet.shape import UNET_PREFIX, VAE_PREFIX
+from lora_tui.families.unet.shape import Shape as UnetShape
+from lora_tui.families.unet.shape import TextShape
+from lora_tui.families.unet.tensors import own_vae_tensors, unet_tensors
 
 Shapes = Mapping[str, tuple[int, ...]]
 WIDTH, LAYERS = 8, 2
+TEXT = TextShape(width=WIDTH, layers=LAYERS, inner=WIDTH, vocabulary=100)
+WIDTHS = (8, 16, 32, 32)  # in the proportions of the published ones: what a configuration does not tell fits them
+SHAPE = UnetShape(unet_channels=WIDTHS, cross_width=WIDTH, text=(TEXT,), vae_channels=WIDTHS)
 
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model.safetensors", "model.safetensors"
 
@@ -30,32 +36,21 @@ def write_safetensors(path: Path, shapes: Shapes) -> Path:
 
 
 def unet_shapes() -> dict[str, tuple[int, ...]]:
-    shapes = {f"{target.path}.weight": (WIDTH, WIDTH) for target in FACTS.targets(text_encoder=False)}
-    return {"conv_in.weight": (WIDTH, 4, 3, 3), "conv_out.weight": (4, WIDTH, 3, 3), **shapes}
+    return unet_tensors(SHAPE)
 
 
 def text_shapes() -> dict[str, tuple[int, ...]]:
-    paths = [target.path for target in FACTS.targets() if target.part == "text_encoder"]
-    layers = [path for path in paths if int(path.split(".")[2]) < LAYERS]
-    return {
-        "embeddings.token_embedding.weight": (100, WIDTH),
-        "embeddings.position_embedding.weight": (77, WIDTH),
-        **{f"{path}.weight": (WIDTH, WIDTH) for path in layers},
-    }
+    return clip_tensors(TEXT)
 
 
 def vae_shapes() -> dict[str, tuple[int, ...]]:
-    shapes = {f"encoder.down_blocks.{block}.resnets.0.conv2.weight": (WIDTH, WIDTH, 3, 3) for block in range(4)}
-    return {**shapes, "decoder.conv_in.weight": (WIDTH, 4, 3, 3)}
+    return own_vae_tensors(SHAPE)
 
 
 def checkpoint_shapes() -> dict[str, tuple[int, ...]]:
     """The same model in one file, in the original layout."""
-    shapes = {file_name(FACTS, "unet", name): shape for name, shape in unet_shapes().items()}
-    shapes |= {f"{UNET_PREFIX}input_blocks.{1 + 3 * block}.0.out_layers.3.weight": (WIDTH, WIDTH) for block in range(4)}
-    shapes |= {file_name(FACTS, "text_encoder", name): shape for name, shape in text_shapes().items()}
-    shapes |= {f"{VAE_PREFIX}encoder.down.{block}.block.0.conv2.weight": (WIDTH, WIDTH) for block in range(4)}
-    return shapes
+    parts = {"unet": unet_shapes(), "text_encoder": text_shapes(), "vae": vae_shapes()}
+    return {file_name(FACTS, part, name): shape for part, own in parts.items() for name, shape in own.items()}
 
 
 def write_checkpoint(path: Path) -> Path:

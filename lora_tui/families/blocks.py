@@ -1,4 +1,4 @@
-"""Whether the weights of a model's part have the blocks that its configuration tells of. Knows no torch.
+"""The numbered blocks that a model's weights hold, and whether its configuration tells of them. Knows no torch.
 
 A library builds as many blocks as the configuration says, and leaves what the weights hold beyond without a word: half
 a model would be trained.
@@ -13,6 +13,7 @@ from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.families.parts import incomplete
+from lora_tui.families.told import LAYERS
 from lora_tui.text import _, plain
 
 #: What the names of numbered blocks begin with, by the setting that counts them.
@@ -23,6 +24,8 @@ BLOCKS: dict[str, tuple[str, ...]] = {
     "n_refiner_layers": ("noise_refiner.", "context_refiner."),
     "num_hidden_layers": ("text_model.encoder.layers.", "encoder.layers.", "model.layers.", "layers."),
 }
+DIGITS = 9
+"""More of them in a block's number are no number."""
 CUT = ("model.layers.", "layers.")
 """Of language models, whose last layers are never loaded: files may lack them."""
 
@@ -48,6 +51,27 @@ def check_blocks(config: Mapping[str, Any], tensors: Iterable[str], folder: Path
             gaps = set(range(count)) - there
             if there and gaps and not (setting == "num_hidden_layers" and start in CUT):
                 raise incomplete(len(gaps), f"{start}{min(gaps)}", str(folder))
+
+
+def block_count(names: Iterable[str], start: str, ending: str = "") -> int:
+    """How many blocks there are whose tensors' names begin with ``start`` and a number, by the highest of the numbers.
+
+    Whether all of them are there is for others to say, who know the names of a block's tensors.
+
+    Args:
+        ending: what stands behind the number, where only some of a block's tensors count.
+
+    Raises:
+        ValueError: of a block that no model has.
+    """
+    highest = -1
+    for name in names:
+        number, _dot, rest = name[len(start) :].partition(".") if name.startswith(start) else ("", "", "")
+        if number.isdecimal() and len(number) <= DIGITS and (not ending or rest == ending):
+            highest = max(highest, int(number))
+    if highest >= LAYERS:
+        raise ValueError(f"{start}{LAYERS}")
+    return highest + 1
 
 
 def numbers_of(names: Iterable[str], start: str) -> set[int]:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,9 +26,14 @@ from model_headers import (
 
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, check_vae
+from lora_tui.families.sdxl.facts import FACTS as SDXL
 from lora_tui.families.separate.kinds import Kind
 from lora_tui.families.separate.places import Part
+from lora_tui.families.separate.tensors import clip_tensors
 from lora_tui.families.separate.whole import check_part, part_flaws
+from lora_tui.families.unet.layout import file_name
+from lora_tui.families.unet.shape import Shape, shape_of_tensors
+from lora_tui.families.unet.tensors import own_vae_tensors, unet_tensors
 
 
 @pytest.fixture
@@ -117,13 +122,62 @@ def test_a_tensor_that_is_missing_is_named(folder, tmp_path):
     assert refused(folder).message == f"1 tensors are missing, {name} for one."
     for part, gone in (
         ("middle_block.1.transformer_blocks.0.attn2.to_q", "1 tensors are missing"),
-        ("layers.1.mlp.fc2", "1 tensors are missing"),
+        ("layers.1.mlp.fc2", "2 tensors are missing"),
+        ("final_layer_norm.bias", "1 tensors are missing"),
+        ("input_blocks.2.0.in_layers.0", "2 tensors are missing"),
+        ("time_embed.2.bias", "1 tensors are missing"),
+        ("output_blocks.5.2.conv.weight", "1 tensors are missing"),
+        ("first_stage_model.decoder.up.3.block.0.norm1.bias", "1 tensors are missing"),
         ("embeddings.position", "a part of Stable Diffusion 1.5 is missing in it"),
         ("first_stage_model", "a part of Stable Diffusion 1.5 is missing in it"),
     ):
         shapes = {key: shape for key, shape in checkpoint_shapes().items() if part not in key}
         told = refused(write_safetensors(tmp_path / "gap.safetensors", shapes))
         assert (told.code, gone in told.message, part in told.message) == ("model.incomplete", True, True)
+
+
+def test_a_layer_that_no_adapter_attaches_to_is_missed_too_and_has_its_width(folder, tmp_path):
+    name, wide = "up_blocks.1.resnets.2.conv2.weight", "time_embedding.linear_1.weight"
+    write_safetensors(folder / "unet" / DIFFUSERS, {key: at for key, at in unet_shapes().items() if key != name})
+    assert refused(folder).message == f"1 tensors are missing, {name} for one."
+    shapes = {**checkpoint_shapes(), "model.diffusion_model.time_embed.0.weight": (32, 9)}
+    assert "time_embed.0.weight has the shape [32, 9]" in refused(write_safetensors(tmp_path / "a.st", shapes)).message
+    write_safetensors(folder / "unet" / DIFFUSERS, {**unet_shapes(), wide: (32, 9)})
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps({**config, "block_out_channels": [8, 16, 32, 32]}))
+    texts = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 100, "max_position_embeddings": 77}
+    texts |= {"num_hidden_layers": 2, "projection_dim": 8}
+    (folder / "text_encoder" / "config.json").write_text(json.dumps(texts))
+    (folder / "vae" / "config.json").write_text(json.dumps({"block_out_channels": [8] * 4, "latent_channels": 4}))
+    assert f"{wide} has the shape [32, 9]" in refused(folder).message
+
+
+@pytest.mark.parametrize("block", [3, 9])
+def test_a_block_that_is_missing_in_a_transformer_is_named_whichever_it_is(tmp_path, block):
+    """The depth of a level is the highest number in any of its transformers: one that is cut short is damaged."""
+    encoders = SDXL.full.text
+    texts = (replace(encoders[0], width=8, inner=8, layers=1), replace(encoders[1], width=8, inner=8, layers=1))
+    small = replace(
+        SDXL.full, unet_channels=(8, 8, 8), cross_width=16, told_width=1280 + 6, text=texts, vae_channels=(8,) * 4
+    )
+    own = {file_name(SDXL, "unet", name): shape for name, shape in unet_tensors(small).items()}
+    assert max(shape_of_tensors(SDXL, _with_texts(own, small)).depths) == 10
+    gap = f"input_blocks.7.1.transformer_blocks.{block}."
+    cut = {name: shape for name, shape in own.items() if gap not in name}
+    assert shape_of_tensors(SDXL, _with_texts(cut, small)).depths == (0, 2, 10)
+    with pytest.raises(UserError) as caught:
+        check_model("sdxl", write_safetensors(tmp_path / "gap.safetensors", _with_texts(cut, small)))
+    assert gap in caught.value.message and caught.value.code == "model.incomplete"
+
+
+def _with_texts(unet: dict[str, tuple[int, ...]], shape: Shape) -> dict[str, tuple[int, ...]]:
+    """A whole single file around a UNet."""
+    found = dict(unet)
+    for encoder, text in zip(SDXL.encoders, shape.text, strict=True):
+        found |= {encoder.file_name(name): at for name, at in clip_tensors(text).items()}
+        if encoder.open_clip:
+            found[f"{encoder.prefix}text_projection"] = (text.width, text.projection)
+    return {**found, **{file_name(SDXL, "vae", name): at for name, at in own_vae_tensors(shape).items()}}
 
 
 @pytest.mark.parametrize("layers", [0, -1, 10**9, "2", None, 2.5])

@@ -21,8 +21,8 @@ from lora_tui.bench.sd3_model import MICRO as SD3
 from lora_tui.bench.zimage_model import MICRO as ZIMAGE
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, facts_for, part_flaws
+from lora_tui.families.blocks import block_count
 from lora_tui.families.separate.language import LanguageShape
-from lora_tui.families.separate.reading import block_count
 from lora_tui.families.separate.shapes import T5Shape
 from lora_tui.families.separate.tensors import clip_tensors, makers_shapes, makers_vae, vae_tensors
 from lora_tui.families.unet.shape import TextShape

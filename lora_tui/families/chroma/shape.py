@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families.blocks import block_count
 from lora_tui.families.flux.shape import AXES, HEAD_WIDTH
-from lora_tui.families.separate.reading import block_count, part_configs
+from lora_tui.families.separate.reading import part_configs
 from lora_tui.families.separate.shapes import (
     VAE_SCALE,
     VAE_SHIFT,

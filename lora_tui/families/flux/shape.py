@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.families.separate.reading import block_count, clip_of_config, part_configs
+from lora_tui.families.blocks import block_count
+from lora_tui.families.separate.reading import clip_of_config, part_configs
 from lora_tui.families.separate.shapes import (
     VAE_SCALE,
     VAE_SHIFT,

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families.blocks import block_count
 from lora_tui.families.separate.language import QWEN3_4B, QWEN3_8B, LanguageShape, language_of_config
-from lora_tui.families.separate.reading import block_count, part_configs
+from lora_tui.families.separate.reading import part_configs
 from lora_tui.weights.names.flux2_original import FEED, GUIDANCE
 
 PATCH = 2

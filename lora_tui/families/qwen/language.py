@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lora_tui.errors import UserError
+from lora_tui.families.blocks import block_count
 from lora_tui.families.separate.kinds import Kind, Shapes
 from lora_tui.families.separate.language import INNER, WORDS, LanguageShape
-from lora_tui.families.separate.reading import block_count
 from lora_tui.families.separate.tensors import Tensors, linears, norms, numbered
 from lora_tui.families.told import unusual
 from lora_tui.places import is_file

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families.blocks import block_count
 from lora_tui.families.qwen.language import QWEN_VL_7B, text_config, vl_of_config
 from lora_tui.families.separate.language import LanguageShape
-from lora_tui.families.separate.reading import block_count, part_configs
+from lora_tui.families.separate.reading import part_configs
 
 PATCH = 2
 """Latent cells along each side of one token."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.families.separate.reading import block_count, clip_of_config, part_configs
+from lora_tui.families.blocks import block_count
+from lora_tui.families.separate.reading import clip_of_config, part_configs
 from lora_tui.families.separate.shapes import XXL, T5Shape, t5_of_config, vae_config
 from lora_tui.families.told import unusual
 from lora_tui.families.unet.shape import TextShape

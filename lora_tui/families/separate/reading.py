@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_tui.families.told import LAYERS, read_config
+from lora_tui.families.told import read_config
 from lora_tui.families.unet.shape import TextShape
-
-DIGITS = 9
-"""More of them in a block's number are no number."""
 
 
 def part_configs(folder: Path, *parts: str) -> tuple[dict[str, Any], ...]:
@@ -36,24 +33,3 @@ def clip_of_config(config: Mapping[str, Any], *, projected: bool) -> TextShape:
         positions=int(config["max_position_embeddings"]),
         projection=int(config["projection_dim"]) if projected else 0,
     )
-
-
-def block_count(names: Iterable[str], start: str, ending: str = "") -> int:
-    """How many blocks there are whose tensors' names begin with ``start`` and a number, by the highest of the numbers.
-
-    Whether all of them are there is for others to say, who know the names of a block's tensors.
-
-    Args:
-        ending: what stands behind the number, where only some of a block's tensors count.
-
-    Raises:
-        ValueError: of a block that no model has.
-    """
-    highest = -1
-    for name in names:
-        number, _dot, rest = name[len(start) :].partition(".") if name.startswith(start) else ("", "", "")
-        if number.isdecimal() and len(number) <= DIGITS and (not ending or rest == ending):
-            highest = max(highest, int(number))
-    if highest >= LAYERS:
-        raise ValueError(f"{start}{LAYERS}")
-    return highest + 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_tui.families.separate.reading import block_count
+from lora_tui.families.blocks import block_count
 from lora_tui.families.separate.tensors import Tensors, parameters, t5_tensors, vae_tensors
 
 VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159

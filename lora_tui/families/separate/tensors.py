@@ -147,8 +147,8 @@ def vae_tensors(channels: tuple[int, ...], latent: int, *, around: tuple[bool, b
         around: whether there are convolutions behind the encoder and before the decoder.
     """
     top, bottom, layers = channels[-1], channels[0], 2
-    found = _convolution("encoder.conv_in", 3, bottom) | _convolution("encoder.conv_out", top, 2 * latent)
-    found |= _convolution("decoder.conv_in", latent, top) | _convolution("decoder.conv_out", bottom, 3)
+    found = convolution("encoder.conv_in", 3, bottom) | convolution("encoder.conv_out", top, 2 * latent)
+    found |= convolution("decoder.conv_in", latent, top) | convolution("decoder.conv_out", bottom, 3)
     found |= norms(("encoder.conv_norm_out",), top, bias=True) | norms(("decoder.conv_norm_out",), bottom, bias=True)
     found |= _levels("encoder.down", channels, layers) | _levels("decoder.up", channels[::-1], layers + 1)
     for side in ("encoder", "decoder"):
@@ -158,7 +158,7 @@ def vae_tensors(channels: tuple[int, ...], latent: int, *, around: tuple[bool, b
         found |= linears({f"{attention}.{name}": (top, top) for name in ("to_q", "to_k", "to_v", "to_out.0")})
         found |= norms((f"{attention}.group_norm",), top, bias=True)
     for name, width, there in zip(("quant_conv", "post_quant_conv"), (2 * latent, latent), around, strict=True):
-        found |= _convolution(name, width, width, 1) if there else {}
+        found |= convolution(name, width, width, 1) if there else {}
     return found
 
 
@@ -171,19 +171,20 @@ def _levels(side: str, widths: tuple[int, ...], layers: int) -> Tensors:
         for layer in range(layers):
             found |= _resnet(f"{block}.resnets.{layer}", inputs if layer == 0 else width, width)
         if level < len(widths) - 1:
-            found |= _convolution(f"{block}.{side.partition('.')[2]}samplers.0.conv", width, width)
+            found |= convolution(f"{block}.{side.partition('.')[2]}samplers.0.conv", width, width)
         inputs = width
     return found
 
 
-def _convolution(path: str, inputs: int, outputs: int, kernel: int = 3) -> Tensors:
+def convolution(path: str, inputs: int, outputs: int, kernel: int = 3) -> Tensors:
+    """The tensors of a convolution that sees so many cells a side."""
     return {f"{path}.weight": (outputs, inputs, kernel, kernel), f"{path}.bias": (outputs,)}
 
 
 def _resnet(path: str, inputs: int, outputs: int) -> Tensors:
     found = norms((f"{path}.norm1",), inputs, bias=True) | norms((f"{path}.norm2",), outputs, bias=True)
-    found |= _convolution(f"{path}.conv1", inputs, outputs) | _convolution(f"{path}.conv2", outputs, outputs)
-    return found | (_convolution(f"{path}.conv_shortcut", inputs, outputs, 1) if inputs != outputs else {})
+    found |= convolution(f"{path}.conv1", inputs, outputs) | convolution(f"{path}.conv2", outputs, outputs)
+    return found | (convolution(f"{path}.conv_shortcut", inputs, outputs, 1) if inputs != outputs else {})
 
 
 #: What the layout of the makers calls the layers of a resnet, or of an attention, in place of diffusers.

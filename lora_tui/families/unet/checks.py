@@ -42,7 +42,8 @@ from lora_tui.families.unet.shape import (
     tensor_shapes,
     vae_channels,
 )
-from lora_tui.families.unet.targets import text_targets, transformer_targets, transformers
+from lora_tui.families.unet.targets import text_targets, transformers
+from lora_tui.families.unet.tensors import own_vae_tensors, plain_shape, unet_tensors
 from lora_tui.places import is_file, is_folder
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import TensorInfo, read_header
@@ -78,11 +79,26 @@ def check_model(facts: UnetFacts, source: Source, *, own_vae: bool = True, predi
         shapes = tensor_shapes(source.path)
         shape = shape_of_file(facts, shapes, source.path)
         if not any(name.startswith("down_blocks.") for name in shapes):
-            wanted = [file_name(facts, "unet", name) for name in _unet_names(facts, shape)]
-            for encoder, text in zip(facts.encoders, shape.text, strict=True):
-                wanted += [encoder.file_name(name) for name in _text_names(facts, encoder, text.layers)]
-            there = (name.replace(".text_model.", ".") for name in shapes)
-            need_tensors((name.replace(".text_model.", ".") for name in wanted), there, str(source.path))
+            _check_tensors(facts, shape, shapes, source.path, own_vae=own_vae)
+
+
+def _check_tensors(
+    facts: UnetFacts, shape: Shape, shapes: Mapping[str, tuple[int, ...]], path: Path, *, own_vae: bool
+) -> None:
+    """Refuse a single file without one of the tensors of its parts, or with one of other widths."""
+    own = {"unet": unet_tensors(shape), **({"vae": own_vae_tensors(shape)} if own_vae else {})}
+    wanted = {file_name(facts, part, name): at for part, named in own.items() for name, at in named.items()}
+    _need_shapes(wanted, shapes, path)
+    texts = zip(facts.encoders, shape.text, strict=True)
+    names = [encoder.file_name(name) for encoder, text in texts for name in clip_tensors(text)]
+    there = (name.replace(".text_model.", ".") for name in shapes)
+    need_tensors((name.replace(".text_model.", ".") for name in names), there, str(path))
+
+
+def _need_shapes(wanted: Mapping[str, tuple[int, ...]], there: Mapping[str, tuple[int, ...]], place: Path) -> None:
+    """As :func:`need_shapes`, where a matrix may be a 1x1 convolution."""
+    found = {name: plain_shape(there[name]) for name in wanted if name in there}
+    need_shapes({name: plain_shape(shape) for name, shape in wanted.items()}, found, str(place))
 
 
 def check_source(facts: UnetFacts, source: Source, *, own_vae: bool = True, prediction: str = "auto") -> None:
@@ -236,7 +252,7 @@ def _check_folder(facts: UnetFacts, folder: Path, own_vae: bool, prediction: str
     _check_channels(facts, unet.get("in_channels", 4), unet.get("out_channels", 4), folder)
     shape = _check_topology(facts, unet, folder)
     there = tensors_of(weights_of(folder, "unet", DIFFUSERS_STEM), folder)
-    need_tensors(_unet_names(facts, shape), there, str(folder / "unet"))
+    need_tensors(unet_tensors(shape), there, str(folder / "unet"))
     _check_widths(facts, there, folder)
     for at, _width, depth, _level in transformers(shape):
         start = f"{at}.transformer_blocks."
@@ -279,7 +295,7 @@ def _check_topology(facts: UnetFacts, unet: Mapping[str, Any], folder: Path) -> 
     except (ValueError, TypeError):
         what = _("a model whose UNet is built otherwise ({name})").format(name="transformer_layers_per_block")
         raise _special(facts, what, folder) from None
-    return replace(facts.full, depths=depths, middle=middle)
+    return replace(facts.full, unet_channels=tuple(channels), depths=depths, middle=middle)
 
 
 def _check_widths(facts: UnetFacts, there: Mapping[str, TensorInfo], folder: Path) -> None:
@@ -288,10 +304,7 @@ def _check_widths(facts: UnetFacts, there: Mapping[str, TensorInfo], folder: Pat
         shape = shape_of_folder(facts, folder)
     except (OSError, ValueError, KeyError, TypeError):
         return
-    for target in transformer_targets(shape):
-        name = f"{target.path}.weight"
-        found = there[name].shape
-        need_shapes({name: (target.outputs, target.inputs, *found[2:])}, {name: found}, str(folder / "unet"))
+    _need_shapes(unet_tensors(shape), {name: info.shape for name, info in there.items()}, folder / "unet")
 
 
 def _check_text(encoder: Encoder, there: Mapping[str, TensorInfo], folder: Path) -> None:
@@ -330,12 +343,6 @@ def _vae_widths(shapes: Mapping[str, tuple[int, ...]], prefix: str, place: str) 
         vae_channels(shapes, prefix)
     except (KeyError, IndexError) as error:
         raise incomplete(1, str(error.args[0]), place) from None
-
-
-def _unet_names(facts: UnetFacts, shape: Shape) -> list[str]:
-    """Tensors of the layers that an adapter attaches to, and of those that take what is told besides the text."""
-    told = ["add_embedding.linear_1.weight", "add_embedding.linear_2.weight"] if facts.full.told_width else []
-    return [*(f"{target.path}.weight" for target in transformer_targets(shape)), *told]
 
 
 def _text_names(facts: UnetFacts, encoder: Encoder, layers: int) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lora_tui.families.separate.reading import block_count
+from lora_tui.families.blocks import block_count
 from lora_tui.families.unet.shape import TextShape
 
 END, EXCLAMATION = "<|endoftext|>", "!"

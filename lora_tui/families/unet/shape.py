@@ -7,13 +7,14 @@ through the same door as the published one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
+from lora_tui.families.blocks import block_count
 from lora_tui.families.told import read_config
 from lora_tui.places import exists, expand
 from lora_tui.weights.header.format import read_header
@@ -222,21 +223,19 @@ def shape_of_tensors(facts: UnetFacts, shapes: Mapping[str, tuple[int, ...]]) ->
 
     Raises:
         KeyError: a tensor that every checkpoint of the family has is missing.
+        ValueError: of more blocks than any model has.
     """
     text = tuple(encoder.shape_of(shapes) for encoder in facts.encoders)
     full, unet = facts.full, UNET_PREFIX
     levels = range(len(full.depths))
-    depths = [
-        _count(shapes, f"{unet}input_blocks.{1 + 3 * level}.1.transformer_blocks.") if full.depths[level] else 0
-        for level in levels
-    ]
+    depths = [_depth(shapes, _transformers(level, len(full.depths))) if full.depths[level] else 0 for level in levels]
     attending = next(level for level in levels if full.depths[level])
     attention = f"{unet}input_blocks.{1 + 3 * attending}.1.transformer_blocks.0.attn2.to_k.weight"
     return replace(
         full,
         unet_channels=tuple(shapes[f"{unet}input_blocks.{1 + 3 * b}.0.out_layers.3.weight"][0] for b in levels),
         depths=tuple(depths),
-        middle=_count(shapes, f"{unet}middle_block.1.transformer_blocks."),
+        middle=_depth(shapes, ["middle_block"]),
         cross_width=shapes[attention][1],
         told_width=shapes[f"{unet}label_emb.0.0.weight"][1] if full.told_width else 0,
         text=text,
@@ -257,18 +256,28 @@ def vae_channels(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> tup
     return tuple(shapes[f"{prefix}encoder.{middle.format(block)}.conv2.weight"][0] for block in range(4))
 
 
-def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
-    """How many transformer blocks there are below ``prefix``, at least one.
+def _depth(shapes: Mapping[str, tuple[int, ...]], transformers: Iterable[str]) -> int:
+    """How many blocks the ``transformers`` of a level have, by the highest number in any of them.
 
     Raises:
         KeyError: there is none.
+        ValueError: there are more than any model has.
     """
-    depth = 0
-    while f"{prefix}{depth}.attn2.to_k.weight" in shapes:
-        depth += 1
+    starts = [f"{UNET_PREFIX}{place}.1.transformer_blocks." for place in transformers]
+    depth = max(block_count(shapes, start) for start in starts)
     if not depth:
-        raise KeyError(f"{prefix}0.attn2.to_k.weight")
+        raise KeyError(f"{starts[0]}0.attn2.to_k.weight")
     return depth
+
+
+def _transformers(level: int, levels: int) -> list[str]:
+    """The places of a level's transformers, on the way down and up."""
+    up = 3 * (levels - 1 - level)
+    down = 1 + 3 * level
+    return [
+        *(f"input_blocks.{down + i}" for i in range(LAYERS)),
+        *(f"output_blocks.{up + i}" for i in range(LAYERS + 1)),
+    ]
 
 
 def _config(folder: Path) -> Any:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.families.blocks import block_count
 from lora_tui.families.separate.language import QWEN3_4B, LanguageShape, language_of_config
-from lora_tui.families.separate.reading import block_count, part_configs
+from lora_tui.families.separate.reading import part_configs
 from lora_tui.families.separate.shapes import VAE_SCALE, VAE_SHIFT, rotary_axes, vae_config
 from lora_tui.families.told import read_object
 from lora_tui.places import is_file
