@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -98,13 +99,24 @@ class Terminal:
         return data
 
     def wait_until_at_rest(self, timeout: float = 60.0) -> float:
-        """Seconds from the start until it used less than a fifth of a core for half a second."""
+        """Seconds from the start until it and what it started used less than a fifth of a core for half a second."""
         while time.perf_counter() - self.begun < timeout:
-            before, at = self.cpu_seconds(), time.perf_counter()
+            before, at = self._seconds_of_all(), time.perf_counter()
             self.read(0.5)
-            if self.cpu_seconds() - before < 0.1:
+            if abs(self._seconds_of_all() - before) < 0.1:  # less than before where a process of its own has ended
                 return at - self.begun
         return time.perf_counter() - self.begun
+
+    def _seconds_of_all(self) -> float:
+        """Processor time of the app and of its processes that live."""
+        waiting, total = [self.pid], 0.0
+        while waiting:
+            pid = waiting.pop()
+            with contextlib.suppress(OSError):  # it has ended
+                total += _cpu_seconds(pid)
+                for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                    waiting += map(int, children.read_text().split())
+        return total
 
     def text(self) -> str:
         """The end of what it painted, without escape sequences."""
@@ -112,8 +124,7 @@ class Terminal:
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used, in its own code and in the system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return _cpu_seconds(self.pid)
 
     def peak_memory(self) -> int:
         """Bytes of memory at its highest."""
@@ -137,3 +148,9 @@ class Terminal:
                 os.waitpid(self.pid, 0)
                 break
         os.close(self._descriptor)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used, in its own code and in the system; OSError when there is none."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

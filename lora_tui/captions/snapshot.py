@@ -31,8 +31,8 @@ ENOUGH = 5000
 """Captions from which on a snapshot is worth its file."""
 _FEW_READ = 0.05
 """Share of captions that may be read again before the snapshot is written anew."""
-_KEPT = 8
-"""Snapshots of datasets that are kept, the newest."""
+_KEPT_BYTES = 500_000_000
+"""Snapshots of datasets that are kept, the newest: a project may have a dozen folders, and each has one."""
 MOMENTS_NS = 2_000_000_000
 """Files that changed less than this before they were kept are read again."""
 _MARK = b"LTCS1\n"
@@ -191,11 +191,18 @@ def save(path: Path, entries: Sequence[Entry], index: Index, stamps: Stamps) -> 
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(path, data, durable=False)
-        known = sorted(path.parent.glob("*.snapshot"), key=lambda one: one.stat().st_mtime, reverse=True)
-        for old in known[_KEPT:]:
-            old.unlink(missing_ok=True)
+        _forget(path.parent)
     except OSError:
         return
+
+
+def _forget(folder: Path) -> None:
+    """Remove the oldest of too many snapshots; OSError when one vanishes meanwhile."""
+    known = sorted(((one.stat(), one) for one in folder.glob("*.snapshot")), key=lambda pair: -pair[0].st_mtime_ns)
+    sizes = accumulate(state.st_size for state, _one in known)
+    for (_state, old), size in list(zip(known, sizes, strict=True))[1:]:
+        if size > _KEPT_BYTES:
+            old.unlink(missing_ok=True)
 
 
 def is_worth(read: int, total: int) -> bool:

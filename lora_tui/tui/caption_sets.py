@@ -5,7 +5,9 @@ Each is a look at one moment, opened anew when somebody asks again, so that it h
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LOOKED_SECONDS = 10.0
+"""How long a look at every caption file holds: what writes a file beside it and renames it is seen at once."""
+
 
 class CaptionSets:
     """The captions of every dataset folder; all methods may be called in a thread, one at a time."""
@@ -30,6 +35,9 @@ class CaptionSets:
     def __init__(self, editors: tuple[Editor, ...]) -> None:
         self.editors = editors
         self._turn = threading.Lock()
+        self._looked = time.monotonic()
+        self._folders: tuple[str, ...] | None = None
+        self._stamps: list[int] | None = None  # not known, of those that were not opened here
 
     @classmethod
     def open(cls, config: Config, project: Project | None) -> CaptionSets:
@@ -58,7 +66,33 @@ class CaptionSets:
             for editor in editors:
                 editor.close()
             raise
-        return cls(tuple(editors))
+        sets = cls(tuple(editors))
+        sets._stamps = sets._stamps_now()
+        return sets
+
+    def are_current(self) -> bool:
+        """Whether they still say what is on the disk; where they do not, they are opened anew.
+
+        Journals and folders are looked at each time, every caption file now and then: a hundred thousand of them cost
+        a third of a second.
+        """
+        with self._turn:
+            if self._stamps_now() != self._stamps:
+                return False
+            if time.monotonic() - self._looked < LOOKED_SECONDS:
+                return True
+            looked = time.monotonic()
+            if any(editor.foreign(range(len(editor.corpus.entries))) for editor in self.editors):
+                return False
+            self._looked = looked
+            return True
+
+    def _stamps_now(self) -> list[int]:
+        """What another edit changes: the last transaction of each journal, and when each folder was changed."""
+        if self._folders is None:
+            names = ((str(one.corpus.root), entry.caption_name) for one in self.editors for entry in one.corpus.entries)
+            self._folders = tuple(dict.fromkeys(f"{root}/{name.rpartition('/')[0]}" for root, name in names))
+        return [*(editor.session.journal.last for editor in self.editors), *map(_changed, self._folders)]
 
     @property
     def completer(self) -> Completer | None:
@@ -123,3 +157,11 @@ class CaptionSets:
         """Leave them; blocks until all is on disk."""
         for editor in self.editors:
             editor.close()
+
+
+def _changed(folder: str) -> int:
+    """When a file of a folder came, went or took another's place (ns); -1 where the folder is gone."""
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116 - there may be thousands
+    except OSError:
+        return -1

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from lora_tui.text import _, plain
 
 if TYPE_CHECKING:
     from lora_tui.config.findings import Finding
+    from lora_tui.config.fitting import Change as FitChange
     from lora_tui.config.plan import PastRun, RunPlan
     from lora_tui.config.schema import Config
     from lora_tui.dataset.scan import Problem, Scan
@@ -115,11 +117,15 @@ class Images:
 
 @dataclass(frozen=True)
 class Planned:
-    """What a run with the current configuration would be, what speaks against it, or why it cannot be said."""
+    """What a run with the current configuration would be, what speaks against it, or why it cannot be said.
+
+    ``fit``: the cheapest change that makes it fit into the device, where it does not.
+    """
 
     plan: RunPlan | None = None
     findings: tuple[Finding, ...] = ()
     error: UserError | None = None
+    fit: FitChange | None = None
 
 
 @dataclass
@@ -362,14 +368,22 @@ def folder_stamp(config: Config) -> tuple[tuple[str, int], ...]:
         if not dataset.path:
             continue
         try:
-            with os.scandir(dataset.path) as entries:
-                inside = [entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            changed = Path(dataset.path).stat().st_mtime_ns
+            inside = _folders_in(dataset.path, changed)
         except (OSError, ValueError):
             continue
-        for folder in (dataset.path, *inside):
+        found.append((dataset.path, changed))
+        for folder in inside:
             with contextlib.suppress(OSError):
                 found.append((folder, Path(folder).stat().st_mtime_ns))
     return tuple(sorted(found))
+
+
+@lru_cache(maxsize=256)
+def _folders_in(folder: str, changed: int) -> tuple[str, ...]:
+    """The folders in a folder that was changed then (ns): of a hundred thousand files they are not sought again."""
+    with os.scandir(folder) as entries:
+        return tuple(entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir())
 
 
 def make_planned(
@@ -378,17 +392,21 @@ def make_planned(
     runs: tuple[RunStatus, ...] = (),
     *,
     price_per_hour: float = 0.0,
+    purpose: str = "",
     groups: dict[str, int] | None = None,
     folder: Path | None = None,
 ) -> Planned:
-    """The plan of a run and what speaks against it.
+    """The plan of a run, what speaks against it, and what experience advises.
 
     Args:
+        purpose: of the project, for the advice.
         groups: near-duplicate group of each image by uid, see :func:`near_duplicates`.
         folder: of the runs, to hold the plan against its disk and the device; none looks at neither.
     """
-    from lora_tui.config.history import past_runs_elsewhere
+    from lora_tui.config.counsel import advise
+    from lora_tui.config.history import past_probes, past_runs_elsewhere
     from lora_tui.config.plan import expected_step_seconds, plan_run
+    from lora_tui.config.rules.room import fit_for
     from lora_tui.config.validate import check_config
     from lora_tui.dataset.batches import make_plan
 
@@ -398,13 +416,15 @@ def make_planned(
     try:
         data_plan = make_plan(config, scan, groups=groups or {})
         root = runs[0].run.root.parent.parent if runs else None
-        history = tuple(past_runs(runs))
+        history = (*past_probes(folder.parent if folder is not None else None), *past_runs(runs))
         if expected_step_seconds(config, history)[0] is None:  # none of this project's compares: ask the others
             history += past_runs_elsewhere(root)
         plan = plan_run(config, scan, data_plan, history=history, price_per_hour=price_per_hour)
     except UserError as error:
         return Planned(findings=check_config(config, scan=scan), error=error)
-    return Planned(plan, check_config(config, scan=scan, plan=data_plan, folder=folder))
+    findings = check_config(config, scan=scan, plan=data_plan, folder=folder)
+    advice = tuple(advise(config, data_plan, purpose=purpose, seconds=plan.seconds))
+    return Planned(plan, (*findings, *advice), fit=fit_for(config, data_plan) if folder is not None else None)
 
 
 def near_duplicates(

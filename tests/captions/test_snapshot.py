@@ -124,3 +124,21 @@ def test_another_profile_and_small_datasets_keep_to_themselves(folder: Path, tmp
     edited.put(0, None)
     edited.keep()  # too late: what it holds is not what was read
     assert len(list((cache_dir() / "captions").iterdir())) == 1
+
+
+def test_as_many_folders_as_a_project_has_are_kept_and_the_oldest_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "ENOUGH", 2)
+    monkeypatch.setattr(snapshot, "MOMENTS_NS", 0)
+    folders = [make_folder(tmp_path / str(number), {"a": "x", "b": "y"}) for number in range(12)]
+    for folder in folders:
+        Corpus.open(folder).keep()
+    assert [Corpus.open(folder).files_read for folder in folders] == [0] * 12
+    size = max(path.stat().st_size for path in (cache_dir() / "captions").iterdir())
+    monkeypatch.setattr(snapshot, "_KEPT_BYTES", 3 * size)
+    for name in ("a.txt", "b.txt"):
+        (folders[5] / name).write_text("zebra", encoding="utf-8")
+    Corpus.open(folders[5]).keep()
+    read = [Corpus.open(folder).files_read for folder in folders]
+    assert read[5] == read[11] == 0 and read[0] == 2

@@ -247,3 +247,58 @@ async def test_a_filter_that_was_left_is_not_applied_when_the_captions_come(
         await screen.finding.captions()
         await pilot.pause(0.3)
         assert screen.finding.text == "" and len(screen.shown) == 3
+
+
+async def test_captions_are_read_once_for_several_filters_until_somebody_changes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[CaptionSets] = []
+    really = CaptionSets.open
+
+    def counted(*args: Any) -> CaptionSets:
+        opened.append(really(*args))
+        return opened[-1]
+
+    monkeypatch.setattr(CaptionSets, "open", counted)
+    make_dataset(tmp_path, 12)
+    async with running(tmp_path, size=(120, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 12)
+        await pilot.press("slash")
+        await typed(pilot, "-hatgirl")
+        await soon(pilot, lambda: bool(opened))
+        await pilot.press("escape", "slash")
+        await typed(pilot, "tags>99")
+        await soon(pilot, lambda: files(app).count == 0)
+        await pilot.press("escape")
+        assert len(opened) == 1
+        (tmp_path / "4_hat" / "new").write_text("hatgirl, unheard", encoding="utf-8")
+        (tmp_path / "4_hat" / "new").replace(tmp_path / "4_hat" / "0003.txt")
+        await pilot.press("slash")
+        await typed(pilot, '"unheard"')
+        await soon(pilot, lambda: names(app) == ["0003.png"])
+
+
+async def test_the_line_of_the_filter_lies_over_the_list_and_moves_nothing(tmp_path: Path) -> None:
+    async with running(make_dataset(tmp_path, 12), size=(80, 24), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 12)
+        before = files(app).size, app.screen.query_one("#picture").size
+        await pilot.press("slash", "h")
+        await soon(pilot, lambda: "filter" in screen_text(app))
+        await pilot.pause()
+        assert (files(app).size, app.screen.query_one("#picture").size) == before
+
+
+def test_a_caption_that_was_written_in_place_is_seen_at_the_next_look_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lora_tui.config.schema import Config, DatasetEntry
+
+    make_dataset(tmp_path, 4)
+    sets = CaptionSets.open(Config(datasets=[DatasetEntry(path=str(tmp_path))]), None)
+    try:
+        assert sets.are_current()
+        (tmp_path / "4_hat" / "0002.txt").write_text("hatgirl, another", encoding="utf-8")
+        monkeypatch.setattr("lora_tui.tui.caption_sets.LOOKED_SECONDS", 0.0)
+        assert not sets.are_current()
+    finally:
+        sets.close()

@@ -18,6 +18,7 @@ from textual.containers import Horizontal, Vertical
 
 from lora_tui.text import N_, _, bytes_text, count, ngettext, plain
 from lora_tui.tui.cells import Cell
+from lora_tui.tui.covering import CoveringCompositor
 from lora_tui.tui.file_list import FileList
 from lora_tui.tui.file_orders import ORDERS, Order
 from lora_tui.tui.file_rows import FileRow, build_rows
@@ -77,10 +78,12 @@ class DatasetScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._compositor = CoveringCompositor()  # the line that is asked lies over the panes
         self.images: Images | None = None
         self.files = FileList()
         self.shown: list[int] = []
         self._wrong_here = self._images_here = 0
+        self._seen: tuple[FileList, list[int]] = (self.files, self.shown)  # the rows that the list was told last
         self._wanted: Path | None = None
         self._drawn = ORDERS[0]  # the order that the columns are for
         self._place = 0  # where the cursor stood when the rows were put away to be read again
@@ -201,6 +204,7 @@ class DatasetScreen(BaseScreen):
         finding = self.finding
         if path is None and self.here is not None:
             path = self.here.path
+        before = self._seen
         self.shown = self.files.select(
             words=finding.words,
             found=finding.found if finding.found is not None or not finding.text else frozenset(),
@@ -215,8 +219,10 @@ class DatasetScreen(BaseScreen):
             self._drawn = finding.order
             files.set_columns(columns_for(finding.order))
         self._images_here, self._wrong_here = self.files.tally(self.shown)
-        self.listed.set_count(len(self.shown), cursor=cursor, empty=self._empty_words())
-        self.listed.reload()
+        self._seen = self.files, self.shown
+        if not self.shown or before[0] is not self.files or before[1] != self.shown or cursor != self.listed.cursor:
+            self.listed.set_count(len(self.shown), cursor=cursor, empty=self._empty_words())
+            self.listed.reload()
         self.say()
         self.refresh_keys()
 

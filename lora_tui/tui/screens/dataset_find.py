@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from lora_tui.dataset.scan import DatasetImage
+    from lora_tui.config.schema import Config
+    from lora_tui.dataset.scan import DatasetImage, Scan
     from lora_tui.tui.screens.dataset import DatasetScreen
 
 T = TypeVar("T")
 
 TYPING_SECONDS = 0.12
 """How long typing rests before captions are asked."""
+
+NAMES_SECONDS = 0.03
+"""The same before names are searched and the list is drawn again: the letter itself comes first."""
 
 GATHERED_AT_ONCE = 5_000
 """Images whose paths are put together while a key waits for it."""
@@ -66,6 +70,7 @@ class Finding:
         self._anchor: Path | None = None
         self._sets: CaptionSets | None = None
         self._reading: asyncio.Task[CaptionSets] | None = None
+        self._read_for: tuple[Scan | None, Config | None] = (None, None)
         self._history = History("filter")
         self._stop: threading.Event | None = None
         self._before: tuple[str, str, str, frozenset[str] | None] = ("", "", "", None)
@@ -91,8 +96,19 @@ class Finding:
             await in_thread(old.close)
         if work.config is None:
             return CaptionSets(())
-        self._sets = await in_thread(CaptionSets.open, work.config.model_copy(deep=True), work.project)
+        config = work.config.model_copy(deep=True)
+        self._read_for = work.scan, config
+        self._sets = await in_thread(CaptionSets.open, config, work.project)
         return self._sets
+
+    async def _up_to_date(self) -> None:
+        """Read the captions again where anything was changed since: of very many that takes longer than typing."""
+        if self._reading is not None and not self._reading.done():
+            return  # what began a moment ago is new enough
+        sets, work, (scan, config) = self._sets, self.screen.workspace, self._read_for
+        is_same = scan is work.scan and config == work.config
+        if sets is None or not is_same or not await in_thread(sets.are_current):
+            await self.captions(anew=True)
 
     def close(self) -> None:
         """Leave the captions."""
@@ -109,14 +125,13 @@ class Finding:
         self.screen.refresh_keys()
 
     async def _begin(self) -> None:
-        under_way = self._reading is not None and not self._reading.done()
         try:
-            await self.captions(anew=not under_way)  # what began a moment ago is new enough
+            await self._up_to_date()
         except UserError as error:
             self._prompt.remark(failure_words(self.screen.shell, error), "warning")
             return
         if self._prompt.is_open and self._prompt.value.strip():
-            await self._try(self._prompt.value)
+            start_job(self.screen, partial(self._attempt, self._prompt.value), "try")  # the next letter ends it
 
     def _offers(self, text: str) -> Sequence[Offer]:
         completer = self._sets.completer if self._sets is not None else None
@@ -126,16 +141,17 @@ class Finding:
         self._prompt.remark(_("Words in names and tags, or such as: 1girl -solo, is:untagged, w<512, tags>40"))
 
     def typed(self, text: str) -> None:
-        """Another letter: names are searched at once, captions when typing rests."""
+        """Another letter: names are searched once it is painted, captions when typing rests."""
         if not self._prompt.is_open:
             return
         if not text.strip():
             self._remark_empty()
-        if is_plain(text):
-            self._take(text, text, None)
         start_job(self.screen, partial(self._attempt, text), "try")
 
     async def _attempt(self, text: str) -> None:
+        if is_plain(text):
+            await asyncio.sleep(NAMES_SECONDS)
+            self._take(text, text, None)
         await self._try(text)
 
     async def _try(self, text: str) -> bool:
@@ -181,6 +197,8 @@ class Finding:
 
     async def _done(self, text: str) -> None:
         right = is_plain(text) or await self._try(text)
+        if is_plain(text) and self.text != text.strip():  # Enter came before the names were searched
+            self._take(text, text, None)
         self._prompt.deciding = False
         if right:
             if text.strip():
