@@ -83,6 +83,7 @@ def advice_for(workspace: Workspace, key: Callable[[str], str]) -> tuple[Advice,
                 words = plain(finding.message), plain(finding.remedy)
                 found.append(Advice(mark, *words, "parameters", finding.field, code=finding.code))
     found += _of_images(workspace)
+    found += _of_runs(workspace)
     if workspace.project is not None and not workspace.saved:
         found.append(
             Advice(
@@ -172,6 +173,19 @@ def _of_images(workspace: Workspace) -> list[Advice]:
         place = plain(str(workspace.root))
         remedy = _("In a shell, lora-tui dataset check {place} looks at all of them.").format(place=place)
         found.append(Advice("todo", text, remedy, "dataset", code="images.undecoded"))
+    return found
+
+
+def _of_runs(workspace: Workspace) -> list[Advice]:
+    """What the keeper noticed of the run at work, or of the newest one."""
+    newest = workspace.living or next(iter(workspace.runs or ()), None)
+    found: list[Advice] = []
+    if newest is None:
+        return found
+    for alarm in newest.alarms:
+        what = _("run {number}: {what}").format(number=newest.number, what=plain(alarm.message))
+        mark = "failed" if alarm.level == "error" else "needs"
+        found.append(Advice(mark, what, plain(alarm.advice), "training", code=f"alarm.{alarm.code}"))
     return found
 
 

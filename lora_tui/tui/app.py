@@ -149,6 +149,11 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         timeout = None if severity == "information" else WARNED_SECONDS
         self.notify(plain(text, newlines=True), severity=severity, timeout=timeout, markup=False)
 
+    def signal_terminal(self, escape: str) -> None:
+        """Write a bell or an escape that moves nothing to the terminal."""
+        if escape and self._driver is not None and not self.is_headless:
+            self._driver.write(escape)
+
     def tell_last(self, text: str) -> None:
         """Say what went wrong with something that is over: as a notice, and once the app has ended on the terminal."""
         if self._exit:

@@ -19,6 +19,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.tui import config_file
 from lora_tui.tui import workspace as reading
+from lora_tui.tui.runs_told import tell_runs
 from lora_tui.tui.tasks_reader import TasksReader, changes_images, roots_of
 from lora_tui.tui.tasks_told import tell_end, tell_ended
 from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
@@ -276,7 +277,8 @@ class Work:
         try:
             runs = await in_thread(self._runs_reader.read, work.runs_dir)
             if work is self.workspace and runs != work.runs:
-                work.runs = runs
+                before, work.runs = work.runs, runs
+                tell_runs(self._app, before, runs)
                 self._app.changed("runs", *(("run",) if work.follow() else ()))
             await self._poll_tasks(work)
             await self._poll_config(work)
