@@ -54,7 +54,7 @@ def train(run: RunFolder, events: EventWriter, first: int, total: int, pause: fl
     number = first
     while number < total or paused:
         for request in inbox.poll():
-            events.emit("control", request=request.kind, status="accepted", detail="")
+            events.emit("control", request=request.kind, status="accepted", detail="", fields=request.fields)
             if request.kind in ("stop", "stop_now"):
                 if request.kind == "stop":
                     writing.checkpoint(run, events, number)

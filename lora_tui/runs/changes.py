@@ -87,3 +87,9 @@ def in_force(changes: Iterable[Change], step: int) -> tuple[float | None, int | 
 def main_rate(learning: LearningSection) -> float:
     """The learning rate that a change names: that of the network that draws, or of the text encoder where it rests."""
     return learning.unet_lr or learning.text_encoder_lr
+
+
+def main_rate_of(learning: object) -> float | None:
+    """The same of the table ``[learning]`` of a configuration, read without the schema; none where it has none."""
+    told = learning if isinstance(learning, Mapping) else {}
+    return read_rate(told.get("unet_lr")) or read_rate(told.get("text_encoder_lr"))

@@ -63,12 +63,13 @@ class Saved:
 
 @dataclass(frozen=True)
 class Marker:
-    """A moment worth a mark on the curves: ``resumed``, ``warning``, ``changed`` or ``control``."""
+    """A moment worth a mark on the curves: ``resumed``, ``warning``, ``changed``, ``control``; ``detail`` says why."""
 
     step: int
     kind: str
     text: str
     time: float
+    detail: str = ""
 
 
 @dataclass(frozen=True)

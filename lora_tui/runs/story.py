@@ -437,7 +437,8 @@ class RunStory:
         del self.markers[:-MOST_NOTICES]
 
     def _on_control(self, event: Event) -> None:
-        self._mark(event, "control", f"{facts.words(event, 'request')} {facts.words(event, 'status')}".strip())
+        told = f"{facts.words(event, 'request')} {facts.words(event, 'status')}".strip()
+        self._mark(event, "control", told, facts.words(event, "detail"))
 
     def _on_failed(self, event: Event) -> None:
         reason = "died" if event.get("by") == "keeper" else "failed"
@@ -449,8 +450,8 @@ class RunStory:
         step = facts.whole(event, "step") or self.step
         self.ending = Ending(reason, step, facts.moment(event), path=facts.inside(self.run.root, event))
 
-    def _mark(self, event: Event, kind: str, text: str) -> None:
-        self.markers.append(Marker(self.step, kind, text, facts.moment(event)))
+    def _mark(self, event: Event, kind: str, text: str, detail: str = "") -> None:
+        self.markers.append(Marker(self.step, kind, text, facts.moment(event), detail))
         del self.markers[:-MOST_NOTICES]
 
 

@@ -79,7 +79,7 @@ class Loop:
         self.complete = False  # the final file is written
         self.best = Best()
         self.drain = Drain(session.device, self._deliver)
-        self.measures = Measures(lambda: trainee.stepper.optimizer.param_groups, session.events.emit)
+        self.measures = Measures(trainee.stepper.optimizer.param_groups, session.events.emit)
         self.lost = LostUpdates(session, expected=trainee.stepper.scaler is not None)
         self.watch = Stopwatch()
         self.checkpoints = Checkpoints(

@@ -1,4 +1,4 @@
-"""What is told of the learning between the steps' own numbers: loss by noise level, and how large the weights are.
+"""What is told of the learning between the steps' own numbers: loss by noise level, and how far the weights have come.
 
 Both ride along with the numbers of a step. Nothing is fetched from the device for them, and the weights are looked at
 only at steps that tell.
@@ -34,11 +34,14 @@ def level_of(timestep: float) -> int:
 class Measures:
     """Collects the errors of images as they come, and tells them by noise level.
 
-    ``groups``: those of the optimizer, each with ``name`` and ``params``.
+    Made before a state is taken up: the weights that are watched are those of each part that begin at zero, such as
+    the upper matrices of a LoRA. Their norm says how far it has come, which that of the others, drawn at random, would
+    hide; a part in which none does is watched whole.
     """
 
-    def __init__(self, groups: Callable[[], Iterable[dict[str, Any]]], tell: Callable[..., None]) -> None:
-        self._groups = groups
+    def __init__(self, groups: Iterable[dict[str, Any]], tell: Callable[..., None]) -> None:
+        """``groups``: those of the optimizer, each with ``name`` and ``params``."""
+        self._watched = _beginning_at_zero(groups)
         self._tell = tell
         self._errors: list[Tensor] = []
         self._levels: list[int] = []
@@ -65,10 +68,7 @@ class Measures:
     @torch.no_grad()
     def _norms(self) -> dict[str, Tensor]:
         """The Euclidean norm of each part's trained weights, on the device."""
-        found: dict[str, list[Tensor]] = {}
-        for group in self._groups():
-            found.setdefault(group["name"], []).extend(group["params"])
-        return {name: torch.nn.utils.get_total_norm(weights) for name, weights in found.items() if weights}
+        return {name: torch.nn.utils.get_total_norm(weights) for name, weights in self._watched.items()}
 
     def deliver(self, step: int, values: Sequence[float], key: dict[str, Any]) -> None:
         """Take in what :meth:`take` sent along, arrived; tell where the step does."""
@@ -83,3 +83,18 @@ class Measures:
         norms = dict(zip(parts, values[len(levels) :], strict=False))
         self._tell("detail", step=step, levels=means, images=self._counts, weights=norms)
         self._sums, self._counts = [0.0] * LEVELS, [0] * LEVELS
+
+
+@torch.no_grad()
+def _beginning_at_zero(groups: Iterable[dict[str, Any]]) -> dict[str, list[Tensor]]:
+    """The weights of each part that are zero now; all of them in a part without any."""
+    parts: dict[str, list[Tensor]] = {}
+    for group in groups:
+        parts.setdefault(group["name"], []).extend(group["params"])
+    found = {}
+    for name, weights in parts.items():
+        if weights:
+            norms = torch.stack([norm.float() for norm in torch._foreach_norm(weights)]).tolist()
+            zero = [weight for weight, norm in zip(weights, norms, strict=True) if norm == 0.0]
+            found[name] = zero or weights
+    return found

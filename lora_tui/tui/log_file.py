@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from bisect import bisect_right
 from pathlib import Path
 
 BLOCK = 1 << 20
@@ -52,6 +53,32 @@ class LogFile:
             self._starts.append(self._read + place + 1)
             place = block.find(b"\n", place + 1)
         self._read += len(block)
+
+    def find(self, text: str, most: int = 10_000) -> list[int]:
+        """Numbers of the lines that have ``text`` in them, whatever its case (of ASCII letters); ``most`` at most.
+
+        Reads the whole file: for a thread.
+        """
+        wanted, found = text.encode().lower(), list[int]()
+        if not wanted:
+            return found
+        rest, begin = b"", 0  # what is not looked through yet, and where in the file it begins
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                while block := file.read(BLOCK):
+                    data = (rest + block).lower()
+                    end = data.rfind(b"\n") + 1 or (len(data) if len(data) > BLOCK else 0)
+                    place = data.find(wanted, 0, end)
+                    while place >= 0 and len(found) < most:
+                        found.append(bisect_right(self._starts, begin + place) - 1)
+                        stop = data.find(b"\n", place)
+                        place = data.find(wanted, stop, end) if stop >= 0 else -1
+                    begin, rest = begin + end, (rest + block)[end:]
+        except OSError:
+            return found
+        if rest and wanted in rest.lower() and len(found) < most:
+            found.append(bisect_right(self._starts, begin + rest.lower().find(wanted)) - 1)
+        return [number for number in dict.fromkeys(found) if 0 <= number < self.count]
 
     def line(self, number: int) -> str:
         """A line without its end; of one that was overwritten by carriage returns, what was left to see."""

@@ -42,7 +42,9 @@ class Moments:
     def all(self) -> tuple[Moment, ...]:
         """All moments."""
         story = self._story
-        lists = (story.checkpoints, story.states, story.samples, story.markers, story.warnings)
+        lists = (
+            story.checkpoints, story.states, story.samples, story.markers, story.warnings, story.measured,
+        )  # fmt: skip
         sizes = (*(len(items) for items in lists), story.step if story.ending else 0)
         if sizes != self._sizes:
             self._sizes = sizes
@@ -60,6 +62,8 @@ def request_word(kind: str) -> str:
         "validate": _("validate"),
         "pause": _("pause"),
         "resume": _("go on"),
+        "set": _("change"),
+        "measure": _("measure images"),
     }.get(kind, plain(kind))
 
 
@@ -84,7 +88,14 @@ def _moments(story: RunStory) -> list[Moment]:
             found.append(Moment(marker.step, 4, marker.time, _("resumed"), "accent"))
         elif marker.kind == "control":
             request, _space, status = marker.text.partition(" ")
-            found.append(Moment(marker.step, 3, marker.time, f"{request_word(request)}: {status_word(status)}"))
+            why = f": {plain(marker.detail)}" if marker.detail else ""
+            text = f"{request_word(request)}: {status_word(status)}{why}"
+            found.append(Moment(marker.step, 3, marker.time, text))
+        elif marker.kind == "changed":
+            rate, _space, total = marker.text.partition(" ")
+            text = _("learning rate {rate}, last step {steps}").format(rate=plain(rate), steps=plain(total))
+            found.append(Moment(marker.step, 3, marker.time, text, "accent"))
+    found += [Moment(step, 3, 0.0, _("measured every image")) for step in story.measured]
     for notice in story.warnings:
         words = plain(sentences(notice.message, notice.remedy))
         found.append(Moment(notice.step, 5, notice.time, f"! {words}", "warning"))

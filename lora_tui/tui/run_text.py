@@ -237,7 +237,11 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
         cells.append(Cell("  " + ", ".join(found), "accent"))
     following = look.at is None and look.pan is None and seen.alive
     cells.append(Cell("  " + (_("follow") if following else ""), "muted"))
-    cells += [cell for cell in _legend(seen) if cell.text]
+    room = width - sum(cell_len(cell.text) for cell in cells)
+    told = _legend(seen)
+    if sum(cell_len(cell.text) for cell in told) > room:
+        told = _legend(seen, short=True)
+    cells += told
     if not story.complete:
         cells.append(Cell(_("  reading {share}").format(share=f"{story.read_share:4.0%}"), "warning"))
     peaks = _("  highest peaks not shown") if clipped else ""
@@ -246,8 +250,8 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
     return _fitted(cells, width, seen.marks.ellipsis)
 
 
-def _legend(seen: Seen) -> list[Cell]:
-    """Which line is which, each in its colour, with its value: ranges of noise, parts of the model, other runs."""
+def _legend(seen: Seen, *, short: bool = False) -> list[Cell]:
+    """Which line is which, each in its colour: ranges of noise, parts of the model, other runs; values if not short."""
     curves, look = seen.curves, seen.look
     cells: list[Cell] = []
     if look.name in ("levels", "weights"):
@@ -257,16 +261,18 @@ def _legend(seen: Seen) -> list[Cell]:
             number = int(name[-1]) if look.name == "levels" else place
             words = level_words(number) if look.name == "levels" else _part_words(name.partition(".")[2])
             value = value_text(curves.value_at(name, seen.step)).strip()
-            cells.append(Cell(f"  {words} {value}", tones[number] if number < len(tones) else "muted"))
+            text = f" {words}" if short else f"  {words} {value}"
+            cells.append(Cell(text, tones[number] if number < len(tones) else "muted"))
     for role, other in zip(OTHER_ROLES, curves.others, strict=False):
         value = value_text(curves.value_of(other, look, seen.step)).strip()
-        cells.append(Cell(f"  {plain(other.name, limit=16)} {value}", role))
+        name = plain(other.name, limit=16)
+        cells.append(Cell(f"  {name}" if short else f"  {name} {value}", role))
     return cells
 
 
 def level_words(number: int) -> str:
-    """A range of timesteps: the first has the least noise."""
-    return ("0-¼", "¼-½", "½-¾", "¾-1")[number]
+    """A range of noise levels in percent: the first has the least noise."""
+    return ("0-25%", "25-50", "50-75", "75-100")[number]
 
 
 def _part_words(part: str) -> str:

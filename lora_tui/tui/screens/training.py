@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from textual import events, on, work
@@ -23,10 +24,10 @@ from lora_tui.runs.status import RunStatus, inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.text import _, count, plain
 from lora_tui.tui.cells import Cell, fit, wrap
-from lora_tui.tui.curves import METRICS, Curves, Look
+from lora_tui.tui.curves import METRICS, Curves, Look, Other
 from lora_tui.tui.dashboard import share_rows
 from lora_tui.tui.run_facts import fact_lines
-from lora_tui.tui.run_moments import Moments
+from lora_tui.tui.run_moments import Moment, Moments
 from lora_tui.tui.run_text import (
     Seen,
     bar_line,
@@ -38,7 +39,10 @@ from lora_tui.tui.run_text import (
 )
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.training_look import VIEWS, Looking
+from lora_tui.tui.screens.training_others import OtherRuns
 from lora_tui.tui.screens.training_requests import Requests
+from lora_tui.tui.screens.training_views import AllSamples, ImageLosses, LogSearch
+from lora_tui.tui.screens.training_wishes import Wishes
 from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.chart import LineChart
 from lora_tui.tui.widgets.footer import KeyHint
@@ -46,6 +50,7 @@ from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.log_view import LogView
 from lora_tui.tui.widgets.sample_strip import SampleStrip, StripItem
+from lora_tui.tui.widgets.sample_wall import SampleWall
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.workspace import Change
 
@@ -75,6 +80,9 @@ class TrainingScreen(BaseScreen):
         self.settings: RunSettings | None = None
         self.dirty = True
         self.looking, self.requests = Looking(self), Requests(self)
+        self.wishes = Wishes(self, self.requests)
+        self.all_samples, self.image_losses, self.log_search = AllSamples(self), ImageLosses(self), LogSearch(self)
+        self.others = OtherRuns(self)
         self._curves: Curves | None = None
         self._moments: Moments | None = None
         self._looked = 0.0
@@ -83,7 +91,7 @@ class TrainingScreen(BaseScreen):
         self._turn = 0
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.looking, self.requests
+        return self, self.looking, self.requests, self.wishes, self.others
 
     def refusal(self, action_id: str) -> str:
         return self.requests.refusal(action_id)
@@ -127,6 +135,16 @@ class TrainingScreen(BaseScreen):
             yield VirtualList(moment_columns, self._moment_cells, empty=_("Nothing yet."), id="log-moments")
             yield Lines(id="log-title")
             yield LogView(empty=_("The trainer printed nothing."), id="log-file")
+        with Vertical(id="wall"):
+            yield Lines(id="wall-line")
+            yield SampleWall(id="wall-rows")
+        with Vertical(id="images"):
+            yield Lines(id="images-line")
+            with Horizontal():
+                columns = [Column(7, align="right"), Column(8, align="right"), Column(12, share=1, cut="middle")]
+                yield VirtualList(columns, self.image_losses.cells, empty=self._no_image_losses(), id="images-list")
+                yield ImageView(id="images-picture")
+            yield Lines(id="images-facts")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -188,11 +206,13 @@ class TrainingScreen(BaseScreen):
     def _take(self, story: RunStory) -> None:
         """Watch this story from now on."""
         other = self.story is None or self.story.run != story.run
-        self.story, self._curves, self._moments = story, Curves(story), Moments(story)
+        self.story, self._curves, self._moments = story, Curves(story, self.others.beside(story)), Moments(story)
         self._small_drawn.clear()
         if other and self.query("#log-file"):
             self.looking.begin()
             self.requests.forget()
+            self.image_losses.forget()
+            self.log_search.forget()
             self.query_one("#log-file", LogView).open(story.run.log_path)
         self.draw()
         self.refresh_keys()
@@ -248,8 +268,12 @@ class TrainingScreen(BaseScreen):
         self.remove_class("-nothing")
         if self.looking.in_view("logs"):
             self._draw_log()
+        elif self.looking.in_view("wall"):
+            self.all_samples.draw(seen)
+        elif self.looking.in_view("images"):
+            self.image_losses.draw()
         elif self.looking.in_view("full"):
-            self._draw_full(seen)
+            self.all_samples.draw_large(seen)
         else:
             self._draw_dashboard(seen)
         self.requests.show()
@@ -313,6 +337,18 @@ class TrainingScreen(BaseScreen):
         if self.is_current and self.query("#dash"):
             self.draw()
 
+    def lay_over(self, others: Sequence[Other]) -> None:
+        """Have the curves of other runs over those of this one."""
+        if self._curves is not None:
+            self._curves.others = tuple(others)
+            self._small_drawn.clear()
+            self.draw()
+
+    @property
+    def curves(self) -> Curves | None:
+        """What makes pictures of the run; none before there is one."""
+        return self._curves
+
     @property
     def _pictures(self) -> Curves:
         assert self._curves is not None
@@ -369,36 +405,6 @@ class TrainingScreen(BaseScreen):
         )
         return head, Cell(f"{place}  "), Cell(plain(samples[self.looking.current].text), "muted")
 
-    def _draw_full(self, seen: Seen) -> None:
-        samples = self.looking.samples
-        image = self.query_one("#full-image", ImageView)
-        if not samples or self.looking.current < 0:
-            image.show(None)
-            self.query_one("#full-line", Lines).show([(Cell(_("No sample of this prompt yet."), "muted"),)])
-            self.query_one("#full-text", Lines).show([])
-            return
-        sample = samples[self.looking.current]
-        image.show(sample.path)
-        where = _("step {step}  {epoch}  prompt {prompt} of {prompts}").format(
-            step=f"{count(sample.step):>{len(count(max(seen.story.total_steps, sample.step)))}}",
-            epoch=fit(epoch_text(sample), 7),
-            prompt=self.looking.prompt + 1,
-            prompts=max(self.looking.prompts, 1),
-        )
-        number = f"{self.looking.current + 1}/{len(samples)}"
-        key = self.shell.keymap.shown
-        keys = _("{left} {right} steps  {prompt} prompt  {back} back").format(
-            left=key("training.earlier", ascii_only=self.shell.ascii_only),
-            right=key("training.later", ascii_only=self.shell.ascii_only),
-            prompt=key("training.next-prompt"),
-            back=key("training.full"),
-        )
-        self.query_one("#full-line", Lines).show(
-            [(Cell(where, "strong"), Cell(f"  {number:<9}", "muted"), Cell(keys, "muted"))]
-        )
-        text = wrap(plain(sample.text), max(self.size.width, 20), 3, ellipsis=seen.marks.ellipsis)
-        self.query_one("#full-text", Lines).show([(Cell(line, "muted"),) for line in text])
-
     # -- the log
 
     def _draw_log(self) -> None:
@@ -409,7 +415,16 @@ class TrainingScreen(BaseScreen):
             found.set_count(len(moments), cursor=len(moments) - 1 if following else None)
         run = self.story.run if self.story else None
         name = plain(str(run.log_path)) if run else ""
-        self.query_one("#log-title", Lines).show([(Cell(_("PRINTED  "), "muted"), Cell(name, "muted"))])
+        title = (Cell(_("PRINTED  "), "muted"), *self.log_search.said(), Cell(name, "muted"))
+        self.query_one("#log-title", Lines).show([title])
+
+    def moments(self) -> tuple[Moment, ...]:
+        """What happened, oldest first."""
+        return self._moments.all() if self._moments else ()
+
+    def _no_image_losses(self) -> str:
+        key = self.shell.keymap.shown("training.measure") if self.is_attached else "M"
+        return _("Not measured yet. {key} asks the living run to measure each image on fixed noise.").format(key=key)
 
     def _moment_cells(self, index: int) -> tuple[Cell, ...]:
         moment = self._moments.all()[index] if self._moments else None
@@ -428,6 +443,21 @@ class TrainingScreen(BaseScreen):
     def _picked(self, event: SampleStrip.Picked) -> None:
         event.stop()
         self.looking.pick(event.place)
+
+    @on(SampleWall.Picked)
+    def _picked_in_wall(self, event: SampleWall.Picked) -> None:
+        event.stop()
+        self.all_samples.picked(event.row, event.place)
+
+    @on(VirtualList.Chosen, "#images-list")
+    def _chosen_image(self, event: VirtualList.Chosen) -> None:
+        event.stop()
+        self.image_losses.open()
+
+    @on(VirtualList.Moved, "#images-list")
+    def _moved_to_image(self, event: VirtualList.Moved) -> None:
+        event.stop()
+        self.image_losses.draw()
 
     @on(Lines.Resized)
     def _lines_resized(self) -> None:

@@ -12,6 +12,27 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.save", ("w",), N_("save"), N_("Write a LoRA file at the next step.")),
     Action("training.sample", ("i",), N_("sample"), N_("Draw the sample prompts at the next step.")),
     Action("training.validate", ("v",), N_("validate"), N_("Measure the validation loss at the next step.")),
+    Action(
+        "training.sample-prompt",
+        ("I",),
+        N_("own prompt"),
+        N_("Draw a prompt of your own at the next step."),
+        show=False,
+    ),
+    Action(
+        "training.change",
+        ("e",),
+        N_("rate, end"),
+        N_("Another learning rate or another last step for the living run; asks first."),
+        show=False,
+    ),
+    Action(
+        "training.measure",
+        ("M",),
+        N_("measure images"),
+        N_("Measure the loss of every image on fixed noise; asks first."),
+        show=False,
+    ),
     Action("training.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
     Action(
         "training.start",
@@ -26,6 +47,14 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.smoothing", ("m",), N_("smoothing"), N_("How much the loss is smoothed.")),
     Action("training.curve", ("c",), N_("curve"), N_("Another curve: loss, learning rate, gradient, time, memory.")),
     Action("training.logs", ("t",), N_("log"), N_("What happened, and what the trainer printed.")),
+    Action("training.all-samples", ("a",), N_("all samples"), N_("Prompts below each other, steps side by side.")),
+    Action(
+        "training.images", ("d",), N_("images"), N_("The loss of each image, the worst first; Enter opens its tags.")
+    ),
+    Action("training.others", ("x",), N_("other runs"), N_("Curves of other runs over those of this one.")),
+    Action("training.search", ("/",), N_("find"), N_("Find words in the log; n and N go on."), show=False),
+    Action("training.pan-back", ("<",), N_("view back"), N_("To earlier steps, where it is zoomed."), show=False),
+    Action("training.pan-on", (">",), N_("view on"), N_("To later steps, where it is zoomed."), show=False),
     Action("training.stop-now", ("S",), N_("stop now"), N_("End at once; what came after the last state is lost.")),
     Action(
         "training.later", ("right",), N_("later"), N_("To the samples after; from the last on, follow."), show=False

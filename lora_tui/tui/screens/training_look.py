@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lora_tui.runs.facts import Sample
-from lora_tui.tui.curves import METRICS, SMOOTHING, ZOOMS, Look
+from lora_tui.tui.curves import SMOOTHING, ZOOMS, Look
 from lora_tui.tui.widgets.chart import LineChart
 from lora_tui.tui.widgets.log_view import LogView
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.training import TrainingScreen
 
-VIEWS = ("dash", "full", "logs")
-"""The dashboard, one sample as large as it fits, the log: ids of containers, one of which is shown."""
+VIEWS = ("dash", "full", "logs", "wall", "images")
+"""The dashboard, one sample as large as it fits, the log, all samples, the loss of each image: ids of containers, one
+of which is shown."""
 
 
 class Looking:
@@ -29,6 +30,7 @@ class Looking:
         self._screen = screen
         self.look = Look()
         self.prompt = 0
+        self._from_wall = False  # the large sample was opened there
 
     def begin(self) -> None:
         """Another run is shown: from its newest step and first prompt; axis and smoothing stay."""
@@ -36,16 +38,23 @@ class Looking:
 
     @property
     def samples(self) -> list[Sample]:
-        """The samples of the prompt in view, one a step: the newest where a step was drawn twice."""
+        """The samples of the prompt in view, see :meth:`samples_of`."""
+        return self.samples_of(self.prompt)
+
+    def samples_of(self, prompt: int) -> list[Sample]:
+        """The samples of a prompt, one a step: the newest where a step was drawn twice."""
         story = self._screen.story
         drawn = story.samples if story is not None else ()
-        by_step = {sample.step: sample for sample in drawn if sample.prompt == self.prompt}
+        by_step = {sample.step: sample for sample in drawn if sample.prompt == prompt}
         return [by_step[step] for step in sorted(by_step)]
 
     @property
     def current(self) -> int:
         """The number of the sample at the step that is looked at; -1 when there is none."""
-        samples = self.samples
+        return self.current_of(self.samples)
+
+    def current_of(self, samples: list[Sample]) -> int:
+        """The same among samples of another prompt."""
         if self.look.at is None:
             return len(samples) - 1
         return sum(sample.step <= self.look.at for sample in samples) - 1
@@ -79,17 +88,46 @@ class Looking:
 
     def go_back(self) -> bool:
         """Leave an inner view, then a step that is looked at; false when there is neither."""
-        if self.in_view("full") or self.in_view("logs"):
+        if self.in_view("full") and self._from_wall:
+            self._from_wall = False
+            self.show_view("wall")
+            return True
+        if not self.in_view("dash"):
             self._screen.set_focus(None)
             self.show_view("dash")
             return True
-        if self.look.at is not None:
-            self._set(replace(self.look, at=None))
+        if self.look.at is not None or self.look.pan is not None:
+            self._set(replace(self.look, at=None, pan=None))
             return True
         return False
 
     def action_full(self) -> None:
-        self.show_view("dash" if self.in_view("full") else "full")
+        if self.in_view("images"):
+            self._screen.image_losses.open()
+        elif self.in_view("full"):
+            self.go_back()
+        else:
+            self._from_wall = self.in_view("wall")
+            self.show_view("full")
+
+    def action_all_samples(self) -> None:
+        if self.in_view("wall"):
+            self.go_back()
+        else:
+            self.show_view("wall")
+
+    def action_images(self) -> None:
+        if self.in_view("images"):
+            self.go_back()
+            return
+        self._screen.image_losses.read()
+        self.show_view("images")
+        self._screen.call_after_refresh(self._screen.query_one("#images-list").focus)
+
+    def action_search(self) -> None:
+        if not self.in_view("logs"):
+            self.action_logs()
+        self._screen.log_search.ask()
 
     def action_logs(self) -> None:
         if self.in_view("logs"):
@@ -106,16 +144,19 @@ class Looking:
         self._scrub(1)
 
     def _scrub(self, by: int) -> None:
-        """To the next sample; without samples, a little along the curves."""
+        """To the next sample; without samples, a little along the curves. Among losses of images, to other steps."""
+        if self.in_view("images"):
+            self._screen.image_losses.read(by)
+            return
         steps = [sample.step for sample in self.samples]
         if not steps:
             self._move_cursor(by)
             return
         place = self.current + by
         if by > 0 and place >= len(steps):
-            self._set(replace(self.look, at=None))
+            self.look_at(None)
         else:
-            self._set(replace(self.look, at=float(steps[max(place, 0)])))
+            self.look_at(float(steps[max(place, 0)]))
 
     def action_cursor_back(self) -> None:
         self._move_cursor(-1)
@@ -130,21 +171,47 @@ class Looking:
         picture, newest = chart.picture, float(self._screen.story.step)
         stride = max((picture.last - picture.first) / max(chart.size.width - 8, 1), 1.0)
         at = (self.look.at if self.look.at is not None else newest) + by * stride
-        self._set(replace(self.look, at=None if at >= newest else max(float(round(at)), 0.0)))
+        self.look_at(None if at >= newest else max(float(round(at)), 0.0))
+
+    def look_at(self, step: float | None) -> None:
+        """Look at a step, or follow the newest; a view that was moved comes back where the step is not in it."""
+        look = replace(self.look, at=step)
+        curves = self._screen.curves
+        if look.pan is not None and curves is not None:
+            left, right = curves.view(look)
+            if step is None or not left <= step <= right:
+                look = replace(look, pan=None)
+        self._set(look)
 
     def point(self, step: float) -> None:
         """Look at a step that was clicked."""
-        self._set(replace(self.look, at=float(round(step))))
+        self.look_at(float(round(step)))
+
+    def action_pan_back(self) -> None:
+        self._pan(-1)
+
+    def action_pan_on(self) -> None:
+        self._pan(1)
+
+    def _pan(self, by: int) -> None:
+        """Move the view by half its width; beyond the newest step it follows again."""
+        curves = self._screen.curves
+        if curves is None or not self.look.zoom:
+            return
+        (left, right), (first, last) = curves.view(self.look), curves.range()
+        begin = max(left + by * (right - left) / 2, first)
+        follows = by > 0 and begin + (right - left) >= last and self.look.at is None
+        self._set(replace(self.look, pan=None if follows else begin))
 
     def pick(self, place: int) -> None:
         """Look at the sample that was clicked; the one that is looked at already, large."""
         if place == self.current:
             self.action_full()
         else:
-            self._set(replace(self.look, at=float(self.samples[place].step)))
+            self.look_at(float(self.samples[place].step))
 
     def action_follow(self) -> None:
-        self._set(replace(self.look, at=None))
+        self._set(replace(self.look, at=None, pan=None))
 
     def action_next_prompt(self) -> None:
         self._turn_prompt(1)
@@ -153,14 +220,26 @@ class Looking:
         self._turn_prompt(-1)
 
     def _turn_prompt(self, by: int) -> None:
+        if self.in_view("logs"):
+            self._screen.log_search.step(by)
+            return
         self.prompt = (self.prompt + by) % max(self.prompts, 1)
         self._screen.draw()
 
     def action_zoom_in(self) -> None:
-        self._set(replace(self.look, zoom=min(self.look.zoom + 1, ZOOMS - 1)))
+        self._zoom(min(self.look.zoom + 1, ZOOMS - 1))
 
     def action_zoom_out(self) -> None:
-        self._set(replace(self.look, zoom=max(self.look.zoom - 1, 0)))
+        self._zoom(max(self.look.zoom - 1, 0))
+
+    def _zoom(self, level: int) -> None:
+        """Another level; the middle of a view that was moved stays where it is."""
+        curves, look = self._screen.curves, replace(self.look, zoom=level)
+        if look.pan is not None and curves is not None:
+            left, right = curves.view(self.look)
+            begin, end = curves.view(look)
+            look = replace(look, pan=(left + right) / 2 - (end - begin) / 2 if level else None)
+        self._set(look)
 
     def action_log_axis(self) -> None:
         self._set(replace(self.look, log=not self.look.log))
@@ -169,4 +248,7 @@ class Looking:
         self._set(replace(self.look, smoothing=(self.look.smoothing + 1) % len(SMOOTHING)))
 
     def action_curve(self) -> None:
-        self._set(replace(self.look, metric=(self.look.metric + 1) % len(METRICS)))
+        curves = self._screen.curves
+        known = curves.metrics() if curves is not None else [0]
+        metric = next((number for number in known if number > self.look.metric), known[0])
+        self._set(replace(self.look, metric=metric))

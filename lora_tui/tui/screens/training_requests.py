@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
@@ -27,6 +27,9 @@ _REQUESTS = {
     "training.stop-now": "stop_now",
     "training.save": "save",
     "training.sample": "sample",
+    "training.sample-prompt": "sample",
+    "training.change": "set",
+    "training.measure": "measure",
     "training.validate": "validate",
     "training.pause": "pause",
 }
@@ -88,24 +91,24 @@ class Requests:
 
     # -- requests
 
-    def ask(self, kind: str) -> None:
-        """Put a request into the run's control folder and follow what becomes of it."""
+    def ask(self, kind: str, **fields: Any) -> None:
+        """Put a request into the run's control folder and follow what becomes of it; ``fields`` say more of it."""
         story = self._screen.story
         if story is None:
             return
         try:
-            path = request(story.run.root, kind)
+            path = request(story.run.root, kind, **fields)
         except UserError as error:
             self._screen.tell(error_words(error), "error")
             return
         self._asked.append(Asked(kind, path, len(self._answers(kind))))
         self.show()
 
-    def _answers(self, kind: str) -> list[str]:
-        """What the run has said to requests of a kind, oldest first."""
+    def _answers(self, kind: str) -> list[tuple[str, str]]:
+        """What the run has said to requests of a kind, oldest first, with why."""
         markers = self._screen.story.markers if self._screen.story else []
-        found = [marker.text.split(" ") for marker in markers if marker.kind == "control"]
-        return [words[-1] for words in found if words[0] == kind]
+        found = [(marker.text.split(" "), marker.detail) for marker in markers if marker.kind == "control"]
+        return [(words[-1], detail) for words, detail in found if words[0] == kind]
 
     def show(self) -> None:
         """Say how far each request is: asked, accepted, done."""
@@ -114,7 +117,8 @@ class Requests:
         waiting: list[str] = []
         told: list[tuple[str, str]] = []
         for asked in list(self._asked):
-            answers = self._answers(asked.kind)[asked.before :]
+            told_why = self._answers(asked.kind)[asked.before :]
+            answers, why = [answer for answer, _why in told_why], plain(told_why[-1][1]) if told_why else ""
             name = request_word(asked.kind)
             if alive and "done" not in answers and "rejected" not in answers:
                 waiting.append(f"{name}: {_('asked -> accepted') if 'accepted' in answers else _('asked')}")
@@ -123,7 +127,7 @@ class Requests:
             if "done" in answers or asked.kind in ("stop", "stop_now"):
                 told.append((f"{name}: {status_word('done')}", "success"))
             else:
-                told.append((f"{name}: {status_word('rejected')}", "warning"))
+                told.append((f"{name}: {status_word('rejected')}" + (f": {why}" if why else ""), "warning"))
         resting = _("leaving this screen does not stop the run") if alive else ""
         said = "   ".join(waiting) or self._elsewhere() or resting
         if said != self._said:  # what was just told stays

@@ -34,5 +34,9 @@ class LogView(VirtualList):
             count = self._file.count
             self.set_count(count, cursor=count - 1 if self.following else None)
 
+    def find(self, text: str) -> list[int]:
+        """Numbers of the lines with ``text`` in them; reads the whole file, for a thread."""
+        return self._file.find(text) if self._file is not None else []
+
     def _line(self, index: int) -> tuple[Cell]:
         return (Cell(plain(self._file.line(index)) if self._file else ""),)
