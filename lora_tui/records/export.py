@@ -88,8 +88,11 @@ def table_csv(rows: Iterable[Row]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A value for a spreadsheet: a text that it would take for a formula begins with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """A value for a spreadsheet or a terminal: what they would obey is shown, and nothing begins as a formula does."""
+    if not isinstance(value, str):
+        return value
+    shown = plain(value, newlines=True)
+    return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown
 
 
 def _steps(run: RunFolder, path: Path) -> Path:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from lora_tui.alarms.alarm import FILE as ALARMS
 from lora_tui.files import write_atomic
 from lora_tui.jobs.events import as_count, as_number
 from lora_tui.records.best import best_of, course_of
@@ -116,9 +117,9 @@ class RowReader:
         """How a run stands; of one that was over and of which no file has changed since, as it was kept."""
         kept = self._load().get(run.name)
         if kept is not None and "status" in kept.facts and kept.stamp == _stamp_of(run):
+            told = {name: tuple(v) if isinstance(v, list) else v for name, v in kept.facts["status"].items()}
             with contextlib.suppress(TypeError):
-                damaged = tuple(kept.facts["status"].get("damaged", ()))
-                return RunStatus(run, **{**kept.facts["status"], "damaged": damaged})
+                return RunStatus(run, **told)
         return inspect(run)
 
     def row(self, status: RunStatus) -> Row:
@@ -220,7 +221,14 @@ def _ended(status: RunStatus) -> dict[str, Any]:
     if status.alive or status.code == "gone":
         return {}
     told = {one.name: getattr(status, one.name) for one in fields(status) if one.name != "run"}
-    return {"status": {**told, "damaged": list(status.damaged)}}
+    return {"status": told} if all(map(_can_be_kept, told.values())) else {}
+
+
+def _can_be_kept(value: object) -> bool:
+    """Whether JSON gives it back as it is, texts in tuples apart."""
+    if isinstance(value, tuple):
+        return all(isinstance(one, str) for one in value)
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _row(status: RunStatus, facts: dict[str, Any]) -> Row:
@@ -252,6 +260,7 @@ def _stamp_of(run: RunFolder) -> Stamp:
         notes_path(run),
         run.record_path,
         run.job_path,
+        run.root / ALARMS,
     ):
         try:
             facts = os.stat(path)  # noqa: PTH116 - a thousand runs are asked at once

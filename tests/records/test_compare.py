@@ -1,0 +1,94 @@
+"""Runs side by side, and as files for other eyes."""
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as Xml
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from run_builders import add_lines, event_line, step_line
+
+from lora_tui.errors import UserError
+from lora_tui.records.compare import as_json, compare
+from lora_tui.records.export import FORMATS, export, markdown, table_csv
+from lora_tui.records.figure import Line, figure
+from lora_tui.records.figure_files import png, svg
+from lora_tui.records.kept_events import kept_events
+from lora_tui.records.notes import change_notes, change_tags
+from lora_tui.records.rows import read_rows
+from lora_tui.runs.folder import RunFolder
+
+
+def test_three_runs_side_by_side(runs: list[RunFolder]) -> None:
+    told = compare(read_rows(runs, runs[0].root.parent))
+    settings = {line.key: line.values for line in told.settings}
+    assert settings["network.rank"] == ("32", "64", "8")
+    assert settings["model.family"] == ("sd15", "flux", "sd15")
+    assert "saving.name" not in settings and told.alike > 100
+    assert told.names == ("run 1", "run 2", "run 3")
+    results = {line.key: line.values for line in told.results}
+    assert results["steps"] == ("100/100", "74/100", "100/100")
+    one, two = told.datasets
+    assert one is not None and one.removed == ("0/0.png",)
+    assert two is not None and two.removed == ("0/0.png", "0/1.png")
+    assert [len(some) for some in told.drawn[0].samples] == [3, 2, 3]
+    assert json.loads(json.dumps(as_json(told), default=str))["settings"]["network.rank"] == ["32", "64", "8"]
+
+
+def test_everything_is_written_and_can_be_read(runs: list[RunFolder], tmp_path: Path) -> None:
+    change_notes(runs[0], note="=cmd|x\n*bold* [x](y)", rating=3)
+    change_tags(runs[0], ["good"])
+    add_lines(runs[1], [event_line("resumed", step=60), step_line(61, loss=9.0)])
+    told = compare(read_rows(runs[:2], runs[0].root.parent))
+    folder = tmp_path / "out"
+    made = export(told, folder, FORMATS)
+    assert made[0].name == "report.md" and all(path.is_file() for path in made)
+    report = made[0].read_text("utf-8")
+    assert (
+        "| network.rank | 32 | 64 |" in report
+        and "\\*bold\\* \\[x\\](y)" in report
+        and "![loss.svg](loss.svg)" in report
+    )
+    for path in folder.glob("samples/*.png"):
+        assert f"samples/{path.name}" in report
+    with (folder / f"{runs[1].name}.csv").open(newline="") as file:
+        steps = list(csv.DictReader(file))
+    assert [row["step"] for row in steps] == [str(step) for step in range(1, 62)], "what the resume took back is gone"
+    assert steps[-1]["loss"] == "9.0" and steps[49]["validation"] and steps[0]["lr.unet"]
+    assert Xml.parse(folder / "loss.svg").getroot().tag.endswith("svg")
+    with Image.open(folder / "loss.png") as picture:
+        assert picture.size[0] > 1000 and len(picture.getcolors(1 << 20) or []) > 20
+    table = list(csv.DictReader(io.StringIO(table_csv(told.rows))))
+    assert table[0]["note"].startswith("'=cmd") and table[0]["network.rank"] == "32" and table[0]["tags"] == "good"
+
+
+def test_a_folder_that_cannot_be_written_is_named(runs: list[RunFolder], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = compare(read_rows(runs[:1], runs[0].root.parent))
+    with pytest.raises(UserError) as refused:
+        export(told, tmp_path / "file" / "x", ("md",))
+    assert refused.value.code == "export.write"
+
+
+def test_a_report_of_one_run_has_no_differences(runs: list[RunFolder]) -> None:
+    text = markdown(compare(read_rows(runs[:1], runs[0].root.parent)))
+    assert "Results" in text and "Settings that differ" not in text
+
+
+def test_what_has_no_numbers_is_drawn_all_the_same() -> None:
+    nan, inf = float("nan"), float("inf")
+    for values in ([], [nan, nan], [inf, -inf], [0.0], [1e300, -1e300], [nan, 1.0, nan], [-1.0, -2.0]):
+        for log in (False, True):
+            drawn = figure("<x> & y", [Line("a<b>&", range(1, len(values) + 1), values)], log=log)
+            Xml.fromstring(svg(drawn))
+    assert png(drawn).startswith(b"\x89PNG")
+
+
+def test_events_that_still_hold_are_those_of_the_weights(runs: list[RunFolder]) -> None:
+    run = runs[1]
+    add_lines(run, [event_line("resumed", step=50), *[step_line(step) for step in range(51, 56)]])
+    add_lines(run, ["torn {\n", event_line("resumed", step=52), step_line(53)])
+    steps = [event["step"] for event in kept_events(run) if event.get("kind") == "step"]
+    assert steps == list(range(1, 54))
