@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from lora_tui.families.separate.language import (
     language_parameters,
     language_shape,
 )
-from lora_tui.families.separate.model_language import LanguageText
+from lora_tui.families.separate.model_language import LanguageText, tokenizer_of
 from lora_tui.families.separate.places import Part, Place, header_shapes
 from lora_tui.families.separate.whole import check_part, part_flaws
 
@@ -164,3 +165,22 @@ def test_a_tokenizer_of_more_words_and_a_model_of_other_widths_are_refused(folde
     write_language_tokenizer(tmp_path / "tokenizer")
     with pytest.raises(UserError, match="200"):
         encoder(Place(tmp_path / "text_encoder")).tokenize(TEXTS, 8)
+
+
+def test_a_tokenizer_without_its_settings_or_what_fills_rows_up_is_refused(folder: Path, tmp_path: Path) -> None:
+    words = write_language_tokenizer(tmp_path / "tokenizer")
+    settings = words / "tokenizer_config.json"
+    (words / "chat_template.jinja").write_text(json.loads(settings.read_text())["chat_template"])
+    said = json.loads(settings.read_text())
+    settings.unlink()  # the library would not know what fills rows up
+    lone = tmp_path / "llm.safetensors"
+    shutil.copy(folder / "plain.safetensors", lone)
+    flaws = part_flaws({"llm": part()}, folder, {"llm": str(lone), "tokenizer": str(words)})
+    assert [(name, error.code) for name, error in flaws] == [("tokenizer", "model.tokenizer")]
+    for wrong, told in (({"tokenizer_class": None, "pad_token": None}, "pad_token"), ({}, "cannot be read")):
+        settings.write_text(json.dumps({**said, **wrong}))
+        if not wrong:
+            (words / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+        with pytest.raises(UserError, match=told) as caught:
+            tokenizer_of(part(), words, 1000)
+        assert caught.value.code == "model.tokenizer" and caught.value.remedy

@@ -14,6 +14,7 @@ from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from row_models import Qwen, predicted, wan
 from safetensors.torch import load_file, save_file
 
+from lora_tui.bench.language import write_language_tokenizer
 from lora_tui.errors import UserError
 from lora_tui.families import check_model, decoding
 from lora_tui.families.qwen.language import READER
@@ -30,6 +31,14 @@ def test_a_long_caption_is_cut_where_the_pipeline_cuts_it(qwen: Qwen) -> None:
         states, _all = pipeline.encode_prompt(text, max_sequence_length=128)
         told = model.encode_text(model.tokenize([text], 128))
     assert states.shape[1] == 128 and torch.allclose(told[TEXT], states, atol=1e-5)
+
+
+def test_a_tokenizer_of_other_words_would_cut_captions_elsewhere_and_is_refused(qwen: Qwen, tmp_path: Path) -> None:
+    shutil.copytree(qwen.folder, tmp_path / "other")
+    write_language_tokenizer(tmp_path / "other" / "tokenizer")  # a token a byte
+    with pytest.raises(UserError, match="other words") as caught:
+        qwen.opened(tmp_path / "other").tokenize(["a red disc"], 64)
+    assert caught.value.code == "model.tokenizer"
 
 
 def test_the_shift_grows_with_the_image_as_the_schedule_says(qwen: Qwen, tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 from lora_tui.errors import UserError
 from lora_tui.families.blocks import block_count
 from lora_tui.families.separate.kinds import Kind, Shapes
-from lora_tui.families.separate.language import INNER, WORDS, LanguageShape
+from lora_tui.families.separate.language import INNER, LanguageShape, is_tokenizer, no_tokenizer
 from lora_tui.families.separate.tensors import Tensors, linears, norms, numbered
 from lora_tui.families.told import unusual
-from lora_tui.places import is_file
 from lora_tui.text import _, plain
 
 MODEL = "qwen2_5_vl"
@@ -157,11 +156,7 @@ class QwenVl(Kind):
             raise unusual(path / "config.json", "mrope_section", shares)
 
     def check_tokenizer(self, folder: Path) -> None:
-        """The conversation is always written in the same way, so that its vocabulary is enough."""
-        if not any(is_file(folder / name) for name in WORDS):
-            raise UserError(
-                _("{folder} holds no tokenizer of a language model.").format(folder=plain(folder.name)),
-                place=str(folder),
-                remedy=_("Take the whole folder tokenizer of the published model."),
-                code="model.tokenizer",
-            )
+        """The conversation is always written in the same way, so that no template is needed."""
+        if not is_tokenizer(folder):
+            text = _("{folder} holds no tokenizer of a language model.")
+            raise no_tokenizer(folder, text.format(folder=plain(folder.name)))

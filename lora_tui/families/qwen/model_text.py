@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLTextConfig, Qwen2_5_VLTextModel
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLTextConfig, Qwen2_5_VLTextModel
 
-from lora_tui.errors import UserError
 from lora_tui.families.parts import weights_of
 from lora_tui.families.qwen.language import BEFORE, BEHIND, REQUEST, own_name, vl_shape
-from lora_tui.families.separate.language import ROTARY_BASE, LanguageShape
+from lora_tui.families.separate.language import ROTARY_BASE, LanguageShape, no_tokenizer
 from lora_tui.families.separate.model_file import in_dtype
-from lora_tui.families.separate.model_text import TOKENIZING, TextEncoder, check_words
+from lora_tui.families.separate.model_language import tokenizer_of
+from lora_tui.families.separate.model_text import TOKENIZING, TextEncoder
 from lora_tui.families.separate.places import Place, header_shapes, told_by_configs
 from lora_tui.families.state_dicts import load_exactly
 from lora_tui.families.told import read_config
-from lora_tui.text import _
+from lora_tui.text import _, plain
 
 EPSILON = 1e-6
 """Of the norms of the published model; no file of weights tells it."""
@@ -91,18 +91,14 @@ class QwenVlText(TextEncoder):
         """That of the model which the encoder belongs to, or the one that is named.
 
         Raises:
-            UserError: there is none, or it has words that the encoder does not know.
+            UserError: there is none, or it has other words than the encoder knows.
         """
         folder = self.tokenizer_folder
-        if folder is None:
-            raise UserError(
-                _("{part} has no tokenizer.").format(part=self.part.title),
-                place=f"model.{self.part.words}",
-                code="model.tokenizer",
-            )
-        self.part.kind.check_tokenizer(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        check_words(len(tokenizer), self._config().vocab_size, folder)
+        tokenizer = tokenizer_of(self.part, folder, self._config().vocab_size)
+        if len(tokenizer(BEFORE, verbose=False)["input_ids"]) != REQUEST:  # captions would be cut elsewhere
+            assert folder is not None
+            text = _("{folder} holds a tokenizer of other words than those of {part}.")
+            raise no_tokenizer(folder, text.format(folder=plain(folder.name), part=self.part.title))
         return tokenizer
 
     def conversations(self, texts: Sequence[str]) -> list[list[int]]:

@@ -25,6 +25,8 @@ ROTARY_BASE = 1_000_000.0
 """Of Qwen3's positions; no file of weights tells it."""
 WORDS = ("tokenizer.json", "vocab.json")
 """Files, one of which a tokenizer's folder has."""
+SETTINGS = "tokenizer_config.json"
+"""What every one has: its kind, and words that are no part of a text."""
 
 
 @dataclass(frozen=True)
@@ -210,22 +212,31 @@ class Qwen3(Kind):
 
     def check_tokenizer(self, folder: Path) -> None:
         """It must know how a conversation is written down, which no vocabulary tells."""
-        if not any(is_file(folder / name) for name in WORDS) or not _has_template(folder):
-            raise UserError(
-                _("{folder} holds no tokenizer of a language model with its chat template.").format(
-                    folder=plain(folder.name)
-                ),
-                place=str(folder),
-                remedy=_("Take the whole folder tokenizer of the published model."),
-                code="model.tokenizer",
-            )
+        if not is_tokenizer(folder) or not _has_template(folder):
+            text = _("{folder} holds no tokenizer of a language model with its chat template.")
+            raise no_tokenizer(folder, text.format(folder=plain(folder.name)))
+
+
+def is_tokenizer(folder: Path) -> bool:
+    """Whether there are words and the settings, without which nobody knows what kind it is and what fills a row up."""
+    return any(is_file(folder / name) for name in WORDS) and is_file(folder / SETTINGS)
+
+
+def no_tokenizer(folder: Path, message: str) -> UserError:
+    """The error for a ``folder`` whose tokenizer cannot serve."""
+    return UserError(
+        message,
+        place=str(folder),
+        remedy=_("Take the whole folder tokenizer of the published model."),
+        code="model.tokenizer",
+    )
 
 
 def _has_template(folder: Path) -> bool:
     if is_file(folder / "chat_template.jinja"):
         return True
     try:
-        config = read_object(folder / "tokenizer_config.json")
+        config = read_object(folder / SETTINGS)
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and bool(config.get("chat_template"))

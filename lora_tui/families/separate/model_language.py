@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,13 +12,13 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
 from lora_tui.errors import UserError
 from lora_tui.families.loading import module_of_folder
-from lora_tui.families.separate.language import Qwen3, language_shape, own_name
+from lora_tui.families.separate.language import Qwen3, language_shape, no_tokenizer, own_name
 from lora_tui.families.separate.model_file import in_dtype
 from lora_tui.families.separate.model_text import TOKENIZING, TextEncoder, check_words
-from lora_tui.families.separate.places import header_shapes, told_by_configs
+from lora_tui.families.separate.places import Part, header_shapes, told_by_configs
 from lora_tui.families.state_dicts import load_exactly
 from lora_tui.families.told import read_config
-from lora_tui.text import _
+from lora_tui.text import _, plain
 
 
 class _Read(Qwen3Model):
@@ -83,17 +84,7 @@ class LanguageText(TextEncoder):
         Raises:
             UserError: there is none, it has no template, or words that the encoder does not know.
         """
-        folder = self.tokenizer_folder
-        if folder is None:
-            raise UserError(
-                _("{part} has no tokenizer.").format(part=self.part.title),
-                place=f"model.{self.part.words}",
-                code="model.tokenizer",
-            )
-        self.kind.check_tokenizer(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        check_words(len(tokenizer), self._config().vocab_size, folder)
-        return tokenizer
+        return tokenizer_of(self.part, self.tokenizer_folder, self._config().vocab_size)
 
     def templated(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text in its template, with the beginning of an answer."""
@@ -133,3 +124,27 @@ class LanguageText(TextEncoder):
         """The states of ``module``, which :meth:`load` gave, at the places that are read: [batch, tokens, widths]."""
         told = module(input_ids=ids, attention_mask=own, output_hidden_states=True, use_cache=False)
         return torch.cat([told.hidden_states[place] for place in module.read_at], dim=-1)
+
+
+def tokenizer_of(part: Part, folder: Path | None, known: int) -> Any:
+    """The tokenizer in ``folder`` for the language model ``part``, which knows so many words.
+
+    Raises:
+        UserError: there is none, it cannot be read or does not serve, or has words that the encoder does not know.
+    """
+    if folder is None:
+        raise UserError(
+            _("{part} has no tokenizer.").format(part=part.title), place=f"model.{part.words}", code="model.tokenizer"
+        )
+    part.kind.check_tokenizer(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # of any kind: three libraries read it
+        text = _("{folder} holds a tokenizer that cannot be read: {reason}")
+        reason = plain(str(error).strip().partition("\n")[0], limit=200)
+        raise no_tokenizer(folder, text.format(folder=plain(folder.name), reason=reason)) from error
+    if tokenizer.pad_token_id is None:
+        text = _("{folder} holds a tokenizer that does not say what fills a row up (pad_token).")
+        raise no_tokenizer(folder, text.format(folder=plain(folder.name)))
+    check_words(len(tokenizer), known, folder)
+    return tokenizer
