@@ -192,3 +192,25 @@ def test_the_memory_of_a_card_that_the_run_holds_is_told_first_where_others_hold
     alone = held > 6_000_000_000
     before = "data wait" if alone else "VRAM"
     assert lines[own - 1].startswith(before)
+
+
+def test_epoch_cost_drift_and_tensors_are_told(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "runs")
+    events = writing.begin(run, total=400)
+    for number in range(1, 231):
+        slow = {"step_seconds": 0.4 if number < 130 else 0.8}
+        events.emit("step", step=number, epoch=1, loss=0.1, lr={"unet": 1e-4}, grad_norm=1.0, d=3e-4, t=number, **slow,
+                    memory_allocated=7_000_000_000, memory_reserved=8_000_000_000)  # fmt: skip
+    writing.resources(events)
+    events.close()
+    story = story_of(run)
+    alive = replace(inspect(run), state="running", eta=3600.0)
+    now = replace(seen(story), status=alive, price=2.0, currency="EUR")
+    lines = [text(line).split() for line in fact_lines(now, 40, 30)]
+    assert ["it/s", "1.25", "100%", "slower"] in lines
+    assert ["lr", "1.0e-04", "d", "3.0e-04"] in lines
+    assert ["tensors", "7.0", "/", "8.0", "GB", "kept"] in lines and ["free", "17.0", "GB", "VRAM"] in lines
+    cost = next(line for line in lines if line[0] == "cost")
+    assert cost[2:] == ["of", f"{float(cost[1]) + 2.0:.2f}", "EUR"]
+    assert "epoch" in text(bar_line(now, 80)) and "epoch" not in text(bar_line(now, 50))
+    assert len(text(bar_line(now, 80))) == 80
