@@ -120,7 +120,7 @@ def _rules(text: str) -> Iterator[LayerRule]:
         raise UserError(
             _("{text} is no rule for layers.").format(text=plain(text, limit=100)),
             place=PLACE,
-            remedy=_("Write it like this: unet.down_blocks.0.* rank=8 alpha=8 rate=0.5, or IN04-IN08 rate=0.5"),
+            remedy=_("Write it like this: *.to_q rank=8 alpha=8 rate=0.5, or IN04-IN08 rate=0.5, or DOUBLE3 rate=0.5"),
             code="network.layers",
         ) from None
 

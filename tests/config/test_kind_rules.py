@@ -59,3 +59,19 @@ def test_what_does_nothing_for_a_type_is_told(network: dict[str, Any], fields: s
     found = said(config_with(network=network))
     assert found.keys() == {f"network.{name}" for name in fields}
     assert {one.severity for one in found.values()} <= {"warning"}
+
+
+@pytest.mark.parametrize(("unit", "told"), [(3, False), (4, True), (5, True)])
+def test_a_dylora_of_one_unit_is_told(unit: int, told: bool) -> None:
+    config = config_with(model={"family": "qwen"}, network={"type": "dylora", "rank": 4, "unit": unit})
+    codes = [finding.code for finding in check_config(config)]
+    assert ("network.one_unit" in codes) == told
+    config.network.type = "lora"
+    assert "network.one_unit" not in [finding.code for finding in check_config(config)]
+
+
+def test_blocks_of_convolutions_are_offered_where_there_are_some() -> None:
+    for family, offered in (("sd15", True), ("zimage", False)):
+        config = config_with(model={"family": family}, network={"targets": "convblock-only", "text_encoder": False})
+        found = said(config)["network.targets"]
+        assert found.code == "network.targets_none" and ("locon" in found.remedy) == offered

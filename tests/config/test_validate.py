@@ -323,6 +323,43 @@ def test_turbo_is_trained_upon_its_adapter_by_a_preset_that_asks_for_the_file(re
     assert not found & {"model.distilled", "model.lora_missing", "model.lora_unreadable", "model.lora_family"}
 
 
+def test_buckets_have_sides_that_the_family_takes(ready):
+    """Transformers take cells of 16 px; sides between would fail in the first step."""
+    ready["data"] = {"bucket_step": 8}
+    assert "data.bucket_step" not in codes(config_with(**ready))
+    for family in ("sd3", "flux", "flux2", "chroma", "zimage", "qwen"):
+        found = check_config(config_with(**{**ready, "model": {**ready["model"], "family": family}}))
+        (told,) = [finding for finding in found if finding.field == "data.bucket_step"]
+        assert told.severity == "error" and "16" in told.message and "16" in told.remedy
+    ready["data"] = {"bucket_step": 8, "buckets": False}
+    assert "data.bucket_step" not in codes(config_with(**{**ready, "model": {**ready["model"], "family": "sd3"}}))
+
+
+def test_what_is_wrong_with_the_base_alone_is_said_once(ready, tmp_path):
+    """Its parts are not measured against a model that it is not: another family's, a LoRA, a folder's part, a page."""
+    llm = safetensors(tmp_path / "llm.safetensors", {"model.embed_tokens.weight": [8, 8]})
+    stem = "diffusion_model.layers.0.attention.to_q"
+    page = tmp_path / "page.safetensors"
+    page.write_text("<!DOCTYPE html>" + " " * 100)
+    (tmp_path / "model" / "transformer").mkdir(parents=True)
+    told = '{"_class_name": "ZImageTransformer2DModel"}'
+    (tmp_path / "model" / "transformer" / "config.json").write_text(told)
+    bases = {
+        safetensors(tmp_path / "qwen.safetensors", {"transformer_blocks.0.img_mod.1.weight": [8, 8]}): "model.family",
+        safetensors(tmp_path / "flux.safetensors", {"double_blocks.0.img_attn.qkv.weight": [24, 8]}): "model.family",
+        safetensors(
+            tmp_path / "lora.safetensors", {f"{stem}.lora_A.weight": [2, 8], f"{stem}.lora_B.weight": [8, 2]}
+        ): "model.is_lora",
+        str(page): "model.unreadable",
+        str(tmp_path / "model" / "transformer"): "model.part",
+    }
+    for base, code in bases.items():
+        ready["model"] = {"base": base, "family": "zimage", "llm": llm, "tokenizer": str(tmp_path)}
+        found = [one for one in check_config(config_with(**ready)) if one.field.startswith("model.")]
+        assert [(one.field, one.code) for one in found] == [("model.base", code)], base
+    assert "model_index.json" in found[0].remedy
+
+
 def checkpoint(path: Path, *, text: str, channels: int = 4) -> str:
     """The few tensors that tell what a single-file checkpoint is."""
     return safetensors(path, {f"{UNET}input_blocks.0.0.weight": [8, channels, 3, 3], f"{text}.weight": [8]})

@@ -84,6 +84,8 @@ def test_a_check_names_the_part_that_is_missing_before_anything_loads(own: RowMo
     assert own.wrong(files["transformer"], tokenizer=own.folder) == nothing
     nowhere = own.separate(tokenizer=tmp_path / "none")
     assert own.wrong(files["transformer"], **nowhere) == {"model.tokenizer": "model.missing"}
+    words = own.folder / "tokenizer" / "tokenizer.json"
+    assert own.wrong(files["transformer"], **own.separate(tokenizer=words)) == {"model.tokenizer": "model.missing"}
     narrow = load_file(files["transformer"])
     for name in own.told:
         narrow[name] = narrow[name][..., :16].contiguous()

@@ -87,6 +87,20 @@ def dora(config: Config) -> Iterator[Finding]:
         )
 
 
+def units(config: Config) -> Iterator[Finding]:
+    """A DyLoRA of a single unit, which learns as a LoRA does."""
+    network = config.network
+    if network.type == "dylora" and network.unit >= network.rank:
+        yield warning(
+            "network.unit",
+            _("All {rank} ranks are one unit: they come and go together, and no smaller file can be cut.").format(
+                rank=network.rank
+            ),
+            _("Set network.unit below the rank, or network.type to lora."),
+            "network.one_unit",
+        )
+
+
 def kinds(config: Config) -> Iterator[Finding]:
     """LyCORIS' kinds in names that cannot hold them."""
     layout = config.saving.layout
@@ -183,7 +197,7 @@ def presets(config: Config) -> Iterator[Finding]:
                 kind=network.type, family=facts.title
             ),
             _("Set network.all_convolutions to true, or network.type to locon, or network.targets to all.")
-            if network.targets == "convblock-only"
+            if network.targets == "convblock-only" and facts.denoiser == "unet"  # others have no convolutions
             else _("Set network.targets to all."),
             "network.targets_none",
         )
@@ -241,4 +255,4 @@ def _lists(config: Config, rules: Iterable[LayerRule], targets: Sequence[TargetM
         )
 
 
-RULES = (together, dora, kinds, no_convolutions, presets, layers, ranks)
+RULES = (together, dora, units, kinds, no_convolutions, presets, layers, ranks)

@@ -109,7 +109,7 @@ def separate_parts(config: Config) -> Iterator[Finding]:
     """Text encoders and VAE in files of their own, where a family's models come in such parts."""
     base = expand(config.model.base) if config.model.base else None
     keys = facts_for(config.model.family).separate
-    if base is None or not keys or not exists(base):
+    if base is None or not keys or not exists(base) or not _fits(config, base):
         return
     named: dict[str, str] = {key: getattr(config.model, key) for key in keys}
     away = {key for key, text in named.items() if text and on_hub(text)}
@@ -121,6 +121,20 @@ def separate_parts(config: Config) -> Iterator[Finding]:
     for key, problem in _part_flaws(config.model.family, str(base), tuple(named.items()), stamps):
         if key not in away and (key != "vae" or not named[key]):  # which is looked at by itself
             yield _told(f"model.{key}", problem)
+
+
+def _fits(config: Config, base: Path) -> bool:
+    """Whether the base model is one of the family, as far as can be told: what else it is has been said already, and
+    its parts would be measured against a model that it is not."""
+    if base.suffix.lower() in PICKLES:
+        return True
+    (family, kind, _detail), problem = _kind_of(base)
+    return problem is None and family == config.model.family and kind not in OTHER_FILES and not _part(base, kind)
+
+
+def _part(path: Path, kind: str) -> bool:
+    """Whether ``path`` is the folder of the image model alone."""
+    return kind == "unet" and is_folder(path)
 
 
 def folders(config: Config) -> Iterator[Finding]:
@@ -204,7 +218,7 @@ def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
 
 def _called(config: Config, path: Path) -> str:
     """The base model's name: that on the hub, or of its file or folder."""
-    return plain(path.name if exists(expand(config.model.base)) else config.model.base)
+    return plain(path.resolve().name if exists(expand(config.model.base)) else config.model.base)
 
 
 def _family(config: Config, path: Path) -> Iterator[Finding]:
@@ -236,6 +250,13 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             if family in FAMILIES
             else _("Choose a {family} checkpoint.").format(family=wanted.title),
             "model.family",
+        )
+    elif _part(path, kind):
+        yield error(
+            "model.base",
+            _("{name} holds only a part of a model ({part}).").format(name=name, part=wanted.denoiser),
+            _("Choose the folder above it, which has model_index.json."),
+            "model.part",
         )
     elif kind not in ("checkpoint", "diffusers", *(("unet",) if wanted.separate else ())):
         yield error(

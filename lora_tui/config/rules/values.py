@@ -192,7 +192,16 @@ def _buckets(config: Config) -> Iterator[Finding]:
             _("Usual are half the resolution and twice the resolution."),
             "data.bucket_outside",
         )
-    step = section.bucket_step
+    step, facts = section.bucket_step, facts_for(config.model.family)
+    if step % facts.size_multiple:
+        yield error(
+            "data.bucket_step",
+            _("{family} takes images whose sides are multiples of {multiple} px, buckets of {step} px are not.").format(
+                family=facts.title, multiple=facts.size_multiple, step=step
+            ),
+            _("Use {step}.").format(step=facts.size_multiple),
+            "data.bucket_step",
+        )
     down, up = max(section.bucket_min - section.bucket_min % step, step), -(-section.bucket_max // step) * step
     for key, size, taken in (
         ("data.bucket_min", section.bucket_min, down),

@@ -116,6 +116,13 @@ def with_words(layout: Layout, name: str, place: Place, named: Mapping[str, str]
     if not part.words or not named.get(part.words):
         return place
     folder = expand(named[part.words])
+    if is_file(folder):
+        raise UserError(
+            _("{path} is a file, not a folder.").format(path=plain(str(folder))),
+            place=f"model.{part.words}",
+            remedy=_("Name the folder in which it lies."),
+            code="model.missing",
+        )
     if not is_folder(folder):
         raise UserError(
             _("there is no folder {path}.").format(path=plain(str(folder))),

@@ -179,8 +179,8 @@ def _refuse_others(path: Path, first: bytes, length: int) -> None:
 
 def _torn(path: Path, wanted: int, there: int) -> UserError:
     return UserError(
-        _("the file is cut short: {there} of at least {wanted} are there.").format(
-            there=bytes_text(there), wanted=bytes_text(wanted)
+        _("the file is cut short: {missing} or more of its {wanted} are missing.").format(
+            missing=bytes_text(wanted - there), wanted=bytes_text(wanted)
         ),
         place=plain(str(path)),
         remedy=_("Fetch or copy it again."),
