@@ -18,7 +18,7 @@ from lora_tui.alarms.webhooks import any_webhook
 from lora_tui.jobs.job import environment
 from lora_tui.jobs.process import host
 from lora_tui.python import python_command
-from lora_tui.text.plain import plain
+from lora_tui.text.plain import plain, sentences
 from lora_tui.text.translate import _
 
 Notice = dict[str, Any]
@@ -34,7 +34,7 @@ def notice_of(alarm: Alarm, *, run: str, number: int, folder: str) -> Notice:
     title = _("{run}: {what}").format(run=plain(run, limit=80), what=alarm.title)
     return {
         "title": title,
-        "text": " ".join(part for part in (plain(alarm.message), plain(alarm.advice)) if part),
+        "text": sentences(plain(alarm.message), plain(alarm.advice)),
         "level": alarm.level,
         "code": alarm.code,
         "message": alarm.message,

@@ -8,7 +8,7 @@ from lora_tui.alarms.alarm import ERROR, NOTICE, WARNING, Alarm
 from lora_tui.alarms.facts import RunFacts
 from lora_tui.alarms.finding import Finding
 from lora_tui.text.formats import bytes_text, count, duration, number
-from lora_tui.text.plain import plain
+from lora_tui.text.plain import plain, sentences
 from lora_tui.text.translate import _
 
 Told = tuple[str, str]
@@ -27,7 +27,7 @@ def alarm_for(finding: Finding, facts: RunFacts, time: float) -> Alarm:
 
 def _nan(finding: Finding, facts: RunFacts) -> Told:
     message = _("NaN or Inf from step {step} on: such an update teaches nothing.").format(step=count(finding.at))
-    return message, _sentences(
+    return message, sentences(
         _lower_rate(facts),
         _("Use bf16 or fp32 instead of fp16."),
         _("If it is always the same image, look at it: the log names it."),
@@ -41,7 +41,7 @@ def _spike(finding: Finding, facts: RunFacts) -> Told:
     file = facts.saved_by(finding.at - 1)
     if file:
         advice = _("If the samples fall apart, go back to {file}.").format(file=plain(file))
-    return message.format(loss=loss, step=count(finding.at), usual=usual), _sentences(
+    return message.format(loss=loss, step=count(finding.at), usual=usual), sentences(
         advice, _lower_rate(facts), _("Use warm-up, or limit the gradients' norm to 1.")
     )
 
@@ -51,7 +51,7 @@ def _overfitting(finding: Finding, facts: RunFacts) -> Told:
     message = _("Overfitting since step {step}: validation rose from {low} to {now} while the training loss did not.")
     file = facts.saved_by(finding.at)
     best = _("Stop here and use {file}.").format(file=plain(file)) if file else _("Stop here; the best is behind it.")
-    return message.format(step=count(finding.at), low=low, now=now), _sentences(
+    return message.format(step=count(finding.at), low=low, now=now), sentences(
         best, _("For the next run:"), _against_overfitting(facts)
     )
 
@@ -80,7 +80,7 @@ def _diverging(finding: Finding, facts: RunFacts) -> Told:
     file = facts.saved_by(finding.at)
     back = _("The last file from before it is {file}.").format(file=plain(file)) if file else ""
     ways = [_("warm-up"), _("a limit of 1 on the gradients' norm"), _("alpha not above the rank")]
-    return message.format(step=count(finding.at), low=low, now=now), _sentences(
+    return message.format(step=count(finding.at), low=low, now=now), sentences(
         _lower_rate(facts), _("Also try:"), _one_of(ways), back
     )
 
@@ -97,7 +97,7 @@ def _no_fall(finding: Finding, facts: RunFacts) -> Told:
         _("captions that say what is in the images"),
         _("fewer regularisation images") if facts.regularised else "",
     ]
-    return message.format(step=count(finding.step), before=before, now=now), _sentences(
+    return message.format(step=count(finding.step), before=before, now=now), sentences(
         _("Look at the samples: if they do not change either, it learns nothing."), _("Try:"), _one_of(ways)
     )
 
@@ -110,7 +110,7 @@ def _underfitting(finding: Finding, facts: RunFacts) -> Told:
         _("a higher rank ({rank} now)").format(rank=facts.rank) if facts.rank else _("a higher rank"),
         _("fewer regularisation images") if facts.regularised else "",
     ]
-    return message.format(share=f"{finding.numbers['share']:.0%}"), _sentences(
+    return message.format(share=f"{finding.numbers['share']:.0%}"), sentences(
         _("It can learn more, unless the samples are good already."), _("Try:"), _one_of(ways)
     )
 
@@ -119,7 +119,7 @@ def _slower(finding: Finding, facts: RunFacts) -> Told:
     before, now, wait = (finding.numbers[name] for name in ("before", "now", "wait"))
     message = _("Steps take {now} s instead of {before} s since step {step}.")
     if wait > 0.3:
-        advice = _sentences(_("{share} of that is waiting for images.").format(share=f"{wait:.0%}"), _feed(facts))
+        advice = sentences(_("{share} of that is waiting for images.").format(share=f"{wait:.0%}"), _feed(facts))
     else:
         advice = _(
             "Look for other programs on the GPU and CPU, for heat (a hot card slows down), and for a card whose memory "
@@ -133,7 +133,7 @@ def _gpu_idle(finding: Finding, facts: RunFacts) -> Told:
     message = _("The GPU has been idle for a minute while the run trains.")
     if wait > 0.3:
         share = _("{share} of a step is waiting for images.").format(share=f"{wait:.0%}")
-        return message, _sentences(share, _feed(facts))
+        return message, sentences(share, _feed(facts))
     return message, _("Steps may be too small for it: a larger batch, or less streaming of blocks, uses it better.")
 
 
@@ -160,7 +160,7 @@ def _memory(finding: Finding, facts: RunFacts) -> Told:
 def _disk(finding: Finding, facts: RunFacts) -> Told:
     message = _("{free} are left on the disk of the run; files to come may not fit.")
     return message.format(free=bytes_text(finding.numbers["free"])), _(
-        "Remove old runs and caches, or set saving.keep_last. The run does not stop: what does not fit is lost."
+        "Remove old runs and caches, or set saving.keep_last."
     )
 
 
@@ -188,10 +188,6 @@ def _lower_rate(facts: RunFacts) -> str:
 
 def _one_of(ways: list[str]) -> str:
     return _("{ways}.").format(ways=_(", ").join(way for way in ways if way))
-
-
-def _sentences(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
 
 
 _TOLD: dict[str, tuple[str, Callable[[Finding, RunFacts], Told]]] = {

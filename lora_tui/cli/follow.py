@@ -20,7 +20,7 @@ from lora_tui.runs.record import read_record
 from lora_tui.runs.status import RunStatus, inspect, state_word
 from lora_tui.settings import usable_settings
 from lora_tui.text.formats import bytes_text, count, duration, number
-from lora_tui.text.plain import plain
+from lora_tui.text.plain import plain, sentences
 from lora_tui.text.translate import N_, _
 
 POLL = 0.25
@@ -148,7 +148,7 @@ def status_lines(status: RunStatus) -> list[str]:
 
 def alarm_line(alarm: Alarm) -> str:
     """An alarm in one line: what is so, and what to try."""
-    text = " ".join(part for part in (plain(alarm.message, limit=600), plain(alarm.advice, limit=600)) if part)
+    text = sentences(plain(alarm.message, limit=600), plain(alarm.advice, limit=600))
     return _("ALARM {title}: {text}").format(title=plain(alarm.title), text=text)
 
 

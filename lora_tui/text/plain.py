@@ -19,6 +19,9 @@ _SUSPECT = re.compile(
 _DROPPED = re.compile(f"[\ufe0e\ufe0f{_SKIN_TONES}]")
 """Variation selectors and skin tones: terminals disagree about how wide a picture is with them."""
 
+_FULL_WIDTH = "。！？；，：）"
+"""Punctuation that has its blank in itself."""
+
 _JOINERS = "\u200c\u200d"
 
 
@@ -36,6 +39,15 @@ def plain(text: str, *, newlines: bool = False, limit: int | None = None) -> str
     if text.isascii() and text.isprintable():
         return text
     return _SUSPECT.sub(_with_newlines if newlines else _shown, text)
+
+
+def sentences(*texts: str) -> str:
+    """Sentences one after the other; a blank between them except after full-width punctuation, which has its own."""
+    joined = ""
+    for text in texts:
+        if text:
+            joined += text if not joined or joined[-1] in _FULL_WIDTH else f" {text}"
+    return joined
 
 
 def _with_newlines(found: re.Match[str]) -> str:

@@ -12,7 +12,6 @@ from lora_tui.tui.road import state_words
 from lora_tui.tui.wording import sentences
 
 if TYPE_CHECKING:
-    from lora_tui.alarms.alarm import Alarm
     from lora_tui.runs.status import RunStatus
     from lora_tui.tui.app import LoraTuiApp
 
@@ -21,7 +20,10 @@ _SEVERITY = {"error": "error", "warning": "warning", "notice": "information"}
 
 
 def tell_runs(shell: LoraTuiApp, before: Sequence[RunStatus] | None, now: Sequence[RunStatus]) -> None:
-    """Tell what has come since the last look at the runs; what there was when the project was opened is no news."""
+    """Tell what has come since the last look at the runs; what there was when the project was opened is no news.
+
+    What to try is said where the run is shown, and by the advice of the start.
+    """
     known = {status.run.root: status for status in before or ()}
     for status in now:
         old = known.get(status.run.root)
@@ -29,16 +31,11 @@ def tell_runs(shell: LoraTuiApp, before: Sequence[RunStatus] | None, now: Sequen
             continue
         for alarm in status.alarms:
             if alarm not in old.alarms and alarm.code not in ENDS:
-                _tell(shell, status, alarm.title, alarm_words(alarm), _SEVERITY.get(alarm.level, "warning"))
+                _tell(shell, status, alarm.title, plain(alarm.message), _SEVERITY.get(alarm.level, "warning"))
         if old.alive and not status.alive:
             severity = "error" if status.state in ENDS else "information"
             text = plain(sentences(status.message, status.advice))
             _tell(shell, status, state_words(status.state), text, severity)
-
-
-def alarm_words(alarm: Alarm) -> str:
-    """What is so, and what to try."""
-    return plain(sentences(alarm.message, alarm.advice))
 
 
 def _tell(shell: LoraTuiApp, status: RunStatus, what: str, text: str, severity: str) -> None:

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from lora_tui.errors import UserError
 from lora_tui.text import plain
+from lora_tui.text.plain import sentences
 
-_FULL_WIDTH = "。！？；，：）"
-
-
-def sentences(*texts: str) -> str:
-    """Sentences one after the other; a blank between them except after full-width punctuation, which has its own."""
-    joined = ""
-    for text in texts:
-        if text:
-            joined += text if not joined or joined[-1] in _FULL_WIDTH else f" {text}"
-    return joined
+__all__ = ["error_words", "sentences"]
 
 
 def error_words(error: UserError) -> str:
