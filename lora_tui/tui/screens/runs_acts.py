@@ -200,13 +200,14 @@ class RunActs:
 
         wishes = {"spare": Wish(), "states": Wish(("states",)), "all": Wish(("all",))}
         parts, size, found = await in_thread(look)
-        names = {
-            "spare": _("resume states and LoRA files beside the best and the last"),
-            "states": _("resume states that nothing needs"),
-            "all": ngettext("the whole run", "all {count} runs", len(rows)).format(count=count(len(rows))),
+        whole = ngettext("the whole run", "{count} whole runs", len(rows)).format(count=count(len(rows)))
+        words = {
+            "spare": (_("spare files"), _("states, and LoRA files beside the best and the last")),
+            "states": (_("spare states"), _("resume states that nothing needs")),
+            "all": (whole, _("with its record, samples and LoRA files")),
         }
         choices = [
-            Choice(name, f"{bytes_text(total(some[0])):>9}  {names[name]}", some[1] if not some[0] else "")
+            Choice(name, words[name][0], f"{bytes_text(total(some[0])):>7}  {some[1] or words[name][1]}")
             for name, some in found.items()
         ]
         detail = "  ".join(f"{_(PARTS[name])} {bytes_text(part)}" for name, part in parts.items() if part)
@@ -216,7 +217,6 @@ class RunActs:
             choices,
             detail=detail,
             accept=_("look at it"),
-            label_width=66,
         )
         name = await self._screen.app.push_screen_wait(dialog)
         if name is None:
@@ -236,10 +236,10 @@ class RunActs:
             lines.append(_("and {count} more").format(count=count(len(leaves) - SHOWN)))
         size = bytes_text(total(leaves))
         choices = [
-            Choice("trash", _("into the trash: frees nothing yet, lora-tui runs trash brings it back")),
-            Choice("delete", _("delete for good: frees {size}").format(size=size)),
+            Choice("trash", _("into the trash"), _("frees nothing yet; lora-tui runs trash brings it back")),
+            Choice("delete", _("delete for good"), _("frees {size}").format(size=size)),
         ]
-        dialog = Choose(_("Remove {size}?").format(size=size), choices, detail="\n".join(lines), label_width=66)
+        dialog = Choose(_("Remove {size}?").format(size=size), choices, detail="\n".join(lines))
         how = await self._screen.app.push_screen_wait(dialog)
         if how is None:
             return
