@@ -135,16 +135,8 @@ class TrainingScreen(BaseScreen):
             yield VirtualList(moment_columns, self._moment_cells, empty=_("Nothing yet."), id="log-moments")
             yield Lines(id="log-title")
             yield LogView(empty=_("The trainer printed nothing."), id="log-file")
-        with Vertical(id="wall"):
-            yield Lines(id="wall-line")
-            yield SampleWall(id="wall-rows")
-        with Vertical(id="images"):
-            yield Lines(id="images-line")
-            with Horizontal():
-                columns = [Column(7, align="right"), Column(8, align="right"), Column(12, share=1, cut="middle")]
-                yield VirtualList(columns, self.image_losses.cells, empty=self._no_image_losses(), id="images-list")
-                yield ImageView(id="images-picture")
-            yield Lines(id="images-facts")
+        yield Vertical(id="wall")  # what is in these two is made when they are first seen
+        yield Vertical(id="images")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -421,10 +413,6 @@ class TrainingScreen(BaseScreen):
     def moments(self) -> tuple[Moment, ...]:
         """What happened, oldest first."""
         return self._moments.all() if self._moments else ()
-
-    def _no_image_losses(self) -> str:
-        key = self.shell.keymap.shown("training.measure") if self.is_attached else "M"
-        return _("Not measured yet. {key} asks the living run to measure each image on fixed noise.").format(key=key)
 
     def _moment_cells(self, index: int) -> tuple[Cell, ...]:
         moment = self._moments.all()[index] if self._moments else None

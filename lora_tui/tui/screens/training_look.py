@@ -110,16 +110,18 @@ class Looking:
             self._from_wall = self.in_view("wall")
             self.show_view("full")
 
-    def action_all_samples(self) -> None:
+    async def action_all_samples(self) -> None:
         if self.in_view("wall"):
             self.go_back()
-        else:
-            self.show_view("wall")
+            return
+        await self._screen.all_samples.make(self._screen.query_one("#wall"))
+        self.show_view("wall")
 
-    def action_images(self) -> None:
+    async def action_images(self) -> None:
         if self.in_view("images"):
             self.go_back()
             return
+        await self._screen.image_losses.make(self._screen.query_one("#images"))
         self._screen.image_losses.read()
         self.show_view("images")
         self._screen.call_after_refresh(self._screen.query_one("#images-list").focus)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from textual.containers import Horizontal
+from textual.widget import Widget
+
 from lora_tui.runs.facts import Sample
 from lora_tui.runs.image_losses import ImageLoss, measured_steps, read_image_losses
 from lora_tui.text import _, count, plain
@@ -17,7 +20,7 @@ from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.log_view import LogView
 from lora_tui.tui.widgets.sample_strip import StripItem
 from lora_tui.tui.widgets.sample_wall import SampleWall, WallRow
-from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.training import TrainingScreen
@@ -28,6 +31,11 @@ class AllSamples:
 
     def __init__(self, screen: TrainingScreen) -> None:
         self._screen = screen
+
+    async def make(self, place: Widget) -> None:
+        """Have the widgets in ``place``."""
+        if not place.children:
+            await place.mount(Lines(id="wall-line"), SampleWall(id="wall-rows"))
 
     def draw(self, seen: Seen) -> None:
         """Show the prompts and the step that is looked at."""
@@ -106,6 +114,17 @@ class ImageLosses:
         self.step = -1
         self.images: list[ImageLoss] = []
         self._known: tuple[object, ...] = ()
+
+    async def make(self, place: Widget) -> None:
+        """Have the widgets in ``place``."""
+        if place.children:
+            return
+        key = self._screen.shell.keymap.shown("training.measure")
+        empty = _("Not measured yet. {key} asks the living run to measure each image on fixed noise.").format(key=key)
+        columns = [Column(7, align="right"), Column(8, align="right"), Column(12, share=1, cut="middle")]
+        rows = VirtualList(columns, self.cells, empty=empty, id="images-list")
+        beside = Horizontal(rows, ImageView(id="images-picture"))
+        await place.mount(Lines(id="images-line"), beside, Lines(id="images-facts"))
 
     def forget(self) -> None:
         """Another run is shown."""
