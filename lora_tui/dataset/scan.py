@@ -121,10 +121,11 @@ class Scan:
     excluded: tuple[DatasetImage, ...] = ()
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+def natural_key(name: str) -> tuple[tuple[int | str, ...], str]:
     """Sorts ``img2`` before ``img10``, case aside; names that differ only in case or zeros keep a fixed order."""
-    parts = _DIGITS.split(name.casefold())
-    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts), name
+    parts: list[int | str] = _DIGITS.split(name.casefold())  # text and digits by turns, so that like meets like
+    parts[1::2] = map(int, parts[1::2])
+    return tuple(parts), name
 
 
 def scan_folder(

@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import combinations
 from operator import gt
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,10 @@ NOISE = 1
 
 _NOISIER = bytes(min(level + NOISE, 255) for level in range(256))
 _DIGITS = b"01" + bytes(254)
+_NEIGHBOURS = CELLS - 1
+"""Differences between neighbours, those of rows' ends included."""
+_GUARDS = b"\0\1" * _NEIGHBOURS
+_ONES = int.from_bytes(b"\1\0" * _NEIGHBOURS, "little")
 _CHUNK = 64
 _LARGEST_BLOCK = 64
 
@@ -94,7 +97,11 @@ def cells_of(upright: Image, clear: bool) -> bytes:
 
 def difference_hash(cells: bytes) -> int:
     """256 bits: whether each cell is darker than the one to its right."""
-    brighter = bytearray(map(gt, cells[1:CELLS], cells.translate(_NOISIER)))
+    # All differences at once: numbers of two bytes side by side, of which the second says whether nothing was borrowed.
+    right, left = bytearray(_GUARDS), bytearray(2 * _NEIGHBOURS)
+    right[::2], left[::2] = cells[1:CELLS], cells.translate(_NOISIER)[: CELLS - 1]
+    differences = int.from_bytes(right, "little") - int.from_bytes(left, "little") - _ONES
+    brighter = bytearray(differences.to_bytes(2 * _NEIGHBOURS, "little")[1::2])
     del brighter[COLUMNS - 1 :: COLUMNS]  # the first of a row is no neighbour of the last before it
     return int(brighter.translate(_DIGITS), 2)
 
@@ -204,9 +211,11 @@ def _candidates(hashes: dict[int, int]) -> Iterator[tuple[int, int]]:
         order = bands[number:] + bands[:number]
         for block in _blocks(list(hashes), hashes, order):
             # Most pairs are none: hundreds of thousands for ten thousand images.
-            for (left, one), (right, other) in combinations([(index, hashes[index]) for index in block], 2):
-                if (one ^ other).bit_count() <= MAX_DISTANCE:
-                    yield left, right
+            values = [hashes[index] for index in block]
+            for place, one in enumerate(values[1:], 1):
+                for other in range(place):
+                    if (one ^ values[other]).bit_count() <= MAX_DISTANCE:
+                        yield block[other], block[place]
 
 
 def _blocks(members: list[int], hashes: dict[int, int], bands: Sequence[int]) -> Iterator[list[int]]:

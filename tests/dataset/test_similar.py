@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageEnhance
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from lora_tui.config.schema import Config, DatasetEntry
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import Scan, scan_datasets, scan_folder
-from lora_tui.dataset.similar import image_groups
+from lora_tui.dataset.similar import CELLS, COLUMNS, NOISE, difference_hash, image_groups
 from lora_tui.settings import cache_dir
 
 MakeImage = Callable[..., Path]
@@ -133,3 +134,13 @@ def test_a_plan_never_trains_a_copy_of_what_it_validates(make_image: MakeImage, 
     seeds = {int(one.image.path.stem) // 3 for one in plan.validation}
     assert len(plan.validation) == 6
     assert seeds.isdisjoint({int(one.image.path.stem) // 3 for one in plan.train})
+
+
+def test_the_hash_says_of_each_cell_whether_it_is_darker_than_the_next_of_its_row() -> None:
+    chance = random.Random(3)
+    levels = (0, 1, 2, 253, 254, 255, *range(0, 256, 7))
+    for _time in range(50):
+        cells = bytes(chance.choice(levels) for _cell in range(CELLS))
+        rows = [cells[start : start + COLUMNS] for start in range(0, CELLS, COLUMNS)]
+        bits = "".join(str(int(b > min(a + NOISE, 255))) for row in rows for a, b in pairwise(row))
+        assert difference_hash(cells + b"xy") == int(bits, 2)
