@@ -43,7 +43,7 @@ def main() -> int:
         os.dup2(2, 1)  # what libraries print is no word
     try:
         handover = pickle.load(os.fdopen(line, "rb", closefd=False))  # of the first process, which has just made it
-    except (EOFError, OSError):  # it ended meanwhile
+    except (EOFError, OSError, pickle.UnpicklingError):  # it ended meanwhile
         return 0 if line else 1
     _leave_signals_to_first()
     lifeline = threading.Thread(target=_end_with_first, args=(line,), name="lifeline", daemon=True)

@@ -50,6 +50,12 @@ def _file(path: Path, parts: dict[str, Tensor]) -> Path:
         ({**LOHA, "alpha": torch.ones(2)}, "lora.damaged"),
         ({**LOKR, "lokr_w1": torch.ones(2, 2, dtype=torch.int8)}, "lora.damaged"),
         ({"lokr_w1": torch.ones(2, 2), "lokr_w2_a": torch.ones(3, 2)}, "lora.incomplete"),
+        ({"on_input": torch.tensor(False)}, "lora.incomplete"),
+        ({**LOKR, "lokr_w1": torch.ones(4)}, "lora.damaged"),
+        ({**LOKR, "lokr_w1": torch.ones(())}, "lora.damaged"),
+        ({**LOKR, "dora_scale": torch.ones(())}, "lora.damaged"),
+        ({"diff": torch.ones(())}, "lora.damaged"),
+        ({"oft_blocks": torch.ones(2, 2)}, "lora.damaged"),
     ],
 )
 def test_a_layer_that_is_not_whole_is_named(tmp_path: Path, parts: dict[str, Tensor], code: str) -> None:

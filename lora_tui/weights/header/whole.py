@@ -9,7 +9,7 @@ from pathlib import Path
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.weights.header.format import TensorInfo
-from lora_tui.weights.kinds import SIZED, SIZES, kind_of
+from lora_tui.weights.kinds import OFT, SIZED, SIZES, kind_of
 from lora_tui.weights.names.parts import kind_and_layer, other_and_layer
 
 FLOATS = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
@@ -21,6 +21,13 @@ _PRODUCTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "loha": (("hada_w1_a", "hada_w1_b", ""), ("hada_w2_a", "hada_w2_b", "")),
     "lokr": (("lokr_w1_a", "lokr_w1_b", "lokr_w1"), ("lokr_w2_a", "lokr_w2_b", "lokr_w2")),
     "glora": (("a1.weight", "a2.weight", ""), ("b1.weight", "b2.weight", "")),
+}
+#: How many sides a tensor of such a layer has at least.
+_SIDES: Mapping[str, int] = {
+    **dict.fromkeys((name for products in _PRODUCTS.values() for pair in products for name in pair if name), 2),
+    **dict.fromkeys(("hada_t1", "hada_t2", "lokr_t2"), 4),
+    **dict.fromkeys(("diff", "weight", "w_norm", "b_norm", "diff_b", "rescale", SIZES), 1),
+    OFT: 3,
 }
 _CORES = {"hada_w1_a": "hada_t1", "hada_w2_a": "hada_t2", "lokr_w2_a": "lokr_t2"}
 Parts = Mapping[str, TensorInfo]
@@ -55,6 +62,8 @@ def check_layers(path: Path, tensors: Mapping[str, TensorInfo]) -> None:
         for first, second, instead in _PRODUCTS.get(kind, ()):
             if instead not in parts and not parts.keys() >= {first, second}:
                 raise _half(path, stem)
+        if kind == "ia3" and "weight" not in parts:
+            raise _half(path, stem)
         _check(path, stem, parts, fits=_products_fit(kind, parts))
 
 
@@ -104,7 +113,12 @@ def _lora_fits(parts: Parts) -> bool:
 
 
 def _products_fit(kind: str, parts: Parts) -> bool:
-    """Whether matrices that are multiplied have a rank in common; Tucker's are left to what they are put into."""
+    """Whether tensors have as many sides as such a layer's, and matrices that are multiplied a rank in common.
+
+    Tucker's are left to what they are put into.
+    """
+    if any(len(tensor.shape) < _SIDES.get(name, 0) for name, tensor in parts.items()):
+        return False
     for first, second, _instead in _PRODUCTS.get(kind, ()):
         if first not in parts or second not in parts:
             continue
