@@ -36,6 +36,8 @@ def check_terminal() -> None:
     Raises:
         UserError: input or output is no terminal, or the terminal cannot move its cursor.
     """
+    if os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver"):
+        return  # a browser is the terminal
     remedy = _("Run it in a terminal; lora-tui --help lists the commands that need none.")
     if not (sys.__stdin__ and sys.__stdin__.isatty()):
         raise UserError(_("The app needs a terminal to read keys from."), remedy=remedy, code="terminal.input")
