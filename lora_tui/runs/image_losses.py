@@ -15,8 +15,8 @@ FOLDER = "images"
 """Of a run: a file for each step at which it was measured."""
 
 VERSION = 1
-LARGEST = 1 << 28
-"""Bytes of a file that is read: a million images have less."""
+LARGEST = 1 << 26
+"""Bytes of a file that is read: three hundred thousand images have less."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Concert:
     def __init__(self, session: Session, trainee: Trainee, course: Course) -> None:
         self._session = session
         self._trainee = trainee
-        self._course = course
+        self.course = course
         self._held = course.now  # what all processes hold to
         self._ranks: Ranks = session.ranks
         self._told = session.ladder.policy  # what all processes go by
@@ -81,10 +81,10 @@ class Concert:
         if ranks.is_first and ladder.policy != self._told:
             ranks.tell(POLICY)
             ranks.agree(ladder.policy.as_dict())
-        if ranks.is_first and self._course.now != self._held:
+        if ranks.is_first and self.course.now != self._held:
             ranks.tell(COURSE)
-            ranks.agree(self._course.as_told())
-        self._told, self._held = ladder.policy, self._course.now
+            ranks.agree(self.course.as_told())
+        self._told, self._held = ladder.policy, self.course.now
         ranks.meet()
 
     def end(self) -> None:

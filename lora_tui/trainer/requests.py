@@ -107,17 +107,23 @@ class Wishes:
                 answer(wish.kind, "done")
 
     def _do(self, wish: Request, step: int, epoch: int) -> None:
-        attempt = self.session.ladder.attempt
+        work: Callable[[], None]
+        if wish.kind == "sample" and wish.fields:
+            prompt = self._own.read(wish.fields)
+            self.session.ladder.attempt("texts", partial(self.material.encode_prompt, prompt), step=step)
+            work = partial(self.samples.draw_prompts, step, epoch, [(self._own.number(prompt), prompt)])
+        elif wish.kind == "measure":
+            work = partial(self._measure, step)
+        else:
+            return
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
-            if wish.kind == "sample" and wish.fields:
-                prompt = self._own.read(wish.fields)
-                attempt("texts", partial(self.material.encode_prompt, prompt), step=step)
-                self.samples.draw_prompts(step, epoch, [(self._own.number(prompt), prompt)])
-            elif wish.kind == "measure":
-                progress = self.session.phase("measuring", "")
-                work = partial(measure_images, self.session, self.material, self.validator, step, progress)
-                attempt("validation", work, step=step)
-                self.material.release_vae()
+            work()
+
+    def _measure(self, step: int) -> None:
+        progress = self.session.phase("measuring", "")
+        work = partial(measure_images, self.session, self.material, self.validator, step, progress)
+        self.session.ladder.attempt("validation", work, step=step)
+        self.material.release_vae()
 
 
 def _first(error: ValueError) -> str:

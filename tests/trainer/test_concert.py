@@ -17,7 +17,7 @@ from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.trainer.concert import Concert
-from lora_tui.trainer.course import Course
+from lora_tui.trainer.course import Course, Held
 from lora_tui.trainer.memory.ladder import Ladder, NoRungLeft
 from lora_tui.trainer.memory.rungs import Scene
 from lora_tui.trainer.optim.shared import add_up_gradients
@@ -185,3 +185,22 @@ def test_other_weights_are_refused_before_the_first_step(run: RunFolder, tmp_pat
     assert first == []
     assert isinstance(second, UserError)
     assert second.code == "processes.differ"
+
+
+def test_a_course_of_the_first_is_that_of_all_at_the_next_update(run: RunFolder, tmp_path: Path) -> None:
+    def lead(ranks: Ranks) -> None:
+        concert, _ladder = concert_of(run, ranks, Learner("same"))
+        concert.meet()
+        concert.course.now = Held(0.5, 20)  # somebody asked for another rate and end
+        concert.meet()
+        concert.meet()
+
+    def follow(ranks: Ranks) -> Any:
+        concert, _ladder = concert_of(run, ranks, Learner("same"))
+        seen = []
+        for _update in range(3):
+            concert.meet()
+            seen.append((concert.course.now.share, concert.course.now.total))
+        return seen
+
+    assert together(tmp_path, lead, follow)[1] == [(1.0, 10), (0.5, 20), (0.5, 20)]
