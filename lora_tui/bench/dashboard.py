@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import random
 import subprocess
 import tempfile
@@ -50,6 +51,7 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
             yield from measure_living(folder / "living" / "runs" / "20250101-000000-living", folder / "home")
         build_runs(folder / "many" / "runs", args.runs)
         yield measure_list(folder / "many")
+        yield measure_records(folder / "many", folder / "home")
 
 
 def measure_reading(run: RunFolder) -> Iterator[Measure]:
@@ -96,6 +98,14 @@ def measure_list(project: Path) -> Measure:
     return Measure(_("{count} runs listed").format(count=int(listed["count"])), listed["seconds"], "s", bar=0.5)
 
 
+def measure_records(project: Path, home: Path) -> Measure:
+    """The same with settings, notes and best files, in a fresh process, once they have been read before."""
+    _in_process(_RECORDS, str(project), home)
+    listed = _in_process(_RECORDS, str(project), home)
+    text = _("{count} runs listed with settings, notes and best files")
+    return Measure(text.format(count=int(listed["count"])), listed["seconds"], "s", bar=0.5)
+
+
 def build_run(root: Path, steps: int = 1_000_000, *, every: int = 5_000) -> RunFolder:
     """Make a finished run of ``steps`` steps with lifelike events: losses, rates, samples, files, the machine."""
     run = RunFolder(root)
@@ -120,10 +130,15 @@ def build_run(root: Path, steps: int = 1_000_000, *, every: int = 5_000) -> RunF
 
 
 def build_runs(runs_dir: Path, count: int = 1_000, steps: int = 100) -> None:
-    """Make a project's folder of many short finished runs."""
+    """Make a project's folder of many short finished runs, each with a complete configuration."""
+    from lora_tui.config.load import dump_config
+    from lora_tui.config.schema import Config
+
+    config = dump_config(Config(), comments=True)
     for number in range(1, count + 1):
         run = build_run(runs_dir / f"20250101-{number:06d}-made-up", steps, every=50)
         write_json(run.record_path, {"format": FORMAT, "number": number, "created": START + number}, durable=False)
+        run.config_path.write_text(config, encoding="utf-8")
 
 
 CURVE = "[\u2801-\u28ff]{3}"
@@ -181,6 +196,20 @@ states = [inspect(run).state for run in list_runs(Path(sys.argv[1]) / "runs")]
 seconds = time.perf_counter() - begun
 assert states and set(states) == {"finished"}
 print(json.dumps({"seconds": seconds, "count": len(states)}))
+"""
+
+_RECORDS = """
+import json, sys, time
+begun = time.perf_counter()
+from pathlib import Path
+from lora_tui.records.query import chosen
+from lora_tui.records.rows import read_rows
+from lora_tui.runs.folder import list_runs
+runs_dir = Path(sys.argv[1]) / "runs"
+rows = chosen(read_rows(list_runs(runs_dir), runs_dir), "is:finished lr<1 -tag:bad")
+seconds = time.perf_counter() - begun
+assert rows and all(row.settings for row in rows)
+print(json.dumps({"seconds": seconds, "count": len(rows)}))
 """
 
 _RESOURCES: dict[str, Any] = {
@@ -243,7 +272,9 @@ def _line(time: float, kind: str, **fields: Any) -> str:
     return json.dumps({"t": round(time, 3), "kind": kind, **fields}, separators=(",", ":")) + "\n"
 
 
-def _in_process(code: str, argument: str) -> dict[str, float]:
-    result = subprocess.run(python_command("-c", code, argument), check=True, capture_output=True, text=True)
+def _in_process(code: str, argument: str, home: Path | None = None) -> dict[str, float]:
+    environment = {**os.environ, **({"LORA_TUI_HOME": str(home)} if home is not None else {})}
+    line = python_command("-c", code, argument)
+    result = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
     values = json.loads(result.stdout)
     return {str(name): float(value) for name, value in values.items()}

@@ -106,6 +106,7 @@ class RowReader:
         self._keep = keep
         self._known: dict[str, _Kept] | None = None
         self._changed = False
+        self._looked: dict[str, Stamp] = {}
 
     def rows(self, statuses: Iterable[RunStatus]) -> list[Row]:
         """The rows of these runs, in their order. Never raises: what cannot be read is missing in its row."""
@@ -116,7 +117,7 @@ class RowReader:
     def status(self, run: RunFolder) -> RunStatus:
         """How a run stands; of one that was over and of which no file has changed since, as it was kept."""
         kept = self._load().get(run.name)
-        if kept is not None and "status" in kept.facts and kept.stamp == _stamp_of(run):
+        if kept is not None and "status" in kept.facts and kept.stamp == self._look(run):
             told = {name: tuple(v) if isinstance(v, list) else v for name, v in kept.facts["status"].items()}
             with contextlib.suppress(TypeError):
                 return RunStatus(run, **told)
@@ -126,13 +127,18 @@ class RowReader:
         """One row."""
         known = self._load()
         run = status.run
-        stamp = _stamp_of(run)
+        stamp = self._looked.pop(run.name, None) or _stamp_of(run)
         kept = known.get(run.name)
         if kept is None or not (kept.stamp == stamp or (status.alive and self._lately(kept, stamp))):
             kept = _Kept(stamp, {**_facts(run), **_ended(status)}, time.monotonic())
             known[run.name] = kept
             self._changed = self._changed or not status.alive
         return _row(status, kept.facts)
+
+    def _look(self, run: RunFolder) -> Stamp:
+        """The stamp now, for the row that is asked for next: a thousand runs are looked at once and not twice."""
+        self._looked[run.name] = _stamp_of(run)
+        return self._looked[run.name]
 
     @staticmethod
     def _lately(kept: _Kept, stamp: Stamp) -> bool:

@@ -7,6 +7,7 @@ import hashlib
 import platform
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import astuple
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ from lora_tui import __version__
 from lora_tui.caches.contents import sha256_of
 from lora_tui.captions.as_trained import tags_in
 from lora_tui.config.loras import read_loras
+from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.origin import origins_of
 from lora_tui.dataset.scan import DatasetImage
 from lora_tui.places import expand
@@ -59,7 +61,7 @@ def record_inputs(session: Session, data: Data, base: FileHashes) -> None:
         dataset=_fingerprint(data),
     )
     try:
-        write_manifest(session.folder, _files(data))
+        write_manifest(session.folder, _files(data, [*data.plan.train, *data.plan.validation]))
     except OSError as error:  # a later comparison of datasets lacks it; the training does not
         session.warn("record.write", _("the record cannot be written: {reason}").format(reason=error.strerror))
 
@@ -98,8 +100,8 @@ def _crop(image: DatasetImage) -> dict[str, list[int]]:
     return {} if image.crop is None else {"crop": list(astuple(image.crop))}
 
 
-def _files(data: Data) -> dict[str, dict[str, Any]]:
-    """Files with their content's digest and caption."""
+def _files(data: Data, images: Iterable[PlannedImage]) -> dict[str, dict[str, Any]]:
+    """Files of images with their content's digest and caption as it is trained."""
     return {
         planned.image.uid: {
             "hash": data.hashes.get(planned.image.uid, ""),
@@ -107,13 +109,13 @@ def _files(data: Data) -> dict[str, dict[str, Any]]:
             "repeats": planned.image.repeats,
             **_crop(planned.image),
         }
-        for planned in data.plan.train
+        for planned in images
     }
 
 
 def _fingerprint(data: Data) -> dict[str, Any]:
     """The counts that a comparison shows first; the files are in a file of their own, which lists need not read."""
-    plan, files = data.plan, _files(data)
+    plan, files = data.plan, _files(data, data.plan.train)
     tags: Counter[str] = Counter()
     for planned in plan.pictures:
         tags.update(tags_in(data.captions.get(planned.image.uid, ""), data.rules_of(planned.image.uid)))

@@ -64,7 +64,8 @@ def test_the_record_has_inputs_and_result(finished: RunFolder) -> None:
     assert record["dataset"]["images"] == 22
     assert record["versions"]["torch"]
     manifest = read_manifest(finished)
-    assert manifest is not None and len(manifest["0/000.png"].digest) >= 32
+    assert manifest is not None and len(manifest) == 24, "images held out are among them"
+    assert len(manifest["0/000.png"].digest) >= 32
 
 
 VARIANTS = {
