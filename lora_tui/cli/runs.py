@@ -195,6 +195,7 @@ def _row(row: Row) -> tuple[str, ...]:
 def _show(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.cli.follow import status_json, status_lines
     from lora_tui.cli.output import print_json, say
+    from lora_tui.cli.runs_notes import noted_json, noted_lines
     from lora_tui.cli.train import checkpoint_files
     from lora_tui.runs.gpu_memory import gpu_memory_of
     from lora_tui.runs.memory_policy import reached_by
@@ -214,6 +215,7 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
             "samples": _names(chosen.samples_dir),
             "gpu_memory": [asdict(one) for one in gpus],
             "record": record,
+            **noted_json(chosen),
         }
         print_json({**status_json(status), **extra})
         return 0
@@ -231,6 +233,8 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     reached = reached_by(chosen)
     if reached is not None and (sentence := reached.sentence()):
         say(sentence)
+    for line in noted_lines(chosen):
+        say(line)
     say(str(chosen.root))
     for path, size in files:
         say(f"  {path.relative_to(chosen.root)}  {bytes_text(size)}")

@@ -62,6 +62,35 @@ def notes_json(chosen: RunFolder, notes: Notes) -> dict[str, Any]:
     return {"run": chosen.root, "note": notes.note, "tags": list(notes.tags), "rating": notes.rating or None}
 
 
+def noted_json(chosen: RunFolder) -> dict[str, Any]:
+    """Notes and the best file of a run, for what is told of it."""
+    from lora_tui.records.best import best_of
+    from lora_tui.records.notes import read_notes
+
+    notes = read_notes(chosen)
+    best = best_of(chosen, notes)
+    told = {name: value for name, value in notes_json(chosen, notes).items() if name != "run"}
+    if best is None:
+        return {**told, "best": None, "best_why": "", "validation": None}
+    return {**told, "best": best.checkpoint.path, "best_why": best.why, "validation": best.checkpoint.validation}
+
+
+def noted_lines(chosen: RunFolder) -> list[str]:
+    """The same in lines for a person; none where there is nothing."""
+    from lora_tui.records.notes import Notes
+    from lora_tui.text.formats import number
+
+    told = noted_json(chosen)
+    head = "  ".join(part for part in (Notes(rating=told["rating"] or 0).stars, " ".join(told["tags"])) if part)
+    lines = [head, told["note"]]
+    if told["best_why"] in ("chosen", "validation"):
+        why = _("chosen by you") if told["best_why"] == "chosen" else ""
+        loss = _("validation {loss}").format(loss=number(told["validation"])) if told["validation"] is not None else ""
+        words = "  ".join(part for part in (told["best"].name, why, loss) if part)
+        lines.append(_("best: {file}").format(file=words))
+    return [line for line in lines if line]
+
+
 def _tell(chosen: RunFolder, notes: Notes, args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
 

@@ -40,6 +40,10 @@ def test_notes_tags_ratings_and_the_list(runs: list[RunFolder], capsys: pytest.C
     assert asked(capsys, "note", "1", "again", "--append")["note"] == "too soft\nagain"
     assert command(["runs", "note", "1"]) == 0
     assert capsys.readouterr().out == "too soft\nagain\n"
+    shown = asked(capsys, "show", "1")
+    assert (shown["rating"], shown["tags"], Path(shown["best"]).name) == (4, ["good"], "hat-girl-000050.safetensors")
+    assert command(["runs", "show", "1"]) == 0
+    assert "****  good\ntoo soft\nagain\nbest: hat-girl-000050.safetensors  validation" in capsys.readouterr().out
     (found,) = asked(capsys, "list", "--where", "tag:good rating>=4")["runs"]
     assert (found["number"], found["best_step"], found["best_why"]) == (1, 50, "validation")
     assert [one["number"] for one in asked(capsys, "list", "--where", "-tag:good")["runs"]] == [2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,23 @@ async def test_what_can_go_is_shown_asked_for_and_moved(runs: list[RunFolder], t
         await pilot.press("enter")
         await soon(pilot, lambda: list_runs(tmp_path / "runs") == runs[:1])
         await soon(pilot, lambda: len(rows(app)) == 1)
+
+
+async def test_runs_that_vanish_while_they_are_shown_and_compared(runs: list[RunFolder], tmp_path: Path) -> None:
+    app = app_on(tmp_path, "runs")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await sees(pilot, "LoRA 64")
+        await pilot.press("m")
+        shutil.rmtree(runs[0].root)
+        await pilot.press("n", "x", "enter")
+        await sees(pilot, "gone")
+        await soon(pilot, lambda: len(rows(app)) == 1)
+        await pilot.press("c")
+        assert "There is only one run." in screen_text(app)
+        shutil.rmtree(runs[1].root)
+        await pilot.press("4", "o")
+        await soon(pilot, lambda: len(app.screen_stack) > 1)
+        await pilot.press("escape")
+        await sees(pilot, "No run yet")
+        await pilot.press("c", "x", "P", "D", "n", "/", "s")
+        assert isinstance(app.screen, RunsScreen)
