@@ -18,7 +18,11 @@ FLAT_FROM = 0.3
 FLAT_LEAST = 200
 """Steps before which that is never told."""
 FLAT_EVERY = 50
-"""Steps between two looks at it."""
+"""Steps between two looks at it, at least; there are some :data:`FLAT_LOOKS` in a run."""
+FLAT_LOOKS = 200
+
+MOST_VALUES = 400
+"""Values of validation that are looked at for a turn: what turned before them was told."""
 
 RISEN = 1.2
 """How many times the loss of the beginning one must be to rise, where there is no validation."""
@@ -46,8 +50,8 @@ class Learning:
             return self._step(event)
         if kind == "validation":
             return self._validation(event)
-        if kind == "run":
-            self.total = as_count(event.get("total_steps"))
+        if kind in ("run", "changed"):
+            self.total = as_count(event.get("total_steps")) or self.total
         elif kind == "resumed":
             self._go_back(as_count(event.get("step")))
         elif kind == "finished" and event.get("reason", "completed") == "completed":
@@ -68,7 +72,7 @@ class Learning:
         if jump := self._jumps.add(step, loss):
             found.append(Finding("spike", step, step, {"loss": jump.loss, "usual": jump.usual}))
         self.losses.add(step, loss)
-        if not self.values and step % FLAT_EVERY == 0:
+        if not self.values and step % max(FLAT_EVERY, self.total // FLAT_LOOKS) == 0:
             found += self._flat(step)
         return found
 
@@ -93,7 +97,7 @@ class Learning:
             return []
         self.steps.append(step)
         self.values.append(value)
-        before, self._turn = self._turn, turned(self.steps, self.values)
+        before, self._turn = self._turn, turned(self.steps[-MOST_VALUES:], self.values[-MOST_VALUES:])
         turn = self._turn
         if turn is not None:
             sure = before is not None or turn.now > (1 + STEEP) * turn.value

@@ -115,6 +115,8 @@ class Machine:
             (self._pace.paused if event.get("phase") == "paused" else self._pace.resumed)(when)
         elif kind == "run":
             self.total, self._device = as_count(event.get("total_steps")), str(event.get("device", ""))
+        elif kind == "changed":
+            self.total = as_count(event.get("total_steps")) or self.total
         elif kind == "resumed":
             self.step = as_count(event.get("step"))
         elif kind == "checkpoint":

@@ -163,7 +163,7 @@ def ending_lines(status: RunStatus) -> list[str]:
     if status.can_resume:
         lines.append(resume_hint(status.run))
     if status.orphaned:
-        lines.append(_("Its keeper was killed; the training goes on without heartbeat and without GPU samples."))
+        lines.append(_("Its keeper was killed; the training goes on without heartbeat, alarms and GPU samples."))
     for name in status.damaged:
         lines.append(_("{file} is damaged: what it should tell is unknown.").format(file=name))
     if status.newer:

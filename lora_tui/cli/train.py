@@ -60,6 +60,7 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place
     from lora_tui.cli.launched import command
     from lora_tui.cli.output import note
     from lora_tui.config.load import load_config, set_values
+    from lora_tui.config.rules import ending
     from lora_tui.runs.choose import runs_dir_for
     from lora_tui.runs.neighbours import neighbour_lines
     from lora_tui.runs.start import start_run
@@ -71,6 +72,8 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
     for line in neighbour_lines(config):
         note(line)
+    for finding in ending.command(config):
+        note(finding.message)
     return start_run(
         config,
         runs_dir.absolute(),
