@@ -118,7 +118,8 @@ class RowReader:
         """How a run stands; of one that was over and of which no file has changed since, as it was kept."""
         kept = self._load().get(run.name)
         if kept is not None and "status" in kept.facts and kept.stamp == self._look(run):
-            told = {name: tuple(v) if isinstance(v, list) else v for name, v in kept.facts["status"].items()}
+            kept_status: dict[str, Any] = kept.facts["status"]
+            told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in kept_status.items()}
             with contextlib.suppress(TypeError):
                 return RunStatus(run, **told)
         return inspect(run)

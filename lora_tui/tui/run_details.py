@@ -123,7 +123,8 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
 
 def noted_lines(row: Row, marks: Marks, width: int) -> list[Line]:
     """What a person said of a run, and which of its files is the best one."""
-    notes, lines = row.notes, []
+    notes = row.notes
+    lines: list[Line] = []
     if notes.rating or notes.tags:
         words = plain("  ".join(notes.tags))
         stars = notes.stars + ("  " if notes.stars and words else "")
