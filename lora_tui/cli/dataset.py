@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.dataset.prepare.options import FAMILY_SIZES
-from lora_tui.text import _
+from lora_tui.text import _, plain
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lora_tui.project import Project
 
 PROBLEMS = 3
+USUAL_JOBS, MOST_JOBS = 4, 64
 _SHOWN_PER_KIND = 5
 
 
@@ -29,6 +31,8 @@ def build(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--purpose", default="", metavar="P", help=_("what the LoRA is for; a project knows it"))
     check.add_argument("--trigger", default="", metavar="W", help=_("a word that every caption should have"))
     check.add_argument("--quick", action="store_true", help=_("read headers and captions only, decode no image"))
+    jobs = _("processes that decode images at the same time (default: {number})").format(number=usual_jobs())
+    check.add_argument("--jobs", type=_jobs, default=usual_jobs(), metavar="N", help=jobs)
     check.add_argument("--all", action="store_true", help=_("list every file, not only the first few of each kind"))
     check.set_defaults(action=_check)
     buckets = commands.add_parser("buckets", help=_("show the sizes that the images are trained at"))
@@ -62,6 +66,19 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
 
 
+def usual_jobs() -> int:
+    """As many processes decode as there are cores, within reason: each may need gigabytes for a large picture."""
+    return min(os.cpu_count() or 1, USUAL_JOBS)
+
+
+def _jobs(text: str) -> int:
+    """A number of processes from the command line."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_JOBS:
+        words = _("a number from 1 to {most} is needed, not {text}")
+        raise argparse.ArgumentTypeError(words.format(most=MOST_JOBS, text=plain(text, limit=20)))
+    return int(text)
+
+
 def _folder(text: str) -> Path:
     """A path from the command line; an empty word is not the current folder but a variable that was not set."""
     if not text:
@@ -70,11 +87,17 @@ def _folder(text: str) -> Path:
 
 
 def _check(args: argparse.Namespace) -> int:
+    return copy_context().run(_check_apart, args)
+
+
+def _check_apart(args: argparse.Namespace) -> int:
     from lora_tui.dataset.checks import check_dataset
+    from lora_tui.dataset.eyes import look_apart
     from lora_tui.project import checked_purpose
     from lora_tui.tagging.closeups import seen_as_closeups
     from lora_tui.tagging.seen import telling_tags
 
+    look_apart(args.jobs)  # one image that takes its decoder down is named, and the others are checked
     project = _project_of(args.directory)
     config, scan = _scan(args, project)
     purpose = checked_purpose(args.purpose) if args.purpose else (project.purpose if project else "")
@@ -248,7 +271,7 @@ def _say_check(scan: Scan, problems: tuple[Problem, ...], folder: Path, trigger:
 
     from lora_tui.cli.output import say
     from lora_tui.dataset.headings import MENDABLE
-    from lora_tui.text import count, ngettext, plain
+    from lora_tui.text import count, ngettext
 
     captions = sum(1 for image in scan.images if image.caption_path is not None)
     images = len(scan.images)
@@ -301,8 +324,6 @@ def _say_kind(members: list[Problem], folder: Path, *, everything: bool) -> None
 
 
 def _short(path: Path, folder: Path) -> str:
-    from lora_tui.text import plain
-
     root = folder.absolute()
     return plain(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))
 

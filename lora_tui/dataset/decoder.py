@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.dataset.buckets import Box, Size
+from lora_tui.dataset.eyes import BESIDE
+from lora_tui.dataset.facts import Header
 from lora_tui.dataset.verdicts import PassingError, crashed
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from lora_tui.dataset.prepare.plan import Item
     from lora_tui.dataset.prepare.preview import Preview
 
-MOST, MOST_BESIDE = 3, 2
-"""Processes, and how many of them may check images beside those that are looked at, which seldom wait so."""
 TRIES = 2
 IMAGE_SECONDS = 120.0
 """How long an image may take."""
@@ -63,9 +63,11 @@ class _LateError(Exception):
 class Decoder:
     """Some processes that decode, as :class:`~lora_tui.dataset.eyes.Eyes`; made when they are needed. Thread-safe."""
 
-    def __init__(self) -> None:
-        self._slots = threading.Semaphore(MOST)
-        self._beside = threading.Semaphore(MOST_BESIDE)
+    def __init__(self, beside: int = BESIDE) -> None:
+        """As many processes as ``beside`` may check images; one more is for those that are looked at meanwhile."""
+        self.at_once = beside
+        self._slots = threading.Semaphore(beside + 1)
+        self._beside = threading.Semaphore(beside)
         self._large = threading.Lock()
         self._guard = threading.Lock()
         self._free: list[_Process] = []
@@ -93,6 +95,10 @@ class Decoder:
             return tuple(sorted(process.pid for process in self._living))
 
     # -- what is asked of images, see :class:`~lora_tui.dataset.eyes.Eyes`
+
+    def header(self, path: Path) -> Header:
+        with self._beside:
+            return Header(*self._ask("header", path, large=True)[0])  # no pixel is made of it
 
     def verify(self, path: Path) -> None:
         with self._beside:
@@ -298,7 +304,21 @@ class _Process:
 @cache
 def the_decoder() -> Decoder:
     """The one of this program; its processes end with it."""
-    decoder = Decoder()
+    return _made(BESIDE)
+
+
+def decoder_for(beside: int) -> Decoder:
+    """The one of this program that checks so many images at the same time."""
+    return the_decoder() if beside == BESIDE else _another(beside)
+
+
+@cache
+def _another(beside: int) -> Decoder:
+    return _made(beside)
+
+
+def _made(beside: int) -> Decoder:
+    decoder = Decoder(beside)
     atexit.register(decoder.end)
     return decoder
 

@@ -14,11 +14,12 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lora_tui.dataset.buckets import Box, Size
-from lora_tui.dataset.facts import read_facts
+from lora_tui.dataset.facts import read_facts, read_header
 from lora_tui.dataset.load import LARGE_PIXELS
 from lora_tui.dataset.own_eyes import OWN_EYES
 from lora_tui.dataset.verdicts import lasting
@@ -66,6 +67,8 @@ def _failed(error: UserError, reason: str = "", *, lasts: bool = False) -> dict[
 
 def _look(request: dict[str, Any], path: Path) -> Answer:
     what = request["what"]
+    if what == "header":
+        return astuple(read_header(path)), []
     if what == "verify":
         OWN_EYES.verify(path)
         return None, []

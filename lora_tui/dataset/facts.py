@@ -76,7 +76,9 @@ class _Unreadable(Exception):
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
+    """The same as the file has it: width and height before EXIF orientation is applied."""
+
     width: int
     height: int
     format: str
@@ -105,12 +107,7 @@ def read_facts(path: Path) -> ImageFacts:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise UserError(
-            _("The image cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
-            place=plain(str(path)),
-            remedy=_("Check the file and its permissions."),
-            code="image.unreadable",
-        ) from error
+        raise _unopened(path, error) from error
     except _Unreadable as error:
         raise _refused(plain(str(path)), empty=not head) from error
     if header.width * header.height > MAX_PIXELS:
@@ -168,6 +165,15 @@ def _quiet_pillow() -> None:
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+def _unopened(path: Path, error: OSError) -> UserError:
+    return UserError(
+        _("The image cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+        place=plain(str(path)),
+        remedy=_("Check the file and its permissions."),
+        code="image.unreadable",
+    )
+
+
 def _refused(place: str, *, empty: bool) -> UserError:
     if empty:
         return UserError(
@@ -181,7 +187,7 @@ def _refused(place: str, *, empty: bool) -> UserError:
     )
 
 
-def _read_header(path: Path, descriptor: int, head: bytes) -> _Header:
+def _read_header(path: Path, descriptor: int, head: bytes) -> Header:
     header = _parse(path, descriptor, head)
     if header.width < 1 or header.height < 1:
         raise _Unreadable("no pixels")
@@ -190,7 +196,7 @@ def _read_header(path: Path, descriptor: int, head: bytes) -> _Header:
     return header
 
 
-def _parse(path: Path, descriptor: int, head: bytes) -> _Header:
+def _parse(path: Path, descriptor: int, head: bytes) -> Header:
     reader = _Reader(descriptor, head)
     try:
         if head.startswith(_PNG):
@@ -205,7 +211,9 @@ def _parse(path: Path, descriptor: int, head: bytes) -> _Header:
         raise _Unreadable("header ends early") from error
     if not head:
         raise _Unreadable("empty")
-    return _through_pillow(path)
+    from lora_tui.dataset.eyes import eyes_now
+
+    return eyes_now().header(path)  # more code than a parser of a few fields: perhaps in another process
 
 
 class _Reader:
@@ -236,7 +244,7 @@ class _Reader:
         return found
 
 
-def _png(reader: _Reader) -> _Header:
+def _png(reader: _Reader) -> Header:
     """PNG chunks up to the first image data (PNG specification, third edition)."""
     width, height, depth, color = struct.unpack(">IIBB", reader.exactly(16, 10))
     if reader.at(12, 4) != b"IHDR":
@@ -250,7 +258,7 @@ def _png(reader: _Reader) -> _Header:
         if kind in (b"IDAT", b"IEND"):
             if orientation == 1 and kind == b"IDAT":
                 orientation = _late_orientation(reader.end(_PNG_END))
-            return _Header(width, height, "PNG", alpha, animated, orientation, "16-bit" if depth == 16 else "")
+            return Header(width, height, "PNG", alpha, animated, orientation, "16-bit" if depth == 16 else "")
         if kind == b"tRNS":
             alpha = True
         elif kind == b"acTL":
@@ -270,7 +278,7 @@ def _late_orientation(end: bytes) -> int:
     return _orientation(data[4:]) if checksum == struct.pack(">I", zlib.crc32(data)) else 1
 
 
-def _jpeg(reader: _Reader) -> _Header:
+def _jpeg(reader: _Reader) -> Header:
     """JPEG marker segments up to the frame header (ITU T.81 annex B)."""
     offset, orientation = 2, 1
     while True:
@@ -288,13 +296,13 @@ def _jpeg(reader: _Reader) -> _Header:
         length = struct.unpack(">H", reader.exactly(offset + 2, 2))[0]
         if marker in _JPEG_SIZES:
             height, width, components = struct.unpack(">HHB", reader.exactly(offset + 5, 5))
-            return _Header(width, height, "JPEG", orientation=orientation, colours="CMYK" if components == 4 else "")
+            return Header(width, height, "JPEG", orientation=orientation, colours="CMYK" if components == 4 else "")
         if marker == 0xE1 and orientation == 1 and reader.at(offset + 4, 6) == b"Exif\0\0":
             orientation = _orientation(reader.at(offset + 10, length - 8))
         offset += 2 + length
 
 
-def _webp(reader: _Reader) -> _Header:
+def _webp(reader: _Reader) -> Header:
     """The first chunk of a WebP container, and its EXIF chunk when it announces one (RFC 9649)."""
     kind = reader.exactly(12, 4)
     if kind == b"VP8 ":
@@ -302,10 +310,10 @@ def _webp(reader: _Reader) -> _Header:
         if data[3:6] != b"\x9d\x01\x2a":
             raise _Unreadable("no VP8 frame")
         width, height = struct.unpack("<HH", data[6:10])
-        return _Header(width & 0x3FFF, height & 0x3FFF, "WEBP")
+        return Header(width & 0x3FFF, height & 0x3FFF, "WEBP")
     if kind == b"VP8L":
         bits = struct.unpack("<I", reader.exactly(21, 4))[0]
-        return _Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, "WEBP", alpha=bool(bits >> 28 & 1))
+        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, "WEBP", alpha=bool(bits >> 28 & 1))
     if kind != b"VP8X":
         raise _Unreadable("unknown WebP chunk")
     data = reader.exactly(20, 10)
@@ -313,7 +321,7 @@ def _webp(reader: _Reader) -> _Header:
     width = int.from_bytes(data[4:7], "little") + 1
     height = int.from_bytes(data[7:10], "little") + 1
     orientation = _webp_orientation(reader) if flags & 0x08 else 1
-    return _Header(width, height, "WEBP", bool(flags & 0x10), bool(flags & 0x02), orientation)
+    return Header(width, height, "WEBP", bool(flags & 0x10), bool(flags & 0x02), orientation)
 
 
 def _webp_orientation(reader: _Reader) -> int:
@@ -327,7 +335,7 @@ def _webp_orientation(reader: _Reader) -> int:
     return 1
 
 
-def _gif(reader: _Reader) -> _Header:
+def _gif(reader: _Reader) -> Header:
     """GIF blocks until a second image, or the end, is found (GIF89a specification)."""
     width, height, flags = struct.unpack("<HHB", reader.exactly(6, 5))
     offset = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
@@ -345,7 +353,7 @@ def _gif(reader: _Reader) -> _Header:
             offset = _after_sub_blocks(reader, offset + 11 + table)
     if images == 0:
         raise _Unreadable("no image in GIF")
-    return _Header(width, height, "GIF", alpha, images > 1)
+    return Header(width, height, "GIF", alpha, images > 1)
 
 
 def _after_sub_blocks(reader: _Reader, offset: int) -> int:
@@ -403,7 +411,22 @@ def _colours(mode: str) -> str:
     return "16-bit" if mode.startswith(("I", "F")) else ""
 
 
-def _through_pillow(path: Path) -> _Header:
+def read_header(path: Path) -> Header:
+    """What a header says that only Pillow reads.
+
+    Raises:
+        UserError: the file is no image (``image.invalid``), or cannot be opened (``image.unreadable``).
+    """
+    try:
+        return header_through_pillow(path)
+    except _Unreadable as error:
+        raise _refused(plain(str(path)), empty=False) from error
+    except OSError as error:
+        raise _unopened(path, error) from error
+
+
+def header_through_pillow(path: Path) -> Header:
+    """The same without errors in words; they are for :func:`read_facts`, which asks for it."""
     from PIL import Image
 
     try:
@@ -413,9 +436,9 @@ def _through_pillow(path: Path) -> _Header:
             turned_when_loaded = image.format == "TIFF"
             orientation = 1 if turned_when_loaded else int(image.getexif().get(0x0112, 1) or 1)
             kind = image.format or "?"
-            return _Header(image.width, image.height, kind, alpha, animated, orientation, _colours(image.mode))
+            return Header(image.width, image.height, kind, alpha, animated, orientation, _colours(image.mode))
     except Image.DecompressionBombError:
-        return _Header(MAX_PIXELS, 2, "?")
+        return Header(MAX_PIXELS, 2, "?")
     except OSError as error:
         if error.errno is not None:
             raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.blur import SIDE
 from lora_tui.dataset.buckets import Box, Size
+from lora_tui.dataset.facts import Header, header_through_pillow
 from lora_tui.dataset.load import look_at, open_upright
 
 if TYPE_CHECKING:
@@ -30,8 +32,15 @@ _SPARE = 2
 class OwnEyes:
     """Decodes where it is asked; what its methods give is written there."""
 
+    @property
+    def at_once(self) -> int:
+        return min(8, os.cpu_count() or 1)
+
     def warm(self) -> None:
         import PIL.Image  # noqa: F401
+
+    def header(self, path: Path) -> Header:
+        return header_through_pillow(path)
 
     def verify(self, path: Path) -> None:
         open_upright(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +45,9 @@ def check_pixels(
     if should_stop is not None and should_stop():
         return
     doubtful = [image for image, cells in zip(images, prints, strict=True) if cells is None]
-    look = partial(_decoded, eyes=eyes_now())
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    eyes = eyes_now()
+    look = partial(_decoded, eyes=eyes)
+    with ThreadPoolExecutor(max_workers=eyes.at_once) as pool:
         for problem in pool.map(look, doubtful):
             if problem is not None:
                 yield problem

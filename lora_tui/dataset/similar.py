@@ -8,12 +8,10 @@ second test keeps figures apart that merely share a plain background.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from operator import gt
 from typing import TYPE_CHECKING
 
 from lora_tui.dataset.blur import sharpness
@@ -161,14 +159,15 @@ def fingerprints(
 
     Arguments as for :func:`image_groups`.
     """
-    look = partial(fingerprint, eyes=eyes_now())
+    eyes = eyes_now()
+    look = partial(fingerprint, eyes=eyes)
     with FingerprintStore() as store:
         found = store.get_many(images)
         missing = [index for index, data in enumerate(found) if data is None]
         done = len(images) - len(missing)
         if on_progress is not None:
             on_progress(done)
-        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(max_workers=eyes.at_once) as pool:
             for start in range(0, len(missing), _CHUNK):
                 if should_stop is not None and should_stop():
                     break

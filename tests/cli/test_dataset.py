@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crashing import crash_over_images
 from PIL import Image
 
 from lora_tui.cli.main import run
@@ -173,3 +174,26 @@ def test_wrong_input_is_status_2_and_one_line(
 def test_an_empty_folder_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", "check", str(tmp_path), "--json"]) == 3
     assert document(capsys)["counts"] == {"dataset.empty": 1}
+
+
+def test_an_image_that_takes_its_decoder_down_is_named_and_the_others_are_checked(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crash_over_images(monkeypatch, tmp_path / "hook", "lora_tui.dataset.decoder_process")
+    an_image(dataset / "2_hat" / "crash.png", 512, 512, 7)
+    an_image(dataset / "2_hat" / "crash too.bmp", 512, 512, 8)  # already its header takes it down
+    an_image(dataset / "2_hat" / "clear.png", 512, 512, 9)
+    Image.merge("LA", [Image.linear_gradient("L").resize((512, 512))] * 2).save(dataset / "2_hat" / "clear.png")
+    assert run(["dataset", "check", str(dataset), "--json", "--jobs", "3"]) == 3
+    found = {(Path(problem["path"]).name, problem["code"]) for problem in document(capsys)["problems"]}
+    assert found == {
+        ("crash.png", "image.crashed"),
+        ("crash too.bmp", "image.crashed"),
+        ("clear.png", "image.alpha"),
+    }
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "65", "two"])
+def test_a_number_of_processes_is_within_reason(dataset: Path, jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dataset", "check", str(dataset), f"--jobs={jobs}"]) == 2
+    assert "from 1 to 64" in capsys.readouterr().err

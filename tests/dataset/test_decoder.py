@@ -224,3 +224,20 @@ def test_scan_and_checks_of_few_images_look_apart_where_that_is_wanted(
     assert found["image.damaged"] == {"short", "spoilt"}
     assert found["image.identical"] == {"same too"}
     assert eyes_now() is OWN_EYES
+
+
+def test_headers_that_only_a_library_reads_are_read_apart_as_here(make_image: MakeImage, decoder: Decoder) -> None:
+    for path in (
+        make_image("a.bmp", 90, 50),
+        make_image("a.tiff", 40, 30),
+        make_image("a.avif", 64, 48),
+    ):
+        assert decoder.header(path) == OWN_EYES.header(path)
+    nothing = make_image("no.png").with_suffix(".bmp")
+    nothing.write_bytes(b"BM" + bytes(200))
+    with pytest.raises(UserError) as told:
+        decoder.header(nothing)
+    assert told.value.code == "image.invalid"
+    with pytest.raises(UserError) as told:
+        decoder.header(nothing.with_name("gone.bmp"))
+    assert told.value.code == "image.unreadable"
