@@ -39,7 +39,7 @@ def build(commands: Any) -> None:
     pruning.add_argument(
         "--what", default="states,checkpoints", metavar="LIST", help=_("states, checkpoints, samples; with commas")
     )
-    pruning.add_argument("--keep", type=int, default=0, metavar="N", help=_("keep the last N LoRA files as well"))
+    pruning.add_argument("--keep", type=int, metavar="N", help=_("keep the last N LoRA files as well"))
     pruning.add_argument("--older-than", default="", metavar="TIME", help=_("only runs that ended so long ago: 30d"))
     for parser in (pruning, removing):
         parser.add_argument("--yes", action="store_true", help=_("do it; without this it is only shown"))
@@ -93,6 +93,8 @@ def _publish(args: argparse.Namespace) -> int:
         say(str(path))
     if line:
         say(line)
+    if parcel.why == "last":
+        note(_("No validation tells which file is the best: the last one was taken."))
     if not parcel.trigger:
         note(_("No trigger word is known; --trigger says one."))
     if parcel.cover is None:
@@ -210,7 +212,8 @@ def _wish(args: argparse.Namespace) -> Any:
             code="usage",
         )
     try:
-        return Wish(what, max(args.keep, 0), number_in(args.older_than) if args.older_than else 0.0)
+        keep = None if args.keep is None else max(args.keep, 0)
+        return Wish(what, keep, number_in(args.older_than) if args.older_than else 0.0)
     except ValueProblem as problem:
         raise UserError(str(problem), place="--older-than", code="usage") from problem
 

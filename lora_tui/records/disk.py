@@ -64,12 +64,13 @@ class Wish:
 
     Attributes:
         what: some of :data:`WHATS`.
-        keep: so many of the newest LoRA files stay beside the best, the last and the chosen one.
+        keep: so many of the newest LoRA files stay beside the best, the last and the chosen one. Without it no LoRA
+            file goes from a run of which nothing tells the best one.
         older_than: only runs that ended so many seconds ago.
     """
 
     what: tuple[str, ...] = ("states", "checkpoints")
-    keep: int = 0
+    keep: int | None = None
     older_than: float = 0.0
 
 
@@ -124,11 +125,13 @@ def _states(row: Row) -> list[Leaving]:
     return [Leaving(row.run, path, _size(path), why) for path in states]
 
 
-def _checkpoints(row: Row, keep: int) -> list[Leaving]:
+def _checkpoints(row: Row, keep: int | None) -> list[Leaving]:
     course = course_of(row.run)
     there = checkpoints_of(row.run, course)
     best = best_of(row.run, row.notes, course)
-    kept = {best.checkpoint.path} if best is not None else set()
+    if best is None or (best.why == "last" and keep is None):
+        return []  # the best one may be any of them
+    kept = {best.checkpoint.path}
     kept |= {one.path for one in there[-1:]} | {one.path for one in there if one.path.stem.endswith(BEST_ENDING)}
     kept |= {one.path for one in there if not _numbered(one.path)}
     if row.notes.best:

@@ -163,7 +163,8 @@ class RowReader:
         if not (self._keep and self._changed and self._known):
             return
         self._changed = False
-        runs = {name: (list(kept.stamp), kept.facts) for name, kept in self._known.items() if kept.stamp[0]}
+        there = {entry for entry in self._known if os.path.lexists(self.runs_dir / entry)}
+        runs = {name: (list(kept.stamp), kept.facts) for name, kept in self._known.items() if name in there}
         data = {"layout": _layout(), "runs_dir": _name_of(self.runs_dir), "runs": runs}
         with contextlib.suppress(OSError, ValueError):  # it is only read again
             text = json.dumps(data, separators=(",", ":"))

@@ -50,6 +50,16 @@ def test_best_last_final_and_chosen_files_stay(row: Row) -> None:
     assert names(row, Wish(("checkpoints",), keep=99)) == set()
 
 
+def test_where_nothing_tells_the_best_file_all_stay_unless_a_number_is_said(row: Row) -> None:
+    row.run.events_path.unlink()
+    row = read_rows([row.run], row.run.root.parent)[0]
+    assert names(row, Wish(("checkpoints",))) == set()
+    assert len(names(row, Wish(("checkpoints",), keep=0))) == 5
+    change_notes(row.run, best="checkpoints/hat-girl-000020.safetensors")
+    row = read_rows([row.run], row.run.root.parent)[0]
+    assert len(names(row, Wish(("checkpoints",)))) == 4
+
+
 def test_a_run_that_can_go_on_keeps_its_newest_state(runs: list[RunFolder]) -> None:
     (runs[1].state_dir / "000060").mkdir()
     row = read_rows([runs[1]], runs[1].root.parent)[0]

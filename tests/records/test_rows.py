@@ -1,5 +1,6 @@
 """Rows of the record: what they say, and that nothing stale is believed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_what_is_kept_is_used_and_forgotten_when_a_file_changes(
     after = read_rows(runs, runs_dir)
     assert read == [runs[1].name, runs[2].name]
     assert (after[1].notes.note, after[2].files) == ("new", 1)
+    gone = shutil.move(runs[0].root, runs_dir.parent)
+    change_notes(runs[2], note="again")
+    read_rows(runs[1:], runs_dir)
+    (place,) = (cache_dir() / "runs").iterdir()
+    assert runs[0].name not in place.read_text() and runs[1].name in place.read_text()
+    shutil.move(gone, runs[0].root)
+    after = read_rows(runs, runs_dir)
     for place in (cache_dir() / "runs").iterdir():
         place.write_bytes(b'{"layout": "2 en", "runs": {"x": 3}}')
     assert read_rows(runs, runs_dir) == after

@@ -170,6 +170,7 @@ class RunActs:
             shell.push_screen(TextView(_("Publish {run}").format(run=plain(row.run.name)), lines))
             return
         without = [] if parcel.trigger else [_("no trigger word known")]
+        without += [] if parcel.why != "last" else [_("the last file, for nothing tells the best")]
         without += [] if parcel.cover is not None else [_("no sample for a cover")]
         text = _("{file} is in {folder}").format(file=plain(made[-1].name), folder=plain(str(made[-1].parent)))
         shell.tell(_(", ").join([text, *without]), "warning" if without else "success")
