@@ -57,8 +57,8 @@ def noise(values: Sequence[float]) -> float:
     """
     if len(values) < 3:
         return 0.0
-    squares = [(a - 2 * b + c) ** 2 for a, b, c in zip(values, values[1:], values[2:], strict=False)]
-    return math.sqrt(sum(squares) / len(squares) / 6)
+    bends = [a - 2 * b + c for a, b, c in zip(values, values[1:], values[2:], strict=False)]
+    return math.sqrt(sum(bend * bend for bend in bends) / len(bends) / 6)
 
 
 def concordance(values: Sequence[float]) -> float:
@@ -141,5 +141,6 @@ def joined(blocks: Sequence[Block]) -> Block | None:
         return None
     mean = sum(block.mean * block.count for block in blocks) / total
     # the variance of single values: that within the blocks, and what their means differ by
-    within = sum((block.error**2 * block.count + (block.mean - mean) ** 2) * block.count for block in blocks) / total
+    apart = [(block.mean - mean, block) for block in blocks]
+    within = sum((block.error * block.error * block.count + far * far) * block.count for far, block in apart) / total
     return Block(blocks[0].first, blocks[-1].last, total, mean, math.sqrt(max(within, 0.0) / total))

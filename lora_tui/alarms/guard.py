@@ -113,6 +113,8 @@ class Guard:
             self._look()
         except Exception:  # a run is worth more than an alarm
             traceback.print_exc()
+            message = _("The alarms ended because of an error of their own; the training goes on.")
+            self._events.emit("warning", code="alarms", message=message, remedy=_("Look at keeper.log."))
 
     def _look(self) -> None:
         while True:

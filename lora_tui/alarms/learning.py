@@ -10,6 +10,9 @@ from lora_tui.alarms.finding import Finding
 from lora_tui.alarms.losses import Jumps, Losses
 from lora_tui.jobs.events import Event, as_count, as_number
 
+BEYOND = 1e30
+"""A loss from here on is as good as infinite."""
+
 BAD_NORMS = 3
 """Steps in a row whose gradients are not finite that are an alarm: fp16 loses one now and then to find its scale."""
 
@@ -64,13 +67,13 @@ class Learning:
             return []
         finite = norm is None or math.isfinite(norm)
         self._bad_norms = 0 if finite else self._bad_norms + 1
-        if not math.isfinite(loss):
+        if not abs(loss) < BEYOND:
             return [Finding("nan", step, step)]
         found = []
         if self._bad_norms == BAD_NORMS:
             found.append(Finding("nan", step, step - BAD_NORMS + 1))
         if jump := self._jumps.add(step, loss):
-            found.append(Finding("spike", step, step, {"loss": jump.loss, "usual": jump.usual}))
+            found.append(Finding("spike", step, max(jump.step, 1), {"loss": jump.loss, "usual": jump.usual}))
         self.losses.add(step, loss)
         if not self.values and step % max(FLAT_EVERY, self.total // FLAT_LOOKS) == 0:
             found += self._flat(step)
@@ -93,7 +96,7 @@ class Learning:
 
     def _validation(self, event: Event) -> list[Finding]:
         step, value = as_count(event.get("step")), as_number(event.get("loss"))
-        if value is None or not math.isfinite(value) or (self.steps and step <= self.steps[-1]):
+        if value is None or not abs(value) < BEYOND or (self.steps and step <= self.steps[-1]):
             return []
         self.steps.append(step)
         self.values.append(value)

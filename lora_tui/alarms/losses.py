@@ -114,7 +114,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Jump:
-    """A sudden rise: the ``step`` it was seen at, the ``loss`` (a mean or a single one), and what was ``usual``."""
+    """A sudden rise: the ``step`` it began at, the ``loss`` (a mean or a single one), and what was ``usual``."""
 
     step: int
     loss: float
@@ -162,4 +162,4 @@ class Jumps:
         )
         bound = max(math.log(LEAST_RATIO), SIGMAS * statistics.pstdev(past) / math.sqrt(SHORT))
         was, self._high = self._high, statistics.fmean(now) > statistics.fmean(past) + bound
-        return Jump(step, statistics.fmean(self._short), usual) if self._high and not was else None
+        return Jump(step - SHORT + 1, statistics.fmean(self._short), usual) if self._high and not was else None

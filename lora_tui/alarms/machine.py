@@ -57,7 +57,7 @@ class StepTimes:
             self._first.append(seconds)
             return None
         self._recent.append(seconds)
-        self._waits.append(min((wait or 0.0) / seconds, 1.0))
+        self._waits.append(min(max((wait or 0.0) / seconds, 0.0), 1.0))
         if len(self._recent) < WINDOW or not self._slower():
             self._since = None
             return None

@@ -13,10 +13,10 @@ from lora_tui.alarms.terminal import announcement
 from lora_tui.cli.output import Progress, progress_text
 from lora_tui.jobs.events import Event, EventReader, as_count, as_number, as_time
 from lora_tui.jobs.job import read_job, trainer_alive
+from lora_tui.runs.aftermath import after_lines
 from lora_tui.runs.choose import shell_name
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.pace import Pace
-from lora_tui.runs.record import read_record
 from lora_tui.runs.status import RunStatus, inspect, state_word
 from lora_tui.settings import usable_settings
 from lora_tui.text.formats import bytes_text, count, duration, number
@@ -168,26 +168,6 @@ def ending_lines(status: RunStatus) -> list[str]:
         lines.append(_("{file} is damaged: what it should tell is unknown.").format(file=name))
     if status.newer:
         lines.append(_("It was made by a newer version of lora-tui and can only be looked at."))
-    return lines
-
-
-def after_lines(status: RunStatus) -> list[str]:
-    """What the keeper noted of the end of a run: its budget, its cost, and the command that was run after it."""
-    entry = {} if status.alive else read_record(status.run).get("ending")
-    entry = entry if isinstance(entry, dict) else {}
-    budget, cost, after = entry.get("budget"), as_number(entry.get("cost")), entry.get("on_finish")
-    lines = []
-    if isinstance(budget, dict) and budget.get("reached"):
-        lines.append(
-            _("It stopped for its budget of {budget}.").format(budget=plain(str(budget.get("said")), limit=60))
-        )
-    if cost is not None:
-        currency = plain(str(entry.get("currency") or ""), limit=20)
-        lines.append(_("It cost {cost}.").format(cost=f"{cost:.2f} {currency}".strip()))
-    if isinstance(after, dict):
-        command = plain(str(after.get("command")), limit=200)
-        status_text = _("not ended") if after.get("exit_status") is None else str(after["exit_status"])
-        lines.append(_("After it: {command} (status {status})").format(command=command, status=status_text))
     return lines
 
 

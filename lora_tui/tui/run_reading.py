@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lora_tui.runs.aftermath import after_lines
 from lora_tui.text import _, plain
 from lora_tui.tui.run_moments import Moments
 from lora_tui.tui.run_text import Seen, ending_lines
@@ -17,6 +18,7 @@ LATELY = 30
 def full_lines(seen: Seen, resume_key: str) -> list[str]:
     """How the run ended and what to do, its warnings, where it is, what it was asked to do, and what happened last."""
     lines = ["".join(cell.text for cell in line).strip() for line in ending_lines(seen, resume_key, NO_END)]
+    lines += after_lines(seen.status) if seen.status is not None else ()
     if seen.story.warnings:
         lines += ["", _("Warnings")]
         lines += [f"  ! {plain(sentences(notice.message, notice.remedy))}" for notice in seen.story.warnings]
