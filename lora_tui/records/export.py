@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,10 @@ def export(comparison: Comparison, folder: Path, formats: Sequence[str]) -> list
             made += [_steps(row.run, folder / f"{row.run.name}.csv") for row in comparison.rows]
             made.append(_write(folder / "runs.csv", table_csv(comparison.rows).encode()))
         if "md" in formats:
-            samples = [path for row in comparison.rows for path in _samples(comparison, row, folder)]
-            report = markdown(comparison, [path.name for path in pictures], [p.relative_to(folder) for p in samples])
-            made = [_write(folder / "report.md", report.encode("utf-8", "replace")), *made, *samples]
+            samples = {place: path for row in comparison.rows for place, path in _samples(comparison, row, folder)}
+            there = {place: path.relative_to(folder) for place, path in samples.items()}
+            report = markdown(comparison, [path.name for path in pictures], there)
+            made = [_write(folder / "report.md", report.encode("utf-8", "replace")), *made, *samples.values()]
     except OSError as error:
         raise UserError(
             _("It cannot be written: {reason}.").format(reason=error.strerror or error),
@@ -155,8 +156,8 @@ def _figures(comparison: Comparison, folder: Path, kind: str) -> Iterator[Path]:
             yield _write(folder / f"{name.replace('.', '-')}.{kind}", svg(drawn) if kind == "svg" else png(drawn))
 
 
-def _samples(comparison: Comparison, row: Row, folder: Path) -> Iterator[Path]:
-    """The last sample of each prompt of a run, copied beside the report."""
+def _samples(comparison: Comparison, row: Row, folder: Path) -> Iterator[tuple[tuple[int, int], Path]]:
+    """The last sample of each prompt of a run, copied beside the report, by the numbers of prompt and run."""
     at = comparison.rows.index(row)
     for number_, drawn in enumerate(comparison.drawn):
         there = [sample for sample in drawn.samples[at] if sample.path.is_file()]
@@ -164,11 +165,16 @@ def _samples(comparison: Comparison, row: Row, folder: Path) -> Iterator[Path]:
             target = folder / "samples" / f"{row.run.name}-{number_ + 1:02d}{there[-1].path.suffix}"
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(there[-1].path, target)
-            yield target
+            yield (number_, at), target
 
 
-def markdown(comparison: Comparison, pictures: Sequence[str] = (), samples: Sequence[Path] = ()) -> str:
-    """The report: what came of the runs, in what they differ, their curves, samples and notes."""
+def markdown(
+    comparison: Comparison, pictures: Sequence[str] = (), samples: Mapping[tuple[int, int], Path] | None = None
+) -> str:
+    """The report: what came of the runs, in what they differ, their curves, samples and notes.
+
+    ``samples``: pictures beside the report by the numbers of their prompt and their run.
+    """
     told = comparison
     single = len(told.rows) == 1
     title = plain(told.rows[0].run.name) if single else _("Comparison of {count} runs").format(count=len(told.rows))
@@ -187,8 +193,7 @@ def markdown(comparison: Comparison, pictures: Sequence[str] = (), samples: Sequ
     if shown:
         parts += ["", f"## {_('Curves')}", "", *(f"![{name}]({name})" for name in shown)]
     if samples:
-        parts += ["", f"## {_('Samples')}", ""]
-        parts += [f"![{_md(path.stem)}]({_link(path)})" for path in samples]
+        parts += ["", f"## {_('Samples')}", "", *_sample_table(told, samples)]
     noted = [row for row in told.rows if row.notes.note]
     if noted:
         parts += ["", f"## {_('Notes')}"]
@@ -263,6 +268,17 @@ def _table(told: Comparison, lines: Sequence[Line]) -> list[str]:
     names = [_md(name) for name in told.names]
     rows = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
     return [*rows, *(f"| {_md(line.title)} | {' | '.join(map(_md, line.values))} |" for line in lines)]
+
+
+def _sample_table(told: Comparison, samples: Mapping[tuple[int, int], Path]) -> list[str]:
+    """A row of pictures for each prompt, a column for each run."""
+    lines = [f"| | {' | '.join(map(_md, told.names))} |", f"|---|{'---|' * len(told.names)}"]
+    for number_, drawn in enumerate(told.drawn):
+        found = [samples.get((number_, at)) for at in range(len(told.names))]
+        cells = [f"![{_md(path.stem)}]({_link(path)})" if path is not None else "" for path in found]
+        if any(cells):
+            lines.append(f"| {_md(plain(drawn.prompt, limit=200))} | {' | '.join(cells)} |")
+    return lines
 
 
 def _md(text: str) -> str:

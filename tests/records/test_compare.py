@@ -51,6 +51,7 @@ def test_everything_is_written_and_can_be_read(runs: list[RunFolder], tmp_path: 
         and "\\*bold\\* \\[x\\](y)" in report
         and "![loss.svg](loss.svg)" in report
     )
+    assert "| hatgirl, smile, outdoors | ![" in report and report.count("](samples/") == 4
     for path in folder.glob("samples/*.png"):
         assert f"samples/{path.name}" in report
     with (folder / f"{runs[1].name}.csv").open(newline="") as file:

@@ -295,7 +295,7 @@ class TrackingSection(Section):
             "system's keyring; it is in no file of the run. Needs pip install 'lora-tui[trackers]'."
         ),
         expert=True,
-        peers=("log_with", "wandb_api_key", "use_wandb"),
+        peers=("log_with", "use_wandb"),
     )
     wandb_project: str = option(
         "",
