@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from loopback import Loopback, Quiet, while_it_serves
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(Loopback):
     """Repositories by name, and what happens with the others.
 
     Attributes:
@@ -23,26 +24,18 @@ class Hub(ThreadingHTTPServer):
         asked: requests in the order in which they came, such as ``GET /owner/model/resolve/main/x.json``.
     """
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self, folders: Mapping[str, Path], gated: tuple[str, ...], silent: tuple[str, ...]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.folders, self.gated, self.silent = folders, gated, silent
         self.asked: list[str] = []
-        self.ended = threading.Event()
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of the test."""
+        return self.url
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet, BaseHTTPRequestHandler):
     server: Hub
-    protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
@@ -84,20 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
         if body:
             self.wfile.write(data)
 
-    def log_message(self, *_args: Any) -> None:
-        """Nothing on the terminal of the tests."""
-
 
 @contextmanager
 def hub_of(folders: Mapping[str, Path], *, gated: tuple[str, ...] = (), silent: tuple[str, ...] = ()) -> Iterator[Hub]:
     """A hub while the block lasts."""
     server = Hub(folders, gated, silent)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with while_it_serves(server):
         yield server
-    finally:
-        server.ended.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -8,9 +8,10 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from loopback import Loopback, Quiet, while_it_serves
 from PIL import Image
 
 Reply = tuple[int, bytes, dict[str, str]]
@@ -22,7 +23,7 @@ def said(text: Any, **message: Any) -> Reply:
     return 200, json.dumps({"choices": [choice]}).encode(), {"Content-Type": "application/json"}
 
 
-class Server(ThreadingHTTPServer):
+class Server(Loopback):
     """Answers by ``reply``, which is given the number of the request and the request as JSON.
 
     Attributes:
@@ -30,28 +31,16 @@ class Server(ThreadingHTTPServer):
         most: how many were under way at a time.
     """
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self, reply: Callable[[int, dict[str, Any]], Reply]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.reply = reply
         self.seen: list[dict[str, Any]] = []
         self.under_way = self.most = 0
         self.guard = threading.Lock()
-        self.ended = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of the test."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet, BaseHTTPRequestHandler):
     server: Server
-    protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -83,23 +72,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *_args: Any) -> None:
-        """Nothing on the terminal of the tests."""
-
 
 @contextmanager
 def serving(reply: Callable[[int, dict[str, Any]], Reply]) -> Iterator[Server]:
     """A server while the block lasts."""
     server = Server(reply)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with while_it_serves(server):
         yield server
-    finally:
-        server.ended.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def picture_of(body: dict[str, Any]) -> Image.Image:

@@ -87,11 +87,14 @@ def fetched(
     if (found := cached(name, needed)) is not None:
         return found
     try:
-        from huggingface_hub import HfApi, hf_hub_download
+        from huggingface_hub import HfApi, constants, hf_hub_download
     except ImportError:
         raise missing_library("huggingface_hub") from None
     try:
-        wanted = [one for one in HfApi().list_repo_files(name) if any(fnmatch(one, want) for want in patterns)]
+        files = [
+            one.rfilename for one in HfApi().model_info(name, timeout=constants.HF_HUB_ETAG_TIMEOUT).siblings or ()
+        ]
+        wanted = [one for one in files if any(fnmatch(one, want) for want in patterns)]
         lacking = [want for want in needed if not any(fnmatch(one, want) for one in wanted)]
         if lacking:
             raise UserError(

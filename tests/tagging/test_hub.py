@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+from hub_server import COMMIT, hub_of
 from tagger_builders import make_images, make_wd14
 
 from lora_tui.errors import UserError
 from lora_tui.tagging.hub import cached, is_hub_name
 from lora_tui.tagging.models import resolve
 from lora_tui.tagging.request import ModelChoice, Request
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """The few answers that fetching a model needs."""
-
-    files: dict[str, bytes] = {}
-    asked: list[str] = []
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, *, body: bool) -> None:
-        self.asked.append(f"{self.command} {self.path}")
-        path = self.path.partition("?")[0]
-        if path.startswith("/api/models/owner/wd-tiny"):
-            names = [
-                {"type": "file", "path": name, "rfilename": name, "size": len(data), "oid": COMMIT}
-                for name, data in self.files.items()
-            ]
-            told: Any = names if "/tree/" in path else {"id": "owner/wd-tiny", "sha": COMMIT, "siblings": names}
-            self._send(json.dumps(told).encode(), {}, body)
-            return
-        name = path.rpartition("/")[2]
-        if not path.startswith("/owner/wd-tiny/resolve/") or name not in self.files:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        data = self.files[name]
-        self._send(data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}, body)
-
-    def _send(self, data: bytes, headers: dict[str, str], body: bool) -> None:
-        self.send_response(200)
-        for key, value in {**headers, "Content-Length": str(len(data))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-    def log_message(self, *_args: Any) -> None:
-        """Nothing on the terminal of the tests."""
 
 
 def tag(data: Path, name: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -89,24 +39,20 @@ def tag(data: Path, name: str, home: Path, **environment: str) -> subprocess.Com
 
 def test_a_model_is_fetched_once_and_found_again(tmp_path: Path) -> None:
     folder = make_wd14(tmp_path / "made")
-    Hub.files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"other.bin": b"x" * 1000}
-    Hub.asked = []
+    (folder / "other.bin").write_bytes(b"x" * 1000)
     data = make_images(tmp_path / "data", {"red": "red"})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
-        first = tag(data, "owner/wd-tiny", tmp_path / "hf", HF_ENDPOINT=endpoint)
+    with hub_of({"owner/wd-tiny": folder}, silent=("owner/wd-silent",)) as hub:
+        first = tag(data, "owner/wd-tiny", tmp_path / "hf", HF_ENDPOINT=hub.endpoint)
         assert first.returncode == 0, first.stderr
         assert json.loads(first.stdout)["models"][0]["name"] == "wd-tiny"
-        assert not any("other.bin" in line for line in Hub.asked)
-        missing = tag(data, "owner/wd-none", tmp_path / "hf", HF_ENDPOINT=endpoint)
+        assert not any("other.bin" in line for line in hub.asked)
+        missing = tag(data, "owner/wd-none", tmp_path / "hf", HF_ENDPOINT=hub.endpoint)
         assert missing.returncode == 2
         assert json.loads(missing.stdout)["error"]["code"] == "tagger.download"
-    finally:
-        server.shutdown()
-        server.server_close()
-    again = tag(data, "owner/wd-tiny", tmp_path / "hf", HF_ENDPOINT=endpoint)  # nobody is there now
+        silent = tag(data, "owner/wd-silent", tmp_path / "hf", HF_ENDPOINT=hub.endpoint, HF_HUB_ETAG_TIMEOUT="1")
+        assert silent.returncode == 2
+        assert json.loads(silent.stdout)["error"]["code"] == "tagger.download"
+    again = tag(data, "owner/wd-tiny", tmp_path / "hf", HF_ENDPOINT=hub.endpoint)  # nobody is there now
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["models"][0]["kept"] == 1
 
