@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.alarms.alarm import FILE as ALARMS
+from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.jobs.events import as_count, as_number
 from lora_tui.records.best import best_of, course_of
@@ -155,7 +156,7 @@ class RowReader:
                     data = json.loads(place.read_bytes())
                     if data.get("layout") == _layout() and data.get("runs_dir") == _name_of(self.runs_dir):
                         self._known = {name: _Kept(tuple(at), facts) for name, (at, facts) in data["runs"].items()}
-            except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            except (UserError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
                 self._known = {}
         return self._known
 
@@ -166,7 +167,7 @@ class RowReader:
         there = {entry for entry in self._known if os.path.lexists(self.runs_dir / entry)}
         runs = {name: (list(kept.stamp), kept.facts) for name, kept in self._known.items() if name in there}
         data = {"layout": _layout(), "runs_dir": _name_of(self.runs_dir), "runs": runs}
-        with contextlib.suppress(OSError, ValueError):  # it is only read again
+        with contextlib.suppress(UserError, OSError, ValueError):  # it is only read again
             text = json.dumps(data, separators=(",", ":"))
             place = self._place()
             place.parent.mkdir(parents=True, exist_ok=True)

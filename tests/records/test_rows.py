@@ -93,3 +93,11 @@ def test_what_a_resume_took_back_is_no_best(runs: list[RunFolder], tmp_path: Pat
     add_lines(run, [event_line("validation", step=70, loss=0.001), event_line("resumed", step=50)])
     assert course_of(run).lowest is not None and course_of(run).lowest[0] == 50  # type: ignore[index]
     assert [one.step for one in checkpoints_of(run)] == [50]
+
+
+def test_without_a_place_to_keep_anything_the_list_is_told_all_the_same(
+    runs: list[RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "file"))
+    assert [row.settings["network.rank"] for row in read_rows(runs, runs[0].root.parent)] == [32, 64, 8]

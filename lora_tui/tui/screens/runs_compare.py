@@ -136,7 +136,9 @@ class CompareRuns(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
         rows = self.query_one("#compare-table", VirtualList)
         if self._page == 0:
             at = self._columns()
-            rows.set_columns([Column(TITLES, share=1, most=34), *(Column(LEAST_COLUMN - 2, share=1) for _one in at)])
+            rows.set_columns(
+                [Column(TITLES, share=1, most=34), *(Column(LEAST_COLUMN - 2, share=1, cut="middle") for _one in at)]
+            )
             self._lines = self._result_lines(at)
         else:
             rows.set_columns([Column(10, share=1)])
