@@ -129,11 +129,18 @@ def test_a_tensor_that_is_missing_is_named(folder, tmp_path):
         ("output_blocks.5.2.conv.weight", "1 tensors are missing"),
         ("first_stage_model.decoder.up.3.block.0.norm1.bias", "1 tensors are missing"),
         ("embeddings.position", "a part of Stable Diffusion 1.5 is missing in it"),
-        ("first_stage_model", "a part of Stable Diffusion 1.5 is missing in it"),
     ):
         shapes = {key: shape for key, shape in checkpoint_shapes().items() if part not in key}
         told = refused(write_safetensors(tmp_path / "gap.safetensors", shapes))
         assert (told.code, gone in told.message, part in told.message) == ("model.incomplete", True, True)
+
+
+def test_a_file_without_a_vae_needs_one_of_its_own(tmp_path):
+    shapes = {key: shape for key, shape in checkpoint_shapes().items() if not key.startswith("first_stage_model.")}
+    path = write_safetensors(tmp_path / "bare.safetensors", shapes)
+    check_model("sd15", path, own_vae=False)
+    told = refused(path)
+    assert (told.code, "VAE" in told.message, "model.vae" in told.remedy) == ("model.incomplete", True, True)
 
 
 def test_a_layer_that_no_adapter_attaches_to_is_missed_too_and_has_its_width(folder, tmp_path):

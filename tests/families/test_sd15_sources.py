@@ -218,6 +218,15 @@ def test_a_vae_in_a_file_of_any_layout_and_width(folder: Path, vae: Path, tmp_pa
     assert _is(_open(folder, vae=str(path), allow_pickle=True), vae)
 
 
+def test_a_file_without_a_vae_works_with_one_of_its_own(single: Path, vae: Path, tmp_path: Path) -> None:
+    bare = {name: tensor for name, tensor in load_file(single).items() if not name.startswith(VAE_PREFIX)}
+    save_file(bare, tmp_path / "bare.safetensors")
+    model = _open(tmp_path / "bare.safetensors", vae=str(vae))
+    assert _is(model, vae)
+    assert model.unet.config.block_out_channels == [32, 32, 64, 64]
+    _refused("model.incomplete", tmp_path / "bare.safetensors")
+
+
 def test_a_vae_file_with_a_hole_and_what_is_no_vae(folder: Path, vae: Path, tmp_path: Path) -> None:
     tensors = _vae_tensors(vae)
     del tensors["encoder.mid.attn_1.q.bias"]

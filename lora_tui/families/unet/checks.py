@@ -37,6 +37,7 @@ from lora_tui.families.unet.shape import (
     VAE_PREFIX,
     Shape,
     depths_of,
+    holds_vae,
     shape_of_folder,
     shape_of_tensors,
     tensor_shapes,
@@ -122,6 +123,13 @@ def check_source(facts: UnetFacts, source: Source, *, own_vae: bool = True, pred
     check_shapes(facts, shapes, source.path)
     refuse_packed(header.tensors, str(source.path))
     shape_of_file(facts, shapes, source.path)
+    if own_vae and not holds_vae(shapes):
+        raise UserError(
+            _("a part of {family} is missing in it: {name}.").format(family=facts.title, name="VAE"),
+            place=str(source.path),
+            remedy=_("Name a VAE in model.vae, or use a complete checkpoint (UNet, text encoder and VAE in one file)."),
+            code="model.incomplete",
+        )
     decided(told_by_file(shapes, header.metadata), prediction, facts, str(source.path))
 
 

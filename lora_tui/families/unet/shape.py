@@ -219,7 +219,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def shape_of_tensors(facts: UnetFacts, shapes: Mapping[str, tuple[int, ...]]) -> Shape:
-    """The shape of a single-file checkpoint in the original (LDM, SGM) layout.
+    """The shape of a single-file checkpoint in the original (LDM, SGM) layout; one may come without its VAE.
 
     Raises:
         KeyError: a tensor that every checkpoint of the family has is missing.
@@ -239,9 +239,14 @@ def shape_of_tensors(facts: UnetFacts, shapes: Mapping[str, tuple[int, ...]]) ->
         cross_width=shapes[attention][1],
         told_width=shapes[f"{unet}label_emb.0.0.weight"][1] if full.told_width else 0,
         text=text,
-        vae_channels=vae_channels(shapes, VAE_PREFIX),
+        vae_channels=vae_channels(shapes, VAE_PREFIX) if holds_vae(shapes) else full.vae_channels,
         latent_channels=shapes[f"{unet}input_blocks.0.0.weight"][1],
     )
+
+
+def holds_vae(names: Iterable[str]) -> bool:
+    """Whether there is a VAE among the tensors of a single file."""
+    return any(name.startswith(VAE_PREFIX) for name in names)
 
 
 def vae_channels(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> tuple[int, ...]:
