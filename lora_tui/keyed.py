@@ -14,7 +14,7 @@ def keyed_seed(*parts: str | int) -> int:
     """A 63-bit seed from ``parts``: BLAKE2b over their type-tagged, length-prefixed text."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
-        data = f"{type(part).__name__}:{part}".encode()
+        data = f"{type(part).__name__}:{part}".encode("utf-8", "surrogatepass")  # names of files may be no UTF-8
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return int.from_bytes(digest.digest(), "little") >> 1

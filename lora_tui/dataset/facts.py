@@ -111,14 +111,9 @@ def read_facts(path: Path) -> ImageFacts:
     except _Unreadable as error:
         raise _refused(plain(str(path)), empty=not head) from error
     if header.width * header.height > MAX_PIXELS:
-        raise UserError(
-            _("The image says it has {width} x {height} pixels, more than {limit} million.").format(
-                width=count(header.width), height=count(header.height), limit=MAX_PIXELS // 1_000_000
-            ),
-            place=plain(str(path)),
-            remedy=_("Shrink it, or move it away if it is damaged."),
-            code="image.too_large",
-        )
+        message = _("The image says it has {width} x {height} pixels, more than {limit} million.")
+        sizes = {"width": count(header.width), "height": count(header.height), "limit": MAX_PIXELS // 1_000_000}
+        raise _too_large(path, message.format(**sizes))
     turned = header.orientation in _SWAPPED
     return ImageFacts(
         width=header.height if turned else header.width,
@@ -163,6 +158,11 @@ def _quiet_pillow() -> None:
     if ("ignore", None, Image.DecompressionBombWarning, None, 0) not in warnings.filters:
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _too_large(path: Path, message: str) -> UserError:
+    remedy = _("Shrink it, or move it away if it is damaged.")
+    return UserError(message, place=plain(str(path)), remedy=remedy, code="image.too_large")
 
 
 def _unopened(path: Path, error: OSError) -> UserError:
@@ -415,7 +415,8 @@ def read_header(path: Path) -> Header:
     """What a header says that only Pillow reads.
 
     Raises:
-        UserError: the file is no image (``image.invalid``), or cannot be opened (``image.unreadable``).
+        UserError: the file is no image (``image.invalid``), is far too large (``image.too_large``), or cannot be
+            opened (``image.unreadable``).
     """
     try:
         return header_through_pillow(path)
@@ -437,8 +438,9 @@ def header_through_pillow(path: Path) -> Header:
             orientation = 1 if turned_when_loaded else int(image.getexif().get(0x0112, 1) or 1)
             kind = image.format or "?"
             return Header(image.width, image.height, kind, alpha, animated, orientation, _colours(image.mode))
-    except Image.DecompressionBombError:
-        return Header(MAX_PIXELS, 2, "?")
+    except Image.DecompressionBombError as error:
+        message = _("The image says it has more than {limit} million pixels.")
+        raise _too_large(path, message.format(limit=MAX_PIXELS // 1_000_000)) from error
     except OSError as error:
         if error.errno is not None:
             raise

@@ -173,3 +173,10 @@ def test_a_program_killed_while_it_writes_one_leaves_nothing_for_good(tmp_path: 
     thumbnails.prune()
     assert not left.exists()
     assert len(kept()) == 1
+
+
+def test_a_picture_whose_name_is_no_utf8_is_kept_as_others_are(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.png"
+    Image.new("RGB", (900, 600), (200, 30, 30)).save(os.fsencode(path))
+    assert thumbnails.thumbnail(path, stamp(path), background=WHITE).size == (160, 107)
+    assert len(kept()) == 1
