@@ -23,6 +23,7 @@ OPTIONAL = {
     "tag": (N_("tagging"), ("onnxruntime", "numpy", "huggingface_hub")),
     "background": (N_("background removal"), ("rembg", "onnxruntime")),
     "graphics": (N_("terminal graphics"), ("textual-image",)),
+    "trackers": ("Weights & Biases", ("wandb", "keyring")),
 }
 """Extras that add something: what, and the distributions that it takes."""
 PROBE_SECONDS = 180.0

@@ -105,6 +105,7 @@ def test_optional_parts_are_named_with_what_adds_them(monkeypatch: pytest.Monkey
         "tag": "ok",
         "background": "note",
         "graphics": "ok",
+        "trackers": "ok",
     }
     assert "rembg" in checks["background"].text
     assert "lora-tui[background]" in checks["background"].remedy
