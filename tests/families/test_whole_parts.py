@@ -101,6 +101,26 @@ def test_a_tensor_that_a_folder_lacks_or_has_in_another_shape_is_named(family: s
     check_model(family, folder)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        ("flux", {"attention_head_dim": 1}),
+        ("chroma", {"attention_head_dim": 7}),
+        ("zimage", {"n_heads": 32, "dim": 96}),
+    ],
+)
+def test_heads_of_a_width_that_cannot_be_turned_are_refused(
+    family: str, changes: dict[str, int], tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path / "model", family)
+    config, tensors = parts_of(family)["transformer"]
+    write_part(folder / "transformer", {**config, **changes}, tensors)
+    with pytest.raises(UserError) as caught:
+        check_model(family, folder)
+    assert caught.value.code == "model.folder" and next(iter(changes)) in caught.value.message
+
+
 @pytest.mark.parametrize("family", MICRO)
 def test_a_tensor_that_a_file_lacks_or_has_in_another_shape_is_named(family: str, tmp_path: Path) -> None:
     checks = import_module(f"lora_tui.families.{family}.checks")
@@ -209,3 +229,22 @@ def test_a_tokenizer_with_words_that_its_encoder_does_not_know_is_told(tmp_path:
 
 def say(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize("family", ["chroma", "flux2", "sd3", "zimage"])
+def test_the_vae_of_qwen_image_is_told_as_one_of_another_family(family: str, tmp_path: Path) -> None:
+    """Its configuration has other words; no number of channels is made up for it."""
+    base, vae = write_model(tmp_path / "model", family), tmp_path / "other" / "vae"
+    config = {"_class_name": "AutoencoderKLQwenImage", "base_dim": 8, "z_dim": 16}
+    write_part(vae, config, {"decoder.conv_in.weight": (64, 16, 3, 3, 3)})
+    told = dict(part_flaws(family, base, {"vae": str(vae), "tokenizer": ""}))["vae"]
+    assert (told.code, told.message) == ("model.vae_family", "vae is the VAE of another family.")
+
+
+def test_umt5_is_no_t5(tmp_path: Path) -> None:
+    """As wide and deep, and it lies in the same folder of people who also draw videos; its words are others."""
+    base, own = write_model(tmp_path / "model", "chroma"), parts_of("chroma")["text_encoder"][1]
+    bias = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
+    path = write_safetensors(tmp_path / "umt5.safetensors", {**own, bias.format(1): own[bias.format(0)]})
+    told = dict(part_flaws("chroma", base, {"t5xxl": str(path)}))["t5xxl"]
+    assert "UMT5" in told.message and told.code == "model.part" and told.remedy

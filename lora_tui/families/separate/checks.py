@@ -26,6 +26,10 @@ SAID = (
 """What a transformer's configuration must say as the others of its widths do, where it says it."""
 
 
+HEADS = ("attention_head_dim", "n_heads")
+"""What tells how wide a transformer's heads are."""
+
+
 @dataclass(frozen=True)
 class Checks(Generic[S]):
     """The checks of one family: what :mod:`lora_tui.families` asks its module ``checks`` for.
@@ -106,7 +110,11 @@ class Checks(Generic[S]):
         """Refuse a transformer in ``folder`` that is built otherwise, or whose weights are not those it tells of."""
         path = folder / "config.json"
         said = places.told_by_configs(folder, lambda: read_config(path))
-        usual: Mapping[str, Any] = shape.transformer_config()
+        try:
+            usual: Mapping[str, Any] = shape.transformer_config()
+        except ValueError:  # heads of a width that no rotation turns
+            name = next((name for name in HEADS if name in said), HEADS[0])
+            raise unusual(path, name, said.get(name)) from None
         for name in SAID:
             if name in usual and said.get(name) is not None and said[name] != usual[name]:
                 raise unusual(path, name, said[name])
@@ -131,11 +139,13 @@ class Checks(Generic[S]):
             places.refuse_other_layouts(tensors, path)
         shapes = {places.bare(name): info.shape for name, info in tensors.items()}
         try:
-            shape = self.facts.shape_of_tensors(shapes)
+            shape: Any = self.facts.shape_of_tensors(shapes)
+            shape.transformer_config()
         except (KeyError, IndexError, ValueError) as error:
             raise places.part_missing(self.facts.title, str(error.args[0]), path) from None
         names = tuple(self.names(shape))
         need_tensors(names, shapes, str(path))
         known = self.tensors(shape)
         need_shapes(makers_shapes(names, self.pieces, known) if known else {}, shapes, str(path))
-        return shape
+        found: S = shape
+        return found

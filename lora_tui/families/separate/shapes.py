@@ -121,7 +121,12 @@ def rotary_axes(head_width: int, share: int) -> tuple[int, int, int]:
     """How a head's width is shared among the three axes of a token's place: one part in ``share``, the rest by halves.
 
     All three are even, as rotations turn pairs.
+
+    Raises:
+        ValueError: no head is so wide.
     """
+    if head_width < 6 or head_width % 2:
+        raise ValueError(f"attention_head_dim {head_width}")
     first = max(2, head_width // share)
     while (head_width - first) % 4 or first % 2:
         first += 1
