@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.scrollbar import ScrollBar
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.seeing import app_on, sees, text_of
@@ -18,6 +19,7 @@ from lora_tui.runs.folder import list_runs
 from lora_tui.runs.status import inspect
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.parameters import ParametersScreen
+from lora_tui.tui.scrollbar import AsciiScrollBarRender
 
 pytestmark = pytest.mark.usefixtures("may_fetch")
 
@@ -388,7 +390,8 @@ async def test_on_a_tall_terminal_all_groups_stand_below_each_other(project: Pat
         assert screen.row is not None and screen.row.key == "captions.shuffle"
 
 
-async def test_ascii_mode_draws_ascii_alone(project: Path) -> None:
+async def test_ascii_mode_draws_ascii_alone(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScrollBar, "renderer", AsciiScrollBarRender)  # as the program does when it starts
     app = app_on(project, "parameters", ascii_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
