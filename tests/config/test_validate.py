@@ -360,6 +360,21 @@ def test_what_is_wrong_with_the_base_alone_is_said_once(ready, tmp_path):
     assert "model_index.json" in found[0].remedy
 
 
+@pytest.mark.parametrize("family", ["sd15", "qwen"])
+def test_a_pipe_and_the_address_of_a_page_are_no_models(ready, tmp_path, family):
+    """Nobody waits for what comes out of the pipe."""
+    os.mkfifo(tmp_path / "model.safetensors")
+    page = "https://huggingface.co/Qwen/Qwen-Image/tree/main"
+    for base, said, remedy in (
+        (str(tmp_path / "model.safetensors"), "a named pipe", "a file"),
+        (page, "an address", "alone: Qwen/Qwen-Image"),
+    ):
+        ready["model"] = {"base": base, "family": family}
+        found = [one for one in check_config(config_with(**ready)) if one.field == "model.base"]
+        assert [one.severity for one in found] == ["error"]
+        assert said in found[0].message and remedy in found[0].remedy
+
+
 def checkpoint(path: Path, *, text: str, channels: int = 4) -> str:
     """The few tensors that tell what a single-file checkpoint is."""
     return safetensors(path, {f"{UNET}input_blocks.0.0.weight": [8, channels, 3, 3], f"{text}.weight": [8]})

@@ -28,6 +28,7 @@ from lora_tui.weights.header.pickles import pickle_error
 Stamp = tuple[tuple[str, int, int], ...]
 #: Words in the names of models that were made to draw in few steps; a word is letters of one case, or capitalised.
 DISTILLED = frozenset({"turbo", "lightning", "lcm", "hyper", "schnell", "dmd"})
+_HUB_PAGE = re.compile(r"https?:/+huggingface\.co/([^/\s]+/[^/?#\s]+)")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 #: Kinds of files that are no base model of any family: code, what is said, what to do.
 OTHER_FILES = {
@@ -203,6 +204,13 @@ def _absent_model(key: str, text: str) -> Finding:
             _("It is downloaded at the start unless the hub's cache has it."),
             "model.hub_name",
         )
+    if page := _HUB_PAGE.search(text):
+        return error(
+            key,
+            _("{text} is an address, not a model.").format(text=plain(text)),
+            _("Give the model's name on the hub alone: {name}").format(name=plain(page[1])),
+            "model.not_found",
+        )
     return error(
         key,
         _("There is no file or folder {path}.").format(path=plain(text)),
@@ -218,7 +226,7 @@ def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
 
 def _called(config: Config, path: Path) -> str:
     """The base model's name: that on the hub, or of its file or folder."""
-    return plain(path.resolve().name if exists(expand(config.model.base)) else config.model.base)
+    return plain(path.resolve().name or str(path) if exists(expand(config.model.base)) else config.model.base)
 
 
 def _family(config: Config, path: Path) -> Iterator[Finding]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lora_tui.errors import UserError
 from lora_tui.families.parts import DIFFUSERS_STEM
-from lora_tui.families.separate.kinds import Kind, Shapes, vae_in_file, vae_name, vae_told
+from lora_tui.families.separate.kinds import Kind, Shapes, vae_in_file, vae_name, vae_told, wrong_vae
 from lora_tui.families.unet.shape import vae_channels
-from lora_tui.text import _, plain
+from lora_tui.text import _
 
 MEAN, SPREAD = "bn.running_mean", "bn.running_var"
 """What latents are normed by, one number for each channel of a patch."""
@@ -50,14 +49,8 @@ class PatchVae(Kind):
 
     def _check(self, channels: Any, normed: bool, path: Path) -> None:
         if channels != self.channels or not normed:
-            raise UserError(
-                _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
-                    name=plain(path.name), channels=plain(str(channels), limit=20), wanted=self.channels
-                ),
-                place=str(path),
-                remedy=_("Choose FLUX.2's VAE (flux2-vae.safetensors), or the folder vae of FLUX.2."),
-                code="model.vae_family",
-            )
+            remedy = _("Choose FLUX.2's VAE (flux2-vae.safetensors), or the folder vae of FLUX.2.")
+            raise wrong_vae(channels, self.channels, path, remedy)
 
 
 def _begun(name: str, begins: Mapping[str, str]) -> str:

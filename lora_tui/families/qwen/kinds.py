@@ -13,9 +13,9 @@ from lora_tui.families.parts import DIFFUSERS_STEM
 from lora_tui.families.qwen.counting import vae_tensors
 from lora_tui.families.qwen.shape import LEVELS, vae_config
 from lora_tui.families.qwen.tensors import SIGN, WAN_SIGN, vae_name
-from lora_tui.families.separate.kinds import Kind, Shapes
+from lora_tui.families.separate.kinds import Kind, Shapes, wrong_vae
 from lora_tui.families.told import WIDTH, unusual
-from lora_tui.text import _, plain
+from lora_tui.text import _
 
 FIRST, LAST = "encoder.conv_in.weight", "decoder.conv_in.weight"
 """The first layers of encoder and decoder, by which widths are told."""
@@ -65,13 +65,5 @@ class FrameVae(Kind):
         return {vae_name(name.removeprefix(prefix)): of for name, of in shapes.items() if name.startswith(prefix)}
 
     def _wrong(self, path: Path, channels: Any) -> UserError:
-        return UserError(
-            _("{name} is the VAE of another family.").format(name=plain(path.name))
-            if channels == self.channels
-            else _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
-                name=plain(path.name), channels=plain(str(channels), limit=20), wanted=self.channels
-            ),
-            place=str(path),
-            remedy=_("Choose Qwen-Image's VAE (qwen_image_vae.safetensors), or the folder vae of Qwen-Image."),
-            code="model.vae_family",
-        )
+        remedy = _("Choose Qwen-Image's VAE (qwen_image_vae.safetensors), or the folder vae of Qwen-Image.")
+        return wrong_vae(channels, self.channels, path, remedy)

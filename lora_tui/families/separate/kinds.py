@@ -136,6 +136,16 @@ class T5(Kind):
     signs: ClassVar[tuple[str, ...]] = ("encoder.block.0.layer.0.SelfAttention.q.weight",)
     models: ClassVar[tuple[str, ...]] = ("t5",)
 
+    def check_shapes(self, shapes: Shapes, prefix: str, path: Path) -> None:
+        """UMT5, which lies beside it where people keep text encoders, has its widths and other words."""
+        if f"{prefix}encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight" in shapes:
+            raise UserError(
+                _("{name} is UMT5, which knows other words than T5.").format(name=plain(path.name)),
+                place=str(path),
+                remedy=_("Choose the T5 that the model was published with, such as t5xxl_fp16.safetensors."),
+                code="model.part",
+            )
+
     def width(self, shapes: Shapes, prefix: str) -> int:
         return t5_shape(shapes, prefix).width
 
@@ -171,6 +181,8 @@ class KlVae(Kind):
 
     def check_config(self, config: Mapping[str, Any], path: Path) -> None:
         self._check_channels(config.get("latent_channels", self.channels), path)
+        if config.get("_class_name", "AutoencoderKL") != "AutoencoderKL":
+            raise wrong_vae(None, self.channels, path)
         if config.get("scaling_factor", self.scale) is None:
             raise unusual(path / "config.json", "scaling_factor", None)
 
@@ -221,13 +233,15 @@ def vae_name(name: str) -> str:
     return name
 
 
-def wrong_vae(channels: Any, wanted: int, path: Path) -> UserError:
-    """The error for a VAE whose latents have other ``channels`` than those that are ``wanted``."""
+def wrong_vae(channels: Any, wanted: int, path: Path, remedy: str = "") -> UserError:
+    """The error for a VAE of another family, which often has other ``channels`` of latents than are ``wanted``."""
     return UserError(
-        _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
+        _("{name} is the VAE of another family.").format(name=plain(path.name))
+        if channels in (None, wanted)
+        else _("{name} is the VAE of another family: it has {channels} channels, not {wanted}.").format(
             name=plain(path.name), channels=plain(str(channels), limit=20), wanted=wanted
         ),
         place=str(path),
-        remedy=_("Choose the VAE that the model was published with (ae.safetensors for FLUX.1)."),
+        remedy=remedy or _("Choose the VAE that the model was published with (ae.safetensors for FLUX.1)."),
         code="model.vae_family",
     )

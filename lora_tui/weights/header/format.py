@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.files import open_file
 from lora_tui.text import _, bytes_text, plain
 from lora_tui.weights.header.pickles import pickle_error
 
@@ -82,7 +83,7 @@ def read_header(path: Path) -> Header:
             contradicts itself or the file (``weights.header``).
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:  # a pipe is never waited for
             size = os.fstat(file.fileno()).st_size
             first = file.read(8)
             length = int.from_bytes(first, "little")
@@ -94,6 +95,7 @@ def read_header(path: Path) -> Header:
         raise UserError(
             _("the file cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
             place=plain(str(path)),
+            remedy=_("Check that it is a file, and that you may read it."),
             code="weights.unreadable",
         ) from None
     entries = _parse(path, text)
@@ -111,7 +113,7 @@ def read_scalars(path: Path, tensors: Mapping[str, TensorInfo]) -> dict[str, flo
     """
     found: dict[str, float] = {}
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             for name, tensor in tensors.items():
                 if math.prod(tensor.shape) == 1 and tensor.dtype in _SCALARS:
                     data = os.pread(file.fileno(), tensor.bytes, tensor.start)

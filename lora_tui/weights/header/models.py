@@ -93,12 +93,13 @@ def identify_model(path: Path) -> ModelKind:
     if path.is_dir():
         return _folder(path)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:  # a pipe is never waited for
             first = file.read(8)
     except OSError as error:
         raise UserError(
             _("the file cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
             place=plain(str(path)),
+            remedy=_("Check that it is a file, and that you may read it."),
             code="weights.unreadable",
         ) from None
     if looks_pickled(first):
