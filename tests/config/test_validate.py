@@ -375,6 +375,18 @@ def test_a_pipe_and_the_address_of_a_page_are_no_models(ready, tmp_path, family)
         assert said in found[0].message and remedy in found[0].remedy
 
 
+@pytest.mark.parametrize(("family", "reads"), [("sd15", True), ("zimage", False), ("flux", False)])
+def test_pickles_are_allowed_where_the_family_reads_them(ready, tmp_path, family, reads):
+    for name in ("model.ckpt", "vae.pt"):
+        (tmp_path / name).write_bytes(b"\x80\x02}q\x00.")
+    model = {"base": str(tmp_path / "model.ckpt"), "vae": str(tmp_path / "vae.pt"), "family": family}
+    for allowed in (False, True):
+        ready["model"] = {**model, "allow_pickle": allowed}
+        found = {one.field: one for one in check_config(config_with(**ready)) if one.code == "model.pickle"}
+        assert found.keys() == (set() if reads and allowed else {"model.base", "model.vae"})
+        assert all(("allow_pickle" in one.remedy) == reads for one in found.values())
+
+
 def checkpoint(path: Path, *, text: str, channels: int = 4) -> str:
     """The few tensors that tell what a single-file checkpoint is."""
     return safetensors(path, {f"{UNET}input_blocks.0.0.weight": [8, channels, 3, 3], f"{text}.weight": [8]})

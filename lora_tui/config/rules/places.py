@@ -128,7 +128,7 @@ def _fits(config: Config, base: Path) -> bool:
     """Whether the base model is one of the family, as far as can be told: what else it is has been said already, and
     its parts would be measured against a model that it is not."""
     if base.suffix.lower() in PICKLES:
-        return True
+        return False
     (family, kind, _detail), problem = _kind_of(base)
     return problem is None and family == config.model.family and kind not in OTHER_FILES and not _part(base, kind)
 
@@ -220,8 +220,11 @@ def _absent_model(key: str, text: str) -> Finding:
 
 
 def _pickle(config: Config, key: str, path: Path) -> Iterator[Finding]:
-    if is_file(path) and path.suffix.lower() in PICKLES and not config.model.allow_pickle:
-        yield _told(key, pickle_error(path, key, code="model.pickle", setting="model.allow_pickle"))
+    """A pickled file where those are not allowed; families with separate parts read none at all."""
+    never = bool(facts_for(config.model.family).separate)
+    if is_file(path) and path.suffix.lower() in PICKLES and (never or not config.model.allow_pickle):
+        setting = "" if never else "model.allow_pickle"
+        yield _told(key, pickle_error(path, key, code="model.pickle", setting=setting))
 
 
 def _called(config: Config, path: Path) -> str:
