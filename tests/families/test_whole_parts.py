@@ -135,6 +135,18 @@ def test_a_tensor_that_a_file_lacks_or_has_in_another_shape_is_named(family: str
         assert f"{name} has the shape" in refused(family, path).message
 
 
+def test_tensors_without_sides_or_numbers_are_no_cause_for_a_traceback(tmp_path: Path) -> None:
+    checks = import_module("lora_tui.families.chroma.checks").CHECKS
+    shapes = makers_shapes(tuple(checks.names(CHROMA)), checks.pieces, parts_of("chroma")["transformer"][1])
+    name = "double_blocks.0.img_attn.norm.query_norm.scale"
+    path = write_safetensors(tmp_path / "model.safetensors", {**shapes, name: (0,)})
+    assert name in refused("chroma", path).message
+    assert facts_for("chroma").part_parameters(path)
+    base, (_config, tensors) = write_model(tmp_path / "base", "zimage"), parts_of("zimage")["text_encoder"]
+    alone = write_safetensors(tmp_path / "llm.safetensors", {**tensors, "layers.0.mlp.gate_proj.weight": ()})
+    assert [flaw.code for _name, flaw in part_flaws("zimage", base, {"llm": str(alone)})] == ["model.tokenizer"]
+
+
 @pytest.mark.parametrize("family", MICRO)
 def test_a_part_in_a_file_of_its_own_is_looked_at_as_closely(family: str, tmp_path: Path) -> None:
     base = write_model(tmp_path / "model", family)

@@ -141,8 +141,8 @@ class Checks(Generic[S]):
         try:
             shape: Any = self.facts.shape_of_tensors(shapes)
             shape.transformer_config()
-        except (KeyError, IndexError, ValueError) as error:
-            raise places.part_missing(self.facts.title, str(error.args[0]), path) from None
+        except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+            raise places.part_missing(self.facts.title, places.stumbled(error, shapes), path) from None
         names = tuple(self.names(shape))
         need_tensors(names, shapes, str(path))
         known = self.tensors(shape)

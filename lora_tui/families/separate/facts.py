@@ -163,5 +163,5 @@ def _shape_of(facts: SeparateFacts[Any], path: str, _stamp: int) -> Any:
     place = Path(path)
     try:
         return facts.shape_of_folder(place) if place.is_dir() else facts.shape_of_tensors(bare_shapes(place))
-    except (UserError, OSError, ValueError, KeyError, TypeError, IndexError):
+    except (UserError, OSError, ValueError, KeyError, TypeError, IndexError, ZeroDivisionError):
         return facts.full

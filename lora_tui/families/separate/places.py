@@ -274,6 +274,12 @@ def refuse_other_layouts(tensors: Mapping[str, TensorInfo], path: Path) -> None:
         )
 
 
+def stumbled(error: Exception, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """The tensor that the reading of a file's ``shapes`` broke off at: one that is missing, or has no numbers."""
+    empty = (name for name, shape in shapes.items() if 0 in shape)
+    return next(empty, "") if isinstance(error, ZeroDivisionError) else str(error.args[0])
+
+
 def part_missing(title: str, name: str, path: Path) -> UserError:
     """The error for a file of ``title`` that lacks the tensor ``name``."""
     return UserError(

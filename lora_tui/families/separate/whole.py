@@ -20,6 +20,7 @@ from lora_tui.families.separate.places import (
     need_tokenizer,
     part_missing,
     parts_inside,
+    stumbled,
     tokenizer_beside,
     told_by_configs,
     with_words,
@@ -96,8 +97,8 @@ def check_file_part(part: Part, place: Place) -> None:
     try:
         kind.check_shapes(shapes, prefix, place.path)
         wanted = kind.tensors(shapes, prefix)
-    except (KeyError, IndexError, ValueError) as error:
-        raise part_missing(part.title, str(error.args[0]), place.path) from None
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise part_missing(part.title, stumbled(error, shapes), place.path) from None
     own = {kind.own_name(name.removeprefix(prefix)): shape for name, shape in shapes.items() if name.startswith(prefix)}
     need_shapes(wanted, own, f"{place.path}: {part.title}")
     check_words(part, place, wanted)
@@ -141,7 +142,7 @@ def width_flaw(layout: Layout, name: str, path: Path, wanted: int) -> UserError 
     part, place = layout[name], named_place(layout, name, path)
     try:
         width = width_at(part, place)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, OSError, ValueError, KeyError, TypeError, IndexError, ZeroDivisionError):
         return None  # said already, or nothing to be told by
     if width == wanted:
         return None
