@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="new|check|plan|diff|presets|save-preset")
+    from lora_tui.cli import config_exchange
+
+    names = "new|check|plan|diff|presets|save-preset|import|export"
+    commands = parser.add_subparsers(dest="action", required=True, metavar=names)
     new = commands.add_parser("new", help=_("write a configuration, for the project around it if there is one"))
     new.add_argument(
         "path",
@@ -71,15 +74,16 @@ def build(parser: argparse.ArgumentParser) -> None:
     save.add_argument("--title", default="", metavar="TEXT", help=_("its title in the list; the name when not given"))
     save.add_argument("--description", default="", metavar="TEXT", help=_("what it is for"))
     save.add_argument("--force", action="store_true", help=_("replace a preset of this name"))
-    for command in (new, check, plan, diff, presets, save):
+    for command in (new, check, plan, diff, presets, save, *config_exchange.build(commands)):
         command.add_argument("--json", action="store_true", help=_("one JSON document on stdout"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
-    from lora_tui.cli import config_plan, config_sets
+    from lora_tui.cli import config_exchange, config_plan, config_sets
 
     others = {"plan": config_plan.plan, "diff": config_sets.diff, "presets": config_sets.presets}
+    others |= {"import": config_exchange.read, "export": config_exchange.write}
     return {"new": _new, "check": _check, **others, "save-preset": config_sets.save}[args.action](args)
 
 

@@ -85,7 +85,7 @@ def family_of(base: str) -> str:
 
     path = local(base)
     if path is None:
-        return _family_by_name(base) if is_hub_name(base) else ""
+        return family_by_name(base) if is_hub_name(base) else ""
     try:
         family = identify_model(path).family
     except (UserError, OSError):
@@ -93,7 +93,8 @@ def family_of(base: str) -> str:
     return family if family in FAMILIES else ""
 
 
-def _family_by_name(name: str) -> str:
+def family_by_name(name: str) -> str:
+    """The family that the words in a name speak of; empty where they speak of none."""
     return next((family for family, words in NAMES if re.search(words, name.lower())), "")
 
 
