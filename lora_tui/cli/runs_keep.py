@@ -236,14 +236,15 @@ def _trash(args: argparse.Namespace) -> int:
     runs_dir = base / "runs" if (base / "runs").is_dir() else base
     there = in_trash(runs_dir)
     if args.restore:
-        chosen = there[:1] if args.restore == "last" else [one for one in there if one.name == args.restore]
+        wanted = there[0].batch if args.restore == "last" and there else args.restore
+        chosen = [one for one in there if wanted in (one.name, one.batch)]
         if not chosen:
             raise UserError(
                 _("Nothing of this name is in the trash."),
                 remedy=_("See: lora-tui runs trash"),
                 code="trash.unknown",
             )
-        back = bring_back(runs_dir, chosen[0])
+        back = [path for one in chosen for path in bring_back(runs_dir, one)]
         if args.json:
             print_json({"restored": back})
         for path in () if args.json else back:

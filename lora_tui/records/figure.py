@@ -94,7 +94,7 @@ def lines_of(name: str, series: Series | None, colour: int, *, smooth: float = 0
 def figure(title: str, lines: Sequence[Line], *, log: bool = False) -> Figure:
     """The lines over common axes, with ticks, title and legend; values that the axes cannot show are gaps."""
     named = [line for line in lines if line.name]
-    height = HEIGHT + ROW * max(len(named) - 3, 0)
+    height = HEIGHT + (ROW * (len(named) - 1) if len(named) > 3 else 0)
     across = _across(lines)
     down = _down(lines, log)
     box = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)

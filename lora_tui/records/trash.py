@@ -36,6 +36,11 @@ class Removed:
     moves: tuple[tuple[str, str], ...]
     size: int
 
+    @property
+    def batch(self) -> str:
+        """What removals that were asked for together have in common."""
+        return self.name.rpartition("-")[0]
+
 
 def throw_away(found: Sequence[Leaving], *, for_good: bool = False) -> tuple[list[Leaving], list[UserError]]:
     """Move what can go into the trash, or delete it ``for_good``; return what went, and why the rest did not.
@@ -45,11 +50,12 @@ def throw_away(found: Sequence[Leaving], *, for_good: bool = False) -> tuple[lis
     gone: list[Leaving] = []
     errors: list[UserError] = []
     runs = list(dict.fromkeys(one.run for one in found))
-    for run in runs:
+    batch = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    for number, run in enumerate(runs, 1):
         mine = [one for one in found if one.run == run]
         try:
             with _quiet(run):
-                gone += _deleted(mine) if for_good else _moved(run, mine)
+                gone += _deleted(mine) if for_good else _moved(run, mine, f"{batch}-{number}")
         except UserError as error:
             errors.append(error)
         except OSError as error:
@@ -162,9 +168,9 @@ def _deleted(found: Sequence[Leaving]) -> list[Leaving]:
     return list(found)
 
 
-def _moved(run: RunFolder, found: Sequence[Leaving]) -> list[Leaving]:
+def _moved(run: RunFolder, found: Sequence[Leaving], name: str) -> list[Leaving]:
     runs_dir = run.root.parent
-    home = runs_dir / FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    home = runs_dir / FOLDER / name
     home.mkdir(parents=True)
     pairs = []
     for one in found:

@@ -106,6 +106,9 @@ def test_nothing_goes_before_it_is_agreed_to(runs: list[RunFolder], capsys: pyte
     asked(capsys, "trash", "--restore", "last")
     assert len(list_runs(runs[0].root.parent)) == 2
     assert asked(capsys, "trash", "--empty")["freed"] >= 0
+    assert asked(capsys, "remove", "1", "2", "--yes")["done"] and not list_runs(runs[0].root.parent)
+    asked(capsys, "trash", "--restore", "last")
+    assert len(list_runs(runs[0].root.parent)) == 2, "what went together comes back together"
     for wrong in (
         ["remove"],
         ["prune", "--what", "everything"],

@@ -87,6 +87,13 @@ def test_what_has_no_numbers_is_drawn_all_the_same() -> None:
     assert png(drawn).startswith(b"\x89PNG")
 
 
+def test_the_names_of_many_runs_are_all_within_the_picture() -> None:
+    for count in (1, 3, 4, 9):
+        drawn = figure("loss", [Line(f"run {number}", [1, 2], [0.1, 0.2], number) for number in range(count)])
+        named = [word for word in drawn.words if word.text.startswith("run ")]
+        assert len(named) == count and all(0 < word.y < drawn.height - 4 for word in named)
+
+
 def test_events_that_still_hold_are_those_of_the_weights(runs: list[RunFolder]) -> None:
     run = runs[1]
     add_lines(run, [event_line("resumed", step=50), *[step_line(step) for step in range(51, 56)]])
