@@ -89,6 +89,7 @@ def _follow(run: RunFolder, writers: list[tuple[str, Writer]], *, images: bool) 
     while writers and run.root.is_dir():
         alive = trainer_alive(run.root, read_job(run.root))  # asked before reading: last words come before the end
         for told in feed.poll():
+            ended = None  # somebody writes, whether or not a keeper knows of it
             for name, writer in list(writers):
                 with _or_without(run, name, writers):
                     writer.take(told)
