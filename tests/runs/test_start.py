@@ -52,7 +52,7 @@ def test_a_start_makes_the_folder_and_the_job(config: Config, tmp_path: Path) ->
     assert (record["number"], record["project"]) == (1, "p")
     assert record["versions"]["lora-tui"] and record["host"] and isinstance(record["gpus"], list)
     update_record(run, note="good")
-    assert read_record(run) == {**record, "note": "good"}
+    assert {**record, "note": "good"}.items() <= read_record(run).items()  # its keeper may add how it ended
 
 
 def test_an_error_in_the_configuration_stops_before_anything_is_made(config: Config, tmp_path: Path) -> None:
