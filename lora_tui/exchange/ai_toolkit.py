@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_tui.config.family import family_by_name, family_of, usual_sample, with_family
-from lora_tui.config.schema import Config
-from lora_tui.config.schema.groups import FLOW, UNETS
+from lora_tui.config.schema import FLOW, UNETS, Config
 from lora_tui.exchange.ai_toolkit_keys import (
     ARCHS,
     DATASET,

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.config.family import family_by_name, usual_sample, with_family
-from lora_tui.config.schema import Config
-from lora_tui.config.schema.groups import FLOW, TEXT_AS_IT_IS
+from lora_tui.config.schema import FLOW, TEXT_AS_IT_IS, Config
 from lora_tui.errors import UserError
 from lora_tui.exchange.draft import Draft, Given, is_empty, is_on
 from lora_tui.exchange.fate import Fate, Imported

@@ -11,8 +11,7 @@ from lora_tui.config.entries import settings_of
 from lora_tui.config.loras import read_loras
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.prompt_lines import SAMPLERS, is_told
-from lora_tui.config.schema import Config, SamplePrompt
-from lora_tui.config.schema.groups import FLOW, TEXT_AS_IT_IS, UNETS
+from lora_tui.config.schema import FLOW, TEXT_AS_IT_IS, UNETS, Config, SamplePrompt
 from lora_tui.dataset.problems import Problem
 from lora_tui.dataset.walk import walk
 from lora_tui.exchange.draft import value_at

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_tui.config.schema.groups import UNETS
+from lora_tui.config.schema import UNETS
 from lora_tui.errors import UserError
 from lora_tui.exchange.draft import Draft, Given, is_empty, is_on
 from lora_tui.exchange.fate import Fate, told_value

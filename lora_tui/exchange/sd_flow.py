@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lora_tui.config.schema.groups import FLOW
+from lora_tui.config.schema import FLOW
 from lora_tui.exchange.draft import Draft
 from lora_tui.text import _
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from lora_tui.config.schema.groups import TEXT_AS_IT_IS, UNETS
+from lora_tui.config.schema import TEXT_AS_IT_IS, UNETS
 from lora_tui.exchange.draft import Draft
 from lora_tui.exchange.fate import Fate
 from lora_tui.exchange.places import Places

@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_tui.config.family import usual_sample
 from lora_tui.config.prompt_lines import SAMPLERS, is_told, values_of
-from lora_tui.config.schema.groups import FLOW
+from lora_tui.config.schema import FLOW
 from lora_tui.errors import UserError
 from lora_tui.exchange.draft import Draft
 from lora_tui.exchange.fate import Fate

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_tui.config.family import family_by_name, family_of, with_family
-from lora_tui.config.schema import Config
-from lora_tui.config.schema.groups import FLOW, UNETS
+from lora_tui.config.schema import FLOW, UNETS, Config
 from lora_tui.exchange import sd_data, sd_flow, sd_learning, sd_network, sd_running
 from lora_tui.exchange.draft import Draft, Given, is_on
 from lora_tui.exchange.places import Places

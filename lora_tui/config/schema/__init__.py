@@ -4,7 +4,7 @@ from lora_tui.config.schema.base import ModelSection
 from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.config import SCHEMA_VERSION, Config, as_plain
 from lora_tui.config.schema.ending import EndingSection
-from lora_tui.config.schema.groups import TOLD_GUIDANCE, TWO_TEXTS
+from lora_tui.config.schema.groups import FLOW, TEXT_AS_IT_IS, TOLD_GUIDANCE, TWO_TEXTS, UNETS
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
@@ -19,12 +19,15 @@ from lora_tui.config.schema.running import MemorySection, SamplePrompt, Sampling
 from lora_tui.config.schema.section import MOST_STEPS, Precision, Sampler, Schedule, Section
 
 __all__ = [
+    "FLOW",
     "LEAST_SIDE",
     "MOST_SIDE",
     "MOST_STEPS",
     "SCHEMA_VERSION",
+    "TEXT_AS_IT_IS",
     "TOLD_GUIDANCE",
     "TWO_TEXTS",
+    "UNETS",
     "CaptionSection",
     "Config",
     "DataSection",
