@@ -21,6 +21,7 @@ from lora_tui.tui.plan_text import Room, finding_line, memory_of, plan_lines, pl
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.screens.parameters_edit import FormEditing
+from lora_tui.tui.screens.parameters_exchange import FormExchange
 from lora_tui.tui.screens.parameters_files import FormFiles
 from lora_tui.tui.screens.parameters_start import RunStart
 from lora_tui.tui.threads import start_job
@@ -48,13 +49,14 @@ class ParametersScreen(BaseScreen):
         super().__init__()
         self.form = Form(Config())
         self.editing, self.files, self.start = FormEditing(self), FormFiles(self), RunStart(self)
+        self.exchange = FormExchange(self)
         self._quick: frozenset[Finding] = frozenset()
         self._rows: tuple[FormRow, ...] = ()
         self._presets: tuple[Preset, ...] = ()
         self._place = 0
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.editing, self.files, self.start
+        return self, self.editing, self.files, self.start, self.exchange
 
     def refusal(self, action_id: str) -> str:
         return self.editing.refusal(action_id)
