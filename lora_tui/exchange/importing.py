@@ -95,11 +95,11 @@ def _command(found: Found, places: Places, onto: Config | None) -> Imported:
 
 
 def _lora_scripts(found: Found, places: Places, onto: Config | None) -> Imported:
-    return _of_options("lora-scripts", lora_scripts.options_of(found.data), places)
+    return _valued(_of_options("lora-scripts", lora_scripts.options_of(found.data), places), one_level(found.data))
 
 
 def _kohya(found: Found, places: Places, onto: Config | None) -> Imported:
-    return _of_options("kohya-ss", kohya_ss.options_of(found.data), places)
+    return _valued(_of_options("kohya-ss", kohya_ss.options_of(found.data), places), found.data)
 
 
 def _script(found: Found, places: Places, onto: Config | None) -> Imported:
@@ -136,6 +136,12 @@ def _of_options(kind: str, options: Options, places: Places) -> Imported:
         rows.append(Row(key, "" if other else option, other.fate if other else Fate.TRANSLATED, settings))
     rows += [Row(key, "", Fate.IDLE, {}, why) for key, why in options.idle.items() if key not in by_key]
     return replace(result, config=draft.finished(kind).config, rows=tuple(rows), notes=(*result.notes, *options.notes))
+
+
+def _valued(result: Imported, data: Mapping[str, Any]) -> Imported:
+    """The report with the values that the file itself has."""
+    rows = (replace(row, value=told_value(row.key, data.get(row.key)) or row.value) for row in result.rows)
+    return replace(result, rows=tuple(rows))
 
 
 def _rekeyed(result: Imported, names: Mapping[str, str]) -> Imported:

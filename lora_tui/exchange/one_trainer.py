@@ -16,6 +16,7 @@ from lora_tui.exchange.one_trainer_keys import (
     CONCEPT_IDLE,
     DISTRIBUTIONS,
     IDLE,
+    IMPLIED,
     MODELS,
     OPTIMIZER_NAMES,
     PEFT,
@@ -49,7 +50,7 @@ def imported(data: Mapping[str, Any], places: Places) -> Imported:
         values["optimizer_defaults"] = "{…}"
     kind = str(values.get("model_type") or "")
     family = MODELS.get(kind, "") or family_by_name(str(values.get("base_model_name") or "")) or "sd15"
-    draft = Draft(Given(values), with_family(Config(), family))
+    draft = Draft(Given(values, IMPLIED), with_family(Config(), family))
     if "model_type" in draft.given:
         if MODELS.get(kind):
             draft.take("model_type", {"model.family": family})
@@ -97,6 +98,8 @@ def _model(draft: Draft, places: Places) -> None:
     if checkpoint in given:
         on = is_on(given.get(checkpoint)) and str(given.get(checkpoint)) != "OFF"
         draft.take(checkpoint, {"memory.gradient_checkpointing": on})
+    else:
+        draft.put("memory.gradient_checkpointing", True)
     skip = float_of(given.get("text_encoder_layer_skip"))
     if "text_encoder_layer_skip" in given and draft.config.model.family == "sd15":
         draft.take("text_encoder_layer_skip", {"model.clip_skip": skip + 1})
@@ -224,7 +227,7 @@ def _learning(draft: Draft) -> None:
     elif name:
         draft.unknown("learning_rate_scheduler")
     warm = float_of(given.get("learning_rate_warmup_steps"))
-    if "learning_rate_warmup_steps" in given:
+    if warm >= 0:
         setting = "learning.warmup_share" if 0 < warm < 1 else "learning.warmup"
         draft.take("learning_rate_warmup_steps", {setting: warm})
     if SCHEDULES.get(name) == "cosine_with_restarts":
@@ -280,7 +283,7 @@ def _noise(draft: Draft) -> None:
         draft.take("loss_weight_fn", ways[weights])
         if weights in ("MIN_SNR_GAMMA", "P2"):
             draft.take("loss_weight_strength", ways[weights])
-    elif weights == "CONSTANT":
+    elif weights == "CONSTANT" and "loss_weight_fn" in given:
         draft.tell("loss_weight_fn", Fate.TAKEN, {})
     else:
         draft.idle("loss_weight_fn", _("the family has no such thing"))
@@ -354,8 +357,9 @@ def _times(draft: Draft) -> None:
         unit, number = str(given.get(unit_key, "EPOCH")), given.get(key, 1)
         if unit in ("EPOCH", "STEP", "NEVER"):
             settings = {epochs: number if unit == "EPOCH" else 0, steps: number if unit == "STEP" else 0}
-            draft.take(key, settings)
-            draft.take(unit_key, settings)
+            for one in (key, unit_key):
+                if one in given:
+                    draft.take(one, settings)
         else:
             draft.idle((key, unit_key), _("intervals are epochs or steps here"))
     draft.put("validation.mode", "on" if given.on("validation") else "off")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from lora_tui.text import N_
 
@@ -42,6 +43,11 @@ STRAIGHT: Mapping[str, str] = {
     "offset_noise_weight": "noise.noise_offset", "perturbation_noise_weight": "noise.ip_noise_gamma",
     "tensorboard": "tracking.tensorboard", "seed": "steps.seed",
 }  # fmt: skip
+IMPLIED: Mapping[str, Any] = {
+    "learning_rate": 3e-6, "learning_rate_scheduler": "CONSTANT", "learning_rate_warmup_steps": 200, "epochs": 100,
+    "batch_size": 1, "lora_rank": 16, "lora_alpha": 1.0, "optimizer.optimizer": "ADAMW",
+}  # fmt: skip
+"""What OneTrainer takes where a key is not there."""
 _FOLDER = N_("a run has a folder of its own, with its files in it")
 _SELF = N_("it is done by itself")
 _NONE = N_("there is no such thing here")

@@ -142,6 +142,7 @@ def test_every_field_of_kohya_ss_has_a_fate(tmp_path: Path, kind: str) -> None:
     assert found.format == "kohya-ss"
     assert strangers(found) == []
     assert found.config.steps.seed == 7
+    assert {row.key: row.value for row in found.rows}["LoRA_type"] == kind
 
 
 def test_every_key_of_ai_toolkit_has_a_fate(tmp_path: Path) -> None:
