@@ -187,7 +187,7 @@ class Corpus:
         """Read everything; notes in the end the tags that a snapshot knew."""
         reading = self._reading
         assert reading is not None
-        with _uncollected():
+        with uncollected():
             self._open_folders(on_progress, should_stop)
             if reading.snapshot is None:
                 return
@@ -485,7 +485,7 @@ def _remedy(number: int) -> str:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Without looking for cycles of objects: reading makes none, and the search goes through all that was read."""
     was_on = gc.isenabled()
     gc.disable()

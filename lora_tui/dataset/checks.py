@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.captions.corpus import uncollected
 from lora_tui.config.entries import all_settings
 from lora_tui.dataset.batches import fitter
 from lora_tui.dataset.buckets import Fit
@@ -36,6 +37,7 @@ _CHUNK = 64
 _GRAVITY = ("error", "warning", "note")
 
 
+@uncollected()
 def check_dataset(
     scan: Scan,
     *,

@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lora_tui.captions.corpus import uncollected
 from lora_tui.captions.files import CAPTION_EXTENSIONS, IMAGE_SUFFIXES, pick_sidecar, with_dots
 from lora_tui.captions.masks import masks_among
 from lora_tui.config.entries import settings_of
@@ -128,6 +129,7 @@ def natural_key(name: str) -> tuple[tuple[int | str, ...], str]:
     return tuple(parts), name
 
 
+@uncollected()
 def scan_folder(
     folder: Path,
     *,
