@@ -32,7 +32,7 @@ from lora_tui.text import N_, _
 def imported(data: Mapping[str, Any], places: Places) -> Imported:
     """The first process of the file as a configuration."""
     inner = data["config"]
-    processes = [one for one in inner.get("process") or [] if isinstance(one, dict)]
+    processes = [one for one in listed(inner.get("process")) if isinstance(one, dict)]
     process = dict(processes[0]) if processes else {}
     datasets = process.pop("datasets", [])
     values = {**flat(process), **{key: value for key, value in inner.items() if key != "process"}}
@@ -144,8 +144,8 @@ def _network(draft: Draft, places: Places) -> None:
         draft.take("network.pretrained_lora_path", {"network.start_from": place}, note)
     rules: list[str] = []
     for name, rate in (("only_if_contains", 1), ("ignore_if_contains", 0)):
-        listed = given.get(f"network.network_kwargs.{name}", [])
-        found = [f"*{str(one).removeprefix('transformer.')}* rate={rate}" for one in listed if str(one).strip()]
+        words = listed(given.get(f"network.network_kwargs.{name}"))
+        found = [f"*{str(one).removeprefix('transformer.')}* rate={rate}" for one in words if str(one).strip()]
         if found and all(" " not in one.removesuffix(f" rate={rate}") for one in found):
             rules += [*(["* rate=0"] if rate else []), *found]
             draft.take(f"network.network_kwargs.{name}", {"network.layers": rules})
@@ -171,7 +171,7 @@ def _train(draft: Draft) -> None:
     else:
         draft.unknown("train.optimizer")
     params = {key: value for key, value in given.told.items() if key.startswith("train.optimizer_params.")}
-    listed = []
+    arguments: list[str] = []
     if draft.config.optimizer.type not in DECAYS:
         draft.put("optimizer.weight_decay", 0)
     for key, value in params.items():
@@ -181,8 +181,8 @@ def _train(draft: Draft) -> None:
         elif short == "betas" and isinstance(value, list) and len(value) == 2:
             draft.take(key, {"optimizer.beta1": value[0], "optimizer.beta2": value[1]})
         else:
-            listed.append(f"{short}={value}")
-            draft.take(key, {"optimizer.args": list(listed)})
+            arguments.append(f"{short}={value}")
+            draft.take(key, {"optimizer.args": list(arguments)})
     schedule = str(given.get("train.lr_scheduler"))
     if schedule in SCHEDULES:
         draft.take("train.lr_scheduler", {"learning.schedule": SCHEDULES[schedule]})
@@ -271,8 +271,8 @@ def _samples(draft: Draft) -> None:
         common["negative"] = negative
     seed = int(max(float_of(given.get("sample.seed", 42)), 0))
     walks = given.on("sample.walk_seed")
-    prompts = [{"prompt": one} for one in given.get("sample.prompts", []) if isinstance(one, str)]
-    prompts += [one for one in given.get("sample.samples", []) if isinstance(one, dict)]
+    prompts = [{"prompt": one} for one in listed(given.get("sample.prompts")) if isinstance(one, str)]
+    prompts += [one for one in listed(given.get("sample.samples")) if isinstance(one, dict)]
     names = {"prompt": "prompt", "width": "width", "height": "height", "neg": "negative", "seed": "seed"}
     names |= {"guidance_scale": "guidance", "sample_steps": "steps", "network_multiplier": "strength"}
     good = True
@@ -345,8 +345,12 @@ def _told(draft: Draft, number: int, table: Mapping[str, Any], values: Mapping[s
             draft.tell(shown, Fate.UNKNOWN, {})
 
 
+def listed(value: Any) -> list[Any]:
+    """A list, where it is one."""
+    return value if isinstance(value, list) else []
+
+
 def _sides(value: Any) -> list[int]:
     """The resolutions of a dataset, px; none where one of them is none."""
-    listed = value if isinstance(value, list) else [value]
-    numbers = [float_of(one) for one in listed]
+    numbers = [float_of(one) for one in (value if isinstance(value, list) else [value])]
     return [int(one) for one in numbers] if numbers and all(one >= 64 for one in numbers) else []

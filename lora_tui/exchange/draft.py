@@ -74,7 +74,8 @@ class Draft:
         """
         if key not in self.given:
             for setting, value in settings.items():
-                self.put(setting, value)
+                if not self.try_to_put(setting, value):
+                    return False
                 self._implied[setting] = value_at(self.config, setting)
             return True
         told = self.given.told.get(key)
@@ -112,6 +113,15 @@ class Draft:
             raise ValueError(
                 _("{setting} must be {allowed}").format(setting=setting, allowed=allowed_text(spec))
             ) from None
+
+    def try_to_put(self, setting: str, value: Any) -> bool:
+        """Set one setting where it allows the value; else the report has a note of it."""
+        try:
+            self.put(setting, value)
+        except ValueError as error:
+            self.notes.append(str(error))
+            return False
+        return True
 
     def entry(self, section: str, key: str, values: Mapping[str, Any], note: str = "") -> bool:
         """Add an entry to ``datasets`` or ``samples``; what a value does not allow is told and left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -163,7 +164,7 @@ def _all_convolutions(draft: Draft, args: Mapping[str, str]) -> None:
     for name, whole in (("conv_dim", "network_dim"), ("conv_alpha", "network_alpha")):
         setting = "network.conv_rank" if name == "conv_dim" else "network.conv_alpha"
         if float_of(args.get(name)) <= 0 and float_of(draft.given.get(whole)) > 0:
-            draft.put(setting, draft.given.get(whole))
+            draft.try_to_put(setting, draft.given.get(whole))
 
 
 def _ranks(draft: Draft) -> None:
@@ -319,6 +320,7 @@ def _only(kind: str, text: str) -> list[str]:
 def float_of(value: object) -> float:
     """A number, or -1 for what is none."""
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
         return -1.0
+    return number if math.isfinite(number) else -1.0

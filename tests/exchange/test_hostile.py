@@ -64,6 +64,22 @@ def test_another_kind_than_was_said_is_refused(tmp_path: Path) -> None:
     assert import_file(tmp_path / "a", "lora-scripts").config.network.rank == 4
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"job": "x", "config": {"process": 3}}',
+        '{"job": "x", "config": {"process": [{"sample": {"prompts": 1, "seed": NaN}, "network": {"network_kwargs": 2}}]}}',
+        '{"training_method": "LORA", "resolution": "x", "min_noising_strength": NaN, "concepts": [{"path": 3}]}',
+        '{"ss_network_dim": "9999", "ss_datasets": "[[[", "ss_network_args": "3"}',
+        '{"nodes": [{"type": "InitFluxLoRATraining", "widgets_values": [null, 3]}, {"type": {}}, 4]}',
+        '{"LoRA_type": "LyCORIS/LoKr", "network_dim": 1e30, "stop_text_encoder_training": "x"}',
+    ],
+)
+def test_values_of_a_wrong_kind_end_in_the_report(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a").write_text(content)
+    assert import_file(tmp_path / "a").lines()
+
+
 def test_secrets_and_hostile_names_are_not_shown(tmp_path: Path) -> None:
     told = {"wandb_api_key": "s3cret", "network_dim": 4, "[/x]\x1b[31m": "\x1b]0;x\x07", "huggingface_token": "t0ken"}
     (tmp_path / "a").write_text(json.dumps({"LoRA_type": "Standard", **told}))
