@@ -68,7 +68,7 @@ def test_another_kind_than_was_said_is_refused(tmp_path: Path) -> None:
     "content",
     [
         '{"job": "x", "config": {"process": 3}}',
-        '{"job": "x", "config": {"process": [{"sample": {"prompts": 1, "seed": NaN}, "network": {"network_kwargs": 2}}]}}',
+        '{"job": "x", "config": {"process": [{"sample": {"prompts": 1, "seed": NaN}, "network": {"conv": []}}]}}',
         '{"training_method": "LORA", "resolution": "x", "min_noising_strength": NaN, "concepts": [{"path": 3}]}',
         '{"ss_network_dim": "9999", "ss_datasets": "[[[", "ss_network_args": "3"}',
         '{"nodes": [{"type": "InitFluxLoRATraining", "widgets_values": [null, 3]}, {"type": {}}, 4]}',
