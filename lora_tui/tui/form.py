@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from lora_tui.config.family import usual_sample, with_family, with_family_of_base
 from lora_tui.config.fields import (
@@ -32,6 +32,7 @@ from lora_tui.config.schema import Config, SamplePrompt
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
 from lora_tui.tui.cells import Cell
+from lora_tui.tui.form_origins import EDITED, Origin, Origins
 from lora_tui.tui.form_words import haystack, number_text, rule_text, value_text
 from lora_tui.tui.marks import UNICODE, Marks
 
@@ -52,7 +53,7 @@ class Group:
     sections: tuple[SectionSpec, ...]
 
 
-_JOINED = frozenset(("masks",))
+_JOINED = frozenset(("masks", "tracking", "ending"))
 """Sections too small for a group of their own: a terminal of 24 lines shows every group."""
 
 
@@ -121,11 +122,13 @@ class Form:
         only_changed: whether only the settings that differ from their defaults are shown, of all groups.
         findings: what a check said of the configuration, none before the first.
         base: folder that relative places count from.
+        origins: where values came from; ``of_file``: the first configuration is that of a file.
         touched: key of the setting that was last taken back or done again; empty when it was no single one.
     """
 
-    def __init__(self, config: Config, *, base: Path | None = None) -> None:
+    def __init__(self, config: Config, *, base: Path | None = None, of_file: bool = False) -> None:
         self.config = config
+        self.origins = Origins(of_file=of_file)
         self.base = base
         self.group = 0
         self.expert = False
@@ -260,6 +263,14 @@ class Form:
         if row.kind == "entry":
             return entry
         return _(groups()[row.group].title) if row.kind == "head" else "+"
+
+    def origin(self, row: FormRow) -> Origin:
+        """Where the row's value came from."""
+        return (
+            Origin("default")
+            if row.spec is None
+            else self.origins.of(row.key, row.spec, value_of(self.config, row.key))
+        )
 
     def value(self, row: FormRow) -> Cell:
         """What the row holds, safe to show."""
@@ -400,7 +411,7 @@ class Form:
         else:
             model = type(config).model_fields[section].annotation
             values = {**usual_sample(config), **values} if section == "samples" else values
-            entries.append(_entry_type(model)(**values))
+            entries.append(cast(Any, model).__args__[0](**values))
         key = f"{section}.{len(entries) - 1}"
         self._open.add(key)
         self._take(config, _(_ADD_NAMES[section]))
@@ -438,9 +449,9 @@ class Form:
             return False
         return any(spec.option.expert for one in sections() if one.name == row.section for spec in one.fields)
 
-    def replace(self, config: Config, what: str) -> bool:
+    def replace(self, config: Config, what: str, origin: Origin = EDITED) -> bool:
         """Another configuration (a preset), which undo takes back."""
-        return self._take(config, what)
+        return self._take(config, what, origin=origin)
 
     def undo(self) -> str:
         """Take the last edit back; what it was, empty when there was none."""
@@ -468,9 +479,10 @@ class Form:
         self.config, self.touched = past.config, past.key
         return past.what
 
-    def _take(self, config: Config, what: str, key: str = "") -> bool:
+    def _take(self, config: Config, what: str, key: str = "", origin: Origin = EDITED) -> bool:
         if config == self.config:
             return False
+        self.origins.changed(self.config, config, origin)
         self._undo.append(_Past(self.config, what, key))
         del self._undo[:-UNDO_LIMIT]
         self._redo.clear()
@@ -484,7 +496,3 @@ class Form:
 
 def _copied(config: Config) -> Config:
     return config.model_copy(deep=True)
-
-
-def _entry_type(annotation: Any) -> Any:
-    return annotation.__args__[0]

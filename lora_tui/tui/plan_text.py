@@ -72,7 +72,16 @@ def plan_reading(workspace: Workspace, room: Room) -> list[str]:
         return [_("The plan"), f"  {why_not(workspace)}"]
     memory = "  ".join(cell.text for cell in _memory_parts(plan))
     told = [cell.text for cell in _told(plan, workspace, room)]
-    return [_("The plan"), *(f"  {text}" for text in (plan.arithmetic, *told, memory))]
+    lines = [_("The plan"), *(f"  {text}" for text in (plan.arithmetic, *told, memory))]
+    advice = advice_of(workspace.planned.findings) if workspace.planned else []
+    if advice:
+        lines += ["", _("Advice"), *(f"  {plain(sentences(one.message, one.remedy))}" for one in advice)]
+    return lines
+
+
+def advice_of(findings: Sequence[Finding]) -> list[Finding]:
+    """What experience says of a run, as told from what a check finds wrong."""
+    return [finding for finding in findings if finding.code.startswith("advice.")]
 
 
 def _flow(parts: Sequence[Cell], width: int) -> list[list[Cell]]:
@@ -141,9 +150,16 @@ def moment_lines(plan: RunPlan) -> list[Line]:
     return lines
 
 
-def finding_line(findings: Sequence[Finding], key: str, marks: Marks) -> Line:
-    """How many errors and warnings there are, the first of them, and the key that goes to it."""
+def finding_line(findings: Sequence[Finding], key: str, marks: Marks, all_key: str = "") -> Line:
+    """How many errors and warnings there are, the first of them, and the key that goes to it; else the first advice.
+
+    ``all_key`` shows all that is said.
+    """
     serious = [finding for finding in findings if finding.severity != "note"]
+    advice = advice_of(findings)
+    if not serious and advice:
+        head = Cell(f"{marks.of_severity('note')} {_('advice')} ", "accent")
+        return (head, Cell(f"({all_key})  ", "muted"), Cell(plain(sentences(advice[0].message, advice[0].remedy))))
     if not serious:
         return (Cell(_("nothing speaks against this run"), "success"),) if findings is not None else ()
     errors = sum(finding.severity == "error" for finding in serious)

@@ -249,6 +249,7 @@ class Work:
         if work.config is None:
             return
         price = float(work.project.price_per_hour) if work.project else 0.0
+        purpose = work.project.purpose if work.project else ""
         source, images = work.config, work.images
         config = source.model_copy(deep=True)
         self._stop_plan.set()
@@ -256,7 +257,9 @@ class Work:
 
         def plan(groups: dict[str, int]) -> Planned:
             runs, folder = work.runs or (), work.runs_dir
-            return reading.make_planned(config, images, runs, price_per_hour=price, groups=groups, folder=folder)
+            return reading.make_planned(
+                config, images, runs, price_per_hour=price, purpose=purpose, groups=groups, folder=folder
+            )
 
         work.planned = await in_thread(plan, self._groups_of(images))
         self._planned_for = source

@@ -23,6 +23,7 @@ from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.screens.parameters_edit import FormEditing
 from lora_tui.tui.screens.parameters_exchange import FormExchange
 from lora_tui.tui.screens.parameters_files import FormFiles
+from lora_tui.tui.screens.parameters_lists import FormLists
 from lora_tui.tui.screens.parameters_start import RunStart
 from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.form import FieldRow, FormPane
@@ -49,17 +50,17 @@ class ParametersScreen(BaseScreen):
         super().__init__()
         self.form = Form(Config())
         self.editing, self.files, self.start = FormEditing(self), FormFiles(self), RunStart(self)
-        self.exchange = FormExchange(self)
+        self.lists, self.exchange = FormLists(self), FormExchange(self)
         self._quick: frozenset[Finding] = frozenset()
         self._rows: tuple[FormRow, ...] = ()
         self._presets: tuple[Preset, ...] = ()
         self._place = 0
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.editing, self.files, self.start, self.exchange
+        return self, self.editing, self.files, self.start, self.lists, self.exchange
 
     def refusal(self, action_id: str) -> str:
-        return self.editing.refusal(action_id)
+        return self.lists.refusal(action_id) or self.editing.refusal(action_id)
 
     def compose_body(self) -> ComposeResult:
         yield Lines(id="head")
@@ -91,7 +92,8 @@ class ParametersScreen(BaseScreen):
         if changed & {"config", "project"} and work.config is not None and work.config is not self.form.config:
             self.editing.drop()
             view = self.form.expert, self.form.group, self.form.whole
-            self.form = Form(work.config, base=work.config_path.parent if work.config_path else work.root)
+            place = work.config_path
+            self.form = Form(work.config, base=place.parent if place else work.root, of_file=place is not None)
             self.form.expert, self.form.group, self.form.whole = view
             self.files.saved = None if work.config_changed else work.config
             self._check()
@@ -141,7 +143,8 @@ class ParametersScreen(BaseScreen):
         self.show_detail()
         findings = self.form.findings
         key, marks = self._key("parameters.next-problem"), self.shell.marks
-        line = finding_line(findings, key, marks) if findings is not None else None
+        all_key = self._key("parameters.problems")
+        line = finding_line(findings, key, marks, all_key) if findings is not None else None
         self.query_one("#finding", Lines).show([line] if line is not None else [])
 
     def _field(self, index: int) -> FieldRow:
@@ -154,6 +157,7 @@ class ParametersScreen(BaseScreen):
             self.form.value(row),
             note,
             changed=row.spec is not None and not row.spec.repeated and self.form.is_changed(row.key, row.spec),
+            tail=self.form.origin(row).word,
         )
 
     def _group_cells(self, index: int) -> tuple[Cell, Cell]:
@@ -186,6 +190,12 @@ class ParametersScreen(BaseScreen):
                 ellipsis=self.shell.marks.ellipsis,
             )
             detail.show(lines)
+
+    def presets_changed(self) -> None:
+        """A preset was saved: read them again."""
+        self._presets = list_presets()
+        self._show_head()
+        self.show_detail()
 
     def _presets_here(self) -> list[Preset]:
         """The presets that fit the project's purpose, and those that the settings are those of."""
@@ -301,6 +311,7 @@ class ParametersScreen(BaseScreen):
         row = self.row
         title = self.form.title(row).strip() if row is not None and row.spec is not None else _("PARAMETERS")
         lines = reading_lines(self.form, row, self._presets_here())
+        lines += [self.form.origin(row).sentence] if row is not None and row.spec is not None else []
         self.app.push_screen(TextView(title, [*lines, "", *plan_reading(self.workspace, self.room())]))
 
     def action_expert(self) -> None:

@@ -13,6 +13,7 @@ from lora_tui.errors import UserError
 from lora_tui.places import expand
 from lora_tui.text import _, ngettext, plain
 from lora_tui.tui.config_file import FileNow, differing, look_at
+from lora_tui.tui.form_origins import Origin
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import error_words
@@ -101,6 +102,7 @@ class FormFiles:
             screen.tell(error_words(error), "error")
             return False
         self.saved = screen.form.config
+        screen.form.origins.saved()
         screen.form.base = path.parent
         screen.shell.use_config(screen.form.config, path, changed=False)
         screen.edited()
@@ -154,7 +156,7 @@ class FormFiles:
     def _take(self, config: Config, path: Path) -> None:
         """The configuration of a file in the place of this one, which undo brings back."""
         screen = self._screen
-        screen.form.replace(config, _("load {name}").format(name=plain(path.name)))
+        screen.form.replace(config, _("load {name}").format(name=plain(path.name)), Origin("file"))
         screen.form.base = path.parent
         self.saved = screen.form.config = config
         screen.shell.use_config(config, path, changed=False)
@@ -217,7 +219,9 @@ class FormFiles:
             screen.tell(error_words(error), "error")
             return
         name = _("preset {name}").format(name=plain(preset.title))
-        if screen.form.replace(config, name):
+        changed = screen.form.replace(config, name, Origin("preset", preset.title))
+        screen.form.origins.from_preset(preset.values, preset.title)
+        if changed:
             screen.edited()
         screen.tell(name, "success")
 

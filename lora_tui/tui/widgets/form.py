@@ -31,13 +31,15 @@ _LEFT = 3
 class FieldRow:
     """One row: its name, its value, what stands beside it, and whether the value was changed.
 
-    A value that is long takes the room of a note that only describes; one that warns keeps its place.
+    A value that is long takes the room of a note that only describes; one that warns keeps its place. ``tail`` is a
+    word at the right end, left out where it has no room.
     """
 
     title: Cell
     value: Cell
     note: Cell
     changed: bool = False
+    tail: str = ""
 
 
 class FormList(VirtualList):
@@ -70,6 +72,10 @@ class FormList(VirtualList):
         room = max(width - start, 0)
         if field.note.tone not in ("error", "warning"):
             value_width = min(max(value_width, cell_len(field.value.text)), room)
+        tail = f"  {field.tail}" if field.tail and field.note.tone not in ("error", "warning") else ""
+        if room - value_width - cell_len(tail) < 0:
+            tail = ""
+        room -= cell_len(tail)
         rest = max(room - value_width - 2, 0) if field.note.text else 0
         if not rest:
             value_width = room
@@ -81,6 +87,7 @@ class FormList(VirtualList):
         ]
         if rest:
             pieces.append(Cell("  " + fit(field.note.text, rest, ellipsis=marks.ellipsis), field.note.tone))
+        pieces.append(Cell(tail, "muted"))
         segments = [Segment(text, self._toned(tone, here)) for text, tone in pieces]
         return Strip(segments).adjust_cell_length(width, base)
 
