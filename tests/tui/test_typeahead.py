@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from run_folders import write_run
 from textual import events
 from textual.keys import _character_to_key
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
+from lora_tui.records.notes import read_notes
 from lora_tui.tui import typeahead
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.tags import TagsScreen
@@ -138,3 +140,12 @@ async def test_a_line_that_is_left_and_opened_again_at_once_loses_nothing(tmp_pa
             assert app.screen.query_one(Prompt).value == text
             all_at_once(app, "escape")
             await soon(pilot, lambda: not app.screen.query_one(Prompt).is_open)
+
+
+async def test_what_follows_the_line_of_a_dialog_is_for_the_screen_below(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    run = write_run(tmp_path / "runs", ending="completed")
+    async with running(tmp_path, screen="runs") as (app, pilot):
+        await soon(pilot, lambda: "finished" in screen_text(app))
+        all_at_once(app, "n", *"fair", "enter", "4")
+        await soon(pilot, lambda: (notes := read_notes(run)).note == "fair" and notes.rating == 4)

@@ -23,18 +23,28 @@ class Looking:
 
     Attributes:
         look: how the curves are looked at.
-        prompt: number of the sample prompt in view.
+        chosen: number of the sample prompt to look at; none until one was chosen.
     """
 
     def __init__(self, screen: TrainingScreen) -> None:
         self._screen = screen
         self.look = Look()
-        self.prompt = 0
+        self.chosen: int | None = None
         self._from_wall = False  # the large sample was opened there
 
     def begin(self) -> None:
         """Another run is shown: from its newest step and first prompt; axis and smoothing stay."""
-        self.look, self.prompt = Look(log=self.look.log, smoothing=self.look.smoothing), 0
+        self.look, self.chosen = Look(log=self.look.log, smoothing=self.look.smoothing), None
+
+    @property
+    def prompt(self) -> int:
+        """The prompt in view: the chosen one, else the first of those drawn last, such as one drawn by request."""
+        if self.chosen is not None:
+            return self.chosen
+        story = self._screen.story
+        drawn = story.samples if story is not None else ()
+        newest = max((sample.step for sample in drawn), default=0)
+        return min((sample.prompt for sample in drawn if sample.step == newest), default=0)
 
     @property
     def samples(self) -> list[Sample]:
@@ -225,7 +235,7 @@ class Looking:
         if self.in_view("logs"):
             self._screen.log_search.step(by)
             return
-        self.prompt = (self.prompt + by) % max(self.prompts, 1)
+        self.chosen = (self.prompt + by) % max(self.prompts, 1)
         self._screen.draw()
 
     def action_zoom_in(self) -> None:

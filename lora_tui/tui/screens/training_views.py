@@ -98,7 +98,7 @@ class AllSamples:
         looking = self._screen.looking
         samples = looking.samples_of(row)
         same = row == looking.prompt and place == looking.current
-        looking.prompt = row
+        looking.chosen = row
         if same:
             looking.action_full()
         elif 0 <= place < len(samples):

@@ -26,6 +26,7 @@ from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.keymap import key_text
 from lora_tui.tui.marks import marks_of
 from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.typeahead import TypeAhead
 from lora_tui.tui.widgets.footer import KeyHint, Keys
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
@@ -45,6 +46,16 @@ LOW = 20
 
 LISTED = 2000
 """Entries of a folder that the path dialog lists at most."""
+
+
+class Answer(TextField):
+    """The line of a dialog. From Enter on keys are for what comes of it, and wait."""
+
+    deciding = False
+
+    async def action_submit(self) -> None:
+        self.deciding = True
+        await super().action_submit()
 
 
 class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
@@ -109,6 +120,22 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
         event.stop()
         if event.action in keymap_of(self.app).actions:
             await self.action_act(event.action)
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether what is typed is for the dialog: not once Enter was pressed and nobody has said what comes of it."""
+        return self.is_mounted and not any(line.deciding for line in self.query(Answer))
+
+    @on(TextField.Submitted)
+    def _submitted(self, event: TextField.Submitted) -> None:
+        """Enter in the line; what was typed behind a line that will not do is dropped."""
+        event.stop()
+        self.action_accept()
+        if self.is_current:
+            for line in self.query(Answer):
+                line.deciding = False
+            if isinstance(self.app, TypeAhead):
+                self.app.forget_keys()
 
     def action_accept(self) -> None:
         """Enter."""
@@ -185,7 +212,7 @@ class Choose(Dialog[T]):
         columns = [label, Column(10, share=1)] if remarks else [label]
         rows = VirtualList(columns, self._row, count=len(self._shown), empty=_("Nothing fits."))
         if self._search or len(self._all) >= FILTER_FROM:
-            yield TextField(placeholder=_("type to search"), list=rows)
+            yield Answer(placeholder=_("type to search"), list=rows)
         yield rows
         yield Lines(id="about")
 
@@ -235,11 +262,6 @@ class Choose(Dialog[T]):
         event.stop()
         self.action_accept()
 
-    @on(TextField.Submitted)
-    def _submitted(self, event: TextField.Submitted) -> None:
-        event.stop()
-        self.action_accept()
-
     def action_accept(self) -> None:
         index = self.query_one(VirtualList).cursor
         if 0 <= index < len(self._shown):
@@ -266,7 +288,7 @@ class AskText(Dialog[str]):
         self.accept_words = accept
 
     def compose_body(self) -> ComposeResult:
-        yield TextField(self._value, placeholder=self._placeholder)
+        yield Answer(self._value, placeholder=self._placeholder)
         yield Static("", id="problem", markup=False)
 
     def on_mount(self) -> None:
@@ -279,11 +301,6 @@ class AskText(Dialog[str]):
     @on(TextField.Changed)
     def _changed(self, event: TextField.Changed) -> None:
         self._say("")
-
-    @on(TextField.Submitted)
-    def _submitted(self, event: TextField.Submitted) -> None:
-        event.stop()
-        self.action_accept()
 
     def _say(self, problem: str) -> None:
         line = self.query_one("#problem", Static)
@@ -335,7 +352,7 @@ class AskPath(Dialog[Path]):
     def compose_body(self) -> ComposeResult:
         rows = VirtualList([Column(10, share=1, cut="middle")], self._row, empty=_("Nothing here."))
         rows.driven = True
-        yield TextField(str(self._value) if self._value is not None else _with_separator(self._start), list=rows)
+        yield Answer(str(self._value) if self._value is not None else _with_separator(self._start), list=rows)
         yield rows
         yield Static("", id="problem", markup=False)
 
@@ -393,11 +410,6 @@ class AskPath(Dialog[Path]):
     def _clicked(self, event: VirtualList.Chosen) -> None:
         event.stop()
         self.action_complete()
-
-    @on(TextField.Submitted)
-    def _submitted(self, event: TextField.Submitted) -> None:
-        event.stop()
-        self.action_accept()
 
     def action_accept(self) -> None:
         path = self._path(self.query_one(TextField).value)
