@@ -27,7 +27,7 @@ from lora_tui.trainer.course import Course
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.lost_updates import LostUpdates
 from lora_tui.trainer.material import Material
-from lora_tui.trainer.measures import Measures
+from lora_tui.trainer.measures import Measures, measures_images
 from lora_tui.trainer.memory.passes import parts_of
 from lora_tui.trainer.memory.undo import Undo
 from lora_tui.trainer.metadata import Ingredients, RunMetadata
@@ -115,10 +115,12 @@ class Loop:
         self._announce()
         try:
             self._begin(resume)
+            moved = False
             for _update in self.updates():
                 self._after_update()
+                moved = True
             self.concert.end()
-            return self._finish()
+            return self._finish(moved=moved)
         except StopRun as stop:
             self.concert.end()
             return self._stop(stop)
@@ -149,7 +151,13 @@ class Loop:
             self._sample(missing)
         if VALIDATION in self.owed and self.plan.validation:
             self._validate()
+        if step == 0 and self._measures_images:
+            self.wishes.measure_unasked(step)
         self.owed.clear()
+
+    @property
+    def _measures_images(self) -> bool:
+        return measures_images(self.session.config.validation.each_image, self.plan)
 
     def _take_up_as_told(self, state: int) -> None:
         """Take up what the first process did: its newest state, or what a run begins with (-1)."""
@@ -314,7 +322,8 @@ class Loop:
         patience = self.session.config.validation.patience
         return 0 < patience <= self.best.worse
 
-    def _finish(self) -> Outcome:
+    def _finish(self, *, moved: bool = True) -> Outcome:
+        """Save what is not saved; ``moved``: this life has learned, and nobody waits for its end."""
         self.drain.collect(wait=True)
         if self._no_better() and self.position.step < self.course.now.total:
             text = _("the validation has not become better since step {best}: the run ends at step {step}.")
@@ -323,6 +332,8 @@ class Loop:
             self._save(final=True)
         if self.saved_state != self.position.step:
             self._write_state()
+        if moved and self._measures_images:
+            self.wishes.measure_unasked(self.position.step)
         return Outcome("completed", self.position.step, self.newest)
 
     def _stop(self, stop: StopRun) -> Outcome:
@@ -331,7 +342,7 @@ class Loop:
         step = self.position.step
         if step >= self.course.now.total:
             self.session.controls.settle()
-            return self._finish()
+            return self._finish(moved=False)
         if stop.now or not self.session.folder.root.is_dir():  # a folder that was deleted is not made again
             return self._give_up()
         try:

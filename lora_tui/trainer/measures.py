@@ -13,10 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lora_tui.dataset.batches import DataPlan
+
 LEVELS = 4
 """Ranges of equal width that the timesteps 0 to 1000 fall into: the first has the least noise."""
 
 TOP = 1000.0
+IMAGE_LEVELS = 4
+"""Noise levels that each image is measured at."""
+
+FORWARD = 1 / 3
+"""About the share of a training step that a prediction alone takes."""
+
+LITTLE = 0.03
+"""The share of a run's time that two measurements of every image may take unasked."""
+
 _LEAST = 8
 _DENSE_BITS = 8
 
@@ -24,6 +35,14 @@ _DENSE_BITS = 8
 def tells(step: int) -> bool:
     """Whether a step tells: every 8th up to 2,047, then every 16th and so on, so that a long run has few of them."""
     return step % max(1 << max(step.bit_length() - _DENSE_BITS, 0), _LEAST) == 0
+
+
+def measures_images(setting: str, plan: DataPlan) -> bool:
+    """Whether every image is measured at the beginning and the end, by ``validation.each_image``."""
+    if setting != "auto" or not plan.steps_per_epoch:
+        return setting == "on"
+    shown = plan.items_per_epoch * plan.total_steps / plan.steps_per_epoch
+    return 2 * IMAGE_LEVELS * FORWARD * len(plan.pictures) <= LITTLE * shown
 
 
 def level_of(timestep: float) -> int:

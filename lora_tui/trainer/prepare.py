@@ -30,6 +30,7 @@ from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.data.masks import Masks, cache_masks
 from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_texts
 from lora_tui.trainer.data.tensors import TensorStore
+from lora_tui.trainer.measures import measures_images
 from lora_tui.trainer.session import Session
 
 NAMED = 3  # files that a warning names before it only counts
@@ -189,7 +190,8 @@ def encode_texts(session: Session, data: Data, model: Model, length: int) -> Tex
     if learns and all(part.learns for part in model.text_parts):
         return None
     phase, store = session.phase("caching", _("text embeddings")), TensorStore(text_store())
-    return cache_texts(_all_texts(data), model, store, length=length, learns=learns, progress=phase)
+    measured = measures_images(session.config.validation.each_image, data.plan)
+    return cache_texts(_all_texts(data, measured=measured), model, store, length=length, learns=learns, progress=phase)
 
 
 def caption_length(session: Session, data: Data, model: Model) -> int:
@@ -215,13 +217,16 @@ def _most(setting: str) -> int:
     return max(get_args(CaptionSection.model_fields[setting.partition(".")[2]].annotation))
 
 
-def _all_texts(data: Data) -> set[str]:
+def _all_texts(data: Data, *, measured: bool) -> set[str]:
+    """The captions that the run can show, and those that each image is ``measured`` with."""
     seed = data.plan.seed
     found: set[str] = set()
     for planned in data.plan.train:
         uid = planned.image.uid
         found.update(possible_captions(data.captions.get(uid, ""), data.rules_of(uid), seed=seed, uid=uid))
     found.update(data.whole_caption(planned.image.uid) for planned in data.plan.validation)
+    if measured:
+        found.update(data.whole_caption(planned.image.uid) for planned in data.plan.pictures)
     return found
 
 

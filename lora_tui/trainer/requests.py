@@ -119,6 +119,18 @@ class Wishes:
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
             work()
 
+    def measure_unasked(self, step: int) -> None:
+        """Measure every image at the beginning or the end; that it cannot be done is told, and ends nothing.
+
+        Raises:
+            StopRun: a stop was asked for.
+        """
+        try:
+            with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
+                self._measure(step)
+        except (UserError, OSError) as error:
+            self.session.warn("images.measure", _("the images were not measured: {reason}").format(reason=error))
+
     def _measure(self, step: int) -> None:
         progress = self.session.phase("measuring", "")
         work = partial(measure_images, self.session, self.material, self.validator, step, progress)

@@ -42,6 +42,7 @@ def micro_config(base: Path, folder: Path, /, **sections: dict[str, Any]) -> Con
         "network": {"rank": 4, "alpha": 2.0},
         "memory": {"precision": "fp32", "threads": 1},
         "saving": {"name": "blob"},
+        "validation": {"each_image": "off"},
         "samples": [{"prompt": "blob, disc", "width": 64, "height": 64, "steps": 3}],
     }
     for name, changes in sections.items():

@@ -277,6 +277,16 @@ class ValidationSection(Section):
         labels=(("auto", N_("auto (from 20 images)")), ("on", N_("on")), ("off", N_("off"))),
         peers=("validation_split",),
     )
+    each_image: Literal["auto", "on", "off"] = option(
+        "auto",
+        N_("loss of each image"),
+        N_(
+            "Measure the loss of every image on fixed noise before the first step and after the last: it shows which "
+            "images were hard to learn. Auto does so where both take less than 3% of the run."
+        ),
+        labels=(("auto", N_("auto (below 3% of the time)")), ("on", N_("on")), ("off", N_("off"))),
+        expert=True,
+    )
     share: float = option(
         0.05,
         N_("share held out"),

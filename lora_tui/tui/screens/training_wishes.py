@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LEVELS = 4
 """Noise levels that each image is measured at."""
 
+LEAST_PRICE = 0.005
+"""What costs less is not worth a word."""
+
 FORWARD = 1 / 3
 """About the share of a step's time that a prediction alone takes."""
 
@@ -139,9 +142,9 @@ class Wishes:
         each = seen.story.step_seconds
         if each is not None:
             told += ", " + _("about {time}").format(time=duration(abs(more) * each))
-            if seen.price:
-                cost = f"{abs(more) * each / 3600 * seen.price:.2f} {plain(seen.currency, limit=8)}".strip()
-                told += f", {cost}"
+            price = abs(more) * each / 3600 * seen.price
+            if price >= LEAST_PRICE:
+                told += ", " + _("cost {cost}").format(cost=f"{price:.2f} {plain(seen.currency, limit=8)}".strip())
         return told + ". " + _("The learning rate changes with the schedule, from the next step on.")
 
     def _confirm(self, question: str, detail: str, **fields: float) -> None:
