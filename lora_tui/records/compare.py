@@ -124,6 +124,7 @@ def results(rows: Sequence[Row], stories: Sequence[RunStory]) -> tuple[Line, ...
         ("validation", N_("lowest validation"), [number(row.validation) for row in rows]),
         ("validation_step", N_("at step"), [count(row.validation_step) if row.validation else MISSING for row in rows]),
         ("best", N_("best file"), [plain(Path(row.best).name) or MISSING for row in rows]),
+        ("alarms", N_("alarms"), [_alarms(row) for row in rows]),
         ("took", N_("took"), [duration(row.status.took) for row in rows]),
         ("step_seconds", N_("seconds per step"), [number(row.status.step_seconds, 3) for row in rows]),
         ("memory", N_("most memory"), [bytes_text(_most(story, "memory_reserved")) for story in stories]),
@@ -133,6 +134,14 @@ def results(rows: Sequence[Row], stories: Sequence[RunStory]) -> tuple[Line, ...
         ("note", N_("note"), [plain(row.notes.note.replace("\n", " "), limit=200) or MISSING for row in rows]),
     ]
     return tuple(Line(key, _(title), tuple(values)) for key, title, values in lines)
+
+
+def _alarms(row: Row) -> str:
+    """What was noticed of a run and since which step, each kind once, the last time it was told."""
+    last = {alarm.code: alarm for alarm in row.status.alarms}
+    since = _("{alarm} @{step}")
+    told = (since.format(alarm=one.title, step=count(one.at)) if one.at else one.title for one in last.values())
+    return plain(", ".join(told), limit=200) or MISSING
 
 
 def _smoothed(story: RunStory) -> float | None:

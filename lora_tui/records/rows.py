@@ -13,11 +13,12 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lora_tui.alarms.alarm import FILE as ALARMS
+from lora_tui.alarms.alarm import alarm_of
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.jobs.events import as_count, as_number
@@ -30,7 +31,7 @@ from lora_tui.settings import cache_dir
 from lora_tui.text.translate import language
 from lora_tui.toml_files import TomlError, read_toml
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of what is kept."""
 
 MOST_KEPT_BYTES = 64 << 20
@@ -119,10 +120,8 @@ class RowReader:
         """How a run stands; of one that was over and of which no file has changed since, as it was kept."""
         kept = self._load().get(run.name)
         if kept is not None and "status" in kept.facts and kept.stamp == self._look(run):
-            kept_status: dict[str, Any] = kept.facts["status"]
-            told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in kept_status.items()}
-            with contextlib.suppress(TypeError):
-                return RunStatus(run, **told)
+            with contextlib.suppress(TypeError, AttributeError):
+                return _kept_status(run, kept.facts["status"])
         return inspect(run)
 
     def row(self, status: RunStatus) -> Row:
@@ -229,15 +228,16 @@ def _ended(status: RunStatus) -> dict[str, Any]:
     """The status to keep: of a run that is over, and of which the files alone tell it."""
     if status.alive or status.code == "gone":
         return {}
-    told = {one.name: getattr(status, one.name) for one in fields(status) if one.name != "run"}
-    return {"status": told} if all(map(_can_be_kept, told.values())) else {}
+    alarms = [asdict(alarm) for alarm in status.alarms]
+    told = {one.name: getattr(status, one.name) for one in fields(status) if one.name not in ("run", "alarms")}
+    return {"status": {**told, "alarms": alarms}}
 
 
-def _can_be_kept(value: object) -> bool:
-    """Whether JSON gives it back as it is, texts in tuples apart."""
-    if isinstance(value, tuple):
-        return all(isinstance(one, str) for one in value)
-    return value is None or isinstance(value, (str, int, float))
+def _kept_status(run: RunFolder, told: Mapping[str, Any]) -> RunStatus:
+    """A status as :func:`_ended` keeps it. Raises TypeError, AttributeError where it is none."""
+    values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in told.items()}
+    alarms = tuple(alarm for alarm in map(alarm_of, values.pop("alarms")) if alarm is not None)
+    return RunStatus(run, **values, alarms=alarms)
 
 
 def _row(status: RunStatus, facts: dict[str, Any]) -> Row:

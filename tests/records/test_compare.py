@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from run_builders import add_lines, event_line, step_line
 
+from lora_tui.alarms.alarm import Alarm, write_alarms
 from lora_tui.errors import UserError
 from lora_tui.records.compare import as_json, compare
 from lora_tui.records.export import FORMATS, export, markdown, table_csv
@@ -35,6 +36,15 @@ def test_three_runs_side_by_side(runs: list[RunFolder]) -> None:
     assert two is not None and two.removed == ("0/0.png", "0/1.png")
     assert [len(some) for some in told.drawn[0].samples] == [3, 2, 3]
     assert json.loads(json.dumps(as_json(told), default=str))["settings"]["network.rank"] == ["32", "64", "8"]
+
+
+def test_alarms_stand_beside_each_other_with_the_step_where_they_began(runs: list[RunFolder]) -> None:
+    alarms = [("overfitting", 40, 30), ("nan", 50, 50), ("overfitting", 90, 1060), ("made\x1b[2J[/x]", 0, 0)]
+    write_alarms(runs[1].root, [Alarm(code, "warning", "", "", step=step, at=at) for code, step, at in alarms])
+    told = compare(read_rows(runs[:2], runs[0].root.parent))
+    (line,) = [line for line in told.results if line.key == "alarms"]
+    assert line.values[0] == "-" and line.values[1].startswith("overfitting @1,060, NaN @50, made")
+    assert "\x1b" not in line.values[1]
 
 
 def test_everything_is_written_and_can_be_read(runs: list[RunFolder], tmp_path: Path) -> None:

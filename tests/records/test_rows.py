@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from run_builders import add_lines, event_line, step_line
 
+from lora_tui.alarms.alarm import Alarm, write_alarms
 from lora_tui.records import rows as module
 from lora_tui.records.best import best_of, checkpoints_of, course_of
 from lora_tui.records.notes import Notes, change_notes
@@ -55,6 +56,22 @@ def test_what_is_kept_is_used_and_forgotten_when_a_file_changes(
     for place in (cache_dir() / "runs").iterdir():
         place.write_bytes(b'{"layout": "2 en", "runs": {"x": 3}}')
     assert read_rows(runs, runs_dir) == after
+
+
+def test_a_run_that_is_over_is_not_inspected_again_for_its_alarms(
+    runs: list[RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_dir = runs[0].root.parent
+    alarm = Alarm("overfitting", "warning", "Validation rises.", "Take step 50.", step=90, at=60, time=5.0)
+    write_alarms(runs[0].root, [alarm])
+    before = read_rows(runs, runs_dir)
+    assert before[0].status.alarms == (alarm,)
+    inspected: list[str] = []
+    inspect = module.inspect
+    monkeypatch.setattr(module, "inspect", lambda run: inspected.append(run.name) or inspect(run))
+    assert read_rows(runs, runs_dir) == before and inspected == []
+    write_alarms(runs[0].root, [])
+    assert read_rows(runs, runs_dir)[0].status.alarms == () and inspected == [runs[0].name]
 
 
 def test_a_living_run_is_not_read_whole_at_every_look(runs: list[RunFolder], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,16 @@ async def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     assert await answer(lambda: AskPath("New", tmp_path, must_exist=False), "x", "enter") == tmp_path / "x"
 
 
+async def test_a_folder_that_is_not_there_yet_will_be_made(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    value = tmp_path / "out" / "new"
+    app = Asking(lambda: AskPath("Export", tmp_path, folders_only=True, must_exist=False, value=value))
+    async with app.run_test(size=(100, 24)) as pilot:
+        await soon(pilot, lambda: "not there yet; it will be made" in screen_text(app))
+        await pilot.press("backspace", "backspace", "backspace")
+        await soon(pilot, lambda: "Nothing here." in screen_text(app))
+
+
 async def test_files_of_one_kind(tmp_path: Path) -> None:
     for name in ("a.toml", "b.TOML", "c.png"):
         (tmp_path / name).write_text("")

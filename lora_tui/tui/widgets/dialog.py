@@ -387,7 +387,8 @@ class AskPath(Dialog[Path]):
         entries = await in_thread(_entries, base, prefix, self._folders_only, self._suffixes)
         images = 0 if entries or prefix or not self._folders_only else await in_thread(_images, base)
         self._base, self._entries = base, entries
-        empty = _("Nothing here.")
+        made = self._folders_only and not self._must_exist and not entries and not await in_thread(typed.exists)
+        empty = _("This folder is not there yet; it will be made.") if made else _("Nothing here.")
         if images:
             here = ngettext("{count} image here", "{count} images here", images).format(count=count(images))
             empty = _("{images}, no folders. {key} takes this folder.").format(images=here, key=key_text("enter"))
