@@ -108,8 +108,7 @@ def _count(editor: Editor) -> int:
 
 def _found(editor: Editor) -> list[Conflict]:
     """What waits, with the captions in memory as they are on disk now."""
-    for one in list(editor.under_way):
-        one.finished.wait()
+    editor.settle()
     found = conflicts(editor.session)
     numbers = editor.corpus.captions()
     names = (editor.session.local_name(one.name) for one in found)

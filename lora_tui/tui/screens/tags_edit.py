@@ -237,12 +237,7 @@ class Edits:
 
     async def _flush(self) -> None:
         editor = self._editor
-
-        def wait() -> None:
-            for one in list(editor.under_way):
-                one.finished.wait()
-
-        await in_thread(wait)
+        await in_thread(editor.settle)
         following = self.screen.following
         following.report(editor)
         lost, following.lost = list(following.lost), {}

@@ -42,6 +42,7 @@ class Past:
 
     async def _history(self) -> None:
         editor = self._editor
+        await in_thread(editor.settle)
         records = await in_thread(editor.session.journal.records)
         if not records:
             self.screen.tell(_("Nothing was done to these captions yet."), "muted")

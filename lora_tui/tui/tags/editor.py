@@ -405,6 +405,11 @@ class Editor:
         self.under_way = [one for one in self.under_way if not one.finished.is_set()]
         return not self.under_way
 
+    def settle(self) -> None:
+        """Wait until every edit that was begun is on disk; to be called in a thread."""
+        for one in list(self.under_way):
+            one.finished.wait()
+
     def foreign(self, numbers: Iterable[int]) -> list[int]:
         """Those of some captions whose files changed on disk; only looks, so it may be called in a thread."""
         found = []

@@ -88,8 +88,7 @@ def _readable(raw: bytes | None) -> str | None:
 
 def differing(editor: Editor) -> dict[int, bytes | None]:
     """The images whose caption files differ from what is shown, with the content on disk; none where no file is."""
-    for one in list(editor.under_way):
-        one.finished.wait()
+    editor.settle()
     found: dict[int, bytes | None] = {}
     for number in editor.foreign(range(len(editor.corpus.entries))):
         entry = editor.entry(number)
