@@ -169,8 +169,7 @@ def plan_run(
     step_seconds, source, rough = expected_step_seconds(config, history)
     seconds = None if step_seconds is None else step_seconds * total
     if seconds is not None:
-        drawing = next((past.sample_seconds for past in history if past.name == source), None)
-        seconds += (drawing or 0.0) * len(at[SAMPLE]) * len(config.samples)
+        seconds += _sample_seconds(history, source) * len(at[SAMPLE]) * len(config.samples)
     return RunPlan(
         images=len(data_plan.pictures) + len(data_plan.validation),
         train_images=len(data_plan.pictures),
@@ -202,6 +201,11 @@ def plan_run(
         processes=config.memory.processes,
         images_per_step=max(data_plan.batch_sizes, default=0) * data_plan.accumulation,
     )
+
+
+def _sample_seconds(history: Sequence[PastRun], name: str) -> float:
+    """What a sample took in the earlier run of that name; 0 where that is not known."""
+    return next((past.sample_seconds for past in history if past.name == name), None) or 0.0
 
 
 def planned_moments(config: Config, data_plan: DataPlan) -> dict[str, Moments]:

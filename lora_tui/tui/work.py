@@ -114,6 +114,13 @@ class Work:
         elif not known:
             self.replan()
 
+    def use_new_config(self, config: Config) -> None:
+        """Take a configuration that is in no file: saving it makes one and leaves that of the last one alone."""
+        work = self.workspace
+        work.several = work.several or work.config_path is not None
+        work.config_path, work.file_config, work.file_stamp = None, None, ()
+        self.use_config(config)
+
     def replan(self) -> None:
         """Plan the current configuration again."""
         self._planned_for = None

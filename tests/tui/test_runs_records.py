@@ -10,7 +10,7 @@ from run_folders import write_run
 from tui.driving import screen_text, soon
 from tui.seeing import app_on, sees, text_of
 
-from lora_tui.config.load import dump_config, set_values
+from lora_tui.config.load import dump_config, load_config, save_config, set_values
 from lora_tui.config.schema import Config
 from lora_tui.records.notes import read_notes
 from lora_tui.runs.folder import RunFolder, list_runs
@@ -86,6 +86,21 @@ async def test_a_run_is_cloned_into_the_form(runs: list[RunFolder], tmp_path: Pa
         await soon(pilot, lambda: isinstance(app.screen, ParametersScreen))
         config = app.workspace.config
         assert config is not None and config.network.rank == 64 and app.workspace.config_path is None
+
+
+async def test_saving_a_clone_leaves_the_file_that_was_open_alone(runs: list[RunFolder], tmp_path: Path) -> None:
+    open_file = tmp_path / "configs" / "hat.toml"
+    save_config(set_values(Config(), ["network.rank=8", "saving.name=hat"]), open_file)
+    app = app_on(tmp_path, "runs")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await sees(pilot, "LoRA 64")
+        assert app.workspace.config_path == open_file
+        await pilot.press("y")
+        await sees(pilot, "not saved yet")
+        await pilot.press("ctrl+s")
+        await soon(pilot, lambda: (open_file.parent / "hat-2.toml").exists())
+        assert load_config(open_file.parent / "hat-2.toml").network.rank == 64
+    assert load_config(open_file).network.rank == 8
 
 
 async def test_one_key_publishes_once_the_place_is_known(runs: list[RunFolder], tmp_path: Path) -> None:

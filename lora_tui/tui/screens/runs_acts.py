@@ -115,7 +115,7 @@ class RunActs:
         except UserError as error:
             shell.tell(error_words(error), "error")
             return
-        shell.use_config(config)
+        shell.use_new_config(config)
         shell.show_screen("parameters")
         shell.call_later(shell.tell, _("The settings of {run}, in no file yet.").format(run=plain(row.run.name)))
 
