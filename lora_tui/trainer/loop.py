@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lora_tui import __version__
-from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION, due_at
+from lora_tui.config.cadence import CHECKPOINT, SAMPLE, STATE, VALIDATION
+from lora_tui.dataset.batches import DataPlan
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import Request
 from lora_tui.keyed import keyed_seed
@@ -25,6 +26,7 @@ from lora_tui.trainer.concert import Concert
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.course import Course
 from lora_tui.trainer.data.prepared import Prepared
+from lora_tui.trainer.journey import Journey
 from lora_tui.trainer.lost_updates import LostUpdates
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.measures import Measures, measures_images
@@ -67,12 +69,11 @@ class Loop:
         self.session = session
         self.material = material
         self.trainee = trainee
-        self.plan = material.data.plan
-        self.course = Course(session, self.plan.total_steps)
+        self.course = Course(session, material.data.plan.total_steps)
+        self.journey = Journey(session.config, material.data.plan, self.course)
         self.concert = Concert(session, trainee, self.course)
         session.ladder.scene = replace(session.ladder.scene, batch=max(self.plan.batch_sizes))
         self.loader = material.loader()
-        self.position = Position()
         self.owed: set[str] = set()  # what the plan wants at this step and a stop may keep from being done
         self.saved_state = -1  # the step of the newest state on disk
         self.newest: Path | None = None
@@ -102,6 +103,16 @@ class Loop:
             config, self.plan, model.facts, model.prediction, self.material.base, self.trainee.adapter.metadata(),
             str(recipe(config.optimizer)), noise_metadata(model, config.noise), data.captions,
         )  # fmt: skip
+
+    @property
+    def plan(self) -> DataPlan:
+        """The batches, with the end that the run has now."""
+        return self.journey.plan
+
+    @property
+    def position(self) -> Position:
+        """Where the next update begins."""
+        return self.journey.position
 
     # -- the story -----------------------------------------------------------------------------------------------
 
@@ -139,15 +150,15 @@ class Loop:
         """Put the newest state back, or draw the first samples of a run that begins."""
         if resume:
             self._restore()
-            self.session.events.emit("resumed", step=self.position.step, epoch=self._epoch_number())
+            self.session.events.emit("resumed", step=self.position.step, epoch=self.journey.epoch())
             if self.course.now.total != self.plan.total_steps or self.course.now.share != 1.0:
                 self._tell_course()
         self._start_from_file()
         self.concert.begin(self.saved_state, self._take_up_as_told, self._place)
         step = self.position.step
-        self.owed |= self._due(0) if step == 0 else set()
+        self.owed |= self.journey.due(0) if step == 0 else set()
         missing = self.samples.missing(step)
-        if SAMPLE in (self.owed | self._due(step)) and missing:
+        if SAMPLE in (self.owed | self.journey.due(step)) and missing:
             self._sample(missing)
         if VALIDATION in self.owed and self.plan.validation:
             self._validate()
@@ -173,14 +184,14 @@ class Loop:
         self.session.phase("training", "")
         self.watch.lap()
         with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
-            while self.position.step < self.course.now.total and not self._no_better():
+            while not self.journey.at_end and not self._no_better():
                 self._update(batches)
                 yield
 
     def _update(self, batches: Iterator[Prepared]) -> None:
         """One update, taken again from its beginning where memory runs out in it."""
         session, ladder = self.session, self.session.ladder
-        count = min(self.plan.accumulation, self.plan.batches_per_epoch - self.position.batch)
+        count = self.journey.batches
         self.concert.meet()
         now = self.course.now
         rates = self.trainee.set_rates(session.config.learning, self.position.step, now.total, now.share)
@@ -196,8 +207,8 @@ class Loop:
             self.trainee.stepper.discard()
             raise
         ladder.risky = False
-        epoch = self._epoch_number()
-        self._advance(count)
+        epoch = self.journey.epoch()
+        self.journey.advance(count)
         if not session.ranks.is_first:
             return
         seconds = self.watch.lap()
@@ -259,26 +270,19 @@ class Loop:
     def _dropout_seed(self, batch: int) -> int:
         return keyed_seed(self.plan.seed, "dropout", self.position.step, batch)
 
-    def _advance(self, batches: int) -> None:
-        """Note an update that took so many batches."""
-        self.position.step += 1
-        self.position.batch += batches
-        if self.position.batch >= self.plan.batches_per_epoch:
-            self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-
     def _after_update(self) -> None:
         """Whatever the plan or a person wants after this update."""
         asked = self._steer(self.session.controls.take_wishes())
-        due = set(self._due(self.position.step))
+        due = set(self.journey.due(self.position.step))
         wished = {kind for wish in asked if not wish.fields for kind in WISHED.get(wish.kind, ())}
         due |= wished
         if not due and not asked:
             return
         self.drain.collect(wait=True)
-        final = self.position.step >= self.course.now.total
+        final = self.journey.at_end
         self.owed = due & {VALIDATION, SAMPLE}  # a stop from here on leaves these to the resumed run
         if VALIDATION in due and self.plan.validation:
-            self._validate(counts=VALIDATION not in wished or VALIDATION in self._due(self.position.step))
+            self._validate(counts=VALIDATION not in wished or VALIDATION in self.journey.due(self.position.step))
         self.owed.discard(VALIDATION)
         if CHECKPOINT in due:
             self._save(final=final)
@@ -288,7 +292,7 @@ class Loop:
             self._sample()
         self.owed.clear()
         for wish in asked:
-            self.wishes.serve(wish, self.position.step, self._epoch_number(done=True))
+            self.wishes.serve(wish, self.position.step, self.journey.epoch(done=True))
         self.session.phase("training", "")
         self.watch.lap()
 
@@ -309,7 +313,7 @@ class Loop:
     def _tell_course(self, *, asked: bool = False) -> None:
         """Say, and write into record and files, at what rate the run learns now and where it ends."""
         session, total = self.session, self.course.now.total
-        self.plan = replace(self.plan, max_steps=total)
+        self.journey.plan = replace(self.plan, max_steps=total)
         self.checkpoints.metadata = RunMetadata(self._ingredients(), session.identity, session.started)
         record_totals(session, total_steps=total, epochs=self.plan.total_epochs)
         session.events.emit(
@@ -325,7 +329,7 @@ class Loop:
     def _finish(self, *, moved: bool = True) -> Outcome:
         """Save what is not saved; ``moved``: this life has learned, and nobody waits for its end."""
         self.drain.collect(wait=True)
-        if self._no_better() and self.position.step < self.course.now.total:
+        if self._no_better() and not self.journey.at_end:
             text = _("the validation has not become better since step {best}: the run ends at step {step}.")
             self.session.warn("stopped_early", text.format(best=self.best.step, step=self.position.step))
         if not self.complete:
@@ -340,7 +344,7 @@ class Loop:
         """Save what was learned, unless ``now`` gives it up; a stop after the last update changes nothing."""
         self.drain.collect(wait=True)
         step = self.position.step
-        if step >= self.course.now.total:
+        if self.journey.at_end:
             self.session.controls.settle()
             return self._finish(moved=False)
         if stop.now or not self.session.folder.root.is_dir():  # a folder that was deleted is not made again
@@ -362,16 +366,13 @@ class Loop:
 
     # -- what is due ---------------------------------------------------------------------------------------------
 
-    def _due(self, step: int) -> frozenset[str]:
-        return due_at(self.session.config, step, self.plan.steps_per_epoch, self.course.now.total)
-
     def _validate(self, *, counts: bool = True) -> None:
         """Measure; what was only asked for does not count towards the best and the end."""
         learning, section = self.session.config.learning, self.session.config.validation
         with self.trainee.weights_in_use(average=learning.ema_in_use):
             measure = partial(self.validator.measure, self.session.phase("validating", ""))
             loss = self.session.ladder.attempt("validation", measure, step=self.position.step)
-        epoch = self._epoch_number(done=True)
+        epoch = self.journey.epoch(done=True)
         if loss is not None:
             self.session.events.emit("validation", step=self.position.step, epoch=epoch, loss=loss)
             better = counts and self.best.note(loss, self.position.step, section.least_change)
@@ -382,12 +383,12 @@ class Loop:
     def _save_best(self) -> None:
         self.session.phase("saving", _("LoRA file"))
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
-            save = partial(self.checkpoints.save, self.position.step, self._epoch_number(done=True), kind=BEST)
+            save = partial(self.checkpoints.save, self.position.step, self.journey.epoch(done=True), kind=BEST)
             self.session.ladder.attempt("saving", save, step=self.position.step)
 
     def _sample(self, numbers: list[int] | None = None) -> None:
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
-            self.samples.draw(self.position.step, self._epoch_number(done=True), numbers)
+            self.samples.draw(self.position.step, self.journey.epoch(done=True), numbers)
 
     def _save(self, *, final: bool = False) -> None:
         self.session.phase("saving", _("LoRA file"))
@@ -396,7 +397,7 @@ class Loop:
         self.complete = final
 
     def _write_files(self, *, final: bool) -> Path:
-        step, epoch = self.position.step, self._epoch_number(done=True)
+        step, epoch = self.position.step, self.journey.epoch(done=True)
         if self.trainee.average:
             with self.trainee.weights_in_use(average=True):
                 self.checkpoints.save(step, epoch, final=final, kind=AVERAGE)
@@ -411,7 +412,7 @@ class Loop:
         path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
         self.saved_state = self.position.step
         relative = path.relative_to(self.session.folder.root).as_posix()
-        self.session.events.emit("state", step=self.position.step, epoch=self._epoch_number(done=True), path=relative)
+        self.session.events.emit("state", step=self.position.step, epoch=self.journey.epoch(done=True), path=relative)
 
     # -- state and numbers ---------------------------------------------------------------------------------------
 
@@ -419,7 +420,7 @@ class Loop:
         work = partial(take_up, self.session, self.trainee, self.plan, self._origin_now())
         found = self.session.ladder.attempt("loading", work)
         if found is not None:
-            self.position, notes = found
+            self.journey.position, notes = found
             self.owed, self.best = set(notes.get("owed", ())), Best.of(notes.get("best", {}))
             self.course.remember(notes.get("changes"))
             self.course.reach(self.position.step)
@@ -492,9 +493,3 @@ class Loop:
         self.session.events.emit("step", loss=numbers.loss, grad_norm=numbers.grad_norm, **fields)
         self.lost.note(fields["step"], skipped=numbers.skipped)
         self.measures.deliver(fields["step"], numbers.more, measures)
-
-    def _epoch_number(self, *, done: bool = False) -> int:
-        """The epoch from 1; ``done``: the one that the last update belonged to."""
-        if done and self.position.step > 0 and self.position.batch == 0:
-            return self.position.epoch
-        return self.position.epoch + 1
