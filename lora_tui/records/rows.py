@@ -120,7 +120,7 @@ class RowReader:
         """How a run stands; of one that was over and of which no file has changed since, as it was kept."""
         kept = self._load().get(run.name)
         if kept is not None and "status" in kept.facts and kept.stamp == self._look(run):
-            with contextlib.suppress(TypeError, AttributeError):
+            with contextlib.suppress(TypeError, AttributeError, KeyError):
                 return _kept_status(run, kept.facts["status"])
         return inspect(run)
 
@@ -234,7 +234,7 @@ def _ended(status: RunStatus) -> dict[str, Any]:
 
 
 def _kept_status(run: RunFolder, told: Mapping[str, Any]) -> RunStatus:
-    """A status as :func:`_ended` keeps it. Raises TypeError, AttributeError where it is none."""
+    """A status as :func:`_ended` keeps it. Raises TypeError, AttributeError, KeyError where it is none."""
     values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in told.items()}
     alarms = tuple(alarm for alarm in map(alarm_of, values.pop("alarms")) if alarm is not None)
     return RunStatus(run, **values, alarms=alarms)

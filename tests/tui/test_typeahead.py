@@ -14,6 +14,7 @@ from tui.projects import make_dataset
 from lora_tui.records.notes import read_notes
 from lora_tui.tui import typeahead
 from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.screens.parameters import ParametersScreen
 from lora_tui.tui.screens.tags import TagsScreen
 from lora_tui.tui.widgets.dialog import Choose
 from lora_tui.tui.widgets.finder import Finder
@@ -34,6 +35,17 @@ async def test_what_follows_a_key_that_opens_a_line_is_typed_into_it(tmp_path: P
         await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
         all_at_once(app, "/", *"mat -hat", "enter")
         await soon(pilot, lambda: "FILTER mat -hat" in screen_text(app))
+
+
+async def test_a_setting_is_found_and_changed_by_keys_in_one_piece(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="parameters") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, ParametersScreen) and app.screen.form.findings is not None)
+        assert isinstance(app.screen, ParametersScreen)
+        all_at_once(app, "/", *"network.rank", "enter", "enter", *"77", "enter")
+        form = app.screen.form
+        await soon(pilot, lambda: form.config.network.rank == 77)
+        assert form.query == "network.rank"
 
 
 async def test_keys_wait_for_a_screen_that_is_opening(tmp_path: Path) -> None:

@@ -331,16 +331,16 @@ class ParametersScreen(BaseScreen):
 
     def action_search(self) -> None:
         field = self.query_one("#search", TextField)
-        field.add_class("-open")
+        field.display = True
         self.query_one("#group-title").display = False
-        field.focus()
+        self.set_focus(field)  # now: what is typed next is meant for the field
 
     def close_search(self) -> None:
         field = self.query_one("#search", TextField)
-        if field.has_class("-open"):
-            field.remove_class("-open")
+        if field.display:
+            field.display = False
             self.query_one("#group-title").display = True
-            self.pane.rows.focus()
+            self.set_focus(self.pane.rows)
         with self.prevent(TextField.Changed):
             field.value = ""
 
@@ -353,13 +353,13 @@ class ParametersScreen(BaseScreen):
     @on(TextField.Submitted, "#search")
     def _found(self, event: TextField.Submitted) -> None:
         event.stop()
-        self.pane.rows.focus()
+        self.set_focus(self.pane.rows)  # now: the next key may be on its way already
 
     def go_back(self) -> bool:
         if self.start.waiting:
             self.start.cancel()
             return True
-        searching = self.form.query or self.query_one("#search").has_class("-open")
+        searching = self.form.query or self.query_one("#search").display
         if not searching and not self.form.only_changed:
             return False
         row = self.row
