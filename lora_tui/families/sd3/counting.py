@@ -6,7 +6,7 @@ import math
 
 from lora_tui.families.sd3.shape import PATCH, Shape
 from lora_tui.families.sd3.targets import transformer_targets
-from lora_tui.families.separate.counting import image_tokens
+from lora_tui.families.separate.counting import BACKWARD_MAPS, image_tokens
 from lora_tui.families.separate.tensors import (
     ADDED_NORMS,
     ATTENTION_NORMS,
@@ -25,6 +25,8 @@ TIME_WIDTH = 256
 #: for tokens of the image.
 BLOCK_BYTES = {4: 92.5, 2: 58.7}
 DUAL_BYTES = {4: 32.3, 2: 30.3}
+#: What the last block keeps for each of the text's, which go no further than into its attention.
+LAST_TEXT_BYTES = {4: 32.0, 2: 20.0}
 
 
 def tensors(shape: Shape) -> Tensors:
@@ -65,10 +67,11 @@ def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_val
     With checkpointing each block keeps what goes into it, and one is computed again at a time.
     """
     cells = image_tokens(pixels)
-    block, dual = (of.get(bytes_per_value, of[2]) for of in (BLOCK_BYTES, DUAL_BYTES))
-    whole = (cells + tokens) * shape.width * block
-    second = cells * shape.width * dual
+    block, dual, last = (of.get(bytes_per_value, of[2]) for of in (BLOCK_BYTES, DUAL_BYTES, LAST_TEXT_BYTES))
+    units, own = (cells + tokens) * shape.width, cells * shape.width
+    second, working = own * dual, BACKWARD_MAPS * bytes_per_value
     if checkpointing:
-        kept = shape.blocks * (cells + tokens) * shape.width * bytes_per_value
-        return int(kept + whole + (second if shape.dual else 0))
-    return int(shape.blocks * whole + shape.dual * second)
+        kept = units * (shape.blocks * bytes_per_value + block + working)
+        return int(kept + (second if shape.dual else 0))
+    before, at_last = (shape.blocks - 1) * units * block, own * (block + working) + (units - own) * last
+    return int(before + at_last + shape.dual * second)
