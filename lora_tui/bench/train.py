@@ -215,17 +215,17 @@ def _peak(args: argparse.Namespace, folder: Path) -> float:
         torch.cuda.reset_peak_memory_stats()
         loop.work(WARM_UP)
         return float(torch.cuda.max_memory_allocated())
-    return _held(loop) + _highest_use(lambda: loop.work(2), folder)
+    return held_bytes(loop) + highest_use(lambda: loop.work(2), folder)
 
 
-def _held(loop: Loop) -> float:
+def held_bytes(loop: Loop) -> float:
     """Bytes of weights, adapter and optimizer states."""
     held = sum(tensor.nbytes for module in loop.modules for tensor in (*module.parameters(), *module.buffers()))
     states = (value for state in loop.optimizer.state.values() for value in state.values())
     return float(held + sum(value.nbytes for value in states))
 
 
-def _highest_use(work: Callable[[], None], folder: Path) -> float:
+def highest_use(work: Callable[[], None], folder: Path) -> float:
     """The highest sum of allocations made and not yet freed within ``work``, as torch's profiler saw them."""
     from torch.profiler import ProfilerActivity, profile
 
