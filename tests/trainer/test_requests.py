@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from config_samples import config_with, plan_of, squares
 from lives import LAST_LEVEL, events, lean_config, live_here, lora, micro_config, new_run, same_tensors
 
 from lora_tui.jobs.control import request
@@ -19,7 +20,7 @@ from lora_tui.runs.record import read_record
 from lora_tui.runs.status import inspect
 from lora_tui.runs.story import RunStory
 from lora_tui.trainer import control
-from lora_tui.trainer.measures import LEVELS, level_of, tells
+from lora_tui.trainer.measures import LEVELS, level_of, measures_images, tells
 
 ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("set", {"learning_rate": 5e-3, "total_steps": 10}),
@@ -111,6 +112,45 @@ def test_the_loss_of_each_image_is_measured_on_fixed_noise(asked: RunFolder) -> 
     assert [image.loss for image in images] == sorted((image.loss for image in images), reverse=True)
     (told,) = [event for event in events(asked) if event["kind"] == "images"]
     assert told["loss"] == pytest.approx(sum(image.loss for image in images) / 8, rel=1e-4)
+
+
+def test_unasked_each_image_is_measured_before_the_first_and_after_the_last_step_and_nothing_learned_differs(
+    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a life ends on the way: the one that goes on measures at the end alone."""
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    runs = {}
+    for each in ("on", "off"):
+        config = lean_config(
+            base, few, steps={"epochs": 1}, validation={"mode": "off", "each_image": each},
+            captions={"shuffle": True}, saving={"state_every_steps": 1, "keep_states": 20},
+        )  # fmt: skip
+        runs[each] = new_run(tmp_path / each, config)
+        assert live_here(runs[each]) == 0
+    run, last = runs["on"], events(runs["on"], "step")[-1]["step"]
+    assert measured_steps(runs["off"].root) == []
+    assert measured_steps(run.root) == [event["step"] for event in events(run, "images")] == [0, last]
+    before, after = read_image_losses(run.root, 0), read_image_losses(run.root, last)
+    assert len(before) == len(after) == 8
+    assert all(image.change is None for image in before) and any(image.change for image in after)
+    assert same_tensors(lora(run), lora(runs["off"]))
+    learned = lora(run)
+    for state in run.state_dir.iterdir():
+        if state.name != "step-00000001":
+            shutil.rmtree(state)
+    (run.root / "images" / f"{last:06d}.json").unlink()
+    (run.checkpoints_dir / "blob.safetensors").unlink()
+    assert live_here(run, resume=True) == 0
+    assert [event["step"] for event in events(run, "images")] == [0, last, last]
+    assert read_image_losses(run.root, last) == after and same_tensors(lora(run), learned)
+
+
+def test_images_are_measured_unasked_where_that_takes_little_of_the_run() -> None:
+    """Two measurements at four noise levels, a third of a step each, are below 3% of 89 showings."""
+    plans = {epochs: plan_of(config_with(steps={"epochs": epochs}), squares(10)) for epochs in (88, 89)}
+    assert [measures_images("auto", plan) for plan in plans.values()] == [False, True]
+    short = plan_of(config_with(steps={"max_steps": 20}), squares(10))
+    assert [measures_images(setting, short) for setting in ("auto", "on", "off")] == [False, True, False]
 
 
 def test_loss_by_noise_level_and_norms_of_weights_are_told_with_few_steps(
