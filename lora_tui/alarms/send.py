@@ -52,9 +52,17 @@ def post(webhook: Webhook, notice: Mapping[str, Any]) -> str:
             if error.code < SERVER_ERROR and error.code != TOO_MANY:
                 break
         except (OSError, http.client.HTTPException, ValueError) as error:
-            told = getattr(error, "reason", None) or error
-            reason = str(getattr(told, "strerror", "") or type(told).__name__)  # never the address
+            reason = _why(getattr(error, "reason", None) or error)
     return reason
+
+
+def _why(error: object) -> str:
+    """Why there was no answer, in words that never have the address."""
+    if isinstance(error, TimeoutError):
+        return _("no answer within {count} s").format(count=f"{TIMEOUT:g}")
+    if isinstance(error, http.client.HTTPException):
+        return _("it does not answer as a web server does")
+    return str(getattr(error, "strerror", "") or type(error).__name__)
 
 
 def send(notice: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -244,13 +244,18 @@ def _ending(log: str) -> str:
 
 
 def _last_line(ending: str) -> str:
-    """The line of a traceback that names the exception, else the last line."""
-    lines = ending.split("\n") if ending else []
+    """The line of a traceback that names the exception, else the last line that is no warning of the trainer's own."""
+    lines = [line for line in ending.split("\n") if not line.startswith(_warnings())] if ending else []
     if lines and lines[0].startswith("Traceback"):
         named = [line for line in lines[1:] if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b", line)]
         if named:
             return plain(named[-1], limit=400)
     return plain(lines[-1], limit=400) if lines else ""
+
+
+def _warnings() -> tuple[str, ...]:
+    """How the trainer begins a line that only warns, in the language of today and in English."""
+    return ("warning:", _("warning:"))
 
 
 def _with_last_line(message: str, ending: str) -> str:

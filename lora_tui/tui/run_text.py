@@ -150,6 +150,8 @@ def activity(seen: Seen) -> str:
         "measuring": _("measuring images"),
     }
     text = words.get(phase.name, plain(phase.name))
+    if seen.state == "orphaned" and phase.name == "training":
+        return state_words(seen.state)  # nobody watches it, and nothing comes after its end
     if phase.total and phase.name != "training":
         text += f" {count(phase.done)}/{count(phase.total)}" + (" MB" if phase.name == "fetching" else "")
     return text

@@ -89,6 +89,7 @@ def test_one_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(VARIABLE, f"http://{hook.host}/secret http://{other.host}/")
         (failure,) = send(NOTICE)
         assert "127.0.0.1" in failure["webhook"] and "secret" not in str(failure)
+        assert failure["reason"] == "no answer within 0.1 s"
         assert other.codes == ["overfitting"]
 
 

@@ -109,6 +109,13 @@ def test_control_characters_of_the_log_are_shown_not_obeyed() -> None:
     assert "\x1b" not in told.message and "\x07" not in told.message
 
 
+def test_a_warning_is_not_told_as_the_cause() -> None:
+    warned = "warning: 1 image has no caption\n"
+    told = explain(Death(log=warned))
+    assert told.code == "ended" and "caption" not in told.message
+    assert explain(Death(exit_status=1, log=f"boom\n{warned}")).message == "boom"
+
+
 def test_only_the_last_life_and_the_end_of_a_log_are_read(tmp_path: Path) -> None:
     log = tmp_path / "trainer.log"
     log.write_bytes(b"first life\n" + b"second life\n")

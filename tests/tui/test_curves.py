@@ -111,6 +111,19 @@ def test_numbers_keep_their_places_while_they_change(tmp_path: Path) -> None:
     assert len(places) == 1
 
 
+def test_a_run_without_its_keeper_says_so_while_it_trains(tmp_path: Path) -> None:
+    story = RunStory(new_run(tmp_path))
+    events = writing.begin(story.run, total=100)
+    events.emit("phase", phase="training")
+    writing.step(events, 1)
+    story.update(10)
+    now = seen(story)
+    assert now.status is not None and story.phase is not None and story.phase.name == "training"
+    for state, words in (("running", "training"), ("orphaned", "running without its keeper")):
+        told = replace(now, status=replace(now.status, state=state))
+        assert text(run_line(told, 80)).count(words) == 1
+
+
 def test_the_facts_fit_their_height_and_keep_what_was_saved(tmp_path: Path) -> None:
     story = story_of(write_run(tmp_path, steps=174))
     for height in range(1, 20):
