@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,8 @@ def _training(config: Config, folder: Path) -> Iterator[Loop]:
 
 
 def _cases() -> list[Any]:
-    families = ("sd15", "sd2", "sdxl", *TRANSFORMERS)
-    cases = [(family, again, "fp32") for family in families for again in (False, True)]
-    cases += [(family, again, "bf16") for family in ("sd15", "flux") for again in (False, True)]
-    return [pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow) for case in cases]
+    ways = product(("sd15", "sd2", "sdxl", *TRANSFORMERS), (False, True), ("fp32", "bf16"))
+    return [pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow) for case in ways]
 
 
 @pytest.mark.parametrize(("family", "checkpointing", "precision"), _cases())

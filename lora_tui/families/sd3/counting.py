@@ -6,7 +6,7 @@ import math
 
 from lora_tui.families.sd3.shape import PATCH, Shape
 from lora_tui.families.sd3.targets import transformer_targets
-from lora_tui.families.separate.counting import BACKWARD_MAPS, image_tokens
+from lora_tui.families.separate.counting import BACKWARD_BYTES, image_tokens
 from lora_tui.families.separate.tensors import (
     ADDED_NORMS,
     ATTENTION_NORMS,
@@ -69,9 +69,9 @@ def step_bytes(shape: Shape, pixels: tuple[int, int], tokens: int, bytes_per_val
     cells = image_tokens(pixels)
     block, dual, last = (of.get(bytes_per_value, of[2]) for of in (BLOCK_BYTES, DUAL_BYTES, LAST_TEXT_BYTES))
     units, own = (cells + tokens) * shape.width, cells * shape.width
-    second, working = own * dual, BACKWARD_MAPS * bytes_per_value
+    second = own * dual
     if checkpointing:
-        kept = units * (shape.blocks * bytes_per_value + block + working)
+        kept = units * (shape.blocks * bytes_per_value + block + BACKWARD_BYTES)
         return int(kept + (second if shape.dual else 0))
-    before, at_last = (shape.blocks - 1) * units * block, own * (block + working) + (units - own) * last
+    before, at_last = (shape.blocks - 1) * units * block, own * (block + BACKWARD_BYTES) + (units - own) * last
     return int(before + at_last + shape.dual * second)

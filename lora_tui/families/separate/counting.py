@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 CELL = 16
 """Side of a token in an image, px: a latent cell has 8, a patch two of them."""
 
-BACKWARD_MAPS = 8.0
-"""Maps of the model's width that gradients take on their way through a block, measured on models 192 wide."""
+BACKWARD_BYTES = 32.0
+"""Bytes for each token and unit of width that gradients take on their way through a block, measured on models 192 wide.
+
+Half precision takes no less: the adapters' own path is float32.
+"""
 
 
 def image_tokens(pixels: tuple[int, int], cell: int = CELL) -> int:
@@ -32,9 +35,8 @@ def blocks_bytes(
         blocks: of each kind, the largest first, how many there are, and the bytes that one keeps for each unit by
             the bytes of a value; those of 2 stand for what is not there.
     """
-    working = BACKWARD_MAPS * bytes_per_value
     found = [(count, kept.get(bytes_per_value, kept[2])) for count, kept in blocks]
     if checkpointing:
         largest = next((kept for count, kept in found if count), found[-1][1])
-        return int(units * (sum(count for count, _kept in found) * bytes_per_value + largest + working))
-    return int(units * (sum(count * kept for count, kept in found) + working))
+        return int(units * (sum(count for count, _kept in found) * bytes_per_value + largest + BACKWARD_BYTES))
+    return int(units * (sum(count * kept for count, kept in found) + BACKWARD_BYTES))
