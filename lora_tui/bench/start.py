@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.bench.common import Measure
+from lora_tui.bench.terminal import Terminal
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.text.translate import _
@@ -31,6 +32,10 @@ FIRST_PAINT_SECONDS = 0.5
 HEAVY = ("torch", "diffusers", "transformers", "peft", "numpy")
 TIMEOUT = 30.0
 PAINTED = b"^q"
+FORM_SECONDS = 0.3
+FORM_KEY = b"\x1bOS"
+FORMS = 3
+"""Starts at most for the form: it varies less than they do."""
 QUIT = b"\x11"
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -67,6 +72,7 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
         project = args.dir or home / "project"
         project.mkdir(exist_ok=True)
         starts = [start_once(project, home) for _number in range(max(args.starts, 1) + 1)][1:]
+        form = measure_form(project, home, min(len(starts), FORMS))
     seconds = sorted(start.seconds for start in starts)
     yield Measure(
         _("first paint"),
@@ -77,10 +83,24 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
         high=seconds[-1],
         detail=_("median and range of {count} starts in a terminal of 80x24").format(count=len(seconds)),
     )
+    yield form
     yield Measure(_("memory then"), statistics.median(start.memory_bytes for start in starts), "bytes")
     loaded = frozenset().union(*(start.modules for start in starts))
     heavy = [name for name in HEAVY if name in loaded]
     yield Measure(_("heavy libraries loaded"), len(heavy), "count", bar=0, detail=", ".join(heavy))
+
+
+def measure_form(project: Path, home: Path, times: int) -> Measure:
+    """From the key to the parameter form on the terminal, the first time in an app that was just opened."""
+    seconds = []
+    for _number in range(times):
+        with Terminal([str(project)], home, columns=80, rows=24) as app:
+            app.wait_for(r"\^q")
+            app.wait_until_at_rest()
+            seconds.append(app.press(FORM_KEY, "PARAMETERS"))
+    detail = _("median and range of {count} starts in a terminal of 80x24").format(count=times)
+    middle = statistics.median(seconds)
+    return Measure(_("form painted"), middle, "s", FORM_SECONDS, low=min(seconds), high=max(seconds), detail=detail)
 
 
 def start_once(project: Path, home: Path) -> Start:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lora_tui.config.family import family_of, usual_sample, with_family, with_samples_at_resolution
-from lora_tui.config.presets import Preset, apply_preset, list_presets
+from lora_tui.config.presets import SHIPPED, Preset, apply_preset, list_presets
 from lora_tui.config.schema import TOLD_GUIDANCE, Config, DatasetEntry, SamplePrompt
 
 if TYPE_CHECKING:
@@ -44,8 +44,12 @@ def new_config(project: Project | None = None, presets: Sequence[Preset] = (), *
 
 
 def preset_for(purpose: str, family: str) -> tuple[Preset, ...]:
-    """The preset that fits a project's purpose, none when there is none."""
-    return list_presets(family=family, purpose=purpose)[:1] if purpose else ()
+    """The preset that fits a project's purpose, none when there is none.
+
+    Of a person's own presets only one that replaces a shipped one is taken unasked.
+    """
+    found = list_presets(family=family, purpose=purpose) if purpose else ()
+    return tuple(preset for preset in found if not preset.own or (SHIPPED / f"{preset.name}.toml").exists())[:1]
 
 
 def file_stem(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lora_tui.config.fields import FieldSpec
+from lora_tui.config.fields import FieldSpec, fields
 from lora_tui.config.presets import Preset
 from lora_tui.text import _, plain
 
@@ -59,6 +59,23 @@ def help_text(spec: FieldSpec, presets: Sequence[Preset] = ()) -> tuple[str, str
     if others:
         names.append(_("elsewhere: {names}").format(names=", ".join(others)))
     return " ".join(part for part in parts if part), "  ".join(names)
+
+
+def fit_of(spec: FieldSpec, query: str) -> int:
+    """How well a setting that the search found is what was meant: 0 its name, 1 a name that begins so, 2 mentioned."""
+    option, wanted = spec.option, query.casefold()
+    names = [name.casefold() for name in (_(option.title), option.title, spec.name, spec.key, *option.peers)]
+    return 0 if wanted in names else 1 if any(name.startswith(wanted) for name in names) else 2
+
+
+def name_of(key: str) -> str:
+    """The words for a setting by its dotted key, an entry of a list numbered; the key itself where it has none."""
+    section, _dot, rest = key.partition(".")
+    number, _dot, name = rest.rpartition(".")
+    spec = next((one for one in fields() if one.section == section and one.name == name), None)
+    if spec is None:
+        return plain(key)
+    return f"{_(spec.option.title)} {int(number) + 1}" if number.isdecimal() else _(spec.option.title)
 
 
 def haystack(spec: FieldSpec) -> str:

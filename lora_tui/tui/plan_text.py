@@ -150,7 +150,7 @@ def moment_lines(plan: RunPlan) -> list[Line]:
     return lines
 
 
-def finding_line(findings: Sequence[Finding], key: str, marks: Marks, all_key: str = "") -> Line:
+def finding_line(findings: Sequence[Finding], key: str, marks: Marks, all_key: str) -> Line:
     """How many errors and warnings there are, the first of them, and the key that goes to it; else the first advice.
 
     ``all_key`` shows all that is said.
@@ -169,7 +169,8 @@ def finding_line(findings: Sequence[Finding], key: str, marks: Marks, all_key: s
     tone = "error" if errors else "warning"
     words = plain(sentences(first.message, first.remedy))
     sign = marks.of_severity("error" if errors else "warning")
-    return (Cell(f"{sign} {_(', ').join(heads)} ", tone), Cell(f"({key})  ", "muted"), Cell(words))
+    keys = _("({key} next, {all_key} all)").format(key=key, all_key=all_key)
+    return (Cell(f"{sign} {_(', ').join(heads)} ", tone), Cell(f"{keys}  ", "muted"), Cell(words))
 
 
 def start_question(plan: RunPlan, workspace: Workspace, room: Room | None = None) -> tuple[str, str]:

@@ -80,9 +80,10 @@ def test_the_app_paints_in_a_terminal_without_heavy_libraries() -> None:
     command = [sys.executable, "-m", "lora_tui", "bench", "start", "--starts", "1", "--json"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    paint, memory, heavy = json.loads(result.stdout)["measures"]
+    paint, form, memory, heavy = json.loads(result.stdout)["measures"]
     assert (paint["unit"], paint["bar"]) == ("s", 0.5)
     assert 0 < paint["value"] < 20
+    assert (form["unit"], form["bar"]) == ("s", 0.3) and form["value"] > 0
     assert memory["value"] > 10_000_000
     assert heavy["value"] == 0
 

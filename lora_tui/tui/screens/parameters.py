@@ -17,6 +17,7 @@ from lora_tui.text import _, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_lines import detail_lines, head_line, reading_lines, title_line
+from lora_tui.tui.form_words import fit_of
 from lora_tui.tui.plan_text import Room, finding_line, memory_of, plan_lines, plan_reading
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.parameters_actions import START
@@ -348,7 +349,8 @@ class ParametersScreen(BaseScreen):
     def _searching(self, event: TextField.Changed) -> None:
         event.stop()
         self.form.query, self.form.only_changed = event.value.strip(), False
-        self.show_rows(self._first())
+        found = [row for row in self.form.rows() if row.spec is not None]
+        self.show_rows(min(found, key=lambda row: fit_of(row.spec, self.form.query) if row.spec else 0, default=None))
 
     @on(TextField.Submitted, "#search")
     def _found(self, event: TextField.Submitted) -> None:

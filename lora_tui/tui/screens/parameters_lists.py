@@ -14,11 +14,13 @@ from lora_tui.config.presets import Preset, apply_preset, list_presets, own_pres
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.text import _, ngettext, plain
+from lora_tui.tui.form_words import name_of
 from lora_tui.tui.widgets.dialog import AskText, Choice, Choose
 from lora_tui.tui.wording import error_words, sentences
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.parameters import ParametersScreen
+    from lora_tui.tui.workspace import Planned
 
 RUNS = 20
 """Runs of the project that are offered to compare with, newest first."""
@@ -37,8 +39,15 @@ class FormLists:
             return _("Nothing speaks against this run.")
         planned = screen.workspace.planned
         if action_id == "parameters.fit" and (planned is None or planned.fit is None):
-            return _("The plan fits into the device, its memory is not known, or nothing that keeps the result helps.")
+            return self._why_no_fit(planned)
         return ""
+
+    def _why_no_fit(self, planned: Planned | None) -> str:
+        if planned is None:
+            return _("The plan is not ready yet.")
+        if any(finding.code == "memory.too_little" for finding in planned.findings):
+            return _("Nothing that keeps the result helps: lower the resolution or the rank.")
+        return _("Nothing says that the run does not fit.")
 
     # -- what is said of the run
 
@@ -56,8 +65,7 @@ class FormLists:
         screen.app.push_screen(dialog, self._go_to)
 
     def _title(self, finding: Finding) -> str:
-        row = next((row for row in self._screen.form.rows() if row.key == finding.field), None)
-        return self._screen.form.title(row).strip() if row is not None else plain(finding.field) or _("the run")
+        return name_of(finding.field) if finding.field else _("the run")
 
     def _go_to(self, finding: Finding | None) -> None:
         if finding is not None:
@@ -89,27 +97,25 @@ class FormLists:
         if not screen.editing.commit():
             return
         family = screen.form.config.model.family
-        choices: list[Choice[Preset | Path]] = []
+        choices: list[Choice[tuple[str, Preset | Path]]] = []
         for status in (screen.workspace.runs or ())[:RUNS]:
             name = _("run {number}").format(number=status.number) if status.number else _("run")
-            choices.append(Choice(status.run.config_path, name, plain(status.run.name)))
+            choices.append(Choice((name, status.run.config_path), name, plain(status.run.name)))
         for path in sorted((screen.workspace.root / "configs").glob("*.toml")):
-            choices.append(Choice(path, plain(path.name), _("a configuration of this project")))
+            choices.append(Choice((plain(path.name), path), plain(path.name), _("a configuration of this project")))
         for preset in list_presets(family=family):
-            choices.append(Choice(preset, _("preset {name}").format(name=plain(preset.title)), plain(preset.name)))
+            name = _("preset {name}").format(name=plain(preset.title))
+            choices.append(Choice((name, preset), name, plain(preset.name)))
         title = _("Compare the form with")
-        screen.app.push_screen(Choose(title, choices, search=True), self._compare)
+        screen.app.push_screen(Choose(title, choices, search=True, accept=_("compare")), self._compare)
 
-    def _compare(self, chosen: Preset | Path | None) -> None:
+    def _compare(self, answer: tuple[str, Preset | Path] | None) -> None:
         screen = self._screen
-        if chosen is None:
+        if answer is None:
             return
-        config = screen.form.config
+        (name, chosen), config = answer, screen.form.config
         try:
-            if isinstance(chosen, Preset):
-                name, other = plain(chosen.title), apply_preset(config, chosen)
-            else:
-                name, other = plain(chosen.stem), load_config(chosen)
+            other = apply_preset(config, chosen) if isinstance(chosen, Preset) else load_config(chosen)
         except UserError as error:
             screen.tell(error_words(error), "error")
             return
@@ -128,9 +134,8 @@ class FormLists:
         ]
         differ = ngettext("{count} setting differs from {name}", "{count} settings differ from {name}", len(found))
         title = differ.format(count=len(found), name=name)
-        dialog = Choose(
-            title, choices, detail=_("The form's value, then that of {name}.").format(name=name), search=True
-        )
+        detail = _("The form's value, then that of {name}.").format(name=name)
+        dialog = Choose(title, choices, detail=detail, search=True, accept=_("go there"))
         screen.app.push_screen(dialog, lambda key: self._go_to_key(key or ""))
 
     # -- presets of one's own

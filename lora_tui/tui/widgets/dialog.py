@@ -245,9 +245,9 @@ class Choose(Dialog[T]):
     @on(TextField.Changed)
     def _searched(self, event: TextField.Changed) -> None:
         words = event.value.casefold().split()
-        self._shown = [
-            choice for choice in self._all if all(w in f"{choice.label} {choice.remark}".casefold() for w in words)
-        ]
+        found = [one for one in self._all if all(word in f"{one.label} {one.remark}".casefold() for word in words)]
+        # what is called so comes before what only mentions it
+        self._shown = sorted(found, key=lambda one: not all(word in one.label.casefold() for word in words))
         self.query_one(VirtualList).set_count(len(self._shown), cursor=0)
 
     @on(VirtualList.Moved)
