@@ -96,6 +96,7 @@ class Care:
         if not command:
             return
         self._events.emit("on_finish", command=command, status="started")
+        self._note(After(command, None, 0.0))
         after = run_after(command, self._place(), variables(self._ending))
         self._events.emit("on_finish", command=command, status="done", exit_status=after.exit_status)
         if after.exit_status != 0:

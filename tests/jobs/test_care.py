@@ -18,6 +18,7 @@ from lora_tui.jobs import launch
 from lora_tui.jobs.control import request
 from lora_tui.jobs.job import read_job
 from lora_tui.jobs.process import is_alive
+from lora_tui.runs.aftermath import after_lines
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.start import resume_run
 from lora_tui.runs.status import inspect
@@ -156,8 +157,8 @@ def test_the_command_after_the_end_knows_what_happened(run: RunFolder, monkeypat
     (run.checkpoints_dir / "hat.safetensors").write_bytes(b"x")
     launched(run, "--steps", "4")
     ended(run)
-    assert noted(run, "on_finish")["exit_status"] == 3
     gone(run)
+    assert noted(run, "on_finish")["exit_status"] == 3
     printed = (run.root / "on_finish.log").read_text().splitlines()
     facts = dict(line.split("=", 1) for line in printed if "=" in line)
     assert facts["LORA_TUI_STATE"] == "finished" and facts["LORA_TUI_REASON"] == "completed"
@@ -185,6 +186,7 @@ def test_a_command_at_the_end_does_not_hold_the_run(run: RunFolder) -> None:
     launched(run, "--steps", "2")
     ended(run)
     until(lambda: (run.root / "began").exists())
+    assert "not ended" in after_lines(inspect(run))[-1], "it says that the command is at work"
     job = launched(run, "--steps", "4", resume=True)
     assert job.attempt == 2
     (run.root / "go").touch()
