@@ -252,16 +252,7 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             "model.unknown",
         )
     elif family != config.model.family:
-        yield error(
-            "model.base",
-            _("{name} is a {found} model, but the family is set to {wanted}.").format(
-                name=name, found=title_of(family), wanted=wanted.title
-            ),
-            _("Set model.family to {found}, or choose a {family} checkpoint.").format(found=family, family=wanted.title)
-            if family in FAMILIES
-            else _("Choose a {family} checkpoint.").format(family=wanted.title),
-            "model.family",
-        )
+        yield _of_another_family(name, family, wanted.title)
     elif _part(path, kind):
         yield error(
             "model.base",
@@ -296,6 +287,16 @@ def _family(config: Config, path: Path) -> Iterator[Finding]:
             _("Fetch that file, too, unless you know that the model has no other schedule."),
             "model.no_scheduler",
         )
+
+
+def _of_another_family(name: str, family: str, wanted: str) -> Finding:
+    """A base model that is known, but of another family than the one that is set, whose title is ``wanted``."""
+    said = _("{name} is a {found} model, but the family is set to {wanted}.")
+    remedy = _("Choose a {family} checkpoint.").format(family=wanted)
+    if family in FAMILIES:
+        either = _("Set model.family to {found}, or choose a {family} checkpoint.")
+        remedy = either.format(found=family, family=wanted)
+    return error("model.base", said.format(name=name, found=title_of(family), wanted=wanted), remedy, "model.family")
 
 
 def _prediction(config: Config, path: Path) -> Iterator[Finding]:
