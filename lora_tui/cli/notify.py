@@ -43,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from lora_tui.alarms.webhooks import known_webhooks, webhooks_file
     from lora_tui.cli.output import note, print_json, say
-    from lora_tui.text.plain import plain
 
     found, wrong = known_webhooks()
     if args.json:
@@ -60,9 +59,7 @@ def _list(args: argparse.Namespace) -> int:
         for error in wrong:
             note(f"{error.place}: {error.message} {error.remedy}")
         if not found and not wrong:
-            note(_("No webhook is set. Add one: lora-tui notify add (it is kept in {file}).").format(
-                file=plain(str(webhooks_file()))
-            ))  # fmt: skip
+            note(_none_set())
     return 3 if wrong else 0
 
 
@@ -115,6 +112,14 @@ def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
+def _none_set() -> str:
+    from lora_tui.alarms.webhooks import webhooks_file
+    from lora_tui.text.plain import plain
+
+    text = _("No webhook is set. Add one: lora-tui notify add (it is kept in {file}).")
+    return text.format(file=plain(str(webhooks_file())))
+
+
 def _test(args: argparse.Namespace) -> int:
     from lora_tui.alarms.alarm import NOTICE, Alarm
     from lora_tui.alarms.courier import notice_of
@@ -137,6 +142,8 @@ def _test(args: argparse.Namespace) -> int:
             note(_("Not taken by {webhook}: {reason}.").format(**failure))
         taken = len(hooks) - len([one for one in failures if any(one["webhook"] == hook.shown for hook in hooks)])
         say(_("{count} of {total} webhooks took the notice.").format(count=taken, total=len(hooks)))
+        if not hooks:
+            note(_none_set())
     return 1 if failures else 0
 
 

@@ -46,7 +46,7 @@ def listen(port: int) -> socket.socket:
         ours.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
-            _("Port {port} cannot be used: {reason}.").format(port=port, reason=plain(reason)),
+            _("Port {port} cannot be used: {reason}.").format(port=port, reason=plain(reason.rstrip("."))),
             place="--port",
             remedy=_("Name another one with --port, or 0 for any."),
             code="serve.port",

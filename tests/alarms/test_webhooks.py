@@ -123,4 +123,5 @@ def test_notify_keeps_an_address_that_nobody_else_can_read_and_tries_it(capsys: 
 
     assert webhooks_file().stat().st_mode & 0o777 == 0o600
     assert said("remove", "1")[0] == 0 and known_webhooks() == ((), ())
+    assert "lora-tui notify add" in said("test")[1]
     assert said("remove", "1")[0] == 2 and said("add", "nonsense")[0] == 2

@@ -21,6 +21,7 @@ from lora_tui.jobs import launch
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
+from lora_tui.tui.curves import Curves
 from lora_tui.tui.screens.tags import TagsScreen
 from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.chart import LineChart
@@ -189,7 +190,7 @@ def living(tmp_path: Path):
 
 
 async def test_rate_end_prompt_and_measuring_are_asked_for_with_what_they_cost(
-    tmp_path: Path, living: RunFolder
+    tmp_path: Path, living: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = app_on(tmp_path, "training", run=living)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -217,6 +218,15 @@ async def test_rate_end_prompt_and_measuring_are_asked_for_with_what_they_cost(
         await sees(pilot, "Measure the loss of")
         await pilot.press("enter")
         await soon(pilot, lambda: _said(living, "measure"))
+        monkeypatch.setattr(Curves, "value_at", lambda *_place: None)  # as before the first step
+        await pilot.press("e")
+        await sees(pilot, "Change of the living run")
+        assert "by its schedule" not in screen_text(pilot.app)
+        await pilot.press("escape")
+        assert screen.seen is not None
+        screen.seen.story.info = None
+        await pilot.press("M")
+        await sees(pilot, "Measure the loss of every image now?")
     assert _said(living, "set") == [{"learning_rate": 5e-05}, {"total_steps": 200000}]
     assert _said(living, "sample") == [{"prompt": "a hat --s 4", "like": 0}]
 

@@ -65,11 +65,11 @@ class Wishes:
         if seen is None:
             return
         rate, total = self._rate(seen), seen.total
-        now = rate_text(seen.curves.value_at("lr.unet", float(seen.story.step)))
+        told, now = _rate(rate), seen.curves.value_at("lr.unet", float(seen.story.step))
+        if now is not None:
+            told = _("{rate}, now {now} by its schedule").format(rate=told, now=rate_text(now))
         choices = [
-            Choice(
-                "rate", _("learning rate"), _("{rate}, now {now} by its schedule").format(rate=_rate(rate), now=now)
-            ),
+            Choice("rate", _("learning rate"), told),
             Choice("end", _("last step"), count(total)),
         ]
 
@@ -165,6 +165,8 @@ class Wishes:
         question = ngettext(
             "Measure the loss of {count} image now?", "Measure the loss of {count} images now?", images
         ).format(count=count(images))
+        if not images:
+            question = _("Measure the loss of every image now?")
         told = _("On fixed noise, so that it can be compared between steps. The training waits meanwhile.")
         if each is not None and images:
             batch = max(seen.curves.images_per_step(), 1)
