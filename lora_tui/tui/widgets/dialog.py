@@ -180,7 +180,10 @@ class Choose(Dialog[T]):
     """One of several. ``on_move`` sees each option as the cursor comes to it, for a live preview."""
 
     accept_words = ""
-    DEFAULT_CSS = f"Choose #about {{ height: {REMARK_LINES}; margin-top: 1; padding: 0 2; }}"
+    DEFAULT_CSS = f"""
+    Choose VirtualList {{ max-height: 45vh; }}
+    Choose #about {{ height: {REMARK_LINES}; margin-top: 1; padding: 0 2; }}
+    """
 
     def __init__(
         self,
