@@ -196,6 +196,10 @@ async def test_rate_end_prompt_and_measuring_are_asked_for_with_what_they_cost(
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await read(pilot)
         await soon(pilot, lambda: screen.seen is not None and screen.seen.alive)
+        await pilot.press("d")
+        await sees(pilot, "LOSS OF EACH IMAGE  d back")
+        await pilot.press("d")
+        await sees(pilot, "SAMPLES")
         await pilot.press("e", "enter", *"nothing", "enter")
         await sees(pilot, "A number above 0")
         await pilot.press("ctrl+u", *"5e-5", "enter")

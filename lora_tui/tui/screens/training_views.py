@@ -175,6 +175,8 @@ class ImageLosses:
                 right=key("training.later", ascii_only=self._screen.shell.ascii_only),
             )
             head += [Cell(told, "strong"), Cell(f"  {keys}", "muted")]
+        else:
+            head.append(Cell(_("{back} back").format(back=self._screen.shell.keymap.shown("training.images")), "muted"))
         self._screen.query_one("#images-line", Lines).show([tuple(head)])
         image = self.current
         self._screen.query_one("#images-picture", ImageView).show(image.path if image is not None else None)
