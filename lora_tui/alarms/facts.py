@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.files import open_file
 from lora_tui.jobs.events import Event, as_count, as_number
 from lora_tui.runs.facts import words
-
-_LARGEST = 1 << 22
+from lora_tui.toml_files import read_toml
 
 
 @dataclass(frozen=True)
@@ -58,9 +55,8 @@ class RunFacts:
 def read_config(run_dir: Path) -> Mapping[str, Any]:
     """The tables of the run's configuration; empty where it cannot be read, for the keeper lives without it."""
     try:
-        with open_file(run_dir / "config.toml") as file:
-            return tomllib.loads(file.read(_LARGEST).decode("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_toml(run_dir / "config.toml")
+    except (OSError, ValueError):
         return {}
 
 

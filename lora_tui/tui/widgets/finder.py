@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from lora_tui.text import _
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.marks import marks_of
-from lora_tui.tui.widgets.dialog import Dialog
+from lora_tui.tui.widgets.dialog import Answer, Dialog
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.virtual_list import Column, Row, VirtualList
@@ -61,7 +61,7 @@ class Finder(Dialog[str]):
         rows = VirtualList(self._columns, lambda index: self._rows[index].cells, count=len(self._rows))
         rows.set_empty(self._empty)
         rows.driven = True
-        yield TextField(placeholder=self._hint, list=rows)
+        yield Answer(placeholder=self._hint, list=rows)
         yield rows
         yield Lines(id="about")
 
@@ -118,9 +118,8 @@ class Finder(Dialog[str]):
         lines = wrap(text, about.size.width, about.size.height, ellipsis=marks_of(self.app).ellipsis) if text else []
         about.show([(Cell(line, "muted"),) for line in lines])
 
-    @on(TextField.Submitted)
     @on(VirtualList.Chosen)
-    def _submitted(self, event: TextField.Submitted | VirtualList.Chosen) -> None:
+    def _chosen(self, event: VirtualList.Chosen) -> None:
         event.stop()
         self.action_accept()
 
