@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from caption_folders import contents, edit, make_folder, opened
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lora_tui.captions.history import blame, revert_file
@@ -43,6 +43,8 @@ def journal_of(folder: Path, transactions: int, files: int = 3, *, undone: bool 
 
 
 @given(CHANGES)
+@example([FileChange("],[", None, None)])
+@example([FileChange("1],[", b"a", b"b"), FileChange("],[1", b"c", None)])
 def test_a_body_is_read_whole_by_names_and_file_by_file(tmp_path_factory, changes: list[FileChange]) -> None:  # type: ignore[no-untyped-def]
     body, blocks = pack_changes(changes)
     assert unpack_changes(body) == changes

@@ -121,7 +121,7 @@ def _row_at(text: bytes, at: int, name: str) -> tuple[int, Callable[[int], tuple
     A table of very many names is not parsed for one of them, unless a name looks like the border of two.
     """
     pieces = text[2:-2].split(_BORDER)
-    if b"\\" not in text and len(pieces) == text.count(b'["'):
+    if b"\\" not in text and 2 * len(pieces) == text.count(b'"'):
 
         def sizes(index: int) -> tuple[int, int]:
             _name, before, after = pieces[index].rsplit(b",", 2)
