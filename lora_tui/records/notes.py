@@ -5,16 +5,14 @@ A file of its own, so that neither the trainer nor the keeper ever writes over i
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.files import alone_in
 from lora_tui.runs.folder import RunFolder, read_json, write_json
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -137,7 +135,7 @@ def _changed(run: RunFolder, change: Any) -> Notes:
         raise UserError(_("The run folder is gone."), place=plain(str(run.root)), code="run.gone")
     run.require_known_format()
     try:
-        with _turn(run.root):
+        with alone_in(run.root):
             path = notes_path(run)
             kept = read_json(path)  # fields of a later version stay as they are
             notes: Notes = change(notes_of(kept))
@@ -150,15 +148,3 @@ def _changed(run: RunFolder, change: Any) -> Notes:
             code="notes.write",
         ) from error
     return notes
-
-
-@contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Be the only one who changes the notes; a disk that knows no locks takes its chances."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
-from lora_tui.files import open_file, sync_folder, write_atomic
+from lora_tui.files import alone_in, open_file, sync_folder, write_atomic
 from lora_tui.jobs.events import as_count
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -120,7 +119,7 @@ class RunFolder:
                 for folder in (run.control_dir, run.checkpoints_dir, run.state_dir, run.samples_dir):
                     folder.mkdir()
                 write_atomic(run.config_path, config_text.encode("utf-8"))
-                with _turn(runs_dir):
+                with alone_in(runs_dir):
                     number = 1 + max((other.number for other in list_runs(runs_dir)), default=0)
                     full = {"format": FORMAT, "number": number, "created": round(time.time(), 3), **record}
                     write_json(run.record_path, full)
@@ -257,18 +256,6 @@ def _making(runs_dir: Path) -> Iterator[RunFolder]:
         yield RunFolder(root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _turn(runs_dir: Path) -> Iterator[None]:
-    """Be the only one who takes a number and a name there; a disk that knows no locks takes its chances."""
-    descriptor = os.open(runs_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _free_name(runs_dir: Path, name: str) -> Path:
