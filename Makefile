@@ -11,12 +11,13 @@ TESTS ?= tests
 WORKERS ?= 5
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup test test-slow test-gpu bench lint types imports demo docs i18n clean
+.PHONY: help setup test test-slow test-gpu fuzz bench lint types imports demo docs i18n clean
 
 help:
 	@echo "make test       lint, types, import rules, tests"
 	@echo "make demo       a small project: trained and reported, then opened when there is a terminal"
 	@echo "make test-slow  the tests that take minutes; make test-gpu those that need a GPU"
+	@echo "make fuzz       the laws of the tests on new examples"
 	@echo "make bench      measure this machine"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make docs       docs/parameters.md from the schema; make i18n: the translations"
@@ -48,6 +49,9 @@ test: lint
 test-slow: setup
 	$(PIP) install -q -c constraints.txt -e '.[slow]'
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(TESTS)
+
+fuzz: setup
+	$(PYTEST) --hypothesis-profile fuzz -m 'hypothesis and not slow and not gpu and not bench' $(TESTS)
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu $(TESTS)

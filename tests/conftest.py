@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Laws hold on a busy machine, too; how long they take there says nothing.
-settings.register_profile("lora-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Laws hold on a busy machine, too; how long they take there says nothing. The suite tries the same examples each time,
+# so that it fails for what was changed and not by chance; `make fuzz` tries new ones, and more of them.
+settings.register_profile("lora-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("fuzz", settings.get_profile("lora-tui"), derandomize=False, print_blob=True)
 settings.load_profile("lora-tui")
 
 _OURS_AND_THE_TERMINALS = ("LORA_TUI_", "TEXTUAL", "TMUX", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "STY", "SSH_")

@@ -231,10 +231,10 @@ def side_of(value: Any) -> Any:
     """``512``, ``"512,768"`` or ``[512, 768]`` as the side of a square of that area, px; what is none as it is."""
     parts = value if isinstance(value, (list, tuple)) else str(value).strip("[]() ").replace("x", ",").split(",")
     try:
-        numbers = [float(str(part)) for part in parts if str(part).strip()]
-        if not numbers or any(not math.isfinite(number) or number <= 0 for number in numbers[:2]):
+        numbers = [float(str(part)) for part in parts if str(part).strip()][:2]
+        if not numbers or any(not math.isfinite(number) or number <= 0 for number in numbers):
             return value
-        return round(math.sqrt(numbers[0] * (numbers[1] if len(numbers) > 1 else numbers[0])))
+        return round(math.sqrt(numbers[0]) * math.sqrt(numbers[-1]))  # each for itself: their product may be infinite
     except ValueError:
         return value
 
