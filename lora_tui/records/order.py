@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from lora_tui.errors import UserError
 from lora_tui.records.fields import FIELDS, field_of
 from lora_tui.records.rows import Row
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
+
+T = TypeVar("T")
 
 
 def ordered(rows: Iterable[Row], field: str) -> list[Row]:
@@ -31,8 +33,14 @@ def ordered(rows: Iterable[Row], field: str) -> list[Row]:
             remedy=_("Fields are {names}, and every setting, such as network.rank.").format(names=", ".join(FIELDS)),
             code="runs.field",
         )
+    return sorted_by(rows, get, largest_first=field.startswith("-"))
+
+
+def sorted_by(rows: Iterable[T], get: Callable[[T], Any], *, largest_first: bool = False) -> list[T]:
+    """The rows by what ``get`` says of each, numbers before texts; those of which it says nothing come last."""
+    rows = list(rows)
     known = [(key, row) for row in rows if (key := _key(get(row))) is not None]
-    known.sort(key=lambda one: one[0], reverse=field.startswith("-"))
+    known.sort(key=lambda one: one[0], reverse=largest_first)
     there = {id(row) for _key_, row in known}
     return [row for _key_, row in known] + [row for row in rows if id(row) not in there]
 

@@ -13,7 +13,7 @@ import difflib
 import fnmatch
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,52 @@ from lora_tui.records.fields import FIELDS, KINDS, field_of
 from lora_tui.records.rows import Row
 from lora_tui.records.values import ValueProblem, moment_span, number_in
 from lora_tui.text.plain import plain
-from lora_tui.text.translate import _
+from lora_tui.text.translate import N_, _
 
 MOST_LENGTH = 2000
 MOST_DEEP = 50
 
-Test = Callable[[Row], bool]
+Test = Callable[[Any], bool]
+Get = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Language:
+    """What a filter can name of one kind of rows.
+
+    Attributes:
+        fields: those that are offered, and ``field_of`` what a row has in any that can be named; none where there is
+            no such field.
+        kinds: what stands behind ``is:`` and ``has:``.
+        texts: where a plain word is looked for.
+        days: fields that are compared with days.
+        no_field, no_kind: what is said of a name that is none, and ``known_fields`` of those that there are.
+    """
+
+    fields: Mapping[str, Get]
+    field_of: Callable[[str], Get | None]
+    kinds: Mapping[str, Test]
+    texts: Callable[[Any], Iterable[str]]
+    days: tuple[str, ...]
+    no_field: str
+    no_kind: str
+    known_fields: str
+
+
+def _run_texts(row: Row) -> tuple[str, ...]:
+    return row.run.name, row.notes.note, *row.notes.tags, str(row.settings.get("saving.trigger", ""))
+
+
+RUNS = Language(
+    FIELDS,
+    field_of,
+    KINDS,
+    _run_texts,
+    ("started", "date", "ended"),
+    N_("No field of a run is called {name}."),
+    N_("A run cannot be {name}."),
+    N_("Fields are {names}, and every setting, such as network.rank."),
+)
 
 _TOKEN = re.compile(r'\s*(?:(?P<bracket>[()|])|(?P<word>(?:"(?:[^"\\]|\\.)*"?|[^\s()|"])+))')
 _TERM = re.compile(r"(?P<name>[\w.#]+)(?P<sign><=|>=|!=|[:=<>])(?P<value>.*)", re.DOTALL)
@@ -55,8 +95,8 @@ class _Word:
     bracket: bool = False
 
 
-def parse(text: str) -> Test:
-    """The filter as a test of a row; an empty one holds for every run.
+def parse(text: str, language: Language = RUNS) -> Test:
+    """The filter as a test of a row; an empty one holds for every row.
 
     Raises:
         FilterError: it is none.
@@ -66,7 +106,7 @@ def parse(text: str) -> Test:
     words = _words(text)
     if not words:
         return lambda _row: True
-    test, rest = _either(words, 0, 0)
+    test, rest = _Parser(words, language).either(0, 0)
     if rest < len(words):
         raise FilterError(_("There is no bracket that this one closes."), words[rest].at)
     return test
@@ -90,53 +130,60 @@ def _words(text: str) -> list[_Word]:
     return found
 
 
-def _either(words: Sequence[_Word], at: int, deep: int) -> tuple[Test, int]:
-    if deep > MOST_DEEP:
-        raise FilterError(_("Brackets stand too deep in each other."), words[at].at)
-    tests = []
-    while True:
-        test, at = _all(words, at, deep)
-        tests.append(test)
-        if at < len(words) and _is_or(words[at]):
-            at += 1
-            continue
-        break
-    if len(tests) == 1:
-        return tests[0], at
-    return lambda row: any(test(row) for test in tests), at
+class _Parser:
+    """Words to a test; each method takes the place where it begins and how deep it is, and says where it ended."""
 
+    def __init__(self, words: Sequence[_Word], language: Language) -> None:
+        self._words, self._language = words, language
 
-def _all(words: Sequence[_Word], at: int, deep: int) -> tuple[Test, int]:
-    tests = []
-    while at < len(words) and not _is_or(words[at]) and words[at].text != ")":
-        word = words[at]
-        if word.text in ("AND", "and"):
-            at += 1
-            continue
-        if word.bracket:
-            test, at = _bracket(words, at, deep)
-        elif word.text in ("-", "NOT", "not") and at + 1 < len(words) and words[at + 1].text == "(":
-            inner, at = _bracket(words, at + 1, deep)
-            test = _not(inner)
-        else:
-            test, at = _term(word), at + 1
-        tests.append(test)
-    if not tests:
-        where = words[at].at if at < len(words) else words[-1].at + len(words[-1].text)
-        raise FilterError(_("A word is missing here."), where)
-    if len(tests) == 1:
-        return tests[0], at
-    return lambda row: all(test(row) for test in tests), at
+    def either(self, at: int, deep: int) -> tuple[Test, int]:
+        words = self._words
+        if deep > MOST_DEEP:
+            raise FilterError(_("Brackets stand too deep in each other."), words[at].at)
+        tests = []
+        while True:
+            test, at = self._all(at, deep)
+            tests.append(test)
+            if at < len(words) and _is_or(words[at]):
+                at += 1
+                continue
+            break
+        if len(tests) == 1:
+            return tests[0], at
+        return lambda row: any(test(row) for test in tests), at
 
+    def _all(self, at: int, deep: int) -> tuple[Test, int]:
+        words = self._words
+        tests = []
+        while at < len(words) and not _is_or(words[at]) and words[at].text != ")":
+            word = words[at]
+            if word.text in ("AND", "and"):
+                at += 1
+                continue
+            if word.bracket:
+                test, at = self._bracket(at, deep)
+            elif word.text in ("-", "NOT", "not") and at + 1 < len(words) and words[at + 1].text == "(":
+                inner, at = self._bracket(at + 1, deep)
+                test = _not(inner)
+            else:
+                test, at = _term(word, self._language), at + 1
+            tests.append(test)
+        if not tests:
+            where = words[at].at if at < len(words) else words[-1].at + len(words[-1].text)
+            raise FilterError(_("A word is missing here."), where)
+        if len(tests) == 1:
+            return tests[0], at
+        return lambda row: all(test(row) for test in tests), at
 
-def _bracket(words: Sequence[_Word], at: int, deep: int) -> tuple[Test, int]:
-    opened = words[at]
-    if at + 1 >= len(words):
-        raise FilterError(_("This bracket is never closed."), opened.at)
-    test, end = _either(words, at + 1, deep + 1)
-    if end >= len(words) or words[end].text != ")":
-        raise FilterError(_("This bracket is never closed."), opened.at)
-    return test, end + 1
+    def _bracket(self, at: int, deep: int) -> tuple[Test, int]:
+        words = self._words
+        opened = words[at]
+        if at + 1 >= len(words):
+            raise FilterError(_("This bracket is never closed."), opened.at)
+        test, end = self.either(at + 1, deep + 1)
+        if end >= len(words) or words[end].text != ")":
+            raise FilterError(_("This bracket is never closed."), opened.at)
+        return test, end + 1
 
 
 def _is_or(word: _Word) -> bool:
@@ -147,47 +194,44 @@ def _not(test: Test) -> Test:
     return lambda row: not test(row)
 
 
-def _term(word: _Word) -> Test:
+def _term(word: _Word, language: Language) -> Test:
     text, at = word.text, word.at
     if text.startswith("-") and len(text) > 1:
-        return _not(_term(_Word(text[1:], at + 1)))
+        return _not(_term(_Word(text[1:], at + 1), language))
     match = _TERM.fullmatch(text)
     if match is None or text.startswith('"'):
-        return _anywhere(_unquoted(text))
+        return _anywhere(_unquoted(text), language)
     name, sign, value = match["name"], match["sign"], _unquoted(match["value"])
     if not value:
         raise FilterError(_("A value is missing here."), at + len(text))
     if name in ("is", "has") and sign in ":=":
-        return _kind(value, at + match.start("value"))
-    get = field_of(name)
+        return _kind(value, at + match.start("value"), language)
+    get = language.field_of(name)
     if get is None:
-        close = difflib.get_close_matches(name, FIELDS, n=1)
-        remedy = _("Did you mean {name}?").format(name=close[0]) if close else _known_fields()
-        raise FilterError(_("No field of a run is called {name}.").format(name=plain(name, limit=40)), at, remedy)
+        close = difflib.get_close_matches(name, language.fields, n=1)
+        known = _(language.known_fields).format(names=", ".join(language.fields))
+        remedy = _("Did you mean {name}?").format(name=close[0]) if close else known
+        raise FilterError(_(language.no_field).format(name=plain(name, limit=40)), at, remedy)
     if sign == ":":
         return _has(get, value)
     if sign in ("=", "!="):
         test = _equals(get, value)
         return test if sign == "=" else _not(test)
-    return _compares(name, get, sign, value, at + match.start("value"))
+    return _compares(name in language.days, get, sign, value, at + match.start("value"))
 
 
-def _known_fields() -> str:
-    return _("Fields are {names}, and every setting, such as network.rank.").format(names=", ".join(FIELDS))
-
-
-def _kind(value: str, at: int) -> Test:
+def _kind(value: str, at: int, language: Language) -> Test:
     tests = []
     for name in value.split(","):
-        test = KINDS.get(name.casefold())
+        test = language.kinds.get(name.casefold())
         if test is None:
-            close = difflib.get_close_matches(name, KINDS, n=1)
+            close = difflib.get_close_matches(name, language.kinds, n=1)
             remedy = (
                 _("Did you mean {name}?").format(name=close[0])
                 if close
-                else _("Known are {names}.").format(names=", ".join(KINDS))
+                else _("Known are {names}.").format(names=", ".join(language.kinds))
             )
-            raise FilterError(_("A run cannot be {name}.").format(name=plain(name, limit=40)), at, remedy)
+            raise FilterError(_(language.no_kind).format(name=plain(name, limit=40)), at, remedy)
         tests.append(test)
     return lambda row: any(test(row) for test in tests)
 
@@ -196,14 +240,9 @@ def _unquoted(text: str) -> str:
     return re.sub(r'"((?:[^"\\]|\\.)*)"?', lambda found: re.sub(r"\\(.)", r"\1", found[1]), text)
 
 
-def _anywhere(text: str) -> Test:
+def _anywhere(text: str, language: Language) -> Test:
     wanted = text.casefold()
-
-    def test(row: Row) -> bool:
-        where = (row.run.name, row.notes.note, *row.notes.tags, str(row.settings.get("saving.trigger", "")))
-        return any(_within(wanted, one.casefold()) for one in where)
-
-    return test
+    return lambda row: any(_within(wanted, one.casefold()) for one in language.texts(row))
 
 
 def _within(wanted: str, text: str) -> bool:
@@ -212,7 +251,7 @@ def _within(wanted: str, text: str) -> bool:
     return wanted in text
 
 
-def _has(get: Callable[[Row], Any], value: str) -> Test:
+def _has(get: Get, value: str) -> Test:
     alternatives = [one.casefold() for one in value.split(",") if one]
 
     def holds(has: Any) -> bool:
@@ -224,7 +263,7 @@ def _has(get: Callable[[Row], Any], value: str) -> Test:
     return lambda row: any(holds(one) for one in _several(get(row)))
 
 
-def _equals(get: Callable[[Row], Any], value: str) -> Test:
+def _equals(get: Get, value: str) -> Test:
     wanted = value.casefold()
     return lambda row: any(_text(one) == wanted or _same_number(one, wanted) for one in _several(get(row)))
 
@@ -248,14 +287,14 @@ def _same_number(has: Any, text: str) -> bool:
         return False
 
 
-def _compares(name: str, get: Callable[[Row], Any], sign: str, value: str, at: int) -> Test:
+def _compares(days: bool, get: Get, sign: str, value: str, at: int) -> Test:
     holds = _COMPARE[sign]
     try:
-        wanted = _wanted(name, sign, value)
+        wanted = _wanted(days, sign, value)
     except ValueProblem as problem:
         raise FilterError(str(problem), at) from problem
 
-    def test(row: Row) -> bool:
+    def test(row: Any) -> bool:
         return any(
             isinstance(has, (int, float)) and not isinstance(has, bool) and holds(has, wanted)
             for has in _several(get(row))
@@ -264,9 +303,9 @@ def _compares(name: str, get: Callable[[Row], Any], sign: str, value: str, at: i
     return test
 
 
-def _wanted(name: str, sign: str, value: str) -> float:
+def _wanted(days: bool, sign: str, value: str) -> float:
     """The number to compare with: of a day its end for ``>`` and ``<=``, else its beginning."""
-    if name in ("started", "date", "ended"):
+    if days:
         first, end = moment_span(value)
         return end if sign in (">", "<=") else first
     return number_in(value)
