@@ -1,0 +1,1 @@
+"""What is made of LoRA files: one module an operation, each with ``work(options, report)``; see ``weights.work``."""
