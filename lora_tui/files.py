@@ -42,11 +42,11 @@ class NotAFileError(UserError, OSError):
     Also an ``OSError``, so that whoever goes on without a file that the disk refuses goes on without this one.
     """
 
-    def __init__(self, path: Path, kind: str) -> None:
+    def __init__(self, path: Path, kind: str, remedy: str = "") -> None:
         super().__init__(
             _("It is {kind}, not a file, and is left as it is.").format(kind=kind),
             place=plain(str(path)),
-            remedy=_("Name another place."),
+            remedy=remedy or _("Name another place."),
             code="file.not_regular",
         )
 
@@ -79,6 +79,30 @@ def open_file(path: Path, *, writable: bool = False, links: bool = True) -> Bina
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def open_append(path: Path) -> BinaryIO:
+    """The file of :func:`append_descriptor` as an object, unbuffered; raises what that raises."""
+    return os.fdopen(append_descriptor(path), "ab", buffering=0)
+
+
+def append_descriptor(path: Path) -> int:
+    """Open a file to write behind what it holds; a new one gets the umask's mode. Never waits.
+
+    Raises:
+        NotAFileError: a folder, a device, a pipe or a socket has this name.
+        OSError: it cannot be opened.
+    """
+    remedy = _("Move it away: a file belongs there.")
+    with contextlib.suppress(FileNotFoundError):
+        if kind := kind_of(path.stat().st_mode):  # opening a pipe that nobody reads fails without saying so
+            raise NotAFileError(path, kind, remedy)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    if kind := kind_of(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotAFileError(path, kind, remedy)
+    os.set_blocking(descriptor, True)  # whoever inherits it expects that
+    return descriptor
 
 
 def _no_file(kind: str) -> OSError:

@@ -13,7 +13,7 @@ from lora_tui.alarms.terminal import announcement
 from lora_tui.cli.output import Progress, progress_text
 from lora_tui.jobs.events import Event, EventReader, as_count, as_number, as_time
 from lora_tui.jobs.job import read_job, trainer_alive
-from lora_tui.runs.aftermath import after_lines
+from lora_tui.runs.aftermath import after_lines, command_to_come
 from lora_tui.runs.choose import shell_name
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.pace import Pace
@@ -164,6 +164,9 @@ def ending_lines(status: RunStatus) -> list[str]:
         lines.append(resume_hint(status.run))
     if status.orphaned:
         lines.append(_("Its keeper was killed; the training goes on without heartbeat, alarms and GPU samples."))
+        if command := command_to_come(status.run):
+            told = _("Nobody will run the command after its end: {command}")
+            lines.append(told.format(command=plain(command, limit=200)))
     for name in status.damaged:
         lines.append(_("{file} is damaged: what it should tell is unknown.").format(file=name))
     if status.newer:

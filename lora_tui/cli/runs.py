@@ -52,6 +52,11 @@ def build(parser: argparse.ArgumentParser) -> None:
     asking["resume"].add_argument(
         "--budget", metavar="2h", default="", help=_("save and stop in time: 90m, 2h, or money such as 2.50EUR")
     )
+    asking["resume"].add_argument(
+        "--force",
+        action="store_true",
+        help=_("go on where the disk may not hold it, and beside the command after its end, too"),
+    )
     asking["stop"].add_argument("--no-wait", action="store_true", help=_("return at once, not when it has ended"))
     runs_ask.add_sample_options(asking["sample"])
     for module in (runs_ask, runs_notes, runs_compare, runs_keep):
@@ -78,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "show":
         return _show(chosen, as_json=args.json)
     if args.action == "resume":
-        return _resume(chosen, args.budget, as_json=args.json)
+        return _resume(chosen, args)
     if args.action == "stop":
         return _stop(chosen, args)
     if args.action == "images":
@@ -287,7 +292,7 @@ def _stop(chosen: RunFolder, args: argparse.Namespace) -> int:
     return 0 if status.state in ("stopped", "finished") else 1
 
 
-def _resume(chosen: RunFolder, budget: str, *, as_json: bool) -> int:
+def _resume(chosen: RunFolder, args: argparse.Namespace) -> int:
     from lora_tui.cli.follow import status_json
     from lora_tui.cli.output import print_json, say
     from lora_tui.runs.choose import shell_name
@@ -295,9 +300,9 @@ def _resume(chosen: RunFolder, budget: str, *, as_json: bool) -> int:
     from lora_tui.runs.status import inspect
 
     if inspect(chosen).waits:
-        return _ask(chosen, "resume", as_json=as_json)
-    resume_run(chosen, budget=budget)
-    if as_json:
+        return _ask(chosen, "resume", as_json=args.json)
+    resume_run(chosen, force=args.force, budget=args.budget)
+    if args.json:
         print_json(status_json(inspect(chosen)))
     else:
         say(_("It goes on. See it: lora-tui attach {run}").format(run=shell_name(chosen)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui.alarms.webhooks import SECRETS
+from lora_tui.files import open_append
 from lora_tui.jobs.job import environment
 
 LOG = "on_finish.log"
@@ -40,7 +41,7 @@ def run_after(command: str, run_dir: Path, facts: Mapping[str, str], *, limit: f
     env = {name: value for name, value in {**environment(), **facts}.items() if name not in SECRETS}
     with contextlib.ExitStack() as stack:
         try:
-            output = stack.enter_context((run_dir / LOG).open("ab"))
+            output = stack.enter_context(open_append(run_dir / LOG))
         except OSError:
             output = stack.enter_context(Path(os.devnull).open("ab"))
         try:

@@ -60,6 +60,10 @@ class Care:
         self._ending: Ending | None = None
         self._attempt = 0
 
+    def begin(self) -> None:
+        """Forget what was noted of the end of an earlier life: this one may end with nobody to note it."""
+        self._write_note({})
+
     def start(self) -> None:
         """The job has begun."""
         if self._deadline is not None:
@@ -94,6 +98,9 @@ class Care:
         self._guard.farewell(TELLING)
         command = text_of(self._config, ENTRY, "on_finish").strip()
         if not command:
+            return
+        if not self._has_run():  # resumed meanwhile: its end is yet to come, and so is what is to be done then
+            self._events.emit("on_finish", command=command, status="left_out")
             return
         self._events.emit("on_finish", command=command, status="started")
         self._note(After(command, None, 0.0))
@@ -132,8 +139,7 @@ class Care:
         """Write into the record how it ended and what was done, as long as no later life has the run."""
         ending = self._ending
         assert ending is not None
-        job = read_job(self._place())
-        if job is None or job.attempt != self._attempt:
+        if not self._has_run():
             return
         entry: dict[str, object] = {"reason": ending.reason, "seconds": round(ending.seconds, 1)}
         if ending.cost is not None:
@@ -144,8 +150,19 @@ class Care:
         if after is not None:
             told = {"command": after.command, "exit_status": after.exit_status, "seconds": round(after.seconds, 1)}
             entry["on_finish"] = told
-        with contextlib.suppress(OSError):
-            update_record(RunFolder(self._place()), **{ENTRY: entry})
+        self._write_note(entry)
+
+    def _has_run(self) -> bool:
+        """Whether the run is still that of this life."""
+        job = read_job(self._place())
+        return job is not None and job.attempt == self._attempt
+
+    def _write_note(self, entry: dict[str, object]) -> None:
+        """Replace what the record says of the end."""
+        run = RunFolder(self._place())
+        if entry or ENTRY in read_record(run):
+            with contextlib.suppress(OSError):
+                update_record(run, **{ENTRY: entry})
 
 
 def reason_of(after: After) -> str:

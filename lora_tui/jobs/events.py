@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lora_tui.files import open_file
+from lora_tui.files import append_descriptor, open_file
 from lora_tui.text.translate import _
 
 Event = dict[str, Any]
@@ -41,7 +41,7 @@ class EventWriter:
         self.path = path
         self.lost = 0
         self._guard = threading.Lock()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+        self._descriptor = append_descriptor(path)
         self._torn = _ends_torn(path)
 
     def emit(self, kind: str, **fields: Any) -> None:

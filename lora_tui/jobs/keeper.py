@@ -25,6 +25,7 @@ from pathlib import Path
 
 from lora_tui.alarms.webhooks import SECRETS
 from lora_tui.errors import UserError
+from lora_tui.files import open_append
 from lora_tui.jobs import control, registry
 from lora_tui.jobs.backwards import newest_first
 from lora_tui.jobs.care import Care
@@ -87,6 +88,7 @@ class Keeper:
         self.events.emit("attempt", number=self.job.attempt, pid=self.job.pid, command=list(self.command))
         self._write()
         registry.register(self.run_dir)
+        self._care.begin()
         try:
             self._start()
         except OSError as error:
@@ -119,7 +121,7 @@ class Keeper:
             self.child.send_signal(number)
 
     def _start(self) -> None:
-        with (self.run_dir / "trainer.log").open("ab") as log:
+        with open_append(self.run_dir / "trainer.log") as log:
             self.child = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -225,7 +227,8 @@ class Keeper:
         )
 
     def _not_started(self, error: OSError) -> int:
-        message = _("The job could not be started: {reason}.").format(reason=error.strerror or error)
+        reason = str(error.strerror or error).rstrip(".")
+        message = _("The job could not be started: {reason}.").format(reason=reason)
         self.events.emit("failed", code="start", message=message, advice=_("Look at keeper.log."), by="keeper")
         self._write(ended=time.time(), exit_status=127)
         registry.unregister(self.run_dir)

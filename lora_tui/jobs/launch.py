@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.files import NotAFileError, open_append
 from lora_tui.jobs.explain import last_lines, read_tail
 from lora_tui.jobs.job import Job, environment, from_plain, read_job
 from lora_tui.jobs.lock import RunLock, holder
@@ -119,7 +120,7 @@ def _spawn(run_dir: Path, options: Sequence[str]) -> tuple[subprocess.Popen[byte
     ear, mouth = os.pipe()
     line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), "--detach", "--tell", str(mouth), *options)
     try:
-        with (run_dir / "keeper.log").open("ab") as log:
+        with open_append(run_dir / "keeper.log") as log:
             process = subprocess.Popen(
                 line,
                 stdin=subprocess.DEVNULL,
@@ -129,6 +130,9 @@ def _spawn(run_dir: Path, options: Sequence[str]) -> tuple[subprocess.Popen[byte
                 pass_fds=(mouth,),
                 env=environment(),
             )
+    except NotAFileError:
+        os.close(ear)
+        raise
     except OSError as error:
         os.close(ear)
         raise UserError(

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
+from lora_tui.runs.aftermath import command_at_work
 from lora_tui.runs.choose import shell_name, shell_path
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.price import check_budget, price_entries
 from lora_tui.runs.record import first_record, read_record
 from lora_tui.runs.status import inspect, state_word
+from lora_tui.text.plain import plain
 from lora_tui.text.translate import _, ngettext
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from lora_tui.config.validate import Finding
     from lora_tui.dataset.scan import Scan
 
+
+INSISTED = frozenset({"disk.too_small", "run.on_finish"})
+"""Codes of what a resume refuses unless somebody insists."""
 
 LEAVING = 20.0
 """Seconds that a process which has ended its work may take to leave before a resume gives up on it."""
@@ -73,12 +78,13 @@ def resume_run(
 ) -> RunFolder:
     """Go on with a run: a paused one is asked to, any other starts from its newest state.
 
-    A run without a state starts anew in its folder. ``force``: where the disk may not hold what is left to write, too.
-    ``budget``, a time or an amount of money, holds for this life in place of the configuration's.
+    A run without a state starts anew in its folder. ``force``: where the disk may not hold what is left to write, and
+    beside the command after its earlier end, too (see :data:`INSISTED`). ``budget``, a time or an amount of money,
+    holds for this life in place of the configuration's.
 
     Raises:
         UserError: it is at work, it is complete, its folder is from a newer version or no run, the disk may not hold
-            what is left to write, or the job does not start.
+            what is left to write, the command after its earlier end is at work, or the job does not start.
     """
     if not run.config_path.is_file():
         raise UserError(
@@ -107,12 +113,24 @@ def resume_run(
             code="run.complete",
         )
     if not force:
-        again = _("lora-tui train --resume {run} --force goes on all the same.").format(run=shell_name(run))
+        again = _("lora-tui runs resume {run} --force goes on all the same.").format(run=shell_name(run))
+        _refuse_beside(command_at_work(run), run, again)
         _refuse(_left_to_write(run), again)
     check_budget(budget, read_record(run))
     _wait_until_gone(run)
     launch.start(run.root, resume=True, command=command, budget=budget)
     return run
+
+
+def _refuse_beside(command: str, run: RunFolder, door: str) -> None:
+    """Refuse to go on beside the command after the earlier end: it may stop the machine that the run needs."""
+    if command:
+        raise UserError(
+            _("The command after its end is still at work: {command}.").format(command=plain(command, limit=200)),
+            place=run.name,
+            remedy=" ".join((_("Wait until it has ended."), door)),
+            code="run.on_finish",
+        )
 
 
 def _further(run: RunFolder) -> str:

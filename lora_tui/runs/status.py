@@ -17,6 +17,7 @@ from lora_tui.runs.folder import FORMAT, MOST_NUMBER, RunFolder, read_json
 from lora_tui.runs.pace import SLOWEST, SOUND, WINDOW, Pace, typical
 from lora_tui.runs.totals import find_totals
 from lora_tui.text.translate import N_, _
+from lora_tui.toml_files import TomlError, read_toml
 
 STATES = {
     "starting": N_("starting"),
@@ -182,6 +183,9 @@ def inspect(run: RunFolder) -> RunStatus:
     seconds, sound = _pace(found)
     living, going = state in LIVING, sound and state in ("running", "orphaned")
     newer = isinstance(record.get("format"), int) and record["format"] > FORMAT
+    over = living or state == "finished"  # nothing to go on with
+    lost = "" if over else _config_lost(run)
+    doubts[run.config_path.name] = lost == "damaged"
     phase = found.phase or ({"phase": "training"} if found.step and found.said_something else {})
     return RunStatus(
         run=run,
@@ -202,8 +206,8 @@ def inspect(run: RunFolder) -> RunStatus:
         eta=_left(found, total - step) if going and total > step else None,
         code=told.code,
         message=told.message,
-        advice=told.advice,
-        can_resume=not living and state != "finished" and not newer and run.config_path.is_file(),
+        advice=told.advice if over or told.code == "gone" else _advice(told, newer=newer, lost=lost),
+        can_resume=not (over or newer or lost),
         newer=newer,
         attempt=job.attempt if job else 0,
         pid=job.child_pid if job and living else 0,
@@ -265,6 +269,27 @@ def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept:
     log = read_tail(run.log_path, job.log_offset if job else 0)
     room = None if log else disk_free(run.root)  # nothing was written: perhaps it did not fit
     return "died", explain(Death(job.exit_status if job else None, job.signal if job else None, log, disk_free=room))
+
+
+def _config_lost(run: RunFolder) -> str:
+    """``missing`` or ``damaged`` where no trainer could read the run's configuration, else empty."""
+    if not run.config_path.is_file():
+        return "missing"
+    try:
+        read_toml(run.config_path)
+    except (OSError, UnicodeDecodeError, TomlError):
+        return "damaged"
+    return ""
+
+
+def _advice(told: Explanation, *, newer: bool, lost: str) -> str:
+    """What to do about a run that is over: that of its end, unless it says to resume what nobody can resume."""
+    if newer:
+        return _("Update lora-tui to go on with it.")
+    if lost:
+        what = _("Its config.toml is missing") if lost == "missing" else _("Its config.toml cannot be read")
+        return _("{what}, so it cannot be resumed: put a copy of that file back, or start a new run.").format(what=what)
+    return told.advice
 
 
 def _copied(job: Job) -> Explanation:

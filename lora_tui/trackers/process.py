@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
+from lora_tui.files import open_append
 from lora_tui.jobs.events import EventWriter, as_count
 from lora_tui.jobs.job import environment, read_job, trainer_alive
 from lora_tui.python import python_command
@@ -46,7 +47,7 @@ def start(run: RunFolder) -> bool:
     try:
         if not wanted(settings_of(run)):
             return False
-        with (run.root / LOG).open("ab") as log:
+        with open_append(run.root / LOG) as log:
             subprocess.Popen(
                 python_command("-m", __name__, str(run.root)),
                 stdin=subprocess.DEVNULL,

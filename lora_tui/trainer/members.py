@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
+from lora_tui.files import open_append
 from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
 from lora_tui.jobs.job import environment
 from lora_tui.jobs.resources import oom_kills
@@ -56,7 +57,7 @@ class Child:
         self.number = number
         self._log = log
         self._kills = oom_kills()
-        with log.open("ab") as file:
+        with open_append(log) as file:
             self._offset = file.tell()
             self._process = subprocess.Popen(
                 python_command("-m", "lora_tui.trainer.follower"),

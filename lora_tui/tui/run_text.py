@@ -306,7 +306,10 @@ def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
     if ending.reason == "completed":
         file = _name(seen, ending)
         return [(Cell(f"{seen.marks.done} ", "success"), Cell(_("finished {at}").format(at=at)), Cell(file, "strong"))]
+    # the event tells what helps a run whose folder is whole; the status has looked at it
+    advice = seen.status.advice if seen.status is not None and not seen.status.alive else ending.advice
     if ending.reason in ("stopped", "stopped_now"):
+        resume = resume or plain(advice)
         words = _("stopped {at}").format(at=at) + _name(seen, ending) + ". "
         if cell_len(words) + cell_len(resume) > width:
             return [(Cell(words, "strong"),), (Cell("  " + resume),)]
@@ -316,7 +319,7 @@ def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
     lines: list[Line] = [
         (Cell(f"{seen.marks.failed} ", "error"), Cell(head.format(at=at), "error"), Cell(said, "strong"))
     ]
-    remedy = " ".join(part for part in (plain(ending.advice), resume) if part)
+    remedy = " ".join(part for part in (plain(advice), resume) if part)
     told = wrap(remedy, width - 2, 2, ellipsis=seen.marks.ellipsis) if remedy else []
     return [*lines, *((Cell("  " + line),) for line in told)]
 

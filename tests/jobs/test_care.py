@@ -14,6 +14,7 @@ from webhook_server import serving
 
 from lora_tui.alarms.alarm import read_alarms
 from lora_tui.alarms.webhooks import VARIABLE
+from lora_tui.errors import UserError
 from lora_tui.jobs import launch
 from lora_tui.jobs.control import request
 from lora_tui.jobs.job import read_job
@@ -41,6 +42,11 @@ def noted(run: RunFolder, name: str = "reason") -> Any:
         return json.loads(run.record_path.read_text()).get("ending", {}).get(name)
 
     return until(entry)
+
+
+def noted_now(run: RunFolder) -> Any:
+    """What stands in the record of the run's end."""
+    return json.loads(run.record_path.read_text())["ending"]
 
 
 def gone(run: RunFolder) -> None:
@@ -186,10 +192,42 @@ def test_a_command_at_the_end_does_not_hold_the_run(run: RunFolder) -> None:
     launched(run, "--steps", "2")
     ended(run)
     until(lambda: (run.root / "began").exists())
-    assert "not ended" in after_lines(inspect(run))[-1], "it says that the command is at work"
-    job = launched(run, "--steps", "4", resume=True)
-    assert job.attempt == 2
+    assert after_lines(inspect(run))[-1].endswith("(at work)")
+    run.events_path.write_text(run.events_path.read_text().replace('"completed"', '"stopped"'))
+    with pytest.raises(UserError) as refused:
+        resume_run(run, command=small("--steps", "4"))
+    assert refused.value.code == "run.on_finish" and "touch began" in refused.value.message
+    first = read_job(run.root)
+    settings(run)  # another configuration: this life has no command
+    resume_run(run, command=small("--steps", "100000"), force=True)
+    training(run)
+    assert noted_now(run) == {}, "what was noted of an earlier end is not that of this life"
     (run.root / "go").touch()
+    assert first is not None
+    until(lambda: not is_alive(first.pid, first.identity))
+    assert noted_now(run) == {}
+    request(run.root, "stop")
+    ended(run)
+    gone(run)
+    assert "on_finish" not in noted_now(run)
+
+
+def test_a_command_is_left_out_where_the_run_goes_on_before_it(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings(run, on_finish="touch began")
+    with serving(0) as hook:
+        monkeypatch.setenv(VARIABLE, f"http://{hook.host}/")
+        launched(run, "--steps", "2")
+        ended(run)
+        until(lambda: hook.got)
+        first = read_job(run.root)
+        monkeypatch.delenv(VARIABLE)
+        launched(run, "--steps", "100000", resume=True)
+        training(run)
+    assert first is not None
+    until(lambda: not is_alive(first.pid, first.identity), 60)
+    assert [event["status"] for event in events(run, "on_finish")] == ["left_out"]
+    assert not (run.root / "began").exists()
+    request(run.root, "stop")
     ended(run)
     gone(run)
 

@@ -417,3 +417,21 @@ def test_the_keeper_imports_no_torch_no_pydantic_and_no_textual(run: RunFolder) 
     command = [sys.executable, "-c", code, str(run.root), *small("--steps", "1")]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_a_pipe_in_the_place_of_the_log_is_why_nothing_was_started(run: RunFolder) -> None:
+    os.mkfifo(run.log_path)
+    launched(run, "--steps", "2")
+    status = inspect(run)
+    assert (status.state, status.code) == ("died", "start")
+    assert "trainer.log" in status.message and "pipe" in status.message and ".." not in status.message
+
+
+@pytest.mark.parametrize("name", ["keeper.log", "events.jsonl"])
+def test_a_pipe_where_a_file_of_the_run_belongs_is_named_at_once(run: RunFolder, name: str) -> None:
+    os.mkfifo(run.root / name)
+    with pytest.raises(UserError) as caught:
+        launch.start(run.root, command=small("--steps", "2"), wait=5)
+    words = str(caught.value)
+    assert name in words and "pipe" in words and "Errno" not in words
+    assert not holder(run.root / "keeper.lock")

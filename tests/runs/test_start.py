@@ -86,7 +86,7 @@ def test_who_insists_starts_and_resumes_on_a_disk_that_is_too_small(config: Conf
     with pytest.raises(UserError) as caught:
         resume_run(run, command=steps)
     assert caught.value.code == "disk.too_small"
-    assert f"--resume {shell_name(run)} --force" in caught.value.remedy
+    assert f"runs resume {shell_name(run)} --force" in caught.value.remedy
     resume_run(run, command=steps, force=True)
     until(lambda: events(run, "resumed"))
     request(run.root, "stop")

@@ -300,3 +300,24 @@ def test_the_time_left_is_the_dashboards_long_after_a_sample(tmp_path: Path) -> 
     with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
         assert inspect(run).eta == pytest.approx(story.eta_seconds, rel=0.01)
         assert inspect(run).eta == pytest.approx(250 * 310 / 250, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [(None, "missing"), ("[steps\nx", "cannot be read"), ("a = \xff", "cannot be read")]
+)
+def test_who_cannot_be_resumed_is_not_told_to_resume(run: RunFolder, text: str | None, word: str) -> None:
+    lived(run, event_line("failed", code="killed", message="killed", advice="Resume it.", by="keeper"))
+    assert inspect(run).advice == "Resume it."
+    if text is None:
+        run.config_path.unlink()
+    else:
+        run.config_path.write_bytes(text.encode("latin-1"))
+    status = inspect(run)
+    assert not status.can_resume and word in status.advice and "Resume it" not in status.advice
+    assert ("config.toml" in status.damaged) == (text is not None)
+
+
+def test_a_run_of_a_newer_version_is_not_told_to_resume(tmp_path: Path) -> None:
+    run = make_run(tmp_path, format=99)
+    add_lines(run, [event_line("failed", code="killed", message="killed", advice="Resume it.", by="keeper")])
+    assert "Update" in inspect(run).advice

@@ -49,12 +49,14 @@ class Resuming:
             start_job(self._screen, partial(self._resume, run), "resume")
 
     async def _resume(self, run: RunFolder) -> None:
+        from lora_tui.runs.start import INSISTED
+
         shell, force = self._screen.shell, False
         while True:
             try:
                 await in_thread(partial(_resume_run, run, shell.trainer_command, force=force))
             except UserError as error:
-                if force or error.code != "disk.too_small":
+                if force or error.code not in INSISTED:
                     shell.tell(error_words(error), "error")
                     return
                 dialog = Confirm(_("Resume it all the same?"), plain(error.message), yes=_("resume"))
