@@ -20,6 +20,7 @@ from lora_tui.trainer.ranks import Alone, Ranks
 from lora_tui.trainer.reception import Reception
 
 REPORT_SECONDS = 0.5  # a phase's progress is reported at most this often
+LOOK_SECONDS = 0.1  # the memory of the process is asked for at most this often
 
 
 @dataclass
@@ -51,6 +52,8 @@ class Session:
     started: float = field(default_factory=time.time)
     ladder: Ladder = field(init=False)
     _process: psutil.Process = field(default_factory=psutil.Process)
+    _looked: float = 0.0
+    _resident: int = 0
 
     def __post_init__(self) -> None:
         self.ladder = Ladder(self.folder, self.config, self.events, self.device)
@@ -72,7 +75,9 @@ class Session:
                 "memory_allocated": held.get("allocated_bytes.all.current", 0),
                 "memory_reserved": held.get("reserved_bytes.all.current", 0),
             }
-        return {"memory_allocated": self._process.memory_info().rss, "memory_reserved": None}
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked, self._resident = time.monotonic(), self._process.memory_info().rss
+        return {"memory_allocated": self._resident, "memory_reserved": None}
 
 
 class Phase:

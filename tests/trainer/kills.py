@@ -56,11 +56,11 @@ def step(number: int) -> Moment:
     return reached
 
 
-def temporary(folder: str, pattern: str) -> Moment:
-    """A file is being written: its temporary is there."""
+def temporary(folder: str, pattern: str, told: str) -> Moment:
+    """A file is being written: its temporary is there. Or it was, too shortly to be seen: the event ``told`` is."""
 
     def reached(run: RunFolder, since: int) -> bool:
-        return any((run.root / folder).glob(pattern))
+        return any((run.root / folder).glob(pattern)) or any(event["kind"] == told for event in events(run)[since:])
 
     return reached
 
@@ -73,9 +73,9 @@ MOMENTS: tuple[Moment, ...] = (
     phase("sampling"),
     phase("validating"),
     step(1),
-    temporary("checkpoints", ".*.tmp"),
+    temporary("checkpoints", ".*.tmp", "checkpoint"),
     step(3),
-    temporary("state", ".writing-*"),
+    temporary("state", ".writing-*", "state"),
     phase("saving", "state"),
     step(6),
     phase("saving", "LoRA"),

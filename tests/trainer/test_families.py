@@ -124,7 +124,7 @@ def _config(base: Path, data: Path, family: str, **changes: Any) -> Config:
 KILLED: list[tuple[str, Moment]] = [
     ("sd2 v", step(2)),
     ("sdxl", phase("saving", "state")),
-    ("flux dev", temporary("checkpoints", ".*.tmp")),
+    ("flux dev", temporary("checkpoints", ".*.tmp", "checkpoint")),
 ]
 
 

@@ -31,7 +31,7 @@ SELDOM = {"name": "blob", "every_epochs": 0, "state_every_epochs": 0}
 FEW: tuple[Moment, ...] = (
     phase("caching", "text embeddings"),
     phase("validating"),
-    temporary("state", ".writing-*"),
+    temporary("state", ".writing-*", "state"),
     step(6),
 )
 """Before any step, between two, while a state is written, and late; the other moments are for the slow suite."""

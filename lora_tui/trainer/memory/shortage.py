@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import time
 
 import psutil
 import torch
@@ -34,13 +35,31 @@ def has_own_memory(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
+class _Machine:
+    """The bytes that the machine has left, asked for at most every so many seconds: an answer takes a tenth of a ms."""
+
+    _FRESH = 0.1
+
+    def __init__(self) -> None:
+        self._asked, self._found = 0.0, 0
+
+    def available(self) -> int:
+        """Bytes, at most a tenth of a second old."""
+        if time.monotonic() - self._asked >= self._FRESH:
+            self._asked, self._found = time.monotonic(), int(psutil.virtual_memory().available)
+        return self._found
+
+
+_of_the_machine = _Machine()
+
+
 def has_room(device: torch.device, needed: int) -> bool:
     """Whether so many bytes could still be had: from the driver and torch's cache, or from the machine.
 
     Waits for nothing. Torch is only asked where the driver has not enough, as its answer takes longer.
     """
     if device.type != "cuda":
-        return int(psutil.virtual_memory().available) >= needed
+        return _of_the_machine.available() >= needed
     missing = needed - torch.cuda.mem_get_info(device)[0]
     if missing <= 0:
         return True

@@ -21,7 +21,7 @@ from lora_tui.trainer.state import Learned
 from lora_tui.trainer.trainee import Trainee
 
 MARGIN = 6
-"""Times the bytes of the adapter that an optimizer's step may take on the side: copies of its lists of tensors."""
+"""Times the bytes of the trained weights that an optimizer's step may take on the side, for copies of its lists."""
 
 
 @dataclass
@@ -76,8 +76,9 @@ class Undo:
 
     def _is_short(self) -> bool:
         """Whether the optimizer's step may not find room."""
-        size = sum(tensor.nbytes for tensor in self.trainee.adapter.tensors().values())
-        return not has_room(self.device, MARGIN * size + self.trainee.stepper.copied_bytes())
+        stepper = self.trainee.stepper
+        size = sum(tensor.nbytes for tensor in stepper.parameters)
+        return not has_room(self.device, MARGIN * size + stepper.copied_bytes())
 
 
 def copied(learned: Learned) -> Learned:
