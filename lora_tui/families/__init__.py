@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lora_tui.config.schema import CaptionSection, ModelSection
     from lora_tui.families.hub import Progress
     from lora_tui.families.protocol import Facts, Model, Storage
+    from lora_tui.families.separate.places import Part
 
 #: family as the schema calls it -> its package
 FAMILIES = {
@@ -73,7 +74,7 @@ def fetch_model(section: ModelSection, on_progress: Progress | None = None) -> d
     found = {}
     if hub.on_hub(section.base):
         found["base"] = hub.fetched(section.base, family=section.family, on_progress=on_progress)
-    layout = _checks(section.family).LAYOUT if facts_for(section.family).separate else {}
+    layout = layout_of(section.family)
     folders: dict[str, str] = {"vae": "vae", **{key: part.folder for key, part in layout.items()}}
     folders |= {part.words: part.tokenizer for part in layout.values() if part.words}
     for key, folder in folders.items():
@@ -124,6 +125,12 @@ def part_flaws(name: str, base: Path, named: Mapping[str, str]) -> list[tuple[st
     ``named`` has the settings in the family's ``separate``; those without a value are empty.
     """
     found: list[tuple[str, UserError]] = _checks(name).part_flaws(base, named) if facts_for(name).separate else []
+    return found
+
+
+def layout_of(name: str) -> Mapping[str, Part]:
+    """The parts beside the transformer of family ``name``, by the settings that name them; none of a UNet. No torch."""
+    found: Mapping[str, Part] = _checks(name).LAYOUT if facts_for(name).separate else {}
     return found
 
 
