@@ -150,10 +150,13 @@ class Stored:
         return tuple(name for name in self.unread if name not in known)
 
 
-def read_lora(path: Path) -> Stored:
+def read_lora(path: Path, *, as_stored: bool = False) -> Stored:
     """The layers of a LoRA file, and what else is in it.
 
     A file that states no alpha means alpha = rank, as every program reads it.
+
+    Args:
+        as_stored: give several layers in one as the file has them, by its own name, not apart.
 
     Raises:
         UserError: it cannot be read, a layer is not whole (see :func:`check_layers`), a number in it is not finite
@@ -178,15 +181,15 @@ def read_lora(path: Path) -> Stored:
         if not kinds.keys() & {"down", "up"}:  # an alpha or sizes of something else
             unread += names[stem]
         else:
-            layers |= _layers(stem, kinds, settings, path)
+            layers |= _layers(stem, kinds, settings, path, as_stored=as_stored)
     try:
-        others = _others(tensors, unread)
+        others = _others(tensors, unread, as_stored=as_stored)
     except ValueError as error:
         raise _inseparable(str(error), path) from None
     return Stored(layers, tuple(unread), others)
 
 
-def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, OtherLayer]:
+def _others(tensors: Mapping[str, Tensor], unread: Iterable[str], *, as_stored: bool) -> dict[str, OtherLayer]:
     """The layers of other kinds among the tensors ``unread``; one with a DoRA's sizes is none unless it can have them.
 
     A ``scalar`` that older LyCORIS kept beside the matrices is part of the scale. Several layers in one are given
@@ -215,7 +218,7 @@ def _others(tensors: Mapping[str, Tensor], unread: Iterable[str]) -> dict[str, O
                 own["dora_scale"] = own["dora_scale"].reshape(-1, 1)
         else:
             scale = 1.0
-        pieces = apart(stem, kind, own)
+        pieces = {} if as_stored else apart(stem, kind, own)
         found = {f"transformer.{path}": tensors for path, tensors in pieces.items()} or {stem: own}
         layers |= {name: OtherLayer(kind, tensors, tuple(names.values()), scale) for name, tensors in found.items()}
     return layers
@@ -230,7 +233,9 @@ def layers_by_name(family: str, places: Iterable[Place]) -> dict[str, Place]:
     return found
 
 
-def _layers(stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any], path: Path) -> dict[str, LoraLayer]:
+def _layers(
+    stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any], path: Path, *, as_stored: bool
+) -> dict[str, LoraLayer]:
     """The layer that a file calls ``stem``, or those that it holds."""
     down, up, sizes = kinds["down"], kinds["up"], kinds.get("sizes")
     if "row_sizes" in kinds:
@@ -242,7 +247,7 @@ def _layers(stem: str, kinds: Mapping[str, Tensor], settings: Mapping[str, Any],
     alpha = float(kinds["alpha"]) if "alpha" in kinds else _stated_alpha(settings, stem, down.shape[0], path)
     if not math.isfinite(alpha):
         raise alpha_error(path, stem)
-    pieces = split(stem, (down, up, alpha))
+    pieces = {} if as_stored else split(stem, (down, up, alpha))
     if not pieces:
         return {stem: LoraLayer(down, up, alpha, sizes)}
     if sizes is not None and (len(pieces) > 1 or not by_columns(sizes)):
