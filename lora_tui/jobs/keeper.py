@@ -36,6 +36,7 @@ from lora_tui.jobs.job import Job, as_plain, environment, read_job, write_job
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.jobs.process import host, identity, own_identity, place_of
 from lora_tui.jobs.resources import Sampler, disk_free, oom_kills
+from lora_tui.jobs.telling import Teller
 from lora_tui.python import python_command
 from lora_tui.text.translate import _, set_language
 
@@ -306,30 +307,6 @@ def keep(
     return status
 
 
-class _Teller:
-    """Tells the process that started the keeper how that went, by a pipe: a full disk takes no word of it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def started(self, job: Job) -> None:
-        """The job has begun."""
-        self._tell({"job": as_plain(job)})
-
-    def failed(self, reason: str) -> None:
-        """The keeper cannot go on."""
-        with contextlib.suppress(OSError):
-            print(reason, file=sys.stderr, flush=True)
-        self._tell({"failed": reason})
-
-    def _tell(self, message: dict[str, object]) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            with contextlib.suppress(OSError):  # nobody listens any more
-                os.write(descriptor, json.dumps(message).encode() + b"\n")
-            os.close(descriptor)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line of the keeper; its own errors go to stderr, which the launcher points at ``keeper.log``."""
     parser = argparse.ArgumentParser(prog="lora_tui.jobs.keeper", allow_abbrev=False)
@@ -342,13 +319,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.detach and os.fork():
         os._exit(0)
-    teller = _Teller(args.tell)
+    teller = Teller(args.tell)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, lambda _number, _frame: None)  # not SIG_IGN: the job would inherit that
     set_language()
     command = [str(part) for part in json.loads(args.command_json)] if args.command_json else trainer_command()
+
+    def started(job: Job) -> None:
+        teller.tell({"job": as_plain(job)})
+
     try:
-        return keep(args.run_dir.absolute(), command, resume=args.resume, budget=args.budget, started=teller.started)
+        return keep(args.run_dir.absolute(), command, resume=args.resume, budget=args.budget, started=started)
     except UserError as error:
         teller.failed(str(error))
         return 2

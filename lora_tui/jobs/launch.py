@@ -57,11 +57,9 @@ def start(
 
 
 def _started(run_dir: Path, options: Sequence[str], wait: float, offset: int) -> Job:
-    process, ear = _spawn(run_dir, options)
-    try:
-        told = _listen(ear, time.monotonic() + wait)
-    finally:
-        os.close(ear)
+    line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), *options)
+    process, ear = spawn(line, run_dir / "keeper.log")
+    told = listen(ear, wait)
     slow = told is None and any(holder(run_dir / name) is not None for name in _LOCKS)
     if told is None and not slow:
         with contextlib.suppress(ProcessLookupError):
@@ -111,20 +109,21 @@ def _options(resume: bool, command: Sequence[str] | None, budget: str) -> list[s
     return options
 
 
-def _spawn(run_dir: Path, options: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
-    """Start the keeper, which leaves us for the background; return what is left, and where it says how it went.
+def spawn(command: Sequence[str], log: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a program that takes ``--detach`` and ``--tell``, and leaves us for the background.
+
+    Return what is left here of it, and the descriptor on which it says how it went: :func:`listen` reads and closes it.
 
     Raises:
         UserError: ``job.start``.
     """
     ear, mouth = os.pipe()
-    line = python_command("-m", "lora_tui.jobs.keeper", str(run_dir), "--detach", "--tell", str(mouth), *options)
     try:
-        with open_append(run_dir / "keeper.log") as log:
+        with open_append(log) as output:
             process = subprocess.Popen(
-                line,
+                [*command, "--detach", "--tell", str(mouth)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(mouth,),
@@ -137,7 +136,7 @@ def _spawn(run_dir: Path, options: Sequence[str]) -> tuple[subprocess.Popen[byte
         os.close(ear)
         raise UserError(
             _("The job cannot be started: {reason}.").format(reason=error.strerror or error),
-            place=str(run_dir),
+            place=str(log.parent),
             remedy=_("Make the run folder writable and leave room on the disk."),
             code="job.start",
         ) from error
@@ -146,16 +145,20 @@ def _spawn(run_dir: Path, options: Sequence[str]) -> tuple[subprocess.Popen[byte
     return process, ear
 
 
-def _listen(ear: int, deadline: float) -> dict[str, Any] | None:
-    """What the keeper says; empty when it ends without a word, none when ``deadline`` (monotonic) has come."""
+def listen(ear: int, seconds: float) -> dict[str, Any] | None:
+    """What a program of :func:`spawn` says; empty when it ends without a word, none when it is silent for so long."""
+    deadline = time.monotonic() + seconds
     text = b""
-    while not text.endswith(b"\n"):
-        if not select.select([ear], [], [], max(deadline - time.monotonic(), 0))[0]:
-            return None
-        part = os.read(ear, 1 << 16)
-        if not part:
-            return {}
-        text += part
+    try:
+        while not text.endswith(b"\n"):
+            if not select.select([ear], [], [], max(deadline - time.monotonic(), 0))[0]:
+                return None
+            part = os.read(ear, 1 << 16)
+            if not part:
+                return {}
+            text += part
+    finally:
+        os.close(ear)
     return dict(json.loads(text))
 
 

@@ -81,6 +81,11 @@ class RunLock:
             raise
         return cls(path, descriptor)
 
+    @property
+    def descriptor(self) -> int:
+        """For a child that is to hold the lock, too, so that it lives as long as one of both."""
+        return self._descriptor
+
     def release(self) -> None:
         """Give the lock back; a second call does nothing."""
         if self._descriptor < 0:

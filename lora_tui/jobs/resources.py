@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable
@@ -116,6 +117,37 @@ def gpu_list() -> list[dict[str, Any]]:
                 name = _text(nvml.nvmlDeviceGetName(handle))
                 found.append({"name": name, "memory_total": int(memory.total), "driver": driver})
     return found
+
+
+def gpus_now() -> list[dict[str, Any]]:
+    """The GPUs that the environment lets us use: ``uuid``, ``number``, ``name``, bytes ``used`` and ``total``.
+
+    One that has fallen off its bus is not among them; without a driver that answers there is none.
+    """
+    nvml = _kept_nvml()
+    found: list[dict[str, Any]] = []
+    if nvml is None:
+        return found
+    try:
+        count = nvml.nvmlDeviceGetCount()
+    except (nvml.NVMLError, OSError):
+        _kept_nvml.cache_clear()  # the driver may come back
+        return found
+    for number in range(count):
+        with contextlib.suppress(nvml.NVMLError, OSError):
+            handle = nvml.nvmlDeviceGetHandleByIndex(number)
+            uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            sizes = {"used": int(memory.used), "total": int(memory.total)}
+            if _visible(number, uuid):
+                found.append({"uuid": uuid, "number": number, "name": _text(nvml.nvmlDeviceGetName(handle)), **sizes})
+    return found
+
+
+@functools.cache
+def _kept_nvml() -> Any:
+    """NVML, begun once: that takes long where no program keeps the driver awake."""
+    return _nvml()
 
 
 def device_memory(device: str) -> int | None:

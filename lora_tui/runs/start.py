@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
+from lora_tui.jobs.ticket import hand_in
 from lora_tui.runs.aftermath import command_at_work
 from lora_tui.runs.choose import shell_name, shell_path
 from lora_tui.runs.folder import RunFolder
@@ -69,6 +70,7 @@ def start_run(
     with launch.uninterrupted():
         run = RunFolder.create(runs_dir, config.saving.name, text, record)
         on_made(run)
+        hand_in(run.root)
         launch.start(run.root, command=command)
     return run
 
@@ -96,6 +98,7 @@ def resume_run(
     run.require_known_format()
     status = inspect(run)
     if status.waits:
+        hand_in(run.root)
         control.request(run.root, "resume")
         return run
     if status.alive:
@@ -118,6 +121,7 @@ def resume_run(
         _refuse(_left_to_write(run), again)
     check_budget(budget, read_record(run))
     _wait_until_gone(run)
+    hand_in(run.root)
     launch.start(run.root, resume=True, command=command, budget=budget)
     return run
 

@@ -16,6 +16,7 @@ Worker = Callable[[Mapping[str, Any], Report], dict[str, Any]]
 KINDS: dict[str, tuple[str, str]] = {
     "tag": ("lora_tui.tagging.task", N_("tagging")),
     "prepare": ("lora_tui.dataset.prepare.task", N_("preparing")),
+    "command": ("lora_tui.tasks.command", N_("command")),
     "lora": ("lora_tui.weights.work", N_("LoRA files")),
 }
 """Name of each kind: the module whose ``work`` does it, and a word for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lora_tui.errors import UserError
@@ -22,10 +23,15 @@ MOST_WARNINGS = 1000
 
 
 class Report:
-    """Given to a worker: it tells how far it is and asks whether to stop. Safe between threads."""
+    """Given to a worker: it tells how far it is and asks whether to stop. Safe between threads.
+
+    Attributes:
+        resting: called with whether the task rests, for a worker whose work goes on while it waits here.
+    """
 
     def __init__(self, root: Path, events: EventWriter, terminated: threading.Event) -> None:
         self.warnings = 0
+        self.resting: Callable[[bool], None] = lambda _rests: None
         self._events = events
         self._inbox = ControlInbox(root)
         self._terminated = terminated
@@ -92,9 +98,11 @@ class Report:
         self._before = (self._phase, self._since, self._first)
         self._phase = "paused"
         self._rested = time.time()
+        self.resting(True)
         self._tell(self._rested)
 
     def _go_on(self) -> None:
+        self.resting(False)
         now = time.time()
         self._phase, since, self._first = self._before
         self._since = since + (now - self._rested)  # a pause does not make it slower

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
 from lora_tui.jobs.launch import start
+from lora_tui.jobs.ticket import hand_in
 from lora_tui.python import python_command
 from lora_tui.tasks.folder import TaskFolder, create
 from lora_tui.tasks.known import remember_task
@@ -39,6 +40,7 @@ def start_task(
         UserError: ``task.create``, ``job.start``.
     """
     task = create(home, kind, title, options)
+    hand_in(task.root)
     start(task.root, command=_command())
     for folder in dict.fromkeys((home, *about)):
         remember_task(folder, task, told=True)
@@ -52,6 +54,7 @@ def resume_task(task: TaskFolder) -> None:
         UserError: ``task.damaged``, ``task.newer``, ``run.locked`` while it is at work, ``job.start``.
     """
     task.read()
+    hand_in(task.root)
     start(task.root, resume=True, command=_command())
 
 

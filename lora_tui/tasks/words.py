@@ -15,6 +15,7 @@ PHASES = {
     "tagging": N_("tagging"),
     "preparing": N_("preparing"),
     "writing": N_("writing"),
+    "working": N_("working"),
     "paused": N_("paused"),
 }
 
@@ -40,7 +41,7 @@ def result_text(status: TaskStatus) -> str:
     """What came of a task that ended by itself, in one line; empty while it is at work, or when nothing is known."""
     if not status.result:
         return ""
-    words = {"tag": _tagged, "prepare": _prepared}.get(status.kind)
+    words = {"tag": _tagged, "prepare": _prepared, "command": _said}.get(status.kind)
     return _(", ").join(words(status.result)) if words is not None else ""
 
 
@@ -56,6 +57,10 @@ def _tagged(result: Mapping[str, Any]) -> list[str]:
     if failed := as_count(result.get("failed")):
         parts.append(ngettext("{count} failed", "{count} failed", failed).format(count=count(failed)))
     return parts
+
+
+def _said(result: Mapping[str, Any]) -> list[str]:
+    return [plain(str(result["last"]), limit=200)] if result.get("last") else []
 
 
 def _prepared(result: Mapping[str, Any]) -> list[str]:

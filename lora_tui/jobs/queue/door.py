@@ -1,0 +1,374 @@
+"""What everybody calls who wants something of the queue: commands, screens, sweeps and scripts.
+
+Each function changes the queue in one turn, whole or not at all, and wakes its process where there is something to do.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
+from lora_tui.jobs import control
+from lora_tui.jobs.queue import kinds
+from lora_tui.jobs.queue.journal import Turn, job_dir, read_queue, turn
+from lora_tui.jobs.queue.needs import unmet
+from lora_tui.jobs.queue.record import MOST_JOBS, Queue, QueueJob
+from lora_tui.jobs.resources import gpu_list
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import _
+
+if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
+
+CONFIG = "config.toml"
+"""The configuration of a queued training, in the job's folder: what is edited afterwards changes other jobs."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A job that somebody wants to have in the queue; see :class:`lora_tui.jobs.queue.record.QueueJob`.
+
+    Attributes:
+        command: the words after ``lora-tui``; of a training (``config`` is not empty) those after its configuration.
+        config: the text of a training's configuration, kept with the job.
+        gpus: none for what its kind needs.
+        first: before all that waits.
+    """
+
+    command: tuple[str, ...]
+    title: str = ""
+    folder: str = ""
+    config: str = ""
+    gpus: int | None = None
+    after: tuple[int, ...] = ()
+    if_failed: str = "wait"
+    held: bool = False
+    first: bool = False
+    group: str = ""
+    source: str = ""
+
+
+def training(
+    config: Config, runs_dir: Path, *, title: str = "", source: str = "", group: str = "", force: bool = False
+) -> Wish:
+    """The wish for a training of ``config`` as it is now, whose run goes into ``runs_dir``.
+
+    ``force``: start it where the disk may not hold all that it writes, too. ``dataclasses.replace`` adds what a wish
+    says else. Whether the configuration is right is for the caller to check now; it is checked again at its start.
+    """
+    from lora_tui.config.load import dump_config
+
+    return Wish(
+        ("--runs", os.path.abspath(runs_dir), *(["--force"] if force else [])),  # noqa: PTH100 - links stay
+        title=title or config.saving.name,
+        folder=os.path.abspath(runs_dir.parent),  # noqa: PTH100
+        config=dump_config(config, comments=False),
+        gpus=0 if config.memory.device == "cpu" else max(config.memory.processes, 1),
+        group=group,
+        source=source,
+    )
+
+
+def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
+    """Put jobs at the end of the queue, in this order: all of them, or none.
+
+    ``wake``: start the queue's process where it is not at work, unless a person has stopped it.
+
+    Raises:
+        UserError: a job to come after is not there (``queue.not_found``), there are too many (``queue.full``), the
+            queue cannot be written (``queue.write``), or its process does not start (``queue.start``).
+    """
+    without_gpu = not gpu_list()
+    made: list[QueueJob] = []
+    folders: list[Path] = []
+    try:
+        with turn() as change:
+            if len(change.queue.waiting()) + len(wishes) > MOST_JOBS:
+                raise UserError(
+                    _("The queue holds {count} jobs at most.").format(count=MOST_JOBS),
+                    remedy=_("Add the rest when some of them have ended."),
+                    code="queue.full",
+                )
+            for wish in wishes:
+                for number in wish.after:
+                    _job(change.queue, number)
+                job = _job_of(wish, change, without_gpu=without_gpu)
+                if wish.config:
+                    folders.append(job_dir(job.id))
+                    _keep_config(folders[-1], wish.config)
+                change.put(job)
+                made.append(job)
+    except BaseException:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if wake:
+        _wake()
+    return made
+
+
+def _job_of(wish: Wish, change: Turn, *, without_gpu: bool) -> QueueJob:
+    number = change.queue.next_id
+    ranks = [job.rank for job in change.queue.waiting()]
+    command = ("train", str(job_dir(number) / CONFIG), *wish.command) if wish.config else wish.command
+    kind = kinds.kind_of(command)
+    return QueueJob(
+        number,
+        kind,
+        command,
+        title=wish.title or shlex.join(command),
+        folder=wish.folder or str(Path.cwd()),
+        gpus=kinds.kind_named(kind).gpus if wish.gpus is None else wish.gpus,
+        or_cpu=without_gpu,
+        after=tuple(dict.fromkeys(wish.after)),
+        if_failed=wish.if_failed,
+        held=wish.held,
+        rank=min(ranks, default=1) - 1 if wish.first else max(ranks, default=0) + 1,
+        group=wish.group,
+        source=wish.source,
+        variables=kinds.variables(),
+        added=time.time(),
+    )
+
+
+def _keep_config(folder: Path, text: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(folder / CONFIG, text.encode("utf-8"))
+    except OSError as error:
+        raise UserError(
+            _("The queue cannot be written: {reason}.").format(reason=error.strerror or error),
+            place=plain(str(folder)),
+            remedy=_("Nothing was added. Make room on the disk, or the folder writable."),
+            code="queue.write",
+        ) from error
+
+
+def hold(numbers: Iterable[int]) -> list[QueueJob]:
+    """Put jobs aside: they keep their place and are not started.
+
+    Raises:
+        UserError: one is not there or does not wait.
+    """
+    return _changed(numbers, lambda job, _change: replace(_waiting(job), held=True))
+
+
+def release(numbers: Iterable[int]) -> list[QueueJob]:
+    """Let jobs go on that were put aside; one that waits for a job that failed runs all the same.
+
+    Raises:
+        UserError: one is not there or does not wait.
+    """
+
+    def freed(job: QueueJob, change: Turn) -> QueueJob:
+        _pending, failed = unmet(_waiting(job), change.queue)
+        after = tuple(number for number in job.after if number not in failed)
+        return replace(job, held=False, after=after)
+
+    return _changed(numbers, freed)
+
+
+def hold_all() -> None:
+    """Start nothing new until :func:`release_all`; what is at work goes on."""
+    with turn() as change:
+        change.say(held=True)
+
+
+def release_all() -> None:
+    """Start jobs again."""
+    with turn() as change:
+        change.say(held=False)
+    _wake()
+
+
+def move(number: int, to: int) -> None:
+    """Put a waiting job at the place ``to`` among those that wait, from 0; beyond their ends is at their ends.
+
+    Raises:
+        UserError: it is not there or does not wait.
+    """
+    with turn() as change:
+        job = _waiting(_job(change.queue, number))
+        others = [one for one in change.queue.waiting() if one.id != number]
+        others.insert(min(max(to, 0), len(others)), job)
+        first = others[0].rank if others[0] is not job else min(one.rank for one in others)
+        placed = [(one, first + place) for place, one in enumerate(others)]
+        change.put(*(replace(one, rank=rank) for one, rank in placed if one.rank != rank))
+
+
+def shift(number: int, by: int) -> None:
+    """Move a waiting job by so many places: -1 is one up.
+
+    Raises:
+        UserError: it is not there or does not wait.
+    """
+    move(number, [job.id for job in read_queue().waiting()].index(_waiting(_job(read_queue(), number)).id) + by)
+
+
+def come_after(number: int, after: Sequence[int], if_failed: str | None = None) -> QueueJob:
+    """Let a job wait for others, or for none any more.
+
+    Raises:
+        UserError: one is not there, the job does not wait, or they would wait for each other (``queue.circle``).
+    """
+
+    def later(job: QueueJob, change: Turn) -> QueueJob:
+        wanted = tuple(dict.fromkeys(_job(change.queue, other).id for other in after))
+        if number in _all_before(wanted, change.queue):
+            raise UserError(
+                _("They would wait for each other for ever."),
+                place=str(number),
+                remedy=_("See what waits for what: lora-tui queue list"),
+                code="queue.circle",
+            )
+        return replace(_waiting(job), after=wanted, if_failed=if_failed or job.if_failed)
+
+    return _changed([number], later)[0]
+
+
+def _all_before(numbers: Iterable[int], queue: Queue) -> set[int]:
+    """These jobs and all that they wait for."""
+    found: set[int] = set()
+    todo = list(numbers)
+    while todo:
+        number = todo.pop()
+        if number not in found:
+            found.add(number)
+            todo.extend(queue.jobs[number].after if number in queue.jobs else ())
+    return found
+
+
+def remove(numbers: Iterable[int]) -> list[QueueJob]:
+    """Take jobs out of the queue that are not at work. Runs and what they wrote stay.
+
+    Raises:
+        UserError: one is not there (``queue.not_found``) or is at work (``queue.working``).
+    """
+    found = []
+    with turn() as change:
+        for number in dict.fromkeys(numbers):
+            job = _job(change.queue, number)
+            if job.at_work:
+                raise UserError(
+                    _("Job {number} is at work.").format(number=number),
+                    place=plain(job.title),
+                    remedy=_("Stop it first: lora-tui queue stop {number}").format(number=number),
+                    code="queue.working",
+                )
+            found.append(job)
+        change.drop(*(job.id for job in found))
+    for job in found:
+        shutil.rmtree(job_dir(job.id), ignore_errors=True)
+    _wake()
+    return found
+
+
+def retry(numbers: Iterable[int], *, anew: bool = False) -> list[QueueJob]:
+    """Put jobs that have ended back into the queue, at its end: each goes on where it was, or begins ``anew``.
+
+    Raises:
+        UserError: one is not there, has not ended, or is done and is not to begin anew (``queue.done``).
+    """
+
+    def again(job: QueueJob, change: Turn) -> QueueJob:
+        if not job.over:
+            raise UserError(
+                _("Job {number} has not ended.").format(number=job.id), place=plain(job.title), code="queue.not_ended"
+            )
+        if job.state == "done" and not anew:
+            raise UserError(
+                _("Job {number} is done.").format(number=job.id),
+                place=plain(job.title),
+                remedy=_("To do it once more: lora-tui queue retry {number} --anew").format(number=job.id),
+                code="queue.done",
+            )
+        rank = max((one.rank for one in change.queue.waiting()), default=0) + 1
+        place = "" if anew else job.place
+        return waiting_again(job, rank=rank, place=place)
+
+    return _changed(numbers, again)
+
+
+def waiting_again(job: QueueJob, **changes: object) -> QueueJob:
+    """A job as it waits for its next life."""
+    fresh = QueueJob(job.id, job.kind, job.command)
+    kept = ("starts", "given", "numbers", "started", "ended", "message", "advice", "restarts")
+    usual = {name: getattr(fresh, name) for name in kept}
+    return replace(job, state="waiting", life=job.life + 1, held=False, **{**usual, **changes})
+
+
+def stop_jobs(numbers: Iterable[int], *, now: bool = False) -> list[QueueJob]:
+    """Ask jobs that are at work to save and end, or to end ``now``; the others go on.
+
+    Raises:
+        UserError: one is not there or has no folder to be asked in yet.
+    """
+    queue, found = read_queue(), []
+    for number in dict.fromkeys(numbers):
+        job = _job(queue, number)
+        if job.state != "running":
+            raise UserError(
+                _("Job {number} is not at work.").format(number=number),
+                place=plain(job.title),
+                remedy=_("To take it out of the queue: lora-tui queue remove {number}").format(number=number),
+                code="queue.not_working",
+            )
+        found.append(job)
+    for job in found:
+        control.request(Path(job.place), "stop_now" if now else "stop")
+    return found
+
+
+def clear() -> list[QueueJob]:
+    """Take out all that is done, failed or stopped, but for what others wait for. Return it."""
+    with turn() as change:
+        needed = {number for job in change.queue.waiting() for number in job.after}
+        found = [job for job in change.queue.ended() if job.id not in needed]
+        change.drop(*(job.id for job in found))
+    for job in found:
+        shutil.rmtree(job_dir(job.id), ignore_errors=True)
+    return found
+
+
+def _changed(numbers: Iterable[int], change_of: Callable[[QueueJob, Turn], QueueJob]) -> list[QueueJob]:
+    """Change some jobs in one turn, all or none."""
+    with turn() as change:
+        found = [change_of(_job(change.queue, number), change) for number in dict.fromkeys(numbers)]
+        change.put(*found)
+    _wake()
+    return found
+
+
+def _job(queue: Queue, number: int) -> QueueJob:
+    if number not in queue.jobs:
+        raise UserError(
+            _("There is no job {number} in the queue.").format(number=number),
+            remedy=_("See: lora-tui queue list"),
+            code="queue.not_found",
+        )
+    return queue.jobs[number]
+
+
+def _waiting(job: QueueJob) -> QueueJob:
+    if not job.waits:
+        raise UserError(
+            _("Job {number} does not wait any more.").format(number=job.id),
+            place=plain(job.title),
+            remedy=_("See: lora-tui queue list"),
+            code="queue.not_waiting",
+        )
+    return job
+
+
+def _wake() -> None:
+    from lora_tui.jobs.queue.process import wake
+
+    wake()
