@@ -41,6 +41,7 @@ class Settings:
             terminal's own graphics), ``ascii``, or ``off`` (no pictures in the terminal).
         keymap: a ready-made keymap: ``vim`` (which empty means, too), ``conventional`` or ``bdtm``.
         publish: where LoRA files are handed on to: a folder of ComfyUI, A1111 or LoRA files, or ``host:folder``.
+        lora_folders: folders whose LoRA files are listed beside those of the project.
         bell: whether the terminal's bell rings for an alarm and at the end of a run.
         desktop: the escape that makes a desktop notification of them: ``auto`` (as the environment hints), ``osc9``,
             ``osc777`` or ``off``.
@@ -54,6 +55,7 @@ class Settings:
     images: str = "auto"
     keymap: str = ""
     publish: str = ""
+    lora_folders: tuple[str, ...] = ()
     bell: bool = True
     desktop: str = "auto"
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -223,6 +225,10 @@ def _checked(name: str, value: object, path: Path) -> object:
         raise _wrong(name, value, _("true or false"), path)
     if name == "keys":
         return _checked_keys(value, path)
+    if name == "lora_folders":
+        if isinstance(value, list) and all(isinstance(folder, str) for folder in value):
+            return tuple(value)
+        raise _wrong(name, value, _("a list of folders"), path)
     if not isinstance(value, str):
         raise _wrong(name, value, _("a text"), path)
     if name == "images" and value == "half":  # its older name
@@ -306,6 +312,9 @@ def _split_at_first_table(text: str) -> tuple[str, str, str]:
 def _assignment(name: str, value: object) -> str:
     import tomli_w  # only where something is written
 
+    if isinstance(value, tuple):  # in one line, which can be found and replaced again
+        texts = (tomli_w.dumps({"one": text}).rstrip("\n").removeprefix("one = ") for text in value)
+        return f"{name} = [{', '.join(texts)}]"
     return tomli_w.dumps({name: value}).rstrip("\n")
 
 

@@ -49,7 +49,7 @@ def test_a_person_reads_the_figures_and_no_escape_sequences(tmp_path: Path) -> N
     result = command("info", lora(tmp_path / "hat.safetensors"), "--metadata")
     assert result.returncode == 0
     assert "\x1b" not in result.stdout
-    for text in ("sd15", "lora, kohya names", "0.5", "hatgirl, 1girl, smile", "ss_steps = 120"):
+    for text in ("sd15", "lora, kohya names", "0.5", "hatgirl (12), 1girl (9), smile (3)", "ss_steps = 120"):
         assert text in result.stdout
 
 

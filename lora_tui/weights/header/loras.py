@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,6 @@ _PREFIXES = (
     ("transformer.", "diffusers"),
     ("text_encoder", "diffusers"),
 )
-_TEXT = ("lora_te", "text_encoder", "text_model.", "base_model.model.text_model.", "te_", "te1_", "te2_")
 _VERSIONS = (
     ("sdxl", "sdxl"),
     ("stable-diffusion-xl", "sdxl"),
@@ -68,6 +67,40 @@ _VERSIONS = (
 HASH_KEYS = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256", "ss_new_sd_model_hash", "ss_sd_model_hash")
 
 
+PARTS = (
+    ("text_encoder_3", re.compile(r"lora_te3_|(?:base_model\.model\.)?text_encoder_3\.|t5xxl\.|text_encoders\.t5")),
+    (
+        "text_encoder_2",
+        re.compile(r"lora_te2_|(?:base_model\.model\.)?text_encoder_2\.|clip_g\.|te2_|text_encoders\.clip_g"),
+    ),
+    (
+        "text_encoder",
+        re.compile(r"lora_te|(?:base_model\.model\.)?text_(?:encoder|model)|clip_l\.|te1?_|text_encoders\."),
+    ),
+)
+"""How names of layers of text encoders begin; all others belong to the part that draws."""
+DENOISER = "denoiser"
+_GROUPS = (
+    ("attention", re.compile(r"attn|attention|to_[qkv]|[qkv]_proj|qkv")),
+    ("feed-forward", re.compile(r"(?:^|[._])(?:ff|mlp|feed_forward|fc[12]|linear[12]|proj_mlp)")),
+    ("convolution", re.compile(r"resnets|conv|(?:in|out)_layers|samplers|skip_connection|_op$")),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers of one part that do the same: ``attention``, ``feed-forward``, ``convolution`` or ``other``.
+
+    ``ranks`` and ``alphas`` as in :class:`LoraInfo`; of the alphas only those that stand beside the layers.
+    """
+
+    part: str
+    what: str
+    modules: int
+    ranks: dict[int, int]
+    alphas: dict[float, int]
+
+
 @dataclass(frozen=True)
 class LoraInfo:
     """A LoRA file in figures.
@@ -85,6 +118,8 @@ class LoraInfo:
         size: bytes.
         metadata: as written.
         hashes: those that the metadata state; none is computed.
+        groups: the layers by part (``denoiser``, ``text_encoder``, ``text_encoder_2``, ``text_encoder_3``) and by what
+            they do.
     """
 
     family: str
@@ -99,14 +134,25 @@ class LoraInfo:
     size: int
     metadata: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``rank`` and ``alpha`` are the commonest."""
         data = asdict(self)
         data["rank"], data["alpha"] = self.rank, self.alpha
-        data["ranks"] = {str(rank): number for rank, number in self.ranks.items()}
-        data["alphas"] = {f"{alpha:g}": number for alpha, number in self.alphas.items()}
+        for table in (data, *data["groups"]):
+            table["ranks"] = {str(rank): number for rank, number in table["ranks"].items()}
+            table["alphas"] = {f"{alpha:g}": number for alpha, number in table["alphas"].items()}
+        data["parts"] = self.parts
         return data
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Adapted layers by part."""
+        found: Counter[str] = Counter()
+        for group in self.groups:
+            found[group.part] += group.modules
+        return dict(found)
 
     @property
     def rank(self) -> int | None:
@@ -137,14 +183,15 @@ def lora_info(path: Path) -> LoraInfo:
             remedy=_("It looks like this: {what}.").format(what=known) if known != UNKNOWN else "",
             code="lora.not_a_lora",
         )
-    text = sum(1 for module in modules if module.startswith(_TEXT))
+    text = sum(1 for module in modules if part_of(module) != DENOISER)
     metadata = header.metadata
+    alphas = _alphas(path, modules, metadata)
     return LoraInfo(
         family=lora_family(header.tensors, metadata),
         layout=_layout(modules),
         kind=_kind(modules),
         ranks=_by_frequency(filter(None, (_rank(parts) for parts in modules.values()))),
-        alphas=_by_frequency(_alphas(path, modules, metadata)),
+        alphas=_by_frequency(alphas.values()),
         modules=len(modules),
         unet_modules=len(modules) - text,
         text_encoder_modules=text,
@@ -152,7 +199,23 @@ def lora_info(path: Path) -> LoraInfo:
         size=header.size,
         metadata=metadata,
         hashes={key: metadata[key] for key in HASH_KEYS if metadata.get(key)},
+        groups=tuple(_groups(modules, alphas)),
     )
+
+
+def part_of(module: str) -> str:
+    """The part that a layer belongs to, by its name in the file."""
+    return next((part for part, pattern in PARTS if pattern.match(module)), DENOISER)
+
+
+def _groups(modules: Mapping[str, Mapping[str, TensorInfo]], alphas: Mapping[str, float]) -> Iterator[Group]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for module in modules:
+        what = next((name for name, pattern in _GROUPS if pattern.search(module)), "other")
+        found.setdefault((part_of(module), what), []).append(module)
+    for (part, what), names in sorted(found.items()):
+        ranks = _by_frequency(filter(None, (_rank(modules[name]) for name in names)))
+        yield Group(part, what, len(names), ranks, _by_frequency(alphas[name] for name in names if name in alphas))
 
 
 def lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:
@@ -241,13 +304,15 @@ def _rank(parts: Mapping[str, TensorInfo]) -> int:
     return 0
 
 
-def _alphas(path: Path, modules: Mapping[str, Mapping[str, TensorInfo]], metadata: Mapping[str, str]) -> list[float]:
+def _alphas(
+    path: Path, modules: Mapping[str, Mapping[str, TensorInfo]], metadata: Mapping[str, str]
+) -> dict[str, float]:
     stated = {module: parts["alpha"] for module, parts in modules.items() if "alpha" in parts}
     alphas = read_scalars(path, stated) if stated else _adapter_alphas(modules, metadata)
     for module, alpha in alphas.items():
         if not math.isfinite(alpha):
             raise alpha_error(path, module)
-    return list(alphas.values())
+    return alphas
 
 
 def _adapter_alphas(modules: Mapping[str, object], metadata: Mapping[str, str]) -> dict[str, float]:

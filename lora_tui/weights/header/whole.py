@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lora_tui.errors import UserError
@@ -37,9 +37,15 @@ def check_layers(path: Path, tensors: Mapping[str, TensorInfo]) -> None:
     """Refuse a LoRA file with a layer that is not whole.
 
     Raises:
-        UserError: a layer has only one of two matrices (``lora.incomplete``), or shapes or types that no layer has
-            (``lora.damaged``).
+        UserError: see :func:`layer_flaws`.
     """
+    for flaw in layer_flaws(path, tensors):
+        raise flaw
+
+
+def layer_flaws(path: Path, tensors: Mapping[str, TensorInfo]) -> Iterator[UserError]:
+    """Every layer that is not whole: with only one of two matrices (``lora.incomplete``), or with shapes or types that
+    no layer has (``lora.damaged``)."""
     plain_ones: dict[str, dict[str, TensorInfo]] = {}
     others: dict[str, dict[str, TensorInfo]] = {}
     for name, tensor in tensors.items():
@@ -53,24 +59,25 @@ def check_layers(path: Path, tensors: Mapping[str, TensorInfo]) -> None:
         if not parts.keys() & {"down", "up"}:
             continue  # an alpha or sizes of something else
         if not parts.keys() >= {"down", "up"}:
-            raise _half(path, stem)
-        _check(path, stem, parts, fits=_lora_fits(parts))
+            yield _half(path, stem)
+        else:
+            yield from _flaws(path, stem, parts, fits=_lora_fits(parts))
     for stem, parts in others.items():
         kind = kind_of(parts, {name: len(tensor.shape) for name, tensor in parts.items()})
         if not kind or (SIZES in parts and kind not in SIZED):
             continue
-        for first, second, instead in _PRODUCTS.get(kind, ()):
-            if instead not in parts and not parts.keys() >= {first, second}:
-                raise _half(path, stem)
-        if kind == "ia3" and "weight" not in parts:
-            raise _half(path, stem)
-        _check(path, stem, parts, fits=_products_fit(kind, parts))
+        products = _PRODUCTS.get(kind, ())
+        halves = any(instead not in parts and not parts.keys() >= {one, two} for one, two, instead in products)
+        if halves or (kind == "ia3" and "weight" not in parts):
+            yield _half(path, stem)
+        else:
+            yield from _flaws(path, stem, parts, fits=_products_fit(kind, parts))
 
 
-def _check(path: Path, stem: str, parts: Parts, *, fits: bool) -> None:
+def _flaws(path: Path, stem: str, parts: Parts, *, fits: bool) -> Iterator[UserError]:
     single = all(math.prod(parts[name].shape) == 1 for name in NUMBERS if name in parts)
     if not (fits and single and all(math.prod(tensor.shape) for tensor in parts.values())):
-        raise _damaged(
+        yield _damaged(
             path,
             _("the tensors of its layer {name} have shapes that no layer has: {shapes}.").format(
                 name=plain(stem, limit=120),
@@ -82,7 +89,7 @@ def _check(path: Path, stem: str, parts: Parts, *, fits: bool) -> None:
             (*FLOATS, *WHOLES, "BOOL") if name == "on_input" else (*FLOATS, *WHOLES) if name in NUMBERS else FLOATS
         )
         if tensor.dtype not in allowed:
-            raise _damaged(
+            yield _damaged(
                 path,
                 _("its layer {name} has a tensor {inner} of the type {type}, which is none that is read here.").format(
                     name=plain(stem, limit=120), inner=name, type=tensor.dtype
