@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "captions": ("lora_tui.cli.captions", N_("list, edit and check captions; undo, history, export")),
     "config": ("lora_tui.cli.config", N_("make, check and plan a configuration")),
     "train": ("lora_tui.cli.train", N_("start or resume a training")),
+    "sweep": ("lora_tui.cli.sweep", N_("several runs that differ in some settings, and their table of results")),
     "runs": ("lora_tui.cli.runs", N_("list runs, show one, ask it to stop, pause, save …")),
     "watch": ("lora_tui.cli.watch", N_("follow a run as lines, or as one status line")),
     "notify": ("lora_tui.cli.notify", N_("where notices of alarms go: webhooks, and a trial")),
@@ -149,7 +150,8 @@ def _dispatch(argv: list[str]) -> int:
         name, module = argv[0], importlib.import_module(COMMANDS[argv[0]][0])
         parser = Parser(prog=f"lora-tui {name}", description=_(COMMANDS[name][1]))
         module.build(parser)
-        args = _parse(parser, argv[1:])
+        words = getattr(module, "words", list)(argv[1:])
+        args = _parse(parser, words)
         if args is not None:
             _tell_of_folder(name)
         return DONE if args is None else int(module.run(args))

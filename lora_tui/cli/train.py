@@ -64,6 +64,7 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place
     from lora_tui.runs.choose import runs_dir_for
     from lora_tui.runs.neighbours import neighbour_lines
     from lora_tui.runs.start import start_run
+    from lora_tui.sweeps.folder import membership
 
     path = Path(args.config)
     more = [f"ending.budget={args.budget}"] if args.budget else []
@@ -77,6 +78,7 @@ def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place
     return start_run(
         config,
         runs_dir.absolute(),
+        record_extra={} if args.values else membership(path),
         command=command() if place else None,
         force=args.force,
         on_made=on_made,

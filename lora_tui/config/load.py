@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,22 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.toml_files import TomlError, read_toml
 
-__all__ = ["ConfigErrors", "dump_config", "load_config", "parse_config", "save_config", "set_value", "set_values"]
+__all__ = [
+    "SWEEP",
+    "ConfigErrors",
+    "dump_config",
+    "load_config",
+    "load_tables",
+    "parse_config",
+    "put_values",
+    "read_value",
+    "save_config",
+    "set_value",
+    "set_values",
+]
+
+SWEEP = "sweep"
+"""The table of a file that describes several runs, see :mod:`lora_tui.sweeps.axes`; one run has none."""
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -36,9 +52,18 @@ def load_config(path: Path) -> Config:
         UserError: the file is missing, unreadable, no TOML, or from a newer version.
         ConfigErrors: keys are unknown or values wrong.
     """
+    return parse_config(load_tables(path), base=path.parent, place=plain(str(path)))
+
+
+def load_tables(path: Path) -> dict[str, Any]:
+    """What the TOML file ``path`` holds, as it is written there.
+
+    Raises:
+        UserError: the file is missing, unreadable or no TOML.
+    """
     place = plain(str(path))
     try:
-        data = read_toml(path)
+        return read_toml(path)
     except FileNotFoundError as error:
         raise UserError(
             _("There is no such file."),
@@ -66,7 +91,6 @@ def load_config(path: Path) -> Config:
             place=place,
             code="config.unreadable",
         ) from error
-    return parse_config(data, base=path.parent, place=place)
 
 
 def parse_config(data: Mapping[str, Any], *, base: Path | None = None, place: str = "") -> Config:
@@ -80,6 +104,13 @@ def parse_config(data: Mapping[str, Any], *, base: Path | None = None, place: st
         ConfigErrors: keys are unknown or values wrong.
     """
     _check_version(data.get("schema_version", SCHEMA_VERSION), place)
+    if SWEEP in data:
+        raise UserError(
+            _("The file has a table [sweep]: it describes several runs, and here one is meant."),
+            place=place,
+            remedy=_("lora-tui sweep FILE starts them; without the table the file is one run."),
+            code="config.sweep",
+        )
     own = deepcopy(dict(data))
     if base is not None:
         folder = base
@@ -97,23 +128,53 @@ def set_value(config: Config, key: str, text: str, *, base: Path | None = None) 
     Raises:
         UserError: the key is unknown, the entry is not there, or the value is not allowed.
     """
-    spec = field_for(key)
-    parts = key.split(".")
-    if spec is None or len(parts) != (3 if spec.repeated else 2):
-        raise unknown_key(key) if spec is None else _needs_number(spec, key)
-    value = _read(spec, key, text)
-    if spec.option.path:
-        folder, model = base or Path.cwd(), spec.option.path == "model"
-        value = changed_places(value, lambda place: absolute(place, folder, model=model))
+    return put_values(config, {key: read_value(key, text)}, base=base)
+
+
+def read_value(key: str, text: str) -> Any:
+    """The value that ``text`` is for the setting ``key``, of the type that the setting has.
+
+    Raises:
+        UserError: the key is unknown, or the text is no value of that type.
+    """
+    return _read(_setting(key), key, text)
+
+
+def put_values(config: Config, values: Mapping[str, Any], *, base: Path | None = None) -> Config:
+    """``config`` with typed ``values``, key -> value, put in, in their order; else as :func:`set_value`.
+
+    Raises:
+        UserError: a key is unknown, an entry is not there, or a value is not allowed.
+    """
     data = as_plain(config)
-    table = data[spec.section]
-    if spec.repeated:
-        new = usual_sample(config) if spec.section == "samples" else {}
-        table = _entry(table, spec, key, int(parts[1]), new)
-    table[spec.name] = value
-    if spec.key == "samples.prompt" and has_flags(text):
-        table.update(values_of(text, told=is_told(config)))
+    for key, value in values.items():
+        spec = _setting(key)
+        if spec.option.path:
+            folder, model = base or Path.cwd(), spec.option.path == "model"
+            value = changed_places(value, partial(_from, folder, model))
+        table = data[spec.section]
+        if spec.repeated:
+            new = usual_sample(config) if spec.section == "samples" else {}
+            table = _entry(table, spec, key, int(key.split(".")[1]), new)
+        table[spec.name] = value
+        if spec.key == "samples.prompt" and isinstance(value, str) and has_flags(value):
+            table.update(values_of(value, told=is_told(config)))
     return _placed(validated(data))
+
+
+def _from(folder: Path, model: bool, text: str) -> str:
+    return absolute(text, folder, model=model)
+
+
+def _setting(key: str) -> FieldSpec:
+    """The setting that ``key`` names, with the number of its entry where it is in a list."""
+    spec = field_for(key)
+    if spec is None:
+        raise unknown_key(key)
+    parts = key.split(".")
+    if len(parts) != (3 if spec.repeated else 2) or (spec.repeated and not parts[1].isdecimal()):
+        raise _needs_number(spec, key)
+    return spec
 
 
 def set_values(config: Config, texts: Iterable[str]) -> Config:

@@ -84,11 +84,11 @@ def table_csv(rows: Iterable[Row]) -> str:
         known = [status.number, row.run.name, status.state, status.step, status.total_steps, status.loss]
         known += [row.validation, row.validation_step or None, row.best, status.took]
         noted = [row.notes.rating or None, " ".join(row.notes.tags), row.notes.note]
-        table.writerow([_cell(value) for value in (*known, *noted, *(row.settings.get(key) for key in keys))])
+        table.writerow([csv_cell(value) for value in (*known, *noted, *(row.settings.get(key) for key in keys))])
     return text.getvalue().encode("utf-8", "replace").decode()
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
     """A value for a spreadsheet or a terminal: what they would obey is shown, and nothing begins as a formula does."""
     if not isinstance(value, str):
         return value
@@ -109,7 +109,7 @@ def _steps(run: RunFolder, path: Path) -> Path:
                 rates = (
                     [name for name in known if isinstance(name, str)][:MOST_RATES] if isinstance(known, dict) else []
                 )
-                table.writerow([*COLUMNS, *(_cell(f"lr.{plain(name, limit=60)}") for name in rates)])
+                table.writerow([*COLUMNS, *(csv_cell(f"lr.{plain(name, limit=60)}") for name in rates)])
             table.writerow(_row(event, rates))
         if rates is None:
             table.writerow(COLUMNS)

@@ -47,6 +47,8 @@ FIELDS: dict[str, Get] = {
     "started": lambda row: row.status.started,
     "ended": lambda row: row.status.ended,
     "took": lambda row: row.status.took,
+    "cost": lambda row: row.cost,
+    "sweep": lambda row: (row.sweep or None, row.member or None),
     "code": lambda row: row.status.code,
 }
 """Name of a field -> what a run has there: a number, a text, several, or none."""
@@ -91,6 +93,7 @@ KINDS: dict[str, Callable[[Row], bool]] = {
     "chosen": lambda row: bool(row.notes.best),
     "validation": lambda row: row.validation is not None,
     "files": lambda row: row.files > 0,
+    "sweep": lambda row: bool(row.sweep),
 }
 """What stands behind ``is:`` and ``has:``."""
 

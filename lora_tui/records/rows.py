@@ -31,11 +31,15 @@ from lora_tui.settings import cache_dir
 from lora_tui.text.translate import language
 from lora_tui.toml_files import TomlError, read_toml
 
-LAYOUT = 3
+LAYOUT = 4
 """Version of what is kept."""
 
 MOST_KEPT_BYTES = 64 << 20
 LONGEST_VALUE = 300
+MOST_PRICE = 1e9
+SWEEP = "sweep"
+"""Where the record says which sweep a run belongs to: an object with ``name``, ``member`` and ``values``."""
+
 LIVING_SECONDS = 20.0
 """How long what the events of a living run say is good: the whole file is read for it."""
 
@@ -55,8 +59,11 @@ class Row:
         known: its files have been read; before that only ``status`` tells something.
         best: the best LoRA file relative to the folder, the step it is of, and why (see :class:`records.best.Best`).
         validation, validation_step: the lowest validation loss and its step.
+        last_validation: the newest validation loss.
         images: how many it was trained on, as far as the record says.
         files: LoRA files that it has now.
+        sweep, member: the sweep that it belongs to, and which of its runs it is; empty for a run of its own.
+        price, currency: of the machine per hour, as the record has it; 0 where it costs nothing.
     """
 
     status: RunStatus
@@ -69,8 +76,13 @@ class Row:
     best_why: str = ""
     validation: float | None = None
     validation_step: int = 0
+    last_validation: float | None = None
     images: int = 0
     files: int = 0
+    sweep: str = ""
+    member: str = ""
+    price: float = 0.0
+    currency: str = ""
 
     @property
     def run(self) -> RunFolder:
@@ -81,6 +93,20 @@ class Row:
     def family(self) -> str:
         """Its model family; empty where that is unknown."""
         return str(self.settings.get("model.family", "") or "")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or takes by now."""
+        status = self.status
+        if status.took is None and status.alive and status.started is not None:
+            return max(time.time() - status.started, 0.0)
+        return status.took
+
+    @property
+    def cost(self) -> float | None:
+        """What its time cost; none where that is unknown or nothing."""
+        seconds = self.seconds
+        return None if seconds is None or not 0 < self.price < MOST_PRICE else seconds / 3600 * self.price
 
     @property
     def adapter(self) -> str:
@@ -215,13 +241,23 @@ def _facts(run: RunFolder) -> dict[str, Any]:
     lowest = course.lowest
     if lowest is not None:
         found["validation_step"], found["validation"] = lowest
+        found["last_validation"] = course.validations[max(course.validations)]
     found["notes"] = {"note": notes.note, "tags": list(notes.tags), "rating": notes.rating, "best": notes.best}
-    dataset = read_json(run.record_path).get("dataset")
-    if isinstance(dataset, dict):
-        found["images"] = as_count(dataset.get("images"))
+    found |= _recorded(read_json(run.record_path))
     with contextlib.suppress(OSError):
         found["files"] = sum(entry.name.endswith(".safetensors") for entry in os.scandir(run.checkpoints_dir))
     return found
+
+
+def _recorded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record a row has."""
+    found: dict[str, Any] = {"price": as_number(record.get("price_per_hour")), "currency": record.get("currency")}
+    dataset, sweep = record.get("dataset"), record.get(SWEEP)
+    if isinstance(dataset, dict):
+        found["images"] = as_count(dataset.get("images"))
+    if isinstance(sweep, dict):
+        found["sweep"], found["member"] = sweep.get("name"), sweep.get("member")
+    return {key: value[:LONGEST_VALUE] if isinstance(value, str) else value for key, value in found.items()}
 
 
 def _ended(status: RunStatus) -> dict[str, Any]:
@@ -254,9 +290,19 @@ def _row(status: RunStatus, facts: dict[str, Any]) -> Row:
         best_why=str(facts.get("best_why", "")),
         validation=as_number(facts.get("validation")),
         validation_step=as_count(facts.get("validation_step")),
+        last_validation=as_number(facts.get("last_validation")),
         images=as_count(facts.get("images")),
         files=as_count(facts.get("files")),
+        sweep=_text(facts, "sweep"),
+        member=_text(facts, "member"),
+        price=as_number(facts.get("price")) or 0.0,
+        currency=_text(facts, "currency"),
     )
+
+
+def _text(facts: Mapping[str, Any], key: str) -> str:
+    value = facts.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _stamp_of(run: RunFolder) -> Stamp:

@@ -115,7 +115,8 @@ class RunFolder:
         """
         try:
             runs_dir.mkdir(parents=True, exist_ok=True)
-            with _making(runs_dir) as run:
+            with unfinished(runs_dir) as root:
+                run = cls(root)
                 for folder in (run.control_dir, run.checkpoints_dir, run.state_dir, run.samples_dir):
                     folder.mkdir()
                 write_atomic(run.config_path, config_text.encode("utf-8"))
@@ -123,7 +124,7 @@ class RunFolder:
                     number = 1 + max((other.number for other in list_runs(runs_dir)), default=0)
                     full = {"format": FORMAT, "number": number, "created": round(time.time(), 3), **record}
                     write_json(run.record_path, full)
-                    made = cls(run.root.rename(_free_name(runs_dir, name)))
+                    made = cls(root.rename(free_name(runs_dir, name)))
             sync_folder(runs_dir)
         except OSError as error:
             raise UserError(
@@ -244,24 +245,28 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
 
 
 @contextlib.contextmanager
-def _making(runs_dir: Path) -> Iterator[RunFolder]:
-    """A folder under a name that is no run's yet; what is left of it at the end goes, and so does what others left."""
-    for path in runs_dir.glob(f"{_UNFINISHED}*"):
+def unfinished(parent: Path) -> Iterator[Path]:
+    """A folder in ``parent`` under a name that is nobody's yet, to be renamed when it is complete.
+
+    What is left of it at the end goes, and so does what killed processes left.
+    """
+    for path in parent.glob(f"{_UNFINISHED}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
                 shutil.rmtree(path, ignore_errors=True)
-    root = runs_dir / f"{_UNFINISHED}{uuid.uuid4().hex}"
+    root = parent / f"{_UNFINISHED}{uuid.uuid4().hex}"
     root.mkdir()
     try:
-        yield RunFolder(root)
+        yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _free_name(runs_dir: Path, name: str) -> Path:
+def free_name(parent: Path, name: str) -> Path:
+    """A folder in ``parent`` that is not there, named after the time and ``name``."""
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{folder_name(name)}"
     names = (stem if attempt == 1 else f"{stem}-{attempt}" for attempt in itertools.count(1))
-    return next(path for path in (runs_dir / name for name in names) if not os.path.lexists(path))
+    return next(path for path in (parent / name for name in names) if not os.path.lexists(path))
 
 
 def folder_name(name: str) -> str:
