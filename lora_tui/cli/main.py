@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("lora_tui.cli.train", N_("start or resume a training")),
     "sweep": ("lora_tui.cli.sweep", N_("several runs that differ in some settings, and their table of results")),
     "runs": ("lora_tui.cli.runs", N_("list runs, show one, ask it to stop, pause, save …")),
+    "queue": ("lora_tui.cli.queue", N_("jobs that wait for a GPU or for each other: add, list, move, hold …")),
     "watch": ("lora_tui.cli.watch", N_("follow a run as lines, or as one status line")),
     "notify": ("lora_tui.cli.notify", N_("where notices of alarms go: webhooks, and a trial")),
     "attach": ("lora_tui.cli.attach", N_("open the app on a running training")),

@@ -21,6 +21,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("config", nargs="?", metavar="CONFIG", help=_("a TOML file; see: lora-tui config new"))
     parser.add_argument("--detach", action="store_true", help=_("start it and return at once"))
+    parser.add_argument("--queue", action="store_true", help=_("put it into the queue; see: lora-tui queue"))
     parser.add_argument("--resume", metavar="RUN", default="", help=_("go on with a run instead of starting one"))
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="values", help=_("change a setting, repeatable")
@@ -42,6 +43,10 @@ def run(args: argparse.Namespace) -> int:
         raise Usage(_("Name a configuration, or a run with --resume."), command="train")
     if args.resume and args.values:
         raise Usage(_("--set changes a new run; a resumed one keeps its settings."), command="train")
+    if args.queue:
+        from lora_tui.cli.queue_add import put, training_wish
+
+        return put(training_wish(args), args)
     place = place_of(detach=args.detach)
     made: list[RunFolder] = []
     try:

@@ -59,10 +59,7 @@ def start_run(
     """
     from lora_tui.config.load import dump_config
 
-    found = _check(config, scan, runs_dir)
-    if not force:
-        _refuse(found, _("lora-tui train CONFIG --force starts it all the same."))
-    for finding in found:
+    for finding in require_startable(config, runs_dir, scan=scan, force=force):
         on_warning(finding)
     record = {**first_record(), **price_entries(runs_dir), **(record_extra or {})}
     check_budget(config.ending.budget, record)
@@ -155,6 +152,20 @@ def _wait_until_gone(run: RunFolder) -> None:
         if holder(run.lock_path) is None and holder(run.keeper_lock_path) is None:
             return
         time.sleep(0.05)
+
+
+def require_startable(
+    config: Config, runs_dir: Path, *, scan: Scan | None = None, force: bool = False
+) -> list[Finding]:
+    """Refuse what :func:`start_run` would refuse; else what this machine is too small for and is tried all the same.
+
+    Raises:
+        UserError: the configuration has an error, or the disk may not hold what it writes and it is not ``force``.
+    """
+    found = _check(config, scan, runs_dir)
+    if not force:
+        _refuse(found, _("lora-tui train CONFIG --force starts it all the same."))
+    return found
 
 
 def _check(config: Config, scan: Scan | None, runs_dir: Path) -> list[Finding]:

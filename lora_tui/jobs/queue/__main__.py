@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.lock import RunLock
+from lora_tui.jobs.queue.journal import read_queue, turn
 from lora_tui.jobs.queue.process import lock_path, running
 from lora_tui.jobs.queue.service import Service
 from lora_tui.jobs.telling import Teller
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(teller: Teller, *, stay: bool) -> int:
     """Work with the lock held; SIGTERM ends it after the look in hand, and what is at work goes on."""
     with RunLock.acquire(lock_path()) as lock:
+        if read_queue().stopped:
+            with turn() as change:
+                change.say(stopped=False)
         service = Service(lock, stay=stay)
         signal.signal(signal.SIGTERM, lambda _number, _frame: service.over.set())
         teller.tell({"pid": os.getpid()})

@@ -99,7 +99,7 @@ def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
                 )
             for wish in wishes:
                 for number in wish.after:
-                    _job(change.queue, number)
+                    find_job(change.queue, number)
                 job = _job_of(wish, change, without_gpu=without_gpu)
                 if wish.config:
                     folders.append(job_dir(job.id))
@@ -196,7 +196,7 @@ def move(number: int, to: int) -> None:
         UserError: it is not there or does not wait.
     """
     with turn() as change:
-        job = _waiting(_job(change.queue, number))
+        job = _waiting(find_job(change.queue, number))
         others = [one for one in change.queue.waiting() if one.id != number]
         others.insert(min(max(to, 0), len(others)), job)
         first = others[0].rank if others[0] is not job else min(one.rank for one in others)
@@ -210,7 +210,7 @@ def shift(number: int, by: int) -> None:
     Raises:
         UserError: it is not there or does not wait.
     """
-    move(number, [job.id for job in read_queue().waiting()].index(_waiting(_job(read_queue(), number)).id) + by)
+    move(number, [job.id for job in read_queue().waiting()].index(_waiting(find_job(read_queue(), number)).id) + by)
 
 
 def come_after(number: int, after: Sequence[int], if_failed: str | None = None) -> QueueJob:
@@ -221,7 +221,7 @@ def come_after(number: int, after: Sequence[int], if_failed: str | None = None) 
     """
 
     def later(job: QueueJob, change: Turn) -> QueueJob:
-        wanted = tuple(dict.fromkeys(_job(change.queue, other).id for other in after))
+        wanted = tuple(dict.fromkeys(find_job(change.queue, other).id for other in after))
         if number in _all_before(wanted, change.queue):
             raise UserError(
                 _("They would wait for each other for ever."),
@@ -255,7 +255,7 @@ def remove(numbers: Iterable[int]) -> list[QueueJob]:
     found = []
     with turn() as change:
         for number in dict.fromkeys(numbers):
-            job = _job(change.queue, number)
+            job = find_job(change.queue, number)
             if job.at_work:
                 raise UserError(
                     _("Job {number} is at work.").format(number=number),
@@ -313,7 +313,7 @@ def stop_jobs(numbers: Iterable[int], *, now: bool = False) -> list[QueueJob]:
     """
     queue, found = read_queue(), []
     for number in dict.fromkeys(numbers):
-        job = _job(queue, number)
+        job = find_job(queue, number)
         if job.state != "running":
             raise UserError(
                 _("Job {number} is not at work.").format(number=number),
@@ -341,13 +341,18 @@ def clear() -> list[QueueJob]:
 def _changed(numbers: Iterable[int], change_of: Callable[[QueueJob, Turn], QueueJob]) -> list[QueueJob]:
     """Change some jobs in one turn, all or none."""
     with turn() as change:
-        found = [change_of(_job(change.queue, number), change) for number in dict.fromkeys(numbers)]
+        found = [change_of(find_job(change.queue, number), change) for number in dict.fromkeys(numbers)]
         change.put(*found)
     _wake()
     return found
 
 
-def _job(queue: Queue, number: int) -> QueueJob:
+def find_job(queue: Queue, number: int) -> QueueJob:
+    """A job by its number.
+
+    Raises:
+        UserError: ``queue.not_found``.
+    """
     if number not in queue.jobs:
         raise UserError(
             _("There is no job {number} in the queue.").format(number=number),
