@@ -64,6 +64,19 @@ def rows(app: LoraTuiApp, name: str) -> VirtualList:
     return app.screen.query_one(f"#{name}", VirtualList)
 
 
+async def test_the_path_of_a_model_is_typed_where_one_is_chosen(data: Path, wd: Path) -> None:
+    async with running(data, size=(100, 30), screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: rows(app, "files").count == 3)
+        await pilot.press("t")
+        await soon(pilot, lambda: "Tag with models" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: "Which model?" in screen_text(app))
+        await pilot.press(*str(wd), "enter")
+        await soon(pilot, lambda: "Which model?" not in screen_text(app) and wd.name in screen_text(app))
+        await pilot.press("ctrl+r")
+        await soon(pilot, lambda: tune(app), 60)
+
+
 async def test_models_are_asked_in_a_process_and_what_they_said_is_tuned_and_written(data: Path, wd: Path) -> None:
     remember(asked(wd))
     (data / "b.txt").write_text("mine")

@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from lora_tui.errors import UserError
+from lora_tui.tagging.hub import is_hub_name
 from lora_tui.tagging.known import KnownModel, kind_of, known_models
 from lora_tui.tagging.request import ModelChoice, Request
 from lora_tui.text import N_, _, plain
@@ -30,6 +31,8 @@ Asked = tuple[Request, str]
 """What is asked for, and of which images."""
 
 _FOLDER, _HUB, _SERVER, _AWAY = "folder", "hub", "server", "away"
+_TYPED = "typed:"
+_PATHS = ("/", "~", "./", "../")
 _OTHERS = {
     _FOLDER: (N_("a folder or a file"), N_("model.onnx with selected_tags.csv, a description, Florence-2, BLIP")),
     _HUB: (N_("another name on the hub"), N_("owner/model")),
@@ -193,12 +196,14 @@ class TaggingDialog(Dialog[Asked]):
         if number < len(models) and len(models) > 1:
             choices.append(Choice(_AWAY, "  " + _("none: take this model away")))
         now = f"{models[number].kind}:{models[number].name}" if number < len(models) else None
-        dialog = Choose(_("Which model?"), choices, current=now, label_width=40)
+        dialog = Choose(_("Which model?"), choices, current=now, label_width=40, typed=_typed_model)
         self.app.push_screen(dialog, partial(self._model_chosen, number))
 
     def _model_chosen(self, number: int, value: str | None) -> None:
         ask: Callable[[Any, Callable[[Any], None]], Any] = self.app.push_screen
-        if value == _FOLDER:
+        if value is not None and value.startswith(_TYPED):
+            self._take_typed(number, value.removeprefix(_TYPED))
+        elif value == _FOLDER:
             ask(AskPath(_("The model's folder or file"), self._root), partial(self._take_path, number))
         elif value == _HUB:
             ask(AskText(_("Its name on the hub"), placeholder="owner/model"), partial(self._take_name, number))
@@ -212,6 +217,12 @@ class TaggingDialog(Dialog[Asked]):
         elif value is not None:
             kind, _colon, name = value.partition(":")
             self._put(number, ModelChoice(kind, name))  # type: ignore[arg-type]
+
+    def _take_typed(self, number: int, text: str) -> None:
+        if text.startswith(_PATHS):
+            self._take_path(number, self._root / Path(text).expanduser())
+        else:
+            self._take_name(number, text)
 
     def _take_path(self, number: int, path: Path | None) -> None:
         if path is None:
@@ -227,8 +238,6 @@ class TaggingDialog(Dialog[Asked]):
         start_job(self, look, "path")
 
     def _take_name(self, number: int, name: str | None) -> None:
-        from lora_tui.tagging.hub import is_hub_name
-
         if not name:
             return
         if not is_hub_name(name.strip()):
@@ -273,6 +282,13 @@ class TaggingDialog(Dialog[Asked]):
             self._say(_("There is no image to tag."))
         else:
             self.dismiss((request, self.form.which))
+
+
+def _typed_model(text: str) -> Choice[str] | None:
+    """The model that is typed instead of chosen: a path, or a name on the hub."""
+    if text.startswith(_PATHS):
+        return Choice(_TYPED + text, "  " + plain(text), _(_OTHERS[_FOLDER][0]))
+    return Choice(_TYPED + text, "  " + plain(text), _(_OTHERS[_HUB][0])) if is_hub_name(text) else None
 
 
 def _kind_of_path(path: Path) -> Any:

@@ -196,10 +196,13 @@ class Choose(Dialog[T]):
         accept: str = "",
         label_width: int = 32,
         search: bool = False,
+        typed: Callable[[str], Choice[T] | None] | None = None,
     ) -> None:
         """``label_width``: cells of the labels at most, where there are remarks beside them; longer ones lose their
-        middle. ``search``: typing searches among few options, too."""
+        middle. ``search``: typing searches among few options, too. ``typed``: the option that a text is by itself,
+        which is offered last."""
         super().__init__(title, detail)
+        self._typed = typed
         self._label_width = label_width
         self._search = search
         self._all = tuple(choices)
@@ -214,7 +217,7 @@ class Choose(Dialog[T]):
         label = Column(min(widest, self._label_width), share=0 if remarks else 1, cut="middle")
         columns = [label, Column(10, share=1)] if remarks else [label]
         rows = VirtualList(columns, self._row, count=len(self._shown), empty=_("Nothing fits."))
-        if self._search or len(self._all) >= FILTER_FROM:
+        if self._search or self._typed is not None or len(self._all) >= FILTER_FROM:
             yield Answer(placeholder=_("type to search"), list=rows)
         yield rows
         yield Lines(id="about")
@@ -251,6 +254,8 @@ class Choose(Dialog[T]):
         found = [one for one in self._all if all(word in f"{one.label} {one.remark}".casefold() for word in words)]
         # what is called so comes before what only mentions it
         self._shown = sorted(found, key=lambda one: not all(word in one.label.casefold() for word in words))
+        itself = self._typed(event.value.strip()) if self._typed is not None and words else None
+        self._shown += [] if itself is None else [itself]
         self.query_one(VirtualList).set_count(len(self._shown), cursor=0)
 
     @on(VirtualList.Moved)
