@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lora_tui.drawing.chart import Curve, Marker, RailMark
+from lora_tui.runs.machine_series import BARE, CARD, MachineStory, kinds_in
 from lora_tui.runs.series import Series
 from lora_tui.runs.story import RunStory
 from lora_tui.text import N_, _
@@ -38,16 +39,24 @@ METRICS: tuple[tuple[str, str], ...] = (
     ("levels", N_("LOSS BY NOISE")),
     ("weights", N_("NORM OF THE WEIGHTS")),
     ("d", N_("STEP SIZE D")),
+    ("gpu.use", N_("GPU USE, %")),
+    ("gpu.memory", N_("GPU MEMORY, GB")),
+    ("gpu.heat", N_("GPU TEMPERATURE, C")),
+    ("gpu.power", N_("GPU POWER, W")),
+    ("cpu", N_("CPU USE, %")),
+    ("ram", N_("RAM OF THE MACHINE, GB")),
 )
-"""The curves that can be looked at, and what they are called; ``levels`` and ``weights`` are several series each."""
+"""The curves that can be looked at, and what they are called; those of :func:`several` are more than one series."""
 
 MOST_OTHERS = 4
 """Other runs that can lie over a run's curves at once: more lines say nothing."""
 
 LEVEL_ROLES = ("level0", "level1", "level2", "level3")
 OTHER_ROLES = ("run0", "run1", "run2", "run3")
+PART_ROLES = ("smooth", "other", *OTHER_ROLES)
+"""Roles of lines: of ranges of noise, of other runs, of the parts of a metric that has several."""
 
-SCALES = {"memory_allocated": 1e-9}
+SCALES = {"memory_allocated": 1e-9, "gpu.memory": 1e-9, "ram": 1e-9}
 """What values of a series are multiplied with to have the unit of their title."""
 
 
@@ -99,17 +108,19 @@ class Curves:
     """Makes pictures of a story; smoothed values are kept until the series changes.
 
     Attributes:
+        machine: what the machine did; read only while somebody looks at it, see :meth:`read_on`.
         others: runs that lie over it, at most :data:`MOST_OTHERS`.
     """
 
     def __init__(self, story: RunStory, others: Sequence[Other] = ()) -> None:
         self.story = story
+        self.machine = MachineStory(story.run)
         self.others: tuple[Other, ...] = tuple(others)
         self._smoothed: dict[str, tuple[int, float, array[float]]] = {}
 
     def picture(self, look: Look, marks: Marks, *, empty: str = "") -> Picture:
         """What the main chart shows."""
-        series = self.story.series.get(look.name)
+        series = self.series(look.name)
         left, right = self.view(look)
         curves: list[Curve] = [*self._under(look)]
         if series is not None and len(series):
@@ -146,18 +157,37 @@ class Curves:
 
     def metrics(self) -> list[int]:
         """Numbers of the :data:`METRICS` that this run has values of; the loss is always one."""
-        return [number for number, (name, _title) in enumerate(METRICS) if number == 0 or self.names_of(name)]
+        machine = kinds_in(self.story.resources)
+        return [
+            number
+            for number, (name, _title) in enumerate(METRICS)
+            if number == 0 or name in machine or self.names_of(name)
+        ]
+
+    def complete(self, look: Look) -> bool:
+        """Whether all that is looked at has been read."""
+        return self.machine.complete if of_machine(look.name) else self.story.complete
+
+    def read_on(self, look: Look, budget_seconds: float) -> bool:
+        """Read on what the machine did, where somebody looks at it; whether anything was read."""
+        return of_machine(look.name) and self.machine.update(budget_seconds)
+
+    def series(self, name: str) -> Series | None:
+        """A series by its name; none where nothing of it was measured."""
+        return self.story.series.get(name) or self.machine.series.get(name)
 
     def names_of(self, metric: str) -> list[str]:
         """The series that a metric consists of and that have values, in the order in which they are told."""
-        series = self.story.series
         if metric == "levels":
             found = [f"level.{number}" for number in range(len(LEVEL_ROLES))]
         elif metric == "weights":
-            found = sorted((name for name in series if name.startswith("weights.")), key=lambda n: n != "weights.unet")
+            weights = (name for name in self.story.series if name.startswith("weights."))
+            found = sorted(weights, key=lambda name: name != "weights.unet")
+        elif metric in CARD:
+            found = sorted((name for name in self.machine.series if name.startswith(f"{metric}.")), key=card_of)
         else:
             found = [metric]
-        return [name for name in found if len(series.get(name, ()))]
+        return [name for name in found if self.series(name)]
 
     def _under(self, look: Look) -> list[Curve]:
         """The curves below the main one: those of other runs, and the parts of a metric that has several."""
@@ -171,17 +201,24 @@ class Curves:
                     if smooth
                     else curve_of(series, role, robust=True, scale=SCALES.get(look.name, 1.0))
                 )
-        roles = LEVEL_ROLES if look.name == "levels" else ("smooth", "other", *OTHER_ROLES)
-        if look.name in ("levels", "weights"):
-            for role, name in zip(roles, self.names_of(look.name), strict=False):
-                role = LEVEL_ROLES[int(name[-1])] if look.name == "levels" else role
-                series = self.story.series[name]
+        if several(look.name):
+            for role, name in self.parts_of(look.name):
+                series = self.series(name) or Series()
                 smooth = look.name == "levels" and look.weight > 0
                 weight = look.weight**8  # a value of these stands for at least 8 steps
                 curves.append(
-                    self._smooth_curve(name, series, weight, role) if smooth else curve_of(series, role, robust=True)
+                    self._smooth_curve(name, series, weight, role)
+                    if smooth
+                    else curve_of(series, role, robust=True, scale=SCALES.get(look.name, 1.0))
                 )
         return curves
+
+    def parts_of(self, metric: str) -> list[tuple[str, str]]:
+        """The series of a metric that has several, each behind the role that its line is drawn in."""
+        names = self.names_of(metric)
+        if metric == "levels":  # a level keeps its colour where others are missing
+            return [(LEVEL_ROLES[int(name[-1])], name) for name in names]
+        return list(zip(PART_ROLES, names, strict=False))
 
     def small(self, name: str, look: Look) -> Picture:
         """What one of the charts beside the main one shows, over the same steps and with the same cursor."""
@@ -222,7 +259,7 @@ class Curves:
 
     def value_at(self, name: str, step: float) -> float | None:
         """The value at a step, or the newest one at or before it."""
-        series = self.story.series.get(name)
+        series = self.series(name)
         return at_step(series.steps, series.last, step) if series is not None and len(series) else None
 
     def value_of(self, other: Other, look: Look, step: float) -> float | None:
@@ -293,6 +330,22 @@ class Curves:
             if item.kind in signs:
                 found.append(RailMark(float(item.step), signs[item.kind], "event"))
         return (*found, *(RailMark(float(item.step), saved, "saved") for item in self.story.checkpoints))
+
+
+def several(metric: str) -> bool:
+    """Whether a metric may consist of more than one series."""
+    return metric in ("levels", "weights") or metric in CARD
+
+
+def of_machine(metric: str) -> bool:
+    """Whether a metric is of the machine, and so read apart."""
+    return metric in CARD or metric in BARE
+
+
+def card_of(name: str) -> int:
+    """The number of the card that a series is of."""
+    number = name.rpartition(".")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def curve_of(series: Series, role: str, *, robust: bool = False, scale: float = 1.0) -> Curve:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from lora_tui.runs.facts import Ending, Sample
+from lora_tui.runs.machine_series import CARD
 from lora_tui.runs.settings_text import RunSettings
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
 from lora_tui.text import N_, _, clock, count, duration, number, percent, plain
 from lora_tui.tui.cells import Cell, fit, wrap
-from lora_tui.tui.curves import LEVEL_ROLES, OTHER_ROLES, Curves, Look
+from lora_tui.tui.curves import OTHER_ROLES, SCALES, Curves, Look, card_of, several
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.road import MARK_OF_STATE, TONE_OF_MARK, name_within, state_words
 
@@ -221,7 +222,9 @@ def chart_line(seen: Seen, width: int, *, clipped: bool) -> Line:
     cells = [Cell(f"{look.title}  ", "muted")]
     if look.at is not None:
         cells.append(Cell(f"@{count(round(look.at))}  ", "accent"))
-        cells.append(Cell(value_text(seen.curves.value_at(look.name, look.at))))
+        if not several(look.name):  # their values stand beside their names
+            value = seen.curves.value_at(look.name, look.at)
+            cells.append(Cell(value_text(None if value is None else value * SCALES.get(look.name, 1.0))))
         if look.name == "loss" and look.weight:
             cells.append(Cell(_("  smooth {value}").format(value=smooth_text(seen))))
     else:
@@ -256,20 +259,24 @@ def _legend(seen: Seen, *, short: bool = False) -> list[Cell]:
     """Which line is which, each in its colour: ranges of noise, parts of the model, other runs; values if not short."""
     curves, look = seen.curves, seen.look
     cells: list[Cell] = []
-    if look.name in ("levels", "weights"):
-        names = curves.names_of(look.name)
-        tones = LEVEL_ROLES if look.name == "levels" else ("smooth", "other", *OTHER_ROLES)
-        for place, name in enumerate(names):
-            number = int(name[-1]) if look.name == "levels" else place
-            words = level_words(number) if look.name == "levels" else _part_words(name.partition(".")[2])
-            value = value_text(curves.value_at(name, seen.step)).strip()
-            text = f" {words}" if short else f"  {words} {value}"
-            cells.append(Cell(text, tones[number] if number < len(tones) else "muted"))
+    if several(look.name):
+        for role, name in curves.parts_of(look.name):
+            value = curves.value_at(name, seen.step)
+            told = value_text(None if value is None else value * SCALES.get(look.name, 1.0)).strip()
+            words = _series_words(look.name, name)
+            cells.append(Cell(f" {words}" if short else f"  {words} {told}", role))
     for role, other in zip(OTHER_ROLES, curves.others, strict=False):
         value = value_text(curves.value_of(other, look, seen.step)).strip()
         name = plain(other.name, limit=16)
         cells.append(Cell(f"  {name}" if short else f"  {name} {value}", role))
     return cells
+
+
+def _series_words(metric: str, name: str) -> str:
+    """Which of the series of a metric it is."""
+    if metric == "levels":
+        return level_words(int(name[-1]))
+    return _("GPU {number}").format(number=card_of(name)) if metric in CARD else _part_words(name.partition(".")[2])
 
 
 def level_words(number: int) -> str:

@@ -25,6 +25,7 @@ from lora_tui.tui.curves import Curves
 from lora_tui.tui.screens.tags import TagsScreen
 from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.chart import LineChart
+from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.virtual_list import VirtualList
 
 FAKE_TRAINER = [sys.executable, str(Path(__file__).resolve().parent.parent / "fake_trainer.py")]
@@ -73,7 +74,71 @@ async def test_loss_by_noise_and_norms_are_curves_with_their_values(tmp_path: Pa
             "level0", "level1", "level3",
         }  # fmt: skip
         await pilot.press("c", "c")
-        assert screen.looking.look.name == "loss"  # what was not measured is passed over
+        assert screen.looking.look.name == "gpu.use"  # what was not measured is passed over
+
+
+async def test_use_memory_heat_and_power_of_the_cards_are_curves(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", steps=100)
+    events = EventWriter(run.events_path)
+    for number in range(101, 111):
+        writing.step(events, number)
+        cards = [
+            {"index": 0, "utilization": 3, "memory_used": 10**9, "memory_run": None},
+            {"index": 5, "utilization": number - 20, "memory_used": number * 10**8, "temperature": 60, "power": 300.5,
+             "memory_run": 4 * 10**9},
+        ]  # fmt: skip
+        events.emit("resources", gpus=cards, ram_used=1, ram_total=2)
+    events.close()
+    app = app_on(tmp_path, "training", run=run)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await read(pilot)
+        await pilot.press("C")
+        await soon(pilot, lambda: "GPU 5 300" in screen_text(pilot.app))
+        assert "GPU POWER, W" in screen_text(pilot.app)
+        await pilot.press("C", "C")
+        assert "GPU MEMORY, GB" in screen_text(pilot.app) and "GPU 5 11" in screen_text(pilot.app)
+        await pilot.press("C")
+        text = screen_text(pilot.app)
+        assert "GPU USE, %" in text and "GPU 5 90" in text
+        (curve,) = [curve for curve in screen.query_one("#chart", LineChart).picture.curves if len(curve.last) > 1]
+        assert list(curve.last) == [float(number - 20) for number in range(101, 111)]
+        await pilot.press("c", "c", "c", "c")
+        assert screen.looking.look.name == "loss"
+
+
+async def test_without_a_card_processor_and_memory_are_curves(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", steps=10)
+    events = EventWriter(run.events_path)
+    writing.step(events, 11)
+    writing.resources(events, gpu=False)
+    events.close()
+    app = app_on(tmp_path, "training", run=run)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await read(pilot)
+        await pilot.press("C")
+        assert "RAM OF THE MACHINE, GB" in screen_text(pilot.app)
+        assert screen.curves is not None
+        await soon(pilot, lambda: screen.curves is not None and screen.curves.series("ram"))
+        assert [screen.curves.value_at(name, 11) for name in ("cpu", "ram")] == [35.0, 9e9]
+
+
+@pytest.mark.parametrize(("key", "hints"), [
+    ("d", "other steps"), ("a", "next prompt"), ("t", "find"), ("enter", "steps"),
+])  # fmt: skip
+async def test_the_line_of_keys_is_that_of_the_view(tmp_path: Path, key: str, hints: str) -> None:
+    run = write_run(tmp_path / "runs", steps=100, ending="completed")
+    app = app_on(tmp_path, "training", run=run)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await read(pilot)
+        await pilot.press(key)
+        await pilot.pause()
+        titles = [hint.title for hint in screen.query_one(Keys).hints]
+        assert hints in titles and "back" in titles and "smoothing" not in titles
+        if key == "d":
+            text = screen_text(pilot.app)
+            assert "asks the living run" not in text and "validation.each_image" in text
+        await pilot.press("escape")
+        assert "smoothing" in [hint.title for hint in screen.query_one(Keys).hints]
 
 
 async def test_all_samples_stand_by_prompt_and_step_and_one_opens_large(tmp_path: Path) -> None:
@@ -197,7 +262,7 @@ async def test_rate_end_prompt_and_measuring_are_asked_for_with_what_they_cost(
         screen = await read(pilot)
         await soon(pilot, lambda: screen.seen is not None and screen.seen.alive)
         await pilot.press("d")
-        await sees(pilot, "LOSS OF EACH IMAGE  d back")
+        await sees(pilot, "d back")
         await pilot.press("d")
         await sees(pilot, "SAMPLES")
         await pilot.press("e", "enter", *"nothing", "enter")

@@ -100,7 +100,9 @@ class TrainingScreen(BaseScreen):
         return self.looking.go_back()
 
     def key_hints(self) -> list[KeyHint]:
-        """What can be done now comes first, before all how a run that waits or has ended goes on."""
+        """What can be done now comes first, before all how a run that waits or has ended goes on; in a view its keys."""
+        if self.query("#dash") and not self.looking.in_view("dash"):
+            return self.looking.key_hints(super().key_hints())
         paused = self.seen is not None and self.seen.state == "paused"
         lead = "training.pause" if paused else "training.resume"
         hints = [
@@ -218,6 +220,8 @@ class TrainingScreen(BaseScreen):
             return
         if story.complete and story.update(READ_SECONDS):
             self.dirty = True
+        if story.complete and self._pictures.read_on(self.looking.look, READ_SECONDS):
+            self.dirty = True
         if self.looking.in_view("logs"):
             self.query_one("#log-file", LogView).poll()
         if time.monotonic() - self._looked >= STATUS_SECONDS:
@@ -295,7 +299,7 @@ class TrainingScreen(BaseScreen):
             self.call_after_refresh(self.call_after_refresh, self._draw_again)
         chart = self.query_one("#chart", LineChart)
         empty = _("No step yet.") if self.looking.look.metric == 0 else _("Not measured in this run.")
-        empty = empty if seen.story.complete else _("Reading the events.")
+        empty = empty if self._pictures.complete(self.looking.look) else _("Reading the events.")
         chart.show(self._pictures.picture(self.looking.look, seen.marks, empty=empty))
         line = self.query_one("#chart-line", Lines)
         line.show([chart_line(seen, line.size.width, clipped=chart.clipped)])

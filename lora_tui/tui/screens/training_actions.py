@@ -45,7 +45,9 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.zoom-in", ("z",), N_("zoom"), N_("Show half as many steps.")),
     Action("training.log-axis", ("l",), N_("log axis"), N_("A logarithmic axis, or back.")),
     Action("training.smoothing", ("m",), N_("smoothing"), N_("How much the loss is smoothed.")),
-    Action("training.curve", ("c",), N_("curve"), N_("Another curve: loss, learning rate, gradient, time, memory.")),
+    Action(
+        "training.curve", ("c",), N_("curve"), N_("The next curve: loss, learning rate, gradient, time, memory, GPU.")
+    ),
     Action("training.logs", ("t",), N_("log"), N_("What happened, and what the trainer printed.")),
     Action("training.all-samples", ("a",), N_("all samples"), N_("Prompts below each other, steps side by side.")),
     Action(
@@ -59,6 +61,7 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action(
         "training.later", ("right",), N_("later"), N_("To the samples after; from the last on, follow."), show=False
     ),
+    Action("training.curve-back", ("C",), N_("curve before"), N_("The curve before this one."), show=False),
     Action("training.follow", ("f",), N_("follow"), N_("Follow the newest step again."), show=False),
     Action(
         "training.cursor-back", ("[",), N_("cursor back"), N_("The cursor of the curves a little back."), show=False

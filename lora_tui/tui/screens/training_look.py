@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lora_tui.runs.facts import Sample
+from lora_tui.text import N_, _
 from lora_tui.tui.curves import SMOOTHING, ZOOMS, Look
 from lora_tui.tui.widgets.chart import LineChart
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.log_view import LogView
 
 if TYPE_CHECKING:
@@ -16,6 +18,35 @@ if TYPE_CHECKING:
 VIEWS = ("dash", "full", "logs", "wall", "images")
 """The dashboard, one sample as large as it fits, the log, all samples, the loss of each image: ids of containers, one
 of which is shown."""
+
+VIEW_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
+    "full": (
+        ("training.earlier", N_("steps")),
+        ("training.next-prompt", N_("next prompt")),
+        ("training.full", N_("back")),
+    ),
+    "logs": (
+        ("training.search", N_("find")),
+        ("training.next-prompt", N_("next found")),
+        ("training.logs", N_("back")),
+    ),
+    "wall": (
+        ("training.full", N_("large")),
+        ("training.earlier", N_("steps")),
+        ("training.next-prompt", N_("next prompt")),
+        ("training.all-samples", N_("back")),
+    ),
+    "images": (
+        ("training.full", N_("its tags")),
+        ("training.earlier", N_("other steps")),
+        ("training.measure", N_("measure images")),
+        ("training.images", N_("back")),
+    ),
+}
+"""What the keys do in each view beside the dashboard, in the order of use: actions, and what they are called there."""
+
+BOTH_WAYS = {"training.earlier": "training.later"}
+"""Actions whose hint names the key of another one, too."""
 
 
 class Looking:
@@ -84,6 +115,19 @@ class Looking:
         """Whether a view is shown."""
         return bool(self._screen.query_one(f"#{name}").display)
 
+    def key_hints(self, hints: list[KeyHint]) -> list[KeyHint]:
+        """The keys of the view that is shown, out of those of the whole screen, with what they do there."""
+        screen = self._screen
+        own = next((VIEW_KEYS[name] for name in VIEWS[1:] if self.in_view(name)), ())
+        if not own:
+            return hints
+        shown, ascii_only = screen.shell.keymap.shown, screen.shell.ascii_only
+        found = []
+        for action, title in own:
+            keys = [shown(one, ascii_only=ascii_only) for one in (action, BOTH_WAYS.get(action, "")) if one]
+            found.append(KeyHint(action, " ".join(keys), _(title), not screen.refusal(action)))
+        return [*found, *(hint for hint in hints if not hint.action.startswith("training."))]
+
     def show_view(self, name: str) -> None:
         """Show the dashboard, the full view or the log. Not by a class: that would style every widget anew."""
         for other in VIEWS:
@@ -91,6 +135,7 @@ class Looking:
         # The widgets have their sizes only after the layout that the first refresh makes.
         self._screen.call_after_refresh(self._screen.call_after_refresh, self._screen.draw)
         self._screen.dirty = True
+        self._screen.refresh_keys()
 
     def _set(self, look: Look) -> None:
         self.look = look
@@ -260,7 +305,14 @@ class Looking:
         self._set(replace(self.look, smoothing=(self.look.smoothing + 1) % len(SMOOTHING)))
 
     def action_curve(self) -> None:
+        self._turn_curve(1)
+
+    def action_curve_back(self) -> None:
+        self._turn_curve(-1)
+
+    def _turn_curve(self, by: int) -> None:
+        """To the next curve that this run has values of, or the one before; around the ends."""
         curves = self._screen.curves
         known = curves.metrics() if curves is not None else [0]
-        metric = next((number for number in known if number > self.look.metric), known[0])
-        self._set(replace(self.look, metric=metric))
+        at = known.index(self.look.metric) if self.look.metric in known else 0
+        self._set(replace(self.look, metric=known[(at + by) % len(known)]))

@@ -79,6 +79,8 @@ class Requests:
                 return _("This run cannot be resumed.")
         if action_id == "training.validate" and seen.story.info is not None and not seen.story.info.validation_images:
             return _("No images are held out for validation.")
+        if action_id == "training.full" and self._screen.looking.in_view("images"):
+            return "" if self._screen.image_losses.images else _("Not measured yet.")
         if action_id in ("training.sample", "training.full") and not self.has_prompts(seen):
             return _("The run has no sample prompts.")
         return ""

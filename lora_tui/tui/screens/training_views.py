@@ -43,16 +43,7 @@ class AllSamples:
         rows = [self._row(number, looking.samples_of(number)) for number in range(looking.prompts)]
         self._screen.query_one(SampleWall).show(rows, looking.prompt)
         at = _("step {step}").format(step=count(round(seen.step)))
-        key = self._screen.shell.keymap.shown
-        ascii_only = self._screen.shell.ascii_only
-        keys = _("{left} {right} steps  {prompt} prompt  {full} large  {back} back").format(
-            left=key("training.earlier", ascii_only=ascii_only),
-            right=key("training.later", ascii_only=ascii_only),
-            prompt=key("training.next-prompt"),
-            full=key("training.full"),
-            back=key("training.all-samples"),
-        )
-        head = (Cell(_("SAMPLES  "), "muted"), Cell(at, "strong"), Cell(f"  {keys}", "muted"))
+        head = (Cell(_("SAMPLES  "), "muted"), Cell(at, "strong"))
         self._screen.query_one("#wall-line", Lines).show([head])
 
     def draw_large(self, seen: Seen) -> None:
@@ -74,16 +65,7 @@ class AllSamples:
             prompts=max(looking.prompts, 1),
         )
         number = f"{looking.current + 1}/{len(samples)}"
-        key = screen.shell.keymap.shown
-        keys = _("{left} {right} steps  {prompt} prompt  {back} back").format(
-            left=key("training.earlier", ascii_only=screen.shell.ascii_only),
-            right=key("training.later", ascii_only=screen.shell.ascii_only),
-            prompt=key("training.next-prompt"),
-            back=key("training.full"),
-        )
-        screen.query_one("#full-line", Lines).show(
-            [(Cell(where, "strong"), Cell(f"  {number:<9}", "muted"), Cell(keys, "muted"))]
-        )
+        screen.query_one("#full-line", Lines).show([(Cell(where, "strong"), Cell(f"  {number}", "muted"))])
         text = wrap(plain(sample.text), max(screen.size.width, 20), 3, ellipsis=seen.marks.ellipsis)
         screen.query_one("#full-text", Lines).show([(Cell(line, "muted"),) for line in text])
 
@@ -119,10 +101,8 @@ class ImageLosses:
         """Have the widgets in ``place``."""
         if place.children:
             return
-        key = self._screen.shell.keymap.shown("training.measure")
-        empty = _("Not measured yet. {key} asks the living run to measure each image on fixed noise.").format(key=key)
         columns = [Column(7, align="right"), Column(8, align="right"), Column(12, share=1, cut="middle")]
-        rows = VirtualList(columns, self.cells, empty=empty, id="images-list")
+        rows = VirtualList(columns, self.cells, id="images-list")
         beside = Horizontal(rows, ImageView(id="images-picture"))
         await place.mount(Lines(id="images-line"), beside, Lines(id="images-facts"))
 
@@ -152,8 +132,18 @@ class ImageLosses:
 
         start_job(self._screen, reading, "image-losses")
 
+    def _nothing(self) -> str:
+        """Why there is no loss of images, and what would bring it."""
+        seen, key = self._screen.seen, self._screen.shell.keymap.shown
+        if seen is not None and seen.alive:
+            words = _("Not measured yet. {key} asks the living run to measure each image on fixed noise.")
+            return words.format(key=key("training.measure"))
+        words = _("This run has not measured its images. validation.each_image, in {form}, has the next one do it.")
+        return words.format(form=key("app.show-parameters"))
+
     def draw(self) -> None:
         """Show the head, and the picture of the image under the cursor; read again where more was measured."""
+        self._screen.query_one("#images-list", VirtualList).set_empty(self._nothing())
         story = self._screen.story
         known = (story.run, len(story.measured)) if story is not None else ()
         if known != self._known:
@@ -168,15 +158,7 @@ class ImageLosses:
                 total=len(self.steps),
                 mean=value_text(mean).strip(),
             )
-            key = self._screen.shell.keymap.shown
-            keys = _("{open} its tags  {left} {right} other steps").format(
-                open=key("training.full"),
-                left=key("training.earlier", ascii_only=self._screen.shell.ascii_only),
-                right=key("training.later", ascii_only=self._screen.shell.ascii_only),
-            )
-            head += [Cell(told, "strong"), Cell(f"  {keys}", "muted")]
-        else:
-            head.append(Cell(_("{back} back").format(back=self._screen.shell.keymap.shown("training.images")), "muted"))
+            head.append(Cell(told, "strong"))
         self._screen.query_one("#images-line", Lines).show([tuple(head)])
         image = self.current
         self._screen.query_one("#images-picture", ImageView).show(image.path if image is not None else None)
