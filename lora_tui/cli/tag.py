@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from lora_tui.text import N_, _
 
 if TYPE_CHECKING:
     from lora_tui.captions.transaction import Session
-    from lora_tui.tagging.request import Request
+    from lora_tui.tagging.request import ModelChoice, Request
     from lora_tui.tagging.run import Outcome
 
 _INTERRUPTED = 130
@@ -274,7 +275,7 @@ def _detach(args: argparse.Namespace, asked: Request, session: Session, numbers:
     session.close()
     options: dict[str, Any] = {
         "dataset": str(corpus.root.absolute()),
-        "request": asked.as_options(),
+        "request": _placed(asked).as_options(),
         "scope": _scope(args),
         "profile": args.profile,
     }
@@ -286,6 +287,19 @@ def _detach(args: argparse.Namespace, asked: Request, session: Session, numbers:
     title = ngettext("{models}: {number} image", "{models}: {number} images", len(numbers))
     title = title.format(models=names, number=count(len(numbers)))
     return start_detached(session.home, "tag", title, options, json=args.json, about=[corpus.root.absolute()])
+
+
+def _placed(asked: Request) -> Request:
+    """The request with models that lie here by their whole paths: the work is done in another folder."""
+    from dataclasses import replace
+
+    from lora_tui.places import absolute, expand
+
+    def placed(one: ModelChoice) -> ModelChoice:
+        lies_here = one.name and one.kind != "endpoint" and os.path.lexists(expand(one.name))
+        return replace(one, name=str(absolute(one.name))) if lies_here else one
+
+    return replace(asked, models=tuple(placed(one) for one in asked.models))
 
 
 def _as_json(outcome: Outcome, session: Session, args: argparse.Namespace) -> dict[str, Any]:

@@ -22,6 +22,9 @@ LOOK = 0.2
 GRACE = 60.0
 """Seconds that a command has to end after it was asked to."""
 
+_DONE = (0, 3)
+"""Exit statuses of a command that did its work: done, and a check that found problems."""
+
 _LONGEST = 1 << 16
 
 
@@ -29,7 +32,7 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Run the command of ``options`` (``command``: the words after ``lora-tui``, ``folder``: where) until it ends.
 
     Raises:
-        UserError: it cannot be started, or ended with another status than 0 (``command.failed``, with its last line).
+        UserError: it cannot be started, or ended in failure (``command.failed``, with its last line).
     """
     words = [str(word) for word in options.get("command", ())]
     report.progress("working", 0, 0)
@@ -44,13 +47,13 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
     status = child.returncode if child.returncode >= 0 else 128 - child.returncode
     if stopped:
         return {"complete": False, "status": status}
-    if status != 0:
+    if status not in _DONE:
         raise UserError(
             last[0] or _("The command ended with status {status}.").format(status=status),
             remedy="" if last[0] else _("See: lora-tui {command} --help").format(command=" ".join(words[:1])),
             code="command.failed",
         )
-    return {"complete": True, "status": 0, "last": last[0]}
+    return {"complete": True, "status": status, "last": last[0]}
 
 
 def _started(words: list[str], folder: str) -> subprocess.Popen[bytes]:

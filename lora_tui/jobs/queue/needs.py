@@ -14,6 +14,9 @@ from lora_tui.jobs.queue.record import Queue, QueueJob
 FREE_SHARE = 0.8
 """Of a GPU's memory, what must be free for it to count as nobody else's: drivers and desktops hold some."""
 
+ASLEEP = frozenset({"held", "queue_held", "after_failed"})
+"""Reasons that only a person can do away with."""
+
 
 @dataclass(frozen=True)
 class Gpu:

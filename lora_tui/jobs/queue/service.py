@@ -23,7 +23,7 @@ from lora_tui.jobs.process import host
 from lora_tui.jobs.queue import journal
 from lora_tui.jobs.queue.door import waiting_again
 from lora_tui.jobs.queue.journal import Turn, job_dir, queue_dir, read_queue, turn
-from lora_tui.jobs.queue.needs import Box, Gpu, Plan, plan
+from lora_tui.jobs.queue.needs import ASLEEP, Box, Gpu, Plan, plan
 from lora_tui.jobs.queue.process import Word, tell
 from lora_tui.jobs.queue.record import Queue, QueueJob
 from lora_tui.jobs.queue.starter import (
@@ -148,6 +148,8 @@ class Service:
         if trainer_alive(root, word) or (keeper_alive(root, word) and (word is None or word.ended is None)):
             return
         status = inspect(RunFolder(root))
+        if status.alive:  # on another machine
+            return
         if status.code == "never" and job.starts < MOST_STARTS:
             self._again(job, starts=job.starts)
         elif word is not None and word.ended is None and status.state == "died" and status.can_resume:
@@ -279,5 +281,4 @@ class Service:
 
 def _to_come(found: Plan) -> bool:
     """Whether something waits that needs nobody's word to be started."""
-    asleep = ("held", "queue_held", "after_failed")
-    return bool(found.start or found.leave) or any(why.code not in asleep for why in found.waits.values())
+    return bool(found.start or found.leave) or any(why.code not in ASLEEP for why in found.waits.values())
