@@ -73,6 +73,7 @@ async def test_the_path_of_a_model_is_typed_where_one_is_chosen(data: Path, wd: 
         await soon(pilot, lambda: "Which model?" in screen_text(app))
         await pilot.press(*str(wd), "enter")
         await soon(pilot, lambda: "Which model?" not in screen_text(app) and wd.name in screen_text(app))
+        assert "to fetch" not in screen_text(app)
         await pilot.press("ctrl+r")
         await soon(pilot, lambda: tune(app), 60)
 

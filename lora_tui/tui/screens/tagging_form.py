@@ -256,9 +256,11 @@ class TaggingDialog(Dialog[Asked]):
     def _put(self, number: int, model: ModelChoice | None) -> None:
         try:
             self.form.put_model(number, model)
+            self._reload()
+            self._say("")
         except UserError as error:
             self._say(error_words(error))
-        self._reload()
+            self._reload()
 
     def action_remove(self) -> None:
         line = self._line
