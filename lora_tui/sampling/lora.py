@@ -16,6 +16,7 @@ from lora_tui.families.protocol import Model
 from lora_tui.families.quantized import full_weight
 from lora_tui.text import _, plain
 from lora_tui.weights.algebra import by_columns
+from lora_tui.weights.blocks import BlockWeights
 from lora_tui.weights.effects import CHILD, Effect, is_norm
 from lora_tui.weights.reading import LoraLayer, OtherLayer, Place, layers_by_name, read_lora
 
@@ -36,17 +37,17 @@ class AppliedLora:
         self._handles: list[Any] = []
         self._changed: list[nn.Module] = []
 
-    def attach(self, module: nn.Module, layer: LoraLayer, device: torch.device) -> None:
-        """Let ``module`` (linear or convolution) add what ``layer`` does, times the strength."""
+    def attach(self, module: nn.Module, layer: LoraLayer, device: torch.device, share: float = 1.0) -> None:
+        """Let ``module`` (linear or convolution) add what ``layer`` does, times the strength and its own ``share``."""
         down, up = (matrix.float().to(device) for matrix in (layer.down, layer.up))
         factors = None if layer.sizes is None else layer.factors(full_weight(module).to(device))
-        self._handles.append(module.register_forward_hook(_Beside(self, down, up, layer.scale, factors)))
+        self._handles.append(module.register_forward_hook(_Beside(self, down, up, layer.scale, factors, share)))
         self.layers += 1
 
-    def attach_other(self, module: nn.Module, layer: OtherLayer, device: torch.device) -> None:
+    def attach_other(self, module: nn.Module, layer: OtherLayer, device: torch.device, share: float = 1.0) -> None:
         """The same for LoHa, LoKr, OFT and so on."""
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in layer.tensors.items()}
-        effect = Effect(layer.kind, tensors, scale=layer.scale, strength=lambda: self.strength)
+        effect = Effect(layer.kind, tensors, scale=layer.scale, strength=lambda: self.strength * share)
         self._handles.append(effect.requires_grad_(False).to(device).attach(module))
         self._changed.append(module)
         self.layers += 1
@@ -70,9 +71,10 @@ class _Beside:
     up: Tensor
     scale: float
     factors: Tensor | None
+    share: float = 1.0
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        strength = self.lora.strength
+        strength = self.lora.strength * self.share
         if strength == 0:
             return None
         values = inputs[0].to(self.down.dtype)
@@ -100,10 +102,11 @@ class _Beside:
         return (output - still + self._own(module, values) * self.scale) * factors + still
 
 
-def apply_lora(model: Model, path: Path) -> AppliedLora:
+def apply_lora(model: Model, path: Path, blocks: BlockWeights | None = None) -> AppliedLora:
     """Attach the LoRA or DoRA file at ``path``, under whatever program's names, to a family's model.
 
-    The parts it is attached to are loaded and must not be released while it is used.
+    The parts it is attached to are loaded and must not be released while it is used. ``blocks`` weigh its layers by the
+    block that they stand in.
 
     Raises:
         UserError: the file cannot be read, has no LoRA in it, or belongs to layers that the model does not have.
@@ -112,7 +115,7 @@ def apply_lora(model: Model, path: Path) -> AppliedLora:
     layers = stored.all
     found = _modules(model, layers)
     modules = {
-        stem: found[stem] for stem, one in layers.items() if stem in found and one.fits(norm=is_norm(found[stem]))
+        stem: found[stem][1] for stem, one in layers.items() if stem in found and one.fits(norm=is_norm(found[stem][1]))
     }
     unknown = [*(stem for stem in layers if stem not in modules), *stored.strange]
     if unknown or not layers:
@@ -128,25 +131,26 @@ def apply_lora(model: Model, path: Path) -> AppliedLora:
         )
     lora = AppliedLora()
     for stem, layer in layers.items():
+        share = 1.0 if blocks is None else blocks.of(found[stem][0])
         if isinstance(layer, OtherLayer):
-            lora.attach_other(modules[stem], layer, model.device)
+            lora.attach_other(modules[stem], layer, model.device, share)
         else:
-            lora.attach(modules[stem], layer, model.device)
+            lora.attach(modules[stem], layer, model.device, share)
     assert lora.layers == len(layers)
     return lora
 
 
-def _modules(model: Model, stems: Iterable[str]) -> dict[str, nn.Module]:
-    """The model's layers by their names in files; text encoders are loaded only when ``stems`` ask for more."""
+def _modules(model: Model, stems: Iterable[str]) -> dict[str, tuple[Place, nn.Module]]:
+    """The model's layers with their places, by their names in files; text encoders only when ``stems`` ask for more."""
     found = _named(model, text_encoder=False)
     return found if found.keys() >= set(stems) else _named(model, text_encoder=True)
 
 
-def _named(model: Model, *, text_encoder: bool) -> dict[str, nn.Module]:
+def _named(model: Model, *, text_encoder: bool) -> dict[str, tuple[Place, nn.Module]]:
     modules: dict[Place, nn.Module] = {
         (part, path): module
         for part, root in model.adapted_modules(text_encoder=text_encoder).items()
         for path, module in root.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d) or is_norm(module)
     }
-    return {name: modules[place] for name, place in layers_by_name(model.facts.name, modules).items()}
+    return {name: (place, modules[place]) for name, place in layers_by_name(model.facts.name, modules).items()}

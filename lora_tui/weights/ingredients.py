@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.places import expand, is_file
 from lora_tui.text import _, plain
+from lora_tui.weights.blocks import read_presets
 
 MOST = 100.0
 """More than any strength that is meant."""
@@ -41,6 +43,17 @@ class Ingredient:
     def told(self) -> dict[str, Any]:
         """As metadata of a file tell it: without the folder, which is nobody's business."""
         return {**self.as_options(), "file": self.path.name}
+
+
+def ingredients(words: Iterable[str], presets: Path | None = None) -> list[Ingredient]:
+    """What each of ``words`` asks for; ``presets`` is a file with block weights of one's own by name.
+
+    Raises:
+        UserError: as :func:`ingredient` and :func:`lora_tui.weights.blocks.read_presets`.
+    """
+    own = read_presets(presets) if presets is not None else {}
+    found = [ingredient(one) for one in words]
+    return [replace(one, blocks=own.get(one.blocks, one.blocks)) for one in found]
 
 
 def ingredient(words: str) -> Ingredient:

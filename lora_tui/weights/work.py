@@ -16,7 +16,13 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
 #: name of each operation -> the module whose ``work`` does it
-OPERATIONS: dict[str, str] = {}
+OPERATIONS: dict[str, str] = {
+    "resize": "lora_tui.weights.operations.resize",
+    "merge": "lora_tui.weights.operations.merge",
+    "convert": "lora_tui.weights.operations.convert",
+    "bake": "lora_tui.weights.operations.bake",
+    "blocks": "lora_tui.weights.operations.blocks",
+}
 
 
 class Report(Protocol):
