@@ -176,7 +176,7 @@ def test_recent_projects_are_few_and_damage_is_forgotten(tmp_path):
 
 def test_every_setting_has_a_default_of_its_own_type():
     for item in fields(Settings):
-        assert isinstance(getattr(Settings(), item.name), (str, bool, dict)), item.name
+        assert isinstance(getattr(Settings(), item.name), (str, bool, dict, tuple)), item.name
 
 
 def test_reading_settings_needs_no_heavy_library():

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from lora_tui.errors import UserError
     from lora_tui.text.formats import bytes_text
     from lora_tui.text.plain import plain
-    from lora_tui.weights.cut import cut, ranks_of
+    from lora_tui.weights.cut import cut, rank_file, ranks_of
 
     try:
         wanted = [int(word) for word in args.ranks.split(",")] if args.ranks else []
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise Usage(_("--ranks takes numbers with commas between them."), command="lora") from None
     ranks = ranks_of(args.file, dict.fromkeys(wanted))
     folder = args.to or args.file.parent
-    targets = [folder / f"{args.file.stem}-rank{rank:02d}.safetensors" for rank in ranks]
+    targets = [rank_file(args.file, rank, folder) for rank in ranks]
     there = next((target for target in targets if target.exists()), None)
     if there is not None:
         raise UserError(

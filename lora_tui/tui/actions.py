@@ -23,11 +23,13 @@ CONFLICTS = "conflicts"
 ALIKE = "alike"
 CROP = "crop"
 TASKS = "tasks"
+METADATA = "metadata"
 HELP = "help"
 TAGGING = "tagging"
 ASKING = "asking"
 TUNING = "tuning"
 COMPARE = "compare"
+RESULTS = "results"
 OVER: dict[str, tuple[str, ...]] = {
     DIALOG: (LIST,),
     PRUNE: (DIALOG, LIST),
@@ -37,12 +39,14 @@ OVER: dict[str, tuple[str, ...]] = {
     ASKING: (DIALOG,),
     TUNING: (LIST,),
     COMPARE: (LIST,),
+    RESULTS: (LIST,),
     SWEEP: (),
     SHEET: (),
     WRITING: (),
     ALIKE: (),
     CROP: (),
     TASKS: (DIALOG, LIST),
+    METADATA: (DIALOG, LIST),
 }
 """What lies over a screen and takes its keys away, with the contexts whose keys work there beside its own."""
 

@@ -7,6 +7,7 @@ itself is in ``terminal``.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -153,6 +154,11 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
         """Write a bell or an escape that moves nothing to the terminal."""
         if escape and self._driver is not None and not self.is_headless:
             self._driver.write(escape)
+
+    def copy_out(self, text: str) -> None:
+        """Put a text into the clipboard of the terminal, and here for widgets that paste."""
+        self._clipboard = text
+        self.signal_terminal(terminal.clipboard_escape(text, os.environ))
 
     def tell_last(self, text: str) -> None:
         """Say what went wrong with something that is over: as a notice, and once the app has ended on the terminal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import os
@@ -11,11 +12,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lora_tui import __version__
+from lora_tui.alarms.terminal import through_tmux
 from lora_tui.errors import UserError
 from lora_tui.settings import state_dir
 from lora_tui.text import _
@@ -199,3 +201,14 @@ def crash_message(error: BaseException, path: Path | None) -> str:
     if path is None:
         return what
     return what + "\n" + _("The details are in {path}; please send them with a report.").format(path=plain(str(path)))
+
+
+def clipboard_escape(text: str, environment: Mapping[str, str]) -> str:
+    """What puts ``text`` into a terminal's clipboard (OSC 52).
+
+    tmux takes it itself with ``set-clipboard on``, and passes it on wrapped where ``allow-passthrough`` is on: there it
+    is said in both ways.
+    """
+    encoded = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
+    escape = f"\x1b]52;c;{encoded}\a"
+    return escape + through_tmux(escape) if environment.get("TMUX") else escape

@@ -73,6 +73,11 @@ def ranks_of(path: Path, wanted: Collection[int] = ()) -> list[int]:
     return list(wanted) or list(range(unit, most, unit))
 
 
+def rank_file(path: Path, rank: int, folder: Path | None = None) -> Path:
+    """Where the file of one rank goes: into ``folder``, else beside the DyLoRA."""
+    return (folder or path.parent) / f"{path.stem}-rank{rank:02d}.safetensors"
+
+
 def cut(path: Path, rank: int, target: Path) -> int:
     """Write the DyLoRA at ``path`` with its first ``rank`` ranks to ``target`` and return the size in bytes.
 

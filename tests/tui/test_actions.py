@@ -14,6 +14,7 @@ from lora_tui.tui.actions import (
     DIALOG,
     HELP,
     LIST,
+    METADATA,
     PRUNE,
     SHEET,
     SWEEP,
@@ -33,6 +34,7 @@ from lora_tui.tui.screens.dataset_crop_moves import Moves
 from lora_tui.tui.screens.dataset_prepare import PrepareScreen
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.help import HelpScreen
+from lora_tui.tui.screens.loras_metadata import LoraMetadata
 from lora_tui.tui.screens.runs_compare import CompareRuns
 from lora_tui.tui.screens.tagging_form import TaggingDialog
 from lora_tui.tui.screens.tagging_progress import AskingDialog
@@ -60,6 +62,7 @@ OVER_SCREENS = {
     TUNING: TuneScreen,
     TASKS: TaskList,
     COMPARE: CompareRuns,
+    METADATA: LoraMetadata,
 }
 
 

@@ -16,8 +16,10 @@ from lora_tui.tui.screens.dataset_actions import ALIKE_ACTIONS, DATASET_ACTIONS
 from lora_tui.tui.screens.dataset_crop_actions import CROP_ACTIONS
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
+from lora_tui.tui.screens.loras_actions import LORAS_ACTIONS, METADATA_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
-from lora_tui.tui.screens.runs_actions import COMPARE_ACTIONS, RUNS_ACTIONS
+from lora_tui.tui.screens.queue_actions import QUEUE_ACTIONS
+from lora_tui.tui.screens.runs_actions import COMPARE_ACTIONS, RESULTS_ACTIONS, RUNS_ACTIONS
 from lora_tui.tui.screens.tagging_actions import TAGGING_ACTIONS
 from lora_tui.tui.screens.tags_actions import OVER_ACTIONS, TAGS_ACTIONS
 from lora_tui.tui.screens.training_actions import TRAINING_ACTIONS
@@ -101,12 +103,28 @@ SCREENS: tuple[ScreenEntry, ...] = (
         road=N_("Train"),
     ),
     ScreenEntry(
+        "loras",
+        "f7",
+        N_("LoRAs"),
+        N_("LoRA files of the project and of other folders: what each holds, and what can be made of them."),
+        "loras:LorasScreen",
+        LORAS_ACTIONS,
+    ),
+    ScreenEntry(
         "runs",
         "f8",
         N_("Runs"),
         N_("All runs of the project: state, steps, loss, files; open one, or go on with it."),
         "runs:RunsScreen",
         RUNS_ACTIONS,
+    ),
+    ScreenEntry(
+        "queue",
+        "f10",
+        N_("Queue"),
+        N_("Jobs of this machine that wait for a GPU or for each other: order, hold, retry, remove; what runs now."),
+        "queue:QueueScreen",
+        QUEUE_ACTIONS,
     ),
 )
 
@@ -142,5 +160,7 @@ def all_actions() -> Actions:
             *TASKS_ACTIONS,
             *TAGGING_ACTIONS,
             *COMPARE_ACTIONS,
+            *RESULTS_ACTIONS,
+            *METADATA_ACTIONS,
         )
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
+from lora_tui.loras.files import find_files
+from lora_tui.loras.folders import listed_folders
 from lora_tui.settings import recent_projects
-from lora_tui.text import _, ngettext, plain
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.advice import Advice, Recent, advice_for, recent_for
 from lora_tui.tui.cells import Cell, wrap
+from lora_tui.tui.queue_rows import queue_line
 from lora_tui.tui.road import TONE_OF_MARK, state_words, step_of
 from lora_tui.tui.screens import SCREENS, entry_of
 from lora_tui.tui.screens.base import BaseScreen
@@ -24,6 +28,8 @@ from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change
 
 PARTS = ("road", "advice", "recent")
+COUNTED_SECONDS = 10.0
+"""How long the number of LoRA files is new enough while a run goes on."""
 
 
 class HomeScreen(BaseScreen):
@@ -38,6 +44,8 @@ class HomeScreen(BaseScreen):
         self._entries = tuple(entry for entry in SCREENS if entry.name != self.ACTS)
         self._advice: tuple[Advice, ...] = ()
         self._recent: tuple[Recent, ...] = ()
+        self._loras: int | None = None
+        self._loras_counted = 0.0
 
     def compose_body(self) -> ComposeResult:
         road = (Column(1), Column(3), Column(11), Column(20, share=1))
@@ -63,6 +71,7 @@ class HomeScreen(BaseScreen):
         self._share_out()
         if changed & {"runs", "project"}:
             start_job(self, self._find_recent, "recent")
+            start_job(self, partial(self._count_loras, again="project" in changed), "loras", alone=False)
         self._say()
 
     def on_resize(self) -> None:
@@ -75,18 +84,29 @@ class HomeScreen(BaseScreen):
         below = about.outer_size.height if about.display else 0
         room = self.query_one("#body").size.height - len(self._entries) - headings - below
         spare = room - max(len(self._advice), 1) - headings
-        lately = min(len(self._recent), max(spare, room // 3 - headings, 2))
+        lately = min(len(self._recent), max(spare, room // 3 - headings, 2 if room > headings * 2 else 1))
         self.query_one("#recent", VirtualList).styles.max_height = max(lately, 1)
         taken = lately + headings if lately else 0
         self.query_one("#advice", VirtualList).styles.max_height = max(room - taken, 1)
 
     async def _find_recent(self) -> None:
+        self._queued = await in_thread(queue_line)
+        self.query_one("#road", VirtualList).reload()
         projects = await in_thread(recent_projects)
         self._recent = recent_for(self.workspace, projects, time.time())
         rows = self.query_one("#recent", VirtualList)
         rows.set_count(len(self._recent))
         rows.display = self.query_one("#recent-heading").display = bool(self._recent)
         self._share_out()
+
+    async def _count_loras(self, *, again: bool) -> None:
+        """The LoRA files of the project; while a run goes on not more often than they come."""
+        if self.workspace.project is None or (time.monotonic() - self._loras_counted < COUNTED_SECONDS and not again):
+            return
+        self._loras_counted = time.monotonic()
+        folders = listed_folders(self.workspace.project, self.workspace.root, ())
+        self._loras = len(await in_thread(find_files, folders))
+        self.query_one("#road", VirtualList).reload()
 
     # -- rows
 
@@ -98,7 +118,8 @@ class HomeScreen(BaseScreen):
             step = step_of(entry.name, self.workspace, marks)
             mark, tone, text = step.mark, step.tone, step.text
         else:
-            mark, text = self._runs_words() if entry.name == "runs" else ("", _(entry.help))
+            words = {"runs": self._runs_words, "loras": self._loras_words}.get(entry.name)
+            mark, text = words() if words is not None else ("", _(entry.help))
             tone = TONE_OF_MARK.get(mark, "")
         return [Cell(getattr(marks, mark) if mark else "", tone), Cell(key, "accent"), Cell(_(entry.title)), Cell(text)]
 
@@ -112,6 +133,12 @@ class HomeScreen(BaseScreen):
         newest = runs[0]
         text = ngettext("{count} run", "{count} runs", len(runs)).format(count=len(runs))
         return "", text + _(", ") + _("the newest {state}").format(state=state_words(newest.state))
+
+    def _loras_words(self) -> tuple[str, str]:
+        if self._loras is None:
+            return "", ""
+        text = ngettext("{count} file of this project", "{count} files of this project", self._loras)
+        return "", text.format(count=count(self._loras)) if self._loras else _("none yet")
 
     def _advice_row(self, index: int) -> list[Cell]:
         one = self._advice[index]

@@ -1,0 +1,272 @@
+"""The LoRA files of the project and of other folders: which there are, what each holds, and what to do with them."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from lora_tui.loras.files import LoraFile
+from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.lora_details import LoraDetails, detail_lines, full_lines, read_lora_details, tag_lines
+from lora_tui.tui.lora_operations import LoraOperation, operation_of
+from lora_tui.tui.lora_rows import COLUMNS, lora_cells
+from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.loras_acts import LorasActs
+from lora_tui.tui.screens.loras_find import LorasFind
+from lora_tui.tui.screens.loras_read import LorasReading
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.footer import KeyHint
+from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.prompt import Prompt
+from lora_tui.tui.widgets.text_view import TextView
+from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.workspace import Change
+
+REST_SECONDS = 0.06
+"""How long the cursor rests on a file before it is read: a held key reads few."""
+
+
+class LorasScreen(BaseScreen):
+    """Files at the left; facts, tags and picture of the one under the cursor at the right."""
+
+    ACTS = "loras"
+    CSS_PATH = "loras.tcss"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[LoraFile] = []
+        self.shown: list[LoraFile] = []
+        self.find = LorasFind(self)
+        self.reading = LorasReading(self)
+        self._acts = LorasActs(self)
+        self._details: LoraDetails | None = None
+        self._wanted: Path | None = None
+
+    def doers(self) -> tuple[object, ...]:
+        return (self, self.find, self._acts)
+
+    @property
+    def takes_keys(self) -> bool:
+        return super().takes_keys and not self.query_one(Prompt).deciding
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal():
+            yield VirtualList(COLUMNS, self._cells, gap=1, id="lora-list")
+            with Vertical(id="right"):
+                yield Lines(id="lora-facts")
+                yield ImageView(id="lora-picture")
+        yield Prompt(id="prompt")
+
+    # -- the list
+
+    def workspace_changed(self, changed: frozenset[Change]) -> None:
+        if changed & {"runs", "project"}:
+            self.reading.begin(again="project" in changed)
+            self.select()
+
+    def go_to(self, place: str) -> None:
+        """Put the cursor on the file with this path, now or once it is read."""
+        self._wanted = Path(place)
+        self.select()
+
+    def take_files(self, files: list[LoraFile]) -> None:
+        """Show what was read so far; what was read before stays until all is read."""
+        if self.reading.busy:
+            seen = {one.path for one in files}
+            files = [*files, *(one for one in self.rows if one.path not in seen)]
+        self.rows = list(files)
+        self.find.marks &= {one.path for one in self.rows}
+        self.select()
+
+    @property
+    def listed(self) -> VirtualList:
+        """The list."""
+        return self.query_one("#lora-list", VirtualList)
+
+    @property
+    def row_here(self) -> LoraFile | None:
+        """The file under the cursor."""
+        found = self.query_one_optional("#lora-list", VirtualList)
+        return self.shown[found.cursor] if found is not None and 0 <= found.cursor < len(self.shown) else None
+
+    def select(self, step: int = 0) -> None:
+        """Show what filter and order say; the cursor stays on its file, or goes ``step`` rows on."""
+        if (found := self.query_one_optional("#lora-list", VirtualList)) is None:
+            return  # the app is being left
+        here = self._wanted or (self.row_here.path if self.row_here is not None else None)
+        self.shown = self.find.shown(self.rows)
+        at = next((number for number, one in enumerate(self.shown) if one.path == here), None)
+        if at is not None and here == self._wanted:
+            self._wanted = None
+        place = min((at or 0) + step, max(len(self.shown) - 1, 0))
+        found.set_count(len(self.shown), cursor=place, empty=self._empty())
+        found.reload()
+        self.say()
+        self._show()
+        self.refresh_keys()
+
+    def _empty(self) -> str:
+        if self.rows:
+            return _("No file fits the filter; Esc shows all.")
+        if self.reading.busy or self.workspace.project is None:
+            return _("Looking for LoRA files.")
+        key = self.shell.keymap.shown("loras.add-folder")
+        return _("No LoRA file yet. Runs of this project write some; {key} lists those of another folder.").format(
+            key=key
+        )
+
+    def say(self) -> None:
+        """The status line: how many files of how many folders, marks, filter, order."""
+        text = self.find.counted(len(self.rows))
+        if len(self.shown) != len(self.rows):
+            text = _("{shown} of {all}").format(shown=count(len(self.shown)), all=text)
+        folders = len(self.reading.folders)
+        if folders:
+            inside = ngettext("in {count} folder", "in {count} folders", folders).format(count=count(folders))
+            text = f"{text} {inside}"
+        if self.reading.busy and self.reading.found:
+            text += "   " + _("reading {count}").format(count=count(self.reading.found))
+        self.set_status("   ".join([text, *self.find.spoken()]))
+
+    def _cells(self, index: int) -> list[Cell]:
+        file = self.shown[index]
+        return lora_cells(file, self.shell.marks, marked=file.path in self.find.marks)
+
+    def go_back(self) -> bool:
+        if self.query_one(Prompt).is_open:
+            self.find.leave_prompt()
+            return True
+        return self.find.clear()
+
+    def key_hints(self) -> list[KeyHint]:
+        prompt = self.query_one_optional(Prompt)
+        return prompt.hints() if prompt is not None and prompt.is_open else super().key_hints()
+
+    @on(Prompt.Typed)
+    def _typed(self, event: Prompt.Typed) -> None:
+        event.stop()
+        self.find.typed(event.text)
+
+    @on(Prompt.Done)
+    def _done(self, event: Prompt.Done) -> None:
+        event.stop()
+        self.find.done(event.text)
+
+    @on(Prompt.Completed)
+    def _completed(self, event: Prompt.Completed) -> None:
+        event.stop()
+        self.call_later(self.shell.give_keys)
+
+    @on(VirtualList.Moved, "#lora-list")
+    def _moved(self, event: VirtualList.Moved) -> None:
+        event.stop()
+        self._show()
+        self.refresh_keys()
+
+    @on(VirtualList.Chosen, "#lora-list")
+    def _clicked(self, event: VirtualList.Chosen) -> None:
+        event.stop()
+        self.action_read()
+
+    # -- the file under the cursor
+
+    @property
+    def details(self) -> LoraDetails | None:
+        """What was read of the file under the cursor; none until then."""
+        here = self.row_here
+        return self._details if self._details is not None and self._details.file == here else None
+
+    def _show(self) -> None:
+        file = self.row_here
+        if file is None:
+            self.query_one("#lora-facts", Lines).show([])
+            self.query_one("#lora-picture", ImageView).show(None)
+            return
+        if self.details is not None:
+            self._show_details(self.details)
+        else:
+            start_job(self, partial(self._look, file), "details")
+
+    async def _look(self, file: LoraFile) -> None:
+        await asyncio.sleep(REST_SECONDS)
+        details = await in_thread(read_lora_details, file, self.rows)
+        if self.row_here == file:
+            self._details = details
+            self._show_details(details)
+            self.refresh_keys()
+
+    def _show_details(self, details: LoraDetails) -> None:
+        facts = self.query_one_optional("#lora-facts", Lines)
+        if facts is None:
+            return  # the app is being left
+        facts.show(detail_lines(details, self.shell.marks, max(facts.size.width, 20)))
+        self.query_one("#lora-picture", ImageView).show(details.picture)
+
+    @on(events.Resize)
+    def _size_changed(self) -> None:
+        self.call_after_refresh(self._show)
+
+    # -- actions
+
+    def refusal(self, action_id: str) -> str:
+        if action_id in ("loras.add-folder", "loras.drop-folder"):
+            return ""
+        if action_id in ("loras.filter", "loras.sort") and self.rows:
+            return ""
+        operation = operation_of(action_id)
+        if operation is not None:
+            return operation.refusal(len(self.find.meant()))
+        file = self.row_here
+        if file is None:
+            return self._empty()
+        if action_id == "loras.copy" and not file.triggers:
+            return _("The file states no trigger words; they can be written into its metadata.")
+        if action_id == "loras.tags" and not file.tags:
+            return _("The file states no tags of its training set.")
+        if action_id == "loras.run" and self.details is not None and self.details.origin is None:
+            return _("Nothing tells which run wrote it.")
+        return ""
+
+    def action_read(self) -> None:
+        start_job(self, partial(self._read_in_full, full_lines), "read")
+
+    def action_tags(self) -> None:
+        start_job(self, partial(self._read_in_full, tag_lines), "read")
+
+    async def _read_in_full(self, lines: Any) -> None:
+        details = await self.looked_at()
+        if details is not None:
+            self.app.push_screen(TextView(plain(details.file.path.name), await in_thread(lines, details)))
+
+    async def looked_at(self) -> LoraDetails | None:
+        """The file under the cursor looked at closely; none where there is none."""
+        file = self.row_here
+        if file is None:
+            return None
+        return self.details or await in_thread(read_lora_details, file, self.rows)
+
+    def begin(self, operation: LoraOperation) -> None:
+        """Begin an operation on the marked files, else on the one under the cursor."""
+        module, _colon, name = operation.place.partition(":")
+        screen = getattr(import_module(f"lora_tui.tui.screens.{module}"), name)
+        self.app.push_screen(screen(self.find.meant()), self._written)
+
+    def read_again(self) -> None:
+        """The files were changed."""
+        self._details = None
+        self.reading.begin(again=True)
+
+    def _written(self, paths: Any) -> None:
+        """Files were written: list them, the cursor on the first."""
+        if paths:
+            self._wanted = Path(next(iter(paths)))
+            self.reading.begin(again=True)
