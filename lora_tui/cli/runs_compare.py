@@ -102,7 +102,7 @@ def named_runs(args: argparse.Namespace) -> list[RunFolder]:
 
 def _compare(told: Comparison, args: argparse.Namespace) -> int:
     from lora_tui.cli.output import note, print_json, say
-    from lora_tui.records.compare import as_json
+    from lora_tui.records.compare import as_json, by_key
     from lora_tui.records.export import dataset_lines, markdown
     from lora_tui.text.plain import plain
 
@@ -116,7 +116,7 @@ def _compare(told: Comparison, args: argparse.Namespace) -> int:
         say(f"{name}  {plain(row.run.name)}")
     _section(_("Results"), told, told.results)
     alike = ngettext("{count} setting is alike", "{count} settings are alike", told.alike).format(count=told.alike)
-    _section(_("Settings that differ ({alike})").format(alike=alike), told, told.settings)
+    _section(_("Settings that differ ({alike})").format(alike=alike), told, by_key(told.settings))
     _section(_("Machine and versions"), told, told.machines)
     for name, changed in zip(told.names[1:], told.datasets, strict=True):
         say()
@@ -138,9 +138,9 @@ def _section(title: str, told: Comparison, lines: Sequence[Line]) -> None:
 
 
 def _export(told: Comparison, args: argparse.Namespace) -> int:
-    from lora_tui.cli.output import print_json, say
+    from lora_tui.cli.output import note, print_json, say
     from lora_tui.places import absolute
-    from lora_tui.records.export import FORMATS, export
+    from lora_tui.records.export import FORMATS, export, unwritten
     from lora_tui.text.plain import plain
 
     formats = [name.strip() for name in args.format.split(",") if name.strip()]
@@ -164,6 +164,8 @@ def _export(told: Comparison, args: argparse.Namespace) -> int:
     else:
         for path in made:
             say(plain(str(path)))
+    if lacking := unwritten(told, formats):
+        note(lacking)
     return 0
 
 

@@ -231,6 +231,7 @@ def _trash(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.records.trash import as_json, bring_back, empty, in_trash
     from lora_tui.text.formats import bytes_text, clock
+    from lora_tui.text.plain import plain
 
     base = Path(args.dir).absolute()
     runs_dir = base / "runs" if (base / "runs").is_dir() else base
@@ -262,7 +263,9 @@ def _trash(args: argparse.Namespace) -> int:
         return 0
     for one in there:
         what = ngettext("{count} entry", "{count} entries", len(one.moves)).format(count=len(one.moves))
-        say(f"{one.name}  {clock(one.time, '%Y-%m-%d %H:%M')}  {bytes_text(one.size):>9}  {what}: {one.moves[0][0]}")
+        say(f"{one.name}  {clock(one.time, '%Y-%m-%d %H:%M')}  {bytes_text(one.size):>9}  {what}")
+        for before, _there in one.moves:
+            say(f"  {plain(before)}")
     if not there:
         say(_("The trash is empty."))
     return 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def compare(rows: Sequence[Row], should_stop: Callable[[], bool] = lambda: False
         stories.append(story)
     tables = [_settings(row.run, problems) for row in rows]
     keys = list(dict.fromkeys(key for table in tables for key in table if key not in NO_SETTINGS))
-    lines = [Line(key, key, tuple(table.get(key, MISSING) for table in tables)) for key in keys]
+    lines = [Line(key, setting_title(key), tuple(table.get(key, MISSING) for table in tables)) for key in keys]
     different = tuple(line for line in lines if line.differs)
     return Comparison(
         tuple(rows),
@@ -177,6 +177,28 @@ def _settings(run: RunFolder, problems: list[str]) -> dict[str, str]:
         else:
             found[section] = setting_text(values)
     return found
+
+
+def setting_title(key: str) -> str:
+    """What the form calls a setting: with its group where others are called alike, or the number of its entry."""
+    from lora_tui.config.fields import field_for, fields, sections
+
+    spec = field_for(key)
+    if spec is None:  # of another version, or what somebody wrote by hand
+        return plain(key, limit=100)
+    title = _(spec.option.title)
+    if spec.repeated:
+        entry = next((int(part) for part in key.split(".") if part.isdecimal()), 0)
+        group = _(next(section.title for section in sections() if section.name == spec.section))
+        return f"{title} ({group} {entry + 1})"
+    if sum(other.option.title == spec.option.title for other in fields()) > 1:
+        return f"{title} ({_(next(section.title for section in sections() if section.name == spec.section))})"
+    return title
+
+
+def by_key(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Lines of settings under the names that files and commands have for them."""
+    return tuple(replace(line, title=line.key) for line in lines)
 
 
 def setting_text(value: Any) -> str:

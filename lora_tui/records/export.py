@@ -13,9 +13,10 @@ from typing import Any
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.jobs.events import Event, as_number
-from lora_tui.records.compare import Comparison, Line
+from lora_tui.records.compare import Comparison, Line, by_key
 from lora_tui.records.figure import figure, lines_of
 from lora_tui.records.figure_files import png, svg
+from lora_tui.records.fonts import font_for
 from lora_tui.records.kept_events import kept_events
 from lora_tui.records.manifest import DatasetChanges, caption_change
 from lora_tui.records.rows import Row
@@ -69,6 +70,15 @@ def export(comparison: Comparison, folder: Path, formats: Sequence[str]) -> list
             code="export.write",
         ) from error
     return made
+
+
+def unwritten(comparison: Comparison, formats: Sequence[str]) -> str:
+    """That the pictures have boxes in the place of some names, where no font of this machine has their letters."""
+    lacking = [name for name in comparison.names if "png" in formats and not font_for(name, 13)[1]]
+    if not lacking:
+        return ""
+    words = _("No font of this machine has all letters of {names}: PNG shows boxes there, SVG the letters.")
+    return words.format(names=plain(_(", ").join(lacking), limit=200))
 
 
 def table_csv(rows: Iterable[Row]) -> str:
@@ -182,7 +192,7 @@ def markdown(
     parts += ["", f"## {_('Results')}", "", *_table(told, told.results)]
     if not single:
         parts += ["", f"## {_('Settings that differ')}", ""]
-        parts += _table(told, told.settings) if told.settings else [_("None.")]
+        parts += _table(told, by_key(told.settings)) if told.settings else [_("None.")]
         if told.machines:
             parts += ["", f"## {_('Machine and versions')}", "", *_table(told, told.machines)]
         parts += ["", f"## {_('Dataset')}"]

@@ -6,6 +6,7 @@ import io
 from xml.sax.saxutils import escape
 
 from lora_tui.records.figure import Figure, Stroke
+from lora_tui.records.fonts import font_for
 
 SCALE = 2
 """The PNG is drawn so many times larger, so that it is sharp on dense screens."""
@@ -33,8 +34,8 @@ def svg(figure: Figure) -> bytes:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG of twice its size. Letters that Pillow's own font lacks are drawn as boxes."""
-    from PIL import Image, ImageDraw, ImageFont
+    """The figure as a PNG of twice its size, with a font for each text that has its signs."""
+    from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (figure.width * SCALE, figure.height * SCALE), "#ffffff")
     pen = ImageDraw.Draw(image)
@@ -43,7 +44,7 @@ def png(figure: Figure) -> bytes:
         pen.line(points, fill=_ink(stroke), width=max(round(stroke.width * SCALE), 1), joint="curve")
     for word in figure.words:
         anchor = {"start": "ls", "middle": "ms", "end": "rs"}[word.anchor]
-        font = ImageFont.load_default(word.size * SCALE)
+        font, _whole = font_for(word.text, word.size * SCALE)
         pen.text((word.x * SCALE, word.y * SCALE), word.text, fill=word.colour, font=font, anchor=anchor)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)

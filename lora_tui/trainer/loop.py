@@ -102,6 +102,7 @@ class Loop:
         return Ingredients(
             config, self.plan, model.facts, model.prediction, self.material.base, self.trainee.adapter.metadata(),
             str(recipe(config.optimizer)), noise_metadata(model, config.noise), data.captions,
+            self.course.now.share,
         )  # fmt: skip
 
     @property

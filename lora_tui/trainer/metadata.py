@@ -86,6 +86,7 @@ class Ingredients:
         optimizer: its class and arguments as text.
         noise: the entries of noise and loss.
         captions: texts by the images' uid.
+        rates: share of the configured learning rates that holds now, for a person may change them while it goes.
     """
 
     config: Config
@@ -97,6 +98,11 @@ class Ingredients:
     optimizer: str
     noise: Mapping[str, Any]
     captions: Mapping[str, str]
+    rates: float = 1.0
+
+    def rate(self, configured: float) -> float:
+        """A learning rate as it holds now, without the noise of rounding."""
+        return float(f"{configured * self.rates:.12g}")
 
 
 class RunMetadata:
@@ -133,8 +139,8 @@ class RunMetadata:
             "ss_seed": config.steps.seed,
             "ss_num_epochs": plan.total_epochs,
             "ss_max_train_steps": plan.total_steps,
-            "ss_learning_rate": learning.unet_lr,
-            "ss_unet_lr": learning.unet_lr,
+            "ss_learning_rate": self._made_of.rate(learning.unet_lr),
+            "ss_unet_lr": self._made_of.rate(learning.unet_lr),
             "ss_text_encoder_lr": self._text_rates(),
             "ss_stop_text_encoder_training": self._text_stop(),
             "ss_optimizer": self._made_of.optimizer,
@@ -179,9 +185,10 @@ class RunMetadata:
         config, learning = self._made_of.config, self._made_of.config.learning
         if not config.trains_text:
             return None
-        second = text_rate(learning, SECOND)
-        listed = config.model.family in TWO_TEXTS and second != learning.text_encoder_lr
-        return [learning.text_encoder_lr, second] if listed else learning.text_encoder_lr
+        first, second = learning.text_encoder_lr, text_rate(learning, SECOND)
+        listed = config.model.family in TWO_TEXTS and second != first
+        rates = [self._made_of.rate(one) for one in (first, second)]
+        return rates if listed else rates[0]
 
     def _text_stop(self) -> int | None:
         """The last update in which the text encoders learn, where that is not the last of all."""

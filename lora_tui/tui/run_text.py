@@ -261,8 +261,8 @@ def _legend(seen: Seen, *, short: bool = False) -> list[Cell]:
     cells: list[Cell] = []
     if several(look.name):
         for role, name in curves.parts_of(look.name):
-            value = curves.value_at(name, seen.step)
-            told = value_text(None if value is None else value * SCALES.get(look.name, 1.0)).strip()
+            measured = curves.value_at(name, seen.step)
+            told = value_text(None if measured is None else measured * SCALES.get(look.name, 1.0)).strip()
             words = _series_words(look.name, name)
             cells.append(Cell(f" {words}" if short else f"  {words} {told}", role))
     for role, other in zip(OTHER_ROLES, curves.others, strict=False):

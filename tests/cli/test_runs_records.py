@@ -103,6 +103,9 @@ def test_nothing_goes_before_it_is_agreed_to(runs: list[RunFolder], capsys: pyte
     assert asked(capsys, "remove", "2")["files"] and len(list_runs(runs[0].root.parent)) == 2
     assert asked(capsys, "remove", "2", "--yes")["done"] and len(list_runs(runs[0].root.parent)) == 1
     assert len(asked(capsys, "trash")["trash"]) == 2
+    assert command(["runs", "trash"]) == 0
+    listed = capsys.readouterr().out
+    assert all(file in listed for one in asked(capsys, "trash")["trash"] for file in one["files"]), "each is named"
     asked(capsys, "trash", "--restore", "last")
     assert len(list_runs(runs[0].root.parent)) == 2
     assert asked(capsys, "trash", "--empty")["freed"] >= 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from config_samples import config_with, plan_of, squares
 
+from lora_tui.config.estimate import disk_parts
 from lora_tui.config.findings import Finding
 from lora_tui.config.rules import room
 from lora_tui.config.schema import Config
@@ -68,3 +69,15 @@ def test_what_the_caches_hold_already_is_not_counted_again(tmp_path: Path) -> No
     (latents / "one.safetensors").write_bytes(b"x" * 500)
     assert room.kept_bytes("latents", 10**12) == 500
     assert room.kept_bytes("latents", 100) == 100
+
+
+def test_fewer_states_are_advised_only_where_that_suffices() -> None:
+    config = config_with(steps=LONG, network={"rank": 320}, saving={"keep_states": 9, "state_every_steps": 1})
+    data = plan_of(config, squares(4, repeats=64))
+    size = disk_parts(config, data, checkpoints=0, states=1000, drawn=0)["states"]
+    assert room.fewer_states(config, data, 1000, size, size // 2).endswith("keep_states to 1.")
+    told = room.fewer_states(config, data, 1000, size, size)
+    assert "frees only" in told and bytes_text(size) in told
+    config.saving.keep_states = 1
+    size = disk_parts(config, data, checkpoints=0, states=1000, drawn=0)["states"]
+    assert "keep_states" not in room.fewer_states(config, data, 1000, size, 1)

@@ -7,15 +7,16 @@ import xml.etree.ElementTree as Xml
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 from run_builders import add_lines, event_line, step_line
 
 from lora_tui.alarms.alarm import Alarm, write_alarms
 from lora_tui.errors import UserError
-from lora_tui.records.compare import as_json, compare
-from lora_tui.records.export import FORMATS, export, markdown, table_csv
+from lora_tui.records.compare import Comparison, as_json, compare, setting_title
+from lora_tui.records.export import FORMATS, export, markdown, table_csv, unwritten
 from lora_tui.records.figure import Line, figure
 from lora_tui.records.figure_files import png, svg
+from lora_tui.records.fonts import font_for
 from lora_tui.records.kept_events import kept_events
 from lora_tui.records.notes import change_notes, change_tags
 from lora_tui.records.rows import read_rows
@@ -110,3 +111,31 @@ def test_events_that_still_hold_are_those_of_the_weights(runs: list[RunFolder]) 
     add_lines(run, ["torn {\n", event_line("resumed", step=52), step_line(53)])
     steps = [event["step"] for event in kept_events(run) if event.get("kind") == "step"]
     assert steps == list(range(1, 54))
+
+
+def test_settings_are_called_what_the_form_calls_them() -> None:
+    assert setting_title("network.rank") == "rank"
+    assert setting_title("saving.every_steps") == "every steps (Saving)" != setting_title("sampling.every_steps")
+    assert setting_title("datasets.1.repeats").endswith("(Folders 2)")
+    assert setting_title("network.unheard_of") == "network.unheard_of"
+
+
+def test_letters_that_pillows_own_font_lacks_are_drawn_with_one_of_the_machine_or_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lora_tui.records import fonts
+
+    assert font_for("hat-girl 2", 13)[1]
+    strange = "\U0001f9ff\u4e2d\u03a9"  # hardly any font has all three
+    monkeypatch.setattr(fonts, "_candidates", tuple)
+    fonts._found.cache_clear()
+    told = Comparison((), (), (), 0, (), (), (), (), (), (strange, "plain"))
+    assert strange in unwritten(told, ["png"]) and "plain" not in unwritten(told, ["png"])
+    assert unwritten(told, ["svg"]) == ""
+    monkeypatch.undo()
+    fonts._found.cache_clear()
+    own = ImageFont.load_default(16)
+    some = next((place for place in fonts._candidates() if fonts._has_all(ImageFont.truetype(place, 16), "\u2603")), "")
+    found, whole = font_for("\u2603", 16)
+    assert whole == (bool(some) or fonts._has_all(own, "\u2603"))
+    assert not whole or fonts._has_all(found, "\u2603")

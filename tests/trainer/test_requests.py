@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from config_samples import config_with, plan_of, squares
 from lives import LAST_LEVEL, events, lean_config, live_here, lora, micro_config, new_run, same_tensors
+from safetensors import safe_open
 
 from lora_tui.jobs.control import request
 from lora_tui.jobs.events import EventWriter
@@ -76,6 +77,9 @@ def test_rate_and_end_of_a_living_run_are_changed_and_stand_in_the_record(asked:
     story.update(60.0)
     assert (story.total_steps, story.info and story.info.epochs, inspect(asked).total_steps) == (10, 4, 10)
     assert [marker.step for marker in story.markers if marker.kind == "changed"] == [4]
+    with safe_open(asked.checkpoints_dir / "blob.safetensors", "pt") as file:
+        written = file.metadata()
+    assert written["ss_unet_lr"] == written["ss_learning_rate"] == "0.005" and written["ss_max_train_steps"] == "10"
 
 
 @pytest.mark.parametrize("kept", [2, 6], ids=["from before the change", "from after it"])

@@ -79,6 +79,8 @@ def disk(config: Config, data: DataPlan, folder: Path, run: Path | None = None) 
         needed, largest = sum(sizes.values()), max(sizes, key=lambda name: sizes[name])
         if needed > free:
             what, remedy = _what(largest)
+            if largest == "states":
+                remedy = fewer_states(config, data, len(at[STATE]), sizes[largest], needed - free)
             yield error(
                 SETTINGS[largest],
                 _("The run writes up to {needed}, and {place} has {free} free.").format(
@@ -129,11 +131,27 @@ def _what(part: str) -> tuple[str, str]:
     """What a part is, and how there is less of it."""
     return {
         "checkpoints": (_("LoRA files"), _("set saving.keep_last, or save less often.")),
-        "states": (_("states"), _("set saving.keep_states to 1.")),
+        "states": (_("states"), _("set saving.keep_states to 1.")),  # see :func:`fewer_states`
         "samples": (_("samples"), _("draw fewer or smaller ones, or less often.")),
         "latents": (_("latents"), _("train at fewer resolutions and crops, or turn memory.cache_latents off.")),
         "texts": (_("text embeddings"), _("lower captions.variants.")),
     }[part]
+
+
+def fewer_states(config: Config, data: DataPlan, states: int, size: int, short: int) -> str:
+    """How ``states`` resume states that take ``size`` bytes take less where ``short`` bytes are missing.
+
+    What would not suffice is not named as if it did.
+    """
+    one = config.model_copy(update={"saving": config.saving.model_copy(update={"keep_states": 1})})
+    freed = size - disk_parts(one, data, checkpoints=0, states=states, drawn=0)["states"]
+    if freed >= short:
+        return _("set saving.keep_states to 1.")
+    if freed <= 0:
+        return _("no fewer can be kept; lower network.rank, or take a disk with more room.")
+    return _(
+        "saving.keep_states = 1 frees only {freed} of the {short} that are missing; lower network.rank, too."
+    ).format(freed=bytes_text(freed), short=bytes_text(short))
 
 
 def fit_for(config: Config, data: DataPlan) -> Change | None:

@@ -13,7 +13,7 @@ from lora_tui.text import _, bytes_text, count, ngettext, plain
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm
 from lora_tui.tui.widgets.text_view import TextView
-from lora_tui.tui.wording import error_words
+from lora_tui.tui.wording import error_words, sentences
 
 if TYPE_CHECKING:
     from lora_tui.records.disk import Leaving, Wish
@@ -29,6 +29,9 @@ class RunActs:
     def __init__(self, screen: RunsScreen) -> None:
         self._screen = screen
 
+    def action_queue(self) -> None:
+        self._screen.shell.show_screen("queue")
+
     # -- compare and export
 
     def action_compare(self) -> None:
@@ -43,6 +46,27 @@ class RunActs:
         told = await in_thread(compare, rows)
         self._screen.forget_told()
         self._screen.app.push_screen(CompareRuns(told))
+
+    def action_sweep(self) -> None:
+        start_job(self._screen, self._sweep, "sweep")
+
+    async def _sweep(self) -> None:
+        from lora_tui.sweeps.folder import find_sweep
+        from lora_tui.sweeps.results import read_table
+        from lora_tui.tui.screens.runs_sweep import SweepResults
+
+        row, shell = self._screen.row_here, self._screen.shell
+        if row is None:
+            return
+        try:
+            sweep = await in_thread(find_sweep, row.sweep, row.run.root.parent.parent)
+            table = await in_thread(read_table, sweep)
+        except UserError as error:
+            shell.tell(error_words(error), "error")
+            return
+        run = await shell.push_screen(SweepResults(sweep, table, shell.marks), wait_for_dismiss=True)
+        if run is not None:
+            shell.open_run(run)
 
     def _compared(self) -> list[Row]:
         """The marked runs, oldest first; of one alone, it and the run that is shown below it."""
@@ -79,17 +103,19 @@ class RunActs:
 
     async def _export(self, rows: Sequence[Row], folder: Path) -> None:
         from lora_tui.records.compare import compare
-        from lora_tui.records.export import FORMATS, export
+        from lora_tui.records.export import FORMATS, export, unwritten
 
         self._screen.tell(_("writing"))
         try:
             told = await in_thread(compare, rows)
             made = await in_thread(export, told, folder, FORMATS)
+            lacking = await in_thread(unwritten, told, FORMATS)
         except UserError as error:
             self._screen.shell.tell(error_words(error), "error")
             return
         text = ngettext("{count} file in {folder}", "{count} files in {folder}", len(made))
-        self._screen.shell.tell(text.format(count=count(len(made)), folder=plain(str(folder))), "success")
+        written = text.format(count=count(len(made)), folder=plain(str(folder)))
+        self._screen.shell.tell(sentences(written, lacking), "success")
 
     # -- clone
 

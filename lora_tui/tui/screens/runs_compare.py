@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from lora_tui.drawing.chart import Curve, Marker
 from lora_tui.errors import UserError
 from lora_tui.records.compare import Comparison, Drawn, Line
-from lora_tui.records.export import FORMATS, dataset_lines, export
+from lora_tui.records.export import FORMATS, dataset_lines, export, unwritten
 from lora_tui.runs.facts import Sample
 from lora_tui.text import N_, _, count, ngettext, number, plain
 from lora_tui.tui.acting import Acting, WithKeys, hints_of
@@ -29,7 +29,7 @@ from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
-from lora_tui.tui.wording import error_words
+from lora_tui.tui.wording import error_words, sentences
 
 PAGES = (N_("results"), N_("dataset"), N_("curves"), N_("samples"))
 CURVES = (
@@ -326,7 +326,8 @@ class CompareRuns(WithKeys, Acting, ModalScreen[None], inherit_bindings=False):
         try:
             made = await in_thread(export, self._told, folder, FORMATS)
             text = ngettext("{count} file in {folder}", "{count} files in {folder}", len(made))
-            self._said = text.format(count=count(len(made)), folder=plain(str(folder), limit=60))
+            written = text.format(count=count(len(made)), folder=plain(str(folder), limit=60))
+            self._said = sentences(written, await in_thread(unwritten, self._told, FORMATS))
         except UserError as error:
             self._said = error_words(error)
         self._show_head()

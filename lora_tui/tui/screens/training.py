@@ -100,7 +100,7 @@ class TrainingScreen(BaseScreen):
         return self.looking.go_back()
 
     def key_hints(self) -> list[KeyHint]:
-        """What can be done now comes first, before all how a run that waits or has ended goes on; in a view its keys."""
+        """In a view its keys; else what can be done now comes first, before all how a run goes on."""
         if self.query("#dash") and not self.looking.in_view("dash"):
             return self.looking.key_hints(super().key_hints())
         paused = self.seen is not None and self.seen.state == "paused"
