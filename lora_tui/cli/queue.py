@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
@@ -253,15 +252,13 @@ def _tell(jobs: Sequence[QueueJob], args: argparse.Namespace, *, gone: bool = Fa
 def _log(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.jobs.explain import last_lines, read_tail
-    from lora_tui.jobs.queue.door import find_job
-    from lora_tui.jobs.queue.journal import job_dir, queue_dir, read_queue
+    from lora_tui.jobs.queue.door import find_job, log_paths
+    from lora_tui.jobs.queue.journal import queue_dir, read_queue
     from lora_tui.jobs.queue.process import LOG
-    from lora_tui.jobs.queue.starter import LOG as START_LOG
 
     paths = [queue_dir() / LOG]
     if args.job is not None:
-        job = find_job(read_queue(), args.job)
-        paths = [job_dir(job.id) / START_LOG, *([Path(job.place) / "trainer.log"] if job.place else [])]
+        paths = log_paths(find_job(read_queue(), args.job))
     texts = {path: last_lines(read_tail(path), max(args.lines, 1)) for path in paths}
     if args.json:
         print_json([{"path": path, "lines": lines} for path, lines in texts.items()])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.jobs import control
+from lora_tui.jobs.explain import last_lines, read_tail
 from lora_tui.jobs.queue import kinds
 from lora_tui.jobs.queue.journal import Turn, job_dir, read_queue, turn
 from lora_tui.jobs.queue.needs import unmet
@@ -27,6 +28,9 @@ from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
+
+LOG = "start.log"
+"""What was printed when the job was started, in its folder."""
 
 CONFIG = "config.toml"
 """The configuration of a queued training, in the job's folder: what is edited afterwards changes other jobs."""
@@ -336,6 +340,16 @@ def clear() -> list[QueueJob]:
     for job in found:
         shutil.rmtree(job_dir(job.id), ignore_errors=True)
     return found
+
+
+def log_paths(job: QueueJob) -> list[Path]:
+    """Where a job's output lies: that of its start, and that of its run or task."""
+    return [job_dir(job.id) / LOG, *([Path(job.place) / "trainer.log"] if job.place else [])]
+
+
+def log_lines(job: QueueJob, most: int) -> list[str]:
+    """The end of what a job printed, at its start and at its work."""
+    return [line for path in log_paths(job) for line in last_lines(read_tail(path), most)][-most:]
 
 
 def _changed(numbers: Iterable[int], change_of: Callable[[QueueJob, Turn], QueueJob]) -> list[QueueJob]:

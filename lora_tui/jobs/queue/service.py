@@ -21,13 +21,12 @@ from lora_tui.jobs.job import keeper_alive, read_job, trainer_alive
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.jobs.process import host
 from lora_tui.jobs.queue import journal
-from lora_tui.jobs.queue.door import waiting_again
+from lora_tui.jobs.queue.door import LOG, waiting_again
 from lora_tui.jobs.queue.journal import Turn, job_dir, queue_dir, read_queue, turn
 from lora_tui.jobs.queue.needs import ASLEEP, Box, Gpu, Plan, plan
 from lora_tui.jobs.queue.process import Word, tell
 from lora_tui.jobs.queue.record import Queue, QueueJob
 from lora_tui.jobs.queue.starter import (
-    LOG,
     lock_path,
     read_answer,
     starter_command,
@@ -39,6 +38,9 @@ from lora_tui.jobs.ticket import read_ticket
 from lora_tui.runs.choose import living_runs
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
+from lora_tui.tasks.folder import TaskFolder, is_task
+from lora_tui.tasks.status import task_status
+from lora_tui.tasks.words import result_text
 from lora_tui.text.translate import _
 
 POLL = 0.25
@@ -155,7 +157,8 @@ class Service:
         elif word is not None and word.ended is None and status.state == "died" and status.can_resume:
             self._after_a_fall(job, status.message, status.advice)
         else:
-            self._end(job, _OUTCOMES.get(status.state, "failed"), status.message, status.advice)
+            came = result_text(task_status(TaskFolder(root))) if is_task(root) else ""
+            self._end(job, _OUTCOMES.get(status.state, "failed"), status.message or came, status.advice)
 
     def _look_at_start(self, job: QueueJob) -> None:
         """Whether the job has begun, could not begin, or has to be started once more because its starter was killed."""

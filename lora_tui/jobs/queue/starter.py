@@ -30,8 +30,6 @@ from lora_tui.jobs.ticket import VARIABLE
 from lora_tui.python import python_command
 from lora_tui.text.translate import _, set_language
 
-LOG = "start.log"
-
 PATIENCE = 120.0
 """Seconds to wait for another starter of the same job to end."""
 

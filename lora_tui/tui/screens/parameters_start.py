@@ -57,8 +57,28 @@ class RunStart:
     def action_start(self) -> None:
         if self._busy or not self._screen.editing.commit() or self._screen.files.changed_elsewhere():
             return
-        if not self._refused():
+        if self._screen.sweep.axes:
+            self._screen.sweep.start()
+        elif not self._refused():
             start_job(self._screen, self._start, "start")
+
+    def action_queue(self) -> None:
+        if not self._busy and self._screen.editing.commit() and not self._refused():
+            start_job(self._screen, self._enqueue, "queue")
+
+    async def _enqueue(self) -> None:
+        """Put a copy of the form into the queue; what is edited afterwards is another run."""
+        screen, path = self._screen, self._screen.workspace.config_path
+        config = screen.form.config.model_copy(deep=True)
+        add = partial(_add_to_queue, config, screen.workspace.runs_dir, str(path or ""))
+        screen.shell.tell(_("checking"))
+        try:
+            number = await in_thread(add)
+        except UserError as error:
+            screen.shell.tell(error_words(error), "error")
+            return
+        key = screen.shell.keymap.shown("app.show-queue")
+        screen.shell.tell(_("Queued as job {number}; {key} shows the queue.").format(number=number, key=key), "success")
 
     async def _start(self) -> None:
         self._busy = True
@@ -146,3 +166,12 @@ def _start_run(config: Config, runs_dir: Path, command: Sequence[str] | None, *,
     from lora_tui.runs.start import start_run
 
     return start_run(config, runs_dir, command=command, force=force)
+
+
+def _add_to_queue(config: Config, runs_dir: Path, source: str) -> int:
+    from lora_tui.jobs.queue.door import add, training
+    from lora_tui.runs.start import require_startable
+
+    require_startable(config, runs_dir)
+    (job,) = add([training(config, runs_dir, source=source)])
+    return job.id

@@ -1,0 +1,297 @@
+"""The queue of this machine: what is at work, what waits and why, what has ended; moved, held, retried by keys.
+
+It is read again every second while it is shown, in a thread; the queue's own process is asked nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.timer import Timer
+
+from lora_tui.errors import UserError
+from lora_tui.jobs.queue import door, process
+from lora_tui.jobs.queue.record import QueueJob
+from lora_tui.jobs.queue.words import job_lines
+from lora_tui.runs.folder import RunFolder
+from lora_tui.tasks.folder import is_task
+from lora_tui.text import _, ngettext, plain
+from lora_tui.tui.cells import Cell
+from lora_tui.tui.queue_rows import COLUMNS, QueueView, detail_lines, read_view, row_cells, status_text
+from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.widgets.dialog import AskText, Confirm
+from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.text_view import TextView
+from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.wording import error_words
+from lora_tui.tui.workspace import Change
+
+LOOK_SECONDS = 1.0
+LOG_LINES = 400
+_WAITING_ONLY = frozenset({"up", "down", "first", "after", "hold"})
+
+
+class QueueScreen(BaseScreen):
+    """A list of all jobs; the job under the cursor in full below."""
+
+    ACTS = "queue"
+    CSS_PATH = "queue.tcss"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view: QueueView | None = None
+        self._timer: Timer | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield VirtualList(COLUMNS, self._cells, gap=1, id="jobs")
+        yield Lines(id="job")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._list.set_count(0, empty=_("Reading the queue."))
+        self._timer = self.set_interval(LOOK_SECONDS, self._tick)
+
+    def workspace_changed(self, changed: frozenset[Change]) -> None:
+        self._tick()
+
+    @property
+    def _list(self) -> VirtualList:
+        return self.query_one("#jobs", VirtualList)
+
+    # -- showing
+
+    def _tick(self) -> None:
+        if self.is_current:
+            start_job(self, self._look, "look")
+
+    async def _look(self) -> None:
+        """Read the queue; only what has changed is drawn again."""
+        view = await in_thread(read_view)
+        if view != self._view and self.query_one_optional("#jobs") is not None:
+            self._take(view)
+
+    def _take(self, view: QueueView) -> None:
+        here = self.here
+        self._view = view
+        place = next((at for at, job in enumerate(view.jobs) if here is not None and job.id == here.id), 0)
+        key = self.shell.keymap.shown("app.show-parameters")
+        empty = _("Nothing is queued. {key} queues what its form describes; lora-tui queue add takes any work.")
+        self._list.set_count(len(view.jobs), cursor=place, empty=empty.format(key=key))
+        self._list.reload()
+        self.set_status(status_text(view))
+        self._show()
+
+    def _cells(self, index: int) -> list[Cell]:
+        assert self._view is not None
+        return row_cells(self._view, self._view.jobs[index], self.shell.marks)
+
+    def _show(self) -> None:
+        lines = self.query_one("#job", Lines)
+        width, height = lines.size
+        if self._view is not None and height:
+            lines.show(detail_lines(self._view, self.here, max(width, 20), height, self.shell.marks.ellipsis))
+        self.refresh_keys()
+
+    @property
+    def here(self) -> QueueJob | None:
+        """The job under the cursor, as it was at the last look."""
+        jobs = self._view.jobs if self._view is not None else ()
+        place = self._list.cursor
+        return jobs[place] if 0 <= place < len(jobs) else None
+
+    @on(VirtualList.Moved)
+    def _moved(self, event: VirtualList.Moved) -> None:
+        event.stop()
+        self._show()
+
+    @on(VirtualList.Chosen)
+    def _chosen(self, event: VirtualList.Chosen) -> None:
+        event.stop()
+        self.action_open()
+
+    @on(Lines.Resized)
+    @on(events.Resize)
+    def _size_changed(self) -> None:
+        self.call_after_refresh(self._show)
+
+    # -- acting
+
+    def refusal(self, action_id: str) -> str:
+        name = action_id.partition(".")[2]
+        if name in ("hold-all", "process"):
+            return ""
+        job = self.here
+        if job is None:
+            return _("The queue is empty.")
+        if name in _WAITING_ONLY and not job.waits:
+            return _("Job {number} does not wait any more.").format(number=job.id)
+        if name == "stop" and job.state != "running":
+            return _("Job {number} is not at work.").format(number=job.id)
+        if name == "retry" and not job.over:
+            return _("Job {number} has not ended.").format(number=job.id)
+        if name == "remove" and job.at_work:
+            return _("It is at work; stop it first.")
+        return ""
+
+    def _do(self, what: Callable[[], object], told: str) -> None:
+        """Change the queue in a thread, then look at once."""
+        start_job(self, partial(self._done, what, told), "change", alone=False)
+
+    async def _done(self, what: Callable[[], object], told: str) -> None:
+        try:
+            await in_thread(what)
+        except UserError as error:
+            self.shell.tell(error_words(error), "error")
+        else:
+            self.shell.tell(told, "success")
+        if self.query_one_optional("#jobs") is not None:
+            self._take(await in_thread(read_view))
+
+    def action_open(self) -> None:
+        job = self.here
+        if job is None:
+            return
+        if not job.place or is_task(Path(job.place)):
+            self.action_read()
+        else:
+            self.shell.open_run(RunFolder(Path(job.place)))
+
+    def action_read(self) -> None:
+        job, view = self.here, self._view
+        if job is not None and view is not None:
+            self.app.push_screen(TextView(plain(job.title), job_lines(job, view.queue, view.said)))
+
+    def action_log(self) -> None:
+        if self.here is not None:
+            start_job(self, partial(self._read_log, self.here), "log")
+
+    async def _read_log(self, job: QueueJob) -> None:
+        lines = await in_thread(door.log_lines, job, LOG_LINES)
+        self.app.push_screen(TextView(plain(job.title), [plain(line) for line in lines] or [_("Nothing was printed.")]))
+
+    def action_hold(self) -> None:
+        job = self.here
+        if job is not None and job.held:
+            self._do(partial(door.release, [job.id]), _("Job {number} goes on.").format(number=job.id))
+        elif job is not None and self._needs_release(job):
+            told = _("Job {number} no longer waits for what failed.").format(number=job.id)
+            self._do(partial(door.release, [job.id]), told)
+        elif job is not None:
+            self._do(partial(door.hold, [job.id]), _("Job {number} is held.").format(number=job.id))
+
+    def _needs_release(self, job: QueueJob) -> bool:
+        """Whether it waits for a person's word about a job that failed."""
+        from lora_tui.jobs.queue.needs import unmet
+
+        return self._view is not None and bool(unmet(job, self._view.queue)[1]) and job.if_failed != "run"
+
+    def action_up(self) -> None:
+        self._move(-1)
+
+    def action_down(self) -> None:
+        self._move(1)
+
+    def _move(self, by: int) -> None:
+        if (job := self.here) is not None:
+            self._do(partial(door.shift, job.id, by), _("Job {number} has moved.").format(number=job.id))
+
+    def action_first(self) -> None:
+        if (job := self.here) is not None:
+            self._do(partial(door.move, job.id, 0), _("Job {number} is the next.").format(number=job.id))
+
+    def action_retry(self) -> None:
+        job = self.here
+        if job is None:
+            return
+        told = _("Job {number} waits again.").format(number=job.id)
+        if job.state != "done":
+            self._do(partial(door.retry, [job.id]), told)
+            return
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._do(partial(door.retry, [job.id], anew=True), told)
+
+        question = _("Job {number} is done. Do it once more?").format(number=job.id)
+        self.app.push_screen(Confirm(question, plain(job.title, limit=200), yes=_("once more")), answered)
+
+    def action_remove(self) -> None:
+        job = self.here
+        if job is None:
+            return
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._do(partial(door.remove, [job.id]), _("Job {number} is removed.").format(number=job.id))
+
+        question = _("Take job {number} out of the queue?").format(number=job.id)
+        detail = _("{title}. Runs and files stay.").format(title=plain(job.title, limit=120))
+        self.app.push_screen(Confirm(question, detail, yes=_("remove")), answered)
+
+    def action_stop(self) -> None:
+        job = self.here
+        if job is None:
+            return
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                told = _("Job {number} was asked to save and end.").format(number=job.id)
+                self._do(partial(door.stop_jobs, [job.id]), told)
+
+        question = _("Stop job {number}?").format(number=job.id)
+        detail = _("{title} saves and ends; retry goes on from there.").format(title=plain(job.title, limit=120))
+        self.app.push_screen(Confirm(question, detail, yes=_("stop")), answered)
+
+    def action_after(self) -> None:
+        job = self.here
+        if job is None:
+            return
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                told = _("Job {number} waits for them.") if text.strip() else _("Job {number} waits for nothing.")
+                numbers = [int(part) for part in text.replace(",", " ").split()]
+                self._do(partial(door.come_after, job.id, numbers), told.format(number=job.id))
+
+        dialog = AskText(
+            _("Job {number} comes after").format(number=job.id),
+            " ".join(str(number) for number in job.after),
+            detail=_("Numbers of jobs that must be done before; empty for none."),
+            check=_no_numbers,
+            accept=_("let it wait"),
+        )
+        self.app.push_screen(dialog, answered)
+
+    def action_hold_all(self) -> None:
+        held = self._view is not None and self._view.queue.held
+        told = _("The queue goes on.") if held else _("The queue is held: nothing new starts.")
+        self._do(door.release_all if held else door.hold_all, told)
+
+    def action_process(self) -> None:
+        alive = self._view is not None and self._view.said.alive
+        told = _("The queue's process has ended; jobs at work go on.") if alive else _("The queue is at work.")
+        self._do(process.stop if alive else process.start, told)
+
+    def action_clear(self) -> None:
+        over = sum(job.over for job in self._view.jobs) if self._view is not None else 0
+        if not over:
+            self.tell(_("Nothing has ended."), "warning")
+            return
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._do(door.clear, _("What has ended is out of the queue."))
+
+        question = ngettext("Take {count} job that has ended out?", "Take {count} jobs that have ended out?", over)
+        self.app.push_screen(Confirm(question.format(count=over), _("Runs and files stay."), yes=_("clear")), answered)
+
+
+def _no_numbers(text: str) -> str:
+    parts = text.replace(",", " ").split()
+    fine = all(part.isascii() and part.isdigit() and len(part) < 13 for part in parts)
+    return "" if fine else _("Numbers of jobs, such as 3 5.")
