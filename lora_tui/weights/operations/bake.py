@@ -244,10 +244,10 @@ def _size(base: BaseModel, precision: Precision) -> int:
 
 
 def _file_size(base: BaseModel, file: BaseFile, precision: Precision) -> int:
-    tensors = (
+    sizes: list[int] = [
         _count(file.tensors[name].shape) * how.dtype.itemsize for name, how in storage(base, file, precision).items()
-    )
-    return sum(tensors) + 200 * len(file.tensors)
+    ]
+    return sum(sizes) + 200 * len(file.tensors)
 
 
 def _bake(wanted: Asked, found: Plan, target: Path, report: Report) -> int:
