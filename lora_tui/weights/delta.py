@@ -7,7 +7,7 @@ given is float32 with alpha / rank multiplied in. The formulas are those of :mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +74,11 @@ class Adapter:
     strange: tuple[str, ...]
     metadata: Mapping[str, str]
 
+    def only(self, wanted: Callable[[Place], bool]) -> Adapter:
+        """The same with those of its layers that are ``wanted``."""
+        layers = {place: layer for place, layer in self.layers.items() if wanted(place)}
+        return replace(self, layers=layers, names={place: self.names[place] for place in layers})
+
     def factors(self, place: Place) -> Factors | None:
         """See :func:`factors`; the shape is that of the family's layer, also where the file keeps it flat."""
         found = factors(self.layers[place])
@@ -89,15 +94,19 @@ class Adapter:
         return found.view(shaped(self.family, place, tuple(found.shape)))
 
 
-def open_adapter(path: Path, *, family: str = "") -> Adapter:
+def open_adapter(path: Path, *, family: str = "", as_stored: bool = False) -> Adapter:
     """The file at ``path``; ``family`` where its names do not tell.
+
+    Args:
+        as_stored: leave several layers in one as the file has them: such a one is no layer of diffusers' model, and
+            stands under its own name.
 
     Raises:
         UserError: it cannot be read, is damaged, holds no LoRA (``lora.not_a_lora``), or the same layer twice under
             names of two programs (``lora.twice``).
     """
     header = read_header(path)
-    stored = read_lora(path)
+    stored = read_lora(path, as_stored=as_stored)
     family = family or lora_family(header.tensors, header.metadata)
     if not stored.all:
         raise UserError(_("it holds no LoRA."), place=plain(str(path)), code="lora.not_a_lora")

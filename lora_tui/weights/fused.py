@@ -83,7 +83,8 @@ def fuse(family: str, layers: Mapping[str, Matrices]) -> dict[str, Matrices]:
     """Layers of diffusers' transformer, by path, as the original layers they belong to; what they add is the same.
 
     The rank of the one is the sum of theirs, and so is its alpha where their scales are equal; other scales than the
-    first's are multiplied into the up matrices. A layer that is not there adds nothing in its rows.
+    first's are multiplied into the up matrices. A layer that is not there adds nothing in its rows. Layers with the same
+    down matrix, as those of a file that held them in one, share it again: then it is the file's own, to the bit.
 
     Raises:
         KeyError: a path is none of the transformer's, or its makers keep each layer by itself.
@@ -103,6 +104,9 @@ def _one(original: Original, path: str, pieces: dict[int, Matrices]) -> Matrices
         turned = original.is_turned(path, up.shape[0], down.shape[1])
         return (down, torch.cat(up.chunk(2)[::-1]), alpha) if turned else (down, up, alpha)
     ordered = sorted(pieces.items())
+    if len(pieces) == count and _share(tuple(pieces.values())):
+        down, _up, alpha = pieces[0]
+        return down, torch.cat([up for _place, (_down, up, _alpha) in ordered]), alpha
     first_down, first_up, first_alpha = ordered[0][1]
     width = first_down.shape[1]
     heights = [width] * 3 + [FEED * width] * (count - 3)
@@ -116,3 +120,9 @@ def _one(original: Original, path: str, pieces: dict[int, Matrices]) -> Matrices
         whole[start : start + heights[place], at : at + down.shape[0]] = up if own == scale else up * (own / scale)
         at += down.shape[0]
     return torch.cat([down for _place, (down, _up, _alpha) in ordered]), whole, first_alpha * rank / first_down.shape[0]
+
+
+def _share(layers: tuple[Matrices, ...]) -> bool:
+    """Whether all have the same down matrix and alpha."""
+    down, _up, alpha = layers[0]
+    return all(alpha == own and torch.equal(down, other) for other, _other_up, own in layers[1:])

@@ -239,7 +239,7 @@ def _bytes(dtype: torch.dtype, shape: Shape) -> int:
     count = 1
     for side in shape:
         count *= side
-    return count * dtype.itemsize
+    return count * int(dtype.itemsize)
 
 
 def _exists(target: Path) -> UserError:
