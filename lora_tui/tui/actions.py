@@ -95,6 +95,13 @@ APP_ACTIONS: tuple[Action, ...] = (
         N_("Open another project or a folder of images."),
         show=False,
     ),
+    Action(
+        "app.settings",
+        (),
+        N_("settings"),
+        N_("Colours, language, pictures, the bell, notifications, slow links: what holds in every project."),
+        show=False,
+    ),
     Action("app.choose-theme", (), N_("choose theme"), N_("Choose the colours; shown at once."), show=False),
     Action(
         "app.choose-language",

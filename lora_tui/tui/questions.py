@@ -1,15 +1,17 @@
-"""The app's own questions: which project, which theme, which language, whether to leave what is not saved."""
+"""The app's own questions: which project, what holds for every project, whether to leave what is not saved."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lora_tui.alarms.terminal import BELL, notification
 from lora_tui.errors import UserError
-from lora_tui.settings import Settings, save_settings
+from lora_tui.settings import Settings, save_settings, settings_file
 from lora_tui.text import _, language, plain, set_language
 from lora_tui.text.translate import LANGUAGES
 from lora_tui.tui.acting import Acting
@@ -144,6 +146,69 @@ class Questions:
             self._shell.perform(action_id)
 
     # -- look and words
+
+    def action_settings(self) -> None:
+        """Choose one of the settings, with what each is now."""
+        shell = self._shell
+        now, on, off = shell.settings, _("on"), _("off")
+        asked: dict[str, tuple[str, str, Callable[[], None]]] = {
+            "theme": (_("theme"), shell.theme, self.action_choose_theme),
+            "language": (
+                _("language"),
+                LANGUAGE_NAMES.get(now.language, _("as the system says")),
+                self.action_choose_language,
+            ),
+            "images": (_("pictures"), now.images, self.action_choose_pictures),
+            "bell": (_("bell"), on if now.bell else off, self._choose_bell),
+            "desktop": (_("notifications"), now.desktop, self._choose_notifications),
+            "slow": (_("slow link"), on if now.slow else off, self._choose_pace),
+        }
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                asked[name][2]()
+
+        choices = [Choice(name, title, value) for name, (title, value, _ask) in asked.items()]
+        detail = plain(str(settings_file()))
+        shell.push_screen(Choose(_("Settings"), choices, detail=detail, label_width=20), chosen)
+
+    def _choose_bell(self) -> None:
+        title = _("Ring the terminal's bell for an alarm and at the end of a run?")
+        self._choose_on_or_off(title, "bell", lambda on: self._shell.signal_terminal(BELL if on else ""))
+
+    def _choose_pace(self) -> None:
+        def told(_on: bool) -> None:
+            self._shell.tell(_("It holds from the next start on."))
+
+        self._choose_on_or_off(_("Repaint sparingly, at most 20 kB a second, for a slow link?"), "slow", told)
+
+    def _choose_on_or_off(self, title: str, name: str, then: Callable[[bool], None]) -> None:
+        def chosen(on: bool | None) -> None:
+            if on is not None:
+                self.keep(**{name: on})
+                then(on)
+
+        shell = self._shell
+        choices = [Choice(True, _("on")), Choice(False, _("off"))]
+        shell.push_screen(Choose(title, choices, current=bool(getattr(shell.settings, name))), chosen)
+
+    def _choose_notifications(self) -> None:
+        """Choose the escape that makes a desktop notification; one is sent at once, to see whether it comes."""
+        shell = self._shell
+        titles = {
+            "auto": (_("as the environment says"), ""),
+            "osc9": ("OSC 9", _("iTerm2, kitty, WezTerm, Ghostty, Windows Terminal")),
+            "osc777": ("OSC 777", _("foot, rxvt-unicode, terminals on VTE")),
+            "off": (_("off"), _("the bell and the screen tell it all the same")),
+        }
+
+        def chosen(style: str | None) -> None:
+            if style is not None:
+                self.keep(desktop=style)
+                shell.signal_terminal(notification("lora-tui", _("So it looks."), style, os.environ))
+
+        choices = [Choice(style, *words) for style, words in titles.items()]
+        shell.push_screen(Choose(_("Desktop notifications"), choices, current=shell.settings.desktop), chosen)
 
     def action_choose_theme(self) -> None:
         """Choose a theme; each is shown as the cursor comes to it."""

@@ -216,3 +216,25 @@ def test_first_paint_needs_neither_torch_nor_pillow_nor_pydantic() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+async def test_bell_notifications_and_slow_links_are_chosen_by_name_and_stay(project: Path) -> None:
+    app = LoraTuiApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        written: list[str] = []
+        app.signal_terminal = written.append  # type: ignore[method-assign]
+        for place, key, name, value in (
+            (3, "down", "bell", False),
+            (4, "end", "desktop", "off"),
+            (5, "up", "slow", True),
+        ):
+            app.perform("app.settings")
+            await soon(pilot, lambda: "notifications" in screen_text(app) and "slow link" in screen_text(app))
+            assert "settings.toml" in screen_text(app)
+            await pilot.press(*["down"] * place, "enter")
+            await pilot.press(key, "enter")
+            await soon(pilot, lambda name=name, value=value: getattr(load_settings(), name) == value)
+        app.perform("app.settings")
+        await pilot.press(*["down"] * 4, "enter", "home", "down", "enter")
+        await soon(pilot, lambda: load_settings().desktop == "osc9")
+        assert "".join(written).startswith("\x1b]9;") or "]9;lora-tui" in "".join(written)
