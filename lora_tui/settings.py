@@ -45,6 +45,7 @@ class Settings:
         bell: whether the terminal's bell rings for an alarm and at the end of a run.
         desktop: the escape that makes a desktop notification of them: ``auto`` (as the environment hints), ``osc9``,
             ``osc777`` or ``off``.
+        slurm: what Slurm is asked for unless a command says something else (:mod:`lora_tui.jobs.slurm.options`).
         keys: action id to its keys, replacing the keys that the action has by default.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     lora_folders: tuple[str, ...] = ()
     bell: bool = True
     desktop: str = "auto"
+    slurm: Mapping[str, Any] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -225,6 +227,10 @@ def _checked(name: str, value: object, path: Path) -> object:
         raise _wrong(name, value, _("true or false"), path)
     if name == "keys":
         return _checked_keys(value, path)
+    if name == "slurm":
+        if isinstance(value, dict):
+            return value
+        raise _wrong(name, value, _("a table such as [slurm]"), path)
     if name == "lora_folders":
         if isinstance(value, list) and all(isinstance(folder, str) for folder in value):
             return tuple(value)
@@ -296,12 +302,13 @@ def _with_line(text: str, name: str, value: object) -> str:
 
 
 def _with_keys(text: str, settings: Settings) -> str:
-    """The keys are the only tables that there are: they stand behind everything else."""
+    """Tables stand behind everything else, and the keys behind the only other one."""
     import tomli_w
 
     head, _table, _rest = _split_at_first_table(text)
     keys = {action: list(keys) for action, keys in settings.keys.items()}
-    return (head.rstrip() + "\n\n" + tomli_w.dumps({"keys": keys}) if keys else head).lstrip("\n")
+    tables = {name: table for name, table in (("slurm", settings.slurm), ("keys", keys)) if table}
+    return (head.rstrip() + "\n\n" + tomli_w.dumps(tables) if tables else head).lstrip("\n")
 
 
 def _split_at_first_table(text: str) -> tuple[str, str, str]:

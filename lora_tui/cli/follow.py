@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from lora_tui.runs.aftermath import after_lines, command_to_come
 from lora_tui.runs.choose import shell_name
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.pace import Pace
-from lora_tui.runs.status import RunStatus, inspect, state_word
+from lora_tui.runs.status import RunStatus, inspect, state_word, state_words
 from lora_tui.settings import usable_settings
 from lora_tui.text.formats import bytes_text, count, duration, number
 from lora_tui.text.plain import plain, sentences
@@ -44,6 +45,7 @@ BRIEF = ("sampling", "validating", "saving")
 """Phases that end with a line of their own, so that their beginning needs none."""
 
 MARKS = {
+    "waiting": "…",
     "starting": "·",
     "running": "●",
     "paused": "‖",
@@ -54,7 +56,7 @@ MARKS = {
     "died": "×",
 }
 ASCII_MARKS = {**dict.fromkeys(MARKS, "*"), "starting": ".", "paused": "=", "stopped": "-", "finished": "+"}
-ASCII_MARKS.update(failed="x", died="x")
+ASCII_MARKS.update(failed="x", died="x", waiting=".")
 
 
 @dataclass
@@ -70,7 +72,7 @@ class _Place:
 
 def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunStatus:
     """Show a run's events until it ends; return how it ended. ``history`` begins at its first event."""
-    status = inspect(run)
+    status, words = inspect(run), ""
     start = 0 if history or not run.events_path.exists() else run.events_path.stat().st_size
     reader = EventReader(run.events_path, start=start)
     place = _Place() if history else _Place(status.step, status.total_steps, status.loss, status.phase)
@@ -82,6 +84,9 @@ def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunSta
                 screen.line(line)
             _announce(event, run, screen)
         _show(screen, place, status)
+        if status.sent is not None and status.sent.words.partition(",")[0] != words:
+            words = status.sent.words.partition(",")[0]
+            screen.line(status.sent.words)
         if not reader.at_end:
             continue
         if time.monotonic() - checked >= 1.0:
@@ -116,7 +121,7 @@ def status_line(status: RunStatus) -> str:
     if status.state == "running" and status.phase not in ("", "training"):
         parts.append(phase_word(status.phase))
     elif status.state != "running":
-        parts.append(state_word(status.state))
+        parts.append(state_words(status))
     if status.total_steps:
         parts.append(f"{status.share:.0%}")
         parts.append(f"{count(status.step)}/{count(status.total_steps)}")
@@ -134,7 +139,9 @@ def status_line(status: RunStatus) -> str:
 
 def status_lines(status: RunStatus) -> list[str]:
     """A run in a few lines: where it stands, when it ends or why it ended, what to do."""
-    lines = [f"{plain(status.run.name)}  {state_word(status.state)}"]
+    lines = [f"{plain(status.run.name)}  {state_words(status)}"]
+    if status.sent is not None and status.sent.words and status.state != "waiting":
+        lines.append(status.sent.words)
     if status.total_steps or status.step:
         lines.append(progress_text(_("step"), status.step, status.total_steps, eta=status.eta))
     if status.phase and status.phase != "training":
@@ -155,7 +162,7 @@ def alarm_line(alarm: Alarm) -> str:
 def ending_lines(status: RunStatus) -> list[str]:
     """Why a run ended, and what to do; nothing while it lives."""
     lines = []
-    if status.message:
+    if status.message and status.message != state_words(status):
         lines.append(plain(status.message, limit=600))
     if status.advice:
         lines.append(plain(status.advice, limit=600))
@@ -201,6 +208,8 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     values: dict[str, Any] = {"run": status.run.root, "name": status.run.name, "alive": status.alive}
     values.update({name: getattr(status, name) for name in names})
     values["pid"] = status.pid or None
+    sent = status.sent
+    values["slurm"] = {"job": sent.job or None, "words": sent.words, "held": sent.held} if sent is not None else None
     values["alarms"] = [{**asdict(alarm), "title": alarm.title} for alarm in status.alarms]
     return values
 
@@ -280,9 +289,22 @@ def _line(event: Event, place: _Place) -> str:
         return _("{request}: {status} {detail}").format(
             **{name: _text(event, name) for name in ("request", "status", "detail")}
         )
+    if kind == "slurm":
+        tell = _SLURM_EVENTS.get(_text(event, "what"))
+        return tell(event) if tell is not None else ""
     if kind == "resumed":
         return _("resumed at step {step}").format(step=step)
     return ""
+
+
+_SLURM_EVENTS: Mapping[str, Callable[[Event], str]] = {
+    "begun": lambda event: _("Slurm job {job} begins on {nodes}").format(
+        job=_text(event, "job"), nodes=_text(event, "nodes")
+    ),
+    "signal": lambda event: _("Slurm says that its time is nearly over: it saves and ends"),
+    "requeued": lambda event: _("saved; goes back to wait in Slurm, job {job}").format(job=_text(event, "job")),
+}
+"""What happened in Slurm -> a line."""
 
 
 def _announce(event: Event, run: RunFolder, screen: Progress) -> None:
@@ -299,7 +321,9 @@ def _announce(event: Event, run: RunFolder, screen: Progress) -> None:
 
 def _show(screen: Progress, place: _Place, status: RunStatus) -> None:
     """The line that changes."""
-    if place.step or place.phase in ("", "training"):
+    if status.state == "waiting":
+        screen.update(0, 0, label=state_words(status), guess=False)
+    elif place.step or place.phase in ("", "training"):
         detail = _("loss {value}").format(value=number(place.loss)) if place.loss is not None else ""
         rate = place.pace.per_second
         if rate:

@@ -27,7 +27,7 @@ ASKED = {
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from lora_tui.cli import runs_ask, runs_compare, runs_keep, runs_notes
+    from lora_tui.cli import runs_ask, runs_compare, runs_keep, runs_notes, slurm_options
 
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help=_("the runs of a project"))
@@ -58,6 +58,7 @@ def build(parser: argparse.ArgumentParser) -> None:
         help=_("go on where the disk may not hold it, and beside the command after its end, too"),
     )
     asking["stop"].add_argument("--no-wait", action="store_true", help=_("return at once, not when it has ended"))
+    slurm_options.add(asking["resume"])
     runs_ask.add_sample_options(asking["sample"])
     for module in (runs_ask, runs_notes, runs_compare, runs_keep):
         module.build(commands)
@@ -171,10 +172,11 @@ def row_json(row: Row) -> dict[str, Any]:
 
 def _row(row: Row) -> tuple[str, ...]:
     from lora_tui.cli.follow import mark
-    from lora_tui.runs.status import state_word
+    from lora_tui.runs.status import state_words
     from lora_tui.text.formats import count, duration, number
 
     status = row.status
+    state = state_words(status)
     if status.eta is not None:
         span = _("{time} left").format(time=duration(status.eta))
     elif status.took is not None:
@@ -186,7 +188,7 @@ def _row(row: Row) -> tuple[str, ...]:
         str(status.number or "-"),
         status.run.name,
         row.adapter,
-        _("{state}, damaged").format(state=state_word(status.state)) if status.damaged else state_word(status.state),
+        _("{state}, damaged").format(state=state) if status.damaged else state,
         count(status.step),
         f"{status.share:.0%}" if status.total_steps else "-",
         number(status.loss),
@@ -271,9 +273,12 @@ def _stop(chosen: RunFolder, args: argparse.Namespace) -> int:
     from lora_tui.cli.output import Progress, print_json, say
     from lora_tui.cli.train import checkpoint_files
     from lora_tui.jobs.control import request
+    from lora_tui.runs.status import awaits_turn, inspect
     from lora_tui.text.plain import plain
 
     kind = "stop_now" if args.now else "stop"
+    if awaits_turn(inspect(chosen)):
+        return _take_back(chosen, as_json=args.json)
     if args.no_wait:
         return _ask(chosen, kind, as_json=args.json)
     _require_alive(chosen)
@@ -292,16 +297,35 @@ def _stop(chosen: RunFolder, args: argparse.Namespace) -> int:
     return 0 if status.state in ("stopped", "finished") else 1
 
 
+def _take_back(chosen: RunFolder, *, as_json: bool) -> int:
+    """Stop a run that has not begun, or waits for its next turn: its job leaves Slurm."""
+    from lora_tui.cli.follow import status_json
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.jobs.slurm.send import take_back
+    from lora_tui.runs.status import inspect
+
+    job = take_back(chosen.root)
+    if as_json:
+        print_json({**status_json(inspect(chosen)), "saved": []})
+    else:
+        say(_("Job {job} was taken out of Slurm; what the run had saved stays.").format(job=job))
+    return 0
+
+
 def _resume(chosen: RunFolder, args: argparse.Namespace) -> int:
+    from lora_tui.cli import slurm_options
     from lora_tui.cli.follow import status_json
     from lora_tui.cli.output import print_json, say
     from lora_tui.runs.choose import shell_name
     from lora_tui.runs.start import resume_run
     from lora_tui.runs.status import inspect
 
+    slurm = slurm_options.of_resume(args, chosen, command="runs resume")
     if inspect(chosen).waits:
         return _ask(chosen, "resume", as_json=args.json)
-    resume_run(chosen, force=args.force, budget=args.budget)
+    resume_run(chosen, slurm=slurm, force=args.force, budget=args.budget)
+    if not args.json and (sent := inspect(chosen).sent) is not None:
+        say(_("Sent to Slurm again: {words}").format(words=sent.words))
     if args.json:
         print_json(status_json(inspect(chosen)))
     else:
@@ -316,14 +340,14 @@ def _require_alive(chosen: RunFolder) -> None:
         UserError: ``run.not_running``.
     """
     from lora_tui.cli.follow import resume_hint
-    from lora_tui.runs.status import inspect, state_word
+    from lora_tui.runs.status import awaits_turn, inspect, state_words
 
     status = inspect(chosen)
-    if status.alive:
+    if status.alive and not awaits_turn(status):
         return
     remedy = resume_hint(chosen) if status.can_resume else ""
     raise UserError(
-        _("The run is not at work: {state}.").format(state=state_word(status.state)),
+        _("The run is not at work: {state}.").format(state=state_words(status)),
         place=chosen.name,
         remedy=remedy,
         code="run.not_running",

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
+    from lora_tui.config.schema import Config
     from lora_tui.jobs.launcher import Launched
+    from lora_tui.jobs.slurm.options import Options
     from lora_tui.runs.folder import RunFolder
     from lora_tui.runs.status import RunStatus
 
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    from lora_tui.cli import slurm_options
+
     parser.add_argument("config", nargs="?", metavar="CONFIG", help=_("a TOML file; see: lora-tui config new"))
     parser.add_argument("--detach", action="store_true", help=_("start it and return at once"))
     parser.add_argument("--queue", action="store_true", help=_("put it into the queue; see: lora-tui queue"))
@@ -32,6 +36,8 @@ def build(parser: argparse.ArgumentParser) -> None:
         "--budget", metavar="2h", default="", help=_("save and stop in time: 90m, 2h, or money such as 2.50EUR")
     )
     parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout, progress on stderr"))
+    slurm_options.add(parser)
+    parser.add_argument("--dry-run", action="store_true", help=_("with --on slurm: show the script and send nothing"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,10 +53,14 @@ def run(args: argparse.Namespace) -> int:
         from lora_tui.cli.queue_add import put, training_wish
 
         return put(training_wish(args), args)
+    slurm = _slurm(args)
+    if args.dry_run:
+        return _shown(args, slurm)
     place = place_of(detach=args.detach)
     made: list[RunFolder] = []
     try:
-        started = _resume(args, made.append, place) if args.resume else _start(args, made.append, place)
+        go = _resume if args.resume else _start
+        started = go(args, made.append, place, slurm)
         if args.detach:
             return _detached(started, as_json=args.json)
         with stopping(started) if place else contextlib.nullcontext():
@@ -61,37 +71,76 @@ def run(args: argparse.Namespace) -> int:
         return _left(made[0], as_json=args.json)
 
 
-def _start(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place: Launched | None) -> RunFolder:
+def _slurm(args: argparse.Namespace) -> Options | None:
+    """What Slurm is asked for; none where the run is to be on this machine."""
+    from lora_tui.cli import slurm_options
+
+    if args.resume:
+        from lora_tui.runs.choose import choose_run
+
+        return slurm_options.of_resume(args, choose_run(args.resume, Path.cwd()), command="train")
+    return slurm_options.of_start(args, command="train")
+
+
+def _shown(args: argparse.Namespace, slurm: Options | None) -> int:
+    """Show what would be sent to Slurm."""
+    from lora_tui.cli import slurm_options
+    from lora_tui.cli.main import Usage
+    from lora_tui.runs.choose import choose_run
+    from lora_tui.runs.folder import free_name
+    from lora_tui.runs.start import require_startable
+
+    if slurm is None:
+        raise Usage(_("--dry-run shows what --on slurm would send."), command="train")
+    if args.resume:
+        return slurm_options.show(choose_run(args.resume, Path.cwd()).root, slurm, as_json=args.json)
+    config, runs_dir = _wanted(args, slurm.processes)
+    require_startable(config, runs_dir, force=args.force, here=False)
+    return slurm_options.show(free_name(runs_dir, config.saving.name), slurm, as_json=args.json)
+
+
+def _wanted(args: argparse.Namespace, processes: int) -> tuple[Config, Path]:
+    """The configuration that is to be trained, by several ``processes`` if it is more than one; where its run goes."""
+    from lora_tui.config.load import load_config, set_values
+    from lora_tui.runs.choose import runs_dir_for
+
+    path = Path(args.config)
+    more = [f"ending.budget={args.budget}"] if args.budget else []
+    more += [f"memory.processes={processes}"] if processes > 1 else []
+    runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
+    return set_values(load_config(path), [*args.values, *more]), runs_dir.absolute()
+
+
+def _start(
+    args: argparse.Namespace, on_made: Callable[[RunFolder], None], place: Launched | None, slurm: Options | None
+) -> RunFolder:
     from lora_tui.cli.launched import command
     from lora_tui.cli.output import note
-    from lora_tui.config.load import load_config, set_values
     from lora_tui.config.rules import ending
-    from lora_tui.runs.choose import runs_dir_for
     from lora_tui.runs.neighbours import neighbour_lines
     from lora_tui.runs.start import start_run
     from lora_tui.sweeps.folder import membership
 
-    path = Path(args.config)
-    more = [f"ending.budget={args.budget}"] if args.budget else []
-    more += [f"memory.processes={place.count}"] if place else []
-    config = set_values(load_config(path), [*args.values, *more])
-    runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
-    for line in neighbour_lines(config):
+    config, runs_dir = _wanted(args, place.count if place else slurm.processes if slurm else 1)
+    for line in neighbour_lines(config) if slurm is None else ():
         note(line)
     for finding in ending.command(config):
         note(finding.message)
     return start_run(
         config,
-        runs_dir.absolute(),
-        record_extra={} if args.values else membership(path),
+        runs_dir,
+        record_extra={} if args.values else membership(Path(args.config)),
         command=command() if place else None,
+        slurm=slurm,
         force=args.force,
         on_made=on_made,
         on_warning=lambda told: note(f"{told.message} {told.remedy}"),
     )
 
 
-def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None], place: Launched | None) -> RunFolder:
+def _resume(
+    args: argparse.Namespace, on_made: Callable[[RunFolder], None], place: Launched | None, slurm: Options | None
+) -> RunFolder:
     from lora_tui.cli.launched import command, require_at_rest
     from lora_tui.jobs.launch import uninterrupted
     from lora_tui.runs.choose import choose_run
@@ -101,7 +150,8 @@ def _resume(args: argparse.Namespace, on_made: Callable[[RunFolder], None], plac
     if place:
         require_at_rest(chosen)
     with uninterrupted():
-        started = resume_run(chosen, command=command() if place else None, force=args.force, budget=args.budget)
+        first = command() if place else None
+        started = resume_run(chosen, command=first, slurm=slurm, force=args.force, budget=args.budget)
         on_made(started)
     return started
 
@@ -114,7 +164,12 @@ def _detached(started: RunFolder, *, as_json: bool) -> int:
     if as_json:
         print_json(status_json(inspect(started)))
     else:
-        say(_("Started {run}").format(run=started.root))
+        status = inspect(started)
+        if status.sent is not None:
+            said = _("Sent {run} to Slurm: {words}").format(run=started.root, words=status.sent.words)
+        else:
+            said = _("Started {run}").format(run=started.root)
+        say(said)
         say(_how_to(started))
     return 0
 

@@ -178,6 +178,8 @@ class Keeper:
         assert child is not None
         code = child.returncode
         number = -code if code < 0 else None
+        if self._passed:
+            self.events.emit("signal", number=self._passed)
         if not self._abandoned and not self._said_its_end():
             self._explain(code if number is None else None, number)
         if not self._abandoned:

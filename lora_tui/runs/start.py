@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
+from lora_tui.jobs.slurm.send import leave, send
+from lora_tui.jobs.slurm.submission import HERE, read_submission
 from lora_tui.jobs.ticket import hand_in
 from lora_tui.runs.aftermath import command_at_work
 from lora_tui.runs.choose import shell_name, shell_path
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.price import check_budget, price_entries
 from lora_tui.runs.record import first_record, read_record
-from lora_tui.runs.status import inspect, state_word
+from lora_tui.runs.status import inspect, state_words
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _, ngettext
 
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
     from lora_tui.config.schema import Config
     from lora_tui.config.validate import Finding
     from lora_tui.dataset.scan import Scan
+    from lora_tui.jobs.slurm.options import Options
 
 
 INSISTED = frozenset({"disk.too_small", "run.on_finish"})
 """Codes of what a resume refuses unless somebody insists."""
+
+DEVICES = frozenset({"optimizer.needs_cuda", "processes.too_few_devices"})
+"""Codes of what only the machine that trains can be asked."""
 
 LEAVING = 20.0
 """Seconds that a process which has ended its work may take to leave before a resume gives up on it."""
@@ -40,6 +46,7 @@ def start_run(
     record_extra: dict[str, Any] | None = None,
     scan: Scan | None = None,
     command: Sequence[str] | None = None,
+    slurm: Options | None = None,
     force: bool = False,
     on_made: Callable[[RunFolder], None] = lambda _run: None,
     on_warning: Callable[[Finding], None] = lambda _finding: None,
@@ -50,6 +57,7 @@ def start_run(
         record_extra: more entries for the run's record.
         scan: the datasets of ``config`` if they have been scanned already.
         command: another program in the trainer's place.
+        slurm: send it to Slurm and ask for this there, instead of starting it on this machine.
         force: start it where the disk may not hold all that it writes, too.
         on_made: called with the folder just before the process is started in it.
         on_warning: called with what this machine is too small for and is tried all the same.
@@ -59,7 +67,7 @@ def start_run(
     """
     from lora_tui.config.load import dump_config
 
-    for finding in require_startable(config, runs_dir, scan=scan, force=force):
+    for finding in require_startable(config, runs_dir, scan=scan, force=force, here=slurm is None):
         on_warning(finding)
     record = {**first_record(), **price_entries(runs_dir), **(record_extra or {})}
     check_budget(config.ending.budget, record)
@@ -68,18 +76,27 @@ def start_run(
         run = RunFolder.create(runs_dir, config.saving.name, text, record)
         on_made(run)
         hand_in(run.root)
-        launch.start(run.root, command=command)
+        if slurm is None:
+            launch.start(run.root, command=command)
+        else:
+            send(run.root, slurm)
     return run
 
 
 def resume_run(
-    run: RunFolder, *, command: Sequence[str] | None = None, force: bool = False, budget: str = ""
+    run: RunFolder,
+    *,
+    command: Sequence[str] | None = None,
+    slurm: Options | None = None,
+    force: bool = False,
+    budget: str = "",
 ) -> RunFolder:
     """Go on with a run: a paused one is asked to, any other starts from its newest state.
 
     A run without a state starts anew in its folder. ``force``: where the disk may not hold what is left to write, and
     beside the command after its earlier end, too (see :data:`INSISTED`). ``budget``, a time or an amount of money,
-    holds for this life in place of the configuration's.
+    holds for this life in place of the configuration's. ``slurm``: what Slurm is asked for; without it the run goes on
+    on this machine.
 
     Raises:
         UserError: it is at work, it is complete, its folder is from a newer version or no run, the disk may not hold
@@ -98,11 +115,14 @@ def resume_run(
         hand_in(run.root)
         control.request(run.root, "resume")
         return run
-    if status.alive:
+    if status.alive and not (status.code == "slurm.unasked" and slurm is None):
+        remedy = _("Watch it: lora-tui watch {run}").format(run=shell_name(run))
+        if status.state == "waiting":
+            remedy = _("Take it back first: lora-tui runs stop {run}").format(run=shell_name(run))
         raise UserError(
-            _("The run is at work: {state}.").format(state=state_word(status.state)),
+            _("The run is at work: {state}.").format(state=state_words(status)),
             place=run.name,
-            remedy=_("Watch it: lora-tui watch {run}").format(run=shell_name(run)),
+            remedy=remedy,
             code="run.locked",
         )
     if status.state == "finished":
@@ -119,8 +139,18 @@ def resume_run(
     check_budget(budget, read_record(run))
     _wait_until_gone(run)
     hand_in(run.root)
-    launch.start(run.root, resume=True, command=command, budget=budget)
+    if slurm is not None:
+        send(run.root, slurm, budget=budget)
+    else:
+        leave(run.root)
+        launch.start(run.root, resume=True, command=command, budget=budget)
     return run
+
+
+def was_sent(run: RunFolder) -> bool:
+    """Whether the run was given to Slurm last, so that it goes on there."""
+    known = read_submission(run.root)
+    return known is not None and known.word != HERE
 
 
 def _refuse_beside(command: str, run: RunFolder, door: str) -> None:
@@ -155,33 +185,37 @@ def _wait_until_gone(run: RunFolder) -> None:
 
 
 def require_startable(
-    config: Config, runs_dir: Path, *, scan: Scan | None = None, force: bool = False
+    config: Config, runs_dir: Path, *, scan: Scan | None = None, force: bool = False, here: bool = True
 ) -> list[Finding]:
     """Refuse what :func:`start_run` would refuse; else what this machine is too small for and is tried all the same.
+
+    ``here``: it is this machine that trains; else nothing is refused or said for its devices.
 
     Raises:
         UserError: the configuration has an error, or the disk may not hold what it writes and it is not ``force``.
     """
-    found = _check(config, scan, runs_dir)
+    found = _check(config, scan, runs_dir, here=here)
     if not force:
         _refuse(found, _("lora-tui train CONFIG --force starts it all the same."))
     return found
 
 
-def _check(config: Config, scan: Scan | None, runs_dir: Path) -> list[Finding]:
+def _check(config: Config, scan: Scan | None, runs_dir: Path, *, here: bool) -> list[Finding]:
     """Refuse what has an error, room on the disk included; what is to be known of the machine before it starts."""
     from lora_tui.config.rules import room
     from lora_tui.config.validate import check_config
     from lora_tui.dataset.batches import make_plan
 
-    _refuse(check_config(config))
+    elsewhere = frozenset() if here else DEVICES
+    _refuse([found for found in check_config(config) if found.code not in elsewhere])
     if scan is None:
         from lora_tui.dataset.scan import scan_datasets
 
         scan = scan_datasets(config)
-    _refuse(check_config(config, scan=scan))
+    _refuse([found for found in check_config(config, scan=scan) if found.code not in elsewhere])
     # taken as unlike each other, images need not be decoded: which of them are held out changes no size
-    return list(room.plan(config, make_plan(config, scan, groups={}), runs_dir))
+    look = room.plan if here else room.disk
+    return list(look(config, make_plan(config, scan, groups={}), runs_dir))
 
 
 def _left_to_write(run: RunFolder) -> list[Finding]:

@@ -13,6 +13,7 @@ from lora_tui.jobs.events import Event, as_count, as_number, as_time
 from lora_tui.jobs.explain import Death, Explanation, explain, read_tail
 from lora_tui.jobs.job import Job, is_of, keeper_alive, read_job_file, trainer_alive
 from lora_tui.jobs.resources import disk_free
+from lora_tui.jobs.slurm.outlook import Outlook, outlook
 from lora_tui.runs.folder import FORMAT, MOST_NUMBER, RunFolder, read_json
 from lora_tui.runs.pace import SLOWEST, SOUND, WINDOW, Pace, typical
 from lora_tui.runs.totals import find_totals
@@ -20,6 +21,7 @@ from lora_tui.text.translate import N_, _
 from lora_tui.toml_files import TomlError, read_toml
 
 STATES = {
+    "waiting": N_("waiting"),
     "starting": N_("starting"),
     "running": N_("running"),
     "paused": N_("paused"),
@@ -29,9 +31,10 @@ STATES = {
     "died": N_("died"),
     "orphaned": N_("running without its keeper"),
 }
-"""What a run can be. ``failed``: the trainer said why; ``died``: it ended without a word of its own."""
+"""What a run can be. ``waiting``: for its turn on a cluster; ``failed``: the trainer said why; ``died``: it ended
+without a word of its own."""
 
-LIVING = frozenset({"starting", "running", "paused", "orphaned"})
+LIVING = frozenset({"waiting", "starting", "running", "paused", "orphaned"})
 
 RECENT = 10
 """Steps that the speed of a run that is over is told from."""
@@ -61,6 +64,7 @@ class RunStatus:
         orphaned: its trainer lives and its keeper does not.
         waits: it is paused or about to be, so a request resumes it.
         alarms: what its keeper noticed, oldest first.
+        sent: what Slurm has to do with it, of a run that was given to it.
         damaged: names of its files that say what cannot be; what they should tell is unknown.
     """
 
@@ -89,12 +93,13 @@ class RunStatus:
     pid: int = 0
     orphaned: bool = False
     waits: bool = False
+    sent: Outlook | None = None
     damaged: tuple[str, ...] = ()
     alarms: tuple[Alarm, ...] = ()
 
     @property
     def alive(self) -> bool:
-        """Whether its trainer lives."""
+        """Whether its trainer lives, or will without anybody's doing more."""
         return self.state in LIVING
 
     @property
@@ -150,7 +155,7 @@ class _Findings:
             if kind == "step":
                 self.older.append(event)
             return
-        self.said_something = self.said_something or kind not in ("resources", "attempt")
+        self.said_something = self.said_something or kind not in ("resources", "attempt", "slurm")
         if kind in ("step", "phase"):
             self.course.append(event)
         if kind == "step":
@@ -178,6 +183,10 @@ def inspect(run: RunFolder) -> RunStatus:
     found = _findings(run, COURSE if alive else RECENT)
     plan = found.changed or found.run or find_totals(run, record)
     state, told = _state(run, job, found, alive, kept)
+    lives = state in LIVING
+    sent = outlook(run.root, state, job, living=lives)
+    if sent is not None and sent.state:
+        state, told = sent.state, Explanation(sent.code, sent.message, sent.advice)
     step = _whole(found.step, "step") if found.step else _whole(found.resumed, "step")
     total = _whole(plan, "total_steps")
     seconds, sound = _pace(found)
@@ -195,7 +204,7 @@ def inspect(run: RunFolder) -> RunStatus:
         total_steps=total,
         epoch=_whole(found.step, "epoch"),
         epochs=_whole(plan, "epochs"),
-        phase=str(phase.get("phase", ""))[:40] if living else "",
+        phase=str(phase.get("phase", ""))[:40] if lives else "",
         phase_done=_whole(phase, "done"),
         phase_total=_whole(phase, "total"),
         loss=as_number((found.step or {}).get("loss")),
@@ -211,8 +220,9 @@ def inspect(run: RunFolder) -> RunStatus:
         newer=newer,
         attempt=job.attempt if job else 0,
         pid=job.child_pid if job and living else 0,
-        orphaned=living and not kept,
-        waits=living and _waits(run, found),
+        orphaned=lives and not kept,
+        waits=lives and _waits(run, found),
+        sent=sent,
         damaged=tuple(name for name, doubtful in doubts.items() if doubtful),
         alarms=read_alarms(run.root),
     )
@@ -221,6 +231,18 @@ def inspect(run: RunFolder) -> RunStatus:
 def state_word(state: str) -> str:
     """A state as a person reads it."""
     return _(STATES.get(state, state))
+
+
+def state_words(status: RunStatus) -> str:
+    """The state of a run as a person reads it; of one that waits in Slurm also why."""
+    if status.state == "waiting" and status.sent is not None:
+        return status.sent.words
+    return state_word(status.state)
+
+
+def awaits_turn(status: RunStatus) -> bool:
+    """Whether it has not come to its turn on a cluster yet: nothing of it is there to be asked."""
+    return status.sent is not None and status.sent.state in ("waiting", "starting")
 
 
 def _alive(run: RunFolder, job: Job | None) -> tuple[bool, bool]:
@@ -274,7 +296,7 @@ def _state(run: RunFolder, job: Job | None, found: _Findings, alive: bool, kept:
 def _config_lost(run: RunFolder) -> str:
     """``missing`` or ``damaged`` where no trainer could read the run's configuration, else empty."""
     if not run.config_path.is_file():
-        return "missing"
+        return "" if (run.root / "task.json").is_file() else "missing"  # other work has no configuration
     try:
         read_toml(run.config_path)
     except (OSError, UnicodeDecodeError, TomlError):
