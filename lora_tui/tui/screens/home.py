@@ -79,7 +79,7 @@ class HomeScreen(BaseScreen):
 
     def _share_out(self) -> None:
         """Give the lists their lines: the road all of them, advice what it needs, then what happened lately."""
-        headings = 2
+        headings = 1 if self.has_class("-low") else 2  # lines, with the blank one above each
         about = self.query_one("#about")
         below = about.outer_size.height if about.display else 0
         room = self.query_one("#body").size.height - len(self._entries) - headings - below
