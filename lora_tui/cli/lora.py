@@ -21,6 +21,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _modules() -> tuple[ModuleType, ...]:
     """The commands: modules with ``ACTIONS``, ``build(commands)`` and ``run(args)`` that load nothing heavy."""
-    from lora_tui.cli import lora_bake, lora_blocks, lora_info, lora_metadata, lora_split
+    from lora_tui.cli import (
+        lora_bake,
+        lora_blocks,
+        lora_convert,
+        lora_info,
+        lora_merge,
+        lora_metadata,
+        lora_resize,
+        lora_split,
+    )
 
-    return lora_info, lora_metadata, lora_split, lora_bake, lora_blocks
+    return lora_info, lora_metadata, lora_convert, lora_merge, lora_resize, lora_split, lora_bake, lora_blocks

@@ -14,6 +14,7 @@ PHASES = {
     "reading": N_("reading"),
     "tagging": N_("tagging"),
     "preparing": N_("preparing"),
+    "decomposing": N_("decomposing"),
     "writing": N_("writing"),
     "working": N_("working"),
     "paused": N_("paused"),

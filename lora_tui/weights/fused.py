@@ -83,8 +83,8 @@ def fuse(family: str, layers: Mapping[str, Matrices]) -> dict[str, Matrices]:
     """Layers of diffusers' transformer, by path, as the original layers they belong to; what they add is the same.
 
     The rank of the one is the sum of theirs, and so is its alpha where their scales are equal; other scales than the
-    first's are multiplied into the up matrices. A layer that is not there adds nothing in its rows. Layers with the same
-    down matrix, as those of a file that held them in one, share it again: then it is the file's own, to the bit.
+    first's are multiplied into the up matrices. A layer that is not there adds nothing in its rows. Layers with one
+    down matrix, as those of a file that held them in one, share it again: it is the file's own then, to the bit.
 
     Raises:
         KeyError: a path is none of the transformer's, or its makers keep each layer by itself.
