@@ -102,6 +102,13 @@ def plan(queue: Queue, box: Box) -> Plan:
     return found
 
 
+def something_to_do(queue: Queue, box: Box) -> bool:
+    """Whether a job is at work, can be started, or waits for what will come without anybody's word."""
+    found = plan(queue, box)
+    sleepers = all(why.code in ASLEEP for why in found.waits.values())
+    return bool(queue.working() or found.start or found.leave) or not sleepers
+
+
 def unmet(job: QueueJob, queue: Queue) -> tuple[list[int], list[int]]:
     """Of the jobs that this one comes after: those that have not ended yet, and those that did not do their work."""
     pending, failed = [], []

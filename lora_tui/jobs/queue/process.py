@@ -20,7 +20,7 @@ from lora_tui.jobs.launch import listen, spawn
 from lora_tui.jobs.lock import UNKNOWN, holder
 from lora_tui.jobs.process import host
 from lora_tui.jobs.queue.journal import queue_dir, read_queue, turn
-from lora_tui.jobs.queue.needs import Box, Gpu, Reason
+from lora_tui.jobs.queue.needs import Box, Gpu, Reason, something_to_do
 from lora_tui.python import python_command
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -102,7 +102,7 @@ def wake() -> bool:
     if process_of() is not None:
         return True
     queue = read_queue()
-    if queue.stopped or not (queue.waiting() or queue.working()):
+    if queue.stopped or not something_to_do(queue, Box()):
         return False
     _start()
     return True

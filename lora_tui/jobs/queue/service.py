@@ -23,7 +23,7 @@ from lora_tui.jobs.process import host
 from lora_tui.jobs.queue import journal
 from lora_tui.jobs.queue.door import LOG, waiting_again
 from lora_tui.jobs.queue.journal import Turn, job_dir, queue_dir, read_queue, turn
-from lora_tui.jobs.queue.needs import ASLEEP, Box, Gpu, Plan, plan
+from lora_tui.jobs.queue.needs import Box, Gpu, plan, something_to_do
 from lora_tui.jobs.queue.process import Word, tell
 from lora_tui.jobs.queue.record import Queue, QueueJob
 from lora_tui.jobs.queue.starter import (
@@ -114,7 +114,7 @@ class Service:
         if found.start or found.leave:
             found = plan(self._queue, self._box)
         self._word = replace(self._word, waits=found.waits, box=self._box)
-        if self._queue.working() or _to_come(found):
+        if something_to_do(self._queue, self._box):
             self._busy = time.monotonic()
 
     def _read(self, *, again: bool = False) -> None:
@@ -275,13 +275,8 @@ class Service:
     def _leave(self) -> bool:
         """Give the queue back if there is nothing to do, in a turn of one's own: nobody can add something unseen."""
         with contextlib.suppress(UserError), turn() as change:
-            if change.queue.working() or _to_come(plan(change.queue, self._box)):
+            if something_to_do(change.queue, self._box):
                 self._busy = time.monotonic()
                 return False
             self._lock.release()
         return self._lock.descriptor < 0
-
-
-def _to_come(found: Plan) -> bool:
-    """Whether something waits that needs nobody's word to be started."""
-    return bool(found.start or found.leave) or any(why.code not in ASLEEP for why in found.waits.values())

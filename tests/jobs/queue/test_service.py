@@ -1,0 +1,245 @@
+"""The queue at work with real processes: order, crashes, death of the queue itself; nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+from support import until
+from tagger_builders import make_images, make_wd14
+from terminal import Terminal
+
+from lora_tui.cli.main import run as command
+from lora_tui.config.load import parse_config, save_config
+from lora_tui.demo.project import MICRO
+from lora_tui.jobs.job import read_job
+from lora_tui.jobs.queue import door, process
+from lora_tui.jobs.queue.door import Wish, add
+from lora_tui.jobs.queue.journal import job_dir, read_queue
+from lora_tui.runs.folder import list_runs
+
+from .conftest import processes
+
+
+@pytest.fixture
+def asked(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """A command's JSON."""
+
+    def ask(*words: object) -> Any:
+        status = command([*(str(word) for word in words), "--json"])
+        told = capsys.readouterr()
+        assert status == 0, told.out + told.err
+        return json.loads(told.out)
+
+    return ask
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Three configurations over four images."""
+    root = tmp_path / "project"
+    images = root / "images"
+    images.mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (64, 64), (number * 60, 90, 200)).save(images / f"{number}.png")
+        (images / f"{number}.txt").write_text("blob")
+    for name in ("one", "two", "three"):
+        values = {
+            "model": {"base": str(MICRO)},
+            "datasets": [{"path": str(images)}],
+            "data": {"resolution": 64, "bucket_min": 64, "bucket_max": 64},
+            "steps": {"epochs": 1},
+            "network": {"rank": 2, "alpha": 2.0},
+            "memory": {"precision": "fp32", "threads": 1, "device": "cpu"},
+            "sampling": {"at_start": False, "every_epochs": 0},
+            "saving": {"name": name},
+        }
+        save_config(parse_config(values, base=None, place="test"), root / f"{name}.toml")
+    return root
+
+
+def state(number: int) -> str:
+    return read_queue().jobs[number].state
+
+
+def comes(number: int, wanted: str) -> None:
+    """Wait until a job is in a state, and say how all stand if it does not come."""
+    try:
+        until(lambda: state(number) == wanted, 60)
+    except AssertionError:
+        told = {job.id: (job.state, job.message) for job in read_queue().in_order()}
+        raise AssertionError(f"job {number} is not {wanted}: {told} {process.word()}") from None
+
+
+def kill_queue() -> None:
+    pid = process.process_of()
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: process.process_of() is None)
+
+
+def test_jobs_run_in_order_without_a_terminal_though_one_crashes_one_is_held_and_the_queue_is_killed(
+    project: Path, tmp_path: Path, ours: dict[str, str], asked: Callable[..., Any]
+) -> None:
+    gates = Path(ours["QUEUE_GATES"])
+    make_images(tmp_path / "pictures", {"red": (255, 0, 0)})
+    tagger = make_wd14(tmp_path / "tagger")
+    asked("queue", "hold")
+    for name in ("one", "two", "three"):
+        asked("queue", "add", "train", project / f"{name}.toml")
+    asked("queue", "add", "tag", tmp_path / "pictures", "--tagger", "wd14", "--model", tagger)
+    asked("queue", "add", "--title", "look", "captions", "list", tmp_path / "pictures")
+    asked("queue", "hold", 3)
+    with Terminal(Path(ours["LORA_TUI_HOME"]), env=ours) as terminal:
+        terminal.start([sys.executable, "-m", "lora_tui", "queue", "start"])
+        until(process.process_of)
+    asked("queue", "release")
+    comes(1, "running")
+    assert [job.state for job in read_queue().in_order()] == ["running", "waiting", "waiting", "waiting", "waiting"]
+    kill_queue()
+    (gates / "one").write_text("finish")  # it ends while there is no queue
+    place = Path(read_queue().jobs[1].place)
+    until(lambda: (job := read_job(place)) is not None and job.ended)
+    assert state(1) == "running"
+    process.start()
+    comes(1, "done")
+    comes(2, "running")
+    kill_queue()
+    process.start()  # it takes over the living training
+    (gates / "two").write_text("crash")
+    comes(2, "failed")
+    assert "made to crash" in read_queue().jobs[2].message
+    comes(5, "done")
+    ended = {job.id: job for job in read_queue().ended()}
+    assert {number: job.state for number, job in ended.items()} == {1: "done", 2: "failed", 4: "done", 5: "done"}
+    starts = [ended[number].started or 0 for number in (1, 2, 4, 5)]
+    assert starts == sorted(starts)
+    assert (tmp_path / "pictures" / "red.txt").exists()
+    assert state(3) == "waiting"
+    runs = list_runs(project / "runs")
+    assert sorted(run.name.partition("-")[2].partition("-")[2] for run in runs) == ["one", "two"]
+    assert [(job := read_job(run.root)) and job.attempt for run in runs] == [1, 1]
+
+
+def test_a_job_that_was_stopped_goes_on_by_retry_in_its_folder(
+    project: Path, ours: dict[str, str], asked: Callable[..., Any]
+) -> None:
+    job = asked("train", project / "one.toml", "--queue", "--set", "network.rank=4")
+    comes(job["id"], "running")
+    asked("queue", "stop", job["id"])
+    comes(job["id"], "stopped")
+    asked("queue", "retry", job["id"])
+    comes(job["id"], "running")
+    (Path(ours["QUEUE_GATES"]) / "one").write_text("finish")
+    comes(job["id"], "done")
+    (run,) = list_runs(project / "runs")
+    assert (word := read_job(run.root)) is not None
+    assert word.attempt == 2
+    assert "rank = 4" in run.config_path.read_text()
+
+
+def test_two_queues_at_once_one_says_who_has_it(ours: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    pid = process.start()
+    assert command(["queue", "start"]) == 2
+    assert f"process {pid} has it" in capsys.readouterr().err
+    assert process.stop()
+    assert process.process_of() is None
+
+
+def ledger_of(env: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    ledger = tmp_path / "ledger"
+    monkeypatch.setenv("QUEUE_LEDGER", str(ledger))
+    return ledger
+
+
+def killed_at_random(count: int, seed: int, ledger: Path, gates: str, tmp_path: Path) -> None:
+    """Run ``count`` jobs while the queue and its starters are killed again and again; each was run once."""
+    chance = random.Random(seed)
+    jobs = add([Wish(("captions", "list", str(number)), folder=str(tmp_path)) for number in range(count)])
+    lives = 0
+    while not all(job.over for job in read_queue().jobs.values()):
+        end = chance.uniform(0.05, 0.7)
+        victims = "lora_tui.jobs.queue" if chance.random() < 0.5 else "-m lora_tui.jobs.queue --"
+        with_pause(end)
+        for victim in processes(gates, victims):
+            with suppressed():
+                victim.send_signal(signal.SIGKILL)
+        until(lambda: process.process_of() is None)
+        process.start()
+        lives += 1
+        if lives > 8:  # then it may finish in peace
+            for job in jobs:
+                until(lambda number=job.id: read_queue().jobs[number].over, 90)
+    assert {job.state for job in read_queue().jobs.values()} == {"done"}, [
+        (job.state, job.message, job.starts) for job in read_queue().jobs.values()
+    ]
+    told = Counter(ledger.read_text().splitlines())
+    wanted = [f"{word} captions list {number}" for word in ("begun", "done") for number in range(count)]
+    assert told == Counter(wanted)
+
+
+def with_pause(seconds: float) -> None:
+    """Let the others run for a moment, of which length is of no matter."""
+    import threading
+
+    threading.Event().wait(seconds)
+
+
+def suppressed() -> Any:
+    import contextlib
+
+    return contextlib.suppress(psutil.Error)
+
+
+def test_killed_at_any_moment_it_runs_nothing_twice_and_loses_nothing(
+    ours: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ledger = ledger_of(ours, monkeypatch, tmp_path)
+    killed_at_random(3, 1, ledger, ours["QUEUE_GATES"], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_killed_at_many_moments(
+    ours: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
+) -> None:
+    ledger = ledger_of(ours, monkeypatch, tmp_path)
+    killed_at_random(12, seed, ledger, ours["QUEUE_GATES"], tmp_path)
+
+
+def test_a_job_whose_folder_is_gone_fails_in_words_and_the_next_goes_on(
+    ours: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ledger = ledger_of(ours, monkeypatch, tmp_path)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    door.hold_all()
+    first, second = add([Wish(("captions", "list", "a"), folder=str(folder)) for folder in (gone, tmp_path)])
+    gone.rmdir()
+    door.release_all()
+    comes(second.id, "done")
+    assert state(first.id) == "failed"
+    assert "gone" in read_queue().jobs[first.id].message
+    assert ledger.read_text().splitlines() == ["begun captions list a", "done captions list a"]
+
+
+def test_a_training_whose_configuration_was_damaged_meanwhile_fails_in_words(
+    project: Path, ours: dict[str, str], asked: Callable[..., Any]
+) -> None:
+    asked("queue", "hold")
+    job = asked("queue", "add", "train", project / "one.toml")
+    (job_dir(job["id"]) / "config.toml").write_text("[network]\nrnak = 3\n")
+    asked("queue", "release")
+    comes(job["id"], "failed")
+    assert "rnak" in read_queue().jobs[job["id"]].message
+    assert not list_runs(project / "runs")
