@@ -16,7 +16,6 @@ the others; settings that vary ``together`` go through their values side by side
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from lora_tui.config.fields import FieldSpec, field_for, value_of
 from lora_tui.config.lists import read_list
 from lora_tui.config.load import SWEEP, put_values, read_value
 from lora_tui.config.mistakes import ConfigErrors, joined, shown, unknown_key
+from lora_tui.config.ranges import NoRange, TooMany, numbers_in
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
@@ -41,12 +41,6 @@ MOST_VALUES = 500
 
 SHOWN_ERRORS = 3
 """Wrong values of one setting that are told one by one."""
-
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_RANGE = re.compile(
-    rf"\s*({_NUMBER})\s*-\s*({_NUMBER})\s*"
-    rf"(?:\(\s*({_NUMBER})\s*\)|\[\s*(\d+)(\s+log)?\s*\])?\s*"
-)
 
 
 @dataclass(frozen=True)
@@ -300,36 +294,12 @@ def _range(spec: FieldSpec, key: str, text: str) -> list[Any] | None:
     Raises:
         UserError: it goes nowhere, or has too many.
     """
-    match = _RANGE.fullmatch(text)
-    if match is None:
-        return None
-    first, last = float(match[1]), float(match[2])
-    if match[4]:
-        numbers = _spread(first, last, int(match[4]), log=bool(match[5]), key=key, text=text)
-    else:
-        step = float(match[3]) if match[3] else math.copysign(1.0, last - first)
-        if step == 0 or (last - first) * step < 0 or not math.isfinite(last - first):
-            raise _no_range(key, text)
-        many = (last - first) / step + 1e-9
-        if many >= MOST_VALUES:
-            raise _too_many_values(key, math.floor(many) + 1 if math.isfinite(many) else MOST_VALUES + 1)
-        numbers = [first + step * place for place in range(math.floor(many) + 1)]
-    if spec.kind == "int":
-        whole = [round(one) for one in numbers]
-        return list(dict.fromkeys(whole))
-    return [float(f"{one:.12g}") for one in numbers]
-
-
-def _spread(first: float, last: float, many: int, *, log: bool, key: str, text: str) -> list[float]:
-    if many > MOST_VALUES:
-        raise _too_many_values(key, many)
-    if many < 1 or (log and (first <= 0 or last <= 0)) or not (math.isfinite(first) and math.isfinite(last)):
-        raise _no_range(key, text)
-    if many == 1:
-        return [first]
-    if log:
-        return [float(f"{first * (last / first) ** (place / (many - 1)):.4g}") for place in range(many)]
-    return [first + (last - first) * place / (many - 1) for place in range(many)]
+    try:
+        return numbers_in(text, whole=spec.kind == "int", most=MOST_VALUES)
+    except NoRange:
+        raise _no_range(key, text) from None
+    except TooMany as error:
+        raise _too_many_values(key, error.count) from None
 
 
 def _grouped(axes: Mapping[str, Axis], groups: Sequence[Sequence[str]]) -> tuple[tuple[Axis, ...], ...]:
