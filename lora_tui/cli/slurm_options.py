@@ -34,16 +34,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--on", choices=PLACES, default="", help=_("train on this machine, or send it to Slurm"))
     for name, text in _SINGLE.items():
         group.add_argument(f"--{name}", default=None, metavar=name[:1].upper(), help=_(text))
-    group.add_argument(
-        "--sbatch",
-        action="append",
-        default=None,
-        metavar="OPTION",
-        help=_("a further option of sbatch, such as constraint=a100"),
-    )
-    group.add_argument(
-        "--setup", action="append", default=None, metavar="LINE", help=_("a line of shell before it, repeatable")
-    )
+    several: dict[str, Any] = {"action": "append", "default": None}
+    group.add_argument("--sbatch", **several, metavar="OPTION", help=_("more for sbatch, such as constraint=a100"))
+    group.add_argument("--setup", **several, metavar="LINE", help=_("a line of shell before it, repeatable"))
     group.add_argument(
         "--requeue",
         action=argparse.BooleanOptionalAction,
@@ -77,11 +70,11 @@ def of_start(args: argparse.Namespace, *, command: str, start: Options | None = 
 def of_resume(args: argparse.Namespace, run: RunFolder, *, command: str) -> Options | None:
     """The same for a run that is to go on: where it was before, with what it had, unless something else is said."""
     from lora_tui.jobs.slurm.send import last_options
-    from lora_tui.runs.start import was_sent
+    from lora_tui.jobs.slurm.submission import was_sent
 
-    if not args.on and was_sent(run):
+    if not args.on and was_sent(run.root):
         args.on = "slurm"
-    return of_start(args, command=command, start=last_options(run.root) if was_sent(run) else None)
+    return of_start(args, command=command, start=last_options(run.root) if was_sent(run.root) else None)
 
 
 def show(run_dir: Path, options: Options, *, as_json: bool) -> int:

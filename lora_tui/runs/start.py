@@ -11,7 +11,6 @@ from lora_tui.errors import UserError
 from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
 from lora_tui.jobs.slurm.send import leave, send
-from lora_tui.jobs.slurm.submission import HERE, read_submission
 from lora_tui.jobs.ticket import hand_in
 from lora_tui.runs.aftermath import command_at_work
 from lora_tui.runs.choose import shell_name, shell_path
@@ -145,12 +144,6 @@ def resume_run(
         leave(run.root)
         launch.start(run.root, resume=True, command=command, budget=budget)
     return run
-
-
-def was_sent(run: RunFolder) -> bool:
-    """Whether the run was given to Slurm last, so that it goes on there."""
-    known = read_submission(run.root)
-    return known is not None and known.word != HERE
 
 
 def _refuse_beside(command: str, run: RunFolder, door: str) -> None:

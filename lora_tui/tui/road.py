@@ -54,6 +54,7 @@ TONE_OF_MARK = {
 }
 
 MARK_OF_STATE = {
+    "waiting": "paused",
     "starting": "running",
     "running": "running",
     "paused": "paused",
@@ -63,6 +64,13 @@ MARK_OF_STATE = {
     "failed": "failed",
     "died": "failed",
 }
+
+
+def run_state(status: RunStatus) -> str:
+    """The state of a run as a person reads it; of one that waits in Slurm also why."""
+    from lora_tui.runs.status import state_words as words
+
+    return words(status)
 
 
 def state_words(state: str) -> str:
@@ -172,7 +180,7 @@ def training_step(workspace: Workspace) -> Step:
 
 def run_line(status: RunStatus) -> str:
     """One line about a run: where it is and its loss."""
-    text = _("run {number} {state}").format(number=status.number, state=state_words(status.state))
+    text = _("run {number} {state}").format(number=status.number, state=run_state(status))
     if status.step:
         text += _(", ") + _("step {step} of {total}").format(
             step=count(status.step), total=count(max(status.total_steps, status.step))

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from lora_tui.runs.facts import Ending, Sample
 from lora_tui.runs.machine_series import CARD
 from lora_tui.runs.settings_text import RunSettings
-from lora_tui.runs.status import RunStatus
+from lora_tui.runs.status import RunStatus, awaits_turn
 from lora_tui.runs.story import RunStory
 from lora_tui.text import N_, _, clock, count, duration, number, percent, plain
 from lora_tui.tui.cells import Cell, fit, wrap
@@ -56,6 +56,8 @@ class Seen:
     @property
     def state(self) -> str:
         """The state in one word, by the events first: they are read more often than the rest."""
+        if self.status is not None and awaits_turn(self.status):
+            return self.status.state
         if self.story.ending is not None:
             words = {"completed": "finished", "failed": "failed", "died": "died"}
             return words.get(self.story.ending.reason, "stopped")
@@ -68,7 +70,8 @@ class Seen:
     @property
     def alive(self) -> bool:
         """Whether requests would be heard."""
-        return self.status is not None and self.status.alive and self.story.ending is None
+        status = self.status
+        return status is not None and status.alive and self.story.ending is None and not awaits_turn(status)
 
     @property
     def step(self) -> float:
@@ -137,7 +140,9 @@ def run_line(seen: Seen, width: int) -> Line:
 
 def activity(seen: Seen) -> str:
     """What the run is at: its phase while it lives, else its state."""
-    phase = seen.story.phase
+    phase, status = seen.story.phase, seen.status
+    if status is not None and awaits_turn(status) and status.sent is not None:
+        return plain(status.sent.words)
     if not seen.alive or phase is None or seen.state == "paused":
         return state_words(seen.state)
     words = {
@@ -299,7 +304,7 @@ def rate_legend(seen: Seen, *, short: bool = False) -> str:
 
 def ending_lines(seen: Seen, resume_key: str, width: int) -> list[Line]:
     """How the run ended and what to do now; empty while it lives."""
-    if seen.alive or seen.state == "starting":
+    if seen.alive or seen.state in ("waiting", "starting"):
         return []
     ending = seen.story.ending or _from_status(seen)
     if ending is None:

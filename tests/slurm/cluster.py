@@ -14,7 +14,6 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import psutil
 from support import until
@@ -148,12 +147,15 @@ class Cluster:
 
     def _run(self, *command: str, name: str = "") -> None:
         with (self.folder / f"{name or command[0]}.out").open("ab") as out:
-            environment: dict[str, Any] = {name: value for name, value in self.environment().items()}
-            self._processes.append(
-                subprocess.Popen(
-                    command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-                )
+            process = subprocess.Popen(
+                command,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
+        self._processes.append(process)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -187,10 +187,7 @@ def test_a_job_that_is_killed_or_forgotten_is_said_to_be(person: Person, slurm: 
 
 
 def test_a_folder_that_the_nodes_do_not_see_is_named(person: Person, slurm: Cluster) -> None:
-    done = person.types(
-        "train", "blob.toml", "--on", "slurm", "--runs", str(slurm.hidden / "runs"), "--detach", "--json"
-    )
-    run = RunFolder(Path(json.loads(done.stdout)["run"]))
+    run = person.sends("--runs", str(slurm.hidden / "runs"))
 
     def ended() -> bool:
         shown = json.loads(person.types("runs", "show", str(run.root), "--json").stdout)

@@ -24,6 +24,7 @@ from lora_tui.text.translate import _
 NEW = 30.0
 """Seconds in which a job may be so new that Slurm's lists do not have it yet."""
 
+NO_LAUNCH = "JobLaunchFailure"
 CANNOT_WRITE = ("0:53", "74:0")
 """What a job ends with whose node finds no folder to write in: Slurm's own word, and ours."""
 
@@ -64,7 +65,8 @@ def outlook(run_dir: Path, state: str, job: Job | None, *, living: bool, board: 
     if sent.state == "refused":
         return _refused(sent)
     if sent.state == "over":
-        return _ended(sent, Listed(sent.job, sent.word), state, job) if sent.word not in ("", HERE) else None
+        past = Listed(sent.job, sent.word, sent.reason, sent.nodes, exit=sent.reason)
+        return _ended(sent, past, state, job) if sent.word not in ("", HERE) else None
     if not sent.job:
         return _unsure(sent)
     listed = board.look(sent.job, sent.cluster)
@@ -79,7 +81,7 @@ def outlook(run_dir: Path, state: str, job: Job | None, *, living: bool, board: 
     if listed.state in AT_WORK:
         return _between(sent, listed, state, job)
     with contextlib.suppress(OSError):  # Slurm forgets it within minutes; somebody has seen it
-        change(run_dir, sent.job, state="over", word=listed.state)
+        change(run_dir, sent.job, state="over", word=listed.state, reason=listed.exit or listed.reason)
     return _ended(sent, listed, state, job)
 
 
@@ -156,8 +158,11 @@ def _ended(sent: Submission, listed: Listed, state: str, job: Job | None) -> Out
     if listed.state == "CANCELLED" and not began:
         message, advice = why_ended("CANCELLED")
         return Outlook(sent.job, state="stopped", code="slurm.cancelled", message=message, advice=advice)
-    if listed.exit in CANNOT_WRITE and not began:
-        message = _("The node could not write in the run folder.")
+    if (listed.exit in CANNOT_WRITE or listed.reason == NO_LAUNCH) and not began:
+        message = _(
+            "Slurm could not begin it on {nodes}: the node does not see the run folder, or may not write there."
+        )
+        message = message.format(nodes=listed.nodes or "?")
         advice = _("Runs have to lie on a disk that the nodes share with this machine, under the same path.")
         return Outlook(sent.job, state="died", code="slurm.folder", message=message, advice=advice)
     message, advice = why_ended(listed.state)

@@ -34,7 +34,7 @@ class Submission:
         nodes: where it runs or ran last.
         restarts: how often Slurm has started it again.
         idle: starts in a row in which no step was made.
-        word: Slurm's last word of it, such as ``TIMEOUT``; of a refused one, sbatch's words.
+        word: Slurm's last word of it, such as ``TIMEOUT``; of a refused one, sbatch's words. ``reason``: behind it.
         options: what was asked for, as :func:`lora_tui.jobs.slurm.options.as_plain` has it.
         budget: a time or an amount of money in place of the configuration's.
     """
@@ -49,6 +49,7 @@ class Submission:
     restarts: int = 0
     idle: int = 0
     word: str = ""
+    reason: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     budget: str = ""
 
@@ -61,6 +62,12 @@ def read_submission(run_dir: Path) -> Submission | None:
     except (OSError, ValueError, RecursionError):
         return None
     return _from_plain(value) if isinstance(value, dict) else None
+
+
+def was_sent(run_dir: Path) -> bool:
+    """Whether the run was given to Slurm last, so that it goes on there."""
+    known = read_submission(run_dir)
+    return known is not None and known.word != HERE
 
 
 def write_submission(run_dir: Path, submission: Submission) -> None:
@@ -90,7 +97,7 @@ def _from_plain(value: dict[str, Any]) -> Submission | None:
     """A submission from JSON that may be of another version or damaged: none unless its state is known."""
     if value.get("state") not in STATES:
         return None
-    names = ("job", "cluster", "name", "nodes", "word", "state", "budget")
+    names = ("job", "cluster", "name", "nodes", "word", "reason", "state", "budget")
     texts: dict[str, Any] = {name: value[name] for name in names if isinstance(value.get(name), str)}
     if not (texts.get("job", "").isascii() and (texts.get("job", "") or "0").isdigit()):
         return None

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
+from lora_tui.jobs.slurm.submission import was_sent
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _, count, plain
 from lora_tui.tui.threads import in_thread, start_job
@@ -39,6 +40,8 @@ class Resuming:
             detail = _("It goes on from its last state; about {left} steps are left.").format(left=left)
         else:
             detail = _("It goes on from step {state}; {left} steps are left.").format(state=count(state), left=left)
+        if was_sent(run.root):
+            detail += "\n" + _("It goes to Slurm again, with what was asked for there before.")
         question = _("Resume {run}?").format(run=plain(run.name))
         dialog = Confirm(question, detail, yes=_("resume"))
         self._screen.app.push_screen(dialog, lambda sure: self._answered(run, sure))
@@ -65,15 +68,16 @@ class Resuming:
                     return
             else:
                 break
-        shell.tell(_("resumed"), "success")
+        shell.tell(_("sent to Slurm again") if was_sent(run.root) else _("resumed"), "success")
         shell.poll_runs()
         self._resumed(run)
 
 
 def _resume_run(run: RunFolder, command: Sequence[str] | None, *, force: bool) -> None:
+    from lora_tui.jobs.slurm.send import last_options
     from lora_tui.runs.start import resume_run
 
-    resume_run(run, command=command, force=force)
+    resume_run(run, command=command, slurm=last_options(run.root) if was_sent(run.root) else None, force=force)
 
 
 def newest_state(run: RunFolder) -> int | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
-from lora_tui.runs.status import inspect
+from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.status import awaits_turn, inspect
 from lora_tui.text import _, count, plain
 from lora_tui.tui.run_moments import request_word, status_word
 from lora_tui.tui.run_reading import full_lines
 from lora_tui.tui.run_text import Seen
 from lora_tui.tui.screens.parameters_actions import START
 from lora_tui.tui.screens.resuming import Resuming
+from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Confirm
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import error_words
@@ -33,6 +36,8 @@ _REQUESTS = {
     "training.validate": "validate",
     "training.pause": "pause",
 }
+
+_STOPS = frozenset({"training.stop", "training.stop-now"})
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ class Requests:
             return _("There is no run to watch yet.")
         if action_id == "training.newest" and self._screen.workspace.elsewhere is None:
             return _("This is the newest run.")
-        if action_id in _REQUESTS and not seen.alive:
+        if action_id in _REQUESTS and not seen.alive and not (action_id in _STOPS and _awaits(seen)):
             return _("The run is not at work.")
         if action_id == "training.resume":
-            if seen.alive:
-                return _("The run is at work.")
+            if seen.alive or _awaits(seen):
+                return _("The run is at work.") if seen.alive else _("It begins by itself.")
             if seen.state == "finished":
                 return _("The run is complete; network.start_from (F4) goes on from its LoRA.")
             if seen.status is None or not seen.status.can_resume:
@@ -164,12 +169,35 @@ class Requests:
             self._screen.app.push_screen(TextView(title, full_lines(seen, key)))
 
     def action_stop(self) -> None:
-        story = self._screen.story
-        if story is not None:
+        story, seen = self._screen.story, self._screen.seen
+        if seen is not None and _awaits(seen):
+            question = _("Take {run} out of Slurm?").format(run=plain(seen.story.run.name))
+            detail = _("What it had saved stays; resume sends it again.")
+            dialog = Confirm(question, detail, yes=_("take it out"))
+            run = seen.story.run
+            self._screen.app.push_screen(dialog, lambda sure: self._take_back(run, sure))
+        elif story is not None:
             question = _("Stop {run} and save?").format(run=plain(story.run.name))
             key = self._screen.shell.keymap.shown("training.resume")
             detail = _("It writes a LoRA file and its state; {key} then goes on from the same step.").format(key=key)
             self._screen.app.push_screen(Confirm(question, detail, yes=_("stop+save")), self._stop)
+
+    def _take_back(self, run: RunFolder, sure: bool | None) -> None:
+        if sure:
+            start_job(self._screen, partial(self._taken_back, run), "slurm")
+
+    async def _taken_back(self, run: RunFolder) -> None:
+        from lora_tui.jobs.slurm.send import take_back
+
+        try:
+            job = await in_thread(take_back, run.root)
+        except UserError as error:
+            self._screen.tell(error_words(error), "error")
+            return
+        self._screen.tell(
+            _("Job {job} was taken out of Slurm; what the run had saved stays.").format(job=job), "success"
+        )
+        self._screen.shell.poll_runs()
 
     def _stop(self, sure: bool | None) -> None:
         if sure:
@@ -190,8 +218,9 @@ class Requests:
             self.ask("resume" if inspect(seen.story.run).waits else "pause")
 
     def action_stop_now(self) -> None:
-        story = self._screen.story
-        if story is None:
+        story, seen = self._screen.story, self._screen.seen
+        if story is None or (seen is not None and _awaits(seen)):
+            self.action_stop()
             return
         state = story.states[-1].step if story.states else 0
         if state:
@@ -213,3 +242,8 @@ class Requests:
         if story is not None:
             state = story.states[-1].step if story.states else 0
             self._resuming.ask(story.run, state=state, step=story.step, total=story.total_steps)
+
+
+def _awaits(seen: Seen) -> bool:
+    """Whether the run waits for its turn on a cluster."""
+    return seen.status is not None and awaits_turn(seen.status)
