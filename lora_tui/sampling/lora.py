@@ -27,27 +27,40 @@ class AppliedLora:
 
     Attributes:
         strength: the weight of all layers; 0 leaves the base model's own numbers, bit for bit.
+        text: the weight of those in text encoders; none: the same.
         layers: how many layers it is attached to.
     """
 
     strength: float = 1.0
+    text: float | None = None
     layers: int = 0
 
     def __post_init__(self) -> None:
         self._handles: list[Any] = []
         self._changed: list[nn.Module] = []
+        self._shares: list[Share] = []
 
-    def attach(self, module: nn.Module, layer: LoraLayer, device: torch.device, share: float = 1.0) -> None:
-        """Let ``module`` (linear or convolution) add what ``layer`` does, times the strength and its own ``share``."""
+    def share(self, place: Place) -> Share:
+        """That of the layer at ``place``, which is 1 until blocks are weighed."""
+        self._shares.append(Share(self, place))
+        return self._shares[-1]
+
+    def weigh(self, blocks: BlockWeights | None) -> None:
+        """Weigh all layers by the blocks that they stand in, from now on; none weighs all of them 1."""
+        for share in self._shares:
+            share.weight = 1.0 if blocks is None else blocks.of(share.place)
+
+    def attach(self, module: nn.Module, layer: LoraLayer, device: torch.device, share: Share) -> None:
+        """Let ``module`` (linear or convolution) add what ``layer`` does, as strongly as ``share`` says."""
         down, up = (matrix.float().to(device) for matrix in (layer.down, layer.up))
         factors = None if layer.sizes is None else layer.factors(full_weight(module).to(device))
-        self._handles.append(module.register_forward_hook(_Beside(self, down, up, layer.scale, factors, share)))
+        self._handles.append(module.register_forward_hook(_Beside(share, down, up, layer.scale, factors)))
         self.layers += 1
 
-    def attach_other(self, module: nn.Module, layer: OtherLayer, device: torch.device, share: float = 1.0) -> None:
+    def attach_other(self, module: nn.Module, layer: OtherLayer, device: torch.device, share: Share) -> None:
         """The same for LoHa, LoKr, OFT and so on."""
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in layer.tensors.items()}
-        effect = Effect(layer.kind, tensors, scale=layer.scale, strength=lambda: self.strength * share)
+        effect = Effect(layer.kind, tensors, scale=layer.scale, strength=lambda: share.strength)
         self._handles.append(effect.requires_grad_(False).to(device).attach(module))
         self._changed.append(module)
         self.layers += 1
@@ -62,19 +75,32 @@ class AppliedLora:
         self._changed.clear()
 
 
+@dataclass
+class Share:
+    """How strongly one layer takes a LoRA: the strength of its part, times the ``weight`` of its block."""
+
+    lora: AppliedLora
+    place: Place
+    weight: float = 1.0
+
+    @property
+    def strength(self) -> float:
+        of_text = self.lora.text is not None and self.place[0].startswith("text_encoder")
+        return (self.lora.text if of_text else self.lora.strength) * self.weight
+
+
 @dataclass(frozen=True)
 class _Beside:
     """``factors`` are those of a DoRA: [1, inputs(, 1, 1)] or [outputs, 1(, 1, 1)]."""
 
-    lora: AppliedLora
+    share: Share
     down: Tensor
     up: Tensor
     scale: float
     factors: Tensor | None
-    share: float = 1.0
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        strength = self.lora.strength * self.share
+        strength = self.share.strength
         if strength == 0:
             return None
         values = inputs[0].to(self.down.dtype)
@@ -131,12 +157,14 @@ def apply_lora(model: Model, path: Path, blocks: BlockWeights | None = None) -> 
         )
     lora = AppliedLora()
     for stem, layer in layers.items():
-        share = 1.0 if blocks is None else blocks.of(found[stem][0])
+        share = lora.share(found[stem][0])
         if isinstance(layer, OtherLayer):
             lora.attach_other(modules[stem], layer, model.device, share)
         else:
             lora.attach(modules[stem], layer, model.device, share)
     assert lora.layers == len(layers)
+    if blocks is not None:
+        lora.weigh(blocks)
     return lora
 
 
