@@ -36,6 +36,7 @@ def plan(args: argparse.Namespace) -> int:
     from lora_tui.config.validate import check_config
     from lora_tui.project import Project
     from lora_tui.runs.choose import runs_dir_for
+    from lora_tui.runs.probe_words import probe_lines
     from lora_tui.text.plain import plain
 
     config = set_values(load_config(args.file), args.values)
@@ -74,7 +75,7 @@ def plan(args: argparse.Namespace) -> int:
         return 0
     for line in _plan_lines(plan, free, project):
         say(line)
-    for line in _probe_lines(found, plan) if found is not None else ():
+    for line in probe_lines(found, plan) if found is not None else ():
         say(line)
     for line in _told_lines(findings):
         say(line)
@@ -86,43 +87,14 @@ def _probed(config: Config, data: DataPlan, root: Path, *, quiet: bool) -> Probe
     from lora_tui.cli.output import Progress
     from lora_tui.runs.neighbours import neighbour_lines
     from lora_tui.runs.probe import probe, remember_probe
+    from lora_tui.runs.probe_words import phase_word
 
     with Progress(_("probe"), quiet=quiet) as progress:
         for line in neighbour_lines(config):
             progress.show(line)
-        found = probe(config, data, told=lambda phase: progress.show(f"{_('probe')}: {_(PHASES.get(phase, phase))}"))
+        found = probe(config, data, told=lambda phase: progress.show(f"{_('probe')}: {phase_word(phase)}"))
     remember_probe(root, config, found)
     return found
-
-
-PHASES = {
-    "loading": N_("loading"),
-    "caching": N_("caching"),
-    "training": N_("training"),
-    "sampling": N_("sampling"),
-    "saving": N_("saving"),
-}
-
-
-def _probe_lines(found: Probe, plan: RunPlan) -> Iterator[str]:
-    """What the probe measured, with the plan's own figure beside it."""
-    from lora_tui.text.formats import bytes_text, number
-
-    parts = [f"{_(PHASES.get(phase, phase))} {bytes_text(size)}" for phase, size in found.peaks.items()]
-    yield _("probe: two steps of {batch} at {width}x{height}; memory at most: {parts}").format(
-        batch=found.batch, width=found.size[0], height=found.size[1], parts=", ".join(parts)
-    )
-    if found.reserved:
-        yield _("       torch held {size} of the GPU, gaps counted; {planned} were planned").format(
-            size=bytes_text(found.reserved), planned=bytes_text(plan.memory_total)
-        )
-    times = []
-    if found.step_seconds is not None:
-        times.append(_("a step {seconds} s").format(seconds=number(found.step_seconds, 2)))
-    if found.sample_seconds is not None:
-        times.append(_("a sample {seconds} s").format(seconds=number(found.sample_seconds, 1)))
-    if times:
-        yield "       " + ", ".join(times)
 
 
 def _told_lines(findings: Sequence[Finding]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
+from lora_tui.orphans import end_with_parent
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import set_language
 
@@ -76,6 +77,7 @@ class WatchedWriter(EventWriter):
 
 def main() -> int:
     """Probe one run folder; exit status 0 done, 1 failed, 2 the input is wrong."""
+    end_with_parent()
     folder = RunFolder(Path(sys.argv[1]).resolve())
     terminated = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

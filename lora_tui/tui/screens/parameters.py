@@ -25,6 +25,7 @@ from lora_tui.tui.screens.parameters_edit import FormEditing
 from lora_tui.tui.screens.parameters_exchange import FormExchange
 from lora_tui.tui.screens.parameters_files import FormFiles
 from lora_tui.tui.screens.parameters_lists import FormLists
+from lora_tui.tui.screens.parameters_probe import FormProbe
 from lora_tui.tui.screens.parameters_start import RunStart
 from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.form import FieldRow, FormPane
@@ -52,16 +53,18 @@ class ParametersScreen(BaseScreen):
         self.form = Form(Config())
         self.editing, self.files, self.start = FormEditing(self), FormFiles(self), RunStart(self)
         self.lists, self.exchange = FormLists(self), FormExchange(self)
+        self.probe = FormProbe(self)
         self._quick: frozenset[Finding] = frozenset()
         self._rows: tuple[FormRow, ...] = ()
         self._presets: tuple[Preset, ...] = ()
         self._place = 0
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.editing, self.files, self.start, self.lists, self.exchange
+        return self, self.editing, self.files, self.start, self.lists, self.exchange, self.probe
 
     def refusal(self, action_id: str) -> str:
-        return self.lists.refusal(action_id) or self.editing.refusal(action_id)
+        doers = (self.lists, self.editing, self.probe)
+        return next((why for doer in doers if (why := doer.refusal(action_id))), "")
 
     def compose_body(self) -> ComposeResult:
         yield Lines(id="head")
@@ -83,6 +86,9 @@ class ParametersScreen(BaseScreen):
         self.query_one("#search", TextField).list = self.pane.rows
         self._presets = list_presets()
         self.show_rows()
+
+    def on_unmount(self) -> None:
+        self.probe.stop()
 
     # -- from the workspace
 
@@ -238,7 +244,8 @@ class ParametersScreen(BaseScreen):
 
     def say(self) -> None:
         """The status line: what waits."""
-        self.set_status(_("Starts when the plan is ready. Esc cancels.") if self.start.waiting else "")
+        waiting = _("Starts when the plan is ready. Esc cancels.") if self.start.waiting else ""
+        self.set_status(waiting or self.probe.said)
 
     # -- moving
 
@@ -360,6 +367,8 @@ class ParametersScreen(BaseScreen):
     def go_back(self) -> bool:
         if self.start.waiting:
             self.start.cancel()
+            return True
+        if self.probe.stop():
             return True
         searching = self.form.query or self.query_one("#search").display
         if not searching and not self.form.only_changed:

@@ -67,6 +67,13 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         show=False,
     ),
     Action(
+        "parameters.probe",
+        ("T",),
+        N_("try it"),
+        N_("Train two steps and draw a sample to see what they take, for a surer plan; asks first."),
+        show=False,
+    ),
+    Action(
         "parameters.compare",
         ("D",),
         N_("compare"),
