@@ -164,7 +164,7 @@ def _plan_lines(planned: SweepPlan, project: Project | None, *, runs: bool = Tru
         if len(planned.runs) > SHOWN_RUNS:
             yield _("… and {count} more").format(count=count(len(planned.runs) - SHOWN_RUNS))
         yield ""
-    yield summary(planned, project)
+    yield planned.summary(project.currency if project is not None else "")
     for name, values in planned.sweep.alike:
         yield _("{values} is the same run as {name} and is there once.").format(values=values_words(values), name=name)
     told = [one for one in planned.told if one.finding.severity != "note"]
@@ -175,26 +175,6 @@ def _plan_lines(planned: SweepPlan, project: Project | None, *, runs: bool = Tru
         yield f"{MARKS[finding.severity]} {planned.who(one)}: {field}{finding.message}"
         if finding.remedy:
             yield f"  {finding.remedy}"
-
-
-def summary(planned: SweepPlan, project: Project | None) -> str:
-    """How many runs and what they take in all, on one line."""
-    from lora_tui.text.formats import bytes_text, count, duration
-
-    number = len(planned.runs)
-    parts = [ngettext("{count} run", "{count} runs", number).format(count=count(number))]
-    steps = planned.total_steps
-    parts.append(ngettext("{count} step", "{count} steps", steps).format(count=count(steps)))
-    if planned.seconds is None:
-        parts.append(_("time: the first run here will tell"))
-    else:
-        text = _("roughly {time}") if planned.rough else _("about {time}")
-        parts.append(text.format(time=duration(planned.seconds)))
-    free = "-" if planned.disk_free is None else bytes_text(planned.disk_free)
-    parts.append(_("disk {size} of {free} free").format(size=bytes_text(planned.disk_bytes), free=free))
-    if planned.cost is not None and project is not None:
-        parts.append(_("cost {cost}").format(cost=f"{planned.cost:.2f} {project.currency}".strip()))
-    return ", ".join(parts)
 
 
 def _say_queued(number: int, sweep: SweepFolder) -> None:

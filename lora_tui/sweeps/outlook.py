@@ -15,7 +15,7 @@ from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.jobs.resources import disk_free
 from lora_tui.sweeps.members import Member, Sweep
-from lora_tui.text import _, bytes_text, ngettext, plain
+from lora_tui.text import _, bytes_text, count, duration, ngettext, plain
 
 if TYPE_CHECKING:
     from lora_tui.dataset.batches import DataPlan
@@ -142,6 +142,22 @@ class SweepPlan:
             message += " " + more.format(count=len(errors) - 1)
         place = f"{self.who(first)}: {first.finding.field}" if first.finding.field else self.who(first)
         raise UserError(message, place=place, remedy=first.finding.remedy, code=first.finding.code)
+
+    def summary(self, currency: str = "") -> str:
+        """How many runs and what they take in all, on one line."""
+        number, steps = len(self.runs), self.total_steps
+        parts = [ngettext("{count} run", "{count} runs", number).format(count=count(number))]
+        parts.append(ngettext("{count} step", "{count} steps", steps).format(count=count(steps)))
+        if self.seconds is None:
+            parts.append(_("time: the first run here will tell"))
+        else:
+            text = _("roughly {time}") if self.rough else _("about {time}")
+            parts.append(text.format(time=duration(self.seconds)))
+        free = bytes_text(self.disk_free)
+        parts.append(_("disk {size} of {free} free").format(size=bytes_text(self.disk_bytes), free=free))
+        if self.cost is not None:
+            parts.append(_("cost {cost}").format(cost=f"{self.cost:.2f} {plain(currency)}".strip()))
+        return ", ".join(parts)
 
     def who(self, told: Told) -> str:
         """The runs that something is said of, in words."""

@@ -131,6 +131,8 @@ def noted_lines(row: Row, marks: Marks, width: int) -> list[Line]:
         lines.append((Cell(stars, "warning"), Cell(fit(words, max(width - cell_len(stars), 1)).rstrip(), "accent")))
     text = plain(notes.note.replace("\n", " / "))
     lines += [(Cell(line),) for line in wrap(text, width, 2, ellipsis=marks.ellipsis) if text]
+    if row.sweep:
+        lines.append((Cell(fit(_("of the sweep {name}").format(name=plain(row.sweep)), width).rstrip(), "muted"),))
     if row.best_why in ("chosen", "validation"):
         name = plain(Path(row.best).name) if not row.best_step else f"@{count(row.best_step)}"
         why = (

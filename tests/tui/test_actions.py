@@ -16,6 +16,7 @@ from lora_tui.tui.actions import (
     LIST,
     METADATA,
     PRUNE,
+    RESULTS,
     SHEET,
     SWEEP,
     TAGGING,
@@ -36,6 +37,7 @@ from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.help import HelpScreen
 from lora_tui.tui.screens.loras_metadata import LoraMetadata
 from lora_tui.tui.screens.runs_compare import CompareRuns
+from lora_tui.tui.screens.runs_sweep import SweepResults
 from lora_tui.tui.screens.tagging_form import TaggingDialog
 from lora_tui.tui.screens.tagging_progress import AskingDialog
 from lora_tui.tui.screens.tagging_tune import TuneScreen
@@ -62,6 +64,7 @@ OVER_SCREENS = {
     TUNING: TuneScreen,
     TASKS: TaskList,
     COMPARE: CompareRuns,
+    RESULTS: SweepResults,
     METADATA: LoraMetadata,
 }
 

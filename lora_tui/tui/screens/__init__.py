@@ -40,6 +40,7 @@ class ScreenEntry:
         place: ``module:Class`` below this package.
         actions: what can be done there.
         road: its short name on the road in the header; empty when it is no step of it.
+        machine: it is about the machine, not the project, and is not named in the header.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ScreenEntry:
     place: str
     actions: tuple[Action, ...] = ()
     road: str = ""
+    machine: bool = False
 
     @property
     def action(self) -> Action:
@@ -125,6 +127,7 @@ SCREENS: tuple[ScreenEntry, ...] = (
         N_("Jobs of this machine that wait for a GPU or for each other: order, hold, retry, remove; what runs now."),
         "queue:QueueScreen",
         QUEUE_ACTIONS,
+        machine=True,
     ),
 )
 

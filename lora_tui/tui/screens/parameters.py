@@ -27,6 +27,7 @@ from lora_tui.tui.screens.parameters_files import FormFiles
 from lora_tui.tui.screens.parameters_lists import FormLists
 from lora_tui.tui.screens.parameters_probe import FormProbe
 from lora_tui.tui.screens.parameters_start import RunStart
+from lora_tui.tui.screens.parameters_sweep import FormSweep
 from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.form import FieldRow, FormPane
 from lora_tui.tui.widgets.lines import Lines
@@ -52,7 +53,7 @@ class ParametersScreen(BaseScreen):
         super().__init__()
         self.form = Form(Config())
         self.editing, self.files, self.start = FormEditing(self), FormFiles(self), RunStart(self)
-        self.lists, self.exchange = FormLists(self), FormExchange(self)
+        self.lists, self.exchange, self.sweep = FormLists(self), FormExchange(self), FormSweep(self)
         self.probe = FormProbe(self)
         self._quick: frozenset[Finding] = frozenset()
         self._rows: tuple[FormRow, ...] = ()
@@ -60,7 +61,7 @@ class ParametersScreen(BaseScreen):
         self._place = 0
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.editing, self.files, self.start, self.lists, self.exchange, self.probe
+        return self, self.editing, self.files, self.start, self.lists, self.exchange, self.sweep, self.probe
 
     def refusal(self, action_id: str) -> str:
         doers = (self.lists, self.editing, self.probe)
@@ -98,6 +99,7 @@ class ParametersScreen(BaseScreen):
         work = self.workspace
         if changed & {"config", "project"} and work.config is not None and work.config is not self.form.config:
             self.editing.drop()
+            self.sweep.drop()
             view = self.form.expert, self.form.group, self.form.whole
             place = work.config_path
             self.form = Form(work.config, base=place.parent if place else work.root, of_file=place is not None)
@@ -156,12 +158,12 @@ class ParametersScreen(BaseScreen):
 
     def _field(self, index: int) -> FieldRow:
         row = self._rows[index]
-        note = self.form.note(row, self.shell.marks)
+        value, note = self.sweep.cells(row) or (self.form.value(row), self.form.note(row, self.shell.marks))
         if self.editing.live is not None and index == self.pane.rows.cursor:
             note = self.editing.live
         return FieldRow(
             Cell(self.form.title(row), {"add": "muted", "head": "strong"}.get(row.kind, "")),
-            self.form.value(row),
+            value,
             note,
             changed=row.spec is not None and not row.spec.repeated and self.form.is_changed(row.key, row.spec),
             tail=self.form.origin(row).word,
@@ -175,7 +177,8 @@ class ParametersScreen(BaseScreen):
     def _show_head(self) -> None:
         path, key = self.workspace.config_path, self._key
         name = plain(path.name) if path else _("not saved yet")
-        self.query_one("#head", Lines).show([head_line(self.form, name, self.unsaved, self._presets)])
+        head = head_line(self.form, name, self.unsaved, self._presets)
+        self.query_one("#head", Lines).show([(*head, *self.sweep.head())])
         self.query_one("#group-title", Lines).show([title_line(self.form, key)])
 
     def _key(self, action_id: str) -> str:

@@ -35,10 +35,23 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         N_("The help of this setting and all that the check says, in full."),
     ),
     Action(
+        "parameters.vary",
+        ("v",),
+        N_("several values"),
+        N_("Give the setting several values: a run for each, one after the other, and a table of results."),
+        show=False,
+    ),
+    Action(
         "parameters.start",
         ("ctrl+r",),
         N_("start training"),
         N_("Save, check, and start the run that the form describes."),
+    ),
+    Action(
+        "parameters.queue",
+        ("Q",),
+        N_("queue this"),
+        N_("Put the run that the form describes, as it is now, into the queue of this machine."),
     ),
     Action("parameters.save", ("ctrl+s",), N_("save"), N_("Write the configuration to its file.")),
     Action("parameters.undo", ("u",), N_("undo"), N_("Take the last change of the form back.")),

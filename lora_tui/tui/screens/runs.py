@@ -246,11 +246,13 @@ class RunsScreen(BaseScreen):
     # -- actions
 
     def refusal(self, action_id: str) -> str:
-        if action_id in ("runs.filter", "runs.sort") and self.rows:
+        if action_id == "runs.queue" or (action_id in ("runs.filter", "runs.sort") and self.rows):
             return ""
         status = self.chosen
         if status is None:
             return self._empty() if self.rows or self.workspace.runs is None else _("There is no run yet.")
+        if action_id == "runs.sweep" and self.row_here is not None and not self.row_here.sweep:
+            return _("This run is of no sweep.")
         if action_id == "runs.compare" and len(self.rows) < 2:
             return _("There is only one run.")
         if action_id in ("runs.publish", "runs.best") and self.row_here is not None and not self._has_files:

@@ -1,4 +1,4 @@
-"""What can be done on the list of runs, and on the comparison over it."""
+"""What can be done on the list of runs, and on the comparison and the table of a sweep over it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ RUNS_ACTIONS: tuple[Action, ...] = (
     Action("runs.note", ("n",), N_("note"), N_("Write what you saw in this run and what to try next.")),
     Action("runs.tags", ("a",), N_("tags"), N_("Give the run, or all marked ones, tags to find them by.")),
     Action("runs.compare", ("c",), N_("compare"), N_("The marked runs side by side, else this one and the one below.")),
+    _quiet("sweep", ("w",), N_("its sweep"), N_("All runs of the sweep that this one is of, and what came of each.")),
     Action("runs.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
     Action(
         "runs.publish", ("P",), N_("publish"), N_("Copy the best LoRA file with cover and trigger words to ComfyUI.")
@@ -37,6 +38,7 @@ RUNS_ACTIONS: tuple[Action, ...] = (
     _quiet("rate-5", ("5",), N_("rate 5"), N_("Rate the run, or all marked ones.")),
     _quiet("rate-0", ("0",), N_("no rating"), N_("Take the rating away.")),
     Action("runs.read", ("r",), N_("read"), N_("How the run ended and what to do, its settings and files, in full.")),
+    _quiet("queue", ("Q",), N_("queue"), N_("The queue of this machine.")),
     Action("runs.files", ("o",), N_("files"), N_("Where the files of the run are.")),
     Action("runs.settings", ("t",), N_("settings"), N_("The configuration of the run, as it is in its folder.")),
 )
@@ -51,4 +53,12 @@ COMPARE_ACTIONS: tuple[Action, ...] = (
     Action("compare.log", ("L",), N_("log axis"), N_("A logarithmic axis for the curves."), show=False),
     Action("compare.export", ("x",), N_("export"), N_("Write the comparison as a report with curves and samples.")),
     Action("compare.leave", ("escape", "q"), N_("back"), N_("Back to the list.")),
+)
+
+RESULTS_ACTIONS: tuple[Action, ...] = (
+    Action("results.open", ("enter",), N_("open"), N_("Show the run on the training screen, living or ended.")),
+    Action("results.sort", ("s",), N_("order"), N_("Order by what varies, or by what came of it.")),
+    Action("results.compare", ("c",), N_("compare"), N_("Its runs side by side, with settings, curves and samples.")),
+    Action("results.go-on", ("C",), N_("start the rest"), N_("Put the runs that never started into the queue.")),
+    Action("results.leave", ("escape", "q"), N_("back"), N_("Back to the list.")),
 )
