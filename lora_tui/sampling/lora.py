@@ -70,7 +70,8 @@ class AppliedLora:
         for handle in self._handles:
             handle.remove()
         for module in self._changed:
-            delattr(module, CHILD)
+            if hasattr(module, CHILD):  # another one beside the same layer may have taken it along
+                delattr(module, CHILD)
         self._handles.clear()
         self._changed.clear()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,27 +45,39 @@ class Renderer:
         self._schedule = schedule
         self._apart = apart
 
-    @torch.no_grad()
     def latents(self, request: RenderRequest, progress: Progress) -> Tensor:
         """The finished latents: [1, channels, height / factor, width / factor], float32."""
-        prompt, model = request.prompt, self._model
-        generator = torch.Generator().manual_seed(prompt.seed)
-        noise = torch.randn((1, *latent_shape(model.facts, prompt.width, prompt.height)), generator=generator)
-        shift = model.drawing_shift(prompt.width, prompt.height, prompt.steps)
+        return self.several([request], progress)[0]
+
+    @torch.no_grad()
+    def several(self, requests: Sequence[RenderRequest], progress: Progress) -> list[Tensor]:
+        """The finished latents of each, see :meth:`latents`, predicted together.
+
+        They have the same size, steps, sampler and guidance, and embeddings of one length; noise is each one's own.
+        """
+        model, first = self._model, requests[0].prompt
+        shift = model.drawing_shift(first.width, first.height, first.steps)
         schedule = model.scheduler_config() if self._schedule is None else self._schedule
-        course = Course(schedule, model.prediction, prompt.steps, shift, generator, model.device)
-        sampler = make_sampler(prompt.sampler, course)
-        latents = sampler.begin(noise.to(model.device))
-        guided = prompt.guidance > 1 and not model.embeds_guidance
-        conditioning = self._conditioning(request, guided)
-        total = len(sampler.timesteps)
-        for done, timestep in enumerate(sampler.timesteps):
-            progress(done, total)
-            predicted = self._predict(sampler.model_input(latents, timestep), timestep, conditioning)
+        samplers, latents = [], []
+        for request in requests:
+            generator = torch.Generator().manual_seed(request.prompt.seed)
+            noise = torch.randn((1, *latent_shape(model.facts, first.width, first.height)), generator=generator)
+            course = Course(schedule, model.prediction, first.steps, shift, generator, model.device)
+            samplers.append(make_sampler(first.sampler, course))
+            latents.append(samplers[-1].begin(noise.to(model.device)))
+        guided = first.guidance > 1 and not model.embeds_guidance
+        conditioning = self._conditioning(requests, guided)
+        timesteps = samplers[0].timesteps
+        for done, timestep in enumerate(timesteps):
+            progress(done, len(timesteps))
+            shown = [sampler.model_input(one, timestep) for sampler, one in zip(samplers, latents, strict=True)]
+            predicted = self._predict(torch.cat(shown) if len(shown) > 1 else shown[0], timestep, conditioning)
             if guided:
                 without, with_prompt = predicted.chunk(2)
-                predicted = model.guided(with_prompt, without, prompt.guidance)
-            latents = sampler.step(predicted, timestep, latents)
+                predicted = model.guided(with_prompt, without, first.guidance)
+            latents = [
+                sampler.step(predicted[row : row + 1], timestep, latents[row]) for row, sampler in enumerate(samplers)
+            ]
         return latents
 
     def image(self, latents: Tensor) -> Image.Image:
@@ -74,20 +86,23 @@ class Renderer:
         array = (pixels.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
         return Image.fromarray(array)
 
-    def _conditioning(self, request: RenderRequest, guided: bool) -> Tensors:
-        """For one image, or for two where guidance takes a prediction without the prompt, which comes first."""
-        size = (request.prompt.width, request.prompt.height)
-        framing = Framing(original=size, corner=(0, 0), size=size)
-        picture = self._model.picture_conditioning([framing], guidance=request.prompt.guidance)
-        texts = [request.negative, request.positive] if guided else [request.positive]
-        halves = [{**text, **picture} for text in texts]
-        return {name: torch.cat([half[name].to(self._model.device) for half in halves]) for name in halves[0]}
+    def _conditioning(self, requests: Sequence[RenderRequest], guided: bool) -> Tensors:
+        """A row an image; with guidance by a prediction without the prompt, those rows before, one an image, too."""
+        first = requests[0].prompt
+        size = (first.width, first.height)
+        picture = self._model.picture_conditioning(
+            [Framing(original=size, corner=(0, 0), size=size)], guidance=first.guidance
+        )
+        texts = [request.negative for request in requests] if guided else []
+        texts += [request.positive for request in requests]
+        rows = [{**text, **picture} for text in texts]
+        return {name: torch.cat([row[name].to(self._model.device) for row in rows]) for name in rows[0]}
 
     def _predict(self, noisy: Tensor, timestep: Tensor, conditioning: Tensors) -> Tensor:
-        """What the model predicts for ``noisy`` [1, ...], once for each row of the conditioning; float32."""
+        """What the model predicts for ``noisy`` [n, ...] with the conditioning's n rows, or 2n in halves; float32."""
         model = self._model
         rows = len(next(iter(conditioning.values())))
-        batch = noisy.expand(rows, *noisy.shape[1:]).to(model.dtype)
+        batch = noisy.repeat(rows // len(noisy), *(1,) * (noisy.dim() - 1)).to(model.dtype)
         steps = timestep.reshape(1).expand(rows).to(model.device)
         parts = [slice(row, row + 1) for row in range(rows)] if self._apart() else [slice(None)]
         with autocast(model.device, model.dtype):
