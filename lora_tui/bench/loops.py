@@ -123,7 +123,7 @@ def ours(setup: Setup) -> Loop:
     from lora_tui.jobs.events import EventWriter
     from lora_tui.runs.folder import RunFolder
     from lora_tui.trainer.control import Controls
-    from lora_tui.trainer.devices import choose_device, choose_dtype
+    from lora_tui.families.devices import choose_device, choose_dtype
     from lora_tui.trainer.loop import Loop as Training
     from lora_tui.trainer.run import prepare
     from lora_tui.trainer.session import Session

@@ -1,4 +1,4 @@
-"""Samplers by the names that users of A1111 know. One function a sampler, listed in :data:`SAMPLERS`."""
+"""Samplers. One function a sampler, listed in :data:`SAMPLERS`."""
 
 from __future__ import annotations
 
@@ -52,27 +52,26 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """``a1111`` is the name that A1111 and readers of its PNGs know; ``place`` a function from course to sampler.
+    """``place``: a function from course to sampler.
 
     ``flow`` is that function for models that learned flow matching. DDIM's steps are Euler's on straight lines, and the
     spacing of Karras is one of levels that those models do not have.
     """
 
-    a1111: str
     place: str
     flow: str
 
 
 _DISCRETE, _FLOW = "lora_tui.sampling.discrete", "lora_tui.sampling.flow"
-#: the name in the schema -> its entry
+#: the name in the schema -> its entry; :data:`lora_tui.config.samplers.A1111` has the names that users of A1111 know
 SAMPLERS = {
-    "euler_a": Entry("Euler a", f"{_DISCRETE}:euler_a", f"{_FLOW}:euler_a"),
-    "euler": Entry("Euler", f"{_DISCRETE}:euler", f"{_FLOW}:euler"),
-    "heun": Entry("Heun", f"{_DISCRETE}:heun", f"{_FLOW}:heun"),
-    "dpmpp_2m": Entry("DPM++ 2M", f"{_DISCRETE}:dpmpp_2m", f"{_FLOW}:dpmpp_2m"),
-    "dpmpp_2m_karras": Entry("DPM++ 2M Karras", f"{_DISCRETE}:dpmpp_2m_karras", f"{_FLOW}:dpmpp_2m"),
-    "ddim": Entry("DDIM", f"{_DISCRETE}:ddim", f"{_FLOW}:euler"),
-    "unipc": Entry("UniPC", f"{_DISCRETE}:unipc", f"{_FLOW}:unipc"),
+    "euler_a": Entry(f"{_DISCRETE}:euler_a", f"{_FLOW}:euler_a"),
+    "euler": Entry(f"{_DISCRETE}:euler", f"{_FLOW}:euler"),
+    "heun": Entry(f"{_DISCRETE}:heun", f"{_FLOW}:heun"),
+    "dpmpp_2m": Entry(f"{_DISCRETE}:dpmpp_2m", f"{_FLOW}:dpmpp_2m"),
+    "dpmpp_2m_karras": Entry(f"{_DISCRETE}:dpmpp_2m_karras", f"{_FLOW}:dpmpp_2m"),
+    "ddim": Entry(f"{_DISCRETE}:ddim", f"{_FLOW}:euler"),
+    "unipc": Entry(f"{_DISCRETE}:unipc", f"{_FLOW}:unipc"),
 }
 
 

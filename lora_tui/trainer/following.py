@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from lora_tui.families.devices import use_threads
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.trainer.control import Controls
-from lora_tui.trainer.devices import use_threads
 from lora_tui.trainer.handover import Handover
 from lora_tui.trainer.life import quiet_libraries
 from lora_tui.trainer.loop import Loop

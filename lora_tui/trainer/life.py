@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from lora_tui.config.schema import Config
+from lora_tui.families.devices import choose_devices, choose_dtype, launched_devices, use_threads
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.launcher import Launched
@@ -17,7 +18,6 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
 from lora_tui.trackers import process as trackers
 from lora_tui.trainer.control import Controls, StopRun
-from lora_tui.trainer.devices import choose_devices, choose_dtype, launched_devices, use_threads
 from lora_tui.trainer.failures import explain
 from lora_tui.trainer.loop import Outcome
 from lora_tui.trainer.reception import Reception

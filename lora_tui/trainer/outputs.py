@@ -15,8 +15,8 @@ from torch import Tensor
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.families.protocol import Tensors
 from lora_tui.files import write_atomic
+from lora_tui.sampling.infotext import parameters
 from lora_tui.sampling.renderer import Renderer, RenderRequest
-from lora_tui.sampling.samplers import SAMPLERS
 from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.adapters.protocol import Adapter
 from lora_tui.trainer.finite import odd_one, require_finite
@@ -156,7 +156,7 @@ class Samples:
 
     def _write(self, step: int, epoch: int, number: int, prompt: SamplePrompt, latents: Tensor) -> None:
         info = PngInfo()
-        info.add_itxt("parameters", describe(prompt))
+        info.add_itxt("parameters", parameters(prompt))
         info.add_itxt("lora-tui", f"step {step}, epoch {epoch}, {self.session.folder.name}")
         buffer = io.BytesIO()
         self.renderer.image(latents).save(buffer, "PNG", pnginfo=info)
@@ -170,15 +170,3 @@ class Samples:
 def _share_of(phase: Phase, done: int, steps: int, total: int) -> Callable[[int, int], None]:
     """Progress of one image within all: some samplers take more calls than the steps that were asked for."""
     return lambda at, calls: phase(done + at * steps // max(calls, 1), total)
-
-
-def describe(prompt: SamplePrompt) -> str:
-    """The settings in the form that A1111 writes into its PNGs and other programs read."""
-    lines = [prompt.prompt]
-    if prompt.negative:
-        lines.append(f"Negative prompt: {prompt.negative}")
-    lines.append(
-        f"Steps: {prompt.steps}, Sampler: {SAMPLERS[prompt.sampler].a1111}, CFG scale: {prompt.guidance:g}, "
-        f"Seed: {prompt.seed}, Size: {prompt.width}x{prompt.height}"
-    )
-    return "\n".join(lines)

@@ -9,7 +9,7 @@ import pytest
 from lora_tui.config.load import parse_config
 from lora_tui.config.rules import values
 from lora_tui.errors import UserError
-from lora_tui.trainer.devices import choose_device
+from lora_tui.families.devices import choose_device
 
 
 def _codes(device: str) -> list[str]:

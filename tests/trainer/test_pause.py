@@ -16,11 +16,11 @@ from support import until
 from torch import Tensor
 
 from lora_tui.config.schema import Config
+from lora_tui.families.devices import choose_device, choose_dtype
 from lora_tui.jobs.control import ControlInbox, request
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.trainer.control import Controls
-from lora_tui.trainer.devices import choose_device, choose_dtype
 from lora_tui.trainer.loop import Loop
 from lora_tui.trainer.run import prepare
 from lora_tui.trainer.session import Session
