@@ -126,3 +126,11 @@ async def test_absurd_numbers_in_the_files_of_a_run_end_nothing(tmp_path: Path, 
         await pilot.press("escape", "escape")
         await sees(pilot, "Advice")
     assert app.return_code in (0, None)
+
+
+async def test_on_a_phone_the_run_stands_below_the_list_and_both_are_whole(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs", steps=174, ending="died", name="two")
+    app = app_on(tmp_path, "runs")
+    async with app.run_test(size=(60, 20)) as pilot:
+        for words in ("adapter", "174/400", "step 174 of 400", "sd15, LoRA, rank 32"):
+            await sees(pilot, words)
