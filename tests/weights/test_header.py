@@ -123,6 +123,20 @@ def test_escape_sequences_in_names_do_not_reach_the_message(tmp_path: Path) -> N
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_whose_length_begins_as_a_pickle_does_is_read(tmp_path: Path, length: int) -> None:
+    text = json.dumps({"__metadata__": {"a": "b"}}).encode().ljust(length)
+    assert read_header(write(tmp_path / "x.safetensors", text, 0)).metadata == {"a": "b"}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_of_every_protocol_is_named_as_one(tmp_path: Path, protocol: int) -> None:
+    file = tmp_path / "x.pt"
+    for held in ({"state_dict": {}}, {"a": list(range(9999))}):
+        file.write_bytes(pickle.dumps(held, protocol=protocol))
+        assert refused(file) == "weights.pickle"
+
+
 def test_a_pickle_is_named_as_one(tmp_path: Path) -> None:
     bare, archive = tmp_path / "a.ckpt", tmp_path / "b.pt"
     bare.write_bytes(pickle.dumps({"state_dict": {}}, protocol=2))

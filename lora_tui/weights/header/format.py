@@ -125,7 +125,10 @@ def read_scalars(path: Path, tensors: Mapping[str, TensorInfo]) -> dict[str, flo
 
 def looks_pickled(first: bytes) -> bool:
     """Whether a file with these first bytes is what ``torch.save`` writes: a zip archive or a bare pickle."""
-    return first.startswith(b"PK\x03\x04") or (len(first) > 1 and first[0] == 0x80 and 2 <= first[1] <= 5)
+    if first.startswith(b"PK\x03\x04"):
+        return True
+    signed = len(first) > 1 and first[0] == 0x80 and 2 <= first[1] <= 5
+    return signed and (first[2:3] == b"\x95" or first[4:8] != bytes(4))  # else the length of a header, 640 or so
 
 
 _SCALARS = {"F16": "<e", "BF16": "bf16", "F32": "<f", "F64": "<d", "I32": "<i", "I64": "<q"} | {
