@@ -227,7 +227,7 @@ def road_cells(
         mark = [Cell(getattr(marks, step.mark), step.tone)] if step is not None else []
         if entry.name == "home":
             start = [Cell("  "), Cell(f"{key} ", "accent"), name] if key else []
-        elif key:
+        elif key and not entry.machine:
             long += [Cell("  " if long else ""), Cell(f"{key} ", "accent"), *mark, name]
         if mark:
             short += [Cell(" " if short else ""), *mark, name]

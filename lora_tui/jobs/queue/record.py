@@ -163,7 +163,7 @@ def from_plain(value: Any) -> QueueJob | None:
         number < 1
         or not command
         or not isinstance(value.get("kind"), str)
-        or value.get("state", "waiting") not in STATES
+        or value.get("state", "waiting") not in tuple(STATES)
     ):
         return None
     after = value.get("after", [])

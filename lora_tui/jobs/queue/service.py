@@ -52,7 +52,7 @@ LOOK = 2.0
 IDLE = 30.0
 """Seconds with nothing to do after which the process ends, unless it was told to stay; whoever adds starts it again."""
 
-MOST_STARTS = 3
+MOST_STARTS = 10
 """Times that the start of a job is tried when its starters end without a word."""
 
 MOST_RESTARTS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
@@ -44,6 +44,7 @@ class HomeScreen(BaseScreen):
         self._entries = tuple(entry for entry in SCREENS if entry.name != self.ACTS)
         self._advice: tuple[Advice, ...] = ()
         self._recent: tuple[Recent, ...] = ()
+        self._queued = ""
         self._loras: int | None = None
         self._loras_counted = 0.0
 
@@ -90,14 +91,22 @@ class HomeScreen(BaseScreen):
         self.query_one("#advice", VirtualList).styles.max_height = max(room - taken, 1)
 
     async def _find_recent(self) -> None:
-        self._queued = await in_thread(queue_line)
-        self.query_one("#road", VirtualList).reload()
         projects = await in_thread(recent_projects)
         self._recent = recent_for(self.workspace, projects, time.time())
         rows = self.query_one("#recent", VirtualList)
         rows.set_count(len(self._recent))
         rows.display = self.query_one("#recent-heading").display = bool(self._recent)
         self._share_out()
+
+    @on(events.ScreenResume)
+    def _seen_again(self) -> None:
+        start_job(self, self._count_queue, "queue")
+
+    async def _count_queue(self) -> None:
+        queued = await in_thread(queue_line)
+        if queued != self._queued and (road := self.query_one_optional("#road", VirtualList)) is not None:
+            self._queued = queued
+            road.reload()
 
     async def _count_loras(self, *, again: bool) -> None:
         """The LoRA files of the project; while a run goes on not more often than they come."""
@@ -118,13 +127,16 @@ class HomeScreen(BaseScreen):
             step = step_of(entry.name, self.workspace, marks)
             mark, tone, text = step.mark, step.tone, step.text
         else:
-            words = {"runs": self._runs_words, "loras": self._loras_words}.get(entry.name)
+            words = {"runs": self._runs_words, "loras": self._loras_words, "queue": self._queue_words}.get(entry.name)
             mark, text = words() if words is not None else ("", _(entry.help))
             tone = TONE_OF_MARK.get(mark, "")
         return [Cell(getattr(marks, mark) if mark else "", tone), Cell(key, "accent"), Cell(_(entry.title)), Cell(text)]
 
     def _key(self, action_id: str) -> str:
         return self.shell.keymap.shown(action_id, ascii_only=self.shell.ascii_only)
+
+    def _queue_words(self) -> tuple[str, str]:
+        return "", self._queued
 
     def _runs_words(self) -> tuple[str, str]:
         runs = self.workspace.runs
