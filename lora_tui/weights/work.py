@@ -22,6 +22,8 @@ OPERATIONS: dict[str, str] = {
     "convert": "lora_tui.weights.operations.convert",
     "bake": "lora_tui.weights.operations.bake",
     "blocks": "lora_tui.weights.operations.blocks",
+    "extract": "lora_tui.weights.operations.extract",
+    "compare": "lora_tui.weights.operations.compare",
 }
 
 
