@@ -24,7 +24,10 @@ def _modules() -> tuple[ModuleType, ...]:
     from lora_tui.cli import (
         lora_bake,
         lora_blocks,
+        lora_check,
+        lora_compare,
         lora_convert,
+        lora_extract,
         lora_info,
         lora_merge,
         lora_metadata,
@@ -32,4 +35,16 @@ def _modules() -> tuple[ModuleType, ...]:
         lora_split,
     )
 
-    return lora_info, lora_metadata, lora_convert, lora_merge, lora_resize, lora_split, lora_bake, lora_blocks
+    return (
+        lora_info,
+        lora_check,
+        lora_metadata,
+        lora_convert,
+        lora_merge,
+        lora_resize,
+        lora_split,
+        lora_bake,
+        lora_extract,
+        lora_blocks,
+        lora_compare,
+    )

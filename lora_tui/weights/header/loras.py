@@ -263,10 +263,12 @@ def _short(ending: str) -> str:
 
 
 def _layout(modules: Mapping[str, object]) -> str:
-    votes = Counter(
-        next((layout for start, layout in _PREFIXES if module.startswith(start)), UNKNOWN) for module in modules
-    )
-    return votes.most_common(1)[0][0]
+    return Counter(map(layout_of, modules)).most_common(1)[0][0]
+
+
+def layout_of(module: str) -> str:
+    """Whose name a layer has, see :attr:`LoraInfo.layout`."""
+    return next((layout for start, layout in _PREFIXES if module.startswith(start)), UNKNOWN)
 
 
 def _kind(modules: Mapping[str, Mapping[str, TensorInfo]]) -> str:
