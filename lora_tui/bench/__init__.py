@@ -13,6 +13,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "tag": ("lora_tui.bench.tag", N_("tagging against bare onnxruntime, and tuning of thresholds")),
     "dataset": ("lora_tui.bench.dataset", N_("preparing, checking and tagging 10,000 images against plain loops")),
     "browser": ("lora_tui.bench.browser", N_("the images of a large dataset in the app: from a key to its repaint")),
+    "lora": ("lora_tui.bench.lora", N_("resizing and merging LoRA files against dense SVD")),
     "train": ("lora_tui.bench.train", N_("a training step and its memory against a bare loop")),
 }
 """Name of each measurement: the module that has it, and one line of help."""

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from lora_tui.text.formats import bytes_text, duration, number
 from lora_tui.text.translate import _
 
-Unit = Literal["s", "ms", "bytes", "ratio", "bytes/s", "share", "count"]
+Unit = Literal["s", "ms", "bytes", "ratio", "bytes/s", "share", "count", "number"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def amount(value: float, unit: Unit) -> str:
         return f"{bytes_text(value)}/s"
     if unit == "share":
         return f"{value:.1%}"
+    if unit == "number":
+        return number(value)
     return f"{value:,.0f}" if unit == "count" else f"{value:.3f}x"
 
 
