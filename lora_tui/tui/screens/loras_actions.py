@@ -14,6 +14,7 @@ def _quiet(name: str, keys: tuple[str, ...], title: str, text: str) -> Action:
 LORAS_ACTIONS: tuple[Action, ...] = (
     Action("loras.read", ("enter", "r"), N_("info"), N_("All that the file says of itself, in full.")),
     Action("loras.filter", ("/",), N_("filter"), N_("Show only files that fit, such as family:flux rank>16 tag:hat.")),
+    Action("loras.check", ("c",), N_("check"), N_("Look for numbers that are none, dead layers and unread keys.")),
     Action("loras.metadata", ("e",), N_("metadata"), N_("Look at every entry of the metadata, and edit them.")),
     Action("loras.copy", ("y",), N_("copy words"), N_("Copy the trigger words to the clipboard.")),
     Action("loras.mark", ("m", "insert"), N_("mark"), N_("Mark the file, or take its mark away.")),
