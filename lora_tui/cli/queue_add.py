@@ -219,7 +219,8 @@ def _command(words: Sequence[str]) -> Wish:
     module.build(parser)
     wanted = [word for word in words if word not in kind_named(kind_of(words)).background]
     try:
-        parser.parse_args(getattr(module, "words", list)(wanted[1:]))
+        told = parser.parse_args(getattr(module, "words", list)(wanted[1:]))
     except SystemExit as error:  # --help
         raise Usage(_("A request for help cannot be queued."), command="queue add") from error
-    return Wish(tuple(wanted), folder=str(Path.cwd()))
+    gpus = 0 if getattr(told, "device", "") == "cpu" else None
+    return Wish(tuple(wanted), folder=str(Path.cwd()), gpus=gpus)

@@ -65,11 +65,13 @@ def training(
 ) -> Wish:
     """The wish for a training of ``config`` as it is now, whose run goes into ``runs_dir``.
 
-    ``force``: start it where the disk may not hold all that it writes, too. ``dataclasses.replace`` adds what a wish
+    Which GPU it gets is for the queue to say. ``force``: start it where the disk may not hold all that it writes, too. ``dataclasses.replace`` adds what a wish
     says else. Whether the configuration is right is for the caller to check now; it is checked again at its start.
     """
-    from lora_tui.config.load import dump_config
+    from lora_tui.config.load import dump_config, put_values
 
+    if config.memory.device.startswith("cuda:"):  # it sees only those that it is given
+        config = put_values(config, {"memory.device": "cuda"})
     return Wish(
         ("--runs", os.path.abspath(runs_dir), *(["--force"] if force else [])),  # noqa: PTH100 - links stay
         title=title or config.saving.name,
