@@ -39,8 +39,8 @@ INDEX = {
 }
 
 
-def write_chroma_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Path:
-    """Write the model to ``folder`` as a diffusers folder in float32 and return ``folder``.
+def write_chroma_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half: bool = False) -> Path:
+    """Write the model to ``folder`` as a diffusers folder in float32, or bfloat16 (``half``), and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are replaced.
     """
@@ -52,6 +52,7 @@ def write_chroma_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> 
         t5_tokenizer="tokenizer",
         schedule={"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 1.0, "use_dynamic_shifting": True},
         index=INDEX,
+        half=half,
     )
 
 

@@ -41,8 +41,8 @@ INDEX = {
 }
 
 
-def write_flux2_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Path:
-    """Write the model to ``folder`` as a diffusers folder in float32 and return ``folder``.
+def write_flux2_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half: bool = False) -> Path:
+    """Write the model to ``folder`` as a diffusers folder in float32, or bfloat16 (``half``), and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are replaced.
     """
@@ -53,6 +53,7 @@ def write_flux2_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> P
         language_tokenizer="tokenizer",
         schedule={"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True, "shift": 3.0},
         index=INDEX,
+        half=half,
     )
 
 

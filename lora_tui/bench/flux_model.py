@@ -7,11 +7,10 @@ not matter to. Imports torch, diffusers and transformers inside its functions.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lora_tui.bench.folders import INDEX_VERSION, parts_in_half, write_folder
+from lora_tui.bench.folders import INDEX_VERSION, write_folder
 from lora_tui.families.flux.checks import ENCODER_L
 from lora_tui.families.flux.facts import DEV
 from lora_tui.families.flux.shape import Shape
@@ -50,12 +49,13 @@ def write_flux_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half:
     """
     return write_folder(
         folder,
-        lambda: parts_in_half(partial(_parts, shape)) if half else _parts(shape),
+        lambda: _parts(shape),
         seed=seed,
         clips=(ENCODER_L,),
         t5_tokenizer="tokenizer_2",
         schedule={"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True},
         index=INDEX,
+        half=half,
     )
 
 

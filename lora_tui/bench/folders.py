@@ -28,16 +28,18 @@ def write_folder(
     language_words: Sequence[str] = (),
     schedule: Mapping[str, Any],
     index: Mapping[str, Any],
+    half: bool = False,
 ) -> Path:
     """Write the modules that ``parts`` gives, by folder, with tokenizers, schedule and index; return ``folder``.
 
-    The modules are made with ``seed``, which leaves other random numbers as they are.
+    The modules are made with ``seed``, which leaves other random numbers as they are. With ``half`` they are drawn and
+    written in bfloat16, as those of full size have to be for want of memory.
     """
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for name, part in parts().items():
+        for name, part in (_in_half(parts) if half else parts()).items():
             part.eval().save_pretrained(folder / name)
     for clip in clips:
         write_clip_tokenizer(folder / clip.tokenizer, clip)
@@ -54,7 +56,7 @@ def write_folder(
     return folder
 
 
-def parts_in_half(parts: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _in_half(parts: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """What ``parts`` gives, made in bfloat16."""
     import torch
 

@@ -6,7 +6,6 @@ timesteps from torch's own generator, forward, squared error, backward, clip, fu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_tui.bench.flux_loop import BLOCK_TARGETS, SINGLE_OUT, bare_flux, flux_shape, t5_tokens
-from lora_tui.bench.qwen_loop import bare_qwen, qwen_shape
-from lora_tui.bench.qwen_loop import targets as qwen_targets
+from lora_tui.bench import flow_loop
 from lora_tui.families import facts_for
 from lora_tui.families.unet.shape import Shape
 
@@ -63,18 +60,13 @@ class Setup:
 
     def model(self) -> Path:
         """The base model, made when it is not there yet."""
-        from lora_tui.bench.flux_model import write_flux_model
         from lora_tui.bench.model import write_model
-        from lora_tui.bench.qwen_model import write_qwen_model
 
         place = self.folder / "base"
         if place.exists():
             return place
-        half = self.precision == "bf16"
-        if self.family == "qwen":
-            return write_qwen_model(place, seed=0, shape=qwen_shape(self.size), half=half)
-        if self.family == "flux":
-            return write_flux_model(place, seed=0, shape=flux_shape(self.size), half=half)
+        if self.family in flow_loop.FAMILIES:
+            return flow_loop.written(self.family, place, self.size, half=self.precision == "bf16")
         schedule = {"prediction_type": "epsilon"}
         return write_model(place, seed=0, family=self.family, shape=_shape(self), schedule=schedule)
 
@@ -119,11 +111,11 @@ class Loop:
 def ours(setup: Setup) -> Loop:
     """The trainer, loader, events and guards included, stopped before its first step."""
     from lora_tui.config.load import dump_config
+    from lora_tui.families.devices import choose_device, choose_dtype
     from lora_tui.jobs.control import ControlInbox
     from lora_tui.jobs.events import EventWriter
     from lora_tui.runs.folder import RunFolder
     from lora_tui.trainer.control import Controls
-    from lora_tui.families.devices import choose_device, choose_dtype
     from lora_tui.trainer.loop import Loop as Training
     from lora_tui.trainer.run import prepare
     from lora_tui.trainer.session import Session
@@ -162,7 +154,8 @@ def _config(setup: Setup) -> Any:
         },
         "validation": {"mode": "off"},
         "saving": {"every_epochs": 0, "state_every_epochs": 0},
-        "captions": {"t5_tokens": t5_tokens(setup.size)} if setup.family == "flux" else {"max_tokens": 75},
+        "captions": {"t5_tokens": flow_loop.FAMILIES[setup.family].count(setup.size)}
+        if setup.family in ("flux", "sd3") else {"max_tokens": 75},
     }  # fmt: skip
     return parse_config(values, base=None, place="bench")
 
@@ -172,32 +165,21 @@ def bare(setup: Setup) -> Loop:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
     torch.manual_seed(0)
-    return {"flux": _bare_flux, "qwen": _bare_qwen}.get(setup.family, _bare_unet)(setup, device, dtype)
+    return (_bare_flow if setup.family in flow_loop.FAMILIES else _bare_unet)(setup, device, dtype)
 
 
-def _bare_qwen(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
-    from diffusers import QwenImageTransformer2DModel
+def _bare_flow(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
+    import diffusers
 
-    network = QwenImageTransformer2DModel.from_pretrained(setup.model(), subfolder="transformer", torch_dtype=dtype)
-    trained = _add_lora(network.to(device), setup.rank, qwen_targets(qwen_shape(setup.size)))
+    family = flow_loop.FAMILIES[setup.family]
+    kind = getattr(diffusers, family.network)
+    network = kind.from_pretrained(setup.model(), subfolder="transformer", torch_dtype=dtype)
+    trained = _add_lora(network.to(device), setup.rank, family.layers(family.shape(setup.size)))
     if setup.checkpointing:
         network.enable_gradient_checkpointing()
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-    predicted = bare_qwen(network, setup.side, setup.batch_size, device, dtype)
-    return Loop(_steps(lambda: torch.nn.functional.mse_loss(*predicted()), trained, optimizer), [network], optimizer)
-
-
-def _bare_flux(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
-    from diffusers import FluxTransformer2DModel
-
-    network = FluxTransformer2DModel.from_pretrained(setup.model(), subfolder="transformer", torch_dtype=dtype)
-    endings = "|".join(re.escape(name) for name in BLOCK_TARGETS)
-    trained = _add_lora(network.to(device), setup.rank, rf".*\.({endings})|{SINGLE_OUT}")
-    if setup.checkpointing:
-        network.enable_gradient_checkpointing()
-    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-    predicted = bare_flux(network, setup.side, setup.batch_size, t5_tokens(setup.size), device, dtype)
-    return Loop(_steps(lambda: torch.nn.functional.mse_loss(*predicted()), trained, optimizer), [network], optimizer)
+    loss = flow_loop.loss(setup.family, network, setup.size, setup.side, setup.batch_size, device, dtype)
+    return Loop(_steps(loss, trained, optimizer), [network], optimizer)
 
 
 def _bare_unet(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:

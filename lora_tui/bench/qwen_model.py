@@ -7,11 +7,10 @@ not matter to. Imports torch, diffusers and transformers inside its functions.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lora_tui.bench.folders import INDEX_VERSION, parts_in_half, write_folder
+from lora_tui.bench.folders import INDEX_VERSION, write_folder
 from lora_tui.bench.language import VOCABULARY
 from lora_tui.families.qwen.language import HEAD_WIDTH, MODEL
 from lora_tui.families.qwen.shape import QWEN, Shape
@@ -69,12 +68,13 @@ def write_qwen_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half:
     """
     return write_folder(
         folder,
-        lambda: parts_in_half(partial(_parts, shape)) if half else _parts(shape),
+        lambda: _parts(shape),
         seed=seed,
         language_tokenizer="tokenizer",
         language_words=WORDS,
         schedule=SCHEDULE,
         index=INDEX,
+        half=half,
     )
 
 

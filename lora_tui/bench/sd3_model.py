@@ -44,8 +44,8 @@ INDEX = {
 }
 
 
-def write_sd3_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Path:
-    """Write the model to ``folder`` as a diffusers folder in float32 and return ``folder``.
+def write_sd3_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half: bool = False) -> Path:
+    """Write the model to ``folder`` as a diffusers folder in float32, or bfloat16 (``half``), and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are replaced.
     """
@@ -57,6 +57,7 @@ def write_sd3_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Pat
         t5_tokenizer="tokenizer_3",
         schedule={"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0},
         index=INDEX,
+        half=half,
     )
 
 

@@ -30,7 +30,8 @@ STEP_BAR = 1.05
 MEMORY_BAR = 1.0
 WARM_UP = 3  # steps before anything is measured
 SIZES = ("micro", "small", "full")
-FAMILIES = ("sd15", "sd2", "sdxl", "flux", "qwen")
+UNETS = ("sd15", "sd2", "sdxl")
+FAMILIES = (*UNETS, "sd3", "flux", "chroma", "flux2", "zimage", "qwen")
 GIGABYTE = 1e9
 
 
@@ -85,7 +86,7 @@ def measure(args: argparse.Namespace) -> list[Measure]:
         tell(_("the image model alone: loading and warming up"))
         frozen = compare(_setup(args, Path(folder), text_encoder=False), args.pairs, args.steps)
         trained = None
-        if args.family not in ("flux", "qwen"):  # the bare loops for them have no text encoder
+        if args.family in UNETS:  # the bare loops for the others have no text encoder
             tell(_("with the text encoder: loading and warming up"))
             trained = compare(_setup(args, Path(folder), text_encoder=True), args.pairs, args.steps)
     tell(_("measuring memory, in processes of their own"))

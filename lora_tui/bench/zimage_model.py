@@ -36,8 +36,8 @@ INDEX = {
 }
 
 
-def write_zimage_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> Path:
-    """Write the model to ``folder`` as a diffusers folder in float32 and return ``folder``.
+def write_zimage_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO, half: bool = False) -> Path:
+    """Write the model to ``folder`` as a diffusers folder in float32, or bfloat16 (``half``), and return ``folder``.
 
     The same seed gives the same bytes on the same version of torch. Parts that are there already are replaced.
     """
@@ -53,6 +53,7 @@ def write_zimage_model(folder: Path, *, seed: int = 0, shape: Shape = MICRO) -> 
             "use_dynamic_shifting": False,
         },
         index=INDEX,
+        half=half,
     )
 
 

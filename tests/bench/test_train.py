@@ -32,7 +32,18 @@ def test_what_would_wait_for_the_device_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     ("family", "text_encoder"),
-    [("sd15", False), ("sd15", True), ("sdxl", True), ("sd2", True), ("flux", False), ("qwen", False)],
+    [
+        ("sd15", False),
+        ("sd15", True),
+        ("sdxl", True),
+        ("sd2", True),
+        ("sd3", False),
+        ("flux", False),
+        ("chroma", False),
+        ("flux2", False),
+        ("zimage", False),
+        ("qwen", False),
+    ],
 )
 def test_both_loops_train_the_same_layers(family: str, text_encoder: bool, tmp_path: Path) -> None:
     setup = Setup(family, "micro", 64, 2, 4, "fp32", text_encoder, tmp_path)
