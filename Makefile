@@ -11,12 +11,13 @@ TESTS ?= tests
 WORKERS ?= 5
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup test test-slow test-gpu fuzz bench lint types imports demo docs i18n clean
+.PHONY: help setup test test-slow test-gpu test-slurm fuzz bench lint types imports demo docs i18n clean
 
 help:
 	@echo "make test       lint, types, import rules, tests"
 	@echo "make demo       a small project: trained and reported, then opened when there is a terminal"
 	@echo "make test-slow  the tests that take minutes; make test-gpu those that need a GPU"
+	@echo "make test-slurm  runs on a real Slurm, which it starts itself; needs the packages slurm-wlm and munge"
 	@echo "make fuzz       the laws of the tests on new examples"
 	@echo "make bench      measure this machine"
 	@echo "make lint       ruff, mypy and import-linter alone"
@@ -55,6 +56,9 @@ fuzz: setup
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu $(TESTS)
+
+test-slurm: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm tests/slurm
 
 bench: setup
 	$(BIN)/lora-tui bench start

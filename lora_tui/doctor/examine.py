@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lora_tui.doctor import machine, notices, software, terminal
+from lora_tui.doctor import cluster, machine, notices, software, terminal
 from lora_tui.doctor.check import Check
 
 
@@ -16,6 +16,7 @@ def examine(folder: Path) -> tuple[Check, ...]:
         *software.optional_checks(),
         *software.training_checks(gpus=len(gpus)),
         *machine.machine_checks(gpus, folder),
+        *cluster.cluster_checks(),
         *notices.notice_checks(),
         *terminal.terminal_checks(),
     )

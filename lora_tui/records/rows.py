@@ -22,6 +22,8 @@ from lora_tui.alarms.alarm import alarm_of
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.jobs.events import as_count, as_number
+from lora_tui.jobs.slurm.outlook import Outlook
+from lora_tui.jobs.slurm.submission import FILE as SUBMISSION
 from lora_tui.records.best import best_of, course_of
 from lora_tui.records.notes import Notes, notes_path, read_notes
 from lora_tui.runs.folder import RunFolder, read_json
@@ -31,7 +33,7 @@ from lora_tui.settings import cache_dir
 from lora_tui.text.translate import language
 from lora_tui.toml_files import TomlError, read_toml
 
-LAYOUT = 4
+LAYOUT = 5
 """Version of what is kept."""
 
 MOST_KEPT_BYTES = 64 << 20
@@ -265,15 +267,16 @@ def _ended(status: RunStatus) -> dict[str, Any]:
     if status.alive or status.code == "gone":
         return {}
     alarms = [asdict(alarm) for alarm in status.alarms]
-    told = {one.name: getattr(status, one.name) for one in fields(status) if one.name not in ("run", "alarms")}
-    return {"status": {**told, "alarms": alarms}}
+    told = {one.name: getattr(status, one.name) for one in fields(status) if one.name not in ("run", "alarms", "sent")}
+    return {"status": {**told, "alarms": alarms, "sent": asdict(status.sent) if status.sent is not None else None}}
 
 
 def _kept_status(run: RunFolder, told: Mapping[str, Any]) -> RunStatus:
     """A status as :func:`_ended` keeps it. Raises TypeError, AttributeError, KeyError where it is none."""
     values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in told.items()}
     alarms = tuple(alarm for alarm in map(alarm_of, values.pop("alarms")) if alarm is not None)
-    return RunStatus(run, **values, alarms=alarms)
+    sent = values.pop("sent")
+    return RunStatus(run, **values, alarms=alarms, sent=Outlook(**sent) if sent is not None else None)
 
 
 def _row(status: RunStatus, facts: dict[str, Any]) -> Row:
@@ -315,6 +318,7 @@ def _stamp_of(run: RunFolder) -> Stamp:
         notes_path(run),
         run.record_path,
         run.job_path,
+        run.root / SUBMISSION,
         run.root / ALARMS,
     ):
         try:

@@ -457,7 +457,9 @@ class RunsReader:
     def _status(self, run: RunFolder) -> RunStatus:
         from lora_tui.runs.status import inspect
 
-        stamp = tuple(_stamp_of(path) for path in (run.events_path, run.job_path, run.record_path))
+        stamp = tuple(
+            _stamp_of(path) for path in (run.events_path, run.job_path, run.record_path, run.root / "slurm.json")
+        )
         known = self._ended.get(run.root)
         if known is not None and known[0] == stamp:
             return known[1]

@@ -117,11 +117,13 @@ class Cluster:
         if self._processes:
             self.said("scancel", "--full", f"--user={getpass.getuser()}")
             self.said("scancel", "--signal=KILL", "--full", f"--user={getpass.getuser()}")
+            for left in self._left():
+                left.kill()
         for process in reversed(self._processes):
             process.terminate()
         for process in reversed(self._processes):
             try:
-                process.wait(20)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -60,6 +60,7 @@ class Node:
         self.told = 0
         self._options = _options(sent)
         self._command = command
+        self._leaving = False
         self._asked = -AGAIN
 
     def live(self) -> int:
@@ -95,18 +96,16 @@ class Node:
 
     def _ask_to_stop(self) -> None:
         """Have the run save and end, in a way that nothing of Slurm's and no library's use of signals can garble."""
-        now = time.monotonic()
-        if now - self._asked < AGAIN:
-            return
-        first = self._asked < 0
-        self._asked = now
-        if first:
+        if not self._leaving:
+            self._leaving = True
             name = signal.Signals(self.told).name
             self.events.emit("slurm", what="signal", signal=name, job=self.sent.job)
             self._say(state="leaving" if self._options.requeue else "begun")
-        if inspect(self.run).alive and "stop" not in control.waiting(self.run.root):
+        if time.monotonic() - self._asked >= AGAIN and inspect(self.run).alive:
             with contextlib.suppress(UserError):
-                control.request(self.run.root, "stop")
+                if "stop" not in control.waiting(self.run.root):
+                    control.request(self.run.root, "stop")
+                self._asked = time.monotonic()
 
     def _ended(self, status: int) -> int:
         """The run's processes are gone: back to wait, or out of Slurm."""

@@ -17,10 +17,10 @@ LONGEST = 2000
 """Characters of one further option or line of shell."""
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,:+@%/=\[\]-]{0,199}")
-_GPUS = re.compile(r"(?:([A-Za-z][A-Za-z0-9_.-]{0,63}):)?(\d{1,3})")
-_MEMORY = re.compile(r"(\d{1,9})([KMGT]?)B?", re.IGNORECASE)
-_SLURM_TIME = re.compile(r"(?:(\d{1,4})-)?(\d{1,6})(?::(\d{1,2}))?(?::(\d{1,2}))?")
-_SPAN = re.compile(r"(?:(\d{1,4})d)?\s*(?:(\d{1,6})h)?\s*(?:(\d{1,8})m(?:in)?)?", re.IGNORECASE)
+_GPUS = re.compile(r"(?:([A-Za-z][A-Za-z0-9_.-]{0,63}):)?(\d{1,3})", re.ASCII)
+_MEMORY = re.compile(r"(\d{1,9})([KMGT]?)B?", re.IGNORECASE | re.ASCII)
+_SLURM_TIME = re.compile(r"(?:(\d{1,4})-)?(\d{1,6})(?::(\d{1,2}))?(?::(\d{1,2}))?", re.ASCII)
+_SPAN = re.compile(r"(?:(\d{1,4})d)?\s*(?:(\d{1,6})h)?\s*(?:(\d{1,8})m(?:in)?)?", re.IGNORECASE | re.ASCII)
 _OPTION = re.compile(r"--?([A-Za-z][A-Za-z-]*)(?:[= ].*)?", re.DOTALL)
 
 OURS = frozenset(
