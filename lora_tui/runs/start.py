@@ -111,9 +111,7 @@ def resume_run(
     run.require_known_format()
     status = inspect(run)
     if status.waits:
-        hand_in(run.root)
-        control.request(run.root, "resume")
-        return run
+        return _asked_to(run)
     if status.alive and not (status.code == "slurm.unasked" and slurm is None):
         remedy = _("Watch it: lora-tui watch {run}").format(run=shell_name(run))
         if status.state == "waiting":
@@ -143,6 +141,13 @@ def resume_run(
     else:
         leave(run.root)
         launch.start(run.root, resume=True, command=command, budget=budget)
+    return run
+
+
+def _asked_to(run: RunFolder) -> RunFolder:
+    """Ask a paused run to go on."""
+    hand_in(run.root)
+    control.request(run.root, "resume")
     return run
 
 

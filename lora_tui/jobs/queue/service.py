@@ -146,10 +146,9 @@ class Service:
             self._look_at_start(job)
             return
         root = Path(job.place)
-        word = read_job(root)
-        if trainer_alive(root, word) or (keeper_alive(root, word) and (word is None or word.ended is None)):
+        if _lives(root):
             return
-        status = inspect(RunFolder(root))
+        word, status = read_job(root), inspect(RunFolder(root))
         if status.alive:  # on another machine
             return
         if status.code == "never" and job.starts < MOST_STARTS:
@@ -170,7 +169,7 @@ class Service:
             return
         place = read_ticket(ticket_path(job))
         answer = read_answer(job)
-        if place is not None and (not answer or answer.get("status") == 0 or read_job(place) is not None):
+        if place is not None and (answer.get("status", 0) == 0 or _lives(place)):
             self._change(job, replace(job, state="running", place=str(place), started=job.started or time.time()))
         elif answer:
             done = answer.get("status") == 0  # there was nothing to do, such as a folder in which all is tagged
@@ -280,3 +279,9 @@ class Service:
                 return False
             self._lock.release()
         return self._lock.descriptor < 0
+
+
+def _lives(root: Path) -> bool:
+    """Whether what works in a run's or a task's folder is alive, or its keeper has not told its end yet."""
+    word = read_job(root)
+    return trainer_alive(root, word) or (keeper_alive(root, word) and (word is None or word.ended is None))
