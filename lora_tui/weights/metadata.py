@@ -260,7 +260,7 @@ def _pieces(source: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int
 
 def _head(header: Header, metadata: Mapping[str, str], start: int) -> bytes:
     """The header with other metadata: the tensors as they stand in the file, keys of the metadata in order."""
-    entries: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    entries: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     for name, tensor in header.tensors.items():
         places = [tensor.start - start, tensor.end - start]
         entries[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": places}

@@ -1,0 +1,169 @@
+"""The screen of LoRA files, driven by keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lora_builders import METADATA, tensors_of, write_raw, write_small
+from run_folders import write_run
+from tui.driving import running, screen_text, soon
+from tui.projects import make_dataset, picture
+
+from lora_tui.settings import load_settings
+from lora_tui.tui.screens.loras import LorasScreen
+from lora_tui.tui.screens.loras_metadata import LoraMetadata
+from lora_tui.tui.screens.training import TrainingScreen
+from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.text_view import TextView
+from lora_tui.weights.header.format import read_header
+
+ESCAPE = "\x1b"
+
+
+def collection(root: Path) -> Path:
+    """A project with four files; one is damaged, one has a hostile name and says hostile things."""
+    make_dataset(root, 2)
+    folder = root / "loras"
+    write_small(folder / "hat.safetensors")
+    picture((64, 96), 1).save(folder / "hat.png")
+    ink = METADATA | {"modelspec.trigger_phrase": "inkwash"}
+    write_small(folder / "ink.safetensors", tensors_of("sdxl", rank=16), ink)
+    write_small(folder / "deep" / f"x[b]{ESCAPE}[31m.safetensors", metadata={"ss_output_name": f"{ESCAPE}[2J[/x]"})
+    (folder / "torn.safetensors").write_bytes((folder / "hat.safetensors").read_bytes()[:-5])
+    return root
+
+
+def screen(app: Any) -> LorasScreen:
+    found = app.screen
+    assert isinstance(found, LorasScreen)
+    return found
+
+
+async def listed(app: Any, pilot: Any, number: int) -> LorasScreen:
+    await pilot.press("f7")
+    await soon(pilot, lambda: isinstance(app.screen, LorasScreen) and len(app.screen.rows) == number)
+    await soon(pilot, lambda: not screen(app).reading.busy)
+    return screen(app)
+
+
+async def at(app: Any, pilot: Any, name: str) -> None:
+    """Put the cursor on a file and wait until it was looked at."""
+    await pilot.press("home")
+    for _row in range(20):
+        here = screen(app).row_here
+        if here is not None and here.name == name:
+            break
+        await pilot.press("down")
+    await soon(pilot, lambda: screen(app).details is not None and screen(app).details.file.name == name)
+
+
+async def test_files_are_listed_with_what_decides_and_their_pictures(tmp_path: Path) -> None:
+    async with running(collection(tmp_path), size=(120, 30)) as (app, pilot):
+        found = await listed(app, pilot, 4)
+        await at(app, pilot, "hat")
+        text = screen_text(app)
+        for words in ("sd15", "sdxl", "16", "hatgirl", "base.safetensors", "1girl 9", "4 files in 1 folder"):
+            assert words in text, words
+        assert ESCAPE not in text
+        view = found.query_one(ImageView)
+        await soon(pilot, lambda: view.shown == tmp_path / "loras" / "hat.png")
+        await at(app, pilot, "torn")
+        await soon(pilot, lambda: "cut short" in screen_text(app))
+        assert view.path is None
+
+
+async def test_filter_and_order(tmp_path: Path) -> None:
+    async with running(collection(tmp_path), size=(120, 30)) as (app, pilot):
+        found = await listed(app, pilot, 4)
+        await pilot.press("/", *"family:sdxl rank>8", "enter")
+        await soon(pilot, lambda: [one.name for one in found.shown] == ["ink"])
+        await pilot.press("escape", "/", *"is:broken", "enter")
+        await soon(pilot, lambda: [one.name for one in found.shown] == ["torn"])
+        await pilot.press("escape", "s", "down", "down", "down", "down", "enter")
+        await soon(pilot, lambda: found.find.sort == "-rank" and found.shown[0].name == "ink")
+        await pilot.press("/", *"nothing:x")
+        await soon(pilot, lambda: "No field of a LoRA file" in screen_text(app))
+
+
+async def test_trigger_words_go_to_the_clipboard(tmp_path: Path) -> None:
+    async with running(collection(tmp_path)) as (app, pilot):
+        await listed(app, pilot, 4)
+        await at(app, pilot, "ink")
+        await pilot.press("y")
+        await soon(pilot, lambda: "copied: inkwash" in screen_text(app))
+        assert app.clipboard == "inkwash"
+        await at(app, pilot, "torn")
+        await pilot.press("y")
+        await soon(pilot, lambda: "no trigger words" in screen_text(app))
+
+
+async def test_metadata_are_edited_written_and_brought_back(tmp_path: Path) -> None:
+    file = collection(tmp_path) / "loras" / "hat.safetensors"
+    before = file.read_bytes()
+    async with running(tmp_path) as (app, pilot):
+        await listed(app, pilot, 4)
+        await at(app, pilot, "hat")
+        await pilot.press("e")
+        await soon(pilot, lambda: isinstance(app.screen, LoraMetadata) and "ss_optimizer" in screen_text(app))
+        await pilot.press("t", *"new words", "enter", "a", *"ssmd_rating", "enter", *"5", "enter")
+        await soon(pilot, lambda: len(app.screen.edit.entries) == 3)  # with the version of ModelSpec
+        await pilot.press("escape")
+        await soon(pilot, lambda: "Leave 3 changes unwritten?" in screen_text(app))
+        await pilot.press("n", "w")
+        await soon(pilot, lambda: "hat.safetensors.bak" in screen_text(app))
+        assert read_header(file).metadata["modelspec.trigger_phrase"] == "new words"
+        assert read_header(file).metadata["ssmd_rating"] == "5"
+        await pilot.press("escape")
+        await soon(pilot, lambda: isinstance(app.screen, LorasScreen) and "new words" in screen_text(app))
+        await pilot.press("e")
+        await soon(pilot, lambda: isinstance(app.screen, LoraMetadata) and "ssmd_rating" in screen_text(app))
+        await pilot.press("R", "y")
+        await soon(pilot, lambda: file.read_bytes() == before)
+
+
+async def test_a_file_is_checked_in_a_process_apart(tmp_path: Path) -> None:
+    tensors = tensors_of()
+    name = next(iter(tensors))
+    tensors[name].view(-1)[0] = float("nan")
+    (make_dataset(tmp_path, 2) / "loras").mkdir()
+    write_raw(tmp_path / "loras" / "broken.safetensors", tensors)
+    async with running(tmp_path) as (app, pilot):
+        await listed(app, pilot, 1)
+        await pilot.press("c")
+        await soon(pilot, lambda: isinstance(app.screen, TextView) and "1 NaN" in screen_text(app))
+
+
+async def test_a_file_of_a_run_has_its_sample_and_leads_to_it(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    run = write_run(tmp_path / "runs", steps=60)
+    file = next(run.checkpoints_dir.glob("*.safetensors"))
+    write_small(file)
+    async with running(tmp_path) as (app, pilot):
+        found = await listed(app, pilot, len(list(run.checkpoints_dir.glob("*.safetensors"))))
+        await at(app, pilot, file.name.removesuffix(".safetensors"))
+        details = found.details
+        assert details is not None and details.origin is not None
+        assert details.origin.run == run
+        await pilot.press("R")
+        await soon(pilot, lambda: isinstance(app.screen, TrainingScreen))
+
+
+async def test_folders_that_are_added_are_remembered(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "project", 2)
+    write_small(tmp_path / "elsewhere" / "sub" / "far.safetensors")
+    async with running(tmp_path / "project") as (app, pilot):
+        found = await listed(app, pilot, 0)
+        await soon(pilot, lambda: "No LoRA file yet" in screen_text(app))
+        await pilot.press("a", *str(tmp_path / "elsewhere"), "enter")
+        await soon(pilot, lambda: [one.name for one in found.rows] == ["far"])
+        await soon(pilot, lambda: load_settings().lora_folders == (str(tmp_path / "elsewhere"),))
+        await pilot.press("D", "enter")
+        await soon(pilot, lambda: not found.rows and load_settings().lora_folders == ())
+
+
+async def test_an_operation_says_how_many_files_it_takes(tmp_path: Path) -> None:
+    async with running(collection(tmp_path)) as (app, pilot):
+        await listed(app, pilot, 4)
+        await pilot.press("M", "o", "s")
+        await soon(pilot, lambda: "more are marked" in screen_text(app))
