@@ -7,7 +7,8 @@ kept in a table of its own (:mod:`lora_tui.exchange.told`), so that the way back
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lora_tui.exchange.draft import all_settings
 from lora_tui.exchange.options import dataset_table, options_for, prompt_line
 from lora_tui.exchange.places import Places
 from lora_tui.exchange.sd_scripts import translated
-from lora_tui.exchange.told import OURS
+from lora_tui.exchange.told import DESCRIBED, DIGEST, OURS, digest_of
 from lora_tui.files import write_atomic
 from lora_tui.places import exists
 from lora_tui.text import _, plain
@@ -34,6 +35,8 @@ SCRIPTS: Mapping[str, str] = {
     "flux": "flux_train_network.py", "chroma": "flux_train_network.py",
 }  # fmt: skip
 """Families that sd-scripts trains, and with which of its scripts."""
+IN_DATASETS = frozenset({"data.more_resolutions", "captions.missing"})
+"""Settings that the file of datasets says folder by folder."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,15 @@ def export(config: Config, folder: Path) -> Exported:
         )
     folder = folder.absolute()
     options = options_for(config)
-    datasets = dataset_table(config)
+    described = _toml(dataset_table(config))
     options["dataset_config"] = str(folder / DATASET)
     options["output_dir"] = str(folder / "output")
     if config.samples:
         options["sample_prompts"] = str(folder / PROMPTS)
-    table = _differences(config, options, datasets, folder)
-    lost = {key: value for key, value in table.items() if _matters(key, config)}
+    table, lost = _differences(config, options, described, folder)
     command = _command(config, folder)
     head = "# " + _("Written by lora-tui for sd-scripts.") + "\n"
-    files = {CONFIG: head + _toml({**options, **({OURS: table} if table else {})}), DATASET: _toml(datasets)}
+    files = {CONFIG: head + _toml({**options, **({OURS: table} if table else {})}), DATASET: described}
     if config.samples:
         files[PROMPTS] = "".join(f"{prompt_line(sample, config)}\n" for sample in config.samples)
     files[COMMAND] = f"#!/bin/sh\n# {_('Run it in the folder of sd-scripts.')}\n{command}\n"
@@ -114,25 +116,47 @@ def write(exported: Exported, folder: Path, *, force: bool = False) -> list[Path
 
 
 def _differences(
-    config: Config, options: Mapping[str, Any], datasets: Mapping[str, Any], folder: Path
-) -> dict[str, Any]:
-    """Settings that are others when the options are read back; prompts are compared whole."""
+    config: Config, options: Mapping[str, Any], described: str, folder: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is another when the options are read back: the table that keeps it, and the settings that matter of it.
+
+    Prompts are compared whole. What the file of datasets says otherwise stands in a table within the table, with that
+    file's digest: it counts only as long as nobody changes that file.
+    """
     told = {key: value for key, value in options.items() if key not in ("dataset_config", "sample_prompts")}
     told["sample_prompts"] = [prompt_line(sample, config) for sample in config.samples]
     back = translated(told, Places(folder), family=config.model.family)
-    sd_data.take_described(back, datasets, Places(folder))
-    theirs = all_settings(back.config)
-    found = {"model.family": config.model.family}  # told by the script, not by the options
-    found |= {key: value for key, value in all_settings(config).items() if theirs[key] != value}
-    samples = as_plain(config)["samples"]
-    if as_plain(back.config)["samples"] != samples:
-        found["samples"] = samples
-    return found
+    alone = all_settings(back.config)
+    sd_data.take_described(back, tomllib.loads(described), Places(folder))
+    theirs, ours = all_settings(back.config), all_settings(config)
+    other = {key: value for key, value in ours.items() if theirs[key] != value}
+    table: dict[str, Any] = {"model.family": config.model.family}  # told by the script, not by the options
+    of_datasets = {key for key in other if alone[key] != theirs[key]} | IN_DATASETS
+    table |= {key: value for key, value in other.items() if key not in of_datasets}
+    inner: dict[str, Any] = {key: value for key, value in other.items() if key in of_datasets}
+    plain_ours, plain_theirs = as_plain(config), as_plain(back.config)
+    if plain_theirs["samples"] != plain_ours["samples"]:
+        table["samples"] = plain_ours["samples"]
+    if plain_theirs["datasets"] != plain_ours["datasets"]:
+        inner["datasets"] = plain_ours["datasets"]
+    if inner:
+        table[DESCRIBED] = {DIGEST: digest_of(described), **inner}
+    lost = {key: value for key, value in {**table, **other}.items() if _matters(key, config)}
+    return table, {**lost, **dict(_lost_of_entries(config))}
+
+
+def _lost_of_entries(config: Config) -> Iterator[tuple[str, Any]]:
+    """What sd-scripts has no option for among the settings of each folder."""
+    for number, entry in enumerate(config.datasets):
+        if entry.use and entry.weight != 1:
+            yield f"datasets.{number}.weight", entry.weight
+        if entry.use and len(entry.extensions) > 1:
+            yield f"datasets.{number}.extensions", list(entry.extensions)
 
 
 def _matters(key: str, config: Config) -> bool:
     spec = field_for(key)
-    return key != "model.family" and (spec is None or applies(spec, config))
+    return key not in ("model.family", DESCRIBED) and (spec is None or applies(spec, config))
 
 
 def _command(config: Config, folder: Path) -> str:

@@ -49,8 +49,15 @@ def import_file(path: Path, kind: str = "", onto: Config | None = None) -> Impor
 def _sd_scripts(found: Found, places: Places, onto: Config | None) -> Imported:
     data = dict(found.data)
     ours = data.pop(OURS, {})
-    draft = translated(one_level(data), places, family=family_told(ours))
-    return with_ours(draft.finished("sd-scripts"), ours)
+    values = one_level(data)
+    draft = translated(values, places, family=family_told(ours))
+    return with_ours(draft.finished("sd-scripts"), ours, _described(values, places))
+
+
+def _described(values: Mapping[str, Any], places: Places) -> Path | None:
+    """The file of datasets that options name; none where they name none."""
+    told = str(values.get("dataset_config") or "")
+    return Path(Places(places.folder).find(told)[0]) if told else None
 
 
 def _dataset(found: Found, places: Places, onto: Config | None) -> Imported:
@@ -91,7 +98,7 @@ def _command(found: Found, places: Places, onto: Config | None) -> Imported:
         named = ", ".join(dict.fromkeys(twice))
         note = _("Given more than once, the last one counts: {names}.").format(names=named)
         result = replace(result, notes=(*result.notes, note))
-    return with_ours(result, ours)
+    return with_ours(result, ours, _described(values, places))
 
 
 def _lora_scripts(found: Found, places: Places, onto: Config | None) -> Imported:

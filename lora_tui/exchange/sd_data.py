@@ -55,13 +55,13 @@ class _Folder:
 
 
 def take(draft: Draft, places: Places) -> None:
-    """Read everything about images and captions."""
+    """Read everything about images and captions; what a file of datasets says counts more than the options."""
     given = draft.given
-    if "dataset_config" in given:
-        _described(draft, places, str(given.get("dataset_config")))
     _sizes(draft)
     _captions(draft)
     _changes(draft)
+    if "dataset_config" in given:
+        _described(draft, places, str(given.get("dataset_config")))
     for key, of_class in (("train_data_dir", False), ("reg_data_dir", True)):
         if key not in given:
             continue
