@@ -65,8 +65,9 @@ def training(
 ) -> Wish:
     """The wish for a training of ``config`` as it is now, whose run goes into ``runs_dir``.
 
-    Which GPU it gets is for the queue to say. ``force``: start it where the disk may not hold all that it writes, too. ``dataclasses.replace`` adds what a wish
-    says else. Whether the configuration is right is for the caller to check now; it is checked again at its start.
+    Which GPU it gets is for the queue to say. ``force``: start it where the disk may not hold all that it writes, too.
+    ``dataclasses.replace`` adds what a wish says else. Whether the configuration is right is for the caller to check
+    now; it is checked again at its start.
     """
     from lora_tui.config.load import dump_config, put_values
 
