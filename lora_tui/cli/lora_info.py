@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 ACTIONS = ("info",)
 WRONG = 2
+LONGEST_VALUE = 1_000_000
+"""Characters of an entry of the metadata that are printed."""
 
 
 def build(commands: Any) -> None:
@@ -20,6 +23,8 @@ def build(commands: Any) -> None:
     info = commands.add_parser("info", help=_("family, rank, alpha, modules and metadata of LoRA files"))
     info.add_argument("files", type=Path, metavar="FILE", nargs="+", help=_("several are shown as a table"))
     info.add_argument("--metadata", action="store_true", help=_("also print every metadata entry"))
+    info.add_argument("--tags", action="store_true", help=_("also print every tag of the training set by frequency"))
+    info.add_argument("--norms", action="store_true", help=_("also measure how much of it lies in each block"))
     info.add_argument("--json", action="store_true", help=_("one JSON document with everything"))
 
 
@@ -33,19 +38,60 @@ def run(args: argparse.Namespace) -> int:
 
     (file,) = args.files
     info = lora_info(file)
+    blocks = _blocks(file, quiet=args.json) if args.norms else None
     if args.json:
-        print_json({"file": file, **info.as_dict()})
+        print_json({"file": file, **_document(info), **({"blocks": blocks["blocks"]} if blocks is not None else {})})
         return 0
+    from lora_tui.text.formats import count
     from lora_tui.text.plain import plain
+    from lora_tui.weights.header.story import tags_of
+    from lora_tui.weights.header.told import metadata_lines
 
     say(plain(file.name))
     for title, value in info_lines(info):
         say(f"  {title:<16} {value}")
+    if blocks is not None:
+        from lora_tui.cli.lora_blocks import CELLS, block_lines
+
+        say()
+        plain_bars = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+        for line in block_lines(blocks["blocks"], CELLS, plain=plain_bars):
+            say(f"  {line}")
+    if args.tags:
+        say()
+        for tag, number in tags_of(info.metadata):
+            say(f"  {count(number):>7}  {plain(tag)}")
     if args.metadata:
         say()
-        for key, value in sorted(info.metadata.items()):
-            say(f"  {plain(key)} = {plain(value)}")
+        for line in metadata_lines(info.metadata, limit=LONGEST_VALUE):
+            say(f"  {line}")
+    elif info.metadata:
+        say(
+            f"  {_('metadata'):<16} "
+            + _("{count} entries, shown by --metadata").format(count=count(len(info.metadata)))
+        )
     return 0
+
+
+def _document(info: LoraInfo) -> dict[str, Any]:
+    """All of a file for JSON: its figures, and what its metadata tell, understood."""
+    from dataclasses import asdict
+
+    from lora_tui.weights.header import story
+
+    told = info.metadata
+    return {
+        **info.as_dict(), "trigger_words": story.triggers_of(told), "base": asdict(story.base_of(told)),
+        "training": story.training_of(told), "tags": [list(pair) for pair in story.tags_of(told)],
+        "dataset": story.dataset_of(told) | {"folders": [asdict(folder) for folder in story.folders_of(told)]},
+    }  # fmt: skip
+
+
+def _blocks(file: Path, *, quiet: bool) -> dict[str, Any]:
+    """How much lies in each block, measured in a process apart, which loads torch."""
+    from lora_tui.cli.lora_apart import done_apart
+
+    return done_apart({"operation": "blocks", "file": str(file.absolute())}, quiet=quiet)
 
 
 def _headings() -> tuple[str, ...]:
@@ -59,7 +105,7 @@ def _many(args: argparse.Namespace) -> int:
     from lora_tui.text.formats import bytes_text
     from lora_tui.text.plain import plain
     from lora_tui.weights.header.loras import lora_info
-    from lora_tui.weights.header.told import spread
+    from lora_tui.weights.header.told import metadata_lines, spread
 
     found: list[tuple[Path, LoraInfo]] = []
     wrong: list[tuple[Path, UserError]] = []
@@ -69,7 +115,7 @@ def _many(args: argparse.Namespace) -> int:
         except UserError as error:
             wrong.append((file, error))
     if args.json:
-        documents = [{"file": file, **info.as_dict()} for file, info in found]
+        documents = [{"file": file, **_document(info)} for file, info in found]
         print_json({"files": documents, "errors": [{"file": file, **error.as_dict()} for file, error in wrong]})
         return WRONG if wrong else 0
     rows = [
@@ -90,8 +136,8 @@ def _many(args: argparse.Namespace) -> int:
         for file, info in found:
             say()
             say(plain(str(file)))
-            for key, value in sorted(info.metadata.items()):
-                say(f"  {plain(key)} = {plain(value)}")
+            for line in metadata_lines(info.metadata, limit=LONGEST_VALUE):
+                say(f"  {line}")
     for _file, problem in wrong:
         note(plain(f"lora-tui: {problem}"))
     return WRONG if wrong else 0
