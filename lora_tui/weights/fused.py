@@ -73,9 +73,10 @@ def _own_ranks(rows: list[Tensor]) -> list[slice]:
     if bool((owners.sum(dim=0) == 1).all()):
         whose = owners.int().argmax(dim=0)
         counts = [int((whose == number).sum()) for number in range(len(rows))]
-        if all(counts) and bool((whose[1:] >= whose[:-1]).all()):
+        if bool((whose[1:] >= whose[:-1]).all()):
             stops = torch.tensor(counts).cumsum(0).tolist()
-            return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
+            nothing = slice(0, 1)  # of a piece that is not there: its rows are empty in every rank
+            return [slice(stop - count, stop) if count else nothing for stop, count in zip(stops, counts, strict=True)]
     return [slice(0, rank)] * len(rows)
 
 

@@ -8,6 +8,7 @@ Labs (``double_blocks.``) and of diffusers (``down_blocks.``, ``transformer_bloc
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,9 +133,13 @@ def identify_tensors(tensors: Tensors) -> ModelKind:
     return ModelKind(UNKNOWN, UNKNOWN)
 
 
+_NAMED_ADAPTER = re.compile(r"\.lora_[AB]\.\w+\.weight\Z")
+"""As peft keeps them within a model, with the adapter's name."""
+
+
 def is_lora(tensors: Tensors) -> bool:
     """Whether the tensors are an adapter's rather than a model's."""
-    return any(name.endswith(LORA_ENDINGS) for name in tensors)
+    return any(name.endswith(LORA_ENDINGS) or _NAMED_ADAPTER.search(name) for name in tensors)
 
 
 def _any(tensors: Tensors, *beginnings: str) -> bool:

@@ -103,7 +103,7 @@ def summed(
         return None
     if weight is not None and any(needs_weight(layer) for layer, _strength in parts):
         return _on_weight(parts, weight)
-    single = len(parts) == 1 and not (plainly and _has_matrices(parts[0][0]))
+    single = len(parts) == 1 and not (plainly and (_has_matrices(parts[0][0]) or needs_weight(parts[0][0])))
     if single and (made := alone(*parts[0], shape)) is not None:
         return made
     for layer, _strength in parts:

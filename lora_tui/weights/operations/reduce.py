@@ -91,7 +91,10 @@ class Decomposed:
     def of(self, name: str) -> Singular:
         if name in self._kept:
             return self._kept[name]
-        found = decomposed(exact(name, self._layers[name]))
+        try:
+            found = decomposed(exact(name, self._layers[name]))
+        except torch.linalg.LinAlgError:
+            raise not_finite(name) from None
         size = 4 * (found.left.numel() + found.right.numel())
         if size <= self._room:
             self._room -= size
@@ -231,6 +234,8 @@ def measured(
         own = exact(name, whole)
         row.norm = _norm(own)
         row.missing = 0.0 if same else _missing(own, found, name, made, names)
+        if not math.isfinite(row.norm + row.missing):
+            raise not_finite(name)
         return found
 
     return replace(plan, make=make)
