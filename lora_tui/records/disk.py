@@ -37,7 +37,7 @@ _RECORDS = frozenset({"config.toml", "record.json", "dataset.json", "events.json
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes that a run takes, by :data:`PARTS`; ``other_names`` have the same files, such as links of a copy."""
+    """Bytes that a run takes, by :data:`PARTS`; a file with several names in it counts once."""
 
     run: RunFolder
     parts: dict[str, int]
@@ -117,7 +117,7 @@ def leaving(row: Row, wish: Wish, now: float | None = None) -> tuple[list[Leavin
 
 def _states(row: Row) -> list[Leaving]:
     """Of a complete run every state, of any other all but the newest, from which it goes on."""
-    states = sorted(_inside(row.run.state_dir), key=_changed)
+    states = sorted(_inside(row.run.state_dir), key=_of_state)
     if row.status.state == "finished":
         why = _("a resume state of a complete run")
     else:
@@ -167,11 +167,14 @@ def _inside(folder: Path) -> list[Path]:
         return []
 
 
-def _changed(path: Path) -> tuple[float, str]:
+def _of_state(path: Path) -> tuple[int, float, str]:
+    """The order of states: by their step, for a copy of a run has other times; what has none comes first."""
+    number = path.name.rpartition("-")[2]
     try:
-        return path.lstat().st_mtime, path.name
+        changed = path.lstat().st_mtime
     except OSError:
-        return 0.0, path.name
+        changed = 0.0
+    return int(number) if number.isdecimal() and len(number) < 16 else -1, changed, path.name
 
 
 def _size(path: Path) -> int:

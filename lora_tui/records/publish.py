@@ -151,6 +151,8 @@ def cover_of(run: RunFolder, step: int, trigger: str = "") -> Path | None:
 def publish(parcel: Parcel, target: Target, *, force: bool = False) -> list[Path]:
     """Copy it there, each file whole or not at all; return what lies there now. The LoRA file comes last.
 
+    Cover and sidecars that somebody else wrote or changed there stay as they are without ``force``.
+
     Raises:
         UserError: ``publish.exists`` where another file has the name, ``publish.write`` where it cannot be written.
     """
@@ -164,15 +166,18 @@ def publish(parcel: Parcel, target: Target, *, force: bool = False) -> list[Path
             code="publish.exists",
         )
     made = []
+    ours = force or target.folder is None
     try:
         folder.mkdir(exist_ok=True)
         for ending, text in parcel.about.items():
             if ending in _endings(target.program):
                 path = folder / f"{parcel.name}{ending}"
-                write_atomic(path, text.encode("utf-8", "replace"), durable=False)
+                if ours or not path.exists():
+                    write_atomic(path, text.encode("utf-8", "replace"), durable=False)
                 made.append(path)
         if parcel.cover is not None:
-            made.append(_copy(parcel.cover, folder / f"{parcel.name}.preview{parcel.cover.suffix}"))
+            path = folder / f"{parcel.name}.preview{parcel.cover.suffix}"
+            made.append(_copy(parcel.cover, path) if ours or not path.exists() else path)
         made.append(_copy(parcel.file, goal, link=target.folder is None))
     except OSError as error:
         raise UserError(

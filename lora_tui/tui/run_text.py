@@ -126,7 +126,7 @@ def run_line(seen: Seen, width: int) -> Line:
     step = _("step {step} of {total}").format(step=f"{count(seen.newest):>{digits}}", total=count(total))
     share = f"{percent(seen.newest, total or 1):>4}"
     epoch = _("epoch {epoch}/{epochs}").format(epoch=f"{epoch_now:>{len(str(epochs))}}", epochs=epochs)
-    right = f"{step}  {share}  {epoch}"
+    right = f"{step}  {share}  {epoch}" if total else ""  # a trainer that still loads has not said how many
     room = width - cell_len(right) - 1
     left = [
         Cell(getattr(seen.marks, mark) + " ", TONE_OF_MARK.get(mark, "")),

@@ -64,6 +64,8 @@ def test_a_run_that_can_go_on_keeps_its_newest_state(runs: list[RunFolder]) -> N
     (runs[1].state_dir / "000060").mkdir()
     row = read_rows([runs[1]], runs[1].root.parent)[0]
     assert names(row, Wish(("states",))) == {"state/000050"}
+    os.utime(runs[1].state_dir / "000060", (1, 1))  # a copy of the folder may have any times
+    assert names(row, Wish(("states",))) == {"state/000050"}
 
 
 def test_old_enough_living_and_newer_runs(row: Row) -> None:

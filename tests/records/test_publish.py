@@ -41,6 +41,20 @@ def test_another_file_of_the_name_is_only_replaced_when_that_is_wanted(runs: lis
     assert (tmp_path / "hat.safetensors").read_bytes() == parcel.file.read_bytes()
 
 
+def test_cover_and_words_that_somebody_changed_there_stay_unless_it_is_wanted(
+    runs: list[RunFolder], tmp_path: Path
+) -> None:
+    target, parcel = target_of(str(tmp_path)), parcel_of(runs[1])
+    made = publish(parcel, target)
+    mine = [path for path in made if path.suffix in (".json", ".txt", ".png")]
+    assert len(mine) == 3
+    for path in mine:
+        path.write_text("mine")
+    assert publish(parcel, target) == made and all(path.read_text() == "mine" for path in mine)
+    publish(parcel, target, force=True)
+    assert not any(path.read_bytes() == b"mine" for path in mine)
+
+
 def test_for_another_machine_there_is_a_line_of_scp(runs: list[RunFolder]) -> None:
     target = target_of("me@box:/data/my loras")
     made = publish(parcel_of(runs[1]), target)

@@ -234,6 +234,8 @@ class Choose(Dialog[T]):
             ellipsis = marks_of(self.app).ellipsis
             lines = wrap(self._shown[rows.cursor].remark, about.size.width or 1, REMARK_LINES, ellipsis=ellipsis)
             about.show([(Cell(line, "muted"),) for line in lines])
+        else:
+            about.show([])
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -257,6 +259,7 @@ class Choose(Dialog[T]):
         itself = self._typed(event.value.strip()) if self._typed is not None and words else None
         self._shown += [] if itself is None else [itself]
         self.query_one(VirtualList).set_count(len(self._shown), cursor=0)
+        self._say()  # the cursor stays where it was, on another option
 
     @on(VirtualList.Moved)
     def _moved(self, event: VirtualList.Moved) -> None:
