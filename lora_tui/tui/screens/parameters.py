@@ -26,9 +26,11 @@ from lora_tui.tui.screens.parameters_exchange import FormExchange
 from lora_tui.tui.screens.parameters_files import FormFiles
 from lora_tui.tui.screens.parameters_lists import FormLists
 from lora_tui.tui.screens.parameters_probe import FormProbe
+from lora_tui.tui.screens.parameters_slurm import FormSlurm
 from lora_tui.tui.screens.parameters_start import RunStart
 from lora_tui.tui.screens.parameters_sweep import FormSweep
 from lora_tui.tui.threads import start_job
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.form import FieldRow, FormPane
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_field import TextField
@@ -54,18 +56,27 @@ class ParametersScreen(BaseScreen):
         self.form = Form(Config())
         self.editing, self.files, self.start = FormEditing(self), FormFiles(self), RunStart(self)
         self.lists, self.exchange, self.sweep = FormLists(self), FormExchange(self), FormSweep(self)
-        self.probe = FormProbe(self)
+        self.probe, self.slurm = FormProbe(self), FormSlurm(self)
         self._quick: frozenset[Finding] = frozenset()
         self._rows: tuple[FormRow, ...] = ()
         self._presets: tuple[Preset, ...] = ()
         self._place = 0
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.editing, self.files, self.start, self.lists, self.exchange, self.sweep, self.probe
+        return self, self.editing, self.files, self.start, self.lists, self.exchange, self.sweep, self.probe, self.slurm
 
     def refusal(self, action_id: str) -> str:
-        doers = (self.lists, self.editing, self.probe)
+        doers = (self.lists, self.editing, self.probe, self.slurm)
         return next((why for doer in doers if (why := doer.refusal(action_id))), "")
+
+    def key_hints(self) -> list[KeyHint]:
+        """While a value is typed, what becomes of it comes first."""
+        pane, hints = self.query_one_optional(FormPane), super().key_hints()
+        if pane is None or not pane.editing:
+            return hints
+        keep, drop = (self._key(action) for action in ("parameters.edit", "app.back"))
+        own = [KeyHint("parameters.edit", keep, _("keep")), KeyHint("app.back", drop, _("as it was"))]
+        return [*own, *(hint for hint in hints if hint.action != "parameters.edit")]
 
     def compose_body(self) -> ComposeResult:
         yield Lines(id="head")

@@ -53,6 +53,13 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         N_("queue this"),
         N_("Put the run that the form describes, as it is now, into the queue of this machine."),
     ),
+    Action(
+        "parameters.slurm",
+        ("C",),
+        N_("send to Slurm"),
+        N_("Check the run that the form describes and send it to the cluster; its settings go along."),
+        show=False,
+    ),
     Action("parameters.save", ("ctrl+s",), N_("save"), N_("Write the configuration to its file.")),
     Action("parameters.undo", ("u",), N_("undo"), N_("Take the last change of the form back.")),
     Action("parameters.search", ("/",), N_("find"), N_("Find a setting by its name here or in other programs.")),

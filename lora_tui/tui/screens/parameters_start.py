@@ -129,7 +129,7 @@ class RunStart:
         else:
             question, details = _("Start this training?"), _("Starts when the plan is ready.")
         self._tight = [found.message for found in self._screen.form.findings or () if found.code == ASKED]
-        return question, "\n".join([details, *self._tight, *self._beside])
+        return question, "\n".join([details, *self._tight, *self._beside, *self._screen.slurm.offer()])
 
     async def _planned(self, config: Config) -> bool:
         """Wait for the plan; false when that was ended, or the form is no longer what was agreed to."""
