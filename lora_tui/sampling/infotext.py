@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
@@ -60,8 +59,3 @@ def as_png(picture: Image, text: str, own: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
-
-
-def file_name(path: str) -> str:
-    """A model's name without its folder and ending; one on the hub as it is."""
-    return Path(path).stem if path.startswith(("/", ".", "~")) else path

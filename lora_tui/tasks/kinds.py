@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "prepare": ("lora_tui.dataset.prepare.task", N_("preparing")),
     "command": ("lora_tui.tasks.command", N_("command")),
     "lora": ("lora_tui.weights.work", N_("LoRA files")),
+    "grid": ("lora_tui.grids.work", N_("grid")),
 }
 """Name of each kind: the module whose ``work`` does it, and a word for it."""
 

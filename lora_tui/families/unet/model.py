@@ -60,7 +60,7 @@ class UnetModel(Parted):
         self.device = device
         self.dtype = dtype
         self.storage = Storage()
-        self._clip_skip = section.clip_skip
+        self.clip_skip = section.clip_skip
         self._most_chunks = captions.max_tokens // CHUNK
         self._weighted = captions.weighted
         self.facts = facts
@@ -196,14 +196,14 @@ class UnetModel(Parted):
         layers = output.hidden_states
         if encoder.reads == "before_last":
             return layers[-2]
-        skip = min(self._clip_skip, len(layers) - 1) if encoder.reads == "clip_skip" else 1
+        skip = min(self.clip_skip, len(layers) - 1) if encoder.reads == "clip_skip" else 1
         if skip == 1:
             return output.last_hidden_state
         return inner(module).final_layer_norm(layers[-skip])  # type: ignore[operator]
 
     def text_identity(self, part: TextPart) -> str:
         encoders = " ".join(self._encoder_identity(encoder) for encoder in self.facts.encoders)
-        return f"{encoders} {self.dtype} {self._clip_skip}"
+        return f"{encoders} {self.dtype} {self.clip_skip}"
 
     def _encoder_identity(self, encoder: Encoder) -> str:
         return identity(

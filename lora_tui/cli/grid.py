@@ -1,0 +1,207 @@
+"""``grid plan|run|show``: pictures of every combination of values, such as a run's checkpoints against strength."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.text.translate import _
+
+if TYPE_CHECKING:
+    from lora_tui.grids.folder import GridFolder
+    from lora_tui.grids.outlook import Outlook
+
+FAILED, PROBLEMS = 1, 3
+
+
+def build(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    plan = commands.add_parser("plan", help=_("what a grid would take: pictures, loads, time, disk"))
+    _add_grid(plan)
+    run = commands.add_parser("run", help=_("draw a grid, go on with one, or add values to it"))
+    _add_grid(run)
+    run.add_argument("--name", default="", metavar="NAME", help=_("what its folder is called"))
+    run.add_argument("--out", type=Path, metavar="DIR", help=_("where its folder is made; else the project's grids"))
+    run.add_argument("--detach", action="store_true", help=_("draw in the background, and return at once"))
+    run.add_argument("--yes", action="store_true", help=_("do not ask, however large it is"))
+    run.add_argument("--batch", type=int, default=0, metavar="N", help=_("pictures at once; 0 chooses"))
+    show = commands.add_parser("show", help=_("what became of a grid, and where its sheets are"))
+    show.add_argument("target", nargs="?", default="", metavar="GRID", help=_("its folder or name; else the newest"))
+    show.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help=_("the project to look in"))
+    show.add_argument("--cells", action="store_true", help=_("list every cell"))
+    show.add_argument("--json", action="store_true", help=_("print one JSON document"))
+    plan.set_defaults(action=_plan)
+    run.set_defaults(action=_run)
+    show.set_defaults(action=_show)
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target", metavar="RUN|CONFIG|GRID", help=_("a run, a configuration, or a grid to go on with or to add to")
+    )
+    axis = _("an axis: strength=0-1 [6], checkpoint=all, seed=1,2,3, sampler=all …")
+    for name in ("x", "y", "z"):
+        parser.add_argument(f"--{name}", default="", metavar="AXIS=VALUES", help=axis if name == "x" else _("another"))
+    parser.add_argument("--page", action="append", default=[], metavar="AXIS=VALUES", help=_("further axes: pages"))
+    parser.add_argument("--prompt", action="append", default=[], help=_("what to draw; several are pages"))
+    parser.add_argument("--negative", default=None, help=_("what to avoid"))
+    for name, words in (("steps", _("denoising steps")), ("seed", _("the seed"))):
+        parser.add_argument(f"--{name}", type=int, default=None, metavar="N", help=words)
+    parser.add_argument(
+        "--guidance", type=float, default=None, metavar="7", help=_("how closely the prompt is followed")
+    )
+    parser.add_argument("--sampler", default=None, metavar="NAME", help=_("such as DPM++ 2M Karras"))
+    parser.add_argument("--size", default=None, metavar="512x768", help=_("of the pictures"))
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE", help=_("a LoRA file, FILE=0.8 …"))
+    parser.add_argument("--lora-dir", action="append", default=[], type=Path, metavar="DIR",
+                        help=_("where LoRA files are found by name"))  # fmt: skip
+    parser.add_argument("--presets", type=Path, default=None, metavar="FILE",
+                        help=_("block weights of one's own: lines NAME:1,0,0.5,…"))  # fmt: skip
+    parser.add_argument("--baseline", action="store_true", help=_("a first column without any LoRA"))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help=_("a setting of the configuration, such as memory.device=cpu"))  # fmt: skip
+    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help=_("the project to look in"))
+    parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    return int(args.action(args))
+
+
+def _wanted(args: argparse.Namespace) -> Any:
+    from lora_tui.grids.ask import Wanted
+
+    axes = [(f"--{name}", getattr(args, name)) for name in ("x", "y", "z") if getattr(args, name)]
+    return Wanted(
+        target=args.target, here=args.dir, axes=(*axes, *(("--page", text) for text in args.page)),
+        prompts=tuple(args.prompt), negative=args.negative, steps=args.steps, seed=args.seed, guidance=args.guidance,
+        sampler=args.sampler, size=args.size, loras=tuple(args.lora), folders=tuple(args.lora_dir),
+        presets=args.presets, baseline=args.baseline, changes=tuple(args.set),
+    )  # fmt: skip
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from lora_tui.cli.output import print_json, say
+    from lora_tui.grids.ask import asked
+    from lora_tui.grids.outlook import lines, outlook
+
+    found = asked(_wanted(args))
+    seen = outlook(found)
+    if args.json:
+        print_json(seen.as_dict())
+    else:
+        for line in lines(seen):
+            say(line)
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    from lora_tui.cli.output import note
+    from lora_tui.cli.tasks import follow, start_detached
+    from lora_tui.grids.ask import asked, made
+    from lora_tui.grids.outlook import lines, outlook
+    from lora_tui.tasks.start import start_task
+
+    found = asked(_wanted(args))
+    seen = outlook(found)
+    if not args.json:
+        for line in lines(seen):
+            note(line)
+    _agreed(seen, yes=args.yes)
+    folder = made(found, name=args.name, parent=args.out)
+    options = {"folder": str(folder.root), "batch": args.batch}
+    about = (found.project,)
+    if args.detach:
+        return start_detached(folder.root, "grid", found.grid.title, options, json=args.json, about=about)
+    task = start_task(folder.root, "grid", found.grid.title, options, about=about)
+    status = follow(task)
+    if status.alive:
+        note(_("It goes on without this terminal. Stop it: lora-tui tasks stop {task}").format(task=task.name))
+        return 0
+    return _ended(folder, status, as_json=args.json)
+
+
+def _agreed(seen: Outlook, *, yes: bool) -> None:
+    """Ask before a grid that takes very long or very much.
+
+    Raises:
+        UserError: it was not agreed to.
+    """
+    from lora_tui.cli.output import note
+    from lora_tui.errors import UserError
+
+    if yes or not seen.large:
+        return
+    if sys.stdin.isatty():
+        note(_("That is a large grid. Draw it? Type yes: "))
+        if sys.stdin.readline().strip().casefold() in ("yes", "y", _("yes")):
+            return
+    raise UserError(seen.size_words(), place=_("grid"), remedy=_("Draw it with --yes, or give fewer values."),
+                    code="grid.large")  # fmt: skip
+
+
+def _ended(folder: GridFolder, status: Any, *, as_json: bool) -> int:
+    from lora_tui.cli.output import note, print_json
+    from lora_tui.cli.tasks import as_json as task_json
+    from lora_tui.cli.tasks import lines
+
+    failed = status.state in ("failed", "died")
+    broken = int(status.result.get("failed", 0) or 0)
+    if as_json:
+        print_json({**task_json(status), "grid": str(folder.root), **_told(folder)})
+    else:
+        for line in lines(status) if failed or not status.result.get("complete") else []:
+            note(line)
+        _say(folder)
+    return FAILED if failed else PROBLEMS if broken else 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from lora_tui.cli.output import print_json
+    from lora_tui.grids.ask import grid_called
+
+    folder = grid_called(args.target, args.dir)
+    if args.json:
+        print_json({"grid": str(folder.root), **_told(folder, cells=True)})
+    else:
+        _say(folder, cells=args.cells)
+    return 0
+
+
+def _told(folder: GridFolder, *, cells: bool = False) -> dict[str, Any]:
+    from lora_tui.grids.outputs import counted, shown_cells
+
+    grid = folder.read()
+    shown = shown_cells(folder, grid)
+    found: dict[str, Any] = {
+        "title": grid.title,
+        "axes": [{"kind": axis.kind, "values": [value.label for value in axis.values]} for axis in grid.shown],
+        **counted(shown),
+        "sheets": [str(path) for path in sorted(folder.root.glob("sheet*.png"))],
+        "page": str(folder.root / "index.html"),
+    }
+    return {**found, "cells": [one.told(grid) for one in shown]} if cells else found
+
+
+def _say(folder: GridFolder, *, cells: bool = False) -> None:
+    from lora_tui.cli.output import say, table
+    from lora_tui.grids.outputs import counted, shown_cells
+    from lora_tui.grids.words import STATES
+
+    grid = folder.read()
+    shown = shown_cells(folder, grid)
+    numbers = counted(shown)
+    say(f"{folder.root}")
+    say("  " + " × ".join(f"{axis.title} ({len(axis.values)})" for axis in grid.shown if axis.values[0].label))
+    say("  " + ", ".join(f"{_(STATES[state])}: {number}" for state, number in numbers.items() if number))
+    for one in [one for one in shown if one.state == "failed"][:10]:
+        say("  " + ", ".join(filter(None, one.labels)) + f": {one.why}")
+    for path in sorted(folder.root.glob("sheet*.png"))[:10]:
+        say(f"  {path.name}")
+    if cells:
+        rows = [(*one.labels, _(STATES[one.state]), one.file if one.state == "drawn" else one.why) for one in shown]
+        say(table(rows, [*(axis.title for axis in grid.shown), _("state"), _("file")]))

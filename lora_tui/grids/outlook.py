@@ -1,0 +1,125 @@
+"""What a grid would take, before it costs: pictures, loads, time and disk, in figures and in words."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_tui.grids.ask import Asked
+from lora_tui.grids.pace import known_pace
+from lora_tui.grids.plan import BYTES_A_PIXEL, plan_of, seconds_of
+from lora_tui.text import _, bytes_text, count, duration, ngettext
+
+LARGE_CELLS = 2_000
+LARGE_SECONDS = 24 * 3600.0
+MOST_COUNTED = 20_000
+"""Cells that are looked at one by one; larger grids are told by their number alone."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """``cells`` are places, ``pictures`` those that differ, ``kept`` of them are there; ``counted`` tells whether the
+    figures behind were counted or only follow from the number of cells."""
+
+    cells: int
+    pictures: int
+    kept: int
+    bases: int
+    loras: int
+    vaes: int
+    texts: int
+    steps: int
+    seconds: float | None
+    disk_bytes: int
+    free_bytes: int | None
+    axes: tuple[tuple[str, int], ...]
+    counted: bool = True
+
+    @property
+    def large(self) -> bool:
+        """Whether somebody should be asked first."""
+        new = self.pictures - self.kept
+        scarce = self.free_bytes is not None and self.disk_bytes > self.free_bytes * 0.9
+        return new > LARGE_CELLS or (self.seconds or 0) > LARGE_SECONDS or scarce
+
+    def size_words(self) -> str:
+        """How large it is, in one sentence."""
+        time = duration(self.seconds) if self.seconds else _("an unknown time")
+        return _("it has {count} cells, which take {time} and {disk} of the disk.").format(
+            count=count(self.cells), time=time, disk=bytes_text(self.disk_bytes)
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        names = ("cells", "pictures", "kept", "bases", "loras", "vaes", "texts", "steps", "seconds", "disk_bytes",
+                 "free_bytes", "counted", "large")  # fmt: skip
+        found = {name: getattr(self, name) for name in names}
+        return {**found, "axes": [{"kind": kind, "values": number} for kind, number in self.axes]}
+
+
+def outlook(asked: Asked) -> Outlook:
+    """What drawing it takes.
+
+    Raises:
+        UserError: a cell cannot be drawn as it is asked for.
+    """
+    grid = asked.grid
+    axes = tuple((axis.kind, len(axis.values)) for axis in grid.shown)
+    free = _free(asked.project)
+    if grid.count > MOST_COUNTED:
+        first = grid.cell(next(grid.places()))
+        pixels = first.width * first.height
+        pace = known_pace().get(grid.family)
+        seconds = pace * pixels * first.steps * grid.count / 1e6 if pace else None
+        size = round(grid.count * pixels * BYTES_A_PIXEL)
+        return Outlook(grid.count, grid.count, 0, 0, 0, 0, 0, grid.count * first.steps, seconds, size, free, axes,
+                       counted=False)  # fmt: skip
+    cells = dict.fromkeys(grid.cell(place) for place in grid.places())
+    there = asked.folder.there() if asked.folder is not None else set()
+    keys = asked.folder.keys(cells) if asked.folder is not None else {}
+    plan = plan_of((cell for cell in cells if keys.get(cell) not in there), grid.family, asked.config.model.vae)
+    return Outlook(
+        cells=grid.count, pictures=len(cells), kept=len(cells) - len(plan.cells), bases=plan.bases, loras=plan.loras,
+        vaes=plan.vaes, texts=plan.texts, steps=plan.steps, seconds=seconds_of(plan, known_pace(), grid.family),
+        disk_bytes=plan.disk_bytes, free_bytes=free, axes=axes,
+    )  # fmt: skip
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def lines(seen: Outlook) -> list[str]:
+    """The outlook for a person."""
+    found = [
+        _("{cells} cells: {axes}").format(
+            cells=count(seen.cells), axes=" × ".join(f"{kind} {number}" for kind, number in seen.axes)
+        )
+    ]
+    if seen.pictures < seen.cells or seen.kept:
+        found.append(
+            _("{pictures} different pictures, {kept} of them are there").format(
+                pictures=count(seen.pictures), kept=count(seen.kept)
+            )
+        )
+    if seen.counted:
+        parts = [
+            ngettext("{n} base model", "{n} base models", seen.bases).format(n=seen.bases),
+            ngettext("{n} LoRA file", "{n} LoRA files", seen.loras).format(n=seen.loras),
+            ngettext("{n} text", "{n} texts", seen.texts).format(n=seen.texts),
+        ]
+        if seen.vaes:
+            parts.append(ngettext("{n} VAE", "{n} VAEs", seen.vaes).format(n=seen.vaes))
+        found.append(_("loads {parts}, each once; {steps} steps").format(
+            parts=_(", ").join(parts), steps=count(seen.steps)
+        ))  # fmt: skip
+    time = _("about {time}").format(time=duration(seen.seconds)) if seen.seconds else _("time is known once it draws")
+    free = _(", {free} free").format(free=bytes_text(seen.free_bytes)) if seen.free_bytes is not None else ""
+    found.append(_("{time}; about {disk} of disk{free}").format(
+        time=time, disk=bytes_text(seen.disk_bytes), free=free
+    ))  # fmt: skip
+    return found

@@ -1,0 +1,164 @@
+"""What is made of a grid's pictures: a labelled sheet for each page, tables of the cells, and a page for a browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.files import write_atomic
+from lora_tui.grids.cell import Cell
+from lora_tui.grids.folder import GridFolder
+from lora_tui.grids.grid import Grid, Place
+from lora_tui.text import _, plain
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SHEET = "sheet"
+TABLE, CSV, PAGE = "cells.json", "cells.csv", "index.html"
+MOST_SHEETS = 200
+"""Pages of which sheets are made; a browser shows the others, too."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell in its place: ``state`` is ``drawn``, ``failed`` or ``waiting``, ``file`` is relative to the folder."""
+
+    place: Place
+    labels: tuple[str, ...]
+    cell: Cell
+    key: str
+    state: str
+    why: str = ""
+
+    @property
+    def file(self) -> str:
+        return f"cells/{self.key}.png"
+
+    def told(self, grid: Grid) -> dict[str, Any]:
+        """For tables."""
+        axes = {axis.kind: label for axis, label in zip(grid.shown, self.labels, strict=True)}
+        found = {"place": list(self.place), "axes": axes, "state": self.state, "file": self.file, "key": self.key}
+        return {**found, **({"why": self.why} if self.why else {}), "settings": self.cell.as_options()}
+
+
+def shown_cells(folder: GridFolder, grid: Grid) -> list[Shown]:
+    """All cells with what became of them, page by page and row by row."""
+    places = list(grid.places())
+    cells = [grid.cell(place) for place in places]
+    keys, there, failures = folder.keys(cells), folder.there(), folder.failures()
+    found = []
+    for place, cell in zip(places, cells, strict=True):
+        key = keys[cell]
+        why = failures.get(key, {})
+        state = "drawn" if key in there else "failed" if why else "waiting"
+        labels = tuple(value.label for value in grid.values(place))
+        told = " ".join(filter(None, (why.get("place", ""), why.get("message", "")))) if state == "failed" else ""
+        found.append(Shown(place, labels, cell, key, state, told))
+    return found
+
+
+def write_outputs(folder: GridFolder, grid: Grid) -> list[Path]:
+    """Write sheets, tables and the page anew from the pictures that are there.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from lora_tui.grids.page import page_of
+
+    cells = shown_cells(folder, grid)
+    table = {
+        "title": grid.title,
+        "axes": [{"kind": axis.kind, "title": axis.title, "values": [value.label for value in axis.values]}
+                 for axis in grid.shown],
+        "cells": [one.told(grid) for one in cells],
+    }  # fmt: skip
+    write_atomic(folder.root / TABLE, json.dumps(table, ensure_ascii=False, indent=1).encode("utf-8", "replace"),
+                 durable=False)  # fmt: skip
+    write_atomic(folder.root / CSV, _rows(grid, cells).encode("utf-8", "replace"), durable=False)
+    write_atomic(folder.root / PAGE, page_of(table).encode("utf-8", "replace"), durable=False)
+    return list(_sheets(folder, grid, cells))
+
+
+def _rows(grid: Grid, cells: list[Shown]) -> str:
+    """A row a cell; opens in a spreadsheet as UTF-8."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    settings = ("base", "vae", "prompt", "negative", "seed", "steps", "guidance", "sampler", "width", "height")
+    loras = ("lora", "strength", "text_strength", "blocks")
+    writer.writerow([*(f"axis: {axis.kind}" for axis in grid.shown), "state", "file", *settings, *loras, "why"])
+    for one in cells:
+        told = one.cell.as_options()
+        worn = one.cell.loras
+        columns = (
+            " + ".join(lora.path.name for lora in worn),
+            " + ".join(f"{lora.strength:g}" for lora in worn),
+            " + ".join(f"{lora.of('text_encoder'):g}" for lora in worn),
+            " + ".join(lora.blocks for lora in worn),
+        )
+        row = [*one.labels, one.state, one.file, *(told[name] for name in settings), *columns, one.why]
+        writer.writerow([_harmless(value) for value in row])
+    return "\ufeff" + text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """What a spreadsheet would compute stands as text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and not _is_number(value) else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text == ""
+    return True
+
+
+def _sheets(folder: GridFolder, grid: Grid, cells: list[Shown]) -> Iterator[Path]:
+    from lora_tui.grids.sheet import draw_sheet
+
+    by_place = {one.place: one for one in cells}
+    across, down, *others = grid.shown
+    pages = list(grid.pages())
+    for number, page in enumerate(pages[:MOST_SHEETS], start=1):
+        name = f"{SHEET}.png" if len(pages) == 1 else f"{SHEET}-{number:0{len(str(len(pages)))}d}.png"
+        pictures = [
+            [_picture(folder, by_place[column, row, *page]) for column in range(len(across.values))]
+            for row in range(len(down.values))
+        ]
+        parts = [f"{axis.title} {axis.values[at].label}" for axis, at in zip(others, page, strict=True)]
+        title = "   ".join([f"{across.title} × {down.title}" if down.values[0].label else across.title, *parts])
+        sheet = draw_sheet(
+            pictures,
+            rows=[value.label for value in down.values],
+            columns=[value.label for value in across.values],
+            title=title,
+        )
+        buffer = io.BytesIO()
+        sheet.save(buffer, "PNG")
+        write_atomic(folder.root / name, buffer.getvalue(), durable=False)
+        yield folder.root / name
+
+
+def _picture(folder: GridFolder, one: Shown) -> Image | str:
+    from PIL import Image
+
+    if one.state == "failed":
+        return one.why or _("failed")
+    if one.state == "waiting":
+        return _("not drawn")
+    try:
+        with Image.open(folder.picture(one.key)) as picture:
+            return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        return plain(str(error), limit=120)
+
+
+def counted(cells: list[Shown]) -> Mapping[str, int]:
+    """How many cells are drawn, failed and waiting."""
+    return {state: sum(1 for one in cells if one.state == state) for state in ("drawn", "failed", "waiting")}
