@@ -125,28 +125,24 @@ def start() -> int:
 def stop() -> bool:
     """End the process; what is at work goes on, and nothing new is started until :func:`start`. Whether there was one.
 
+    It reads in the journal that it is to end, wherever it is; the signal only makes it look at once.
+
     Raises:
-        UserError: ``queue.elsewhere`` when it is on another machine, ``queue.stop`` when it does not end.
+        UserError: ``queue.stop`` when it does not end.
     """
+    pid = process_of()  # before it can read that it is to end
     with turn() as change:
         change.say(stopped=True)
-    pid = process_of()
-    if pid is None:
+    if pid is None and (pid := process_of()) is None:
         return False
-    where = word().host
-    if pid == UNKNOWN or where not in ("", host()):
-        raise UserError(
-            _("The queue's process is on another machine: {host}.").format(host=plain(where) or "?"),
-            remedy=_("It starts nothing new any more; end it there."),
-            code="queue.elsewhere",
-        )
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+    if pid != UNKNOWN and word().host in ("", host()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + ENDING
     while process_of() == pid:
         if time.monotonic() > end:
             raise UserError(
-                _("The queue's process {pid} does not end.").format(pid=pid),
+                _("The queue's process {pid} does not end.").format(pid=pid if pid != UNKNOWN else "?"),
                 remedy=_("Look at {log}; it starts nothing new any more.").format(log=plain(str(queue_dir() / LOG))),
                 code="queue.stop",
             )

@@ -103,10 +103,16 @@ class Service:
     def _turn(self) -> None:
         """One look at everything."""
         self._read()
+        if self._queue.stopped:
+            self.over.set()
+            return
         for job in self._queue.working():
             self._look_after(job)
         self._look_around()
         found = plan(self._queue, self._box)
+        if any(gpus for _job, gpus in found.start):  # what is given away is looked at once more
+            self._look_around(now=True)
+            found = plan(self._queue, self._box)
         for job in found.leave:
             self._change(job, None)
         for job, gpus in found.start:
@@ -243,12 +249,12 @@ class Service:
             told = _("It could not be started: {reason}.").format(reason=error.strerror or error)
             self._end(job, "failed", told, _("Make room on the disk, and try it again."))
 
-    def _look_around(self) -> None:
-        """See what there is to give, now and then."""
-        now = time.monotonic()
-        if not self._queue.waiting() or (self._looked and now - self._looked < LOOK):
+    def _look_around(self, *, now: bool = False) -> None:
+        """See what there is to give, every few seconds while something waits, or ``now``."""
+        moment = time.monotonic()
+        if not now and (not self._queue.waiting() or (self._looked and moment - self._looked < LOOK)):
             return
-        self._looked = now
+        self._looked = moment
         gpus = tuple(Gpu(**gpu) for gpu in gpus_now())
         self._box = Box(gpus, "" if gpus else self._neighbour())
 

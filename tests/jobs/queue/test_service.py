@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -131,23 +132,6 @@ def test_jobs_run_in_order_without_a_terminal_though_one_crashes_one_is_held_and
     assert [(job := read_job(run.root)) and job.attempt for run in runs] == [1, 1]
 
 
-def test_a_job_that_was_stopped_goes_on_by_retry_in_its_folder(
-    project: Path, ours: dict[str, str], asked: Callable[..., Any]
-) -> None:
-    job = asked("train", project / "one.toml", "--queue", "--set", "network.rank=4")
-    comes(job["id"], "running")
-    asked("queue", "stop", job["id"])
-    comes(job["id"], "stopped")
-    asked("queue", "retry", job["id"])
-    comes(job["id"], "running")
-    (Path(ours["QUEUE_GATES"]) / "one").write_text("finish")
-    comes(job["id"], "done")
-    (run,) = list_runs(project / "runs")
-    assert (word := read_job(run.root)) is not None
-    assert word.attempt == 2
-    assert "rank = 4" in run.config_path.read_text()
-
-
 def test_two_queues_at_once_one_says_who_has_it(ours: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     pid = process.start()
     assert command(["queue", "start"]) == 2
@@ -243,3 +227,89 @@ def test_a_training_whose_configuration_was_damaged_meanwhile_fails_in_words(
     comes(job["id"], "failed")
     assert "rnak" in read_queue().jobs[job["id"]].message
     assert not list_runs(project / "runs")
+
+
+@pytest.fixture
+def gated(ours: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Adds a job that waits at its gate until ``open`` is called with its name; the number of the job."""
+    monkeypatch.setenv("QUEUE_LEDGER", str(tmp_path / "ledger"))
+    gates = Path(ours["QUEUE_GATES"])
+
+    def gated(name: str, **more: Any) -> int:
+        (gates / f"{name}.wait").touch()
+        return add([Wish(("captions", "list", name), folder=str(tmp_path), **more)])[0].id
+
+    return gated
+
+
+def begun(number: int, name: str, ours: dict[str, str]) -> str:
+    """Wait until a gated job is at work; the GPUs that it sees."""
+    comes(number, "running")
+    sees = Path(ours["QUEUE_GATES"]) / f"{name}.sees"
+    until(sees.exists)
+    return until(sees.read_text)
+
+
+def open_gate(name: str, ours: dict[str, str]) -> None:
+    (Path(ours["QUEUE_GATES"]) / name).touch()
+
+
+def test_a_job_that_was_stopped_goes_on_by_retry_in_its_folder(ours: dict[str, str], gated: Callable[..., int]) -> None:
+    job = gated("a")
+    begun(job, "a", ours)
+    door.stop_jobs([job])
+    comes(job, "stopped")
+    door.retry([job])
+    open_gate("a", ours)
+    comes(job, "done")
+    place = Path(read_queue().jobs[job].place)
+    assert (word := read_job(place)) is not None
+    assert word.attempt == 2
+    assert len(list(place.parent.iterdir())) == 1
+
+
+def test_what_the_machine_took_down_with_it_goes_on_by_itself(ours: dict[str, str], gated: Callable[..., int]) -> None:
+    job = gated("a")
+    begun(job, "a", ours)
+    for victim in processes(ours["QUEUE_GATES"]):
+        victim.send_signal(signal.SIGKILL)
+    until(lambda: process.process_of() is None)
+    open_gate("a", ours)
+    process.start()
+    comes(job, "done")
+    assert (word := read_job(Path(read_queue().jobs[job].place))) is not None
+    assert word.attempt == 2
+    assert read_queue().jobs[job].restarts == 1
+
+
+def test_a_job_whose_work_is_deleted_has_failed_and_the_next_goes_on(
+    ours: dict[str, str], gated: Callable[..., int]
+) -> None:
+    first, second = gated("a"), gated("b")
+    open_gate("b", ours)
+    begun(first, "a", ours)
+    shutil.rmtree(read_queue().jobs[first].place)
+    comes(first, "failed")
+    comes(second, "done")
+
+
+def test_jobs_have_a_gpu_each_and_one_that_disappears_is_waited_for(
+    ours: dict[str, str], gated: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    driver = tmp_path / "driver"
+    driver.write_text('["GPU-a", "GPU-b"]')
+    monkeypatch.setenv("QUEUE_GPUS", str(driver))
+    monkeypatch.setattr(door, "gpu_list", lambda: [{"name": "a"}, {"name": "b"}])
+    door.hold_all()
+    one, two, last, none = (gated(name, gpus=0 if name == "d" else 1) for name in "abcd")
+    door.release_all()
+    assert [begun(number, name, ours) for number, name in ((one, "a"), (two, "b"))] == ["GPU-a", "GPU-b"]
+    assert begun(none, "d", ours) == "none"
+    assert process.word().waits[last].code == "gpus_used"
+    driver.write_text("[]")
+    open_gate("b", ours)
+    comes(two, "done")
+    until(lambda: process.word().waits[last].code == "gpus_gone")
+    driver.write_text('["GPU-b"]')
+    assert begun(last, "c", ours) == "GPU-b"
+    assert state(one) == "running"

@@ -4,6 +4,7 @@ On ``PYTHONPATH`` of the queue's process, and so of all that it starts. The real
 only what they would compute for minutes is put aside.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,3 +24,15 @@ def _stand_in(*arguments: str) -> list[str]:
 
 
 lora_tui.python.python_command = _stand_in
+
+
+def _gpus() -> list[dict[str, object]]:
+    """In the place of a driver: the cards that the file ``$QUEUE_GPUS`` names."""
+    names = json.loads(Path(os.environ["QUEUE_GPUS"]).read_text())
+    return [{"uuid": name, "number": number, "used": 0, "total": 1 << 34} for number, name in enumerate(names)]
+
+
+if "QUEUE_GPUS" in os.environ:
+    import lora_tui.jobs.resources
+
+    lora_tui.jobs.resources.gpus_now = _gpus
