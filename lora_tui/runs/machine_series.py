@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from lora_tui.jobs.events import Event, LineReader, as_count, as_number, parse_line
 from lora_tui.runs.folder import RunFolder
@@ -105,8 +106,7 @@ def values_of(event: Event) -> Iterator[tuple[str, float]]:
 
     Of several cards those count of which the job holds memory, where the driver tells it of any.
     """
-    told = event.get("gpus")
-    cards = [card for card in told if isinstance(card, dict)] if isinstance(told, list) else []
+    cards = cards_in(event)
     own = [card for card in cards if as_number(card.get("memory_run"))]
     for card in (own or cards)[:MOST_CARDS]:
         number = as_count(card.get("index"), 1 << 10)
@@ -115,6 +115,12 @@ def values_of(event: Event) -> Iterator[tuple[str, float]]:
     if not cards:
         found = ((kind, as_number(event.get(name))) for kind, name in BARE.items())
         yield from ((name, value) for name, value in found if value is not None)
+
+
+def cards_in(event: Event) -> list[dict[str, Any]]:
+    """The cards of a ``resources`` event; none where it tells of none, or anything else."""
+    told = event.get("gpus")
+    return [card for card in told if isinstance(card, dict)] if isinstance(told, list) else []
 
 
 def kinds_in(event: Event) -> frozenset[str]:

@@ -335,7 +335,7 @@ def _findings(run: RunFolder, wanted: int) -> _Findings:
         found.take(event)
         if found.enough:
             break
-        before = not found.recent or (event.get("kind") == "phase" and event.get("phase") in _BEFORE_STEPS)
+        before = not found.recent or (event.get("kind") == "phase" and str(event.get("phase")) in _BEFORE_STEPS)
         if found.phase is not None and before and len(needless) == 1:
             needless.append("phase")  # only the newest counts, and hours of caching tell thousands
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 from lora_tui.jobs.events import as_count, as_number
 from lora_tui.runs.gpu_memory import GpuMemory, gpu_memory_in
+from lora_tui.runs.machine_series import cards_in
 from lora_tui.text import _, bytes_text, count, duration, plain
 from lora_tui.tui.cells import Cell, fit
 from lora_tui.tui.run_text import Line, Seen, meter, rate_text, smooth_text, value_text
@@ -82,18 +83,16 @@ def _per_image(seen: Seen) -> str:
 
 def _machine(seen: Seen, width: int) -> list[Line]:
     resources = seen.story.resources
-    gpus = resources.get("gpus")
     lines: list[Line] = []
     own: list[Line] = []
     shares = {share.index: share for share in gpu_memory_in(resources)}
-    for gpu in gpus if isinstance(gpus, list) else []:
-        if isinstance(gpu, dict):
-            told, share = _gpu(gpu, seen, width), shares.get(as_count(gpu.get("index")))
-            if share is not None and _shared(gpu, share):
-                told.insert(1, _own_memory(share))  # beside others on the card it is the number that matters
-            elif share is not None:
-                own.append(_own_memory(share))  # alone it is nearly that of the card
-            lines += told
+    for gpu in cards_in(resources):
+        told, share = _gpu(gpu, seen, width), shares.get(as_count(gpu.get("index")))
+        if share is not None and _shared(gpu, share):
+            told.insert(1, _own_memory(share))  # beside others on the card it is the number that matters
+        elif share is not None:
+            own.append(_own_memory(share))  # alone it is nearly that of the card
+        lines += told
     if not lines:
         used, total = _number(resources, "ram_used"), _number(resources, "ram_total")
         lines += _memory(_("all RAM"), used, total, seen, width)
@@ -127,8 +126,7 @@ def _torch_memory(seen: Seen) -> list[Line]:
         return [_fact(_("process"), f"{held / 1e9:6.1f}", "GB RAM")]
     free = [
         (_number(gpu, "memory_total") or 0.0) - (_number(gpu, "memory_used") or 0.0)
-        for gpu in seen.story.resources.get("gpus") or ()
-        if isinstance(gpu, dict)
+        for gpu in cards_in(seen.story.resources)
     ]
     lines = [_fact(_("tensors"), f"{held / 1e9:6.1f}", _("/ {kept} GB kept").format(kept=f"{kept / 1e9:.1f}"))]
     return [*lines, _fact(_("free"), f"{min(free) / 1e9:6.1f}", "GB VRAM")] if free else lines

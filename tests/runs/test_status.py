@@ -321,3 +321,11 @@ def test_a_run_of_a_newer_version_is_not_told_to_resume(tmp_path: Path) -> None:
     run = make_run(tmp_path, format=99)
     add_lines(run, [event_line("failed", code="killed", message="killed", advice="Resume it.", by="keeper")])
     assert "Update" in inspect(run).advice
+
+
+@pytest.mark.parametrize("phase", [[], {}, 5, None, ["training"]])
+def test_a_phase_that_is_no_word_is_passed_over(run: RunFolder, phase: object) -> None:
+    lived(run, event_line("phase", phase=phase, done="x", total=[]))
+    assert inspect(run).step == 10
+    run.events_path.write_text(event_line("attempt", number=1) + event_line("phase", phase=phase))
+    assert inspect(run).state == "died"

@@ -227,3 +227,10 @@ def test_epoch_cost_drift_and_tensors_are_told(tmp_path: Path) -> None:
     assert cost[2:] == ["of", f"{float(cost[1]) + 2.0:.2f}", "EUR"]
     assert "epoch" in text(bar_line(now, 80)) and "epoch" not in text(bar_line(now, 50))
     assert len(text(bar_line(now, 80))) == 80
+
+
+@pytest.mark.parametrize("gpus", [5, True, "x", [5, None, {"memory_total": [], "utilization": "x"}], {"0": {}}])
+def test_samples_of_the_machine_that_are_none_are_passed_over(tmp_path: Path, gpus: object) -> None:
+    run = write_run(tmp_path, steps=5)
+    EventWriter(run.events_path).emit("resources", gpus=gpus, ram_used=1_000_000_000, ram_total=2_000_000_000)
+    assert any(text(line).startswith("loss") for line in fact_lines(seen(story_of(run)), 48, 30))
