@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.text.translate import N_, _
+from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
     from lora_tui.jobs.slurm.options import Options
@@ -14,34 +14,27 @@ if TYPE_CHECKING:
 
 PLACES = ("here", "slurm")
 
-_SINGLE = {
-    "partition": N_("the partition to wait in"),
-    "gpus": N_("GPUs of each node: a number, or kind and number such as a100:2"),
-    "time": N_("the time limit: 4h, 90m, 1d12h, or as sbatch writes it"),
-    "nodes": N_("how many nodes share each step"),
-    "account": N_("the account that pays"),
-    "qos": N_("the quality of service"),
-    "memory": N_("main memory of each node, such as 64G"),
-    "cpus": N_("processor cores of each node"),
-}
 _SEVERAL = {"sbatch": "lines", "setup": "setup"}
 """Options that may be given several times -> their names in the settings."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
+    from lora_tui.jobs.slurm.line import NAMES
+    from lora_tui.jobs.slurm.options import TEXTS
+
     group = parser.add_argument_group(_("on a cluster"), _("defaults stand in [slurm] of the settings"))
     group.add_argument("--on", choices=PLACES, default="", help=_("train on this machine, or send it to Slurm"))
-    for name, text in _SINGLE.items():
-        group.add_argument(f"--{name}", default=None, metavar=name[:1].upper(), help=_(text))
+    for name in NAMES:
+        group.add_argument(f"--{name}", default=None, metavar=name[:1].upper(), help=_(TEXTS[name]))
     several: dict[str, Any] = {"action": "append", "default": None}
-    group.add_argument("--sbatch", **several, metavar="OPTION", help=_("more for sbatch, such as constraint=a100"))
-    group.add_argument("--setup", **several, metavar="LINE", help=_("a line of shell before it, repeatable"))
+    group.add_argument("--sbatch", **several, metavar="OPTION", help=_(TEXTS["lines"]))
+    group.add_argument("--setup", **several, metavar="LINE", help=_(TEXTS["setup"]))
     group.add_argument(
         "--requeue",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help=_("go on by itself after the time limit or after being preempted (yes)"),
+        help=_(TEXTS["requeue"]),
     )
 
 
@@ -99,6 +92,8 @@ def show(run_dir: Path, options: Options, *, as_json: bool) -> int:
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    found = {name: getattr(args, name) for name in (*_SINGLE, "requeue")}
+    from lora_tui.jobs.slurm.line import NAMES
+
+    found = {name: getattr(args, name) for name in (*NAMES, "requeue")}
     found |= {name: getattr(args, option) for option, name in _SEVERAL.items()}
     return {name: value for name, value in found.items() if value is not None}

@@ -41,9 +41,9 @@ TEXTS = {
     "qos": N_("the quality of service"),
     "memory": N_("main memory of each node, such as 64G"),
     "cpus": N_("processor cores of each node"),
-    "requeue": N_("go on by itself after the time limit or after being preempted"),
-    "lines": N_("further options of sbatch"),
-    "setup": N_("lines of shell that come before, such as: module load cuda"),
+    "requeue": N_("go on by itself after the time limit or after being preempted (yes)"),
+    "lines": N_("more for sbatch, such as constraint=a100; repeatable"),
+    "setup": N_("a line of shell that comes before, such as module load cuda; repeatable"),
 }
 """Each option in words; the names are those of ``[slurm]`` in the settings, too."""
 
