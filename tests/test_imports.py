@@ -79,6 +79,11 @@ def test_the_keeper_is_light() -> None:
     assert not loaded & {"textual", "rich", "pydantic", "PIL", "asyncio", *HEAVY}
 
 
+def test_the_queue_is_as_light() -> None:
+    loaded = loaded_by("import lora_tui.jobs.queue.service, lora_tui.jobs.queue.starter, lora_tui.jobs.queue.door")
+    assert not loaded & {"textual", "rich", "pydantic", "PIL", "asyncio", *HEAVY}
+
+
 @pytest.mark.parametrize("command", ["lora", "doctor", "runs", "watch", "dataset"])
 def test_commands_leave_the_app_alone(command: str) -> None:
     loaded = loaded_by(f"from lora_tui.cli.main import run\nassert run([{command!r}, '--help']) == 0")
