@@ -14,8 +14,11 @@ PROBLEMS = 3
 LOOK_SECONDS = 0.1
 
 
-def said_apart(arguments: Sequence[str], stop: Callable[[], bool]) -> list[str]:
+def said_apart(arguments: Sequence[str], stop: Callable[[], bool], *, columns: int = 100) -> list[str]:
     """The lines that ``lora-tui lora`` prints with these arguments; none where it was stopped.
+
+    Args:
+        columns: of the terminal that it takes itself to be on.
 
     Raises:
         UserError: it failed; in its own words.
@@ -23,7 +26,8 @@ def said_apart(arguments: Sequence[str], stop: Callable[[], bool]) -> list[str]:
     process = subprocess.Popen(
         python_command("-m", "lora_tui", "lora", *arguments),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | {"LORA_TUI_LANG": language()}, start_new_session=True,
+        env=os.environ | {"LORA_TUI_LANG": language(), "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"},
+        start_new_session=True,
     )  # fmt: skip
     try:
         while True:

@@ -24,6 +24,7 @@ ALIKE = "alike"
 CROP = "crop"
 TASKS = "tasks"
 METADATA = "metadata"
+MAKING = "making"
 HELP = "help"
 TAGGING = "tagging"
 ASKING = "asking"
@@ -47,6 +48,7 @@ OVER: dict[str, tuple[str, ...]] = {
     CROP: (),
     TASKS: (DIALOG, LIST),
     METADATA: (DIALOG, LIST),
+    MAKING: (DIALOG, LIST),
 }
 """What lies over a screen and takes its keys away, with the contexts whose keys work there beside its own."""
 

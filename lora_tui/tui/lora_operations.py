@@ -52,7 +52,17 @@ class LoraOperation:
         return ""
 
 
+def _made(name: str, key: str, title: str, text: str, place: str, least: int = 1, most: int = 1) -> LoraOperation:
+    return LoraOperation(name, key, title, text, f"loras_making:{place}", least, most)
+
+
 OPERATIONS: tuple[LoraOperation, ...] = (
+    _made("merge", "m", N_("merge"), N_("Add the marked files into one, exactly or reduced."), "Merge", 1, 0),
+    _made("resize", "r", N_("resize"), N_("A file of a lower rank or a given size, with its curve."), "Resize"),
+    _made("convert", "c", N_("convert"), N_("The file for another program, or as a plain LoRA."), "ConvertFile"),
+    _made("blocks", "w", N_("weigh blocks"), N_("How much lies in each block; the file with other weights."), "Blocks"),
+    _made("bake", "b", N_("bake"), N_("The marked files into a base model."), "Bake", 1, 0),
+    _made("extract", "e", N_("extract"), N_("A LoRA of what a tuned model adds to its base."), "Extract", 0, 0),
     LoraOperation(
         "split",
         "s",

@@ -14,6 +14,7 @@ from lora_tui.tui.actions import (
     DIALOG,
     HELP,
     LIST,
+    MAKING,
     METADATA,
     PRUNE,
     RESULTS,
@@ -35,6 +36,7 @@ from lora_tui.tui.screens.dataset_crop_moves import Moves
 from lora_tui.tui.screens.dataset_prepare import PrepareScreen
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE
 from lora_tui.tui.screens.help import HelpScreen
+from lora_tui.tui.screens.loras_making import MakeLora
 from lora_tui.tui.screens.loras_metadata import LoraMetadata
 from lora_tui.tui.screens.runs_compare import CompareRuns
 from lora_tui.tui.screens.runs_sweep import SweepResults
@@ -66,6 +68,7 @@ OVER_SCREENS = {
     COMPARE: CompareRuns,
     RESULTS: SweepResults,
     METADATA: LoraMetadata,
+    MAKING: MakeLora,
 }
 
 

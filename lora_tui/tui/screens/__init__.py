@@ -16,7 +16,7 @@ from lora_tui.tui.screens.dataset_actions import ALIKE_ACTIONS, DATASET_ACTIONS
 from lora_tui.tui.screens.dataset_crop_actions import CROP_ACTIONS
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
-from lora_tui.tui.screens.loras_actions import LORAS_ACTIONS, METADATA_ACTIONS
+from lora_tui.tui.screens.loras_actions import LORAS_ACTIONS, MAKING_ACTIONS, METADATA_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
 from lora_tui.tui.screens.queue_actions import QUEUE_ACTIONS
 from lora_tui.tui.screens.runs_actions import COMPARE_ACTIONS, RESULTS_ACTIONS, RUNS_ACTIONS
@@ -165,5 +165,6 @@ def all_actions() -> Actions:
             *COMPARE_ACTIONS,
             *RESULTS_ACTIONS,
             *METADATA_ACTIONS,
+            *MAKING_ACTIONS,
         )
     )

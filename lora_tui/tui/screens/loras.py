@@ -225,6 +225,8 @@ class LorasScreen(BaseScreen):
         operation = operation_of(action_id)
         if operation is not None:
             return operation.refusal(len(self.find.meant()))
+        if action_id == "loras.compare" and len(self.find.meant()) != 2:
+            return _("Two files are compared: mark them.")
         file = self.row_here
         if file is None:
             return self._empty()

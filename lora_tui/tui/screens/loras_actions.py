@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.text import N_
-from lora_tui.tui.actions import METADATA, Action
+from lora_tui.tui.actions import MAKING, METADATA, Action
 from lora_tui.tui.lora_operations import OPERATIONS
 
 
@@ -21,6 +21,7 @@ LORAS_ACTIONS: tuple[Action, ...] = (
     _quiet("mark-all", ("M",), N_("mark all"), N_("Mark all files that are shown, or take their marks away.")),
     Action("loras.sort", ("s",), N_("order"), N_("Order by name, date, size, rank or family.")),
     Action("loras.tags", ("t",), N_("tags"), N_("The tags of the training set by their frequency.")),
+    _quiet("compare", ("o p",), N_("compare"), N_("How alike two marked files are, and how they interfere.")),
     Action("loras.run", ("R",), N_("its run"), N_("Show the run that wrote the file.")),
     Action("loras.add-folder", ("a",), N_("add folder"), N_("List the LoRA files of another folder, too; remembered.")),
     _quiet("drop-folder", ("D",), N_("leave out a folder"), N_("List a folder that was added no more.")),
@@ -28,8 +29,8 @@ LORAS_ACTIONS: tuple[Action, ...] = (
 )
 
 
-def _over(name: str, keys: tuple[str, ...], title: str, text: str) -> Action:
-    return Action(f"{METADATA}.{name}", keys, title, text, palette=False)
+def _over(name: str, keys: tuple[str, ...], title: str, text: str, context: str = METADATA) -> Action:
+    return Action(f"{context}.{name}", keys, title, text, palette=False)
 
 
 METADATA_ACTIONS: tuple[Action, ...] = (
@@ -43,3 +44,11 @@ METADATA_ACTIONS: tuple[Action, ...] = (
     _over("restore", ("R",), N_("bring back"), N_("The file as it was before all edits.")),
 )
 """What can be done in the metadata of a LoRA file, over the list."""
+
+MAKING_ACTIONS: tuple[Action, ...] = (
+    _over("write", ("w", "ctrl+s"), N_("write"), N_("Make the file; the work goes on when the form is left."), MAKING),
+    _over("curve", ("c",), N_("curve"), N_("What files of each size would keep."), MAKING),
+    _over("read", ("r",), N_("read"), N_("What it would come to, in full."), MAKING),
+    _over("stop", ("s",), N_("stop"), N_("Stop the work; nothing is left of it."), MAKING),
+)
+"""What can be done in the form of an operation, over the list."""

@@ -32,3 +32,6 @@ class LorasFind(ListFind):
 
     def counted(self, number: int) -> str:
         return ngettext("{count} file", "{count} files", number).format(count=count(number))
+
+    def meant(self) -> list[LoraFile]:
+        return self.ordered(super().meant())
