@@ -58,6 +58,7 @@ class Courier:
         self._limit = limit
         self._queue: queue.Queue[Notice] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
+        self._beginning = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
@@ -67,9 +68,10 @@ class Courier:
             return
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(notice)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
-            self._thread.start()
+        with self._beginning:  # the budget and the end are told by another thread than alarms
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
+                self._thread.start()
 
     def close(self, seconds: float) -> None:
         """Wait until all is sent, ``seconds`` at most; what is not sent by then is given up."""
