@@ -106,6 +106,7 @@ def test_the_short_door_is_train_queue(config: Path, asked: Asked) -> None:
         (["train", "blob.toml", "--after", "x"], "usage"),
         (["train", "blob.toml", "--gpus", "-1"], "usage"),
         (["train"], "usage"),
+        (["train", "blob.toml", "--on", "slurm"], "usage"),
         (["tag", "images", "--existing", "maybe"], "usage"),
         (["attach"], "usage"),
         (["queue", "list"], "usage"),

@@ -76,7 +76,7 @@ def training(
     return Wish(
         ("--runs", os.path.abspath(runs_dir), *(["--force"] if force else [])),  # noqa: PTH100 - links stay
         title=title or config.saving.name,
-        folder=os.path.abspath(runs_dir.parent),  # noqa: PTH100
+        folder=os.path.abspath(runs_dir.parent) if runs_dir.parent.is_dir() else str(Path.cwd()),  # noqa: PTH100
         config=dump_config(config, comments=False),
         gpus=0 if config.memory.device == "cpu" else max(config.memory.processes, 1),
         group=group,
