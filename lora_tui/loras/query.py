@@ -60,7 +60,7 @@ def _field(name: str) -> Get | None:
 
 
 def _texts(one: LoraFile) -> Iterable[str]:
-    return one.path.name, one.path.parent.name, *one.titles, *one.triggers, *one.tags
+    return one.path.name, one.path.parent.name, one.family, one.kind, *one.titles, *one.triggers, *one.tags
 
 
 LANGUAGE = Language(

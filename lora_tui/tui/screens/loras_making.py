@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -132,7 +133,10 @@ class MakeLora(Dialog[list[Path]]):
         found = super().hints()
         if self.is_mounted:
             found[1:1] = [hint for hint in hints_of(self.app, MAKING) if not self.refusal(hint.action)]
-        return found if not self._working else [hint for hint in found if hint.action != "dialog.accept"]
+        if not self._working:
+            return found
+        leave = {"dialog.cancel": _("leave it at work")}
+        return [replace(one, title=leave.get(one.action, one.title)) for one in found if one.action != "dialog.accept"]
 
     def tell(self, text: str, tone: str = "") -> None:
         """Say something above the keys."""
