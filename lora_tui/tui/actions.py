@@ -100,7 +100,7 @@ APP_ACTIONS: tuple[Action, ...] = (
     Action(
         "app.settings",
         (),
-        N_("settings"),
+        N_("app settings"),
         N_("Colours, language, pictures, the bell, notifications, slow links: what holds in every project."),
         show=False,
     ),

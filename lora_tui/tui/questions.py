@@ -170,7 +170,7 @@ class Questions:
 
         choices = [Choice(name, title, value) for name, (title, value, _ask) in asked.items()]
         detail = plain(str(settings_file()))
-        shell.push_screen(Choose(_("Settings"), choices, detail=detail, label_width=20), chosen)
+        shell.push_screen(Choose(_("Settings for every project"), choices, detail=detail, label_width=20), chosen)
 
     def _choose_bell(self) -> None:
         title = _("Ring the terminal's bell for an alarm and at the end of a run?")

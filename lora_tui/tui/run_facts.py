@@ -107,10 +107,9 @@ def _machine(seen: Seen, width: int) -> list[Line]:
 
 def _cost(seen: Seen) -> list[Line]:
     """What the run has cost so far, and what it will have cost at its end."""
-    first, last = seen.story.first_time, seen.story.last_time
-    if not seen.price or first is None or last is None:
+    if not seen.price or seen.took is None:
         return []
-    spent = (last - first) / 3600 * seen.price
+    spent = seen.took / 3600 * seen.price
     rest = plain(seen.currency, limit=8)
     if seen.eta is not None:
         rest = _("of {cost} {currency}").format(cost=f"{spent + seen.eta / 3600 * seen.price:.2f}", currency=rest)
@@ -183,8 +182,8 @@ def _saved(seen: Seen) -> list[Line]:
         lines.append(_fact(_("device"), plain(story.info.device, limit=20), ""))
     if story.info is not None and story.info.masked:
         lines.append(_fact(_("masks"), f"{count(story.info.masked):>6}", f"/ {count(story.info.images)}"))
-    if story.first_time and story.last_time:
-        lines.append(_fact(_("elapsed"), duration(story.last_time - story.first_time), ""))
+    if seen.took is not None:
+        lines.append(_fact(_("elapsed"), duration(seen.took), ""))
     return [*lines, *_settings(seen)]
 
 

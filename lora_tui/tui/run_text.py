@@ -109,6 +109,14 @@ class Seen:
         return self.status.eta
 
     @property
+    def took(self) -> float | None:
+        """Seconds that the run has taken; of one that is over what lay between its lives does not count."""
+        if not self.alive and self.status is not None and self.status.took is not None:
+            return self.status.took
+        first, last = self.story.first_time, self.story.last_time
+        return last - first if first is not None and last is not None else None
+
+    @property
     def epochs(self) -> tuple[int, int]:
         """The epoch that the run is in, and how many there are."""
         status, info = self.status, self.story.info
@@ -203,7 +211,7 @@ def _when(seen: Seen, first: float, last: float, width: int) -> Line:
     day, other = clock(first, "%Y-%m-%d"), clock(last, "%Y-%m-%d")
     end = clock(last, "%H:%M" if day == other else "%Y-%m-%d %H:%M")
     words = _("{begin} to {end}").format(begin=f"{day} {clock(first, '%H:%M')}".strip(), end=end) if day else ""
-    took = _("took {time}").format(time=duration(last - first))
+    took = _("took {time}").format(time=duration(last - first if seen.took is None else seen.took))
     room = max(width - cell_len(took), 0)
     return Cell("  " + fit(words, room - 2, ellipsis=seen.marks.ellipsis), "muted"), Cell(took, "muted")
 

@@ -234,3 +234,14 @@ def test_samples_of_the_machine_that_are_none_are_passed_over(tmp_path: Path, gp
     run = write_run(tmp_path, steps=5)
     EventWriter(run.events_path).emit("resources", gpus=gpus, ram_used=1_000_000_000, ram_total=2_000_000_000)
     assert any(text(line).startswith("loss") for line in fact_lines(seen(story_of(run)), 48, 30))
+
+
+def test_the_time_between_two_lives_of_a_run_is_not_what_it_took(tmp_path: Path) -> None:
+    story = story_of(write_run(tmp_path, steps=20, ending="stopped"))
+    story.first_time, story.last_time = 1_700_000_000.0, 1_700_090_000.0
+    found = replace(seen(story), price=3600.0)
+    assert found.status is not None
+    found = replace(found, status=replace(found.status, took=120.0))
+    lines = [text(line) for line in (bar_line(found, 80), *fact_lines(found, 48, 40))]
+    assert lines[0].endswith("took 2m 00s") and any("120.00" in line for line in lines)
+    assert any(line.startswith("elapsed") and "2m 00s" in line for line in lines)

@@ -275,7 +275,7 @@ class TrainingScreen(BaseScreen):
         self.requests.show()
 
     def _draw_nothing(self) -> None:
-        loading = self.workspace.runs is None
+        loading = self.workspace.runs != ()  # not known yet, or one of them is being opened
         self.add_class("-nothing")
         self.query_one("#run", Lines).show([(Cell(_("Reading the runs.") if loading else _("No run yet."), "muted"),)])
         if not loading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.containers import Horizontal
 from textual.widget import Widget
 
@@ -60,7 +61,7 @@ class AllSamples:
         image.show(sample.path)
         where = _("step {step}  {epoch}  prompt {prompt} of {prompts}").format(
             step=f"{count(sample.step):>{len(count(max(seen.story.total_steps, sample.step)))}}",
-            epoch=fit(epoch_text(sample), 7),
+            epoch=fit(epoch_text(sample), cell_len(_("epoch {n}").format(n=max(seen.epochs[1], sample.epoch)))),
             prompt=looking.prompt + 1,
             prompts=max(looking.prompts, 1),
         )
