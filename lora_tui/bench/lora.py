@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from lora_tui.bench import lora_full
 from lora_tui.bench.common import Measure, median_interval, tell, timed
 from lora_tui.errors import UserError
 from lora_tui.text.translate import _
@@ -25,6 +26,9 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=3072, help=_("of the layer"))
     parser.add_argument("--rank", type=int, default=32, help=_("of the LoRA"))
     parser.add_argument("--times", type=int, default=2, help=_("how often the dense way is measured"))
+    parser.add_argument(
+        "--skip-full", action="store_true", help=_("no checkpoint of full size, which takes 7 GB of disk")
+    )
     parser.add_argument("--threads", type=int, default=0, help=_("of the calculation; 0 for what suits"))
 
 
@@ -50,6 +54,8 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
         lambda: _cut(one.dense() * 0.7 - other.dense() * 0.4),
         args.times,
     )
+    if not args.skip_full:
+        yield from lora_full.measure()
 
 
 def _against(

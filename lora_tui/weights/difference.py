@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -121,24 +122,41 @@ def difference(pair: Compared, place: Place, which: str = "weight") -> Tensor | 
     """
     if (place, which) not in pair.base.base.layers or (place, which) not in pair.tuned.base.layers:
         return None
+    if _same_bytes(pair, place, which):
+        return None
     before, after = pair.base.layer(place, which), pair.tuned.layer(place, which)
     if before.numel() != after.numel():
         return None
     after = after.reshape(before.shape)
-    for reader, numbers in ((pair.base, before), (pair.tuned, after)):
-        if not numbers.isfinite().all():
-            raise UserError(
-                _("its tensor {name} has numbers that are infinite or none (NaN).").format(
-                    name=plain(".".join(place), limit=120)
-                ),
-                place=plain(str(reader.base.path)),
-                remedy=_("The model is damaged; fetch or copy it again."),
-                code="model.damaged",
-            )
     coarse = min((_type(reader, place, which) for reader in (pair.base, pair.tuned)), key=_bits)
     if torch.equal(before.to(coarse), after.to(coarse)) if coarse.itemsize > 1 else torch.equal(before, after):
         return None
-    return after - before
+    found = after - before
+    if not math.isfinite(float(found.norm())):
+        broken = pair.tuned if before.isfinite().all() else pair.base
+        raise UserError(
+            _("its tensor {name} has numbers that are infinite or none (NaN).").format(
+                name=plain(".".join(place), limit=120)
+            ),
+            place=plain(str(broken.base.path)),
+            remedy=_("The model is damaged; fetch or copy it again."),
+            code="model.damaged",
+        )
+    return found
+
+
+def _same_bytes(pair: Compared, place: Place, which: str) -> bool:
+    """Whether the two store a layer alike, bit for bit; told without computing where they store it in one type."""
+    one, two = (reader.base.layers[place, which] for reader in (pair.base, pair.tuned))
+    if one.info.dtype != two.info.dtype or one.rows.turned != two.rows.turned or one.shape != two.shape:
+        return False
+    if any(reader.factor(where.file, where.name) for reader, where in ((pair.base, one), (pair.tuned, two))):
+        return False
+    raw = [
+        reader.raw(where.file, where.name)[where.rows.start : where.rows.stop].contiguous().flatten().view(torch.uint8)
+        for reader, where in ((pair.base, one), (pair.tuned, two))
+    ]
+    return bool(torch.equal(*raw))
 
 
 def _type(reader: BaseReader, place: Place, which: str) -> torch.dtype:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from lora_tui.weights.ingredients import Ingredient, of_options
 from lora_tui.weights.places import Place
 from lora_tui.weights.work import Report, check_stopped
 
-Change = Factors | Tensor
+Change: TypeAlias = Factors | Tensor
 """What a layer adds: two thin matrices where it is their product, else the whole."""
 
 
@@ -145,8 +145,7 @@ def change(layer: Layer, place: Place, reader: BaseReader | None) -> Change:
         if reader is None:
             raise LookupError(place)
         return delta(layer, reader.layer(place))
-    thin = factors(layer)
-    return delta(layer) if thin is None else thin
+    return factors(layer) or delta(layer)
 
 
 def _times(found: Change, strength: float) -> Change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from lora_tui.weights.names import Layout, fuses, names_for
 from lora_tui.weights.operations.bake import LIBRARIES, peak_memory
 from lora_tui.weights.operations.history import noted
 from lora_tui.weights.operations.leading import Leading, leading
-from lora_tui.weights.operations.output import Pending, checked_target, ready, write_layers
+from lora_tui.weights.operations.output import ROOM, Pending, checked_target, ready, write_layers
 from lora_tui.weights.operations.spectrum import Keep, Spectrum, kept_ranks
 from lora_tui.weights.places import Place
 from lora_tui.weights.work import Report, check_stopped
@@ -41,8 +41,10 @@ FIRST = 32
 """Directions that are looked at first, where a rule does not say how many there will be; then twice as many."""
 COPIES = 6
 """Of the largest layer in float32 that are in memory at once."""
-ROOM_FOR_NAMES = 420
-"""Bytes of a file's header that the names of a layer's tensors take, about."""
+ENTRY = 96
+"""Bytes of a file's header that a tensor takes besides the name of its layer, at most."""
+METADATA = 4096
+"""Bytes that the metadata take."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def asked(options: Mapping[str, Any]) -> Asked:
         base=expand(str(options["base"])),
         tuned=expand(str(options["tuned"])),
         target=expand(str(options["target"])),
-        kind=cast(Kind, kind),
+        kind=kind,
         rule=Rule(name, value, int(most), int(conv)),
         text=bool(options.get("text", True)),
         precision=precision,
@@ -286,9 +288,21 @@ def _spread(layers: list[Layer], wanted: Asked) -> None:
         )
         for one in layers
     }
-    ranks = kept_ranks(spectra, Keep("size", wanted.rule.value), rest=ROOM_FOR_NAMES * len(layers))
+    budget, keep = wanted.rule.value * 1_000_000, Keep("size", wanted.rule.value)
+    ranks = kept_ranks(spectra, keep, rest=_rest(spectra))
+    again = kept_ranks(spectra, keep, rest=_rest(name for name in spectra if ranks[name]))  # others take no room
+    if (
+        _rest(name for name in spectra if again[name]) + sum(again[name] * spectra[name].bytes for name in spectra)
+        <= budget
+    ):
+        ranks = again
     for one in layers:
         one.rank = ranks[".".join(one.place)]
+
+
+def _rest(names: Iterable[str]) -> int:
+    """Bytes of a file with these layers that are no matrices, at most."""
+    return ROOM + METADATA + sum(3 * (len(name) + ENTRY) for name in names)
 
 
 def _thin(one: Layer) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ FACTOR = 10 * math.sqrt(2 / math.pi)
 """Of the lemma, for that probability."""
 ROUNDS = 2
 """Products with the matrix, both ways, that sharpen the subspace."""
-POWERS = 8
+POWERS = 6
 """Such products with what is missed, for its bound: the more there are, the tighter it is."""
 FURTHER = 1.1
 """How many times the error of the best approximation ours may be at most; else it is found exactly."""
