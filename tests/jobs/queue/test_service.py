@@ -29,7 +29,7 @@ from lora_tui.jobs.queue.door import Wish, add
 from lora_tui.jobs.queue.journal import job_dir, read_queue
 from lora_tui.runs.folder import list_runs
 
-from .conftest import processes
+from .conftest import ROOT, processes
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def state(number: int) -> str:
     return read_queue().jobs[number].state
 
 
-def comes(number: int, wanted: str) -> None:
+def comes(number: int, wanted: str, seconds: float = 60) -> None:
     """Wait until a job is in a state, and say how all stand if it does not come."""
     try:
-        until(lambda: state(number) == wanted, 60)
+        until(lambda: state(number) == wanted, seconds)
     except AssertionError:
         told = {job.id: (job.state, job.message) for job in read_queue().in_order()}
         raise AssertionError(f"job {number} is not {wanted}: {told} {process.word()}") from None
@@ -252,6 +252,37 @@ def begun(number: int, name: str, ours: dict[str, str]) -> str:
 
 def open_gate(name: str, ours: dict[str, str]) -> None:
     (Path(ours["QUEUE_GATES"]) / name).touch()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_same_with_the_real_trainer(
+    project: Path, tmp_path: Path, ours: dict[str, str], asked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    make_images(tmp_path / "pictures", {"red": (255, 0, 0)})
+    asked("queue", "hold")
+    for name, epochs in (("one", 2), ("two", 500), ("three", 1)):
+        asked("queue", "add", "train", project / f"{name}.toml", "--set", f"steps.epochs={epochs}")
+    asked("queue", "add", "tag", tmp_path / "pictures", "--tagger", "wd14", "--model", make_wd14(tmp_path / "tagger"))
+    asked("queue", "add", "dataset", "buckets", project / "images")
+    asked("queue", "hold", 3)
+    asked("queue", "release")
+    comes(1, "running")
+    kill_queue()
+    process.start()
+    comes(1, "done", 600)
+    comes(2, "running", 600)
+    place = Path(read_queue().jobs[2].place)
+    until(lambda: '"kind":"step"' in (place / "events.jsonl").read_text(), 600)
+    word = read_job(place)
+    assert word is not None
+    os.kill(word.child_pid, signal.SIGKILL)
+    comes(2, "failed")
+    comes(5, "done", 600)
+    assert [state(number) for number in (1, 2, 3, 4, 5)] == ["done", "failed", "waiting", "done", "done"]
+    assert len(list_runs(project / "runs")) == 2
+    assert len(list((Path(read_queue().jobs[1].place) / "checkpoints").glob("*.safetensors"))) >= 1
 
 
 def test_a_job_that_was_stopped_goes_on_by_retry_in_its_folder(ours: dict[str, str], gated: Callable[..., int]) -> None:
