@@ -14,6 +14,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "dataset": ("lora_tui.bench.dataset", N_("preparing, checking and tagging 10,000 images against plain loops")),
     "browser": ("lora_tui.bench.browser", N_("the images of a large dataset in the app: from a key to its repaint")),
     "lora": ("lora_tui.bench.lora", N_("resizing and merging LoRA files against dense SVD")),
+    "grid": ("lora_tui.bench.grid", N_("a grid against loading and drawing cell by cell")),
     "train": ("lora_tui.bench.train", N_("a training step and its memory against a bare loop")),
 }
 """Name of each measurement: the module that has it, and one line of help."""

@@ -69,6 +69,29 @@ def write_model(
     return folder
 
 
+def write_lora(path: Path, base: Path, seed: int, *, text: bool = True, rank: int = 2) -> Path:
+    """Write a LoRA of random numbers for every layer of the SD1.5 folder ``base``; with ``text`` of its text encoder.
+
+    They are large enough that every strength draws another picture.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from lora_tui.weights.lora_file import file_tensors
+
+    generator = torch.Generator().manual_seed(seed)
+    layers = {}
+    for target in facts_for("sd15").targets(base, text_encoder=text):
+        tail = (1, 1) if target.convolution else ()
+        down = torch.randn(rank, target.inputs, *tail, generator=generator) * 0.2
+        up = torch.randn(target.outputs, rank, *tail, generator=generator) * 0.2
+        matrices = {"lora_down.weight": down, "lora_up.weight": up, "alpha": torch.tensor(float(rank))}
+        layers[target.part, target.path] = matrices
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(file_tensors("sd15", layers, dtype=torch.float32), path)
+    return path
+
+
 def micro_shape(family: str) -> Shape:
     """The family's topology with small widths."""
     full = facts_for(family).full  # type: ignore[attr-defined]

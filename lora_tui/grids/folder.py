@@ -60,7 +60,7 @@ class GridFolder:
             raise UserError(
                 _("What was asked for cannot be read."),
                 place=plain(str(self.root / FILE)),
-                remedy=_("Make the grid again; pictures that are there are used again in its folder."),
+                remedy=_("Make the grid again."),
                 code="grid.damaged",
             ) from error
 

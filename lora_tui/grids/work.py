@@ -169,7 +169,7 @@ class _Drawing:
             cell.sample(), cell.loras, Model=short(cell.base), VAE=short(cell.vae) if cell.vae else "",
             Clip_skip=cell.clip_skip if self.grid.family == "sd15" else "",
         )  # fmt: skip
-        own = {"grid": self.folder.root.name, "cell": cell.told(), "key": self.keys[cell]}
+        own = {"cell": cell.told(), "key": self.keys[cell]}
         write_atomic(self.folder.picture(self.keys[cell]), as_png(picture, text, own), durable=False, by=MARK)
         self.drawn += 1
 

@@ -16,6 +16,7 @@ PHASES = {
     "preparing": N_("preparing"),
     "decomposing": N_("decomposing"),
     "writing": N_("writing"),
+    "drawing": N_("drawing"),
     "working": N_("working"),
     "paused": N_("paused"),
 }
@@ -42,7 +43,7 @@ def result_text(status: TaskStatus) -> str:
     """What came of a task that ended by itself, in one line; empty while it is at work, or when nothing is known."""
     if not status.result:
         return ""
-    words = {"tag": _tagged, "prepare": _prepared, "command": _said}.get(status.kind)
+    words = {"tag": _tagged, "prepare": _prepared, "command": _said, "grid": _drawn}.get(status.kind)
     return _(", ").join(words(status.result)) if words is not None else ""
 
 
@@ -55,6 +56,16 @@ def _tagged(result: Mapping[str, Any]) -> list[str]:
         parts = [ngettext("{count} caption changed", "{count} captions changed", changed).format(count=count(changed))]
     if skipped := as_count(result.get("skipped")):
         parts.append(ngettext("{count} left alone", "{count} left alone", skipped).format(count=count(skipped)))
+    if failed := as_count(result.get("failed")):
+        parts.append(ngettext("{count} failed", "{count} failed", failed).format(count=count(failed)))
+    return parts
+
+
+def _drawn(result: Mapping[str, Any]) -> list[str]:
+    drawn = as_count(result.get("drawn"))
+    parts = [ngettext("{count} picture drawn", "{count} pictures drawn", drawn).format(count=count(drawn))]
+    if kept := as_count(result.get("kept")):
+        parts.append(ngettext("{count} was there", "{count} were there", kept).format(count=count(kept)))
     if failed := as_count(result.get("failed")):
         parts.append(ngettext("{count} failed", "{count} failed", failed).format(count=count(failed)))
     return parts
