@@ -12,8 +12,8 @@ from typing import Any
 from lora_tui.config.schema import Config
 from lora_tui.text import N_, _, plain
 
-SECRET = re.compile(r"(api_?key|token|password|secret)s?\Z", re.IGNORECASE)
-"""The end of a key whose value is nobody's business; ``max_token_length`` and the like are none."""
+SECRET = re.compile(r"(api_?keys?|token|passwords?|secrets?)\Z", re.IGNORECASE)
+"""The end of a key whose value is nobody's business; ``max_token_length`` and ``keep_tokens`` are none."""
 HIDDEN = "…"
 SHOWN = 60
 """Characters of a value that a report shows."""

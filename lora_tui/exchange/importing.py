@@ -119,7 +119,7 @@ def _script(found: Found, places: Places, onto: Config | None) -> Imported:
         options.told["model_type"] = str(values.pop("model_type"))
     options.values = {**{key: value for key, value in commands.FIXED.items() if key not in values}, **values}
     options.names.update({key: f"({key})" for key in commands.FIXED if key not in values})
-    return _of_options("lora-scripts-script", options, places)
+    return _valued(_of_options("lora-scripts-script", options, places), commands.variables_of(found.text))
 
 
 def _of_options(kind: str, options: Options, places: Places) -> Imported:

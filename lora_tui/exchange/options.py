@@ -17,6 +17,7 @@ from lora_tui.dataset.walk import walk
 from lora_tui.exchange.draft import value_at
 from lora_tui.exchange.sd_keys import STRAIGHT
 from lora_tui.exchange.sd_network import ALGOS, PRESETS
+from lora_tui.exchange.sd_refusals import CLASSES, accepted, class_of
 
 _PRECISION = {"bf16": "bf16", "fp16": "fp16", "fp32": "float"}
 _FLOW_ONLY = {
@@ -30,9 +31,9 @@ _UNET_ONLY = (
 )  # fmt: skip
 _OFF = (0, 0.0, False, "")
 _ALWAYS = frozenset({
-    "sample_every_n_epochs", "save_every_n_epochs", "max_grad_norm", "enable_bucket", "train_batch_size",
+    "max_grad_norm", "enable_bucket", "train_batch_size",
     "loss_type", "seed",
-    "sample_at_first", "validate_every_n_epochs", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps",
+    "sample_at_first", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps",
     "prior_loss_weight",
     "lr_scheduler_power", "huber_schedule", "huber_c", "huber_scale", "token_warmup_min", "multires_noise_discount",
     "max_timestep", "gradient_accumulation_steps", "guidance_scale", "t5xxl_max_token_length",
@@ -55,7 +56,7 @@ def options_for(config: Config) -> dict[str, Any]:
     found |= dict(_learning(config))
     found |= dict(_flow(config))
     found |= dict(_running(config))
-    return found
+    return accepted(found, config)
 
 
 def _model(config: Config) -> Iterator[tuple[str, Any]]:
@@ -111,7 +112,7 @@ def _network(config: Config) -> Iterator[tuple[str, Any]]:
     if net.start_from:
         yield "network_weights", net.start_from
     if family not in TEXT_AS_IT_IS:
-        yield "network_train_unet_only", not net.text_encoder
+        yield "network_train_unet_only", not config.trains_text
     if not config.trains_text:
         yield "cache_text_encoder_outputs", not config.varies_captions and not config.captions.dropout
     if family not in UNETS:
@@ -157,7 +158,8 @@ def _learning(config: Config) -> Iterator[tuple[str, Any]]:
     if learn.schedule == "warmup_stable_decay":
         yield "lr_decay_steps", learn.decay or learn.decay_share
     facts = OPTIMIZER_FACTS[opt.type]
-    yield "optimizer_type", opt.kind if opt.type == "other" else _TITLES.get(opt.type, facts.title)
+    title = CLASSES.get(opt.type) or _TITLES.get(opt.type, facts.title)
+    yield "optimizer_type", class_of(opt.kind) if opt.type == "other" else title
     args = [f"weight_decay={opt.weight_decay}"] if facts.decay else []
     if facts.betas:
         args.append(f"betas=({opt.beta1}, {opt.beta2})")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lora_tui.config.optimizers import OPTIMIZER_FACTS
+from lora_tui.config.optimizers import LIBRARY, OPTIMIZER_FACTS
 from lora_tui.exchange.draft import Draft
 from lora_tui.exchange.fate import Fate
 from lora_tui.exchange.sd_network import float_of, pairs
+from lora_tui.exchange.sd_refusals import CLASSES
 from lora_tui.text import _
 
 ARGS = "optimizer_args"
@@ -54,7 +55,10 @@ def optimizer_named(name: str) -> tuple[str, str]:
         return _NAMES[short], ""
     if short in _CLASSES:
         return "other", _CLASSES[short]
-    return ("other", name.strip()) if "." in name.strip(".") else ("", "")
+    named = next((kind for kind, place in CLASSES.items() if place == name.strip()), "")
+    if named:
+        return named, ""
+    return ("other", name.strip().removeprefix(f"{LIBRARY}.")) if "." in name.strip(".") else ("", "")
 
 
 def _optimizer(draft: Draft, args: dict[str, str]) -> None:

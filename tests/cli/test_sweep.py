@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from lora_tui.jobs.queue.journal import read_queue, turn
 from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import update_record
-from lora_tui.sweeps.folder import list_sweeps, membership
+from lora_tui.sweeps.folder import list_sweeps, membership, open_sweep
+from lora_tui.sweeps.queueing import enqueue_unstarted
 
 pytestmark = pytest.mark.usefixtures("may_fetch")
 
@@ -85,6 +87,15 @@ def test_all_runs_are_put_into_the_queue_once(config: Path, capsys: pytest.Captu
     remove([jobs[1].id])
     assert run(["sweep", "continue", str(folder), "--one-after-another", "--json"]) == 0
     assert [one["name"] for one in answer(capsys)["queued"]] == [jobs[1].title]
+
+
+def test_two_who_go_on_at_once_put_each_run_there_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = open_sweep(Path(started(config, capsys)["sweep"]))
+    remove([job.id for job in read_queue().waiting()])
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _number: enqueue_unstarted(made), range(4)))
+    assert sorted(len(jobs) for jobs in found) == [0, 0, 0, 4]
+    assert len(read_queue().waiting()) == 4
 
 
 def test_one_after_another_waits_for_the_one_before_however_it_ended(
