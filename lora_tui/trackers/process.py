@@ -44,9 +44,10 @@ def wanted(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def start(run: RunFolder) -> bool:
     """Start the process for ``run`` where its configuration asks for one; whether it was started. Never raises."""
+    names = wanted(settings_of(run))
+    if not names:
+        return False
     try:
-        if not wanted(settings_of(run)):
-            return False
         with open_append(run.root / LOG) as log:
             subprocess.Popen(
                 python_command("-m", __name__, str(run.root)),
@@ -56,7 +57,9 @@ def start(run: RunFolder) -> bool:
                 start_new_session=True,
                 env=environment(),
             )
-    except OSError:
+    except OSError as error:
+        for name in names:
+            _warn(run, name, error)
         return False
     return True
 

@@ -146,3 +146,11 @@ def test_it_is_started_where_it_is_asked_for(run: RunFolder) -> None:
     ask(run, "tensorboard = true")
     assert process.start(run)
     until(lambda: (run.root / "tracking.json").exists() and list((run.root / "tensorboard").iterdir()))
+
+
+def test_that_nobody_can_be_told_is_a_warning_of_the_run(run: RunFolder) -> None:
+    run.config_path.write_text("[tracking]\ntensorboard = true\n")
+    (run.root / process.LOG).mkdir()
+    assert not process.start(run)
+    (warning,) = events(run, "warning")
+    assert warning["code"] == "tracking.tensorboard" and "folder" in warning["message"]
