@@ -162,7 +162,6 @@ def training_wish(args: argparse.Namespace, *, checked: bool = True) -> Wish:
         UserError: the configuration is wrong, or both a run and a configuration are named.
     """
     from lora_tui.cli import slurm_options
-    from lora_tui.cli import slurm_options
     from lora_tui.cli.main import Usage
     from lora_tui.cli.output import note
     from lora_tui.config.load import load_config, set_values
@@ -170,7 +169,6 @@ def training_wish(args: argparse.Namespace, *, checked: bool = True) -> Wish:
     from lora_tui.runs.choose import runs_dir_for
     from lora_tui.runs.start import require_startable
 
-    slurm_options.refuse(args, command="queue add train")
     if bool(args.config) == bool(args.resume):
         raise Usage(_("Name a configuration, or a run with --resume."), command="queue add train")
     if args.dry_run or slurm_options.of_start(args, command="queue add train") is not None:

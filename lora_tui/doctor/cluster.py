@@ -20,7 +20,7 @@ def cluster_checks() -> Iterator[Check]:
     answer = calls.partitions()
     if answer.status != 0:
         remedy = _("Ask whoever runs the cluster; lora-tui train without --on slurm trains here.")
-        text = _("{version}, which does not answer: {words}").format(version=calls.version(), words=answer.words)
+        text = _("its programs are here, and it does not answer: {words}").format(words=answer.words)
         yield Check("machine", "slurm", WARNING, title, text, remedy)
     else:
         names = [line.partition("|")[0] for line in answer.out.split("\n") if line.strip()]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.errors import UserError
 from lora_tui.jobs import control, launch
 from lora_tui.jobs.lock import holder
+from lora_tui.jobs.slurm.calls import require as require_slurm
 from lora_tui.jobs.slurm.send import leave, send
 from lora_tui.jobs.ticket import hand_in
 from lora_tui.runs.aftermath import command_at_work
@@ -66,6 +67,8 @@ def start_run(
     """
     from lora_tui.config.load import dump_config
 
+    if slurm is not None:
+        require_slurm()
     for finding in require_startable(config, runs_dir, scan=scan, force=force, here=slurm is None):
         on_warning(finding)
     record = {**first_record(), **price_entries(runs_dir), **(record_extra or {})}

@@ -274,6 +274,24 @@ def test_without_slurm_it_is_said_where_to_go(run: RunFolder, monkeypatch: pytes
     assert caught.value.code == "slurm.missing" and not (run.root / "slurm.json").exists()
 
 
+def test_what_sbatch_is_missing_for_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lora_tui.config.schema import Config
+    from lora_tui.runs.start import start_run
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="login node"):
+        start_run(Config(), tmp_path / "runs", slurm=Options())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_queue_of_this_machine_takes_nothing_for_slurm(capsys: pytest.CaptureFixture[str]) -> None:
+    from lora_tui.cli.main import run as command
+
+    for more in (["--on", "slurm"], ["--gpus", "2"], ["--no-requeue"], ["--dry-run"]):
+        assert command(["train", "x.toml", "--queue", *more]) == 2
+        assert "--on slurm" in capsys.readouterr().err
+
+
 # -- on the node
 
 

@@ -23,9 +23,11 @@ from lora_tui.jobs.process import host
 from lora_tui.jobs.slurm.submission import read_submission
 from lora_tui.runs.folder import RunFolder
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
 STEPS = {"epochs": 30, "batch_size": 4}
+LONG = 300.0
+"""Seconds that are waited at most, on a machine that does other things, too."""
 SAVING = {"name": "blob", "every_epochs": 0, "state_every_steps": 10}
 
 
@@ -41,7 +43,7 @@ class Person:
         """``lora-tui WORDS``."""
         line = [sys.executable, "-P", "-m", "lora_tui", *words]
         return subprocess.run(
-            line, cwd=self.folder, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+            line, cwd=self.folder, capture_output=True, text=True, timeout=LONG, stdin=subprocess.DEVNULL
         )
 
     def sends(self, *options: str) -> RunFolder:
@@ -63,7 +65,7 @@ class Person:
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
-    def waits_for(self, run: RunFolder, *states: str, seconds: float = 120) -> dict[str, Any]:
+    def waits_for(self, run: RunFolder, *states: str, seconds: float = LONG) -> dict[str, Any]:
         """Until the run is in one of ``states``; how it stands then."""
 
         def there() -> dict[str, Any] | None:
@@ -89,7 +91,7 @@ def unbroken(base: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     def tensors() -> dict[str, Any]:
         if not made:
-            assert life.wait(120) == 0, run.log_path.read_text()
+            assert life.wait(LONG) == 0, run.log_path.read_text()
             made.append(lora(run))
         return made[0]
 
@@ -114,30 +116,30 @@ def test_a_run_is_watched_and_asked_from_here_told_to_go_and_resumed_to_the_same
     person: Person, slurm: Cluster, unbroken: Callable[[], dict[str, Any]]
 ) -> None:
     run = person.sends()
-    until(reached(run, 3), 90)
+    until(reached(run, 3), LONG)
     job = read_job(run.root)
     assert job is not None and job.host == "localhost" != host()  # another machine, as far as we can tell
     seen = person.sees(run)
     assert seen["state"] == "running" and f"Slurm job {job_of(run)} on node" in seen["slurm"]["words"]
     assert person.types("runs", "save", run.name).returncode == 0
-    until(lambda: any(run.checkpoints_dir.iterdir()), 30)
+    until(lambda: any(run.checkpoints_dir.iterdir()), LONG)
     assert "●" in person.types("watch", "--line", run.name).stdout
 
     slurm.said("scancel", "--signal=TERM", job_of(run))  # as Slurm preempts
-    until(lambda: (read_submission(run.root) or 0).state == "requeued" or lives(run) > 1, 30)  # type: ignore[union-attr]
+    until(lambda: (read_submission(run.root) or 0).state == "requeued" or lives(run) > 1, LONG)  # type: ignore[union-attr]
     assert person.waits_for(run, "waiting", "starting", "running", "finished")["can_resume"] is False
     assert person.waits_for(run, "finished")["slurm"] is None
     resumed = events(run, "resumed")
     assert lives(run) == 2 and 3 <= resumed[0]["step"] < 90
     assert same_tensors(lora(run), unbroken())
-    until(lambda: job_of(run) not in slurm.said("squeue", "-h"), 30)
+    until(lambda: job_of(run) not in slurm.said("squeue", "-h"), LONG)
 
 
 def test_a_job_with_more_priority_takes_the_nodes_and_gives_them_back(person: Person, slurm: Cluster) -> None:
     run = person.sends_small("--nodes", "1", "--sbatch", "exclusive", "--sbatch", "nodelist=node1")
-    until(reached(run, 3), 60)
+    until(reached(run, 3), LONG)
     slurm.submit("-p", "urgent", "--exclusive", "--nodelist=node1", "--wrap", "sleep 2")
-    until(lambda: events(run, "resumed"), 90)
+    until(lambda: events(run, "resumed"), LONG)
     assert [event["reason"] for event in events(run, "finished")] == ["stopped"]
     assert events(run, "signal")[0]["number"] == 15
     assert events(run, "resumed")[0]["step"] == events(run, "finished")[0]["step"]
@@ -148,14 +150,14 @@ def test_a_job_with_more_priority_takes_the_nodes_and_gives_them_back(person: Pe
 
 def test_the_time_limit_saves_the_run_and_sends_it_back_to_wait(person: Person, slurm: Cluster) -> None:
     run = person.sends_small("--time", "1")
-    until(lambda: any(event["what"] == "signal" for event in events(run, "slurm")), 90)
-    until(lambda: events(run, "resumed"), 60)
+    until(lambda: any(event["what"] == "signal" for event in events(run, "slurm")), LONG)
+    until(lambda: events(run, "resumed"), LONG)
     first = events(run, "finished")[0]
     assert (first["reason"], events(run, "resumed")[0]["step"]) == ("stopped", first["step"])
     slurm.said("scancel", job_of(run))  # by a person, while it is at work: it saves and does not come back
-    until(lambda: person.sees(run)["state"] == "stopped", 60, every=0.3)
+    until(lambda: person.sees(run)["state"] == "stopped", LONG, every=0.3)
     assert len(events(run, "finished")) == 2 and lives(run) == 2
-    until(lambda: job_of(run) not in slurm.said("squeue", "-h", "-o", "%i"), 30)
+    until(lambda: job_of(run) not in slurm.said("squeue", "-h", "-o", "%i"), LONG)
     assert person.sees(run)["can_resume"]
 
 
@@ -204,14 +206,14 @@ def test_a_folder_that_the_nodes_do_not_see_is_named(person: Person, slurm: Clus
         shown = json.loads(person.types("runs", "show", str(run.root), "--json").stdout)
         return (shown["state"], shown["code"]) == ("died", "slurm.folder")
 
-    until(ended, 60, every=0.5)
+    until(ended, LONG, every=0.5)
 
 
 def test_a_run_on_two_nodes_is_preempted_and_goes_on(person: Person, slurm: Cluster) -> None:
     run = person.sends("--nodes", "2", "--set", "steps.gradient_accumulation=2", "--set", "steps.batch_size=2")
-    until(reached(run, 2), 120)
+    until(reached(run, 2), LONG)
     slurm.said("scancel", "--signal=TERM", job_of(run))
-    until(lambda: lives(run) == 2 and events(run, "resumed")[-1]["step"] > 1, 120)
+    until(lambda: lives(run) == 2 and events(run, "resumed")[-1]["step"] > 1, LONG)
     assert events(run, "run")[0]["processes"] == 2
     assert events(run, "finished")[0]["reason"] == "stopped"
     assert {event["nodes"] for event in events(run, "slurm") if event["what"] == "begun"} == {"node[1-2]"}

@@ -22,7 +22,7 @@ ASKING = 20.0
 LIST_FORMAT = "%i|%T|%r|%N|%L|%S|%j"
 _TERMINAL_WORD = re.compile(r"[A-Z_]+")
 _JOB = re.compile(r"(\d{1,10})(?:;([^\s;|]{1,200}))?")
-_HEAD = re.compile(r"^(sbatch|scancel|scontrol|squeue|sacct): (error: |fatal: )?", re.MULTILINE)
+_HEAD = re.compile(r"^(sbatch|scancel|scontrol|squeue|sacct|sinfo): (error: |fatal: )?", re.MULTILINE)
 _NOT_SAID = ("timed out", "Unable to contact", "Communication connection", "Zero Bytes")
 _NO_SUCH_JOB = "Invalid job id"
 
