@@ -215,9 +215,10 @@ def road_cells(
     """The road for the top line: each screen's mark and short name, with its key where there is room for keys.
 
     ``here`` is the screen in view, ``key_of`` gives the key of an action as a person reads it. Longest form first: with
-    the way to the start, without it, and without any key.
+    the way to the start, without it, the road alone with its keys, and without any key.
     """
     long: list[Cell] = []
+    road: list[Cell] = []
     short: list[Cell] = []
     start: list[Cell] = []
     for entry in SCREENS:
@@ -230,8 +231,9 @@ def road_cells(
         elif key and not entry.machine:
             long += [Cell("  " if long else ""), Cell(f"{key} ", "accent"), *mark, name]
         if mark:
+            road += [Cell("  " if road else ""), Cell(f"{key} " if key else "", "accent"), *mark, name]
             short += [Cell(" " if short else ""), *mark, name]
-    return (*long, *start), tuple(long), tuple(short)
+    return (*long, *start), tuple(long), tuple(road), tuple(short)
 
 
 def step_of(screen: str, workspace: Workspace, marks: Marks = UNICODE) -> Step:
