@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lora_tui.config.fields import FieldSpec, sections
 from lora_tui.config.schema import Config
+from lora_tui.config.validate import check_config
 from lora_tui.dataset.batches import DataPlan, make_plan
 from lora_tui.dataset.facts import ImageFacts
 from lora_tui.dataset.scan import DatasetImage, Scan
@@ -75,3 +76,8 @@ def plan_of(config: Config, scan: Scan) -> DataPlan:
 def config_with(**sections_: dict[str, Any]) -> Config:
     """Defaults but for these: ``config_with(steps={"epochs": 3})``."""
     return Config.model_validate(sections_, strict=True)
+
+
+def codes(config: Config, **given_: Any) -> set[str]:
+    """The codes of all that a check finds."""
+    return {finding.code for finding in check_config(config, **given_)}
