@@ -36,20 +36,16 @@ def test_merge_and_resize_with_its_curve_and_convert(
     assert run(["lora", "resize", str(out), str(cut), "--rank", "2", "--curve"]) == 0
     told = capfd.readouterr().out
     assert "of the norm is kept" in told and "spread best" in told and any(ord(c) >= 0x2800 for c in told)
-    assert run(["lora", "convert", str(cut), str(new), "--to", "diffusers", "--precision", "fp16", "--dry-run"]) == 0
-    assert "would be written" in capfd.readouterr().out and not new.exists()
     before = one.read_bytes()
     assert run(["lora", "convert", str(one), str(new), "--to", "onetrainer"]) == 0
     assert "exact" in capfd.readouterr().out and one.read_bytes() == before
 
 
-def test_lerp_and_subtract_go_between_two_files(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_lerp_goes_from_one_file_to_another(files: tuple[Path, Path], tmp_path: Path) -> None:
     one, other = (added(file, "sdxl") for file in files)
     out = tmp_path / "out.safetensors"
-    for options, weights in ((["--lerp", "0.25"], (0.75, 0.25)), (["--subtract"], (1.0, -1.0))):
-        assert run(["lora", "merge", str(out), *map(str, files), *options, "--force"]) == 0
-        wanted = {place: weights[0] * one[place] + weights[1] * other[place] for place in one}
-        assert apart(wanted, added(out, "sdxl")) < 1e-6
+    assert run(["lora", "merge", str(out), *map(str, files), "--lerp", "0.25"]) == 0
+    assert apart({place: 0.75 * one[place] + 0.25 * other[place] for place in one}, added(out, "sdxl")) < 1e-6
 
 
 def test_what_is_wrong_is_one_line_with_the_place_and_the_remedy(
@@ -62,18 +58,13 @@ def test_what_is_wrong_is_one_line_with_the_place_and_the_remedy(
     torn.write_bytes(files[0].read_bytes()[:-7])
     for command in (
         ["merge", out, one, other],
-        ["merge", one, one, other],
         ["merge", str(tmp_path / "x.safetensors"), one, "nowhere.safetensors"],
-        ["merge", str(tmp_path / "x.safetensors"), one, other, "--ties"],
         ["merge", str(tmp_path / "x.safetensors"), one, f"{other}=much"],
         ["merge", str(tmp_path / "x.safetensors"), one, "--lerp", "0.5"],
-        ["merge", str(tmp_path / "x.ckpt"), one],
         ["resize", one],
         ["resize", one, str(tmp_path / "x.safetensors")],
-        ["resize", one, str(tmp_path / "x.safetensors"), "--rank", "0"],
         ["resize", str(torn), str(tmp_path / "x.safetensors"), "--rank", "1"],
         ["convert", one, str(tmp_path / "x.safetensors")],
-        ["convert", one, str(tmp_path / "x.safetensors"), "--to", "peft", "--family", "none"],
     ):
         assert run(["lora", *command]) == 2, command
         said = capfd.readouterr().err.strip().splitlines()[-1]
