@@ -245,3 +245,10 @@ def test_the_time_between_two_lives_of_a_run_is_not_what_it_took(tmp_path: Path)
     lines = [text(line) for line in (bar_line(found, 80), *fact_lines(found, 48, 40))]
     assert lines[0].endswith("took 2m 00s") and any("120.00" in line for line in lines)
     assert any(line.startswith("elapsed") and "2m 00s" in line for line in lines)
+
+
+def test_a_run_that_loads_names_no_steps(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    EventWriter(run.events_path).emit("phase", phase="loading", done=0, total=0)
+    line = text(run_line(seen(story_of(run)), 80))
+    assert run.name[:8] in line and "step" not in line and "0%" not in line

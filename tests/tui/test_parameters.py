@@ -451,3 +451,16 @@ async def test_a_path_in_the_form_is_completed_as_in_a_shell(tmp_path: Path) -> 
         await soon(pilot, lambda: screen.pane.text == f"{models}/anything-one.safetensors")
         await pilot.press("tab")  # nothing to add: on to the next setting
         await soon(pilot, lambda: screen.form.config.model.base == f"{models}/anything-one.safetensors")
+
+
+async def test_while_a_value_is_typed_the_keys_say_what_becomes_of_it(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await go_to(pilot, "network.rank")
+        titles = [hint.title for hint in screen.key_hints()]
+        assert titles[0] == "edit" and "keep" not in titles
+        await pilot.press("6")
+        assert [(hint.key, hint.title) for hint in screen.key_hints()][:2] == [("Enter", "keep"), ("Esc", "as it was")]
+        await pilot.press("escape")
+        assert screen.key_hints()[0].title == "edit"
