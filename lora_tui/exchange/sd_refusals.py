@@ -53,8 +53,7 @@ def accepted(options: Mapping[str, Any], config: Config) -> dict[str, Any]:
     out.add("v_pred_like_loss" if options.get("v_parameterization") else "scale_v_pred_loss_like_noise_pred")
     if config.data.random_crop:
         out |= {"cache_latents", "cache_latents_to_disk"}
-    if not options.get("lr_scheduler_args"):
-        out.add("lr_scheduler_args")
+    out |= {key for key in ("lr_scheduler_args", "lr_scheduler_type", "optimizer_type") if not options.get(key)}
     return {key: value for key, value in options.items() if key not in out}
 
 
