@@ -13,6 +13,7 @@ from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.jobs.job import Job, keeper_alive, read_job, trainer_alive
 from lora_tui.jobs.process import host
+from lora_tui.jobs.slurm.submission import read_submission
 from lora_tui.settings import state_dir
 
 
@@ -45,10 +46,10 @@ def living() -> list[JobInfo]:
     for entry in _entries():
         run_dir, where = _read(entry)
         job = read_job(run_dir) if run_dir else None
-        if run_dir is None or job is None:
+        if run_dir is None:
             info = None
         else:
-            info = _info(run_dir, job)
+            info = (_info(run_dir, job) if job is not None else None) or _elsewhere(run_dir, job)
         if info is not None:
             found.append(info)
         elif where in ("", host()):
@@ -62,6 +63,13 @@ def _info(run_dir: Path, job: Job) -> JobInfo | None:
     if kept and job.ended is None:
         return JobInfo(run_dir, job, orphaned=False)
     return JobInfo(run_dir, job, orphaned=not kept) if trainer_alive(run_dir, job) else None
+
+
+def _elsewhere(run_dir: Path, job: Job | None) -> JobInfo | None:
+    """A job that waits for its turn in Slurm, by what its folder says."""
+    sent = read_submission(run_dir)
+    waits = sent is not None and sent.state in ("asking", "sent", "leaving", "requeued")
+    return JobInfo(run_dir, job or Job(), orphaned=False) if waits else None
 
 
 def _folder() -> Path:

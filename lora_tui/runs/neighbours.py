@@ -36,7 +36,7 @@ def neighbours(config: Config, but: Path | None = None) -> tuple[Neighbour, ...]
         if run.root == but or not _may_meet(config.memory.device, _device_of(run)):
             continue
         status = inspect(run)
-        if status.alive and status.state != "paused":  # a paused run has freed its device
+        if status.alive and status.state != "paused" and status.sent is None:  # one in Slurm is on another machine
             found.append(Neighbour(run, status.number, _memory_of(status.pid)))
     return tuple(found)
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support import until
 
 from lora_tui.errors import UserError
+from lora_tui.jobs import registry
 from lora_tui.jobs.events import tail_events
 from lora_tui.jobs.job import Job, write_job
 from lora_tui.jobs.slurm import calls, node, send
@@ -257,6 +258,15 @@ def test_a_controller_that_does_not_answer_may_have_taken_the_job(run: RunFolder
         send.send(run.root, Options())
     known = read_submission(run.root)
     assert again.value.code == "slurm.held" and known is not None and (known.job, known.state) == ("31", "sent")
+
+
+def test_what_waits_is_found_from_anywhere_until_it_is_taken_back(run: RunFolder, programs: Path) -> None:
+    plays(programs, "sbatch", "echo 12")
+    plays(programs, "squeue", f"echo '12|PENDING|Priority|||N/A|{send.job_name(run.root)}'")
+    plays(programs, "scancel", "true")
+    send.send(run.root, Options())
+    assert [info.run_dir for info in registry.living()] == [run.root]
+    assert send.take_back(run.root) == "12" and registry.living() == []
 
 
 def test_an_answer_that_is_no_number_is_no_job(run: RunFolder, programs: Path) -> None:
