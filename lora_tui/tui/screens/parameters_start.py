@@ -63,7 +63,11 @@ class RunStart:
             start_job(self._screen, self._start, "start")
 
     def action_queue(self) -> None:
-        if not self._busy and self._screen.editing.commit() and not self._refused():
+        if self._busy or not self._screen.editing.commit():
+            return
+        if self._screen.sweep.axes:
+            self._screen.sweep.start()
+        elif not self._refused():
             start_job(self._screen, self._enqueue, "queue")
 
     async def _enqueue(self) -> None:
