@@ -98,7 +98,13 @@ def _list(args: argparse.Namespace) -> int:
         print_json({**queue_json(queue, said), "jobs": [job_json(job, queue, said) for job in queue.in_order()]})
         return 0
     rows = [
-        (job.id, label_of(job.kind), job.title, state_word(job), told_text(job, queue, said, fares(job)))
+        (
+            job.id,
+            label_of(job.kind),
+            job.title,
+            state_word(job),
+            told_text(job, queue, said, fares(job) if job.at_work else None),
+        )
         for job in queue.in_order()
     ]
     if rows:
@@ -331,7 +337,7 @@ def job_json(job: QueueJob, queue: Queue, said: Word) -> dict[str, Any]:
         "id", "kind", "title", "state", "held", "command", "folder", "source", "gpus", "numbers", "after", "if_failed",
         "group", "life", "added", "started", "ended", "message", "advice",
     )  # fmt: skip
-    status = fares(job)
+    status = fares(job) if job.at_work else None
     done, total = share(status)
     reason = said.waits.get(job.id) if job.waits else None
     waits = ("held" if job.held else reason.code if reason is not None else "") if job.waits else ""

@@ -98,7 +98,8 @@ def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
     folders: list[Path] = []
     try:
         with turn() as change:
-            if len(change.queue.waiting()) + len(wishes) > MOST_JOBS:
+            ranks = [job.rank for job in change.queue.waiting()]
+            if len(ranks) + len(wishes) > MOST_JOBS:
                 raise UserError(
                     _("The queue holds {count} jobs at most.").format(count=MOST_JOBS),
                     remedy=_("Add the rest when some of them have ended."),
@@ -107,7 +108,8 @@ def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
             for wish in wishes:
                 for number in wish.after:
                     find_job(change.queue, number)
-                job = _job_of(wish, change, without_gpu=without_gpu)
+                ranks.append(min(ranks, default=1) - 1 if wish.first else max(ranks, default=0) + 1)
+                job = _job_of(wish, change.queue.next_id, ranks[-1], or_cpu=without_gpu)
                 if wish.config:
                     folders.append(job_dir(job.id))
                     _keep_config(folders[-1], wish.config)
@@ -122,9 +124,7 @@ def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
     return made
 
 
-def _job_of(wish: Wish, change: Turn, *, without_gpu: bool) -> QueueJob:
-    number = change.queue.next_id
-    ranks = [job.rank for job in change.queue.waiting()]
+def _job_of(wish: Wish, number: int, rank: int, *, or_cpu: bool) -> QueueJob:
     command = ("train", str(job_dir(number) / CONFIG), *wish.command) if wish.config else wish.command
     kind = kinds.kind_of(command)
     return QueueJob(
@@ -134,11 +134,11 @@ def _job_of(wish: Wish, change: Turn, *, without_gpu: bool) -> QueueJob:
         title=wish.title or shlex.join(command),
         folder=wish.folder or str(Path.cwd()),
         gpus=kinds.kind_named(kind).gpus if wish.gpus is None else wish.gpus,
-        or_cpu=without_gpu,
+        or_cpu=or_cpu,
         after=tuple(dict.fromkeys(wish.after)),
         if_failed=wish.if_failed,
         held=wish.held,
-        rank=min(ranks, default=1) - 1 if wish.first else max(ranks, default=0) + 1,
+        rank=rank,
         group=wish.group,
         source=wish.source,
         variables=kinds.variables(),
@@ -217,7 +217,9 @@ def shift(number: int, by: int) -> None:
     Raises:
         UserError: it is not there or does not wait.
     """
-    move(number, [job.id for job in read_queue().waiting()].index(_waiting(find_job(read_queue(), number)).id) + by)
+    queue = read_queue()
+    job = _waiting(find_job(queue, number))
+    move(number, queue.waiting().index(job) + by)
 
 
 def come_after(number: int, after: Sequence[int], if_failed: str | None = None) -> QueueJob:

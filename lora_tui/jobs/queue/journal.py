@@ -57,12 +57,27 @@ def job_dir(number: int) -> Path:
 def read_queue() -> Queue:
     """The queue as it is now. Without a file it is empty; one that cannot be read is so, too, with ``damaged`` 1."""
     try:
-        with open_file(queue_dir() / FILE) as file:
-            return fold(file.read())
-    except (FileNotFoundError, NotADirectoryError):
-        return Queue()
+        return _read(queue_dir() / FILE)
     except OSError:
         return Queue(damaged=1)
+
+
+def _read(path: Path) -> Queue:
+    """The queue that a file comes to; what was read last is not read again while the file is the same."""
+    global _last
+    try:
+        with open_file(path) as file:
+            status = os.fstat(file.fileno())
+            stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            known = _last
+            if known is None or known[0] != stamp:
+                known = _last = stamp, fold(file.read())
+            return known[1]
+    except (FileNotFoundError, NotADirectoryError):
+        return Queue()
+
+
+_last: tuple[tuple[int, int, int, int], Queue] | None = None
 
 
 def fold(data: bytes) -> Queue:
@@ -92,7 +107,8 @@ class Turn:
     """The queue while nobody else may change it. What is put in is written when the turn ends."""
 
     def __init__(self, queue: Queue) -> None:
-        self.queue = queue
+        self._jobs = dict(queue.jobs)
+        self.queue = replace(queue, jobs=self._jobs)
         self._changed: dict[int, QueueJob] = {}
         self._gone: list[int] = []
         self._said: dict[str, Any] = {}
@@ -100,17 +116,15 @@ class Turn:
     def put(self, *jobs: QueueJob) -> None:
         """Jobs as they are from now on, new ones or changed ones."""
         for job in jobs:
-            self._changed[job.id] = job
-            top = max(self.queue.next_id, job.id + 1)
-            self.queue = replace(self.queue, jobs={**self.queue.jobs, job.id: job}, next_id=top)
+            self._changed[job.id] = self._jobs[job.id] = job
+            self.queue = replace(self.queue, next_id=max(self.queue.next_id, job.id + 1))
 
     def drop(self, *numbers: int) -> None:
         """Jobs that are in the queue no more."""
         for number in numbers:
             self._changed.pop(number, None)
+            self._jobs.pop(number, None)
             self._gone.append(number)
-        kept = {number: job for number, job in self.queue.jobs.items() if number not in numbers}
-        self.queue = replace(self.queue, jobs=kept)
 
     def say(self, *, held: bool | None = None, stopped: bool | None = None) -> None:
         """What holds for the whole queue."""
@@ -130,11 +144,20 @@ def turn() -> Iterator[Turn]:
     """Change the queue: what is put in is on disk when the block ends, all of it or nothing.
 
     Raises:
-        UserError: ``queue.write`` when the file cannot be written (the queue is as it was), ``queue.busy``.
+        UserError: ``queue.write`` or ``queue.read`` when the file cannot be written or read (the queue is as it was),
+            ``queue.busy``.
     """
     with _alone() as folder:
         path = folder / FILE
-        change = Turn(read_queue())
+        try:
+            change = Turn(_read(path))
+        except OSError as error:
+            raise UserError(
+                _("The queue cannot be read: {reason}.").format(reason=error.strerror or error),
+                place=plain(str(path)),
+                remedy=_("Make the file readable, or move it away to begin with an empty queue."),
+                code="queue.read",
+            ) from error
         yield change
         if line := change.line():
             try:
@@ -143,7 +166,7 @@ def turn() -> Iterator[Turn]:
                 raise _cannot_write(path, error) from error
         with contextlib.suppress(OSError):
             if path.stat().st_size > MUCH:
-                _write_anew(path, change.queue)
+                _write_anew(path, change.queue, path.stat().st_size)
 
 
 @contextlib.contextmanager
@@ -207,19 +230,23 @@ def _append(path: Path, line: bytes) -> None:
         sync_folder(path.parent)
 
 
-def _write_anew(path: Path, queue: Queue) -> None:
-    """Replace the file by one line that comes to the same, without the oldest of what has ended.
+def _write_anew(path: Path, queue: Queue, size: int) -> None:
+    """Replace the file by one line that comes to the same, without the oldest of what has ended, if that spares
+    half or mends it.
 
     A file with damaged lines is kept beside it: a person may find in it what it said.
     """
-    if queue.damaged:
-        shutil.copyfile(path, path.with_name(f"journal-damaged-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"))
     old = [job.id for job in queue.ended()[KEPT:]]
     needed = {number for job in queue.waiting() for number in job.after}
     old = [number for number in old if number not in needed]
     jobs = [job for number, job in sorted(queue.jobs.items()) if number not in old]
     said = {"held": queue.held, "stopped": queue.stopped, "next": queue.next_id}
-    write_atomic(path, _line(jobs, [], said))
+    line = _line(jobs, [], said)
+    if 2 * len(line) > size and not queue.damaged:
+        return
+    if queue.damaged:
+        shutil.copyfile(path, path.with_name(f"journal-damaged-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"))
+    write_atomic(path, line)
     for number in old:
         shutil.rmtree(job_dir(number), ignore_errors=True)
 

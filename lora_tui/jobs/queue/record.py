@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lora_tui.jobs.events import as_count, as_time
@@ -147,11 +147,15 @@ def state_word(job: QueueJob) -> str:
     return _("held") if job.waits and job.held else _(STATES.get(job.state, job.state))
 
 
+_USUAL = {one.name: getattr(QueueJob(0, "", ()), one.name) for one in fields(QueueJob)}
+"""What a job says of itself before anything is known of it."""
+
+
 def as_plain(job: QueueJob) -> dict[str, Any]:
     """A job as JSON can say it; what is as it always is at first is left out."""
-    usual = asdict(QueueJob(0, "", ()))
-    found = {name: value for name, value in asdict(job).items() if value != usual[name]}
-    return {**found, "id": job.id, "kind": job.kind, "command": list(job.command)}
+    found = {name: value for name, usual in _USUAL.items() if (value := getattr(job, name)) != usual}
+    lists = {name: list(value) for name, value in found.items() if isinstance(value, tuple)}
+    return {**found, **lists, "id": job.id, "kind": job.kind, "command": list(job.command)}
 
 
 def from_plain(value: Any) -> QueueJob | None:

@@ -13,14 +13,15 @@ import subprocess
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.job import keeper_alive, read_job, trainer_alive
 from lora_tui.jobs.lock import RunLock, holder
 from lora_tui.jobs.process import host
-from lora_tui.jobs.queue import journal
 from lora_tui.jobs.queue.door import LOG, waiting_again
 from lora_tui.jobs.queue.journal import Turn, job_dir, queue_dir, read_queue, turn
 from lora_tui.jobs.queue.needs import Box, Gpu, plan, something_to_do
@@ -73,7 +74,6 @@ class Service:
         self._stay = stay
         self._starters: dict[int, subprocess.Popen[bytes]] = {}
         self._queue = Queue()
-        self._stamp: tuple[int, int, int] | None = None
         self._box = Box()
         self._looked = 0.0
         self._word = Word(pid=os.getpid(), host=host(), started=time.time())
@@ -86,28 +86,34 @@ class Service:
         tell(self._word)
         while not self.over.is_set():
             pause = POLL
-            try:
-                self._trouble = ""
-                self._turn()
-            except UserError as error:
-                self._trouble = str(error)
-            except Exception:
-                traceback.print_exc()
-                self._trouble = _("an error of the queue itself; see {log}").format(log=queue_dir() / "queue.log")
+            self._trouble = ""
+            if not self._tried(self._turn):
                 pause = AFTER_A_FAULT
             self._say()
             if self._idle() and self._leave():
                 return
             self.over.wait(pause)
 
+    def _tried(self, what: Callable[[], object]) -> bool:
+        """Do something that may go wrong: it is told, and the other jobs go on. False for a fault of the queue."""
+        try:
+            what()
+        except UserError as error:
+            self._trouble = str(error)
+        except Exception:
+            traceback.print_exc()
+            self._trouble = _("an error of the queue itself; see {log}").format(log=queue_dir() / "queue.log")
+            return False
+        return True
+
     def _turn(self) -> None:
         """One look at everything."""
-        self._read()
+        self._queue = read_queue()
         if self._queue.stopped:
             self.over.set()
             return
         for job in self._queue.working():
-            self._look_after(job)
+            self._tried(partial(self._look_after, job))
         self._look_around()
         found = plan(self._queue, self._box)
         if any(gpus for _job, gpus in found.start):  # what is given away is looked at once more
@@ -116,22 +122,12 @@ class Service:
         for job in found.leave:
             self._change(job, None)
         for job, gpus in found.start:
-            self._begin(job, gpus)
+            self._tried(partial(self._begin, job, gpus))
         if found.start or found.leave:
             found = plan(self._queue, self._box)
         self._word = replace(self._word, waits=found.waits, box=self._box)
         if something_to_do(self._queue, self._box):
             self._busy = time.monotonic()
-
-    def _read(self, *, again: bool = False) -> None:
-        """The journal, where it has changed."""
-        with contextlib.suppress(OSError):
-            status = (queue_dir() / journal.FILE).stat()
-            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if stamp == self._stamp and not again:
-                return
-            self._stamp = stamp
-        self._queue = read_queue()
 
     def _change(self, before: QueueJob, after: QueueJob | None) -> bool:
         """Write what has become of a job, if nobody has changed it meanwhile; none takes it out of the queue."""
@@ -142,7 +138,6 @@ class Service:
             elif fits and after is not None:
                 change.put(after)
         self._queue = change.queue
-        self._stamp = None
         return fits
 
     # -- what has begun
@@ -222,7 +217,7 @@ class Service:
                 change.put(begun)
             else:
                 begun = job
-        self._queue, self._stamp = change.queue, None
+        self._queue = change.queue
         if begun is not job:
             self._spawn(begun)
 
@@ -262,7 +257,8 @@ class Service:
         """A training that somebody started beside the queue and that is at work; a paused one has freed its place."""
         ours = {job.place for job in self._queue.working()}
         for run in living_runs():
-            if str(run.root) not in ours and inspect(run).state not in ("paused", "finished", "stopped"):
+            status = inspect(run)
+            if str(run.root) not in ours and status.alive and status.state != "paused" and status.sent is None:
                 return run.name
         return ""
 
