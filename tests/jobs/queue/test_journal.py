@@ -139,3 +139,17 @@ def test_a_place_that_cannot_be_written_is_said_and_what_is_there_is_read(at_res
         add([wish("second")])
     assert caught.value.code == "queue.write"
     assert len(read_queue().jobs) == 1
+
+
+def test_a_queue_that_cannot_be_read_is_no_empty_one(at_rest: None) -> None:
+    add([wish("a")])
+    kept = file().read_bytes()
+    file().unlink()
+    file().mkdir()
+    with pytest.raises(UserError) as caught:
+        add([wish("b")])
+    assert caught.value.code == "queue.read"
+    assert read_queue().damaged == 1
+    file().rmdir()
+    file().write_bytes(kept)
+    assert [job.id for job in add([wish("b")])] == [2]
