@@ -6,7 +6,7 @@ import re
 from typing import get_args
 
 from lora_tui.config.prompt_lines import SAMPLERS as OTHERS
-from lora_tui.config.schema.section import Sampler
+from lora_tui.config.schema import Sampler
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import randbelow
 from typing import Any
 
 from lora_tui.config.family import usual_sample
@@ -15,7 +16,7 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.files import alone_in
 from lora_tui.grids import files
-from lora_tui.grids.axes import KINDS, Axis, Ground, Value, prompt_texts, read_axis
+from lora_tui.grids.axes import KINDS, Axis, Ground, Value, prompt_texts, read_axis, unique
 from lora_tui.grids.folder import GridFolder, create, list_grids
 from lora_tui.grids.grid import Grid, check, grown
 from lora_tui.places import exists, expand, is_file
@@ -72,7 +73,6 @@ class Asked:
     config: Config
     project: Path
     folder: GridFolder | None = None
-    found: Mapping[str, Any] = field(default_factory=dict)
 
 
 def asked(wanted: Wanted) -> Asked:
@@ -185,7 +185,7 @@ def _new(wanted: Wanted) -> Asked:
             settings["lora"] = None
         axes.append(axis)
     if not any(axis.kind == "prompt" for axis in axes):
-        axes += _prompt_axis(prompts)
+        axes += _prompt_axis(prompts) if wanted.prompts or wanted.negative is not None else _sample_axis(config)
     grid = Grid(
         title=run.name.partition("-")[2].partition("-")[2] or run.name if run is not None else config.saving.name,
         family=family, settings=settings, axes=tuple(axes), baseline=wanted.baseline, folders=folders,
@@ -221,6 +221,8 @@ def _settings(
     for name in ("negative", "steps", "guidance", "seed"):
         if getattr(wanted, name) is not None:
             settings[name] = getattr(wanted, name)
+    if settings["seed"] == -1:
+        settings["seed"] = randbelow(2**32)
     if wanted.sampler is not None:
         settings["sampler"] = sampler_called(wanted.sampler)
     if wanted.size is not None:
@@ -255,6 +257,15 @@ def _size(text: str) -> Mapping[str, Any]:
 
 def _prompt_axis(prompts: tuple[str, ...]) -> list[Axis]:
     return [Axis("prompt", tuple(Value(one, {"prompt": one}) for one in prompts))] if len(prompts) > 1 else []
+
+
+def _sample_axis(config: Config) -> list[Axis]:
+    """The samples' prompts, each with its own negative prompt where these differ."""
+    samples = [one for one in config.samples if one.prompt]
+    if len({one.negative for one in samples}) < 2:
+        return _prompt_axis(tuple(dict.fromkeys(one.prompt for one in samples)))
+    changes = [{"prompt": one.prompt, "negative": one.negative} for one in samples]
+    return [Axis("prompt", unique(Value(one["prompt"], one) for one in changes))]
 
 
 def _folders(wanted: Wanted, run: RunFolder | None, project: Path) -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import randbelow
 from typing import Any
 
 from lora_tui.config.lists import read_list
@@ -215,8 +216,6 @@ def _sampler(text: str, ground: Ground) -> list[Value]:
 
 def _seeds(text: str, ground: Ground) -> list[Value]:
     """``-1`` is a seed drawn now, once for all cells of this value."""
-    from secrets import randbelow
-
     words = ", ".join(str(randbelow(2**32)) if word.strip() == "-1" else word for word in entries(text))
     return _numbers("seed", 0, 2**32 - 1, whole=True)(words, ground)
 

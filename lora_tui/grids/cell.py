@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,14 @@ class Cell:
         text = json.dumps([LAYOUT, told], sort_keys=True, ensure_ascii=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def without_text_strength(self, texts: Mapping[Path, bool]) -> Cell:
-        """The same where a strength of text encoders is said of files that have no layers for them (``texts``)."""
-        loras = tuple(one if texts.get(one.path, True) else replace(one, text=None) for one in self.loras)
+    def simplest(self, texts: Callable[[Path], bool]) -> Cell:
+        """The same picture, said in one way: without LoRA files that do nothing, and strengths that say nothing.
+
+        ``texts`` tells whether a file has layers for text encoders.
+        """
+        loras = tuple(
+            replace(one, text=None) if one.text == one.strength or not texts(one.path) else one for one in self.loras
+        )
         return replace(self, loras=tuple(one for one in loras if one.strength or one.text))
 
 

@@ -150,8 +150,14 @@ def changes_text(path: Path) -> bool:
         return True
 
 
-@cache
 def _info(path: Path) -> tuple[str, int, int]:
+    """Family, layers, and those of text encoders."""
+    facts = path.stat()
+    return _info_at(path, facts.st_size, facts.st_mtime_ns)
+
+
+@cache
+def _info_at(path: Path, _size: int, _changed: int) -> tuple[str, int, int]:
     found = lora_info(path)
     return found.family, found.modules, found.text_encoder_modules
 

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
 from lora_tui.grids import files
@@ -118,7 +120,7 @@ class Grid:
         loras = [] if settings.get(BARE) else [*_of_settings(settings), *written]
         names = ("base", "vae", "clip_skip", "width", "height", "steps", "guidance", "seed", "sampler")
         cell = Cell(prompt=prompt, negative=negative, **{name: settings[name] for name in names})
-        return replace(cell, loras=tuple(loras)).without_text_strength(_Texts())
+        return replace(cell, loras=tuple(loras)).simplest(files.changes_text)
 
     def _without_loras(self, prompt: str) -> tuple[str, list[Ingredient]]:
         """The prompt without ``<lora:…>``, and what they ask for: ``<lora:name:text:unet:lbw=…>`` as A1111 reads it."""
@@ -147,13 +149,6 @@ class Grid:
         if blocks:
             block_weights(blocks, self.family)
         return Ingredient(path, network, text, blocks)
-
-
-class _Texts(dict[Path, bool]):
-    """Whether files have layers for text encoders, looked up as they are asked for."""
-
-    def get(self, path: Path, default: Any = True) -> Any:
-        return files.changes_text(path)
 
 
 def grid_of(options: Mapping[str, Any]) -> Grid:
@@ -234,7 +229,11 @@ def _check_cell(grid: Grid, cell: Cell) -> None:
     try:
         cell.sample()
     except ValueError as error:
-        raise UserError(plain(str(error), limit=300), place=_("grid"), code="grid.value") from error
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        place = ".".join(map(str, first["loc"])) or _("grid")
+        raise UserError(
+            plain(str(first["msg"]), limit=300), place=place, remedy=_("Give other values."), code="grid.value"
+        ) from error
 
 
 def _check_lora_axes(grid: Grid, seen: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_tui.config.schema.groups import TOLD_GUIDANCE
+from lora_tui.config.schema import TOLD_GUIDANCE
 from lora_tui.grids.cell import Cell
 from lora_tui.weights.ingredients import Ingredient
 

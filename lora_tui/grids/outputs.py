@@ -44,7 +44,7 @@ class Shown:
         """For tables."""
         axes = {axis.kind: label for axis, label in zip(grid.shown, self.labels, strict=True)}
         found = {"place": list(self.place), "axes": axes, "state": self.state, "file": self.file, "key": self.key}
-        return {**found, **({"why": self.why} if self.why else {}), "settings": self.cell.as_options()}
+        return {**found, **({"why": self.why} if self.why else {}), "settings": self.cell.told()}
 
 
 def shown_cells(folder: GridFolder, grid: Grid) -> list[Shown]:
@@ -93,7 +93,7 @@ def _rows(grid: Grid, cells: list[Shown]) -> str:
     loras = ("lora", "strength", "text_strength", "blocks")
     writer.writerow([*(f"axis: {axis.kind}" for axis in grid.shown), "state", "file", *settings, *loras, "why"])
     for one in cells:
-        told = one.cell.as_options()
+        told = one.cell.told()
         worn = one.cell.loras
         columns = (
             " + ".join(lora.path.name for lora in worn),
@@ -120,15 +120,17 @@ def _is_number(text: str) -> bool:
 
 
 def _sheets(folder: GridFolder, grid: Grid, cells: list[Shown]) -> Iterator[Path]:
-    from lora_tui.grids.sheet import draw_sheet
+    from lora_tui.grids.sheet import draw_sheet, room
 
     by_place = {one.place: one for one in cells}
     across, down, *others = grid.shown
     pages = list(grid.pages())
+    largest = (max(one.cell.width for one in cells), max(one.cell.height for one in cells))
+    box = room(largest, len(across.values), len(down.values))
     for number, page in enumerate(pages[:MOST_SHEETS], start=1):
         name = f"{SHEET}.png" if len(pages) == 1 else f"{SHEET}-{number:0{len(str(len(pages)))}d}.png"
         pictures = [
-            [_picture(folder, by_place[column, row, *page]) for column in range(len(across.values))]
+            [_picture(folder, by_place[column, row, *page], box) for column in range(len(across.values))]
             for row in range(len(down.values))
         ]
         parts = [f"{axis.title} {axis.values[at].label}" for axis, at in zip(others, page, strict=True)]
@@ -145,7 +147,8 @@ def _sheets(folder: GridFolder, grid: Grid, cells: list[Shown]) -> Iterator[Path
         yield folder.root / name
 
 
-def _picture(folder: GridFolder, one: Shown) -> Image | str:
+def _picture(folder: GridFolder, one: Shown, box: tuple[int, int]) -> Image | str:
+    """The picture, no larger than it stands on the sheet; or why there is none."""
     from PIL import Image
 
     if one.state == "failed":
@@ -154,7 +157,9 @@ def _picture(folder: GridFolder, one: Shown) -> Image | str:
         return _("not drawn")
     try:
         with Image.open(folder.picture(one.key)) as picture:
-            return picture.convert("RGB")
+            shown = picture.convert("RGB")
+            shown.thumbnail(box)
+            return shown
     except (OSError, ValueError, SyntaxError) as error:
         return plain(str(error), limit=120)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lora_tui.captions.tokens import ClipTokens
 from lora_tui.captions.weighted import weighted_pieces
-from lora_tui.config.schema.groups import UNETS
+from lora_tui.config.schema import UNETS
 from lora_tui.grids.cell import Cell
 from lora_tui.grids.files import changes_text
 from lora_tui.grids.needs import lora_uses, needs_negative, text_state

@@ -92,15 +92,18 @@ def _layout(
 ) -> Layout:
     """The largest boxes with which the sheet is not too large."""
     sizes = [one.size for row in pictures for one in row if not isinstance(one, str)] or [(128, 128)]
-    width, height = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    largest = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    return _measured(room(largest, len(columns), len(rows)), rows, columns, title)
+
+
+def room(largest: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
+    """Px of a picture of the size ``largest`` on a sheet of so many: smaller where the sheet would be too large."""
     share = 1.0
     while True:
-        cell = (max(round(width * share), 1), max(round(height * share), 1))
-        found = _measured(cell, rows, columns, title)
-        whole = found.size(len(columns), len(rows))
-        fits = max(whole) <= MOST_SIDE and whole[0] * whole[1] <= MOST_PIXELS
-        if fits or min(cell) <= LEAST_CELL:
-            return found
+        cell = (max(round(largest[0] * share), 1), max(round(largest[1] * share), 1))
+        whole = _measured(cell, ["x"], ["x"], "x").size(columns, rows)
+        if (max(whole) <= MOST_SIDE and whole[0] * whole[1] <= MOST_PIXELS) or min(cell) <= LEAST_CELL:
+            return cell
         share *= 0.9
 
 

@@ -107,7 +107,7 @@ class _Drawing:
         done = 0
         for batch in together(plan.cells, most):
             self._batch(painter, batch, done, len(plan.cells))
-            painter.passed(batch)
+            painter.passed(len(batch))
             done += len(batch)
         self.report.progress("drawing", done, len(plan.cells))
 

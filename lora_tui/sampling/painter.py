@@ -17,13 +17,12 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from lora_tui.config.schema import CaptionSection, Config, ModelSection
-from lora_tui.config.schema.groups import UNETS
+from lora_tui.config.schema import UNETS, CaptionSection, Config, ModelSection
 from lora_tui.families import open_model
 from lora_tui.families.devices import choose_device, choose_dtype, use_threads
 from lora_tui.families.protocol import Model, Storage, Tensors
 from lora_tui.grids.cell import Cell
-from lora_tui.grids.needs import lora_uses, needs_negative, text_state
+from lora_tui.grids.needs import LoraUse, lora_uses, needs_negative, text_state
 from lora_tui.sampling.lora import AppliedLora, apply_lora
 from lora_tui.sampling.renderer import Progress, Renderer, RenderRequest
 from lora_tui.weights.blocks import block_weights
@@ -54,9 +53,11 @@ class Painter:
         self._model: Model | None = None
         self._renderer: Renderer | None = None
         self._vaes: dict[str, Model] = {}
-        self._worn: dict[tuple[Path, int], AppliedLora] = {}
+        self._worn: dict[LoraUse, AppliedLora] = {}
         self._embeddings: dict[tuple[Any, ...], Tensors] = {}
-        self._waiting: list[Cell] = []
+        self._cells: list[Cell] = []
+        self._passed = 0
+        self._last: dict[tuple[str, LoraUse], int] = {}  # the number of the last cell that wears it
         self._latents: tuple[Cell, Tensor] | None = None
 
     @property
@@ -65,18 +66,12 @@ class Painter:
 
     def begin(self, cells: Iterable[Cell]) -> None:
         """The cells that will be drawn, in their order: what none of the rest needs is let go of."""
-        self._waiting = list(cells)
+        self._cells, self._passed = list(cells), 0
+        self._last = {(cell.base, use): number for number, cell in enumerate(self._cells) for use in lora_uses(cell)}
 
-    def passed(self, cells: Sequence[Cell]) -> None:
-        """These are drawn, or will not be."""
-        gone = Counter(cells)
-        kept = []
-        for cell in self._waiting:
-            if gone[cell]:
-                gone[cell] -= 1
-            else:
-                kept.append(cell)
-        self._waiting = kept
+    def passed(self, count: int) -> None:
+        """So many more of them are drawn, or will not be."""
+        self._passed += count
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -154,9 +149,9 @@ class Painter:
     def _read_ahead(self) -> None:
         """Encode what no LoRA changes before the network is there, and let go of the encoders where that was all."""
         assert self._model is not None
-        here = [cell for cell in self._waiting if cell.base == self._base]
+        here = [cell for cell in self._cells[self._passed :] if cell.base == self._base]
         plain = [cell for cell in here if not text_state(cell, self._texts)[2]]
-        for cell in plain:
+        for cell in {(one.clip_skip, one.prompt, one.negative, one.guidance > 1): one for one in plain}.values():
             if hasattr(self._model, "clip_skip"):
                 self._model.clip_skip = cell.clip_skip
             self._request(cell)
@@ -179,11 +174,11 @@ class Painter:
             weights = block_weights(ingredient.blocks, self._model.facts.name) if ingredient.blocks else None
             lora.weigh(weights)
 
-    def _let_go(self, keep: set[tuple[Path, int]]) -> None:
+    def _let_go(self, keep: set[LoraUse]) -> None:
         """Take off what no later cell of this base wears."""
-        later = {use for cell in self._waiting if cell.base == self._base for use in lora_uses(cell)}
-        for use in [use for use in self._worn if use not in keep and use not in later]:
-            self._worn.pop(use).remove()
+        for use in [use for use in self._worn if use not in keep]:
+            if self._last.get((self._base, use), -1) < self._passed:
+                self._worn.pop(use).remove()
 
     def _decoder(self, cell: Cell) -> Renderer:
         assert self._model is not None and self._renderer is not None

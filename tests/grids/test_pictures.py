@@ -73,28 +73,38 @@ def alike(one: Any, other: Any) -> bool:
     return bool(one.shape == other.shape and np.abs(one - other).max() <= 1.5)
 
 
-CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "steps": ("steps=2,3", {"steps": 2}, {"steps": 3}),
-    "guidance": ("cfg=3, 6", {"guidance": 3.0}, {"guidance": 6.0}),
-    "seed": ("seed=5-6", {"seed": 5}, {"seed": 6}),
-    "size": ("size=64x64, 64x96", {}, {"height": 96}),
-    "prompt": ('prompt="a red disc", "a blue disc, large"', {}, {"prompt": "a blue disc, large"}),
-    "negative": ("negative=dust, blur", {"negative": "dust"}, {"negative": "blur"}),
-    "sr": ("sr=red, green", {}, {"prompt": "a green disc"}),
-    "clip skip": ("clip skip=1,2", {"clip_skip": 1}, {"clip_skip": 2}),
-    "sampler": ("sampler=DDIM, DPM++ 2M Karras", {}, {"sampler": "DPM++ 2M Karras"}),
+GRIDS: dict[str, tuple[tuple[str, str, str], tuple[dict[str, Any], ...]]] = {
+    "numbers": (
+        ("steps=2,3", "cfg=3, 6", "seed=5-6"),
+        ({"steps": 3}, {"guidance": 6.0}, {"seed": 6}),
+    ),
+    "ways": (
+        ("size=64x64, 64x96", "clip skip=1,2", "sampler=DDIM, DPM++ 2M Karras"),
+        ({"height": 96}, {"clip_skip": 2}, {"sampler": "DPM++ 2M Karras"}),
+    ),
+    "texts": (
+        ('prompt="a red disc", "a red ring, large"', "negative=dust, blur", "sr=red, green"),
+        ({"prompt": "a red ring, large"}, {"negative": "blur"}, {"prompt": "a green disc"}),
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", CASES)
-def test_an_axis_of_settings(nursery: Nursery, tmp_path: Path, kind: str) -> None:
-    axis, first, second = CASES[kind]
-    folder = new_grid(nursery, tmp_path, axis)
+@pytest.mark.parametrize("name", GRIDS)
+def test_an_axis_of_settings(nursery: Nursery, tmp_path: Path, name: str) -> None:
+    """The second value of each of three axes, and of all of them, against what diffusers makes of it."""
+    axes, changes = GRIDS[name]
+    folder = new_grid(nursery, tmp_path, *axes)
     drawn(folder)
-    one, other = picture(folder, 0), picture(folder, 1)
-    assert alike(one, theirs(nursery, **first))
-    assert alike(other, theirs(nursery, **second))
-    assert not alike(one, other)
+    usual = {"negative": "dust"} if name == "texts" else {}
+    first = picture(folder, 0, 0, 0)
+    assert alike(first, theirs(nursery, **usual))
+    for number, change in enumerate(changes):
+        found = picture(folder, *(int(number == axis) for axis in range(3)))
+        assert alike(found, theirs(nursery, **{**usual, **change})), axes[number]
+        assert not alike(found, first), axes[number]
+    every = {name: value for change in changes for name, value in change.items()}
+    every |= {"prompt": "a green ring, large"} if name == "texts" else {}
+    assert alike(picture(folder, 1, 1, 1), theirs(nursery, **every))
 
 
 def test_axes_of_models(nursery: Nursery, tmp_path: Path) -> None:
