@@ -9,6 +9,8 @@ from typing import Any
 from lora_tui.text.translate import _
 
 ACTIONS = ("metadata",)
+LARGE = 1 << 28
+"""Bytes of a file from which on it is said how far the writing is."""
 
 
 def build(commands: Any) -> None:
@@ -29,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Show the entries, or change them and say what changed."""
     from lora_tui.cli.main import Usage
     from lora_tui.cli.output import Progress, print_json, say
+    from lora_tui.places import is_file
     from lora_tui.text.plain import plain
     from lora_tui.weights import metadata as editing
 
@@ -49,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not entries and not args.unset:
         return _show(args)
-    with Progress(_("writing"), quiet=args.json) as screen:
-        done = editing.edit_metadata(args.file, edit, progress=lambda at, total: screen.update(at, total))
+    small = is_file(args.file) and args.file.stat().st_size < LARGE
+    with Progress(_("writing"), quiet=args.json or small) as screen:
+        done = editing.edit_metadata(args.file, edit, progress=screen.update)
     if args.json:
         changed = {key: {"old": old, "new": new} for key, (old, new) in done.changed.items()}
         print_json({"file": args.file, "backup": done.backup, "changed": changed})

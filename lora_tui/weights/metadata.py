@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lora_tui.errors import UserError
-from lora_tui.files import alone_in, open_file, sync_folder, written_whole
+from lora_tui.files import alone_in, open_file, sweep_temporaries, sync_folder, written_whole
 from lora_tui.places import is_file
 from lora_tui.text import _, bytes_text, plain
 from lora_tui.weights.header.format import HEADER_LIMIT, Header, read_header
@@ -85,6 +85,7 @@ def edit_metadata(path: Path, edit: Edit, *, progress: Progress = lambda done, t
     read_header(target)
     try:
         with alone_in(target.parent):
+            sweep_temporaries(target.parent)
             header = read_header(target)
             wanted = edit.of(header.metadata)
             if wanted == header.metadata:
