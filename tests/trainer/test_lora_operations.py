@@ -19,13 +19,14 @@ from lora_tui.weights.names import NAMES
 from lora_tui.weights.names.programs import PROGRAMS
 from lora_tui.weights.reading import OtherLayer, read_lora
 
-#: (program, family) -> whether diffusers' own loader reads such a file; where nothing is said it does.
+#: (program, family) -> whether diffusers' own loader reads such a file; where nothing is said it does. FLUX.1's and
+#: Chroma's makers' names it reads at their published width alone; OneTrainer's of transformers it makes nothing of.
 UNREAD = {
     **{("peft", family): False for family in NAMES},  # a part's own file, for peft to load
-    **{(program, "sd3"): False for program in ("kohya", "onetrainer", "comfyui")},
+    **{("onetrainer", family): False for family in NAMES if family not in ("sd15", "sd2", "sdxl")},
+    **{(program, "sd3"): False for program in ("kohya", "comfyui")},
     **{("comfyui", family): False for family in ("sd15", "sd2", "sdxl")},
     **{(program, family): False for program in ("kohya", "comfyui", "ai-toolkit") for family in ("flux", "chroma")},
-    ("diffusers", "flux"): True,
 }
 LORAS: dict[str, dict[str, Any]] = {"one": {"rank": 4, "alpha": 1.5}, "other": {"rank": 3, "alpha": 6.0}}
 

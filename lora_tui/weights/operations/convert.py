@@ -58,7 +58,7 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
         Path(str(options["target"])),
         sources,
         entry={"operation": "convert", "source": source.name, "to": program or "", "as": str(options.get("as") or "")},
-        words=_("converted to {layout}").format(layout=program or _("a plain LoRA")),
+        words=f"converted to {program or ('a plain LoRA' if plainly else options.get('precision', 'the same'))}",
         dtype=dtype_of(options.get("precision", "keep")),
         keep=keep_of(options.get("keep"), needed=False),
         force=bool(options.get("force")),

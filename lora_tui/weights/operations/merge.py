@@ -60,7 +60,7 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
         Path(str(options["target"])),
         sources,
         entry=entry,
-        words=_("merged from {names}").format(names=names),
+        words=f"merged from {names}",
         dtype=dtype_of(options.get("precision", "keep")),
         keep=keep,
         force=bool(options.get("force")),
@@ -87,7 +87,7 @@ def _averaged(asked: Sequence[Ingredient], method: str) -> list[Ingredient]:
     if abs(whole) < 1e-9 or abs(text) < 1e-9:
         raise UserError(
             _("the strengths add up to 0: there is no average."),
-            remedy=_("Give strengths whose sum is none, or merge without --average."),
+            remedy=_("Give strengths whose sum is not 0, or merge without --average."),
             code="lora.strength",
         )
     return [Ingredient(one.path, one.strength / whole, one.of("text_encoder") / text, one.blocks) for one in asked]

@@ -48,7 +48,7 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
         Path(str(options["target"])),
         sources,
         entry={"operation": "resize", "source": source.name, "keep": _told(keep)},
-        words=_("resized by {rule} {value:g}").format(rule=keep.rule, value=keep.value),
+        words=f"resized by {keep.rule} {keep.value:g}",
         dtype=dtype,
         keep=keep,
         force=bool(options.get("force")),
