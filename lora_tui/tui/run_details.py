@@ -109,7 +109,8 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
     ]
     if status.loss is not None:
         lines.append((Cell(fit(_("loss"), 10), "muted"), Cell(number(status.loss))))
-    for text, shade in ((status.message, "error"), (status.advice, "")):
+    at_work = status.sent.words if status.sent is not None and status.sent.words != status.message else ""
+    for text, shade in ((at_work, "muted"), (status.message, "" if status.alive else "error"), (status.advice, "")):
         lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3, ellipsis=marks.ellipsis) if text]
     if details is not None and details.run == status.run:
         for parts in details.settings:

@@ -56,7 +56,9 @@ class FormSlurm:
         dialog = AskText(
             _("Send this training to Slurm?"),
             line_of(start) if self._line is None else self._line,
-            detail=_("Of each node: {names}. What is left out is up to the cluster.").format(names=", ".join(NAMES)),
+            detail=_(
+                "Options: {names}. GPUs, memory and cores are of each node; what is left out is up to the cluster."
+            ).format(names=", ".join(NAMES)),
             placeholder="partition=gpu gpus=1 time=4h",
             check=partial(_problem, start=start),
             accept=_("send"),
