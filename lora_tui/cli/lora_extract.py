@@ -37,6 +37,7 @@ def build(commands: Any) -> None:
     extract.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="fp16")
     extract.add_argument("--layout", choices=("auto", "kohya", "diffusers"), default="auto", help=_("names of layers"))
     extract.add_argument("--force", action="store_true", help=_("write over a file OUT that is there"))
+    extract.add_argument("--dry-run", action="store_true", help=_("say what it would come to, and write nothing"))
     extract.add_argument("--json", action="store_true", help=_("what was done as JSON, layer by layer"))
 
 
@@ -60,16 +61,33 @@ def run(args: argparse.Namespace) -> int:
         "precision": args.precision,
         "layout": args.layout,
         "force": args.force,
+        "preview": args.dry_run,
     }
     found = done_apart(options, quiet=args.json)
     if args.json:
         print_json(found)
     else:
-        for line in told(found):
-            from lora_tui.cli.output import say
+        from lora_tui.cli.output import say
 
+        for line in foretold(found) if found.get("preview") else told(found):
             say(line)
     return 0
+
+
+def foretold(found: dict[str, Any]) -> list[str]:
+    """What it would come to, in words."""
+    from lora_tui.text.formats import bytes_text
+    from lora_tui.text.plain import plain
+    from lora_tui.text.translate import ngettext
+
+    count = found["layers"]
+    layers = ngettext("{count} layer", "{count} layers", count).format(count=count)
+    return [
+        _("It would be written: {file}").format(file=plain(found["file"])),
+        _("At most {size}, {layers} that are looked at, at most about {memory} of memory.").format(
+            size=bytes_text(found["size"]), layers=layers, memory=bytes_text(found["memory"])
+        ),
+    ]
 
 
 def told(found: dict[str, Any]) -> list[str]:

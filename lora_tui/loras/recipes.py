@@ -277,7 +277,7 @@ EXTRACT = Recipe(
         *_flag(v, "text", "--no-text-encoder"), *_option(v, "precision", "--precision"),
     ],
     lambda v, out, files: [v.get("base", ""), v.get("tuned", ""), out],
-    ending="extracted", preview=None, starts=EXTRACT_STARTS,
+    ending="extracted", starts=EXTRACT_STARTS,
 )  # fmt: skip
 BAKE = Recipe(
     "bake", N_("Bake LoRA files into a model"),

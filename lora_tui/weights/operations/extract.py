@@ -58,13 +58,17 @@ class Rule:
 
     def limit(self, matrix: Tensor) -> int:
         """The most directions that a layer may have; all of them where nothing limits them."""
-        wide = matrix.dim() == 4 and matrix.shape[2:] != (1, 1)
+        return self.limit_of(tuple(matrix.shape))
+
+    def limit_of(self, shape: tuple[int, ...]) -> int:
+        """The same of a layer whose weight has this shape."""
+        wide = len(shape) == 4 and shape[2:] != (1, 1)
         own = self.most_conv if wide and self.most_conv else self.most
         if self.name == "rank":
             own = self.most_conv if wide and self.most_conv else int(self.value)
         if self.name == "size":
             own = own or MOST
-        sides = [int(side) for side in matrix.flatten(1).shape]
+        sides = shape[0], math.prod(shape[1:])
         return min(own or min(sides), *sides)
 
 
@@ -97,6 +101,7 @@ class Asked:
     precision: str
     layout: Layout
     force: bool
+    preview: bool
 
 
 @dataclass
@@ -144,6 +149,8 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
         pair = compared(one, two, wanted.kind, text=wanted.text)
         for part in pair.missing:
             report.warn(_missing(part, wanted.tuned))
+        if wanted.preview:
+            return _foretold(pair, wanted)
         result = Result()
         if wanted.kind == "full":
             layers: Iterator[Pending] | list[Pending] = list(_differences(pair, wanted, result, report))
@@ -169,7 +176,7 @@ def asked(options: Mapping[str, Any]) -> Asked:
     """What ``options`` ask for.
 
     They are ``base``, ``tuned``, ``target``, ``kind``, ``rule``, ``value``, ``most``, ``most_conv``, ``text``,
-    ``precision``, ``layout`` and ``force``.
+    ``precision``, ``layout``, ``force`` and ``preview``.
 
     Raises:
         UserError: they are none (``lora.options``).
@@ -197,6 +204,7 @@ def asked(options: Mapping[str, Any]) -> Asked:
         precision=precision,
         layout=cast(Layout, layout),
         force=bool(options.get("force")),
+        preview=bool(options.get("preview")),
     )
 
 
@@ -388,10 +396,24 @@ def _told(wanted: Asked, result: Result, left: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def memory(base: Path) -> int:
-    """Bytes of memory that extracting from ``base`` takes at most, about, besides the matrices of the file."""
-    shapes = (where.shape for where in open_base(base).layers.values())
-    return LIBRARIES + COPIES * 4 * max((math.prod(shape) for shape in shapes), default=0)
+def _foretold(pair: Compared, wanted: Asked) -> dict[str, Any]:
+    """What headers tell: the layers that are looked at, the largest size of the file, and memory."""
+    base, rule = pair.base.base, wanted.rule
+    width = DTYPES[wanted.precision].itemsize
+    shapes = [where.shape for place in pair.chosen if (where := base.layers[place, "weight"])]
+    rest = _rest(".".join(place) for place in pair.chosen)
+    values = [
+        math.prod(shape) if wanted.kind == "full" else rule.limit_of(shape) * (shape[0] + math.prod(shape[1:]))
+        for shape in shapes
+    ]
+    size = rest + width * sum(values)
+    largest = max((math.prod(shape) for shape in shapes), default=0)
+    thin = 0 if wanted.kind == "full" else 4 * sum(values)
+    return {
+        "preview": True, "file": str(wanted.target), "family": base.family, "kind": wanted.kind,
+        "layers": len(pair.chosen), "memory": LIBRARIES + COPIES * 4 * largest + thin,
+        "size": min(size, int(rule.value * 1_000_000)) if rule.name == "size" and wanted.kind != "full" else size,
+    }  # fmt: skip
 
 
 def _metadata(wanted: Asked, family: str, told: Mapping[str, Any]) -> dict[str, str]:
