@@ -23,18 +23,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     from lora_tui.jobs.slurm.line import NAMES
     from lora_tui.jobs.slurm.options import TEXTS
 
+    texts = {name: _(text) for name, text in TEXTS.items()}
     group = parser.add_argument_group(_("on a cluster"), _("defaults stand in [slurm] of the settings"))
     group.add_argument("--on", choices=PLACES, default="", help=_("train on this machine, or send it to Slurm"))
     for name in NAMES:
-        group.add_argument(f"--{name}", default=None, metavar=name[:1].upper(), help=_(TEXTS[name]))
+        group.add_argument(f"--{name}", default=None, metavar=name[:1].upper(), help=texts[name])
     several: dict[str, Any] = {"action": "append", "default": None}
-    group.add_argument("--sbatch", **several, metavar="OPTION", help=_(TEXTS["lines"]))
-    group.add_argument("--setup", **several, metavar="LINE", help=_(TEXTS["setup"]))
+    group.add_argument("--sbatch", **several, metavar="OPTION", help=texts["lines"])
+    group.add_argument("--setup", **several, metavar="LINE", help=texts["setup"])
     group.add_argument(
         "--requeue",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help=_(TEXTS["requeue"]),
+        help=texts["requeue"],
     )
 
 
