@@ -25,6 +25,7 @@ UNREAD = {
     **{("peft", family): False for family in NAMES},  # a part's own file, for peft to load
     **{("onetrainer", family): False for family in NAMES if family not in ("sd15", "sd2", "sdxl")},
     **{(program, "sd3"): False for program in ("kohya", "comfyui")},
+    ("comfyui", "flux2"): False,  # for the alpha
     **{("comfyui", family): False for family in ("sd15", "sd2", "sdxl")},
     **{(program, family): False for program in ("kohya", "comfyui", "ai-toolkit") for family in ("flux", "chroma")},
 }
