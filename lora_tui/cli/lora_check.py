@@ -23,21 +23,18 @@ def build(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at each file; the status is 3 where there is more than a note."""
-    from lora_tui.cli.output import Progress, print_json, say
+    """Look at each file, in a process apart, which loads torch; the status is 3 where there is more than a note."""
+    from lora_tui.cli.lora_apart import done_apart
+    from lora_tui.cli.output import print_json, say
     from lora_tui.places import is_file
-    from lora_tui.text.plain import plain
-    from lora_tui.weights.checking.check import check_lora
-    from lora_tui.weights.checking.told import told_lines
 
-    checks = []
-    for file in args.files:
-        large = is_file(file) and file.stat().st_size > LARGE
-        with Progress(_("checking {file}").format(file=plain(file.name)), quiet=args.json or not large) as screen:
-            checks.append(check_lora(file, base=args.base, progress=screen.update))
-        if not args.json:
-            say("\n".join(told_lines(checks[-1])))
-    problems = sum(len(one.problems) for one in checks)
+    files = [str(file.expanduser().absolute()) for file in args.files]
+    small = all(not is_file(Path(file)) or Path(file).stat().st_size < LARGE for file in files)
+    options = {"operation": "check", "files": files, "base": args.base}
+    found = done_apart(options, quiet=args.json or small)
+    problems = sum(int(one["problems"]) for one in found["checks"])
     if args.json:
-        print_json({"files": [one.as_dict() for one in checks], "problems": problems})
+        print_json({"files": found["checks"], "problems": problems})
+    else:
+        say("\n".join(found["lines"]))
     return PROBLEMS if problems else 0

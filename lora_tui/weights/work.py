@@ -17,6 +17,7 @@ from lora_tui.text import _, plain
 
 #: name of each operation -> the module whose ``work`` does it
 OPERATIONS: dict[str, str] = {
+    "check": "lora_tui.weights.checking.work",
     "resize": "lora_tui.weights.operations.resize",
     "merge": "lora_tui.weights.operations.merge",
     "convert": "lora_tui.weights.operations.convert",

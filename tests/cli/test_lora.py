@@ -158,11 +158,10 @@ def test_check_ends_with_3_and_the_remedy(tmp_path: Path, capsys: pytest.Capture
     name = next(iter(tensors))
     tensors[name].view(-1)[0] = float("nan")
     bad = write_raw(tmp_path / "bad.safetensors", tensors)
-    assert run(["lora", "check", str(good), str(bad)]) == 3
-    assert "use an earlier file" in capsys.readouterr().out
     assert run(["lora", "check", str(good), str(bad), "--json"]) == 3
     data = json.loads(capsys.readouterr().out)
     assert data["problems"] == 1
+    assert "use an earlier file" in data["files"][1]["findings"][0]["remedy"]
     assert [one["file"] for one in data["files"]] == [str(good), str(bad)]
     assert data["files"][1]["findings"][0]["code"] == "number.none"
     assert run(["lora", "check", str(tmp_path / "none.safetensors")]) == 2
