@@ -21,7 +21,7 @@ from lora_tui.config.samplers import A1111, sampler_called
 from lora_tui.errors import UserError
 from lora_tui.files import open_file
 from lora_tui.grids import files
-from lora_tui.grids.cell import short
+from lora_tui.grids.cell import LORA, short
 from lora_tui.places import expand
 from lora_tui.text import N_, _, count, plain
 from lora_tui.weights.blocks import block_weights
@@ -245,7 +245,24 @@ def _replaced(text: str, ground: Ground) -> list[Value]:
             _("{text} stands in no prompt.").format(text=plain(words[0], limit=80)),
             _("The first value is looked for: name words of the prompt, as they are written there."),
         )
-    return [Value(word or _("(nothing)"), {f"replace {words[0]}": word}) for word in words]
+    shown = words[1:] if _stands_for_others(words[0], ground) else words
+    return [Value(word or _("(nothing)"), {f"replace {words[0]}": word}) for word in shown]
+
+
+def _stands_for_others(word: str, ground: Ground) -> bool:
+    """Whether it only keeps the place of values, as ``NAME`` and ``WEIGHT`` in ``<lora:NAME:WEIGHT>``."""
+    for found in (one for prompt in ground.prompts for one in LORA.finditer(prompt)):
+        if found[1].strip() == word:
+            try:
+                files.lora_called(word, ground.folders)
+            except UserError:
+                return True
+        if word in found[2].split(":")[1:]:
+            try:
+                float(word)
+            except ValueError:
+                return True
+    return False
 
 
 def _blocks(text: str, ground: Ground) -> list[Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.weights.ingredients import Ingredient, of_options
 
+LORA = re.compile(r"<lora:([^:<>]+)((?::[^:<>]*)*)>", re.I)
+"""A LoRA file in a prompt: its name, and what stands behind."""
 LAYOUT = 1
 """Version of what a picture is drawn from: another one draws it anew."""
 

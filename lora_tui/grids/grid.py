@@ -20,7 +20,7 @@ from lora_tui.errors import UserError
 from lora_tui.families import facts_for
 from lora_tui.grids import files
 from lora_tui.grids.axes import Axis, Value, axis_of
-from lora_tui.grids.cell import Cell
+from lora_tui.grids.cell import LORA, Cell
 from lora_tui.text import N_, _, plain
 from lora_tui.weights.blocks import block_weights
 from lora_tui.weights.ingredients import MOST, Ingredient, of_options
@@ -28,7 +28,6 @@ from lora_tui.weights.ingredients import MOST, Ingredient, of_options
 REPLACE = "replace "
 BARE = "bare"
 BASE_LABEL = N_("base")
-_LORA = re.compile(r"<lora:([^:<>]+)((?::[^:<>]*)*)>", re.I)
 Place = tuple[int, ...]
 """Which value of each axis, the axes in order."""
 
@@ -124,10 +123,10 @@ class Grid:
 
     def _without_loras(self, prompt: str) -> tuple[str, list[Ingredient]]:
         """The prompt without ``<lora:…>``, and what they ask for: ``<lora:name:text:unet:lbw=…>`` as A1111 reads it."""
-        found = [self._written(match) for match in _LORA.finditer(prompt)]
+        found = [self._written(match) for match in LORA.finditer(prompt)]
         if not found:
             return prompt, []
-        rest = re.sub(r"\s{2,}", " ", _LORA.sub("", prompt)).strip()
+        rest = re.sub(r"\s{2,}", " ", LORA.sub("", prompt)).strip()
         return re.sub(r"(?:,\s*)+(,|$)", r"\1", rest).strip(), found
 
     def _written(self, match: re.Match[str]) -> Ingredient:

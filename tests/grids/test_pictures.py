@@ -165,8 +165,8 @@ def test_loras_in_prompts_by_search_and_replace(nursery: Nursery, tmp_path: Path
     prompt = "a red disc, <lora:NAME:WEIGHT>"
     folder = new_grid(nursery, tmp_path, "sr=NAME, one, two", "sr=WEIGHT, 0.5, 1", prompts=(prompt,))
     drawn(folder)
-    for column, file in ((1, nursery.one), (2, nursery.two)):
-        for row, strength in ((1, 0.5), (2, 1.0)):
+    for column, file in ((0, nursery.one), (1, nursery.two)):
+        for row, strength in ((0, 0.5), (1, 1.0)):
             found = theirs(nursery, loras=[(file, strength, strength)])
             assert alike(picture(folder, column, row), found)
 
