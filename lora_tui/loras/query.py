@@ -86,7 +86,7 @@ def parse_filter(text: str) -> Test:
 
 def ordered(files: Iterable[LoraFile], order: str) -> list[LoraFile]:
     """The files in one of the :data:`ORDERS`; those that are equal in it by folder and name."""
-    by_place = sorted(files, key=lambda one: (str(one.path.parent), one.path.name.casefold(), one.path.name))
+    by_place = sorted(files, key=lambda one: (str(one.path.parent), one.name.casefold(), one.name))
     if not order:
         return by_place
     return sorted_by(by_place, _SORTED[order.removeprefix("-")], largest_first=order.startswith("-"))
