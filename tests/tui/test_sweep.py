@@ -89,10 +89,10 @@ async def test_a_run_that_cannot_start_is_named_and_none_starts(project: Path) -
 @pytest.mark.parametrize("size", [(80, 24), (60, 20), (200, 50)])
 async def test_the_runs_of_a_sweep_stand_in_a_table(project: Path, size: tuple[int, int]) -> None:
     made = create(read_sweep(project / "configs" / "hat.toml", ["network.rank=8,16,32"]), project / "runs")
+    write_run(project / "runs", name="alone", steps=3)  # the oldest, at the end of the list
     for member, steps, ending in (("hat-rank8", 100, "completed"), ("hat-rank16", 50, "died")):
         run = write_run(project / "runs", name=member, steps=steps, total=100, ending=ending)
         update_record(run, **membership(made.root / "configs" / f"{member}.toml"))
-    write_run(project / "runs", name="alone", steps=3)  # of the same second, it stands below the others
     async with running(project, screen="runs", size=size) as (app, pilot):
         await pilot.press("end", "w")
         await sees(pilot, "This run is of no sweep.")
