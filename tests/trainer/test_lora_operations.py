@@ -9,7 +9,7 @@ import pytest
 import torch
 from interop_table import CPU, Family, _of_pipeline, _ours, _same, drawn
 from lora_files import done, merged
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_tui.config.schema import NetworkSection
 from lora_tui.sampling.lora import apply_lora
@@ -104,7 +104,10 @@ def _converted(family: Family, source: Path, program: str) -> None:
     done(operation="convert", source=str(source), target=str(path), family=family.name, to=program, **options)
     if not options:
         assert same(live(family, (path, 1.0)), live(family, (source, 1.0))), program
-    places = {(part, name) for part, module in parts.items() for name, _layer in module.named_modules()}
+    kinds = (nn.Linear, nn.Conv2d)
+    places = {
+        (part, name) for part, root in parts.items() for name, one in root.named_modules() if isinstance(one, kinds)
+    }
     wanted = _ours(family.name, source, dict.fromkeys(places, torch.zeros(())))
     if options:
         wanted = {place: one for place, one in wanted.items() if not place[0].startswith("text")}
