@@ -40,7 +40,9 @@ def test_what_a_run_writes_is_sound_in_every_family_and_precision(
 ) -> None:
     text = 1 if family in ("sd15", "sd2", "sdxl", "flux") else 0
     version = {"modelspec.architecture": "chroma/lora" if family == "chroma" else ""}
-    file = write_small(tmp_path / "a.safetensors", tensors_of(family, count=40, text=text, rank=2, dtype=dtype), version)
+    file = write_small(
+        tmp_path / "a.safetensors", tensors_of(family, count=40, text=text, rank=2, dtype=dtype), version
+    )
     check = check_lora(file)
     assert (check.family, codes(check)) == (family, [])
     assert check.values is not None and check.values > 1000
