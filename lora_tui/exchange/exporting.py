@@ -7,7 +7,6 @@ kept in a table of its own (:mod:`lora_tui.exchange.told`), so that the way back
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from lora_tui.exchange.told import DESCRIBED, DIGEST, OURS, digest_of
 from lora_tui.files import write_atomic
 from lora_tui.places import exists
 from lora_tui.text import _, plain
+from lora_tui.toml_files import parse_toml
 
 CONFIG, DATASET, PROMPTS, COMMAND = "config.toml", "dataset.toml", "prompts.txt", "train.sh"
 SCRIPTS: Mapping[str, str] = {
@@ -127,7 +127,7 @@ def _differences(
     told["sample_prompts"] = [prompt_line(sample, config) for sample in config.samples]
     back = translated(told, Places(folder), family=config.model.family)
     alone = all_settings(back.config)
-    sd_data.take_described(back, tomllib.loads(described), Places(folder))
+    sd_data.take_described(back, parse_toml(described), Places(folder))
     theirs, ours = all_settings(back.config), all_settings(config)
     other = {key: value for key, value in ours.items() if theirs[key] != value}
     table: dict[str, Any] = {"model.family": config.model.family}  # told by the script, not by the options

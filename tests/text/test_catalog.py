@@ -43,7 +43,7 @@ def test_the_program_reads_the_compiled_file() -> None:
 
 
 def test_chinese_has_one_plural_form_and_english_two() -> None:
-    forms = "{count} entry, shown by --metadata", "{count} entries, shown by --metadata"
+    forms = "{count} file", "{count} files"
     assert (ngettext(*forms, 1), ngettext(*forms, 2)) == forms
     set_language("zh_CN")
     assert ngettext(*forms, 1) == ngettext(*forms, 2)
