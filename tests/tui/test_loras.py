@@ -73,6 +73,12 @@ async def test_files_are_listed_with_what_decides_and_their_pictures(tmp_path: P
         assert view.path is None
 
 
+async def test_the_line_of_keys_says_how_files_are_made_of_files(tmp_path: Path) -> None:
+    async with running(collection(tmp_path), size=(80, 24)) as (app, pilot):
+        await pilot.press("f7")
+        await soon(pilot, lambda: "o merge, resize" in screen_text(app))
+
+
 async def test_filter_and_order(tmp_path: Path) -> None:
     async with running(collection(tmp_path), size=(120, 30)) as (app, pilot):
         found = await listed(app, pilot, 4)

@@ -15,6 +15,7 @@ from textual.containers import Horizontal, Vertical
 from lora_tui.loras.files import LoraFile
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell
+from lora_tui.tui.keymap import key_text
 from lora_tui.tui.lora_details import LoraDetails, detail_lines, full_lines, read_lora_details, tag_lines
 from lora_tui.tui.lora_operations import LoraOperation, operation_of
 from lora_tui.tui.lora_rows import COLUMNS, lora_cells
@@ -149,7 +150,14 @@ class LorasScreen(BaseScreen):
 
     def key_hints(self) -> list[KeyHint]:
         prompt = self.query_one_optional(Prompt)
-        return prompt.hints() if prompt is not None and prompt.is_open else super().key_hints()
+        if prompt is not None and prompt.is_open:
+            return prompt.hints()
+        hints = super().key_hints()
+        prefix = self.shell.keymap.keys("loras.merge")[:1]
+        if prefix:  # the first of the keys of all operations, which a popup then tells
+            first = key_text(prefix[0].split(" ")[0], ascii_only=self.shell.ascii_only)
+            hints.insert(2, KeyHint("", first, _("merge, resize …")))
+        return hints
 
     @on(Prompt.Typed)
     def _typed(self, event: Prompt.Typed) -> None:
