@@ -166,32 +166,36 @@ def training_wish(args: argparse.Namespace, *, checked: bool = True) -> Wish:
     from lora_tui.cli.output import note
     from lora_tui.config.load import load_config, set_values
     from lora_tui.jobs.queue.door import training
+    from lora_tui.jobs.slurm.calls import require
+    from lora_tui.jobs.slurm.line import words_of
     from lora_tui.runs.choose import runs_dir_for
     from lora_tui.runs.start import require_startable
 
     if bool(args.config) == bool(args.resume):
         raise Usage(_("Name a configuration, or a run with --resume."), command="queue add train")
-    if args.dry_run or slurm_options.of_start(args, command="queue add train") is not None:
-        raise UserError(
-            _("Slurm has a queue of its own."),
-            place="--on slurm",
-            remedy=_("Send it there: lora-tui train CONFIG --on slurm"),
-            code="usage",
+    if args.dry_run:
+        raise Usage(
+            _("--dry-run shows what train would send to Slurm; the queue starts nothing now."),
+            command="queue add train",
         )
     if args.resume:
         return _resumption(args)
+    slurm = slurm_options.of_start(args, command="queue add train")
+    if slurm is not None:
+        require()
     path = Path(args.config)
     more = [f"ending.budget={args.budget}"] if args.budget else []
     config = set_values(load_config(path), [*args.values, *more])
     runs_dir = Path(args.runs) if args.runs else runs_dir_for(path)
     try:
-        for finding in require_startable(config, runs_dir.absolute(), force=args.force):
+        for finding in require_startable(config, runs_dir.absolute(), force=args.force, here=slurm is None):
             note(f"{finding.message} {finding.remedy}")
     except UserError as error:
         if checked:
             raise
         note(_("As things are now it could not start: {reason}").format(reason=error))
-    return training(config, runs_dir, source=str(path.absolute()), force=args.force)
+    cluster = () if slurm is None else words_of(slurm)
+    return training(config, runs_dir, source=str(path.absolute()), force=args.force, cluster=cluster)
 
 
 def _resumption(args: argparse.Namespace) -> Wish:

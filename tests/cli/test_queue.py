@@ -106,7 +106,7 @@ def test_the_short_door_is_train_queue(config: Path, asked: Asked) -> None:
         (["train", "blob.toml", "--after", "x"], "usage"),
         (["train", "blob.toml", "--gpus", "-1"], "usage"),
         (["train"], "usage"),
-        (["train", "blob.toml", "--on", "slurm"], "usage"),
+        (["train", "blob.toml", "--partition", "night"], "usage"),
         (["tag", "images", "--existing", "maybe"], "usage"),
         (["attach"], "usage"),
         (["queue", "list"], "usage"),
@@ -118,6 +118,15 @@ def test_what_is_wrong_is_refused_when_it_is_added(config: Path, asked: Asked, w
     status, told, err = asked("queue", "add", *words, "--json")
     assert status == 2
     assert told["error"]["code"] == code, err
+    assert not read_queue().jobs
+
+
+def test_without_sbatch_nothing_is_queued_for_a_cluster(
+    config: Path, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, told, _err = asked("queue", "add", "train", "blob.toml", "--on", "slurm", "--json")
+    assert (status, told["error"]["code"]) == (2, "slurm.missing")
     assert not read_queue().jobs
 
 

@@ -219,3 +219,24 @@ def test_a_run_on_two_nodes_is_preempted_and_goes_on(person: Person, slurm: Clus
     assert {event["nodes"] for event in events(run, "slurm") if event["what"] == "begun"} == {"node[1-2]"}
     assert person.types("runs", "stop", run.name).returncode == 0
     assert person.sees(run)["state"] == "stopped"
+
+
+def test_runs_are_queued_for_the_cluster_one_after_the_other(
+    slurm: Cluster, tmp_path: Path, base: Path, few: Path
+) -> None:
+    person = Person(tmp_path, base, few, steps={"epochs": 1})
+    options = ("--json", "train", "blob.toml", "--on", "slurm", "--time", "30")
+    for words in ((), ("--after", "1")):
+        added = person.types("queue", "add", *words, *options)
+        assert added.returncode == 0, added.stderr
+
+    def listed() -> list[dict[str, Any]]:
+        jobs = json.loads(person.types("queue", "list", "--json").stdout)["jobs"]
+        return sorted(jobs, key=lambda job: int(job["id"]))
+
+    until(lambda: {job["state"] for job in listed()} <= {"done", "failed", "stopped"}, LONG, every=0.5)
+    one, other = listed()
+    assert (one["state"], other["state"]) == ("done", "done"), (one, other)
+    sent = [job_of(RunFolder(Path(job["place"]))) for job in (one, other)]
+    assert sent[0] != sent[1]
+    assert other["started"] >= one["ended"]

@@ -44,6 +44,7 @@ class Wish:
         command: the words after ``lora-tui``; of a training (``config`` is not empty) those after its configuration.
         config: the text of a training's configuration, kept with the job.
         gpus: none for what its kind needs.
+        elsewhere: its work is done on a cluster.
         first: before all that waits.
     """
 
@@ -52,6 +53,7 @@ class Wish:
     folder: str = ""
     config: str = ""
     gpus: int | None = None
+    elsewhere: bool = False
     after: tuple[int, ...] = ()
     if_failed: str = "wait"
     held: bool = False
@@ -61,24 +63,33 @@ class Wish:
 
 
 def training(
-    config: Config, runs_dir: Path, *, title: str = "", source: str = "", group: str = "", force: bool = False
+    config: Config,
+    runs_dir: Path,
+    *,
+    title: str = "",
+    source: str = "",
+    group: str = "",
+    force: bool = False,
+    cluster: Sequence[str] = (),
 ) -> Wish:
     """The wish for a training of ``config`` as it is now, whose run goes into ``runs_dir``.
 
     Which GPU it gets is for the queue to say. ``force``: start it where the disk may not hold all that it writes, too.
+    ``cluster``: the options of ``train`` that send it to one when its turn has come.
     ``dataclasses.replace`` adds what a wish says else. Whether the configuration is right is for the caller to check
     now; it is checked again at its start.
     """
     from lora_tui.config.load import dump_config, put_values
 
-    if config.memory.device.startswith("cuda:"):  # it sees only those that it is given
+    if config.memory.device.startswith("cuda:") and not cluster:  # it sees only those that it is given
         config = put_values(config, {"memory.device": "cuda"})
     return Wish(
-        ("--runs", os.path.abspath(runs_dir), *(["--force"] if force else [])),  # noqa: PTH100 - links stay
+        ("--runs", os.path.abspath(runs_dir), *(["--force"] if force else []), *cluster),  # noqa: PTH100 - links stay
         title=title or config.saving.name,
         folder=os.path.abspath(runs_dir.parent) if runs_dir.parent.is_dir() else str(Path.cwd()),  # noqa: PTH100
         config=dump_config(config, comments=False),
-        gpus=0 if config.memory.device == "cpu" else max(config.memory.processes, 1),
+        gpus=0 if cluster or config.memory.device == "cpu" else max(config.memory.processes, 1),
+        elsewhere=bool(cluster),
         group=group,
         source=source,
     )
@@ -135,6 +146,7 @@ def _job_of(wish: Wish, number: int, rank: int, *, or_cpu: bool) -> QueueJob:
         folder=wish.folder or str(Path.cwd()),
         gpus=kinds.kind_named(kind).gpus if wish.gpus is None else wish.gpus,
         or_cpu=or_cpu,
+        elsewhere=wish.elsewhere,
         after=tuple(dict.fromkeys(wish.after)),
         if_failed=wish.if_failed,
         held=wish.held,

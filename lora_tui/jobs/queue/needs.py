@@ -1,8 +1,8 @@
 """Which jobs may start now and on which GPUs, and why the others wait. Pure: the machine's state is given.
 
 A job with GPUs has them for itself. Jobs without share one place on the processor, one after the other; where there is
-no GPU at all, trainings take that place, too. Within what they need, jobs start in the order of the queue: one that
-waits for two GPUs is not overtaken by those behind it that need one.
+no GPU at all, trainings take that place, too. What is done on a cluster needs neither. Within what they need, jobs
+start in the order of the queue: one that waits for two GPUs is not overtaken by those behind it that need one.
 """
 
 from __future__ import annotations
@@ -78,14 +78,16 @@ def plan(queue: Queue, box: Box) -> Plan:
     found = Plan()
     working = queue.working()
     taken = {uuid for job in working for uuid in job.given}
-    on_processor = [job.id for job in working if not job.given]
+    on_processor = [job.id for job in working if not job.given and not job.elsewhere]
     free = [gpu for gpu in box.gpus if gpu.uuid not in taken and gpu.free]
     first = 0
     for job in queue.waiting():
         why = Reason("queue_held") if queue.held and not job.held else _bar(job, queue)
         if why is not None and why.code == "after_failed" and job.if_failed == "remove":
             found.leave.append(job)
-        if why is None and job.gpus and not (job.or_cpu and not box.gpus):
+        if why is None and job.elsewhere:
+            found.start.append((job, ()))
+        elif why is None and job.gpus and not (job.or_cpu and not box.gpus):
             why = _no_gpu(job, box, free, taken, working, first)
             if why is None:
                 found.start.append((job, tuple(free[: job.gpus])))

@@ -44,6 +44,7 @@ class QueueJob:
         folder: where the command is given.
         gpus: how many GPUs it has for itself while it is at work.
         or_cpu: without any GPU it runs on the processor; so for what was added where there was none.
+        elsewhere: its work is done on a cluster: it needs no GPU and no place on the processor of this machine.
         after: jobs that must be done before; ``if_failed`` says what holds when one of them fails.
         held: a person has put it aside.
         rank: the place in the queue: the smallest first.
@@ -67,6 +68,7 @@ class QueueJob:
     folder: str = ""
     gpus: int = 0
     or_cpu: bool = False
+    elsewhere: bool = False
     after: tuple[int, ...] = ()
     if_failed: str = "wait"
     held: bool = False
@@ -178,6 +180,7 @@ def from_plain(value: Any) -> QueueJob | None:
         command,
         gpus=as_count(value.get("gpus"), MOST_GPUS),
         or_cpu=value.get("or_cpu") is True,
+        elsewhere=value.get("elsewhere") is True,
         after=tuple(as_count(one) for one in after if as_count(one)) if isinstance(after, list) else (),
         if_failed=value["if_failed"] if value.get("if_failed") in IF_FAILED else IF_FAILED[0],
         held=value.get("held") is True,

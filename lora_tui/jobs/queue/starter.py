@@ -67,11 +67,12 @@ def starter_command(job: QueueJob) -> list[str]:
 def starter_environment(job: QueueJob, *, any_gpus: bool) -> dict[str, str]:
     """The environment of a starter and of all that it starts: the job's own variables, and the GPUs it was given.
 
-    Where there are GPUs (``any_gpus``) and it was given none, it sees none: they are others'.
+    Where there are GPUs (``any_gpus``) and it was given none, it sees none: they are others'. What goes to a cluster,
+    which may be sent this environment, is told nothing of this machine's.
     """
     env = {**environment(), **job.variables}
     env.pop(VARIABLE, None)
-    if any_gpus or job.given:
+    if not job.elsewhere and (any_gpus or job.given):
         env["CUDA_VISIBLE_DEVICES"] = ",".join(job.given)
     return env
 

@@ -1,4 +1,4 @@
-"""The options in one line, as a person types them in the app: ``partition=gpu gpus=2 time=4h``."""
+"""The options as a person types them in the app (``partition=gpu gpus=2 time=4h``), and as commands take them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def line_of(options: Options) -> str:
     said = {name: getattr(options, name) for name in NAMES if getattr(options, name) != getattr(default, name)}
     words = [f"{name}={shlex.quote(str(value))}" for name, value in said.items()]
     return " ".join([*words, *([] if options.requeue else ["requeue=no"])])
+
+
+def words_of(options: Options) -> tuple[str, ...]:
+    """The options as ``lora-tui train`` takes them, all that were asked for among them."""
+    default = Options()
+    said = [(name, getattr(options, name)) for name in NAMES if getattr(options, name) != getattr(default, name)]
+    more = [("sbatch", one) for one in options.lines] + [("setup", one) for one in options.setup]
+    words = [f"--{name}={value}" for name, value in (*said, *more)]
+    return ("--on", "slurm", *words, "--requeue" if options.requeue else "--no-requeue")
 
 
 def options_of(text: str, start: Options) -> Options:

@@ -40,6 +40,14 @@ def test_one_after_the_other_on_the_processor_where_there_is_none() -> None:
     assert reasons(found, NONE) == {2: "turn", 3: "turn"}
 
 
+def test_what_is_done_on_a_cluster_takes_nothing_of_this_machine() -> None:
+    found = queue(job(1, 0, state="running", elsewhere=True), job(2, 0, elsewhere=True), job(3, 0), job(4, 0))
+    for box in (NONE, TWO, Box(neighbour="mine")):
+        assert started(found, box)[2] == []
+    assert started(found, NONE) == {2: [], 3: []}
+    assert reasons(found, NONE) == {4: "turn"}
+
+
 def test_what_needs_no_gpu_goes_beside_what_has_one() -> None:
     found = queue(job(1, state="running", given=("GPU-a",), numbers=(0,)), job(2, 0), job(3, 0), job(4))
     assert started(found, TWO) == {2: [], 4: ["GPU-b"]}
