@@ -29,7 +29,7 @@ def parameters(prompt: SamplePrompt, loras: Sequence[Ingredient] = (), **told: A
         lines.append(f"Negative prompt: {prompt.negative}")
     values = {
         "Steps": prompt.steps,
-        "Sampler": A1111[prompt.sampler],
+        "Sampler": A1111.get(prompt.sampler, prompt.sampler),
         "CFG scale": f"{prompt.guidance:g}",
         "Seed": prompt.seed,
         "Size": f"{prompt.width}x{prompt.height}",

@@ -45,7 +45,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
         (OPTIMIZERS, "wandering", "toy.parts:wandering"),
         (SCHEDULES, "halving", "toy.parts:halving"),
         (OBJECTIVES, "velocity", "toy.parts:Velocity"),
-        (SAMPLERS, "flow", Entry("Flow", "toy.parts:Euler", "toy.parts:Euler")),
+        (SAMPLERS, "flow", Entry("toy.parts:Euler", "toy.parts:Euler")),
     ):
         monkeypatch.setitem(table, name, place)  # type: ignore[arg-type]
 

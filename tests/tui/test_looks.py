@@ -195,10 +195,12 @@ async def test_the_line_of_the_zone_is_not_cut(project: Path) -> None:
         assert UNICODE.ellipsis not in line.partition("fixed")[2]
 
 
-@pytest.mark.parametrize(("title", "shown"), [("hat", True), ("a-project-of-a-very-long-name-indeed", False)])
-async def test_one_key_leads_to_the_start_from_anywhere(tmp_path: Path, title: str, shown: bool) -> None:
+@pytest.mark.parametrize(
+    ("title", "width", "shown"), [("hat", 110, True), ("hat", 80, False), ("a-project-of-a-very-long-name", 90, False)]
+)
+async def test_one_key_leads_to_the_start_from_anywhere(tmp_path: Path, title: str, width: int, shown: bool) -> None:
     Project.create(make_dataset(tmp_path, 2), name=title, purpose="character", trigger="hatgirl")
-    async with running(tmp_path, screen="dataset") as (app, pilot):
+    async with running(tmp_path, size=(width, 24), screen="dataset") as (app, pilot):
         await sees(pilot, "0001.png")
         assert ("F9 Home" in screen_text(app).splitlines()[0]) is shown
         await pilot.press("f9")

@@ -139,7 +139,7 @@ def stop() -> bool:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + ENDING
-    while process_of() == pid:
+    while process_of() in (pid, UNKNOWN):  # unknown: just giving the lock back
         if time.monotonic() > end:
             raise UserError(
                 _("The queue's process {pid} does not end.").format(pid=pid if pid != UNKNOWN else "?"),
