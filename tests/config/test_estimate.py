@@ -43,11 +43,11 @@ def test_the_size_is_that_of_the_chosen_layout(family, layout):
     config = config_with(model={"family": family}, network={"rank": 2, "layers": ["*.to_k rank=3"]})
     layers = {}
     targets = facts_for(family).targets()
-    for target in targets:
+    for number, target in enumerate(targets):
         rank = 3 if target.path.endswith(".to_k") else 2
         ones = (1, 1) if target.convolution else ()
         layers[target.part, target.path] = {
-            "lora_down.weight": torch.zeros(1).expand(rank, target.inputs, *ones),
+            "lora_down.weight": torch.full((1,), float(number)).expand(rank, target.inputs, *ones),  # shared by none
             "lora_up.weight": torch.zeros(1).expand(target.outputs, rank, *ones),
             "alpha": torch.tensor(32.0),
         }

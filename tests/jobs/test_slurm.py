@@ -294,12 +294,16 @@ def test_what_sbatch_is_missing_for_leaves_no_folder(tmp_path: Path, monkeypatch
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_queue_of_this_machine_takes_nothing_for_slurm(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_queue_takes_options_of_slurm_only_for_slurm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lora_tui.cli.main import run as command
 
-    for more in (["--on", "slurm"], ["--gpus", "2"], ["--no-requeue"], ["--dry-run"]):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.toml").write_text("")
+    for more, word in ((["--gpus", "2"], "--on slurm"), (["--no-requeue"], "--on slurm"), (["--dry-run"], "--dry-run")):
         assert command(["train", "x.toml", "--queue", *more]) == 2
-        assert "--on slurm" in capsys.readouterr().err
+        assert word in capsys.readouterr().err
 
 
 # -- on the node

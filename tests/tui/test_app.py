@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -230,7 +231,7 @@ async def test_bell_notifications_and_slow_links_are_chosen_by_name_and_stay(pro
         ):
             app.perform("app.settings")
             await soon(pilot, lambda: "notifications" in screen_text(app) and "slow link" in screen_text(app))
-            assert "settings.toml" in screen_text(app)
+            assert "settings.toml" in re.sub(r"[\s│]", "", screen_text(app))  # a long path is broken anywhere
             await pilot.press(*["down"] * place, "enter")
             await pilot.press(key, "enter")
             await soon(pilot, lambda name=name, value=value: getattr(load_settings(), name) == value)
