@@ -105,101 +105,76 @@ def _places(rows: int, columns: int, device: torch.device) -> Tensor:
     return places.reshape(-1, 3)
 
 
-def _flux(network: Any, across: int, batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = torch.randn(IMAGES, tokens, network.config.joint_attention_dim).to(dtype)
-    pooled = torch.randn(IMAGES, network.config.pooled_projection_dim).to(dtype)
-    guidance = torch.ones(batch, device=device) if network.config.guidance_embeds else None
-    places = _places(across, across, device)
+def _reading(
+    network: Any,
+    text: Tensor,
+    device: torch.device,
+    *,
+    steps: float = 1.0,
+    own: dict[str, Tensor] | None = None,
+    **more: Any,
+) -> Predict:
+    """What all of diffusers take alike: ``own`` lies in memory for each caption, ``more`` is always the same."""
+    own = own or {}
 
     def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
         found: Tensor = network(
             hidden_states=noisy,
             encoder_hidden_states=text[chosen].to(device),
-            pooled_projections=pooled[chosen].to(device),
-            timestep=levels,
-            guidance=guidance,
-            img_ids=places,
-            txt_ids=torch.zeros(tokens, 3, device=device),
+            timestep=levels * steps,
             return_dict=False,
+            **{name: rows[chosen].to(device) for name, rows in own.items()},
+            **more,
         )[0]
         return found
 
     return predict
+
+
+def _embeddings(tokens: int, width: int, dtype: torch.dtype) -> Tensor:
+    return torch.randn(IMAGES, tokens, width).to(dtype)
+
+
+def _flux(network: Any, across: int, batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
+    config = network.config
+    return _reading(
+        network,
+        _embeddings(tokens, config.joint_attention_dim, dtype),
+        device,
+        own={"pooled_projections": torch.randn(IMAGES, config.pooled_projection_dim).to(dtype)},
+        guidance=torch.ones(batch, device=device) if config.guidance_embeds else None,
+        img_ids=_places(across, across, device),
+        txt_ids=torch.zeros(tokens, 3, device=device),
+    )
 
 
 def _chroma(network: Any, across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = torch.randn(IMAGES, tokens, network.config.joint_attention_dim).to(dtype)
-    places = _places(across, across, device)
-
-    def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
-        found: Tensor = network(
-            hidden_states=noisy,
-            encoder_hidden_states=text[chosen].to(device),
-            timestep=levels,
-            img_ids=places,
-            txt_ids=torch.zeros(tokens, 3, device=device),
-            return_dict=False,
-        )[0]
-        return found
-
-    return predict
+    text = _embeddings(tokens, network.config.joint_attention_dim, dtype)
+    places, words = _places(across, across, device), torch.zeros(tokens, 3, device=device)
+    return _reading(network, text, device, img_ids=places, txt_ids=words)
 
 
 def _flux2(network: Any, across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = torch.randn(IMAGES, tokens, network.config.joint_attention_dim).to(dtype)
-    places = torch.nn.functional.pad(_places(across, across, device), (0, 1))
+    text = _embeddings(tokens, network.config.joint_attention_dim, dtype)
     words = torch.zeros(tokens, 4, device=device)
     words[:, 3] = torch.arange(tokens, device=device)
-
-    def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
-        found: Tensor = network(
-            hidden_states=noisy,
-            encoder_hidden_states=text[chosen].to(device),
-            timestep=levels,
-            img_ids=places,
-            txt_ids=words,
-            return_dict=False,
-        )[0]
-        return found
-
-    return predict
+    places = torch.nn.functional.pad(_places(across, across, device), (0, 1))
+    return _reading(network, text, device, img_ids=places, txt_ids=words)
 
 
 def _sd3(network: Any, _across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = torch.randn(IMAGES, CLIP_TOKENS + tokens, network.config.joint_attention_dim).to(dtype)
+    text = _embeddings(CLIP_TOKENS + tokens, network.config.joint_attention_dim, dtype)
     pooled = torch.randn(IMAGES, network.config.pooled_projection_dim).to(dtype)
-
-    def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
-        found: Tensor = network(
-            hidden_states=noisy,
-            encoder_hidden_states=text[chosen].to(device),
-            pooled_projections=pooled[chosen].to(device),
-            timestep=levels * 1000,
-            return_dict=False,
-        )[0]
-        return found
-
-    return predict
+    return _reading(network, text, device, steps=1000.0, own={"pooled_projections": pooled})
 
 
 def _qwen(network: Any, across: int, batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = torch.randn(IMAGES, tokens, network.config.joint_attention_dim).to(dtype)
-
-    def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
-        found: Tensor = network(
-            hidden_states=noisy,
-            encoder_hidden_states=text[chosen].to(device),
-            timestep=levels,
-            img_shapes=[[(1, across, across)]] * batch,
-            return_dict=False,
-        )[0]
-        return found
-
-    return predict
+    text = _embeddings(tokens, network.config.joint_attention_dim, dtype)
+    return _reading(network, text, device, img_shapes=[[(1, across, across)]] * batch)
 
 
 def _zimage(network: Any, _across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = torch.randn(IMAGES, tokens, network.config.cap_feat_dim).to(dtype)
+    text = _embeddings(tokens, network.config.cap_feat_dim, dtype)
 
     def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
         found = network(list(noisy.unsqueeze(2)), 1 - levels, list(text[chosen].to(device)), return_dict=False)[0]
