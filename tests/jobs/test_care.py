@@ -245,6 +245,7 @@ def test_alarms_can_be_off(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_trainer_does_not_know_the_address(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "http://127.0.0.1:1/secret")
     job = launched(run, "--steps", "100000")
+    training(run)  # before that the process may still be the keeper's own copy, or have no environment yet
     environment = Path(f"/proc/{job.child_pid}/environ").read_bytes()
     os.kill(job.pid, 15)
     ended(run)
