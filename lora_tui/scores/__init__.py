@@ -1,0 +1,1 @@
+"""Numbers beside a grid's pictures, and what they recommend: which checkpoint, at which strength."""
