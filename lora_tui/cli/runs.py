@@ -163,6 +163,7 @@ def row_json(row: Row) -> dict[str, Any]:
         "best": row.run.root / row.best if row.best else None,
         "best_step": row.best_step or None,
         "best_why": row.best_why,
+        "best_strength": row.best_strength,
         "validation": row.validation,
         "rating": row.notes.rating or None,
         "tags": list(row.notes.tags),

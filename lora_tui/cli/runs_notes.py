@@ -28,6 +28,7 @@ def build(commands: Any) -> None:
     rate.add_argument("rating", nargs="?", metavar="1-5", help=_("0 takes the rating away; nothing shows it"))
     best = _command(commands, "best", _("show or choose a run's best LoRA file"))
     best.add_argument("file", nargs="?", default="", metavar="FILE", help=_("name of a LoRA file, or its step"))
+    best.add_argument("--strength", type=float, default=None, metavar="0.8", help=_("at which it was found best"))
     best.add_argument("--clear", action="store_true", help=_("let the validation loss decide again"))
 
 
@@ -71,14 +72,20 @@ def noted_json(chosen: RunFolder) -> dict[str, Any]:
     best = best_of(chosen, notes)
     told = {name: value for name, value in notes_json(chosen, notes).items() if name != "run"}
     if best is None:
-        return {**told, "best": None, "best_why": "", "validation": None}
-    return {**told, "best": best.checkpoint.path, "best_why": best.why, "validation": best.checkpoint.validation}
+        return {**told, "best": None, "best_why": "", "best_strength": None, "best_reason": "", "validation": None}
+    chosen_for = notes.best_reason if best.why == "chosen" else ""
+    return {
+        **told, "best": best.checkpoint.path, "best_why": best.why, "best_strength": best.strength,
+        "best_reason": chosen_for, "validation": best.checkpoint.validation,
+    }  # fmt: skip
 
 
 def noted_lines(chosen: RunFolder) -> list[str]:
     """The same in lines for a person; none where there is nothing."""
+    from lora_tui.records.best import best_name
     from lora_tui.records.notes import Notes
     from lora_tui.text.formats import number
+    from lora_tui.text.plain import plain
 
     told = noted_json(chosen)
     head = "  ".join(part for part in (Notes(rating=told["rating"] or 0).stars, " ".join(told["tags"])) if part)
@@ -86,7 +93,8 @@ def noted_lines(chosen: RunFolder) -> list[str]:
     if told["best_why"] in ("chosen", "validation"):
         why = _("chosen by you") if told["best_why"] == "chosen" else ""
         loss = _("validation {loss}").format(loss=number(told["validation"])) if told["validation"] is not None else ""
-        words = "  ".join(part for part in (told["best"].name, why, loss) if part)
+        name = best_name(told["best"].name, told["best_strength"])
+        words = "  ".join(part for part in (name, why, plain(told["best_reason"], limit=200), loss) if part)
         lines.append(_("best: {file}").format(file=words))
     return [line for line in lines if line]
 
@@ -104,15 +112,17 @@ def _tell(chosen: RunFolder, notes: Notes, args: argparse.Namespace) -> int:
 
 def _best(chosen: RunFolder, args: argparse.Namespace) -> int:
     from lora_tui.cli.output import print_json, say
-    from lora_tui.records.best import best_of, checkpoints_of, course_of
-    from lora_tui.records.notes import change_notes, read_notes
+    from lora_tui.records.best import best_name, best_of, checkpoints_of, course_of
+    from lora_tui.records.notes import choose_best, read_notes
     from lora_tui.text.formats import bytes_text, count, number
     from lora_tui.text.plain import plain
 
     course = course_of(chosen)
     there = checkpoints_of(chosen, course)
+    if args.strength is not None and not args.file:
+        raise UserError(_("Name the file that has this strength."), place="--strength", code="usage")
     if args.clear:
-        change_notes(chosen, best="")
+        choose_best(chosen, "")
     elif args.file:
         wanted = args.file.removesuffix(".safetensors")
         found = [one for one in there if one.path.stem == wanted or (wanted.isdecimal() and one.step == int(wanted))]
@@ -123,17 +133,19 @@ def _best(chosen: RunFolder, args: argparse.Namespace) -> int:
                 remedy=_("See: lora-tui runs best {run}").format(run=plain(chosen.name)),
                 code="best.file",
             )
-        change_notes(chosen, best=found[0].path.relative_to(chosen.root).as_posix())
+        choose_best(chosen, found[0].path.relative_to(chosen.root).as_posix(), strength=args.strength)
     best = best_of(chosen, read_notes(chosen), course)
     if args.json:
         files = [{"path": one.path, "step": one.step, "bytes": one.size, "validation": one.validation} for one in there]
-        print_json({"best": best.checkpoint.path if best else None, "why": best.why if best else "", "files": files})
+        print_json({"best": best.checkpoint.path if best else None, "why": best.why if best else "",
+                    "strength": best.strength if best else None, "files": files})  # fmt: skip
         return 0
     for one in there:
         sign = "*" if best is not None and one.path == best.checkpoint.path else " "
         loss = _("validation {loss}").format(loss=number(one.validation)) if one.validation is not None else ""
         step = _("step {step}").format(step=count(one.step)) if one.step else ""
-        parts = [f"{sign} {one.path.name}", bytes_text(one.size), step, loss]
+        strength = best.strength if best is not None and one.path == best.checkpoint.path else None
+        parts = [f"{sign} {best_name(one.path.name, strength)}", bytes_text(one.size), step, loss]
         say("  ".join(part for part in parts if part))
     say(best_words(best.why if best else ""))
     return 0

@@ -14,6 +14,8 @@ from lora_tui.jobs.events import Event, LineReader, as_number, parse_line
 from lora_tui.records.notes import Notes
 from lora_tui.runs import facts
 from lora_tui.runs.folder import RunFolder
+from lora_tui.text.plain import plain
+from lora_tui.text.translate import _
 
 SUFFIX = ".safetensors"
 BEST_ENDING = "-best"
@@ -35,10 +37,14 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Best:
-    """The best file and why: ``chosen`` by a person, ``validation`` is the lowest, ``last`` where nothing tells."""
+    """The best file and why: ``chosen`` by a person, ``validation`` is the lowest, ``last`` where nothing tells.
+
+    ``strength`` is that at which a person found it best; none where nobody said one.
+    """
 
     checkpoint: Checkpoint
     why: str
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,12 +115,21 @@ def best_of(run: RunFolder, notes: Notes, course: Course | None = None) -> Best 
         return None
     chosen = next((one for one in there if notes.best and one.path == run.root / notes.best), None)
     if chosen is not None:
-        return Best(chosen, "chosen")
+        return Best(chosen, "chosen", notes.best_strength)
     measured = [one for one in there if one.validation is not None and math.isfinite(one.validation)]
     if measured:
         # the same weights may lie under two names; an average of them was not measured
         return Best(min(measured, key=lambda one: (one.validation, "-ema" in one.path.stem, one.step)), "validation")
     return Best(there[-1], "last")
+
+
+def best_name(name: str, strength: float | None) -> str:
+    """A LoRA file, safe to show, with the strength at which it was found best."""
+    return (
+        plain(name)
+        if strength is None
+        else _("{file} at {strength}").format(file=plain(name), strength=f"{strength:g}")
+    )
 
 
 def _events(path: Path) -> Iterator[Event]:

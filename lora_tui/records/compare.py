@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.jobs.events import as_number
+from lora_tui.records.best import best_name
 from lora_tui.records.manifest import DatasetChanges, changes, read_manifest
 from lora_tui.records.rows import Row
 from lora_tui.runs.facts import Sample
@@ -123,7 +124,7 @@ def results(rows: Sequence[Row], stories: Sequence[RunStory]) -> tuple[Line, ...
         ("loss", N_("loss, smoothed"), [number(_smoothed(story)) for story in stories]),
         ("validation", N_("lowest validation"), [number(row.validation) for row in rows]),
         ("validation_step", N_("at step"), [count(row.validation_step) if row.validation else MISSING for row in rows]),
-        ("best", N_("best file"), [plain(Path(row.best).name) or MISSING for row in rows]),
+        ("best", N_("best file"), [best_name(Path(row.best).name, row.best_strength) or MISSING for row in rows]),
         ("alarms", N_("alarms"), [_alarms(row) for row in rows]),
         ("took", N_("took"), [duration(row.status.took) for row in rows]),
         ("step_seconds", N_("seconds per step"), [number(row.status.step_seconds, 3) for row in rows]),

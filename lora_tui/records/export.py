@@ -13,6 +13,7 @@ from typing import Any
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.jobs.events import Event, as_number
+from lora_tui.records.best import best_name
 from lora_tui.records.compare import Comparison, Line, by_key
 from lora_tui.records.figure import figure, lines_of
 from lora_tui.records.figure_files import png, svg
@@ -266,7 +267,7 @@ def _heads(told: Comparison) -> list[str]:
         facts_ = [plain(row.run.name), when, duration(status.took) if status.took is not None else ""]
         facts_ += list(told_of.lines) if told_of is not None else []
         if row.best:
-            facts_.append(_("best: {file}").format(file=plain(row.best)))
+            facts_.append(_("best: {file}").format(file=best_name(row.best, row.best_strength)))
         if row.validation is not None:
             text = _("lowest validation {loss} at step {step}")
             facts_.append(text.format(loss=number(row.validation), step=count(row.validation_step)))

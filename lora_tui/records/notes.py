@@ -5,7 +5,9 @@ A file of its own, so that neither the trainer nor the keeper ever writes over i
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.files import alone_in
+from lora_tui.jobs.events import as_number, as_time
 from lora_tui.runs.folder import RunFolder, read_json, write_json
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -36,12 +39,18 @@ class Notes:
         tags: single words, in the order in which they were given.
         rating: 1 to :data:`MOST_STARS`; 0 for none.
         best: the file that was chosen as the best one, relative to the run's folder; empty where nobody chose.
+        best_strength: the strength at which it was found best; none where nobody said one.
+        best_reason: in what it was found best, such as the cell of a grid.
+        best_time: when it was chosen, unix seconds; 0 where that was not noted.
     """
 
     note: str = ""
     tags: tuple[str, ...] = ()
     rating: int = 0
     best: str = ""
+    best_strength: float | None = None
+    best_reason: str = ""
+    best_time: float = 0.0
 
     @property
     def stars(self) -> str:
@@ -69,7 +78,18 @@ def notes_of(data: dict[str, Any]) -> Notes:
         tuple(dict.fromkeys(tag[:LONGEST_TAG] for tag in words[:MOST_TAGS])),
         rating if rated and isinstance(rating, int) else 0,
         best if isinstance(best, str) and len(best) < 4096 else "",
+        **_why_best(data),
     )
+
+
+def _why_best(data: dict[str, Any]) -> dict[str, Any]:
+    strength, when, reason = (data.get(f"best_{name}") for name in ("strength", "time", "reason"))
+    known = as_number(strength)
+    return {
+        "best_strength": known if known is not None and math.isfinite(known) else None,
+        "best_reason": reason[:LONGEST_NOTE] if isinstance(reason, str) else "",
+        "best_time": as_time(when) or 0.0,
+    }
 
 
 def change_notes(run: RunFolder, **changes: Any) -> Notes:
@@ -79,6 +99,15 @@ def change_notes(run: RunFolder, **changes: Any) -> Notes:
         UserError: ``notes.write`` where nothing can be written, ``run.newer`` for a newer version's run, ``run.gone``.
     """
     return _changed(run, lambda notes: replace(notes, **changes))
+
+
+def choose_best(run: RunFolder, place: str, *, strength: float | None = None, reason: str = "") -> Notes:
+    """Note which LoRA file (relative to the run's folder; empty for none) is the best one, and at which strength.
+
+    Raises as :func:`change_notes`.
+    """
+    when = round(time.time(), 3) if place else 0.0
+    return change_notes(run, best=place, best_strength=strength, best_reason=reason, best_time=when)
 
 
 def change_tags(run: RunFolder, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Notes:

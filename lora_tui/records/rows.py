@@ -33,7 +33,7 @@ from lora_tui.settings import cache_dir
 from lora_tui.text.translate import language
 from lora_tui.toml_files import TomlError, read_toml
 
-LAYOUT = 5
+LAYOUT = 6
 """Version of what is kept."""
 
 MOST_KEPT_BYTES = 64 << 20
@@ -59,7 +59,8 @@ class Row:
         settings: ``section.key`` -> value of its configuration, as its file has them; lists of tables are left out.
         unreadable: its configuration cannot be read.
         known: its files have been read; before that only ``status`` tells something.
-        best: the best LoRA file relative to the folder, the step it is of, and why (see :class:`records.best.Best`).
+        best: the best LoRA file relative to the folder, the step it is of, why, and at which strength (see
+            :class:`records.best.Best`).
         validation, validation_step: the lowest validation loss and its step.
         last_validation: the newest validation loss.
         images: how many it was trained on, as far as the record says.
@@ -76,6 +77,7 @@ class Row:
     best: str = ""
     best_step: int = 0
     best_why: str = ""
+    best_strength: float | None = None
     validation: float | None = None
     validation_step: int = 0
     last_validation: float | None = None
@@ -240,11 +242,12 @@ def _facts(run: RunFolder) -> dict[str, Any]:
     if best is not None:
         place = best.checkpoint.path.relative_to(run.root).as_posix()
         found["best"], found["best_step"], found["best_why"] = place, best.checkpoint.step, best.why
+        found["best_strength"] = best.strength
     lowest = course.lowest
     if lowest is not None:
         found["validation_step"], found["validation"] = lowest
         found["last_validation"] = course.validations[max(course.validations)]
-    found["notes"] = {"note": notes.note, "tags": list(notes.tags), "rating": notes.rating, "best": notes.best}
+    found["notes"] = {**asdict(notes), "tags": list(notes.tags)}
     found |= _recorded(read_json(run.record_path))
     with contextlib.suppress(OSError):
         found["files"] = sum(entry.name.endswith(".safetensors") for entry in os.scandir(run.checkpoints_dir))
@@ -291,6 +294,7 @@ def _row(status: RunStatus, facts: dict[str, Any]) -> Row:
         best=str(facts.get("best", "")),
         best_step=as_count(facts.get("best_step")),
         best_why=str(facts.get("best_why", "")),
+        best_strength=as_number(facts.get("best_strength")),
         validation=as_number(facts.get("validation")),
         validation_step=as_count(facts.get("validation_step")),
         last_validation=as_number(facts.get("last_validation")),

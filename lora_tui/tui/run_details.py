@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from lora_tui.errors import UserError
+from lora_tui.records.best import best_name
 from lora_tui.records.rows import Row
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.settings_text import described
@@ -135,7 +136,7 @@ def noted_lines(row: Row, marks: Marks, width: int) -> list[Line]:
     if row.sweep:
         lines.append((Cell(fit(_("of the sweep {name}").format(name=plain(row.sweep)), width).rstrip(), "muted"),))
     if row.best_why in ("chosen", "validation"):
-        name = plain(Path(row.best).name) if not row.best_step else f"@{count(row.best_step)}"
+        name = best_name(f"@{count(row.best_step)}" if row.best_step else Path(row.best).name, row.best_strength)
         why = (
             _("chosen by you")
             if row.best_why == "chosen"

@@ -6,7 +6,18 @@ import threading
 import pytest
 
 from lora_tui.errors import UserError
-from lora_tui.records.notes import Notes, change_notes, change_tags, notes_path, rating_in, read_notes, tags_in
+from lora_tui.records.best import best_name, best_of, checkpoints_of
+from lora_tui.records.notes import (
+    Notes,
+    change_notes,
+    change_tags,
+    choose_best,
+    notes_path,
+    rating_in,
+    read_notes,
+    tags_in,
+)
+from lora_tui.records.rows import read_rows
 from lora_tui.runs.folder import RunFolder
 
 
@@ -62,3 +73,21 @@ def test_what_can_be_a_tag_and_a_rating() -> None:
     for wrong in ("6", "-1", "", "good", "******", "9" * 50):
         with pytest.raises(UserError, match="no rating"):
             rating_in(wrong)
+
+
+def test_the_best_file_is_chosen_with_the_strength_at_which_it_was_found_best(runs: list[RunFolder]) -> None:
+    run = runs[0]
+    there = checkpoints_of(run)[0]
+    choose_best(run, there.path.relative_to(run.root).as_posix(), strength=0.8, reason="grid hats: 100, 0.8")
+    notes = read_notes(run)
+    assert (notes.best_strength, notes.best_reason) == (0.8, "grid hats: 100, 0.8") and notes.best_time > 0
+    best = best_of(run, notes)
+    assert best is not None and (best.checkpoint.path, best.why, best.strength) == (there.path, "chosen", 0.8)
+    row = read_rows([run], run.root.parent)[0]
+    assert row.best_strength == 0.8 and row.notes.best_reason == notes.best_reason
+    assert best_name(there.path.name, row.best_strength) == f"{there.path.name} at 0.8"
+    choose_best(run, "")
+    assert read_notes(run).best_strength is None
+    damaged = '{"best": "x", "best_strength": NaN, "best_reason": 3, "best_time": "now"}'
+    notes_path(run).write_text(damaged)
+    assert read_notes(run) == Notes(best="x")

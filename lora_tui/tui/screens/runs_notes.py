@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_tui.errors import UserError
 from lora_tui.records.best import Checkpoint, checkpoints_of
-from lora_tui.records.notes import change_notes, change_tags, tags_in
+from lora_tui.records.notes import change_notes, change_tags, choose_best, tags_in
 from lora_tui.records.rows import Row
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _, bytes_text, count, ngettext, number, plain
@@ -107,7 +107,7 @@ class RunNoting:
 
         def chosen(place: str | None) -> None:
             if place is not None:
-                self._change([row], lambda run: change_notes(run, best=place), _("noted"))
+                self._change([row], lambda run: choose_best(run, place), _("noted"))
 
         title = _("The best LoRA file of {run}").format(run=self._name(row))
         self._screen.app.push_screen(Choose(title, choices, current=row.notes.best or row.best), chosen)
