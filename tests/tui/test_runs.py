@@ -23,7 +23,7 @@ async def test_runs_are_listed_newest_first_with_their_state(tmp_path: Path) -> 
     app = app_on(tmp_path, "runs")
     async with app.run_test(size=(120, 30)) as pilot:
         await sees(pilot, "finished")
-        rows = text_of(app.screen.query_one("#run-list"))
+        rows = text_of(app.screen.query_one("#list"))
         assert "×   2 died" in rows[1] and "174/400" in rows[1] and "43%" in rows[1]
         assert "✓   1 finished" in rows[2] and "100%" in rows[2]
         assert " 5.6e-04 " in rows[2]

@@ -32,7 +32,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunFolder]:
 
 
 def rows(app: LoraTuiApp) -> list[str]:
-    return [row for row in text_of(app.screen.query_one("#run-list"))[1:] if row.strip()]
+    return [row for row in text_of(app.screen.query_one("#list"))[1:] if row.strip()]
 
 
 async def test_the_adapter_is_in_the_list_at_80_columns(runs: list[RunFolder], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lora_tui.records.query import FilterError, Language, Test
 from lora_tui.text import _, count, plain
@@ -14,25 +14,9 @@ from lora_tui.tui.widgets.dialog import Choice, Choose
 from lora_tui.tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
-    from lora_tui.tui.screens.base import BaseScreen
-    from lora_tui.tui.widgets.virtual_list import VirtualList
+    from lora_tui.tui.screens.list_screen import FindScreen
 
 MOST_OFFERED = 20
-
-
-class Listing(Protocol):
-    """What such a screen has."""
-
-    rows: list[Any]
-    shown: list[Any]
-
-    @property
-    def listed(self) -> VirtualList: ...
-
-    @property
-    def row_here(self) -> Any: ...
-
-    def select(self, step: int = 0) -> None: ...
 
 
 class ListFind(ABC):
@@ -50,8 +34,7 @@ class ListFind(ABC):
     kept_as: ClassVar[str]
 
     def __init__(self, screen: Any) -> None:
-        self._screen: BaseScreen = screen
-        self._list: Listing = screen
+        self._screen: FindScreen[Any] = screen
         self.text = ""
         self.sort = ""
         self.marks: set[Any] = set()
@@ -82,7 +65,7 @@ class ListFind(ABC):
             return list(self.language.kinds)
         get: Callable[[Any], Any] | None = self.language.fields.get(field)
         found: set[str] = set()
-        for row in self._list.rows if get is not None else ():
+        for row in self._screen.rows if get is not None else ():
             value = get(row) if get is not None else None
             for one in value if isinstance(value, tuple) else (value,):
                 if isinstance(one, str) and one and " " not in one:
@@ -151,11 +134,11 @@ class ListFind(ABC):
             self._prompt.remark(plain(words), "warning", error.column)
             return
         self.text = text.strip()
-        self._list.select()
+        self._screen.select(stay=False)
         if not self.text:
             self._remark_empty()
         else:
-            self._prompt.remark(self.counted(len(self._list.shown)))
+            self._prompt.remark(self.counted(len(self._screen.shown)))
 
     def done(self, text: str) -> None:
         """Enter."""
@@ -175,13 +158,13 @@ class ListFind(ABC):
         """Esc: the filter is what it was before."""
         self._leave()
         self.text = self._before
-        self._list.select()
+        self._screen.select()
 
     def _leave(self) -> None:
         self._prompt.close()
-        self._list.select()
+        self._screen.select()
         self._screen.refresh_keys()
-        self._screen.set_focus(self._list.listed)
+        self._screen.set_focus(self._screen.listed)
 
     def clear(self) -> bool:
         """Show all rows, then take the marks away; false when neither was to do."""
@@ -191,7 +174,7 @@ class ListFind(ABC):
             self.marks.clear()
         else:
             return False
-        self._list.select()
+        self._screen.select()
         return True
 
     # -- order and marks
@@ -200,24 +183,24 @@ class ListFind(ABC):
         def chosen(field: str | None) -> None:
             if field is not None:
                 self.sort = field
-                self._list.select()
+                self._screen.select()
 
         choices = [Choice(field, _(title)) for field, title in self.sorts]
         self._screen.app.push_screen(Choose(_(self.order_title), choices, current=self.sort), chosen)
 
     def action_mark(self) -> None:
-        here = self._list.row_here
+        here = self._screen.row_here
         if here is not None:
             self.marks ^= {self.key_of(here)}
-            self._list.select(step=1)
+            self._screen.select(step=1)
 
     def action_mark_all(self) -> None:
-        there = {self.key_of(row) for row in self._list.shown}
+        there = {self.key_of(row) for row in self._screen.shown}
         self.marks = self.marks - there if there <= self.marks else self.marks | there
-        self._list.select()
+        self._screen.select()
 
     def meant(self) -> list[Any]:
         """The marked rows in the order of the list, else the one under the cursor."""
-        marked = [row for row in self._list.rows if self.key_of(row) in self.marks]
-        here = self._list.row_here
+        marked = [row for row in self._screen.rows if self.key_of(row) in self.marks]
+        here = self._screen.row_here
         return marked or ([here] if here is not None else [])

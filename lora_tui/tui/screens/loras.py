@@ -8,9 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 
 from lora_tui.loras.files import LoraFile
 from lora_tui.text import _, count, ngettext, plain
@@ -19,7 +17,7 @@ from lora_tui.tui.keymap import key_text
 from lora_tui.tui.lora_details import LoraDetails, detail_lines, full_lines, read_lora_details, tag_lines
 from lora_tui.tui.lora_operations import LoraOperation, operation_of
 from lora_tui.tui.lora_rows import COLUMNS, lora_cells
-from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.list_screen import REST_SECONDS, FindScreen
 from lora_tui.tui.screens.loras_acts import LorasActs
 from lora_tui.tui.screens.loras_find import LorasFind
 from lora_tui.tui.screens.loras_read import LorasReading
@@ -29,43 +27,27 @@ from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.text_view import TextView
-from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.workspace import Change
 
-REST_SECONDS = 0.06
-"""How long the cursor rests on a file before it is read: a held key reads few."""
 
-
-class LorasScreen(BaseScreen):
+class LorasScreen(FindScreen[LoraFile]):
     """Files at the left; facts, tags and picture of the one under the cursor at the right."""
 
     ACTS = "loras"
-    CSS_PATH = "loras.tcss"
+    CSS_PATH = ["list_screen.tcss", "loras.tcss"]
+    COLUMNS = COLUMNS
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[LoraFile] = []
-        self.shown: list[LoraFile] = []
-        self.find = LorasFind(self)
+        super().__init__(LorasFind(self))
         self.reading = LorasReading(self)
         self._acts = LorasActs(self)
         self._details: LoraDetails | None = None
-        self._wanted: Path | None = None
 
     def doers(self) -> tuple[object, ...]:
-        return (self, self.find, self._acts)
+        return (*super().doers(), self._acts)
 
-    @property
-    def takes_keys(self) -> bool:
-        return super().takes_keys and not self.query_one(Prompt).deciding
-
-    def compose_body(self) -> ComposeResult:
-        with Horizontal():
-            yield VirtualList(COLUMNS, self._cells, gap=1, id="lora-list")
-            with Vertical(id="right"):
-                yield Lines(id="lora-facts")
-                yield ImageView(id="lora-picture")
-        yield Prompt(id="prompt")
+    def compose_right(self) -> ComposeResult:
+        yield ImageView(id="lora-picture")
 
     # -- the list
 
@@ -76,46 +58,17 @@ class LorasScreen(BaseScreen):
 
     def go_to(self, place: str) -> None:
         """Put the cursor on the file with this path, now or once it is read."""
-        self._wanted = Path(place)
-        self.select()
+        self.wanted(Path(place))
 
     def take_files(self, files: list[LoraFile]) -> None:
         """Show what was read so far; what was read before stays until all is read."""
         if self.reading.busy:
             seen = {one.path for one in files}
             files = [*files, *(one for one in self.rows if one.path not in seen)]
-        self.rows = list(files)
-        self.find.marks &= {one.path for one in self.rows}
+        self.take_rows(files)
         self.select()
 
-    @property
-    def listed(self) -> VirtualList:
-        """The list."""
-        return self.query_one("#lora-list", VirtualList)
-
-    @property
-    def row_here(self) -> LoraFile | None:
-        """The file under the cursor."""
-        found = self.query_one_optional("#lora-list", VirtualList)
-        return self.shown[found.cursor] if found is not None and 0 <= found.cursor < len(self.shown) else None
-
-    def select(self, step: int = 0) -> None:
-        """Show what filter and order say; the cursor stays on its file, or goes ``step`` rows on."""
-        if (found := self.query_one_optional("#lora-list", VirtualList)) is None:
-            return  # the app is being left
-        here = self._wanted or (self.row_here.path if self.row_here is not None else None)
-        self.shown = self.find.shown(self.rows)
-        at = next((number for number, one in enumerate(self.shown) if one.path == here), None)
-        if at is not None and here == self._wanted:
-            self._wanted = None
-        place = min((at or 0) + step, max(len(self.shown) - 1, 0))
-        found.set_count(len(self.shown), cursor=place, empty=self._empty())
-        found.reload()
-        self.say()
-        self._show()
-        self.refresh_keys()
-
-    def _empty(self) -> str:
+    def empty_words(self) -> str:
         if self.rows:
             return _("No file fits the filter; Esc shows all.")
         if self.reading.busy or self.workspace.project is None:
@@ -125,65 +78,26 @@ class LorasScreen(BaseScreen):
             key=key
         )
 
-    def say(self) -> None:
-        """The status line: how many files of how many folders, marks, filter, order."""
-        text = self.find.counted(len(self.rows))
-        if len(self.shown) != len(self.rows):
-            text = _("{shown} of {all}").format(shown=count(len(self.shown)), all=text)
+    def told(self) -> str:
+        text = self.counted()
         folders = len(self.reading.folders)
         if folders:
             inside = ngettext("in {count} folder", "in {count} folders", folders).format(count=count(folders))
             text = f"{text} {inside}"
         if self.reading.busy and self.reading.found:
             text += "   " + _("reading {count}").format(count=count(self.reading.found))
-        self.set_status("   ".join([text, *self.find.spoken()]))
+        return "   ".join([text, *self.find.spoken()])
 
-    def _cells(self, index: int) -> list[Cell]:
-        file = self.shown[index]
-        return lora_cells(file, self.shell.marks, marked=file.path in self.find.marks)
-
-    def go_back(self) -> bool:
-        if self.query_one(Prompt).is_open:
-            self.find.leave_prompt()
-            return True
-        return self.find.clear()
+    def cells(self, row: LoraFile) -> list[Cell]:
+        return lora_cells(row, self.shell.marks, marked=row.path in self.find.marks)
 
     def key_hints(self) -> list[KeyHint]:
-        prompt = self.query_one_optional(Prompt)
-        if prompt is not None and prompt.is_open:
-            return prompt.hints()
         hints = super().key_hints()
-        prefix = self.shell.keymap.keys("loras.merge")[:1]
-        if prefix:  # the first of the keys of all operations, which a popup then tells
+        prefix, prompt = self.shell.keymap.keys("loras.merge")[:1], self.query_one_optional(Prompt)
+        if prefix and not (prompt is not None and prompt.is_open):  # the first key of all that a popup then tells
             first = key_text(prefix[0].split(" ")[0], ascii_only=self.shell.ascii_only)
             hints.insert(2, KeyHint("", first, _("merge, resize …")))
         return hints
-
-    @on(Prompt.Typed)
-    def _typed(self, event: Prompt.Typed) -> None:
-        event.stop()
-        self.find.typed(event.text)
-
-    @on(Prompt.Done)
-    def _done(self, event: Prompt.Done) -> None:
-        event.stop()
-        self.find.done(event.text)
-
-    @on(Prompt.Completed)
-    def _completed(self, event: Prompt.Completed) -> None:
-        event.stop()
-        self.call_later(self.shell.give_keys)
-
-    @on(VirtualList.Moved, "#lora-list")
-    def _moved(self, event: VirtualList.Moved) -> None:
-        event.stop()
-        self._show()
-        self.refresh_keys()
-
-    @on(VirtualList.Chosen, "#lora-list")
-    def _clicked(self, event: VirtualList.Chosen) -> None:
-        event.stop()
-        self.action_read()
 
     # -- the file under the cursor
 
@@ -193,13 +107,12 @@ class LorasScreen(BaseScreen):
         here = self.row_here
         return self._details if self._details is not None and self._details.file == here else None
 
-    def _show(self) -> None:
+    def show_here(self) -> None:
         file = self.row_here
         if file is None:
-            self.query_one("#lora-facts", Lines).show([])
+            self.query_one("#facts", Lines).show([])
             self.query_one("#lora-picture", ImageView).show(None)
-            return
-        if self.details is not None:
+        elif self.details is not None:
             self._show_details(self.details)
         else:
             start_job(self, partial(self._look, file), "details")
@@ -213,15 +126,11 @@ class LorasScreen(BaseScreen):
             self.refresh_keys()
 
     def _show_details(self, details: LoraDetails) -> None:
-        facts = self.query_one_optional("#lora-facts", Lines)
+        facts = self.query_one_optional("#facts", Lines)
         if facts is None:
             return  # the app is being left
         facts.show(detail_lines(details, self.shell.marks, max(facts.size.width, 20)))
         self.query_one("#lora-picture", ImageView).show(details.picture)
-
-    @on(events.Resize)
-    def _size_changed(self) -> None:
-        self.call_after_refresh(self._show)
 
     # -- actions
 
@@ -237,7 +146,7 @@ class LorasScreen(BaseScreen):
             return _("Two files are compared: mark them.")
         file = self.row_here
         if file is None:
-            return self._empty()
+            return self.empty_words()
         if action_id == "loras.copy" and not file.triggers:
             return _("The file states no trigger words; they can be written into its metadata.")
         if action_id == "loras.tags" and not file.tags:
@@ -245,6 +154,9 @@ class LorasScreen(BaseScreen):
         if action_id == "loras.run" and self.details is not None and self.details.origin is None:
             return _("Nothing tells which run wrote it.")
         return ""
+
+    def action_open(self) -> None:
+        self.action_read()
 
     def action_read(self) -> None:
         start_job(self, partial(self._read_in_full, full_lines), "read")
@@ -278,5 +190,5 @@ class LorasScreen(BaseScreen):
     def _written(self, paths: Any) -> None:
         """Files were written: list them, the cursor on the first."""
         if paths:
-            self._wanted = Path(next(iter(paths)))
+            self.wanted(Path(next(iter(paths))))
             self.reading.begin(again=True)

@@ -9,10 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from textual import events, on
-from textual.app import ComposeResult
-from textual.timer import Timer
-
 from lora_tui.errors import UserError
 from lora_tui.jobs.queue import door, process
 from lora_tui.jobs.queue.record import QueueJob
@@ -22,12 +18,11 @@ from lora_tui.tasks.folder import is_task
 from lora_tui.text import _, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.queue_rows import COLUMNS, QueueView, detail_lines, read_view, row_cells, status_text
-from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.list_screen import ListScreen
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import AskText, Confirm
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_view import TextView
-from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change
 
@@ -36,32 +31,24 @@ LOG_LINES = 400
 _WAITING_ONLY = frozenset({"up", "down", "first", "after", "hold"})
 
 
-class QueueScreen(BaseScreen):
+class QueueScreen(ListScreen[QueueJob]):
     """A list of all jobs; the job under the cursor in full below."""
 
     ACTS = "queue"
-    CSS_PATH = "queue.tcss"
+    CSS_PATH = ["list_screen.tcss", "queue.tcss"]
+    COLUMNS = COLUMNS
 
     def __init__(self) -> None:
         super().__init__()
         self._view: QueueView | None = None
-        self._timer: Timer | None = None
-
-    def compose_body(self) -> ComposeResult:
-        yield VirtualList(COLUMNS, self._cells, gap=1, id="jobs")
-        yield Lines(id="job")
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._list.set_count(0, empty=_("Reading the queue."))
-        self._timer = self.set_interval(LOOK_SECONDS, self._tick)
+        self.listed.set_empty(self.empty_words())
+        self.set_interval(LOOK_SECONDS, self._tick)
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         self._tick()
-
-    @property
-    def _list(self) -> VirtualList:
-        return self.query_one("#jobs", VirtualList)
 
     # -- showing
 
@@ -72,52 +59,35 @@ class QueueScreen(BaseScreen):
     async def _look(self) -> None:
         """Read the queue; only what has changed is drawn again."""
         view = await in_thread(read_view)
-        if view != self._view and self.query_one_optional("#jobs") is not None:
+        if view != self._view and self.query_one_optional("#list") is not None:
             self._take(view)
 
     def _take(self, view: QueueView) -> None:
-        here = self.here
         self._view = view
-        place = next((at for at, job in enumerate(view.jobs) if here is not None and job.id == here.id), 0)
-        key = self.shell.keymap.shown("app.show-parameters")
+        self.take_rows(view.jobs)
+        self.select()
+
+    def empty_words(self) -> str:
+        if self._view is None:
+            return _("Reading the queue.")
         empty = _("Nothing is queued. {key} queues what its form describes; lora-tui queue add takes any work.")
-        self._list.set_count(len(view.jobs), cursor=place, empty=empty.format(key=key))
-        self._list.reload()
-        self.set_status(status_text(view))
-        self._show()
+        return empty.format(key=self.shell.keymap.shown("app.show-parameters"))
 
-    def _cells(self, index: int) -> list[Cell]:
+    def told(self) -> str:
+        return status_text(self._view) if self._view is not None else ""
+
+    def cells(self, row: QueueJob) -> list[Cell]:
         assert self._view is not None
-        return row_cells(self._view, self._view.jobs[index], self.shell.marks)
+        return row_cells(self._view, row, self.shell.marks)
 
-    def _show(self) -> None:
-        lines = self.query_one("#job", Lines)
+    def key_of(self, row: QueueJob) -> int:
+        return row.id
+
+    def show_here(self) -> None:
+        lines = self.query_one("#facts", Lines)
         width, height = lines.size
         if self._view is not None and height:
-            lines.show(detail_lines(self._view, self.here, max(width, 20), height, self.shell.marks.ellipsis))
-        self.refresh_keys()
-
-    @property
-    def here(self) -> QueueJob | None:
-        """The job under the cursor, as it was at the last look."""
-        jobs = self._view.jobs if self._view is not None else ()
-        place = self._list.cursor
-        return jobs[place] if 0 <= place < len(jobs) else None
-
-    @on(VirtualList.Moved)
-    def _moved(self, event: VirtualList.Moved) -> None:
-        event.stop()
-        self._show()
-
-    @on(VirtualList.Chosen)
-    def _chosen(self, event: VirtualList.Chosen) -> None:
-        event.stop()
-        self.action_open()
-
-    @on(Lines.Resized)
-    @on(events.Resize)
-    def _size_changed(self) -> None:
-        self.call_after_refresh(self._show)
+            lines.show(detail_lines(self._view, self.row_here, max(width, 20), height, self.shell.marks.ellipsis))
 
     # -- acting
 
@@ -125,7 +95,7 @@ class QueueScreen(BaseScreen):
         name = action_id.partition(".")[2]
         if name in ("hold-all", "process"):
             return ""
-        job = self.here
+        job = self.row_here
         if job is None:
             return _("The queue is empty.")
         if name in _WAITING_ONLY and not job.waits:
@@ -149,11 +119,11 @@ class QueueScreen(BaseScreen):
             self.shell.tell(error_words(error), "error")
         else:
             self.shell.tell(told, "success")
-        if self.query_one_optional("#jobs") is not None:
+        if self.query_one_optional("#list") is not None:
             self._take(await in_thread(read_view))
 
     def action_open(self) -> None:
-        job = self.here
+        job = self.row_here
         if job is None:
             return
         if not job.place or is_task(Path(job.place)):
@@ -162,20 +132,20 @@ class QueueScreen(BaseScreen):
             self.shell.open_run(RunFolder(Path(job.place)))
 
     def action_read(self) -> None:
-        job, view = self.here, self._view
+        job, view = self.row_here, self._view
         if job is not None and view is not None:
             self.app.push_screen(TextView(plain(job.title), job_lines(job, view.queue, view.said)))
 
     def action_log(self) -> None:
-        if self.here is not None:
-            start_job(self, partial(self._read_log, self.here), "log")
+        if self.row_here is not None:
+            start_job(self, partial(self._read_log, self.row_here), "log")
 
     async def _read_log(self, job: QueueJob) -> None:
         lines = await in_thread(door.log_lines, job, LOG_LINES)
         self.app.push_screen(TextView(plain(job.title), [plain(line) for line in lines] or [_("Nothing was printed.")]))
 
     def action_hold(self) -> None:
-        job = self.here
+        job = self.row_here
         if job is not None and job.held:
             self._do(partial(door.release, [job.id]), _("Job {number} goes on.").format(number=job.id))
         elif job is not None and self._needs_release(job):
@@ -197,15 +167,15 @@ class QueueScreen(BaseScreen):
         self._move(1)
 
     def _move(self, by: int) -> None:
-        if (job := self.here) is not None:
+        if (job := self.row_here) is not None:
             self._do(partial(door.shift, job.id, by), _("Job {number} has moved.").format(number=job.id))
 
     def action_first(self) -> None:
-        if (job := self.here) is not None:
+        if (job := self.row_here) is not None:
             self._do(partial(door.move, job.id, 0), _("Job {number} is the next.").format(number=job.id))
 
     def action_retry(self) -> None:
-        job = self.here
+        job = self.row_here
         if job is None:
             return
         told = _("Job {number} waits again.").format(number=job.id)
@@ -221,7 +191,7 @@ class QueueScreen(BaseScreen):
         self.app.push_screen(Confirm(question, plain(job.title, limit=200), yes=_("once more")), answered)
 
     def action_remove(self) -> None:
-        job = self.here
+        job = self.row_here
         if job is None:
             return
 
@@ -234,7 +204,7 @@ class QueueScreen(BaseScreen):
         self.app.push_screen(Confirm(question, detail, yes=_("remove")), answered)
 
     def action_stop(self) -> None:
-        job = self.here
+        job = self.row_here
         if job is None:
             return
 
@@ -248,7 +218,7 @@ class QueueScreen(BaseScreen):
         self.app.push_screen(Confirm(question, detail, yes=_("stop")), answered)
 
     def action_after(self) -> None:
-        job = self.here
+        job = self.row_here
         if job is None:
             return
 

@@ -6,53 +6,44 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from textual import events, on, work
+from textual import work
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 
 from lora_tui.errors import UserError
 from lora_tui.records.rows import Row, RowReader
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus
-from lora_tui.text import _, bytes_text, count, ngettext, plain
+from lora_tui.text import _, bytes_text, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.run_details import RunDetails, detail_lines, list_files, lora_lines, noted_lines, read_details
 from lora_tui.tui.run_rows import COLUMNS, row_cells
-from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.list_screen import REST_SECONDS, FindScreen
 from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.screens.runs_acts import RunActs
 from lora_tui.tui.screens.runs_find import RunsFind
 from lora_tui.tui.screens.runs_notes import RunNoting
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.chart import LineChart, Picture
-from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
-from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.text_view import TextView
-from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change
-
-REST_SECONDS = 0.06
-"""How long the cursor rests on a run before its files are read: a held key reads few."""
 
 LINE_WIDTH = 4000
 """Cells that no sentence about a run takes: the window that shows it whole breaks the lines itself."""
 
 
-class RunsScreen(BaseScreen):
+class RunsScreen(FindScreen[Row]):
     """Runs at the left, newest first; facts, curve and sample at the right."""
 
     ACTS = "runs"
-    CSS_PATH = "runs.tcss"
+    CSS_PATH = ["list_screen.tcss", "runs.tcss"]
+    COLUMNS = COLUMNS
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[Row] = []
-        self.shown: list[Row] = []
-        self.find = RunsFind(self)
+        super().__init__(RunsFind(self))
         self._noting = RunNoting(self)
         self._acting = RunActs(self)
         self._reader: RowReader | None = None
@@ -61,33 +52,23 @@ class RunsScreen(BaseScreen):
         self._resuming = Resuming(self, lambda run: self.shell.open_run(run))
 
     def doers(self) -> tuple[object, ...]:
-        return (self, self.find, self._noting, self._acting)
+        return (*super().doers(), self._noting, self._acting)
 
-    @property
-    def takes_keys(self) -> bool:
-        return super().takes_keys and not self.query_one(Prompt).deciding
-
-    def compose_body(self) -> ComposeResult:
-        with Horizontal():
-            yield VirtualList(COLUMNS, self._cells, gap=1, id="run-list")
-            with Vertical(id="right"):
-                yield Lines(id="run-facts")
-                yield LineChart(id="run-chart")
-                yield ImageView(id="run-sample")
-        yield Prompt(id="prompt")
+    def compose_right(self) -> ComposeResult:
+        yield LineChart(id="run-chart")
+        yield ImageView(id="run-sample")
 
     # -- the list
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
-        if not changed & {"runs", "project"} or not self.query("#run-list"):
+        if not changed & {"runs", "project"} or not self.query("#list"):
             return
         known = {row.run: row for row in self.rows}
         statuses = self.workspace.runs or ()
-        self.rows = [
+        self.take_rows(
             replace(known[status.run], status=status) if status.run in known else Row(status, known=False)
             for status in statuses
-        ]
-        self.find.marks &= {row.run.root for row in self.rows}
+        )
         self.select()
         start_job(self, self.read_rows, "rows")
 
@@ -105,26 +86,7 @@ class RunsScreen(BaseScreen):
         self.rows = [replace(read[row.run], status=row.status) if row.run in read else row for row in self.rows]
         self.select()
 
-    @property
-    def listed(self) -> VirtualList:
-        """The list."""
-        return self.query_one("#run-list", VirtualList)
-
-    def select(self, step: int = 0) -> None:
-        """Show what filter and order say; the cursor stays on its run, or goes ``step`` rows on."""
-        if (found := self.query_one_optional("#run-list", VirtualList)) is None:
-            return  # the app is being left
-        here = self.chosen
-        self.shown = self.find.shown(self.rows)
-        place = next((at for at, row in enumerate(self.shown) if here and row.run == here.run), 0)
-        place = min(place + step, max(len(self.shown) - 1, 0))
-        found.set_count(len(self.shown), cursor=place, empty=self._empty())
-        found.reload()
-        self._say()
-        self._show()
-        self.refresh_keys()
-
-    def _empty(self) -> str:
+    def empty_words(self) -> str:
         if self.workspace.runs is None:
             return _("Reading the runs.")
         if self.rows:
@@ -132,49 +94,15 @@ class RunsScreen(BaseScreen):
         key = self.shell.keymap.shown("app.show-parameters")
         return _("No run yet. {key} describes one and starts it.").format(key=key)
 
-    def _say(self) -> None:
+    def told(self) -> str:
         living = sum(row.status.alive for row in self.rows)
-        text = ngettext("{count} run", "{count} runs", len(self.rows)).format(count=count(len(self.rows)))
-        if len(self.shown) != len(self.rows):
-            text = _("{shown} of {all}").format(shown=count(len(self.shown)), all=text)
+        text = self.counted()
         if living:
             text += "   " + ngettext("{count} at work", "{count} at work", living).format(count=living)
-        self.set_status("   ".join([text, *self.find.spoken()]))
+        return "   ".join([text, *self.find.spoken()])
 
-    def _cells(self, index: int) -> list[Cell]:
-        row = self.shown[index]
+    def cells(self, row: Row) -> list[Cell]:
         return row_cells(row, self.shell.marks, marked=row.run.root in self.find.marks)
-
-    def go_back(self) -> bool:
-        if self.query_one(Prompt).is_open:
-            self.find.leave_prompt()
-            return True
-        return self.find.clear()
-
-    def key_hints(self) -> list[KeyHint]:
-        prompt = self.query_one_optional(Prompt)
-        return prompt.hints() if prompt is not None and prompt.is_open else super().key_hints()
-
-    @on(Prompt.Typed)
-    def _typed(self, event: Prompt.Typed) -> None:
-        event.stop()
-        self.find.typed(event.text)
-
-    @on(Prompt.Done)
-    def _done(self, event: Prompt.Done) -> None:
-        event.stop()
-        self.find.done(event.text)
-
-    @on(Prompt.Completed)
-    def _completed(self, event: Prompt.Completed) -> None:
-        event.stop()
-        self.call_later(self.shell.give_keys)
-
-    @property
-    def row_here(self) -> Row | None:
-        """The run under the cursor with all that is known of it."""
-        found = self.query_one_optional("#run-list", VirtualList)
-        return self.shown[found.cursor] if found is not None and 0 <= found.cursor < len(self.shown) else None
 
     @property
     def chosen(self) -> RunStatus | None:
@@ -182,22 +110,11 @@ class RunsScreen(BaseScreen):
         row = self.row_here
         return row.status if row is not None else None
 
-    @on(VirtualList.Moved)
-    def _moved(self, event: VirtualList.Moved) -> None:
-        event.stop()
-        self._show()
-        self.refresh_keys()
-
-    @on(VirtualList.Chosen)
-    def _clicked(self, event: VirtualList.Chosen) -> None:
-        event.stop()
-        self.action_open()
-
     # -- the run under the cursor
 
-    def _show(self) -> None:
+    def show_here(self) -> None:
         status = self.chosen
-        facts = self.query_one("#run-facts", Lines)
+        facts = self.query_one("#facts", Lines)
         if status is None:
             facts.show([])
             self.query_one("#run-chart").display = False
@@ -213,13 +130,13 @@ class RunsScreen(BaseScreen):
     async def _look(self, run: RunFolder) -> None:
         await asyncio.sleep(REST_SECONDS)
         details = await in_thread(read_details, run)
-        if not self.query("#run-list"):
+        if not self.query("#list"):
             return  # the app is being left
         status = self.chosen
         if status is None or status.run != run:
             return
         self._details = details
-        facts = self.query_one("#run-facts", Lines)
+        facts = self.query_one("#facts", Lines)
         facts.show(self._fact_lines(status, details, max(facts.size.width, 20)))
         self._show_details(details)
 
@@ -239,10 +156,6 @@ class RunsScreen(BaseScreen):
             chart.show(picture)
         self.query_one("#run-sample", ImageView).show(details.sample)
 
-    @on(events.Resize)
-    def _size_changed(self) -> None:
-        self.call_after_refresh(self._show)
-
     # -- actions
 
     def refusal(self, action_id: str) -> str:
@@ -250,7 +163,7 @@ class RunsScreen(BaseScreen):
             return ""
         status = self.chosen
         if status is None:
-            return self._empty() if self.rows or self.workspace.runs is None else _("There is no run yet.")
+            return self.empty_words() if self.rows or self.workspace.runs is None else _("There is no run yet.")
         if action_id == "runs.sweep" and self.row_here is not None and not self.row_here.sweep:
             return _("This run is of no sweep.")
         if action_id == "runs.compare" and len(self.rows) < 2:

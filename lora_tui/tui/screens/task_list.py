@@ -24,6 +24,7 @@ from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Dialog
 from lora_tui.tui.widgets.footer import KeyHint, Keys
 from lora_tui.tui.widgets.lines import Lines
+from lora_tui.tui.widgets.row_list import RowList
 from lora_tui.tui.widgets.task_progress import TaskProgress
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
@@ -58,7 +59,8 @@ class TaskList(Dialog[None]):
         self.accept_words = _("read")
 
     def compose_body(self) -> ComposeResult:
-        yield VirtualList(COLUMNS, self._row, empty=_("Nothing goes on, and nothing was done here yet."))
+        empty = _("Nothing goes on, and nothing was done here yet.")
+        yield RowList(COLUMNS, self._row, lambda status: status.task.root, empty=empty)
         yield TaskProgress()
         yield Lines(id="told")
 
@@ -75,8 +77,8 @@ class TaskList(Dialog[None]):
         return cast("LoraTuiApp", self.app)
 
     @property
-    def _list(self) -> VirtualList:
-        return self.query_one(VirtualList)
+    def _list(self) -> RowList[TaskStatus]:
+        return self.query_one(RowList)
 
     @property
     def _progress(self) -> TaskProgress:
@@ -85,8 +87,7 @@ class TaskList(Dialog[None]):
     @property
     def here(self) -> TaskStatus | None:
         """The task under the cursor, as it was at the last look."""
-        place = self._list.cursor
-        return self._tasks[place] if 0 <= place < len(self._tasks) else None
+        return self._list.here
 
     # -- showing
 
@@ -95,16 +96,11 @@ class TaskList(Dialog[None]):
         tasks = self._shell.workspace.tasks or ()
         if tasks == self._tasks:
             return
-        here = self.here
         self._tasks = tasks
-        root = here.task.root if here is not None else None
-        cursor = next((at for at, status in enumerate(tasks) if status.task.root == root), 0)
-        self._list.set_count(len(tasks), cursor=cursor)
-        self._list.reload()
+        self._list.take(tasks)
         self._follow()
 
-    def _row(self, index: int) -> list[Cell]:
-        status = self._tasks[index]
+    def _row(self, status: TaskStatus) -> list[Cell]:
         state = state_words(status.state)
         if status.alive and status.total:
             state += f" {percent(status.done, status.total):>4}"
