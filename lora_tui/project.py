@@ -44,7 +44,7 @@ PURPOSES: Mapping[str, tuple[str, str]] = {
 }
 
 _LOOSE_NAMES = {"color": "colour", "vehicle": "object", "clothes": "clothing", "light": "lighting"}
-_OWN_FOLDERS = frozenset({"runs", "configs", "grids"})
+_OWN_FOLDERS = frozenset({"runs", "configs", "grids", "generated"})
 _LOOK_AT_MOST = 20_000
 
 _TEXTS = ("name", "purpose", "trigger", "base_model", "currency")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
     from lora_tui.grids.folder import GridFolder
-    from lora_tui.grids.outlook import Outlook
 
 FAILED, PROBLEMS = 1, 3
 
@@ -39,6 +37,8 @@ def build(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_grid(parser: argparse.ArgumentParser) -> None:
+    from lora_tui.cli import picture_options
+
     parser.add_argument(
         "target", metavar="RUN|CONFIG|GRID", help=_("a run, a configuration, or a grid to go on with or to add to")
     )
@@ -47,24 +47,9 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", default="", metavar="AXIS=VALUES", help=axis if name == "x" else _("another"))
     parser.add_argument("--page", action="append", default=[], metavar="AXIS=VALUES", help=_("further axes: pages"))
     parser.add_argument("--prompt", action="append", default=[], help=_("what to draw; several are pages"))
-    parser.add_argument("--negative", default=None, help=_("what to avoid"))
-    for name, words in (("steps", _("denoising steps")), ("seed", _("the seed"))):
-        parser.add_argument(f"--{name}", type=int, default=None, metavar="N", help=words)
-    parser.add_argument(
-        "--guidance", type=float, default=None, metavar="7", help=_("how closely the prompt is followed")
-    )
-    parser.add_argument("--sampler", default=None, metavar="NAME", help=_("such as DPM++ 2M Karras"))
-    parser.add_argument("--size", default=None, metavar="512x768", help=_("of the pictures"))
-    parser.add_argument("--lora", action="append", default=[], metavar="FILE", help=_("a LoRA file, FILE=0.8 …"))
-    parser.add_argument("--lora-dir", action="append", default=[], type=Path, metavar="DIR",
-                        help=_("where LoRA files are found by name"))  # fmt: skip
-    parser.add_argument("--presets", type=Path, default=None, metavar="FILE",
-                        help=_("block weights of one's own: lines NAME:1,0,0.5,…"))  # fmt: skip
+    parser.add_argument("--seed", type=int, default=None, metavar="N", help=_("the seed"))
+    picture_options.add(parser)
     parser.add_argument("--baseline", action="store_true", help=_("a first column without any LoRA"))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help=_("a setting of the configuration, such as memory.device=cpu"))  # fmt: skip
-    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help=_("the project to look in"))
-    parser.add_argument("--json", action="store_true", help=_("print one JSON document"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,14 +58,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _wanted(args: argparse.Namespace) -> Any:
+    from lora_tui.cli.picture_options import wanted_of
     from lora_tui.grids.ask import Wanted
 
     axes = [(f"--{name}", getattr(args, name)) for name in ("x", "y", "z") if getattr(args, name)]
     return Wanted(
-        target=args.target, here=args.dir, axes=(*axes, *(("--page", text) for text in args.page)),
-        prompts=tuple(args.prompt), negative=args.negative, steps=args.steps, seed=args.seed, guidance=args.guidance,
-        sampler=args.sampler, size=args.size, loras=tuple(args.lora), folders=tuple(args.lora_dir),
-        presets=args.presets, baseline=args.baseline, changes=tuple(args.set),
+        axes=(*axes, *(("--page", text) for text in args.page)), seed=args.seed, baseline=args.baseline,
+        **wanted_of(args),
     )  # fmt: skip
 
 
@@ -101,6 +85,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import note
+    from lora_tui.cli.picture_options import agreed
     from lora_tui.cli.tasks import follow, start_detached
     from lora_tui.grids.ask import asked, made
     from lora_tui.grids.outlook import lines, outlook
@@ -111,7 +96,7 @@ def _run(args: argparse.Namespace) -> int:
     if not args.json:
         for line in lines(seen):
             note(line)
-    _agreed(seen, yes=args.yes)
+    agreed(seen, _("That is a large grid. Draw it? Type yes: "), yes=args.yes)
     folder = made(found, name=args.name, parent=args.out)
     options = {"folder": str(folder.root), "batch": args.batch}
     about = (found.project,)
@@ -123,25 +108,6 @@ def _run(args: argparse.Namespace) -> int:
         note(_("It goes on without this terminal. Stop it: lora-tui tasks stop {task}").format(task=task.name))
         return 0
     return _ended(folder, status, as_json=args.json)
-
-
-def _agreed(seen: Outlook, *, yes: bool) -> None:
-    """Ask before a grid that takes very long or very much.
-
-    Raises:
-        UserError: it was not agreed to.
-    """
-    from lora_tui.cli.output import note
-    from lora_tui.errors import UserError
-
-    if yes or not seen.large:
-        return
-    if sys.stdin.isatty():
-        note(_("That is a large grid. Draw it? Type yes: "))
-        if sys.stdin.readline().strip().casefold() in ("yes", "y", _("yes")):
-            return
-    raise UserError(seen.size_words(), place=_("grid"), remedy=_("Draw it with --yes, or give fewer values."),
-                    code="grid.large")  # fmt: skip
 
 
 def _ended(folder: GridFolder, status: Any, *, as_json: bool) -> int:

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "attach": ("lora_tui.cli.attach", N_("open the app on a running training")),
     "serve": ("lora_tui.cli.serve", N_("the app in a browser on this machine, for an SSH tunnel")),
     "grid": ("lora_tui.cli.grid", N_("pictures of checkpoints against strength, and of whatever else varies")),
+    "generate": ("lora_tui.cli.generate", N_("images from a base model and any LoRA files, as pictures in a folder")),
     "tasks": ("lora_tui.cli.tasks", N_("tagging and preparing in the background: list, follow, stop")),
     "cache": ("lora_tui.cli.cache", N_("what is kept on disk to be used again: list it, let go of some")),
     "lora": ("lora_tui.cli.lora", N_("look into LoRA files")),

@@ -9,10 +9,12 @@ from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
-from lora_tui.config.family import usual_sample
+from lora_tui.config.family import family_by_name, family_of, usual_sample, with_family
 from lora_tui.config.load import load_config, set_value
+from lora_tui.config.paths import is_hub_name
 from lora_tui.config.samplers import sampler_called
 from lora_tui.config.schema import Config
+from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.files import alone_in
 from lora_tui.grids import files
@@ -24,7 +26,8 @@ from lora_tui.project import Project
 from lora_tui.runs.choose import runs_dir_for
 from lora_tui.runs.folder import RunFolder, find_run
 from lora_tui.text import _, plain
-from lora_tui.weights.blocks import read_presets
+from lora_tui.weights.blocks import block_weights, read_presets
+from lora_tui.weights.ingredients import Ingredient
 
 USUAL = ("strength=0-1 (+0.2)", "checkpoint=all")
 """Across and down where nothing is said of a run."""
@@ -57,11 +60,13 @@ class Wanted:
     presets: Path | None = None
     baseline: bool = False
     changes: tuple[str, ...] = ()
+    vae: str | None = None
+    clip_skip: int | None = None
 
     @property
     def changes_cells(self) -> bool:
         """Whether anything is asked for that all pictures of a grid would have to be drawn anew for."""
-        told = (self.negative, self.steps, self.seed, self.guidance, self.sampler, self.size)
+        told = (self.negative, self.steps, self.seed, self.guidance, self.sampler, self.size, self.vae, self.clip_skip)
         return any(one is not None for one in told) or bool(self.loras or self.changes)
 
 
@@ -165,6 +170,56 @@ def _more(wanted: Wanted, folder: GridFolder) -> Asked:
 
 
 def _new(wanted: Wanted) -> Asked:
+    found = settled(wanted)
+    settings, config, run = found.settings, found.config, found.run
+    family = config.model.family
+    axes: list[Axis] = []
+    ground = _ground(wanted, family, run, settings, (), found.folders, found.prompts)
+    told = wanted.axes or (tuple(zip(("--x", "--y"), USUAL, strict=True)) if run is not None else ())
+    for place, text in told:
+        axis = read_axis(text, ground, place)
+        if axis.kind in ("lora", "checkpoint"):
+            settings["lora"] = None
+        axes.append(axis)
+    if not any(axis.kind == "prompt" for axis in axes):
+        axes += _prompt_axis(found.prompts) if wanted.prompts or wanted.negative is not None else _sample_axis(config)
+    if not any(axis.kind == "base" for axis in axes):
+        check_base(config)
+    grid = Grid(
+        title=run.name.partition("-")[2].partition("-")[2] or run.name if run is not None else config.saving.name,
+        family=family, settings=settings, axes=tuple(axes), baseline=wanted.baseline, folders=found.folders,
+        run=str(run.root) if run is not None else "",
+    )  # fmt: skip
+    return Asked(grid, config, found.project)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where pictures come from, and what all of them share.
+
+    Attributes:
+        run: whose files are meant; none for a configuration or a model.
+        config: names the base model and where it computes.
+        project: the folder that ``grids`` belongs into.
+        folders: where LoRA files are looked for by name.
+        settings: of a :class:`Grid`.
+        prompts: those that were asked for, else the samples'.
+    """
+
+    run: RunFolder | None
+    config: Config
+    project: Path
+    folders: tuple[Path, ...]
+    settings: dict[str, Any]
+    prompts: tuple[str, ...]
+
+
+def settled(wanted: Wanted) -> Settled:
+    """What ``wanted`` comes to, axes aside.
+
+    Raises:
+        UserError: there is no such run, configuration or model, or a setting cannot be.
+    """
     run, config, project = _source(wanted)
     for text in wanted.changes:
         key, equals, value = text.partition("=")
@@ -175,39 +230,55 @@ def _new(wanted: Wanted) -> Asked:
         config = set_value(config, key, value)
     folders = _folders(wanted, run, project)
     settings, prompts = _settings(wanted, config, run, folders)
-    family = config.model.family
-    axes: list[Axis] = []
-    ground = _ground(wanted, family, run, settings, (), folders, prompts)
-    told = wanted.axes or (tuple(zip(("--x", "--y"), USUAL, strict=True)) if run is not None else ())
-    for place, text in told:
-        axis = read_axis(text, ground, place)
-        if axis.kind in ("lora", "checkpoint"):
-            settings["lora"] = None
-        axes.append(axis)
-    if not any(axis.kind == "prompt" for axis in axes):
-        axes += _prompt_axis(prompts) if wanted.prompts or wanted.negative is not None else _sample_axis(config)
-    grid = Grid(
-        title=run.name.partition("-")[2].partition("-")[2] or run.name if run is not None else config.saving.name,
-        family=family, settings=settings, axes=tuple(axes), baseline=wanted.baseline, folders=folders,
-        run=str(run.root) if run is not None else "",
-    )  # fmt: skip
-    return Asked(grid, config, project)
+    return Settled(run, config, project, folders, settings, prompts)
+
+
+def check_base(config: Config) -> None:
+    """Refuse a base model that could not be loaded; reads headers alone.
+
+    Raises:
+        UserError: what is wrong with it, as ``config check`` says it.
+    """
+    for finding in check_config(config):
+        if finding.severity == "error" and finding.field.startswith("model."):
+            raise UserError(finding.message, place=finding.field, remedy=finding.remedy, code=finding.code)
 
 
 def _source(wanted: Wanted) -> tuple[RunFolder | None, Config, Path]:
     """The run (if it is one), its configuration, and the folder that ``grids`` belongs into."""
     path = expand(wanted.target)
-    if is_file(path):
+    if is_file(path) and wanted.target.endswith(".toml"):
         config = load_config(path.absolute())
         return None, config, runs_dir_for(path).parent
+    of_model = exists(path) and not RunFolder(path.absolute()).exists()
+    if of_model and (family := family_of(wanted.target)):
+        return None, _of_model(files.base_called(wanted.target, family), family), _project(wanted.here)
     if exists(path) or not wanted.target.endswith(".toml"):
-        run = find_run(wanted.target, wanted.here.absolute())
+        try:
+            run = find_run(wanted.target, wanted.here.absolute())
+        except UserError:
+            family = family_by_name(wanted.target) if is_hub_name(wanted.target) and not exists(path) else ""
+            if not family:
+                raise
+            return None, _of_model(files.base_called(wanted.target, family), family), _project(wanted.here)
         return run, load_config(run.config_path), run.root.parent.parent
     raise UserError(
         _("there is no run, configuration or grid {name}.").format(name=plain(wanted.target, limit=120)),
         remedy=_("Name a run (lora-tui runs list), a configuration file, or a grid's folder."),
         code="grid.target",
     )
+
+
+def _of_model(base: str, family: str) -> Config:
+    """A configuration for pictures of a model that no training here used."""
+    config = with_family(Config(), family)
+    config.model.base, config.model.clip_skip = base, 1
+    return config
+
+
+def _project(here: Path) -> Path:
+    project = Project.find(here.absolute())
+    return Path(project.root) if project is not None else here.absolute()
 
 
 def _settings(
@@ -226,21 +297,22 @@ def _settings(
     if wanted.sampler is not None:
         settings["sampler"] = sampler_called(wanted.sampler)
     if wanted.size is not None:
-        settings |= _size(wanted.size)
-    loras = [files.with_strengths(text, folders) for text in wanted.loras]
-    for one in loras:
-        files.check_family(one.path, config.model.family)
+        settings |= _of_axis("size", wanted.size, config.model.family)
+    loras = _loras(wanted, config.model.family, folders)
     first = loras[0] if loras else None
     lora: Path | None = first.path if first is not None else None
-    if lora is None and run is not None:
+    if not wanted.loras and run is not None:
         there = files.files_of_run(run)
         lora = next((one.path for one in there if one.best), there[-1].path if there else None)
     settings |= {
-        "base": config.model.base, "vae": "", "clip_skip": config.model.clip_skip,
+        "base": config.model.base, "vae": "",
+        "clip_skip": config.model.clip_skip if wanted.clip_skip is None else wanted.clip_skip,
         "lora": str(lora) if lora is not None else None, "strength": first.strength if first else 1.0, "unet": None,
         "text": first.text if first else None, "blocks": first.blocks if first else "", "second": None,
         "more": [one.as_options() for one in loras[1:]],
     }  # fmt: skip
+    if wanted.vae is not None:
+        settings |= _of_axis("vae", wanted.vae, config.model.family)
     prompts = wanted.prompts or tuple(dict.fromkeys(one.prompt for one in config.samples if one.prompt))
     if not prompts and not any(text.startswith("prompt") for _place, text in wanted.axes):
         raise UserError(
@@ -250,8 +322,21 @@ def _settings(
     return settings, prompts
 
 
-def _size(text: str) -> Mapping[str, Any]:
-    found = KINDS["size"].read(text, Ground(""))
+def _loras(wanted: Wanted, family: str, folders: tuple[Path, ...]) -> list[Ingredient]:
+    """The LoRA files that are named; ``none`` is none of them."""
+    presets = read_presets(wanted.presets) if wanted.presets is not None else {}
+    found = [files.with_strengths(text, folders) for text in wanted.loras if text.strip().casefold() != "none"]
+    for number, one in enumerate(found):
+        files.check_family(one.path, family)
+        if one.blocks:
+            block_weights(one.blocks, family, presets)
+            found[number] = replace(one, blocks=presets.get(one.blocks, one.blocks))
+    return found
+
+
+def _of_axis(kind: str, text: str, family: str) -> Mapping[str, Any]:
+    """What one value of an axis changes."""
+    found = KINDS[kind].read(text, Ground(family))
     return found[0].changes if found else {}
 
 

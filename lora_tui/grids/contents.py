@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from lora_tui.grids.cell import Cell
 
 BLOCKS, BLOCK = 64, 1 << 16
 MOST_FILES = 2000
+
+
+def contents_of(cells: Iterable[Cell], known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the models and LoRA files that ``cells`` name hold now; those that are gone, what was ``known`` of them."""
+    names = {one for cell in cells for one in (cell.base, cell.vae, *(str(lora.path) for lora in cell.loras))} - {""}
+    return {name: told_of(name, (known or {}).get(name, "")) for name in names}
 
 
 def told_of(name: str, known: str = "") -> str:

@@ -13,7 +13,7 @@ from lora_tui.config.write import dump_config
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
 from lora_tui.grids.cell import Cell
-from lora_tui.grids.contents import told_of
+from lora_tui.grids.contents import contents_of
 from lora_tui.grids.grid import Grid, grid_of
 from lora_tui.runs.folder import free_name, read_json, unfinished, write_json
 from lora_tui.text import _, plain
@@ -91,19 +91,22 @@ class GridFolder:
         except OSError:
             return set()
 
-    def keys(self, cells: Iterable[Cell]) -> dict[Cell, str]:
-        """The key of each cell, by what the files that it names hold now; of those that are gone, by what they held."""
+    def keys(self, cells: Iterable[Cell], *, anew: bool = True) -> dict[Cell, str]:
+        """The key of each cell, by what the files that it names hold now; of those that are gone, by what they held.
+
+        Without ``anew`` no file is read: all count as what they held when they were last drawn from.
+        """
         chosen = list(dict.fromkeys(cells))
-        known = {name: str(told) for name, told in read_json(self.root / CONTENTS).items()}
-        contents = {name: told_of(name, known.get(name, "")) for name in _named(chosen)}
+        contents = contents_of(chosen, self._contents()) if anew else self._contents()
         return {cell: cell.key(contents) for cell in chosen}
 
     def note_contents(self, cells: Iterable[Cell]) -> None:
         """Remember what the files that ``cells`` name hold, for when they are gone."""
-        known = read_json(self.root / CONTENTS)
-        write_json(
-            self.root / CONTENTS, {**known, **{name: told_of(name, known.get(name, "")) for name in _named(cells)}}
-        )
+        known = self._contents()
+        write_json(self.root / CONTENTS, {**known, **contents_of(cells, known)})
+
+    def _contents(self) -> dict[str, str]:
+        return {name: str(told) for name, told in read_json(self.root / CONTENTS).items()}
 
     def failures(self) -> dict[str, dict[str, str]]:
         """Why cells failed, by key."""
@@ -144,9 +147,3 @@ def list_grids(parent: Path) -> list[GridFolder]:
     except OSError:
         return []
     return [GridFolder(path) for path in names if GridFolder(path).exists()]
-
-
-def _named(cells: Iterable[Cell]) -> set[str]:
-    """The models and LoRA files that cells name."""
-    names = {one for cell in cells for one in (cell.base, cell.vae, *(str(lora.path) for lora in cell.loras))}
-    return names - {""}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_tui.grids.ask import Asked
+from lora_tui.grids.cell import Cell
 from lora_tui.grids.pace import known_pace
 from lora_tui.grids.plan import BYTES_A_PIXEL, plan_of, seconds_of
+from lora_tui.places import exists
 from lora_tui.text import _, bytes_text, count, duration, ngettext
 
 LARGE_CELLS = 2_000
@@ -78,28 +81,44 @@ def outlook(asked: Asked) -> Outlook:
     cells = dict.fromkeys(grid.cell(place) for place in grid.places())
     there = asked.folder.there() if asked.folder is not None else set()
     keys = asked.folder.keys(cells) if asked.folder is not None else {}
-    plan = plan_of((cell for cell in cells if keys.get(cell) not in there), grid.family, asked.config.model.vae)
+    missing = [cell for cell in cells if keys.get(cell) not in there]
+    return replace(
+        of_cells(missing, grid.family, asked.config.model.vae, asked.project), cells=grid.count, pictures=len(cells),
+        kept=len(cells) - len(missing), axes=axes,
+    )  # fmt: skip
+
+
+def of_cells(cells: Sequence[Cell], family: str, own_vae: str, folder: Path) -> Outlook:
+    """What drawing ``cells`` on the disk of ``folder`` takes; ``own_vae`` is the one that the configuration names."""
+    plan = plan_of(cells, family, own_vae)
     return Outlook(
-        cells=grid.count, pictures=len(cells), kept=len(cells) - len(plan.cells), bases=plan.bases, loras=plan.loras,
-        vaes=plan.vaes, texts=plan.texts, steps=plan.steps, seconds=seconds_of(plan, known_pace(), grid.family),
-        disk_bytes=plan.disk_bytes, free_bytes=free, axes=axes,
+        cells=len(cells), pictures=len(cells), kept=0, bases=plan.bases, loras=plan.loras, vaes=plan.vaes,
+        texts=plan.texts, steps=plan.steps, seconds=seconds_of(plan, known_pace(), family),
+        disk_bytes=plan.disk_bytes, free_bytes=_free(folder), axes=(),
     )  # fmt: skip
 
 
 def _free(folder: Path) -> int | None:
+    """Bytes free on the disk of a folder that may not be there yet; none where that cannot be told."""
     try:
-        return shutil.disk_usage(folder).free
-    except OSError:
+        return shutil.disk_usage(next(one for one in (folder, *folder.parents) if exists(one))).free
+    except (OSError, StopIteration):
         return None
 
 
 def lines(seen: Outlook) -> list[str]:
-    """The outlook for a person."""
-    found = [
+    """The outlook of a grid for a person."""
+    return [
         _("{cells} cells: {axes}").format(
             cells=count(seen.cells), axes=" × ".join(f"{kind} {number}" for kind, number in seen.axes)
-        )
+        ),
+        *cost_lines(seen),
     ]
+
+
+def cost_lines(seen: Outlook) -> list[str]:
+    """What drawing takes, for a person."""
+    found = []
     if seen.pictures < seen.cells or seen.kept:
         found.append(
             _("{pictures} different pictures, {kept} of them are there").format(

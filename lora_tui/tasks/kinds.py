@@ -19,6 +19,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "command": ("lora_tui.tasks.command", N_("command")),
     "lora": ("lora_tui.weights.work", N_("LoRA files")),
     "grid": ("lora_tui.grids.work", N_("grid")),
+    "score": ("lora_tui.scores.work", N_("scores")),
+    "generate": ("lora_tui.generate.work", N_("images")),
 }
 """Name of each kind: the module whose ``work`` does it, and a word for it."""
 

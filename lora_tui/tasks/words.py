@@ -46,7 +46,9 @@ def result_text(status: TaskStatus) -> str:
     """What came of a task that ended by itself, in one line; empty while it is at work, or when nothing is known."""
     if not status.result:
         return ""
-    words = {"tag": _tagged, "prepare": _prepared, "command": _said, "grid": _drawn}.get(status.kind)
+    words = {"tag": _tagged, "prepare": _prepared, "command": _said, "grid": _drawn, "generate": _drawn}.get(
+        status.kind
+    )
     return _(", ").join(words(status.result)) if words is not None else ""
 
 
@@ -89,3 +91,7 @@ def _prepared(result: Mapping[str, Any]) -> list[str]:
     if failed:
         parts.append(ngettext("{count} failed", "{count} failed", failed).format(count=count(failed)))
     return parts
+
+
+_RESULTS = {"tag": _tagged, "prepare": _prepared, "command": _said, "grid": _drawn, "generate": _drawn}
+"""What says the result of each kind."""

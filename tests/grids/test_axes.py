@@ -10,6 +10,8 @@ import pytest
 from grid_models import Nursery, new_grid
 from run_builders import add_lines, event_line, make_run
 
+from lora_tui.config.load import load_config
+from lora_tui.config.write import save_config
 from lora_tui.errors import UserError
 from lora_tui.grids.ask import Wanted, asked
 from lora_tui.grids.axes import Ground, read_axis
@@ -153,7 +155,7 @@ def test_the_dearest_changes_seldomest() -> None:
 
 def test_a_run_without_axes_is_its_checkpoints_against_strength(nursery: Nursery, tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs")
-    run.config_path.write_bytes(nursery.config.read_bytes())
+    save_config(load_config(nursery.config), run.config_path)
     for step, file in ((10, nursery.one), (20, nursery.two)):
         path = run.checkpoints_dir / f"small-{step:06d}.safetensors"
         shutil.copy(file, path)
