@@ -7,26 +7,22 @@ from typing import Any
 
 from lora_tui.config.family import family_by_name, family_of, usual_sample, with_family
 from lora_tui.config.schema import FLOW, UNETS, Config
-from lora_tui.exchange.ai_toolkit_keys import (
-    ARCHS,
-    DATASET,
-    DATASET_IDLE,
-    IDLE,
-    IMPLIED,
-    LOSSES,
-    MODEL_FLAGS,
-    NONE,
-    QUANTIZED,
-    STRAIGHT,
-)
+from lora_tui.exchange.ai_toolkit_keys import ARCHS, DATASETS, LOSSES, MODEL_FLAGS, PROCESS, QUANTIZED
 from lora_tui.exchange.draft import Draft, Given, is_empty, is_on
 from lora_tui.exchange.fate import Fate, Imported
+from lora_tui.exchange.key_table import NONE, OFF
 from lora_tui.exchange.places import Places
 from lora_tui.exchange.reading import flat
 from lora_tui.exchange.sd_learning import DECAYS, SCHEDULES, optimizer_named
 from lora_tui.exchange.sd_network import float_of
 from lora_tui.exchange.sd_running import PRECISIONS
-from lora_tui.text import N_, _
+from lora_tui.text import _
+
+NUMBERS = (
+    "caption_dropout_rate", "token_dropout_rate", "default_caption", "num_repeats", "network_weight",
+    "loss_multiplier", "keep_tokens",
+)  # fmt: skip
+"""Keys of a dataset whose values are those of an entry."""
 
 
 def imported(data: Mapping[str, Any], places: Places) -> Imported:
@@ -41,13 +37,13 @@ def imported(data: Mapping[str, Any], places: Places) -> Imported:
     if datasets:
         values["datasets"] = f"{len(datasets)}"
     family = _family(values, places)
-    draft = Draft(Given(values, IMPLIED), with_family(Config(), family))
+    draft = Draft(Given(values, PROCESS.implied), with_family(Config(), family))
     if len(processes) > 1:
         draft.notes.append(_("Only the first of its {count} processes is taken.").format(count=len(processes)))
     _model(draft, places, family)
     if "network.linear" in draft.given:
         draft.idle("network.rank", _("network.linear says it"))
-    draft.straight({key: where for key, where in STRAIGHT.items() if not draft.known(key)})
+    PROCESS.take(draft)
     _network(draft, places)
     _train(draft)
     _noise(draft)
@@ -58,10 +54,7 @@ def imported(data: Mapping[str, Any], places: Places) -> Imported:
     _datasets(draft, datasets if isinstance(datasets, list) else [], places)
     if draft.config.saving.trigger:
         draft.put("captions.placeholder", "[trigger]")
-    for key, why in IDLE.items():
-        draft.idle(
-            [one for one in values if (one == key or one.startswith(f"{key}.")) and not draft.known(one)], _(why)
-        )
+    PROCESS.tell_rest(draft)
     draft.idle([one for one in values if one.startswith("meta.")], _("of the file's own record"))
     return draft.finished("ai-toolkit")
 
@@ -161,6 +154,8 @@ def _train(draft: Draft) -> None:
     if settings:
         draft.take("train.lr", settings)
     draft.idle([key for key in ("train.lr",) if not settings], _("both parts have rates of their own"))
+    if "train.train_unet" in given and not given.on("train.train_unet"):
+        draft.take("train.train_unet", {"learning.unet_lr": 0}, _("a rate of 0 trains nothing"))
     if "train.train_text_encoder" not in given:
         draft.put("network.text_encoder", draft.config.model.family in UNETS)
     name = str(given.get("train.optimizer"))
@@ -304,9 +299,9 @@ def _datasets(draft: Draft, datasets: list[Any], places: Places) -> None:
     for number, table in enumerate(tables):
         place, note = places.find(table.get("folder_path") or table.get("dataset_path") or "")
         values: dict[str, Any] = {"path": place, "repeats": 1}
-        for key, ours in DATASET.items():
+        for key in NUMBERS:
             if not is_empty(table.get(key)):
-                values[ours] = table[key]
+                values[DATASETS.straight[key]] = table[key]
         ending = table.get("caption_ext") or table.get("caption_type")
         if ending:
             values["extensions"] = [f".{str(ending).lstrip('.')}"]
@@ -321,28 +316,24 @@ def _datasets(draft: Draft, datasets: list[Any], places: Places) -> None:
 
 
 def _told(draft: Draft, number: int, table: Mapping[str, Any], values: Mapping[str, Any], note: str) -> None:
-    at = len(draft.config.datasets) - 1
-    ours = {**DATASET, "folder_path": "path", "dataset_path": "path", "caption_ext": "extensions"}
-    ours |= {"caption_type": "extensions", "flip_x": "flip", "shuffle_tokens": "shuffle", "is_reg": "regularisation"}
+    entry = f"datasets.{len(draft.config.datasets) - 1}"
     for key, value in table.items():
         shown = f"datasets.{number}.{key}"
         draft.given.told[shown] = value
-        if key in ours:
-            settings = {f"datasets.{at}.{ours[key]}": values.get(ours[key], False)}
-            draft.tell(shown, Fate.TRANSLATED, settings, note if ours[key] == "path" else "")
-        elif key == "resolution":
+        if key == "resolution":
             draft.tell(shown, Fate.TRANSLATED if _sides(value) else Fate.UNKNOWN, {"data.resolution": str(value)})
-        elif key in ("alpha_mask", "mask_path") and not is_empty(value) and value is not False:
-            draft.put("masks.source", "alpha" if key == "alpha_mask" else "file")
-            draft.tell(shown, Fate.TRANSLATED, {"masks.source": draft.config.masks.source})
+        elif key in ("alpha_mask", "mask_path"):
+            if is_on(value):
+                draft.put("masks.source", "alpha" if key == "alpha_mask" else "file")
+                draft.tell(shown, Fate.TRANSLATED, {"masks.source": draft.config.masks.source})
+            else:
+                draft.idle(shown, _(OFF))
         elif key == "mask_min_value":
             draft.take(shown, {"masks.unmasked_weight": value})
         elif key == "random_crop":
             draft.take(shown, {"data.random_crop": is_on(value)})
-        elif key in DATASET_IDLE or key in ("alpha_mask", "mask_path"):
-            draft.tell(shown, Fate.IDLE, {}, _(DATASET_IDLE.get(key, N_("off"))))
         else:
-            draft.tell(shown, Fate.UNKNOWN, {})
+            DATASETS.tell_entry(draft, shown, key, value, entry, values, note)
 
 
 def listed(value: Any) -> list[Any]:

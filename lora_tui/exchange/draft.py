@@ -183,7 +183,12 @@ class Draft:
                 rows.append(Row(key, told_value(key, value), Fate.UNKNOWN))
         rows += [row for key, row in self._rows.items() if key not in self.given.told and key not in inner]
         ours = Config()
-        implied = {key: value for key, value in self._implied.items() if value != value_at(ours, key)}
+        told = {setting for row in rows for setting in row.settings}
+        implied = {
+            key: value
+            for key, value in self._implied.items()
+            if key not in told and value == value_at(self.config, key) != value_at(ours, key)
+        }
         config = parse_config(as_plain(self.config))
         return Imported(config, kind, tuple(rows), implied, tuple(self.notes))
 

@@ -128,5 +128,7 @@ def told_value(key: str, value: object) -> str:
         return ""
     if SECRET.search(key):
         return HIDDEN
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
     text = "true" if value is True else "false" if value is False else str(value)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -7,7 +7,7 @@ declares them; one that was exported for the API has them by name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +125,15 @@ _PLUS = (
     "use_grams",
     "stochastic_rounding",
 )
+_DESCRIBED = {
+    "dataset_path": "subsets.0.image_dir", "num_repeats": "subsets.0.num_repeats", "width": "resolution",
+    "class_tokens": "subsets.0.class_tokens", "height": "resolution",
+}  # fmt: skip
+"""Values of a node of images -> where they stand in the description of a dataset of sd-scripts."""
 _PLUS_NOTE = N_("the node never hands it on, so it had no effect there either")
 _LATER = N_("a later node says it")
 _SHOWN = N_("of the workflow alone")
+_DRAWN = N_("of every prompt in samples")
 
 
 @dataclass
@@ -142,11 +148,19 @@ class _Node:
 
 @dataclass
 class _Work:
-    """What is gathered: options, the key of a node that each is from, and what is told already."""
+    """What is gathered.
+
+    Attributes:
+        options: of sd-scripts.
+        keys: option -> the key of a node that it is from.
+        rows: what is told already.
+        described: key of a node -> where it stands in the description of the datasets.
+    """
 
     options: dict[str, Any]
-    keys: dict[str, str]
-    rows: dict[str, Row]
+    keys: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
+    described: dict[str, str] = field(default_factory=dict)
 
     def option(self, node: _Node, name: str, option: str, value: Any = None) -> None:
         told = node.values.get(name) if value is None else value
@@ -171,7 +185,7 @@ def imported(path: Path, data: Mapping[str, Any], places: Places) -> Imported:
     start = next((node for node in nodes if node.name in _INITS), None)
     if start is None:
         raise refused(path, _("The workflow has no node that starts the training of a LoRA."))
-    work = _Work({"seed": 42, "mixed_precision": "bf16"}, {}, {})
+    work = _Work({"seed": 42, "mixed_precision": "bf16"})
     for node in nodes:
         _gather(node, work)
     _loops(nodes, work)
@@ -182,6 +196,8 @@ def imported(path: Path, data: Mapping[str, Any], places: Places) -> Imported:
     _samples(nodes, draft)
     found = draft.finished("flux-trainer")
     rows = {work.keys.get(row.key, row.key): row for row in found.rows if row.key in before and row.key in work.keys}
+    of_datasets = {row.key: row for row in found.rows}
+    rows |= {key: of_datasets[place] for key, place in work.described.items() if place in of_datasets}
     told = []
     for node in nodes:
         for name in node.values:
@@ -246,7 +262,7 @@ def _gather(node: _Node, work: _Work) -> None:
     elif node.name.endswith("ValidationSettings"):
         for name in node.values:
             drawn = name in ("steps", "width", "height", "guidance_scale", "seed")
-            work.tell(node, name, Fate.TRANSLATED if drawn else Fate.IDLE, "" if drawn else _(_SHOWN))
+            work.tell(node, name, Fate.TRANSLATED if drawn else Fate.IDLE, _(_DRAWN) if drawn else _(_SHOWN))
     elif node.name.endswith("Resume"):
         for name in node.values:
             why = _("states of other programs cannot be resumed; network.start_from goes on from a LoRA file")
@@ -277,7 +293,7 @@ def _init(node: _Node, work: _Work) -> None:
             work.tell(node, name, Fate.TRANSLATED, "", **{"learning.text_encoder_2_lr": given.get(name)})
     for name in ("sample_prompts", "sample_prompts_pos", "sample_prompts_neg"):
         if not is_empty(given.get(name)):
-            work.tell(node, name, Fate.TRANSLATED)
+            work.tell(node, name, Fate.TRANSLATED, _("one entry of samples for each prompt"))
     for name in ("clip_l_lr", "clip_g_lr", "T5_lr"):
         if name in given and node.key(name) not in work.keys.values() and node.key(name) not in work.rows:
             why = _("T5 is not trained") if name == "T5_lr" else _("no text encoder is trained")
@@ -373,6 +389,7 @@ def _datasets(nodes: list[_Node], work: _Work) -> dict[str, Any]:
                 else:
                     general[name] = value
                     work.tell(node, name, Fate.TRANSLATED)
+                    work.described[node.key(name)] = f"general.{name}"
         elif node.name in ("TrainDatasetAdd", "TrainDatasetRegularization"):
             of_class = node.name != "TrainDatasetAdd"
             own = {key: value for key, value in node.values.items() if key in NODES[node.name]}
@@ -386,9 +403,8 @@ def _datasets(nodes: list[_Node], work: _Work) -> dict[str, Any]:
             datasets.append({**({"resolution": sides} if sides else {}), **own, "subsets": [subset]})
             for name in node.values:
                 known = name in NODES[node.name]
-                at = len(datasets) - 1
-                settings = {f"datasets.{at}": str(subset["image_dir"])} if name == "dataset_path" else {}
-                work.tell(node, name, Fate.TRANSLATED if known else Fate.UNKNOWN, "", **settings)
+                work.tell(node, name, Fate.TRANSLATED if known else Fate.UNKNOWN)
+                work.described[node.key(name)] = f"datasets.{len(datasets) - 1}.{_DESCRIBED.get(name, name)}"
     if datasets and not is_on(general.get("alpha_mask")):
         general.pop("alpha_mask", None)
     return {"general": general, "datasets": datasets}

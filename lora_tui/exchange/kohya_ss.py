@@ -156,10 +156,10 @@ def _length(found: Options, keys: dict[str, Any]) -> None:
     """Epochs of the form where neither epochs nor steps are set; a warm-up in percent; a share of the text encoder."""
     epochs, steps = float_of(keys.get("max_train_epochs")), float_of(keys.get("max_train_steps"))
     if epochs <= 0 and steps <= 0 and not is_empty(keys.get("epoch")):
-        keys["max_train_epochs"], found.names["max_train_epochs"] = keys["epoch"], "epoch"
         for name in ("max_train_epochs", "max_train_steps"):
-            if name != "max_train_epochs":
-                keys.pop(name, None)
+            if not is_empty(keys.pop(name, None)):
+                found.idle[name] = _("{key} says it").format(key="epoch")
+        keys["max_train_epochs"], found.names["max_train_epochs"] = keys["epoch"], "epoch"
     percent = float_of(keys.get("lr_warmup"))
     if float_of(keys.get("lr_warmup_steps")) <= 0 < percent < 100:
         keys["lr_warmup_steps"], found.names["lr_warmup_steps"] = percent / 100, "lr_warmup"

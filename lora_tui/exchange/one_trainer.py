@@ -10,20 +10,18 @@ from typing import Any
 from lora_tui.config.family import family_by_name, usual_sample, with_family
 from lora_tui.config.schema import FLOW, TEXT_AS_IT_IS, Config
 from lora_tui.errors import UserError
-from lora_tui.exchange.draft import Draft, Given, is_empty, is_on
+from lora_tui.exchange.draft import Draft, Given, is_on
 from lora_tui.exchange.fate import Fate, Imported
 from lora_tui.exchange.one_trainer_keys import (
-    CONCEPT_IDLE,
+    CONCEPTS,
     DISTRIBUTIONS,
-    IDLE,
-    IMPLIED,
     MODELS,
     OPTIMIZER_NAMES,
     PEFT,
     PRECISIONS,
     QUANTIZED,
     SCHEDULES,
-    STRAIGHT,
+    WHOLE,
 )
 from lora_tui.exchange.places import Places
 from lora_tui.exchange.reading import flat, read_bytes, text_of
@@ -33,6 +31,7 @@ from lora_tui.places import is_file
 from lora_tui.text import _
 
 DENOISERS = ("unet", "prior", "transformer")
+CONCEPT_TYPES = ("STANDARD", "VALIDATION", "PRIOR_PREDICTION")
 
 
 def imported(data: Mapping[str, Any], places: Places) -> Imported:
@@ -50,13 +49,13 @@ def imported(data: Mapping[str, Any], places: Places) -> Imported:
         values["optimizer_defaults"] = "{…}"
     kind = str(values.get("model_type") or "")
     family = MODELS.get(kind, "") or family_by_name(str(values.get("base_model_name") or "")) or "sd15"
-    draft = Draft(Given(values, IMPLIED), with_family(Config(), family))
+    draft = Draft(Given(values, WHOLE.implied), with_family(Config(), family))
     if "model_type" in draft.given:
         if MODELS.get(kind):
             draft.take("model_type", {"model.family": family})
         else:
             draft.unknown("model_type", _("for a model that is not trained here"))
-    draft.straight(STRAIGHT)
+    WHOLE.take(draft)
     _model(draft, places)
     _network(draft)
     _optimizer(draft)
@@ -65,10 +64,7 @@ def imported(data: Mapping[str, Any], places: Places) -> Imported:
     _times(draft)
     _samples(draft, samples, places)
     _concepts(draft, concepts, places)
-    for key, why in IDLE.items():
-        draft.idle(
-            [one for one in values if (one == key or one.startswith(f"{key}.")) and not draft.known(one)], _(why)
-        )
+    WHOLE.tell_rest(draft)
     return draft.finished("onetrainer")
 
 
@@ -203,6 +199,8 @@ def _learning(draft: Draft) -> None:
     for part in DENOISERS:
         if f"{part}.learning_rate" in given:
             draft.take(f"{part}.learning_rate", {"learning.unet_lr": given.get(f"{part}.learning_rate")})
+        if f"{part}.train" in given and not given.on(f"{part}.train"):
+            draft.take(f"{part}.train", {"learning.unet_lr": 0}, _("a rate of 0 trains nothing"))
     family = draft.config.model.family
     trains = "text_encoder.train" in given and given.on("text_encoder.train")
     if family not in TEXT_AS_IT_IS and "text_encoder.train" in given:
@@ -420,29 +418,19 @@ def _concepts(draft: Draft, listed: Any, places: Places) -> None:
             True)),
             "flip": "on" if is_on(inner.get("image.enable_random_flip", True)) else "off",
             "shuffle": "on" if shuffles else "off", "keep_tokens": keeps, "tag_dropout": drops,
-            "weight": inner.get("loss_weight", 1),
+            "weight": inner.get("loss_weight", 1), "regularisation": inner.get("type") == "PRIOR_PREDICTION",
         }  # fmt: skip
         if is_on(inner.get("image.enable_resolution_override")):
             values["resolution"] = inner.get("image.resolution_override")
         kind = str(inner.get("type", "STANDARD"))
-        if kind == "PRIOR_PREDICTION":
-            values["regularisation"] = True
         if kind == "VALIDATION" or is_on(inner.get("validation_concept")):
             values["use"] = False
             draft.notes.append(_("A concept for validation is left out: images are held out by validation.share."))
         draft.entry("datasets", "", values)
-        ours = {
-            "path": "path", "balancing": "repeats", "repeats": "repeats", "enabled": "use", "loss_weight": "weight",
-            "image.enable_random_flip": "flip", "text.enable_tag_shuffling": "shuffle", "type": "regularisation",
-            "text.keep_tags_count": "keep_tokens", "text.tag_dropout_probability": "tag_dropout",
-            "text.tag_dropout_enable": "tag_dropout", "image.resolution_override": "resolution",
-            "image.enable_resolution_override": "resolution", "validation_concept": "use",
-        }  # fmt: skip
         for key, value in inner.items():
             shown = f"concepts.{number}.{key}"
             draft.given.told[shown] = value
-            if key in ours:
-                settings = {f"datasets.{number}.{ours[key]}": values.get(ours[key], False)}
-                draft.tell(shown, Fate.TRANSLATED, settings, note if key == "path" else "")
-            elif not is_empty(value) and key in CONCEPT_IDLE:
-                draft.tell(shown, Fate.IDLE, {}, _(CONCEPT_IDLE[key]))
+            if key == "type" and kind not in CONCEPT_TYPES:
+                draft.tell(shown, Fate.UNKNOWN, {})
+            else:
+                CONCEPTS.tell_entry(draft, shown, key, value, f"datasets.{number}", values, note)

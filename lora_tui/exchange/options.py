@@ -238,8 +238,6 @@ def _running(config: Config) -> Iterator[tuple[str, Any]]:
         yield "max_token_length", config.captions.max_tokens
     if config.masks.source == "file":
         yield "masked_loss", True
-    if config.learning.text_encoder_steps:
-        yield "stop_text_encoder_training", config.learning.text_encoder_steps
     wanted = [name for name in ("tensorboard", "wandb") if getattr(config.tracking, name)]
     if wanted:
         yield "log_with", "all" if len(wanted) > 1 else wanted[0]

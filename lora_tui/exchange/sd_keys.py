@@ -220,20 +220,21 @@ IDLE: Mapping[str, str] = {
 
 #: keys that some function looks after
 LOOKED_AFTER = frozenset({
-    "pretrained_model_name_or_path", "v2", "v_parameterization", "vae", "ae", "clip_l", "clip_g", "t5xxl", "model_type",
-    "base_weights", "base_weights_multiplier", "clip_skip", "max_token_length", "train_data_dir", "reg_data_dir",
-    "dataset_config", "resolution", "bucket_no_upscale", "caption_extension", "caption_extention", "caption_separator",
-    "enable_wildcard", "color_aug", "face_crop_aug_range", "alpha_mask", "masked_loss", "token_warmup_step",
-    "network_module", "network_dim", "network_alpha", "network_args", "network_weights", "network_train_unet_only",
-    "network_train_text_encoder_only", "learning_rate", "unet_lr", "text_encoder_lr", "lr_scheduler",
-    "lr_scheduler_type", "lr_scheduler_args", "lr_warmup_steps", "lr_decay_steps", "lr_scheduler_num_cycles",
-    "optimizer_type", "optimizer_args", "use_8bit_adam", "use_lion_optimizer", "max_train_steps", "max_train_epochs",
-    "stop_text_encoder_training", "zero_terminal_snr", "timestep_sampling", "weighting_scheme", "logit_mean",
-    "logit_std", "mode_scale", "sigmoid_scale", "discrete_flow_shift", "training_shift", "model_prediction_type",
-    "mixed_precision", "save_precision", "fp8_base", "fp8_base_unet", "blocks_to_swap", "split_mode", "multi_gpu",
-    "num_processes", "gpu_ids", "save_last_n_epochs", "save_last_n_steps", "save_last_n_epochs_state",
-    "save_last_n_steps_state", "save_state", "sample_prompts", "sample_sampler", "validation_split", "log_with",
-    "logging_dir", "metadata_description",
+    "pretrained_model_name_or_path", "v2", "v_parameterization", "vae", "ae", "clip_l", "clip_g", "t5xxl",
+    "model_type", "base_weights", "base_weights_multiplier", "clip_skip", "max_token_length", "train_data_dir",
+    "reg_data_dir", "dataset_config", "resolution", "bucket_no_upscale", "caption_extension", "caption_extention",
+    "caption_separator", "enable_wildcard", "color_aug", "face_crop_aug_range", "alpha_mask", "masked_loss",
+    "token_warmup_step", "network_module", "network_dim", "network_alpha", "network_args", "network_weights",
+    "network_train_unet_only", "network_train_text_encoder_only", "learning_rate", "unet_lr", "text_encoder_lr",
+    "text_encoder_lr1", "text_encoder_lr2", "lr_scheduler", "lr_scheduler_type", "lr_scheduler_args",
+    "lr_warmup_steps", "lr_decay_steps", "lr_scheduler_num_cycles", "optimizer_type", "optimizer_args",
+    "use_8bit_adam", "use_lion_optimizer", "max_train_steps", "max_train_epochs", "stop_text_encoder_training",
+    "zero_terminal_snr", "timestep_sampling", "weighting_scheme", "logit_mean", "logit_std", "mode_scale",
+    "sigmoid_scale", "discrete_flow_shift", "training_shift", "model_prediction_type", "mixed_precision",
+    "save_precision", "fp8_base", "fp8_base_unet", "blocks_to_swap", "split_mode", "multi_gpu", "num_processes",
+    "gpu_ids", "save_last_n_epochs", "save_last_n_steps", "save_last_n_epochs_state", "save_last_n_steps_state",
+    "save_state", "sample_prompts", "sample_sampler", "validation_split", "log_with", "logging_dir",
+    "metadata_description",
 })  # fmt: skip
 
 SD_SCRIPTS = frozenset({*STRAIGHT, *IDLE, *LOOKED_AFTER})

@@ -203,8 +203,15 @@ def _rates(draft: Draft) -> None:
         if len(listed) > 1 and str(listed[1]) != str(listed[0]) and draft.config.model.family in ("sdxl", "sd3"):
             settings["learning.text_encoder_2_lr"] = listed[1]
         draft.take(given.first("text_encoder_lr", "learning_rate"), settings)
-    if not draft.known("text_encoder_lr"):
-        draft.idle("text_encoder_lr", _("the family has no such thing"))
+    several = draft.config.model.family in ("sdxl", "sd3")
+    for key, setting in (
+        ("text_encoder_lr1", "learning.text_encoder_lr"),
+        ("text_encoder_lr2", "learning.text_encoder_2_lr" if several else ""),
+    ):
+        if key in given and setting and draft.config.model.family not in TEXT_AS_IT_IS:
+            draft.take(key, {setting: given.get(key)})
+    left = ("text_encoder_lr", "text_encoder_lr1", "text_encoder_lr2")
+    draft.idle([key for key in left if not draft.known(key)], _("the family has no such thing"))
     if not draft.known("learning_rate"):
         draft.idle("learning_rate", _("both parts have rates of their own"))
 

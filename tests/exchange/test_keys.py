@@ -158,13 +158,13 @@ def test_every_key_of_ai_toolkit_has_a_fate(tmp_path: Path) -> None:
         "sample.height": 512,
     }  # fmt: skip
     process: dict[str, Any] = {}
-    for key in sorted(ai_toolkit_keys.KNOWN - {"datasets", "job", "name"}):
+    for key in sorted(ai_toolkit_keys.PROCESS.known - {"datasets", "job", "name"}):
         table = process
         *parts, last = key.split(".")
         for part in parts:
             table = table.setdefault(part, {})
         table[last] = own.get(key, 1)
-    sets = dict.fromkeys(ai_toolkit_keys.KNOWN_OF_DATASETS, 1) | {
+    sets = dict.fromkeys(ai_toolkit_keys.DATASETS.known, 1) | {
         "folder_path": ".",
         "resolution": [512, 768],
         "caption_ext": "txt",
@@ -193,7 +193,7 @@ def test_every_key_of_onetrainer_has_a_fate(tmp_path: Path) -> None:
         "offset_noise_weight": 0.1,
         "base_model_name": "stabilityai/stable-diffusion-xl-base-1.0", "device_indexes": "0,1", "huber_delta": 0.1,
     }  # fmt: skip
-    values = {key: own.get(key, 1) for key in one_trainer_keys.KNOWN}
+    values = {key: own.get(key, 1) for key in one_trainer_keys.WHOLE.known}
     part = {"model_name": "", "train": True, "learning_rate": 1e-4, "weight_dtype": "FLOAT_8", "include": True}
     values |= dict.fromkeys(("unet", "prior", "transformer", "text_encoder", "text_encoder_2", "vae"), part)
     values["optimizer"] = {"optimizer": "ADAMW_8BIT", "weight_decay": 0.02, "fused": False, "beta1": 0.9}
@@ -268,3 +268,49 @@ def test_every_key_of_the_metadata_has_a_fate(tmp_path: Path) -> None:
     config = found.config
     assert (config.model.family, config.network.rank, config.network.alpha, config.steps.epochs) == ("sdxl", 16, 8.0, 5)
     assert (config.optimizer.type, config.optimizer.weight_decay, config.data.resolution) == ("adamw8bit", 0.1, 1024)
+
+
+def test_a_form_whose_length_stands_in_epochs_drops_no_other_key(tmp_path: Path) -> None:
+    values = {"LoRA_type": "Standard", "sdxl": True, "epoch": 7, "max_train_epochs": 0, "max_train_steps": 0}
+    found = imported(tmp_path, "a.json", json.dumps(values))
+    fates = {row.key: row.fate for row in found.rows}
+    assert fates.keys() >= values.keys()
+    assert (fates["epoch"], fates["max_train_steps"]) == (Fate.TAKEN, Fate.IDLE)
+
+
+def test_a_default_that_a_file_of_datasets_overrules_is_none(tmp_path: Path) -> None:
+    dataset = {"resolution": 512, "batch_size": 3, "enable_bucket": True, "subsets": [{"image_dir": "."}]}
+    (tmp_path / "d.toml").write_text(tomli_w.dumps({"datasets": [dataset]}))
+    found = imported(tmp_path, "a.toml", tomli_w.dumps({"network_dim": 8, "dataset_config": "d.toml"}))
+    assert found.config.steps.batch_size == 3
+    assert not found.implied.keys() & {"steps.batch_size", "data.buckets"}
+    assert "sampling.every_epochs" in found.implied
+
+
+def test_a_part_that_is_not_trained_there_is_not_trained_here(tmp_path: Path) -> None:
+    one = {"training_method": "LORA", "model_type": "STABLE_DIFFUSION_15", "unet": {"train": False}}
+    process = {"train": {"train_unet": False, "train_text_encoder": True, "lr": 1e-4}, "model": {"arch": "sd1"}}
+    two = {"job": "extension", "config": {"process": [process]}}
+    for data in (one, two):
+        assert imported(tmp_path, "a.json", json.dumps(data)).config.learning.unet_lr == 0
+
+
+def test_what_an_entry_is_not_made_of_has_no_setting(tmp_path: Path) -> None:
+    image = {"enable_resolution_override": False, "resolution_override": "512"}
+    text = {"prompt_source": "filename", "tag_delimiter": ","}
+    concepts = [{"path": ".", "type": "WOBBLE", "image": image, "text": text}]
+    found = imported(tmp_path, "a.json", json.dumps({"training_method": "LORA", "concepts": concepts}))
+    rows = {row.key.removeprefix("concepts.0."): row for row in found.rows}
+    assert rows["image.resolution_override"].fate is Fate.IDLE and not rows["image.resolution_override"].settings
+    assert [rows[key].fate for key in ("type", "text.prompt_source", "text.tag_delimiter")] == [
+        Fate.UNKNOWN, Fate.UNKNOWN, Fate.IDLE
+    ]  # fmt: skip
+
+
+def test_a_node_of_images_says_what_its_values_became(tmp_path: Path) -> None:
+    values = dict(zip(flux_trainer.NODES["TrainDatasetAdd"], [768, 768, 2, ".", "cat", True, False, 3], strict=False))
+    nodes = {"1": {"class_type": "InitFluxLoRATraining", "inputs": {"network_dim": 8}}}
+    data = nodes | {"2": {"class_type": "TrainDatasetAdd", "inputs": values}}
+    rows = {row.key: row for row in imported(tmp_path, "w.json", json.dumps(data)).rows}
+    assert rows["TrainDatasetAdd#2.width"].settings == {"data.resolution": 768}
+    assert rows["TrainDatasetAdd#2.num_repeats"].settings == {"datasets.0.repeats": 3}

@@ -38,7 +38,7 @@ OPTIONS: dict[str, Any] = {
             "save_last_n_epochs save_last_n_steps save_last_n_epochs_state sample_every_n_epochs "
             "sample_every_n_steps validate_every_n_epochs validate_every_n_steps blocks_to_swap "
             "lr_scheduler_num_cycles lr_scheduler_timescale min_timestep max_timestep "
-            "multires_noise_iterations max_token_length t5xxl_max_token_length stop_text_encoder_training"
+            "multires_noise_iterations max_token_length t5xxl_max_token_length"
         ),
         INT,
     ),
@@ -98,6 +98,26 @@ OPTIONS: dict[str, Any] = {
         )
     ),
 }
+_OF_UNETS = frozenset(
+    words(
+        "v_parameterization weighted_captions min_snr_gamma debiased_estimation_loss v_pred_like_loss clip_skip "
+        "scale_v_pred_loss_like_noise_pred zero_terminal_snr max_token_length v2"
+    )
+)
+_OF_FLOWS = frozenset(words("clip_l t5xxl t5xxl_max_token_length weighting_scheme logit_mean logit_std mode_scale"))
+_OF_FLUX = frozenset(
+    words(
+        "ae model_type guidance_scale timestep_sampling sigmoid_scale discrete_flow_shift model_prediction_type "
+        "apply_t5_attn_mask"
+    )
+)
+NOT_OF = {
+    "train_network.py": {*_OF_FLOWS, *_OF_FLUX, "clip_g", "training_shift", "blocks_to_swap"},
+    "sdxl_train_network.py": {*_OF_FLOWS, *_OF_FLUX, "v2", "clip_g", "training_shift", "blocks_to_swap"},
+    "flux_train_network.py": {*_OF_UNETS, "vae", "clip_g", "training_shift", "sample_sampler"},
+    "sd3_train_network.py": {*_OF_UNETS, *_OF_FLUX, "sample_sampler"},
+}
+"""Names that mean nothing to a script, as the document of each of them says (docs/flux_train_network.md and others)."""
 DATASETS: dict[str, Any] = dict.fromkeys(
     words("resolution batch_size min_bucket_reso max_bucket_reso bucket_reso_steps"), INT
 ) | dict.fromkeys(("enable_bucket", "bucket_no_upscale"), FLAG)
@@ -142,6 +162,7 @@ def told(config: Config, family: str, images: Path) -> tuple[dict[str, Any], dic
 @given(config=configs(places=st.just("")), family=st.sampled_from(list(SCRIPTS)))
 def test_every_option_is_of_the_kind_that_it_takes(config: Config, family: str, images: Path) -> None:
     options, datasets = told(config, family, images)
+    assert options.keys() <= OPTIONS.keys() - NOT_OF[SCRIPTS[family]]
     assert {key: value for key, value in options.items() if not fits(value, OPTIONS[key])} == {}
     for dataset in datasets.get("datasets", []):
         subsets = dataset.pop("subsets")
