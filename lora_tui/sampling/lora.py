@@ -17,7 +17,7 @@ from lora_tui.families.quantized import full_weight
 from lora_tui.text import _, plain
 from lora_tui.weights.algebra import by_columns
 from lora_tui.weights.blocks import BlockWeights
-from lora_tui.weights.effects import CHILD, Effect, is_norm
+from lora_tui.weights.effects import CHILD, Effect, alone, is_norm
 from lora_tui.weights.reading import LoraLayer, OtherLayer, Place, layers_by_name, read_lora
 
 
@@ -107,7 +107,8 @@ class _Beside:
         values = inputs[0].to(self.down.dtype)
         if self.factors is None:
             return output + (self._own(module, values) * (self.scale * strength)).to(output.dtype)
-        return output + (strength * (self._sized(module, values, output) - output)).to(output.dtype)
+        own = alone(module, self, inputs, output)
+        return output + (strength * (self._sized(module, values, own) - own)).to(output.dtype)
 
     def _own(self, module: nn.Module, values: Tensor) -> Tensor:
         if isinstance(module, nn.Conv2d):

@@ -15,7 +15,7 @@ from lora_tui.text import _, plain
 from lora_tui.weights.base import BaseFile, BaseModel, Rows
 from lora_tui.weights.base_reader import put_back, taken
 from lora_tui.weights.blocks import BlockWeights, block_weights, slot_of
-from lora_tui.weights.delta import Adapter, Layer, bias_delta, open_adapter
+from lora_tui.weights.delta import Adapter, Layer, bias_delta, needs_weight, open_adapter
 from lora_tui.weights.ingredients import Ingredient
 from lora_tui.weights.places import UNKNOWN, Place
 from lora_tui.weights.reading import LoraLayer
@@ -68,10 +68,15 @@ class Plan:
         return own if rows.kind == "weight" else [one for one in own if bias_delta(one[0]) is not None]
 
     def changed(self, rows: Rows, before: Tensor) -> Tensor:
-        """A layer's numbers with everything that is added to them; float32."""
+        """A layer's numbers with everything that is added to them; float32.
+
+        What depends on the weight is what it is upon the base model's, so that the order of files is none of the sum's.
+        """
         after = before
         for layer, strength in self._own(rows):
-            if rows.kind == "weight":
+            if rows.kind == "weight" and after is not before and needs_weight(layer):
+                after = after + (layer.merged(before, strength) - before)
+            elif rows.kind == "weight":
                 after = layer.merged(after, strength)
             else:
                 bias = bias_delta(layer)

@@ -72,12 +72,13 @@ class Effect(nn.Module):
     def _after(self, layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         if self.strength() == 0:
             return None
+        base = alone(layer, self._after, inputs, output) if self.kind in ("ia3", "oft", "boft") else output
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.parameters()):
             # what a weight would take is computed again in the backward pass, and never kept
-            own = output if self.kind in ("ia3", "oft", "boft") else inputs[0]
+            own = base if self.kind in ("ia3", "oft", "boft") else inputs[0]
             added: Any = checkpoint(self._added, layer, inputs[0], own, use_reentrant=False, preserve_rng_state=False)
         else:
-            added = self._added(layer, inputs[0], output)
+            added = self._added(layer, inputs[0], base)
         if self.changed is not None:
             changed = self.changed(layer, inputs, added)
             added = added if changed is None else changed
@@ -149,6 +150,16 @@ class Effect(nn.Module):
                 return (turned * _rescale(tensors, rows) - rows).movedim(0, axis)
             turned = algebra.rotate(rows, blocks) * _rescale(tensors, rows)
             return ((turned - rows) * self.strength()).movedim(0, axis)
+
+
+def alone(layer: nn.Module, hook: Callable[..., Any], inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    """What ``layer`` gives without adapters: ``output`` where ``hook`` is its first, which nothing was added to yet.
+
+    So that several add up to the same in any order: what each does to the base model's weight.
+    """
+    first = next(iter(layer._forward_hooks.values()))
+    found: Tensor = output if first == hook else layer.forward(*inputs)
+    return found
 
 
 def is_norm(layer: nn.Module) -> bool:
