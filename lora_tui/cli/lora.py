@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
+
+from lora_tui.cli.main import Parser
+
+
+class FreeParser(Parser):
+    """Takes options before, between and after the names of files, for each of the commands alike."""
+
+    _within = False
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse; what follows ``--`` is a name of a file, although it begins with a minus."""
+        if self._within:
+            return argparse.ArgumentParser.parse_known_args(self, args, namespace)
+        words = list(args or ())
+        at = words.index("--") if "--" in words else len(words)
+        names = [f"./{word}" if word.startswith("-") else word for word in words[at + 1 :]]
+        self._within = True
+        try:
+            known, unknown = self.parse_known_intermixed_args([*words[:at], *names], namespace)
+        finally:
+            self._within = False
+        self.refuse(unknown)
+        return known, unknown
 
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=FreeParser)
     for module in _modules():
         module.build(commands)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lora_tui.cli.output import Progress, note
@@ -52,6 +53,23 @@ def done_apart(options: Mapping[str, Any], *, quiet: bool = False) -> dict[str, 
             raise _died(status, errors.read().decode("utf-8", "replace"))
         result: dict[str, Any] = found["result"]
         return result
+
+
+def answer(args: argparse.Namespace, options: Mapping[str, Any], lines: Callable[[dict[str, Any]], list[str]]) -> int:
+    """Do it, print what came of it (``lines`` say it; ``--json`` prints all), and return the exit status.
+
+    Raises:
+        UserError, KeyboardInterrupt: as :func:`done_apart`.
+    """
+    from lora_tui.cli.output import print_json, say
+
+    found = done_apart(options, quiet=args.json)
+    if args.json:
+        print_json(found)
+        return 0
+    for line in lines(found):
+        say(line)
+    return 0
 
 
 def _followed(process: subprocess.Popen[bytes], options: Mapping[str, Any], screen: Progress) -> dict[str, Any]:

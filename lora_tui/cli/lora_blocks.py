@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from lora_tui.cli.lora_bake import presets_argument
 from lora_tui.text.translate import _
 
 ACTIONS = ("blocks",)
@@ -18,6 +16,8 @@ CELLS = 40
 
 def build(commands: Any) -> None:
     """Declare the arguments."""
+    from lora_tui.cli.lora_options import add_base, add_presets
+
     blocks = commands.add_parser("blocks", help=_("how much of a LoRA lies in each block; the file with other weights"))
     blocks.add_argument("file", type=Path, metavar="FILE")
     asked = blocks.add_mutually_exclusive_group()
@@ -30,21 +30,18 @@ def build(commands: Any) -> None:
     asked.add_argument(
         "--preset", metavar="NAME", default="", help=_("NONE, ALL, INS, IND, INALL, MIDD, OUTD, OUTS, …")
     )
-    presets_argument(blocks)
+    add_presets(blocks)
     blocks.add_argument("--out", type=Path, metavar="OUT", default=None, help=_("write the file with these weights"))
-    blocks.add_argument(
-        "--base", type=Path, metavar="BASE", default=None, help=_("a model to measure DoRA and OFT upon")
-    )
-    blocks.add_argument("--family", metavar="FAMILY", default="", help=_("where the file does not tell"))
+    add_base(blocks, _("a model to measure DoRA and OFT upon"))
     blocks.add_argument("--force", action="store_true", help=_("write over a file OUT that is there"))
     blocks.add_argument("--json", action="store_true", help=_("the blocks as JSON"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, and write where that was asked for."""
-    from lora_tui.cli.lora_apart import done_apart
+    from lora_tui.cli.lora_apart import answer
+    from lora_tui.cli.lora_options import absolute
     from lora_tui.cli.main import Usage
-    from lora_tui.cli.output import print_json
     from lora_tui.weights.blocks import read_presets
 
     weights = args.preset or args.weights
@@ -53,45 +50,24 @@ def run(args: argparse.Namespace) -> int:
     own = read_presets(args.presets) if args.presets is not None else {}
     options = {
         "operation": "blocks",
-        "file": _absolute(args.file),
+        "file": absolute(args.file),
         "weights": own.get(weights, weights),
-        "target": _absolute(args.out) if args.out is not None else "",
-        "base": _absolute(args.base) if args.base is not None else "",
+        "target": absolute(args.out),
+        "base": absolute(args.base),
         "family": args.family,
         "force": args.force,
     }
-    found = done_apart(options, quiet=args.json)
-    if args.json:
-        print_json(found)
-    else:
-        _say(found)
-    return 0
+    return answer(args, options, _told)
 
 
-def _absolute(path: Path) -> str:
-    return os.path.abspath(path.expanduser())  # noqa: PTH100 - links stay
-
-
-def _say(found: dict[str, Any]) -> None:
-    from lora_tui.cli.output import say
+def _told(found: dict[str, Any]) -> list[str]:
+    from lora_tui.cli.lora_options import unmeasured_lines
     from lora_tui.text.formats import bytes_text
     from lora_tui.text.plain import plain
-    from lora_tui.text.translate import ngettext
 
     plain_bars = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    for line in block_lines(found["blocks"], CELLS, plain=plain_bars):
-        say(line)
-    if found["unmeasured"]:
-        count = found["unmeasured"]
-        say(
-            ngettext(
-                "{count} layer is measured only upon a base model: give one with --base.",
-                "{count} layers are measured only upon a base model: give one with --base.",
-                count,
-            ).format(count=count)
-        )
-    if "target" in found:
-        say(f"{plain(found['target'])}  {bytes_text(found['size'])}")
+    lines = [*block_lines(found["blocks"], CELLS, plain=plain_bars), *unmeasured_lines(found["unmeasured"])]
+    return [*lines, f"{plain(found['target'])}  {bytes_text(found['size'])}"] if "target" in found else lines
 
 
 def block_lines(blocks: list[dict[str, Any]], cells: int, *, plain: bool = False) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import Any
 
 from lora_tui.text.translate import _
@@ -14,38 +12,33 @@ ACTIONS = ("compare",)
 
 def build(commands: Any) -> None:
     """Declare the arguments."""
+    from lora_tui.cli.lora_options import add_base
+
     compare = commands.add_parser("compare", help=_("how alike two files are, and how they interfere, block by block"))
     compare.add_argument("one", metavar="ONE", help=_("FILE, or FILE=0.8 at that strength"))
     compare.add_argument("two", metavar="TWO")
-    compare.add_argument(
-        "--base", type=Path, metavar="BASE", default=None, help=_("a model to measure DoRA and OFT upon")
-    )
-    compare.add_argument("--family", metavar="FAMILY", default="", help=_("where the files do not tell"))
+    add_base(compare, _("a model to measure DoRA and OFT upon"))
     compare.add_argument("--json", action="store_true", help=_("everything as JSON"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare, and show a table."""
-    from lora_tui.cli.lora_apart import done_apart
-    from lora_tui.cli.output import print_json
+    from lora_tui.cli.lora_apart import answer
+    from lora_tui.cli.lora_options import absolute
     from lora_tui.weights.ingredients import ingredients
 
     options = {
         "operation": "compare",
         "loras": [one.as_options() for one in ingredients([args.one, args.two])],
-        "base": os.path.abspath(args.base.expanduser()) if args.base is not None else "",  # noqa: PTH100 - links stay
+        "base": absolute(args.base),
         "family": args.family,
     }
-    found = done_apart(options, quiet=args.json)
-    if args.json:
-        print_json(found)
-    else:
-        _say(found)
-    return 0
+    return answer(args, options, _told)
 
 
-def _say(found: dict[str, Any]) -> None:
-    from lora_tui.cli.output import say, table
+def _told(found: dict[str, Any]) -> list[str]:
+    from lora_tui.cli.lora_options import unmeasured_lines
+    from lora_tui.cli.output import table
     from lora_tui.text.translate import ngettext
 
     rows = [_row(block["block"] or "-", block) for block in found["blocks"]]
@@ -54,25 +47,12 @@ def _say(found: dict[str, Any]) -> None:
         _("block"), _("norm of one"), _("of two"), _("cosine"), _("together"), _("same outputs"), _("same inputs"),
         _("layers"),
     )  # fmt: skip
-    say(table(rows, headings, right=range(1, 8)))
-    say()
-    say(verdict(found["whole"]))
+    lines = [table(rows, headings, right=range(1, 8)), "", verdict(found["whole"])]
     for number, count in zip((_("one"), _("two")), found["alone"], strict=True):
         if count:
-            say(
-                ngettext("{count} layer is only in {file}.", "{count} layers are only in {file}.", count).format(
-                    count=count, file=number
-                )
-            )
-    if found["unmeasured"]:
-        count = found["unmeasured"]
-        say(
-            ngettext(
-                "{count} layer is measured only upon a base model: give one with --base.",
-                "{count} layers are measured only upon a base model: give one with --base.",
-                count,
-            ).format(count=count)
-        )
+            told = ngettext("{count} layer is only in {file}.", "{count} layers are only in {file}.", count)
+            lines.append(told.format(count=count, file=number))
+    return [*lines, *unmeasured_lines(found["unmeasured"])]
 
 
 def _row(name: str, met: dict[str, Any]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ ACTIONS = ("convert",)
 
 def build(commands: Any) -> None:
     """Declare the arguments."""
-    from lora_tui.cli.lora_options import add_file, add_keep, add_layout
+    from lora_tui.cli.lora_options import add_file, add_keep, add_layout, add_text
 
     convert = commands.add_parser("convert", help=_("a LoRA file for another program, or as a plain LoRA"))
     convert.add_argument("file", type=Path, metavar="FILE")
@@ -21,7 +21,7 @@ def build(commands: Any) -> None:
     convert.add_argument("--as", dest="kind", choices=("lora",), default="", help=_(
         "make LoRA of LoHa, LoKr and full differences; with --base of DoRA, OFT and others, too"
     ))  # fmt: skip
-    convert.add_argument("--without-text", action="store_true", help=_("leave out the text encoders"))
+    add_text(convert)
     add_layout(convert, needed=True)
     add_file(convert)
     add_keep(convert)
@@ -29,8 +29,8 @@ def build(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what came of it."""
-    from lora_tui.cli.lora_apart import done_apart
-    from lora_tui.cli.lora_options import absolute, finish, shared
+    from lora_tui.cli.lora_apart import answer
+    from lora_tui.cli.lora_options import absolute, lines, shared
     from lora_tui.cli.main import Usage
 
     if not (args.to or args.kind or args.precision != "keep" or args.without_text):
@@ -43,4 +43,4 @@ def run(args: argparse.Namespace) -> int:
         "without_text": args.without_text,
         **shared(args),
     }
-    return finish(done_apart(options, quiet=args.json), as_json=args.json)
+    return answer(args, options, lines)

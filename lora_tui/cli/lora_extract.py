@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ DEFAULT_RANK = 16.0
 
 def build(commands: Any) -> None:
     """Declare the arguments."""
+    from lora_tui.cli.lora_options import add_text, add_writing
+
     extract = commands.add_parser("extract", help=_("what a tuned checkpoint adds to its base, as a LoRA file"))
     extract.add_argument("base", type=Path, metavar="BASE", help=_("a checkpoint, or a folder in diffusers' layout"))
     extract.add_argument("tuned", type=Path, metavar="TUNED", help=_("the same, tuned from it"))
@@ -33,71 +34,53 @@ def build(commands: Any) -> None:
     rule.add_argument("--size", type=float, metavar="MB", help=_("as fit a file of so many MB, spread over the layers"))
     extract.add_argument("--most", type=int, default=0, metavar="128", help=_("directions of a layer at most"))
     extract.add_argument("--conv-rank", type=int, default=0, metavar="8", help=_("the same for wide convolutions"))
-    extract.add_argument("--no-text-encoder", action="store_true", help=_("the network that draws alone"))
+    add_text(extract)
     extract.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="fp16")
     extract.add_argument("--layout", choices=("auto", "kohya", "diffusers"), default="auto", help=_("names of layers"))
-    extract.add_argument("--force", action="store_true", help=_("write over a file OUT that is there"))
-    extract.add_argument("--dry-run", action="store_true", help=_("say what it would come to, and write nothing"))
-    extract.add_argument("--json", action="store_true", help=_("what was done as JSON, layer by layer"))
+    add_writing(extract)
 
 
 def run(args: argparse.Namespace) -> int:
     """Extract, and say what was kept."""
-    from lora_tui.cli.lora_apart import done_apart
-    from lora_tui.cli.output import print_json
+    from lora_tui.cli.lora_apart import answer
+    from lora_tui.cli.lora_options import absolute
 
     rule = next((name for name in RULES if getattr(args, name) is not None), "rank")
     value = getattr(args, rule)
     options = {
         "operation": "extract",
-        **{name: os.path.abspath(getattr(args, name).expanduser()) for name in ("base", "tuned")},  # noqa: PTH100
-        "target": os.path.abspath(args.out.expanduser()),  # noqa: PTH100 - links stay
+        "base": absolute(args.base),
+        "tuned": absolute(args.tuned),
+        "target": absolute(args.out),
         "kind": args.kind,
         "rule": rule,
         "value": DEFAULT_RANK if value is None else value,
         "most": args.most,
         "most_conv": args.conv_rank,
-        "text": not args.no_text_encoder,
+        "text": not args.without_text,
         "precision": args.precision,
         "layout": args.layout,
         "force": args.force,
         "preview": args.dry_run,
     }
-    found = done_apart(options, quiet=args.json)
-    if args.json:
-        print_json(found)
-    else:
-        from lora_tui.cli.output import say
-
-        for line in foretold(found) if found.get("preview") else told(found):
-            say(line)
-    return 0
+    return answer(args, options, told)
 
 
-def foretold(found: dict[str, Any]) -> list[str]:
-    """What it would come to, in words."""
+def told(found: dict[str, Any]) -> list[str]:
+    """What came of it, or would, in words."""
+    from lora_tui.cli.lora_options import layers_words, took_words
     from lora_tui.text.formats import bytes_text
     from lora_tui.text.plain import plain
     from lora_tui.text.translate import ngettext
 
-    count = found["layers"]
-    layers = ngettext("{count} layer", "{count} layers", count).format(count=count)
-    return [
-        _("It would be written: {file}").format(file=plain(found["file"])),
-        _("At most {size}, {layers} that are looked at, at most about {memory} of memory.").format(
-            size=bytes_text(found["size"]), layers=layers, memory=bytes_text(found["memory"])
-        ),
-    ]
-
-
-def told(found: dict[str, Any]) -> list[str]:
-    """What came of it, in words."""
-    from lora_tui.text.formats import bytes_text, duration
-    from lora_tui.text.plain import plain
-    from lora_tui.text.translate import ngettext
-
-    count = found["layers"]
-    layers = ngettext("{count} layer", "{count} layers", count).format(count=count)
+    layers = layers_words(found["layers"])
+    if found.get("preview"):
+        return [
+            _("It would be written: {file}").format(file=plain(found["file"])),
+            _("At most {size}, {layers} that are looked at, at most about {memory} of memory.").format(
+                size=bytes_text(found["size"]), layers=layers, memory=bytes_text(found["memory"])
+            ),
+        ]
     low, high = found["ranks"] if found["ranks"] else (0, 0)
     ranks = "" if found["kind"] == "full" else ", " + _("rank {ranks}").format(
         ranks=low if low == high else f"{low}-{high}"
@@ -118,7 +101,4 @@ def told(found: dict[str, Any]) -> list[str]:
         lines.append("  " + _("the error of a layer is at most {times:.2f} times the least possible").format(
             times=found["further"]
         ))  # fmt: skip
-    lines.append("  " + _("{time}, at most {memory} of memory").format(
-        time=duration(found["seconds"]), memory=bytes_text(found["peak_memory"])
-    ))  # fmt: skip
-    return lines
+    return [*lines, took_words(found)]

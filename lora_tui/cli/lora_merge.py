@@ -17,17 +17,11 @@ ACTIONS = ("merge",)
 
 def build(commands: Any) -> None:
     """Declare the arguments."""
-    from lora_tui.cli.lora_bake import presets_argument
-    from lora_tui.cli.lora_options import add_file, add_keep, add_layout
+    from lora_tui.cli.lora_options import add_file, add_keep, add_layout, add_loras
 
     merge = commands.add_parser("merge", help=_("LoRA files into one, exactly"))
     merge.add_argument("out", type=Path, metavar="OUT", help=_("the new file"))
-    merge.add_argument(
-        "loras",
-        metavar="LORA",
-        nargs="+",
-        help=_("FILE, FILE=0.8, FILE=0.8,0.5 (text encoders apart), FILE=0.8:BLOCKS"),
-    )
+    add_loras(merge)
     how = merge.add_mutually_exclusive_group()
     how.add_argument("--average", action="store_true", help=_("strengths are made to add up to 1"))
     how.add_argument("--subtract", action="store_true", help=_("the first less all others"))
@@ -39,7 +33,6 @@ def build(commands: Any) -> None:
     how.add_argument("--dare-ties", action="store_true", help=_("both"))
     merge.add_argument("--density", type=float, metavar="0.5", default=0.5, help=_("of entries that stay, for these"))
     merge.add_argument("--seed", type=int, metavar="0", default=0, help=_("of chance, for DARE"))
-    presets_argument(merge)
     add_layout(merge)
     add_file(merge)
     add_keep(merge)
@@ -47,8 +40,8 @@ def build(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge, and say what came of it."""
-    from lora_tui.cli.lora_apart import done_apart
-    from lora_tui.cli.lora_options import absolute, finish, shared
+    from lora_tui.cli.lora_apart import answer
+    from lora_tui.cli.lora_options import absolute, lines, shared
     from lora_tui.weights.ingredients import ingredients
 
     asked = _strengths([*ingredients(args.loras, args.presets)], args)
@@ -62,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed,
         **shared(args),
     }
-    return finish(done_apart(options, quiet=args.json), as_json=args.json)
+    return answer(args, options, lines)
 
 
 def _method(args: argparse.Namespace) -> str:

@@ -46,13 +46,51 @@ def keep_of(args: argparse.Namespace) -> dict[str, Any] | None:
     return None
 
 
+def add_base(parser: argparse.ArgumentParser, words: str) -> None:
+    """A model that is measured upon, and the family where files do not tell it."""
+    parser.add_argument("--base", type=Path, metavar="BASE", default=None, help=words)
+    add_family(parser)
+
+
+def add_family(parser: argparse.ArgumentParser) -> None:
+    """Which family it is."""
+    parser.add_argument("--family", metavar="FAMILY", default="", help=_("where the files do not tell"))
+
+
+def add_presets(parser: argparse.ArgumentParser) -> None:
+    """Block weights of one's own, for every command that takes block weights."""
+    parser.add_argument(
+        "--presets", type=Path, metavar="FILE", default=None, help=_("block weights of one's own: lines NAME:1,0,0.5,…")
+    )
+
+
+def add_loras(parser: argparse.ArgumentParser) -> None:
+    """LoRA files with their strengths."""
+    parser.add_argument("loras", metavar="LORA", nargs="+", help=_(
+        "FILE, FILE=0.8, FILE=0.8,0.5 (text encoders apart), FILE=0.8:BLOCKS"
+    ))  # fmt: skip
+    add_presets(parser)
+
+
+def add_text(parser: argparse.ArgumentParser) -> None:
+    """Leave the text encoders out; under either of the names that there are for it."""
+    parser.add_argument(
+        "--without-text", "--no-text-encoder", action="store_true", help=_("leave out the text encoders")
+    )
+
+
+def add_writing(parser: argparse.ArgumentParser) -> None:
+    """How a file is made or only foretold."""
+    parser.add_argument("--force", action="store_true", help=_("write over a file OUT that is there"))
+    parser.add_argument("--dry-run", action="store_true", help=_("say what it would come to, and write nothing"))
+    parser.add_argument("--json", action="store_true", help=_("what was done as JSON, layer by layer"))
+
+
 def add_file(parser: argparse.ArgumentParser) -> None:
     """What all of them take for the file that is made."""
     parser.add_argument("--precision", choices=PRECISIONS, default="keep", help=_("of the matrices; keep: as they are"))
-    parser.add_argument("--family", metavar="FAMILY", default="", help=_("where the files do not tell"))
-    parser.add_argument("--force", action="store_true", help=_("write over a file that is there"))
-    parser.add_argument("--dry-run", action="store_true", help=_("say what it would come to, and write nothing"))
-    parser.add_argument("--json", action="store_true", help=_("what was done as JSON, layer by layer"))
+    add_family(parser)
+    add_writing(parser)
 
 
 def add_layout(parser: argparse.ArgumentParser, *, needed: bool = False) -> None:
@@ -75,37 +113,53 @@ def shared(args: argparse.Namespace) -> dict[str, Any]:
         "keep": keep_of(args),
     }
     if hasattr(args, "to"):
-        found |= {"to": args.to, "leave_out": args.leave_out, "base": absolute(args.base) if args.base else ""}
+        found |= {"to": args.to, "leave_out": args.leave_out, "base": absolute(args.base)}
     return found
 
 
-def absolute(path: Path) -> str:
-    """As the process that does the work finds it; links stay."""
-    return os.path.abspath(path.expanduser())  # noqa: PTH100
+def absolute(path: Path | None) -> str:
+    """As the process that does the work finds it; links stay. Empty of none."""
+    return os.path.abspath(path.expanduser()) if path is not None else ""  # noqa: PTH100
 
 
-def finish(found: Mapping[str, Any], *, as_json: bool) -> int:
-    """Say what came of it; the exit status."""
-    from lora_tui.cli.output import print_json, say
+def layers_words(number: int) -> str:
+    """So many layers."""
+    from lora_tui.text.translate import ngettext
 
-    if as_json:
-        print_json(found)
-    else:
-        for line in lines(found):
-            say(line)
-    return 0
+    return ngettext("{count} layer", "{count} layers", number).format(count=number)
+
+
+def took_words(found: Mapping[str, Any]) -> str:
+    """How long it took, and how much memory."""
+    from lora_tui.text.formats import bytes_text, duration
+
+    return "  " + _("{time}, at most {memory} of memory").format(
+        time=duration(found["seconds"]), memory=bytes_text(found["peak_memory"])
+    )
+
+
+def unmeasured_lines(count: int) -> list[str]:
+    """That layers were not measured for want of a base model; nothing where all were."""
+    from lora_tui.text.translate import ngettext
+
+    told = ngettext(
+        "{count} layer is measured only upon a base model: give one with --base.",
+        "{count} layers are measured only upon a base model: give one with --base.",
+        count,
+    )
+    return [told.format(count=count)] if count else []
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What was made, or would be: its size, its ranks, and what was kept."""
-    from lora_tui.text.formats import bytes_text, duration
+    from lora_tui.text.formats import bytes_text
     from lora_tui.text.plain import plain
     from lora_tui.text.translate import ngettext
 
     size = bytes_text(found["size"])
     if found.get("source_size"):
         size = _("{size} of {before}").format(size=size, before=bytes_text(found["source_size"]))
-    layers = ngettext("{count} layer", "{count} layers", found["layers"]).format(count=found["layers"])
+    layers = layers_words(found["layers"])
     ranks = _ranks(found["ranks"])
     if found.get("preview"):
         return [
@@ -122,9 +176,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     told += [
         f"    {layer['error']:8.3%}  {plain(layer['layer'], limit=90)}" for layer in worst if layer["error"] > 1e-4
     ]
-    took = _("{time}, at most {memory} of memory")
-    told.append("  " + took.format(time=duration(found["seconds"]), memory=bytes_text(found["peak_memory"])))
-    return told
+    return [*told, took_words(found)]
 
 
 def kept_words(found: Mapping[str, Any]) -> str:

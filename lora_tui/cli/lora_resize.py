@@ -29,10 +29,9 @@ def build(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resize, or show the curve, or both."""
-    from lora_tui.cli.lora_apart import done_apart
+    from lora_tui.cli.lora_apart import answer
     from lora_tui.cli.lora_options import absolute, keep_of, lines, shared
     from lora_tui.cli.main import Usage
-    from lora_tui.cli.output import print_json, say
 
     keep = keep_of(args)
     if args.out is None and not args.curve:
@@ -44,17 +43,15 @@ def run(args: argparse.Namespace) -> int:
     options = {
         "operation": "resize",
         "source": absolute(args.file),
-        "target": absolute(args.out) if args.out is not None else "",
+        "target": absolute(args.out),
         "curve": args.curve,
         **shared(args),
     }
-    found = done_apart(options, quiet=args.json)
-    if args.json:
-        print_json(found)
-        return 0
-    for line in (*(_curve(found) if args.curve else ()), *(lines(found) if args.out is not None else ())):
-        say(line)
-    return 0
+
+    def told(found: dict[str, Any]) -> list[str]:
+        return [*(_curve(found) if args.curve else ()), *(lines(found) if args.out is not None else ())]
+
+    return answer(args, options, told)
 
 
 def _curve(found: Mapping[str, Any]) -> list[str]:

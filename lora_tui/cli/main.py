@@ -90,9 +90,13 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but what nobody knows is an error of the command that was given it, not of the one above."""
         known, unknown = super().parse_known_args(args, namespace)
+        self.refuse(unknown)
+        return known, unknown
+
+    def refuse(self, unknown: Sequence[str]) -> None:
+        """Words that nobody knows are an error."""
         if unknown:
             self.error(_("unknown arguments: {words}").format(words=" ".join(unknown)))
-        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message}.", command=self.prog.removeprefix("lora-tui").strip())

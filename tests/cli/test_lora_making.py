@@ -70,3 +70,21 @@ def test_what_is_wrong_is_one_line_with_the_place_and_the_remedy(
         said = capfd.readouterr().err.strip().splitlines()[-1]
         assert said.startswith("lora-tui: ") and "Traceback" not in said
     assert not (tmp_path / "x.safetensors").exists() and Path(out).read_bytes() == files[0].read_bytes()
+
+
+def test_options_stand_before_between_and_after_the_files(
+    files: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one, other = map(str, files)
+    out = str(tmp_path / "out.safetensors")
+    for words in (
+        ["info", one, "--json", other],
+        ["resize", one, "--rank", "2", out, "--dry-run"],
+        ["merge", out, f"{one}=0.5", "--average", f"{other}=-0.4", "--dry-run"],
+        ["convert", "--to", "onetrainer", "--", one, out],
+    ):
+        assert run(["lora", *words]) == 0, words
+    capfd.readouterr()
+    for words in (["info", one, "--jsno", other], ["resize", one, out, other, "--rank", "2"], ["info", "--", "-x"]):
+        assert run(["lora", *words]) == 2, words
+        assert "lora-tui: " in capfd.readouterr().err
