@@ -108,7 +108,7 @@ def parse_config(data: Mapping[str, Any], *, base: Path | None = None, place: st
         raise UserError(
             _("The file has a table [sweep]: it describes several runs, and here one is meant."),
             place=place,
-            remedy=_("lora-tui sweep FILE starts them; without the table the file is one run."),
+            remedy=_("lora-tui sweep FILE or the app (F4, o) starts them; without the table the file is one run."),
             code="config.sweep",
         )
     own = deepcopy(dict(data))

@@ -139,7 +139,7 @@ def axes_of(
             remedy=_("Give a setting several values: --vary network.rank=8,16,32, or a table [sweep] in the file."),
             code="sweep.empty",
         )
-    return Axes(_grouped(axes, groups), name)
+    return Axes(grouped(axes, groups), name)
 
 
 def read_values(key: str, text: str) -> tuple[Any, ...]:
@@ -302,8 +302,8 @@ def _range(spec: FieldSpec, key: str, text: str) -> list[Any] | None:
         raise _too_many_values(key, error.count) from None
 
 
-def _grouped(axes: Mapping[str, Axis], groups: Sequence[Sequence[str]]) -> tuple[tuple[Axis, ...], ...]:
-    """The axes with their companions, each group where its first one was given."""
+def grouped(axes: Mapping[str, Axis], groups: Sequence[Sequence[str]]) -> tuple[tuple[Axis, ...], ...]:
+    """The axes with their companions, each group where its first one was given; what does not vary is left out."""
     of = {key: tuple(group) for group in groups for key in group}
     return tuple(
         tuple(axes[one] for one in group)

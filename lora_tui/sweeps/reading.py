@@ -8,7 +8,7 @@ from pathlib import Path
 from lora_tui.config.load import SWEEP, load_tables, parse_config, set_values
 from lora_tui.config.mistakes import joined
 from lora_tui.config.schema import Config
-from lora_tui.sweeps.axes import axes_of
+from lora_tui.sweeps.axes import Axes, axes_of
 from lora_tui.sweeps.members import Sweep, expand
 from lora_tui.text import plain
 
@@ -37,6 +37,18 @@ def read_sweep(
     place = joined(plain(str(path)), f"[{SWEEP}]") if table is not None else "--vary"
     axes = axes_of(config, table, vary, zipped=zipped, place=place, base=path.parent)
     return expand(config, axes, name)
+
+
+def load_with_axes(path: Path) -> tuple[Config, Axes | None]:
+    """The configuration in ``path``, and what varies by its ``[sweep]``; none where it has no such table.
+
+    Raises:
+        UserError: the file is missing or wrong, or its table is.
+    """
+    config, table = read_with_table(path)
+    if table is None:
+        return config, None
+    return config, axes_of(config, table, place=joined(plain(str(path)), f"[{SWEEP}]"), base=path.parent)
 
 
 def read_with_table(path: Path) -> tuple[Config, object]:

@@ -266,6 +266,7 @@ def open_project(directory: Path, run: RunFolder | None = None) -> Opened:
     from lora_tui.config.load import load_config
 
     errors: list[UserError] = []
+    sweeps: list[UserError] = []  # nothing is wrong with them, but none is the one configuration to open
     found: list[tuple[Config, Path]] = []
     about = _about_of_run(run)
     files = project.newest_configs()
@@ -273,12 +274,14 @@ def open_project(directory: Path, run: RunFolder | None = None) -> Opened:
         try:
             found.append((load_config(path), path))
         except UserError as error:
-            errors.append(error)
+            sweeps += [error] if error.code == "config.sweep" else []
+            errors += [error] if error.code != "config.sweep" else []
             continue
         if about is None or _about(found[-1][0]) == about:
             return Opened(project, saved, *found[-1], tuple(errors), several=len(files) > 1)
     config, file = found[0] if found else (starting_config(project), None)
-    return Opened(project, saved, config, file, tuple(errors), several=len(files) > 1)
+    told = errors if found else [*errors, *sweeps]
+    return Opened(project, saved, config, file, tuple(told), several=len(files) > 1)
 
 
 def _about(config: Config) -> tuple[str, tuple[str, ...]]:

@@ -76,6 +76,39 @@ async def test_values_of_the_form_become_runs(project: Path, size: tuple[int, in
         assert screen.sweep.runs == 0  # the form describes one run again
 
 
+async def test_a_file_that_describes_a_sweep_is_opened_with_its_values(project: Path) -> None:
+    path = project / "configs" / "ranks.toml"
+    table = '[sweep]\nname = "ranks"\n"network.rank" = [4, 8]\n"network.alpha" = [2, 4]\n"steps.seed" = "1-2"\n'
+    together = 'together = [["network.rank", "network.alpha"]]\n'
+    path.write_text((project / "configs" / "hat.toml").read_text() + f"\n{table}{together}")
+    before = path.read_bytes()
+    async with running(project, screen="parameters") as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, ParametersScreen)
+        assert app.workspace.config_path == project / "configs" / "hat.toml" and not app.workspace.trouble
+        await pilot.press("o")
+        await sees(pilot, "ranks.toml")
+        await pilot.press(*"ranks", "enter")
+        await sees(pilot, "describes 4 runs")
+        screen.show_rows(screen.form.row_of("network.rank"))
+        await sees(pilot, "together with alpha")
+        await vary(pilot, screen, "network.rank", "4, 8, 16")
+        await sees(pilot, "which has 2")
+        await pilot.press("ctrl+u", *"4, 16", "enter", "ctrl+s")
+        await sees(pilot, "saved")
+        await pilot.press("ctrl+r")
+        await sees(pilot, "Start 4 runs")
+        await pilot.press("enter")
+        await sees(pilot, "4 runs of")
+    configs = [load_config(Path(job.command[1])) for job in read_queue().waiting()]
+    assert [(one.network.rank, one.network.alpha, one.steps.seed) for one in configs] == [
+        (4, 2, 1), (4, 2, 2), (16, 4, 1), (16, 4, 2)
+    ]  # fmt: skip
+    assert read_queue().waiting()[0].group.endswith("-ranks")
+    assert path.read_bytes() == before
+    remove([job.id for job in read_queue().waiting()])
+
+
 async def test_a_run_that_cannot_start_is_named_and_none_starts(project: Path) -> None:
     async with running(project, screen="parameters") as (app, pilot):
         screen = app.screen

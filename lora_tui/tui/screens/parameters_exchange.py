@@ -48,6 +48,7 @@ class FormExchange:
         except UserError as error:
             screen.tell(error_words(error), "error")
             return
+        screen.sweep.drop()
         if screen.form.replace(found.config, _("import {name}").format(name=plain(path.name))):
             screen.edited()
         screen.tell(found.summary, "success")

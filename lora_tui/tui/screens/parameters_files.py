@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.config.load import dump_config, load_config, save_config
+from lora_tui.config.load import dump_config, save_config
 from lora_tui.config.presets import Preset, apply_preset, list_presets
 from lora_tui.config.prompt_lines import with_prompts
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.places import expand
-from lora_tui.text import _, ngettext, plain
+from lora_tui.sweeps.reading import load_with_axes
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.config_file import FileNow, differing, look_at
 from lora_tui.tui.form_origins import Origin
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose
@@ -19,6 +20,7 @@ from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
+    from lora_tui.sweeps.axes import Axes
     from lora_tui.tui.screens.parameters import ParametersScreen
 
 
@@ -146,16 +148,35 @@ class FormFiles:
         if path is None:
             return
         try:
-            config = load_config(path)
+            config, axes = load_with_axes(path)
         except UserError as error:
             screen.tell(error_words(error), "error")
+            return
+        if axes is not None:
+            self._take_sweep(config, axes, path)
             return
         self._take(config, path)
         screen.tell(_("loaded {path}").format(path=plain(str(path))), "success")
 
+    def _take_sweep(self, config: Config, axes: Axes, path: Path) -> None:
+        """What a file with a ``[sweep]`` describes. The file is left alone: what is saved is one run in another."""
+        screen = self._screen
+        screen.form.replace(config, _("load {name}").format(name=plain(path.name)), Origin("file"))
+        screen.form.base = path.parent
+        self.saved, screen.form.config = None, config
+        screen.sweep.take(axes)
+        screen.shell.use_new_config(config)
+        screen.edited()
+        key = screen.shell.keymap.shown("parameters.start", ascii_only=screen.shell.ascii_only)
+        text = ngettext(
+            "{name} describes {count} run; {key} plans it", "{name} describes {count} runs; {key} plans all", axes.count
+        )
+        screen.tell(text.format(name=plain(path.name), count=count(axes.count), key=key), "success")
+
     def _take(self, config: Config, path: Path) -> None:
         """The configuration of a file in the place of this one, which undo brings back."""
         screen = self._screen
+        screen.sweep.drop()
         screen.form.replace(config, _("load {name}").format(name=plain(path.name)), Origin("file"))
         screen.form.base = path.parent
         self.saved = screen.form.config = config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 from lora_tui.config.lists import list_text
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.sweeps.axes import Axis, axes_of, values_text
+from lora_tui.sweeps.axes import Axes, Axis, axes_of, grouped, values_text
+from lora_tui.sweeps.results import short_key
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import FormRow
@@ -33,7 +33,7 @@ class _Wish:
     """What is to be started, as it was when it was asked for."""
 
     config: Config
-    axes: tuple[Axis, ...]
+    axes: Axes
     base: Path | None
     runs_dir: Path
     price: float
@@ -50,24 +50,40 @@ class FormSweep:
     def __init__(self, screen: ParametersScreen) -> None:
         self._screen = screen
         self.axes: dict[str, Axis] = {}
+        self._together: tuple[tuple[str, ...], ...] = ()
+        self._name = ""
         self._busy = False
 
     @property
     def runs(self) -> int:
         """Runs that the form describes; 0 where nothing varies."""
-        return math.prod(len(axis.values) for axis in self.axes.values()) if self.axes else 0
+        return self._all.count if self.axes else 0
+
+    @property
+    def _all(self) -> Axes:
+        return Axes(grouped(self.axes, self._together), self._name)
 
     def drop(self) -> None:
         """Another configuration is there: nothing varies."""
-        self.axes = {}
+        self.take(Axes(()))
+
+    def take(self, axes: Axes) -> None:
+        """What varies in the configuration that is there now, such as by the ``[sweep]`` of its file."""
+        self.axes = {axis.key: axis for axis in axes.axes}
+        self._together = tuple(tuple(axis.key for axis in group) for group in axes.groups if len(group) > 1)
+        self._name = axes.name
 
     def cells(self, row: FormRow) -> tuple[Cell, Cell] | None:
         """Value and note of a row that varies; none for others."""
         axis = self.axes.get(row.key) if row.spec is not None else None
         if axis is None:
             return None
-        number = len(axis.values)
-        note = ngettext("{count} value", "{count} values, a run for each", number).format(count=count(number))
+        number, others = len(axis.values), self._companions(row.key)
+        if others:
+            named = ", ".join(short_key(other, tuple(self.axes)) for other in others)
+            note = _("together with {settings}").format(settings=plain(named, limit=60))
+        else:
+            note = ngettext("{count} value", "{count} values, a run for each", number).format(count=count(number))
         return Cell(plain(values_text(axis)), "accent"), Cell(note, "accent")
 
     def head(self) -> tuple[Cell, ...]:
@@ -76,6 +92,11 @@ class FormSweep:
             return ()
         text = ngettext("{count} run", "{count} runs", self.runs).format(count=count(self.runs))
         return (Cell(f"  {_('sweep: {runs}').format(runs=text)}", "accent"),)
+
+    def _companions(self, key: str) -> list[str]:
+        """Settings that go through their values side by side with this one."""
+        group = next((group for group in self._together if key in group), ())
+        return [other for other in group if other != key and other in self.axes]
 
     # -- values
 
@@ -122,7 +143,14 @@ class FormSweep:
             values = self._axis(row, text).values
         except UserError as error:
             return sentences(error.message, error.remedy)
-        return "" if len(values) > 1 else _("One value alone is no sweep: Enter on the setting edits it.")
+        if len(values) < 2:
+            return _("One value alone is no sweep: Enter on the setting edits it.")
+        for other in self._companions(row.key):
+            if len(self.axes[other].values) != len(values):
+                wanted = len(self.axes[other].values)
+                text = _("It varies together with {other}, which has {wanted} values; here are {count}.")
+                return text.format(other=plain(other), wanted=count(wanted), count=count(len(values)))
+        return ""
 
     # -- starting
 
@@ -137,7 +165,7 @@ class FormSweep:
         price = float(work.project.price_per_hour) if work.project else 0.0
         wish = _Wish(
             screen.form.config.model_copy(deep=True),
-            tuple(self.axes.values()),
+            self._all,
             screen.form.base,
             work.runs_dir,
             price,
@@ -167,11 +195,10 @@ class FormSweep:
 
 def _planned(wish: _Wish) -> SweepPlan:
     from lora_tui.config.history import past_probes, past_runs_elsewhere, past_runs_in
-    from lora_tui.sweeps.axes import Axes
     from lora_tui.sweeps.members import expand
     from lora_tui.sweeps.outlook import plan_sweep
 
-    sweep = expand(wish.config, Axes(tuple((axis,) for axis in wish.axes)))
+    sweep = expand(wish.config, wish.axes)
     history = (*past_probes(wish.root), *past_runs_in(wish.runs_dir), *past_runs_elsewhere(wish.root))
     return plan_sweep(sweep, wish.runs_dir, history=history, price_per_hour=wish.price)
 
