@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--guidance", type=float, default=None, metavar="7", help=_("how closely the prompt is followed")
     )
     parser.add_argument("--sampler", default=None, metavar="NAME", help=_("such as DPM++ 2M Karras"))
+    parser.add_argument("--schedule", default=None, metavar="TYPE", help=_("of noise levels, such as Exponential"))
     parser.add_argument("--size", default=None, metavar="512x768", help=_("of the pictures"))
     parser.add_argument("--vae", default=None, metavar="PATH", help=_("a VAE in the place of the model's own"))
     parser.add_argument("--clip-skip", type=int, default=None, metavar="N", help=_("which layer of CLIP is read"))
@@ -38,7 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def wanted_of(args: argparse.Namespace) -> dict[str, Any]:
     """What they say, by the names of :class:`lora_tui.grids.ask.Wanted`."""
-    names = ("negative", "steps", "guidance", "sampler", "size", "vae", "clip_skip", "presets")
+    names = ("negative", "steps", "guidance", "sampler", "schedule", "size", "vae", "clip_skip", "presets")
     return {
         "target": args.target, "here": args.dir, "loras": tuple(args.lora), "folders": tuple(args.lora_dir),
         "prompts": tuple(args.prompt), "changes": tuple(args.set), **{name: getattr(args, name) for name in names},

@@ -6,7 +6,7 @@ import re
 from typing import get_args
 
 from lora_tui.config.prompt_lines import SAMPLERS as OTHERS
-from lora_tui.config.schema import Sampler
+from lora_tui.config.schema import FLOW, Sampler, Spacing
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 
@@ -21,6 +21,21 @@ A1111 = {
 }
 """The schema's name -> the one that A1111 and readers of its PNGs know."""
 assert set(A1111) == set(get_args(Sampler))
+
+AUTOMATIC = "automatic"
+SPACINGS = {
+    "automatic": "Automatic",
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "sgm_uniform": "SGM Uniform",
+    "uniform": "Uniform",
+}
+"""The schema's name of a spacing of noise levels -> A1111's of its schedule type."""
+assert set(SPACINGS) == set(get_args(Spacing))
+_ANY_LEVELS = ("euler", "heun", "dpmpp_2m", "unipc")
+"""Samplers that diffusers lets take any noise levels, not only those of whole timesteps."""
+_NOT_FLOW = ("ddim", "dpmpp_2m_karras")
+"""Samplers that are another one where a model learned flow matching."""
 
 
 def sampler_called(name: str) -> str:
@@ -41,6 +56,54 @@ def sampler_called(name: str) -> str:
         remedy=_("Use one of: {names}.").format(names=", ".join(A1111.values())),
         code="grid.sampler",
     )
+
+
+def samplers_of(family: str) -> tuple[str, ...]:
+    """The samplers that differ from each other in a family."""
+    return tuple(name for name in A1111 if family not in FLOW or name not in _NOT_FLOW)
+
+
+def spacings_of(sampler: str, family: str) -> tuple[str, ...]:
+    """The spacings that a sampler takes in a family."""
+    if family in FLOW:
+        return ("automatic", "karras", "exponential", "sgm_uniform")
+    if sampler == "dpmpp_2m_karras":
+        return ("automatic", "karras")
+    return tuple(name for name in SPACINGS if sampler in _ANY_LEVELS or name not in ("karras", "exponential"))
+
+
+def spacing_called(name: str) -> str:
+    """The schema's name of the spacing that a person calls ``name``.
+
+    Raises:
+        UserError: there is none (``grid.schedule``).
+    """
+    asked = _bare(name)
+    for own, a1111 in SPACINGS.items():
+        if asked in (_bare(own), _bare(a1111)):
+            return own
+    raise UserError(
+        _("there is no schedule type {name}.").format(name=plain(name, limit=60)),
+        remedy=_("Use one of: {names}.").format(names=", ".join(SPACINGS.values())),
+        code="grid.schedule",
+    )
+
+
+def check_spacing(sampler: str, spacing: str, family: str) -> None:
+    """Refuse a spacing that a sampler does not take in a family.
+
+    Raises:
+        UserError: ``grid.schedule``.
+    """
+    known = spacings_of(sampler, family)
+    if spacing not in known:
+        raise UserError(
+            _("{sampler} does not take the schedule type {name} here.").format(
+                sampler=A1111.get(sampler, sampler), name=SPACINGS.get(spacing, spacing)
+            ),
+            remedy=_("Use one of: {names}.").format(names=", ".join(SPACINGS[one] for one in known)),
+            code="grid.schedule",
+        )
 
 
 def _bare(name: str) -> str:

@@ -195,6 +195,7 @@ def _with_picture(wanted: Wanted, told: Told) -> Wanted:
         steps=own.get("steps") if wanted.steps is None else wanted.steps,
         guidance=own.get("guidance") if wanted.guidance is None else wanted.guidance,
         sampler=own.get("sampler") if wanted.sampler is None else wanted.sampler,
+        schedule=own.get("spacing") if wanted.schedule is None else wanted.schedule,
         size=size if wanted.size is None else wanted.size,
         clip_skip=own.get("clip_skip") if wanted.clip_skip is None else wanted.clip_skip,
         loras=wanted.loras or ("none",),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_tui.config.samplers import sampler_called
+from lora_tui.config.samplers import A1111, AUTOMATIC, SPACINGS, sampler_called, spacing_called
 from lora_tui.errors import UserError
 from lora_tui.grids.cell import LORA
 from lora_tui.places import expand
@@ -95,8 +95,10 @@ def _own(text: str) -> Told | None:
         numbers = [name for name in names if name != "sampler"]
         if not all(isinstance(settings[name], int | float) for name in numbers):
             return None
+        settings["spacing"] = spacing_called(str(cell.get("spacing", AUTOMATIC)))
+        settings["sampler"] = sampler_called(str(cell["sampler"]))
         return Told(
-            str(cell["prompt"]), str(cell["negative"]), {**settings, "sampler": sampler_called(str(cell["sampler"]))},
+            str(cell["prompt"]), str(cell["negative"]), settings,
             tuple(of_options(one) for one in cell["loras"]), str(cell["base"]), str(cell["vae"]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, UserError, RecursionError):
@@ -129,7 +131,7 @@ def told_by(text: str) -> Told | None:
         settings["width"], settings["height"] = int(size[1]), int(size[2])
     if "Sampler" in values:
         try:
-            settings["sampler"] = _sampler(values["Sampler"], values.get("Schedule type", ""))
+            settings |= _way(values["Sampler"], values.get("Schedule type", ""))
         except UserError:
             notes.append(_unread("Sampler", " ".join((values["Sampler"], values.get("Schedule type", ""))).strip()))
     return Told(
@@ -144,11 +146,14 @@ def _rejoined(prompt: str) -> str:
     return f"{LORA.sub('', prompt).strip()}{names}".strip() if names else prompt.strip()
 
 
-def _sampler(name: str, schedule: str) -> str:
-    """A sampler by its name and, as later versions of A1111 write it apart, its schedule."""
-    if schedule and schedule != "Automatic":
-        return sampler_called(f"{name} {schedule}")
-    return sampler_called(name)
+def _way(name: str, schedule: str) -> dict[str, str]:
+    """A sampler and its schedule: later versions of A1111 write them apart, earlier ones as one name."""
+    found = {"spacing": spacing_called(schedule or SPACINGS[AUTOMATIC])}
+    if not schedule:
+        for spacing, told in SPACINGS.items():
+            if name.endswith(f" {told}") and name not in A1111.values():
+                return {"spacing": spacing, "sampler": sampler_called(name.removesuffix(told))}
+    return {**found, "sampler": sampler_called(name)}
 
 
 def _unread(name: str, value: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lora_tui.config.samplers import A1111
+from lora_tui.config.samplers import A1111, AUTOMATIC, SPACINGS
 from lora_tui.generate.ask import Order
 from lora_tui.grids.cell import Cell, short
 from lora_tui.grids.outlook import Outlook, cost_lines
@@ -39,4 +39,4 @@ def way_text(cell: Cell) -> str:
     return _("{width} x {height} px, {steps} steps, {sampler}, guidance {guidance}").format(
         width=cell.width, height=cell.height, steps=cell.steps, sampler=A1111.get(cell.sampler, cell.sampler),
         guidance=f"{cell.guidance:g}",
-    )  # fmt: skip
+    ) + (f", {SPACINGS[cell.spacing]}" if cell.spacing != AUTOMATIC else "")  # fmt: skip

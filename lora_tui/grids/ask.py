@@ -12,7 +12,7 @@ from typing import Any
 from lora_tui.config.family import family_by_name, family_of, usual_sample, with_family
 from lora_tui.config.load import load_config, set_value
 from lora_tui.config.paths import is_hub_name
-from lora_tui.config.samplers import sampler_called
+from lora_tui.config.samplers import AUTOMATIC, sampler_called, spacing_called
 from lora_tui.config.schema import Config
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
@@ -62,11 +62,15 @@ class Wanted:
     changes: tuple[str, ...] = ()
     vae: str | None = None
     clip_skip: int | None = None
+    schedule: str | None = None
 
     @property
     def changes_cells(self) -> bool:
         """Whether anything is asked for that all pictures of a grid would have to be drawn anew for."""
-        told = (self.negative, self.steps, self.seed, self.guidance, self.sampler, self.size, self.vae, self.clip_skip)
+        told = (
+            self.negative, self.steps, self.seed, self.guidance, self.sampler, self.schedule, self.size, self.vae,
+            self.clip_skip,
+        )  # fmt: skip
         return any(one is not None for one in told) or bool(self.loras or self.changes)
 
 
@@ -286,8 +290,8 @@ def _settings(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What all cells share, and the prompts."""
     sample = config.samples[0].model_dump() if config.samples else usual_sample(config)
-    names = ("negative", "width", "height", "steps", "guidance", "seed", "sampler")
-    usual = {"negative": "", "steps": 20, "seed": 42}
+    names = ("negative", "width", "height", "steps", "guidance", "seed", "sampler", "spacing")
+    usual = {"negative": "", "steps": 20, "seed": 42, "spacing": AUTOMATIC}
     settings: dict[str, Any] = {name: sample.get(name, usual.get(name)) for name in names}
     for name in ("negative", "steps", "guidance", "seed"):
         if getattr(wanted, name) is not None:
@@ -296,6 +300,8 @@ def _settings(
         settings["seed"] = randbelow(2**32)
     if wanted.sampler is not None:
         settings["sampler"] = sampler_called(wanted.sampler)
+    if wanted.schedule is not None:
+        settings["spacing"] = spacing_called(wanted.schedule)
     if wanted.size is not None:
         settings |= _of_axis("size", wanted.size, config.model.family)
     loras = _loras(wanted, config.model.family, folders)

@@ -17,7 +17,7 @@ from typing import Any
 
 from lora_tui.config.lists import read_list
 from lora_tui.config.ranges import NoRange, TooMany, numbers_in
-from lora_tui.config.samplers import A1111, sampler_called
+from lora_tui.config.samplers import A1111, SPACINGS, sampler_called, samplers_of, spacing_called, spacings_of
 from lora_tui.errors import UserError
 from lora_tui.files import open_file
 from lora_tui.grids import files
@@ -210,8 +210,22 @@ def _texts(key: str) -> Reader:
 
 
 def _sampler(text: str, ground: Ground) -> list[Value]:
-    names = list(A1111) if text.casefold() == "all" else [sampler_called(entry) for entry in entries(text)]
+    known = samplers_of(ground.family)
+    names = known if text.casefold() == "all" else tuple(sampler_called(entry) for entry in entries(text))
+    for name in names:
+        if name not in known:
+            raise _wrong(
+                _("{sampler} is no sampler of its own for this family.").format(sampler=A1111[name]),
+                _("Use one of: {names}.").format(names=", ".join(A1111[one] for one in known)),
+            )
     return [Value(A1111[name], {"sampler": name}) for name in names]
+
+
+def _spacings(text: str, ground: Ground) -> list[Value]:
+    """``all`` are those that any sampler takes that diffusers lets take any noise levels."""
+    known = spacings_of("euler", ground.family)
+    names = known if text.casefold() == "all" else tuple(spacing_called(entry) for entry in entries(text))
+    return [Value(SPACINGS[name], {"spacing": name}) for name in names]
 
 
 def _seeds(text: str, ground: Ground) -> list[Value]:
@@ -352,7 +366,8 @@ KINDS: dict[str, Kind] = {
     "lora2": Kind(N_("second LoRA"), ("second", "second lora"), _second),
     "base": Kind(N_("base model"), ("model", "base model"), _bases),
     "vae": Kind("VAE", (), _vaes),
-    "sampler": Kind(N_("sampler"), ("samplers", "scheduler"), _sampler),
+    "sampler": Kind(N_("sampler"), ("samplers",), _sampler),
+    "schedule": Kind(N_("schedule type"), ("scheduler", "schedule type", "spacing"), _spacings),
     "steps": Kind(N_("steps"), (), _numbers("steps", 1, 1000, whole=True)),
     "guidance": Kind(N_("guidance"), ("cfg", "cfg scale"), _numbers("guidance", 0, 100)),
     "clip skip": Kind(N_("clip skip"), ("clipskip",), _numbers("clip_skip", 1, 12, whole=True)),

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_tui.config.samplers import AUTOMATIC
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.weights.ingredients import Ingredient, of_options
 
@@ -43,6 +44,7 @@ class Cell:
     guidance: float = 7.0
     seed: int = 42
     sampler: str = "euler_a"
+    spacing: str = AUTOMATIC
 
     def sample(self) -> SamplePrompt:
         """As the renderer takes it.
@@ -50,7 +52,7 @@ class Cell:
         Raises:
             pydantic.ValidationError: a number is out of its range.
         """
-        names = ("prompt", "negative", "width", "height", "steps", "guidance", "seed", "sampler")
+        names = ("prompt", "negative", "width", "height", "steps", "guidance", "seed", "sampler", "spacing")
         return SamplePrompt(**{name: getattr(self, name) for name in names})
 
     def as_options(self) -> dict[str, Any]:
@@ -69,6 +71,8 @@ class Cell:
         """
         told = self.as_options()
         told["base"], told["vae"] = contents.get(self.base, self.base), contents.get(self.vae, self.vae)
+        if self.spacing == AUTOMATIC:
+            del told["spacing"]  # as it was before there were others
         for one in told["loras"]:
             one["file"] = contents.get(one["file"], one["file"])
         text = json.dumps([LAYOUT, told], sort_keys=True, ensure_ascii=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lora_tui.config.samplers import AUTOMATIC, check_spacing
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
 from lora_tui.grids import files
@@ -117,7 +118,8 @@ class Grid:
         prompt, negative = (replace_all(str(settings[name]), replaced) for name in ("prompt", "negative"))
         prompt, written = self._without_loras(prompt)
         loras = [] if settings.get(BARE) else [*_of_settings(settings), *written]
-        names = ("base", "vae", "clip_skip", "width", "height", "steps", "guidance", "seed", "sampler")
+        names = ("base", "vae", "clip_skip", "width", "height", "steps", "guidance", "seed", "sampler", "spacing")
+        settings.setdefault("spacing", AUTOMATIC)  # grids of an earlier version know no other
         cell = Cell(prompt=prompt, negative=negative, **{name: settings[name] for name in names})
         return replace(cell, loras=tuple(loras)).simplest(files.changes_text)
 
@@ -199,9 +201,22 @@ def check(grid: Grid) -> None:
             remedy=_("Leave the axis out."),
             code="grid.clip_skip",
         )
+    _check_ways(grid)
     _check_lora_axes(grid, seen)
     for place in _samples(grid):
         _check_cell(grid, grid.cell(place))
+
+
+def _check_ways(grid: Grid) -> None:
+    """Refuse a schedule type that a sampler of the grid does not take."""
+    for sampler, spacing in itertools.product(_all_of(grid, "sampler"), _all_of(grid, "spacing")):
+        check_spacing(sampler, spacing, grid.family)
+
+
+def _all_of(grid: Grid, name: str) -> list[str]:
+    """What a setting is anywhere in the grid."""
+    found = [str(value.changes[name]) for axis in grid.axes for value in axis.values if name in value.changes]
+    return found or [str(grid.settings.get(name, AUTOMATIC))]
 
 
 def _samples(grid: Grid) -> Iterator[Place]:

@@ -94,7 +94,7 @@ def ordered(cells: Iterable[Cell]) -> list[Cell]:
             number(("strengths", cell.loras)),
             number(("clip skip", cell.clip_skip)),
             number(("texts", cell.prompt, cell.negative)),
-            number(("way", cell.width, cell.height, cell.steps, cell.guidance, cell.sampler)),
+            number(("way", cell.width, cell.height, cell.steps, cell.guidance, cell.sampler, cell.spacing)),
             number(("seed", cell.seed)),
             number(("vae", cell.vae)),
         )
@@ -115,7 +115,7 @@ def together(cells: Sequence[Cell], most: int) -> Iterator[list[Cell]]:
 
 
 def _way(cell: Cell) -> tuple[object, ...]:
-    size = (cell.width, cell.height, cell.steps, cell.guidance, cell.sampler)
+    size = (cell.width, cell.height, cell.steps, cell.guidance, cell.sampler, cell.spacing)
     return cell.base, cell.vae, cell.clip_skip, cell.loras, size
 
 

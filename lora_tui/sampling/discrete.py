@@ -15,6 +15,14 @@ from lora_tui.sampling.samplers import Course
 SCHEDULE_KEYS = (
     "beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr",
 )  # fmt: skip
+#: What a spacing is in diffusers' words: its "schedulers" overview has the same table beside A1111's names.
+SPACED: dict[str, dict[str, Any]] = {
+    "automatic": {},
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True, "timestep_spacing": "linspace"},
+    "sgm_uniform": {"timestep_spacing": "trailing"},
+    "uniform": {"timestep_spacing": "linspace"},
+}
 ZERO = "rescale_betas_zero_snr"
 LEAST_KEPT = 2.0**-24
 """What is left of the image where a schedule ends in noise alone: zero would give infinite sigmas."""
@@ -26,7 +34,7 @@ class DiscreteSampler:
     def __init__(self, kind: Any, course: Course, *, noisy: bool = False, **settings: Any) -> None:
         """``noisy``: the scheduler adds noise at each step, from the course's generator."""
         kept = {key: course.schedule[key] for key in SCHEDULE_KEYS if key in course.schedule}
-        self.scheduler = kind(**kept, **settings)
+        self.scheduler = kind(**kept, **{**settings, **SPACED[course.spacing]})
         self.scheduler.set_timesteps(course.steps, device=course.device)
         self.timesteps: Tensor = self.scheduler.timesteps
         if hasattr(self.scheduler, "set_begin_index"):  # its own search skips the first of two equal timesteps

@@ -32,7 +32,14 @@ def levels(steps: int, shift: float, last: float = 0.0) -> Tensor:
 
 def _levels(course: Course) -> list[float]:
     last = course.schedule.get("shift_terminal") or 0.0
-    return levels(course.steps, course.shift, float(last)).tolist()  # type: ignore[no-any-return]
+    found = levels(course.steps, course.shift, float(last))
+    if course.spacing in ("karras", "exponential"):
+        scheduler = diffusers.FlowMatchEulerDiscreteScheduler(
+            use_karras_sigmas=course.spacing == "karras", use_exponential_sigmas=course.spacing == "exponential"
+        )
+        scheduler.set_timesteps(sigmas=found[:-1].tolist())
+        found = scheduler.sigmas
+    return found.tolist()  # type: ignore[no-any-return]
 
 
 class Euler:
@@ -113,6 +120,10 @@ class Scheduled:
             flow_shift=course.shift, **settings,
         )  # fmt: skip
         self._scheduler.set_timesteps(course.steps, device=course.device)
+        if course.spacing in ("karras", "exponential"):
+            self._scheduler.sigmas = torch.tensor(_levels(course))
+            self._scheduler.timesteps = self._scheduler.sigmas[:-1] * TIMESTEPS
+            self._scheduler.set_begin_index(0)  # it finds its place by timesteps of its own
         self.timesteps: Tensor = self._scheduler.sigmas[:-1].to(course.device) * TIMESTEPS
         self._asked = iter(self._scheduler.timesteps)
 

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lora_tui import __version__
-from lora_tui.config.samplers import A1111
+from lora_tui.config.samplers import A1111, AUTOMATIC, SPACINGS
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.weights.ingredients import Ingredient
 
@@ -30,12 +30,13 @@ def parameters(prompt: SamplePrompt, loras: Sequence[Ingredient] = (), **told: A
     values = {
         "Steps": prompt.steps,
         "Sampler": A1111.get(prompt.sampler, prompt.sampler),
+        "Schedule type": SPACINGS[prompt.spacing] if prompt.spacing != AUTOMATIC else "",
         "CFG scale": f"{prompt.guidance:g}",
         "Seed": prompt.seed,
         "Size": f"{prompt.width}x{prompt.height}",
         **{name.replace("_", " "): value for name, value in told.items() if value},
     }
-    lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in values.items()))
+    lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in values.items() if value != ""))
     return "\n".join(lines)
 
 

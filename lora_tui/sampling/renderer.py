@@ -62,7 +62,7 @@ class Renderer:
         for request in requests:
             generator = torch.Generator().manual_seed(request.prompt.seed)
             noise = torch.randn((1, *latent_shape(model.facts, first.width, first.height)), generator=generator)
-            course = Course(schedule, model.prediction, first.steps, shift, generator, model.device)
+            course = Course(schedule, model.prediction, first.steps, shift, generator, model.device, first.spacing)
             samplers.append(make_sampler(first.sampler, course))
             latents.append(samplers[-1].begin(noise.to(model.device)))
         guided = first.guidance > 1 and not model.embeds_guidance

@@ -22,6 +22,7 @@ class Course:
         steps: denoising steps that were asked for.
         shift: of flow matching's noise levels, see the same.
         generator: where noise comes from that a sampler adds on its way.
+        spacing: of the noise levels, see :data:`lora_tui.config.samplers.SPACINGS`; automatic is the sampler's own.
     """
 
     schedule: Mapping[str, Any]
@@ -30,6 +31,7 @@ class Course:
     shift: float
     generator: torch.Generator
     device: torch.device
+    spacing: str = "automatic"
 
 
 class Sampler(Protocol):
@@ -54,8 +56,7 @@ class Sampler(Protocol):
 class Entry:
     """``place``: a function from course to sampler.
 
-    ``flow`` is that function for models that learned flow matching. DDIM's steps are Euler's on straight lines, and the
-    spacing of Karras is one of levels that those models do not have.
+    ``flow`` is that function for models that learned flow matching. DDIM's steps are Euler's on straight lines.
     """
 
     place: str

@@ -47,6 +47,16 @@ def test_a_negative_prompt_that_is_not_read_is_said(ready):
     assert "samples.negative" not in codes(config_with(**{**ready, "samples": prompt}))
 
 
+def test_a_schedule_type_that_the_sampler_does_not_take_is_an_error(ready):
+    for family, sampler, spacing, wrong in (
+        ("sd15", "ddim", "karras", True), ("sd15", "heun", "karras", False), ("flux", "euler", "uniform", True),
+        ("flux", "euler_a", "exponential", False), ("sd15", "dpmpp_2m_karras", "sgm_uniform", True),
+    ):  # fmt: skip
+        samples = [{"prompt": "a cat", "sampler": sampler, "spacing": spacing}]
+        found = codes(config_with(**{**ready, "model": {"family": family}, "samples": samples}))
+        assert ("samples.spacing" in found) == wrong
+
+
 @pytest.mark.parametrize(
     ("family", "section", "value", "remedy"),
     [

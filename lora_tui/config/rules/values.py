@@ -10,6 +10,7 @@ from lora_tui.config.findings import Finding, error, note, warning
 from lora_tui.config.mistakes import shown
 from lora_tui.config.optimizers import ANY_RATE, OPTIMIZER_FACTS
 from lora_tui.config.prompt_lines import has_flags, is_told
+from lora_tui.config.samplers import A1111, SPACINGS, spacings_of
 from lora_tui.config.schema import Config
 from lora_tui.config.text_rates import text_rates_of
 from lora_tui.families import facts_for
@@ -122,6 +123,15 @@ def samples(config: Config) -> Iterator[Finding]:
                 ),
                 _("Stay near {usual} x {usual}.").format(usual=usual),
                 "samples.large",
+            )
+        if sample.spacing not in (known := spacings_of(sample.sampler, config.model.family)):
+            yield error(
+                f"samples.{number}.spacing",
+                _("{sampler} does not take the schedule type {name} here.").format(
+                    sampler=A1111[sample.sampler], name=SPACINGS[sample.spacing]
+                ),
+                _("Use one of: {names}.").format(names=", ".join(known)),
+                "samples.spacing",
             )
         if is_told(config) and sample.negative.strip():
             yield warning(

@@ -16,7 +16,7 @@ from lora_tui.config.schema.network import NetworkSection
 from lora_tui.config.schema.noise import NoiseSection
 from lora_tui.config.schema.optimizer import OptimizerSection
 from lora_tui.config.schema.running import MemorySection, SamplePrompt, SamplingSection, SavingSection
-from lora_tui.config.schema.section import MOST_STEPS, Precision, Sampler, Schedule, Section
+from lora_tui.config.schema.section import MOST_STEPS, Precision, Sampler, Schedule, Section, Spacing
 
 __all__ = [
     "FLOW",
@@ -47,6 +47,7 @@ __all__ = [
     "SavingSection",
     "Schedule",
     "Section",
+    "Spacing",
     "StepSection",
     "ValidationSection",
     "as_plain",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
-from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Precision, Sampler, Section
+from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Precision, Sampler, Section, Spacing
 from lora_tui.text.translate import N_
 
 
@@ -63,6 +63,11 @@ class SamplePrompt(Section):
     guidance: float = option(7.0, N_("guidance"), N_("How closely the prompt is followed (CFG)."), ge=0, le=100)
     seed: int = option(42, N_("seed"), N_("The same seed draws comparable images."), ge=0, le=2**32 - 1)
     sampler: Sampler = option("euler_a", N_("sampler"), N_("The method of denoising."))
+    spacing: Spacing = option(
+        "automatic",
+        N_("schedule type"),
+        N_("How noise levels are spaced, by A1111's names; automatic is the sampler's own way."),
+    )
     strength: float = option(1.0, N_("strength"), N_("Weight of the LoRA in this image."), ge=-10, le=10)
 
 

@@ -12,6 +12,7 @@ Schedule = Literal[
     "other",
 ]  # fmt: skip
 Sampler = Literal["euler_a", "euler", "dpmpp_2m_karras", "dpmpp_2m", "ddim", "unipc", "heun"]
+Spacing = Literal["automatic", "karras", "exponential", "sgm_uniform", "uniform"]
 
 MOST_STEPS = 10_000_000
 """No run is longer: at ten steps a second it takes twelve days."""
