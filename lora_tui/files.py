@@ -21,6 +21,10 @@ from lora_tui.text.translate import N_, _
 _ENDING = ".lora-tui.tmp"
 _DRAWN = 9
 """Characters that mkstemp puts before the ending, with their full stop."""
+_HELD = "held"
+"""Marks files that are locked while they are written."""
+_JUST_MADE = 2.0
+"""Seconds after which a file that nobody has locked is no longer one that is about to be."""
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}" + re.escape(_ENDING), re.DOTALL)  # as mkstemp fills it in
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
@@ -143,24 +147,35 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True, by: str = "")
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, new: bool = False) -> Iterator[Path]:
     """The path of a temporary file to write, which takes the place of ``path`` at the end, or goes when that failed.
 
-    For what is written by a library and may be larger than memory; it is not flushed to disk.
+    For what is written by a library and may be larger than memory; it is not flushed to disk. The file is locked while
+    it is written, so that what a killed process leaves is known at once, however large it is.
+
+    Args:
+        new: whether nothing is replaced.
 
     Raises:
+        FileExistsError: ``path`` has come to be in the meantime, and is ``new``; it is left as it is.
         OSError: the folder cannot be written.
     """
-    handle, name = _temporary(path, "")
-    os.close(handle)
+    handle, name = _temporary(path, _HELD)
     temporary = Path(name)
     try:
+        with contextlib.suppress(OSError):  # a disk that knows no locks: age alone tells what is left there
+            fcntl.flock(handle, fcntl.LOCK_EX)  # who looks whether it is held, holds it for no time
         yield temporary
         temporary.chmod(_mode_for(path))
-        temporary.replace(path)
+        if new:
+            _take_new(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
 
 
 def write_new(path: Path, data: bytes, *, by: str = "") -> None:
@@ -179,15 +194,27 @@ def write_new(path: Path, data: bytes, *, by: str = "") -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             os.fchmod(file.fileno(), default_mode())
-        try:
-            os.link(temporary, path)  # unlike a rename, this never replaces
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-            temporary.rename(path)
+        _take_new(temporary, path)
     finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _take_new(temporary: Path, path: Path) -> None:
+    """Give a finished file the name ``path``, which nothing may have.
+
+    Raises:
+        FileExistsError: something has it.
+        OSError: the folder cannot be written.
+    """
+    try:
+        os.link(temporary, path)  # unlike a rename, this never replaces
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        temporary.rename(path)
+    else:
         temporary.unlink(missing_ok=True)
 
 
@@ -199,22 +226,44 @@ def _temporary(target: Path, by: str) -> tuple[int, str]:
 def sweep_temporaries(folder: Path, older_than: float = 60.0, *, by: str = "") -> int:
     """Remove what killed processes left of :func:`write_atomic` in ``folder`` (not below it); return how many.
 
-    Files younger than ``older_than`` seconds may still be written and stay, as does what cannot be removed. With ``by``
-    only the files with that mark: whoever knows that none of its own writers lives may take them at any age.
+    Files younger than ``older_than`` seconds may still be written and stay, as does what cannot be removed; of
+    :func:`written_whole` those that are written now stay at any age, and others go at any. With ``by`` only the files
+    with that mark: whoever knows that none of its own writers lives may take them at any age.
     """
     removed = 0
     try:
         found = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
-        if by:
-            found = [path for path in found if path.name.removesuffix(_ENDING)[:-_DRAWN].endswith(f".{by}")]
     except OSError:
         return 0
     for path in found:
+        if by and not _marked(path, by):
+            continue
         with contextlib.suppress(OSError):
-            if time.time() - path.lstat().st_mtime > older_than:
+            age, held = time.time() - path.lstat().st_mtime, _is_held(path) if _marked(path, _HELD) else None
+            if not held and age > (min(older_than, _JUST_MADE) if held is False else older_than):
                 path.unlink()
                 removed += 1
     return removed
+
+
+def _marked(path: Path, by: str) -> bool:
+    return path.name.removesuffix(_ENDING)[:-_DRAWN].endswith(f".{by}")
+
+
+def _is_held(path: Path) -> bool | None:
+    """Whether somebody writes the file; none where the disk knows no locks.
+
+    Raises:
+        OSError: it is gone, or not to be opened.
+    """
+    with open_file(path, links=False) as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        return False
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.caches.store import ContentStore
-from lora_tui.files import default_mode, sweep_temporaries, write_atomic
+from lora_tui.files import default_mode, sweep_temporaries, write_atomic, written_whole
 
 KILLED = """
 import os, sys, threading
@@ -48,6 +48,28 @@ def test_only_old_temporaries_are_swept(tmp_path: Path) -> None:
     assert sweep_temporaries(tmp_path, older_than=-1) == 1
     assert set(tmp_path.iterdir()) == set(others)
     assert sweep_temporaries(tmp_path / "missing") == 0
+
+
+def test_a_large_file_that_is_written_now_is_never_swept_and_a_dead_one_goes_at_once(tmp_path: Path) -> None:
+    """However long its writer thinks about the next piece; and no minute has to pass before its room is there again."""
+    with written_whole(tmp_path / "a.safetensors") as temporary:
+        _age(temporary, 3600)
+        assert sweep_temporaries(tmp_path) == 0
+        left = temporary.with_name(temporary.name.replace(".a.", ".b."))
+        left.write_bytes(b"x")  # nobody holds it
+        assert sweep_temporaries(tmp_path) == 0  # it may be about to be held
+        _age(left, 5)
+        assert sweep_temporaries(tmp_path) == 1
+        temporary.write_bytes(b"done")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_new_file_takes_no_others_name(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    with pytest.raises(FileExistsError), written_whole(target, new=True) as temporary:
+        temporary.write_bytes(b"mine")
+        target.write_bytes(b"theirs")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"theirs")]
 
 
 def test_a_name_of_any_length_has_a_temporary(tmp_path: Path) -> None:

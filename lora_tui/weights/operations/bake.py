@@ -86,6 +86,8 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
     size = _size(base, wanted.precision)
     if wanted.preview:
         return _told(wanted, found, size, begun) | {"memory": memory(base), "preview": True}
+    if base.is_folder:
+        _sweep(target.parent)
     check_room(target, size)
     size = _bake(wanted, found, target, report)
     told = _told(wanted, found, size, begun)
@@ -363,7 +365,6 @@ def _new_folder(target: Path) -> Iterator[Path]:
         UserError: ``target`` came to be in the meantime.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target.parent)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}.", suffix=_ENDING, dir=target.parent))
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -95,12 +95,13 @@ def checked_target(target: Path, sources: Iterable[Path], *, force: bool) -> Pat
 
 
 def check_room(target: Path, size: int) -> None:
-    """Refuse before it begins what the disk has no room for.
+    """Refuse before it begins what the disk has no room for, when what killed processes left there is gone.
 
     Raises:
         UserError: ``disk.full``.
     """
     folder = next((one for one in target.parents if one.is_dir()), Path("/"))
+    sweep_temporaries(folder)
     free = disk_free(folder)
     if free is not None and free < size:
         raise UserError(
@@ -139,9 +140,8 @@ def write_layers(
     file = _File.planned(layers, metadata)
     check_room(target, file.size)
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep_temporaries(target.parent)
-    with written_whole(target) as temporary:
-        with temporary.open("r+b") as out:
+    try:
+        with written_whole(target, new=not force) as temporary, temporary.open("r+b") as out:
             for number, layer in enumerate(layers):
                 check_stopped(report)
                 report.progress("writing", number, len(layers))
@@ -150,9 +150,9 @@ def write_layers(
             file.finish(out, {**metadata, **told()})
             out.flush()
             os.fsync(out.fileno())
-        report.progress("writing", len(layers), len(layers))
-        if not force and os.path.lexists(target):
-            raise _exists(target)
+            report.progress("writing", len(layers), len(layers))
+    except FileExistsError:
+        raise _exists(target) from None
     return file.size
 
 
