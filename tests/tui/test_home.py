@@ -156,7 +156,7 @@ async def test_lists_share_the_lines_of_the_screen(tmp_path: Path) -> None:
     for number in range(3):
         remember_project(make_dataset(tmp_path / f"other{number}", 1))
     here = make_dataset(tmp_path / "here", 2)
-    async with running(here) as (app, pilot):
+    async with running(here, size=(80, 25)) as (app, pilot):
         await soon(pilot, lambda: all(f"other{number}" in screen_text(app) for number in range(3)))
         assert "No base model is set." in screen_text(app)
         await pilot.resize_terminal(60, 15)

@@ -15,6 +15,7 @@ from lora_tui.tui.actions import APP_ACTIONS, DIALOG_ACTIONS, HELP_ACTIONS, LIST
 from lora_tui.tui.screens.dataset_actions import ALIKE_ACTIONS, DATASET_ACTIONS
 from lora_tui.tui.screens.dataset_crop_actions import CROP_ACTIONS
 from lora_tui.tui.screens.dataset_prepare_actions import PREPARE_ACTIONS
+from lora_tui.tui.screens.grids_actions import GRIDS_ACTIONS
 from lora_tui.tui.screens.home_actions import HOME_ACTIONS
 from lora_tui.tui.screens.loras_actions import LORAS_ACTIONS, MAKING_ACTIONS, METADATA_ACTIONS
 from lora_tui.tui.screens.parameters_actions import PARAMETERS_ACTIONS
@@ -103,6 +104,14 @@ SCREENS: tuple[ScreenEntry, ...] = (
         "training:TrainingScreen",
         TRAINING_ACTIONS,
         road=N_("Train"),
+    ),
+    ScreenEntry(
+        "grids",
+        "f6",
+        N_("Grids"),
+        N_("Pictures of every combination, such as checkpoints and strengths: look, compare, note the best."),
+        "grids:GridsScreen",
+        GRIDS_ACTIONS,
     ),
     ScreenEntry(
         "loras",

@@ -9,6 +9,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
+from lora_tui.grids.folder import list_grids
 from lora_tui.loras.files import find_files
 from lora_tui.loras.folders import listed_folders
 from lora_tui.settings import recent_projects
@@ -46,6 +47,7 @@ class HomeScreen(BaseScreen):
         self._recent: tuple[Recent, ...] = ()
         self._queued = ""
         self._loras: int | None = None
+        self._grids: int | None = None
         self._loras_counted = 0.0
 
     def compose_body(self) -> ComposeResult:
@@ -70,6 +72,8 @@ class HomeScreen(BaseScreen):
         begins = any(one.action == "home.open-project" for one in self._advice)
         self.query_one("#advice-heading", Static).update(_("To begin") if begins else _("Advice"))
         self._share_out()
+        if changed & {"tasks", "project"}:
+            start_job(self, self._count_grids, "grids")
         if changed & {"runs", "project"}:
             start_job(self, self._find_recent, "recent")
             start_job(self, partial(self._count_loras, again="project" in changed), "loras", alone=False)
@@ -108,6 +112,14 @@ class HomeScreen(BaseScreen):
             self._queued = queued
             road.reload()
 
+    async def _count_grids(self) -> None:
+        if self.workspace.project is None:
+            return
+        grids = len(await in_thread(list_grids, self.workspace.root / "grids"))
+        if grids != self._grids:
+            self._grids = grids
+            self.query_one("#road", VirtualList).reload()
+
     async def _count_loras(self, *, again: bool) -> None:
         """The LoRA files of the project; while a run goes on not more often than they come."""
         if self.workspace.project is None or (time.monotonic() - self._loras_counted < COUNTED_SECONDS and not again):
@@ -127,7 +139,10 @@ class HomeScreen(BaseScreen):
             step = step_of(entry.name, self.workspace, marks)
             mark, tone, text = step.mark, step.tone, step.text
         else:
-            words = {"runs": self._runs_words, "loras": self._loras_words, "queue": self._queue_words}.get(entry.name)
+            words = {
+                "runs": self._runs_words, "loras": self._loras_words, "queue": self._queue_words,
+                "grids": self._grids_words,
+            }.get(entry.name)  # fmt: skip
             mark, text = words() if words is not None else ("", _(entry.help))
             tone = TONE_OF_MARK.get(mark, "")
         return [Cell(getattr(marks, mark) if mark else "", tone), Cell(key, "accent"), Cell(_(entry.title)), Cell(text)]
@@ -145,6 +160,14 @@ class HomeScreen(BaseScreen):
         newest = runs[0]
         text = ngettext("{count} run", "{count} runs", len(runs)).format(count=len(runs))
         return "", text + _(", ") + _("the newest {state}").format(state=state_words(newest.state))
+
+    def _grids_words(self) -> tuple[str, str]:
+        if not self._grids:
+            words = _("after a run: its checkpoints at strengths from 0 to 1")
+            return "", words if self._grids is not None else ""
+        text = ngettext("{count} grid", "{count} grids", self._grids).format(count=count(self._grids))
+        drawn = any(status.kind == "grid" and status.alive for status in self.workspace.tasks or ())
+        return ("running", text + _(", ") + _("one is being drawn")) if drawn else ("", text)
 
     def _loras_words(self) -> tuple[str, str]:
         if self._loras is None:

@@ -18,6 +18,7 @@ from lora_tui.tui.cells import Cell
 from lora_tui.tui.curves import Curves, Look
 from lora_tui.tui.run_details import RunDetails, detail_lines, list_files, lora_lines, noted_lines, read_details
 from lora_tui.tui.run_rows import COLUMNS, row_cells
+from lora_tui.tui.screens.grids_after import AfterRun
 from lora_tui.tui.screens.list_screen import REST_SECONDS, FindScreen
 from lora_tui.tui.screens.resuming import Resuming
 from lora_tui.tui.screens.runs_acts import RunActs
@@ -46,13 +47,14 @@ class RunsScreen(FindScreen[Row]):
         super().__init__(RunsFind(self))
         self._noting = RunNoting(self)
         self._acting = RunActs(self)
+        self._after = AfterRun(self, lambda: self.row_here.run if self.row_here is not None else None)
         self._reader: RowReader | None = None
         self._reading = asyncio.Lock()
         self._details: RunDetails | None = None
         self._resuming = Resuming(self, lambda run: self.shell.open_run(run))
 
     def doers(self) -> tuple[object, ...]:
-        return (*super().doers(), self._noting, self._acting)
+        return (*super().doers(), self._noting, self._acting, self._after)
 
     def compose_right(self) -> ComposeResult:
         yield LineChart(id="run-chart")

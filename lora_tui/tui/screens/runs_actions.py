@@ -17,6 +17,7 @@ RUNS_ACTIONS: tuple[Action, ...] = (
     Action("runs.tags", ("a",), N_("tags"), N_("Give the run, or all marked ones, tags to find them by.")),
     Action("runs.compare", ("c",), N_("compare"), N_("The marked runs side by side, else this one and the one below.")),
     _quiet("sweep", ("w",), N_("its sweep"), N_("All runs of the sweep that this one is of, and what came of each.")),
+    Action("runs.grid", ("X",), N_("grid"), N_("Draw its checkpoints at strengths from 0 to 1, and show them.")),
     Action("runs.resume", ("R",), N_("resume"), N_("Go on with a run that was stopped or died.")),
     Action(
         "runs.publish", ("P",), N_("publish"), N_("Copy the best LoRA file with cover and trigger words to ComfyUI.")

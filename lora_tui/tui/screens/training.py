@@ -38,6 +38,7 @@ from lora_tui.tui.run_text import (
     run_line,
 )
 from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.grids_after import AfterRun
 from lora_tui.tui.screens.training_look import VIEWS, Looking
 from lora_tui.tui.screens.training_others import OtherRuns
 from lora_tui.tui.screens.training_requests import Requests
@@ -83,6 +84,7 @@ class TrainingScreen(BaseScreen):
         self.wishes = Wishes(self, self.requests)
         self.all_samples, self.image_losses, self.log_search = AllSamples(self), ImageLosses(self), LogSearch(self)
         self.others = OtherRuns(self)
+        self._after = AfterRun(self, lambda: self.story.run if self.story is not None else None)
         self._curves: Curves | None = None
         self._moments: Moments | None = None
         self._looked = 0.0
@@ -91,7 +93,7 @@ class TrainingScreen(BaseScreen):
         self._turn = 0
 
     def doers(self) -> tuple[object, ...]:
-        return self, self.looking, self.requests, self.wishes, self.others
+        return self, self.looking, self.requests, self.wishes, self.others, self._after
 
     def refusal(self, action_id: str) -> str:
         return self.requests.refusal(action_id)

@@ -54,6 +54,7 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
         "training.images", ("d",), N_("images"), N_("The loss of each image, the worst first; Enter opens its tags.")
     ),
     Action("training.others", ("x",), N_("other runs"), N_("Curves of other runs over those of this one.")),
+    Action("training.grid", ("X",), N_("grid"), N_("Draw its checkpoints at strengths from 0 to 1, and show them.")),
     Action("training.search", ("/",), N_("find"), N_("Find words in the log; n and N go on."), show=False),
     Action("training.pan-back", ("<",), N_("view back"), N_("To earlier steps, where it is zoomed."), show=False),
     Action("training.pan-on", (">",), N_("view on"), N_("To later steps, where it is zoomed."), show=False),
