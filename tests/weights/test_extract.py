@@ -43,7 +43,9 @@ def bake(base: Path, target: Path, file: Path, strength: float = 1.0, **options:
 
 
 def deltas(path: Path, family: str) -> dict[tuple[str, str], Tensor]:
-    return {place: delta(layer) for place, layer in open_adapter(path, family=family).layers.items()}
+    """What a file adds to each layer; without those of which names with several in one have zeros."""
+    found = {place: delta(layer) for place, layer in open_adapter(path, family=family).layers.items()}
+    return {place: one for place, one in found.items() if one.any()}
 
 
 @pytest.mark.parametrize("family", [n if n in LIGHT else pytest.param(n, marks=pytest.mark.slow) for n in FAMILIES])
