@@ -74,9 +74,8 @@ def run(args: argparse.Namespace) -> int:
 def _start(args: argparse.Namespace) -> int:
     from lora_tui.cli.output import note, print_json, say
     from lora_tui.runs.choose import runs_dir_for
-    from lora_tui.sweeps.folder import create
     from lora_tui.sweeps.outlook import MANY_RUNS
-    from lora_tui.sweeps.queueing import enqueue_unstarted
+    from lora_tui.sweeps.queueing import start
 
     runs_dir = (Path(args.runs) if args.runs else runs_dir_for(args.config)).absolute()
     planned, project = _planned(args, runs_dir)
@@ -96,16 +95,19 @@ def _start(args: argparse.Namespace) -> int:
             remedy=_("Nothing was started. --yes starts them."),
             code="sweep.many",
         )
-    made = create(planned.sweep, runs_dir, command=[Path(sys.argv[0]).name, *sys.argv[1:]])
-    jobs = enqueue_unstarted(made, chained=args.one_after_another, force=args.force)
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    made = start(planned.sweep, runs_dir, command=command, chained=args.one_after_another, force=args.force)
     if args.json:
-        queued = [{"id": job.id, "name": job.title} for job in jobs]
-        print_json({"done": True, "sweep": made.root, "queued": queued, **planned.as_dict()})
+        queued = [{"id": job.id, "name": job.title} for job in made.jobs]
+        told = {"done": True, "sweep": made.folder.root, "queued": queued, "again": made.again}
+        print_json({**told, **planned.as_dict()})
         return 0
     for line in _plan_lines(planned, project, runs=False):
         note(line)
-    say(str(made.root))
-    _say_queued(len(jobs), made)
+    say(str(made.folder.root))
+    if made.again:
+        note(_("It was started before and goes on: its other runs have begun or wait. --name starts it once more."))
+    _say_queued(len(made.jobs), made.folder)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,11 @@ def _wanted(args: argparse.Namespace, processes: int) -> tuple[Config, Path]:
     return set_values(load_config(path), [*args.values, *more]), runs_dir.absolute()
 
 
+def _is_another(values: Sequence[str]) -> bool:
+    """Whether ``--set`` makes another run of a configuration: on which device it learns does not."""
+    return any(one.partition("=")[0].strip() != "memory.device" for one in values)
+
+
 def _start(
     args: argparse.Namespace, on_made: Callable[[RunFolder], None], place: Launched | None, slurm: Options | None
 ) -> RunFolder:
@@ -129,7 +134,7 @@ def _start(
     return start_run(
         config,
         runs_dir,
-        record_extra={} if args.values else membership(Path(args.config)),
+        record_extra={} if _is_another(args.values) else membership(Path(args.config)),
         command=command() if place else None,
         slurm=slurm,
         force=args.force,

@@ -6,13 +6,14 @@ of which notes in its record what it is of.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_tui.config.load import dump_config
+from lora_tui.config.load import dump_config, load_config
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder, write_atomic
 from lora_tui.records.rows import SWEEP
@@ -93,6 +94,27 @@ def create(sweep: Sweep, runs_dir: Path, *, command: Sequence[str] = ()) -> Swee
             code="sweep.create",
         ) from error
     return open_sweep(made)
+
+
+def same(sweep: Sweep, runs_dir: Path) -> SweepFolder | None:
+    """The newest sweep beside ``runs_dir`` that has this name and these very runs; none where there is none."""
+    values = [(member.name, _plain(member.values)) for member in sweep.members]
+    for found in reversed(list_sweeps(runs_dir.absolute())):
+        alike = read_json(found.root / FILE).get("name") == sweep.name
+        if alike and [(one.name, _plain(one.values)) for one in found.members] == values:
+            try:
+                if all(
+                    load_config(one.config) == member.config
+                    for one, member in zip(found.members, sweep.members, strict=True)
+                ):
+                    return found
+            except UserError:
+                continue  # one of its configurations is gone or was changed
+    return None
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), sort_keys=True, default=str)
 
 
 def open_sweep(root: Path) -> SweepFolder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lora_tui.config.load import load_config
@@ -14,8 +14,35 @@ from lora_tui.files import alone_in
 from lora_tui.jobs.queue.door import Wish, add
 from lora_tui.jobs.queue.journal import read_queue
 from lora_tui.jobs.queue.record import QueueJob
-from lora_tui.sweeps.folder import Planned, SweepFolder, begun
+from lora_tui.sweeps.folder import Planned, SweepFolder, begun, create, same
+from lora_tui.sweeps.members import Sweep
 from lora_tui.text import _, plain
+
+
+@dataclass(frozen=True)
+class Started:
+    """What was put into the queue of the sweep in ``folder``; ``again``: it had been started before."""
+
+    folder: SweepFolder
+    jobs: list[QueueJob]
+    again: bool
+
+
+def start(
+    sweep: Sweep, runs_dir: Path, *, command: Sequence[str] = (), chained: bool = False, force: bool = False
+) -> Started:
+    """Make the folder of a sweep and put its runs into the queue.
+
+    Where the very same sweep was started before and some of its runs have not begun, it goes on with that one: whoever
+    asks again because the first time was cut short gets no run twice. Arguments as of :func:`enqueue_unstarted`.
+
+    Raises:
+        UserError: as :func:`~lora_tui.sweeps.folder.create` and :func:`enqueue_unstarted`.
+    """
+    before = same(sweep, runs_dir)
+    again = before is not None and len(begun(before)) < len(before.members)
+    folder = before if before is not None and again else create(sweep, runs_dir, command=command)
+    return Started(folder, enqueue_unstarted(folder, chained=chained, force=force), again)
 
 
 def jobs_of(sweep: SweepFolder) -> dict[str, QueueJob]:
@@ -47,7 +74,9 @@ def enqueue_unstarted(sweep: SweepFolder, *, chained: bool = False, force: bool 
             missing = unstarted(sweep, jobs_of(sweep))
             configs = [load_config(one.config) for one in missing]
             wishes = [_wish(sweep, *pair, force=force) for pair in zip(missing, configs, strict=True)]
-            return _chain(wishes) if chained else add(wishes)
+            if chained:
+                wishes = [replace(wish, if_failed="run") for wish in wishes]
+            return add(wishes, chained=chained)
     except OSError as error:
         raise UserError(
             _("The folder of the sweep cannot be opened: {reason}.").format(reason=error.strerror or error),
@@ -57,22 +86,17 @@ def enqueue_unstarted(sweep: SweepFolder, *, chained: bool = False, force: bool 
 
 
 def _wish(sweep: SweepFolder, one: Planned, config: Config, *, force: bool) -> Wish:
+    more = ["--force"] if force else []
+    if config.memory.device.startswith("cuda:"):  # it sees only those that it is given
+        more += ["--set", "memory.device=cuda"]
     return Wish(
-        ("train", str(one.config), "--runs", str(sweep.runs_dir), *(["--force"] if force else [])),
+        ("train", str(one.config), "--runs", str(sweep.runs_dir), *more),
         title=one.name,
         folder=str(_there(sweep.runs_dir.parent)),
         gpus=0 if config.memory.device == "cpu" else max(config.memory.processes, 1),
         group=sweep.name,
         source=str(one.config),
     )
-
-
-def _chain(wishes: Sequence[Wish]) -> list[QueueJob]:
-    made: list[QueueJob] = []
-    for number, wish in enumerate(wishes, start=1):
-        after = (made[-1].id,) if made else ()
-        made += add([replace(wish, after=after, if_failed="run")], wake=number == len(wishes))
-    return made
 
 
 def _there(folder: Path) -> Path:

@@ -18,7 +18,8 @@ from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.record import update_record
 from lora_tui.sweeps.folder import list_sweeps, membership, open_sweep
-from lora_tui.sweeps.queueing import enqueue_unstarted
+from lora_tui.sweeps.queueing import enqueue_unstarted, start
+from lora_tui.sweeps.reading import read_sweep
 
 pytestmark = pytest.mark.usefixtures("may_fetch")
 
@@ -107,6 +108,33 @@ def test_one_after_another_waits_for_the_one_before_however_it_ended(
     assert {job.if_failed for job in jobs[1:]} == {"run"}
 
 
+def test_asking_again_for_what_was_cut_short_goes_on_and_puts_no_run_there_twice(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_args: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr("lora_tui.sweeps.queueing.add", killed)
+        assert run(["sweep", str(config), *TWO]) != 0
+    first = started(config, capsys)
+    assert first["again"] and len(first["queued"]) == 4
+    assert started(config, capsys)["queued"] == []
+    assert len(list_sweeps(config.parent.parent / "runs")) == 1
+    sweep = open_sweep(Path(first["sweep"]))
+    for one in sweep.members:
+        a_run_of(sweep.root, one.name, steps=1, ending="completed")
+    assert len(started(config, capsys)["queued"]) == 4, "all of it has run: once more is meant"
+    assert len(started(config, capsys, *TWO, "--name", "other")["queued"]) == 4
+    remove(list(read_queue().jobs))
+
+
+def test_runs_learn_on_the_gpu_that_the_queue_gives(config: Path) -> None:
+    start(read_sweep(config, ["network.rank=8,16"], values=["memory.device=cuda:1"]), config.parent.parent / "runs")
+    assert all(job.command[-2:] == ("--set", "memory.device=cuda") for job in read_queue().waiting())
+    remove(list(read_queue().jobs))
+
+
 def test_nothing_starts_where_one_run_is_wrong(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = ["sweep", str(config), "--vary", "datasets.0.path=images,nowhere"]
     capsys.readouterr()
@@ -118,10 +146,10 @@ def test_nothing_starts_where_one_run_is_wrong(config: Path, capsys: pytest.Capt
 
 def test_many_runs_want_a_word_more(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert run(["sweep", str(config), "--vary", "steps.seed=1-17"]) == 2
+    assert run(["sweep", str(config), "--set", "network.rank=2", "--vary", "steps.seed=1-17"]) == 2
     assert "17 runs are many. Nothing was started. --yes starts them." in capsys.readouterr().err
     assert not read_queue().jobs
-    assert len(started(config, capsys, "--vary", "steps.seed=1-17", "--yes")["queued"]) == 17
+    assert len(started(config, capsys, "--set", "network.rank=2", "--vary", "steps.seed=1-17", "--yes")["queued"]) == 17
 
 
 def test_the_table_has_what_varies_and_what_came_of_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

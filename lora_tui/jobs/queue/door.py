@@ -95,10 +95,10 @@ def training(
     )
 
 
-def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
-    """Put jobs at the end of the queue, in this order: all of them, or none.
+def add(wishes: Sequence[Wish], *, chained: bool = False) -> list[QueueJob]:
+    """Put jobs at the end of the queue, in this order: all of them, or none; and start its process where needed.
 
-    ``wake``: start the queue's process where it is not at work, unless a person has stopped it.
+    ``chained``: each comes after the one before it, besides what it says itself.
 
     Raises:
         UserError: a job to come after is not there (``queue.not_found``), there are too many (``queue.full``), the
@@ -120,7 +120,9 @@ def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
                 for number in wish.after:
                     find_job(change.queue, number)
                 ranks.append(min(ranks, default=1) - 1 if wish.first else max(ranks, default=0) + 1)
-                job = _job_of(wish, change.queue.next_id, ranks[-1], or_cpu=without_gpu)
+                before = (made[-1].id,) if chained and made else ()
+                wanted = replace(wish, after=(*wish.after, *before))
+                job = _job_of(wanted, change.queue.next_id, ranks[-1], or_cpu=without_gpu)
                 if wish.config:
                     folders.append(job_dir(job.id))
                     _keep_config(folders[-1], wish.config)
@@ -130,21 +132,21 @@ def add(wishes: Sequence[Wish], *, wake: bool = True) -> list[QueueJob]:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    if wake:
-        _wake()
+    _wake()
     return made
 
 
 def _job_of(wish: Wish, number: int, rank: int, *, or_cpu: bool) -> QueueJob:
     command = ("train", str(job_dir(number) / CONFIG), *wish.command) if wish.config else wish.command
-    kind = kinds.kind_of(command)
+    if not wish.elsewhere:
+        command = kinds.on_given_gpus(command)
     return QueueJob(
         number,
-        kind,
+        kinds.kind_of(command),
         command,
         title=wish.title or shlex.join(command),
         folder=wish.folder or str(Path.cwd()),
-        gpus=kinds.kind_named(kind).gpus if wish.gpus is None else wish.gpus,
+        gpus=kinds.gpus_of(command) if wish.gpus is None else wish.gpus,
         or_cpu=or_cpu,
         elsewhere=wish.elsewhere,
         after=tuple(dict.fromkeys(wish.after)),

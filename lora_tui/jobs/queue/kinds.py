@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lora_tui.text.translate import N_, _
 
@@ -73,6 +74,24 @@ def kind_named(name: str) -> Kind:
 def label_of(name: str) -> str:
     """A kind as a person reads it."""
     return _(kind_named(name).label)
+
+
+def on_given_gpus(command: Sequence[str]) -> tuple[str, ...]:
+    """The command with a GPU's number left out of ``--device cuda:1``: a job sees only those that it is given."""
+    words = list(command)
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == "--device" and value.startswith("cuda:"):
+            words[place] = f"{name}{equals}cuda"
+        elif word == "--device" and place + 1 < len(words) and words[place + 1].startswith("cuda:"):
+            words[place + 1] = "cuda"
+    return tuple(words)
+
+
+def gpus_of(command: Sequence[str]) -> int:
+    """GPUs that a command needs: none where it says ``--device cpu``, else those of its kind."""
+    on_cpu = "--device=cpu" in command or ("--device", "cpu") in pairwise(command)
+    return 0 if on_cpu else kind_named(kind_of(command)).gpus
 
 
 def variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:

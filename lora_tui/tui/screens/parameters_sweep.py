@@ -217,8 +217,7 @@ def _question(planned: SweepPlan, work: object) -> tuple[str, str]:
 
 
 def _queued(planned: SweepPlan, runs_dir: Path) -> tuple[SweepFolder, int]:
-    from lora_tui.sweeps.folder import create
-    from lora_tui.sweeps.queueing import enqueue_unstarted
+    from lora_tui.sweeps.queueing import start
 
-    made = create(planned.sweep, runs_dir)
-    return made, len(enqueue_unstarted(made))
+    made = start(planned.sweep, runs_dir)
+    return made.folder, len(made.jobs)

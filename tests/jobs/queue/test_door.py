@@ -131,3 +131,16 @@ def test_a_training_keeps_its_configuration_as_it_was_when_it_was_added() -> Non
     assert kept.read_text() == "schema_version = 1\n"
     door.remove([job.id])
     assert not kept.exists()
+
+
+@pytest.mark.parametrize(("device", "told", "gpus"), [("cuda:1", "cuda", 1), ("cpu", "cpu", 0), ("auto", "auto", 1)])
+def test_a_command_works_on_the_gpu_that_it_is_given(device: str, told: str, gpus: int) -> None:
+    wishes = [Wish(("tag", "x", *words), folder="/") for words in (["--device", device], [f"--device={device}"])]
+    one, two = add(wishes)
+    assert one.command[-2:] == ("--device", told) and two.command[-1] == f"--device={told}"
+    assert (one.gpus, two.gpus) == (gpus, gpus)
+
+
+def test_a_chain_is_added_whole() -> None:
+    jobs = add([Wish(("captions", "list", word), folder="/") for word in "abc"], chained=True)
+    assert [job.after for job in jobs] == [(), (jobs[0].id,), (jobs[1].id,)]
