@@ -42,6 +42,7 @@ class Settings:
         keymap: a ready-made keymap: ``vim`` (which empty means, too), ``conventional`` or ``bdtm``.
         publish: where LoRA files are handed on to: a folder of ComfyUI, A1111 or LoRA files, or ``host:folder``.
         lora_folders: folders whose LoRA files are listed beside those of the project.
+        encoders: models that look at the pictures of grids: folders or names on the hub (:mod:`lora_tui.scores.named`).
         bell: whether the terminal's bell rings for an alarm and at the end of a run.
         desktop: the escape that makes a desktop notification of them: ``auto`` (as the environment hints), ``osc9``,
             ``osc777`` or ``off``.
@@ -57,6 +58,7 @@ class Settings:
     keymap: str = ""
     publish: str = ""
     lora_folders: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
     bell: bool = True
     desktop: str = "auto"
     slurm: Mapping[str, Any] = field(default_factory=dict)
@@ -231,10 +233,10 @@ def _checked(name: str, value: object, path: Path) -> object:
         if isinstance(value, dict):
             return value
         raise _wrong(name, value, _("a table such as [slurm]"), path)
-    if name == "lora_folders":
-        if isinstance(value, list) and all(isinstance(folder, str) for folder in value):
+    if name in ("lora_folders", "encoders"):
+        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
             return tuple(value)
-        raise _wrong(name, value, _("a list of folders"), path)
+        raise _wrong(name, value, _("a list of folders") if name == "lora_folders" else _("a list of models"), path)
     if not isinstance(value, str):
         raise _wrong(name, value, _("a text"), path)
     if name == "images" and value == "half":  # its older name

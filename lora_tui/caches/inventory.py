@@ -45,6 +45,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("thumbnails", "thumbnails", N_("small pictures"), N_("images are decoded again when they are seen"), ".jpg"),
     Kind("contents", "contents", N_("digests of large files"), N_("base models are read whole again"), ".txt"),
     Kind("subjects", "subjects", N_("subjects found in images"), N_("the detector runs again"), ".json"),
+    Kind("vectors", "vectors", N_("what models made of pictures"), N_("they look at each picture again"), ".f32"),
     Kind("captions", "captions", N_("what captions held when they were last read"), N_("they are read again")),
     Kind("scores", "answers-", N_("scores of taggers"), N_("the taggers run over each image again")),
     Kind("fingerprints", "fingerprints-", N_("fingerprints of images"), N_("images are decoded again")),

@@ -38,11 +38,18 @@ class TriggerProblem:
 
 def has_word(text: str, word: str) -> bool:
     """Whether a text has a word, or a few, and not only as a part of longer ones: ``man`` is not in ``woman``."""
-    if word not in text:
-        return False
+    return word in text and _word(word).search(text) is not None
+
+
+def without_word(text: str, word: str) -> str:
+    """``text`` without a word that :func:`has_word` finds; commas and blanks around it stay."""
+    return _word(word).sub("", text) if word else text
+
+
+def _word(word: str) -> re.Pattern[str]:
     before = rf"(?<!{_SIGN})" if re.match(_SIGN, word) else ""
     behind = rf"(?!{_SIGN})" if re.match(_SIGN, word[-1:]) else ""
-    return re.search(before + re.escape(word) + behind, text) is not None
+    return re.compile(before + re.escape(word) + behind)
 
 
 def check_trigger(

@@ -1,4 +1,4 @@
-"""``grid plan|run|show``: pictures of every combination of values, such as a run's checkpoints against strength."""
+"""``grid plan|run|score|show``: pictures of all combinations of values, such as a run's checkpoints and strengths."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ FAILED, PROBLEMS = 1, 3
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    from lora_tui.cli import grid_score
+
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     plan = commands.add_parser("plan", help=_("what a grid would take: pictures, loads, time, disk"))
     _add_grid(plan)
@@ -26,6 +28,9 @@ def build(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--detach", action="store_true", help=_("draw in the background, and return at once"))
     run.add_argument("--yes", action="store_true", help=_("do not ask, however large it is"))
     run.add_argument("--batch", type=int, default=0, metavar="N", help=_("pictures at once; 0 chooses"))
+    run.add_argument("--score", action="store_true", help=_("score the pictures at the end, as grid score does"))
+    grid_score.add_options(run)
+    grid_score.build(commands)
     show = commands.add_parser("show", help=_("what became of a grid, and where its sheets are"))
     show.add_argument("target", nargs="?", default="", metavar="GRID", help=_("its folder or name; else the newest"))
     show.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help=_("the project to look in"))
@@ -84,6 +89,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from lora_tui.cli.grid_score import scoring_of
     from lora_tui.cli.output import note
     from lora_tui.cli.picture_options import agreed
     from lora_tui.cli.tasks import follow, start_detached
@@ -92,13 +98,14 @@ def _run(args: argparse.Namespace) -> int:
     from lora_tui.tasks.start import start_task
 
     found = asked(_wanted(args))
+    scoring = scoring_of(args, found.project) if args.score or args.encoder else None
     seen = outlook(found)
     if not args.json:
         for line in lines(seen):
             note(line)
     agreed(seen, _("That is a large grid. Draw it? Type yes: "), yes=args.yes)
     folder = made(found, name=args.name, parent=args.out)
-    options = {"folder": str(folder.root), "batch": args.batch}
+    options = {"folder": str(folder.root), "batch": args.batch, **({"score": scoring} if scoring is not None else {})}
     about = (found.project,)
     if args.detach:
         return start_detached(folder.root, "grid", found.grid.title, options, json=args.json, about=about)
@@ -139,6 +146,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _told(folder: GridFolder, *, cells: bool = False) -> dict[str, Any]:
+    from lora_tui.cli.grid_score import scores_json
     from lora_tui.grids.outputs import counted, shown_cells
 
     grid = folder.read()
@@ -149,11 +157,13 @@ def _told(folder: GridFolder, *, cells: bool = False) -> dict[str, Any]:
         **counted(shown),
         "sheets": [str(path) for path in sorted(folder.root.glob("sheet*.png"))],
         "page": str(folder.root / "index.html"),
+        "scores": scores_json(folder),
     }
     return {**found, "cells": [one.told(grid) for one in shown]} if cells else found
 
 
 def _say(folder: GridFolder, *, cells: bool = False) -> None:
+    from lora_tui.cli.grid_score import say_scores
     from lora_tui.cli.output import say, table
     from lora_tui.grids.outputs import counted, shown_cells
     from lora_tui.grids.words import STATES
@@ -171,3 +181,4 @@ def _say(folder: GridFolder, *, cells: bool = False) -> None:
     if cells:
         rows = [(*one.labels, _(STATES[one.state]), one.file if one.state == "drawn" else one.why) for one in shown]
         say(table(rows, [*(axis.title for axis in grid.shown), _("state"), _("file")]))
+    say_scores(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from lora_tui.files import write_atomic
 from lora_tui.grids.cell import Cell
 from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.grid import Grid, Place
+from lora_tui.scores.shown import as_table, for_page, heads, row, short
+from lora_tui.scores.told import Scores, read_scores
 from lora_tui.text import _, plain
 
 if TYPE_CHECKING:
@@ -52,15 +54,23 @@ def shown_cells(folder: GridFolder, grid: Grid) -> list[Shown]:
     places = list(grid.places())
     cells = [grid.cell(place) for place in places]
     keys, there, failures = folder.keys(cells), folder.there(), folder.failures()
-    found = []
-    for place, cell in zip(places, cells, strict=True):
-        key = keys[cell]
-        why = failures.get(key, {})
-        state = "drawn" if key in there else "failed" if why else "waiting"
-        labels = tuple(value.label for value in grid.values(place))
-        told = " ".join(filter(None, (why.get("place", ""), why.get("message", "")))) if state == "failed" else ""
-        found.append(Shown(place, labels, cell, key, state, told))
-    return found
+    return [shown_as(grid, place, cell, keys[cell], there, failures) for place, cell in zip(places, cells, strict=True)]
+
+
+def shown_as(
+    grid: Grid,
+    place: Place,
+    cell: Cell,
+    key: str,
+    there: Container[str],
+    failures: Mapping[str, Mapping[str, str]],
+) -> Shown:
+    """A cell with what became of it, by the keys that are there and those that failed."""
+    why = failures.get(key, {})
+    state = "drawn" if key in there else "failed" if why else "waiting"
+    labels = tuple(value.label for value in grid.values(place))
+    told = " ".join(filter(None, (why.get("place", ""), why.get("message", "")))) if state == "failed" else ""
+    return Shown(place, labels, cell, key, state, told)
 
 
 def write_outputs(folder: GridFolder, grid: Grid) -> list[Path]:
@@ -72,26 +82,34 @@ def write_outputs(folder: GridFolder, grid: Grid) -> list[Path]:
     from lora_tui.grids.page import page_of
 
     cells = shown_cells(folder, grid)
+    scores = read_scores(folder.root) or Scores()
     table = {
         "title": grid.title,
         "axes": [{"kind": axis.kind, "title": axis.title, "values": [value.label for value in axis.values]}
                  for axis in grid.shown],
-        "cells": [one.told(grid) for one in cells],
+        "cells": [_with_scores(one.told(grid), scores) for one in cells],
+        "scores": for_page(scores),
     }  # fmt: skip
     write_atomic(folder.root / TABLE, json.dumps(table, ensure_ascii=False, indent=1).encode("utf-8", "replace"),
                  durable=False)  # fmt: skip
-    write_atomic(folder.root / CSV, _rows(grid, cells).encode("utf-8", "replace"), durable=False)
+    write_atomic(folder.root / CSV, _rows(grid, cells, scores).encode("utf-8", "replace"), durable=False)
     write_atomic(folder.root / PAGE, page_of(table).encode("utf-8", "replace"), durable=False)
-    return list(_sheets(folder, grid, cells))
+    return list(_sheets(folder, grid, cells, scores))
 
 
-def _rows(grid: Grid, cells: list[Shown]) -> str:
+def _with_scores(told: dict[str, Any], scores: Scores) -> dict[str, Any]:
+    own = scores.cells.get(told["key"])
+    return {**told, "scores": as_table(own)} if own is not None else told
+
+
+def _rows(grid: Grid, cells: list[Shown], scores: Scores) -> str:
     """A row a cell; opens in a spreadsheet as UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text)
     settings = ("base", "vae", "prompt", "negative", "seed", "steps", "guidance", "sampler", "width", "height")
     loras = ("lora", "strength", "text_strength", "blocks")
-    writer.writerow([*(f"axis: {axis.kind}" for axis in grid.shown), "state", "file", *settings, *loras, "why"])
+    writer.writerow([*(f"axis: {axis.kind}" for axis in grid.shown), "state", "file", *settings, *loras, "why",
+                     *(heads() if scores.cells else ())])  # fmt: skip
     for one in cells:
         told = one.cell.told()
         worn = one.cell.loras
@@ -101,8 +119,9 @@ def _rows(grid: Grid, cells: list[Shown]) -> str:
             " + ".join(f"{lora.of('text_encoder'):g}" for lora in worn),
             " + ".join(lora.blocks for lora in worn),
         )
-        row = [*one.labels, one.state, one.file, *(told[name] for name in settings), *columns, one.why]
-        writer.writerow([_harmless(value) for value in row])
+        row_of = [*one.labels, one.state, one.file, *(told[name] for name in settings), *columns, one.why]
+        row_of += row(scores.cells.get(one.key)) if scores.cells else []
+        writer.writerow([_harmless(value) for value in row_of])
     return "\ufeff" + text.getvalue()
 
 
@@ -119,7 +138,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _sheets(folder: GridFolder, grid: Grid, cells: list[Shown]) -> Iterator[Path]:
+def _sheets(folder: GridFolder, grid: Grid, cells: list[Shown], scores: Scores) -> Iterator[Path]:
     from lora_tui.grids.sheet import draw_sheet, room
 
     by_place = {one.place: one for one in cells}
@@ -133,6 +152,10 @@ def _sheets(folder: GridFolder, grid: Grid, cells: list[Shown]) -> Iterator[Path
             [_picture(folder, by_place[column, row, *page], box) for column in range(len(across.values))]
             for row in range(len(down.values))
         ]
+        below = [
+            [_below(scores, by_place[column, row, *page].key) for column in range(len(across.values))]
+            for row in range(len(down.values))
+        ]
         parts = [f"{axis.title} {axis.values[at].label}" for axis, at in zip(others, page, strict=True)]
         title = "   ".join([f"{across.title} × {down.title}" if down.values[0].label else across.title, *parts])
         sheet = draw_sheet(
@@ -140,11 +163,19 @@ def _sheets(folder: GridFolder, grid: Grid, cells: list[Shown]) -> Iterator[Path
             rows=[value.label for value in down.values],
             columns=[value.label for value in across.values],
             title=title,
+            below=below if any(map(any, below)) else (),
         )
         buffer = io.BytesIO()
         sheet.save(buffer, "PNG")
         write_atomic(folder.root / name, buffer.getvalue(), durable=False)
         yield folder.root / name
+
+
+def _below(scores: Scores, key: str) -> str:
+    """The numbers below a picture, with a star where it is recommended."""
+    best = scores.recommendation
+    star = "* " if best is not None and key in best.cells else ""
+    return star + short(scores.cells.get(key)) if scores.on_sheet else ""
 
 
 def _picture(folder: GridFolder, one: Shown, box: tuple[int, int]) -> Image | str:

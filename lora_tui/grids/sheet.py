@@ -45,19 +45,30 @@ class Layout:
     head: int
     top: int
     text: int
+    foot: int = 0
 
     @property
     def line(self) -> int:
         return LINE * self.text // TEXT
 
     def size(self, columns: int, rows: int) -> tuple[int, int]:
-        return self.left + columns * (self.cell[0] + GAP), self.top + rows * (self.cell[1] + GAP)
+        return self.left + columns * (self.cell[0] + GAP), self.top + rows * self.down
+
+    @property
+    def down(self) -> int:
+        """From a row to the next; ``foot`` is for the words below a picture."""
+        return self.cell[1] + GAP + self.foot
 
 
 def draw_sheet(
-    pictures: Sequence[Sequence[Image | str]], *, rows: Sequence[str], columns: Sequence[str], title: str = ""
+    pictures: Sequence[Sequence[Image | str]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str = "",
+    below: Sequence[Sequence[str]] = (),
 ) -> Image:
-    """The sheet (RGB). The columns' names stand above, the rows' at the left.
+    """The sheet (RGB). The columns' names stand above, the rows' at the left, ``below`` a line for each picture.
 
     Pictures stand in boxes of the size of the widest and the highest, smaller where the sheet would be too large. Where
     there is no picture there is a text that says why.
@@ -69,31 +80,35 @@ def draw_sheet(
 
     if not pictures or not columns or len(rows) != len(pictures) or any(len(row) != len(columns) for row in pictures):
         raise ValueError("the sheet's names and pictures do not match")
-    layout = _layout(pictures, rows, columns, title)
-    font, _whole = font_for("".join((title, *rows, *columns)), layout.text)
+    layout = _layout(pictures, rows, columns, title, foot=bool(below))
+    words = (title, *rows, *columns, *(word for line in below for word in line))
+    font, _whole = font_for("".join(words), layout.text)
     sheet = Image.new("RGB", layout.size(len(columns), len(rows)), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, GAP), _cut(pen, plain(title), sheet.width - 2 * GAP, font), fill=INK, font=font)
     for number, name in enumerate(columns):
         across = layout.left + number * (layout.cell[0] + GAP)
-        words = _cut(pen, plain(name), layout.cell[0], font)
-        pen.text((across, layout.head), words, fill=INK, font=font)
+        pen.text((across, layout.head), _cut(pen, plain(name), layout.cell[0], font), fill=INK, font=font)
     for number, (name, row) in enumerate(zip(rows, pictures, strict=True)):
-        down = layout.top + number * (layout.cell[1] + GAP)
+        down = layout.top + number * layout.down
         lines = min(MOST_LINES, max(layout.cell[1] // layout.line, 1))
         _write(pen, name, (GAP, down), layout.left - 2 * GAP, lines, layout, font)
         for column, picture in enumerate(row):
-            _put(sheet, pen, picture, (layout.left + column * (layout.cell[0] + GAP), down), layout)
+            across = layout.left + column * (layout.cell[0] + GAP)
+            _put(sheet, pen, picture, (across, down), layout)
+            if below:
+                told = _cut(pen, plain(below[number][column]), layout.cell[0], font)
+                pen.text((across, down + layout.cell[1]), told, fill=INK, font=font)
     return sheet
 
 
 def _layout(
-    pictures: Sequence[Sequence[Image | str]], rows: Sequence[str], columns: Sequence[str], title: str
+    pictures: Sequence[Sequence[Image | str]], rows: Sequence[str], columns: Sequence[str], title: str, *, foot: bool
 ) -> Layout:
     """The largest boxes with which the sheet is not too large."""
     sizes = [one.size for row in pictures for one in row if not isinstance(one, str)] or [(128, 128)]
     largest = max(size[0] for size in sizes), max(size[1] for size in sizes)
-    return _measured(room(largest, len(columns), len(rows)), rows, columns, title)
+    return _measured(room(largest, len(columns), len(rows)), rows, columns, title, foot=foot)
 
 
 def room(largest: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
@@ -101,18 +116,18 @@ def room(largest: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
     share = 1.0
     while True:
         cell = (max(round(largest[0] * share), 1), max(round(largest[1] * share), 1))
-        whole = _measured(cell, ["x"], ["x"], "x").size(columns, rows)
+        whole = _measured(cell, ["x"], ["x"], "x", foot=True).size(columns, rows)
         if (max(whole) <= MOST_SIDE and whole[0] * whole[1] <= MOST_PIXELS) or min(cell) <= LEAST_CELL:
             return cell
         share *= 0.9
 
 
-def _measured(cell: tuple[int, int], rows: Sequence[str], columns: Sequence[str], title: str) -> Layout:
+def _measured(cell: tuple[int, int], rows: Sequence[str], columns: Sequence[str], title: str, *, foot: bool) -> Layout:
     text = min(max(TEXT * min(cell) // 128, TEXT), MOST_TEXT)
     line = LINE * text // TEXT
     left = MARGIN * text // TEXT if any(rows) else GAP
     head = line + GAP if title else GAP
-    return Layout(cell, left, head, head + (line + GAP if any(columns) else 0), text)
+    return Layout(cell, left, head, head + (line + GAP if any(columns) else 0), text, line if foot else 0)
 
 
 def _put(sheet: Image, pen: ImageDraw, picture: Image | str, at: tuple[int, int], layout: Layout) -> None:

@@ -27,7 +27,8 @@ MARK = "grid"
 
 
 def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Draw the grid in the folder of ``options`` (``folder``; ``batch``: pictures predicted together, 0 chooses).
+    """Draw the grid in the folder of ``options`` (``folder``; ``batch``: pictures predicted together, 0 chooses;
+    ``score``: what :func:`lora_tui.scores.work.work` takes, where it is to be scored then).
 
     Raises:
         UserError: it cannot be read, another process draws it, the device is missing, or the disk is full.
@@ -37,9 +38,16 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
     with RunLock.acquire(folder.lock_path):
         try:
             sweep_temporaries(folder.cells, 0.0, by=MARK)
-            return _draw(folder, report, int(options.get("batch", 0)))
+            result = _draw(folder, report, int(options.get("batch", 0)))
         except OSError as error:
             raise of_disk(error, folder.root) from error
+    scoring = options.get("score")
+    if not isinstance(scoring, Mapping) or not result["complete"]:
+        return result
+    from lora_tui.scores.work import work as score
+
+    scored = score({**scoring, "folder": str(folder.root)}, report)
+    return {**result, "complete": scored["complete"], "scores": scored}
 
 
 def _draw(folder: GridFolder, report: Report, batch: int) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class CellScores:
         prompt: to its prompt, and ``prompt_plain`` to the prompt with the trigger word left out.
         change: 1 less its cosine to the picture of the same prompt and seed without any LoRA.
         nearest: its cosine to the training image that is most like it, which is ``nearest_image`` (a path).
-        copied: it is closer to that image than any two training images are to each other.
+        copied: it is much closer to that image than any two training images are to each other.
         blank: it is of one colour, as where numbers ran over.
     """
 
@@ -139,6 +139,7 @@ class References:
         base: mean likeness of pictures without any LoRA.
         closest: cosine of the two training images that are most alike (those that are copies of each other apart).
         alarm: from this cosine on a picture counts as a copy of its nearest image.
+        own_prompt, other_prompts: mean fit of pictures without any LoRA to their own prompts, to the others'.
     """
 
     training: int = 0
@@ -147,6 +148,8 @@ class References:
     base: float | None = None
     closest: float | None = None
     alarm: float | None = None
+    own_prompt: float | None = None
+    other_prompts: float | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything that was measured. ``notes`` are sentences on what could not be, and why; ``made`` is unix seconds."""
+    """Everything that was measured. ``notes`` are sentences on what could not be, and why; ``made`` is unix seconds;
+    ``on_sheet`` tells whether numbers stand below the pictures of sheets."""
 
     models: tuple[Model, ...] = ()
     trigger: str = ""
@@ -179,6 +183,7 @@ class Scores:
     recommendation: Recommendation | None = None
     notes: tuple[str, ...] = ()
     made: float = 0.0
+    on_sheet: bool = True
 
     def choice_of(self, key: str) -> Choice | None:
         """The choice that the picture ``key`` belongs to."""
@@ -245,6 +250,7 @@ def scores_of(told: Mapping[str, Any]) -> Scores | None:
         recommendation=_recommendation(recommended) if isinstance(recommended, dict) else None,
         notes=_texts(told, "notes"),
         made=_number(told, "made") or 0.0,
+        on_sheet=told.get("on_sheet") is not False,
     )
 
 
@@ -287,7 +293,7 @@ def _recommendation(told: Mapping[str, Any]) -> Recommendation:
 
 
 def _references(told: Mapping[str, Any]) -> References:
-    numbers = _numbers(told, "among", "base", "closest", "alarm")
+    numbers = _numbers(told, "among", "base", "closest", "alarm", "own_prompt", "other_prompts")
     return References(as_count(told.get("training")), as_count(told.get("held_out")), **numbers)
 
 
