@@ -29,6 +29,8 @@ from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change
 
 PARTS = ("road", "advice", "recent")
+LEAST_ROAD = 4
+"""Lines of the road, however low the terminal is."""
 COUNTED_SECONDS = 10.0
 """How long the number of LoRA files is new enough while a run goes on."""
 
@@ -83,11 +85,15 @@ class HomeScreen(BaseScreen):
         self._share_out()
 
     def _share_out(self) -> None:
-        """Give the lists their lines: the road all of them, advice what it needs, then what happened lately."""
+        """Give the lists their lines: the road all that leave two for the others, advice what it needs, then what
+        happened lately."""
         headings = 1 if self.has_class("-low") else 2  # lines, with the blank one above each
         about = self.query_one("#about")
         below = about.outer_size.height if about.display else 0
-        room = self.query_one("#body").size.height - len(self._entries) - headings - below
+        inside = self.query_one("#body").size.height - below
+        road = min(len(self._entries), max(inside - 2 * (headings + 1), LEAST_ROAD))
+        self.query_one("#road", VirtualList).styles.max_height = road
+        room = inside - road - headings
         spare = room - max(len(self._advice), 1) - headings
         lately = min(len(self._recent), max(spare, room // 3 - headings, 2 if room > headings * 2 else 1))
         self.query_one("#recent", VirtualList).styles.max_height = max(lately, 1)
