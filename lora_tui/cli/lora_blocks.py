@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from lora_tui.text.translate import _
 ACTIONS = ("blocks",)
 CELLS = 40
 """Of the longest bar."""
+HEAD = 39
+"""Before the bar."""
 
 
 def build(commands: Any) -> None:
@@ -66,8 +69,13 @@ def _told(found: dict[str, Any]) -> list[str]:
     from lora_tui.text.plain import plain
 
     plain_bars = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    lines = [*block_lines(found["blocks"], CELLS, plain=plain_bars), *unmeasured_lines(found["unmeasured"])]
+    lines = [*block_lines(found["blocks"], bar_cells(), plain=plain_bars), *unmeasured_lines(found["unmeasured"])]
     return [*lines, f"{plain(found['target'])}  {bytes_text(found['size'])}"] if "target" in found else lines
+
+
+def bar_cells(taken: int = 0) -> int:
+    """Of the longest bar on this terminal, where ``taken`` cells stand before the lines."""
+    return max(8, min(CELLS, shutil.get_terminal_size().columns - HEAD - taken))
 
 
 def block_lines(blocks: list[dict[str, Any]], cells: int, *, plain: bool = False) -> list[str]:

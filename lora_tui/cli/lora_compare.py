@@ -44,7 +44,7 @@ def _told(found: dict[str, Any]) -> list[str]:
     rows = [_row(block["block"] or "-", block) for block in found["blocks"]]
     rows.append(_row(_("all"), found["whole"]))
     headings = (
-        _("block"), _("norm of one"), _("of two"), _("cosine"), _("together"), _("same outputs"), _("same inputs"),
+        _("block"), _("norm of one"), _("of two"), _("cosine"), _("together"), _("outputs"), _("inputs"),
         _("layers"),
     )  # fmt: skip
     lines = [table(rows, headings, right=range(1, 8)), "", verdict(found["whole"])]

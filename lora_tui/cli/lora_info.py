@@ -51,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
     for title, value in info_lines(info):
         say(f"  {title:<16} {value}")
     if blocks is not None:
-        from lora_tui.cli.lora_blocks import CELLS, block_lines
+        from lora_tui.cli.lora_blocks import bar_cells, block_lines
 
         say()
         plain_bars = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-        for line in block_lines(blocks["blocks"], CELLS, plain=plain_bars):
+        for line in block_lines(blocks["blocks"], bar_cells(2), plain=plain_bars):
             say(f"  {line}")
     if args.tags:
         say()

@@ -162,10 +162,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     layers = layers_words(found["layers"])
     ranks = _ranks(found["ranks"])
     if found.get("preview"):
-        return [
-            _("It would be written: {file}").format(file=plain(found["file"])),
-            f"  {size}, {layers}, {ranks}",
-        ]
+        told = [_("It would be written: {file}").format(file=plain(found["file"])), f"  {size}, {layers}, {ranks}"]
+        if found["kept"] < 1 - 1e-6:
+            told.append("  " + _("{kept} of the norm would be kept").format(kept=f"{found['kept']:.2%}"))
+        return told
     told = [f"{plain(found['file'])}  {size}", f"  {layers}, {ranks}", f"  {kept_words(found)}"]
     if found["dropped"]:
         told.append("  " + ngettext(

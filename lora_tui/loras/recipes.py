@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from lora_tui.families import FAMILIES
+from lora_tui.loras.files import SUFFIX
+from lora_tui.places import is_folder
 from lora_tui.text.translate import N_
 
 Values = Mapping[str, str]
-#: ``yes``: on or off (``yes`` and empty); ``model``: a checkpoint or a folder; ``new``: a file that is written.
-FieldKind = Literal["text", "number", "choice", "yes", "model", "new"]
+#: ``yes``: on or off (``yes`` and empty); ``model``: a checkpoint or a folder; ``file``: any file; ``new``: one that is
+#: written.
+FieldKind = Literal["text", "number", "choice", "yes", "model", "file", "new"]
 Choices = tuple[tuple[str, str], ...]
 STRENGTH = "strength "
 """Begins the names of the fields that say how strong each file is; its number follows."""
@@ -52,11 +56,14 @@ LAYOUTS: Choices = (
 METHODS: Choices = (
     ("", N_("sum: exact, any ranks")),
     ("average", N_("average: strengths add up to 1")),
-    ("subtract", N_("the first less all others")),
+    ("subtract", N_("subtract: the first less all others")),
     ("ties", N_("TIES: the largest entries of those that agree in sign")),
     ("dare", N_("DARE: entries that chance leaves, made larger")),
-    ("dare-ties", N_("both")),
+    ("dare-ties", N_("DARE, then TIES")),
+    ("lerp", N_("lerp: between the first file and the second")),
 )
+_SPARSE = ("ties", "dare", "dare-ties")
+_FAMILIES: Choices = (("", N_("as the files tell")), *((name, name) for name in FAMILIES))
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,11 @@ class Recipe:
         strengths: whether each file has one.
         words: the arguments of the values, without those of files.
         files: the arguments of the files, given the values, the new file and the files with their strengths.
-        preview: the arguments with which the command writes nothing and says what it would come to; none where it
-            cannot. ``curve``: those with which it draws what each size would keep.
+        preview: the arguments with which the command writes nothing and says what it would come to. ``curve``: those
+            with which it draws what each size would keep.
         starts: what stands in the field ``value`` once a rule is chosen.
         out_word: stands before the new file, where that is an option.
+        of_base: whether the new file is the base model changed, and so belongs beside it.
     """
 
     action: str
@@ -104,10 +112,16 @@ class Recipe:
     files: Callable[[Values, str, Sequence[str]], list[str]]
     ending: str = "new"
     strengths: bool = False
-    preview: tuple[str, ...] | None = ("--dry-run",)
+    preview: tuple[str, ...] = ("--dry-run",)
     curve: tuple[str, ...] | None = None
     starts: Mapping[str, str] = field(default_factory=lambda: STARTS)
     out_word: str = ""
+    of_base: bool = False
+
+    @property
+    def makes(self) -> bool:
+        """Whether a file is made; else what the command says is all."""
+        return any(one.kind == "new" for one in self.fields)
 
     def command(self, values: Values, files: Sequence[Path], *extra: str, writes: bool = False) -> list[str]:
         """The words after ``lora-tui``; ``extra`` are further options."""
@@ -131,19 +145,23 @@ def _with_strength(path: Path, text: str) -> str:
 
 def strength_fields(files: Sequence[Path]) -> tuple[Field, ...]:
     """A strength for each file."""
-    note = N_("0.8, or 0.8,0.5 with text encoders apart, or 0.8:INS with weights of blocks")
-    return tuple(Field(f"{STRENGTH}{at}", "text", path.name, note, "1") for at, path in enumerate(files))
+    note = N_("0.8, or 0.8,0.5 (text encoders apart), or 0.8:INS (blocks); -0.4 takes away")
+    return tuple(
+        Field(f"{STRENGTH}{at}", "text", path.name.removesuffix(SUFFIX), note, "1") for at, path in enumerate(files)
+    )
 
 
-def out_start(recipe: Recipe, files: Sequence[Path], folder: Path) -> str:
-    """A name for the new file that is not there yet."""
-    stem = files[0].name.removesuffix(".safetensors") if files else recipe.ending
-    where = files[0].parent if files else folder
-    base = f"{stem}-{recipe.ending}" if files else stem
+def out_start(recipe: Recipe, files: Sequence[Path], folder: Path, values: Values) -> str:
+    """A name for the new file that is not there yet: beside what it is made of, else in ``folder``."""
+    source = files[0] if files else folder / Path(values.get("tuned") or "tuned").name
+    if recipe.of_base and values.get("base"):
+        source = Path(values["base"])
+    suffix = source.suffix if recipe.of_base and source.suffix != SUFFIX and is_folder(source) else SUFFIX
     for number in range(1, 1000):
-        path = where / f"{base}{'' if number == 1 else f'-{number}'}.safetensors"
+        ending = f"-{recipe.ending}{'' if number == 1 else f'-{number}'}{suffix}"
+        path = source.with_name(source.name.removesuffix(SUFFIX) + ending)
         if not os.path.lexists(path):
-            return str(path)
+            break
     return str(path)
 
 
@@ -158,22 +176,67 @@ def _flag(values: Values, name: str, word: str) -> list[str]:
 
 def _keep(values: Values) -> list[str]:
     rule = values.get("rule", "")
-    return [f"--{rule}", values.get("value", "")] if rule else []
+    if not rule:
+        return []
+    most = _option(values, "most", "--most") if rule != "rank" else []
+    return [f"--{rule}", values.get("value", ""), *most, *_option(values, "conv", "--conv-rank")]
 
 
-_OUT = Field(OUT, "new", N_("new file"), N_("Sources are never written over."), needed=True)
-_PRECISION = Field("precision", "choice", N_("precision"), N_("of its numbers"), "keep", PRECISIONS)
-_LAYOUT = Field("to", "choice", N_("names"), N_("which programs read it"), "", LAYOUTS)
-
-
-def _rules(first: Choices, start: str) -> tuple[Field, ...]:
+def _keep_fields(
+    rules: Choices, start: str, when: Callable[[Values], bool] = lambda v: True, starts: Mapping[str, str] = STARTS
+) -> tuple[Field, ...]:
+    """How much is kept: a rule, its number, and limits of ranks; ``when`` says whether that is asked at all."""
     return (
-        Field("rule", "choice", N_("keep"), N_("how much is kept"), start, first),
+        Field("rule", "choice", N_("keep"), N_("how much is kept"), start, rules, when),
         Field(
-            "value", "number", N_("how much"), start=STARTS.get(start, ""), shown=lambda v: bool(v.get("rule")),
-            needed=True,
+            "value", "number", N_("how much"), N_("the number of the rule above"), starts.get(start, ""),
+            shown=lambda v: when(v) and bool(v.get("rule")), needed=True,
+        ),
+        Field(
+            "most", "number", N_("highest rank"), N_("of any layer; empty: no limit"),
+            shown=lambda v: when(v) and v.get("rule") not in ("", "rank"),
+        ),
+        Field(
+            "conv", "number", N_("convolutions"), N_("their highest rank; empty: as the others"),
+            shown=lambda v: when(v) and bool(v.get("rule")),
         ),
     )  # fmt: skip
+
+
+def _more(*fields: Field) -> tuple[Field, ...]:
+    """Fields that few need: shown once they are asked for."""
+    return (
+        Field("further", "yes", N_("more settings"), N_("Enter shows those that few need, or hides them.")),
+        *(replace(one, shown=lambda v: bool(v.get("further"))) for one in fields),
+    )
+
+
+_OUT = Field(OUT, "new", N_("new file"), N_("where it is written; sources are never written over"), needed=True)
+_PRECISION = Field("precision", "choice", N_("precision"), N_("of its numbers"), "keep", PRECISIONS)
+_LAYOUT = Field("to", "choice", N_("names"), N_("which programs read it"), "", LAYOUTS)
+_FAMILY = Field("family", "choice", N_("family"), N_("where the files do not tell"), "", _FAMILIES)
+_UPON = Field("base", "model", N_("base model"), N_("for what is no sum without it: DoRA, OFT, (IA)^3, GLoRA"))
+_LEAVE_OUT = Field("leave_out", "yes", N_("leave out"), N_("layers that the names chosen above do not have"))
+_PRESETS = Field("presets", "file", N_("presets"), N_("a file of block weights of one's own: lines NAME:1,0,0.5,…"))
+_NO_TEXT = Field("plain_text", "yes", N_("no text encoders"), N_("leave their layers out"))
+
+
+def _common(values: Values) -> list[str]:
+    """The arguments of fields that several operations have."""
+    return [
+        *_option(values, "to", "--to"), *_flag(values, "plain_text", "--without-text"),
+        *_option(values, "precision", "--precision", ("", "keep")), *_option(values, "family", "--family"),
+        *_flag(values, "leave_out", "--leave-out"), *_option(values, "presets", "--presets"),
+    ]  # fmt: skip
+
+
+def _method(values: Values) -> list[str]:
+    method = values.get("method", "")
+    if method == "lerp":
+        return ["--lerp", values.get("lerp", "")]
+    words = [f"--{method}"] if method else []
+    words += _option(values, "density", "--density") if method in _SPARSE else []
+    return words + (_option(values, "seed", "--seed") if method.startswith("dare") else [])
 
 
 MERGE = Recipe(
@@ -182,57 +245,41 @@ MERGE = Recipe(
         _OUT,
         Field("method", "choice", N_("method"), N_("how they are added"), "", METHODS),
         Field(
-            "density", "number", N_("density"), N_("share of entries that stay"), "0.5",
-            shown=lambda v: v.get("method") in ("ties", "dare", "dare-ties"),
+            "lerp", "number", N_("how far"), N_("0: the first file, 1: the second"), "0.5",
+            shown=lambda v: v.get("method") == "lerp", needed=True,
         ),
-        *_rules((("", N_("everything: the ranks add up")), *RULES), ""),
-        _LAYOUT, _PRECISION,
+        Field(
+            "density", "number", N_("density"), N_("share of entries that stay"), "0.5",
+            shown=lambda v: v.get("method") in _SPARSE,
+        ),
+        Field(
+            "seed", "number", N_("seed"), N_("of the chance that leaves entries out"), "0",
+            shown=lambda v: v.get("method", "").startswith("dare"),
+        ),
+        *_keep_fields((("", N_("everything: the ranks add up")), *RULES), ""),
+        _LAYOUT, _PRECISION, *_more(_LEAVE_OUT, _FAMILY, _UPON, _PRESETS),
     ),
-    lambda v: [
-        *([f"--{v['method']}"] if v.get("method") else []), *_keep(v), *_option(v, "to", "--to"),
-        *(_option(v, "density", "--density") if v.get("method") in ("ties", "dare", "dare-ties") else []),
-        *_option(v, "precision", "--precision", ("", "keep")),
-    ],
+    lambda v: [*_method(v), *_keep(v), *_common(v), *_option(v, "base", "--base")],
     lambda v, out, files: [out, *files],
     ending="merged", strengths=True,
 )  # fmt: skip
 RESIZE = Recipe(
     "resize", N_("Resize a LoRA file"),
-    (
-        _OUT, *_rules(RULES, "rank"),
-        Field(
-            "most", "number", N_("highest rank"), N_("of any layer; empty: no limit"),
-            shown=lambda v: v.get("rule") != "rank",
-        ),
-        Field("conv", "number", N_("convolutions"), N_("their highest rank; empty: as the others")),
-        _PRECISION,
-    ),
-    lambda v: [
-        *_keep(v), *_option(v, "conv", "--conv-rank"), *_option(v, "precision", "--precision", ("", "keep")),
-        *(_option(v, "most", "--most") if v.get("rule") != "rank" else []),
-    ],
+    (_OUT, *_keep_fields(RULES, "rank"), _PRECISION, *_more(_FAMILY)),
+    lambda v: [*_keep(v), *_common(v)],
     lambda v, out, files: [files[0], out],
     ending="resized", curve=("--curve", "--dry-run"),
 )  # fmt: skip
 CONVERT = Recipe(
     "convert", N_("Convert a LoRA file"),
     (
-        _OUT, Field("to", "choice", N_("names"), N_("which programs read it"), "kohya", LAYOUTS),
+        _OUT, replace(_LAYOUT, start="kohya"),
         Field("lora", "yes", N_("as a plain LoRA"), N_("of LoHa, LoKr and others; says what is lost")),
-        Field("base", "model", N_("base model"), N_("for DoRA, OFT and others"), shown=lambda v: bool(v.get("lora"))),
-        *(
-            Field(one.name, one.kind, one.title, one.note, one.start, one.choices,
-                  lambda v, own=one: bool(v.get("lora")) and own.shown(v), one.needed)  # type: ignore[misc]
-            for one in _rules((("", N_("as many directions as it has")), *RULES), "")
-        ),
-        Field("plain_text", "yes", N_("no text encoders"), N_("leave their layers out")),
-        _PRECISION,
+        replace(_UPON, shown=lambda v: bool(v.get("lora"))),
+        *_keep_fields((("", N_("as many directions as it has")), *RULES), "", lambda v: bool(v.get("lora"))),
+        _NO_TEXT, _PRECISION, *_more(_LEAVE_OUT, _FAMILY),
     ),
-    lambda v: [
-        *_option(v, "to", "--to"), *_flag(v, "plain_text", "--without-text"),
-        *(["--as", "lora", *_option(v, "base", "--base"), *_keep(v)] if v.get("lora") else []),
-        *_option(v, "precision", "--precision", ("", "keep")),
-    ],
+    lambda v: [*(["--as", "lora", *_option(v, "base", "--base"), *_keep(v)] if v.get("lora") else []), *_common(v)],
     lambda v, out, files: [files[0], out],
     ending="converted",
 )  # fmt: skip
@@ -243,9 +290,9 @@ BLOCKS = Recipe(
             "weights", "text", N_("weights"), N_("1,0,0.5,… or IN04-M00=0.5,default=1 or a preset such as INS"), "ALL",
             needed=True,
         ),
-        _OUT,
+        _OUT, *_more(_PRESETS, _FAMILY, _UPON),
     ),
-    lambda v: _option(v, "weights", "--weights"),
+    lambda v: [*_option(v, "weights", "--weights"), *_common(v), *_option(v, "base", "--base")],
     lambda v, out, files: [files[0]],
     ending="weighed", preview=(), out_word="--out",
 )  # fmt: skip
@@ -254,6 +301,7 @@ _EXTRACT_RULES: Choices = (
     ("ratio", N_("ratio: singular values above it times the largest")),
     ("quantile", N_("quantile: the fewest whose sum is this share")), RULES[3], RULES[4],
 )  # fmt: skip
+_NAMES: Choices = (("", N_("as trained files have them")), ("kohya", "kohya"), ("diffusers", "diffusers"))
 EXTRACT = Recipe(
     "extract", N_("Extract a LoRA from a tuned checkpoint"),
     (
@@ -264,17 +312,13 @@ EXTRACT = Recipe(
             ("lora", N_("LoRA: linear layers")), ("locon", N_("LoCon: convolutions, too")),
             ("full", N_("the whole difference, norms too")),
         )),
-        Field(
-            "rule", "choice", N_("keep"), N_("how much is kept"), "rank", _EXTRACT_RULES,
-            lambda v: v.get("kind") != "full",
-        ),
-        Field("value", "number", N_("how much"), start="16", shown=lambda v: v.get("kind") != "full", needed=True),
-        Field("text", "yes", N_("no text encoders"), N_("the network that draws alone")),
+        *_keep_fields(_EXTRACT_RULES, "rank", lambda v: v.get("kind") != "full", EXTRACT_STARTS),
+        _NO_TEXT, Field("layout", "choice", N_("names"), N_("which programs read it"), "", _NAMES),
         Field("precision", "choice", N_("precision"), N_("of its numbers"), "fp16", PRECISIONS[1:]),
     ),
     lambda v: [
         "--kind", v.get("kind", "lora"), *(_keep(v) if v.get("kind") != "full" else []),
-        *_flag(v, "text", "--no-text-encoder"), *_option(v, "precision", "--precision"),
+        *_option(v, "layout", "--layout"), *_common(v),
     ],
     lambda v, out, files: [v.get("base", ""), v.get("tuned", ""), out],
     ending="extracted", starts=EXTRACT_STARTS,
@@ -282,14 +326,25 @@ EXTRACT = Recipe(
 BAKE = Recipe(
     "bake", N_("Bake LoRA files into a model"),
     (
-        Field("base", "model", N_("base model"), N_("a checkpoint, or a folder"), needed=True),
-        _OUT,
+        Field("base", "model", N_("base model"), N_("a checkpoint, or a folder in diffusers' layout"), needed=True),
+        replace(_OUT, title=N_("new model")),
         Field("precision", "choice", N_("precision"), N_("warns where changes do not survive it"), "keep", (
             *PRECISIONS, ("fp8", "fp8"),
         )),
-        Field("leave_out", "yes", N_("leave out"), N_("layers that fit none of the base's")),
+        *_more(
+            Field("leave_out", "yes", N_("leave out"), N_("layers that fit none of the base's")),
+            Field("share", "number", N_("warn below"), N_("the share of a change that survives the precision"), "0.9"),
+            _PRESETS,
+        ),
     ),
-    lambda v: [*_option(v, "precision", "--precision", ("", "keep")), *_flag(v, "leave_out", "--leave-out")],
+    lambda v: [*_common(v), *_option(v, "share", "--share")],
     lambda v, out, files: [v.get("base", ""), out, *files],
-    ending="baked", strengths=True,
+    ending="baked", strengths=True, of_base=True,
+)  # fmt: skip
+COMPARE = Recipe(
+    "compare", N_("Compare two LoRA files"),
+    (_FAMILY, _UPON),
+    lambda v: [*_common(v), *_option(v, "base", "--base")],
+    lambda v, out, files: list(files),
+    preview=(), strengths=True,
 )  # fmt: skip

@@ -63,12 +63,22 @@ OPERATIONS: tuple[LoraOperation, ...] = (
     _made("blocks", "w", N_("weigh blocks"), N_("How much lies in each block; the file with other weights."), "Blocks"),
     _made("bake", "b", N_("bake"), N_("The marked files into a base model."), "Bake", 1, 0),
     _made("extract", "e", N_("extract"), N_("A LoRA of what a tuned model adds to its base."), "Extract", 0, 0),
+    _made("compare", "p", N_("compare"), N_("How alike two files are, and how they interfere."), "Compare", 2, 2),
     LoraOperation(
         "split",
         "s",
         N_("split a DyLoRA"),
         N_("Write a DyLoRA as files of its ranks."),
         "loras_split:SplitLora",
+    ),
+    LoraOperation(
+        "generate",
+        "g",
+        N_("generate"),
+        N_("Draw pictures with the marked files, or with none."),
+        "generate:Generate",
+        0,
+        0,
     ),
 )
 

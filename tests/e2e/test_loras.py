@@ -69,14 +69,18 @@ def test_files_are_inspected_checked_edited_merged_and_resized(project: Path, te
     t.send("m")
     t.wait_for("the ranks add up")
     t.wait_for("rank 12", LONG)
+    t.send("Down", "Down", "Down", "Enter")
+    t.wait_for("subtract: the first less all others")
+    t.send("End", "Enter")
+    t.wait_for("how far")  # of lerp, and what it means below the fields
+    t.wait_for("rank 12", LONG)
     t.send("w")
     until(lambda: (folder / "hat-a-merged.safetensors").exists(), LONG)
     t.wait_for("hat-a-merged", LONG)
     assert lora_info(folder / "hat-a-merged.safetensors").rank == 12
 
     t.wait_gone("Merge LoRA files", LONG)
-    t.send("Escape")
-    t.wait_gone("*   hat-a")  # the marks themselves: their number gives way for a while to what was written
+    t.wait_gone("*   hat-a")  # what it was made of is marked no more
     t.send("o")
     t.wait_for("and then")
     t.send("r")

@@ -12,6 +12,7 @@ from tui.projects import make_dataset, picture
 
 from lora_tui.settings import load_settings
 from lora_tui.tui.screens.loras import LorasScreen
+from lora_tui.tui.screens.loras_making import Extract, Merge
 from lora_tui.tui.screens.loras_metadata import LoraMetadata
 from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.image_view import ImageView
@@ -173,3 +174,52 @@ async def test_an_operation_says_how_many_files_it_takes(tmp_path: Path) -> None
         await listed(app, pilot, 4)
         await pilot.press("M", "o", "s")
         await soon(pilot, lambda: "more are marked" in screen_text(app))
+
+
+async def test_the_forms_ask_for_what_matters_to_the_other_answers(tmp_path: Path) -> None:
+    async with running(collection(tmp_path), size=(80, 24)) as (app, pilot):
+        await listed(app, pilot, 4)
+        await at(app, pilot, "hat")
+        await pilot.press("o", "m")
+        await soon(pilot, lambda: isinstance(app.screen, Merge) and "strength 1" in screen_text(app))
+        assert "how far" not in screen_text(app)
+        await pilot.press("down", "down", "enter")
+        await soon(pilot, lambda: "lerp: between" in screen_text(app))
+        await pilot.press("end", "enter")
+        await soon(pilot, lambda: "how far" in screen_text(app))
+        await pilot.press("down")
+        await soon(pilot, lambda: "0: the first file, 1: the second" in screen_text(app))
+        await pilot.press("escape", "o", "b")
+        await soon(pilot, lambda: "base model is missing" in screen_text(app))
+        await pilot.press("w")
+        await soon(pilot, lambda: screen_text(app).count("base model is missing") == 2)
+        (tmp_path / "diffusers").mkdir()
+        await pilot.press("enter", *f"{tmp_path}/diffusers", "enter")
+        await soon(pilot, lambda: "diffusers-baked" in screen_text(app))
+        await pilot.press("escape", "o", "e")
+        await soon(pilot, lambda: isinstance(app.screen, Extract) and "tuned model" in screen_text(app))
+        assert app.screen._values["value"] == "16"
+
+
+async def test_what_was_written_is_shown_although_a_filter_hid_it(tmp_path: Path) -> None:
+    async with running(collection(tmp_path), size=(120, 30)) as (app, pilot):
+        found = await listed(app, pilot, 4)
+        await pilot.press("/", *"family:sdxl", "enter", "m")
+        await soon(pilot, lambda: len(found.shown) == 1 and bool(found.find.marks))
+        new = write_small(tmp_path / "loras" / "made.safetensors")
+        found._written([new])
+        await soon(pilot, lambda: found.row_here is not None and found.row_here.name == "made")
+        assert not found.find.marks and len(found.shown) == 5
+        found._written([tmp_path / "elsewhere.safetensors"])
+        await soon(pilot, lambda: str(tmp_path / "elsewhere.safetensors") in screen_text(app))
+
+
+async def test_the_cursor_stays_near_its_place_when_its_file_goes(tmp_path: Path) -> None:
+    async with running(collection(tmp_path), size=(120, 30)) as (app, pilot):
+        found = await listed(app, pilot, 4)
+        await at(app, pilot, "ink")
+        place = found.listed.cursor
+        (tmp_path / "loras" / "ink.safetensors").unlink()
+        found.read_again()
+        await soon(pilot, lambda: len(found.rows) == 3)
+        assert place and found.listed.cursor == place

@@ -11,6 +11,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from lora_tui.loras.files import LoraFile
+from lora_tui.loras.folders import OWN
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.keymap import key_text
@@ -142,8 +143,6 @@ class LorasScreen(FindScreen[LoraFile]):
         operation = operation_of(action_id)
         if operation is not None:
             return operation.refusal(len(self.find.meant()))
-        if action_id == "loras.compare" and len(self.find.meant()) != 2:
-            return _("Two files are compared: mark them.")
         file = self.row_here
         if file is None:
             return self.empty_words()
@@ -188,7 +187,15 @@ class LorasScreen(FindScreen[LoraFile]):
         self.reading.begin(again=True)
 
     def _written(self, paths: Any) -> None:
-        """Files were written: list them, the cursor on the first."""
-        if paths:
-            self.wanted(Path(next(iter(paths))))
+        """Files were written: list them, the cursor on the first; what they were made of is marked no more."""
+        if not paths:
+            return
+        first = Path(next(iter(paths)))
+        listed = any(first.is_relative_to(folder) for folder in (*self.reading.folders, self.workspace.root / OWN))
+        written = _("Written: {file}").format(file=plain(first.name if listed else str(first)))
+        self.shell.call_later(self.shell.tell, written, "success")
+        if listed:
+            self.find.marks.clear()
+            self.find.text = ""
+            self.wanted(first)
             self.reading.begin(again=True)

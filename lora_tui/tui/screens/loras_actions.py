@@ -21,7 +21,6 @@ LORAS_ACTIONS: tuple[Action, ...] = (
     _quiet("mark-all", ("M",), N_("mark all"), N_("Mark all files that are shown, or take their marks away.")),
     Action("loras.sort", ("s",), N_("order"), N_("Order by name, date, size, rank or family.")),
     Action("loras.tags", ("t",), N_("tags"), N_("The tags of the training set by their frequency.")),
-    _quiet("compare", ("o p",), N_("compare"), N_("How alike two marked files are, and how they interfere.")),
     Action("loras.run", ("R",), N_("its run"), N_("Show the run that wrote the file.")),
     Action("loras.add-folder", ("a",), N_("add folder"), N_("List the LoRA files of another folder, too; remembered.")),
     _quiet("drop-folder", ("D",), N_("leave out a folder"), N_("List a folder that was added no more.")),

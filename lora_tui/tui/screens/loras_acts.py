@@ -44,23 +44,14 @@ class LorasActs:
     async def _check(self, files: Sequence[Path]) -> None:
         """In a process of its own: the numbers are looked at with torch."""
         words = ngettext("checking {count} file", "checking {count} files", len(files))
-        await self._say(_("Check"), words.format(count=count(len(files))), ["check", "--", *map(str, files)])
-
-    async def _say(self, title: str, doing: str, arguments: list[str]) -> None:
-        """What a command says, to be read."""
-        self._screen.tell(doing)
+        self._screen.tell(words.format(count=count(len(files))))
         try:
-            lines = await in_stoppable_thread(said_apart, arguments)
+            lines = await in_stoppable_thread(said_apart, ["check", "--", *map(str, files)])
         except UserError as error:
             self._screen.tell(error_words(error), "error")
             return
         self._screen.forget_told()
-        self._screen.app.push_screen(TextView(title, lines))
-
-    def action_compare(self) -> None:
-        files = [str(file.path) for file in self._screen.find.meant()]
-        job = partial(self._say, _("Compare"), _("comparing"), ["compare", "--", *files])
-        start_job(self._screen, job, "check")
+        self._screen.app.push_screen(TextView(_("Check"), lines))
 
     # -- metadata
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.app import ComposeResult
 
 from lora_tui.errors import UserError
-from lora_tui.text import _, bytes_text, count, ngettext, percent, plain
-from lora_tui.tui.acting import hints_of
+from lora_tui.text import N_, _, bytes_text, count, ngettext, percent, plain
 from lora_tui.tui.actions import METADATA
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.threads import in_thread, start_job
-from lora_tui.tui.widgets.dialog import AskText, Confirm, Dialog
-from lora_tui.tui.widgets.footer import KeyHint, Keys
+from lora_tui.tui.widgets.acting_dialog import ActingDialog
+from lora_tui.tui.widgets.dialog import AskText, Confirm
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
@@ -25,23 +22,20 @@ from lora_tui.tui.wording import error_words
 from lora_tui.weights.header.format import read_header
 from lora_tui.weights.metadata import HASHES, NOTE, TRIGGER, Edit, Edited, edit_metadata, restore, trigger_edit
 
-if TYPE_CHECKING:
-    from lora_tui.tui.app import LoraTuiApp
-
 LONGEST_TYPED = 4000
 """Characters of a value that can be edited in one line; longer ones are tables that programs wrote."""
 SHOWN = 400
 COLUMNS = (Column(1), Column(20, share=2, cut="middle", most=44), Column(20, share=3))
 
 
-class LoraMetadata(Dialog[bool]):
+class LoraMetadata(ActingDialog[bool]):
     """Entries in the order of their keys; dismissed with whether the file was written."""
 
     ALSO = METADATA
+    LEAVE = N_("close")
     DEFAULT_CSS = """
     LoraMetadata > #box { width: 96%; max-width: 130; height: 90%; }
     LoraMetadata VirtualList { height: 1fr; max-height: 100%; }
-    LoraMetadata #told { height: 1; }
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,10 +60,6 @@ class LoraMetadata(Dialog[bool]):
     @property
     def _list(self) -> VirtualList:
         return self.query_one(VirtualList)
-
-    @property
-    def _shell(self) -> LoraTuiApp:
-        return cast("LoraTuiApp", self.app)
 
     async def _read(self) -> None:
         try:
@@ -99,7 +89,7 @@ class LoraMetadata(Dialog[bool]):
         place = self._keys.index(here) if here in self._keys else 0
         self._list.set_count(len(self._keys), cursor=place, empty=_("The file says nothing of itself yet."))
         self._list.reload()
-        self.query_one(Keys).show(self.hints())
+        self.show_keys()
 
     @property
     def _key_here(self) -> str:
@@ -118,21 +108,10 @@ class LoraMetadata(Dialog[bool]):
             Cell(plain(value, limit=SHOWN), tone),
         ]
 
-    def tell(self, text: str, tone: str = "") -> None:
-        """Say something above the keys."""
-        self.query_one("#told", Lines).show([[Cell(text, tone)]] if text else [])
-
-    def hints(self) -> list[KeyHint]:
-        leave = {"dialog.cancel": _("close")}
-        found = [replace(hint, title=leave.get(hint.action, hint.title)) for hint in super().hints()]
-        if self.is_mounted:
-            found[1:1] = [hint for hint in hints_of(self.app, METADATA) if not self.refusal(hint.action)]
-        return found
-
     @on(VirtualList.Moved)
     def _moved(self, event: VirtualList.Moved) -> None:
         event.stop()
-        self.query_one(Keys).show(self.hints())
+        self.show_keys()
 
     # -- editing
 
@@ -147,12 +126,6 @@ class LoraMetadata(Dialog[bool]):
         if name in ("remove", "accept") and self._key_here in HASHES:
             return _("The hashes are made again with every edit.")
         return ""
-
-    async def action_act(self, action_id: str) -> None:
-        why = self.refusal(action_id)
-        self.tell(why, "warning")
-        if not why:
-            await super().action_act(action_id)
 
     def _put(self, key: str, value: str) -> None:
         self._new[key] = value

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,16 +12,14 @@ from lora_tui.errors import UserError
 from lora_tui.tasks.kinds import kind_word
 from lora_tui.tasks.start import ask_task
 from lora_tui.tasks.words import result_text
-from lora_tui.text import _, clock, percent, plain
-from lora_tui.tui.acting import hints_of
+from lora_tui.text import N_, _, clock, percent, plain
 from lora_tui.tui.actions import TASKS
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.marks import marks_of
 from lora_tui.tui.road import state_words
 from lora_tui.tui.task_text import mark_cell, pace_text, title_text, warning_line
 from lora_tui.tui.threads import in_thread, start_job
-from lora_tui.tui.widgets.dialog import Dialog
-from lora_tui.tui.widgets.footer import KeyHint, Keys
+from lora_tui.tui.widgets.acting_dialog import ActingDialog
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.row_list import RowList
 from lora_tui.tui.widgets.task_progress import TaskProgress
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from lora_tui.tasks.folder import TaskFolder
     from lora_tui.tasks.start import Asked
     from lora_tui.tasks.status import TaskStatus
-    from lora_tui.tui.app import LoraTuiApp
 
 LOOK_SECONDS = 1.0
 """How often the list is compared with what the app knows; the task under the cursor is followed by itself."""
@@ -42,15 +38,14 @@ LOOK_SECONDS = 1.0
 COLUMNS = (Column(1), Column(10), Column(16, share=1, cut="middle"), Column(20, align="right"), Column(12, since=58))
 
 
-class TaskList(Dialog[None]):
+class TaskList(ActingDialog[None]):
     """The tasks of the project, newest first. They go on when the list, or the app, is left."""
 
     ALSO = TASKS
+    LEAVE = N_("close")
     DEFAULT_CSS = """
-    TaskList > #box { width: 96%; max-width: 116; }
     TaskList TaskProgress { margin-top: 1; min-height: 5; }
     TaskList.-low TaskProgress { margin-top: 0; }
-    TaskList #told { height: 1; }
     """
 
     def __init__(self) -> None:
@@ -69,12 +64,8 @@ class TaskList(Dialog[None]):
         self.set_focus(self._list)
         self.set_interval(LOOK_SECONDS, self._look)
         self._look()
-        self._show_keys()
-        self._shell.poll_runs()
-
-    @property
-    def _shell(self) -> LoraTuiApp:
-        return cast("LoraTuiApp", self.app)
+        self.show_keys()
+        self.shell.poll_runs()
 
     @property
     def _list(self) -> RowList[TaskStatus]:
@@ -93,7 +84,7 @@ class TaskList(Dialog[None]):
 
     def _look(self) -> None:
         """Take over what the app has read; the cursor stays on its task."""
-        tasks = self._shell.workspace.tasks or ()
+        tasks = self.shell.workspace.tasks or ()
         if tasks == self._tasks:
             return
         self._tasks = tasks
@@ -125,28 +116,14 @@ class TaskList(Dialog[None]):
             self._progress.follow(None)
         elif followed is None or followed.root != here.task.root:
             self._progress.follow(here.task, here)
-        self._show_keys()
+        self.show_keys()
 
     @on(TaskProgress.Changed)
     @on(TaskProgress.Ended)
     def _changed(self, event: TaskProgress.Changed) -> None:
         event.stop()
-        self._show_keys()
-        self._shell.poll_runs()  # the row, too
-
-    def _show_keys(self) -> None:
-        self.query_one(Keys).show(self.hints())
-
-    def hints(self) -> list[KeyHint]:
-        leave = {"dialog.cancel": _("close")}
-        found = [replace(hint, title=leave.get(hint.action, hint.title)) for hint in super().hints()]
-        if self.is_mounted:
-            found[1:1] = [hint for hint in hints_of(self.app, TASKS) if not self.refusal(hint.action)]
-        return found
-
-    def tell(self, text: str, tone: str = "") -> None:
-        """Say something above the keys."""
-        self.query_one("#told", Lines).show([[Cell(text, tone)]] if text else [])
+        self.show_keys()
+        self.shell.poll_runs()  # the row, too
 
     # -- doing
 
@@ -158,12 +135,6 @@ class TaskList(Dialog[None]):
             return _("Nothing is left to do.")
         return ""
 
-    async def action_act(self, action_id: str) -> None:
-        why = self.refusal(action_id)
-        self.tell(why, "warning")
-        if not why:
-            await super().action_act(action_id)
-
     def action_pause(self) -> None:
         self._ask("pause" if self._progress.can_pause else "resume")
 
@@ -173,7 +144,7 @@ class TaskList(Dialog[None]):
     def _ask(self, what: Asked) -> None:
         """By a job of the app: the request is made although the list is closed meanwhile."""
         if self._progress.followed is not None:
-            start_job(self._shell, partial(self._asked, self._progress.followed, what), "ask", alone=False)
+            start_job(self.shell, partial(self._asked, self._progress.followed, what), "ask", alone=False)
 
     async def _asked(self, task: TaskFolder, what: Asked) -> None:
         try:
@@ -182,9 +153,9 @@ class TaskList(Dialog[None]):
             if self.is_current:
                 self.tell(error_words(error), "error")
             else:
-                self._shell.notify_plain(error_words(error), "warning")
+                self.shell.notify_plain(error_words(error), "warning")
             return
-        self._shell.poll_runs()
+        self.shell.poll_runs()
         if not self.is_current:
             return
         self._progress.look_again()

@@ -86,8 +86,9 @@ def make(wanted: Making, whole: Combined, report: Report, *, plainly: bool = Fal
     if not layers:
         raise _empty(target)
     made: Mapping[str, Made] = layers
+    share = 1.0
     if keep is not None:
-        made, changed = reduced(layers, keep, report, dtype=wanted.dtype, alpha=names.alpha)
+        made, changed, share = reduced(layers, keep, report, dtype=wanted.dtype, alpha=names.alpha)
         tell_biases(layers, changed, report)
         if not made:
             raise _empty(target)
@@ -101,7 +102,13 @@ def make(wanted: Making, whole: Combined, report: Report, *, plainly: bool = Fal
     }
     if wanted.preview:
         size = sum(pending(name, one, names, wanted.dtype).bytes + HEADER_BYTES for name, one in made.items())
-        return {**result, "preview": True, "size": size + ROOM, "seconds": round(time.monotonic() - begun, 3)}
+        return {
+            **result,
+            "preview": True,
+            "size": size + ROOM,
+            "kept": share,
+            "seconds": round(time.monotonic() - begun, 3),
+        }
     ledger = Ledger()
     plans = [measured(name, made.get(name), one, names, wanted.dtype, ledger) for name, one in layers.items()]
     written = [plan for plan in plans if plan is not None]

@@ -16,7 +16,15 @@ from lora_tui.weights.delta import Factors
 from lora_tui.weights.operations.arrange import ALPHA, DOWN, UP, Names, pending
 from lora_tui.weights.operations.layers import Copied, Made, Matrices, Thin, Whole, dense, not_finite
 from lora_tui.weights.operations.output import Pending
-from lora_tui.weights.operations.spectrum import Keep, Singular, Spectrum, decomposed, difference, kept_ranks
+from lora_tui.weights.operations.spectrum import (
+    Keep,
+    Singular,
+    Spectrum,
+    decomposed,
+    difference,
+    kept_ranks,
+    kept_share,
+)
 from lora_tui.weights.work import Report, check_stopped
 
 _SHARE = 4
@@ -164,8 +172,9 @@ def _bytes(made: Made, dtype: torch.dtype | None) -> int:
 
 def reduced(
     layers: Mapping[str, Made], keep: Keep, report: Report, *, dtype: torch.dtype | None = None, alpha: bool = True
-) -> tuple[dict[str, Made], dict[str, int]]:
-    """``layers`` with as many directions as ``keep`` says; and the rank of each that has fewer, 0 where it is dropped.
+) -> tuple[dict[str, Made], dict[str, int], float]:
+    """``layers`` with as many directions as ``keep`` says; the rank of each that has fewer, 0 where it is dropped; and
+    the share of the norm that is kept.
 
     A layer that has no more keeps its own matrices. The ratio of alpha and rank stays what it was.
 
@@ -191,7 +200,7 @@ def reduced(
             assert not isinstance(one, Copied)
             scale = _scale(one) if alpha else 1.0
             made[name] = Thin(one.shape, rank, one.dtype, partial(_first, found, name, rank, scale))
-    return made, changed
+    return made, changed, kept_share(spectra, ranks)
 
 
 def _scale(made: Thin | Whole) -> float:
