@@ -38,9 +38,15 @@ def held_out(count: int, seed: int = 0) -> tuple[list[Scene], list[str]]:
 
 @torch.no_grad()
 def draw(
-    modules: dict[str, Any], words: Words, prompts: Sequence[str], *, side: int, seed: int = 0
+    modules: dict[str, Any],
+    words: Words,
+    prompts: Sequence[str],
+    *,
+    side: int,
+    seed: int = 0,
+    guidance: float = GUIDANCE,
 ) -> list[Image.Image]:
-    """Pictures of ``prompts``, ``side`` px: DDIM, 20 steps, guidance 2, noise by the number of the prompt."""
+    """Pictures of ``prompts``, ``side`` px: DDIM, 20 steps, noise by the number of the prompt."""
     scheduler = make_scheduler()
     scheduler.set_timesteps(SAMPLER_STEPS)
     unet, vae, text_encoder = modules["unet"], modules["vae"], modules["text_encoder"]
@@ -53,16 +59,24 @@ def draw(
         latents = torch.cat([torch.randn(1, 4, side // 8, side // 8, generator=generator) for generator in generators])
         for time in scheduler.timesteps:
             told, untold = unet(torch.cat([latents, latents]), time, text).sample.chunk(2)
-            latents = scheduler.step(untold + GUIDANCE * (told - untold), time, latents).prev_sample
+            latents = scheduler.step(untold + guidance * (told - untold), time, latents).prev_sample
         shown = vae.decode(latents / vae.config.scaling_factor).sample
         pictures += [Image.fromarray(array) for array in to_arrays(shown)]
     return pictures
 
 
-def examine(modules: dict[str, Any], words: Words, *, side: int, count: int = 200, seed: int = 0) -> dict[str, float]:
+def examine(
+    modules: dict[str, Any],
+    words: Words,
+    *,
+    side: int,
+    count: int = 200,
+    seed: int = 0,
+    guidance: float = GUIDANCE,
+) -> dict[str, float]:
     """The share of ``count`` held-out captions drawn right, attribute by attribute."""
     scenes, captions = held_out(count)
-    return share_right(scenes, draw(modules, words, captions, side=side, seed=seed))
+    return share_right(scenes, draw(modules, words, captions, side=side, seed=seed, guidance=guidance))
 
 
 def main() -> int:
@@ -72,11 +86,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.micro.examine", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=SHIPPED)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     modules = read_pipeline(options.folder)
-    print(json.dumps(examine(modules, modules["words"], side=SIDE, count=options.count)))
+    print(json.dumps(examine(modules, modules["words"], side=SIDE, count=options.count, guidance=options.guidance)))
     return 0
 
 
