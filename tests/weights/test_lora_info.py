@@ -175,6 +175,19 @@ def test_metadata_decide_where_names_do_not(tmp_path: Path) -> None:
     assert lora_info(model(tmp_path / "e", shared, {"modelspec.architecture": "chroma/lora"})).family == "chroma"
 
 
+@pytest.mark.parametrize(("version", "family"), [("sd_v2_768_v", "sd2"), ("sd_v1", "sd15"), ("", "sd15")])
+def test_sd2_and_sd15_are_told_apart_whatever_the_kind_of_adapter(tmp_path: Path, version: str, family: str) -> None:
+    """By the width of the text features where some tensor tells it, else by the metadata."""
+    told = {"ss_base_model_version": version}
+    name = f"lora_unet_{ATTENTION}"
+    silent = {f"{name}.lokr_w1": (4, 8), f"{name}.lokr_w2_a": (8, 2), f"{name}.lokr_w2_b": (2, 128)}
+    assert lora_info(model(tmp_path / "a.safetensors", silent, told)).family == family
+    for tensor, shape in (("hada_w1_b", (4, 1024)), ("a2.weight", (4, 1024)), ("diff", (32, 1024))):
+        first = {"diff": {}, "a2.weight": {"a1.weight": (1024, 4)}}.get(tensor, {"hada_w1_a": (32, 4)})
+        shapes = {f"{name}.{own}": sides for own, sides in {**first, tensor: shape}.items()}
+        assert lora_info(model(tmp_path / "a.safetensors", shapes, told)).family == "sd2"
+
+
 def test_a_checkpoint_is_no_lora_and_is_named(tmp_path: Path) -> None:
     path = model(tmp_path / "a", {"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (4, 4)})
     with pytest.raises(UserError, match="sd3") as caught:

@@ -220,11 +220,14 @@ def _groups(modules: Mapping[str, Mapping[str, TensorInfo]], alphas: Mapping[str
 
 def lora_family(tensors: Tensors, metadata: Mapping[str, str]) -> str:
     """The family a LoRA belongs to: by the names and widths of its layers, then by what its metadata claim."""
-    structure = _family_by_names({name.replace("_", "."): tensor for name, tensor in tensors.items()})
+    tensors = {name.replace("_", "."): tensor for name, tensor in tensors.items()}
+    structure = _family_by_names(tensors)
     claims = [metadata.get(key, "").lower() for key in ("ss_base_model_version", "modelspec.architecture")]
     claimed = (family for claim in claims for start, family in _VERSIONS if claim.startswith(start))
     claim = next(claimed, UNKNOWN)
     if structure == UNKNOWN or (structure, claim) in _SHARED:
+        return claim
+    if {structure, claim} == {"sd15", "sd2"} and _text_width(tensors) not in CROSS_WIDTHS:
         return claim
     return structure
 
@@ -384,18 +387,23 @@ _FLUX_STREAMS = re.compile(
 )
 
 
-_CROSS_DOWN = re.compile(r"attn2\.(?:processor\.)?to\.k\.\S*(?:down|A)")
+_CROSS_DOWN = re.compile(r"attn2\.(?:processor\.)?to\.k\.(?:\S*(?:down|A)|hada\.w1\.b$|a2\.weight$|diff$)")
 
 
 def _unet_lora_family(tensors: Tensors) -> str:
     """SD1.5, SD2 or SDXL by the depth of the transformers and the width of the text features."""
     if any(re.search(r"attentions\.\d+\.transformer\.blocks\.[1-9]", name) for name in tensors):
         return "sdxl"
-    widths = [t.shape[1] for name, t in tensors.items() if _CROSS_DOWN.search(name) and len(t.shape) > 1]
-    if widths and (family := CROSS_WIDTHS.get(widths[0])):
+    if family := CROSS_WIDTHS.get(_text_width(tensors) or 0):
         return family
     linear = any(re.search(r"proj\.in\.lora\.(?:down|A)", name) and len(t.shape) == 2 for name, t in tensors.items())
     return "sd2" if linear else "sd15"
+
+
+def _text_width(tensors: Tensors) -> int | None:
+    """The width of the text features that a UNet's layers read, where some layer tells it (LoKr's do not)."""
+    widths = (t.shape[1] for name, t in tensors.items() if _CROSS_DOWN.search(name) and len(t.shape) > 1)
+    return next(widths, None)
 
 
 def _stream_family(tensors: Tensors) -> str:
