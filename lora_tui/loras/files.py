@@ -97,20 +97,25 @@ def _whole(text: str) -> int:
 
 
 def find_files(folders: Iterable[Path], stop: Callable[[], bool] = lambda: False) -> list[Path]:
-    """The files that may be LoRAs in ``folders`` and below them, each once; links to folders are not followed.
+    """The files that may be LoRAs in ``folders`` and below them, each once, by its own name rather than a link's; links
+    to folders are not followed.
 
     What cannot be read is left out.
     """
     found: dict[tuple[int, int], Path] = {}
+    links: set[tuple[int, int]] = set()
     for folder in folders:
         for entry in _walk(folder, 0):
             if stop() or len(found) >= MOST_FILES:
                 return list(found.values())
             try:
-                about = entry.stat()
+                about, link = entry.stat(), entry.is_symlink()
             except OSError:
                 continue
-            found.setdefault((about.st_dev, about.st_ino), Path(entry.path))
+            key = about.st_dev, about.st_ino
+            if key not in found or (key in links and not link):
+                found[key] = Path(entry.path)
+                (links.add if link else links.discard)(key)
     return list(found.values())
 
 
