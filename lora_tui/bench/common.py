@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
+from lora_tui.errors import UserError
 from lora_tui.text.formats import bytes_text, duration, number
 from lora_tui.text.translate import _
 
@@ -83,6 +87,21 @@ def amount(value: float, unit: Unit) -> str:
     if unit == "number":
         return number(value)
     return f"{value:,.0f}" if unit == "count" else f"{value:.3f}x"
+
+
+def home_for_torch() -> tempfile.TemporaryDirectory[str]:
+    """A folder that is gone at the end, for a measurement that computes in this process; the user's own stay as they
+    are, and nothing is fetched.
+
+    Raises:
+        UserError: the libraries for training are not installed.
+    """
+    if find_spec("torch") is None:
+        raise UserError(_("torch is not installed."), remedy=_("pip install 'lora-tui[train]'"), code="missing.train")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    found = tempfile.TemporaryDirectory(prefix="lora-tui-bench-")
+    os.environ["LORA_TUI_HOME"] = found.name
+    return found
 
 
 def timed(work: Callable[[], object]) -> float:

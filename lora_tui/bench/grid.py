@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.bench.common import Measure, paired_ratios, ratio_measure, tell
+from lora_tui.bench.common import Measure, home_for_torch, paired_ratios, ratio_measure, tell
 from lora_tui.errors import UserError
 from lora_tui.text.translate import _
 
@@ -34,16 +33,10 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
     Raises:
         UserError: the libraries for training are not installed.
     """
-    try:
+    with home_for_torch() as folder:
         import torch
-    except ImportError:
-        raise UserError(
-            _("torch is not installed."), remedy=_("pip install 'lora-tui[train]'"), code="missing.train"
-        ) from None
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "0")), 1))
-    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as folder:
-        os.environ["LORA_TUI_HOME"] = folder
+
+        torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "0")), 1))
         bench = _Bench(Path(folder), args.side, args.steps)
         bench.make()
         ratios = paired_ratios(bench.ours, bench.theirs, args.pairs, lambda at, of: tell(f"{at}/{of}"))

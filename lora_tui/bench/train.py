@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.bench.common import Measure, paired_ratios, ratio_measure, tell, timed
+from lora_tui.bench.common import Measure, home_for_torch, paired_ratios, ratio_measure, tell, timed
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.text.translate import _
@@ -60,17 +58,11 @@ def measure(args: argparse.Namespace) -> list[Measure]:
     Raises:
         UserError: the libraries for training are not installed.
     """
-    try:
+    with home_for_torch() as folder:
         import torch
-    except ImportError:
-        raise UserError(
-            _("torch is not installed."), remedy=_("pip install 'lora-tui[train]'"), code="missing.train"
-        ) from None
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    if args.cap and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(args.cap * GIGABYTE / torch.cuda.mem_get_info()[1])
-    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as folder:
-        os.environ["LORA_TUI_HOME"] = folder
+
+        if args.cap and torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(args.cap * GIGABYTE / torch.cuda.mem_get_info()[1])
         if args.peak:
             return [Measure(args.peak, _peak(args, Path(folder)), "bytes")]
         place = torch.cuda.get_device_name() if torch.cuda.is_available() else _("CPU, {n} threads").format(

@@ -106,11 +106,10 @@ class Painter:
         assert self._model is not None
         guided = needs_negative(self._config.model.family, cell)
         pair = [cell.prompt, cell.negative] if guided else [cell.prompt]
-        length = self._model.text_length(pair)
-        positive = self._encoded(cell, cell.prompt, length)
-        return RenderRequest(
-            cell.sample(), positive, self._encoded(cell, cell.negative, length) if guided else positive
-        )
+        alike = self._config.model.family in UNETS  # chunks of CLIP; rows of others are filled up when they meet
+        lengths = [self._model.text_length(pair if alike else [text]) for text in pair]
+        told = [self._encoded(cell, text, length) for text, length in zip(pair, lengths, strict=True)]
+        return RenderRequest(cell.sample(), told[0], told[-1])
 
     @torch.no_grad()
     def _encoded(self, cell: Cell, text: str, length: int) -> Tensors:

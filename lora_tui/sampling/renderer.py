@@ -13,6 +13,7 @@ from torch import Tensor
 from lora_tui.config.schema import SamplePrompt
 from lora_tui.families.precision import autocast
 from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
+from lora_tui.families.text_rows import MASK, batch_of, rows_of
 from lora_tui.sampling.samplers import Course, make_sampler
 
 Progress = Callable[[int, int], None]  # (denoising steps done, total); may raise to stop
@@ -22,8 +23,8 @@ Progress = Callable[[int, int], None]  # (denoising steps done, total); may rais
 class RenderRequest:
     """One image to draw: the prompt's settings and the embeddings of its prompt and negative prompt.
 
-    ``positive`` and ``negative`` hold the conditioning of one image each, with a batch dimension of 1 and equal
-    lengths; they may lie on any device.
+    ``positive`` and ``negative`` hold the conditioning of one image each, with a batch dimension of 1, and equal
+    lengths where no mask tells what is their own; they may lie on any device.
     """
 
     prompt: SamplePrompt
@@ -96,6 +97,9 @@ class Renderer:
         texts = [request.negative for request in requests] if guided else []
         texts += [request.positive for request in requests]
         rows = [{**text, **picture} for text in texts]
+        if MASK in rows[0]:  # each of its own length
+            whole = batch_of([row for one in rows for row in rows_of(one)])
+            return {name: tensor.to(self._model.device) for name, tensor in whole.items()}
         return {name: torch.cat([row[name].to(self._model.device) for row in rows]) for name in rows[0]}
 
     def _predict(self, noisy: Tensor, timestep: Tensor, conditioning: Tensors) -> Tensor:

@@ -28,7 +28,7 @@ PIPELINES = {
 }  # fmt: skip
 UNETS = ("sd15", "sd2", "sdxl")
 FIRST: dict[str, Any] = {
-    "prompt": "a red disc", "negative": "", "steps": 3, "guidance": 3.0, "seed": 5, "width": 64, "height": 64,
+    "prompt": "a red disc", "negative": "dust", "steps": 3, "guidance": 3.0, "seed": 5, "width": 64, "height": 64,
     "sampler": "euler", "spacing": "automatic", "strength": 0.0,
 }  # fmt: skip
 TOKENS = 128
@@ -55,6 +55,11 @@ class Family:
         more = {"safety_checker": None} if self.name in ("sd15", "sd2") else {}
         pipe = kind.from_pretrained(self.base, local_files_only=True, torch_dtype=torch.float32, **more)
         pipe.set_progress_bar_config(disable=True)
+        if self.name == "chroma":  # its mask is made of numbers, which attention adds where it means to leave out
+            own = pipe._prepare_attention_mask
+            pipe._prepare_attention_mask = lambda attention_mask, **more: own(
+                attention_mask=attention_mask if attention_mask is None else attention_mask.bool(), **more
+            )
         return pipe
 
     def grid(self, place: Path, *axes: str, **more: Any) -> GridFolder:
@@ -62,7 +67,8 @@ class Family:
         config.model.base, config.model.clip_skip = str(self.base), 1
         config.captions.t5_tokens = config.captions.llm_tokens = TOKENS
         config.memory.precision, config.memory.device, config.memory.threads = "fp32", "cpu", 1
-        config.samples = [SamplePrompt(**{name: FIRST[name] for name in SamplePrompt.model_fields if name in FIRST})]
+        own = {name: FIRST[name] for name in SamplePrompt.model_fields if name in FIRST and name != "strength"}
+        config.samples = [SamplePrompt(**own)]
         save_config(config, self.root / "small.toml")
         told = tuple(zip(("--x", "--y", *["--page"] * 9), axes, strict=False))
         return made(asked(Wanted(str(self.root / "small.toml"), axes=told, **more)), parent=place)
@@ -110,17 +116,17 @@ class Family:
         if self.name in UNETS:
             return told
         levels = [1 - number / asked["steps"] for number in range(asked["steps"])]
-        if self.name == "flux":
-            return {"guidance_scale": asked["guidance"], "max_sequence_length": TOKENS, "sigmas": levels}
-        if self.name == "qwen":  # an empty text is none for it
-            return {"negative_prompt": asked["negative"] or " ", "true_cfg_scale": asked["guidance"], "sigmas": levels}
+        if self.name == "qwen":
+            return {"negative_prompt": asked["negative"], "true_cfg_scale": asked["guidance"], "sigmas": levels}
         if self.name == "zimage":
             return {**told, "guidance_scale": asked["guidance"] - 1, "max_sequence_length": TOKENS, "sigmas": levels}
-        return {**told, "max_sequence_length": 512 if self.name == "flux2" else TOKENS, "sigmas": levels}
+        if self.name in ("flux", "flux2"):  # no prompt of what is not to be drawn
+            return {"guidance_scale": asked["guidance"], "max_sequence_length": TOKENS, "sigmas": levels}
+        return {**told, "max_sequence_length": TOKENS, "sigmas": levels}
 
 
 def alike(one: Any, other: Any) -> bool:
-    return bool(one.shape == other.shape and np.abs(one - other).max() <= 1.5)
+    return bool(one.shape == other.shape and np.abs(one - other).max() <= 0.75)
 
 
 def axes_of(family: str) -> dict[str, dict[str, Any]]:
@@ -151,10 +157,9 @@ def test_each_axis_of_a_family(family: Family, tmp_path: Path) -> None:
         result, report = drawn(folder)
         assert result["complete"] and not report.warnings, (axis, report.warnings)
         assert result["loads"] == result["planned"]
-        ours = family.theirs(negative="dust") if axis.startswith("negative") else first
-        assert alike(picture(folder, 0), ours), axis
+        assert alike(picture(folder, 0), first), axis
         assert alike(picture(folder, 1), family.theirs(**change)), axis
-        assert not alike(picture(folder, 1), ours), axis
+        assert not alike(picture(folder, 1), first), axis
     _what_it_lacks_is_refused(family, tmp_path)
 
 
