@@ -215,7 +215,8 @@ def road_cells(
     """The road for the top line: each screen's mark and short name, with its key where there is room for keys.
 
     ``here`` is the screen in view, ``key_of`` gives the key of an action as a person reads it. Longest form first: with
-    the way to the start, without it, the road alone with its keys, and without any key.
+    the way to the start, without it, the road alone with its keys, and without any key. The screen in view is in each,
+    also where it is none of the road.
     """
     long: list[Cell] = []
     road: list[Cell] = []
@@ -228,9 +229,9 @@ def road_cells(
         mark = [Cell(getattr(marks, step.mark), step.tone)] if step is not None else []
         if entry.name == "home":
             start = [Cell("  "), Cell(f"{key} ", "accent"), name] if key else []
-        elif key and not entry.machine:
+        elif key and (entry.name == here or not entry.machine):
             long += [Cell("  " if long else ""), Cell(f"{key} ", "accent"), *mark, name]
-        if mark:
+        if mark or (entry.name == here and entry.name != "home"):
             road += [Cell("  " if road else ""), Cell(f"{key} " if key else "", "accent"), *mark, name]
             short += [Cell(" " if short else ""), *mark, name]
     return (*long, *start), tuple(long), tuple(road), tuple(short)

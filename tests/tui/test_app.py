@@ -37,6 +37,7 @@ async def test_every_screen_shows_header_status_and_keys_at_every_size(project: 
                 lines = screen_text(app).splitlines()
                 assert len(lines) == height, (entry.name, width)
                 assert lines[0].startswith("hat-girl")
+                assert width < 80 or entry.name == "home" or (entry.road or entry.title) in lines[0]
                 assert lines[1] == "─" * width
 
 

@@ -41,7 +41,7 @@ class ScreenEntry:
         place: ``module:Class`` below this package.
         actions: what can be done there.
         road: its short name on the road in the header; empty when it is no step of it.
-        machine: it is about the machine, not the project, and is not named in the header.
+        machine: it is about the machine, not the project, and is named in the header only where it is in view.
     """
 
     name: str
