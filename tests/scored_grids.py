@@ -116,3 +116,16 @@ def as_trained(one: Shown) -> Image.Image:
     if TRIGGER in one.cell.prompt:
         return creature(100 + seed) if strength >= 1 else Image.blend(ordinary(seed), creature(100 + seed), strength)
     return creature(200 + seed) if strength > 1 else ordinary(seed)
+
+
+def stands_in(sheet: Image.Image, picture: Image.Image) -> bool:
+    """Whether a picture is pasted somewhere in the sheet, pixel for pixel."""
+    side, data = picture.size[0], picture.tobytes()
+    row, whole = data[: 3 * side], sheet.tobytes()
+    at = whole.find(row)
+    while at >= 0:
+        left, top = at // 3 % sheet.width, at // 3 // sheet.width
+        if at % 3 == 0 and sheet.crop((left, top, left + side, top + side)).tobytes() == data:
+            return True
+        at = whole.find(row, at + 1)
+    return False

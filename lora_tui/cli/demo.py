@@ -17,6 +17,7 @@ from lora_tui.text.translate import _
 if TYPE_CHECKING:
     from lora_tui.demo.likeness import Change, Learned
     from lora_tui.demo.project import Demo
+    from lora_tui.grids.folder import GridFolder
     from lora_tui.runs.folder import RunFolder
     from lora_tui.runs.status import RunStatus
 
@@ -34,10 +35,11 @@ def build(parser: argparse.ArgumentParser) -> None:
         "--headless",
         action="store_true",
         help=_(
-            "check the dataset, train on the CPU and measure what was learned, no screen; "
+            "check the dataset, train on the CPU, measure what was learned, draw and score a grid, no screen; "
             "three minutes on two free cores"
         ),
     )
+    parser.add_argument("--no-grid", action="store_true", help=_("leave the grid out"))
     parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout; means --headless"))
 
 
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     demo = make_demo(Path(args.directory), say=note)
     if args.headless or args.json:
-        return _walk(demo, begun, as_json=args.json)
+        return _walk(demo, begun, as_json=args.json, grid=not args.no_grid)
     from lora_tui.cli.main import open_app
 
     return open_app(demo.root)
@@ -107,8 +109,8 @@ def losses(run_folder: RunFolder) -> Losses:
     return Losses(len(values), sum(values[:quarter]) / quarter, sum(values[-quarter:]) / quarter)
 
 
-def _walk(demo: Demo, begun: float, *, as_json: bool) -> int:
-    """Check, train, measure, report."""
+def _walk(demo: Demo, begun: float, *, as_json: bool, grid: bool) -> int:
+    """Check, train, measure, compare in a grid, report."""
     from lora_tui.cli.follow import follow
     from lora_tui.cli.output import Progress, note
     from lora_tui.cli.train import checkpoint_files
@@ -130,17 +132,38 @@ def _walk(demo: Demo, begun: float, *, as_json: bool) -> int:
         note(_("See it with: {command}").format(command=_command("attach", started.root)))
         return 0
     seconds = time.monotonic() - trained_from
-    files, learned = [path for path, _size in checkpoint_files(status.run)], None
+    files, learned, compared = [path for path, _size in checkpoint_files(status.run)], None, None
     if status.state == "finished" and files:
         note(_("Drawing with and without the LoRA."))
         learned = measure(status.run.root, files[-1])
-    report = _Report(demo, checked, status, files, losses(status.run), seconds, learned, time.monotonic() - begun)
+        compared = _compare(status.run.root) if grid else None
+    report = _Report(
+        demo, checked, status, files, losses(status.run), seconds, learned, compared, time.monotonic() - begun,
+        grid=grid,
+    )  # fmt: skip
     return report.as_json() if as_json else report.as_lines()
+
+
+def _compare(run: Path) -> GridFolder | None:
+    """Draw and score a grid of the run; none where it was left, or did not become whole."""
+    from lora_tui.cli.output import note
+    from lora_tui.cli.tasks import follow, lines
+    from lora_tui.demo.grid import start_grid
+
+    note(_("Drawing a grid of checkpoints against strength."))
+    folder, task = start_grid(run)
+    status = follow(task)
+    if status.state == "finished" and status.result.get("complete"):
+        return folder
+    for line in lines(status):
+        note(line)
+    return None
 
 
 @dataclass(frozen=True)
 class _Report:
-    """Everything that a headless demo tells; ``learned`` is none when the training did not finish."""
+    """Everything that a headless demo tells; ``learned`` is none when the training did not finish, ``compared`` (the
+    grid) when there is none or it is not whole; ``grid`` tells whether there should be one."""
 
     demo: Demo
     checked: Checked
@@ -149,7 +172,13 @@ class _Report:
     losses: Losses
     training_seconds: float
     learned: Learned | None
+    compared: GridFolder | None
     seconds: float
+    grid: bool = True
+
+    @property
+    def exit_status(self) -> int:
+        return 0 if self.learned is not None and (self.compared is not None or not self.grid) else 1
 
     def as_json(self) -> int:
         """Print the JSON document; the exit status."""
@@ -168,10 +197,18 @@ class _Report:
             "loss_last_quarter": told.last_quarter,
             "training_seconds": round(self.training_seconds, 1),
             "likeness": self.learned.as_json() if self.learned is not None else None,
+            "grid": self._grid_json(),
             "seconds": round(self.seconds, 1),
         }
         print_json(result)
-        return 0 if self.learned is not None else 1
+        return self.exit_status
+
+    def _grid_json(self) -> dict[str, Any] | None:
+        from lora_tui.cli.grid import grid_json
+
+        if self.compared is None:
+            return None
+        return {"grid": self.compared.root, **grid_json(self.compared, cells=True)}
 
     def as_lines(self) -> int:
         """Print it for a person; the exit status."""
@@ -188,10 +225,18 @@ class _Report:
             _dataset_line(self.checked),
             *self._training_lines(),
             *learned_lines(self.learned),
+            *self._recommended(),
             *self._ways_on(),
         ]:
             say(line)
-        return 0
+        return self.exit_status
+
+    def _recommended(self) -> list[str]:
+        from lora_tui.cli.grid_score import recommended_lines
+        from lora_tui.scores.told import read_scores
+
+        found = read_scores(self.compared.root) if self.compared is not None else None
+        return recommended_lines(found) if found is not None else []
 
     def _training_lines(self) -> list[str]:
         from lora_tui.text.formats import count, duration, number
@@ -214,6 +259,7 @@ class _Report:
         return [
             _("LoRA   {path} ({size})").format(path=plain(str(lora)), size=size),
             _("sheet  {path}").format(path=plain(str(self.learned.sheet))),
+            *([_("grid   {path}").format(path=plain(str(self.compared.root)))] if self.compared is not None else []),
             _("run    {path}").format(path=plain(str(root))),
             _("open   {command}").format(command=_command("attach", root)),
             _("files  {command}").format(command=_command("lora", "info", lora)),

@@ -125,7 +125,7 @@ def _ended(folder: GridFolder, status: Any, *, as_json: bool) -> int:
     failed = status.state in ("failed", "died")
     broken = int(status.result.get("failed", 0) or 0)
     if as_json:
-        print_json({**task_json(status), "grid": str(folder.root), **_told(folder)})
+        print_json({**task_json(status), "grid": str(folder.root), **grid_json(folder)})
     else:
         for line in lines(status) if failed or not status.result.get("complete") else []:
             note(line)
@@ -139,13 +139,14 @@ def _show(args: argparse.Namespace) -> int:
 
     folder = grid_called(args.target, args.dir)
     if args.json:
-        print_json({"grid": str(folder.root), **_told(folder, cells=True)})
+        print_json({"grid": str(folder.root), **grid_json(folder, cells=True)})
     else:
         _say(folder, cells=args.cells)
     return 0
 
 
-def _told(folder: GridFolder, *, cells: bool = False) -> dict[str, Any]:
+def grid_json(folder: GridFolder, *, cells: bool = False) -> dict[str, Any]:
+    """What ``--json`` tells of a grid."""
     from lora_tui.cli.grid_score import scores_json
     from lora_tui.grids.outputs import counted, shown_cells
 

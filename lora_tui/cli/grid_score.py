@@ -116,11 +116,13 @@ def say_scores(folder: GridFolder) -> None:
 
 
 def _columns(found: Scores) -> dict[str, str]:
-    """The measures that some choice has, with their titles."""
-    from lora_tui.scores.told import MEASURES
-
-    known = {name for name in MEASURES for one in found.choices if getattr(one, name) is not None}
-    return {name: _(title) for name, title in MEASURES.items() if name in known}
+    """The measures that some choice has, with heads that are as short as the numbers below them."""
+    heads = {
+        "likeness": _("like"), "held_out": _("held out"), "prompt": _("prompt"), "prompt_plain": _("plain"),
+        "variety": _("seeds"), "variety_prompts": _("prompts"), "bleed": _("bleed"), "leak": _("leak"),
+        "score": _("score"),
+    }  # fmt: skip
+    return {name: head for name, head in heads.items() if any(getattr(one, name) is not None for one in found.choices)}
 
 
 def _row(one: Choice, columns: Iterable[str]) -> tuple[str, ...]:

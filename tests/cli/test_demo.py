@@ -70,6 +70,16 @@ def test_likeness_comes_with_its_pictures(walked: tuple[dict[str, Any], str]) ->
         assert sheet.height > 6 * SIDE
 
 
+def test_a_grid_of_its_checkpoints_is_drawn_and_scored(walked: tuple[dict[str, Any], str]) -> None:
+    told = walked[0]["grid"]
+    assert (told["drawn"], told["failed"], told["waiting"]) == (24, 0, 0)
+    assert [axis["kind"] for axis in told["axes"]] == ["strength", "checkpoint", "seed", "prompt"]
+    assert len(told["sheets"]) == 2 * 3
+    scores = told["scores"]
+    assert [one["name"] for one in scores["models"]] == ["micro"]
+    assert len(scores["cells"]) == 24 and scores["recommendation"]["reasons"]
+
+
 def test_the_losses_are_means_of_quarters_and_skip_what_is_no_number(tmp_path: Path) -> None:
     lines = [{"kind": "run"}, {"kind": "validation", "loss": 100}]
     lines += [{"kind": "step", "loss": value} for value in (4.0, "nan", 2.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.25)]

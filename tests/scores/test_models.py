@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scored_grids import creature, ordinary
+from scored_grids import Quiet, as_trained, creature, ordinary, paint, scored_grid, scored_run
 from vision_models import write_clip, write_dinov2, write_siglip
 
 from lora_tui.errors import UserError
 from lora_tui.scores.models import Reader, looker
 from lora_tui.scores.named import MICRO, Named, Panel, check_names, panel_of, usual
+from lora_tui.scores.told import read_scores
+from lora_tui.scores.work import work
 
 CPU = torch.device("cpu")
 TEXTS = ["a red circle", "a blue star, large, on a white background"]
@@ -108,3 +110,18 @@ def test_settings_name_the_usual_models_and_a_demo_has_its_own(tmp_path: Path) -
     (tmp_path / "lora-tui.toml").write_text('name = "x"\n')
     (tmp_path / ".lora-tui-demo").touch()
     assert usual(tmp_path / "grids" / "one", ()) == (MICRO,)
+
+
+def test_a_model_that_reads_prompts_is_asked_for_them(models: dict[str, Path], tmp_path: Path) -> None:
+    folder = scored_grid(scored_run(tmp_path, images=6), "strength=0,1", "seed=1,2")
+    shown = {one.key: one.cell.prompt for one in paint(folder, as_trained)}
+    result = work({"folder": str(folder.root), "encoders": [str(models["clip"]), MICRO]}, Quiet())  # type: ignore[arg-type]
+    found = read_scores(folder.root)
+    assert result["complete"] and found is not None
+    assert [(one.name, one.kind, one.asked) for one in found.models] == [
+        ("micro", "micro", ("images",)), ("clip", "clip", ("prompts",)),
+    ]  # fmt: skip
+    assert all(one.prompt is not None and one.prompt_plain is not None for one in found.cells.values())
+    named = [key for key, prompt in shown.items() if "mimbu" in prompt]
+    assert all(found.cells[key].prompt != found.cells[key].prompt_plain for key in named)
+    assert found.references.own_prompt is not None and found.references.other_prompts is not None

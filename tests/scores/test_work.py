@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from scored_grids import STEPS, Quiet, as_trained, creature, ordinary, paint, scored_grid, scored_run
-from vision_models import write_clip
+from scored_grids import STEPS, Quiet, as_trained, creature, ordinary, paint, scored_grid, scored_run, stands_in
 
 from lora_tui.grids.ask import Wanted, asked, made
 from lora_tui.grids.folder import GridFolder
@@ -75,20 +74,7 @@ def test_strength_0_is_the_base_and_the_sheet_has_every_cell(painted: GridFolder
             pixels = sheet.convert("RGB")
         for one in page:
             with Image.open(painted.root / one["file"]) as picture:
-                assert _stands_in(pixels, picture.convert("RGB")), one["place"]
-
-
-def _stands_in(sheet: Image.Image, picture: Image.Image) -> bool:
-    """Whether a picture is pasted somewhere in the sheet, pixel for pixel."""
-    side, data = picture.size[0], picture.tobytes()
-    row, whole = data[: 3 * side], sheet.tobytes()
-    at = whole.find(row)
-    while at >= 0:
-        left, top = at // 3 % sheet.width, at // 3 // sheet.width
-        if at % 3 == 0 and sheet.crop((left, top, left + side, top + side)).tobytes() == data:
-            return True
-        at = whole.find(row, at + 1)
-    return False
+                assert stands_in(pixels, picture.convert("RGB")), one["place"]
 
 
 def test_numbers_stand_in_the_tables(painted: GridFolder) -> None:
@@ -127,19 +113,6 @@ def test_a_scoring_that_is_stopped_goes_on_where_it_was(painted: GridFolder, tmp
     assert before is not None
     scores = [one.score for one in before.choices]
     assert [one.score for one in found.choices] == pytest.approx(scores, abs=1e-4)
-
-
-def test_a_model_that_reads_prompts_is_asked_for_them(painted: GridFolder, tmp_path: Path) -> None:
-    folder = GridFolder(shutil.copytree(painted.root, tmp_path / "copy"))
-    clip = write_clip(tmp_path / "clip")
-    found, _result, _report = scored(folder, str(clip), "micro")
-    assert [(one.name, one.kind, one.asked) for one in found.models] == [
-        ("micro", "micro", ("images",)), ("clip", "clip", ("prompts",)),
-    ]  # fmt: skip
-    assert all(one.prompt is not None and one.prompt_plain is not None for one in found.cells.values())
-    named = [key for key in found.cells if "mimbu" in _prompt(folder, key)]
-    assert all(found.cells[key].prompt != found.cells[key].prompt_plain for key in named)
-    assert found.references.own_prompt is not None and found.references.other_prompts is not None
 
 
 @pytest.fixture
