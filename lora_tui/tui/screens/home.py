@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from pathlib import Path
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from lora_tui.grids.folder import list_grids
 from lora_tui.loras.files import find_files
 from lora_tui.loras.folders import listed_folders
 from lora_tui.settings import recent_projects
@@ -121,7 +121,7 @@ class HomeScreen(BaseScreen):
     async def _count_grids(self) -> None:
         if self.workspace.project is None:
             return
-        grids = len(await in_thread(list_grids, self.workspace.root / "grids"))
+        grids = await in_thread(_grids_in, self.workspace.root)
         if grids != self._grids:
             self._grids = grids
             self.query_one("#road", VirtualList).reload()
@@ -313,3 +313,10 @@ class HomeScreen(BaseScreen):
 
     async def action_open_project(self) -> None:
         self.shell.action_open_project()
+
+
+def _grids_in(root: Path) -> int:
+    """How many grids a project has."""
+    from lora_tui.grids.folder import list_grids  # with the settings' library, which the first picture does without
+
+    return len(list_grids(root / "grids"))
