@@ -21,16 +21,14 @@ from lora_tui.jobs.explain import last_lines, read_tail
 from lora_tui.jobs.queue import kinds
 from lora_tui.jobs.queue.journal import Turn, job_dir, read_queue, turn
 from lora_tui.jobs.queue.needs import unmet
-from lora_tui.jobs.queue.record import MOST_JOBS, Queue, QueueJob
+from lora_tui.jobs.queue.record import MOST_JOBS, Queue, QueueJob, waiting_again
+from lora_tui.jobs.queue.starter import log_path
 from lora_tui.jobs.resources import gpu_list
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
 
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
-
-LOG = "start.log"
-"""What was printed when the job was started, in its folder."""
 
 CONFIG = "config.toml"
 """The configuration of a queued training, in the job's folder: what is edited afterwards changes other jobs."""
@@ -275,6 +273,7 @@ def remove(numbers: Iterable[int]) -> list[QueueJob]:
     Raises:
         UserError: one is not there (``queue.not_found``) or is at work (``queue.working``).
     """
+    settle()
     found = []
     with turn() as change:
         for number in dict.fromkeys(numbers):
@@ -317,15 +316,8 @@ def retry(numbers: Iterable[int], *, anew: bool = False) -> list[QueueJob]:
         place = "" if anew else job.place
         return waiting_again(job, rank=rank, place=place)
 
+    settle()
     return _changed(numbers, again)
-
-
-def waiting_again(job: QueueJob, **changes: object) -> QueueJob:
-    """A job as it waits for its next life."""
-    fresh = QueueJob(job.id, job.kind, job.command)
-    kept = ("starts", "given", "numbers", "started", "ended", "message", "advice", "restarts")
-    usual = {name: getattr(fresh, name) for name in kept}
-    return replace(job, state="waiting", life=job.life + 1, held=False, **{**usual, **changes})
 
 
 def stop_jobs(numbers: Iterable[int], *, now: bool = False) -> list[QueueJob]:
@@ -334,6 +326,7 @@ def stop_jobs(numbers: Iterable[int], *, now: bool = False) -> list[QueueJob]:
     Raises:
         UserError: one is not there or has no folder to be asked in yet.
     """
+    settle()
     queue, found = read_queue(), []
     for number in dict.fromkeys(numbers):
         job = find_job(queue, number)
@@ -352,6 +345,7 @@ def stop_jobs(numbers: Iterable[int], *, now: bool = False) -> list[QueueJob]:
 
 def clear() -> list[QueueJob]:
     """Take out all that is done, failed or stopped, but for what others wait for. Return it."""
+    settle()
     with turn() as change:
         needed = {number for job in change.queue.waiting() for number in job.after}
         found = [job for job in change.queue.ended() if job.id not in needed]
@@ -363,12 +357,36 @@ def clear() -> list[QueueJob]:
 
 def log_paths(job: QueueJob) -> list[Path]:
     """Where a job's output lies: that of its start, and that of its run or task."""
-    return [job_dir(job.id) / LOG, *([Path(job.place) / "trainer.log"] if job.place else [])]
+    return [log_path(job), *([Path(job.place) / "trainer.log"] if job.place else [])]
 
 
 def log_lines(job: QueueJob, most: int) -> list[str]:
     """The end of what a job printed, at its start and at its work."""
     return [line for path in log_paths(job) for line in last_lines(read_tail(path), most)][-most:]
+
+
+def settle() -> None:
+    """Say in the queue how jobs at work have ended while its process is not there to see it.
+
+    Raises:
+        UserError: the queue cannot be read or written.
+    """
+    from lora_tui.jobs.queue.outcome import outcome
+    from lora_tui.jobs.queue.process import process_of
+
+    if process_of() is not None:
+        return
+    queue = read_queue()
+    found = {job.id: outcome(job, queue) for job in queue.working()}
+    for number, now in found.items():
+        if now.state == "running" != queue.jobs[number].state:
+            found[number] = outcome(now, queue)
+        elif now.state == "starting" and now != queue.jobs[number]:  # nobody starts it any more
+            found[number] = replace(now, state="waiting", starts=0, started=None, given=(), numbers=())
+    ended = [now for number, now in found.items() if now != queue.jobs[number]]
+    if ended:
+        with turn() as change:
+            change.put(*(now for now in ended if change.queue.jobs.get(now.id) == queue.jobs[now.id]))
 
 
 def _changed(numbers: Iterable[int], change_of: Callable[[QueueJob, Turn], QueueJob]) -> list[QueueJob]:

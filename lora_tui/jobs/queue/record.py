@@ -144,6 +144,14 @@ def _place(job: QueueJob) -> tuple[int, int]:
     return job.rank, job.id
 
 
+def waiting_again(job: QueueJob, **changes: object) -> QueueJob:
+    """A job as it waits for its next life."""
+    fresh = QueueJob(job.id, job.kind, job.command)
+    kept = ("starts", "given", "numbers", "started", "ended", "message", "advice", "restarts")
+    usual = {name: getattr(fresh, name) for name in kept}
+    return replace(job, state="waiting", life=job.life + 1, held=False, **{**usual, **changes})
+
+
 def state_word(job: QueueJob) -> str:
     """A job's state as a person reads it."""
     return _("held") if job.waits and job.held else _(STATES.get(job.state, job.state))

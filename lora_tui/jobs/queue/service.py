@@ -1,8 +1,8 @@
 """The queue at work: looks after what has begun, starts what may start, and says what it sees. Loads no torch.
 
 Everything that matters is in the journal and in the folders of the jobs; whoever kills this process and starts another
-loses nothing. A job that the journal calls ``starting`` or ``running`` is asked for by its own word: the starter's lock
-and ticket, then the lock, the keeper and the events of its run or task.
+loses nothing. A job that the journal calls ``starting`` or ``running`` is asked for by its own word, see
+:mod:`lora_tui.jobs.queue.outcome`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,19 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from lora_tui.errors import UserError
-from lora_tui.jobs.job import keeper_alive, read_job, trainer_alive
-from lora_tui.jobs.lock import RunLock, holder
+from lora_tui.jobs.lock import FRESH, RunLock
 from lora_tui.jobs.process import host
-from lora_tui.jobs.queue.door import LOG, waiting_again
 from lora_tui.jobs.queue.journal import Turn, job_dir, queue_dir, read_queue, turn
 from lora_tui.jobs.queue.needs import Box, Gpu, plan, something_to_do
+from lora_tui.jobs.queue.outcome import outcome
 from lora_tui.jobs.queue.process import Word, tell
 from lora_tui.jobs.queue.record import Queue, QueueJob
-from lora_tui.jobs.queue.starter import (
-    lock_path,
-    read_answer,
-    starter_command,
-    starter_environment,
-    ticket_path,
-)
+from lora_tui.jobs.queue.starter import log_path, starter_command, starter_environment
 from lora_tui.jobs.resources import gpus_now
-from lora_tui.jobs.ticket import read_ticket
 from lora_tui.runs.choose import living_runs
-from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
-from lora_tui.tasks.folder import TaskFolder, is_task
-from lora_tui.tasks.status import task_status
-from lora_tui.tasks.words import result_text
 from lora_tui.text.translate import _
 
 POLL = 0.25
@@ -53,16 +40,11 @@ LOOK = 2.0
 IDLE = 30.0
 """Seconds with nothing to do after which the process ends, unless it was told to stay; whoever adds starts it again."""
 
-MOST_STARTS = 10
-"""Times that the start of a job is tried when its starters end without a word."""
-
-MOST_RESTARTS = 5
-"""Times that a job goes on by itself after the machine had gone down."""
+BEAT = FRESH / 3
+"""Seconds between two signs of life, for machines that share the folder on a disk without locks."""
 
 AFTER_A_FAULT = 5.0
 """Seconds to wait after an error of the queue itself, so that its log does not fill the disk."""
-
-_OUTCOMES = {"finished": "done", "stopped": "stopped", "failed": "failed", "died": "failed"}
 
 
 class Service:
@@ -75,11 +57,13 @@ class Service:
         self._starters: dict[int, subprocess.Popen[bytes]] = {}
         self._queue = Queue()
         self._box = Box()
+        self._settled = self._queue, self._box
+        self._wanted = False
         self._looked = 0.0
         self._word = Word(pid=os.getpid(), host=host(), started=time.time())
         self._told: Word | None = None
         self._trouble = ""
-        self._busy = time.monotonic()
+        self._busy = self._beaten = time.monotonic()
 
     def run(self) -> None:
         """Work until told to end."""
@@ -90,6 +74,7 @@ class Service:
             if not self._tried(self._turn):
                 pause = AFTER_A_FAULT
             self._say()
+            self._beat()
             if self._idle() and self._leave():
                 return
             self.over.wait(pause)
@@ -115,6 +100,9 @@ class Service:
         for job in self._queue.working():
             self._tried(partial(self._look_after, job))
         self._look_around()
+        if self._settled[0] is self._queue and self._settled[1] == self._box:
+            self._busy = time.monotonic() if self._wanted else self._busy
+            return
         found = plan(self._queue, self._box)
         if any(gpus for _job, gpus in found.start):  # what is given away is looked at once more
             self._look_around(now=True)
@@ -126,8 +114,11 @@ class Service:
         if found.start or found.leave:
             found = plan(self._queue, self._box)
         self._word = replace(self._word, waits=found.waits, box=self._box)
-        if something_to_do(self._queue, self._box):
+        self._wanted = something_to_do(self._queue, self._box)
+        if self._wanted:
             self._busy = time.monotonic()
+        if not found.start and not found.leave:  # until one of the two is another there is nothing new to find
+            self._settled = self._queue, self._box
 
     def _change(self, before: QueueJob, after: QueueJob | None) -> bool:
         """Write what has become of a job, if nobody has changed it meanwhile; none takes it out of the queue."""
@@ -143,60 +134,13 @@ class Service:
     # -- what has begun
 
     def _look_after(self, job: QueueJob) -> None:
-        if job.state == "starting":
-            self._look_at_start(job)
-            return
-        root = Path(job.place)
-        if _lives(root):
-            return
-        word, status = read_job(root), inspect(RunFolder(root))
-        if status.alive:  # on another machine
-            return
-        if status.code == "never" and job.starts < MOST_STARTS:
-            self._again(job, starts=job.starts)
-        elif word is not None and word.ended is None and status.state == "died" and status.can_resume:
-            self._after_a_fall(job, status.message, status.advice)
-        else:
-            came = result_text(task_status(TaskFolder(root))) if is_task(root) else ""
-            self._end(job, _OUTCOMES.get(status.state, "failed"), status.message or came, status.advice)
-
-    def _look_at_start(self, job: QueueJob) -> None:
-        """Whether the job has begun, could not begin, or has to be started once more because its starter was killed."""
         child = self._starters.get(job.id)
         if child is not None and child.poll() is None:
             return
         self._starters.pop(job.id, None)
-        if holder(lock_path(job)) is not None:
-            return
-        place = read_ticket(ticket_path(job))
-        answer = read_answer(job)
-        if place is not None and (answer.get("status", 0) == 0 or _lives(place)):
-            self._change(job, replace(job, state="running", place=str(place), started=job.started or time.time()))
-        elif answer:
-            done = answer.get("status") == 0  # there was nothing to do, such as a folder in which all is tagged
-            texts = [str(answer.get(name, ""))[:2000] for name in ("message", "advice")]
-            self._end(job, "done" if done else "failed", *texts)
-        elif job.starts < MOST_STARTS:
-            again = replace(job, starts=job.starts + 1)
-            if self._change(job, again):
-                self._spawn(again)
-        else:
-            told = _("It could not be started: what starts it was ended {count} times.").format(count=job.starts)
-            self._end(job, "failed", told, _("See {file}.").format(file=job_dir(job.id) / LOG))
-
-    def _after_a_fall(self, job: QueueJob, message: str, advice: str) -> None:
-        """Neither the job nor its keeper told its end: the machine went down. It goes on by itself."""
-        if job.restarts >= MOST_RESTARTS:
-            self._end(job, "failed", message, advice)
-        else:
-            self._again(job, restarts=job.restarts + 1, message=_("The machine went down; it goes on from there."))
-
-    def _again(self, job: QueueJob, **changes: object) -> None:
-        ranks = [one.rank for one in self._queue.waiting()]
-        self._change(job, waiting_again(job, rank=min(ranks, default=1) - 1, **changes))
-
-    def _end(self, job: QueueJob, state: str, message: str, advice: str) -> None:
-        self._change(job, replace(job, state=state, ended=time.time(), message=message, advice=advice))
+        now = outcome(job, self._queue)
+        if now != job and self._change(job, now) and now.state == "starting":
+            self._spawn(now)  # its starter was killed
 
     # -- what may begin
 
@@ -230,7 +174,7 @@ class Service:
         folder = job_dir(job.id)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (folder / LOG).open("ab") as log:
+            with log_path(job).open("ab") as log:
                 self._starters[job.id] = subprocess.Popen(
                     starter_command(job),
                     stdin=subprocess.DEVNULL,
@@ -242,7 +186,8 @@ class Service:
                 )
         except OSError as error:
             told = _("It could not be started: {reason}.").format(reason=error.strerror or error)
-            self._end(job, "failed", told, _("Make room on the disk, and try it again."))
+            advice = _("Make room on the disk, and try it again.")
+            self._change(job, replace(job, state="failed", ended=time.time(), message=told, advice=advice))
 
     def _look_around(self, *, now: bool = False) -> None:
         """See what there is to give, every few seconds while something waits, or ``now``."""
@@ -270,6 +215,12 @@ class Service:
             self._told = said
             tell(said)
 
+    def _beat(self) -> None:
+        if time.monotonic() - self._beaten > BEAT:
+            self._beaten = time.monotonic()
+            with contextlib.suppress(OSError):
+                os.utime(self._lock.path)
+
     def _idle(self) -> bool:
         return not self._stay and not self._starters and time.monotonic() - self._busy > IDLE
 
@@ -281,9 +232,3 @@ class Service:
                 return False
             self._lock.release()
         return self._lock.descriptor < 0
-
-
-def _lives(root: Path) -> bool:
-    """Whether what works in a run's or a task's folder is alive, or its keeper has not told its end yet."""
-    word = read_job(root)
-    return trainer_alive(root, word) or (keeper_alive(root, word) and (word is None or word.ended is None))

@@ -34,6 +34,15 @@ PATIENCE = 120.0
 """Seconds to wait for another starter of the same job to end."""
 
 
+LOG = "start.log"
+"""What was printed when the job was started, in its folder."""
+
+
+def log_path(job: QueueJob) -> Path:
+    """What the starters of a job and the commands that they call printed."""
+    return job_dir(job.id) / LOG
+
+
 def lock_path(job: QueueJob) -> Path:
     """What a living starter of the job holds."""
     return job_dir(job.id) / "lock"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from run_folders import write_run
 
 from lora_tui.errors import UserError
+from lora_tui.jobs.lock import RunLock
 from lora_tui.jobs.queue import door
 from lora_tui.jobs.queue.door import Wish, add
 from lora_tui.jobs.queue.journal import job_dir, read_queue, turn
 from lora_tui.jobs.queue.record import QueueJob
+from lora_tui.jobs.queue.starter import answer_path
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -98,10 +102,15 @@ def test_a_retry_goes_on_in_its_place_and_anew_does_not() -> None:
     assert read_queue().jobs[two].place == ""
 
 
-def test_what_is_at_work_is_not_removed_and_a_removed_number_is_given_to_no_other() -> None:
+def test_what_is_at_work_is_not_removed_and_a_removed_number_is_given_to_no_other(tmp_path: Path) -> None:
     one, two, last = three()
     with turn() as change:
-        change.put(replace(change.queue.jobs[one], state="running"))
+        change.put(replace(change.queue.jobs[one], state="running", place=str(tmp_path)))
+    with RunLock.acquire(tmp_path / "lock"):
+        _it_stays_and_numbers_are_given_once(one, two, last)
+
+
+def _it_stays_and_numbers_are_given_once(one: int, two: int, last: int) -> None:
     with refused("queue.working"):
         door.remove([last, one])
     assert len(read_queue().jobs) == 3, "all or none"
@@ -144,3 +153,20 @@ def test_a_command_works_on_the_gpu_that_it_is_given(device: str, told: str, gpu
 def test_a_chain_is_added_whole() -> None:
     jobs = add([Wish(("captions", "list", word), folder="/") for word in "abc"], chained=True)
     assert [job.after for job in jobs] == [(), (jobs[0].id,), (jobs[1].id,)]
+
+
+def test_what_ended_while_the_queue_was_stopped_can_be_retried_and_removed(tmp_path: Path) -> None:
+    one, two, last = three()
+    run = write_run(tmp_path / "runs", name="one", steps=3, ending="stopped")
+    with turn() as change:
+        change.put(replace(change.queue.jobs[one], state="running", place=str(run.root)))
+        change.put(*(replace(change.queue.jobs[number], state="starting", starts=1) for number in (two, last)))
+    folder = job_dir(last)
+    folder.mkdir(parents=True)
+    answer_path(read_queue().jobs[last]).write_text('{"status": 2, "message": "no such file"}')
+    door.retry([one])
+    assert (read_queue().jobs[one].state, read_queue().jobs[one].place) == ("waiting", str(run.root))
+    assert read_queue().jobs[last].message == "no such file"
+    assert read_queue().jobs[two].waits, "its starter is gone, and nobody has started it"
+    door.remove([one, two])
+    assert [job.id for job in door.clear()] == [last]
