@@ -152,6 +152,15 @@ def test_a_controller_in_trouble_holds_nobody_up(monkeypatch: pytest.MonkeyPatch
     over.set()
 
 
+def test_a_controller_that_fails_is_asked_once_for_many_jobs() -> None:
+    asked: list[list[str]] = []
+    board = Board(lambda jobs, _cluster: asked.append(list(jobs)), lambda _jobs, _cluster: None)
+    assert [board.look(str(job)) for job in range(20)] == [None] * 20
+    assert asked == [["0"]]
+    board.forget("0")  # somebody did something, and wants to see what came of it
+    assert board.look("0") is None and len(asked) == 2
+
+
 # -- how a run stands
 
 
@@ -267,6 +276,19 @@ def test_what_waits_is_found_from_anywhere_until_it_is_taken_back(run: RunFolder
     send.send(run.root, Options())
     assert [info.run_dir for info in registry.living()] == [run.root]
     assert send.take_back(run.root) == "12" and registry.living() == []
+
+
+def test_without_accounting_a_job_that_slurm_forgot_is_told_as_that(
+    run: RunFolder, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(programs))
+    plays(programs, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    plays(programs, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    for _what in ("disabled", "not there"):
+        says(run, None)
+        found = outlook(run.root, "new", None, living=False, board=Board())
+        assert found is not None and (found.state, found.code) == ("died", "slurm.forgotten")
+        (programs / "sacct").unlink(missing_ok=True)
 
 
 def test_an_answer_that_is_no_number_is_no_job(run: RunFolder, programs: Path) -> None:

@@ -79,7 +79,7 @@ class Person:
 
 @pytest.fixture
 def person(slurm: Cluster, tmp_path: Path, base: Path, few: Path) -> Person:
-    return Person(tmp_path, base, few)
+    return Person(tmp_path, base, few, samples=[{"prompt": "a circle", "width": 64, "height": 64, "steps": 2}])
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +123,8 @@ def test_a_run_is_watched_and_asked_from_here_told_to_go_and_resumed_to_the_same
     assert seen["state"] == "running" and f"Slurm job {job_of(run)} on node" in seen["slurm"]["words"]
     assert person.types("runs", "save", run.name).returncode == 0
     until(lambda: any(run.checkpoints_dir.iterdir()), LONG)
+    assert person.types("runs", "sample", run.name).returncode == 0
+    until(lambda: list(run.samples_dir.glob("*.png")), LONG)
     assert "●" in person.types("watch", "--line", run.name).stdout
 
     slurm.said("scancel", "--signal=TERM", job_of(run))  # as Slurm preempts

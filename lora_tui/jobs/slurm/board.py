@@ -19,7 +19,7 @@ GOOD = 10.0
 FORGET = 60.0
 """Seconds after which a job that nobody looks at is not asked about any more."""
 WAIT = 3.0
-"""Seconds that whoever asks first about a job waits for the answer at most."""
+"""Seconds after a question is asked in which those who know nothing of their job yet wait for the answer."""
 
 UNKNOWN = Listed("", "UNKNOWN")
 """Slurm answers and knows no such job."""
@@ -29,10 +29,19 @@ Ask = Callable[[Iterable[str], str], dict[str, Listed] | None]
 
 @dataclass
 class _Cluster:
-    """What is known of the jobs of one cluster; ``looked``: when each was looked at, of ``time.monotonic()``."""
+    """What is known of the jobs of one cluster; times are those of ``time.monotonic()``.
+
+    Attributes:
+        looked: when each job was looked at.
+        answers: to the last question; ``silent``: Slurm gave none.
+        asked, answered: when that was.
+        asking: set when the answer to the question that is asked now is there.
+    """
 
     looked: dict[str, float] = field(default_factory=dict)
     answers: dict[str, Listed] = field(default_factory=dict)
+    silent: bool = False
+    asked: float = -1e9
     answered: float = -1e9
     asking: threading.Event | None = None
 
@@ -52,14 +61,15 @@ class Board:
         with self._guard:
             known = self._clusters.setdefault(cluster, _Cluster())
             known.looked[job] = now
-            if now - known.answered < GOOD and job in known.answers:
-                return known.answers[job]
+            if now - known.answered < GOOD and (known.silent or job in known.answers):
+                return known.answers.get(job)
             if known.asking is None:
-                known.asking = threading.Event()
+                known.asking, known.asked = threading.Event(), now
                 threading.Thread(target=self._refresh, args=(cluster, known), name="slurm", daemon=True).start()
-            asking, waits = known.asking, job not in known.answers
+            asking, left = known.asking, known.asked + WAIT - now
+            waits = left > 0 and job not in known.answers
         if waits:
-            asking.wait(WAIT)
+            asking.wait(left)
         with self._guard:
             return known.answers.get(job)
 
@@ -69,6 +79,7 @@ class Board:
             known = self._clusters.get(cluster)
             if known is not None:
                 known.answers.pop(job, None)
+                known.silent = False
 
     def _refresh(self, cluster: str, known: _Cluster) -> None:
         with self._guard:
@@ -79,10 +90,10 @@ class Board:
         lost = [job for job in jobs if found is not None and job not in found]
         past = self._look_up(lost, cluster) if lost else None
         with self._guard:
-            if found is not None:
-                known.answers = {job: found.get(job) or (past or {}).get(job) or UNKNOWN for job in jobs}
-            else:
-                known.answers = {}
+            known.silent = found is None
+            known.answers = {
+                job: (found or {}).get(job) or (past or {}).get(job) or UNKNOWN for job in jobs if not known.silent
+            }
             known.answered = time.monotonic()
             asking, known.asking = known.asking, None
         if asking is not None:

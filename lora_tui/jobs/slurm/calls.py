@@ -91,12 +91,12 @@ def require() -> None:
         )
 
 
-def call(command: Sequence[str], patience: float, *, folder: Path | None = None) -> Answer:
-    """Call one of Slurm's programs in ``folder``; one that is not there is one that fails."""
+def call(command: Sequence[str], patience: float, *, folder: Path | None = None, data: bytes = b"") -> Answer:
+    """Call one of Slurm's programs in ``folder`` with ``data`` to read; one that is not there is one that fails."""
     try:
         done = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            input=data,
             capture_output=True,
             timeout=patience,
             cwd=folder,
@@ -155,12 +155,8 @@ def refusal_remedy(words: str) -> str:
 
 def try_out(run_dir: Path, script: bytes) -> str:
     """What Slurm would say to a script, which it reads and does not take: when the job would begin, or why not."""
-    line = ["sbatch", "--test-only"]
-    try:
-        done = subprocess.run(line, input=script, capture_output=True, timeout=ASKING, cwd=run_dir)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return Answer(done.returncode, _text(done.stdout), _text(done.stderr)).words
+    answer = call(["sbatch", "--test-only"], ASKING, folder=run_dir, data=script)
+    return "" if answer.status in (None, 127) else answer.words
 
 
 def cancel(job: str, cluster: str) -> Answer:
