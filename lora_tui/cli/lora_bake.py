@@ -38,8 +38,11 @@ def run(args: argparse.Namespace) -> int:
     """Bake, and say what became of it."""
     from lora_tui.cli.lora_apart import answer
     from lora_tui.cli.lora_options import absolute
+    from lora_tui.cli.main import Usage
     from lora_tui.weights.ingredients import ingredients
 
+    if not 0 <= args.share <= 1:
+        raise Usage(_("--share takes a share such as 0.9."), command="lora bake")
     options = {
         "operation": "bake",
         "base": absolute(args.base),

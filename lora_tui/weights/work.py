@@ -57,7 +57,7 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
     except Stopped:
         return {"operation": name, "complete": False}
     except OSError as error:
-        raise _of_disk(error) from error
+        raise _of_disk(error, str(options.get("target") or "")) from error
 
 
 def check_stopped(report: Report) -> None:
@@ -66,12 +66,14 @@ def check_stopped(report: Report) -> None:
         raise Stopped
 
 
-def _of_disk(error: OSError) -> UserError:
+def _of_disk(error: OSError, target: str) -> UserError:
+    """What went wrong with the disk, at the file that was asked for where it is one that stands for it meanwhile."""
+    place = str(error.filename or "")
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     reason = os.strerror(error.errno) if error.errno else str(error)
     return UserError(
         _("nothing can be written there: {reason}.").format(reason=plain(reason)),
-        place=plain(str(error.filename or "")),
+        place=plain(target if target and os.path.dirname(place) == os.path.dirname(target) else place),  # noqa: PTH120
         remedy=_("Make room on the disk, or write to another.") if full else _("Give another place."),
         code="file.write",
     )
