@@ -98,7 +98,8 @@ def _run(args: argparse.Namespace) -> int:
     from lora_tui.tasks.start import start_task
 
     found = asked(_wanted(args))
-    scoring = scoring_of(args, found.project) if args.score or args.encoder else None
+    scores = args.score or args.encoder or args.trigger or args.bare_sheets
+    scoring = scoring_of(args, found.project) if scores else None
     seen = outlook(found)
     if not args.json:
         for line in lines(seen):

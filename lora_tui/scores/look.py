@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,8 +77,8 @@ def _seen(pictures: Sequence[Picture], model: Looker, report: Report, what: str)
     return vectors_of(pictures, model, tell, report.warn)
 
 
-def _pictures(files, warn: Callable[[UserError], None]):
-    """Files that can be read, by name, path and part."""
+def _pictures(files: Iterable[tuple[str, Path, Box | None]], warn: Callable[[UserError], None]) -> Iterator[Picture]:
+    """The files that can be read, of their names, paths and parts."""
     for name, path, part in files:
         try:
             content = content_hash(path)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_tui.demo.project import MARK
 from lora_tui.errors import UserError
 from lora_tui.files import open_file
 from lora_tui.hub import Progress
@@ -26,7 +27,6 @@ WATCHERS = ("dinov2", "dinov2_with_registers")
 """Kinds that see pictures alone."""
 NEEDED = ("config.json", "preprocessor_config.json", "*.safetensors")
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
-DEMO_MARK = ".lora-tui-demo"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def usual(grid: Path, chosen: Sequence[str]) -> tuple[str, ...]:
     if chosen:
         return tuple(chosen)
     project = Project.find(grid)
-    return (MICRO,) if project is not None and is_file(Path(project.root) / DEMO_MARK) else ()
+    return (MICRO,) if project is not None and is_file(Path(project.root) / MARK) else ()
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ def check_names(names: Sequence[str]) -> None:
         UserError: see :func:`panel_of`; names on the hub that are not here yet are believed.
     """
     there = [_here(name) for name in names]
-    if all(one is not None for one in there):
+    if there and all(one is not None for one in there):
         _panel([one for one in there if one is not None])
 
 

@@ -133,8 +133,11 @@ def _of_sureness(best: Choice, choices: Sequence[Choice], called: int, seeds: in
         ).format(count=called)  # fmt: skip
 
 
-def by_validation(choices: Sequence[Choice], run: RunFolder | None) -> Recommendation | None:
-    """The checkpoint of the lowest validation loss, at the strength nearest to 1; none where nothing was measured."""
+def by_validation(choices: Sequence[Choice], run: RunFolder | None, *, looked: bool = False) -> Recommendation | None:
+    """The checkpoint of the lowest validation loss, at the strength nearest to 1; none where nothing was measured.
+
+    ``looked``: models looked at the pictures, but nothing of what they saw tells choices apart.
+    """
     if run is None:
         return None
     steps = {one.step: one for one in files_of_run(run)}
@@ -151,10 +154,14 @@ def by_validation(choices: Sequence[Choice], run: RunFolder | None) -> Recommend
         _("Its validation loss of {loss} is the lowest of {count}.").format(
             loss=number(measured[best.step], 4), count=len({one.step for one in worn})
         ),
-        _("No model looked at the pictures, and the loss tells nothing of strengths: {strength} is as it was trained, "
-          "or the nearest to it.").format(strength=best.strength),
-        _("A model for likeness and prompts makes this surer: lora-tui grid score --encoder FOLDER"),
+        _("What was measured of the pictures does not tell them apart.") if looked
+        else _("No model looked at the pictures."),
+        _("The loss tells nothing of strengths: {strength} is as it was trained, or the nearest to it.").format(
+            strength=best.strength
+        ),
     ]  # fmt: skip
+    if not looked:
+        reasons.append(_("A model for likeness and prompts makes this surer: lora-tui grid score --encoder FOLDER"))
     return Recommendation(best.checkpoint, best.strength, "validation", best.cells, reasons=tuple(reasons))
 
 

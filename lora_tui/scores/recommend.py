@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lora_tui.grids.cell import Cell
 from lora_tui.scores.measures import Array, Compared
 from lora_tui.scores.told import CellScores, Choice, References
 
@@ -104,9 +105,9 @@ def _bled(
     return found
 
 
-def _table(there: Compared, scored: Mapping[str, CellScores], conditions: Sequence[object], name: str) -> Array | None:
+def _table(there: Compared, scored: Mapping[str, CellScores], conditions: Sequence[Cell], name: str) -> Array | None:
     """A number of each choice's pictures, (choices, conditions); none where one is missing."""
-    rows = [[getattr(scored[one.pictures[at].key], name) for at in conditions] for one in there.worn]  # type: ignore[index]
+    rows = [[getattr(scored[one.pictures[at].key], name) for at in conditions] for one in there.worn]
     if not conditions or any(value is None for row in rows for value in row):
         return None
     return np.array(rows, dtype=np.float64)

@@ -89,6 +89,9 @@ class _Scoring:
         named = {"checkpoint": best.checkpoint, "strength": best.strength, "by": best.by} if best is not None else {}
         return {**self._told(complete=True), "scored": len(scores.cells), "recommended": named}
 
+    def _run(self) -> RunFolder | None:
+        return RunFolder(Path(self.grid.run)) if self.grid.run else None
+
     def _told(self, *, complete: bool) -> dict[str, Any]:
         return {"complete": complete, "folder": str(self.folder.root), "fresh": self.fresh}
 
@@ -100,7 +103,7 @@ class _Scoring:
                    tuple(drawn.key for drawn in one.pictures.values()))
             for one in worn
         )  # fmt: skip
-        found = by_validation(choices, RunFolder(Path(self.grid.run)) if self.grid.run else None)
+        found = by_validation(choices, self._run())
         if found is None:
             self.notes.append(
                 _("No model was named, and there is no validation loss: nothing tells which is best. "
@@ -130,6 +133,7 @@ class _Scoring:
                 recommended = by_scores(
                     choices, told, called=len(there.called), seeds=len({one.seed for one in there.conditions})
                 )
+        recommended = recommended or by_validation(choices, self._run(), looked=True)
         self._note_comparison(there, choices)
         asked = [("images", panel.images), *([("prompts", panel.prompts)] if panel.prompts is not None else [])]
         models = {one.name: Model(one.name, one.kind) for _what, one in asked}
@@ -179,12 +183,15 @@ class _Scoring:
             self.notes.append(_("Bleed does not count: there is nothing to measure it by."))
 
     def _note_comparison(self, there: Compared, choices: Sequence[Choice]) -> None:
+        if not there.worn:
+            self.notes.append(_("There is no picture to look at: lora-tui grid run GRID draws what is missing."))
+            return
         if there.left_out:
             self.notes.append(ngettext(
                 "{count} choice has too few pictures to be compared.",
                 "{count} choices have too few pictures to be compared.", there.left_out,
             ).format(count=there.left_out))  # fmt: skip
-        if there.worn and not there.conditions:
+        if not there.conditions:
             self.notes.append(_("No prompt and seed is drawn with all of them: nothing can be compared."))
         elif all(one.base for one in choices):
             self.notes.append(_("No LoRA is at work in any picture: there is nothing to recommend."))

@@ -46,9 +46,14 @@ def result_text(status: TaskStatus) -> str:
     """What came of a task that ended by itself, in one line; empty while it is at work, or when nothing is known."""
     if not status.result:
         return ""
-    words = {"tag": _tagged, "prepare": _prepared, "command": _said, "grid": _drawn, "generate": _drawn}.get(
-        status.kind
-    )
+    words = {
+        "tag": _tagged,
+        "prepare": _prepared,
+        "command": _said,
+        "grid": _drawn,
+        "score": _scored,
+        "generate": _drawn,
+    }.get(status.kind)
     return _(", ").join(words(status.result)) if words is not None else ""
 
 
@@ -76,6 +81,16 @@ def _drawn(result: Mapping[str, Any]) -> list[str]:
     return parts
 
 
+def _scored(result: Mapping[str, Any]) -> list[str]:
+    scored = as_count(result.get("scored"))
+    parts = [ngettext("{count} picture scored", "{count} pictures scored", scored).format(count=count(scored))]
+    best = result.get("recommended")
+    if isinstance(best, Mapping) and best:
+        named = " × ".join(plain(str(best.get(name, "")), limit=60) for name in ("checkpoint", "strength"))
+        parts.append(_("recommended: {name}").format(name=named))
+    return parts
+
+
 def _said(result: Mapping[str, Any]) -> list[str]:
     return [plain(str(result["last"]), limit=200)] if result.get("last") else []
 
@@ -93,5 +108,12 @@ def _prepared(result: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-_RESULTS = {"tag": _tagged, "prepare": _prepared, "command": _said, "grid": _drawn, "generate": _drawn}
+_RESULTS = {
+    "tag": _tagged,
+    "prepare": _prepared,
+    "command": _said,
+    "grid": _drawn,
+    "score": _scored,
+    "generate": _drawn,
+}
 """What says the result of each kind."""

@@ -147,7 +147,9 @@ def test_no_held_out_images_and_none_at_all(run: RunFolder, tmp_path: Path) -> N
     assert all(one.held_out is None and one.likeness is not None for one in found.choices)
     shutil.rmtree(tmp_path / "datasets")
     found, result, _report = scored(folder, "micro")
-    assert result["complete"] and found.recommendation is None
+    assert result["complete"] and found.recommendation is not None
+    assert (found.recommendation.by, found.recommendation.checkpoint) == ("validation", "200")
+    assert "does not tell them apart" in found.recommendation.reasons[1]
     assert any("The training images are not there any more" in note for note in found.notes)
     assert all(one.likeness is None and one.nearest is None for one in found.cells.values())
     assert all(one.variety is not None and one.bleed is not None for one in found.choices)
@@ -202,3 +204,4 @@ def test_a_grid_without_any_lora_has_nothing_to_recommend(run: RunFolder) -> Non
     empty = scored_grid(run, "strength=0,1", name="empty")
     found, result, _report = scored(empty, "micro")
     assert result["complete"] and found.recommendation is None and found.cells == {}
+    assert "There is no picture to look at" in found.notes[-1]
