@@ -164,18 +164,25 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(numbers, factors)
         ctx.kind, ctx.shape = kind, shape
-        if kind == "nf4":
-            return inputs @ _nf4_weight(numbers, factors, shape, inputs.dtype).T
-        return (inputs @ _rows(numbers, kind, inputs.dtype).T) * factors[:, 0].to(inputs.dtype)
+        return product(inputs, numbers, factors, kind, shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        numbers, factors = ctx.saved_tensors
-        if ctx.kind == "nf4":
-            back = gradient @ _nf4_weight(numbers, factors, ctx.shape, gradient.dtype)
-        else:
-            back = (gradient * factors[:, 0].to(gradient.dtype)) @ _rows(numbers, ctx.kind, gradient.dtype)
-        return back, None, None, None, None
+        return input_gradient(gradient, *ctx.saved_tensors, ctx.kind, ctx.shape), None, None, None, None
+
+
+def product(inputs: Tensor, numbers: Tensor, factors: Tensor, kind: Kind, shape: tuple[int, int]) -> Tensor:
+    """``inputs`` [..., inputs] times the transposed weight ([outputs, inputs] is its ``shape``), in their type."""
+    if kind == "nf4":
+        return inputs @ _nf4_weight(numbers, factors, shape, inputs.dtype).T
+    return (inputs @ _rows(numbers, kind, inputs.dtype).T) * factors[:, 0].to(inputs.dtype)
+
+
+def input_gradient(gradient: Tensor, numbers: Tensor, factors: Tensor, kind: Kind, shape: tuple[int, int]) -> Tensor:
+    """The gradient of the inputs of :func:`product`, from that of what it gave."""
+    if kind == "nf4":
+        return gradient @ _nf4_weight(numbers, factors, shape, gradient.dtype)
+    return (gradient * factors[:, 0].to(gradient.dtype)) @ _rows(numbers, kind, gradient.dtype)
 
 
 def _rows(numbers: Tensor, kind: Kind, dtype: torch.dtype) -> Tensor:

@@ -144,6 +144,7 @@ class Trainee:
 
     def park(self) -> None:
         """Move everything off the device."""
+        self.stepper.let_go()
         for state in self.stepper.optimizer.state.values():
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.device.type != "cpu":
@@ -194,6 +195,9 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     if ladder.policy.checkpointed:
         checkpoint(ladder.policy)
     ladder.changed.append(checkpoint)
+    if ladder.is_down:
+        trainee.stepper.take_apart()
+    ladder.changed.append(lambda _policy: trainee.stepper.take_apart())
     return trainee
 
 

@@ -17,6 +17,7 @@ from lora_tui.config.layers import layer_size
 from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.keyed import keyed_seed
+from lora_tui.trainer.adapters.at_rank import AtRank
 from lora_tui.trainer.adapters.dora import Decomposed, decompose
 from lora_tui.trainer.adapters.dropout import Dropout
 from lora_tui.trainer.adapters.nested import Nested
@@ -253,6 +254,7 @@ def attach(
                 layer.lora_A[NAME].register_forward_hook(adapter.dropout)
             if adapter.nested.unit:
                 layer.lora_A[NAME].register_forward_hook(adapter.nested)
+            layer.forward = AtRank(layer, NAME)
             if section.dora:
                 adapter.decomposed[part, path] = decompose(layer, NAME, path, adapter.nested.ranks)
             adapter.layers[part, path] = layer

@@ -81,6 +81,11 @@ class Ladder:
         self.policy = self._asked = Policy.of(self.config)
 
     @property
+    def is_down(self) -> bool:
+        """Whether memory has run out in this run so that it works otherwise than was asked for."""
+        return self.policy != self._asked
+
+    @property
     def is_on(self) -> bool:
         """Whether a shortage is answered at all."""
         return self.config.memory.when_full != "stop"

@@ -12,6 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lora_tui.trainer.optim.storage import Row, can_step_rows, rows_of, step_rows
+
+_LEAST = 1e-6
+"""Added to the norm that gradients are clipped by, as torch does."""
+
 
 @dataclass
 class Update:
@@ -35,6 +40,8 @@ class Stepper:
         self.max_norm = max_norm  # of all gradients together; 0 leaves them as they are
         self.scaler = scaler
         self.parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
+        self.rows = rows_of(optimizer)  # the weights side by side, where they can be
+        self._steps_rows = can_step_rows(optimizer)
         self._skips_itself = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
         self.train()
 
@@ -51,14 +58,17 @@ class Stepper:
         if self.scaler:
             self.scaler.scale(self.parameters[0].new_zeros(()))  # begins it where another process had all batches
             self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        rows = self._joined()
+        gradients = [p.grad for p in self.parameters if p.grad is not None] if rows is None else [g for _row, g in rows]
         if factor != 1.0:
             torch._foreach_mul_(gradients, factor)
         norm = torch.nn.utils.get_total_norm(gradients)
         skipped = (~torch.isfinite(norm)).to(torch.float32)
         if self.max_norm > 0:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_norm, norm)
-        if self._skips_itself:
+            torch._foreach_mul_(gradients, (self.max_norm / (norm + _LEAST)).clamp(max=1.0))
+        if rows is not None and self._moments_joined(rows):
+            step_rows(rows, skipped)
+        elif self._skips_itself:
             self._step_unless(skipped)
         else:
             for gradient in gradients:
@@ -69,6 +79,37 @@ class Stepper:
             self.scaler.update()
         self.discard()
         return Update(norm=norm, skipped=skipped, own_rate=own_rate(self.optimizer))
+
+    def _joined(self) -> list[tuple[Row, Tensor]] | None:
+        """The rows that have gradients, with them; none where weights are not in rows or some of a row have none."""
+        rows = [(row, [p.grad is not None for p in row.parameters]) for row in self.rows or ()]
+        found = [row for row, having in rows if any(having)]
+        if not found or any(any(having) and not all(having) for _row, having in rows):
+            self.let_go()
+            return None
+        if self._steps_rows:
+            for row in found:
+                row.join()
+        return [(row, row.take_gradients()) for row in found]
+
+    def _moments_joined(self, rows: list[tuple[Row, Tensor]]) -> bool:
+        """Whether all that the optimizer keeps of ``rows`` lies side by side now, so that it can be moved at once."""
+        if not self._steps_rows:
+            return False
+        if all(row.join_moments(self.optimizer.state) for row, _gradient in rows):
+            return True
+        self.let_go()
+        return False
+
+    def take_apart(self) -> None:
+        """Join nothing any more: where memory is short, there is no room for all gradients twice."""
+        self.let_go()
+        self.rows = None
+
+    def let_go(self) -> None:
+        """Hold no row of weights, so that they may go elsewhere; they are joined again by the next update."""
+        for row in self.rows or ():
+            row.let_go()
 
     def _step_unless(self, skipped: Tensor) -> None:
         optimizer: Any = self.optimizer
