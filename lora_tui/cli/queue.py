@@ -136,6 +136,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _move(args: argparse.Namespace) -> int:
     from lora_tui.jobs.queue import door
+    from lora_tui.jobs.queue.journal import read_queue
 
     shifts = {"up": -1, "down": 1}
     ends = {"first": 0, "last": 1 << 30}
@@ -152,7 +153,12 @@ def _move(args: argparse.Namespace) -> int:
             remedy=_("Say up, down, first, last, or a place from 1."),
             code="usage",
         )
-    return _list(args)
+    if args.json:
+        return _list(args)
+    queue = read_queue()
+    place = [one.id for one in queue.waiting()].index(args.job) + 1 if queue.jobs[args.job].waits else 0
+    text = _("Job {number} is number {place} of those that wait.").format(number=args.job, place=place)
+    return _say_queue(text, args)
 
 
 def _after(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from lora_tui.tui.widgets.virtual_list import Column
 
 COLUMNS = (
     Column(1),
-    Column(3, align="right"),
+    Column(5, align="right"),
     Column(10, since=72),
     Column(14, share=1, cut="middle"),
     Column(9),

@@ -245,10 +245,20 @@ def _write_anew(path: Path, queue: Queue, size: int) -> None:
     if 2 * len(line) > size and not queue.damaged:
         return
     if queue.damaged:
-        shutil.copyfile(path, path.with_name(f"journal-damaged-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"))
+        _keep_damaged(path)
     write_atomic(path, line)
     for number in old:
         shutil.rmtree(job_dir(number), ignore_errors=True)
+
+
+def _keep_damaged(path: Path) -> None:
+    """A copy beside it, whole or none: a full disk is not filled with beginnings of copies."""
+    copy = path.with_name(f"journal-damaged-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
+    try:
+        shutil.copyfile(path, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        raise
 
 
 def _line(jobs: Iterable[QueueJob], gone: list[int], said: dict[str, Any]) -> bytes:
