@@ -215,8 +215,7 @@ class PictureGrid(VirtualList):
         cache = pictures_of(self.app)
         try:
             await asyncio.sleep(REST_SECONDS)
-            while (wish := self._next_wish()) is not None:
-                index, wanted = wish
+            while (wanted := self._next_wish()) is not None:
                 self._under_way.add(wanted)
                 try:
                     async with cache.gate:
@@ -224,11 +223,12 @@ class PictureGrid(VirtualList):
                     cache.put(wanted, drawn)
                 finally:
                     self._under_way.discard(wanted)
-                self._refresh_row(index)
+                for index in [place for place, (_tile, same) in self._tiles.items() if same == wanted]:
+                    self._refresh_row(index)
         finally:
             self._workers -= 1
 
-    def _next_wish(self) -> tuple[int, Wanted] | None:
+    def _next_wish(self) -> Wanted | None:
         """The first picture on screen that is missing and that nobody draws; the one under the cursor before all."""
         if not self.display or not self.screen.is_current:
             return None
@@ -237,7 +237,7 @@ class PictureGrid(VirtualList):
         for index in (*first, *places):
             wanted = self._tile_at(index)[1]
             if wanted is not None and wanted not in self._under_way and cache.get(wanted) is None:
-                return index, wanted
+                return wanted
         return None
 
     # -- geometry
