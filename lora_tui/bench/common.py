@@ -117,6 +117,23 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def noting_processor(work: Callable[[], object], spent: list[float]) -> Callable[[], None]:
+    """``work``, which adds the seconds that all threads of this process computed in it to ``spent``."""
+
+    def noting() -> None:
+        begun = time.process_time()
+        work()
+        spent.append(time.process_time() - begun)
+
+    return noting
+
+
+def processor_measure(ratios: Sequence[float], *, bar: float) -> Measure:
+    """Paired ratios of time on the processor, see :func:`noting_processor`."""
+    told = _("of all threads of the process; what others do there counts less")
+    return ratio_measure(_("the same in time of the processor"), ratios, bar=bar, detail=told)
+
+
 def paired_ratios(
     ours: Callable[[], object],
     theirs: Callable[[], object],

@@ -10,13 +10,22 @@ import argparse
 import json
 import statistics
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.bench.common import Measure, home_for_torch, paired_ratios, ratio_measure, tell, timed
+from lora_tui.bench.common import (
+    Measure,
+    home_for_torch,
+    noting_processor,
+    paired_ratios,
+    processor_measure,
+    ratio_measure,
+    tell,
+    timed,
+)
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.text.translate import _
@@ -89,9 +98,7 @@ def measure(args: argparse.Namespace) -> list[Measure]:
 def _times(frozen: Steps, trained: Steps | None, detail: str) -> Iterator[Measure]:
     yield ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=STEP_BAR, detail=detail)
     if frozen.processor:
-        told = _("of all threads of the process; what others do there counts less")
-        name = _("the same in time of the processor")
-        yield ratio_measure(name, frozen.processor, bar=STEP_BAR, detail=told)
+        yield processor_measure(frozen.processor, bar=STEP_BAR)
     if trained is not None:
         yield ratio_measure(_("the same with the text encoder trained"), trained.ratios, bar=STEP_BAR)
     yield Measure(_("training step"), frozen.seconds * 1000, "ms")
@@ -154,16 +161,11 @@ def compare(setup: Setup, pairs: int, steps: int) -> Steps:
     one, other = ours(setup), bare(setup)
     for loop in (one, other):
         loop.work(WARM_UP)
-    spent: dict[str, list[float]] = {"one": [], "other": []}
-
-    def work(name: str, loop: Loop) -> None:
-        begun = time.process_time()
-        loop.work(steps)
-        spent[name].append(time.process_time() - begun)
-
-    ratios = paired_ratios(lambda: work("one", one), lambda: work("other", other), pairs, _tell_pair)
+    spent: tuple[list[float], list[float]] = ([], [])
+    works = [noting_processor(partial(loop.work, steps), kept) for loop, kept in zip((one, other), spent, strict=True)]
+    ratios = paired_ratios(*works, pairs, _tell_pair)
     seconds = statistics.median(timed(lambda: one.work(steps)) for _unused in range(3)) / steps
-    processor = [] if on_gpu() else [own / its for own, its in zip(spent["one"], spent["other"], strict=True)]
+    processor = [] if on_gpu() else [own / its for own, its in zip(*spent, strict=True)]
     return Steps(ratios, seconds, processor)
 
 

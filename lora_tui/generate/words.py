@@ -17,12 +17,18 @@ def lines(order: Order, seen: Outlook) -> list[str]:
     ways = list(dict.fromkeys(map(way_text, order.cells)))
     more = f" (+{len(ways) - 1})" if len(ways) > 1 else ""
     return [
-        head.format(count=count(number), folder=plain(str(order.folder), limit=200)),
+        head.format(count=count(number), folder=plain(folder_text(order), limit=200)),
         f"{plain(short(first.base), limit=80)}  {loras_text(first)}",
         ways[0] + more,
         *cost_lines(seen),
         *order.notes,
     ]
+
+
+def folder_text(order: Order) -> str:
+    """Where the pictures go: from the project on, if they stay in it."""
+    inside = order.folder.is_relative_to(order.project)
+    return str(order.folder.relative_to(order.project)) if inside else str(order.folder)
 
 
 def loras_text(cell: Cell) -> str:

@@ -5,6 +5,7 @@ The work is a task in the background: it goes on when the form, or the app, is l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from lora_tui.errors import UserError
 from lora_tui.generate.ask import Order, ordered
 from lora_tui.generate.form import GENERATE, request_of
 from lora_tui.generate.start import KIND, options_of
-from lora_tui.generate.words import lines
+from lora_tui.generate.words import folder_text, lines
+from lora_tui.loras.files import LoraFile
 from lora_tui.loras.recipes import Field
 from lora_tui.tasks.folder import TaskFolder
 from lora_tui.tasks.start import start_task
@@ -24,6 +26,7 @@ from lora_tui.tui.cells import Cell
 from lora_tui.tui.screens.loras_making import MakeLora
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Confirm
+from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.row_list import RowList
 from lora_tui.tui.widgets.task_progress import TaskProgress
@@ -49,11 +52,14 @@ class Generate(MakeLora):
         yield from super().compose_body()
         yield ImageView(align="center")
 
-    def on_mount(self) -> None:
+    def __init__(self, files: Sequence[LoraFile]) -> None:
         self._order: Order | None = None
         self._asked: list[Path] = []
         self._made: list[Path] = []
         self._drawing = False
+        super().__init__(files)
+
+    def on_mount(self) -> None:
         super().on_mount()
         self.query_one("#box").move_child(self.query_one(ImageView), after=self._list)
 
@@ -80,6 +86,9 @@ class Generate(MakeLora):
         if name == "write" and (self._refused or self._order is None):
             return _("It cannot be drawn like this; the lines above say why.")
         return "" if name in ("write", "cancel") else super().refusal(action_id)
+
+    def hints(self) -> list[KeyHint]:
+        return [hint for hint in super().hints() if not (self._drawing and hint.action == "dialog.accept")]
 
     # -- drawing
 
@@ -135,7 +144,9 @@ class Generate(MakeLora):
             self.query_one(ImageView).show(Path(here.name))
 
     def _row(self, one: Field) -> list[Cell]:
-        return [Cell(plain(one.title)), Cell(""), Cell("")] if one.kind == PICTURE else super()._row(one)
+        if one.kind != PICTURE:
+            return super()._row(one)
+        return [Cell(plain(one.title)), Cell(plain(one.note), "muted"), Cell("")]
 
     def _say_note(self) -> None:
         if not self._drawing:
@@ -160,8 +171,9 @@ class Generate(MakeLora):
         self._look()
         made = len(self._made)
         said = ngettext("{count} picture in {folder}", "{count} pictures in {folder}", made)
-        folder = self._asked[0].parent if self._asked else Path()
-        words = said.format(count=count(made), folder=plain(str(folder)))
+        words = said.format(
+            count=count(made), folder=plain(folder_text(self._order) if self._order is not None else "")
+        )
         failed = event.status.state not in ("finished", "stopped")
         self.tell(event.status.message if failed else words, "error" if failed else "success")
         self.show_keys()
@@ -187,4 +199,6 @@ def _begun(order: Order) -> tuple[TaskFolder, list[Path]]:
 
 
 def _row_of(path: Path) -> Field:
-    return Field(str(path), PICTURE, path.name)  # type: ignore[arg-type]
+    """Its number and its seed: what its name ends with."""
+    number, _dash, seed = path.stem.rpartition("-")
+    return Field(str(path), PICTURE, f"{number.rpartition('-')[2]}  #{seed}", path.name)  # type: ignore[arg-type]
