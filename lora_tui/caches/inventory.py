@@ -50,6 +50,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("scores", "answers-", N_("scores of taggers"), N_("the taggers run over each image again")),
     Kind("fingerprints", "fingerprints-", N_("fingerprints of images"), N_("images are decoded again")),
     Kind("runs", "runs", N_("the lists of runs"), N_("the files of each run are read again")),
+    Kind("loras", "loras-", N_("the lists of LoRA files"), N_("the header of each file is read again")),
     Kind("other", "", N_("other"), N_("it is computed again")),
 )
 """Every kind; the last one takes what no other knows."""

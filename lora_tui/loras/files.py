@@ -138,31 +138,6 @@ def _walk(folder: Path | str, deep: int) -> Iterator[os.DirEntry[str]]:
         yield from _walk(inner, deep + 1)
 
 
-class Reader:
-    """Reads what files are, again only those that changed."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, int], LoraFile | None]] = {}
-
-    def read(self, paths: Iterable[Path], stop: Callable[[], bool] = lambda: False) -> Iterator[LoraFile]:
-        """The files among ``paths`` that are LoRAs, one after the other as they are read."""
-        for path in paths:
-            if stop():
-                return
-            try:
-                about = path.stat()
-            except (OSError, ValueError):
-                self._known.pop(path, None)
-                continue
-            stamp = about.st_mtime_ns, about.st_size
-            known = self._known.get(path)
-            if known is None or known[0] != stamp:
-                known = stamp, file_row(path)
-                self._known[path] = known
-            if known[1] is not None:
-                yield known[1]
-
-
 def copies(files: Iterable[LoraFile]) -> Mapping[str, list[LoraFile]]:
     """Files with the same tensors, by what their metadata say of these."""
     found: dict[str, list[LoraFile]] = {}

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.loras.files import LoraFile, Reader, find_files
+from lora_tui.loras.files import LoraFile, find_files
 from lora_tui.loras.folders import listed_folders
+from lora_tui.loras.reader import Reader
 from lora_tui.tui.threads import in_stoppable_thread, in_thread, start_job
 
 if TYPE_CHECKING:
