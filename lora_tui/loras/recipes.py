@@ -131,6 +131,15 @@ class Recipe:
         own = self.files(values, values.get(OUT, ""), named if self.strengths else [str(path) for path in files])
         return ["lora", self.action, *self.words(values), *extra, "--", *own]
 
+    def following(self, name: str, values: Values) -> dict[str, str]:
+        """What other answers become when that of ``name`` has changed."""
+        value = values.get(name, "")
+        if name == "rule":
+            return {"value": self.starts.get(value, "")}
+        if name == "method" and value in _SPARSE and not values.get("rule"):
+            return {"rule": "rank", "value": "32"}  # what comes of these is no product of thin matrices
+        return {}
+
     def lacking(self, values: Values) -> str:
         """The title of the first field that has to be filled; empty where none is left."""
         return next(

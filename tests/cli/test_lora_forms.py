@@ -53,3 +53,9 @@ def test_a_form_asks_for_all_that_its_command_takes(recipe: Recipe, parser: Pars
         parser.parse_args(words[1:])  # raises what a person would be told
         asked |= {word for word in words if word.startswith("--")} - {"--"}
     assert options_of(parser, recipe.action) - OF_THE_FORM == asked - OF_THE_FORM
+
+
+def test_methods_that_need_a_rank_come_with_one() -> None:
+    assert recipes.MERGE.following("method", {"method": "ties"}) == {"rule": "rank", "value": "32"}
+    assert recipes.MERGE.following("method", {"method": "ties", "rule": "size"}) == {}
+    assert recipes.EXTRACT.following("rule", {"rule": "threshold"}) == {"value": "0.1"}

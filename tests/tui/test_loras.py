@@ -12,7 +12,7 @@ from tui.projects import make_dataset, picture
 
 from lora_tui.settings import load_settings
 from lora_tui.tui.screens.loras import LorasScreen
-from lora_tui.tui.screens.loras_making import Extract, Merge
+from lora_tui.tui.screens.loras_making import MakeLora
 from lora_tui.tui.screens.loras_metadata import LoraMetadata
 from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.image_view import ImageView
@@ -181,7 +181,7 @@ async def test_the_forms_ask_for_what_matters_to_the_other_answers(tmp_path: Pat
         await listed(app, pilot, 4)
         await at(app, pilot, "hat")
         await pilot.press("o", "m")
-        await soon(pilot, lambda: isinstance(app.screen, Merge) and "strength 1" in screen_text(app))
+        await soon(pilot, lambda: isinstance(app.screen, MakeLora) and "strength 1" in screen_text(app))
         assert "how far" not in screen_text(app)
         await pilot.press("down", "down", "enter")
         await soon(pilot, lambda: "lerp: between" in screen_text(app))
@@ -197,7 +197,7 @@ async def test_the_forms_ask_for_what_matters_to_the_other_answers(tmp_path: Pat
         await pilot.press("enter", *f"{tmp_path}/diffusers", "enter")
         await soon(pilot, lambda: "diffusers-baked" in screen_text(app))
         await pilot.press("escape", "o", "e")
-        await soon(pilot, lambda: isinstance(app.screen, Extract) and "tuned model" in screen_text(app))
+        await soon(pilot, lambda: isinstance(app.screen, MakeLora) and "tuned model" in screen_text(app))
         assert app.screen._values["value"] == "16"
 
 

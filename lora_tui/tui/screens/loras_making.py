@@ -225,8 +225,7 @@ class MakeLora(ActingDialog[list[Path]]):
             return
         named = self._values.get(OUT) == self._out_start()
         self._values[one.name] = value
-        if one.name == "rule":
-            self._values["value"] = self.recipe.starts.get(value, "")
+        self._values |= self.recipe.following(one.name, self._values)
         if named and one.name != OUT:
             self._values[OUT] = self._out_start()
         self._changed()
