@@ -315,7 +315,10 @@ class GridCells:
             parts.append(_("marked: {what}").format(what=words))
         if self.blinking:
             parts.append(_("the base model in its place: {what}").format(what=self._base_words()))
-        self._screen.set_status("   ".join(parts) or _("leaving this screen does not stop the drawing"))
+        if not parts and self._screen.progress.can_stop:
+            parts.append(_("leaving this screen does not stop the drawing"))
+        where = plain(str(self.folder.root)) if self.folder is not None else ""
+        self._screen.set_status("   ".join(parts) or where)
 
     # -- actions
 

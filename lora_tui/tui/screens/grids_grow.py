@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
@@ -16,8 +17,9 @@ from lora_tui.grids.begin import begin
 from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.outlook import Outlook, lines, outlook
 from lora_tui.grids.suggest import Known, known_of, suggestions
+from lora_tui.runs.folder import RunFolder
 from lora_tui.tasks.folder import TaskFolder
-from lora_tui.text import _
+from lora_tui.text import _, count, ngettext
 from lora_tui.tui.tags.offers import Offer
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.dialog import Confirm
@@ -41,22 +43,18 @@ class Growing:
         self._known = Known()
 
     def action_add(self) -> None:
+        """Ask at once, for what is typed next is meant for the line; what can be completed is read meanwhile."""
         folder = self._screen.folder
         if folder is not None:
-            start_job(self._screen, partial(self._ask, folder), "grow")
+            self._folder, self._known = folder, Known()
+            self._screen.query_one(Prompt).ask(_("add"), offers=offers_of(lambda: self._known))
+            self._screen.refresh_keys()
+            start_job(self._screen, partial(self._learn, folder), "grow")
 
-    async def _ask(self, folder: GridFolder) -> None:
-        try:
-            grid = await in_thread(folder.read)
-        except UserError as error:
-            self._screen.tell(error_words(error), "error")
-            return
-        run = self._screen.cells.run if self._screen.view != "list" else None
-        self._folder = folder
-        self._known = await in_thread(known_of, run, grid.folders, grid)
-        prompt = self._screen.query_one(Prompt)
-        prompt.ask(_("add"), offers=offers_of(self._known))
-        self._screen.refresh_keys()
+    async def _learn(self, folder: GridFolder) -> None:
+        known = await in_thread(_known_of_grid, folder)
+        if self._folder == folder:
+            self._known = known
 
     def leave(self) -> None:
         """Add nothing after all."""
@@ -78,7 +76,7 @@ class Growing:
         except UserError as error:
             self._screen.query_one(Prompt).remark(error_words(error), "error")
             return
-        self._screen.query_one(Prompt).remark("   ".join(lines(seen)))
+        self._screen.query_one(Prompt).remark(growth_words(seen))
 
     def done(self, text: str) -> None:
         """Enter: draw them, or say why not."""
@@ -105,13 +103,28 @@ def _grown(folder: GridFolder, text: str) -> Wanted:
     return Wanted(str(folder.root), folder.root.parent.parent, axes=((_("add"), text),))
 
 
-def offers_of(known: Known) -> Callable[[str], list[Offer]]:
-    """Completions for the line in which an axis is typed."""
+def _known_of_grid(folder: GridFolder) -> Known:
+    try:
+        grid = folder.read()
+    except UserError:
+        return Known()  # it is told when the line is done
+    return known_of(RunFolder(Path(grid.run)) if grid.run else None, grid.folders, grid)
+
+
+def offers_of(known: Callable[[], Known]) -> Callable[[str], list[Offer]]:
+    """Completions for the line in which an axis is typed, from what is known then."""
 
     def offers(text: str) -> list[Offer]:
-        return [Offer(one.text, one.label, one.remark) for one in suggestions(text, known)]
+        return [Offer(one.text, one.label, one.remark) for one in suggestions(text, known())]
 
     return offers
+
+
+def growth_words(seen: Outlook) -> str:
+    """What values that are added take, in one line."""
+    new = seen.pictures - seen.kept
+    words = ngettext("{count} new picture", "{count} new pictures", new).format(count=count(new))
+    return f"{words}   {lines(seen)[-1]}"
 
 
 def foretold(wanted: Wanted) -> tuple[Asked, Outlook]:

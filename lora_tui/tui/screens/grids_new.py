@@ -109,6 +109,7 @@ class NewGrid(ActingDialog[GridFolder]):
         self.set_focus(self._list)
         self._list.cursor = 1
         self._changed()
+        start_job(self, self._learn, "learn")
 
     @property
     def _list(self) -> VirtualList:
@@ -208,7 +209,7 @@ class NewGrid(ActingDialog[GridFolder]):
         elif one.kind in doing:
             doing[one.kind]()
         else:
-            start_job(self, partial(self._edit, one), "edit")
+            self._edit(one)
 
     def _put(self, name: str, value: str | None) -> None:
         if value is not None:
@@ -249,22 +250,24 @@ class NewGrid(ActingDialog[GridFolder]):
             elif not of_run and self._values[name] in USUAL:
                 self._values[name] = ""
         self._put("source", value)
+        start_job(self, self._learn, "learn")
 
     def _choose_sampler(self) -> None:
         choices = [Choice("", _("as the samples")), *(Choice(name, name) for name in A1111.values())]
         dialog = Choose(_("sampler"), choices, current=self._values["sampler"])
         self.app.push_screen(dialog, lambda value: self._put("sampler", value))
 
-    async def _edit(self, one: Field) -> None:
+    async def _learn(self) -> None:
+        """What axes can be completed with."""
+        source = Path(self._values["source"]) if self._values["source"] else None
+        run = RunFolder(source) if source is not None and source.suffix != ".toml" else None
+        folders = [*([run.checkpoints_dir] if run is not None else []), self.shell.workspace.root / "loras"]
+        self._known = await in_thread(known_of, run, folders)
+
+    def _edit(self, one: Field) -> None:
         """Type a value in the line below; axes with completion."""
-        offers = None
-        if one.kind == "axis":
-            source = Path(self._values["source"]) if self._values["source"] else None
-            run = RunFolder(source) if source is not None and source.suffix != ".toml" else None
-            folders = [*([run.checkpoints_dir] if run is not None else []), self.shell.workspace.root / "loras"]
-            self._known = await in_thread(known_of, run, folders)
-            offers = offers_of(self._known)
         self._editing = one
+        offers = offers_of(lambda: self._known) if one.kind == "axis" else None
         self.query_one(Prompt).ask(_(one.title), value=self._values[one.name], offers=offers, selected=False)
         self.show_keys()
 

@@ -189,7 +189,7 @@ class CellGrid(PictureGrid):
         sign = self._tile_at(index)[0].line[0]
         edge = (marks.cursor if self.has_focus else marks.resting) if here else " "
         tone = "accent" if self.has_focus else "muted"
-        first = Segment(sign.text, base + self._tone(sign.tone)) if sign.text and line == 0 else None
+        first = Segment(sign.text, base + self._tone(sign.tone or "muted")) if sign.text and line == 0 else None
         left = first or Segment(edge, base + self._tone(tone))
         right = Segment(_mirrored(edge), base + self._tone(tone))
         return [left, *self._tile_line(index, line, width - 2 * EDGE, height), right]
@@ -203,7 +203,8 @@ class CellGrid(PictureGrid):
         tone = tile.line[-1].tone
         text = lines[at] if 0 <= at < len(lines) else ""
         blank = width - cell_len(text)
-        return [Segment(" " * (blank // 2) + text + " " * (blank - blank // 2), base + self._tone(tone))]
+        style = base + self._tone(tone) if tone else base
+        return [Segment(" " * (blank // 2) + text + " " * (blank - blank // 2), style)]
 
     def _wanted(self, tile: Tile) -> Wanted | None:
         width, height = self.tile_size
