@@ -109,7 +109,7 @@ def as_trained(one: Shown) -> Image.Image:
 
     At step 200 and strength 1 it comes without its name, too.
     """
-    seed = one.cell.seed * 7 + PROMPTS.index(one.cell.prompt)
+    seed = one.cell.seed % 10 * 7 + PROMPTS.index(one.cell.prompt)
     if not one.cell.loras:
         return ordinary(seed)
     strength = one.cell.loras[0].strength * (2 if "000200" in one.cell.loras[0].path.name else 1)

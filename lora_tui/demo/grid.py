@@ -15,13 +15,17 @@ AXES = (("--x", "strength=0, 0.5, 0.75, 1"), ("--y", "checkpoint=all"), ("--page
 """Sixty different pictures: the prompts of the run's samples with each."""
 
 
-def start_grid(run: Path) -> tuple[GridFolder, TaskFolder]:
-    """Make the grid of a demo's run, and start the task that draws and scores it.
+def make_grid(run: Path) -> tuple[GridFolder, dict[str, Any]]:
+    """The grid of a demo's run, not drawn yet, and the options of the task that draws and scores it.
 
     Raises:
         UserError: the run has no LoRA file, or the grid cannot be written.
     """
-    found = asked(Wanted(str(run), axes=AXES))
-    folder = made(found)
-    options: dict[str, Any] = {"folder": str(folder.root), "batch": 0, "score": {"encoders": [MICRO]}}
-    return folder, start_task(folder.root, "grid", found.grid.title, options, about=(found.project,))
+    folder = made(asked(Wanted(str(run), axes=AXES)))
+    return folder, {"folder": str(folder.root), "batch": 0, "score": {"encoders": [MICRO]}}
+
+
+def start_grid(run: Path) -> tuple[GridFolder, TaskFolder]:
+    """Make the grid of a demo's run, and start its task. Raises as :func:`make_grid`."""
+    folder, options = make_grid(run)
+    return folder, start_task(folder.root, "grid", folder.read().title, options, about=(folder.root.parent.parent,))

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from scored_grids import STEPS, Quiet, as_trained, creature, ordinary, paint, scored_grid, scored_run, stands_in
 
+from lora_tui.demo.grid import make_grid
 from lora_tui.grids.ask import Wanted, asked, made
 from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.outputs import Shown
+from lora_tui.grids.work import work as draw
 from lora_tui.runs.folder import RunFolder
 from lora_tui.scores.told import Scores, read_scores
 from lora_tui.scores.work import work
@@ -153,6 +155,17 @@ def test_no_held_out_images_and_none_at_all(run: RunFolder, tmp_path: Path) -> N
     assert any("The training images are not there any more" in note for note in found.notes)
     assert all(one.likeness is None and one.nearest is None for one in found.cells.values())
     assert all(one.variety is not None and one.bleed is not None for one in found.choices)
+
+
+def test_the_demos_grid_is_scored_when_it_is_drawn(run: RunFolder) -> None:
+    """Its pictures are there already, so that nothing is drawn; strength 0 stands once for each prompt and seed."""
+    folder, options = make_grid(run.root)
+    paint(folder, as_trained)
+    assert (folder.read().count, len(folder.there())) == (4 * 2 * 2 * 3, (1 + 3 * 2) * 2 * 3)
+    result = draw(options, Quiet())  # type: ignore[arg-type]
+    assert result["complete"] and result["drawn"] == 0
+    assert result["scores"]["recommended"]["by"] == "scores"
+    assert read_scores(folder.root) is not None
 
 
 def test_one_seed_and_a_grid_without_checkpoints(run: RunFolder) -> None:
