@@ -54,6 +54,8 @@ def test_one_key_after_a_training_and_the_best_of_its_grid_is_in_the_record(
 ) -> None:
     t = terminal
     t.wait_for("Dataset")
+    t.send("F4")
+    t.wait_for("batches of")
     t.send("C-r")
     t.wait_for("Start a training of 4 steps")
     t.send("Enter")

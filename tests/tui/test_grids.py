@@ -183,10 +183,20 @@ def scored(folder: GridFolder) -> Scores:
     cells = GridReader(folder).read().cells
     by_choice = {one.labels[:2]: one.key for one in cells}
     choices = tuple(
-        Choice(checkpoint, strength, step=int(checkpoint), weight=float(strength), 
-               cells=(by_choice[strength, checkpoint],), likeness=0.5 + int(checkpoint) / 1000, prompt=0.3, variety=0.62, tied=strength in ("0.4", "0.8"))
-        for checkpoint in ("50", "100", "150") for strength in ("0.4", "0.8")
-    )  # fmt: skip
+        Choice(
+            checkpoint,
+            strength,
+            step=int(checkpoint),
+            weight=float(strength),
+            cells=(by_choice[strength, checkpoint],),
+            likeness=0.5 + int(checkpoint) / 1000,
+            prompt=0.3,
+            variety=0.62,
+            tied=strength in ("0.4", "0.8"),
+        )
+        for checkpoint in ("50", "100", "150")
+        for strength in ("0.4", "0.8")
+    )
     best = by_choice["0.8", "100"]
     return Scores(
         cells={best: CellScores(likeness=0.81, prompt=0.74, nearest=0.66)},
