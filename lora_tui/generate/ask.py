@@ -86,7 +86,7 @@ def ordered(request: Request) -> Order:
     prompts = _prompts_first(wanted, request.prompt_file, told)
     if told is not None:
         wanted = _with_picture(wanted, told)
-    found = settled(replace(wanted, prompts=prompts))
+    found = _settled(replace(wanted, prompts=prompts))
     check_base(found.config)
     settings = dict(found.settings)
     notes = []
@@ -113,6 +113,20 @@ def ordered(request: Request) -> Order:
     cells = _cells(found, settings, lines, seeds or [randbelow(2**32) if usual is None else int(usual)], request)
     folder = expand(request.out).absolute() if request.out is not None else found.project / FOLDER
     return Order(tuple(dict.fromkeys(cells)), found.config, found.project, folder, request.name, tuple(notes))
+
+
+def _settled(wanted: Wanted) -> Settled:
+    try:
+        return settled(wanted)
+    except UserError as error:
+        if error.code != "run.not_found":
+            raise
+        raise UserError(
+            error.message,
+            place=error.place,
+            remedy=_("Name a configuration, a run, or a base model's file, folder or hub name."),
+            code="generate.target",
+        ) from error
 
 
 def _with_target(wanted: Wanted) -> Wanted:
@@ -197,7 +211,6 @@ def _with_picture(wanted: Wanted, told: Told) -> Wanted:
         sampler=own.get("sampler") if wanted.sampler is None else wanted.sampler,
         schedule=own.get("spacing") if wanted.schedule is None else wanted.schedule,
         size=size if wanted.size is None else wanted.size,
-        clip_skip=own.get("clip_skip") if wanted.clip_skip is None else wanted.clip_skip,
         loras=wanted.loras or ("none",),
     )
 
@@ -212,6 +225,9 @@ def _take_picture(settings: dict[str, Any], told: Told, request: Request, found:
             files.check_family(path, found.config.model.family)
             loras.append(replace(one, path=path).as_options())
         settings["more"] = loras
+    skip = told.settings.get("clip_skip")
+    if skip is not None and request.wanted.clip_skip is None and found.config.model.family == "sd15":
+        settings["clip_skip"] = min(max(int(skip), 1), 12)
     base = short(found.config.model.base)
     if told.base and told.base != base:
         notes.append(

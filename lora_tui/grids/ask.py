@@ -18,9 +18,9 @@ from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
 from lora_tui.files import alone_in
 from lora_tui.grids import files
-from lora_tui.grids.axes import KINDS, Axis, Ground, Value, prompt_texts, read_axis, unique
+from lora_tui.grids.axes import Axis, Ground, Value, prompt_texts, read_axis, unique
 from lora_tui.grids.folder import GridFolder, create, list_grids
-from lora_tui.grids.grid import Grid, check, grown
+from lora_tui.grids.grid import Grid, check, grown, no_clip_skip
 from lora_tui.places import exists, expand, is_file
 from lora_tui.project import Project
 from lora_tui.runs.choose import runs_dir_for
@@ -293,17 +293,20 @@ def _settings(
     names = ("negative", "width", "height", "steps", "guidance", "seed", "sampler", "spacing")
     usual = {"negative": "", "steps": 20, "seed": 42, "spacing": AUTOMATIC}
     settings: dict[str, Any] = {name: sample.get(name, usual.get(name)) for name in names}
-    for name in ("negative", "steps", "guidance", "seed"):
+    settings |= {"vae": "", "clip_skip": config.model.clip_skip}
+    for name in ("negative", "seed"):
         if getattr(wanted, name) is not None:
             settings[name] = getattr(wanted, name)
+    for name in ("steps", "guidance", "size", "vae", "clip skip"):
+        value = getattr(wanted, name.replace(" ", "_"))
+        if value is not None:
+            settings |= _of_axis(name, str(value), config.model.family)
     if settings["seed"] == -1:
         settings["seed"] = randbelow(2**32)
     if wanted.sampler is not None:
         settings["sampler"] = sampler_called(wanted.sampler)
     if wanted.schedule is not None:
         settings["spacing"] = spacing_called(wanted.schedule)
-    if wanted.size is not None:
-        settings |= _of_axis("size", wanted.size, config.model.family)
     loras = _loras(wanted, config.model.family, folders)
     first = loras[0] if loras else None
     lora: Path | None = first.path if first is not None else None
@@ -311,14 +314,11 @@ def _settings(
         there = files.files_of_run(run)
         lora = next((one.path for one in there if one.best), there[-1].path if there else None)
     settings |= {
-        "base": config.model.base, "vae": "",
-        "clip_skip": config.model.clip_skip if wanted.clip_skip is None else wanted.clip_skip,
+        "base": config.model.base,
         "lora": str(lora) if lora is not None else None, "strength": first.strength if first else 1.0, "unet": None,
         "text": first.text if first else None, "blocks": first.blocks if first else "", "second": None,
         "more": [one.as_options() for one in loras[1:]],
     }  # fmt: skip
-    if wanted.vae is not None:
-        settings |= _of_axis("vae", wanted.vae, config.model.family)
     prompts = wanted.prompts or tuple(dict.fromkeys(one.prompt for one in config.samples if one.prompt))
     if not prompts and not any(text.startswith("prompt") for _place, text in wanted.axes):
         raise UserError(
@@ -341,9 +341,12 @@ def _loras(wanted: Wanted, family: str, folders: tuple[Path, ...]) -> list[Ingre
 
 
 def _of_axis(kind: str, text: str, family: str) -> Mapping[str, Any]:
-    """What one value of an axis changes."""
-    found = KINDS[kind].read(text, Ground(family))
-    return found[0].changes if found else {}
+    """What the one value of an option changes, read as an axis reads it."""
+    place = f"--{kind.replace(' ', '-')}"
+    if kind == "clip skip" and family != "sd15":
+        raise no_clip_skip(place)
+    found = read_axis(f"{kind}={text}", Ground(family), place).values
+    return found[0].changes
 
 
 def _prompt_axis(prompts: tuple[str, ...]) -> list[Axis]:

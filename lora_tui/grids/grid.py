@@ -195,16 +195,18 @@ def check(grid: Grid) -> None:
                 )
             seen[name] = axis.title
     if grid.family != "sd15" and "clip_skip" in seen:
-        raise UserError(
-            _("only Stable Diffusion 1.5 has a clip skip."),
-            place=seen["clip_skip"],
-            remedy=_("Leave the axis out."),
-            code="grid.clip_skip",
-        )
+        raise no_clip_skip(seen["clip_skip"])
     _check_ways(grid)
     _check_lora_axes(grid, seen)
     for place in _samples(grid):
         _check_cell(grid, grid.cell(place))
+
+
+def no_clip_skip(place: str) -> UserError:
+    """What is said where a family is asked for what it has not got."""
+    return UserError(
+        _("only Stable Diffusion 1.5 has a clip skip."), place=place, remedy=_("Leave it out."), code="grid.clip_skip"
+    )
 
 
 def _check_ways(grid: Grid) -> None:

@@ -129,6 +129,9 @@ def test_texts_of_other_programs_are_read() -> None:
         ({"prompts": ("a",), "picture": Path("/nowhere.png")}, "generate.picture"),
         ({"prompts": ("a",), "prompt_file": Path("/nowhere.txt")}, "samples.unreadable"),
         ({"prompts": ("a",), "vae": "/nowhere"}, "grid.vae"),
+        ({"prompts": ("a",), "clip_skip": 99}, "grid.value"),
+        ({"prompts": ("a",), "steps": 0}, "grid.value"),
+        ({"prompts": ("a",), "sampler": "DDIM", "schedule": "Karras"}, "grid.schedule"),
         ({"prompts": ("a",), "changes": ("model.base=/nowhere",)}, "model.not_found"),
     ],
 )
