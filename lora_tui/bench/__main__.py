@@ -6,10 +6,15 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from lora_tui.bench import BENCHES
 from lora_tui.bench.common import Measure, tell
+from lora_tui.bench.machine import machine, versions
+from lora_tui.bench.page import put
 from lora_tui.errors import UserError
+from lora_tui.files import write_atomic
 from lora_tui.text.translate import _, set_language
 
 
@@ -23,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
         command = commands.add_parser(name, help=_(text), description=_(text), allow_abbrev=False)
         command.add_argument("--json", action="store_true", help=_("one JSON document"))
         command.add_argument("--check", action="store_true", help=_("exit with 3 when a bar is missed"))
+        command.add_argument("--write", type=Path, metavar="PAGE", help=_("put the results into this Markdown page"))
         if module is not None and name == argv[0]:
             module.build(command)
     args = parser.parse_args(argv)
@@ -36,22 +42,56 @@ def main(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"lora-tui: {error}", file=sys.stderr)
         return 2
-    _print(args.bench, measures, as_json=args.json)
+    result = _result(args.bench, _options(argv[1:]), measures)
+    _print(result, measures, as_json=args.json)
+    try:
+        if args.write:
+            page = args.write.read_text("utf-8") if args.write.exists() else ""
+            write_atomic(args.write, put(page, result).encode())
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"lora-tui: {args.write}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        return 2
     return 3 if args.check and not all(measure.holds for measure in measures) else 0
 
 
-def _print(name: str, measures: Sequence[Measure], *, as_json: bool) -> None:
+def _options(argv: Sequence[str]) -> list[str]:
+    """What was asked for, without how it is told."""
+    kept, words = [], iter(argv)
+    for word in words:
+        if word == "--write":
+            next(words, None)
+        elif word not in ("--json", "--check") and not word.startswith("--write="):
+            kept.append(word)
+    return kept
+
+
+def _result(name: str, options: list[str], measures: Sequence[Measure]) -> dict[str, Any]:
+    """The figures with what they were measured on, as ``--json`` prints them."""
+    return {
+        "bench": name,
+        "options": options,
+        "machine": machine(),
+        "versions": versions(),
+        "measures": [measure.as_dict() for measure in measures],
+        "rows": [measure.cells() for measure in measures],
+    }
+
+
+def _print(result: dict[str, Any], measures: Sequence[Measure], *, as_json: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps({"bench": name, "measures": [measure.as_dict() for measure in measures]}, indent=1))
+        print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1))
         return
-    rows = [measure.cells() for measure in measures]
+    rows = result["rows"]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     for row, measure in zip(rows, measures, strict=True):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if measure.detail:
             print(f"    {measure.detail}")
+    place = result["machine"]
+    print(", ".join([*place["gpus"], place["processor"], _("{n} cores").format(n=place["cores"])]))
+    print(", ".join(f"{library} {version}" for library, version in result["versions"].items()))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from lora_tui.bench.common import (
     tell,
     timed,
 )
+from lora_tui.bench.peer import compare_with, words_of
+from lora_tui.bench.rate import PATCH, flux_flops, matrix_rate
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.text.translate import _
@@ -46,6 +48,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--family", choices=FAMILIES, default="sd15", help=_("topology of the random model"))
     parser.add_argument("--size", choices=SIZES, default="small", help=_("widths of the random model"))
+    parser.add_argument("--full", dest="size", action="store_const", const="full", help=_("the same as --size full"))
     parser.add_argument("--resolution", type=int, default=128, help=_("side of the images in pixels"))
     parser.add_argument("--batch-size", type=int, default=2, help=_("images a step"))
     parser.add_argument("--rank", type=int, default=16, help=_("rank of the LoRA"))
@@ -55,7 +58,17 @@ def build(parser: argparse.ArgumentParser) -> None:
                         help=_("how our loop keeps the base; the bare one has it whole"))  # fmt: skip
     parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
     parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
-    parser.add_argument("--cap", type=float, default=0.0, help=_("gigabytes of the GPU that may be used; 0 for all"))
+    parser.add_argument("--peer", metavar="CMD", default="",
+                        help=_("compare with this command; it may name {steps}, {model} and {images}"))  # fmt: skip
+    parser.add_argument(
+        "--memory-cap",
+        "--cap",
+        dest="cap",
+        type=float,
+        metavar="GB",
+        default=0.0,
+        help=_("gigabytes of the GPU that may be used; 0 for all"),
+    )
     parser.add_argument("--pairs", type=int, default=15, help=_("pairs of measurements"))
     parser.add_argument("--steps", type=int, default=4, help=_("steps in each measurement"))
     parser.add_argument("--peak", choices=["ours", "bare"], help=argparse.SUPPRESS)
@@ -82,6 +95,8 @@ def measure(args: argparse.Namespace) -> list[Measure]:
             rank=args.rank, precision=args.precision,
         )  # fmt: skip
         tell(detail)
+        if args.peer:
+            return _peer(args, Path(folder), detail)
         if args.alone:
             return _alone(args, Path(folder), detail)
         tell(_("the image model alone: loading and warming up"))
@@ -145,6 +160,8 @@ def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]
         _tell_pair(pair + 1, args.pairs)
         times.append(timed(lambda: loop.work(args.steps)) / args.steps)
     measures = [Measure(_("training step"), statistics.median(times) * 1000, "ms", detail=detail)]
+    if args.family == "flux":
+        measures += _share(args, statistics.median(times))
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         measures.append(Measure(_("peak memory"), float(torch.cuda.max_memory_allocated()), "bytes"))
@@ -152,6 +169,40 @@ def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]
             Measure(_("memory in use by the driver"), float(total - free), "bytes", detail=_("of all processes"))
         )
     return measures
+
+
+def _peer(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]:
+    """Our step against that of another program."""
+    from lora_tui.bench.loops import ours
+
+    setup = _setup(args, folder, text_encoder=False)
+    known = {"model": str(setup.model()), "images": str(setup.images())}
+    words = words_of(args.peer, known)
+    loop = ours(setup)
+    loop.work(WARM_UP)
+    ratios, seconds = compare_with(words, loop.work, args.pairs, args.steps, folder, _tell_pair)
+    return [
+        ratio_measure(_("training step against the other program"), ratios, bar=None, detail=detail),
+        Measure(_("training step of the other program"), statistics.median(seconds) * 1000, "ms"),
+    ]
+
+
+def _share(args: argparse.Namespace, seconds: float) -> Iterator[Measure]:
+    """The rate that a step of FLUX.1 computes at, as a share of what the machine can at best."""
+    import torch
+
+    from lora_tui.bench.flow_loop import FAMILIES as BARE
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shape, text = BARE["flux"].shape(args.size), BARE["flux"].count(args.size)
+    tokens = (args.resolution // PATCH) ** 2 + text
+    work = flux_flops(shape.heads * shape.head_width, shape.double + shape.single, tokens, again=args.checkpointing)
+    best = matrix_rate(device, torch.bfloat16 if args.precision == "bf16" else torch.float32)
+    told = _("{done} of {best} TFLOP/s").format(
+        done=f"{work * args.batch_size / seconds / 1e12:.2f}", best=f"{best / 1e12:.2f}"
+    )
+    share = work * args.batch_size / seconds / best
+    yield Measure(_("share of the machine's matrix rate"), share, "share", detail=told)
 
 
 def compare(setup: Setup, pairs: int, steps: int) -> Steps:
