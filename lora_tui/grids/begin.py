@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lora_tui.errors import UserError
 from lora_tui.grids.ask import USUAL, Asked, Wanted, asked
 from lora_tui.grids.folder import GridFolder, list_grids
 from lora_tui.runs.folder import RunFolder
+from lora_tui.scores.named import check_names, usual
+from lora_tui.settings import load_settings
 from lora_tui.tasks.folder import TaskFolder, tasks_of
 from lora_tui.tasks.start import ask_task, start_task
 from lora_tui.tasks.status import task_status
@@ -16,12 +20,41 @@ KIND = "grid"
 
 
 def begin(folder: GridFolder, title: str, project: Path, *, batch: int = 0) -> TaskFolder:
-    """Draw what is missing of a grid, in the background.
+    """Draw what is missing of a grid, in the background; then score it, where models for that are known.
 
     Raises:
-        UserError: as :func:`lora_tui.tasks.start.start_task`.
+        UserError: the settings cannot be read, or as :func:`lora_tui.tasks.start.start_task`.
     """
-    return start_task(folder.root, KIND, title, {"folder": str(folder.root), "batch": batch}, about=(project,))
+    options: dict[str, Any] = {"folder": str(folder.root), "batch": batch}
+    if names := usual(folder.root, load_settings().encoders):
+        options["score"] = _scoring(names)
+    return start_task(folder.root, KIND, title, options, about=(project,))
+
+
+def check_begin(project: Path) -> None:
+    """Refuse what would keep a grid of this project from being begun, before its folder is made.
+
+    Raises:
+        UserError: the settings cannot be read, or name a model for scores that is none.
+    """
+    check_names(usual(project, load_settings().encoders))
+
+
+def begin_scoring(folder: GridFolder, project: Path) -> TaskFolder:
+    """Score a grid's pictures, in the background: by the usual models, or by validation loss without any.
+
+    Raises:
+        UserError: the grid or the settings cannot be read, or as :func:`lora_tui.tasks.start.start_task`.
+    """
+    title = folder.read().title
+    options = {"folder": str(folder.root), **_scoring(usual(folder.root, load_settings().encoders))}
+    return start_task(folder.root, "score", title, options, about=(project,))
+
+
+def _scoring(names: Sequence[str]) -> dict[str, Any]:
+    """What the scoring takes besides the folder; names are looked at, so that a wrong one is told before it begins."""
+    check_names(names)
+    return {"encoders": list(names), "trigger": "", "on_sheet": True}
 
 
 def task_of(folder: GridFolder) -> TaskFolder | None:

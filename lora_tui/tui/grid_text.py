@@ -13,6 +13,7 @@ from lora_tui.grids.looking import Page, Summary
 from lora_tui.grids.outputs import Shown
 from lora_tui.grids.words import STATES
 from lora_tui.tasks.status import TaskStatus
+from lora_tui.tasks.words import phase_word
 from lora_tui.text import N_, _, bytes_text, clock, count, duration, ngettext, number, plain
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.marks import Marks
@@ -118,7 +119,7 @@ def progress_text(page: Page, status: TaskStatus | None) -> str:
         return text + "  " + _("paused")
     if status.eta is not None:
         return text + "  " + _("ETA {time}").format(time=duration(status.eta))
-    return text + "  " + (_("drawing") if status.phase == "drawing" else _("loading"))
+    return text + "  " + phase_word(status.phase or "loading")
 
 
 def place_words(page: Page, one: Shown) -> list[str]:

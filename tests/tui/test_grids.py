@@ -236,6 +236,15 @@ async def test_scores_and_the_recommendation_stand_beside_the_pictures(tmp_path:
         await soon(pilot, lambda: "recommended" not in screen_text(app))
 
 
+async def test_one_key_scores_by_validation_loss_where_no_model_is_known(tmp_path: Path) -> None:
+    folder = painted_project(tmp_path, prompts=1)
+    async with running(tmp_path, size=(120, 40)) as (app, pilot):
+        await opened(app, pilot)
+        await pilot.press("e")
+        await soon(pilot, lambda: (folder.root / "scores.json").exists(), 120)
+        await soon(pilot, lambda: "recommended" in screen_text(app), 60)
+
+
 async def test_values_are_added_in_the_words_of_the_command_and_mistakes_told_first(tmp_path: Path) -> None:
     folder = painted_project(tmp_path, prompts=1)
     asked_for = (folder.root / "grid.json").read_bytes()

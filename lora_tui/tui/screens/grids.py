@@ -36,7 +36,7 @@ from lora_tui.tui.widgets.virtual_list import VirtualList
 from lora_tui.tui.workspace import Change
 
 VIEWS = ("list", "cells", "full")
-IN_LIST = frozenset(("open", "new", "add", "sheet", "pause", "stop", "run", "tasks", "read"))
+IN_LIST = frozenset(("open", "new", "add", "sheet", "pause", "stop", "run", "tasks", "read", "score"))
 """What can be done on the list; the other actions are about cells."""
 
 

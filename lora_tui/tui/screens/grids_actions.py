@@ -22,6 +22,7 @@ GRIDS_ACTIONS: tuple[Action, ...] = (
     Action("grids.next-page", ("tab",), N_("next page"), N_("The next prompt, or what else pages of the grid are.")),
     _quiet("page-before", ("shift+tab",), N_("page before"), N_("The page before.")),
     Action("grids.sheet", ("o",), N_("sheet"), N_("Where its sheets, tables and the page for a browser are.")),
+    Action("grids.score", ("e",), N_("score"), N_("Likeness, fit to the prompt and more, and what to take.")),
     Action("grids.read", ("r",), N_("read"), N_("The cell in full: settings, prompt, numbers, why it failed.")),
     Action("grids.larger", ("z",), N_("larger"), N_("Larger pictures; arrows move over those that do not fit.")),
     _quiet("smaller", ("Z",), N_("smaller"), N_("Smaller pictures, down to the size that shows most cells.")),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
-from lora_tui.grids.begin import go_on
+from lora_tui.grids.begin import begin_scoring, go_on
 from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.outputs import PAGE, Shown
 from lora_tui.records.best import best_name
@@ -57,6 +57,8 @@ class GridActs:
         if name == "best":
             one = cells.here
             return self._no_best(one) if one is not None else _("Reading the grid.")
+        if name == "score" and progress.can_stop:
+            return _("It is at work already.")
         if name == "add" and progress.can_stop:
             return _("It is being drawn: values can be added once that has ended or was stopped.")
         if name == "run" and not self._run_of_here():
@@ -192,6 +194,20 @@ class GridActs:
             return
         self._screen.follow(task)
         self._screen.tell(_("It goes on."), "success")
+        self._screen.shell.poll_runs()
+
+    def action_score(self) -> None:
+        if (folder := self._screen.folder) is not None:
+            start_job(self._screen, partial(self._score, folder), "begin")
+
+    async def _score(self, folder: GridFolder) -> None:
+        try:
+            task = await in_thread(begin_scoring, folder, self._screen.workspace.root)
+        except UserError as error:
+            self._screen.tell(error_words(error), "error")
+            return
+        self._screen.follow(task)
+        self._screen.tell(_("The pictures are being scored; numbers come at the right."), "success")
         self._screen.shell.poll_runs()
 
     # -- looking

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
 from lora_tui.grids.ask import Asked, Wanted, asked, made
-from lora_tui.grids.begin import begin
+from lora_tui.grids.begin import begin, check_begin
 from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.outlook import Outlook, lines, outlook
 from lora_tui.grids.suggest import Known, known_of, suggestions
@@ -145,6 +145,7 @@ async def agreed(screen: BaseScreen, seen: Outlook) -> bool:
 
 def made_and_begun(found: Asked, name: str = "") -> tuple[GridFolder, TaskFolder]:
     """Make the grid's folder, or write into it what is asked for now, and draw it. Raises UserError."""
+    check_begin(found.project)
     folder = made(found, name=name)
     return folder, begin(folder, name or found.grid.title, found.project)
 
