@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lora_builders import METADATA, tensors_of, write_raw, write_small
 from run_folders import write_run
 from tui.driving import running, screen_text, soon
@@ -223,3 +224,16 @@ async def test_the_cursor_stays_near_its_place_when_its_file_goes(tmp_path: Path
         found.read_again()
         await soon(pilot, lambda: len(found.rows) == 3)
         assert place and found.listed.cursor == place
+
+
+async def test_the_cursor_waits_at_the_top_while_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.tui.screens.loras_read.FIRST_PIECE", 0.0)  # each file is shown as it is read
+    monkeypatch.setattr("lora_tui.tui.screens.loras_read.LONGEST_PIECE", 0.0)
+    root = make_dataset(tmp_path, 2)
+    write_small(root / "runs" / "20260101-000000-a" / "checkpoints" / "read-first.safetensors")
+    write_small(root / "loras" / "stands-first.safetensors")
+    async with running(tmp_path, size=(120, 30)) as (app, pilot):
+        found = await listed(app, pilot, 2)
+        assert found.row_here is not None and found.row_here.name == "stands-first"

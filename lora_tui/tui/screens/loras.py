@@ -43,6 +43,7 @@ class LorasScreen(FindScreen[LoraFile]):
         self.reading = LorasReading(self)
         self._acts = LorasActs(self)
         self._details: LoraDetails | None = None
+        self._all_read = False
 
     def doers(self) -> tuple[object, ...]:
         return (*super().doers(), self._acts)
@@ -63,11 +64,17 @@ class LorasScreen(FindScreen[LoraFile]):
 
     def take_files(self, files: list[LoraFile]) -> None:
         """Show what was read so far; what was read before stays until all is read."""
+        if self.query_one_optional("#list") is None:
+            return  # the app is being left
         if self.reading.busy:
             seen = {one.path for one in files}
             files = [*files, *(one for one in self.rows if one.path not in seen)]
+        top = not self._all_read and self._wanted is None and self.listed.cursor <= 0
         self.take_rows(files)
         self.select()
+        if top:
+            self.listed.cursor = 0  # nobody has gone to a file yet, and those that come go before it
+        self._all_read = self._all_read or not self.reading.busy
 
     def empty_words(self) -> str:
         if self.rows:
