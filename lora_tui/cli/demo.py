@@ -35,11 +35,15 @@ def build(parser: argparse.ArgumentParser) -> None:
         "--headless",
         action="store_true",
         help=_(
-            "check the dataset, train on the CPU, measure what was learned, draw and score a grid, no screen; "
+            "check the dataset, train on the CPU and measure what was learned, no screen; "
             "three minutes on two free cores"
         ),
     )
-    parser.add_argument("--no-grid", action="store_true", help=_("leave the grid out"))
+    parser.add_argument(
+        "--grid",
+        action="store_true",
+        help=_("then draw and score a grid of its checkpoints, another minute; means --headless"),
+    )
     parser.add_argument("--json", action="store_true", help=_("the result as JSON on stdout; means --headless"))
 
 
@@ -50,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     begun = time.monotonic()
     demo = make_demo(Path(args.directory), say=note)
-    if args.headless or args.json:
-        return _walk(demo, begun, as_json=args.json, grid=not args.no_grid)
+    if args.headless or args.json or args.grid:
+        return _walk(demo, begun, as_json=args.json, grid=args.grid)
     from lora_tui.cli.main import open_app
 
     return open_app(demo.root)
@@ -174,7 +178,7 @@ class _Report:
     learned: Learned | None
     compared: GridFolder | None
     seconds: float
-    grid: bool = True
+    grid: bool = False
 
     @property
     def exit_status(self) -> int:

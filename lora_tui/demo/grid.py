@@ -12,7 +12,7 @@ from lora_tui.tasks.folder import TaskFolder
 from lora_tui.tasks.start import start_task
 
 AXES = (("--x", "strength=0, 0.5, 0.75, 1"), ("--y", "checkpoint=all"), ("--page", "seed=11, 12"))
-"""Sixty different pictures: the prompts of the run's samples with each."""
+"""Of four checkpoints 78 different pictures: the prompts of the run's samples with each."""
 
 
 def make_grid(run: Path) -> tuple[GridFolder, dict[str, Any]]:

@@ -38,7 +38,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], st
     for prompt in config.samples:
         prompt.steps, prompt.width, prompt.height = 1, SIDE, SIDE
     save_config(config, demo.config)
-    result = command("demo", demo.root, "--headless", "--json", "--no-grid")
+    result = command("demo", demo.root, "--headless", "--json")
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout), result.stderr
 

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the demo printed."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    line = [sys.executable, "-m", "lora_tui", "demo", str(folder), "--headless", "--json"]
+    line = [sys.executable, "-m", "lora_tui", "demo", str(folder), "--headless", "--grid", "--json"]
     result = subprocess.run(line, capture_output=True, text=True, timeout=1750)
     assert result.returncode == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
@@ -78,10 +78,12 @@ def test_strength_0_is_the_base_bit_for_bit(told: dict[str, Any]) -> None:
 
 def test_the_sheets_have_every_cell(told: dict[str, Any]) -> None:
     cells, sheets = told["grid"]["cells"], told["grid"]["sheets"]
-    assert len(cells) == len(sheets) * 4 * 3 and len(sheets) == 2 * 3
+    across, down = (len(axis["values"]) for axis in told["grid"]["axes"][:2])
+    on_each = across * down
+    assert len(cells) == len(sheets) * on_each and (across, down, len(sheets)) == (4, STEPS // 75, 2 * 3)
     for number, path in enumerate(sheets):
         with Image.open(path) as sheet:
             pixels = sheet.convert("RGB")
-        for one in cells[number * 12 : number * 12 + 12]:
+        for one in cells[number * on_each :][:on_each]:
             with Image.open(Path(told["grid"]["grid"]) / one["file"]) as picture:
                 assert stands_in(pixels, picture.convert("RGB")), one["place"]
