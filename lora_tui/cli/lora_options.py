@@ -173,9 +173,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             found["dropped"],
         ).format(count=found["dropped"]))  # fmt: skip
     worst = sorted(found["layers_kept"], key=lambda layer: -layer["error"])[:_MOST_LAYERS]
-    told += [
+    named = [
         f"    {layer['error']:8.3%}  {plain(layer['layer'], limit=90)}" for layer in worst if layer["error"] > 1e-4
     ]
+    told += ["  " + _("most is missing of:"), *named] if named else []
     return [*told, took_words(found)]
 
 
