@@ -21,6 +21,7 @@ from lora_tui.grids.grid import BARE, Grid, Place
 from lora_tui.grids.outputs import Shown, shown_as
 from lora_tui.jobs.events import as_time
 from lora_tui.runs.folder import read_json
+from lora_tui.text import _, count, plain
 
 MOST_COUNTED = 20_000
 """Cells that are looked at one by one; of larger grids only the page in view is."""
@@ -102,11 +103,19 @@ class GridReader:
             anew: what the cells are drawn from is looked at again, too: files may have been replaced.
 
         Raises:
-            UserError: the grid cannot be read, or is gone.
+            UserError: the grid cannot be read, is gone, or has too many cells on a page.
         """
         grid = self._read_grid(anew)
         pages = math.prod(len(axis.values) for axis in grid.shown[2:])
         number = min(max(number, 0), pages - 1)
+        many = len(grid.shown[0].values) * len(grid.shown[1].values)
+        if many > MOST_COUNTED:
+            raise UserError(
+                _("a page of {count} cells is too large to be shown.").format(count=count(many)),
+                place=plain(self.folder.root.name),
+                remedy=_("Its tables and pictures are in its folder."),
+                code="grid.page",
+            )
         places = list(_places(grid, number))
         self._know(places if grid.count > MOST_COUNTED else grid.places())
         stamps, failures = pictures_in(self.folder), self.folder.failures()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ from painted_grids import new_painted, paint, painted_project
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 
-from lora_tui.grids.folder import GridFolder
+from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
+from lora_tui.grids.axes import Axis, Value
+from lora_tui.grids.folder import GridFolder, create
+from lora_tui.grids.grid import Grid
 from lora_tui.grids.looking import GridReader, GridsReader
 from lora_tui.records.notes import change_notes, read_notes
 from lora_tui.runs.folder import RunFolder, list_runs
@@ -163,15 +168,8 @@ async def test_the_best_goes_into_the_record_of_the_run_and_is_undone(tmp_path: 
         assert read_notes(run).best == "checkpoints/hat-girl-000050.safetensors"
         await pilot.press("u")
         await soon(pilot, lambda: "Nothing was noted here" in screen_text(app))
-
-
-async def test_what_was_noted_elsewhere_since_is_not_undone(tmp_path: Path) -> None:
-    painted_project(tmp_path, prompts=1)
-    run = list_runs(tmp_path / "runs")[0]
-    async with running(tmp_path) as (app, pilot):
-        await opened(app, pilot)
-        await pilot.press("right", "x")
-        await soon(pilot, lambda: read_notes(run).best_strength == 0.4)
+        await pilot.press("x")
+        await soon(pilot, lambda: read_notes(run).best_strength == 0.8)
         change_notes(run, best_strength=0.7)
         await pilot.press("u")
         await soon(pilot, lambda: "Another was noted since" in screen_text(app))
@@ -285,11 +283,6 @@ async def test_a_new_grid_is_planned_before_anything_is_written(tmp_path: Path) 
 
 async def test_thousands_of_cells_stay_quick_and_larger_pictures_scroll(tmp_path: Path) -> None:
     make_dataset(tmp_path, 2)
-    from lora_tui.config.schema import Config
-    from lora_tui.grids.axes import Axis, Value
-    from lora_tui.grids.folder import create
-    from lora_tui.grids.grid import Grid
-
     settings = dict(new_painted(tmp_path / "elsewhere", None).read().settings)
     seeds = tuple(Value(str(n), {"seed": n}) for n in range(100))
     steps = tuple(Value(str(n), {"steps": n}) for n in range(1, 51))
@@ -312,7 +305,19 @@ async def test_thousands_of_cells_stay_quick_and_larger_pictures_scroll(tmp_path
         assert cells.tile_size[0] == width
 
 
-@pytest.mark.parametrize("size", [(60, 15), (60, 20), (200, 50)])
+def test_a_page_too_large_to_be_shown_is_told(tmp_path: Path) -> None:
+    folder = new_painted(tmp_path, None)
+    grid = folder.read()
+    seeds = tuple(Value(str(n), {"seed": n}) for n in range(300))
+    guidance = tuple(Value(str(n), {"guidance": n / 10}) for n in range(300))
+    folder.write(replace(grid, axes=(Axis("seed", seeds), Axis("guidance", guidance))))
+    with pytest.raises(UserError) as refused:
+        GridReader(folder).read()
+    assert refused.value.code == "grid.page"
+    assert GridsReader().read(tmp_path)[0].cells == 90_000
+
+
+@pytest.mark.parametrize("size", [(60, 15), (200, 50)])
 async def test_every_size_of_terminal_shows_cells(tmp_path: Path, size: tuple[int, int]) -> None:
     painted_project(tmp_path)
     async with running(tmp_path, size=size) as (app, pilot):

@@ -17,7 +17,7 @@ from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.looking import GridsReader, Summary
 from lora_tui.tasks.folder import TaskFolder
 from lora_tui.tasks.status import TaskStatus
-from lora_tui.text import _, count, ngettext
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.grid_text import COLUMNS, list_facts, list_row
 from lora_tui.tui.screens.base import BaseScreen
@@ -33,6 +33,7 @@ from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.task_progress import TaskProgress
 from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change
 
 VIEWS = ("list", "cells", "full")
@@ -292,6 +293,8 @@ class GridsScreen(BaseScreen):
         ended = isinstance(event, TaskProgress.Ended)
         if ended:
             self.shell.poll_runs()
+            if event.status.message and event.status.state in ("failed", "died"):
+                self.tell(plain(sentences(event.status.message, event.status.advice), limit=300), "error")
         if self.view == "list":
             self.listed.reload()
             if ended:

@@ -28,13 +28,22 @@ class AfterRun:
     def __init__(self, screen: BaseScreen, run: Callable[[], RunFolder | None]) -> None:
         self._screen = screen
         self._run = run
+        self._making = False
 
     def action_grid(self) -> None:
         run = self._run()
-        if run is not None:
+        if run is not None and not self._making:  # pressed twice it is made once
+            self._making = True
             start_job(self._screen, partial(self._make, run), "grid")
 
     async def _make(self, run: RunFolder) -> None:
+        self._screen.tell(_("looking at what it takes"))
+        try:
+            await self._begin(run)
+        finally:
+            self._making = False
+
+    async def _begin(self, run: RunFolder) -> None:
         from lora_tui.tui.screens.grids_grow import agreed, made_and_begun
 
         shell = self._screen.shell
