@@ -10,6 +10,7 @@ import pytest
 from lora_tui.cli.main import WRONG, run
 from lora_tui.config.schema import Config, SamplePrompt
 from lora_tui.config.write import save_config
+from lora_tui.demo.project import MICRO
 from lora_tui.grids.ask import Wanted, asked, made
 from lora_tui.grids.folder import GridFolder
 
@@ -17,7 +18,7 @@ from lora_tui.grids.folder import GridFolder
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     found = Config()
-    found.model.base = "owner/model"
+    found.model.base = str(MICRO)
     found.samples = [
         SamplePrompt(prompt="a cat", width=64, height=64, negative="dust"),
         SamplePrompt(prompt="a dog", width=64, height=64),
