@@ -120,15 +120,15 @@ def test_axes_of_models(nursery: Nursery, tmp_path: Path) -> None:
 
 
 def test_lora_against_strength_and_a_baseline(nursery: Nursery, tmp_path: Path) -> None:
-    folder = new_grid(nursery, tmp_path, "strength=0.5,1", "lora=one, two, plain", baseline=True)
+    folder = new_grid(nursery, tmp_path, "strength=0.5,1", "lora=one, plain", baseline=True)
     drawn(folder)
     plain = theirs(nursery)
-    for row, file in enumerate((nursery.one, nursery.two, nursery.plain)):
+    for row, file in enumerate((nursery.one, nursery.plain)):
         assert alike(picture(folder, 0, row), plain)  # the baseline
         for column, strength in ((1, 0.5), (2, 1.0)):
             assert alike(picture(folder, column, row), theirs(nursery, loras=[(file, strength, strength)]))
-    found = [picture(folder, column, row) for column in (0, 1, 2) for row in range(3)]
-    assert len({one.tobytes() for one in found}) == 7
+    found = [picture(folder, column, row) for column in (0, 1, 2) for row in range(2)]
+    assert len({one.tobytes() for one in found}) == 5
 
 
 def test_strengths_of_unet_and_text_encoder_apart(nursery: Nursery, tmp_path: Path) -> None:
@@ -165,10 +165,9 @@ def test_loras_in_prompts_by_search_and_replace(nursery: Nursery, tmp_path: Path
     prompt = "a red disc, <lora:NAME:WEIGHT>"
     folder = new_grid(nursery, tmp_path, "sr=NAME, one, two", "sr=WEIGHT, 0.5, 1", prompts=(prompt,))
     drawn(folder)
-    for column, file in ((0, nursery.one), (1, nursery.two)):
-        for row, strength in ((0, 0.5), (1, 1.0)):
-            found = theirs(nursery, loras=[(file, strength, strength)])
-            assert alike(picture(folder, column, row), found)
+    for place, (file, strength) in enumerate(((nursery.one, 0.5), (nursery.two, 1.0))):
+        assert alike(picture(folder, place, place), theirs(nursery, loras=[(file, strength, strength)]))
+    assert not alike(picture(folder, 0, 1), picture(folder, 1, 0))
 
 
 def test_strength_0_is_the_base_bit_for_bit(nursery: Nursery, tmp_path: Path) -> None:
