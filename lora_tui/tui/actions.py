@@ -210,6 +210,9 @@ class Actions:
             if action.id in self._by_id:
                 raise ValueError(f"declared twice: {action.id}")
             self._by_id[action.id] = action
+        self._of: dict[str, tuple[Action, ...]] = {}
+        for action in self._by_id.values():
+            self._of[action.context] = (*self._of.get(action.context, ()), action)
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self._by_id.values())
@@ -222,4 +225,4 @@ class Actions:
 
     def of(self, context: str) -> tuple[Action, ...]:
         """The actions of one context."""
-        return tuple(action for action in self._by_id.values() if action.context == context)
+        return self._of.get(context, ())
