@@ -13,8 +13,6 @@ from lora_tui.families.precision import autocast
 from lora_tui.families.quantized import quantize_linears
 from lora_tui.trainer.adapters.at_rank import AtRank
 
-CPU = torch.device("cpu")
-
 
 class Twins:
     """The same layers twice: with peft's forward pass, and with ours."""
@@ -39,7 +37,7 @@ class Twins:
         found = []
         for network, layer in zip(self.networks, self.layers, strict=True):
             own = x.clone().requires_grad_()
-            with autocast(CPU, dtype):
+            with autocast(x.device, dtype):
                 out = network(own)
             out.float().square().mean().backward()
             matrices = (layer.lora_A["default"].weight, layer.lora_B["default"].weight)
@@ -69,6 +67,14 @@ def test_it_gives_what_peft_gives(base: str, alpha: float, bias: bool) -> None:
 def test_in_half_precision_it_is_as_near_as_that_is_fine(base: str) -> None:
     twins = Twins(lambda: nn.Linear(64, 48), alpha=2.0, base=base, dtype=torch.bfloat16)
     _alike(twins, torch.randn(2, 5, 64), torch.bfloat16, within=0.02)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("base", ["full", "int8", "fp8", "nf4"])
+def test_on_a_gpu_it_gives_what_peft_gives(base: str) -> None:
+    with torch.device("cuda"):
+        twins = Twins(lambda: nn.Linear(64, 48), alpha=2.0, base=base, dtype=torch.bfloat16)
+        _alike(twins, torch.randn(2, 5, 64), torch.bfloat16, within=0.02)
 
 
 def test_convolutions_are_scaled_at_rank_too() -> None:

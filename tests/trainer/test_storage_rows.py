@@ -17,11 +17,11 @@ from lora_tui.trainer.optim.stepper import Stepper
 SHAPES = ((4, 6), (6, 4), (4, 6, 1, 1), (3,))
 
 
-def _stepper(*, rows: bool, **section: Any) -> Stepper:
+def _stepper(*, rows: bool, device: str = "cpu", **section: Any) -> Stepper:
     generator = torch.Generator().manual_seed(0)
     groups = [
         {
-            "params": [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES],
+            "params": [nn.Parameter(torch.randn(shape, generator=generator).to(device)) for shape in SHAPES],
             "lr": 0.02,
             "name": name,
         }
@@ -37,7 +37,7 @@ def _learn(stepper: Stepper, step: int, *, without: tuple[int, ...] = (), bad: b
     generator = torch.Generator().manual_seed(step)
     for number, weight in enumerate(stepper.parameters):
         gradient = torch.randn(weight.shape, generator=generator) * (float("nan") if bad else 3.0)
-        weight.grad = None if number in without else gradient
+        weight.grad = None if number in without else gradient.to(weight.device)
     return stepper.update(factor=0.5).norm
 
 
@@ -67,6 +67,15 @@ def test_steps_are_those_that_are_taken_one_by_one(kind: str) -> None:
         torch.testing.assert_close(*norms, equal_nan=True)
         _alike(one, other)
         assert all(weight.grad is None for weight in one.parameters)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_steps_are_those_that_are_taken_one_by_one() -> None:
+    one, other = (_stepper(rows=rows, device="cuda") for rows in (True, False))
+    for step, bad in enumerate((False, True, False)):
+        for stepper in (one, other):
+            _learn(stepper, step, bad=bad)
+        _alike(one, other)
 
 
 def test_what_adamw_keeps_has_its_shapes_and_goes_on_to_the_bit() -> None:
