@@ -30,12 +30,13 @@ def imported(data: Mapping[str, Any], places: Places) -> Imported:
     inner = data["config"]
     processes = [one for one in listed(inner.get("process")) if isinstance(one, dict)]
     process = dict(processes[0]) if processes else {}
-    datasets = process.pop("datasets", [])
+    described = process.pop("datasets", [])
+    datasets = listed(described)
     values = {**flat(process), **{key: value for key, value in inner.items() if key != "process"}}
     values |= flat({"meta": data["meta"]}) if data.get("meta") else {}
     values |= {key: value for key, value in data.items() if key not in ("config", "meta")}
-    if datasets:
-        values["datasets"] = f"{len(datasets)}"
+    if datasets or not is_empty(described):
+        values["datasets"] = f"{len(datasets)}" if datasets else described
     family = _family(values, places)
     draft = Draft(Given(values, PROCESS.implied), with_family(Config(), family))
     if len(processes) > 1:
@@ -51,7 +52,7 @@ def imported(data: Mapping[str, Any], places: Places) -> Imported:
     draft.put("sampling.every_epochs", 0)
     draft.put("validation.mode", "off")
     _samples(draft)
-    _datasets(draft, datasets if isinstance(datasets, list) else [], places)
+    _datasets(draft, datasets, places)
     if draft.config.saving.trigger:
         draft.put("captions.placeholder", "[trigger]")
     PROCESS.tell_rest(draft)
@@ -344,4 +345,4 @@ def listed(value: Any) -> list[Any]:
 def _sides(value: Any) -> list[int]:
     """The resolutions of a dataset, px; none where one of them is none."""
     numbers = [float_of(one) for one in (value if isinstance(value, list) else [value])]
-    return [int(one) for one in numbers] if numbers and all(one >= 64 for one in numbers) else []
+    return [int(one) for one in numbers] if numbers and all(64 <= one <= 4096 for one in numbers) else []

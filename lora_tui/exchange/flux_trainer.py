@@ -226,6 +226,8 @@ def _nodes(data: Mapping[str, Any]) -> Iterator[_Node]:
                 continue
             values = node.get("widgets_values") or []
             names = NODES[name]
+            if not isinstance(values, (dict, list)):
+                values = [values]
             if isinstance(values, dict):
                 own = {str(key): value for key, value in values.items() if key != "videopreview"}
             else:

@@ -66,7 +66,7 @@ def _model(config: Config) -> Iterator[tuple[str, Any]]:
         yield "v2", True
     if family == "chroma":
         yield "model_type", "chroma"
-    if model.prediction == "v_prediction":
+    if model.prediction == "v_prediction" and family in UNETS:
         yield "v_parameterization", True
     if model.vae:
         yield ("ae" if family in ("flux", "chroma") else "vae"), model.vae

@@ -101,9 +101,11 @@ def _arguments(draft: Draft, args: Mapping[str, str]) -> None:
                 draft.idle(key, note)
         else:
             rest.append(f"{name}={value}")
-            draft.tell(key, Fate.TAKEN, {"optimizer.args": [f"{name}={value}"]})
-    if rest:
-        draft.put("optimizer.args", rest)
+            if draft.try_to_put("optimizer.args", rest):
+                draft.tell(key, Fate.TAKEN, {"optimizer.args": rest[-1:]})
+            else:  # no text that can be written
+                rest.pop()
+                draft.unknown(key)
 
 
 def _schedule(draft: Draft) -> None:

@@ -73,6 +73,11 @@ def test_another_kind_than_was_said_is_refused(tmp_path: Path) -> None:
         '{"ss_network_dim": "9999", "ss_datasets": "[[[", "ss_network_args": "3"}',
         '{"nodes": [{"type": "InitFluxLoRATraining", "widgets_values": [null, 3]}, {"type": {}}, 4]}',
         '{"LoRA_type": "LyCORIS/LoKr", "network_dim": 1e30, "stop_text_encoder_training": "x"}',
+        '{"job": "x", "config": {"process": [{"datasets": 2.5}]}}',
+        '{"job": "x", "config": {"process": [{"datasets": [{"folder_path": ".", "resolution": 1e308}]}]}}',
+        '{"nodes": [{"type": "InitFluxLoRATraining", "widgets_values": 3}]}',
+        '{"nodes": [{"type": "InitFluxLoRATraining"}, {"type": "OptimizerConfigProdigy", "widgets_values": '
+        '{"a": "\\ud800"}}]}',
     ],
 )
 def test_values_of_a_wrong_kind_end_in_the_report(tmp_path: Path, content: str) -> None:
