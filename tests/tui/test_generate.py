@@ -15,6 +15,7 @@ from lora_tui.generate.ask import Order
 from lora_tui.tasks.folder import create
 from lora_tui.tui.screens import generate
 from lora_tui.tui.screens.generate import Generate
+from lora_tui.tui.screens.grids import GridsScreen
 from lora_tui.tui.screens.loras import LorasScreen
 
 
@@ -61,3 +62,7 @@ async def test_what_will_be_drawn_is_said_and_the_pictures_come(
         assert "0002" not in screen_text(app)
         await pilot.press("escape")
         await soon(pilot, lambda: isinstance(app.screen, LorasScreen))
+        await pilot.press("f6")
+        await soon(pilot, lambda: isinstance(app.screen, GridsScreen))
+        await pilot.press("i")
+        await soon(pilot, lambda: isinstance(app.screen, Generate) and "without a LoRA" in screen_text(app))

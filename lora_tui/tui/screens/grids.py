@@ -5,6 +5,7 @@ A grid is drawn by a task of its own; this screen only looks at its folder, so l
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from lora_tui.tui.wording import sentences
 from lora_tui.tui.workspace import Change
 
 VIEWS = ("list", "cells", "full")
-IN_LIST = frozenset(("open", "new", "add", "sheet", "pause", "stop", "run", "tasks", "read", "score"))
+IN_LIST = frozenset(("open", "new", "add", "sheet", "pause", "stop", "run", "tasks", "read", "score", "generate"))
 """What can be done on the list; the other actions are about cells."""
 
 
@@ -65,7 +66,7 @@ class GridsScreen(BaseScreen):
 
     @property
     def takes_keys(self) -> bool:
-        return super().takes_keys and not self.query_one(Prompt).deciding
+        return super().takes_keys and not self.query_one(Prompt).deciding and not self.cells.awaited
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="grid-list-view"):
@@ -309,15 +310,17 @@ class GridsScreen(BaseScreen):
         prompt = self.query_one_optional(Prompt)
         if prompt is not None and prompt.is_open:
             return prompt.hints()
-        found = super().key_hints()
-        if self.view == "list":
-            return [hint for hint in found if not self._is_of_cells(hint.action)]
-        named = {"grids.open": _("full")} if self.view == "cells" else {"grids.open": _("back to all")}
-        return [
-            KeyHint(hint.action, hint.key, named.get(hint.action, hint.title), hint.possible, hint.kept)
-            for hint in found
-            if hint.action != "grids.new"
+        resting = not self.progress.can_pause
+        named = {"grids.pause": _("go on") if resting else _("pause")}
+        if self.view != "list":
+            named["grids.open"] = _("full") if self.view == "cells" else _("back to all")
+        found = [
+            replace(hint, title=named.get(hint.action, hint.title))
+            for hint in super().key_hints()
+            if not (self._is_of_cells(hint.action) if self.view == "list" else hint.action == "grids.new")
         ]
+        # what is left to draw is what is wanted most
+        return sorted(found, key=lambda hint: not (resting and hint.possible and hint.action == "grids.pause"))
 
     def _is_of_cells(self, action: str) -> bool:
         context, _dot, name = action.partition(".")
@@ -325,7 +328,7 @@ class GridsScreen(BaseScreen):
 
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]
-        if name in ("new", "tasks"):
+        if name in ("new", "tasks", "generate"):
             return ""
         if self.view == "list":
             if name not in IN_LIST:

@@ -29,6 +29,7 @@ GRIDS_ACTIONS: tuple[Action, ...] = (
     Action("grids.pause", ("p",), N_("pause, go on"), N_("Let the drawing rest, or go on; draw what is missing.")),
     Action("grids.stop", ("s",), N_("stop"), N_("End the drawing; what is drawn stays, and it can go on later.")),
     _quiet("run", ("R",), N_("its run"), N_("Show the run whose files the grid compares.")),
+    _quiet("generate", ("i",), N_("generate"), N_("Pictures of the base model, with LoRA files or none.")),
     _quiet("tasks", ("t",), N_("tasks"), N_("Work in the background: progress, warnings, results.")),
     _quiet("left", ("left", "h"), N_("cell before"), N_("To the cell at the left.")),
     _quiet("right", ("right", "l"), N_("next cell"), N_("To the cell at the right.")),

@@ -19,6 +19,7 @@ from lora_tui.tasks.start import Asked as Wish
 from lora_tui.tasks.start import ask_task
 from lora_tui.text import _, plain
 from lora_tui.tui.grid_text import full_lines, place_words
+from lora_tui.tui.screens.generate import Generate
 from lora_tui.tui.screens.grids_new import NewGrid
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.text_view import TextView
@@ -249,6 +250,9 @@ class GridActs:
                 self._screen.tell(_("The run folder is gone."), "warning")
 
     # -- new ones
+
+    def action_generate(self) -> None:
+        self._screen.app.push_screen(Generate([]))
 
     def action_new(self) -> None:
         run = self._run_of_here()
