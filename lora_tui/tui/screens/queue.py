@@ -174,6 +174,15 @@ class QueueScreen(ListScreen[QueueJob]):
         if (job := self.row_here) is not None:
             self._do(partial(door.move, job.id, 0), _("Job {number} is the next.").format(number=job.id))
 
+    def _ask(self, question: str, detail: str, yes: str, what: Callable[[], object], told: str) -> None:
+        """Do it once it is confirmed."""
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._do(what, told)
+
+        self.app.push_screen(Confirm(question, detail, yes=yes), answered)
+
     def action_retry(self) -> None:
         job = self.row_here
         if job is None:
@@ -182,40 +191,25 @@ class QueueScreen(ListScreen[QueueJob]):
         if job.state != "done":
             self._do(partial(door.retry, [job.id]), told)
             return
-
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self._do(partial(door.retry, [job.id], anew=True), told)
-
         question = _("Job {number} is done. Do it once more?").format(number=job.id)
-        self.app.push_screen(Confirm(question, plain(job.title, limit=200), yes=_("once more")), answered)
+        again = partial(door.retry, [job.id], anew=True)
+        self._ask(question, plain(job.title, limit=200), _("once more"), again, told)
 
     def action_remove(self) -> None:
         job = self.row_here
-        if job is None:
-            return
-
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self._do(partial(door.remove, [job.id]), _("Job {number} is removed.").format(number=job.id))
-
-        question = _("Take job {number} out of the queue?").format(number=job.id)
-        detail = _("{title}. Runs and files stay.").format(title=plain(job.title, limit=120))
-        self.app.push_screen(Confirm(question, detail, yes=_("remove")), answered)
+        if job is not None:
+            question = _("Take job {number} out of the queue?").format(number=job.id)
+            detail = _("{title}. Runs and files stay.").format(title=plain(job.title, limit=120))
+            told = _("Job {number} is removed.").format(number=job.id)
+            self._ask(question, detail, _("remove"), partial(door.remove, [job.id]), told)
 
     def action_stop(self) -> None:
         job = self.row_here
-        if job is None:
-            return
-
-        def answered(sure: bool | None) -> None:
-            if sure:
-                told = _("Job {number} was asked to save and end.").format(number=job.id)
-                self._do(partial(door.stop_jobs, [job.id]), told)
-
-        question = _("Stop job {number}?").format(number=job.id)
-        detail = _("{title} saves and ends; retry goes on from there.").format(title=plain(job.title, limit=120))
-        self.app.push_screen(Confirm(question, detail, yes=_("stop")), answered)
+        if job is not None:
+            question = _("Stop job {number}?").format(number=job.id)
+            detail = _("{title} saves and ends; retry goes on from there.").format(title=plain(job.title, limit=120))
+            told = _("Job {number} was asked to save and end.").format(number=job.id)
+            self._ask(question, detail, _("stop"), partial(door.stop_jobs, [job.id]), told)
 
     def action_after(self) -> None:
         job = self.row_here
@@ -253,12 +247,9 @@ class QueueScreen(ListScreen[QueueJob]):
             self.tell(_("Nothing has ended."), "warning")
             return
 
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self._do(door.clear, _("What has ended is out of the queue."))
-
         question = ngettext("Take {count} job that has ended out?", "Take {count} jobs that have ended out?", over)
-        self.app.push_screen(Confirm(question.format(count=over), _("Runs and files stay."), yes=_("clear")), answered)
+        told = _("What has ended is out of the queue.")
+        self._ask(question.format(count=over), _("Runs and files stay."), _("clear"), door.clear, told)
 
 
 def _no_numbers(text: str) -> str:
