@@ -23,6 +23,8 @@ from lora_tui.text import _, plain
 MICRO = "micro"
 READERS = ("clip", "siglip")
 """Kinds that read prompts, as ``model_type`` names them."""
+TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")
+"""One of these files makes tokens of a prompt."""
 WATCHERS = ("dinov2", "dinov2_with_registers")
 """Kinds that see pictures alone."""
 NEEDED = ("config.json", "preprocessor_config.json", "*.safetensors")
@@ -134,6 +136,13 @@ def _here(name: str) -> Named | None:
 
 def _at(folder: Path, name: str) -> Named:
     kind = _kind(folder)
+    if kind in READERS and not any(is_file(folder / file) for file in TOKENIZERS):
+        raise UserError(
+            _("it has no tokenizer, so that it cannot read prompts."),
+            place=plain(str(folder)),
+            remedy=_("Copy its folder again, whole, from where the model comes from."),
+            code="scores.tokenizer",
+        )
     if kind in (*READERS, *WATCHERS):
         shown = folder.name if is_folder(expand(name)) else name
         return Named(plain(shown), kind, folder)

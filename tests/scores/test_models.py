@@ -93,7 +93,7 @@ def test_a_folder_that_is_no_such_model_is_refused(models: dict[str, Path], tmp_
     for path in bare.glob("tokenizer*"):
         path.unlink()
     with pytest.raises(UserError) as caught:
-        looker(Named("bare", "siglip", bare), CPU, "subject")
+        check_names([str(bare)])
     assert caught.value.code == "scores.tokenizer"
 
 
