@@ -98,17 +98,24 @@ def _something_to_say(adapter: Any) -> None:
 
 
 def _by_lycoris(family: Family, path: Path, places: list[tuple[str, str]], image: Tensor) -> bool | str:
-    """Whether LyCORIS' loader finds each layer under the name of its module, and draws the same beside the model."""
-    tensors, names = load_file(path), names_for(family.name)
+    """See :func:`by_lycoris`; for a file in the family's own names."""
+    names = names_for(family.name)
+    stems = {place: names.tensor_name(*place, "alpha").removesuffix(".alpha") for place in places}
+    return by_lycoris(family, path, stems, image)
+
+
+def by_lycoris(family: Family, path: Path, names: Mapping[tuple[str, str], str], image: Tensor) -> bool | str:
+    """Whether LyCORIS' loader finds each layer under the name of its module, and draws the same beside the model.
+
+    Args:
+        names: place -> what the file calls the layer.
+    """
+    tensors = load_file(path)
     model = family.opened()
     networks = []
     logging.getLogger("LyCORIS").setLevel(logging.ERROR)
     for part, module in model.adapted_modules(text_encoder=True).items():
-        stems = {
-            names.tensor_name(part, inner, "alpha").removesuffix(".alpha"): f"lycoris_{inner.replace('.', '_')}"
-            for whose, inner in places
-            if whose == part
-        }
+        stems = {name: f"lycoris_{inner.replace('.', '_')}" for (whose, inner), name in names.items() if whose == part}
         own = {}
         for name, tensor in tensors.items():
             stem = next((stem for stem in stems if name.startswith(f"{stem}.")), None)
@@ -121,7 +128,7 @@ def _by_lycoris(family: Family, path: Path, places: list[tuple[str, str]], image
         for lora in network.loras:
             (lora if hasattr(lora, "oft_blocks") else lora.double()).eval().apply_to()
         networks.append(network)
-    if sum(len(network.loras) for network in networks) != len(places):
+    if sum(len(network.loras) for network in networks) != len(names):
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

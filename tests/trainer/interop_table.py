@@ -160,6 +160,13 @@ class Family:
         applied.remove()
         return torch.allclose(found, image, atol=1e-5) and not torch.allclose(self.image, image, atol=1e-3)
 
+    def plain_places(self) -> set[tuple[str, str]]:
+        """The linear layers and convolutions of all parts that are adapted."""
+        parts, kinds = self.plain.adapted_modules(text_encoder=True), (nn.Linear, nn.Conv2d)
+        return {
+            (part, path) for part, root in parts.items() for path, one in root.named_modules() if isinstance(one, kinds)
+        }
+
     def layers_of_pipeline(self) -> int:
         """To how many layers the pipeline adds something now."""
         return len(_of_pipeline(self.pipe))

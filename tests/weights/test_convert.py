@@ -55,6 +55,31 @@ def test_every_layout_of_every_family_adds_the_same_and_goes_back(tmp_path: Path
             assert same_tensors(file, back)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", NAMES)
+@pytest.mark.parametrize("alpha", [4.0, 1.2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_from_every_layout_to_every_other_and_back(
+    tmp_path: Path, family: str, alpha: float, dtype: torch.dtype
+) -> None:
+    """To the bit, but where a scale that is no power of two was beside the matrices and has no place there.
+
+    Then it is multiplied into one of them, and that rounds, once.
+    """
+    for first in PROGRAMS:
+        for other in PROGRAMS:
+            texts = "peft" not in (first, other)
+            chosen = [one for one in places(family) if texts or not one.part.startswith("text_encoder")]
+            source = written(tmp_path / "0.safetensors", family, layers(chosen, 4, alpha, 1, dtype=dtype), "kohya")
+            files = [tmp_path / f"{number}.safetensors" for number in (1, 2, 3)]
+            for program, before, after in zip((first, other, first), (source, *files), files, strict=False):
+                converted(before, after, to=program, family=family)
+            kept = naming(other, family).alpha or not naming(first, family).alpha
+            assert same_tensors(files[0], files[2]) == (alpha == 4.0 or kept), (first, other)
+            near = 4 * torch.finfo(dtype).eps
+            assert apart(added(files[0], family), added(files[2], family)) < near
+
+
 @pytest.mark.parametrize("family", ["flux", "sd3", "flux2", "chroma", "zimage"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_layers_that_were_trained_in_one_are_taken_apart_and_put_together_to_the_bit(

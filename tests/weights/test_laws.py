@@ -120,8 +120,8 @@ def options(files: Iterable[Asked]) -> list[dict[str, Any]]:
     return [{"file": str(path), "strength": strength, "blocks": blocks} for path, strength, blocks in files]
 
 
-def marked(families: Collection[str]) -> list[Any]:
-    return [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in families]
+def marked(families: Collection[str], light: Collection[str] = LIGHT) -> list[Any]:
+    return [name if name in light else pytest.param(name, marks=pytest.mark.slow) for name in families]
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def near(found: dict[Place, Tensor], wanted: dict[Place, Tensor], small: Small) 
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("small", marked(FAMILIES), indirect=True)
+@pytest.mark.parametrize("small", marked(FAMILIES, ["flux"]), indirect=True)
 def test_lycoris_kinds_and_dora_beside_a_lora_are_one_sum_in_either_order(small: Small) -> None:
     """Every kind on some layers, at a strength between, with blocks left out, before and behind a plain LoRA."""
     family, blocks = small.family, WHOLE[small.family]

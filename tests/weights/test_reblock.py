@@ -33,7 +33,7 @@ def done(operation: str, **options: Any) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize("layout", ["auto", "kohya"])
+@pytest.mark.parametrize("layout", [pytest.param("auto", marks=pytest.mark.slow), "kohya"])
 @pytest.mark.parametrize("family", [n if n in LIGHT else pytest.param(n, marks=pytest.mark.slow) for n in FAMILIES])
 def test_a_weighed_file_does_what_weighing_it_live_does(tmp_path: Path, family: str, layout: Any) -> None:
     base, weights = written(family, tmp_path / "base"), WEIGHTS[family]
