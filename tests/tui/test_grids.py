@@ -84,7 +84,10 @@ async def test_an_empty_place_says_which_key_makes_a_grid(tmp_path: Path) -> Non
 async def test_arrows_go_over_the_cells_and_enter_shows_one_in_full(tmp_path: Path) -> None:
     folder = painted_project(tmp_path)
     async with running(tmp_path) as (app, pilot):
-        found = await opened(app, pilot)
+        found = await listed(app, pilot, 1)
+        await pilot.press("enter", "right")  # typed before it is read, and meant for its cells
+        await soon(pilot, lambda: found.cells.page is not None and table(app).cursor == 1)
+        await pilot.press("left")
         await soon(pilot, lambda: "24 of 24 cells" in screen_text(app) and table(app).is_drawn(0))
         text = screen_text(app)
         for words in ("checkpoint × strength", "prompt 1 of 2", "0.4", "150", "▀"):

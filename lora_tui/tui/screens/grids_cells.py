@@ -54,6 +54,11 @@ class GridCells:
 
     # -- reading
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a grid was opened and is not read yet: keys are for its cells and wait so long."""
+        return self._reader is not None and self.page is None and not self.trouble
+
     def open(self, folder: GridFolder) -> None:
         """Show another grid; the one in view is only read again."""
         if folder != self.folder:
@@ -86,6 +91,7 @@ class GridCells:
                     self.trouble = error_words(error)
                     self._screen.tell(self.trouble, "error")
                     self.draw()
+                    self._screen.call_later(self._screen.shell.give_keys)
                     continue
                 if reader is self._reader:
                     self.trouble = ""
@@ -115,6 +121,8 @@ class GridCells:
             table.reload()
         self.draw()
         self._screen.refresh_keys()
+        if before is None:
+            self._screen.call_later(self._screen.shell.give_keys)
 
     # -- what is where
 
