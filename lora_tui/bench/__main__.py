@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from lora_tui.bench.machine import machine, versions
 from lora_tui.bench.page import put
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
+from lora_tui.text import plain
 from lora_tui.text.translate import _, set_language
 
 
@@ -34,6 +37,9 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if module is None:
         return 2
+    if args.write and not args.write.parent.is_dir():  # known before anything is measured
+        print(f"lora-tui: --write {plain(str(args.write))}: {os.strerror(errno.ENOENT)}", file=sys.stderr)
+        return 2
     try:
         measures: list[Measure] = []
         for measure in module.measure(args):
@@ -49,7 +55,9 @@ def main(argv: Sequence[str]) -> int:
             page = args.write.read_text("utf-8") if args.write.exists() else ""
             write_atomic(args.write, put(page, result).encode())
     except (OSError, UnicodeDecodeError) as error:
-        print(f"lora-tui: {args.write}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        print(
+            f"lora-tui: --write {plain(str(args.write))}: {getattr(error, 'strerror', None) or error}", file=sys.stderr
+        )
         return 2
     return 3 if args.check and not all(measure.holds for measure in measures) else 0
 

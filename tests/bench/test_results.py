@@ -51,6 +51,8 @@ def test_every_measurement_tells_what_it_was_measured_on(tmp_path: Path, capsys:
     step, share = told["measures"]
     assert step["value"] > 0 and 0 < share["value"] < 1
     assert "## `lora-tui bench train --size micro" in page.read_text("utf-8")
+    assert main(["train", "--size", "micro", "--write", str(tmp_path / "none" / "page.md")]) == 2
+    assert "none/page.md: No such file or directory" in capsys.readouterr().err
     assert main(["train", "--size", "micro", "--peer", "true", "--pairs", "1"]) == 2
     assert "{steps}" in capsys.readouterr().err
 
