@@ -68,6 +68,8 @@ class Family:
         config.captions.t5_tokens = config.captions.llm_tokens = TOKENS
         config.memory.precision, config.memory.device, config.memory.threads = "fp32", "cpu", 1
         own = {name: FIRST[name] for name in SamplePrompt.model_fields if name in FIRST and name != "strength"}
+        if self.name in ("flux", "flux2"):
+            own["negative"] = ""
         config.samples = [SamplePrompt(**own)]
         save_config(config, self.root / "small.toml")
         told = tuple(zip(("--x", "--y", *["--page"] * 9), axes, strict=False))
