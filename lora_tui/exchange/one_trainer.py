@@ -241,6 +241,12 @@ def _learning(draft: Draft) -> None:
             draft.take("non_ema_sampling", {"learning.ema_in_use": not given.on("non_ema_sampling")})
     else:
         draft.idle(("ema", "ema_decay", "non_ema_sampling"), _("off"))
+    _ends_early(draft)
+
+
+def _ends_early(draft: Draft) -> None:
+    """After how much of the run the text encoder learns no more."""
+    given = draft.given
     stop, unit = (
         given.get("text_encoder.stop_training_after"),
         str(given.get("text_encoder.stop_training_after_unit", "NEVER")),
