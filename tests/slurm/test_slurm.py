@@ -79,7 +79,8 @@ class Person:
 
 @pytest.fixture
 def person(slurm: Cluster, tmp_path: Path, base: Path, few: Path) -> Person:
-    return Person(tmp_path, base, few, samples=[{"prompt": "a circle", "width": 64, "height": 64, "steps": 2}])
+    drawn = {"prompt": "a circle", "width": 64, "height": 64, "steps": 2}  # only when somebody asks for it
+    return Person(tmp_path, base, few, samples=[drawn], sampling={"at_start": False, "every_epochs": 0})
 
 
 @pytest.fixture(scope="session")
