@@ -158,16 +158,16 @@ class GridActs:
         if folder is None:
             return
         if progress.can_pause and progress.followed is not None:
-            self._ask(progress, "pause", _("Asked to pause after the picture in hand."))
+            self._ask("pause", _("Asked to pause after the picture in hand."))
         elif progress.status is not None and progress.status.state == "paused":
-            self._ask(progress, "resume", _("It goes on."))
+            self._ask("resume", _("It goes on."))
         else:
             start_job(self._screen, partial(self._go_on, folder), "begin")
 
     def action_stop(self) -> None:
-        self._ask(self._screen.progress, "stop", _("Asked to stop; what is drawn stays."))
+        self._ask("stop", _("Asked to stop; what is drawn stays."))
 
-    def _ask(self, progress: object, what: Wish, words: str) -> None:
+    def _ask(self, what: Wish, words: str) -> None:
         """By a job of the app: the request is made although the screen is left meanwhile."""
         task = self._screen.progress.followed
         if task is None:

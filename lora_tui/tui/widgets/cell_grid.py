@@ -56,17 +56,7 @@ class CellGrid(PictureGrid):
             self._left = 0
         self.set_count(len(columns) * len(rows), cursor=cursor)
 
-    def reload_where(self, changed: Sequence[int]) -> None:
-        """Ask for these cells again."""
-        for index in changed:
-            self.reload_row(index)
-
     # -- size
-
-    @property
-    def fitted(self) -> bool:
-        """Whether pictures have the size that shows most cells."""
-        return self._scale == 0
 
     def resize_tiles(self, step: int) -> bool:
         """Larger or smaller pictures; the smallest size is the one that shows most cells."""
