@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column(1),
-    Column(12, share=1, cut="middle"),
-    Column(16, share=2),
+    Column(12, N_("name"), share=1, cut="middle"),
+    Column(16, N_("varies"), share=2, since=62),
     Column(12, N_("drawn"), align="right"),
-    Column(7, N_("failed"), align="right", since=64),
-    Column(11, N_("asked for"), since=70),
-    Column(7, N_("size"), align="right", since=88),
+    Column(7, N_("failed"), align="right", since=48),
+    Column(11, N_("when"), since=76),
+    Column(8, N_("size"), align="right", since=88),
 )
 SHOWN_SCORES = {
     "likeness": N_("likeness"),
@@ -45,7 +45,8 @@ def list_row(one: Summary, status: TaskStatus | None, marks: Marks) -> list[Cell
     """A grid as a row of the list."""
     name = plain(one.title or one.folder.root.name, limit=100)
     if one.error is not None:
-        return [Cell(marks.failed, "error"), Cell(name), Cell(plain(one.error.message), "error")]
+        why = Cell(plain(one.error.message), "error")
+        return [Cell(marks.failed, "error"), Cell(name), why, Cell(_("unreadable"), "error")]
     alive = status is not None and status.alive
     drawn, failed = one.counts.get("drawn", 0), one.counts.get("failed", 0)
     mark, tone = (marks.todo, "muted") if drawn < one.cells else (marks.done, "success")
@@ -74,15 +75,22 @@ def list_facts(one: Summary | None, width: int, marks: Marks) -> list[tuple[Cell
     """What is known of the grid under the cursor."""
     if one is None:
         return []
+    name = plain(one.title or one.folder.root.name, limit=200)
+    lines = [(Cell(fit(name, width, cut="middle", ellipsis=marks.ellipsis).rstrip(), "strong"),)]
     if one.error is not None:
         words = sentences(one.error.message, one.error.remedy)
-        return [(Cell(line, "error"),) for line in wrap(plain(words), width, 2)]
+        return [*lines, *((Cell(line, "error"),) for line in wrap(plain(words), width, 8))]
+    drawn, failed = one.counts.get("drawn", 0), one.counts.get("failed", 0)
+    done = _("{done} of {total} cells").format(done=count(drawn), total=count(one.cells))
+    facts = [(axes_text(one.axes, marks), ""), (done if one.counts else count(one.cells), "")]
+    if failed:
+        facts.append((_("{count} failed").format(count=count(failed)), "error"))
     run = _("of {run}").format(run=plain(Path(one.run).name)) if one.run else _("of a configuration")
-    facts = [axes_text(one.axes, marks), run, bytes_text(one.size)]
-    return [
-        *((Cell(line),) for line in wrap(f"  {marks.dot}  ".join(facts), width, 2)),
-        (Cell(fit(plain(str(one.folder.root)), width, cut="middle", ellipsis=marks.ellipsis).rstrip(), "muted"),),
-    ]
+    facts.append((run, "muted"))
+    when = clock(one.created, "%Y-%m-%d %H:%M") if one.created else ""
+    facts.append((f"  {marks.dot}  ".join(filter(None, (when, bytes_text(one.size)))), "muted"))
+    lines += [(Cell(line, tone),) for words, tone in facts for line in wrap(words, width, 2)]
+    return [*lines, (Cell(fit(plain(one.folder.root.name), width, ellipsis=marks.ellipsis).rstrip(), "muted"),)]
 
 
 def head_cells(page: Page, name: str, status: TaskStatus | None, width: int, marks: Marks) -> tuple[Cell, ...]:

@@ -44,7 +44,7 @@ async def listed(app: Any, pilot: Any, number: int) -> GridsScreen:
 async def opened(app: Any, pilot: Any) -> GridsScreen:
     await listed(app, pilot, 1)
     await pilot.press("enter")
-    await soon(pilot, lambda: screen(app).cells.page is not None)
+    await soon(pilot, lambda: screen(app).grid.page is not None)
     return screen(app)
 
 
@@ -57,18 +57,24 @@ def table(app: Any) -> CellGrid:
 async def test_grids_are_listed_with_what_varies_and_how_far_they_are(tmp_path: Path) -> None:
     painted_project(tmp_path, drawn=5)
     other = new_painted(tmp_path / "grids", None, prompts=1, title=f"x{ESCAPE}[31m [/b]")
+    paint(other, 1)
     (other.root.parent / "20260101-000000-torn").mkdir()
     (other.root.parent / "20260101-000000-torn" / "grid.json").write_text('{"format": 1}')
-    async with running(tmp_path, size=(110, 30)) as (app, pilot):
+    async with running(tmp_path, size=(170, 40)) as (app, pilot):
         await listed(app, pilot, 3)
         text = screen_text(app)
         for words in ("3 grids", "strength 4 × checkpoint 3 × prompt 2", "7 of 24", "cannot be read"):
             assert words in text, words
         assert ESCAPE not in text
+        picture = screen(app).query_one("#grid-picture", ImageView)
+        await soon(pilot, lambda: picture.shown is not None and picture.shown.parent == other.cells)
+        (other.root / "sheet.png").write_bytes(next(other.cells.glob("*.png")).read_bytes())
+        await pilot.press("down", "up")
+        await soon(pilot, lambda: picture.shown == other.root / "sheet.png")
         for _row in range(3):
             await pilot.press("down")
             await pilot.pause()
-        assert "Make the grid again" in screen_text(app)
+        await soon(pilot, lambda: "Make the grid" in screen_text(app))
         await pilot.press("enter")
         await soon(pilot, lambda: "cannot be read" in screen_text(app).splitlines()[-2])
 
@@ -86,7 +92,7 @@ async def test_arrows_go_over_the_cells_and_enter_shows_one_in_full(tmp_path: Pa
     async with running(tmp_path) as (app, pilot):
         found = await listed(app, pilot, 1)
         await pilot.press("enter", "right")  # typed before it is read, and meant for its cells
-        await soon(pilot, lambda: found.cells.page is not None and table(app).cursor == 1)
+        await soon(pilot, lambda: found.grid.page is not None and table(app).cursor == 1)
         await pilot.press("left")
         await soon(pilot, lambda: "24 of 24 cells" in screen_text(app) and table(app).is_drawn(0))
         text = screen_text(app)
@@ -96,7 +102,7 @@ async def test_arrows_go_over_the_cells_and_enter_shows_one_in_full(tmp_path: Pa
         await soon(pilot, lambda: "strength 0.8" in screen_text(app) and "checkpoint 100" in screen_text(app))
         await pilot.press("enter")
         view = found.query_one("#full-right-image", ImageView)
-        here = found.cells.here
+        here = found.grid.here
         assert here is not None
         await soon(pilot, lambda: view.shown == folder.picture(here.key))
         assert "hatgirl 0 [/x]" in screen_text(app)
@@ -116,9 +122,9 @@ async def test_cells_arrive_while_it_is_looked_at_and_failed_ones_say_why(tmp_pa
         found = await opened(app, pilot)
         assert "4 of 12 cells" in screen_text(app)
         paint(folder, 4, fail=1)
-        found.cells.look()
+        found.grid.look()
         await soon(pilot, lambda: "6 of 12 cells, 1 failed" in screen_text(app))
-        place = next(at for at, one in enumerate(found.cells.page.cells) if one.state == "failed")  # type: ignore[union-attr]
+        place = next(at for at, one in enumerate(found.grid.page.cells) if one.state == "failed")  # type: ignore[union-attr]
         table(app).cursor = place
         await soon(pilot, lambda: "[/memory]" in screen_text(app))
         await pilot.press("r")
@@ -132,22 +138,22 @@ async def test_blinking_shows_the_base_and_two_cells_stand_beside_each_other(tmp
         await pilot.press("right")
         await pilot.press("c")
         await soon(pilot, lambda: "Mark the cell" in screen_text(app))
-        base, here = found.cells.at(0), found.cells.at(1)
-        assert base is not None and here is not None and found.cells.base_here == base
+        base, here = found.grid.at(0), found.grid.at(1)
+        assert base is not None and here is not None and found.grid.base_here == base
         await pilot.press("b")
-        assert found.cells.tile(1).path == folder.picture(base.key)
+        assert found.grid.tile(1).path == folder.picture(base.key)
         await pilot.press("b")
-        assert found.cells.tile(1).path == folder.picture(here.key)
+        assert found.grid.tile(1).path == folder.picture(here.key)
         await pilot.press("m", "down", "right", "c")
         left, right = (found.query_one(f"#full-{side}-image", ImageView) for side in ("left", "right"))
-        other = found.cells.at(6)
+        other = found.grid.at(6)
         assert other is not None
         await soon(pilot, lambda: (left.shown, right.shown) == (folder.picture(here.key), folder.picture(other.key)))
         await pilot.press("b")
         await soon(pilot, lambda: right.shown == folder.picture(base.key))
         assert "the base model in its place" in screen_text(app)
         await pilot.press("escape", "escape", "escape")
-        assert found.view == "cells" and not found.cells.blinking
+        assert found.view == "cells" and not found.grid.blinking
 
 
 async def test_the_best_goes_into_the_record_of_the_run_and_is_undone(tmp_path: Path) -> None:
@@ -163,7 +169,7 @@ async def test_the_best_goes_into_the_record_of_the_run_and_is_undone(tmp_path: 
         notes = read_notes(run)
         assert notes.best == "checkpoints/hat-girl-000100.safetensors"
         assert "checkpoint 100, strength 0.8" in notes.best_reason
-        await soon(pilot, lambda: "✓ best" in screen_text(app) and found.cells.tile(6).line[0].text == "✓")
+        await soon(pilot, lambda: "✓ best" in screen_text(app) and found.grid.tile(6).line[0].text == "✓")
         await pilot.press("f8")
         await soon(pilot, lambda: "best @100 at 0.8" in screen_text(app))
         await pilot.press("f6", "u")
@@ -213,7 +219,7 @@ async def test_scores_and_the_recommendation_stand_beside_the_pictures(tmp_path:
         found = await opened(app, pilot)
         assert "likeness" not in screen_text(app)
         (folder.root / "scores.json").write_text(json.dumps(scored(folder).as_json()))
-        found.cells.look()
+        found.grid.look()
         await pilot.press("down", "right", "right")
         await soon(pilot, lambda: "0.81" in screen_text(app))
         text = screen_text(app)
@@ -226,14 +232,14 @@ async def test_scores_and_the_recommendation_stand_beside_the_pictures(tmp_path:
             "too close to call",
         ):
             assert words in text, words
-        assert "CURVES  by step at 0.8" in text and found.cells.tile(6).line[0].text == "+"
+        assert "CURVES  by step at 0.8" in text and found.grid.tile(6).line[0].text == "+"
         await pilot.press("r")
         await soon(
             pilot, lambda: "It is [most] like them." in screen_text(app) and "One seed only." in screen_text(app)
         )
         (folder.root / "scores.json").write_text("[1]")
         await pilot.press("escape")
-        found.cells.look()
+        found.grid.look()
         await soon(pilot, lambda: "recommended" not in screen_text(app))
 
 
@@ -293,10 +299,10 @@ async def test_thousands_of_cells_stay_quick_and_larger_pictures_scroll(tmp_path
     async with running(tmp_path) as (app, pilot):
         await listed(app, pilot, 1)
         await pilot.press("enter")
-        await soon(pilot, lambda: screen(app).cells.page is not None)
+        await soon(pilot, lambda: screen(app).grid.page is not None)
         cells = table(app)
         asked: list[int] = []
-        tile = screen(app).cells.tile
+        tile = screen(app).grid.tile
         cells._tile = lambda index: (asked.append(index), tile(index))[1]  # type: ignore[method-assign, func-returns-value]
         await pilot.press("end")
         await soon(pilot, lambda: "seed 99" in screen_text(app) and "steps 50" in screen_text(app))

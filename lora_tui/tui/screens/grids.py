@@ -5,6 +5,7 @@ A grid is drawn by a task of its own; this screen only looks at its folder, so l
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +16,16 @@ from textual.containers import Horizontal, Vertical
 
 from lora_tui.grids.begin import task_of
 from lora_tui.grids.folder import GridFolder
-from lora_tui.grids.looking import GridsReader, Summary
+from lora_tui.grids.looking import GridsReader, Stamp, Summary, pictures_in
 from lora_tui.tasks.folder import TaskFolder
 from lora_tui.tasks.status import TaskStatus
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.grid_text import COLUMNS, list_facts, list_row
-from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.grids_acts import GridActs
 from lora_tui.tui.screens.grids_cells import GridCells
 from lora_tui.tui.screens.grids_grow import Growing
+from lora_tui.tui.screens.list_screen import REST_SECONDS, ListScreen
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.widgets.cell_grid import CellGrid
 from lora_tui.tui.widgets.chart import LineChart
@@ -42,41 +43,41 @@ IN_LIST = frozenset(("open", "new", "add", "sheet", "pause", "stop", "run", "tas
 """What can be done on the list; the other actions are about cells."""
 
 
-class GridsScreen(BaseScreen):
-    """All grids, or one of them."""
+class GridsScreen(ListScreen[Summary]):
+    """All grids, with a picture of the one under the cursor; or one of them."""
 
     ACTS = "grids"
-    CSS_PATH = "grids.tcss"
-    AUTO_FOCUS = "#grid-list"
+    CSS_PATH = ["list_screen.tcss", "grids.tcss"]
+    COLUMNS = COLUMNS
+    AUTO_FOCUS = "#list"
 
     def __init__(self) -> None:
         super().__init__()
         self.view = "list"
-        self.rows: list[Summary] | None = None
-        self.cells = GridCells(self)
+        self.grid = GridCells(self)
         self.growing = Growing(self)
         self._acts = GridActs(self)
         self._reader = GridsReader()
-        self._wanted: Path | None = None
+        self._all_read = False
         self._reading = False
         self._again = False
+        self._was_at_work = False
 
     def doers(self) -> tuple[object, ...]:
-        return (self, self.cells, self.growing, self._acts)
+        return (self, self.grid, self.growing, self._acts)
 
     @property
     def takes_keys(self) -> bool:
-        return super().takes_keys and not self.query_one(Prompt).deciding and not self.cells.awaited
+        return super().takes_keys and not self.query_one(Prompt).deciding and not self.grid.awaited
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="grid-list-view"):
-            yield VirtualList(COLUMNS, self._row, gap=1, id="grid-list")
-            yield Lines(id="grid-facts")
+            yield from super().compose_body()
             yield TaskProgress(id="grid-task")
         with Vertical(id="grid-cells-view"):
             yield Lines(id="grid-line")
             with Horizontal(id="grid-table"):
-                yield CellGrid(self.cells.tile, id="grid-cells")
+                yield CellGrid(self.grid.tile, id="grid-cells")
                 yield Lines(id="cell-facts")
             with Vertical(id="grid-curves"):
                 yield Lines(id="curve-line")
@@ -91,6 +92,9 @@ class GridsScreen(BaseScreen):
             yield Lines(id="full-text")
         yield Prompt(id="prompt")
 
+    def compose_right(self) -> ComposeResult:
+        yield ImageView(id="grid-picture")
+
     def on_mount(self) -> None:
         super().on_mount()
         self.show_view("list")
@@ -103,8 +107,8 @@ class GridsScreen(BaseScreen):
         for one in VIEWS:
             self.query_one(f"#grid-{one}-view").display = one == name
         # arrows go over the cells of the table while one of them is seen in full, too
-        self.set_focus(self.query_one("#grid-list" if name == "list" else "#grid-cells"), scroll_visible=False)
-        self.say()
+        self.set_focus(self.query_one("#list" if name == "list" else "#grid-cells"), scroll_visible=False)
+        self.set_status(self.told())
         self.refresh_keys()
 
     def go_to(self, place: str) -> None:
@@ -113,10 +117,8 @@ class GridsScreen(BaseScreen):
 
     def open_grid(self, folder: GridFolder) -> None:
         """Show a grid, from its first page on where it is another one."""
-        self._wanted = folder.root
-        if self.rows is not None:
-            self.select()
-        self.cells.open(folder)
+        self.wanted(folder.root)
+        self.grid.open(folder)
         self.show_view("cells")
         start_job(self, partial(self._follow_newest, folder), "task")
 
@@ -124,7 +126,7 @@ class GridsScreen(BaseScreen):
         if self.query_one(Prompt).is_open:
             self.growing.leave()
             return True
-        if self.cells.go_back():
+        if self.grid.go_back():
             return True
         if self.view == "full":
             self.show_view("cells")
@@ -138,21 +140,21 @@ class GridsScreen(BaseScreen):
     # -- the list
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
-        if "project" in changed and self.cells.folder is not None:
+        if "project" in changed and self.grid.folder is not None:
             root = self.workspace.root
-            if self.workspace.project is not None and not self.cells.folder.root.is_relative_to(root):
-                self.cells.forget()
+            if self.workspace.project is not None and not self.grid.folder.root.is_relative_to(root):
+                self.grid.forget()
                 self.show_view("list")
         if changed & {"project", "tasks", "runs"}:
             self.read_list()
             self._follow_new()
             if self.view != "list" and "project" in changed:
-                self.cells.look(anew=True)
+                self.grid.look(anew=True)
 
     @on(events.ScreenResume)
     def _seen_again(self) -> None:
         self.read_list()
-        self.cells.look()
+        self.grid.look()
 
     def read_list(self) -> None:
         """Read which grids there are; only what is on screen is read."""
@@ -169,7 +171,8 @@ class GridsScreen(BaseScreen):
             while True:
                 self._again = False
                 found = await in_thread(self._reader.read, self.workspace.root / "grids")
-                self.rows = found
+                self._all_read = True
+                self.take_rows(found)
                 self.select()
                 if not self._again:
                     return
@@ -177,42 +180,28 @@ class GridsScreen(BaseScreen):
             self._reading = False
 
     @property
-    def listed(self) -> VirtualList:
-        return self.query_one("#grid-list", VirtualList)
-
-    @property
-    def row_here(self) -> Summary | None:
-        """The grid under the cursor of the list."""
-        found = self.query_one_optional("#grid-list", VirtualList)
-        rows = self.rows or []
-        return rows[found.cursor] if found is not None and 0 <= found.cursor < len(rows) else None
-
-    @property
     def folder(self) -> GridFolder | None:
         """The grid that actions are about: the one in view, else the one under the cursor of the list."""
         if self.view != "list":
-            return self.cells.folder
+            return self.grid.folder
         return self.row_here.folder if self.row_here is not None else None
 
-    def select(self) -> None:
-        """Show the grids that there are; the cursor stays on its own."""
-        if (found := self.query_one_optional("#grid-list", VirtualList)) is None:
-            return
-        rows = self.rows or []
-        here = self._wanted or (self.row_here.folder.root if self.row_here is not None else None)
-        at = next((number for number, one in enumerate(rows) if one.folder.root == here), 0)
-        self._wanted = None
-        found.set_count(len(rows), cursor=at, empty=self._empty())
-        found.reload()
-        self._show_facts()
-        self.say()
+    def key_of(self, row: Summary) -> Path:
+        return row.folder.root
 
-    def _empty(self) -> str:
-        if self.rows is None:
+    def empty_words(self) -> str:
+        if not self._all_read:
             return _("Looking for grids.")
         training, key, new = map(self.shell.keymap.shown, ("app.show-training", "training.grid", "grids.new"))
         words = _("No grid yet. {key} in {screen} makes one of a run's checkpoints and strengths, {new} any other.")
         return words.format(key=key, screen=training, new=new)
+
+    def told(self) -> str:
+        if self.view != "list":
+            return self.grid.told()
+        number = len(self.rows)
+        text = ngettext("{count} grid", "{count} grids", number).format(count=count(number))
+        return text if self._all_read else ""
 
     def status_of(self, folder: GridFolder) -> TaskStatus | None:
         """The newest task of a grid, as far as the app has looked."""
@@ -223,40 +212,24 @@ class GridsScreen(BaseScreen):
         tasks = self.workspace.tasks or ()
         return next((status for status in tasks if status.task.root.is_relative_to(folder.root)), None)
 
-    def _row(self, index: int) -> list[Cell]:
-        one = (self.rows or [])[index]
-        return list_row(one, self.status_of(one.folder), self.shell.marks)
+    def cells(self, row: Summary) -> list[Cell]:
+        return list_row(row, self.status_of(row.folder), self.shell.marks)
 
-    def _show_facts(self) -> None:
-        facts = self.query_one("#grid-facts", Lines)
-        facts.show(list_facts(self.row_here, max(facts.size.width, 20), self.shell.marks))
+    def show_here(self) -> None:
+        row, facts = self.row_here, self.query_one("#facts", Lines)
+        facts.show(list_facts(row, max(facts.size.width, 20), self.shell.marks))
+        if row is None:
+            self.query_one("#grid-picture", ImageView).show(None)
+        elif self.view == "list":
+            start_job(self, partial(self._look_at, row.folder), "here")
 
-    @on(Lines.Resized, "#grid-facts")
-    def _facts_resized(self, event: Lines.Resized) -> None:
-        event.stop()
-        self._show_facts()
-
-    @on(VirtualList.Moved, "#grid-list")
-    def _moved(self, event: VirtualList.Moved) -> None:
-        event.stop()
-        self._show_facts()
-        if self.view == "list" and self.row_here is not None:
-            start_job(self, partial(self._follow_newest, self.row_here.folder), "task")
-        self.refresh_keys()
-
-    @on(VirtualList.Chosen, "#grid-list")
-    def _chosen(self, event: VirtualList.Chosen) -> None:
-        event.stop()
-        self.action_open()
-
-    def say(self) -> None:
-        """The status line."""
-        if self.view == "list":
-            number = len(self.rows or [])
-            text = ngettext("{count} grid", "{count} grids", number).format(count=count(number))
-            self.set_status(text if self.rows is not None else "")
-        else:
-            self.cells.say()
+    async def _look_at(self, folder: GridFolder) -> None:
+        """Show the sheet of the grid under the cursor, and what is at work on it."""
+        await asyncio.sleep(REST_SECONDS)
+        picture = await in_thread(_picture_of, folder)
+        if self.view == "list" and self.folder == folder:
+            self.query_one("#grid-picture", ImageView).show(*picture)
+            await self._follow_newest(folder)
 
     # -- the task that draws
 
@@ -268,10 +241,10 @@ class GridsScreen(BaseScreen):
         """Show how a task fares."""
         followed = self.progress.followed
         if task is None or followed is None or followed.root != task.root:
+            self.progress.display = self._was_at_work = False  # until it is known to have something to tell
             self.progress.follow(task)
         else:
             self.progress.look_again()
-        self.progress.display = task is not None
         self.refresh_keys()
 
     async def _follow_newest(self, folder: GridFolder) -> None:
@@ -292,16 +265,20 @@ class GridsScreen(BaseScreen):
     def _task_changed(self, event: TaskProgress.Changed) -> None:
         event.stop()
         ended = isinstance(event, TaskProgress.Ended)
+        self._was_at_work = self._was_at_work or event.status.alive
+        # what had gone well before it was looked at is told by the list
+        self.progress.display = self._was_at_work or event.status.state != "finished"
         if ended:
             self.shell.poll_runs()
             if event.status.message and event.status.state in ("failed", "died"):
                 self.tell(plain(sentences(event.status.message, event.status.advice), limit=300), "error")
         if self.view == "list":
             self.listed.reload()
+            self.show_here()
             if ended:
                 self.read_list()
         elif self.is_current:
-            self.cells.look(anew=ended)
+            self.grid.look(anew=ended)
         self.refresh_keys()
 
     # -- keys
@@ -334,10 +311,10 @@ class GridsScreen(BaseScreen):
             if name not in IN_LIST:
                 return _("Open a grid first.")
             if self.row_here is None:
-                return self._empty()
+                return self.empty_words()
             if self.row_here.error is not None and name != "sheet":
                 return self.row_here.error.message
-        return self._acts.refusal(name) or self.cells.refusal(name)
+        return self._acts.refusal(name) or self.grid.refusal(name)
 
     def action_open(self) -> None:
         if self.view == "list":
@@ -345,14 +322,14 @@ class GridsScreen(BaseScreen):
                 self.open_grid(self.row_here.folder)
         else:
             self.show_view("full" if self.view == "cells" else "cells")
-            self.cells.draw()
+            self.grid.draw()
 
     # -- the cells
 
     @on(VirtualList.Moved, "#grid-cells")
     def _cell_moved(self, event: VirtualList.Moved) -> None:
         event.stop()
-        self.cells.moved()
+        self.grid.moved()
 
     @on(VirtualList.Chosen, "#grid-cells")
     def _cell_chosen(self, event: VirtualList.Chosen) -> None:
@@ -362,7 +339,7 @@ class GridsScreen(BaseScreen):
     @on(Lines.Resized, "#grid-line, #cell-facts, #full-text, #full-line, #full-left-line, #full-right-line")
     def _lines_resized(self, event: Lines.Resized) -> None:
         event.stop()
-        self.cells.draw()
+        self.grid.draw()
 
     @on(Prompt.Typed)
     def _typed(self, event: Prompt.Typed) -> None:
@@ -378,3 +355,16 @@ class GridsScreen(BaseScreen):
     def _completed(self, event: Prompt.Completed) -> None:
         event.stop()
         self.call_later(self.shell.give_keys)
+
+
+def _picture_of(folder: GridFolder) -> tuple[Path | None, Stamp]:
+    """The first sheet with its change time (ns) and size; before there is one, the picture that was drawn last."""
+    for path in sorted(folder.root.glob("sheet*.png"))[:1]:
+        try:
+            facts = path.stat()
+        except OSError:
+            break
+        return path, (facts.st_mtime_ns, facts.st_size)
+    drawn = pictures_in(folder)
+    newest = max(drawn, key=lambda key: drawn[key], default="")
+    return (folder.picture(newest), drawn[newest]) if newest else (None, (0, 0))

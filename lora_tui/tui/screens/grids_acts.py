@@ -50,7 +50,7 @@ class GridActs:
 
     def refusal(self, name: str) -> str:
         """Why an action cannot be done now."""
-        cells, progress = self._screen.cells, self._screen.progress
+        cells, progress = self._screen.grid, self._screen.progress
         if name == "stop" and not progress.can_stop:
             return _("It is not being drawn.")
         if name == "undo" and not self._noted:
@@ -73,20 +73,20 @@ class GridActs:
         screen = self._screen
         if screen.progress.can_stop or screen.progress.can_resume:
             return True
-        page, row = screen.cells.page, screen.row_here
+        page, row = screen.grid.page, screen.row_here
         counts = page.counts if screen.view != "list" and page is not None else row.counts if row is not None else {}
         return not counts or bool(counts.get("waiting") or counts.get("failed"))
 
     def _run_of_here(self) -> RunFolder | None:
         if self._screen.view != "list":
-            return self._screen.cells.run
+            return self._screen.grid.run
         row = self._screen.row_here
         return RunFolder(Path(row.run)) if row is not None and row.run else None
 
     # -- the best
 
     def _no_best(self, one: Shown) -> str:
-        run = self._screen.cells.run
+        run = self._screen.grid.run
         if run is None:
             return _("The grid is of no run, so there is no record to note it in.")
         if not one.cell.loras:
@@ -96,7 +96,7 @@ class GridActs:
         return ""
 
     def action_best(self) -> None:
-        cells, folder = self._screen.cells, self._screen.cells.folder
+        cells, folder = self._screen.grid, self._screen.grid.folder
         one, page, run = cells.here, cells.page, cells.run
         if one is None or page is None or run is None or folder is None:
             return
@@ -148,7 +148,7 @@ class GridActs:
 
     def _told(self, words: str) -> None:
         self._screen.tell(words, "success")
-        self._screen.cells.look()
+        self._screen.grid.look()
         self._screen.shell.poll_runs()
 
     # -- drawing
@@ -230,7 +230,7 @@ class GridActs:
         self._screen.app.push_screen(TextView(title, paths, accept=_("copy the path"), chosen=chosen))
 
     def action_read(self) -> None:
-        cells, folder = self._screen.cells, self._screen.cells.folder
+        cells, folder = self._screen.grid, self._screen.grid.folder
         if self._screen.view == "list":
             row = self._screen.row_here
             if row is not None and row.error is not None:

@@ -221,7 +221,7 @@ class GridCells:
             self._draw_curves(one)
         elif one is not None:
             self._draw_full(page, one)
-        self.say()
+        screen.set_status(self.told())
 
     def _name(self, page: Page) -> str:
         run = self.run
@@ -315,7 +315,7 @@ class GridCells:
         base, page = self.base_here, self.page
         return ", ".join(place_words(page, base)) if base is not None and page is not None else ""
 
-    def say(self) -> None:
+    def told(self) -> str:
         """The status line: what is marked, what stands there for another."""
         parts = [self.trouble] if self.trouble else []
         if self.marked is not None:
@@ -326,7 +326,7 @@ class GridCells:
         if not parts and self._screen.progress.can_stop:
             parts.append(_("leaving this screen does not stop the drawing"))
         where = plain(str(self.folder.root)) if self.folder is not None else ""
-        self._screen.set_status("   ".join(parts) or where)
+        return "   ".join(parts) or where
 
     # -- actions
 

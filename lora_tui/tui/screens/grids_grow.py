@@ -160,4 +160,4 @@ async def draw(screen: GridsScreen, found: Asked) -> None:
     screen.shell.poll_runs()
     if screen.folder == folder:
         screen.follow(task)
-    screen.cells.look()
+    screen.grid.look()

@@ -54,7 +54,7 @@ FIELDS = (
     Field("x", N_("across"), "axis", N_("what varies from left to right")),
     Field("y", N_("down"), "axis", N_("what varies from top to bottom")),
     Field("z", N_("pages"), "axis", N_("what varies from page to page")),
-    Field("page", N_("further pages"), "axis", ""),
+    Field("page", N_("further pages"), "axis", N_("one more axis of pages")),
     Field("prompt", N_("prompt"), "text", N_("else the sample prompts")),
     Field("negative", N_("negative prompt"), "text", N_("else as the samples")),
     Field("baseline", N_("baseline"), "yes", N_("a first column without any LoRA")),
@@ -151,7 +151,7 @@ class NewGrid(ActingDialog[GridFolder]):
         """A value is another: what it comes to is worked out again."""
         self._list.reload()
         self._found = None
-        self.tell("")
+        self._say_note()
         if not self._values["source"]:
             self._show([_("Choose a run or a configuration first.")], "muted")
             return
@@ -215,6 +215,16 @@ class NewGrid(ActingDialog[GridFolder]):
         if value is not None:
             self._values[name] = value
             self._changed()
+
+    @on(VirtualList.Moved)
+    def _moved(self, event: VirtualList.Moved) -> None:
+        event.stop()
+        self._say_note()
+
+    def _say_note(self) -> None:
+        """What the field under the cursor means: the column of that is seen in wide terminals only."""
+        place = self._list.cursor
+        self.tell(_(FIELDS[place].note) if 0 <= place < len(FIELDS) else "", "muted")
 
     @on(VirtualList.Chosen)
     def _chosen(self, event: VirtualList.Chosen) -> None:
