@@ -73,16 +73,19 @@ def _number(name: str, text: str | None) -> int | None:
     try:
         return None if text is None else int(text)
     except ValueError:
-        raise _wrong(name, text) from None
+        raise _wrong(name, text, _("{text} is no whole number.")) from None
 
 
 def _factor(text: str | None) -> float | None:
     try:
         return None if text is None else float(text)
     except ValueError:
-        raise _wrong("guidance", text) from None
+        raise _wrong("guidance", text, _("{text} is no number.")) from None
 
 
-def _wrong(name: str, text: str | None) -> UserError:
+def _wrong(name: str, text: str | None, message: str) -> UserError:
     title = next(_(one.title) for one in FIELDS if one.name == name)
-    return UserError(_("{text} is no whole number.").format(text=plain(text or "", limit=40)), place=title)
+    return UserError(
+        message.format(text=plain(text or "", limit=40)), place=title, remedy=_("Give a number, or leave it empty."),
+        code="generate.number",
+    )  # fmt: skip

@@ -105,7 +105,7 @@ def made(found: Asked, *, name: str = "", parent: Path | None = None) -> GridFol
     if found.folder is not None:
         try:
             with alone_in(found.folder.root):
-                found.folder.write(found.grid)
+                found.folder.write(_with_what_came(found.folder.read(), found.grid))
         except OSError as error:
             raise UserError(
                 _("the grid cannot be written: {reason}.").format(reason=error.strerror or error),
@@ -116,6 +116,11 @@ def made(found: Asked, *, name: str = "", parent: Path | None = None) -> GridFol
         return found.folder
     grid = replace(found.grid, title=name) if name else found.grid
     return create(expand(parent).absolute() if parent is not None else found.project / "grids", grid, found.config)
+
+
+def _with_what_came(there: Grid, wanted: Grid) -> Grid:
+    """``wanted`` with the values that somebody else added since it was read."""
+    return replace(grown(there, wanted.axes), baseline=there.baseline or wanted.baseline)
 
 
 def grid_called(text: str, here: Path) -> GridFolder:

@@ -58,8 +58,13 @@ def _scoring(names: Sequence[str]) -> dict[str, Any]:
 
 
 def task_of(folder: GridFolder) -> TaskFolder | None:
-    """The newest task that drew, or draws, this grid."""
+    """The newest task that drew or scored this grid, or does."""
     return next(iter(tasks_of(folder.root)), None)
+
+
+def _drawing_of(folder: GridFolder) -> TaskFolder | None:
+    """The newest task that drew it, or does."""
+    return next((one for one in tasks_of(folder.root) if one.name.endswith(f"-{KIND}")), None)
 
 
 def go_on(folder: GridFolder, project: Path) -> TaskFolder:
@@ -68,7 +73,7 @@ def go_on(folder: GridFolder, project: Path) -> TaskFolder:
     Raises:
         UserError: the grid cannot be read, or as :func:`lora_tui.tasks.start.ask_task`.
     """
-    task = task_of(folder)
+    task = _drawing_of(folder)
     if task is not None:
         status = task_status(task)
         if status.alive or status.can_resume:

@@ -5,10 +5,11 @@ Imports torch when it is called. Serves grids and ``generate``, which say what b
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from lora_tui.grids.cell import Cell, short
 from lora_tui.grids.files import changes_text
 from lora_tui.grids.pace import note_pace
 from lora_tui.grids.plan import Plan, together
+from lora_tui.hub import StoppedError
 from lora_tui.tasks.report import Report
 from lora_tui.text import _, plain
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 GPU_BATCH = 4
 """Pictures that are predicted together on a GPU, where they may be; a CPU gains nothing by it."""
+TELLING = 20
+"""Times as long as telling of failures takes is not told again."""
 LOADED = ("bases", "loras", "vaes", "texts")
 
 
@@ -43,6 +47,7 @@ class Drawing:
     Attributes:
         batch: pictures predicted together; 0 chooses.
         write: keeps a picture.
+        tell: told of all failures so far, as they come.
         drawn: how many were.
         failures: why cells failed.
         counts: how often anything was loaded, by names of :data:`LOADED`.
@@ -52,9 +57,12 @@ class Drawing:
     report: Report
     batch: int
     write: Callable[[Cell, Image], None]
+    tell: Callable[[Mapping[Cell, UserError]], None] = lambda _failures: None
     drawn: int = 0
     failures: dict[Cell, UserError] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    _untold: bool = False
+    _not_before: float = 0.0
 
     def run(self, plan: Plan) -> bool:
         """Draw the plan's cells; false where it was stopped before the last.
@@ -74,6 +82,7 @@ class Drawing:
             return False
         finally:
             self.counts = painter.counts
+            self._tell_failures(at_once=True)
         return True
 
     def told(self, plan: Plan) -> dict[str, Any]:
@@ -102,7 +111,10 @@ class Drawing:
 
         def progress(at: int, steps: int) -> None:
             clock.tick(at)
-            if self.report.should_stop():
+            self._tell_failures()
+            with clock.resting():
+                stop = self.report.should_stop()
+            if stop:
                 raise Stopped
             self.report.progress("drawing", done, total, f"{_words(batch[0])}  {at}/{steps}")
 
@@ -117,7 +129,9 @@ class Drawing:
         except UserError as error:
             self._fail(batch, error)
             return
-        except (RuntimeError, ValueError, OSError) as error:
+        except (Stopped, StoppedError):
+            raise
+        except Exception as error:  # a damaged file makes its readers raise nearly everything
             self._fail(batch, _unexpected(error))
             return
         clock.note(self.config.model.family, batch)
@@ -150,6 +164,16 @@ class Drawing:
         for cell in batch:
             self.failures[cell] = error
         self.report.warn(error)
+        self._untold = True
+        self._tell_failures()
+
+    def _tell_failures(self, *, at_once: bool = False) -> None:
+        """Tell of failures that came; of thousands in a row so seldom that telling takes next to no time."""
+        begun = time.monotonic()
+        if self._untold and (at_once or begun >= self._not_before):
+            self.tell(self.failures)
+            self._untold = False
+            self._not_before = begun + TELLING * (time.monotonic() - begun)
 
 
 def png_of(cell: Cell, picture: Image, family: str, key: str) -> bytes:
@@ -164,19 +188,27 @@ def png_of(cell: Cell, picture: Image, family: str, key: str) -> bytes:
 
 
 class _Clock:
-    """How long the steps of a picture take, without what is loaded before the first."""
+    """How long the steps of a picture take, without what is loaded before the first, and without rests."""
 
     def __init__(self) -> None:
         self._first: float | None = None
+        self._rested = 0.0
 
     def tick(self, at: int) -> None:
         if at == 0:
-            self._first = time.monotonic()
+            self._first, self._rested = time.monotonic(), 0.0
+
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[None]:
+        """Time that is not one of drawing: the task may be paused in it."""
+        begun = time.monotonic()
+        yield
+        self._rested += time.monotonic() - begun
 
     def note(self, family: str, batch: Sequence[Cell]) -> None:
         if self._first is not None:
             pixels = sum(cell.width * cell.height * cell.steps for cell in batch)
-            note_pace(family, (time.monotonic() - self._first) / pixels * 1e6)
+            note_pace(family, (time.monotonic() - self._first - self._rested) / pixels * 1e6)
 
 
 def _words(cell: Cell) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from lora_tui.config.samplers import AUTOMATIC, check_spacing
 from lora_tui.errors import UserError
 from lora_tui.families import facts_for
 from lora_tui.grids import files
-from lora_tui.grids.axes import Axis, Value, axis_of
+from lora_tui.grids.axes import KINDS, Axis, Value, axis_of
 from lora_tui.grids.cell import LORA, Cell
 from lora_tui.text import N_, _, plain
 from lora_tui.weights.blocks import block_weights
@@ -31,6 +32,15 @@ BARE = "bare"
 BASE_LABEL = N_("base")
 Place = tuple[int, ...]
 """Which value of each axis, the axes in order."""
+_MUST: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("base", "vae", "prompt", "negative", "sampler"), (str,)),
+    **dict.fromkeys(("clip_skip", "width", "height", "steps", "guidance", "seed"), (int, float)),
+}
+_TYPES: dict[str, tuple[type, ...]] = {
+    **_MUST, "spacing": (str,), "strength": (int, float), "lora": (str, NoneType), "blocks": (str, NoneType),
+    **dict.fromkeys(("unet", "text"), (int, float, NoneType)), "second": (Mapping, NoneType), "more": (list, NoneType),
+}  # fmt: skip
+"""What settings and changes of a grid that is read may be; those of ``_MUST`` are in every grid."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ def grid_of(options: Mapping[str, Any]) -> Grid:
     Raises:
         KeyError, TypeError, ValueError: it is something else.
     """
-    return Grid(
+    found = Grid(
         title=str(options["title"]),
         family=str(options["family"]),
         settings=dict(options["settings"]),
@@ -167,6 +177,17 @@ def grid_of(options: Mapping[str, Any]) -> Grid:
         folders=tuple(Path(one) for one in options["folders"]),
         run=str(options.get("run", "")),
     )
+    for axis in found.axes:
+        if axis.kind not in KINDS or not axis.values:
+            raise ValueError(f"an axis {axis.kind!r} of {len(axis.values)} values")
+    missing = [name for name in _MUST if name not in found.settings]
+    if missing:
+        raise KeyError(missing[0])
+    for changes in (found.settings, *(value.changes for axis in found.axes for value in axis.values)):
+        for name, value in changes.items():
+            if not isinstance(value, _TYPES.get(name, object)):
+                raise TypeError(f"{name} is {value!r}")
+    return found
 
 
 def replace_all(text: str, replaced: Mapping[str, str]) -> str:

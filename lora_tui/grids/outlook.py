@@ -24,7 +24,7 @@ MOST_COUNTED = 20_000
 @dataclass(frozen=True)
 class Outlook:
     """``cells`` are places, ``pictures`` those that differ, ``kept`` of them are there; ``counted`` tells whether the
-    figures behind were counted or only follow from the number of cells."""
+    figures behind were counted or only follow from the number of cells; an order that is no grid has no ``axes``."""
 
     cells: int
     pictures: int
@@ -50,8 +50,13 @@ class Outlook:
     def size_words(self) -> str:
         """How large it is, in one sentence."""
         time = duration(self.seconds) if self.seconds else _("an unknown time")
+        size = bytes_text(self.disk_bytes)
+        if not self.axes:
+            return _("those are {count} pictures, which take {time} and {disk} of the disk.").format(
+                count=count(self.pictures), time=time, disk=size
+            )
         return _("it has {count} cells, which take {time} and {disk} of the disk.").format(
-            count=count(self.cells), time=time, disk=bytes_text(self.disk_bytes)
+            count=count(self.cells), time=time, disk=size
         )
 
     def as_dict(self) -> dict[str, Any]:

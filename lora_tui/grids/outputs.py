@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHEET = "sheet"
+_SHEETS = re.compile(rf"{SHEET}(-\d+)?\.png")
 TABLE, CSV, PAGE = "cells.json", "cells.csv", "index.html"
 MOST_SHEETS = 200
 """Pages of which sheets are made; a browser shows the others, too."""
@@ -94,7 +96,11 @@ def write_outputs(folder: GridFolder, grid: Grid) -> list[Path]:
                  durable=False)  # fmt: skip
     write_atomic(folder.root / CSV, _rows(grid, cells, scores).encode("utf-8", "replace"), durable=False)
     write_atomic(folder.root / PAGE, page_of(table).encode("utf-8", "replace"), durable=False)
-    return list(_sheets(folder, grid, cells, scores))
+    written = list(_sheets(folder, grid, cells, scores))
+    for path in folder.root.glob(f"{SHEET}*.png"):
+        if path not in written and _SHEETS.fullmatch(path.name):  # of fewer or more pages
+            path.unlink(missing_ok=True)
+    return written
 
 
 def _with_scores(told: dict[str, Any], scores: Scores) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_tui.errors import UserError
 from lora_tui.files import sweep_temporaries, write_atomic
 from lora_tui.grids.cell import Cell
 from lora_tui.grids.drawing import Drawing, of_disk, png_of
@@ -18,6 +19,7 @@ from lora_tui.grids.outputs import write_outputs
 from lora_tui.grids.plan import plan_of
 from lora_tui.jobs.lock import RunLock
 from lora_tui.tasks.report import Report
+from lora_tui.text import _, plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,7 +37,7 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """
     folder = GridFolder(Path(str(options["folder"])))
     folder.read()
-    with RunLock.acquire(folder.lock_path):
+    with _alone(folder):
         try:
             sweep_temporaries(folder.cells, 0.0, by=MARK)
             result = _draw(folder, report, int(options.get("batch", 0)))
@@ -48,6 +50,21 @@ def work(options: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
     scored = score({**scoring, "folder": str(folder.root)}, report)
     return {**result, "complete": scored["complete"], "scores": scored}
+
+
+def _alone(folder: GridFolder) -> RunLock:
+    """The lock of the grid. Raises :class:`UserError` while another process has it."""
+    try:
+        return RunLock.acquire(folder.lock_path)
+    except UserError as error:
+        if error.code != "run.locked":
+            raise
+        raise UserError(
+            _("the grid is being drawn by another process."),
+            place=plain(str(folder.root)),
+            remedy=_("Wait until that has ended, or stop it: lora-tui tasks list, lora-tui tasks stop TASK"),
+            code=error.code,
+        ) from error
 
 
 def _draw(folder: GridFolder, report: Report, batch: int) -> dict[str, Any]:
@@ -64,9 +81,18 @@ def _draw(folder: GridFolder, report: Report, batch: int) -> dict[str, Any]:
         data = png_of(cell, picture, grid.family, keys[cell])
         write_atomic(folder.picture(keys[cell]), data, durable=False, by=MARK)
 
-    drawing = Drawing(config, report, batch, write)
+    wanted = {keys[cell] for cell in plan.cells}
+    before = {key: why for key, why in folder.failures().items() if key in wanted}
+
+    def tell(failures: Mapping[Cell, UserError]) -> None:
+        """Those of an earlier life are told until their cells are drawn or fail again."""
+        folder.note_failures({**before, **{keys[cell]: error.as_dict() for cell, error in failures.items()}})
+
+    drawing = Drawing(config, report, batch, write, tell)
     complete = drawing.run(plan)
-    folder.note_failures({keys[cell]: error.as_dict() for cell, error in drawing.failures.items()})
+    if complete:
+        before = {}
+        tell(drawing.failures)
     report.progress("writing", 0, 0)
     write_outputs(folder, grid)
     return {
