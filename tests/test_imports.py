@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "numpy", "onnxruntime")
 HEAVY_MODULES = re.compile(
     r"lora_tui\.(trainer|sampling|families\.\w+\.model\w*|"
-    r"families\.(beneath|decoding|devices|loading|packed|parted|precision|quantized|recomputed|state_dicts|stored|streamed"
+    r"families\.(beneath|decoding|devices|eight_bits|loading|packed|parted|precision|quantized|recomputed|state_dicts|stored|streamed"
     r"|text_chunks|text_rows)"
     r"|weights\.(added|algebra|baking|base_reader|delta|difference|effects|fused|fused_others|lora_file|operations|ordered|reading|rounding|checking\.numbers)|tagging\.(blip|florence2|onnx_tagger|transformers_model)"
     r"|grids\.(encoder|scores)|scores\.(kept|look|measures|models|recommend)|demo\.measure|bench\.(flow_loop|loops|model|train))\b"

@@ -43,7 +43,8 @@ class Setup:
         text_encoder: whether it is trained, too; otherwise its embeddings are cached.
         folder: where model, images and runs are made.
         checkpointing: all blocks compute their activations again.
-        base_weights, streamed: how our loop keeps the base; the bare one has it whole on the device.
+        base_weights, streamed, products: how our loop keeps and multiplies the base; the bare one has it whole on the
+            device.
     """
 
     family: str
@@ -57,6 +58,7 @@ class Setup:
     checkpointing: bool = False
     base_weights: str = "full"
     streamed: int = 0
+    products: str = "full"
 
     def model(self) -> Path:
         """The base model, made when it is not there yet."""
@@ -150,7 +152,8 @@ def _config(setup: Setup) -> Any:
         "steps": {"epochs": 100_000, "batch_size": setup.batch_size},
         "memory": {
             "precision": setup.precision, "gradient_checkpointing": setup.checkpointing,
-            "base_weights": setup.base_weights, "streamed_blocks": setup.streamed, "when_full": "stop",
+            "base_weights": setup.base_weights, "streamed_blocks": setup.streamed,
+            "products": setup.products, "when_full": "stop",
         },
         "validation": {"mode": "off"},
         "saving": {"every_epochs": 0, "state_every_epochs": 0},

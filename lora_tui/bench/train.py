@@ -56,6 +56,8 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpointing", action="store_true", help=_("compute activations again, in both loops"))
     parser.add_argument("--base-weights", choices=["full", "fp8", "int8", "nf4"], default="full",
                         help=_("how our loop keeps the base; the bare one has it whole"))  # fmt: skip
+    parser.add_argument("--products", choices=["full", "8bit"], default="full",
+                        help=_("how our loop multiplies a base kept as int8"))  # fmt: skip
     parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
     parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
     parser.add_argument("--peer", metavar="CMD", default="",
@@ -142,7 +144,7 @@ def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Set
 
     return Setup(
         args.family, args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder,
-        args.checkpointing, args.base_weights, args.streamed,
+        args.checkpointing, args.base_weights, args.streamed, args.products,
     )  # fmt: skip
 
 
@@ -238,7 +240,8 @@ def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
     options = [
         "--family", args.family, "--size", args.size, "--resolution", str(args.resolution),
         "--batch-size", str(args.batch_size), "--rank", str(args.rank), "--precision", args.precision,
-        "--base-weights", args.base_weights, "--streamed", str(args.streamed), "--peak", which, "--json",
+        "--base-weights", args.base_weights, "--products", args.products,
+        "--streamed", str(args.streamed), "--peak", which, "--json",
         *(["--checkpointing"] if args.checkpointing else []),
     ]  # fmt: skip
     command = python_command("-m", "lora_tui.bench", "train", *options)

@@ -35,6 +35,7 @@ CACHED_VALUE_BYTES = 4  # latents are kept in fp32, text embeddings in the preci
 TOKEN_BYTES = 3  # of a caption's file at least for each token of T5: words of English have five for one and a third
 FULL_BYTES = 4  # the VAE always works in fp32
 PACKED_BYTES: Mapping[str, float] = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 4 / 64}  # factors of nf4's runs counted
+PRODUCT_BYTES = 200_000_000  # of rows that are multiplied in 8 bits, which are worked on in parts
 SLOTS = 2  # streamed blocks that are on the device at a time
 _BLOCK = re.compile(r"(?:.*?transformer_blocks|layers)\.\d+(?=\.)")
 
@@ -171,7 +172,8 @@ def _saved_by_storage(config: Config) -> int:
 
 def storage_of(memory: MemorySection) -> Storage:
     """How the settings ask for the base to be kept; blocks are streamed only where they are computed again."""
-    return Storage(memory.base_weights, memory.streamed_blocks if memory.gradient_checkpointing else 0)
+    streamed = memory.streamed_blocks if memory.gradient_checkpointing else 0
+    return Storage(memory.base_weights, streamed, memory.products)
 
 
 def checkpointed_share(memory: MemorySection) -> float:
@@ -184,7 +186,15 @@ def step_activations(config: Config, data: DataPlan) -> int:
     share = checkpointed_share(config.memory)
     least = _kept(config, data, checkpointing=True) if share > 0 else 0
     most = _kept(config, data, checkpointing=False) if share < 1 else 0
-    return int(share * least + (1 - share) * most)
+    return int(share * least + (1 - share) * most) + _product_bytes(config)
+
+
+def _product_bytes(config: Config) -> int:
+    """What products in 8 bits take at the widest layer: rows as integers, and its weight turned over."""
+    if config.memory.products == "full":
+        return 0
+    targets = facts_for(config.model.family).targets(config.model.base, text_encoder=False)
+    return PRODUCT_BYTES + max((one.inputs * one.outputs for one in targets if not one.convolution), default=0)
 
 
 def _kept(config: Config, data: DataPlan, *, checkpointing: bool) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from lora_tui import __version__
 from lora_tui.doctor.check import ERROR, NOTE, OK, WARNING, Check
+from lora_tui.jobs.resources import INT8_CAPABILITY
 from lora_tui.python import python_command
 from lora_tui.text import N_, _, plain
 
@@ -167,6 +168,9 @@ def _torch_check(told: dict[str, Any], gpus: int) -> Check:
             _("{version}: built without code for {names}").format(version=text, names=plain(", ".join(unsupported))),
             _("Install a build of torch that supports this GPU."),
         )
+    if devices and not told.get("hip"):
+        able = [str(device["name"]) for device in devices if tuple(device.get("capability") or ()) >= INT8_CAPABILITY]
+        text += "; " + _("products in 8 bits: {names}").format(names=plain(", ".join(able)) or _("none"))
     return Check("training", "torch", OK, "torch", text)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from lora_tui.errors import UserError
 from lora_tui.jobs.launcher import Launched
+from lora_tui.jobs.resources import INT8_CAPABILITY
 from lora_tui.text import _, ngettext, plain
 from lora_tui.weights.lora_file import DTYPES
 
@@ -97,6 +98,25 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
             code="precision.missing",
         )
     return dtype
+
+
+def check_products(products: str, device: torch.device) -> None:
+    """Whether ``device`` can multiply as ``memory.products`` says.
+
+    Raises:
+        UserError: it is a GPU that multiplies no integers of 8 bits, or not as it is done here.
+    """
+    if products == "full" or device.type != "cuda":
+        return
+    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < INT8_CAPABILITY:
+        raise UserError(
+            _("{gpu} cannot multiply in 8 bits here; NVIDIA cards from 2020 on can.").format(
+                gpu=torch.cuda.get_device_name(device)
+            ),
+            place="memory.products",
+            remedy=_("Set memory.products to full."),
+            code="products.missing",
+        )
 
 
 def use_threads(count: int, processes: int = 1) -> int:

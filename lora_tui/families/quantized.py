@@ -2,7 +2,8 @@
 
 Rows of a matrix share a factor (``int8``, ``fp8``), or runs of 64 values do (``nf4``). A product works on the stored
 numbers as they are, which half precision holds exactly, and multiplies its results by the factors; nothing but the
-stored numbers is kept for the backward pass. Gradients flow to the inputs and never to the weights.
+stored numbers is kept for the backward pass. Gradients flow to the inputs and never to the weights. Where it is asked
+for, those of ``int8`` are multiplied in 8 bits (:mod:`lora_tui.families.eight_bits`).
 
 Sources: symmetric quantisation by the largest magnitude (Jacob et al. 2018, "Quantization and Training of Neural
 Networks for Efficient Integer-Arithmetic-Only Inference", with no zero point); FP8 E4M3 (Micikevicius et al. 2022,
@@ -18,6 +19,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lora_tui.families import eight_bits
+
 Kind = Literal["int8", "fp8", "nf4"]
 RUN = 64
 """Values that share a factor in nf4."""
@@ -28,6 +31,8 @@ LEVELS = (
 )  # fmt: skip
 """What the sixteen numbers of nf4 stand for: quantiles of a normal distribution, 0 and both ends among them."""
 _LARGEST = {"int8": 127.0, "fp8": 448.0}
+Form = tuple[Kind, tuple[int, int], bool]
+"""How a weight is stored, its [outputs, inputs], and whether it is multiplied in 8 bits."""
 
 
 def quantize(weight: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
@@ -58,10 +63,12 @@ def dequantize(numbers: Tensor, factors: Tensor, kind: Kind, shape: torch.Size |
 class QuantizedLinear(nn.Linear):
     """A linear layer with such a weight; everything else of it is ``nn.Linear``'s, so that adapters attach to it.
 
-    ``weight`` holds the stored numbers and ``factors`` what they are multiplied by; both are frozen.
+    ``weight`` holds the stored numbers and ``factors`` what they are multiplied by; both are frozen. ``in_eight_bits``
+    says whether what goes in is rounded to 8 bits, too, so that integers are multiplied.
     """
 
     factors: Tensor
+    in_eight_bits = False
 
     def __init__(self, inputs: int, outputs: int, kind: Kind, *, bias: bool, dtype: torch.dtype) -> None:
         """An empty layer on the ``meta`` device, to be filled by :meth:`fill` or from a state dict.
@@ -87,9 +94,13 @@ class QuantizedLinear(nn.Linear):
     def forward(self, inputs: Tensor) -> Tensor:
         if torch.is_autocast_enabled(inputs.device.type):
             inputs = inputs.to(torch.get_autocast_dtype(inputs.device.type))
-        shape = (self.out_features, self.in_features)
-        product: Tensor = _Product.apply(inputs, self.weight, self.factors, self.kind, shape)
+        product: Tensor = _Product.apply(inputs, self.weight, self.factors, self.form)
         return product if self.bias is None else product + self.bias.to(product.dtype)
+
+    @property
+    def form(self) -> Form:
+        """What :func:`product` has to know of the weight."""
+        return self.kind, (self.out_features, self.in_features), self.in_eight_bits
 
     def full_weight(self) -> Tensor:
         """The weight that is stored, [outputs, inputs] in float32."""
@@ -147,6 +158,17 @@ def quantize_linears(
     return count
 
 
+def multiply_in_eight_bits(module: nn.Module, wanted: bool) -> None:
+    """Have the layers of ``module`` that are stored as ``int8`` multiply so, or no longer.
+
+    Layers wider than :data:`lora_tui.families.eight_bits.LONGEST`, whose sums might not fit, never do.
+    """
+    for layer in module.modules():
+        if isinstance(layer, QuantizedLinear):
+            fits = max(layer.in_features, layer.out_features) <= eight_bits.LONGEST
+            layer.in_eight_bits = wanted and layer.kind == "int8" and fits
+
+
 def _become(layer: nn.Linear, new: QuantizedLinear) -> None:
     """Make ``layer`` what ``new`` is, with what it stores."""
     layer.__class__ = QuantizedLinear
@@ -159,27 +181,31 @@ class _Product(torch.autograd.Function):
     """inputs [..., inputs] times the transposed weight; the gradient of the inputs alone."""
 
     @staticmethod
-    def forward(
-        ctx: Any, inputs: Tensor, numbers: Tensor, factors: Tensor, kind: Kind, shape: tuple[int, int]
-    ) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, numbers: Tensor, factors: Tensor, form: Form) -> Tensor:
         ctx.save_for_backward(numbers, factors)
-        ctx.kind, ctx.shape = kind, shape
-        return product(inputs, numbers, factors, kind, shape)
+        ctx.form = form
+        return product(inputs, numbers, factors, form)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        return input_gradient(gradient, *ctx.saved_tensors, ctx.kind, ctx.shape), None, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return input_gradient(gradient, *ctx.saved_tensors, ctx.form), None, None, None
 
 
-def product(inputs: Tensor, numbers: Tensor, factors: Tensor, kind: Kind, shape: tuple[int, int]) -> Tensor:
-    """``inputs`` [..., inputs] times the transposed weight ([outputs, inputs] is its ``shape``), in their type."""
+def product(inputs: Tensor, numbers: Tensor, factors: Tensor, form: Form) -> Tensor:
+    """``inputs`` [..., inputs] times the transposed weight, in their type."""
+    kind, shape, in_eight_bits = form
+    if in_eight_bits:
+        return eight_bits.forward(inputs, numbers, factors)
     if kind == "nf4":
         return inputs @ _nf4_weight(numbers, factors, shape, inputs.dtype).T
     return (inputs @ _rows(numbers, kind, inputs.dtype).T) * factors[:, 0].to(inputs.dtype)
 
 
-def input_gradient(gradient: Tensor, numbers: Tensor, factors: Tensor, kind: Kind, shape: tuple[int, int]) -> Tensor:
+def input_gradient(gradient: Tensor, numbers: Tensor, factors: Tensor, form: Form) -> Tensor:
     """The gradient of the inputs of :func:`product`, from that of what it gave."""
+    kind, shape, in_eight_bits = form
+    if in_eight_bits:
+        return eight_bits.input_gradient(gradient, numbers, factors)
     if kind == "nf4":
         return gradient @ _nf4_weight(numbers, factors, shape, gradient.dtype)
     return (gradient * factors[:, 0].to(gradient.dtype)) @ _rows(numbers, kind, gradient.dtype)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lora_tui.families.protocol import Storage
-from lora_tui.families.quantized import quantize_linears
+from lora_tui.families.quantized import multiply_in_eight_bits, quantize_linears
 from lora_tui.families.streamed import StreamedBlocks
 
 
@@ -58,6 +58,7 @@ def put_anew(network: Any, storage: Storage, device: torch.device) -> Any:
             quantize_linears(part, storage.weights, _chosen(network.packable, prefix), device=device)
             if part is not network:
                 part.to("cpu")
+    multiply_in_eight_bits(network, storage.products == "8bit")
     if visiting:
         network.stream = StreamedBlocks(visiting, device, own=network.own_modules)
     return network.to(device)

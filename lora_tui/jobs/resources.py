@@ -15,6 +15,10 @@ _UNLIMITED = 1 << 60
 """Limits of version 1 control groups above this mean no limit."""
 
 
+INT8_CAPABILITY = (8, 0)
+"""The first NVIDIA GPUs on which products in 8 bits are let run: Ampere."""
+
+
 class Sampler:
     """Takes samples. GPUs through NVML when the driver is there, the rest through psutil."""
 
@@ -161,6 +165,27 @@ def device_memory(device: str) -> int | None:
     if kind not in ("auto", "cpu") or (kind == "auto" and Path("/dev/kfd").exists()):
         return None  # a GPU of which its driver tells us nothing
     return sampler.memory()[1]
+
+
+def capability_of(device: str) -> tuple[int, int] | None:
+    """The compute capability of the NVIDIA GPU that ``memory.device`` means, of the best where it means any of several.
+
+    None where that is not known, or where it means the CPU.
+    """
+    kind, _colon, number = device.partition(":")
+    if kind not in ("auto", "cuda"):
+        return None
+    nvml, found = _kept_nvml(), []
+    for gpu in gpus_now():
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(gpu["number"])
+            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+        except (nvml.NVMLError, OSError):
+            return None
+        found.append((int(major), int(minor)))
+    if number.isdigit():
+        found = found[int(number) : int(number) + 1]
+    return max(found, default=None)
 
 
 def disk_free(folder: Path) -> int | None:

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from lora_tui.config.schema import Config
-from lora_tui.families.devices import choose_devices, choose_dtype, launched_devices, use_threads
+from lora_tui.families.devices import check_products, choose_devices, choose_dtype, launched_devices, use_threads
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.launcher import Launched
@@ -56,6 +56,7 @@ def live(
     controls = Controls(ControlInbox(folder.root), events, terminated)
     controls.listen_to_signals()
     dtype = choose_dtype(config.memory.precision, device)
+    check_products(config.memory.products, device)
     session = Session(folder, config, events, controls, device, dtype, devices, launched=launched)
     if config.memory.threads > threads:
         text = _("memory.threads is {wanted}, but there are {cores} cores; {cores} threads are used.")

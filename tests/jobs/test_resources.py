@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.jobs.resources import Sampler, device_memory, disk_free, gpu_list, oom_kills
+from lora_tui.jobs.resources import Sampler, _kept_nvml, capability_of, device_memory, disk_free, gpu_list, oom_kills
 
 
 def test_a_sample_has_all_fields_with_units_that_fit(tmp_path: Path) -> None:
@@ -56,6 +56,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         "nvmlDeviceGetTemperature": 71,
         "nvmlDeviceGetHandleByIndex": "handle",
         "nvmlDeviceGetComputeRunningProcesses": processes,
+        "nvmlDeviceGetCudaComputeCapability": (8, 9),
         "nvmlInit": None,
     }
     fake = ModuleType("pynvml")
@@ -93,3 +94,12 @@ def test_a_driver_that_tells_no_memory_by_process_is_believed(
     card = Sampler(tmp_path, os.getpid).sample()["gpus"][0]
     assert (card["memory_run"], card["memory_run_most"]) == (None, None)
     assert Sampler(tmp_path).sample()["gpus"][0]["memory_run"] is None
+
+
+def test_what_a_card_is_capable_of_is_told_of_the_one_that_is_meant(driver: list[Any]) -> None:
+    _kept_nvml.cache_clear()
+    try:
+        told = [capability_of(name) for name in ("auto", "cuda", "cuda:0", "cuda:1", "cpu")]
+    finally:
+        _kept_nvml.cache_clear()
+    assert told == [(8, 9), (8, 9), (8, 9), None, None]

@@ -1,10 +1,11 @@
-"""What is done when memory runs out, where it has no effect."""
+"""How the base is multiplied where it cannot be, and what is done when memory runs out where it has no effect."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
-from lora_tui.config.findings import Finding, warning
+from lora_tui.config.findings import Finding, error, warning
 from lora_tui.config.schema import Config
 from lora_tui.text import _
 
@@ -22,4 +23,41 @@ def packing(config: Config) -> Iterator[Finding]:
     yield warning("memory.when_full", reason, _("Set memory.when_full to adapt."), "memory.no_packing")
 
 
-RULES = (packing,)
+def products(config: Config) -> Iterator[Finding]:
+    """Products in 8 bits of a base that is not kept as int8, or on a card that has none."""
+    memory = config.memory
+    if memory.products == "full":
+        return
+    if memory.base_weights != "int8":
+        yield error(
+            "memory.products",
+            _("Only a base that is kept as int8 is multiplied in 8 bits, and memory.base_weights is {kind}.").format(
+                kind=memory.base_weights
+            ),
+            _("Set memory.base_weights to int8, or memory.products to full."),
+            "memory.products_weights",
+        )
+    elif (has := _capability(memory.device)) is not None and has < _least():
+        yield error(
+            "memory.products",
+            _("This card cannot multiply in 8 bits here; NVIDIA cards from 2020 on can."),
+            _("Set memory.products to full."),
+            "memory.products_card",
+        )
+
+
+@cache
+def _capability(device: str) -> tuple[int, int] | None:
+    """Of a card, looked at once: it does not change."""
+    from lora_tui.jobs.resources import capability_of
+
+    return capability_of(device)
+
+
+def _least() -> tuple[int, int]:
+    from lora_tui.jobs.resources import INT8_CAPABILITY
+
+    return INT8_CAPABILITY
+
+
+RULES = (packing, products)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_tui.families.quantized import QuantizedLinear, input_gradient, product
+from lora_tui.families.quantized import Form, QuantizedLinear, input_gradient, product
 
 
 class AtRank:
@@ -34,7 +34,7 @@ class AtRank:
         kind = torch.get_autocast_dtype(x.device.type) if mixed else x.dtype
         whole = mixed or kind == torch.float32  # otherwise the adapter works in finer numbers than its base
         if whole and _is_alone(self._down, base, kind):
-            packed = (base.kind, (base.out_features, base.in_features)) if type(base) is QuantizedLinear else None
+            packed = base.form if type(base) is QuantizedLinear else None
             factors = base.factors if packed else None
             found: Tensor = _Beside.apply(
                 x.to(kind), base.weight, factors, base.bias, self._down.weight, self._up.weight, scale, packed
@@ -61,7 +61,7 @@ class _Beside(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, factors: Tensor | None, bias: Tensor | None, down: Tensor, up: Tensor,
-        scale: float, packed: tuple[Any, tuple[int, int]] | None,
+        scale: float, packed: Form | None,
     ) -> Tensor:  # fmt: skip
         rows = x.reshape(-1, x.shape[-1])
         narrow = rows @ down.to(x.dtype).t()
@@ -70,7 +70,7 @@ class _Beside(torch.autograd.Function):
         if packed is None or factors is None:
             out = nn.functional.linear(x, weight, bias)
         else:
-            out = product(x, weight, factors, *packed)
+            out = product(x, weight, factors, packed)
             if bias is not None:
                 out += bias.to(out.dtype)
         out.view(-1, out.shape[-1]).addmm_(narrow, up.to(x.dtype).t())
@@ -87,7 +87,7 @@ class _Beside(torch.autograd.Function):
             back *= ctx.scale
         of_x = of_down = of_up = None
         if ctx.needs_input_grad[0]:
-            found = wide @ weight if ctx.packed is None else input_gradient(wide, weight, factors, *ctx.packed)
+            found = wide @ weight if ctx.packed is None else input_gradient(wide, weight, factors, ctx.packed)
             of_x = found.addmm_(back, down.to(wide.dtype)).view(x.shape)
         if ctx.needs_input_grad[4]:
             of_down = (back.t() @ x.reshape(-1, x.shape[-1])).to(down.dtype)
