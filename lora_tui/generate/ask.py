@@ -22,6 +22,7 @@ from lora_tui.grids.grid import Grid, check
 from lora_tui.grids.outlook import Outlook, of_cells
 from lora_tui.places import expand
 from lora_tui.project import Project
+from lora_tui.runs.folder import list_runs
 from lora_tui.text import _, count, plain
 
 FOLDER = "generated"
@@ -220,8 +221,9 @@ def _take_picture(settings: dict[str, Any], told: Told, request: Request, found:
     notes = []
     if not request.wanted.loras:
         loras = []
+        of_runs = [run.checkpoints_dir for run in reversed(list_runs(found.project / "runs"))]
         for one in told.loras:
-            path = files.lora_called(str(one.path), found.folders)
+            path = files.lora_called(str(one.path), [*found.folders, *of_runs])
             files.check_family(path, found.config.model.family)
             loras.append(replace(one, path=path).as_options())
         settings["more"] = loras

@@ -91,6 +91,14 @@ def test_a_picture_gives_its_settings(nursery: Nursery, tmp_path: Path) -> None:
     assert again.cells == order.cells and not again.notes
     other = order_of(nursery, tmp_path, seeds="7", picture=path, sampler="Euler", loras=("none",))
     assert other.cells == (replace(order.cells[0], seed=7, sampler="euler", loras=()),)
+    for number, name in enumerate(("20260101-old", "20260102-new")):  # a grid's LoRA files are those of runs
+        files = tmp_path / "runs" / name / "checkpoints"
+        files.mkdir(parents=True)
+        (files.parent / "config.toml").write_text("")
+        shutil.copy((nursery.one, nursery.two)[number], files / nursery.one.name)
+        shutil.copy(nursery.two, files)
+    of_runs = ordered(Request(Wanted(str(nursery.base), here=tmp_path), picture=path, out=tmp_path))
+    assert [one.path for one in of_runs.cells[0].loras] == [files / name.name for name in (nursery.one, nursery.two)]
     with Image.open(path) as found:
         text = found.info["parameters"]
         bare = PngInfo()

@@ -233,6 +233,7 @@ async def test_scores_and_the_recommendation_stand_beside_the_pictures(tmp_path:
         ):
             assert words in text, words
         assert "CURVES  by step at 0.8" in text and found.grid.tile(6).line[0].text == "+"
+        assert "+ recommended" in text  # what the sign at the picture says
         await pilot.press("r")
         await soon(
             pilot, lambda: "It is [most] like them." in screen_text(app) and "One seed only." in screen_text(app)
@@ -267,6 +268,22 @@ async def test_values_are_added_in_the_words_of_the_command_and_mistakes_told_fi
         assert (folder.root / "grid.json").read_bytes() == asked_for
         await pilot.press("escape")
         assert screen(app).view == "cells"
+
+
+async def test_the_cursor_stays_on_its_cell_where_values_are_added(tmp_path: Path) -> None:
+    folder = painted_project(tmp_path, prompts=1)
+    async with running(tmp_path, size=(110, 30)) as (app, pilot):
+        found = await opened(app, pilot)
+        await pilot.press("down", "right", "right")
+        grid = folder.read()
+        across = grid.axes[0]
+        more = replace(across, values=(Value("0.2", {"strength": 0.2}), *across.values))
+        folder.write(replace(grid, axes=(more, *grid.axes[1:])))
+        found.grid.look(anew=True)
+        await soon(pilot, lambda: "12 of 15 cells" in screen_text(app))
+        assert found.grid.here is not None and found.grid.here.labels[:2] == ("0.8", "100")
+        await pilot.press("enter", "z")
+        await soon(pilot, lambda: "It is as large as it fits." in screen_text(app))
 
 
 async def test_a_new_grid_is_planned_before_anything_is_written(tmp_path: Path) -> None:

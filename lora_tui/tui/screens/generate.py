@@ -6,6 +6,7 @@ The work is a task in the background: it goes on when the form, or the app, is l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -88,7 +89,12 @@ class Generate(MakeLora):
         return "" if name in ("write", "cancel") else super().refusal(action_id)
 
     def hints(self) -> list[KeyHint]:
-        return [hint for hint in super().hints() if not (self._drawing and hint.action == "dialog.accept")]
+        names = {"making.write": _("draw")}
+        return [
+            replace(hint, title=names.get(hint.action, hint.title))
+            for hint in super().hints()
+            if not (self._drawing and hint.action == "dialog.accept")
+        ]
 
     # -- drawing
 

@@ -93,7 +93,7 @@ class GridsScreen(ListScreen[Summary]):
         yield Prompt(id="prompt")
 
     def compose_right(self) -> ComposeResult:
-        yield ImageView(id="grid-picture")
+        yield ImageView(align="center", id="grid-picture")
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -35,6 +35,11 @@ CURVES_FROM = 26
 """Lines of the terminal from which on curves stand below the pictures."""
 
 
+_OF_CELLS = frozenset(
+    ("blink", "mark", "compare", "next-page", "page-before", "read", "larger", "smaller")
+)  # fmt: skip
+
+
 class GridCells:
     """What is shown of one grid, read in threads."""
 
@@ -107,9 +112,9 @@ class GridCells:
         same = before is not None and before.grid == page.grid and before.number == page.number
         if not same:
             first = page.cells[0].cell
-            here = table.cursor if before is not None and before.columns == page.columns else 0
+            here = _place_of(_cell_at(before, table.cursor), page, table.cursor)
             labels = [[plain(value.label, limit=60) for value in axis.values] for axis in (across, down)]
-            table.show_table(labels[0], labels[1], first.width / max(first.height, 1), cursor=max(here, 0))
+            table.show_table(labels[0], labels[1], first.width / max(first.height, 1), cursor=here)
         elif before is not None and (noted, scored) == (notes, scores):
             changed = [
                 at for at, (old, new) in enumerate(zip(before.cells, page.cells, strict=True))
@@ -137,8 +142,7 @@ class GridCells:
 
     def at(self, index: int) -> Shown | None:
         """The cell at a place of the page."""
-        page = self.page
-        return page.cells[index] if page is not None and 0 <= index < len(page.cells) else None
+        return _cell_at(self.page, index)
 
     @property
     def run(self) -> RunFolder | None:
@@ -196,6 +200,11 @@ class GridCells:
                 return Cell("~", "warning")
         return Cell("")
 
+    def _sign_words(self, sign: str) -> str:
+        """What a sign at a picture says."""
+        words = {"*": _("marked"), "+": _("recommended"), "~": _("as good as that, as far as can be told")}
+        return words.get(sign, _("looks like a copy of a training image"))
+
     def moved(self) -> None:
         """The cursor is on another cell."""
         if self.blinking:
@@ -239,6 +248,11 @@ class GridCells:
         lines = cell_facts(
             page, one, width, self._screen.shell.marks, notes=self.notes, best=best, scores=self.scores
         )  # fmt: skip
+        sign = self._sign(one)
+        if sign.text and not best:
+            told = wrap(f"{sign.text} {self._sign_words(sign.text)}", width, 2)
+            at = len([words for label in place_words(page, one) for words in wrap(label, width, 2)])
+            lines[at:at] = [(Cell(line, sign.tone),) for line in told]
         if self.blinking:
             lines.insert(0, (Cell(_("now: {what}").format(what=self._base_words()), "accent"),))
         facts.show(lines)
@@ -332,10 +346,12 @@ class GridCells:
 
     def refusal(self, name: str) -> str:
         """Why an action on cells cannot be done now."""
-        if self._screen.view == "list" or name not in ("blink", "mark", "compare", "next-page", "page-before", "read"):
+        if self._screen.view == "list" or name not in _OF_CELLS:
             return ""
         if self.page is None or self.here is None:
             return self.trouble or _("Reading the grid.")
+        if name in ("larger", "smaller") and self._screen.view == "full":
+            return _("It is as large as it fits.")
         if name == "blink" and self.base_here is None:
             return _("No column or row of this grid is without a LoRA; --baseline or strength 0 makes one.")
         if name == "compare" and self.marked is None:
@@ -409,3 +425,16 @@ def _read_all(reader: GridReader, number: int, *, anew: bool) -> tuple[Page, Not
     run = RunFolder(Path(page.grid.run)) if page.grid.run else None
     notes = read_notes(run) if run is not None else None
     return page, notes, read_scores(reader.folder.root)
+
+
+def _cell_at(page: Page | None, index: int) -> Shown | None:
+    return page.cells[index] if page is not None and 0 <= index < len(page.cells) else None
+
+
+def _place_of(one: Shown | None, page: Page, before: int) -> int:
+    """Where a page has the cell that the cursor was on: on another page, or where values were added."""
+    if one is None:
+        return 0
+    last = len(page.cells) - 1
+    places = (before, *range(last + 1)) if before <= last else range(last + 1)
+    return next((at for at in places if page.cells[at].labels[:2] == one.labels[:2]), max(min(before, last), 0))
