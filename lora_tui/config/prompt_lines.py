@@ -20,7 +20,7 @@ FLAG = re.compile(r"(?:^|\s)--([A-Za-z]{1,4})(?=\s|$)")
 SAMPLERS: Mapping[str, str] = {
     "ddim": "ddim", "euler": "euler", "k_euler": "euler", "euler_a": "euler_a", "k_euler_a": "euler_a", "heun": "heun",
     "dpmsolver++": "dpmpp_2m", "dpmsolver": "dpmpp_2m", "dpmpp_2m": "dpmpp_2m", "dpmpp_2m_karras": "dpmpp_2m_karras",
-    "unipc": "unipc",
+    "unipc": "unipc", "pndm": "plms", "dpm_2": "dpm2", "k_dpm_2": "dpm2", "dpm_2_a": "dpm2_a", "k_dpm_2_a": "dpm2_a",
 }  # fmt: skip
 MOST_BYTES = 4_000_000
 _STEP = 8  # sides are rounded down to this, as sd-scripts does

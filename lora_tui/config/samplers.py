@@ -16,7 +16,11 @@ A1111 = {
     "heun": "Heun",
     "dpmpp_2m": "DPM++ 2M",
     "dpmpp_2m_karras": "DPM++ 2M Karras",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "dpm2": "DPM2",
+    "dpm2_a": "DPM2 a",
     "ddim": "DDIM",
+    "plms": "PLMS",
     "unipc": "UniPC",
 }
 """The schema's name -> the one that A1111 and readers of its PNGs know."""
@@ -32,9 +36,9 @@ SPACINGS = {
 }
 """The schema's name of a spacing of noise levels -> A1111's of its schedule type."""
 assert set(SPACINGS) == set(get_args(Spacing))
-_ANY_LEVELS = ("euler", "heun", "dpmpp_2m", "unipc")
+_ANY_LEVELS = ("euler", "heun", "dpmpp_2m", "dpmpp_2m_sde", "dpm2", "dpm2_a", "unipc")
 """Samplers that diffusers lets take any noise levels, not only those of whole timesteps."""
-_NOT_FLOW = ("ddim", "dpmpp_2m_karras")
+_NOT_FLOW = ("ddim", "dpmpp_2m_karras", "dpmpp_2m_sde", "dpm2", "dpm2_a", "plms")
 """Samplers that are another one where a model learned flow matching."""
 
 
@@ -69,6 +73,8 @@ def spacings_of(sampler: str, family: str) -> tuple[str, ...]:
         return ("automatic", "karras", "exponential", "sgm_uniform")
     if sampler == "dpmpp_2m_karras":
         return ("automatic", "karras")
+    if sampler == "plms":
+        return ("automatic",)
     return tuple(name for name in SPACINGS if sampler in _ANY_LEVELS or name not in ("karras", "exponential"))
 
 

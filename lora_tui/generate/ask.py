@@ -15,7 +15,7 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.generate.read import Told, read_picture
 from lora_tui.grids import files
-from lora_tui.grids.ask import Settled, Wanted, check_base, settled
+from lora_tui.grids.ask import Settled, Wanted, check_base, check_sampler, settled
 from lora_tui.grids.axes import KINDS, Ground
 from lora_tui.grids.cell import Cell, short
 from lora_tui.grids.grid import Grid, check
@@ -89,6 +89,7 @@ def ordered(request: Request) -> Order:
         wanted = _with_picture(wanted, told)
     found = _settled(replace(wanted, prompts=prompts))
     check_base(found.config)
+    check_sampler(request.wanted, found.config.model.family)
     settings = dict(found.settings)
     notes = []
     if told is not None:

@@ -182,6 +182,7 @@ def _new(wanted: Wanted) -> Asked:
     found = settled(wanted)
     settings, config, run = found.settings, found.config, found.run
     family = config.model.family
+    check_sampler(wanted, family)
     axes: list[Axis] = []
     ground = _ground(wanted, family, run, settings, (), found.folders, found.prompts)
     told = wanted.axes or (tuple(zip(("--x", "--y"), USUAL, strict=True)) if run is not None else ())
@@ -240,6 +241,16 @@ def settled(wanted: Wanted) -> Settled:
     folders = _folders(wanted, run, project)
     settings, prompts = _settings(wanted, config, run, folders)
     return Settled(run, config, project, folders, settings, prompts)
+
+
+def check_sampler(wanted: Wanted, family: str) -> None:
+    """Refuse a sampler that was asked for by name and is another one where ``family`` is drawn.
+
+    Raises:
+        UserError: as the axis of samplers says it.
+    """
+    if wanted.sampler is not None:
+        read_axis(f"sampler={wanted.sampler}", Ground(family), "--sampler")
 
 
 def check_base(config: Config) -> None:

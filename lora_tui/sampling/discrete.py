@@ -65,12 +65,31 @@ def euler(course: Course) -> DiscreteSampler:
 
 
 def heun(course: Course) -> DiscreteSampler:
-    """Heun's scheduler knows no schedule that ends in noise alone; it is given such betas."""
-    settings: dict[str, Any] = {}
+    return _by_betas(diffusers.HeunDiscreteScheduler, course, timestep_spacing="linspace")
+
+
+def dpm2(course: Course) -> DiscreteSampler:
+    return _by_betas(diffusers.KDPM2DiscreteScheduler, course, timestep_spacing="linspace")
+
+
+def dpm2_a(course: Course) -> DiscreteSampler:
+    return _by_betas(diffusers.KDPM2AncestralDiscreteScheduler, course, noisy=True, timestep_spacing="linspace")
+
+
+def plms(course: Course) -> DiscreteSampler:
+    """As :func:`ddim`, which it is but for the predictions before that count, too (Liu et al. 2022)."""
+    return _by_betas(
+        diffusers.PNDMScheduler, course, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1,
+        timestep_spacing="trailing" if course.schedule.get(ZERO) else "leading",
+    )  # fmt: skip
+
+
+def _by_betas(kind: Any, course: Course, **settings: Any) -> DiscreteSampler:
+    """A scheduler that knows no schedule that ends in noise alone; it is given such betas."""
     if course.schedule.get(ZERO):
         settings["trained_betas"] = _zero_terminal_betas(course)
         course = replace(course, schedule={name: value for name, value in course.schedule.items() if name != ZERO})
-    return DiscreteSampler(diffusers.HeunDiscreteScheduler, course, timestep_spacing="linspace", **settings)
+    return DiscreteSampler(kind, course, **settings)
 
 
 def _zero_terminal_betas(course: Course) -> list[float]:
@@ -93,6 +112,12 @@ def dpmpp_2m_karras(course: Course) -> DiscreteSampler:
     return DiscreteSampler(
         diffusers.DPMSolverMultistepScheduler, course, algorithm_type="dpmsolver++", solver_order=2,
         use_karras_sigmas=True,
+    )  # fmt: skip
+
+
+def dpmpp_2m_sde(course: Course) -> DiscreteSampler:
+    return DiscreteSampler(
+        diffusers.DPMSolverMultistepScheduler, course, noisy=True, algorithm_type="sde-dpmsolver++", solver_order=2
     )  # fmt: skip
 
 

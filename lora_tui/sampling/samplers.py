@@ -56,7 +56,8 @@ class Sampler(Protocol):
 class Entry:
     """``place``: a function from course to sampler.
 
-    ``flow`` is that function for models that learned flow matching. DDIM's steps are Euler's on straight lines.
+    ``flow`` is that function for models that learned flow matching. DDIM's steps are Euler's on straight lines;
+    what diffusers has not for them is the nearest of its kind.
     """
 
     place: str
@@ -71,7 +72,11 @@ SAMPLERS = {
     "heun": Entry(f"{_DISCRETE}:heun", f"{_FLOW}:heun"),
     "dpmpp_2m": Entry(f"{_DISCRETE}:dpmpp_2m", f"{_FLOW}:dpmpp_2m"),
     "dpmpp_2m_karras": Entry(f"{_DISCRETE}:dpmpp_2m_karras", f"{_FLOW}:dpmpp_2m"),
+    "dpmpp_2m_sde": Entry(f"{_DISCRETE}:dpmpp_2m_sde", f"{_FLOW}:dpmpp_2m"),
+    "dpm2": Entry(f"{_DISCRETE}:dpm2", f"{_FLOW}:heun"),
+    "dpm2_a": Entry(f"{_DISCRETE}:dpm2_a", f"{_FLOW}:euler_a"),
     "ddim": Entry(f"{_DISCRETE}:ddim", f"{_FLOW}:euler"),
+    "plms": Entry(f"{_DISCRETE}:plms", f"{_FLOW}:euler"),
     "unipc": Entry(f"{_DISCRETE}:unipc", f"{_FLOW}:unipc"),
 }
 

@@ -14,8 +14,9 @@ from grid_models import Nursery, Quiet, drawn, new_grid
 
 from lora_tui.bench.model import write_lora
 from lora_tui.errors import UserError
+from lora_tui.generate.ask import Request, ordered
 from lora_tui.generate.form import request_of
-from lora_tui.grids.ask import Wanted, asked, made
+from lora_tui.grids.ask import Wanted, asked, check_sampler, made
 from lora_tui.grids.begin import go_on
 from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.looking import GridReader, GridsReader
@@ -171,3 +172,19 @@ def test_a_guidance_that_is_no_number_is_told_as_that(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         request_of({"guidance": "much"}, (), tmp_path)
     assert "whole" not in caught.value.message and caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["PLMS", "DPM++ 2M Karras", "DPM2 a"])
+def test_a_sampler_that_is_another_one_in_the_family_is_not_drawn_under_its_name(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_sampler(Wanted("", sampler=name), "flux")
+    assert name in caught.value.message and name not in caught.value.remedy and "Euler" in caught.value.remedy
+    check_sampler(Wanted("", sampler=name), "sd15")
+
+
+def test_grids_and_orders_refuse_it(nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_tui.grids.axes.samplers_of", lambda _family: ("euler",))
+    wanted = Wanted(str(nursery.config), prompts=("a disc",), sampler="PLMS")
+    for ask in (lambda: ordered(Request(wanted, seeds="1", out=tmp_path)), lambda: asked(wanted)):
+        with pytest.raises(UserError, match="no sampler of its own"):
+            ask()

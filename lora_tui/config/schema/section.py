@@ -11,7 +11,10 @@ Schedule = Literal[
     "constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt", "rex", "warmup_stable_decay",
     "other",
 ]  # fmt: skip
-Sampler = Literal["euler_a", "euler", "dpmpp_2m_karras", "dpmpp_2m", "ddim", "unipc", "heun"]
+Sampler = Literal[
+    "euler_a", "euler", "dpmpp_2m_karras", "dpmpp_2m", "dpmpp_2m_sde", "dpm2", "dpm2_a", "ddim", "plms", "unipc",
+    "heun",
+]  # fmt: skip
 Spacing = Literal["automatic", "karras", "exponential", "sgm_uniform", "uniform"]
 
 MOST_STEPS = 10_000_000
