@@ -195,7 +195,7 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     if ladder.policy.checkpointed:
         checkpoint(ladder.policy)
     ladder.changed.append(checkpoint)
-    if ladder.is_down:
+    if ladder.is_down or session.config.network.module_dropout > 0:  # then other layers have a gradient each time
         trainee.stepper.take_apart()
     ladder.changed.append(lambda _policy: trainee.stepper.take_apart())
     return trainee

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from itertools import pairwise
 from typing import Any
 
@@ -113,6 +114,35 @@ def test_weights_that_were_elsewhere_learn_on() -> None:
         _learn(one, step)
         _learn(stayed, step)
     assert all(torch.equal(own, other) for own, other in zip(one.parameters, stayed.parameters, strict=True))
+
+
+def test_weights_that_never_get_a_gradient_leave_the_others_together() -> None:
+    """As those of a text encoder's last layers, which are skipped, or of what nothing follows in a last block."""
+    one, other = _stepper(rows=True), _stepper(rows=False)
+    dead = (1, 6, 7)
+    for step, bad in enumerate((False, True, False)):
+        norms = [_learn(stepper, step, without=dead, bad=bad) for stepper in (one, other)]
+        torch.testing.assert_close(*norms, equal_nan=True)
+        _alike(one, other)
+    assert len(one.optimizer.state_dict()["state"]) == len(one.parameters) - len(dead)
+    assert [len({one.parameters[n].untyped_storage().data_ptr() for n in part}) for part in ((0, 2, 3), (4, 5))] == [
+        1,
+        1,
+    ]
+    assert len({weight.untyped_storage().data_ptr() for weight in one.parameters}) == 2 + len(dead)
+    _learn(one, 3)  # one of them does after all
+    _learn(other, 3)
+    _alike(one, other)
+
+
+def test_an_update_that_broke_off_leaves_no_row_in_memory() -> None:
+    """Memory is short there, and a copy of what it had is about to come back."""
+    stepper = _stepper(rows=True)
+    _learn(stepper, 0)
+    assert stepper.rows is not None
+    kept = [weakref.ref(moment) for row in stepper.rows for moment in row.moments]
+    stepper.forget()
+    assert kept and all(reference() is None for reference in kept)
 
 
 def test_an_update_of_adamw_is_one_operation_a_part() -> None:

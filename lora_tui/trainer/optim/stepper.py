@@ -81,11 +81,9 @@ class Stepper:
         return Update(norm=norm, skipped=skipped, own_rate=own_rate(self.optimizer))
 
     def _joined(self) -> list[tuple[Row, Tensor]] | None:
-        """The rows that have gradients, with them; none where weights are not in rows or some of a row have none."""
-        rows = [(row, [p.grad is not None for p in row.parameters]) for row in self.rows or ()]
-        found = [row for row, having in rows if any(having)]
-        if not found or any(any(having) and not all(having) for _row, having in rows):
-            self.let_go()
+        """The rows that have gradients, with them; none where weights are not in rows."""
+        found = [row for row in self.rows or () if row.parameters]
+        if not found:
             return None
         if self._steps_rows:
             for row in found:
@@ -102,7 +100,7 @@ class Stepper:
         return False
 
     def take_apart(self) -> None:
-        """Join nothing any more: where memory is short, there is no room for all gradients twice."""
+        """Join nothing any more: there is no room for all gradients twice, or other weights have one each time."""
         self.let_go()
         self.rows = None
 
@@ -147,6 +145,7 @@ class Stepper:
     def forget(self) -> None:
         """Drop what an update that broke off left behind; the optimizer's state is to be loaded after it."""
         self.discard()
+        self.let_go()
         self.optimizer.state.clear()
         if self.scaler:
             self.scaler = torch.amp.GradScaler(self.scaler._device)

@@ -22,7 +22,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass
 class Row:
-    """The weights of the group ``number`` of an optimizer (all float32, on one device) in one tensor, ``whole``."""
+    """The weights of the group ``number`` of an optimizer (all float32, on one device) in one tensor, ``whole``.
+
+    Of each update those that have a gradient in it; they are joined anew where these are others than in the last one.
+    """
 
     optimizer: torch.optim.Optimizer
     number: int
@@ -39,25 +42,25 @@ class Row:
 
     @property
     def parameters(self) -> list[Tensor]:
-        found: list[Tensor] = self.group["params"]
-        return found
+        """Those of the group that have a gradient; some never get one, such as those of layers that are skipped."""
+        return [weight for weight in self.group["params"] if weight.grad is not None]
 
     @torch.no_grad()
     def join(self) -> None:
         """Put the weights side by side, unless they are: they may have been to another device."""
-        if self._places == [weight.data_ptr() for weight in self.parameters]:
+        weights = self.parameters
+        if self._places == [weight.data_ptr() for weight in weights]:
             return
-        self.whole = joined(self.parameters)
-        for weight, piece in zip(self.parameters, views(self.whole, self.parameters), strict=True):
+        self.whole = joined(weights)
+        for weight, piece in zip(weights, views(self.whole, weights), strict=True):
             weight.data = piece
-        self._places = [weight.data_ptr() for weight in self.parameters]
+        self._places = [weight.data_ptr() for weight in weights]
 
     def take_gradients(self) -> Tensor:
         """All gradients in one row; the weights' own become views of it."""
-        gradients = [weight.grad for weight in self.parameters]
-        whole = joined([gradient for gradient in gradients if gradient is not None])
-        del gradients
-        for weight, piece in zip(self.parameters, views(whole, self.parameters), strict=True):
+        weights = self.parameters
+        whole = joined([weight.grad for weight in weights if weight.grad is not None])
+        for weight, piece in zip(weights, views(whole, weights), strict=True):
             weight.grad = piece
         return whole
 
@@ -69,12 +72,12 @@ class Row:
         is new here, as after a resume, and not again.
         """
         own = [state[weight] for weight in self.parameters]
-        if self._kept and all(self._is_own(one, number) for number, one in enumerate(own)):
+        if len(self._kept) == len(own) and all(self._is_own(one, number) for number, one in enumerate(own)):
             return True
         if any(own):
             if not all({*MOMENTS, "step"} == one.keys() for one in own):
                 return False
-            counts = torch.stack([one["step"].detach().cpu().float() for one in own]).tolist()
+            counts = torch.stack([one["step"].detach().to(self.whole) for one in own]).tolist()
             if len(set(counts)) > 1:
                 return False
             self.moments = [joined([one[name] for one in own]) for name in MOMENTS]
