@@ -202,7 +202,7 @@ class GridCells:
 
     def _sign_words(self, sign: str) -> str:
         """What a sign at a picture says."""
-        words = {"*": _("marked"), "+": _("recommended"), "~": _("as good as that, as far as can be told")}
+        words = {"*": _("marked"), "+": _("recommended"), "~": _("cannot be told apart from what is recommended")}
         return words.get(sign, _("looks like a copy of a training image"))
 
     def moved(self) -> None:
