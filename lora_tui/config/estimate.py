@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.config.layers import layer_size, trained
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
-from lora_tui.config.schema import Config, MemorySection
+from lora_tui.config.schema import Config, MemorySection, NetworkSection
 from lora_tui.families import facts_for
 from lora_tui.families.protocol import Storage
 from lora_tui.weights.kinds import LYCORIS
@@ -209,6 +209,7 @@ def _kept(config: Config, data: DataPlan, *, checkpointing: bool) -> int:
                 checkpointing=checkpointing,
                 text_encoder=config.trains_text,
                 convolutions=config.network.convolutions,
+                lean=_is_lean(config.network),
                 t5_tokens=tokens,
                 base=config.model.base,
             )
@@ -216,6 +217,12 @@ def _kept(config: Config, data: DataPlan, *, checkpointing: bool) -> int:
         ),
         default=0,
     )
+
+
+def _is_lean(network: NetworkSection) -> bool:
+    """Whether each adapter is two matrices and nothing that stands between them and their layer."""
+    dropped = network.dropout or network.rank_dropout or network.module_dropout
+    return network.type in ("lora", "locon") and not network.dora and not dropped
 
 
 def _cached_latents(config: Config, data: DataPlan) -> int:

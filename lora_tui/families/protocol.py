@@ -148,10 +148,15 @@ class Facts(Protocol):
         checkpointing: bool,
         text_encoder: bool = False,
         convolutions: bool = False,
+        lean: bool = False,
         t5_tokens: int = 512,
         base: str | Path = "",
     ) -> int:
-        """Estimate of what one training step keeps for its backward pass, in bytes on the device."""
+        """Estimate of what one training step keeps for its backward pass, in bytes on the device.
+
+        ``lean``: each adapter is two matrices and nothing else, which in half precision need no float32 copies of what
+        goes into their layer.
+        """
         ...
 
 

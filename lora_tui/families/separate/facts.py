@@ -39,6 +39,10 @@ class Kept(Protocol[Told]):
 
 ENCODER_VALUES = 26
 """Values that a layer of CLIP keeps for each position and unit of width."""
+FULL_BYTES = 4
+LEAN = {False: 0.87, True: 0.77}
+"""The share that blocks keep in half precision where adapters need no float32 copies of what goes into their layers, by
+whether blocks are computed again: the mean of what the tests of planned memory measured for six families."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +151,15 @@ class SeparateFacts(ABC, Generic[S]):
         checkpointing: bool,
         text_encoder: bool = False,
         convolutions: bool = False,
+        lean: bool = False,
         t5_tokens: int = 512,
         base: str | Path = "",
     ) -> int:
         shape = self.shape_of(base)
         positions = self.text_positions(shape, t5_tokens)
-        kept = self.kept(shape, (width, height), positions, bytes_per_value, checkpointing=checkpointing)
+        kept: float = self.kept(shape, (width, height), positions, bytes_per_value, checkpointing=checkpointing)
+        if lean and bytes_per_value < FULL_BYTES:
+            kept *= LEAN[checkpointing]
         for clip in self.learners(shape).values() if text_encoder else ():
             kept += clip.layers * clip.positions * clip.width * ENCODER_VALUES * bytes_per_value
         return int(kept * batch)

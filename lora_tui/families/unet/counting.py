@@ -12,7 +12,8 @@ from lora_tui.families.unet.tensors import own_vae_tensors, unet_tensors
 INPUTS_OF_BLOCK, INPUTS_OF_PROJECTIONS = 11, 2
 ADAPTER_BYTES = 4  # the adapter works in float32
 #: Bytes that autograd keeps for each input value of an adapted layer besides the base model's own, measured
-#: with half precision: most inputs are also kept as float32 copies.
+#: with half precision: most inputs are also kept as float32 copies, but for those of linear layers whose adapter is two
+#: matrices alone.
 KEPT_INPUT_BYTES = 3.0
 #: Maps that a layer of a text encoder keeps for its backward pass, and its float32 copies in half precision.
 CLIP_MAPS, CLIP_COPIES = 20.0, 6.2
@@ -89,11 +90,17 @@ def text_activation_bytes(shape: TextShape, bytes_per_value: int) -> float:
 
 
 def step_bytes(
-    shape: Shape, cells: tuple[int, int], bytes_per_value: int, *, checkpointing: bool, convolutions: bool
+    shape: Shape,
+    cells: tuple[int, int],
+    bytes_per_value: int,
+    *,
+    checkpointing: bool,
+    convolutions: bool,
+    lean: bool = False,
 ) -> float:
     """Bytes that the UNet keeps for one image of ``cells`` (width, height of its latents)."""
     kept = unet_activations(shape, *cells, checkpointing) * bytes_per_value
-    if bytes_per_value < ADAPTER_BYTES and not checkpointing:
+    if bytes_per_value < ADAPTER_BYTES and not checkpointing and not lean:
         kept += KEPT_INPUT_BYTES * adapter_inputs(shape, *cells)
     if convolutions and not checkpointing:
         kept += (bytes_per_value + KEPT_INPUT_BYTES) * convolution_inputs(shape, *cells)

@@ -113,12 +113,15 @@ class UnetFacts:
         checkpointing: bool,
         text_encoder: bool = False,
         convolutions: bool = False,
+        lean: bool = False,
         t5_tokens: int = 512,
         base: str | Path = "",
     ) -> int:
         shape = shape_of(self, base)
         cells = (width // self.latent_factor, height // self.latent_factor)
-        kept = step_bytes(shape, cells, bytes_per_value, checkpointing=checkpointing, convolutions=convolutions)
+        kept = step_bytes(
+            shape, cells, bytes_per_value, checkpointing=checkpointing, convolutions=convolutions, lean=lean
+        )
         if text_encoder:
             kept += sum(text_activation_bytes(text, bytes_per_value) for text in shape.text)
         return int(kept * batch)
