@@ -17,7 +17,6 @@ from lora_tui.demo import dataset
 from lora_tui.demo.project import MICRO
 from lora_tui.demo.world.draw import draw_scene
 from lora_tui.demo.world.scene import sample_scene
-from lora_tui.errors import UserError
 from lora_tui.grids.ask import Wanted, asked, made
 from lora_tui.grids.folder import GridFolder
 from lora_tui.grids.outputs import Shown, shown_cells
@@ -29,24 +28,6 @@ TRIGGER = "mimbu"
 PROMPTS = ("mimbu, left, blue background", "a mimbu on (grass:1.2)", "a red circle, large, white background")
 STEPS = (100, 200)
 SIDE = 64
-
-
-class Quiet:
-    """A report that nobody reads; it asks to stop after so many questions."""
-
-    def __init__(self, most: int = 1 << 30) -> None:
-        self.left = most
-        self.warnings: list[UserError] = []
-
-    def progress(self, phase: str, done: int, total: int, detail: str = "") -> None:
-        pass
-
-    def warn(self, error: UserError) -> None:
-        self.warnings.append(error)
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 def creature(number: int) -> Image.Image:

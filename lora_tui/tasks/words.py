@@ -46,14 +46,7 @@ def result_text(status: TaskStatus) -> str:
     """What came of a task that ended by itself, in one line; empty while it is at work, or when nothing is known."""
     if not status.result:
         return ""
-    words = {
-        "tag": _tagged,
-        "prepare": _prepared,
-        "command": _said,
-        "grid": _drawn,
-        "score": _scored,
-        "generate": _drawn,
-    }.get(status.kind)
+    words = _RESULTS.get(status.kind)
     return _(", ").join(words(status.result)) if words is not None else ""
 
 

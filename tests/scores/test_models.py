@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from grid_models import Quiet
 from PIL import Image
-from scored_grids import Quiet, as_trained, creature, ordinary, paint, scored_grid, scored_run
+from scored_grids import as_trained, creature, ordinary, paint, scored_grid, scored_run
 from vision_models import write_clip, write_dinov2, write_siglip
 
 from lora_tui.errors import UserError

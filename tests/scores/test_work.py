@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_models import Quiet
 from PIL import Image
-from scored_grids import STEPS, Quiet, as_trained, creature, ordinary, paint, scored_grid, scored_run, stands_in
+from scored_grids import STEPS, as_trained, creature, ordinary, paint, scored_grid, scored_run, stands_in
 
 from lora_tui.demo.grid import make_grid
 from lora_tui.grids.ask import Wanted, asked, made
