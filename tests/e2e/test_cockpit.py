@@ -164,10 +164,11 @@ def _compare_and_export(terminal: Terminal, project: Path, run: RunFolder) -> No
 
 
 def _clone(terminal: Terminal, project: Path) -> None:
+    before = set((project / "configs").iterdir())
     terminal.send("y")
     terminal.wait_for("in no file yet")
     terminal.send("C-s")
-    saved = until(lambda: [path for path in (project / "configs").iterdir() if _rank(path) == 24])
+    saved = until(lambda: [path for path in (project / "configs").iterdir() if path not in before and _rank(path) == 24])
     assert len(saved) == 1
 
 

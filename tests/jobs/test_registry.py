@@ -6,6 +6,7 @@ from support import until
 
 from lora_tui.jobs.control import request
 from lora_tui.jobs.job import trainer_alive
+from lora_tui.jobs.process import is_alive
 from lora_tui.jobs.registry import living, register, unregister
 from lora_tui.settings import state_dir
 
@@ -36,7 +37,7 @@ def test_dead_entries_are_removed_by_looking(tmp_path: Path) -> None:
     training(run)
     kill(job.pid)
     kill(job.child_pid)
-    until(lambda: not trainer_alive(run.root, job))
+    until(lambda: not trainer_alive(run.root, job) and not is_alive(job.pid, job.identity))
     register(tmp_path / "never there")
     register(tmp_path)
     assert len(entries()) == 3
