@@ -168,7 +168,7 @@ def _clone(terminal: Terminal, project: Path) -> None:
     terminal.send("y")
     terminal.wait_for("in no file yet")
     terminal.send("C-s")
-    saved = until(lambda: [path for path in (project / "configs").iterdir() if path not in before and _rank(path) == 24])
+    saved = until(lambda: [path for path in {*(project / "configs").iterdir()} - before if _rank(path) == 24])
     assert len(saved) == 1
 
 
