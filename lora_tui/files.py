@@ -70,19 +70,21 @@ def open_file(path: Path, *, writable: bool = False, links: bool = True) -> Bina
         OSError: it is not there, is something else, or cannot be opened.
     """
     flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno == errno.ELOOP and not links:
-            raise _no_file(_("a link")) from error
-        raise
-    try:
+
+    def opened(name: str, _flags: int) -> int:
+        try:
+            descriptor = os.open(name, flags)
+        except OSError as error:
+            if error.errno == errno.ELOOP and not links:
+                raise _no_file(_("a link")) from error
+            raise
         if kind := kind_of(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
             raise _no_file(kind)
-        return os.fdopen(descriptor, "r+b" if writable else "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+        return descriptor
+
+    # The file object alone closes it: closed again after a Ctrl+C, the number might be another file's by then.
+    return open(path, "r+b" if writable else "rb", opener=opened)
 
 
 def open_append(path: Path) -> BinaryIO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 from pathlib import Path
@@ -13,7 +14,7 @@ from lora_tui.cli.main import WRONG, run
 from lora_tui.config.load import save_config
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.files import write_atomic
+from lora_tui.files import open_file, write_atomic
 
 
 def make(kind: str, path: Path) -> None:
@@ -80,3 +81,28 @@ def test_those_who_go_on_without_a_file_go_on_without_this_one(tmp_path):
         write_atomic(tmp_path, b"")
     with pytest.raises(UserError, match="It is a folder"):
         save_config(Config(), tmp_path)
+
+
+def test_an_interruption_while_a_file_is_opened_stays_one(tmp_path):
+    """The signal comes at every moment of the opening; whoever looked for a missing file would swallow an OSError."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    heard = 0
+    try:
+        for number in range(1500):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (number % 60 + 1))
+                for _ in range(50):
+                    open_file(path).close()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                heard += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert heard > 1000
