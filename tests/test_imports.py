@@ -18,7 +18,7 @@ HEAVY_MODULES = re.compile(
     r"families\.(beneath|decoding|devices|eight_bits|loading|packed|parted|precision|quantized|recomputed|state_dicts|stored|streamed"
     r"|text_chunks|text_rows)"
     r"|weights\.(added|algebra|baking|base_reader|delta|difference|effects|fused|fused_others|lora_file|operations|ordered|reading|rounding|checking\.numbers)|tagging\.(blip|florence2|onnx_tagger|transformers_model)"
-    r"|grids\.(encoder|scores)|scores\.(kept|look|measures|models|recommend)|demo\.measure|bench\.(flow_loop|loops|model|train))\b"
+    r"|scores\.(encoder|kept|likeness|look|measures|models|recommend)|demo\.measure|bench\.(flow_loop|loops|model|train))\b"
 )
 """Modules that may hold tensors; all others must import on a machine without torch."""
 

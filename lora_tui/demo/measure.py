@@ -28,12 +28,12 @@ from lora_tui.demo.world.draw import draw_scene
 from lora_tui.demo.world.scene import sample_scene
 from lora_tui.errors import UserError
 from lora_tui.families import open_model
-from lora_tui.grids.scores import Likeness, likeness_to
 from lora_tui.grids.sheet import draw_sheet
 from lora_tui.keyed import keyed_random
 from lora_tui.orphans import end_with_parent
 from lora_tui.sampling.lora import AppliedLora, apply_lora
 from lora_tui.sampling.renderer import Renderer, RenderRequest
+from lora_tui.scores.likeness import Likeness, likeness_to
 from lora_tui.text import _, set_language
 
 SEEDS = (11, 12, 13, 14, 15)

@@ -16,9 +16,10 @@ from lora_tui.errors import UserError
 from lora_tui.families.devices import choose_device, use_threads
 from lora_tui.hub import StoppedError
 from lora_tui.scores.kept import Kept, Picture, vectors_of
+from lora_tui.scores.likeness import Aspect
 from lora_tui.scores.material import Drawn, Reference
 from lora_tui.scores.measures import Looked
-from lora_tui.scores.models import Aspect, Looker, Reader, looker
+from lora_tui.scores.models import Looker, Reader, looker
 from lora_tui.scores.named import Panel
 from lora_tui.tasks.report import Report
 from lora_tui.text import _

@@ -15,9 +15,8 @@ from torch.nn.functional import normalize
 
 from lora_tui.caches.contents import sha256_of
 from lora_tui.caches.store import key_of
-from lora_tui.grids.encoder import load_encoder
-from lora_tui.grids.scores import ENCODER_FILE, vectors
-from lora_tui.grids.scores import Aspect as Aspect
+from lora_tui.scores.encoder import load_encoder
+from lora_tui.scores.likeness import ENCODER_FILE, Aspect, vectors
 from lora_tui.scores.named import MICRO, Named
 from lora_tui.tagging.transformers_model import loaded
 

@@ -29,7 +29,7 @@ from lora_tui.tasks.report import Report
 from lora_tui.text import _, ngettext
 
 if TYPE_CHECKING:
-    from lora_tui.grids.scores import Aspect
+    from lora_tui.scores.likeness import Aspect
     from lora_tui.scores.measures import Compared, Looked
     from lora_tui.scores.recommend import Parts
 

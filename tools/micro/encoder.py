@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lora_tui.grids.encoder import SIDE, ImageEncoder, as_input
 from lora_tui.keyed import keyed_random
+from lora_tui.scores.encoder import SIDE, ImageEncoder, as_input
 from tools.micro.creatures import any_creature, any_style, draw_creature
 from tools.micro.stage import Stage
 

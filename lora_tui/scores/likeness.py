@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lora_tui.errors import UserError
-from lora_tui.grids.encoder import ImageEncoder, as_input, load_encoder
+from lora_tui.scores.encoder import ImageEncoder, as_input, load_encoder
 from lora_tui.text import _
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from lora_tui.demo.measure import ordinary_pictures
 from lora_tui.demo.world.draw import draw_scene
 from lora_tui.demo.world.scene import sample_scene
 from lora_tui.errors import UserError
-from lora_tui.grids.encoder import load_encoder
-from lora_tui.grids.scores import ENCODER_FILE, Likeness, likeness_to, vectors
 from lora_tui.keyed import keyed_random
+from lora_tui.scores.encoder import load_encoder
+from lora_tui.scores.likeness import ENCODER_FILE, Likeness, likeness_to, vectors
 
 
 def mimbus(seed: int) -> list[Image.Image]:
