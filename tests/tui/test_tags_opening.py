@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from caption_folders import edit, opened
+from PIL import Image
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset, picture
 from tui.test_tags import ready, tags, texts, type_in
 
 from lora_tui.captions.transaction import News, Session
-from lora_tui.dataset.notes import change_notes
+from lora_tui.dataset.buckets import Box, Size
+from lora_tui.dataset.notes import Crop, change_notes
 from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.tags.kept import load_place
 from lora_tui.tui.widgets.footer import Status
+from lora_tui.tui.widgets.image_view import ImageView
 
 
 async def test_files_that_are_no_images_in_use_are_counted_as_on_the_dataset_screen(tmp_path: Path) -> None:
@@ -126,3 +129,18 @@ async def test_the_place_is_kept_although_nobody_left_in_order(tmp_path: Path, m
         await soon(pilot, lambda: ready(app))
         await pilot.press("J", "J")
         await soon(pilot, lambda: load_place(root).endswith("0002.png"))
+
+
+async def test_the_picture_learns_of_its_crop_when_the_images_are_read_after_the_captions(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 1)
+    path = tmp_path / "4_hat" / "0000.png"
+    async with running(tmp_path, size=(120, 40), screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app) and app.workspace.images is not None)
+        view = app.screen.query_one(ImageView)
+        await soon(pilot, lambda: view.path == path and view._part is None)
+        with Image.open(path) as image:
+            size = Size(*image.size)
+        crop = Crop(Box(0, 0, size.width // 2, size.height // 2), size)
+        change_notes(tmp_path, lambda notes: notes.with_crop("4_hat/0000.png", crop))
+        app.rescan()
+        await soon(pilot, lambda: view._part == (0, 0, 0.5, 0.5))

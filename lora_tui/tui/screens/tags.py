@@ -23,6 +23,7 @@ from textual.containers import Horizontal, Vertical
 from lora_tui.config.entries import dataset_at, settings_of
 from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
+from lora_tui.tui.actions import LIST_ACTIONS
 from lora_tui.tui.covering import CoveringCompositor
 from lora_tui.tui.keymap import key_text
 from lora_tui.tui.screens.base import BaseScreen
@@ -57,12 +58,12 @@ from lora_tui.tui.widgets.virtual_list import Column, VirtualList
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change
 
-FREE = frozenset(
-    {"undo", "redo", "open", "view", "zoom", "save", "keymap", "scope", "pane-left", "pane-right", "next-pane"}
-    | {"previous-pane", "next-image", "previous-image", "history"}
-)
-"""What can be done while an edit of very many captions is under way, or its preview waits for an answer."""
+LOOKS = frozenset({"view", "zoom", "scope", "pane-left", "pane-right", "next-pane", "previous-pane"})
+LOOKS |= {"next-image", "previous-image"}
+"""What can be done while captions are being changed; other keys wait until that has ended."""
 
+FREE = LOOKS | {"undo", "redo", "open", "save", "keymap", "history"}
+"""What can be done while a preview waits for an answer."""
 
 FIRST_KEYS = {
     "files": ("tags.add", "tags.remove", "tags.mark", "tags.filter", "tags.scope", "tags.command"),
@@ -115,6 +116,28 @@ class TagsScreen(BaseScreen):
         known = self.workspace.config is not None or bool(self.workspace.trouble)
         waits = self.opening.reading or bool(self._guiding) or (self.is_mounted and self.query_one(Prompt).deciding)
         return super().takes_keys and known and not waits
+
+    def waits_for(self, key: str) -> bool:
+        """While captions are being changed: whatever is not only looked at, and what is behind it in the line."""
+        if not self.busy or self.query_one(Prompt).is_open:
+            return False
+        keymap = self.shell.keymap
+        if isinstance(self.focused, VirtualList) and any(key in keymap.keys(move.id) for move in LIST_ACTIONS):
+            return self.panes.focus != "files"  # the tags may be others in a moment
+        return any(
+            key == bound.partition(" ")[0] and (" " in bound or action.id.partition(".")[2] not in self._free_now)
+            for action in keymap.actions.of(self.ACTS)
+            for bound in keymap.keys(action.id)
+        )
+
+    @property
+    def _free_now(self) -> frozenset[str]:
+        """What can be done while captions are being changed; of undo and redo any number, one after the other."""
+        return LOOKS | {"undo", "redo"} if self.turns.turning else LOOKS
+
+    def keys_wait(self) -> None:
+        if self.busy:
+            self.say()
 
     def doers(self) -> tuple[object, ...]:
         editing = self.edits, self.verbs, self.writing, self.again, self.turns
@@ -185,6 +208,7 @@ class TagsScreen(BaseScreen):
                     self.opening.open_folder(wanted)
             elif "scan" in changed and self.editor is not None:
                 self.look.forget_facts()
+                self.panes.show_picture()
                 start_job(self, self.opening.look_for_images, "images")
             self.look.show_facts()
         if "scan" in changed and (files := self.query_one_optional("#files", VirtualList)) is not None:
@@ -212,11 +236,18 @@ class TagsScreen(BaseScreen):
 
     # -- status
 
-    def work(self, words: str) -> None:
-        """Say what is under way that keeps captions from being edited; nothing once it is done."""
+    def work(self, words: str, *, quiet: bool = False) -> None:
+        """Say what is under way that keeps captions from being edited; nothing once it is done.
+
+        Args:
+            quiet: it hardly ever lasts, and is said once a key waits for it.
+        """
         self.busy = words
-        self.say()
-        self.refresh_keys()
+        if not quiet:
+            self.say()
+            self.refresh_keys()
+        if not words:
+            self.call_later(self.shell.give_keys)
 
     def say(self) -> None:
         """The status line: scope and filter."""
@@ -227,7 +258,7 @@ class TagsScreen(BaseScreen):
             )
             return
         if self.busy:
-            self.set_status(self.busy)
+            self.set_status(self.busy, self._waiting())
             return
         text = _("SCOPE {scope}").format(scope=editor.spoken(self.panes.number))
         text += "   " + _("FILTER {filter}").format(filter=plain(editor.filter, limit=60) or _("none"))
@@ -241,6 +272,14 @@ class TagsScreen(BaseScreen):
             key = self.shell.keymap.shown("tags.conflicts")
             right.append(waits.format(count=count(self.conflicts.number)) + f": {key}")
         self.set_status(text, "  ".join(right))
+
+    def _waiting(self) -> str:
+        """How many keys wait, and what drops them."""
+        number = self.shell.keys_waiting
+        if not number:
+            return ""
+        text = ngettext("{count} key waits, {key} drops it", "{count} keys wait, {key} drops them", number)
+        return text.format(count=count(number), key=self.shell.keymap.shown("app.back"))
 
     def key_hints(self) -> list[KeyHint]:
         prompt = self.query_one(Prompt)
@@ -269,7 +308,7 @@ class TagsScreen(BaseScreen):
         name = action_id.partition(".")[2]
         if self.editor is None:
             return "" if name in ("keymap", "folder") else self.opening.problem or _("The captions are being read.")
-        if name in FREE:
+        if name in (self._free_now if self.busy else FREE):
             return ""
         if self.busy:
             return _("Still at work on the last edit; Esc stops what has not begun.")
@@ -316,6 +355,7 @@ class TagsScreen(BaseScreen):
     def _give_up(self) -> None:
         """What is being computed is wanted no more."""
         self.edits.stop()
+        self.turns.stop()
         self.workers.cancel_group(self, "guide")
         self._guiding.clear()  # one that had not begun never ends
 

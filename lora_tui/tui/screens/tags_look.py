@@ -96,6 +96,7 @@ class Look:
         found = await in_thread(_by_path, images)
         if images is self.screen.workspace.images:
             self._facts = found
+            self.screen.panes.show_picture()
             self.show_facts()
 
     def turn(self) -> None:

@@ -170,18 +170,22 @@ class Panes:
         editor = self._editor
         if editor is None:
             return
-        picture, number = self.screen.query_one(ImageView), self.number
-        if number < 0:
-            picture.show(None)
-        else:
-            image = self.screen.look.image(number)
-            stamp = (image.facts.mtime_ns, image.facts.size) if image else (0, 0)
-            picture.show(editor.corpus.root / editor.entry(number).name, stamp, part_of(image))  # what is described
+        self.show_picture()
         if not editor.marks or not self._tags:
             self._show_tags()
         self.screen.look.show()
         self.show_titles()
         self.screen.say()
+
+    def show_picture(self) -> None:
+        """The picture of the image, and what is dim in it; known once the images have been read."""
+        editor, picture, number = self._editor, self.screen.query_one(ImageView), self.number
+        if editor is None or number < 0:
+            picture.show(None)
+            return
+        image = self.screen.look.image(number)
+        stamp = (image.facts.mtime_ns, image.facts.size) if image else (0, 0)
+        picture.show(editor.corpus.root / editor.entry(number).name, stamp, part_of(image))  # what is described
 
     def _show_tags(self) -> None:
         """The tags of the image, or of all that are marked."""
