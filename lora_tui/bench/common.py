@@ -117,43 +117,55 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def noting_processor(work: Callable[[], object], spent: list[float]) -> Callable[[], None]:
-    """``work``, which adds the seconds that all threads of this process computed in it to ``spent``."""
-
-    def noting() -> None:
-        begun = time.process_time()
-        work()
-        spent.append(time.process_time() - begun)
-
-    return noting
+def tell_pair(number: int, pairs: int) -> None:
+    """Say which pair of measurements begins."""
+    tell(_("pair {number} of {pairs}").format(number=number, pairs=pairs))
 
 
-def processor_measure(ratios: Sequence[float], *, bar: float) -> Measure:
-    """Paired ratios of time on the processor, see :func:`noting_processor`."""
-    told = _("of all threads of the process; what others do there counts less")
-    return ratio_measure(_("the same in time of the processor"), ratios, bar=bar, detail=told)
+@dataclass(frozen=True)
+class Pairs:
+    """What two ways took that were gone in turns, each a list of seconds by the clock and of seconds that all threads
+    of this process computed meanwhile."""
+
+    ours: list[tuple[float, float]]
+    theirs: list[tuple[float, float]]
+
+    @property
+    def ratios(self) -> list[float]:
+        """By the clock."""
+        return [own / other for (own, _own), (other, _other) in zip(self.ours, self.theirs, strict=True)]
+
+    @property
+    def processor(self) -> list[float]:
+        """Of time on the processor."""
+        return [own / other for (_own, own), (_other, other) in zip(self.ours, self.theirs, strict=True)]
 
 
-def paired_ratios(
+def paired(
     ours: Callable[[], object],
     theirs: Callable[[], object],
     pairs: int = 15,
-    told: Callable[[int, int], None] | None = None,
-) -> list[float]:
-    """Ratios of the times of ``ours`` to ``theirs``, measured in turns; who goes first alternates.
+    told: Callable[[int, int], None] = tell_pair,
+) -> Pairs:
+    """What ``ours`` and ``theirs`` take, measured in turns; who goes first alternates.
 
     ``told`` hears before each pair its number (from 1) and how many there are.
     """
-    ratios = []
+    found = Pairs([], [])
     for pair in range(pairs):
-        if told is not None:
-            told(pair + 1, pairs)
-        if pair % 2:
-            other, own = timed(theirs), timed(ours)
-        else:
-            own, other = timed(ours), timed(theirs)
-        ratios.append(own / other)
-    return ratios
+        told(pair + 1, pairs)
+        turns = [(ours, found.ours), (theirs, found.theirs)]
+        for work, kept in reversed(turns) if pair % 2 else turns:
+            computed = time.process_time()
+            seconds = timed(work)
+            kept.append((seconds, time.process_time() - computed))
+    return found
+
+
+def processor_measure(ratios: Sequence[float], *, bar: float) -> Measure:
+    """The ratios of :attr:`Pairs.processor` as a figure."""
+    told = _("of all threads of the process; what others do there counts less")
+    return ratio_measure(_("the same in time of the processor"), ratios, bar=bar, detail=told)
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.bench.common import Measure, paired_ratios, ratio_measure, tell, timed
+from lora_tui.bench.common import Measure, paired, ratio_measure, tell, timed
 from lora_tui.errors import UserError
 from lora_tui.text.translate import _
 
@@ -206,9 +206,9 @@ def _speed(
     def told(number: int, pairs: int) -> None:
         tell(f"{name}: {number}/{pairs}")
 
-    speeds = paired_ratios(
+    speeds = paired(
         lambda: plain(*next(for_plain)), lambda: taken.append(timed(lambda: ours(*next(for_ours)))), len(parts), told
-    )
+    ).ratios
     detail = _("{seconds} s for all pictures").format(seconds=f"{sum(taken):.1f}")
     return replace(ratio_measure(name, speeds, bar=bar, detail=detail), least=True)
 

@@ -9,15 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.bench.common import (
-    Measure,
-    home_for_torch,
-    noting_processor,
-    paired_ratios,
-    processor_measure,
-    ratio_measure,
-    tell,
-)
+from lora_tui.bench.common import Measure, home_for_torch, paired, processor_measure, ratio_measure, tell
 from lora_tui.errors import UserError
 from lora_tui.text.translate import _
 
@@ -47,14 +39,12 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
         torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "0")), 1))
         bench = _Bench(Path(folder), args.side, args.steps)
         bench.make()
-        spent: tuple[list[float], list[float]] = ([], [])
-        one, other = (noting_processor(way, kept) for way, kept in zip((bench.ours, bench.theirs), spent, strict=True))
-        ratios = paired_ratios(one, other, args.pairs, lambda at, of: tell(f"{at}/{of}"))
+        found = paired(bench.ours, bench.theirs, args.pairs)
         detail = _("{files} LoRA files x {strengths} strengths, {side} px, {steps} steps; the CPU, one thread").format(
             files=FILES, strengths=6, side=args.side, steps=args.steps
         )
-        yield ratio_measure(_("grid against cell by cell"), ratios, bar=BAR, detail=detail)
-        yield processor_measure([own / its for own, its in zip(*spent, strict=True)], bar=BAR)
+        yield ratio_measure(_("grid against cell by cell"), found.ratios, bar=BAR, detail=detail)
+        yield processor_measure(found.processor, bar=BAR)
         for name, words in (("bases", _("base models loaded")), ("loras", _("LoRA files loaded")),
                             ("texts", _("texts encoded"))):  # fmt: skip
             yield Measure(words, bench.loads[name], "count", bar=bench.planned[name])

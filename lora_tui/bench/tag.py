@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.bench.common import Measure, median_interval, paired_ratios, tell, timed
+from lora_tui.bench.common import Measure, median_interval, paired, tell, timed
 from lora_tui.errors import UserError
 from lora_tui.text.translate import _
 
@@ -135,7 +135,7 @@ def measure_pipeline(model: Model, paths: list[Path], args: argparse.Namespace) 
     for place, scores in enumerate(bare(args.batch)):
         if abs(max(scores) - (found[place].scores[0] if len(found[place]) else 0.0)) > 0.05:
             raise UserError(_("The tagger and the bare loop do not agree."), code="bench.tag")
-    ratios = [1 / ratio for ratio in paired_ratios(ours, lambda: bare(args.images), args.pairs, _tell_pair)]
+    ratios = [1 / ratio for ratio in paired(ours, lambda: bare(args.images), args.pairs).ratios]
     median, low, high = median_interval(ratios)
     seconds = timed(ours)
     detail = _("{images} pictures, {seconds} s, batches of {batch}, on the {place}").format(
@@ -257,7 +257,3 @@ def _bare(model: Model, paths: list[Path], args: argparse.Namespace) -> Callable
         return found
 
     return work
-
-
-def _tell_pair(number: int, pairs: int) -> None:
-    tell(_("pair {number} of {pairs}").format(number=number, pairs=pairs))

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from lora_tui.bench.common import (
     Measure,
     home_for_torch,
-    noting_processor,
-    paired_ratios,
+    paired,
     processor_measure,
     ratio_measure,
     tell,
+    tell_pair,
     timed,
 )
 from lora_tui.bench.peer import compare_with, words_of
@@ -159,7 +159,7 @@ def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]
     loop.work(WARM_UP)
     times = []
     for pair in range(args.pairs):
-        _tell_pair(pair + 1, args.pairs)
+        tell_pair(pair + 1, args.pairs)
         times.append(timed(lambda: loop.work(args.steps)) / args.steps)
     measures = [Measure(_("training step"), statistics.median(times) * 1000, "ms", detail=detail)]
     if args.family == "flux":
@@ -182,7 +182,7 @@ def _peer(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]:
     words = words_of(args.peer, known)
     loop = ours(setup)
     loop.work(WARM_UP)
-    ratios, seconds = compare_with(words, loop.work, args.pairs, args.steps, folder, _tell_pair)
+    ratios, seconds = compare_with(words, loop.work, args.pairs, args.steps, folder, tell_pair)
     return [
         ratio_measure(_("training step against the other program"), ratios, bar=None, detail=detail),
         Measure(_("training step of the other program"), statistics.median(seconds) * 1000, "ms"),
@@ -214,12 +214,9 @@ def compare(setup: Setup, pairs: int, steps: int) -> Steps:
     one, other = ours(setup), bare(setup)
     for loop in (one, other):
         loop.work(WARM_UP)
-    spent: tuple[list[float], list[float]] = ([], [])
-    works = [noting_processor(partial(loop.work, steps), kept) for loop, kept in zip((one, other), spent, strict=True)]
-    ratios = paired_ratios(*works, pairs, _tell_pair)
+    found = paired(partial(one.work, steps), partial(other.work, steps), pairs)
     seconds = statistics.median(timed(lambda: one.work(steps)) for _unused in range(3)) / steps
-    processor = [] if on_gpu() else [own / its for own, its in zip(*spent, strict=True)]
-    return Steps(ratios, seconds, processor)
+    return Steps(found.ratios, seconds, [] if on_gpu() else found.processor)
 
 
 def on_gpu() -> bool:
@@ -227,10 +224,6 @@ def on_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _tell_pair(number: int, pairs: int) -> None:
-    tell(_("pair {number} of {pairs}").format(number=number, pairs=pairs))
 
 
 # -- memory ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.bench.common import Measure, amount, median_interval, paired_ratios, ratio_measure, tell
+from lora_tui.bench.common import Measure, amount, median_interval, paired, ratio_measure
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=40))
@@ -39,8 +39,8 @@ def test_few_values_give_their_range() -> None:
 
 def test_pairs_are_taken_in_turns() -> None:
     order: list[str] = []
-    ratios = paired_ratios(lambda: order.append("a"), lambda: order.append("b"), pairs=4)
-    assert len(ratios) == 4
+    found = paired(lambda: order.append("a"), lambda: order.append("b"), pairs=4)
+    assert len(found.ratios) == len(found.processor) == 4
     assert "".join(order) == "abbaabba"
 
 
@@ -89,6 +89,6 @@ def test_the_app_paints_in_a_terminal_without_heavy_libraries() -> None:
 
 
 def test_who_waits_hears_of_each_pair(capsys: pytest.CaptureFixture[str]) -> None:
-    paired_ratios(lambda: None, lambda: None, 2, lambda number, pairs: tell(f"pair {number} of {pairs}"))
+    paired(lambda: None, lambda: None, 2)
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "pair 1 of 2\npair 2 of 2\n")
