@@ -71,12 +71,17 @@ class _Place:
 
 
 def follow(run: RunFolder, screen: Progress, *, history: bool = False) -> RunStatus:
-    """Show a run's events until it ends; return how it ended. ``history`` begins at its first event."""
+    """Show a run's events until it ends; return how it ended. ``history`` begins at its first event.
+
+    Without it the alarms that are up already are told first.
+    """
     status, words = inspect(run), ""
     start = 0 if history or not run.events_path.exists() else run.events_path.stat().st_size
     reader = EventReader(run.events_path, start=start)
     place = _Place() if history else _Place(status.step, status.total_steps, status.loss, status.phase)
     checked = 0.0
+    for alarm in () if history or not status.alive else status.alarms:
+        screen.line(alarm_line(alarm))
     while True:
         for event in reader.poll():
             line = _take(event, place)

@@ -43,17 +43,22 @@ def test_lines_status_line_and_json_have_the_alarms(run: RunFolder, capsys: pyte
 
 
 def test_following_prints_the_alarm_and_notifies_the_desktop(run: RunFolder) -> None:
-    launched(run, "--steps", "100000", "--pause", "0.02", "--overfit")
-    until(lambda: events(run, "step"))
+    launched(run, "--steps", "100000", "--pause", "0.1", "--overfit")
+    request(run.root, "pause")  # what happened before somebody watches is history
+    until(lambda: [event for event in events(run, "phase") if event["phase"] == "paused"])
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm-256color", "TMUX": "/tmp/none,1,0"}
     command = [sys.executable, "-m", "lora_tui", "watch", str(run.root)]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
-    shown = b""
+    shown = os.read(ours, 1 << 16)
+    request(run.root, "resume")
     while b"\x1bPtmux;\x1b\x1b]9;" not in shown or b"\x1b\\\a" not in shown:
         shown += os.read(ours, 1 << 16)
     assert b"ALARM overfitting" in shown
+    late = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert late.stdout is not None and b"ALARM overfitting" in late.stdout.readline()
     request(run.root, "stop")
     assert process.wait(60) == 0
+    late.communicate(timeout=60)
     os.close(ours)

@@ -201,7 +201,7 @@ def test_keeper_and_trainer_killed_together_leave_a_run_that_died_and_resumes(ru
     kill(job.pid)
     kill(job.child_pid)
     until(lambda: not trainer_alive(run.root, job))
-    assert holder(run.lock_path) is None and holder(run.keeper_lock_path) is None
+    until(lambda: holder(run.lock_path) is None and holder(run.keeper_lock_path) is None)
     status = inspect(run)
     assert (status.state, status.can_resume) == ("died", True)
     assert status.message
