@@ -22,13 +22,12 @@ from pathlib import Path
 from types import FrameType
 
 from lora_tui.errors import UserError
-from lora_tui.files import alone_in
 from lora_tui.jobs import control
 from lora_tui.jobs.events import EventWriter, tail_events
 from lora_tui.jobs.job import environment, read_job
 from lora_tui.jobs.slurm import calls
 from lora_tui.jobs.slurm.options import Options, options_from
-from lora_tui.jobs.slurm.submission import Submission, change, read_submission, write_submission
+from lora_tui.jobs.slurm.submission import Submission, change, update
 from lora_tui.python import python_command
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
@@ -162,11 +161,11 @@ def claim(run: RunFolder) -> Submission | None:
         OSError: the run folder cannot be written from here.
     """
     job = calls.environment_job()
-    with alone_in(run.root):
-        known = read_submission(run.root)
+
+    def begun(known: Submission | None) -> Submission | None:
         if known is None or (known.job and known.job != job) or known.state in ("over", "refused"):
             return None
-        mine = replace(
+        return replace(
             known,
             job=job,
             state="begun",
@@ -174,8 +173,8 @@ def claim(run: RunFolder) -> Submission | None:
             nodes=os.environ.get("SLURM_JOB_NODELIST", ""),
             restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
         )
-        write_submission(run.root, mine)
-    return mine
+
+    return update(run.root, begun)
 
 
 def _options(sent: Submission) -> Options:

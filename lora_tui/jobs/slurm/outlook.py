@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lora_tui.jobs.job import Job
@@ -15,7 +15,7 @@ from lora_tui.jobs.slurm import calls
 from lora_tui.jobs.slurm.board import BOARD, UNKNOWN, Board
 from lora_tui.jobs.slurm.calls import Listed
 from lora_tui.jobs.slurm.options import seconds_of
-from lora_tui.jobs.slurm.submission import HERE, Submission, change, read_submission
+from lora_tui.jobs.slurm.submission import HERE, Submission, exchange, read_submission
 from lora_tui.jobs.slurm.words import AT_WORK, WAITING, why_ended, why_waiting
 from lora_tui.text.formats import duration
 from lora_tui.text.plain import plain
@@ -81,7 +81,8 @@ def outlook(run_dir: Path, state: str, job: Job | None, *, living: bool, board: 
     if listed.state in AT_WORK:
         return _between(sent, listed, state, job)
     with contextlib.suppress(OSError):  # Slurm forgets it within minutes; somebody has seen it
-        change(run_dir, sent.job, state="over", word=listed.state, reason=listed.exit or listed.reason)
+        reason = listed.exit or listed.reason
+        exchange(run_dir, sent, replace(sent, state="over", word=listed.state, reason=reason))
     return _ended(sent, listed, state, job)
 
 

@@ -14,7 +14,7 @@ from lora_tui.jobs.slurm import calls
 from lora_tui.jobs.slurm.board import BOARD
 from lora_tui.jobs.slurm.options import Options, as_plain, options_from
 from lora_tui.jobs.slurm.script import FILE, job_name, script
-from lora_tui.jobs.slurm.submission import HERE, Submission, change, read_submission, write_submission
+from lora_tui.jobs.slurm.submission import HERE, Submission, change, exchange, read_submission, update
 from lora_tui.jobs.slurm.words import AT_WORK, WAITING
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -41,7 +41,7 @@ def send(run_dir: Path, options: Options, *, budget: str = "") -> Submission:
             control.clear(run_dir)
             asked = Submission(name=job_name(run_dir), sent=time.time(), options=as_plain(options), budget=budget)
             write_atomic(run_dir / FILE, script(run_dir, options))
-            write_submission(run_dir, asked)
+            update(run_dir, lambda _known: asked)
             registry.register(run_dir)
             return _handed_over(run_dir, asked, before)
     except OSError as error:
@@ -60,14 +60,11 @@ def _handed_over(run_dir: Path, asked: Submission, before: Submission | None) ->
         if error.code == "slurm.refused":
             words = error.message.partition(": ")[2].rstrip(".")
             with contextlib.suppress(OSError):
-                write_submission(run_dir, before or replace(asked, state="refused", word=words))
+                update(run_dir, lambda _known: before or replace(asked, state="refused", word=words))
         raise
-    known = read_submission(run_dir)
-    if known is not None and known.job == job:  # it has begun already, and said so
-        return known
     sent = replace(asked, job=job, cluster=cluster, state="sent")
-    write_submission(run_dir, sent)
-    return sent
+    begun = update(run_dir, lambda known: known if known is not None and known.job == job else sent)
+    return begun or sent  # it may have begun already, and said so
 
 
 def last_options(run_dir: Path) -> Options:
@@ -106,10 +103,15 @@ def leave(run_dir: Path) -> None:
 
     Does nothing within the run's own job, which starts it on its node, or where the folder cannot be written.
     """
-    known = read_submission(run_dir)
-    if known is not None and not (known.job and known.job == calls.environment_job()):
+
+    def gone(known: Submission | None) -> Submission | None:
+        if known is None or (known.job and known.job == calls.environment_job()):
+            return None
+        return replace(known, state="over", word=HERE)
+
+    if read_submission(run_dir) is not None:
         with contextlib.suppress(OSError):
-            write_submission(run_dir, replace(known, state="over", word=HERE))
+            update(run_dir, gone)
 
 
 def _require_free(run_dir: Path) -> None:
@@ -129,7 +131,7 @@ def _require_free(run_dir: Path) -> None:
             continue
         for one in held:
             if not known.job:
-                write_submission(run_dir, replace(known, job=one.job, state="sent"))
+                exchange(run_dir, known, replace(known, job=one.job, state="sent"))
             raise UserError(
                 _("Slurm has this run already, as job {job}.").format(job=one.job),
                 place=plain(run_dir.name),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lora_tui.files import open_file, write_atomic
 from lora_tui.jobs.events import as_count, as_time
+from lora_tui.jobs.slurm.turns import turn
 
 FILE = "slurm.json"
 
@@ -71,7 +73,7 @@ def was_sent(run_dir: Path) -> bool:
 
 
 def write_submission(run_dir: Path, submission: Submission) -> None:
-    """Replace the file.
+    """Replace the file, whatever it says; :func:`update` changes what others may change, too.
 
     Raises:
         OSError: the folder cannot be written.
@@ -79,18 +81,52 @@ def write_submission(run_dir: Path, submission: Submission) -> None:
     write_atomic(run_dir / FILE, json.dumps(asdict(submission), indent=1).encode() + b"\n")
 
 
-def change(run_dir: Path, job: str, **changes: Any) -> Submission | None:
-    """Change what is known of ``job``, as long as the run was given to no later one; the new word, if it was changed.
+def update(run_dir: Path, change: Callable[[Submission | None], Submission | None]) -> Submission | None:
+    """Make what is known another thing, one process after the other, on whatever machines they are.
+
+    Args:
+        change: given what is known, gives what is to be; none leaves it as it is. May be called again.
+
+    Returns:
+        What ``change`` gave.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    known = read_submission(run_dir)
-    if known is None or known.job != job:
-        return None
-    changed = replace(known, **changes)
-    write_submission(run_dir, changed)
-    return changed
+    while True:
+        with turn(run_dir) as still_mine:
+            changed = change(read_submission(run_dir))
+            if changed is None:
+                return None
+            if still_mine():
+                write_submission(run_dir, changed)
+                return changed
+
+
+def change(run_dir: Path, job: str, **changes: Any) -> Submission | None:
+    """Change what is known of ``job``, as long as the run is its: given to no later one, and not taken out of Slurm.
+
+    Returns:
+        The new word, if it was changed.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+
+    def changed(known: Submission | None) -> Submission | None:
+        mine = known is not None and known.job == job and known.word != HERE
+        return replace(known, **changes) if known is not None and mine else None
+
+    return update(run_dir, changed)
+
+
+def exchange(run_dir: Path, before: Submission, after: Submission) -> Submission | None:
+    """Put ``after`` in the place of ``before``, if that is still what is known; ``after``, if it was done.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    return update(run_dir, lambda known: after if known == before else None)
 
 
 def _from_plain(value: dict[str, Any]) -> Submission | None:
