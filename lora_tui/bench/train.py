@@ -57,7 +57,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-weights", choices=["full", "fp8", "int8", "nf4"], default="full",
                         help=_("how our loop keeps the base; the bare one has it whole"))  # fmt: skip
     parser.add_argument("--products", choices=["full", "8bit"], default="full",
-                        help=_("how our loop multiplies a base kept as int8"))  # fmt: skip
+                        help=_("how our loop multiplies a base kept as int8 or fp8"))  # fmt: skip
     parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
     parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
     parser.add_argument("--peer", metavar="CMD", default="",

@@ -14,7 +14,7 @@ from typing import Any
 
 from lora_tui import __version__
 from lora_tui.doctor.check import ERROR, NOTE, OK, WARNING, Check
-from lora_tui.jobs.resources import INT8_CAPABILITY
+from lora_tui.jobs.resources import PRODUCT_CAPABILITIES
 from lora_tui.python import python_command
 from lora_tui.text import N_, _, plain
 
@@ -169,9 +169,15 @@ def _torch_check(told: dict[str, Any], gpus: int) -> Check:
             _("Install a build of torch that supports this GPU."),
         )
     if devices and not told.get("hip"):
-        able = [str(device["name"]) for device in devices if tuple(device.get("capability") or ()) >= INT8_CAPABILITY]
+        able = [f"{device['name']} ({', '.join(kinds)})" for device in devices if (kinds := _products_of(device))]
         text += "; " + _("products in 8 bits: {names}").format(names=plain(", ".join(able)) or _("none"))
     return Check("training", "torch", OK, "torch", text)
+
+
+def _products_of(device: dict[str, Any]) -> list[str]:
+    """What a base is to be kept in so that this card multiplies it in 8 bits."""
+    has = tuple(device.get("capability") or ())
+    return [kind for kind, least in PRODUCT_CAPABILITIES.items() if has >= least]
 
 
 def _library_checks(told: dict[str, Any]) -> Iterator[Check]:

@@ -7,8 +7,9 @@ import os
 import torch
 
 from lora_tui.errors import UserError
+from lora_tui.families.protocol import Storage
 from lora_tui.jobs.launcher import Launched
-from lora_tui.jobs.resources import INT8_CAPABILITY
+from lora_tui.jobs.resources import PRODUCT_CAPABILITIES
 from lora_tui.text import _, ngettext, plain
 from lora_tui.weights.lora_file import DTYPES
 
@@ -100,23 +101,25 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def check_products(products: str, device: torch.device) -> None:
-    """Whether ``device`` can multiply as ``memory.products`` says.
+def check_products(storage: Storage, device: torch.device) -> None:
+    """Whether ``device`` can multiply a base that is kept as ``storage`` says.
 
     Raises:
-        UserError: it is a GPU that multiplies no integers of 8 bits, or not as it is done here.
+        UserError: it is a GPU that has no such products in 8 bits, or not as they are done here.
     """
-    if products == "full" or device.type != "cuda":
+    least = PRODUCT_CAPABILITIES.get(storage.weights)
+    if storage.products == "full" or least is None or device.type != "cuda":
         return
-    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < INT8_CAPABILITY:
-        raise UserError(
-            _("{gpu} cannot multiply in 8 bits here; NVIDIA cards from 2020 on can.").format(
-                gpu=torch.cuda.get_device_name(device)
-            ),
-            place="memory.products",
-            remedy=_("Set memory.products to full."),
-            code="products.missing",
-        )
+    has = (0, 0) if torch.version.hip is not None else torch.cuda.get_device_capability(device)
+    if has >= least:
+        return
+    gpu = torch.cuda.get_device_name(device)
+    text = _("{gpu} cannot multiply in 8 bits here; NVIDIA cards from 2020 on can.")
+    remedy = _("Set memory.products to full.")
+    if has >= PRODUCT_CAPABILITIES["int8"]:
+        text = _("{gpu} cannot multiply in fp8; NVIDIA cards from RTX 40, L4 and H100 on can.")
+        remedy = _("Set memory.base_weights to int8, or memory.products to full.")
+    raise UserError(text.format(gpu=gpu), place="memory.products", remedy=remedy, code="products.missing")
 
 
 def use_threads(count: int, processes: int = 1) -> int:

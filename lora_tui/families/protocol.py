@@ -67,7 +67,8 @@ class Storage:
         weights: of the layers that adapters attach to: ``full`` (in the model's precision), or packed as ``int8``,
             ``fp8`` or ``nf4``.
         streamed: blocks of the network that draws that stay in the computer's memory and visit the device in turn.
-        products: ``8bit``: layers packed as ``int8`` multiply in 8 bits (:mod:`lora_tui.families.eight_bits`).
+        products: ``8bit``: layers packed as ``int8`` or ``fp8`` multiply in 8 bits
+            (:mod:`lora_tui.families.eight_bits`).
     """
 
     weights: Literal["full", "int8", "fp8", "nf4"] = "full"

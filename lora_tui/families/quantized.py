@@ -3,7 +3,7 @@
 Rows of a matrix share a factor (``int8``, ``fp8``), or runs of 64 values do (``nf4``). A product works on the stored
 numbers as they are, which half precision holds exactly, and multiplies its results by the factors; nothing but the
 stored numbers is kept for the backward pass. Gradients flow to the inputs and never to the weights. Where it is asked
-for, those of ``int8`` are multiplied in 8 bits (:mod:`lora_tui.families.eight_bits`).
+for, those of ``int8`` and ``fp8`` are multiplied in 8 bits (:mod:`lora_tui.families.eight_bits`).
 
 Sources: symmetric quantisation by the largest magnitude (Jacob et al. 2018, "Quantization and Training of Neural
 Networks for Efficient Integer-Arithmetic-Only Inference", with no zero point); FP8 E4M3 (Micikevicius et al. 2022,
@@ -64,7 +64,7 @@ class QuantizedLinear(nn.Linear):
     """A linear layer with such a weight; everything else of it is ``nn.Linear``'s, so that adapters attach to it.
 
     ``weight`` holds the stored numbers and ``factors`` what they are multiplied by; both are frozen. ``in_eight_bits``
-    says whether what goes in is rounded to 8 bits, too, so that integers are multiplied.
+    says whether what goes in is rounded to 8 bits, too, and multiplied so.
     """
 
     factors: Tensor
@@ -159,14 +159,14 @@ def quantize_linears(
 
 
 def multiply_in_eight_bits(module: nn.Module, wanted: bool) -> None:
-    """Have the layers of ``module`` that are stored as ``int8`` multiply so, or no longer.
+    """Have the layers of ``module`` that are stored as ``int8`` or ``fp8`` multiply so, or no longer.
 
-    Layers wider than :data:`lora_tui.families.eight_bits.LONGEST`, whose sums might not fit, never do.
+    Layers of ``int8`` wider than :data:`lora_tui.families.eight_bits.LONGEST`, whose sums might not fit, never do.
     """
     for layer in module.modules():
         if isinstance(layer, QuantizedLinear):
             fits = max(layer.in_features, layer.out_features) <= eight_bits.LONGEST
-            layer.in_eight_bits = wanted and layer.kind == "int8" and fits
+            layer.in_eight_bits = wanted and (layer.kind == "fp8" or (layer.kind == "int8" and fits))
 
 
 def _become(layer: nn.Linear, new: QuantizedLinear) -> None:

@@ -15,8 +15,8 @@ _UNLIMITED = 1 << 60
 """Limits of version 1 control groups above this mean no limit."""
 
 
-INT8_CAPABILITY = (8, 0)
-"""The first NVIDIA GPUs on which products in 8 bits are let run: Ampere."""
+PRODUCT_CAPABILITIES = {"int8": (8, 0), "fp8": (8, 9)}
+"""The first NVIDIA GPUs on which products in 8 bits are let run, by what the base is kept in: Ampere, and Ada."""
 
 
 class Sampler:

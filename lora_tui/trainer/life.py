@@ -9,6 +9,7 @@ import diffusers
 import torch
 import transformers
 
+from lora_tui.config.estimate import storage_of
 from lora_tui.config.schema import Config
 from lora_tui.families.devices import check_products, choose_devices, choose_dtype, launched_devices, use_threads
 from lora_tui.jobs.control import ControlInbox
@@ -56,7 +57,7 @@ def live(
     controls = Controls(ControlInbox(folder.root), events, terminated)
     controls.listen_to_signals()
     dtype = choose_dtype(config.memory.precision, device)
-    check_products(config.memory.products, device)
+    check_products(storage_of(config.memory), device)
     session = Session(folder, config, events, controls, device, dtype, devices, launched=launched)
     if config.memory.threads > threads:
         text = _("memory.threads is {wanted}, but there are {cores} cores; {cores} threads are used.")

@@ -16,24 +16,34 @@ def said(config: Config) -> dict[str, Finding]:
     return {one.code: one for one in check_config(config) if one.field == "memory.products"}
 
 
-@pytest.mark.parametrize("kind", ["full", "fp8", "nf4"])
-def test_products_in_8_bits_want_a_base_in_int8(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["full", "nf4"])
+def test_products_in_8_bits_want_a_base_in_8_bits(kind: str) -> None:
     found = said(config_with(memory={"base_weights": kind, "products": "8bit"}))["memory.products_weights"]
-    assert found.severity == "error" and kind in found.message and "base_weights to int8" in found.remedy
+    assert found.severity == "error" and kind in found.message and "base_weights to int8 or fp8" in found.remedy
     assert not said(config_with(memory={"base_weights": kind}))
 
 
-def test_products_in_8_bits_want_a_card_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = config_with(memory={"base_weights": "int8", "products": "8bit"})
-    for capability, refused in ((None, False), ((7, 5), True), ((8, 9), False), ((12, 0), False)):
+@pytest.mark.parametrize(
+    ("kind", "cards"),
+    [
+        ("int8", {None: "", (7, 5): "products to full", (8, 0): "", (8, 9): "", (12, 0): ""}),
+        ("fp8", {None: "", (7, 5): "products to full", (8, 6): "base_weights to int8", (8, 9): "", (12, 0): ""}),
+    ],
+)
+def test_products_in_8_bits_want_a_card_that_has_them(
+    kind: str, cards: dict[tuple[int, int] | None, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_with(memory={"base_weights": kind, "products": "8bit"})
+    for capability, remedy in cards.items():
         monkeypatch.setattr(memory, "_capability", lambda _device, it=capability: it)
         found = said(config)
-        assert set(found) == ({"memory.products_card"} if refused else set())
-        assert all("products to full" in one.remedy for one in found.values())
+        assert set(found) == ({"memory.products_card"} if remedy else set())
+        assert all(remedy in one.remedy for one in found.values())
 
 
-def test_the_plan_counts_what_products_in_8_bits_take() -> None:
-    kept = {"base_weights": "int8"}
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_the_plan_counts_what_products_in_8_bits_take(kind: str) -> None:
+    kept = {"base_weights": kind}
     configs = [config_with(model={"family": "flux"}, memory={**kept, **more}) for more in ({}, {"products": "8bit"})]
     plain, eight = (memory_parts(config, plan_of(config, squares(4))) for config in configs)
     widest = 18432 * 3072

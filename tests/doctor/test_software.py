@@ -68,8 +68,8 @@ def test_a_library_that_does_not_load_is_named_and_a_gpu_that_torch_cannot_see_i
 
 def test_the_cards_that_multiply_in_8_bits_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = [{"name": name, "capability": list(found), "supported": True}
-             for name, found in (("Turing", (7, 5)), ("Ada", (8, 9)))]  # fmt: skip
-    for seen, wanted in ((cards, "in 8 bits: Ada"), (cards[:1], "in 8 bits: none")):
+             for name, found in (("Turing", (7, 5)), ("Ampere", (8, 6)), ("Ada", (8, 9)))]  # fmt: skip
+    for seen, wanted in ((cards, "in 8 bits: Ampere (int8), Ada (int8, fp8)"), (cards[:1], "in 8 bits: none")):
         check = software._torch_check({"torch": "9.0", "cuda": "13.0", "devices": seen}, len(seen))
         assert check.status == "ok" and check.text.endswith(wanted)
 

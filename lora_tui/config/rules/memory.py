@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from lora_tui.config.findings import Finding, error, warning
@@ -24,26 +24,26 @@ def packing(config: Config) -> Iterator[Finding]:
 
 
 def products(config: Config) -> Iterator[Finding]:
-    """Products in 8 bits of a base that is not kept as int8, or on a card that has none."""
+    """Products in 8 bits of a base that is not kept so, or on a card that has none."""
     memory = config.memory
     if memory.products == "full":
         return
-    if memory.base_weights != "int8":
+    capabilities = _capabilities()
+    if memory.base_weights not in capabilities:
+        text = _("Only a base that is kept as int8 or fp8 is multiplied in 8 bits, and memory.base_weights is {kind}.")
         yield error(
             "memory.products",
-            _("Only a base that is kept as int8 is multiplied in 8 bits, and memory.base_weights is {kind}.").format(
-                kind=memory.base_weights
-            ),
-            _("Set memory.base_weights to int8, or memory.products to full."),
+            text.format(kind=memory.base_weights),
+            _("Set memory.base_weights to int8 or fp8, or memory.products to full."),
             "memory.products_weights",
         )
-    elif (has := _capability(memory.device)) is not None and has < _least():
-        yield error(
-            "memory.products",
-            _("This card cannot multiply in 8 bits here; NVIDIA cards from 2020 on can."),
-            _("Set memory.products to full."),
-            "memory.products_card",
-        )
+    elif (has := _capability(memory.device)) is not None and has < capabilities[memory.base_weights]:
+        text = _("This card cannot multiply in 8 bits here; NVIDIA cards from 2020 on can.")
+        remedy = _("Set memory.products to full.")
+        if has >= capabilities["int8"]:
+            text = _("This card cannot multiply in fp8; NVIDIA cards from RTX 40, L4 and H100 on can.")
+            remedy = _("Set memory.base_weights to int8, or memory.products to full.")
+        yield error("memory.products", text, remedy, "memory.products_card")
 
 
 @cache
@@ -54,10 +54,10 @@ def _capability(device: str) -> tuple[int, int] | None:
     return capability_of(device)
 
 
-def _least() -> tuple[int, int]:
-    from lora_tui.jobs.resources import INT8_CAPABILITY
+def _capabilities() -> Mapping[str, tuple[int, int]]:
+    from lora_tui.jobs.resources import PRODUCT_CAPABILITIES
 
-    return INT8_CAPABILITY
+    return PRODUCT_CAPABILITIES
 
 
 RULES = (packing, products)

@@ -122,13 +122,13 @@ class MemorySection(Section):
         "full",
         N_("products"),
         N_(
-            "8 bits: layers of the base kept as int8 also multiply in int8, forward and back, which newer cards do "
+            "8 bits: layers of the base kept as int8 or fp8 also multiply so, forward and back, which newer cards do "
             "faster; the LoRA's own products stay as they are. Experimental: tried on random weights alone, which "
             "lack the outliers of trained ones."
         ),
         labels=(("full", N_("in the precision above")), ("8bit", N_("in 8 bits (experimental)"))),
         expert=True,
-        when=Rule(lambda c: c.memory.base_weights == "int8", N_("the base weights are int8")),
+        when=Rule(lambda c: c.memory.base_weights in ("int8", "fp8"), N_("the base weights are int8 or fp8")),
     )
     streamed_blocks: int = option(
         0,
