@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lora_tui.caches.contents import sha256_of
@@ -27,6 +26,7 @@ from lora_tui.families.loading import network_without_weights
 from lora_tui.families.parted import frozen
 from lora_tui.families.quantized import Kind, quantize_linears
 from lora_tui.settings import cache_dir
+from lora_tui.weights.ordered import save_file_ordered
 
 LAYOUT = 1  # version of what an entry holds, and of how weights are packed
 CAP_BYTES = 100_000_000_000
@@ -89,8 +89,8 @@ def _write(network: Any, key: str) -> bool:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {"config": network.to_json_string(), "digests": json.dumps(_digests(tensors))}
     try:
-        packed_store().put_file(key, lambda path: save_file(tensors, path, metadata=metadata))
-    except (OSError, SafetensorError):
+        packed_store().put_file(key, lambda path: save_file_ordered(tensors, path, metadata))
+    except OSError:
         return False
     return True
 

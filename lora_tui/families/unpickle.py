@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from lora_tui.errors import UserError
-from lora_tui.files import default_mode
+from lora_tui.files import sweep_temporaries, written_whole
 from lora_tui.places import exists
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.text.translate import set_language
@@ -34,24 +34,15 @@ def unpickle(old: Path, new: Path) -> int:
             remedy=_("Name another file to write."),
             code="unpickle.target",
         )
-    from safetensors.torch import save_file
-
     from lora_tui.families.state_dicts import read_tensors
+    from lora_tui.weights.ordered import save_file_ordered
 
-    tensors, seen = {}, set()
-    for name, tensor in read_tensors(old, pickled=True).items():
-        whole = tensor.detach().contiguous()
-        tensors[name] = whole.clone() if whole.data_ptr() in seen else whole  # the format allows no shared bytes
-        seen.add(whole.data_ptr())
+    tensors = read_tensors(old, pickled=True)
     if not tensors:
         raise UserError(_("there are no tensors in it."), place=plain(str(old)), code="unpickle.empty")
-    temporary = new.with_name(f".{new.name}.part")
-    try:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        temporary.chmod(default_mode())  # safetensors writes files that only their owner may read
-        temporary.replace(new)
-    finally:
-        temporary.unlink(missing_ok=True)
+    sweep_temporaries(new.parent)
+    with written_whole(new, new=True) as temporary:
+        save_file_ordered(tensors, temporary, {"format": "pt"})
     return len(tensors)
 
 

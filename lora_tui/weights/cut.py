@@ -8,7 +8,7 @@ import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from lora_tui.errors import UserError
 from lora_tui.files import write_atomic
@@ -16,6 +16,7 @@ from lora_tui.text import _, plain
 from lora_tui.weights.header.format import Header, read_header, scalar
 from lora_tui.weights.header.loras import LoraInfo, lora_info
 from lora_tui.weights.header.whole import check_layers
+from lora_tui.weights.header.written import framed, header_text, placed
 from lora_tui.weights.names.parts import kind_and_layer
 
 ARGUMENTS, MODULE, RANK, ALPHA = "ss_network_args", "ss_network_module", "ss_network_dim", "ss_network_alpha"
@@ -145,13 +146,5 @@ def _cut(file: BinaryIO, header: Header, rank: int) -> dict[str, _Tensor]:
 
 
 def _header(tensors: Mapping[str, _Tensor], metadata: Mapping[str, str]) -> bytes:
-    """What stands before the tensors' bytes, keys of the metadata in order."""
-    entries: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
-    at = 0
-    for name, tensor in tensors.items():
-        end = at + len(tensor.data)
-        entries[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [at, end]}
-        at = end
-    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+    """What stands before the tensors' bytes."""
+    return framed(header_text(placed((name, one.dtype, one.shape) for name, one in tensors.items()), metadata))

@@ -11,7 +11,6 @@ digits of the sha256 of 64 KiB at offset 1 MiB), both over a file with only ``ss
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +23,7 @@ from lora_tui.files import alone_in, open_file, sweep_temporaries, sync_folder, 
 from lora_tui.places import is_file
 from lora_tui.text import _, bytes_text, plain
 from lora_tui.weights.header.format import HEADER_LIMIT, Header, read_header
+from lora_tui.weights.header.written import Entry, framed, header_text
 
 BACKUP = ".bak"
 PIECE = 1 << 22
@@ -261,16 +261,11 @@ def _pieces(source: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int
 
 def _head(header: Header, metadata: Mapping[str, str], start: int) -> bytes:
     """The header with other metadata: the tensors as they stand in the file, keys of the metadata in order."""
-    entries: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    entries: dict[str, Entry] = {}
     for name, tensor in header.tensors.items():
         places = [tensor.start - start, tensor.end - start]
         entries[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": places}
-    try:
-        text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # half a pair of surrogates, which stood there by its number
-        text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+    return framed(header_text(entries, metadata))
 
 
 def parsed_assignments(texts: Iterable[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from lora_tui.families.unet.facts import UnetFacts
 from lora_tui.families.unet.layout import file_name, is_vae_attention
 from lora_tui.families.unet.particulars import KEY, particulars_of_folder
 from lora_tui.families.unet.prediction import VELOCITY, VELOCITY_MARK, ZERO_MARK, Told, told_by_schedule
-from lora_tui.files import default_mode
+from lora_tui.files import sweep_temporaries, written_whole
 from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.ordered import save_file_ordered
 
@@ -122,15 +122,11 @@ def write_single_file(folder: Path, path: Path, *, title: str = "") -> Path:
     """
     facts = facts_for(identify_model(folder).family)
     assert isinstance(facts, UnetFacts)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
+    sweep_temporaries(path.parent)
+    with written_whole(path) as temporary:
         save_file_ordered(
             single_file_tensors(facts, folder), temporary, model_metadata(facts, folder, title=title or path.stem)
         )
-        temporary.chmod(default_mode())  # safetensors writes files that only their owner may read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -20,6 +19,8 @@ from lora_tui.files import kind_of, sweep_temporaries, written_whole
 from lora_tui.jobs.resources import disk_free
 from lora_tui.text import _, bytes_text, plain
 from lora_tui.weights.header.format import HEADER_LIMIT
+from lora_tui.weights.header.written import Entry, framed, header_text, ordered, placed
+from lora_tui.weights.ordered import TYPES, bytes_of
 from lora_tui.weights.work import Report, check_stopped
 
 SUFFIX = ".safetensors"
@@ -29,13 +30,6 @@ ROOM = 8192
 _PIECE = 1 << 24
 _LEGACY = (0x100000, 0x110000)
 """The bytes of a file that sd-scripts' older hash is of."""
-_NAMES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
-    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-    torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
-}  # fmt: skip
-_ORDER = ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "I16", "F16", "BF16", "I32", "F32", "F64", "I64")
-"""The safetensors library's: tensors of the last of these types come first."""
 Shape = tuple[int, ...]
 
 
@@ -165,7 +159,7 @@ class _File:
         sums: what was written of each tensor, to be compared with what is read.
     """
 
-    entries: dict[str, dict[str, Any]]
+    entries: dict[str, Entry]
     begin: int
     size: int
     sums: dict[str, int] = field(default_factory=dict)
@@ -173,24 +167,19 @@ class _File:
     @classmethod
     def planned(cls, layers: Iterable[Pending], metadata: Mapping[str, str]) -> _File:
         tensors = {name: one for layer in layers for name, one in layer.tensors.items()}
-        ordered = sorted(tensors.items(), key=lambda entry: (-_ORDER.index(_NAMES[entry[1][0]]), entry[0]))
-        entries: dict[str, dict[str, Any]] = {}
-        at = 0
-        for name, (dtype, shape) in ordered:
-            end = at + _bytes(dtype, shape)
-            entries[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [at, end]}
-            at = end
-        length = len(_header(entries, metadata)) + ROOM
+        entries = placed(ordered((name, TYPES[dtype], shape) for name, (dtype, shape) in tensors.items()))
+        length = len(header_text(entries, metadata)) + ROOM
         length += -length % 8
         if length > HEADER_LIMIT:
             raise UserError(_("its metadata are too large for a file."), code="lora.metadata")
-        return cls(entries, 8 + length, 8 + length + at)
+        behind = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        return cls(entries, 8 + length, 8 + length + behind)
 
     def put(self, out: BinaryIO, tensors: Mapping[str, Tensor], planned: Pending) -> None:
         for name, (dtype, shape) in planned.tensors.items():
             tensor = tensors[name].detach()
             assert tuple(tensor.shape) == shape, (name, tuple(tensor.shape), shape)
-            data = memoryview(tensor.to("cpu", dtype).contiguous().reshape(-1).view(torch.uint8).numpy())
+            data = bytes_of(tensor.to("cpu", dtype))
             self.sums[name] = zlib.crc32(data)
             out.seek(self.begin + self.entries[name]["data_offsets"][0])
             out.write(data)
@@ -199,8 +188,7 @@ class _File:
         """Read everything back, and write the header with what it comes to."""
         out.flush()
         kept = {name: value for name, value in metadata.items() if name.startswith("ss_")}
-        short = _header(self.entries, kept)
-        short = (len(short) + -len(short) % 8).to_bytes(8, "little") + short + b" " * (-len(short) % 8)
+        short = framed(header_text(self.entries, kept))
         digest, window, at = hashlib.sha256(), bytearray(short[_LEGACY[0] : _LEGACY[1]]), len(short)
         for name, entry in self.entries.items():
             start, end = entry["data_offsets"]
@@ -224,15 +212,10 @@ class _File:
         hashes = {MODEL_HASH: whole, LEGACY_HASH: hashlib.sha256(bytes(window)).hexdigest()[:8]}
         if any(name.startswith("modelspec.") for name in metadata):
             hashes[SPEC_HASH] = f"0x{whole}"
-        header = _header(self.entries, {**metadata, **hashes})
+        header = header_text(self.entries, {**metadata, **hashes})
         assert len(header) <= self.begin - 8, len(header)
         out.seek(0)
         out.write((self.begin - 8).to_bytes(8, "little") + header.ljust(self.begin - 8))
-
-
-def _header(entries: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, str]) -> bytes:
-    told = {"__metadata__": dict(sorted(metadata.items()))}
-    return json.dumps({**told, **entries}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def _bytes(dtype: torch.dtype, shape: Shape) -> int:
