@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "tag": Kind(("tag",), N_("tagging"), 1, _ANSWER, ("tasks", "resume", "--json")),
     "prepare": Kind(("dataset", "prepare"), N_("preparing"), 0, _ANSWER, ("tasks", "resume", "--json")),
     "grid": Kind(("grid", "run"), N_("grid"), 1, _ANSWER, ("tasks", "resume", "--json")),
+    "score": Kind(("grid", "score"), N_("scores"), 1, _ANSWER, ("tasks", "resume", "--json")),
     "generate": Kind(("generate",), N_("images"), 1, _ANSWER, ("tasks", "resume", "--json")),
     "lora": Kind(("lora",), N_("LoRA files"), 0, (), ("tasks", "resume", "--json")),
     COMMAND: Kind((), N_("command"), 0, (), ("tasks", "resume", "--json")),

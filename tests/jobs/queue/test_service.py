@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from PIL import Image
+from scored_grids import scored_grid, scored_run
 from support import until
 from tagger_builders import make_images, make_wd14
 from terminal import Terminal
@@ -28,6 +29,8 @@ from lora_tui.jobs.queue import door, process
 from lora_tui.jobs.queue.door import Wish, add
 from lora_tui.jobs.queue.journal import job_dir, read_queue
 from lora_tui.runs.folder import list_runs
+from lora_tui.scores.told import read_scores
+from lora_tui.tasks.folder import TaskFolder
 
 from .conftest import ROOT, processes
 
@@ -259,6 +262,18 @@ def test_the_same_with_the_real_programs(
     assert len(list((Path(read_queue().jobs[1].place) / "checkpoints").glob("*.safetensors"))) >= 1
     assert (pictures / "red.txt").exists()
     assert len(list((tmp_path / "g").glob("*/cells/*.png"))) == 2
+
+
+def test_a_grid_is_scored_as_a_task_of_its_own_kind(
+    tmp_path: Path, ours: dict[str, str], asked: Callable[..., Any]
+) -> None:
+    grid = scored_grid(scored_run(tmp_path / "scored", images=1), "strength=0,1", "checkpoint=all", "seed=1")
+    job = asked("queue", "add", "grid", "score", grid.root)
+    assert (job["kind"], job["gpus"]) == ("score", 1)
+    comes(job["id"], "done")
+    assert TaskFolder(Path(read_queue().jobs[job["id"]].place)).name.endswith("-score")
+    found = read_scores(grid.root)
+    assert found is not None and found.recommendation is not None and found.recommendation.checkpoint == "200"
 
 
 def test_a_stopped_job_goes_on_by_retry_and_one_that_the_machine_took_down_by_itself(
