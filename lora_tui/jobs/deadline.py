@@ -19,6 +19,9 @@ HURRY = 60.0
 PATIENCE = 60.0
 """Seconds after that after which it is ended."""
 
+SAVED = ("checkpoint", "state")
+"""Events of what stands on the disk; the training may have gone on meanwhile."""
+
 
 @dataclass
 class Deadline:
@@ -32,6 +35,7 @@ class Deadline:
     _longest: float = 0.0
     _step: float = 0.0
     _saving_since: float | None = None
+    _saving: bool = False  # nothing else has begun since
     _asked: int = 0
 
     @property
@@ -50,13 +54,14 @@ class Deadline:
         kind, when = event.get("kind"), as_time(event.get("t"))
         if kind == "step":
             self._step = max(as_number(event.get("step_seconds")) or 0.0, 0.9 * self._step)
-        if kind not in ("phase", "step") or when is None:
+        if kind not in ("phase", "step", *SAVED) or when is None:
             return
         if kind == "phase" and event.get("phase") == "saving":
-            self._saving_since = when if self._saving_since is None else self._saving_since
-        elif self._saving_since is not None:
-            self._longest = max(self._longest, when - self._saving_since)
-            self._saving_since = None
+            self._saving_since = self._saving_since if self._saving else when
+            self._saving = True
+        elif self._saving or (kind in SAVED and self._saving_since is not None):
+            self._longest = max(self._longest, when - (self._saving_since or when))
+            self._saving = self._saving and kind in SAVED
 
     def due(self, now: float) -> str:
         """What to ask of the run at ``now`` (of ``time.monotonic()``), each once: ``stop``, ``stop_now``, ``kill``."""

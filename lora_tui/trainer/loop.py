@@ -40,12 +40,13 @@ from lora_tui.trainer.optim.optimizers import recipe
 from lora_tui.trainer.optim.shared import add_up_gradients
 from lora_tui.trainer.optim.stepper import Update
 from lora_tui.trainer.origin import origin_of
-from lora_tui.trainer.outputs import AVERAGE, BEST, Checkpoints, Samples
+from lora_tui.trainer.outputs import Checkpoints, Samples
 from lora_tui.trainer.record import record_totals
 from lora_tui.trainer.requests import Wishes
 from lora_tui.trainer.resume import take_up
+from lora_tui.trainer.saving import Saving
 from lora_tui.trainer.session import Session
-from lora_tui.trainer.state import Position, Snapshot, write_state
+from lora_tui.trainer.state import Position, Snapshot
 from lora_tui.trainer.trainee import Trainee
 from lora_tui.trainer.validation import Validator
 
@@ -75,17 +76,13 @@ class Loop:
         session.ladder.scene = replace(session.ladder.scene, batch=max(self.plan.batch_sizes))
         self.loader = material.loader()
         self.owed: set[str] = set()  # what the plan wants at this step and a stop may keep from being done
-        self.saved_state = -1  # the step of the newest state on disk
-        self.newest: Path | None = None
-        self.complete = False  # the final file is written
         self.best = Best()
         self.drain = Drain(session.device, self._deliver)
         self.measures = Measures(trainee.stepper.optimizer.param_groups, session.events.emit)
         self.lost = LostUpdates(session, expected=trainee.stepper.scaler is not None)
         self.watch = Stopwatch()
-        self.checkpoints = Checkpoints(
-            session, trainee.adapter, RunMetadata(self._ingredients(), session.identity, session.started)
-        )
+        metadata = RunMetadata(self._ingredients(), session.identity, session.started)
+        self.saving = Saving(session, trainee, Checkpoints(session, trainee.adapter, metadata))
         renderer = Renderer(
             material.model, schedule_for(material.model, session.config.noise), lambda: session.ladder.policy.apart
         )
@@ -125,17 +122,20 @@ class Loop:
             OSError, RuntimeError: the machine failed.
         """
         self._announce()
-        try:
-            self._begin(resume)
-            moved = False
-            for _update in self.updates():
-                self._after_update()
-                moved = True
-            self.concert.end()
-            return self._finish(moved=moved)
-        except StopRun as stop:
-            self.concert.end()
-            return self._stop(stop)
+        with contextlib.closing(self.saving.writer):
+            try:
+                self._begin(resume)
+                moved = False
+                for _update in self.updates():
+                    self._after_update()
+                    moved = True
+                self.concert.end()
+                outcome = self._finish(moved=moved)
+            except StopRun as stop:
+                self.concert.end()
+                outcome = self._stop(stop)
+            self.saving.writer.settle()
+        return outcome
 
     def follow(self) -> None:
         """What a process that is not the first does: share every update from where the first one begins.
@@ -155,7 +155,7 @@ class Loop:
             if self.course.now.total != self.plan.total_steps or self.course.now.share != 1.0:
                 self._tell_course()
         self._start_from_file()
-        self.concert.begin(self.saved_state, self._take_up_as_told, self._place)
+        self.concert.begin(self.saving.state, self._take_up_as_told, self._place)
         step = self.position.step
         self.owed |= self.journey.due(0) if step == 0 else set()
         missing = self.samples.missing(step)
@@ -193,6 +193,7 @@ class Loop:
         """One update, taken again from its beginning where memory runs out in it."""
         session, ladder = self.session, self.session.ladder
         count = self.journey.batches
+        self.saving.writer.check()
         self.concert.meet()
         now = self.course.now
         rates = self.trainee.set_rates(session.config.learning, self.position.step, now.total, now.share)
@@ -292,6 +293,8 @@ class Loop:
         if SAMPLE in due and self.session.config.samples:
             self._sample()
         self.owed.clear()
+        if any(wish.kind == "save" for wish in asked):
+            self.saving.writer.settle()
         for wish in asked:
             self.wishes.serve(wish, self.position.step, self.journey.epoch(done=True))
         self.session.phase("training", "")
@@ -315,7 +318,7 @@ class Loop:
         """Say, and write into record and files, at what rate the run learns now and where it ends."""
         session, total = self.session, self.course.now.total
         self.journey.plan = replace(self.plan, max_steps=total)
-        self.checkpoints.metadata = RunMetadata(self._ingredients(), session.identity, session.started)
+        self.saving.checkpoints.metadata = RunMetadata(self._ingredients(), session.identity, session.started)
         record_totals(session, total_steps=total, epochs=self.plan.total_epochs)
         session.events.emit(
             "changed", step=self.position.step, learning_rate=self.course.rate, total_steps=total,
@@ -333,13 +336,13 @@ class Loop:
         if self._no_better() and not self.journey.at_end:
             text = _("the validation has not become better since step {best}: the run ends at step {step}.")
             self.session.warn("stopped_early", text.format(best=self.best.step, step=self.position.step))
-        if not self.complete:
+        if not self.saving.complete:
             self._save(final=True)
-        if self.saved_state != self.position.step:
+        if self.saving.state != self.position.step:
             self._write_state()
         if moved and self._measures_images:
             self.wishes.measure_unasked(self.position.step)
-        return Outcome("completed", self.position.step, self.newest)
+        return Outcome("completed", self.position.step, self.saving.newest)
 
     def _stop(self, stop: StopRun) -> Outcome:
         """Save what was learned, unless ``now`` gives it up; a stop after the last update changes nothing."""
@@ -348,22 +351,26 @@ class Loop:
         if self.journey.at_end:
             self.session.controls.settle()
             return self._finish(moved=False)
-        if stop.now or not self.session.folder.root.is_dir():  # a folder that was deleted is not made again
+        if not self.session.folder.root.is_dir():  # one that was deleted is not made again
+            self.saving.writer.close()
+            return self._give_up()
+        if stop.now:
             return self._give_up()
         try:
             if step > 0:
                 self._save()
-            if step > 0 and self.saved_state != step:
+            if step > 0 and self.saving.state != step:
                 self._write_state()
         except StopRun:  # overruled by one that does not wait for that
             return self._give_up()
-        return Outcome("stopped", step, self.newest)
+        return Outcome("stopped", step, self.saving.newest)
 
     def _give_up(self) -> Outcome:
         """End with what was saved before."""
-        step, since = self.position.step, max(self.saved_state, 0)
+        self.saving.writer.settle()
+        step, since = self.position.step, max(self.saving.state, 0)
         lost = _("{count} steps since the state at step {step} are given up.").format(count=step - since, step=since)
-        return Outcome("stopped_now", step, self.newest, lost if step > since else "")
+        return Outcome("stopped_now", step, self.saving.newest, lost if step > since else "")
 
     # -- what is due ---------------------------------------------------------------------------------------------
 
@@ -378,42 +385,21 @@ class Loop:
             self.session.events.emit("validation", step=self.position.step, epoch=epoch, loss=loss)
             better = counts and self.best.note(loss, self.position.step, section.least_change)
             if better and section.keep_best and self.position.step > 0:
-                self._save_best()
+                self.saving.save_best(self.position.step, epoch)
         self.material.release_vae()
-
-    def _save_best(self) -> None:
-        self.session.phase("saving", _("LoRA file"))
-        with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
-            save = partial(self.checkpoints.save, self.position.step, self.journey.epoch(done=True), kind=BEST)
-            self.session.ladder.attempt("saving", save, step=self.position.step)
 
     def _sample(self, numbers: list[int] | None = None) -> None:
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
             self.samples.draw(self.position.step, self.journey.epoch(done=True), numbers)
 
     def _save(self, *, final: bool = False) -> None:
-        self.session.phase("saving", _("LoRA file"))
-        step = self.position.step
-        self.newest = self.session.ladder.attempt("saving", partial(self._write_files, final=final), step=step)
-        self.complete = final
-
-    def _write_files(self, *, final: bool) -> Path:
-        step, epoch = self.position.step, self.journey.epoch(done=True)
-        if self.trainee.average:
-            with self.trainee.weights_in_use(average=True):
-                self.checkpoints.save(step, epoch, final=final, kind=AVERAGE)
-        with self.trainee.weights_in_use():
-            return self.checkpoints.save(step, epoch, final=final)
+        self.saving.save(self.position.step, self.journey.epoch(done=True), final=final)
 
     def _write_state(self) -> None:
-        self.session.phase("saving", _("state"))
         changes = self.course.upto(self.position.step)
         notes = {"owed": sorted(self.owed), "best": self.best.as_notes(), "changes": changes}
         snapshot = Snapshot(self.position, self.trainee.learned(), self._origin_now(), notes)
-        path = write_state(self.session.folder.state_dir, snapshot, keep=self.session.config.saving.keep_states)
-        self.saved_state = self.position.step
-        relative = path.relative_to(self.session.folder.root).as_posix()
-        self.session.events.emit("state", step=self.position.step, epoch=self.journey.epoch(done=True), path=relative)
+        self.saving.save_state(snapshot, self.journey.epoch(done=True))
 
     # -- state and numbers ---------------------------------------------------------------------------------------
 
@@ -425,7 +411,7 @@ class Loop:
             self.owed, self.best = set(notes.get("owed", ())), Best.of(notes.get("best", {}))
             self.course.remember(notes.get("changes"))
             self.course.reach(self.position.step)
-            self.saved_state = self.position.step
+            self.saving.state = self.position.step
 
     def _origin_now(self) -> dict[str, str]:
         """What the outcome depends on, with the base as it is kept since memory may have run out."""
@@ -434,7 +420,7 @@ class Loop:
     def _start_from_file(self) -> None:
         """Begin with another LoRA where the settings name one; a state has its own."""
         file = self.session.config.network.start_from
-        if self.saved_state >= 0 or not file:
+        if self.saving.state >= 0 or not file:
             return
         self.session.phase("loading", _("network"))
         left = start_from(self.trainee.adapter, file, self.session.config.model.family)
@@ -451,8 +437,9 @@ class Loop:
     def park(self) -> None:
         """Make the last update safe on disk and leave the device; samples may be half drawn."""
         self.trainee.set_down()
-        if self.position.step > max(self.saved_state, 0):
+        if self.position.step > max(self.saving.state, 0):
             self._write_state()
+        self.saving.writer.settle()
         self.concert.park()
 
     def unpark(self) -> None:

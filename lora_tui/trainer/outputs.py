@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from lora_tui.trainer.memory.ladder import NoRungLeft
 from lora_tui.trainer.metadata import RunMetadata
 from lora_tui.trainer.session import Phase, Session
 from lora_tui.trainer.state import newest_step
+from lora_tui.trainer.writer import Taken
 from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora
 
 AVERAGE, BEST = "-ema", "-best"
@@ -46,17 +47,23 @@ class Checkpoints:
         stem = name if final else f"{name}-{step:06d}"
         return self.session.folder.checkpoints_dir / f"{stem}{kind}.safetensors"
 
-    def save(self, step: int, epoch: int, *, final: bool = False, kind: str = "") -> Path:
-        """Write the adapter as it is now (``epoch`` from 1); ``kind`` is :data:`AVERAGE`, :data:`BEST` or nothing.
+    def take(self, step: int, epoch: int, *, final: bool = False, kind: str = "") -> Taken:
+        """A copy of the adapter as it is now (``epoch`` from 1); once it is written, an event says so.
+
+        ``kind`` is :data:`AVERAGE`, :data:`BEST` or nothing.
 
         Raises:
-            OSError: the disk is full; earlier files are untouched.
-            UserError: its weights are NaN or Inf (``nan``); earlier files are untouched.
+            UserError: its weights are NaN or Inf (``nan``).
         """
         require_finite(self.adapter.tensors(), step, kept=newest_step(self.session.folder.state_dir))
-        tensors = self._tensors()
         path = self.path(step, final=final or kind == BEST, kind=kind)
-        size = write_lora(path, tensors, self.metadata.at(step, epoch, finished=final))
+        tensors, metadata = self._tensors(), self.metadata.at(step, epoch, finished=final)
+        return Taken.of(partial(self._write, path, tensors, metadata, step, epoch), tensors.values())
+
+    def _write(
+        self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], step: int, epoch: int
+    ) -> Path:
+        size = write_lora(path, tensors, metadata)
         relative = path.relative_to(self.session.folder.root).as_posix()
         self.session.events.emit("checkpoint", step=step, epoch=epoch, path=relative, bytes=size)
         self._remove_old()
@@ -65,13 +72,15 @@ class Checkpoints:
     def _tensors(self) -> dict[str, Tensor]:
         """Those of the file; in full precision where numbers grew too large for the one that was asked for."""
         family, saving = self.session.config.model.family, self.session.config.saving
-        tensors = file_tensors(family, self.adapter.export(), dtype=DTYPES[saving.precision], layout=saving.layout)
+        tensors = file_tensors(
+            family, self.adapter.export(), dtype=DTYPES[saving.precision], layout=saving.layout, own=True
+        )
         name = odd_one(tensors)
         if not name:
             return tensors
         text = _("numbers of the adapter are too large for {precision} ({name} for one): the file is written in fp32.")
         self.session.warn("saving.precision", text.format(precision=saving.precision, name=plain(name, limit=120)))
-        return file_tensors(family, self.adapter.export(), dtype=DTYPES["fp32"], layout=saving.layout)
+        return file_tensors(family, self.adapter.export(), dtype=DTYPES["fp32"], layout=saving.layout, own=True)
 
     def _remove_old(self) -> None:
         """Leave the newest of the numbered files by time of writing: after a resume, numbers begin again lower."""

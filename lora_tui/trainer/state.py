@@ -12,18 +12,21 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder
 from lora_tui.text import _
 from lora_tui.trainer.finite import require_finite
+from lora_tui.trainer.writer import Taken
+from lora_tui.weights.ordered import save_file_ordered
 
 VERSION = 2
 _PREFIX = "step-"
@@ -72,39 +75,51 @@ class Snapshot:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def write_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
-    """Write ``snapshot`` under ``folder`` and remove states older than the newest ``keep``.
+def take_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Taken:
+    """A copy of ``snapshot`` and of the random generators as they are now.
+
+    Written it is a state under ``folder``, and states older than the newest ``keep`` are removed.
 
     Raises:
-        OSError: the disk is full or cannot be written; earlier states are untouched.
-        UserError: its weights are NaN or Inf (``nan``); earlier states are untouched.
+        UserError: its weights are NaN or Inf (``nan``).
     """
-    for weights in (snapshot.learned.adapter, snapshot.learned.average):
+    learned = snapshot.learned
+    for weights in (learned.adapter, learned.average):
         require_finite(weights, snapshot.position.step, kept=newest_step(folder))
+    tensors: dict[str, Tensor] = {}
+    manifest = {
+        "version": VERSION,
+        "position": asdict(snapshot.position),
+        "origin": snapshot.origin,
+        "optimizer": _flatten(learned.optimizer, "", tensors),
+        "configured": _flatten(learned.configured, "configured", tensors),
+        "scaler": learned.scaler,
+        "averaged": bool(learned.average),
+        "notes": snapshot.notes,
+    }
+    files = {"adapter": {name: _copy(tensor) for name, tensor in learned.adapter.items()}, "optimizer": tensors}
+    if learned.average:
+        files["average"] = {name: _copy(tensor) for name, tensor in learned.average.items()}
+    files["random"] = _random_state()
+    text = json.dumps(manifest, indent=1).encode()
+    copies = (tensor for each in files.values() for tensor in each.values())
+    return Taken.of(partial(_write_state, folder, snapshot.position.step, files, text, keep), copies)
+
+
+def _write_state(
+    folder: Path, step: int, files: Mapping[str, Mapping[str, Tensor]], manifest: bytes, keep: int
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
-    final = folder / f"{_PREFIX}{snapshot.position.step:08d}"
+    final = folder / f"{_PREFIX}{step:08d}"
     temporary = folder / f".writing-{final.name}"
     try:
         temporary.mkdir()
-        learned = snapshot.learned
-        tensors: dict[str, Tensor] = {}
-        manifest = {
-            "version": VERSION,
-            "position": asdict(snapshot.position),
-            "origin": snapshot.origin,
-            "optimizer": _flatten(learned.optimizer, "", tensors),
-            "configured": _flatten(learned.configured, "configured", tensors),
-            "scaler": learned.scaler,
-            "averaged": bool(learned.average),
-            "notes": snapshot.notes,
-        }
-        _write(temporary / "adapter.safetensors", save({name: _plain(t) for name, t in learned.adapter.items()}))
-        _write(temporary / "optimizer.safetensors", save(tensors))
-        if learned.average:
-            _write(temporary / "average.safetensors", save({name: _plain(t) for name, t in learned.average.items()}))
-        _write(temporary / "random.safetensors", save(_random_state()))
-        _write(temporary / "state.json", json.dumps(manifest, indent=1).encode())
+        for name, tensors in files.items():
+            save_file_ordered(tensors, temporary / f"{name}.safetensors", {})
+            _flush(temporary / f"{name}.safetensors")
+        (temporary / "state.json").write_bytes(manifest)
+        _flush(temporary / "state.json")
         sync_folder(temporary)
         older = folder / f".writing-old-{final.name}"
         if final.exists():  # the same step again, after a resume
@@ -187,10 +202,8 @@ def _read(path: Path) -> Snapshot | None:
     return snapshot
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
@@ -215,14 +228,14 @@ def _restore_random(state: Mapping[str, Tensor]) -> None:
                 torch.cuda.set_rng_state(state[f"cuda.{index}"], index)
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous()
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """``value`` with every tensor replaced by ``{"$": name}`` and put into ``tensors``; keys keep their types."""
+    """``value`` with every tensor replaced by ``{"$": name}`` a copy of it in ``tensors``; keys keep their types."""
     if isinstance(value, Tensor):
-        tensors[path] = _plain(value)
+        tensors[path] = _copy(value)
         return {"$": path}
     if isinstance(value, dict):
         return {"d": [[key, _flatten(item, f"{path}/{key}", tensors)] for key, item in value.items()]}

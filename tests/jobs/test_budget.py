@@ -46,6 +46,14 @@ def saving(at: float, seconds: float) -> list[dict[str, object]]:
     return [{"t": at, "kind": "phase", "phase": "saving"}, {"t": at + 1, "kind": "phase", "phase": "saving"}, training]
 
 
+def test_what_is_written_beside_the_training_counts_until_it_stands() -> None:
+    deadline = Deadline(7200, begun=0.0)
+    state = {"t": 1e9 + 30, "kind": "state", "step": 4}
+    for event in (*saving(1e9, 2.0), {"t": 1e9 + 9, "kind": "step", "step_seconds": 2.0}, state):
+        deadline.take(event)
+    assert deadline.margin == pytest.approx(2 * 30 + 3 * 2 + 3)
+
+
 def test_what_is_kept_for_the_stop_follows_what_saving_and_steps_took() -> None:
     deadline = Deadline(7200, begun=0.0)
     unknown = deadline.margin
