@@ -24,6 +24,8 @@ SPACED: dict[str, dict[str, Any]] = {
     "uniform": {"timestep_spacing": "linspace"},
 }
 ZERO = "rescale_betas_zero_snr"
+FEWEST = 2
+"""Steps of a schedule that is replaced before it is used."""
 LEAST_KEPT = 2.0**-24
 """What is left of the image where a schedule ends in noise alone: zero would give infinite sigmas."""
 
@@ -69,11 +71,29 @@ def heun(course: Course) -> DiscreteSampler:
 
 
 def dpm2(course: Course) -> DiscreteSampler:
-    return _by_betas(diffusers.KDPM2DiscreteScheduler, course, timestep_spacing="linspace")
+    return _by_betas(_unhurried(diffusers.KDPM2DiscreteScheduler), course, timestep_spacing="linspace")
 
 
 def dpm2_a(course: Course) -> DiscreteSampler:
-    return _by_betas(diffusers.KDPM2AncestralDiscreteScheduler, course, noisy=True, timestep_spacing="linspace")
+    kind = _unhurried(diffusers.KDPM2AncestralDiscreteScheduler)
+    return _by_betas(kind, course, noisy=True, timestep_spacing="linspace")
+
+
+def _unhurried(kind: Any) -> Any:
+    """``kind`` without what it works out when it is made: the timesteps of all steps of training, which nobody asks
+    for.
+
+    It does so one by one in Python, in a quarter of a second and with four warnings each.
+    """
+
+    class Unhurried(kind):
+        def set_timesteps(
+            self, num_inference_steps: int, device: Any = None, num_train_timesteps: int | None = None
+        ) -> None:
+            making = num_train_timesteps is not None
+            super().set_timesteps(FEWEST if making else num_inference_steps, device, num_train_timesteps)
+
+    return Unhurried
 
 
 def plms(course: Course) -> DiscreteSampler:

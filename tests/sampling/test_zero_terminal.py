@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import diffusers
 import pytest
 import torch
 
@@ -38,3 +39,16 @@ def test_from_noise_alone_to_the_picture(sampler: str) -> None:
     assert torch.isfinite(latents).all()
     left = float((1 - kept[0]).sqrt()) if sampler in ("ddim", "plms") else 0.0  # they end at the first timestep
     assert (latents - picture).abs().max() < 0.05 + 4 * left
+
+
+@pytest.mark.parametrize("sampler", ["dpm2", "dpm2_a"])
+def test_a_sampler_works_out_no_steps_but_its_own(sampler: str) -> None:
+    """What diffusers works out one by one for all of a training's steps, and warns at each."""
+    asked: list[None] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (diffusers.KDPM2DiscreteScheduler, diffusers.KDPM2AncestralDiscreteScheduler):
+            plain = kind._sigma_to_t
+            counted = lambda *given, plain=plain: asked.append(None) or plain(*given)  # noqa: E731
+            patch.setattr(kind, "_sigma_to_t", counted)
+        make_sampler(sampler, Course(CONFIG, "v_prediction", 4, 1.0, None, torch.device("cpu")))
+    assert 0 < len(asked) < 50
