@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from run_folders import write_run
@@ -14,8 +18,10 @@ from tui.projects import make_dataset
 from lora_tui.records.notes import read_notes
 from lora_tui.tui import typeahead
 from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.screens import tags_edit
 from lora_tui.tui.screens.parameters import ParametersScreen
 from lora_tui.tui.screens.tags import TagsScreen
+from lora_tui.tui.tags.editor import Editor
 from lora_tui.tui.widgets.dialog import Choose
 from lora_tui.tui.widgets.finder import Finder
 from lora_tui.tui.widgets.prompt import Prompt
@@ -161,3 +167,120 @@ async def test_what_follows_the_line_of_a_dialog_is_for_the_screen_below(tmp_pat
         await soon(pilot, lambda: "finished" in screen_text(app))
         all_at_once(app, "n", *"fair", "enter", "4")
         await soon(pilot, lambda: (notes := read_notes(run)).note == "fair" and notes.rating == 4)
+
+
+@contextmanager
+def held(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[threading.Event]:
+    """What the editor does in a thread does not end before the event is set."""
+    go_on, real = threading.Event(), getattr(Editor, name)
+
+    def waiting(*given: Any, **named: Any) -> Any:
+        go_on.wait()
+        return real(*given, **named)
+
+    monkeypatch.setattr(Editor, name, waiting)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+
+
+def captions(folder: Path) -> list[str]:
+    """The captions, in the order of their names."""
+    return [path.read_text() for path in sorted((folder / "4_hat").glob("*.txt"))]
+
+
+def said(app: LoraTuiApp) -> str:
+    """All notices that are seen."""
+    return " ".join(notice.message for notice in app._notifications)
+
+
+async def test_what_is_typed_while_an_undo_is_under_way_is_done_once_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    before = captions(tmp_path)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, "a", *"zebra", "enter")
+        await soon(pilot, lambda: "zebra" in captions(tmp_path)[0])
+        with held(monkeypatch, "turn") as go_on:
+            all_at_once(app, "u", "J", ":", *"redo all", "enter")
+            await soon(pilot, lambda: "10 keys wait, Esc drops them" in screen_text(app))
+            assert not app.screen.query_one(Prompt).is_open
+            assert app.screen.panes.number == 1  # who only looks is not kept waiting
+            go_on.set()
+        await soon(pilot, lambda: "again in 1 file" in screen_text(app))
+        assert "zebra" in captions(tmp_path)[0]
+        all_at_once(app, *":undo all", "enter", *":redo all", "enter", *":undo all", "enter", "a", *"lion", "enter")
+        await soon(pilot, lambda: captions(tmp_path) == [before[0], before[1] + ", lion", before[2]])
+
+
+async def test_esc_goes_before_the_keys_that_wait_and_stops_what_has_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    before = captions(tmp_path)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, "a", *"zebra", "enter", "a", *"lion", "enter")
+        await soon(pilot, lambda: captions(tmp_path)[0] == before[0] + ", zebra, lion")
+        with held(monkeypatch, "turn") as go_on:
+            all_at_once(app, "u", "u", "u", "x", "escape")
+            await soon(pilot, lambda: "1 key that waited was dropped" in said(app))
+            go_on.set()
+        await soon(pilot, lambda: "undone in 1 file" in screen_text(app))
+        assert isinstance(app.screen, TagsScreen)
+        assert not app.screen.busy
+        await soon(pilot, lambda: captions(tmp_path)[0] == before[0] + ", zebra")
+
+
+async def test_keys_that_wait_for_a_screen_that_is_left_are_dropped_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        all_at_once(app, "a", *"zebra", "enter")
+        await soon(pilot, lambda: "zebra" in captions(tmp_path)[0])
+        monkeypatch.setattr(typeahead, "HELD", 4)
+        with held(monkeypatch, "turn") as go_on:
+            all_at_once(app, "u")
+            await soon(pilot, lambda: getattr(app.screen, "busy", ""))
+            all_at_once(app, "/", *"hatters", "enter")
+            await soon(pilot, lambda: "4 keys wait; what is typed on is dropped" in said(app))
+            app.show_screen("dataset")  # as a click on the road does
+            await soon(pilot, lambda: "4 keys that waited were dropped" in said(app))
+            go_on.set()
+        assert not app.screen.query_one(Prompt).is_open
+
+
+async def test_what_is_typed_while_many_captions_are_changed_waits_and_an_undo_is_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    monkeypatch.setattr(tags_edit, "AT_ONCE", 2)
+    before = captions(tmp_path)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        with held(monkeypatch, "apply") as go_on:
+            all_at_once(app, "s", ":", *"add zebra", "enter")
+            await soon(pilot, lambda: "Enter apply" in screen_text(app))
+            all_at_once(app, "enter", "u", "s", "a", *"lion", "enter")
+            await soon(pilot, lambda: "8 keys wait" in screen_text(app))
+            go_on.set()
+        await soon(pilot, lambda: captions(tmp_path) == [before[0] + ", lion", *before[1:]])
+
+
+async def test_what_follows_a_filter_typed_as_a_command_is_for_what_it_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    before = captions(tmp_path)
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        with held(monkeypatch, "select") as go_on:
+            all_at_once(app, ":", *'filter phrase:"number 1"', "enter", "A", *"ohwx", "enter")
+            await soon(pilot, lambda: app.keys_waiting == 6)
+            go_on.set()
+        await soon(pilot, lambda: captions(tmp_path) == [before[0], before[1] + ", ohwx", before[2]])

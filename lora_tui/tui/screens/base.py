@@ -68,6 +68,16 @@ class BaseScreen(Acting, Screen[None]):
         """Whether what is typed can be used now; until then it waits."""
         return self.is_mounted and not self._missed
 
+    def waits_for(self, key: str) -> bool:
+        """Whether a key, by Textual's name, waits in line until what is under way has ended; those behind it do, too.
+
+        Who says so gives the app's keys out (``give_keys``) once it has.
+        """
+        return False
+
+    def keys_wait(self) -> None:
+        """Called when keys have begun to wait, and with each that follows: a screen can say so."""
+
     @property
     def holds_config(self) -> bool:
         """Whether the configuration is being typed in or started, so that no other may take its place now."""

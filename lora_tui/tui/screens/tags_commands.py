@@ -15,7 +15,7 @@ from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.screens.tags_variants import parsed
 from lora_tui.tui.tags.editor import Stretch
 from lora_tui.tui.tags.offers import COMMANDS, operation_offers, substitution
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.wording import error_words
 
@@ -112,11 +112,11 @@ class Commands:
         if name == "filter":
             self.screen.finding.filter_by(rest)
         elif name in ("mark", "unmark"):
-            start_job(self.screen, partial(self._mark_found, rest, name == "mark"), "mark")
+            self.screen.guide(partial(self._mark_found, rest, name == "mark"))
         elif name in ("undo", "redo"):
             way: Literal["undo", "redo"] = "undo" if name == "undo" else "redo"
             if rest == "all":
-                start_job(self.screen, partial(self.screen.turns.turn_all, way), "turn-all")
+                self.screen.guide(partial(self.screen.turns.turn_all, way))
             else:
                 self.screen.turns.turn(way, int(rest or 1))
         elif name == "ending":

@@ -139,12 +139,12 @@ class Edits:
     def _do(self, found: Preview, repeatable: bool = True) -> None:
         """Do what was computed: at once, so that the next key finds it done; very many captions in a thread."""
         if len(found.changes) > AT_ONCE:
+            self.screen.work(_("Changing {count} captions.").format(count=count(len(found.changes))))
             start_job(self.screen, partial(self._do_long, found, repeatable), "apply", alone=False)
         else:
             self._done(found, self._editor.apply(found, repeatable=repeatable))
 
     async def _do_long(self, found: Preview, repeatable: bool) -> None:
-        self.screen.work(_("Changing {count} captions.").format(count=count(len(found.changes))))
         try:
             transaction = await in_thread(partial(self._editor.apply, found, repeatable=repeatable))
         finally:

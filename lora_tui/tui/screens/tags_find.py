@@ -239,7 +239,7 @@ class Finding:
 
     def filter_by(self, text: str) -> None:
         """Filter by a text that is right already."""
-        start_job(self.screen, partial(self._filter_by, text), "filter")
+        self.screen.guide(partial(self._filter_by, text))
 
     async def _filter_by(self, text: str) -> None:
         try:
@@ -328,7 +328,7 @@ class Finding:
 
     def go(self, step: int, wanted: Callable[[int], object], none: str) -> None:
         """To the next image of the list for which something holds; looks in a thread."""
-        start_job(self.screen, partial(self._go, step, wanted, none), "go")
+        self.screen.guide(partial(self._go, step, wanted, none))
 
     async def _go(self, step: int, wanted: Callable[[int], object], none: str) -> None:
         editor, files = self._editor, self.screen.panes.pane("files")
@@ -366,8 +366,6 @@ class Finding:
             self.filter_by("" if self._editor.filter == wanted else wanted)
         elif panes.focus == "scores":
             screen.scores.action_accept_score()
-        elif screen.busy:
-            return
         elif screen.writing.is_prose and not self._editor.marks:
             screen.writing.action_write()
         elif panes.tag:

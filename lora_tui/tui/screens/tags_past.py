@@ -82,21 +82,20 @@ class Past:
         self._start(partial(undo_tag, editor, tag))
 
     def _start(self, function: Callable[[], Transaction]) -> None:
-        start_job(self.screen, partial(self._take_back, function), "take-back", alone=False)
+        if not self.screen.busy:
+            self.screen.work(_("undoing"), quiet=True)
+            start_job(self.screen, partial(self._take_back, function), "take-back", alone=False)
 
     async def _take_back(self, function: Callable[[], Transaction]) -> None:
         """Take something back, in a thread: it waits for the disk."""
-        if self.screen.busy:
-            return
         editor = self._editor
-        self.screen.busy = _("undoing")
         try:
             done = await in_thread(function)
         except UserError as error:
             self.screen.tell(error_words(error), "warning")
             return
         finally:
-            self.screen.busy = ""
+            self.screen.work("")
         editor.under_way.append(done)
         self.screen.panes.refresh_tags()
         files = ngettext("{count} file", "{count} files", len(done.changes)).format(count=count(len(done.changes)))

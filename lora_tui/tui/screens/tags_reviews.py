@@ -121,7 +121,7 @@ class Reviews:
         self._tell(text.format(count=count(len(numbers))))
 
     def action_next_unreviewed(self) -> None:
-        start_job(self.screen, self._next, "next-unreviewed")
+        self.screen.guide(self._next)
 
     async def _next(self) -> None:
         await self._look(self._editor)

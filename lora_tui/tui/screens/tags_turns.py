@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from lora_tui.errors import UserError
-from lora_tui.text import _, count, ngettext, plain
+from lora_tui.text import N_, _, count, ngettext, plain
 from lora_tui.tui.threads import in_thread, start_job
 from lora_tui.tui.wording import error_words
 
@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 MOST_TURNS = 10_000
 """Transactions that one command takes back or brings back at most."""
 
+_WORDS = {"undo": N_("undoing"), "redo": N_("bringing back")}
+
 
 class Turns:
-    """Transactions taken back and brought back, in the order of the keys."""
+    """Transactions taken back and brought back, in the order of the keys.
+
+    Attributes:
+        turning: whether one is under way; more of them wait in line here, and not among the keys.
+    """
 
     def __init__(self, screen: TagsScreen) -> None:
         self.screen = screen
         self._turns: list[Literal["undo", "redo"]] = []
-        self._turning = False
+        self.turning = False
 
     @property
     def _editor(self) -> Editor:
@@ -42,9 +48,14 @@ class Turns:
             self.screen.edits.discard()
             return
         self._turns += [way] * min(steps, MOST_TURNS)
-        if not self._turning and not self.screen.busy:
-            self._turning = True
+        if not self.turning and not self.screen.busy:
+            self.turning = True
+            self.screen.work(_(_WORDS[way]), quiet=True)
             start_job(self.screen, self._turn, "turn", alone=False)
+
+    def stop(self) -> None:
+        """Esc: what has not begun stays as it is."""
+        self._turns.clear()
 
     async def turn_all(self, way: Literal["undo", "redo"]) -> None:
         """Take back all that was done since the folder was opened, or bring back all that was undone."""
@@ -64,7 +75,7 @@ class Turns:
         try:
             while self._turns:
                 way = self._turns.pop(0)
-                self.screen.busy = _("undoing") if way == "undo" else _("bringing back")
+                self.screen.work(_(_WORDS[way]), quiet=True)
                 turned = await in_thread(self._editor.turn, way)
                 operation = plain(turned.record.operation, limit=40) if turned.record else ""
                 files = ngettext("{count} file", "{count} files", turned.files).format(count=count(turned.files))
@@ -80,7 +91,7 @@ class Turns:
             self._turns.clear()
             said, tone = said or error_words(error), tone if said else "warning"
         finally:
-            self._turning = False
+            self.turning = False
             self.screen.work("")
         self.screen.panes.refresh_tags()
         self.screen.tell(said, tone)
