@@ -39,13 +39,7 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
     from lora_tui.cli.output import Progress, note
 
     profile = _line_of(args).profile(profile_named(args.profile))
-    if not args.directory.is_dir():
-        raise UserError(
-            _("There is no such folder."),
-            place=plain(str(args.directory)),
-            remedy=_("Name a folder of images."),
-            code="captions.folder",
-        )
+    require_folder(args.directory)
     endings = endings_of(args)
     if not captions:
         corpus = Corpus(args.directory, profile, endings or CAPTION_EXTENSIONS, IMAGE_SUFFIXES)
@@ -65,6 +59,21 @@ def open_session(args: argparse.Namespace, *, captions: bool = True) -> Session:
     for fault in session.journal.faults():
         note(str(fault))
     return session
+
+
+def require_folder(directory: Path) -> None:
+    """Refuse what is no folder before anything is looked for in it.
+
+    Raises:
+        UserError: ``captions.folder``.
+    """
+    if not directory.is_dir():
+        raise UserError(
+            _("There is no such folder."),
+            place=plain(str(directory)),
+            remedy=_("Name a folder of images."),
+            code="captions.folder",
+        )
 
 
 def endings_of(args: argparse.Namespace) -> tuple[str, ...] | None:

@@ -33,16 +33,9 @@ def add(commands: Any) -> None:
 def _tables(args: argparse.Namespace) -> int:
     from lora_tui.captions.journal.log import home_of
     from lora_tui.captions.tables import FILE, load_tables, save_tables
-    from lora_tui.errors import UserError
-    from lora_tui.text import plain
+    from lora_tui.cli.captions_open import require_folder
 
-    if not args.directory.is_dir():
-        raise UserError(
-            _("There is no such folder."),
-            place=plain(str(args.directory)),
-            remedy=_("Name a folder of images."),
-            code="captions.folder",
-        )
+    require_folder(args.directory)
     folder = home_of(args.directory) / ".lora-tui"
     tables = _read(args.source) if args.source is not None else load_tables(folder)
     new = _added(tables, args)

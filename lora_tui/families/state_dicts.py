@@ -29,12 +29,17 @@ def read_tensors(path: Path, *, prefix: str = "", pickled: bool = False) -> dict
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            _("it cannot be read: {reason}.").format(reason=plain(str(error))),
-            place=str(path),
-            remedy=_("The file may be incomplete; fetch it again."),
-            code="model.torn",
-        ) from None
+        raise torn(path, error) from None
+
+
+def torn(path: Path, error: Exception) -> UserError:
+    """That a file of a model cannot be read, and why."""
+    return UserError(
+        _("it cannot be read: {reason}.").format(reason=plain(str(error))),
+        place=plain(str(path)),
+        remedy=_("The file may be incomplete; fetch it again."),
+        code="model.torn",
+    )
 
 
 def scaled(tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> Tensor:

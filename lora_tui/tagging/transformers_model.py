@@ -1,8 +1,8 @@
-"""What the taggers of transformers share: loading a folder, choosing a device, running out of its memory."""
+"""Captions by models of transformers: loading a folder, choosing a device, running out of its memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,55 @@ import torch
 from lora_tui.dataset.buckets import Box, Size
 from lora_tui.dataset.load import open_upright
 from lora_tui.errors import UserError
+from lora_tui.tagging.cache import Answer
 from lora_tui.tagging.clean import caption_text
 from lora_tui.tagging.tagger import Device
 from lora_tui.text import _, plain
 
 _SIDE = 1536
 """px to which a picture may be brought down while it is decoded; the models see at most 768."""
+
+
+class Writer:
+    """One model, ready to write captions."""
+
+    threads = 2
+
+    def __init__(self, settings: Mapping[str, Any], device: Device, kind: Any, *, text: str, at_once: int) -> None:
+        """Load the folder of ``settings`` as the model class ``kind``.
+
+        Args:
+            text: what the model is given beside each picture; empty for nothing.
+            at_once: pictures at a time on a GPU, where ``device`` does not say.
+
+        Raises:
+            UserError: it cannot be loaded, or there is no such GPU.
+        """
+        from transformers import AutoProcessor
+
+        self._device, self._dtype = chosen_device(device)
+        model, self._processor = loaded(Path(settings["folder"]), kind, AutoProcessor, self._dtype)
+        self._model, self._text = model.to(self._device), text
+        self._asked = {"max_new_tokens": settings["words"], "num_beams": settings["beams"], "do_sample": False}
+        self.batch = device.batch or (at_once if self._device.type == "cuda" else 1)
+        self.told = str(self._device)
+
+    def prepare(self, path: Path, prompt: str, part: Box | None = None) -> Any:
+        """The picture as the model's own preparation takes it."""
+        return picture(path, part)
+
+    def answer(self, prepared: Sequence[Any]) -> list[Answer]:
+        """A caption of each picture; empty where the model has nothing to say."""
+        self.batch, texts = in_parts(self.batch, prepared, self._written)
+        return [cleaned(text) for text in texts]
+
+    def _written(self, images: Sequence[Any]) -> list[str]:
+        text = {"text": [self._text] * len(images)} if self._text else {}
+        given = self._processor(images=list(images), **text, return_tensors="pt", padding=True)
+        given = given.to(self._device, self._dtype)  # whole numbers stay whole
+        tokens = self._model.generate(**given, **self._asked)
+        texts: list[str] = self._processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return texts
 
 
 def chosen_device(device: Device) -> tuple[torch.device, torch.dtype]:

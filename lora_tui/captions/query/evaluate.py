@@ -115,18 +115,23 @@ class Not:
 
 
 @dataclass(frozen=True)
-class And:
-    """What all parts hold for. Cheap parts go first, and the others look only at what is left."""
+class _Several:
+    """Parts in a row."""
 
     parts: tuple[Node, ...]
 
     @property
     def cost(self) -> int:
-        return _dearest(self.parts)
+        return max((part.cost for part in self.parts), default=POSTINGS)
 
     def check(self, run: Evaluation) -> None:
         for part in self.parts:
             part.check(run)
+
+
+@dataclass(frozen=True)
+class And(_Several):
+    """What all parts hold for. Cheap parts go first, and the others look only at what is left."""
 
     def select(self, run: Evaluation, within: Set[int] | None) -> Set[int]:
         left = within
@@ -138,18 +143,8 @@ class And:
 
 
 @dataclass(frozen=True)
-class Or:
+class Or(_Several):
     """What at least one part holds for."""
-
-    parts: tuple[Node, ...]
-
-    @property
-    def cost(self) -> int:
-        return _dearest(self.parts)
-
-    def check(self, run: Evaluation) -> None:
-        for part in self.parts:
-            part.check(run)
 
     def select(self, run: Evaluation, within: Set[int] | None) -> Set[int]:
         found: Set[int] = frozenset()
@@ -163,18 +158,8 @@ class Or:
 
 
 @dataclass(frozen=True)
-class Xor:
+class Xor(_Several):
     """What an odd number of the parts holds for; of two parts, exactly one."""
-
-    parts: tuple[Node, ...]
-
-    @property
-    def cost(self) -> int:
-        return _dearest(self.parts)
-
-    def check(self, run: Evaluation) -> None:
-        for part in self.parts:
-            part.check(run)
 
     def select(self, run: Evaluation, within: Set[int] | None) -> Set[int]:
         found: Set[int] = frozenset()
@@ -244,7 +229,3 @@ _MISSING: dict[str, Callable[[], str]] = {
     "lint": lambda: _("the check of the captions"),
     "prose": lambda: _("the kind of the captions"),
 }
-
-
-def _dearest(parts: Sequence[Node]) -> int:
-    return max((part.cost for part in parts), default=POSTINGS)

@@ -14,7 +14,7 @@ from lora_tui.errors import UserError
 from lora_tui.families.loading import network_without_weights
 from lora_tui.families.parts import incomplete, is_weight
 from lora_tui.families.separate.places import Place, bare
-from lora_tui.families.state_dicts import read_tensors, scaled
+from lora_tui.families.state_dicts import read_tensors, scaled, torn
 from lora_tui.text import _, plain
 from lora_tui.weights.names.original import Original
 
@@ -84,12 +84,7 @@ def _converted(path: Path, convert: Converter, dtype: torch.dtype, prefix: str) 
                     continue  # what another network reads
                 yield from pieces
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            _("it cannot be read: {reason}.").format(reason=plain(str(error))),
-            place=str(path),
-            remedy=_("The file may be incomplete; fetch it again."),
-            code="model.torn",
-        ) from None
+        raise torn(path, error) from None
 
 
 class _Lazy(Mapping[str, Tensor]):

@@ -92,12 +92,7 @@ def read_header(path: Path) -> Header:
                 raise _torn(path, 8 + length, size)
             text = file.read(length)
     except OSError as error:
-        raise UserError(
-            _("the file cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
-            place=plain(str(path)),
-            remedy=_("Check that it is a file, and that you may read it."),
-            code="weights.unreadable",
-        ) from None
+        raise unreadable(path, error) from None
     entries = _parse(path, text)
     metadata = _metadata(path, entries.pop("__metadata__", {}))
     tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in entries.items()}
@@ -180,6 +175,16 @@ def _refuse_others(path: Path, first: bytes, length: int) -> None:
             remedy=_("Give a .safetensors file, or fetch it again if it should be one."),
             code="weights.not_safetensors",
         )
+
+
+def unreadable(path: Path, error: OSError) -> UserError:
+    """That a file cannot be read, and why."""
+    return UserError(
+        _("the file cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
+        place=plain(str(path)),
+        remedy=_("Check that it is a file, and that you may read it."),
+        code="weights.unreadable",
+    )
 
 
 def _torn(path: Path, wanted: int, there: int) -> UserError:

@@ -17,7 +17,7 @@ from typing import Any
 from lora_tui.errors import UserError
 from lora_tui.files import open_file
 from lora_tui.text import _, plain
-from lora_tui.weights.header.format import TensorInfo, looks_pickled, read_header
+from lora_tui.weights.header.format import TensorInfo, looks_pickled, read_header, unreadable
 
 Tensors = Mapping[str, TensorInfo]
 
@@ -97,12 +97,7 @@ def identify_model(path: Path) -> ModelKind:
         with open_file(path) as file:  # a pipe is never waited for
             first = file.read(8)
     except OSError as error:
-        raise UserError(
-            _("the file cannot be read: {reason}.").format(reason=plain(error.strerror or str(error))),
-            place=plain(str(path)),
-            remedy=_("Check that it is a file, and that you may read it."),
-            code="weights.unreadable",
-        ) from None
+        raise unreadable(path, error) from None
     if looks_pickled(first):
         return ModelKind(UNKNOWN, "pickle", _("a pickled file, which could run programs when opened"))
     if first.startswith(b"GGUF"):
