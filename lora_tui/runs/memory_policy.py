@@ -16,6 +16,8 @@ from lora_tui.text import N_, _, count, ngettext
 
 ENTRY = "memory_policy"
 """Its name in the record of a run."""
+ROOM = "room"
+"""Where a policy comes from that was reached because there was room, not because memory ran out."""
 
 WEIGHTS: Mapping[str, str] = {
     "fp8": N_("the base is packed in 8 bits (fp8)"),
@@ -78,6 +80,8 @@ class Policy:
             share = _("all blocks compute their activations again")
             if self.checkpointed < 1:
                 share = _("{share} of the blocks compute their activations again")
+            if self.checkpointed <= 0:
+                share = _("no block computes its activations again")
             said.append(share.format(share=f"{self.checkpointed:.0%}"))
         if self.images != asked.images:
             text = ngettext("{n} image at a time", "{n} images at a time", self.images)
@@ -100,11 +104,15 @@ class Policy:
 
 @dataclass(frozen=True)
 class Reached:
-    """What a run's record says of its memory: what was asked for, what it came to, and the step of the last change."""
+    """What a run's record says of its memory: what was asked for, what it came to, and the step of the last change.
+
+    ``room``: memory never ran out; there was some left.
+    """
 
     asked: Policy
     used: Policy
     step: int
+    room: bool = False
 
     def sentence(self) -> str:
         """What it does beyond what was asked for; empty where that is nothing."""
@@ -112,6 +120,8 @@ class Reached:
         if not said:
             return ""
         text = _("memory ran out; since step {step}: {changes}")
+        if self.room:
+            text = _("memory left room; since step {step}: {changes}")
         return text.format(step=count(self.step), changes=", ".join(said))
 
     def beyond(self) -> list[str]:
@@ -127,4 +137,5 @@ def reached_by(run: RunFolder) -> Reached | None:
     asked, used = Policy.read(entry.get("asked")), Policy.read(entry.get("used"))
     downs = entry.get("steps_down")
     last = downs[-1] if isinstance(downs, list) and downs and isinstance(downs[-1], Mapping) else {}
-    return Reached(asked, used, as_count(last.get("step"))) if asked and used else None
+    room = last.get("place") == ROOM
+    return Reached(asked, used, as_count(last.get("step")), room) if asked and used else None

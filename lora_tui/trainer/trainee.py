@@ -197,7 +197,7 @@ def build_trainee(session: Session, model: Model) -> Trainee:
     ladder.changed.append(checkpoint)
     if ladder.is_down or session.config.network.module_dropout > 0:  # then other layers have a gradient each time
         trainee.stepper.take_apart()
-    ladder.changed.append(lambda _policy: trainee.stepper.take_apart())
+    ladder.changed.append(lambda _policy: trainee.stepper.take_apart() if ladder.is_down else None)
     return trainee
 
 

@@ -16,6 +16,24 @@ def said(config: Config) -> dict[str, Finding]:
     return {one.code: one for one in check_config(config) if one.field == "memory.products"}
 
 
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        ({}, ""),
+        ({"gradient_checkpointing": False, "device": "cpu"}, ""),
+        ({"when_room": "keep", "device": "cpu"}, ""),
+        ({"device": "cpu"}, "On a CPU"),
+        ({"streamed_blocks": 3}, "streamed blocks"),
+        ({"when_full": "stop"}, "memory.when_full to adapt"),
+    ],
+)
+def test_room_that_is_never_taken_is_told(memory: dict[str, object], words: str) -> None:
+    asked = {"gradient_checkpointing": True, "when_room": "adapt", **memory}
+    found = [one for one in check_config(config_with(memory=asked)) if one.code == "memory.no_room"]
+    assert [one.field for one in found] == (["memory.when_room"] if words else [])
+    assert all(words in one.message + one.remedy for one in found)
+
+
 @pytest.mark.parametrize("kind", ["full", "nf4"])
 def test_products_in_8_bits_want_a_base_in_8_bits(kind: str) -> None:
     found = said(config_with(memory={"base_weights": kind, "products": "8bit"}))["memory.products_weights"]

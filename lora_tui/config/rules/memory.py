@@ -1,4 +1,6 @@
-"""How the base is multiplied where it cannot be, and what is done when memory runs out where it has no effect."""
+"""How the base is multiplied where it cannot be, and what is done when memory runs out or is left where it has no
+effect.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,25 @@ def packing(config: Config) -> Iterator[Finding]:
     else:
         return
     yield warning("memory.when_full", reason, _("Set memory.when_full to adapt."), "memory.no_packing")
+
+
+def room(config: Config) -> Iterator[Finding]:
+    """More activations that are to be kept, but never will be."""
+    memory = config.memory
+    if memory.when_room == "keep" or not memory.gradient_checkpointing:
+        return
+    if memory.device == "cpu":
+        reason = _("On a CPU nothing tells what a step takes: as many blocks are computed again as asked.")
+    elif memory.streamed_blocks:
+        reason = _("With streamed blocks as many blocks are computed again as asked.")
+    elif memory.when_full == "stop":
+        reason = _("Less is computed again only where a step that runs out of memory may be done again.")
+    else:
+        return
+    remedy = _("Set memory.when_room to keep.")
+    if memory.when_full == "stop":
+        remedy = _("Set memory.when_full to adapt, or memory.when_room to keep.")
+    yield warning("memory.when_room", reason, remedy, "memory.no_room")
 
 
 def products(config: Config) -> Iterator[Finding]:
@@ -60,4 +81,4 @@ def _capabilities() -> Mapping[str, tuple[int, int]]:
     return PRODUCT_CAPABILITIES
 
 
-RULES = (packing, products)
+RULES = (packing, room, products)

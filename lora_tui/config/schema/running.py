@@ -158,6 +158,17 @@ class MemorySection(Section):
         ),
         expert=True,
     )
+    when_room: Literal["keep", "adapt"] = option(
+        "keep",
+        N_("when memory is left"),
+        N_(
+            "Adapt: where the memory measured in the first steps leaves room, fewer blocks compute their activations "
+            "again, or none; what is learned stays the same, only faster. On a GPU alone, and tried on none yet."
+        ),
+        labels=(("keep", N_("go on as asked")), ("adapt", N_("keep more activations (experimental)"))),
+        expert=True,
+        when=Rule(lambda c: c.memory.gradient_checkpointing, N_("gradient checkpointing is on")),
+    )
     cache_latents: bool = option(
         True,
         N_("cache latents"),

@@ -1,5 +1,7 @@
 """Going on when memory runs out: what failed is done again from where it began, in a way that needs less.
 
+Where it is asked for, the first updates may lead up instead, see :mod:`lora_tui.trainer.memory.room`.
+
 Peers skip the batch and give up after three (ai-toolkit), or stop; see :mod:`lora_tui.trainer.memory.rungs` for what is
 done here.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -17,9 +19,10 @@ from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
-from lora_tui.runs.memory_policy import ENTRY, Policy
+from lora_tui.runs.memory_policy import ENTRY, ROOM, Policy
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.text import N_, _
+from lora_tui.trainer.memory.room import Room
 from lora_tui.trainer.memory.rungs import Place, Scene, next_rung
 from lora_tui.trainer.memory.shortage import give_back, is_shortage
 
@@ -76,14 +79,19 @@ class Ladder:
     _asked: Policy = field(init=False)
     _downs: list[dict[str, Any]] = field(default_factory=list, init=False)
     _emptied: set[Place] = field(default_factory=set, init=False)  # where giving back was tried already
+    _room: Room = field(init=False)
 
     def __post_init__(self) -> None:
         self.policy = self._asked = Policy.of(self.config)
+        memory, share = self.config.memory, self._asked.checkpointed
+        searching = memory.when_room == "adapt" and self.is_on and share > 0 and not self._asked.streamed
+        self._room = Room(self.device, share, searching)
 
     @property
     def is_down(self) -> bool:
-        """Whether memory has run out in this run so that it works otherwise than was asked for."""
-        return self.policy != self._asked
+        """Whether memory has run out in this run so that it does more to need less than was asked for."""
+        share = max(self.policy.checkpointed, self._asked.checkpointed)
+        return replace(self.policy, checkpointed=share) != self._asked
 
     @property
     def is_on(self) -> bool:
@@ -116,6 +124,8 @@ class Ladder:
             return work()
         while True:
             short, result = False, None
+            if place == "training":
+                self._room.begin()
             try:
                 result = work()
             except Exception as error:
@@ -124,6 +134,8 @@ class Ladder:
                 short = True
             # Only here, when the error and the frames that it holds are gone, can their memory be given back.
             if not together(short):
+                if place == "training":
+                    self._take_room(step)
                 return result  # type: ignore[return-value]
             result = None
             drop()
@@ -136,7 +148,7 @@ class Ladder:
         Raises:
             NoRungLeft: there is none.
         """
-        self.risky = True
+        self.risky, self._room.searching = True, False
         give_back(self.device)
         if shortage.place not in self._emptied:
             self._emptied.add(shortage.place)
@@ -158,7 +170,7 @@ class Ladder:
             else:
                 break
             give_back(self.device)
-        self._note(shortage)
+        self._note(shortage.place, shortage.step)
         said = ", ".join(self.policy.beyond(before))
         self._tell(shortage, _("From now on {changes}.").format(changes=said), self.policy.as_dict())
 
@@ -170,6 +182,7 @@ class Ladder:
         used, downs = Policy.read(entry.get("used")), entry.get("steps_down")
         if used is not None and isinstance(downs, list) and downs:
             self.policy, self._downs = used, [down for down in downs if isinstance(down, dict)]
+            self._room.searching = False
 
     def as_record(self) -> dict[str, Any]:
         """What the record says of the run's memory."""
@@ -182,10 +195,29 @@ class Ladder:
 
     def _settings(self) -> list[Any]:
         """What a policy that was reached is for; with other settings it is found anew."""
-        return [self._asked.as_dict(), self.config.memory.when_full, self.config.steps.batch_size]
+        memory = self.config.memory
+        room = [memory.when_room] if memory.when_room != "keep" else []  # as records from before say it
+        return [self._asked.as_dict(), memory.when_full, self.config.steps.batch_size, *room]
 
-    def _note(self, shortage: Shortage) -> None:
-        self._downs.append({"place": shortage.place, "step": shortage.step, "policy": self.policy.as_dict()})
+    def _take_room(self, step: int) -> None:
+        """After an update: have fewer blocks compute again where that is known to fit, or to find it out."""
+        share = self._room.next_share(self.policy.checkpointed) if self.tells else None
+        if share is None:
+            return
+        self.policy = replace(self.policy, checkpointed=share)
+        for change in self.changed:
+            change(self.policy)
+        if self._room.searching or self.policy == self._asked:
+            return
+        self._note(ROOM, step)
+        text = _("The memory measured until step {step} leaves room. From now on {changes}.")
+        message = text.format(step=step, changes=", ".join(self.policy.beyond(self._asked)))
+        remedy, told = _("What is learned stays the same."), self.policy.as_dict()
+        self.events.emit("warning", code="memory.room", message=message, remedy=remedy, place=ROOM, policy=told)
+        print(message, remedy, flush=True)
+
+    def _note(self, place: str, step: int) -> None:
+        self._downs.append({"place": place, "step": step, "policy": self.policy.as_dict()})
         if not self.tells:
             return
         with contextlib.suppress(OSError):  # the event says it, too
