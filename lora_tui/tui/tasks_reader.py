@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.tui.ended import Ended
+
 if TYPE_CHECKING:
     from lora_tui.config.schema import Config
     from lora_tui.tasks.folder import TaskFolder
@@ -16,7 +18,7 @@ class TasksReader:
     """Reads how tasks fare; one that has ended is read only when its files changed."""
 
     def __init__(self) -> None:
-        self._ended: dict[Path, tuple[tuple[int, ...], TaskStatus]] = {}
+        self._ended: Ended[TaskStatus] = Ended()
 
     def read(self, project: Path, roots: Sequence[Path]) -> tuple[TaskStatus, ...]:
         """The tasks of a project and of its datasets (``roots``), newest first, each as it is now."""
@@ -29,16 +31,8 @@ class TasksReader:
     def _status(self, task: TaskFolder) -> TaskStatus:
         from lora_tui.tasks.status import task_status
 
-        stamp = tuple(_stamp_of(path) for path in (task.events_path, task.root / "job.json"))
-        known = self._ended.get(task.root)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        status = task_status(task)
-        if status.alive:
-            self._ended.pop(task.root, None)
-        else:
-            self._ended[task.root] = stamp, status
-        return status
+        files = (task.events_path, task.root / "job.json")
+        return self._ended.status(task.root, files, lambda: task_status(task))
 
 
 def roots_of(config: Config | None) -> list[Path]:
@@ -58,11 +52,3 @@ def changes_images(status: TaskStatus, roots: Sequence[Path]) -> bool:
 def _home(status: TaskStatus) -> Path:
     """The folder that a task is kept with: it holds ``.lora-tui/tasks/NAME``."""
     return status.task.root.parent.parent.parent
-
-
-def _stamp_of(path: Path) -> int:
-    try:
-        found = path.stat()
-    except OSError:
-        return 0
-    return hash((found.st_mtime_ns, found.st_size, found.st_ino))

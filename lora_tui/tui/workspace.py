@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
+from lora_tui.tui.ended import Ended
 
 if TYPE_CHECKING:
     from lora_tui.config.findings import Finding
@@ -448,7 +449,7 @@ class RunsReader:
     """Reads the states of runs again and again; one that has ended is read only when its files changed."""
 
     def __init__(self) -> None:
-        self._ended: dict[Path, tuple[tuple[int, ...], RunStatus]] = {}
+        self._ended: Ended[RunStatus] = Ended()
 
     def read(self, runs_dir: Path) -> tuple[RunStatus, ...]:
         """The project's runs, newest first, each with its state now."""
@@ -460,26 +461,8 @@ class RunsReader:
     def _status(self, run: RunFolder) -> RunStatus:
         from lora_tui.runs.status import inspect
 
-        stamp = tuple(
-            _stamp_of(path) for path in (run.events_path, run.job_path, run.record_path, run.root / "slurm.json")
-        )
-        known = self._ended.get(run.root)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        status = inspect(run)
-        if status.alive:
-            self._ended.pop(run.root, None)
-        else:
-            self._ended[run.root] = (stamp, status)
-        return status
-
-
-def _stamp_of(path: Path) -> int:
-    try:
-        found = path.stat()
-    except OSError:
-        return 0
-    return hash((found.st_mtime_ns, found.st_size, found.st_ino))
+        files = (run.events_path, run.job_path, run.record_path, run.root / "slurm.json")
+        return self._ended.status(run.root, files, lambda: inspect(run))
 
 
 def past_runs(runs: tuple[RunStatus, ...], most: int = 5) -> list[PastRun]:
