@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from lora_tui.bench import flow_loop
 from lora_tui.families import facts_for
 from lora_tui.families.unet.shape import Shape
+
+if TYPE_CHECKING:
+    from lora_tui.runs.folder import RunFolder
 
 IMAGES = 16
 CAPTION = "noise, grey"
@@ -103,11 +106,16 @@ def _shape(setup: Setup) -> Shape:
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop before its next step: ``work`` takes so many of them and waits for the device; with what it holds."""
+    """A loop before its next step: ``work`` takes so many of them and waits for the device; with what it holds.
+
+    ``save`` saves a LoRA file and a state and returns when the loop may go on, ``saved`` when they are on disk.
+    """
 
     work: Callable[[int], None]
     modules: list[nn.Module]
     optimizer: torch.optim.Optimizer
+    save: Callable[[], None] | None = None
+    saved: Callable[[], None] | None = None
 
 
 def ours(setup: Setup) -> Loop:
@@ -130,14 +138,25 @@ def ours(setup: Setup) -> Loop:
         run, config, events, Controls(ControlInbox(run.root), events), device, choose_dtype(setup.precision, device)
     )
     material, trainee = prepare(session)
-    steps = Training(session, material, trainee).updates()
+    training = Training(session, material, trainee)
+    steps = training.updates()
 
     def work(count: int) -> None:
         for _step in range(count):
             next(steps)
         _wait()
 
-    return Loop(work, trainee.model.loaded(), trainee.stepper.optimizer)
+    writer = training.saving.writer
+    return Loop(work, trainee.model.loaded(), trainee.stepper.optimizer, training.save_now, writer.settle)
+
+
+def waiting_run(setup: Setup) -> RunFolder:
+    """A run of one step on ``setup`` that was not begun yet."""
+    from lora_tui.config.load import dump_config, set_values
+    from lora_tui.runs.folder import RunFolder
+
+    config = set_values(_config(setup), ["steps.max_steps=1"])
+    return RunFolder.create(setup.folder / "runs", "start", dump_config(config), {})
 
 
 def _config(setup: Setup) -> Any:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.bench import around
 from lora_tui.bench.common import (
     Measure,
     home_for_torch,
@@ -107,9 +108,11 @@ def measure(args: argparse.Namespace) -> list[Measure]:
         if args.family in UNETS:  # the bare loops for the others have no text encoder
             tell(_("with the text encoder: loading and warming up"))
             trained = compare(_setup(args, Path(folder), text_encoder=True), args.pairs, args.steps)
+        tell(_("a start from nothing, in processes of their own"))
+        started = around.starts(_setup(args, Path(folder), text_encoder=False))
     tell(_("measuring memory, in processes of their own"))
     peaks = {name: _peak_elsewhere(args, name) for name in ("ours", "bare")}
-    return [*_times(frozen, trained, detail), *_memory(peaks)]
+    return [*_times(frozen, trained, detail), *around.measures(frozen.saves, started), *_memory(peaks)]
 
 
 def _times(frozen: Steps, trained: Steps | None, detail: str) -> Iterator[Measure]:
@@ -137,6 +140,7 @@ class Steps:
     ratios: list[float]
     seconds: float
     processor: list[float] = field(default_factory=list)  # ratios of processor time; none on a GPU
+    saves: list[tuple[float, float]] = field(default_factory=list)  # see :func:`lora_tui.bench.around.saving`
 
 
 def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Setup:
@@ -216,7 +220,7 @@ def compare(setup: Setup, pairs: int, steps: int) -> Steps:
         loop.work(WARM_UP)
     found = paired(partial(one.work, steps), partial(other.work, steps), pairs)
     seconds = statistics.median(timed(lambda: one.work(steps)) for _unused in range(3)) / steps
-    return Steps(found.ratios, seconds, [] if on_gpu() else found.processor)
+    return Steps(found.ratios, seconds, [] if on_gpu() else found.processor, around.saving(one))
 
 
 def on_gpu() -> bool:

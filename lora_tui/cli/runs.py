@@ -205,6 +205,7 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.cli.output import print_json, say
     from lora_tui.cli.runs_notes import noted_json, noted_lines
     from lora_tui.cli.train import checkpoint_files
+    from lora_tui.runs.beginning import beginning_of
     from lora_tui.runs.gpu_memory import gpu_memory_of
     from lora_tui.runs.memory_policy import reached_by
     from lora_tui.runs.record import read_record
@@ -232,6 +233,9 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     asked = settings_of(chosen)
     for line in asked.lines if asked is not None else ():
         say(line)
+    began = beginning_of(read_record(chosen))
+    if began is not None:
+        say(began.sentence)
     for one in gpus:
         if status.alive and one.now is not None:
             text = _("memory on GPU {number}: {now} now, {most} at most")

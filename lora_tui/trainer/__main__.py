@@ -15,6 +15,8 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
+
 from lora_tui.errors import UserError
 from lora_tui.jobs.control import clear
 from lora_tui.jobs.events import EventWriter
@@ -57,6 +59,9 @@ def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, 
     events.emit("phase", phase="loading", done=0, total=0, detail="libraries")
     gc.disable()  # a fifth of the loading would be looks for garbage among modules, which are none
     try:
+        from lora_tui.trainer.libraries import leave_scipy_out
+
+        leave_scipy_out()
         from lora_tui.config.load import load_config, set_values
         from lora_tui.trainer.life import live
     except ImportError as error:
@@ -72,7 +77,8 @@ def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, 
         config, place = load_config(folder.config_path), launched() if together else None
         if place is not None:  # a resumed run may have been started with another number of them
             config = set_values(config, [f"memory.processes={place.count}"])
-        return live(folder, config, events, resume=resume, terminated=terminated, launched=place)
+        begun = psutil.Process().create_time()
+        return live(folder, config, events, resume=resume, terminated=terminated, launched=place, begun=begun)
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()

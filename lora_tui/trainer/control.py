@@ -44,6 +44,7 @@ class Controls:
         self._deaf = False  # within a pause: saving on the way into it is not to be stopped itself
         self._ending: StopRun | None = None  # the stop that was raised; only one that is more urgent comes after it
         self.wishes: list[Request] = []
+        self.away = 0.0  # seconds spent in pauses
         self.park: Callable[[], None] = lambda: None
         self.unpark: Callable[[], None] = lambda: None
 
@@ -135,6 +136,7 @@ class Controls:
         self.park()
         self.answer("pause", "done")
         self._events.emit("phase", phase="paused", done=0, total=0, detail="")
+        since = time.monotonic()
         while True:
             if self._terminated.wait(PAUSED_SECONDS):
                 raise self._stop(now=False)
@@ -147,6 +149,7 @@ class Controls:
                 self.answer("resume", "rejected", _("the GPU has no room for it now"))
                 continue
             self._deaf = False
+            self.away += time.monotonic() - since
             return
 
     def answer(self, request: str, status: str, detail: str = "") -> None:

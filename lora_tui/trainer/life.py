@@ -36,9 +36,11 @@ def live(
     resume: bool,
     terminated: threading.Event | None = None,
     launched: Launched | None = None,
+    begun: float | None = None,
 ) -> int:
     """Train and tell how it ended; return the exit status. ``terminated`` is set if a signal came before this.
 
+    ``begun``: when the process started, unix seconds, where it does nothing else.
     ``launched``: this process among those that a launcher started, if one did; it is the first of them.
 
     Raises:
@@ -58,7 +60,7 @@ def live(
     controls.listen_to_signals()
     dtype = choose_dtype(config.memory.precision, device)
     check_products(storage_of(config.memory), device)
-    session = Session(folder, config, events, controls, device, dtype, devices, launched=launched)
+    session = Session(folder, config, events, controls, device, dtype, devices, launched=launched, begun=begun)
     if config.memory.threads > threads:
         text = _("memory.threads is {wanted}, but there are {cores} cores; {cores} threads are used.")
         session.warn("threads", text.format(wanted=config.memory.threads, cores=threads))

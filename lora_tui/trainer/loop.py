@@ -41,7 +41,7 @@ from lora_tui.trainer.optim.shared import add_up_gradients
 from lora_tui.trainer.optim.stepper import Update
 from lora_tui.trainer.origin import origin_of
 from lora_tui.trainer.outputs import Checkpoints, Samples
-from lora_tui.trainer.record import record_totals
+from lora_tui.trainer.record import record_beginning, record_totals
 from lora_tui.trainer.requests import Wishes
 from lora_tui.trainer.resume import take_up
 from lora_tui.trainer.saving import Saving
@@ -358,9 +358,7 @@ class Loop:
             return self._give_up()
         try:
             if step > 0:
-                self._save()
-            if step > 0 and self.saving.state != step:
-                self._write_state()
+                self.save_now()
         except StopRun:  # overruled by one that does not wait for that
             return self._give_up()
         return Outcome("stopped", step, self.saving.newest)
@@ -391,6 +389,12 @@ class Loop:
     def _sample(self, numbers: list[int] | None = None) -> None:
         with self.trainee.weights_in_use(average=self.session.config.learning.ema_in_use):
             self.samples.draw(self.position.step, self.journey.epoch(done=True), numbers)
+
+    def save_now(self) -> None:
+        """A LoRA file and a state, where there is none of this step yet, of what was learned so far."""
+        self._save()
+        if self.saving.state != self.position.step:
+            self._write_state()
 
     def _save(self, *, final: bool = False) -> None:
         self.saving.save(self.position.step, self.journey.epoch(done=True), final=final)
@@ -479,5 +483,6 @@ class Loop:
         if "d" in fields:
             fields["d"] = numbers.own_rate
         self.session.events.emit("step", loss=numbers.loss, grad_norm=numbers.grad_norm, **fields)
+        record_beginning(self.session)
         self.lost.note(fields["step"], skipped=numbers.skipped)
         self.measures.deliver(fields["step"], numbers.more, measures)

@@ -24,6 +24,7 @@ from lora_tui.dataset.origin import origins_of
 from lora_tui.dataset.scan import DatasetImage
 from lora_tui.places import expand
 from lora_tui.records.manifest import write_manifest
+from lora_tui.runs import beginning
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
 from lora_tui.text import _
@@ -70,6 +71,17 @@ def record_totals(session: Session, **totals: int) -> None:
     """Note the steps and epochs that this life counts up to, for readers that do not read every event."""
     with contextlib.suppress(OSError):  # the ``run`` event says it, too
         update_record(session.folder, **{ENTRY: totals})
+
+
+def record_beginning(session: Session) -> None:
+    """Tell and note, when the first step of this life is done, what the time until then went into."""
+    parts = session.clock.stop()
+    if parts is None:
+        return
+    told = {"seconds": round(sum(parts.values()), 3), "parts": parts}
+    session.events.emit("began", **told)
+    with contextlib.suppress(OSError):
+        update_record(session.folder, **{beginning.ENTRY: told})
 
 
 def record_result(session: Session, **values: Any) -> None:

@@ -14,6 +14,7 @@ from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.launcher import Launched
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
+from lora_tui.trainer.clock import Clock
 from lora_tui.trainer.control import Controls
 from lora_tui.trainer.memory.ladder import Ladder
 from lora_tui.trainer.ranks import Alone, Ranks
@@ -35,6 +36,8 @@ class Session:
             others by itself.
         identity: a new UUID for each life, written into the files' metadata.
         started: unix seconds.
+        begun: the same, of the process; none where it does other things, too.
+        clock: what the time to the first step goes into.
         ladder: what is done when memory runs out.
     """
 
@@ -50,6 +53,8 @@ class Session:
     reception: Reception | None = None
     identity: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = field(default_factory=time.time)
+    begun: float | None = None
+    clock: Clock = field(init=False)
     ladder: Ladder = field(init=False)
     _process: psutil.Process = field(default_factory=psutil.Process)
     _looked: float = 0.0
@@ -57,9 +62,11 @@ class Session:
 
     def __post_init__(self) -> None:
         self.ladder = Ladder(self.folder, self.config, self.events, self.device)
+        self.clock = Clock(self.started if self.begun is None else self.begun, lambda: self.controls.away)
 
     def phase(self, name: str, detail: str = "") -> Phase:
         """Begin a phase and say so."""
+        self.clock.enter(name)
         return Phase(self, name, detail)
 
     def warn(self, code: str, message: str, remedy: str = "") -> None:

@@ -13,7 +13,9 @@ from rich.cells import cell_len
 from lora_tui.errors import UserError
 from lora_tui.records.best import best_name
 from lora_tui.records.rows import Row
+from lora_tui.runs.beginning import beginning_of
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.record import read_record
 from lora_tui.runs.settings_text import described
 from lora_tui.runs.status import RunStatus
 from lora_tui.runs.story import RunStory
@@ -37,6 +39,7 @@ class RunDetails:
 
     Attributes:
         settings: the settings that say most, in pieces that stay whole, by the line.
+        began: what the time to its first step went into, in such pieces.
         base: its base model, where that is known.
         files: the LoRA files, oldest first, with their sizes in bytes.
         sample: the newest sample image.
@@ -45,6 +48,7 @@ class RunDetails:
 
     run: RunFolder
     settings: tuple[tuple[str, ...], ...] = ()
+    began: tuple[str, ...] = ()
     base: str = ""
     files: tuple[tuple[Path, int], ...] = ()
     sample: Path | None = None
@@ -61,7 +65,8 @@ def read_details(run: RunFolder) -> RunDetails:
     except OSError:
         story = None
     settings, base = _settings(run)
-    return RunDetails(run, settings, base, _files(run.checkpoints_dir, ".safetensors"), _newest(run), story)
+    began, files = beginning_of(read_record(run)), _files(run.checkpoints_dir, ".safetensors")
+    return RunDetails(run, settings, began.words if began else (), base, files, _newest(run), story)
 
 
 def list_files(run: RunFolder) -> list[tuple[Path, str]]:
@@ -114,7 +119,7 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
     for text, shade in ((at_work, "muted"), (status.message, "" if status.alive else "error"), (status.advice, "")):
         lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3, ellipsis=marks.ellipsis) if text]
     if details is not None and details.run == status.run:
-        for parts in details.settings:
+        for parts in (*details.settings, details.began):
             flowed = [line for text in flow(parts, width, _(", ")) for line in wrap(text, width, 2)]
             lines += [(Cell(line, "muted"),) for line in flowed]
         if details.base:

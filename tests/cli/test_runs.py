@@ -133,6 +133,12 @@ def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.Capture
     assert (shown["config"], shown["record"]["number"]) == (str(done.config_path), 1)
 
 
+def test_a_run_says_how_long_it_took_to_its_first_step(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    update_record(done, beginning={"seconds": 6.9, "parts": {"libraries": 5.4, "loading": 1.5, "caching": 0.0}})
+    assert command(["runs", "show", "done"]) == 0
+    assert "first step after 6.9 s (libraries 5.4 s, loading 1.5 s)\n" in capsys.readouterr().out
+
+
 def test_a_run_that_ran_out_of_memory_says_what_it_came_to(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     asked, used = Policy(checkpointed=0.5), Policy(checkpointed=1.0, images=2, streamed=28)
     downs = [{"place": "training", "step": 1200}]

@@ -12,7 +12,9 @@ from PIL import Image
 from lora_tui.dataset.batches import make_plan
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.records.manifest import read_manifest
+from lora_tui.runs.beginning import beginning_of
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.record import read_record
 from lora_tui.weights.header.loras import lora_info
 
 
@@ -30,6 +32,15 @@ def test_it_learns_saves_samples_and_validates(finished: RunFolder) -> None:
     with Image.open(finished.samples_dir / "000018-00.png") as picture:
         assert picture.size == (64, 64)
         assert "Steps: 3, Sampler: Euler a" in picture.text["parameters"]  # type: ignore[attr-defined]
+
+
+def test_it_tells_once_what_the_time_to_the_first_step_went_into(finished: RunFolder) -> None:
+    (began,) = events(finished, "began")
+    told = beginning_of(read_record(finished))
+    assert told is not None and (told.seconds, told.parts) == (began["seconds"], began["parts"])
+    assert set(told.parts) == {"libraries", "loading", "caching", "measuring", "step"}
+    assert told.seconds == pytest.approx(sum(told.parts.values()), abs=0.01)
+    assert [event["kind"] for event in events(finished)].index("step") < events(finished).index(began)
 
 
 def test_the_plan_says_what_the_trainer_does(finished: RunFolder, base: Path, data: Path) -> None:

@@ -9,6 +9,7 @@ from run_folders import new_run, write_run
 from tui.driving import screen_text, soon
 from tui.seeing import app_on, sees, text_of
 
+from lora_tui.runs.record import update_record
 from lora_tui.runs.status import inspect
 from lora_tui.tui.screens.runs import RunsScreen
 from lora_tui.tui.screens.training import TrainingScreen
@@ -31,11 +32,18 @@ async def test_runs_are_listed_newest_first_with_their_state(tmp_path: Path) -> 
 
 
 async def test_the_run_under_the_cursor_is_shown_with_its_curve(tmp_path: Path) -> None:
-    write_run(tmp_path / "runs", steps=174, ending="died")
+    run = write_run(tmp_path / "runs", steps=174, ending="died")
+    update_record(run, beginning={"seconds": 6.9, "parts": {"libraries": 5.4, "loading": 1.5}})
     app = app_on(tmp_path, "runs")
     async with app.run_test(size=(120, 40)) as pilot:
         await sees(pilot, "hat-girl-000150.safetensors")
-        for words in ("step 174 of 400", "The system killed it", "sd15, LoRA, rank 32", "and 2 before it"):
+        for words in (
+            "step 174 of 400",
+            "The system killed it",
+            "sd15, LoRA, rank 32",
+            "and 2 before it",
+            "first step after 6.9 s",
+        ):
             await sees(pilot, words)
         chart = app.screen.query_one("#run-chart", LineChart)
         await soon(pilot, lambda: chart.picture.curves)
