@@ -14,7 +14,7 @@ from lora_tui.jobs.slurm import calls
 from lora_tui.jobs.slurm.board import BOARD
 from lora_tui.jobs.slurm.options import Options, as_plain, options_from
 from lora_tui.jobs.slurm.script import FILE, job_name, script
-from lora_tui.jobs.slurm.submission import HERE, Submission, change, exchange, read_submission, update
+from lora_tui.jobs.slurm.submission import HERE, Submission, change, exchange, read_submission, update, write_submission
 from lora_tui.jobs.slurm.words import AT_WORK, WAITING
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -41,7 +41,7 @@ def send(run_dir: Path, options: Options, *, budget: str = "") -> Submission:
             control.clear(run_dir)
             asked = Submission(name=job_name(run_dir), sent=time.time(), options=as_plain(options), budget=budget)
             write_atomic(run_dir / FILE, script(run_dir, options))
-            update(run_dir, lambda _known: asked)
+            write_submission(run_dir, asked)
             registry.register(run_dir)
             return _handed_over(run_dir, asked, before)
     except OSError as error:
@@ -60,7 +60,7 @@ def _handed_over(run_dir: Path, asked: Submission, before: Submission | None) ->
         if error.code == "slurm.refused":
             words = error.message.partition(": ")[2].rstrip(".")
             with contextlib.suppress(OSError):
-                update(run_dir, lambda _known: before or replace(asked, state="refused", word=words))
+                write_submission(run_dir, before or replace(asked, state="refused", word=words))
         raise
     sent = replace(asked, job=job, cluster=cluster, state="sent")
     begun = update(run_dir, lambda known: known if known is not None and known.job == job else sent)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.files import open_file, write_atomic
+from lora_tui.files import open_file
 from lora_tui.jobs.events import as_count, as_time
 from lora_tui.jobs.slurm.turns import turn
 
@@ -73,12 +73,12 @@ def was_sent(run_dir: Path) -> bool:
 
 
 def write_submission(run_dir: Path, submission: Submission) -> None:
-    """Replace the file, whatever it says; :func:`update` changes what others may change, too.
+    """Replace the file, whatever it says.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    write_atomic(run_dir / FILE, json.dumps(asdict(submission), indent=1).encode() + b"\n")
+    update(run_dir, lambda _known: submission)
 
 
 def update(run_dir: Path, change: Callable[[Submission | None], Submission | None]) -> Submission | None:
@@ -94,12 +94,11 @@ def update(run_dir: Path, change: Callable[[Submission | None], Submission | Non
         OSError: the folder cannot be written.
     """
     while True:
-        with turn(run_dir) as still_mine:
+        with turn(run_dir) as mine:
             changed = change(read_submission(run_dir))
             if changed is None:
                 return None
-            if still_mine():
-                write_submission(run_dir, changed)
+            if mine.replace(run_dir / FILE, json.dumps(asdict(changed), indent=1).encode() + b"\n"):
                 return changed
 
 

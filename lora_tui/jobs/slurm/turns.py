@@ -1,10 +1,13 @@
-"""Taking turns at the files of a run folder, between processes of several machines that share its disk.
+"""Taking turns at a file of a run folder, between processes of several machines that share its disk.
 
 Locks of the system do not reach from one machine to the other on every shared disk, and what is appended may be torn
 there. A rename is done by the disk alone. So whose turn it is, is a folder with one file in it, a ticket: it is made
 under a name of its own and renamed, which succeeds where there is nothing or an empty folder, and fails where a ticket
 lies. Without its ticket a turn is over: it is taken away by whoever had it, or, when it is :data:`STALE` seconds old,
 by somebody who waits. Tickets have names that never come again, so nobody takes away another one than they saw.
+
+What is written is written into the ticket, which is renamed to the file. So whoever was stopped for so long that
+somebody else had the turn, does not write over what was changed meanwhile: their ticket is gone.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ import errno
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from lora_tui.files import sync_folder
 from lora_tui.jobs.process import host
 
 NAME = ".slurm.turn"
@@ -26,9 +30,33 @@ LOOK = 0.02
 """Seconds between looks, at most; they are of unequal length, so that those who wait do not get in step."""
 
 
+class Turn:
+    """A turn at the files of a folder."""
+
+    def __init__(self, ticket: Path) -> None:
+        self._ticket = ticket
+
+    def replace(self, path: Path, data: bytes) -> bool:
+        """Make ``data`` the content of ``path``, and end the turn; false where it was taken away, and nothing is done.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        try:
+            with self._ticket.open("r+b") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._ticket.replace(path)
+        except FileNotFoundError:
+            return False
+        sync_folder(path.parent)
+        return True
+
+
 @contextlib.contextmanager
-def turn(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Wait for the turn and have it; given is whether it is still had, to be asked before what was done is made known.
+def turn(folder: Path) -> Iterator[Turn]:
+    """Wait for the turn and have it.
 
     Raises:
         OSError: the folder cannot be written.
@@ -37,11 +65,12 @@ def turn(folder: Path) -> Iterator[Callable[[], bool]]:
     place, own = folder / NAME, folder / f"{NAME}.{name}"
     try:
         while not _taken(own, place, name):
-            now = (own / name).stat().st_mtime  # by the clock of the disk, as all tickets are
-            for other in (place, *folder.glob(f"{NAME}.*")):
-                _end_stale(other, now)
+            with contextlib.suppress(FileNotFoundError):  # taken away while this process was stopped
+                now = (own / name).stat().st_mtime  # by the clock of the disk, as all tickets are
+                for other in (place, *folder.glob(f"{NAME}.*")):
+                    _end_stale(other, now)
             time.sleep(LOOK * random.random())
-        yield lambda: _touched(place / name)
+        yield Turn(place / name)
     finally:
         for one in (own, place):
             with contextlib.suppress(OSError):
@@ -51,25 +80,19 @@ def turn(folder: Path) -> Iterator[Callable[[], bool]]:
 
 
 def _taken(own: Path, place: Path, name: str) -> bool:
-    own.mkdir(exist_ok=True)  # it is gone where this process was stopped for long
-    (own / name).touch()
     try:
+        own.mkdir(exist_ok=True)
+        (own / name).touch()
         own.rename(place)
     except OSError as error:
-        if _touched(place / name):  # the disk has done it, and its answer was lost
-            return True
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        return False
-    return True
-
-
-def _touched(ticket: Path) -> bool:
-    """Whether it is there; told by the disk, not by what this machine remembers of it."""
-    try:
-        os.utime(ticket)
-    except OSError:
-        return False
+        with contextlib.suppress(OSError):
+            os.utime(place / name)
+            return True  # the disk has done it, and its answer was lost
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        if error.errno == errno.ENOENT and place.parent.is_dir():
+            return False  # it was taken away while this process was stopped for long
+        raise
     return True
 
 
