@@ -46,6 +46,7 @@ class Setup:
         text_encoder: whether it is trained, too; otherwise its embeddings are cached.
         folder: where model, images and runs are made.
         checkpointing: all blocks compute their activations again.
+        compile: whether our loop compiles its blocks.
         base_weights, streamed, products: how our loop keeps and multiplies the base; the bare one has it whole on the
             device.
     """
@@ -62,6 +63,7 @@ class Setup:
     base_weights: str = "full"
     streamed: int = 0
     products: str = "full"
+    compile: bool = False
 
     def model(self) -> Path:
         """The base model, made when it is not there yet."""
@@ -172,7 +174,7 @@ def _config(setup: Setup) -> Any:
         "memory": {
             "precision": setup.precision, "gradient_checkpointing": setup.checkpointing,
             "base_weights": setup.base_weights, "streamed_blocks": setup.streamed,
-            "products": setup.products, "when_full": "stop",
+            "products": setup.products, "compile": setup.compile, "when_full": "stop",
         },
         "validation": {"mode": "off"},
         "saving": {"every_epochs": 0, "state_every_epochs": 0},

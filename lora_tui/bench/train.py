@@ -60,6 +60,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--products", choices=["full", "8bit"], default="full",
                         help=_("how our loop multiplies a base kept as int8 or fp8"))  # fmt: skip
     parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
+    parser.add_argument("--compile", action="store_true", help=_("have our loop compile its blocks"))
     parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
     parser.add_argument("--peer", metavar="CMD", default="",
                         help=_("compare with this command; it may name {steps}, {model} and {images}"))  # fmt: skip
@@ -148,7 +149,7 @@ def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Set
 
     return Setup(
         args.family, args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder,
-        args.checkpointing, args.base_weights, args.streamed, args.products,
+        args.checkpointing, args.base_weights, args.streamed, args.products, args.compile,
     )  # fmt: skip
 
 
@@ -239,7 +240,7 @@ def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
         "--batch-size", str(args.batch_size), "--rank", str(args.rank), "--precision", args.precision,
         "--base-weights", args.base_weights, "--products", args.products,
         "--streamed", str(args.streamed), "--peak", which, "--json",
-        *(["--checkpointing"] if args.checkpointing else []),
+        *(["--checkpointing"] if args.checkpointing else []), *(["--compile"] if args.compile else []),
     ]  # fmt: skip
     command = python_command("-m", "lora_tui.bench", "train", *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)

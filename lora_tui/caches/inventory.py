@@ -42,6 +42,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "packed", "packed", N_("packed base models"), N_("a base model is packed again, some minutes"), ".safetensors"
     ),
+    Kind("compiled", "compiled", N_("compiled blocks"), N_("blocks are compiled again, some minutes")),
     Kind("thumbnails", "thumbnails", N_("small pictures"), N_("images are decoded again when they are seen"), ".jpg"),
     Kind("contents", "contents", N_("digests of large files"), N_("base models are read whole again"), ".txt"),
     Kind("subjects", "subjects", N_("subjects found in images"), N_("the detector runs again"), ".json"),

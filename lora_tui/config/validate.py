@@ -17,6 +17,7 @@ from lora_tui.config.rules import (
     abilities,
     best,
     captions,
+    compiling,
     course,
     ending,
     entries,
@@ -92,6 +93,7 @@ def _each(config: Config) -> Iterator[Finding]:
         course,
         processes,
         memory,
+        compiling,
         ending,
     )
     for rule in (rule for room in rooms for rule in room.RULES):

@@ -234,7 +234,8 @@ def _table(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _levels(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     """What the values of ``numbers`` (nf4) stand for, before their factors: [2 * bytes]."""
-    return _table(dtype, numbers.device)[torch.stack([numbers >> 4, numbers & 15], dim=1).int()].view(-1)
+    table = _table if not torch.compiler.is_compiling() else _table.__wrapped__  # a program keeps its constants
+    return table(dtype, numbers.device)[torch.stack([numbers >> 4, numbers & 15], dim=1).int()].view(-1)
 
 
 def _nf4_weight(numbers: Tensor, factors: Tensor, shape: torch.Size | tuple[int, int], dtype: torch.dtype) -> Tensor:

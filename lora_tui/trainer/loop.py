@@ -182,6 +182,10 @@ class Loop:
 
     def updates(self) -> Iterator[None]:
         """Take the remaining updates of the run, one for each value asked for."""
+        if self.session.config.memory.compile and not self.journey.at_end:
+            from lora_tui.trainer.compiled import compile_blocks  # a second of imports
+
+            compile_blocks(self.session, self.material, self.trainee, self.loader)
         self.session.phase("training", "")
         self.watch.lap()
         with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:

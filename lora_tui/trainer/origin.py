@@ -98,8 +98,9 @@ def _decisive(config: Config) -> str:
             settings[section].pop(name)
     folders = [entry.model_dump(exclude={"path"}) for entry in config.datasets]  # images are told by their content
     memory = config.memory
-    products = [memory.products] if memory.products != "full" else []  # as states from before say it
-    return json.dumps([settings, folders, memory.precision, memory.cache_latents, *products], sort_keys=True)
+    besides = [memory.products] if memory.products != "full" else []  # as states from before say it
+    besides += ["compile"] if memory.compile else []
+    return json.dumps([settings, folders, memory.precision, memory.cache_latents, *besides], sort_keys=True)
 
 
 def _digest(values: Iterable[object]) -> str:

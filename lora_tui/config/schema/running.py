@@ -169,6 +169,17 @@ class MemorySection(Section):
         expert=True,
         when=Rule(lambda c: c.memory.gradient_checkpointing, N_("gradient checkpointing is on")),
     )
+    compile: bool = option(
+        False,
+        N_("compile blocks"),
+        N_(
+            "Experimental: has the blocks of the base model compiled for the steps. Takes minutes before the first "
+            "step; needs a C++ compiler, and Triton on a GPU. Where it fails, the run goes on without. Samples and "
+            "streamed blocks are not compiled."
+        ),
+        expert=True,
+        peers=("compile", "torch_compile", "dynamo_backend"),
+    )
     cache_latents: bool = option(
         True,
         N_("cache latents"),

@@ -80,5 +80,5 @@ def decompose(layer: Any, name: str, path: str, ranks: Callable[[int], int]) -> 
             code="network.dora_base",
         )
     found = Decomposed(layer, name, ranks)
-    layer.forward = found
+    layer.forward = found.__call__  # a method: to a compiler the same in all layers
     return found

@@ -254,7 +254,7 @@ def attach(
                 layer.lora_A[NAME].register_forward_hook(adapter.dropout)
             if adapter.nested.unit:
                 layer.lora_A[NAME].register_forward_hook(adapter.nested)
-            layer.forward = AtRank(layer, NAME)
+            layer.forward = AtRank(layer, NAME).__call__  # a method: to a compiler the same in all layers
             if section.dora:
                 adapter.decomposed[part, path] = decompose(layer, NAME, path, adapter.nested.ranks)
             adapter.layers[part, path] = layer

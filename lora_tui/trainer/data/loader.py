@@ -64,6 +64,14 @@ class Loader:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)  # those at work are waited for when the pool is left
 
+    def now(self, epoch: int, batch: Batch) -> Prepared:
+        """One ``batch`` of an ``epoch`` by itself, made in the caller's thread.
+
+        Raises:
+            Exception: as :meth:`batches` does.
+        """
+        return self._ready(epoch, batch)
+
     def take_waited(self) -> float:
         """Seconds that the consumer stood still for data since the last call."""
         waited, self._waited = self._waited, 0.0
