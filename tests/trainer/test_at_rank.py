@@ -81,10 +81,32 @@ def test_convolutions_are_scaled_at_rank_too() -> None:
     _alike(Twins(lambda: nn.Conv2d(8, 6, 3, padding=1), alpha=1.0), torch.randn(2, 8, 5, 5))
 
 
-def test_what_stands_between_is_heeded() -> None:
+@pytest.mark.parametrize("alpha", [4.0, 1.0])
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolutions_of_points_give_what_peft_gives(bias: bool, alpha: float) -> None:
+    twins = Twins(lambda: nn.Conv2d(8, 6, 1, bias=bias), alpha=alpha)
+    x = torch.randn(3, 8, 4, 5)
+    _alike(twins, x)
+    _alike(twins, x.to(memory_format=torch.channels_last))
+    _alike(twins, x.transpose(2, 3))
+    _alike(twins, x[0])  # without a batch
+
+
+def test_convolutions_of_points_in_half_precision() -> None:
+    twins = Twins(lambda: nn.Conv2d(16, 6, 1), alpha=2.0, dtype=torch.bfloat16)
+    _alike(twins, torch.randn(3, 16, 4, 5), torch.bfloat16, within=0.02)
+
+
+@pytest.mark.parametrize("other", [{"stride": 2}, {"padding": 1}, {"groups": 2}])
+def test_other_convolutions_of_points_are_left_to_torch(other: dict[str, int]) -> None:
+    _alike(Twins(lambda: nn.Conv2d(8, 6, 1, **other), alpha=1.0), torch.randn(2, 8, 5, 5))
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(64, 48), lambda: nn.Conv2d(64, 6, 1)])
+def test_what_stands_between_is_heeded(make: Any) -> None:
     """Hooks of dropout, hooks on the base, and an adapter that is switched off."""
-    twins = Twins(lambda: nn.Linear(64, 48), alpha=1.0)
-    x = torch.randn(2, 64)
+    twins = Twins(make, alpha=1.0)
+    x = torch.randn(2, 64) if isinstance(make(), nn.Linear) else torch.randn(2, 64, 3, 3)
     for layer in twins.layers:
         layer.lora_A["default"].register_forward_hook(lambda _module, _inputs, output: output * 0.5)
     _alike(twins, x)
@@ -112,3 +134,14 @@ def test_the_full_width_is_not_scaled() -> None:
             ]
         )
     assert len(wide[0]) == 3 and wide[1] == []
+
+
+def test_a_convolution_of_points_is_no_convolution_any_more() -> None:
+    """It is one product for each image, forward and back."""
+    twins = Twins(lambda: nn.Conv2d(8, 6, 1), alpha=1.0)
+    counts = []
+    for network in twins.networks:
+        with torch.profiler.profile() as profile:
+            network(torch.randn(2, 8, 5, 5, requires_grad=True)).sum().backward()
+        counts.append(sum("convolution" in event.name for event in profile.events() or []))
+    assert counts[0] > 0 and counts[1] == 0

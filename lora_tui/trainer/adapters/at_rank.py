@@ -4,6 +4,9 @@ What peft computes is ``base(x) + up(down(x)) * scale``: a product, a scaling an
 and of its gradient another two. Here the numbers of one rank are scaled instead, and both matrices' products are added
 by the multiplication itself, forward and back. The slow twin is peft's own forward pass, which is still taken wherever
 something stands between (a hook, another type of number, an adapter that is switched off).
+
+There are hundreds of such layers, and in a narrow model a call takes as long as what it computes: what a layer asks of
+torch is as little as can be, and nothing is converted that is of the right type.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from lora_tui.families.quantized import Form, QuantizedLinear, input_gradient, product
 
@@ -30,19 +34,21 @@ class AtRank:
         layer = self._layer
         if layer.disable_adapters or args or named:
             return self._plain(x, *args, **named)
-        base, scale, mixed = layer.base_layer, layer.scaling[self._name], torch.is_autocast_enabled(x.device.type)
-        kind = torch.get_autocast_dtype(x.device.type) if mixed else x.dtype
+        place, down, up = x.device.type, self._down, self._up
+        base, scale, mixed = layer.base_layer, layer.scaling[self._name], torch.is_autocast_enabled(place)
+        kind = torch.get_autocast_dtype(place) if mixed else x.dtype
         whole = mixed or kind == torch.float32  # otherwise the adapter works in finer numbers than its base
-        if whole and _is_alone(self._down, base, kind):
+        if whole and _is_alone(down, base, kind):
             packed = base.form if type(base) is QuantizedLinear else None
             factors = base.factors if packed else None
-            found: Tensor = _Beside.apply(
-                x.to(kind), base.weight, factors, base.bias, self._down.weight, self._up.weight, scale, packed
+            return _Beside.apply(  # type: ignore[no-any-return]
+                _as(kind, x), base.weight, factors, base.bias, down.weight, up.weight, scale, packed
             )
-            return found
+        if whole and place == "cpu" and x.dim() == 4 and _is_pointwise(down, base, kind):
+            return _Pointwise.apply(_as(kind, x), base.weight, base.bias, down.weight, up.weight, scale)  # type: ignore[no-any-return]
         out: Tensor = base(x)
-        narrow = self._down(x if mixed else x.to(self._down.weight.dtype))  # type: ignore[arg-type]
-        added = self._up(narrow if scale == 1.0 else narrow * scale)
+        narrow = down(x if mixed else x.to(down.weight.dtype))  # type: ignore[arg-type]
+        added = up(narrow if scale == 1.0 else narrow * scale)
         return (out + added).to(out.dtype)
 
 
@@ -55,6 +61,22 @@ def _is_alone(down: nn.Module, base: nn.Module, kind: torch.dtype) -> bool:
     return type(base) is QuantizedLinear or (type(base) is nn.Linear and base.weight.dtype == kind)
 
 
+def _is_pointwise(down: nn.Module, base: nn.Module, kind: torch.dtype) -> bool:
+    """The same of convolutions of single points, which are products with a matrix for each image."""
+    if type(down) is not nn.Conv2d or type(base) is not nn.Conv2d or base.weight.dtype != kind:
+        return False
+    if down._forward_hooks or base._forward_hooks or base._forward_pre_hooks or "forward" in base.__dict__:
+        return False
+    return all(
+        (one.kernel_size, one.stride, one.padding, one.groups) == ((1, 1), (1, 1), (0, 0), 1) for one in (down, base)
+    )
+
+
+def _as(kind: torch.dtype, tensor: Tensor) -> Tensor:
+    """``tensor`` in numbers of ``kind``, without a call where it has them."""
+    return tensor if tensor.dtype == kind else tensor.to(kind)
+
+
 class _Beside(torch.autograd.Function):
     """x times the transposed weight, plus bias, plus what the LoRA adds; gradients of x and both matrices."""
 
@@ -63,17 +85,17 @@ class _Beside(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, factors: Tensor | None, bias: Tensor | None, down: Tensor, up: Tensor,
         scale: float, packed: Form | None,
     ) -> Tensor:  # fmt: skip
-        rows = x.reshape(-1, x.shape[-1])
-        narrow = rows @ down.to(x.dtype).t()
+        kind = x.dtype
+        narrow = linear(x.reshape(-1, x.shape[-1]), _as(kind, down))
         if scale != 1.0:
             narrow *= scale
         if packed is None or factors is None:
-            out = nn.functional.linear(x, weight, bias)
+            out = linear(x, weight, bias)
         else:
             out = product(x, weight, factors, packed)
             if bias is not None:
-                out += bias.to(out.dtype)
-        out.view(-1, out.shape[-1]).addmm_(narrow, up.to(x.dtype).t())
+                out += _as(out.dtype, bias)
+        out.view(-1, out.shape[-1]).addmm_(narrow, _as(kind, up).t())
         ctx.save_for_backward(x, narrow, weight, factors, down, up)
         ctx.scale, ctx.packed = scale, packed
         return out
@@ -81,16 +103,60 @@ class _Beside(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, narrow, weight, factors, down, up = ctx.saved_tensors
+        wanted, kind = ctx.needs_input_grad, gradient.dtype
         wide = gradient.reshape(-1, gradient.shape[-1])
-        back = wide @ up.to(wide.dtype)
+        back = wide.mm(_as(kind, up))
         if ctx.scale != 1.0:
             back *= ctx.scale
         of_x = of_down = of_up = None
-        if ctx.needs_input_grad[0]:
-            found = wide @ weight if ctx.packed is None else input_gradient(wide, weight, factors, ctx.packed)
-            of_x = found.addmm_(back, down.to(wide.dtype)).view(x.shape)
-        if ctx.needs_input_grad[4]:
-            of_down = (back.t() @ x.reshape(-1, x.shape[-1])).to(down.dtype)
-        if ctx.needs_input_grad[5]:
-            of_up = (wide.t() @ narrow).to(up.dtype)
+        if wanted[0]:
+            found = wide.mm(weight) if ctx.packed is None else input_gradient(wide, weight, factors, ctx.packed)
+            of_x = found.addmm_(back, _as(kind, down)).view(x.shape)
+        if wanted[4]:
+            of_down = _as(down.dtype, back.t().mm(x.reshape(-1, x.shape[-1])))
+        if wanted[5]:
+            of_up = _as(up.dtype, wide.t().mm(narrow))
         return of_x, None, None, None, of_down, of_up, None, None
+
+
+class _Pointwise(torch.autograd.Function):
+    """The same of a convolution of single points: x is [batch, channels, height, width], in whose order it stays."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
+    ) -> Tensor:
+        count, kind = x.shape[0], x.dtype
+        flat = x.flatten(2)
+        narrow = torch.bmm(_each(_as(kind, down), count), flat)
+        if scale != 1.0:
+            narrow *= scale
+        matrix = _each(weight, count)
+        out = torch.bmm(matrix, flat) if bias is None else torch.baddbmm(bias[:, None], matrix, flat)
+        out.baddbmm_(_each(_as(kind, up), count), narrow)
+        ctx.save_for_backward(x, narrow, weight, down, up)
+        ctx.scale = scale
+        return out.view(count, -1, *x.shape[2:])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, narrow, weight, down, up = ctx.saved_tensors
+        wanted, count, kind = ctx.needs_input_grad, x.shape[0], gradient.dtype
+        wide = gradient.flatten(2)
+        back = torch.bmm(_each(_as(kind, up), count).transpose(1, 2), wide)
+        if ctx.scale != 1.0:
+            back *= ctx.scale
+        of_x = of_down = of_up = None
+        if wanted[0]:
+            found = torch.bmm(_each(weight, count).transpose(1, 2), wide)
+            of_x = found.baddbmm_(_each(_as(kind, down), count).transpose(1, 2), back).view(x.shape)
+        if wanted[3]:
+            of_down = _as(down.dtype, torch.bmm(back, x.flatten(2).transpose(1, 2)).sum(0)).view(down.shape)
+        if wanted[4]:
+            of_up = _as(up.dtype, torch.bmm(wide, narrow.transpose(1, 2)).sum(0)).view(up.shape)
+        return of_x, None, None, of_down, of_up, None
+
+
+def _each(matrix: Tensor, count: int) -> Tensor:
+    """The weight of a convolution of single points as ``count`` matrices, which are one in memory."""
+    return matrix.flatten(1).expand(count, -1, -1)

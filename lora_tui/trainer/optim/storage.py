@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What AdamW keeps for each weight, besides the number of its steps."""
@@ -140,10 +141,11 @@ def can_step_rows(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:
-    """``tensors`` side by side in a new one: [sum of their sizes]."""
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    """``tensors`` side by side in a new one, or the only one as it is: [sum of their sizes]."""
+    with torch.no_grad():
+        return _flatten_dense_tensors(tensors)
 
 
 def views(whole: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """Pieces of ``whole`` in the shapes of ``like``, in their order."""
-    return [piece.view_as(one) for piece, one in zip(whole.split([one.numel() for one in like]), like, strict=True)]
+    return list(_unflatten_dense_tensors(whole, like))
