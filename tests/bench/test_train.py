@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lora_tui.bench import around
 from lora_tui.bench.loops import Setup, bare, ours
 from lora_tui.bench.train import compare
 
@@ -65,5 +66,16 @@ def test_both_loops_train_the_same_layers(family: str, text_encoder: bool, tmp_p
 def test_they_are_timed_in_turns_and_let_go(tmp_path: Path) -> None:
     found = compare(Setup("sd15", "micro", 64, 1, 4, "fp32", True, tmp_path), pairs=2, steps=1)
     assert len(found.ratios) == 2
+    assert len(found.saves) == around.SAVES and all(0 < kept <= whole for kept, whole in found.saves)
     assert min(*found.ratios, found.seconds) > 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
+
+
+@pytest.mark.slow
+def test_a_start_is_told_by_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(around, "STARTS", 1)
+    found = around.starts(Setup("sd15", "micro", 64, 1, 4, "fp32", False, tmp_path))
+    assert [set(start.parts) for start in found] == [{"libraries", "loading", "caching", "step"}]
+    saved, start = around.measures([(0.1, 0.4), (0.3, 0.5), (0.2, 0.6)], found)
+    assert (saved.value, start.value) == (pytest.approx(200), found[0].seconds)
+    assert "500.0 ms" in saved.detail and "libraries" in start.detail
