@@ -381,7 +381,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
 
     async def action_back(self) -> None:
         screen = self.screen
-        if isinstance(screen, BaseScreen) and screen.go_back():
+        if isinstance(screen, BaseScreen) and screen.step_back():
             return
         if len(self.screen_stack) > 1:
             self.pop_screen()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lora_tui.loras.files import LoraFile
 from lora_tui.text import N_, bytes_text, clock, count, plain
 from lora_tui.tui.cells import Cell
@@ -23,9 +25,9 @@ COLUMNS = (
 )
 
 
-def lora_cells(file: LoraFile, marks: Marks, *, marked: bool) -> list[Cell]:
-    """One file; one that cannot be read has a mark in front."""
-    broken = file.problem is not None
+def lora_cells(file: LoraFile, marks: Marks, *, marked: bool, root: Path) -> list[Cell]:
+    """One file; one that cannot be read has a mark in front. Folders inside ``root`` are named from there on."""
+    broken, folder = file.problem is not None, file.path.parent
     return [
         Cell("*" if marked else " ", "accent"),
         Cell(marks.failed if broken else " ", "error"),
@@ -37,5 +39,5 @@ def lora_cells(file: LoraFile, marks: Marks, *, marked: bool) -> list[Cell]:
         Cell(bytes_text(file.size), "muted"),
         Cell(clock(file.modified, "%Y-%m-%d"), "muted"),
         Cell(plain(", ".join(file.triggers), limit=80), "accent"),
-        Cell(plain(str(file.path.parent)), "muted"),
+        Cell(plain(str(folder.relative_to(root) if folder.is_relative_to(root) else folder)), "muted"),
     ]

@@ -14,18 +14,25 @@ from textual import events
 from textual.keys import _character_to_key
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
+from tui.seeing import app_on
 
+from lora_tui.dataset.notes import load_notes
+from lora_tui.jobs.queue import door
+from lora_tui.jobs.queue.journal import read_queue, turn
 from lora_tui.records.notes import read_notes
 from lora_tui.tui import typeahead
 from lora_tui.tui.app import LoraTuiApp
-from lora_tui.tui.screens import tags_edit
+from lora_tui.tui.screens import parameters_start, tags_edit
 from lora_tui.tui.screens.parameters import ParametersScreen
 from lora_tui.tui.screens.tags import TagsScreen
 from lora_tui.tui.tags.editor import Editor
-from lora_tui.tui.widgets.dialog import Choose
+from lora_tui.tui.widgets.dialog import Choose, Confirm
 from lora_tui.tui.widgets.finder import Finder
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.text_field import TextField
+from lora_tui.tui.widgets.text_view import TextView
+from lora_tui.tui.widgets.virtual_list import VirtualList
+from lora_tui.tui.workspace import RunsReader
 
 
 def all_at_once(app: LoraTuiApp, *keys: str) -> None:
@@ -170,15 +177,15 @@ async def test_what_follows_the_line_of_a_dialog_is_for_the_screen_below(tmp_pat
 
 
 @contextmanager
-def held(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[threading.Event]:
-    """What the editor does in a thread does not end before the event is set."""
-    go_on, real = threading.Event(), getattr(Editor, name)
+def held(monkeypatch: pytest.MonkeyPatch, name: str, of: Any = Editor) -> Iterator[threading.Event]:
+    """What the editor, or another, does in a thread does not end before the event is set."""
+    go_on, real = threading.Event(), getattr(of, name)
 
     def waiting(*given: Any, **named: Any) -> Any:
         go_on.wait()
         return real(*given, **named)
 
-    monkeypatch.setattr(Editor, name, waiting)
+    monkeypatch.setattr(of, name, waiting)
     try:
         yield go_on
     finally:
@@ -284,3 +291,62 @@ async def test_what_follows_a_filter_typed_as_a_command_is_for_what_it_finds(
             await soon(pilot, lambda: app.keys_waiting == 6)
             go_on.set()
         await soon(pilot, lambda: captions(tmp_path) == [before[0], before[1] + ", ohwx", before[2]])
+
+
+async def test_a_key_on_the_training_screen_waits_until_it_is_known_whether_there_is_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    write_run(tmp_path / "runs", ending="completed")
+    app = app_on(tmp_path, "home")
+    with held(monkeypatch, "read", RunsReader) as go_on:
+        async with app.run_test(size=(80, 24)) as pilot:
+            all_at_once(app, "f5", "r")
+            await soon(pilot, lambda: app.current_mode == "training" and app.keys_waiting == 1)
+            go_on.set()
+            await soon(pilot, lambda: isinstance(app.screen, TextView))
+
+
+async def test_what_follows_the_key_that_starts_is_for_its_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="parameters") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, ParametersScreen) and app.screen.form.findings is not None)
+        assert isinstance(app.screen, ParametersScreen)
+        form = app.screen
+        monkeypatch.setattr(form.start, "_refused", lambda: False)
+        with held(monkeypatch, "neighbour_lines", parameters_start) as go_on:
+            all_at_once(app, "ctrl+r", "enter")
+            await soon(pilot, lambda: app.keys_waiting == 1)
+            assert not form.pane.editing
+            await pilot.press("escape")
+            await soon(pilot, lambda: "1 key that waited was dropped" in said(app))
+            go_on.set()
+        await soon(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape")
+        await soon(pilot, lambda: not form.start.busy)
+
+
+async def test_taking_back_is_for_the_act_before_it(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    async with running(tmp_path, screen="dataset", size=(100, 30)) as (app, pilot):
+        await soon(pilot, lambda: app.screen.query_one("#files", VirtualList).count == 3)
+        all_at_once(app, "x", "u")
+        await soon(pilot, lambda: "taken back: 1 image left out" in screen_text(app))
+        assert not load_notes(tmp_path).excluded
+
+
+async def test_each_key_of_the_queue_is_for_what_the_one_before_has_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with turn() as change:
+        change.say(stopped=True)
+    (job,) = door.add([door.Wish(("captions", "list", "a"), folder=str(tmp_path), title="a job")])
+    async with running(tmp_path, screen="queue") as (app, pilot):
+        with held(monkeypatch, "hold", door) as go_on:
+            all_at_once(app, "h", "h")
+            await soon(pilot, lambda: app.keys_waiting == 1)
+            go_on.set()
+        await soon(pilot, lambda: f"Job {job.id} goes on" in screen_text(app))
+        assert not read_queue().jobs[job.id].held

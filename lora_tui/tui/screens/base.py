@@ -6,7 +6,8 @@ and made again at any time (a change of language does), so what must last belong
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,12 +17,15 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
+from lora_tui.errors import UserError
 from lora_tui.text import _
 from lora_tui.tui.acting import Acting, keymap_of
 from lora_tui.tui.actions import APP
 from lora_tui.tui.keymap import is_printable, key_text
+from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.footer import KeyHint, Keys, Status
 from lora_tui.tui.widgets.header import Header, HeaderText
+from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import EVERYTHING, Change, Workspace
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ class BaseScreen(Acting, Screen[None]):
         super().__init__()
         self._missed: set[Change] = set(EVERYTHING)
         self._told: Timer | None = None
+        self._guiding: dict[object, bool] = {}
 
     # -- for subclasses
 
@@ -66,7 +71,43 @@ class BaseScreen(Acting, Screen[None]):
     @property
     def takes_keys(self) -> bool:
         """Whether what is typed can be used now; until then it waits."""
-        return self.is_mounted and not self._missed
+        return self.is_mounted and not self._missed and not self._guiding
+
+    @property
+    def is_guiding(self) -> bool:
+        """Whether a job is under way that keys wait for."""
+        return bool(self._guiding)
+
+    def guide(self, job: Callable[[], Coroutine[Any, Any, None]], *, stops: bool = True) -> None:
+        """Run a job that ends in a dialog, a preview or another cursor; what is typed before that is there waits.
+
+        Args:
+            stops: Esc gives it up, for it only reads; else Esc drops what waits, and the job goes on.
+        """
+
+        async def guided() -> None:
+            try:
+                await job()
+            except UserError as error:
+                self.tell(error_words(error), "error")
+            finally:
+                self._guiding.pop(guided, None)
+                self.call_later(self.shell.give_keys)
+
+        self._guiding[guided] = stops
+        start_job(self, guided, "guide" if stops else "guide on", alone=False)
+
+    def give_up(self) -> bool:
+        """Esc: what is being looked up is wanted no more; false where no job is under way that keys wait for."""
+        guiding = bool(self._guiding)
+        self.workers.cancel_group(self, "guide")
+        for job in [job for job, stops in self._guiding.items() if stops]:
+            del self._guiding[job]  # one that had not begun never ends
+        return guiding
+
+    def step_back(self) -> bool:
+        """Esc: give up what is being looked up, else leave an inner state; false when there is neither."""
+        return self.give_up() or self.go_back()
 
     def waits_for(self, key: str) -> bool:
         """Whether a key, by Textual's name, waits in line until what is under way has ended; those behind it do, too.
@@ -172,6 +213,7 @@ class BaseScreen(Acting, Screen[None]):
                 raise
             return
         self.refresh_keys()
+        self.call_later(self.shell.give_keys)
 
     def _being_taken_down(self) -> bool:
         """Whether the screen or the app is closing: some of the widgets are gone then, and nobody looks."""

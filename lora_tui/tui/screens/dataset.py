@@ -104,6 +104,11 @@ class DatasetScreen(BaseScreen):
     def takes_keys(self) -> bool:
         return super().takes_keys and not self.query_one(Prompt).deciding
 
+    def waits_for(self, key: str) -> bool:
+        """To take back what is still being done is to take back what was done before it."""
+        is_undo = key in self.shell.keymap.keys("dataset.undo")
+        return is_undo and bool(self.acts.doing) and not self.query_one(Prompt).is_open
+
     # -- composing
 
     def compose_body(self) -> ComposeResult:

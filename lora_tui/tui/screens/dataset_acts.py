@@ -37,17 +37,31 @@ EMPTY = ("", -1)
 
 
 class Acts:
-    """The acts of a screen, and those that can be taken back, the last one first."""
+    """The acts of a screen, and those that can be taken back, the last one first.
+
+    Attributes:
+        doing: how many are under way; what takes the last one back waits for them.
+    """
 
     def __init__(self, screen: DatasetScreen) -> None:
         self.screen = screen
         self.backs: list[Back] = []
+        self.doing = 0
 
     # -- doing
 
     def do(self, act: Callable[[], Done]) -> None:
         """Do something in a thread, remember the way back, and read the images again."""
-        start_job(self.screen, partial(self.do_now, act), "act", alone=False)
+        self.doing += 1
+
+        async def job() -> None:
+            try:
+                await self.do_now(act)
+            finally:
+                self.doing -= 1
+                self.screen.call_later(self.screen.shell.give_keys)
+
+        start_job(self.screen, job, "act", alone=False)
 
     async def do_now(self, act: Callable[[], Done]) -> None:
         """The same, and wait for it."""
@@ -151,7 +165,7 @@ class Acts:
     # -- the review of duplicates
 
     def action_alike(self) -> None:
-        start_job(self.screen, self._review_alike, "alike")
+        self.screen.guide(self._review_alike)
 
     async def _review_alike(self) -> None:
         from lora_tui.tui.screens.dataset_alike import AlikeReview, groups_of
@@ -173,9 +187,9 @@ class Acts:
     def action_trash(self) -> None:
         stray = self._stray
         if stray is None:
-            start_job(self.screen, partial(self.ask_trash, [row.path for row in self.screen.targets()]), "ask")
+            self.screen.guide(partial(self.ask_trash, [row.path for row in self.screen.targets()]), stops=False)
         elif _is_named_as_image(stray):  # one that cannot be read goes with what belongs to it
-            start_job(self.screen, partial(self.ask_trash, [stray]), "ask")
+            self.screen.guide(partial(self.ask_trash, [stray]), stops=False)
         else:
             self._ask_stray(stray)
 
@@ -300,7 +314,7 @@ class Acts:
     # -- the trash
 
     def action_trash_list(self) -> None:
-        start_job(self.screen, self._list_trash, "ask")
+        self.screen.guide(self._list_trash)
 
     async def _list_trash(self) -> None:
         from lora_tui.dataset import moves

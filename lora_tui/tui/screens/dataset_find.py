@@ -279,7 +279,7 @@ class Finding:
 
     def action_backwards(self) -> None:
         self.backwards = not self.backwards
-        start_job(self.screen, self._arrange, "measure")
+        self.screen.guide(self._arrange, stops=False)
 
     def buckets_changed(self) -> None:
         """The configuration is another."""
@@ -401,7 +401,7 @@ class Finding:
         self._tell_marks()
 
     def _mark(self, places: range, *, invert: bool = False) -> None:
-        start_job(self.screen, partial(self._mark_many, places, invert), "mark", alone=False)
+        self.screen.guide(partial(self._mark_many, places, invert), stops=False)
 
     async def _mark_many(self, places: range, invert: bool) -> None:
         """Mark the images at some places of the list; of very many, the paths are gathered in a thread."""

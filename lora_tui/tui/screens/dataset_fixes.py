@@ -11,7 +11,7 @@ from lora_tui.tui.caption_sets import CaptionSets
 from lora_tui.tui.mishap import failure_words
 from lora_tui.tui.screens.dataset_edits import write_edits
 from lora_tui.tui.tags.editor import Editor, Stretch
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import Choice, Choose, Confirm
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Mending:
         self.screen = screen
 
     def action_fix(self) -> None:
-        start_job(self.screen, self._look, "fix")
+        self.screen.guide(self._look)
 
     async def _look(self) -> None:
         try:
@@ -74,7 +74,7 @@ class Mending:
 
             def chosen(fix: str | None) -> None:
                 if fix is not None:
-                    start_job(self.screen, partial(self._prepare, fix, fixes), "fix")
+                    self.screen.guide(partial(self._prepare, fix, fixes))
 
             self.screen.app.push_screen(Choose(_("Mend"), choices), chosen)
 

@@ -63,7 +63,7 @@ class Asking:
         return await in_thread(lambda: origins_of(map(Path, dict.fromkeys(folders))))
 
     def action_source(self) -> None:
-        start_job(self.screen, self._ask, "source")
+        self.screen.guide(self._ask, stops=False)
 
     async def _ask(self) -> None:
         origins = await self._origins()

@@ -68,7 +68,8 @@ class GridsScreen(ListScreen[Summary]):
 
     @property
     def takes_keys(self) -> bool:
-        return super().takes_keys and not self.query_one(Prompt).deciding and not self.grid.awaited
+        read = self.view != "list" or self._all_read or bool(self.workspace.trouble)
+        return super().takes_keys and read and not self.query_one(Prompt).deciding and not self.grid.awaited
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="grid-list-view"):
@@ -174,6 +175,7 @@ class GridsScreen(ListScreen[Summary]):
                 self._all_read = True
                 self.take_rows(found)
                 self.select()
+                self.call_later(self.shell.give_keys)
                 if not self._again:
                     return
         finally:

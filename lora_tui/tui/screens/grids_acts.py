@@ -105,7 +105,7 @@ class GridActs:
         reason = _("grid {name}: {cell}").format(name=folder.root.name, cell=words)
         place = lora.path.relative_to(run.root).as_posix()
         job = partial(self._note, run, place, lora.strength, reason)
-        start_job(self._screen, job, "notes", alone=False)
+        self._screen.guide(job, stops=False)
 
     async def _note(self, run: RunFolder, place: str, strength: float, reason: str) -> None:
         try:
@@ -123,7 +123,7 @@ class GridActs:
         self._told(f"{words}  {self._screen.shell.keymap.shown('grids.undo')} {_('undo')}")
 
     def action_undo(self) -> None:
-        start_job(self._screen, self._undo, "notes", alone=False)
+        self._screen.guide(self._undo, stops=False)
 
     async def _undo(self) -> None:
         if not self._noted:
@@ -162,7 +162,7 @@ class GridActs:
         elif progress.status is not None and progress.status.state == "paused":
             self._ask("resume", _("It goes on."))
         else:
-            start_job(self._screen, partial(self._go_on, folder), "begin")
+            self._screen.guide(partial(self._go_on, folder), stops=False)
 
     def action_stop(self) -> None:
         self._ask("stop", _("Asked to stop; what is drawn stays."))
@@ -199,7 +199,7 @@ class GridActs:
 
     def action_score(self) -> None:
         if (folder := self._screen.folder) is not None:
-            start_job(self._screen, partial(self._score, folder), "begin")
+            self._screen.guide(partial(self._score, folder), stops=False)
 
     async def _score(self, folder: GridFolder) -> None:
         try:
@@ -215,7 +215,7 @@ class GridActs:
 
     def action_sheet(self) -> None:
         if (folder := self._screen.folder) is not None:
-            start_job(self._screen, partial(self._show_files, folder), "files")
+            self._screen.guide(partial(self._show_files, folder))
 
     async def _show_files(self, folder: GridFolder) -> None:
         paths = await in_thread(_files_of, folder)

@@ -15,7 +15,7 @@ from lora_tui.grids.begin import after_run
 from lora_tui.grids.outlook import Outlook, outlook
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class AfterRun:
         run = self._run()
         if run is not None and not self._making:  # pressed twice it is made once
             self._making = True
-            start_job(self._screen, partial(self._make, run), "grid")
+            self._screen.guide(partial(self._make, run), stops=False)
 
     async def _make(self, run: RunFolder) -> None:
         self._screen.tell(_("looking at what it takes"))

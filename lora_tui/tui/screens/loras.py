@@ -53,6 +53,11 @@ class LorasScreen(FindScreen[LoraFile]):
 
     # -- the list
 
+    @property
+    def takes_keys(self) -> bool:
+        work, listed = self.workspace, bool(self.rows) or not self.reading.busy
+        return super().takes_keys and listed and (work.project is not None or bool(work.trouble))
+
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if changed & {"runs", "project"}:
             self.reading.begin(again="project" in changed)
@@ -75,6 +80,7 @@ class LorasScreen(FindScreen[LoraFile]):
         if top:
             self.listed.cursor = 0  # nobody has gone to a file yet, and those that come go before it
         self._all_read = self._all_read or not self.reading.busy
+        self.call_later(self.shell.give_keys)
 
     def empty_words(self) -> str:
         if self.rows:
@@ -97,7 +103,7 @@ class LorasScreen(FindScreen[LoraFile]):
         return "   ".join([text, *self.find.spoken()])
 
     def cells(self, row: LoraFile) -> list[Cell]:
-        return lora_cells(row, self.shell.marks, marked=row.path in self.find.marks)
+        return lora_cells(row, self.shell.marks, marked=row.path in self.find.marks, root=self.workspace.root)
 
     def key_hints(self) -> list[KeyHint]:
         hints = super().key_hints()
@@ -165,10 +171,10 @@ class LorasScreen(FindScreen[LoraFile]):
         self.action_read()
 
     def action_read(self) -> None:
-        start_job(self, partial(self._read_in_full, full_lines), "read")
+        self.guide(partial(self._read_in_full, full_lines))
 
     def action_tags(self) -> None:
-        start_job(self, partial(self._read_in_full, tag_lines), "read")
+        self.guide(partial(self._read_in_full, tag_lines))
 
     async def _read_in_full(self, lines: Any) -> None:
         details = await self.looked_at()

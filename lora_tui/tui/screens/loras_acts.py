@@ -77,7 +77,7 @@ class LorasActs:
             self._screen.tell(_("copied: {words}").format(words=plain(words, limit=60)))
 
     def action_run(self) -> None:
-        start_job(self._screen, self._show_run, "run")
+        self._screen.guide(self._show_run)
 
     async def _show_run(self) -> None:
         details = await self._screen.looked_at()

@@ -13,7 +13,7 @@ from lora_tui.jobs.slurm.line import NAMES, line_of, options_of
 from lora_tui.jobs.slurm.options import Options
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import _
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskText
 from lora_tui.tui.wording import error_words
 
@@ -43,7 +43,7 @@ class FormSlurm:
     def action_slurm(self) -> None:
         screen = self._screen
         if self._here and not screen.start.busy and screen.editing.commit() and not screen.files.changed_elsewhere():
-            start_job(screen, self._send, "slurm")
+            screen.guide(self._send, stops=False)
 
     async def _send(self) -> None:
         screen, shell = self._screen, self._screen.shell

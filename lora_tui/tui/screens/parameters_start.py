@@ -60,7 +60,7 @@ class RunStart:
         if self._screen.sweep.axes:
             self._screen.sweep.start()
         elif not self._refused():
-            start_job(self._screen, self._start, "start")
+            self._screen.guide(self._ask, stops=False)
 
     def action_queue(self) -> None:
         if self._busy or not self._screen.editing.commit():
@@ -68,7 +68,7 @@ class RunStart:
         if self._screen.sweep.axes:
             self._screen.sweep.start()
         elif not self._refused():
-            start_job(self._screen, self._enqueue, "queue")
+            self._screen.guide(self._enqueue, stops=False)
 
     async def _enqueue(self) -> None:
         """Put a copy of the form into the queue; what is edited afterwards is another run."""
@@ -84,15 +84,29 @@ class RunStart:
         key = screen.shell.keymap.shown("app.show-queue")
         screen.shell.tell(_("Queued as job {number}; {key} shows the queue.").format(number=number, key=key), "success")
 
-    async def _start(self) -> None:
-        self._busy = True
+    async def _ask(self) -> None:
+        """Ask; while the plan is awaited that was agreed to, the form can be used again."""
+        self._busy, agreed = True, False
         try:
             config = self._screen.form.config
-            if await self._agreed() and await self._planned(config) and not self._refused() and self._saved():
-                await self._launch(config.model_copy(deep=True))
+            if agreed := await self._agreed():
+                start_job(self._screen, partial(self._start, config), "start")
         finally:
-            self._busy = self._wanted = False
-            self._screen.say()
+            if not agreed:
+                self._end()
+
+    async def _start(self, config: Config) -> None:
+        starts = False
+        try:
+            if starts := await self._planned(config) and not self._refused() and self._saved():
+                self._screen.guide(partial(self._launch, config.model_copy(deep=True)), stops=False)
+        finally:
+            if not starts:
+                self._end()
+
+    def _end(self) -> None:
+        self._busy = self._wanted = False
+        self._screen.say()
 
     def _refused(self) -> bool:
         """Whether something speaks against the run; then it is said, and the cursor is on the setting."""
@@ -162,6 +176,8 @@ class RunStart:
         except UserError as error:
             screen.shell.tell(error_words(error), "error")
             return
+        finally:
+            self._end()
         screen.shell.poll_runs()
         screen.shell.open_run(run)
 

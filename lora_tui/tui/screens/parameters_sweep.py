@@ -14,7 +14,7 @@ from lora_tui.sweeps.results import short_key
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import FormRow
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_thread
 from lora_tui.tui.widgets.dialog import AskText, Confirm
 from lora_tui.tui.wording import error_words, sentences
 
@@ -157,7 +157,7 @@ class FormSweep:
     def start(self) -> None:
         """Plan all runs, ask, and put them into the queue."""
         if not self._busy:
-            start_job(self._screen, self._start, "sweep")
+            self._screen.guide(self._start, stops=False)
 
     async def _start(self) -> None:
         screen, work = self._screen, self._screen.workspace

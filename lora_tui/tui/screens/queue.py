@@ -42,6 +42,10 @@ class QueueScreen(ListScreen[QueueJob]):
         super().__init__()
         self._view: QueueView | None = None
 
+    @property
+    def takes_keys(self) -> bool:
+        return super().takes_keys and self._view is not None
+
     def on_mount(self) -> None:
         super().on_mount()
         self.listed.set_empty(self.empty_words())
@@ -66,6 +70,7 @@ class QueueScreen(ListScreen[QueueJob]):
         self._view = view
         self.take_rows(view.jobs)
         self.select()
+        self.call_later(self.shell.give_keys)
 
     def empty_words(self) -> str:
         if self._view is None:
@@ -109,8 +114,8 @@ class QueueScreen(ListScreen[QueueJob]):
         return ""
 
     def _do(self, what: Callable[[], object], told: str) -> None:
-        """Change the queue in a thread, then look at once."""
-        start_job(self, partial(self._done, what, told), "change", alone=False)
+        """Change the queue in a thread, then look at once: the next key is for what has become of it."""
+        self.guide(partial(self._done, what, told), stops=False)
 
     async def _done(self, what: Callable[[], object], told: str) -> None:
         try:
@@ -138,7 +143,7 @@ class QueueScreen(ListScreen[QueueJob]):
 
     def action_log(self) -> None:
         if self.row_here is not None:
-            start_job(self, partial(self._read_log, self.row_here), "log")
+            self.guide(partial(self._read_log, self.row_here))
 
     async def _read_log(self, job: QueueJob) -> None:
         lines = await in_thread(door.log_lines, job, LOG_LINES)

@@ -60,6 +60,11 @@ class RunsScreen(FindScreen[Row]):
         yield LineChart(id="run-chart")
         yield ImageView(id="run-sample")
 
+    @property
+    def takes_keys(self) -> bool:
+        work = self.workspace
+        return super().takes_keys and (work.runs is not None or bool(work.trouble))
+
     # -- the list
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:

@@ -35,7 +35,7 @@ class RunActs:
     # -- compare and export
 
     def action_compare(self) -> None:
-        start_job(self._screen, self._compare, "compare")
+        self._screen.guide(self._compare)
 
     async def _compare(self) -> None:
         from lora_tui.records.compare import compare
@@ -48,7 +48,7 @@ class RunActs:
         self._screen.app.push_screen(CompareRuns(told))
 
     def action_sweep(self) -> None:
-        start_job(self._screen, self._sweep, "sweep")
+        self._screen.guide(self._sweep)
 
     async def _sweep(self) -> None:
         from lora_tui.sweeps.folder import find_sweep
@@ -125,7 +125,7 @@ class RunActs:
             return
 
         def go() -> None:
-            start_job(self._screen, partial(self._clone, row), "clone")
+            self._screen.guide(partial(self._clone, row), stops=False)
 
         if shell.workspace.config_changed:
             shell.ask_without_changes(_("Take the settings of the run instead of them?"), _("take them"), go)
@@ -213,7 +213,7 @@ class RunActs:
     def action_remove(self) -> None:
         rows = self._screen.find.meant()
         if rows:
-            start_job(self._screen, partial(self._ask_remove, rows), "remove")
+            self._screen.guide(partial(self._ask_remove, rows), stops=False)
 
     async def _ask_remove(self, rows: Sequence[Row]) -> None:
         from lora_tui.records.disk import PARTS, Wish, cost_of, leaving, total

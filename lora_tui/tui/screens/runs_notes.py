@@ -95,7 +95,7 @@ class RunNoting:
     def action_best(self) -> None:
         row = self._screen.row_here
         if row is not None:
-            start_job(self._screen, partial(self._choose_best, row), "best")
+            self._screen.guide(partial(self._choose_best, row))
 
     async def _choose_best(self, row: Row) -> None:
         there = await in_thread(checkpoints_of, row.run)

@@ -11,17 +11,14 @@ The engine is ``lora_tui.captions``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from lora_tui.config.entries import dataset_at, settings_of
-from lora_tui.errors import UserError
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.actions import LIST_ACTIONS
 from lora_tui.tui.covering import CoveringCompositor
@@ -55,7 +52,6 @@ from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.prompt import Prompt
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
-from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Change
 
 LOOKS = frozenset({"view", "zoom", "scope", "pane-left", "pane-right", "next-pane", "previous-pane"})
@@ -83,7 +79,6 @@ class TagsScreen(BaseScreen):
         self._compositor = CoveringCompositor()  # the line that is asked lies over the panes
         self.editor: Editor | None = None
         self.busy = ""
-        self._guiding: set[object] = set()
         self.opening = Opening(self)
         self.following = Following(self)
         self.panes = Panes(self)
@@ -107,14 +102,9 @@ class TagsScreen(BaseScreen):
         self.tagging = Tagging(self)
 
     @property
-    def is_guiding(self) -> bool:
-        """Whether a job is under way that leads through dialogs."""
-        return bool(self._guiding)
-
-    @property
     def takes_keys(self) -> bool:
         known = self.workspace.config is not None or bool(self.workspace.trouble)
-        waits = self.opening.reading or bool(self._guiding) or (self.is_mounted and self.query_one(Prompt).deciding)
+        waits = self.opening.reading or (self.is_mounted and self.query_one(Prompt).deciding)
         return super().takes_keys and known and not waits
 
     def waits_for(self, key: str) -> bool:
@@ -317,12 +307,15 @@ class TagsScreen(BaseScreen):
         parts = self.prose, self.verbs, self.again, self.scores
         return next((why for part in parts if (why := part.refusal(name))), "")
 
+    def step_back(self) -> bool:
+        return self.go_back()  # a line that is asked goes with what is being looked up for it
+
     def go_back(self) -> bool:
         prompt = self.query_one(Prompt)
         if prompt.is_open:
             self._give_up()  # a filter that is being asked
             self.finding.leave_prompt()
-        elif self.busy or self._guiding:
+        elif self.busy or self.is_guiding:
             self._give_up()
         elif self.edits.pending is not None:
             self.edits.discard()
@@ -356,8 +349,7 @@ class TagsScreen(BaseScreen):
         """What is being computed is wanted no more."""
         self.edits.stop()
         self.turns.stop()
-        self.workers.cancel_group(self, "guide")
-        self._guiding.clear()  # one that had not begun never ends
+        self.give_up()
 
     # -- from the widgets
 
@@ -401,18 +393,3 @@ class TagsScreen(BaseScreen):
     def on_descendant_focus(self) -> None:
         super().on_descendant_focus()
         self.panes.show_titles()
-
-    def guide(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a job that ends in a dialog or a preview; what is typed before that is there waits for it."""
-
-        async def guided() -> None:
-            try:
-                await job()
-            except UserError as error:
-                self.tell(error_words(error), "error")
-            finally:
-                self._guiding.discard(guided)
-                self.call_later(self.shell.give_keys)
-
-        self._guiding.add(guided)
-        start_job(self, guided, "guide", alone=False)

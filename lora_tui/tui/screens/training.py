@@ -91,6 +91,14 @@ class TrainingScreen(BaseScreen):
         self._ticks: list[Timer] = []
         self._small_drawn: dict[int, tuple[Look, Size, int]] = {}
         self._turn = 0
+        self._opening: RunStory | None = None
+
+    @property
+    def takes_keys(self) -> bool:
+        """Once it is known whether there is a run, and which: a key would be for none, or for the one before."""
+        work = self.workspace
+        known = work.run is not None or work.runs is not None or bool(work.trouble)
+        return super().takes_keys and known and self._opening is None
 
     def doers(self) -> tuple[object, ...]:
         return self, self.looking, self.requests, self.wishes, self.others, self._after
@@ -182,7 +190,8 @@ class TrainingScreen(BaseScreen):
 
     def open_run(self, run: RunFolder) -> None:
         """Watch another run."""
-        self._open(RunStory(run))
+        self._opening = RunStory(run)
+        self._open(self._opening)
 
     @work(group="story", exclusive=True)
     async def _open(self, story: RunStory) -> None:
@@ -193,6 +202,9 @@ class TrainingScreen(BaseScreen):
         # In a thread: a long file is searched for resumes before its first part can be read.
         await in_thread(story.update, READ_SECONDS)
         self._take(story)
+        if self._opening is story:
+            self._opening = None
+            self.call_later(self.shell.give_keys)
         self._looked = time.monotonic()
         while not story.complete and story is self.story:
             story.update(READ_SECONDS)
