@@ -12,18 +12,18 @@ from lora_tui.jobs.queue.record import Queue, QueueJob, state_word
 from lora_tui.jobs.queue.words import fares, job_lines, queue_text, share, told_text, trouble_lines
 from lora_tui.runs.status import RunStatus
 from lora_tui.tasks.status import TaskStatus
-from lora_tui.text import _, ngettext, percent, plain
+from lora_tui.text import N_, _, ngettext, percent, plain
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.marks import Marks
 from lora_tui.tui.widgets.virtual_list import Column
 
 COLUMNS = (
     Column(1),
-    Column(5, align="right"),
-    Column(10, since=72),
-    Column(14, share=1, cut="middle"),
-    Column(9),
-    Column(5, align="right", since=100),
+    Column(5, "#", align="right"),
+    Column(10, N_("kind"), since=72),
+    Column(14, N_("name"), share=1, cut="middle"),
+    Column(9, N_("state")),
+    Column(5, N_("done"), align="right", since=100),
     Column(24, share=1),
 )
 

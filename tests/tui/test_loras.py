@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lora_builders import METADATA, tensors_of, write_raw, write_small
 from run_folders import write_run
+from safetensors.numpy import save_file
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset, picture
 
@@ -73,6 +75,17 @@ async def test_files_are_listed_with_what_decides_and_their_pictures(tmp_path: P
         await at(app, pilot, "torn")
         await soon(pilot, lambda: "cut short" in screen_text(app))
         assert view.path is None
+
+
+async def test_files_are_counted_and_named_alike_on_the_first_screen_and_on_their_own(tmp_path: Path) -> None:
+    root = collection(tmp_path)
+    save_file({"model.weight": np.zeros((2, 2), np.float32)}, root / "loras" / "no-lora.safetensors")
+    async with running(root, size=(200, 50)) as (app, pilot):
+        await soon(pilot, lambda: "4 files of this project" in screen_text(app))
+        await pilot.press("f7")
+        await soon(pilot, lambda: "4 files in 1 folder" in screen_text(app))
+        text = screen_text(app)
+        assert "loras/deep" in text and str(root) not in text  # folders of the project from there on
 
 
 async def test_the_line_of_keys_says_how_files_are_made_of_files(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from lora_tui.loras.files import find_files
 from lora_tui.loras.folders import listed_folders
+from lora_tui.loras.reader import Reader
 from lora_tui.settings import recent_projects
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.advice import Advice, Recent, advice_for, recent_for
@@ -49,6 +50,7 @@ class HomeScreen(BaseScreen):
         self._recent: tuple[Recent, ...] = ()
         self._queued = ""
         self._loras: int | None = None
+        self._lora_files = Reader()
         self._grids: int | None = None
         self._loras_counted = 0.0
 
@@ -132,7 +134,7 @@ class HomeScreen(BaseScreen):
             return
         self._loras_counted = time.monotonic()
         folders = listed_folders(self.workspace.project, self.workspace.root, ())
-        self._loras = len(await in_thread(find_files, folders))
+        self._loras = await in_thread(lambda: sum(1 for _file in self._lora_files.read(find_files(folders))))
         self.query_one("#road", VirtualList).reload()
 
     # -- rows
