@@ -119,13 +119,16 @@ def detail_lines(status: RunStatus, details: RunDetails | None, marks: Marks, wi
     for text, shade in ((at_work, "muted"), (status.message, "" if status.alive else "error"), (status.advice, "")):
         lines += [(Cell(line, shade),) for line in wrap(plain(text), width, 3, ellipsis=marks.ellipsis) if text]
     if details is not None and details.run == status.run:
-        for parts in (*details.settings, details.began):
-            flowed = [line for text in flow(parts, width, _(", ")) for line in wrap(text, width, 2)]
-            lines += [(Cell(line, "muted"),) for line in flowed]
+        for parts in details.settings:
+            lines += _flowed(parts, width)
         if details.base:
             lines.append((Cell(fit(details.base, width, cut="middle", ellipsis=marks.ellipsis).rstrip(), "muted"),))
-        lines += _file_lines(details)
+        lines += [*_file_lines(details), *_flowed(details.began, width)]
     return lines
+
+
+def _flowed(parts: tuple[str, ...], width: int) -> list[Line]:
+    return [(Cell(line, "muted"),) for text in flow(parts, width, _(", ")) for line in wrap(text, width, 2)]
 
 
 def noted_lines(row: Row, marks: Marks, width: int) -> list[Line]:
