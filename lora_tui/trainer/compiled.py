@@ -126,7 +126,11 @@ def compile_blocks(session: Session, material: Material, trainee: Trainee, loade
         _warn(session, reason, _("Set memory.compile to false."))
         return
     batches = batches_by_shape(material.data.plan)
-    prepare_compiler(shapes_key(batches))
+    try:
+        prepare_compiler(shapes_key(batches))
+    except AttributeError as error:  # a torch that has not all of it
+        _warn(session, _reason(error), _("Install what it names, or set memory.compile to false."))
+        return
     compiled = Compiled()
     model = trainee.model
     network = model.adapted_modules(text_encoder=False)[model.facts.denoiser]
@@ -195,12 +199,13 @@ def shapes_key(batches: list[Batch]) -> str:
 def prepare_compiler(name: str, folder: Path | None = None) -> None:
     """Have what is compiled kept on disk under ``name`` from now on. Before anything is compiled.
 
-    Random numbers are torch's own, and nothing is chosen by how quick it is here and now.
+    Random numbers are torch's own, and nothing is chosen by how quick it is here and now, or by what was used last.
     """
     place = (folder or cache_dir() / FOLDER) / name
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place)
     os.environ["TRITON_CACHE_DIR"] = str(place / "triton")
     writing.fallback_random = writing.deterministic = True
+    torch._C._dynamo.eval_frame._set_lru_cache(False)  # of programs that serve alike, always the same one
     shapes.use_duck_shape = False  # numbers that are equal by chance stay two
     tracing.recompile_limit = max(tracing.recompile_limit, LIMIT)
     tracing.accumulated_recompile_limit = max(tracing.accumulated_recompile_limit, 4 * LIMIT)

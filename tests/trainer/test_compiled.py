@@ -76,7 +76,7 @@ class Learner:
     def predicted(self, width: int = 8) -> Tensor:
         model, generator = self.model, torch.Generator().manual_seed(width)
         noisy = torch.randn(1, model.facts.latent_channels, 8, width, generator=generator)
-        with autocast(model.device, model.dtype), self.adapter.learning(3):
+        with autocast(model.device, model.dtype):
             found: Tensor = model.predict(
                 noisy.to(model.device, model.dtype), torch.tensor([500], device=model.device), self.text
             )
@@ -84,8 +84,9 @@ class Learner:
 
     def learned(self, width: int = 8) -> list[Tensor]:
         """The prediction, and the gradients of all matrices."""
-        found = self.predicted(width)
-        found.float().square().sum().backward()
+        with self.adapter.learning(3):
+            found = self.predicted(width)
+            found.float().square().sum().backward()
         tensors = self.adapter.tensors().values()
         gradients = [tensor.grad.clone() for tensor in tensors if tensor.grad is not None]
         for tensor in tensors:
