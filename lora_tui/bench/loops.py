@@ -6,6 +6,8 @@ timesteps from torch's own generator, forward, squared error, backward, clip, fu
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,8 +146,9 @@ def ours(setup: Setup) -> Loop:
     steps = training.updates()
 
     def work(count: int) -> None:
-        for _step in range(count):
-            next(steps)
+        with contextlib.redirect_stdout(sys.stderr):  # what a run says is none of the figures
+            for _step in range(count):
+                next(steps)
         _wait()
 
     writer = training.saving.writer
