@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual._compositor import CompositorUpdate
-from textual.app import App
+from textual.app import App, ScreenStackError
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar
 
@@ -351,7 +352,12 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
             self._driver.write(gone)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Textual's hook for an error of our own: a crash file and two lines instead of a screen of traceback."""
+        """Textual's hook for an error of our own: a crash file and two lines instead of a screen of traceback.
+
+        Where the app ends, work that was still to come finds its widgets taken down: that is none.
+        """
+        if self._exit and isinstance(error, (NoMatches, ScreenStackError)):
+            return
         if self.is_headless:
             super()._handle_exception(error)
             return

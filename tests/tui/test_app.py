@@ -240,3 +240,10 @@ async def test_bell_notifications_and_slow_links_are_chosen_by_name_and_stay(pro
         await pilot.press(*["down"] * 4, "enter", "home", "down", "enter")
         await soon(pilot, lambda: load_settings().desktop == "osc9")
         assert "".join(written).startswith("\x1b]9;") or "]9;lora-tui" in "".join(written)
+
+
+async def test_work_that_comes_after_the_end_finds_nothing_and_that_is_no_crash(project: Path) -> None:
+    async with running(project, screen="loras") as (app, _pilot):
+        screen = app.screen
+        app.exit()
+        screen.call_later(lambda: screen.query_one("#taken-down"))
