@@ -356,7 +356,7 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
 
         Where the app ends, work that was still to come finds its widgets taken down: that is none.
         """
-        if self._exit and isinstance(error, (NoMatches, ScreenStackError)):
+        if self._exit and isinstance(terminal.origin(error), (NoMatches, ScreenStackError)):
             return
         if self.is_headless:
             super()._handle_exception(error)

@@ -167,7 +167,7 @@ def write_crash_file(error: BaseException) -> Path | None:
     import platform
     from importlib.metadata import version
 
-    text = "".join(traceback.format_exception(_origin(error)))
+    text = "".join(traceback.format_exception(origin(error)))
     head = (
         f"lora-tui {__version__}, Python {sys.version.split()[0]}, Textual {version('textual')}\n"
         f"{platform.platform()}, TERM={os.environ.get('TERM', '')}\n{sys.argv[1:]}\n\n"
@@ -183,7 +183,7 @@ def write_crash_file(error: BaseException) -> Path | None:
     return path
 
 
-def _origin(error: BaseException) -> BaseException:
+def origin(error: BaseException) -> BaseException:
     """The error itself where Textual hands over one that a worker met: its wrapper was never raised, so that it has
     neither a traceback nor a cause."""
     inner = getattr(error, "error", None)
@@ -194,7 +194,7 @@ def crash_message(error: BaseException, path: Path | None) -> str:
     """What a person reads after a crash: one line of what, one of where."""
     from lora_tui.text import plain
 
-    cause = _origin(error)
+    cause = origin(error)
     what = _("lora-tui ended because of an error of its own: {name}: {text}").format(
         name=type(cause).__name__, text=plain(str(cause), limit=300)
     )

@@ -80,7 +80,7 @@ class TypeAhead:
         while self._typed and self._on_its_way is None and (not self._held() or self._let_pass()):
             self._held_in, self._full = "", False
             await self._give(self._typed.popleft())
-        if self._typed and self._on_its_way is None:
+        if self._typed and self._on_its_way is None and app.screen_stack:
             self._held_in = app.current_mode
             if (tell := getattr(app.screen, "keys_wait", None)) is not None:
                 tell()

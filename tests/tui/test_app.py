@@ -15,6 +15,7 @@ from lora_tui.project import Project
 from lora_tui.settings import Settings, load_settings, settings_file, usable_settings
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens import SCREENS
+from lora_tui.tui.threads import start_job
 
 SIZES = ((60, 15), (80, 24), (200, 50))
 
@@ -247,3 +248,8 @@ async def test_work_that_comes_after_the_end_finds_nothing_and_that_is_no_crash(
         screen = app.screen
         app.exit()
         screen.call_later(lambda: screen.query_one("#taken-down"))
+
+        async def job() -> None:
+            screen.query_one("#taken-down")
+
+        start_job(screen, job, "late")
