@@ -79,10 +79,15 @@ class Writer:
         """
         self._size += taken.size
         with self._changed:
-            self._waiting.append(taken.write)
-            begins, self._busy = not self._busy, True
+            if self._error is None:
+                self._waiting.append(taken.write)
+            begins = bool(self._waiting) and not self._busy
+            self._busy = self._busy or begins
         if begins:
-            threading.Thread(target=self._write, name="writer").start()
+            try:
+                threading.Thread(target=self._write, name="writer").start()
+            except RuntimeError:  # the system gives no thread: it is written before the training goes on
+                self._write()
         if self._size > BESIDE_BYTES and not self._own_memory:
             self.settle()
 

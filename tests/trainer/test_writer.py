@@ -65,6 +65,33 @@ def test_an_error_is_raised_once_and_nothing_is_written_after_it() -> None:
     assert done == ["first", "second"]
 
 
+def test_nothing_is_written_after_what_failed_before_it_came() -> None:
+    """A state that says that a file stands would be taken up without it."""
+    writer = Writer(CPU)
+    done: list[str] = []
+    writer.begin(1)
+    writer.add(Taken(failing, 0))
+    until(lambda: "writer" not in [thread.name for thread in threading.enumerate()], 60)
+    writer.add(taken(done, "state"))
+    with pytest.raises(OSError, match="No space"):
+        writer.settle()
+    assert done == []
+
+
+def test_where_the_system_gives_no_thread_it_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    writer = Writer(CPU)
+    done: list[str] = []
+    writer.begin(1)
+    writer.add(taken(done, "file"))
+    writer.add(taken(done, "state"))
+    assert done == ["file", "state"]
+    writer.close()
+
+
 def test_large_copies_in_the_memory_that_trains_are_written_at_once() -> None:
     """They would add to the most that the run takes; those of a GPU lie in another memory."""
     done: list[str] = []
