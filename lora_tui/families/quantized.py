@@ -169,6 +169,14 @@ def multiply_in_eight_bits(module: nn.Module, wanted: bool) -> None:
             layer.in_eight_bits = wanted and (layer.kind == "fp8" or (layer.kind == "int8" and fits))
 
 
+def try_products(module: nn.Module) -> None:
+    """Try what the devices know of the products of ``module`` in 8 bits, which a compiler that looks on cannot."""
+    for layer in module.modules():
+        if isinstance(layer, QuantizedLinear) and layer.in_eight_bits and layer.kind == "fp8":
+            for dtype in (torch.float32, torch.bfloat16, torch.float16):
+                eight_bits.scales_rows(layer.weight.device, dtype)
+
+
 def _become(layer: nn.Linear, new: QuantizedLinear) -> None:
     """Make ``layer`` what ``new`` is, with what it stores."""
     layer.__class__ = QuantizedLinear

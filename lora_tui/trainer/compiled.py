@@ -29,6 +29,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lora_tui.config.rules.compiling import uncompiled
 from lora_tui.dataset.batches import Batch, DataPlan
+from lora_tui.families.quantized import try_products
 from lora_tui.families.stored import streamed_in
 from lora_tui.settings import cache_dir
 from lora_tui.text import _, plain
@@ -65,6 +66,7 @@ class Compiled:
 
     def take(self, network: Any, *, leave: Collection[nn.Module] = (), backend: Any = "inductor") -> int:
         """Compile the repeated blocks of ``network`` but those to ``leave``; how many are. It may be called again."""
+        try_products(network)
         for block in blocks_of(network):
             if block in leave:
                 own = self._blocks.pop(block, None)

@@ -19,10 +19,10 @@ from lora_tui.bench.model import write_model
 from lora_tui.bench.sd3_model import write_sd3_model
 from lora_tui.caches.inventory import inventory
 from lora_tui.config.schema import CaptionSection, Config, ModelSection, NetworkSection
-from lora_tui.families import open_model
+from lora_tui.families import eight_bits, open_model
 from lora_tui.families.precision import autocast
 from lora_tui.families.protocol import Storage, TargetModule
-from lora_tui.families.quantized import quantize_linears
+from lora_tui.families.quantized import multiply_in_eight_bits, quantize_linears
 from lora_tui.runs.folder import RunFolder
 from lora_tui.settings import cache_dir
 from lora_tui.trainer.adapters.kinds import attach
@@ -187,6 +187,16 @@ def test_what_is_alike_is_traced_once_with_its_lora(base: str, network: dict[str
     with torch.no_grad():
         blocks(torch.zeros(1, 1, 16))
     assert compiled.programs == 2
+
+
+def test_products_in_fp8_are_compiled_whatever_was_computed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which kernel the device has is tried once: not where the compiler looks on, which then gives up."""
+    monkeypatch.setattr(eight_bits, "_scales_rows", {})
+    blocks, compiled = least("fp8"), Compiled()
+    multiply_in_eight_bits(blocks, True)
+    compiled.take(blocks, backend="eager")
+    went_through(blocks)
+    assert compiled.programs == 2 and not counters["graph_break"] and not compiled.reason
 
 
 def test_what_cannot_be_compiled_computes_as_ever() -> None:
