@@ -25,13 +25,15 @@ def said(config: Config) -> dict[str, Finding]:
         ({"device": "cpu"}, "On a CPU"),
         ({"streamed_blocks": 3}, "streamed blocks"),
         ({"when_full": "stop"}, "memory.when_full to adapt"),
+        ({"when_full": "stop", "device": "cpu"}, "as asked. Set memory.when_room to keep."),
+        ({"when_full": "stop", "streamed_blocks": 3}, "as asked. Set memory.when_room to keep."),
     ],
 )
 def test_room_that_is_never_taken_is_told(memory: dict[str, object], words: str) -> None:
     asked = {"gradient_checkpointing": True, "when_room": "adapt", **memory}
     found = [one for one in check_config(config_with(memory=asked)) if one.code == "memory.no_room"]
     assert [one.field for one in found] == (["memory.when_room"] if words else [])
-    assert all(words in one.message + one.remedy for one in found)
+    assert all(words in f"{one.message} {one.remedy}" for one in found)
 
 
 @pytest.mark.parametrize("kind", ["full", "nf4"])

@@ -30,17 +30,16 @@ def room(config: Config) -> Iterator[Finding]:
     memory = config.memory
     if memory.when_room == "keep" or not memory.gradient_checkpointing:
         return
+    remedy = _("Set memory.when_room to keep.")
     if memory.device == "cpu":
         reason = _("On a CPU nothing tells what a step takes: as many blocks are computed again as asked.")
     elif memory.streamed_blocks:
         reason = _("With streamed blocks as many blocks are computed again as asked.")
     elif memory.when_full == "stop":
         reason = _("Less is computed again only where a step that runs out of memory may be done again.")
+        remedy = _("Set memory.when_full to adapt, or memory.when_room to keep.")
     else:
         return
-    remedy = _("Set memory.when_room to keep.")
-    if memory.when_full == "stop":
-        remedy = _("Set memory.when_full to adapt, or memory.when_room to keep.")
     yield warning("memory.when_room", reason, remedy, "memory.no_room")
 
 
