@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from run_folders import write_run
+from support import until
 from tui.driving import running, screen_text, soon
 from tui.seeing import sees
 
@@ -18,6 +19,8 @@ from lora_tui.jobs.queue.door import Wish, add
 from lora_tui.jobs.queue.journal import read_queue, turn
 from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
+from lora_tui.tui.queue_rows import QueueView
+from lora_tui.tui.screens import queue
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +68,31 @@ async def test_it_says_what_waits_and_keys_move_hold_and_remove(tmp_path: Path, 
         await pilot.press("H")
         await soon(pilot, lambda: read_queue().held)
         await soon(pilot, lambda: "job [/c]" not in screen_text(app))
+
+
+async def test_a_queue_on_a_slow_disk_is_seen_and_its_keys_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer to read it than until the next look is due."""
+    one, *_others = three(tmp_path)
+    read, tick, ticks = queue.read_view, queue.QueueScreen._tick, []
+
+    def slow() -> QueueView:
+        before = len(ticks)
+        until(lambda: len(ticks) > before + 2, 20)
+        return read()
+
+    def counted(screen: queue.QueueScreen) -> None:
+        ticks.append(1)
+        tick(screen)
+
+    monkeypatch.setattr(queue, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(queue, "read_view", slow)
+    monkeypatch.setattr(queue.QueueScreen, "_tick", counted)
+    async with running(tmp_path, screen="queue") as (_app, pilot):
+        await sees(pilot, "job [/c]")
+        await pilot.press("h")
+        await soon(pilot, lambda: read_queue().jobs[one].held)
 
 
 async def test_a_job_is_let_wait_for_another_and_a_failed_one_is_tried_again(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class QueueScreen(ListScreen[QueueJob]):
     def __init__(self) -> None:
         super().__init__()
         self._view: QueueView | None = None
+        self._looking = False
 
     @property
     def takes_keys(self) -> bool:
@@ -57,12 +58,17 @@ class QueueScreen(ListScreen[QueueJob]):
     # -- showing
 
     def _tick(self) -> None:
-        if self.is_current:
-            start_job(self, self._look, "look")
+        """Look at the queue; a look that is still going on is enough."""
+        if self.is_current and not self._looking:
+            self._looking = True
+            start_job(self, self._look, "look", alone=False)
 
     async def _look(self) -> None:
         """Read the queue; only what has changed is drawn again."""
-        view = await in_thread(read_view)
+        try:
+            view = await in_thread(read_view)
+        finally:
+            self._looking = False
         if view != self._view and self.query_one_optional("#list") is not None:
             self._take(view)
 
