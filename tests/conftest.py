@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ os.environ.update(
     TEXTUAL_ANIMATIONS="none",  # read when textual is imported
 )
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; what tests start inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Libraries of thousands of modules are looked through again and again for garbage that is not there: a tenth of the
 # time of all tests. What is there before the first test is never garbage, and the rest is looked at less often.

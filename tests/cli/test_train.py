@@ -1,6 +1,5 @@
 """``train`` with the real trainer and a micro model, in processes of their own."""
 
-import functools
 import json
 import os
 import pty
@@ -22,9 +21,6 @@ from lora_tui.jobs.job import read_job, trainer_alive
 from lora_tui.runs.choose import runs_dir_for
 from lora_tui.runs.folder import RunFolder, list_runs
 from lora_tui.runs.status import inspect
-
-HEARD = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-"""Whoever runs the tests may ignore Ctrl+C, and children inherit that."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +83,7 @@ def test_ctrl_c_leaves_it_training_and_so_does_the_death_of_its_keeper_until_it_
     """On a real terminal, where Ctrl+C reaches all processes of the foreground."""
     main, side = pty.openpty()
     line = [sys.executable, "-m", "lora_tui", "train", "blob.toml", "--set", "steps.epochs=100000"]
-    process = subprocess.Popen(line, stdin=side, stdout=side, stderr=side, start_new_session=True, preexec_fn=HEARD)
+    process = subprocess.Popen(line, stdin=side, stdout=side, stderr=side, start_new_session=True)
     os.close(side)
     until(lambda: list_runs(config.parent / "runs"), 60)
     run = only_run(config)
@@ -115,7 +111,7 @@ def test_ctrl_c_leaves_it_training_and_so_does_the_death_of_its_keeper_until_it_
 
 @pytest.mark.parametrize("early", [True, False])
 def test_ctrl_c_gives_a_script_the_run_that_goes_on(config: Path, early: bool) -> None:
-    process = program("train", "blob.toml", "--set", "steps.epochs=100000", "--json", preexec_fn=HEARD)
+    process = program("train", "blob.toml", "--set", "steps.epochs=100000", "--json")
     assert process.stderr is not None
     until(lambda: list_runs(config.parent / "runs"), 60)
     if not early:
