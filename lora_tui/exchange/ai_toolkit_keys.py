@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lora_tui.exchange.key_table import BY_ITSELF, FOLDER, NONE, KeyTable, why
+from lora_tui.exchange.key_table import BY_ITSELF, COMPILED, FOLDER, NONE, KeyTable, why
 from lora_tui.text import N_
 
 _HUB = N_("a run publishes nothing; lora-tui runs publish does")
@@ -34,11 +34,12 @@ PROCESS = KeyTable(
     idle=why(
         (FOLDER, "job type training_folder sqlite_db_path performance_log_every log_dir"),
         (_HUB, "save.push_to_hub save.hf_repo_id save.hf_private"),
+        (COMPILED, "model.compile"),
         (
             BY_ITSELF,
             "train.xformers train.sdp train.attention_backend train.cache_text_embeddings train.unload_text_encoder "
             "model.low_vram model.quantize_te model.qtype_te model.dtype model.vae_dtype model.te_dtype "
-            "model.text_encoder_bits model.quantize_kwargs model.compile model.layer_offloading "
+            "model.text_encoder_bits model.quantize_kwargs model.layer_offloading "
             "model.layer_offloading_transformer_percent model.use_flux_cfg "
             "model.layer_offloading_text_encoder_percent model.split_model_over_gpus model.attn_masking "
             "train.disable_sampling_cache train.skip_first_batch logging.log_every logging.verbose "

@@ -12,6 +12,7 @@ from lora_tui.text import N_, _
 
 FOLDER = N_("a run has a folder of its own, with its files in it")
 BY_ITSELF = N_("it is done by itself")
+COMPILED = N_("memory.compile asks for compiled blocks, which are experimental here")
 NONE = N_("there is no such thing here")
 OFF = N_("off")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lora_tui.exchange.key_table import BY_ITSELF, FOLDER, NONE, KeyTable, why
+from lora_tui.exchange.key_table import BY_ITSELF, COMPILED, FOLDER, NONE, KeyTable, why
 from lora_tui.text import N_
 
 _OTHER = N_("of another kind of training than a LoRA")
@@ -56,10 +56,11 @@ WHOLE = KeyTable(
             "backup_before_save rolling_backup save_skip_first clear_cache_before_training only_cache "
             "output_model_format cloud secrets",
         ),
+        (COMPILED, "compile"),
         (
             BY_ITSELF,
             "gradient_reduce_precision fused_gradient_reduce async_gradient_reduce async_gradient_reduce_buffer "
-            "async_offloading enable_async_offloading enable_activation_offloading layer_offload_fraction compile "
+            "async_offloading enable_async_offloading enable_activation_offloading layer_offload_fraction "
             "text_caching caching_threads dataloader_threads prefetch_next_batch temp_device fallback_train_dtype "
             "enable_autocast_cache attention_mechanism weight_dtype lora_weight_dtype embedding_weight_dtype "
             "sample_image_format sample_video_format sample_audio_format samples_to_tensorboard sample_skip_first "

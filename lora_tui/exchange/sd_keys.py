@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lora_tui.exchange.key_table import COMPILED
 from lora_tui.text import N_
 
 #: option -> the setting with the same values
@@ -94,12 +95,17 @@ _OURS = N_("the file is always .safetensors")
 #: option -> why it has no effect
 IDLE: Mapping[str, str] = {
     **dict.fromkeys(("output_dir", "output_config", "no_config_save", "config_file"), _FOLDER),
+    **dict.fromkeys(("xformers", "sdpa", "mem_eff_attn", "use_flash_attn", "attention_mode", "attn_mode"), _ATTENTION),
     **dict.fromkeys(
-        ("xformers", "sdpa", "mem_eff_attn", "use_flash_attn", "torch_compile", "dynamo_backend"), _ATTENTION
-    ),
-    **dict.fromkeys(
-        ("dynamo_mode", "dynamo_use_fullgraph", "dynamo_use_dynamic", "attention_mode", "compile", "attn_mode"),
-        _ATTENTION,
+        (
+            "torch_compile",
+            "compile",
+            "dynamo_backend",
+            "dynamo_mode",
+            "dynamo_use_fullgraph",
+            "dynamo_use_dynamic",
+        ),
+        COMPILED,
     ),
     **dict.fromkeys(("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"), _CACHED),
     **dict.fromkeys(("text_encoder_batch_size", "weighted_captions_cache"), _CACHED),

@@ -295,6 +295,18 @@ def test_a_part_that_is_not_trained_there_is_not_trained_here(tmp_path: Path) ->
         assert imported(tmp_path, "a.json", json.dumps(data)).config.learning.unet_lr == 0
 
 
+def test_compiling_is_told_with_the_setting_that_asks_for_it(tmp_path: Path) -> None:
+    process = {"model": {"arch": "flux", "compile": True}, "train": {"lr": 1e-4}}
+    for key, data in (
+        ("torch_compile", {"network_dim": 8, "network_module": "networks.lora", "torch_compile": True}),
+        ("compile", {"training_method": "LORA", "model_type": "FLUX_DEV_1", "compile": True}),
+        ("model.compile", {"job": "extension", "config": {"process": [process]}}),
+    ):
+        found = imported(tmp_path, "a.json", json.dumps(data))
+        (row,) = (row for row in found.rows if row.key.endswith(key))
+        assert row.fate is Fate.IDLE and "memory.compile" in row.note
+
+
 def test_what_an_entry_is_not_made_of_has_no_setting(tmp_path: Path) -> None:
     image = {"enable_resolution_override": False, "resolution_override": "512"}
     text = {"prompt_source": "filename", "tag_delimiter": ","}
