@@ -51,7 +51,7 @@ ReturnToService=2
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SwitchType=switch/none
-KillWait=5
+KillWait=30
 SlurmdParameters=config_overrides
 NodeName=node1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={port1} CPUs=4 State=UNKNOWN
 NodeName=node2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={port2} CPUs=4 State=UNKNOWN
