@@ -158,6 +158,12 @@ _SIGNS = (
         N_("A file may not be read or written."),
         N_("Mend its permissions."),
     ),
+    _sign(
+        "files.gone",
+        r"filenotfounderror|notadirectoryerror|fileexistserror|errno (2|17|20)\b",
+        N_("A file or folder was moved or removed meanwhile, or something else stands in its place."),
+        N_("Put it back if it is still needed, then resume: it goes on from its last state."),
+    ),
 )
 
 _SIGNALS: dict[int, tuple[str, str, str]] = {

@@ -17,7 +17,7 @@ def said(config: Config) -> dict[str, Finding]:
 
 
 @pytest.mark.parametrize(
-    ("memory", "words"),
+    ("asked", "words"),
     [
         ({}, ""),
         ({"gradient_checkpointing": False, "device": "cpu"}, ""),
@@ -29,11 +29,21 @@ def said(config: Config) -> dict[str, Finding]:
         ({"when_full": "stop", "streamed_blocks": 3}, "as asked. Set memory.when_room to keep."),
     ],
 )
-def test_room_that_is_never_taken_is_told(memory: dict[str, object], words: str) -> None:
-    asked = {"gradient_checkpointing": True, "when_room": "adapt", **memory}
+def test_room_that_is_never_taken_is_told(
+    asked: dict[str, object], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "has_gpu", lambda: True)
+    asked = {"gradient_checkpointing": True, "when_room": "adapt", **asked}
     found = [one for one in check_config(config_with(memory=asked)) if one.code == "memory.no_room"]
     assert [one.field for one in found] == (["memory.when_room"] if words else [])
     assert all(words in f"{one.message} {one.remedy}" for one in found)
+
+
+def test_a_machine_without_a_gpu_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "has_gpu", lambda: False)
+    asked = config_with(memory={"gradient_checkpointing": True, "when_room": "adapt"})
+    found = [one for one in check_config(asked) if one.code == "memory.no_room"]
+    assert [one.field for one in found] == ["memory.when_room"] and "On a CPU" in found[0].message
 
 
 @pytest.mark.parametrize("kind", ["full", "nf4"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from lora_tui.config.findings import Finding, error, warning
+from lora_tui.config.rules.optimizer import has_gpu
 from lora_tui.config.schema import Config
 from lora_tui.text import _
 
@@ -31,7 +32,7 @@ def room(config: Config) -> Iterator[Finding]:
     if memory.when_room == "keep" or not memory.gradient_checkpointing:
         return
     remedy = _("Set memory.when_room to keep.")
-    if memory.device == "cpu":
+    if memory.device == "cpu" or not has_gpu():
         reason = _("On a CPU nothing tells what a step takes: as many blocks are computed again as asked.")
     elif memory.streamed_blocks:
         reason = _("With streamed blocks as many blocks are computed again as asked.")
