@@ -20,9 +20,10 @@ from lora_tui.dataset.notes import load_notes
 from lora_tui.jobs.queue import door
 from lora_tui.jobs.queue.journal import read_queue, turn
 from lora_tui.records.notes import read_notes
+from lora_tui.settings import Settings
 from lora_tui.tui import typeahead
 from lora_tui.tui.app import LoraTuiApp
-from lora_tui.tui.screens import parameters_start, tags_edit
+from lora_tui.tui.screens import loras_read, parameters_start, tags_edit
 from lora_tui.tui.screens.parameters import ParametersScreen
 from lora_tui.tui.screens.tags import TagsScreen
 from lora_tui.tui.tags.editor import Editor
@@ -305,6 +306,17 @@ async def test_a_key_on_the_training_screen_waits_until_it_is_known_whether_ther
             await soon(pilot, lambda: app.current_mode == "training" and app.keys_waiting == 1)
             go_on.set()
             await soon(pilot, lambda: isinstance(app.screen, TextView))
+
+
+async def test_a_folder_of_lora_files_that_does_not_answer_can_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 3)
+    settings = Settings(lora_folders=(str(tmp_path / "elsewhere"),))
+    async with running(tmp_path, settings=settings) as (app, pilot):
+        with held(monkeypatch, "find_files", loras_read):
+            all_at_once(app, "f7", "D", "enter", "r")
+            await soon(pilot, lambda: app.settings.lora_folders == () and app.keys_waiting == 1)
 
 
 async def test_what_follows_the_key_that_starts_is_for_its_question(

@@ -55,8 +55,13 @@ class LorasScreen(FindScreen[LoraFile]):
 
     @property
     def takes_keys(self) -> bool:
-        work, listed = self.workspace, bool(self.rows) or not self.reading.busy
-        return super().takes_keys and listed and (work.project is not None or bool(work.trouble))
+        return super().takes_keys and (self.workspace.project is not None or bool(self.workspace.trouble))
+
+    def waits_for(self, key: str) -> bool:
+        """Until a file is known, or that there is none; but not to leave out a folder that does not answer."""
+        if self.rows or not self.reading.busy:
+            return False
+        return not any(key in self.shell.keymap.keys(f"loras.{name}") for name in ("add-folder", "drop-folder"))
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if changed & {"runs", "project"}:
