@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from run_folders import write_run
 from textual import events
 from textual.keys import _character_to_key
+from textual.pilot import Pilot
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.seeing import app_on
@@ -198,6 +199,15 @@ def captions(folder: Path) -> list[str]:
     return [path.read_text() for path in sorted((folder / "4_hat").glob("*.txt"))]
 
 
+@asynccontextmanager
+async def tag_editor(folder: Path) -> AsyncIterator[tuple[LoraTuiApp, Pilot[int | None], list[str]]]:
+    """The tag editor on three captions, which are told, too."""
+    make_dataset(folder, 3)
+    async with running(folder, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+        yield app, pilot, captions(folder)
+
+
 def said(app: LoraTuiApp) -> str:
     """All notices that are seen."""
     return " ".join(notice.message for notice in app._notifications)
@@ -206,10 +216,7 @@ def said(app: LoraTuiApp) -> str:
 async def test_what_is_typed_while_an_undo_is_under_way_is_done_once_it_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_dataset(tmp_path, 3)
-    before = captions(tmp_path)
-    async with running(tmp_path, screen="tags") as (app, pilot):
-        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+    async with tag_editor(tmp_path) as (app, pilot, before):
         all_at_once(app, "a", *"zebra", "enter")
         await soon(pilot, lambda: "zebra" in captions(tmp_path)[0])
         with held(monkeypatch, "turn") as go_on:
@@ -227,10 +234,7 @@ async def test_what_is_typed_while_an_undo_is_under_way_is_done_once_it_has_ende
 async def test_esc_goes_before_the_keys_that_wait_and_stops_what_has_not_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_dataset(tmp_path, 3)
-    before = captions(tmp_path)
-    async with running(tmp_path, screen="tags") as (app, pilot):
-        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+    async with tag_editor(tmp_path) as (app, pilot, before):
         all_at_once(app, "a", *"zebra", "enter", "a", *"lion", "enter")
         await soon(pilot, lambda: captions(tmp_path)[0] == before[0] + ", zebra, lion")
         with held(monkeypatch, "turn") as go_on:
@@ -246,9 +250,7 @@ async def test_esc_goes_before_the_keys_that_wait_and_stops_what_has_not_begun(
 async def test_keys_that_wait_for_a_screen_that_is_left_are_dropped_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_dataset(tmp_path, 3)
-    async with running(tmp_path, screen="tags") as (app, pilot):
-        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+    async with tag_editor(tmp_path) as (app, pilot, _before):
         all_at_once(app, "a", *"zebra", "enter")
         await soon(pilot, lambda: "zebra" in captions(tmp_path)[0])
         monkeypatch.setattr(typeahead, "HELD", 4)
@@ -266,11 +268,8 @@ async def test_keys_that_wait_for_a_screen_that_is_left_are_dropped_and_that_is_
 async def test_what_is_typed_while_many_captions_are_changed_waits_and_an_undo_is_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_dataset(tmp_path, 3)
     monkeypatch.setattr(tags_edit, "AT_ONCE", 2)
-    before = captions(tmp_path)
-    async with running(tmp_path, screen="tags") as (app, pilot):
-        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+    async with tag_editor(tmp_path) as (app, pilot, before):
         with held(monkeypatch, "apply") as go_on:
             all_at_once(app, "s", ":", *"add zebra", "enter")
             await soon(pilot, lambda: "Enter apply" in screen_text(app))
@@ -283,10 +282,7 @@ async def test_what_is_typed_while_many_captions_are_changed_waits_and_an_undo_i
 async def test_what_follows_a_filter_typed_as_a_command_is_for_what_it_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_dataset(tmp_path, 3)
-    before = captions(tmp_path)
-    async with running(tmp_path, screen="tags") as (app, pilot):
-        await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
+    async with tag_editor(tmp_path) as (app, pilot, before):
         with held(monkeypatch, "select") as go_on:
             all_at_once(app, ":", *'filter phrase:"number 1"', "enter", "A", *"ohwx", "enter")
             await soon(pilot, lambda: app.keys_waiting == 6)
