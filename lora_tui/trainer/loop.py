@@ -182,7 +182,7 @@ class Loop:
 
     def updates(self) -> Iterator[None]:
         """Take the remaining updates of the run, one for each value asked for."""
-        if self.session.config.memory.compile and not self.journey.at_end:
+        if self.session.config.memory.compile and not self.journey.at_end and not self._no_better():
             from lora_tui.trainer.compiled import compile_blocks  # a second of imports
 
             compile_blocks(self.session, self.material, self.trainee, self.loader)
