@@ -17,6 +17,8 @@ from lora_tui.config.validate import check_config
         ({}, {"advice.compile"}),
         ({"network": {"type": "dylora"}}, {"memory.compile_network"}),
         ({"network": {"module_dropout": 0.1}}, {"memory.compile_network"}),
+        ({"network": {"dropout": 0.1}}, {"memory.compile_network"}),
+        ({"network": {"rank_dropout": 0.1}}, {"memory.compile_network"}),
         (
             {"memory": {"compile": True, "gradient_checkpointing": True, "streamed_blocks": 2}},
             {"memory.compile_streamed", "advice.compile"},

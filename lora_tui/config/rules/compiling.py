@@ -20,6 +20,8 @@ def uncompiled(config: Config) -> str:
         return _("DyLoRA learns with other ranks in each step.")
     if network.module_dropout > 0:
         return _("network.module_dropout leaves out other layers in each step.")
+    if network.dropout > 0 or network.rank_dropout > 0:
+        return _("compiled blocks may draw the numbers of network.dropout and network.rank_dropout in another order.")
     return ""
 
 
