@@ -49,6 +49,7 @@ class Setup:
         folder: where model, images and runs are made.
         checkpointing: all blocks compute their activations again.
         compile: whether our loop compiles its blocks.
+        graphs: whether it plays its steps as CUDA graphs.
         base_weights, streamed, products: how our loop keeps and multiplies the base; the bare one has it whole on the
             device.
     """
@@ -66,6 +67,7 @@ class Setup:
     streamed: int = 0
     products: str = "full"
     compile: bool = False
+    graphs: bool = False
 
     def model(self) -> Path:
         """The base model, made when it is not there yet."""
@@ -177,7 +179,7 @@ def _config(setup: Setup) -> Any:
         "memory": {
             "precision": setup.precision, "gradient_checkpointing": setup.checkpointing,
             "base_weights": setup.base_weights, "streamed_blocks": setup.streamed,
-            "products": setup.products, "compile": setup.compile, "when_full": "stop",
+            "products": setup.products, "compile": setup.compile, "cuda_graphs": setup.graphs, "when_full": "stop",
         },
         "validation": {"mode": "off"},
         "saving": {"every_epochs": 0, "state_every_epochs": 0},

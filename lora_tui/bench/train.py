@@ -61,6 +61,7 @@ def build(parser: argparse.ArgumentParser) -> None:
                         help=_("how our loop multiplies a base kept as int8 or fp8"))  # fmt: skip
     parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
     parser.add_argument("--compile", action="store_true", help=_("have our loop compile its blocks"))
+    parser.add_argument("--graphs", action="store_true", help=_("have our loop play its steps as CUDA graphs"))
     parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
     parser.add_argument("--peer", metavar="CMD", default="",
                         help=_("compare with this command; it may name {steps}, {model} and {images}"))  # fmt: skip
@@ -149,7 +150,7 @@ def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Set
 
     return Setup(
         args.family, args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder,
-        args.checkpointing, args.base_weights, args.streamed, args.products, args.compile,
+        args.checkpointing, args.base_weights, args.streamed, args.products, args.compile, args.graphs,
     )  # fmt: skip
 
 
@@ -240,7 +241,7 @@ def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
         "--batch-size", str(args.batch_size), "--rank", str(args.rank), "--precision", args.precision,
         "--base-weights", args.base_weights, "--products", args.products,
         "--streamed", str(args.streamed), "--peak", which, "--json",
-        *(["--checkpointing"] if args.checkpointing else []), *(["--compile"] if args.compile else []),
+        *(f"--{name}" for name in ("checkpointing", "compile", "graphs") if getattr(args, name)),
     ]  # fmt: skip
     command = python_command("-m", "lora_tui.bench", "train", *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)

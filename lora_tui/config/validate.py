@@ -21,6 +21,7 @@ from lora_tui.config.rules import (
     course,
     ending,
     entries,
+    graphs,
     kinds,
     masks,
     memory,
@@ -94,6 +95,7 @@ def _each(config: Config) -> Iterator[Finding]:
         processes,
         memory,
         compiling,
+        graphs,
         ending,
     )
     for rule in (rule for room in rooms for rule in room.RULES):

@@ -26,6 +26,7 @@ from lora_tui.trainer.concert import Concert
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.course import Course
 from lora_tui.trainer.data.prepared import Prepared
+from lora_tui.trainer.graphs import play_graphs
 from lora_tui.trainer.journey import Journey
 from lora_tui.trainer.lost_updates import LostUpdates
 from lora_tui.trainer.material import Material
@@ -186,6 +187,8 @@ class Loop:
             from lora_tui.trainer.compiled import compile_blocks  # a second of imports
 
             compile_blocks(self.session, self.material, self.trainee, self.loader)
+        if self.session.config.memory.cuda_graphs:
+            play_graphs(self.session, self.material, self.trainee)
         self.session.phase("training", "")
         self.watch.lap()
         with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
@@ -445,6 +448,7 @@ class Loop:
     def park(self) -> None:
         """Make the last update safe on disk and leave the device; samples may be half drawn."""
         self.trainee.set_down()
+        self.session.ladder.let_go()
         if self.position.step > max(self.saving.state, 0):
             self._write_state()
         self.saving.writer.settle()

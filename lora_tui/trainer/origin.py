@@ -100,6 +100,7 @@ def _decisive(config: Config) -> str:
     memory = config.memory
     besides = [memory.products] if memory.products != "full" else []  # as states from before say it
     besides += ["compile"] if memory.compile else []
+    besides += ["graphs"] if memory.cuda_graphs else []
     return json.dumps([settings, folders, memory.precision, memory.cache_latents, *besides], sort_keys=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,8 +21,8 @@ from lora_tui.trainer.objectives.objective import Objective
 class StepFunction:
     """Losses of batches, computed on the model's device; the adapter's own weights stay float32.
 
-    ``adaptive`` is the share of an image's own mean in its noise offset; ``by_area``: see
-    :func:`~lora_tui.trainer.objectives.masked.image_means`.
+    ``predict`` stands for the model's own while it learns. ``adaptive`` is the share of an image's own mean in its
+    noise offset; ``by_area``: see :func:`~lora_tui.trainer.objectives.masked.image_means`.
     """
 
     model: Model
@@ -29,6 +30,7 @@ class StepFunction:
     loss: Loss
     adaptive: float = 0.0
     by_area: bool = True
+    predict: Callable[[Tensor, Tensor, Tensors], Tensor] | None = None
 
     def losses(self, batch: Prepared) -> Tensor:
         """Weighted error of each image: [batch], float32, with gradients. ``batch`` must hold an image."""
@@ -64,7 +66,7 @@ class StepFunction:
         model, objective = self.model, self.objective
         noisy = objective.add_noise(latents, noise if extra is None else noise + extra, timesteps).to(model.dtype)
         with autocast(model.device, model.dtype):
-            predicted = model.predict(noisy, timesteps, conditioning)
+            predicted = (self.predict or model.predict)(noisy, timesteps, conditioning)
         each = self.loss(predicted.float(), objective.target(latents, noise, timesteps), timesteps)
         errors = image_means(each, mask, by_area=self.by_area)
         weights = objective.weights(timesteps)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lora_tui.config.estimate import storage_of
 from lora_tui.config.findings import Finding, note, warning
-from lora_tui.config.schema import Config
+from lora_tui.config.schema import Config, NetworkSection
 from lora_tui.text import _
 
 COMPILERS = ("g++", "c++", "clang++")
@@ -16,12 +16,20 @@ COMPILERS = ("g++", "c++", "clang++")
 def uncompiled(config: Config) -> str:
     """Why blocks will not be compiled with these settings; empty where they will be."""
     network = config.network
+    changing = changes_each_step(network)
+    if changing:
+        return changing
+    if network.dropout > 0 or network.rank_dropout > 0:
+        return _("compiled blocks may draw the numbers of network.dropout and network.rank_dropout in another order.")
+    return ""
+
+
+def changes_each_step(network: NetworkSection) -> str:
+    """Why a step does other things than the one before; empty where it does not."""
     if network.type == "dylora":
         return _("DyLoRA learns with other ranks in each step.")
     if network.module_dropout > 0:
         return _("network.module_dropout leaves out other layers in each step.")
-    if network.dropout > 0 or network.rank_dropout > 0:
-        return _("compiled blocks may draw the numbers of network.dropout and network.rank_dropout in another order.")
     return ""
 
 

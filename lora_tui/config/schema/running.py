@@ -180,6 +180,16 @@ class MemorySection(Section):
         expert=True,
         peers=("compile", "torch_compile", "dynamo_backend"),
     )
+    cuda_graphs: bool = option(
+        False,
+        N_("CUDA graphs"),
+        N_(
+            "Experimental: records the passes of a step once for each shape of batches and plays them again, which "
+            "saves the launches of thousands of small works: most for SD 1.5 and SDXL. Not with gradient "
+            "checkpointing, streamed blocks or dropout."
+        ),
+        expert=True,
+    )
     cache_latents: bool = option(
         True,
         N_("cache latents"),

@@ -63,6 +63,8 @@ class Ladder:
         scene: what the rungs depend on; set as it becomes known.
         changed: told of each new policy, in this order; each brings its part of the run in line, and may run out of
             memory itself.
+        idle: lets go of what is kept to be quicker and can be made again; called when memory has run out and in a
+            pause.
         risky: the next update may find no room: none was taken yet, or memory has run out since.
         tells: whether steps down are told and recorded, which one process does for all.
     """
@@ -74,6 +76,7 @@ class Ladder:
     policy: Policy = field(init=False)
     scene: Scene = field(default_factory=Scene)
     changed: list[Callable[[Policy], None]] = field(default_factory=list)
+    idle: list[Callable[[], object]] = field(default_factory=list)
     tells: bool = True
     risky: bool = True
     _asked: Policy = field(init=False)
@@ -149,6 +152,7 @@ class Ladder:
             NoRungLeft: there is none.
         """
         self.risky, self._room.searching = True, False
+        self.let_go()
         give_back(self.device)
         if shortage.place not in self._emptied:
             self._emptied.add(shortage.place)
@@ -173,6 +177,11 @@ class Ladder:
         self._note(shortage.place, shortage.step)
         said = ", ".join(self.policy.beyond(before))
         self._tell(shortage, _("From now on {changes}.").format(changes=said), self.policy.as_dict())
+
+    def let_go(self) -> None:
+        """Keep nothing that can be made again."""
+        for one in self.idle:
+            one()
 
     def take_up(self) -> None:
         """Begin where the last life of the run came to, unless the settings ask for something else than then."""
