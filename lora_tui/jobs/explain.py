@@ -88,7 +88,7 @@ _SIGNS = (
         "disk.full",
         r"no space left on device|errno 28\b|disk quota exceeded|errno 122\b|enospc",
         N_("The disk is full."),
-        N_("Make room (older runs, caches, checkpoints), then resume; the last complete state is intact."),
+        N_("Make room (older runs, caches, checkpoints), then resume; what was saved before is whole."),
     ),
     _sign(
         "shared_memory",

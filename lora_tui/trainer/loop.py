@@ -373,9 +373,7 @@ class Loop:
     def _give_up(self) -> Outcome:
         """End with what was saved before."""
         self.saving.writer.settle()
-        step, since = self.position.step, max(self.saving.state, 0)
-        lost = _("{count} steps since the state at step {step} are given up.").format(count=step - since, step=since)
-        return Outcome("stopped_now", step, self.saving.newest, lost if step > since else "")
+        return Outcome("stopped_now", self.position.step, self.saving.newest, self.saving.given_up(self.position.step))
 
     # -- what is due ---------------------------------------------------------------------------------------------
 

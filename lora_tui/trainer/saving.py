@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lora_tui.text import _
+from lora_tui.text import _, ngettext
 from lora_tui.trainer.outputs import AVERAGE, BEST, Checkpoints
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import Snapshot, take_state
@@ -29,6 +29,7 @@ class Saving:
         self.writer = Writer(session.device)
         self.state = -1
         self.newest: Path | None = None
+        self._saved = 0  # the step of that file
         self.complete = False
 
     def save(self, step: int, epoch: int, *, final: bool = False) -> None:
@@ -43,7 +44,33 @@ class Saving:
             self._take(step, epoch, final=final, kind=AVERAGE, average=True)
         self._take(step, epoch, final=final)
         self.newest = self.checkpoints.path(step, final=final)
-        self.complete = final
+        self._saved, self.complete = step, final
+
+    def given_up(self, step: int) -> str:
+        """What an end at ``step`` gives up and what it leaves, in words; empty where nothing is lost."""
+        lost = step - max(self.state, 0)
+        if lost <= 0:
+            return ""
+        if self.state >= 0:
+            text = ngettext(
+                "{count} step since the state at step {step} is given up.",
+                "{count} steps since the state at step {step} are given up.",
+                lost,
+            )
+            return text.format(count=lost, step=self.state)
+        if self.newest is None:
+            text = ngettext(
+                "{count} step is given up: no state had been written.",
+                "{count} steps are given up: no state had been written.",
+                lost,
+            )
+            return text.format(count=lost)
+        text = ngettext(
+            "{count} step is given up: no state had been written; the LoRA file of step {step} is kept.",
+            "{count} steps are given up: no state had been written; the LoRA file of step {step} is kept.",
+            lost,
+        )
+        return text.format(count=lost, step=self._saved)
 
     def save_best(self, step: int, epoch: int) -> None:
         """The file of the best validation; raises what :meth:`save` does."""

@@ -48,7 +48,9 @@ def test_a_machine_without_a_gpu_takes_no_room(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("kind", ["full", "nf4"])
 def test_products_in_8_bits_want_a_base_in_8_bits(kind: str) -> None:
-    found = said(config_with(memory={"base_weights": kind, "products": "8bit"}))["memory.products_weights"]
+    told = said(config_with(memory={"base_weights": kind, "products": "8bit"}))
+    assert list(told) == ["memory.products_weights"]
+    found = told["memory.products_weights"]
     assert found.severity == "error" and kind in found.message and "base_weights to int8 or fp8" in found.remedy
     assert not said(config_with(memory={"base_weights": kind}))
 

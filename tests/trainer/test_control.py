@@ -14,6 +14,7 @@ from support import until
 from lora_tui.jobs.control import ControlInbox, request
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
+from lora_tui.trainer import control
 from lora_tui.trainer.control import Controls, StopRun
 
 
@@ -107,6 +108,34 @@ def test_a_stop_that_does_not_wait_overrules_one_that_saves(base: Path, few: Pat
         ("stop_now", "accepted", ""),
         ("pause", "rejected", "the run is stopping"),
     ]
+
+
+class Hurried(EventWriter):
+    """Asks for a stop that does not wait once the third step is done."""
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        super().emit(kind, **fields)
+        if kind == "step" and fields["step"] == 3:
+            request(self.path.parent, "stop_now")
+
+
+@pytest.mark.parametrize(
+    ("every", "words"),
+    [
+        ({"state_every_steps": 2}, "1 step since the state at step 2 is given up."),
+        ({}, "3 steps are given up: no state had been written."),
+        ({"every_steps": 2}, "3 steps are given up: no state had been written; the LoRA file of step 2 is kept."),
+    ],
+)
+def test_a_stop_that_does_not_wait_says_what_is_lost_and_what_is_left(
+    every: dict[str, int], words: str, base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "POLL_SECONDS", 0.0)
+    saving = {"every_epochs": 0, "every_steps": 0, "state_every_epochs": 0, "state_every_steps": 0, **every}
+    run = new_run(tmp_path, lean_config(base, few, steps={"epochs": 500}, saving=saving))
+    assert live_here(run, writer=Hurried(run.events_path)) == 0
+    assert (events(run)[-1]["reason"], events(run)[-1]["step"]) == ("stopped_now", 3)
+    assert events(run, "warning")[-1]["message"] == words
 
 
 def test_what_comes_after_a_stop_is_answered(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def name(config: Config) -> Iterator[Finding]:
     yield error("saving.name", problem, _("Use letters, digits, - and _, such as hat-girl-v1."), "saving.name")
 
 
-TOLD_OTHERWISE = frozenset({"model.prediction"})
+TOLD_OTHERWISE = frozenset({"model.prediction", "memory.products"})
 """Settings of which other rules say that they cannot be, where nothing would read them."""
 
 
